@@ -1,0 +1,250 @@
+//! How fast do readings get in, synced to disk, over Flight?
+//!
+//! `cargo bench --bench ingest` prints
+//! - the sustained rate of four writers that send batches of 15,000 as fast as they are acknowledged,
+//!   with hours landing meanwhile, beside the limit: the same log bytes written and synced to the same
+//!   disk, without an engine;
+//! - the time of an acknowledgement at the real load, a batch of 15,000 a second, with and without point
+//!   and range queries beside it, and the time of those queries with and without the load.
+//!
+//! `BAROGRAPH_BENCH_SECONDS` sets how long each part runs (default 20).
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::io::Write;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use arrow::array::RecordBatch;
+use barograph::cities::Cities;
+use barograph::demo::weather::Weather;
+use barograph::settings::Settings;
+use barograph_engine::{Components, Durability, Engine, ErrorKind, LogSource, SystemClock};
+use barograph_flight::ticket::RangeRead;
+use barograph_flight::{Client, FlightSettings, Server, Ticket};
+use barograph_lake::{Hour, LakeStore};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// 2024-01-01T00:00:00Z
+const START: i64 = 1_704_067_200_000_000;
+const WRITERS: usize = 4;
+const ROWS: usize = 15_000;
+
+fn main() {
+    let seconds = std::env::var("BAROGRAPH_BENCH_SECONDS").map_or(20, |s| s.parse().unwrap());
+    let length = Duration::from_secs(seconds);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        flood(length).await;
+        real_load(length).await;
+    });
+}
+
+async fn serve(folder: &Path) -> (Arc<Engine>, String) {
+    let settings = Settings::default();
+    let components = Components {
+        lake: LakeStore::local(&folder.join("lake")).unwrap(),
+        log: LogSource::Folder { path: folder.join("log"), accept_damage: false },
+        clock: Arc::new(SystemClock),
+        tables: settings.schemas().unwrap(),
+        dimensions: Default::default(),
+    };
+    let engine = Engine::open(settings.engine.clone(), components).await.unwrap();
+    let flight = FlightSettings { listen: "127.0.0.1:0".to_owned(), ..FlightSettings::default() };
+    let server = Server::bind(Arc::clone(&engine), flight).await.unwrap();
+    let url = format!("http://{}", server.local_addr());
+    tokio::spawn(server.serve(std::future::pending()));
+    (engine, url)
+}
+
+/// One hour of readings, to be sent again as other hours.
+fn hour_of_readings() -> Vec<RecordBatch> {
+    let cities = Cities::built_in().unwrap();
+    let weather = Weather::new(1, cities.all());
+    weather.hour_batches(Hour::of(START).unwrap()).map(Result::unwrap).collect()
+}
+
+/// The same rows, later.
+fn later(batch: &RecordBatch, micros: i64) -> RecordBatch {
+    use arrow::array::{ArrayRef, AsArray, TimestampMicrosecondArray};
+    use arrow::datatypes::TimestampMicrosecondType;
+    let times = batch.column(1).as_primitive::<TimestampMicrosecondType>();
+    let moved: TimestampMicrosecondArray = times.unary(|time| time + micros);
+    let mut columns = batch.columns().to_vec();
+    columns[1] = Arc::new(moved.with_data_type(times.data_type().clone())) as ArrayRef;
+    RecordBatch::try_new(batch.schema(), columns).unwrap()
+}
+
+async fn flood(length: Duration) {
+    let folder = tempfile::tempdir().unwrap();
+    let (engine, url) = serve(folder.path()).await;
+    let minutes = Arc::new(hour_of_readings());
+    let next = Arc::new(AtomicU64::new(0));
+    let rows = Arc::new(AtomicU64::new(0));
+    let refused = Arc::new(AtomicU64::new(0));
+    let started = Instant::now();
+    let writers: Vec<_> = (0..WRITERS)
+        .map(|_| {
+            let (url, minutes, next) = (url.clone(), Arc::clone(&minutes), Arc::clone(&next));
+            let (rows, refused) = (Arc::clone(&rows), Arc::clone(&refused));
+            tokio::spawn(async move {
+                let client = Client::connect(&url).await.unwrap();
+                while started.elapsed() < length {
+                    let minute = next.fetch_add(1, Ordering::SeqCst);
+                    let hour = (minute / 60) as i64 * 3_600_000_000;
+                    let batch = later(&minutes[(minute % 60) as usize], hour);
+                    let count = batch.num_rows() as u64;
+                    loop {
+                        let put = client.put_batch("readings", batch.clone(), Durability::Disk);
+                        match put.await {
+                            Ok(_) => break,
+                            Err(error) if error.kind() == ErrorKind::Resources => {
+                                refused.fetch_add(1, Ordering::SeqCst);
+                                let wait = error.retry_after();
+                                tokio::time::sleep(wait.unwrap_or(Duration::from_millis(50))).await;
+                            }
+                            Err(error) => panic!("{error}"),
+                        }
+                    }
+                    rows.fetch_add(count, Ordering::SeqCst);
+                }
+            })
+        })
+        .collect();
+    for writer in writers {
+        writer.await.unwrap();
+    }
+    let taken = started.elapsed().as_secs_f64();
+    let rows = rows.load(Ordering::SeqCst);
+    let rate = rows as f64 / taken;
+    let landed = engine.view("readings").unwrap().snapshot.files().len();
+    engine.shutdown().await.unwrap();
+    let limit = raw_limit(&minutes, folder.path());
+    println!("durable ingestion over Flight, {WRITERS} writers, batches of {ROWS}, {taken:.0} s");
+    println!("  {rate:>12.0} rows/s  ({landed} hours landed meanwhile, {} puts told to retry)", refused.load(Ordering::SeqCst));
+    println!("  {limit:>12.0} rows/s  limit: the same bytes written and synced in groups of {WRITERS}, nothing else");
+    println!("  {:>12.3} of the limit; {:.2} × the bar of 1,000,000 rows/s", rate / limit, rate / 1e6);
+}
+
+/// Rows a second of which the log bytes could be written and synced.
+fn raw_limit(minutes: &[RecordBatch], folder: &Path) -> f64 {
+    let mut file = std::fs::File::create(folder.join("raw")).unwrap();
+    let mut writer =
+        arrow::ipc::writer::StreamWriter::try_new(Vec::new(), minutes[0].schema_ref()).unwrap();
+    writer.write(&minutes[0]).unwrap();
+    let body = writer.into_inner().unwrap();
+    let started = Instant::now();
+    let groups = 100;
+    for _ in 0..groups {
+        for _ in 0..WRITERS {
+            file.write_all(&body).unwrap();
+        }
+        file.sync_data().unwrap();
+    }
+    (groups * WRITERS * ROWS) as f64 / started.elapsed().as_secs_f64()
+}
+
+async fn real_load(length: Duration) {
+    let folder = tempfile::tempdir().unwrap();
+    let (engine, url) = serve(folder.path()).await;
+    let minutes = hour_of_readings();
+    // Three landed hours, so that queries have a lake to read.
+    let client = Client::connect(&url).await.unwrap();
+    for hour in 0..3 {
+        for batch in &minutes {
+            let batch = later(batch, hour * 3_600_000_000);
+            client.put_batch("readings", batch, Durability::Disk).await.unwrap();
+        }
+    }
+    client.flush().await.unwrap();
+    let keys: Vec<i64> = Cities::built_in().unwrap().all().iter().map(|city| i64::from(city.id)).collect();
+
+    let alone = put_every_second(&client, &minutes, length, 3).await;
+    let stop = Arc::new(AtomicBool::new(false));
+    let queries = tokio::spawn(query(url.clone(), keys.clone(), Arc::clone(&stop)));
+    let beside = put_every_second(&client, &minutes, length, 4).await;
+    stop.store(true, Ordering::SeqCst);
+    let loaded = queries.await.unwrap();
+    let stop = Arc::new(AtomicBool::new(false));
+    let queries = tokio::spawn(query(url, keys, Arc::clone(&stop)));
+    tokio::time::sleep(length).await;
+    stop.store(true, Ordering::SeqCst);
+    let unloaded = queries.await.unwrap();
+    engine.shutdown().await.unwrap();
+
+    println!("acknowledgement at disk, one batch of {ROWS} a second, {} batches each", alone.len());
+    print_times("no queries beside", alone);
+    print_times("with queries beside", beside);
+    println!("queries, one client each, back to back");
+    for ((name, without), (_, with)) in unloaded.into_iter().zip(loaded) {
+        print_times(&format!("{name}, no ingestion"), without);
+        print_times(&format!("{name}, with ingestion"), with);
+    }
+}
+
+async fn put_every_second(
+    client: &Client,
+    minutes: &[RecordBatch],
+    length: Duration,
+    hour: i64,
+) -> Vec<Duration> {
+    let mut ticks = tokio::time::interval(Duration::from_secs(1));
+    let mut times = Vec::new();
+    let started = Instant::now();
+    for minute in minutes.iter().cycle() {
+        if started.elapsed() >= length {
+            break;
+        }
+        ticks.tick().await;
+        let batch = later(minute, hour * 3_600_000_000);
+        let sent = Instant::now();
+        client.put_batch("readings", batch, Durability::Disk).await.unwrap();
+        times.push(sent.elapsed());
+    }
+    times
+}
+
+/// Point and range reads, one after the other, until told to stop.
+async fn query(
+    url: String,
+    keys: Vec<i64>,
+    stop: Arc<AtomicBool>,
+) -> Vec<(&'static str, Vec<Duration>)> {
+    let client = Client::connect(&url).await.unwrap();
+    let (mut latest, mut range) = (Vec::new(), Vec::new());
+    for (i, &key) in keys.iter().cycle().step_by(7).enumerate() {
+        if stop.load(Ordering::SeqCst) {
+            break;
+        }
+        let sent = Instant::now();
+        assert!(client.latest("readings", Some(&[key]), None).await.unwrap().num_rows() > 0);
+        latest.push(sent.elapsed());
+        if i % 10 == 0 {
+            let ticket = Ticket::range(
+                "readings",
+                RangeRead { keys: Some(vec![key]), ..RangeRead::default() },
+            );
+            let sent = Instant::now();
+            assert!(client.get(&ticket).await.unwrap().collect().await.unwrap().num_rows() > 0);
+            range.push(sent.elapsed());
+        }
+        // One client that thinks a little, so that the load is a load and not a race.
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    vec![("latest of one key", latest), ("all hours of one key", range)]
+}
+
+fn print_times(name: &str, mut times: Vec<Duration>) {
+    times.sort_unstable();
+    let at = |share: f64| times[((times.len() - 1) as f64 * share) as usize].as_secs_f64() * 1e3;
+    println!(
+        "  {name:<38} p50 {:>7.2} ms   p99 {:>7.2} ms   max {:>7.2} ms",
+        at(0.5),
+        at(0.99),
+        at(1.0)
+    );
+}

@@ -1,0 +1,444 @@
+//! Which Parquet layout? One hour of 15,000 cities at one reading a minute, written in every candidate layout
+//! and read back: bytes a row, time to write, to scan, to find one city (docs/adr/0004-parquet-layout.md).
+//!
+//! ```text
+//! cargo bench -p barograph-cli --bench layout -- [--cities FILE] [--keep FOLDER]
+//! ```
+//! `--keep` leaves the default layout's files in a folder, for `benches/layout_peers.py` to compare their size
+//! with that of other writers. Without the list of cities, ids and places are made up.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::fs::File;
+use std::hint::black_box;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arrow::array::{
+    ArrayRef, Float32Builder, Int16Builder, Int32Array, RecordBatch, TimestampMicrosecondArray,
+};
+use barograph_lake::file::{FileCache, FileRead, Layout, OpenFile, encode_as};
+use barograph_lake::schema::{KeyType, TableDeclaration, ValueColumn, ValueType};
+use barograph_lake::store::LakeStore;
+use barograph_lake::{FilePath, Hour, Key, KeySelection, LogPosition, Micros, TableSchema, TimeRange};
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder, RowSelection, RowSelector,
+};
+use parquet::arrow::{ArrowWriter, ProjectionMask};
+use parquet::basic::{Compression, Encoding, ZstdLevel};
+use parquet::file::metadata::PageIndexPolicy;
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use rand::rngs::SmallRng;
+use rand::{Rng, SeedableRng};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+const MINUTES: usize = 60;
+const MICROS_PER_MINUTE: Micros = 60_000_000;
+/// 2026-11-22T10:00:00Z.
+const FIRST_HOUR: Micros = 1_795_341_600_000_000;
+const POINT_READS: usize = 2_000;
+
+fn main() {
+    let arguments: Vec<_> = std::env::args().collect();
+    let option = |name: &str| {
+        arguments.iter().position(|a| a == name).and_then(|at| arguments.get(at + 1)).map(PathBuf::from)
+    };
+    let cities = cities(&option("--cities").unwrap_or_else(|| "../shared/data/cities.csv".into()));
+    let schema = schema();
+    let folder = tempfile::tempdir().unwrap();
+    let folder = option("--keep").unwrap_or_else(|| folder.path().to_owned());
+
+    for (name, noise) in [("drifting", Noise::Drifting), ("white", Noise::White)] {
+        let hour = weather(&cities, &schema, FIRST_HOUR, noise);
+        println!("\n{} rows, {name} noise", hour.num_rows());
+        println!("| layout | bytes/row | write ms | scan ms | one city µs p50/p99 | one column µs | memory kB |");
+        println!("|---|---|---|---|---|---|---|");
+        for (label, layout) in candidates() {
+            let figures = ours(&folder.join(name), &schema, &hour, &layout, &cities);
+            println!("| {label} | {figures}");
+        }
+        for (label, properties) in references() {
+            let figures = reference(&folder.join(format!("{name}.parquet")), &hour, properties, &cities);
+            println!("| {label} | {figures}");
+        }
+    }
+    day(&folder.join("day"), &schema, &cities);
+}
+
+/// The layouts that differ from the default in one respect.
+fn candidates() -> Vec<(String, Layout)> {
+    let default = Layout::default();
+    let mut layouts = vec![("**default**".to_owned(), default)];
+    for page_rows in [1_024, 2_048, 4_096, 8_192] {
+        if page_rows != default.page_rows {
+            layouts.push((format!("page {page_rows}"), Layout { page_rows, ..default }));
+        }
+    }
+    for row_group_rows in [65_536, 131_072, 262_144, 1 << 20] {
+        if row_group_rows != default.row_group_rows {
+            layouts.push((format!("row group {row_group_rows}"), Layout { row_group_rows, ..default }));
+        }
+    }
+    for compress_below in [0.0, 0.75, 0.85, 0.95, 1.0] {
+        if compress_below != default.compress_below {
+            layouts.push((format!("compress below {compress_below}"), Layout { compress_below, ..default }));
+        }
+    }
+    for zstd_level in [1, 3] {
+        if zstd_level != default.zstd_level {
+            layouts.push((format!("zstd {zstd_level}"), Layout { zstd_level, ..default }));
+        }
+    }
+    layouts.push(("no whole bytes".to_owned(), Layout { whole_bytes: false, ..default }));
+    layouts
+}
+
+/// The Parquet crate's own writer and reader.
+fn references() -> Vec<(String, WriterProperties)> {
+    let zstd = Compression::ZSTD(ZstdLevel::try_new(1).unwrap());
+    let mut all = Vec::new();
+    for (name, codec) in [("lz4_raw", Compression::LZ4_RAW), ("snappy", Compression::SNAPPY), ("zstd 1", zstd)] {
+        for page in [1_024, 2_048, 4_096] {
+            if name != "lz4_raw" && page != 2_048 {
+                continue;
+            }
+            let properties = WriterProperties::builder()
+                .set_compression(codec)
+                .set_max_row_group_row_count(Some(262_144))
+                .set_data_page_row_count_limit(page)
+                .set_write_batch_size(page)
+                .set_statistics_enabled(EnabledStatistics::Page)
+                .set_column_dictionary_enabled("wind_direction".into(), false)
+                .set_column_encoding("wind_direction".into(), Encoding::DELTA_BINARY_PACKED)
+                .build();
+            all.push((format!("parquet crate: dictionary, {name}, page {page}"), properties));
+        }
+    }
+    all
+}
+
+#[derive(Default)]
+struct Figures {
+    bytes_per_row: f64,
+    write: Duration,
+    scan: Duration,
+    point: Vec<Duration>,
+    column: Vec<Duration>,
+    memory: usize,
+}
+
+impl std::fmt::Display for Figures {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let millis = |time: Duration| time.as_secs_f64() * 1e3;
+        write!(
+            f,
+            "{:.3} | {:.0} | {:.1} | {:.1} / {:.1} | {:.1} | {} |",
+            self.bytes_per_row,
+            millis(self.write),
+            millis(self.scan),
+            micros(&self.point, 0.5),
+            micros(&self.point, 0.99),
+            micros(&self.column, 0.5),
+            self.memory / 1_000,
+        )
+    }
+}
+
+fn micros(times: &[Duration], share: f64) -> f64 {
+    let mut times = times.to_vec();
+    times.sort_unstable();
+    let at = ((times.len() as f64 * share) as usize).min(times.len().saturating_sub(1));
+    times.get(at).map_or(0.0, |time| time.as_secs_f64() * 1e6)
+}
+
+fn best(runs: usize, mut work: impl FnMut()) -> Duration {
+    (0..runs)
+        .map(|_| {
+            let start = Instant::now();
+            work();
+            start.elapsed()
+        })
+        .min()
+        .unwrap_or_default()
+}
+
+fn ours(folder: &Path, schema: &Arc<TableSchema>, hour: &RecordBatch, layout: &Layout, cities: &[City]) -> Figures {
+    let rows = std::slice::from_ref(hour);
+    let path = FilePath::new(Hour::of(FIRST_HOUR).unwrap(), LogPosition(1));
+    let mut figures = Figures {
+        write: best(4, || {
+            black_box(encode_as(layout, schema, rows, path).unwrap());
+        }),
+        ..Figures::default()
+    };
+    let file = open(folder, schema, layout, hour, path, &FileCache::new(1 << 30));
+    figures.bytes_per_row = file.entry().bytes as f64 / hour.num_rows() as f64;
+    let mut read = everything(schema);
+    assert_eq!(&now(file.read(&read)).unwrap(), hour);
+    figures.scan = best(6, || {
+        black_box(now(file.read(&read)).unwrap());
+    });
+    let mut random = SmallRng::seed_from_u64(3);
+    for _ in 0..POINT_READS {
+        read.keys = KeySelection::list(vec![cities[random.random_range(0..cities.len())].id]);
+        figures.point.push(time(|| assert_eq!(now(file.read(&read)).unwrap().num_rows(), MINUTES)));
+    }
+    read.columns = vec![0, 1, 2];
+    for _ in 0..POINT_READS {
+        read.keys = KeySelection::list(vec![cities[random.random_range(0..cities.len())].id]);
+        figures.column.push(time(|| assert_eq!(now(file.read(&read)).unwrap().num_rows(), MINUTES)));
+    }
+    figures.memory = file.bytes();
+    figures
+}
+
+fn reference(file: &Path, hour: &RecordBatch, properties: WriterProperties, cities: &[City]) -> Figures {
+    let write = |bytes: &mut Vec<u8>| {
+        let mut writer = ArrowWriter::try_new(bytes, hour.schema(), Some(properties.clone())).unwrap();
+        writer.write(hour).unwrap();
+        writer.close().unwrap();
+    };
+    let mut figures = Figures {
+        write: best(3, || {
+            let mut bytes = Vec::new();
+            write(&mut bytes);
+            black_box(bytes);
+        }),
+        ..Figures::default()
+    };
+    let mut bytes = Vec::new();
+    write(&mut bytes);
+    std::fs::write(file, &bytes).unwrap();
+    figures.bytes_per_row = bytes.len() as f64 / hour.num_rows() as f64;
+    let file = File::open(file).unwrap();
+    let options = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Required);
+    let metadata = ArrowReaderMetadata::load(&file, options).unwrap();
+    figures.memory = metadata.metadata().memory_size();
+    let builder = || ParquetRecordBatchReaderBuilder::new_with_metadata(file.try_clone().unwrap(), metadata.clone());
+    figures.scan = best(4, || {
+        for batch in builder().with_batch_size(8_192).build().unwrap() {
+            black_box(batch.unwrap());
+        }
+    });
+    let group_rows = 262_144;
+    let point = |city: usize, mask: ProjectionMask| {
+        let (from, to) = (city * MINUTES, (city + 1) * MINUTES);
+        let groups: Vec<_> = (from / group_rows..=(to - 1) / group_rows).collect();
+        let first = groups[0] * group_rows;
+        let selection = RowSelection::from(vec![RowSelector::skip(from - first), RowSelector::select(MINUTES)]);
+        let reader = builder()
+            .with_projection(mask)
+            .with_row_groups(groups)
+            .with_row_selection(selection)
+            .with_batch_size(MINUTES)
+            .build()
+            .unwrap();
+        assert_eq!(reader.map(|batch| batch.unwrap().num_rows()).sum::<usize>(), MINUTES);
+    };
+    let mut random = SmallRng::seed_from_u64(3);
+    for _ in 0..POINT_READS {
+        let city = random.random_range(0..cities.len());
+        figures.point.push(time(|| point(city, ProjectionMask::all())));
+    }
+    let some = ProjectionMask::leaves(metadata.parquet_schema(), [0, 1, 2]);
+    for _ in 0..POINT_READS {
+        let city = random.random_range(0..cities.len());
+        figures.column.push(time(|| point(city, some.clone())));
+    }
+    figures
+}
+
+/// 24 hours of one city from 24 files.
+fn day(folder: &Path, schema: &Arc<TableSchema>, cities: &[City]) {
+    let cache = FileCache::new(1 << 30);
+    let mut opened = Vec::new();
+    let files: Vec<_> = (0..24)
+        .map(|hour| {
+            let start = FIRST_HOUR + hour * MINUTES as Micros * MICROS_PER_MINUTE;
+            let rows = weather(cities, schema, start, Noise::Drifting);
+            let path = FilePath::new(Hour::of(start).unwrap(), LogPosition(1));
+            let file = open(folder, schema, &Layout::default(), &rows, path, &cache);
+            let store = LakeStore::local(folder).unwrap();
+            let fresh = FileCache::new(1 << 30);
+            opened.push(time(|| {
+                black_box(now(fresh.open(&store, schema, file.entry())).unwrap());
+            }));
+            file
+        })
+        .collect();
+    let mut read = everything(schema);
+    let mut random = SmallRng::seed_from_u64(5);
+    let times: Vec<_> = (0..1_000)
+        .map(|_| {
+            read.keys = KeySelection::list(vec![cities[random.random_range(0..cities.len())].id]);
+            time(|| {
+                let rows: usize = files.iter().map(|file| now(file.read(&read)).unwrap().num_rows()).sum();
+                assert_eq!(rows, 24 * MINUTES);
+            })
+        })
+        .collect();
+    println!("\n24 hours of one city from 24 files: {:.0} µs p50, {:.0} µs p99", micros(&times, 0.5), micros(&times, 0.99));
+    println!("opening a file: {:.0} µs p50; 24 open files hold {} kB", micros(&opened, 0.5), cache.used_bytes() / 1_000);
+}
+
+fn open(
+    folder: &Path,
+    schema: &Arc<TableSchema>,
+    layout: &Layout,
+    rows: &RecordBatch,
+    path: FilePath,
+    cache: &FileCache,
+) -> Arc<OpenFile> {
+    let (bytes, entry) = encode_as(layout, schema, std::slice::from_ref(rows), path).unwrap();
+    let file = folder.join(path.to_string());
+    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+    std::fs::write(file, bytes).unwrap();
+    now(cache.open(&LakeStore::local(folder).unwrap(), schema, &Arc::new(entry))).unwrap()
+}
+
+fn everything(schema: &TableSchema) -> FileRead {
+    FileRead {
+        keys: KeySelection::All,
+        time: TimeRange::ALL,
+        columns: (0..schema.arrow().fields().len()).collect(),
+        pages: None,
+    }
+}
+
+/// Local reads never wait.
+fn now<T>(future: impl Future<Output = T>) -> T {
+    futures::executor::block_on(future)
+}
+
+fn time(work: impl FnOnce()) -> Duration {
+    let start = Instant::now();
+    work();
+    start.elapsed()
+}
+
+fn schema() -> Arc<TableSchema> {
+    let columns = [
+        ("temperature", ValueType::Float32),
+        ("humidity", ValueType::Float32),
+        ("pressure", ValueType::Float32),
+        ("wind_speed", ValueType::Float32),
+        ("wind_direction", ValueType::Int16),
+        ("precipitation", ValueType::Float32),
+    ];
+    let columns = columns.map(|(name, value_type)| ValueColumn { name: name.to_owned(), value_type, unit: None, range: None });
+    let declaration = TableDeclaration {
+        key: "city_id".to_owned(),
+        key_type: KeyType::Int32,
+        time: "reading_at".to_owned(),
+        columns: columns.into(),
+        dimension: None,
+    };
+    Arc::new(TableSchema::new("readings", declaration).unwrap())
+}
+
+#[derive(Debug, Clone, Copy)]
+struct City {
+    id: Key,
+    latitude: f64,
+    longitude: f64,
+}
+
+/// The cities of a GeoNames list in order of id, which is roughly by country.
+fn cities(list: &Path) -> Vec<City> {
+    let mut cities: Vec<City> = std::fs::read_to_string(list)
+        .unwrap_or_default()
+        .lines()
+        .skip(1)
+        .filter_map(|line| {
+            let mut from_right = line.rsplit(',');
+            let longitude = from_right.nth(2)?.parse().ok()?;
+            let latitude = from_right.next()?.parse().ok()?;
+            Some(City { id: line.split(',').next()?.parse().ok()?, latitude, longitude })
+        })
+        .collect();
+    if cities.is_empty() {
+        let place = |i: i32| City {
+            id: Key::from(i * 370 + i % 7),
+            latitude: f64::from(i / 200 * 7 % 140) - 60.0,
+            longitude: f64::from(i / 100 * 11 % 360) - 180.0,
+        };
+        cities = (0..15_000).map(place).collect();
+    }
+    cities.sort_unstable_by_key(|city| city.id);
+    cities
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Noise {
+    /// Each reading is near the one before it.
+    Drifting,
+    /// Readings scatter around the daily cycle independently of one another.
+    White,
+}
+
+/// One hour as a weather station would report it, quantised as its display, a few values silent.
+fn weather(cities: &[City], schema: &TableSchema, start: Micros, noise: Noise) -> RecordBatch {
+    let mut random = SmallRng::seed_from_u64(11 ^ start as u64);
+    let mut normal = move || (0..12).map(|_| random.random::<f64>()).sum::<f64>() - 6.0;
+    let mut chance = SmallRng::seed_from_u64(13 ^ start as u64);
+    let rows = cities.len() * MINUTES;
+    let mut floats: [Float32Builder; 5] = std::array::from_fn(|_| Float32Builder::with_capacity(rows));
+    let mut directions = Int16Builder::with_capacity(rows);
+    let hour_of_day = (start / 3_600_000_000 % 24) as f64;
+    for city in cities {
+        let mut drift = [0.0; 5];
+        let climate = 28.0 - 0.6 * city.latitude.abs() + 2.0 * normal();
+        let swing = 6.0 + 1.5 * normal();
+        let elevation = (300.0 * normal()).abs();
+        let sea_level = 1_013.25 + 6.0 * normal();
+        let damp = 65.0 + 8.0 * normal();
+        let wind = (4.0 + 2.0 * normal()).abs();
+        let heading = chance.random_range(0.0..360.0);
+        let rains = chance.random_bool(0.08);
+        for minute in 0..MINUTES {
+            let steps = [0.08, 0.3, 0.05, 0.4, 4.0];
+            for (drift, step) in drift.iter_mut().zip(steps) {
+                *drift = match noise {
+                    Noise::Drifting => 0.97 * *drift + step * normal(),
+                    Noise::White => 3.0 * step * normal(),
+                };
+            }
+            let local = hour_of_day + minute as f64 / 60.0 + city.longitude / 15.0;
+            let cycle = ((local - 9.0) / 24.0 * std::f64::consts::TAU).sin();
+            let rain = if rains { (-0.3 * chance.random::<f64>().ln()).max(0.0) } else { 0.0 };
+            let values = [
+                climate + swing * cycle + drift[0],
+                (damp - 2.0 * swing * cycle + drift[1]).clamp(0.0, 100.0),
+                sea_level * (-elevation / 8_400.0).exp() + drift[2],
+                (wind + drift[3]).max(0.0),
+                rain,
+            ];
+            for (builder, value) in floats.iter_mut().zip(values) {
+                let value = ((value * 10.0).round() / 10.0) as f32;
+                builder.append_option((!chance.random_bool(0.015)).then_some(value));
+            }
+            let direction = (heading + drift[4]).rem_euclid(360.0) as i16;
+            directions.append_option((!chance.random_bool(0.015)).then_some(direction));
+        }
+    }
+    let instants = |times: Vec<Micros>| Arc::new(TimestampMicrosecondArray::from(times).with_timezone("UTC")) as ArrayRef;
+    let minute = |row: usize| start + (row % MINUTES) as Micros * MICROS_PER_MINUTE;
+    let keys: Int32Array = cities.iter().flat_map(|city| std::iter::repeat_n(city.id as i32, MINUTES)).collect();
+    let [temperature, humidity, pressure, wind_speed, precipitation] =
+        floats.map(|mut builder| Arc::new(builder.finish()) as ArrayRef);
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(keys),
+        instants((0..rows).map(minute).collect()),
+        temperature,
+        humidity,
+        pressure,
+        wind_speed,
+        Arc::new(directions.finish()),
+        precipitation,
+        // One batch a minute, accepted a little after it was measured.
+        instants((0..rows).map(|row| minute(row) + 1_000_000 + (row % MINUTES * 7_919 % 800) as Micros * 1_000).collect()),
+    ];
+    RecordBatch::try_new(Arc::clone(schema.arrow()), columns).unwrap()
+}

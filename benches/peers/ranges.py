@@ -1,0 +1,93 @@
+"""How fast does a large range reach pyarrow, beside a server that sends the same table from memory?"""
+
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+import pyarrow as pa
+import pyarrow.flight as flight
+
+from dataset import MINUTE
+from engines import utc
+from measure import by_turns, head, median, note, row, spread
+from server import Server, get, put
+
+ROUNDS = 15
+# 15,000 keys report every minute.
+MINUTES = 67
+
+
+class Peer:
+    """The pyarrow.flight server in a process of its own."""
+
+    def __init__(self, table, folder):
+        path = pathlib.Path(folder) / "table.arrow"
+        with pa.ipc.new_file(path, table.schema) as file:
+            file.write_table(table)
+        script = pathlib.Path(__file__).with_name("flight_peer.py")
+        self.process = subprocess.Popen(
+            [sys.executable, script, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        self.client = flight.connect(self.process.stdout.readline().strip())
+
+    def read(self, rows):
+        return self.client.do_get(flight.Ticket(str(rows))).read_all()
+
+    def stop(self):
+        self.client.close()
+        self.process.stdin.close()
+        self.process.wait(30)
+
+
+def million(dataset):
+    """About 1,000,000 rows with all columns, from the warm lake and from the tail."""
+    head()
+    with tempfile.TemporaryDirectory(dir=dataset.work) as folder:
+        with Server(dataset.serve) as server:
+            ticket = range_of(dataset.start, MINUTES)
+            table = compare("warm lake", server, ticket, folder)
+        # The same rows, kept in the tail of a server that lands nothing.
+        data = pathlib.Path(folder) / "tail"
+        with Server(data, engine__lateness="1000h") as server:
+            put(server.connect(), table.drop_columns(["ingested_at"]).combine_chunks().to_batches(15_000), "memory")
+            compare("tail", server, ticket, folder)
+
+
+def range_of(start, minutes):
+    bounds = {"from": utc(start).isoformat(), "to": utc(start + minutes * MINUTE).isoformat()}
+    return {"v": 1, "table": "readings", "range": bounds}
+
+
+def compare(place, server, ticket, folder):
+    client = server.connect()
+    table = get(client, ticket)
+    batch_rows = max(len(chunk) for chunk in table.column(0).chunks)
+    peer = Peer(table.combine_chunks(), folder)
+    try:
+        if not peer.read(0).equals(table):
+            raise SystemExit("the peer does not send the same table")
+        sizes = {"one batch, as the table is in memory": 0, "batches of 65,536": 65_536}
+        sizes[f"our batches of {batch_rows:,}"] = batch_rows
+        contenders = {"barograph": (lambda _: get(client, ticket), 3)}
+        contenders |= {name: (lambda _, rows=rows: peer.read(rows), 3) for name, rows in sizes.items()}
+        times = by_turns(ROUNDS, contenders, [None])
+    finally:
+        peer.stop()
+    speed = {name: [table.nbytes / median(part) for part in parts] for name, parts in times.items()}
+    best = max(sizes, key=lambda name: median(speed[name]))
+    ratios = [mine / other for mine, other in zip(speed["barograph"], speed[best])]
+    row(
+        f"{table.num_rows:,} rows of all columns to pyarrow, {place}, GB/s",
+        spread(speed["barograph"], 1e9),
+        f"pyarrow.flight from memory, {best}: {spread(speed[best], 1e9)}",
+        ratios,
+        "≥ 0.9",
+        median(ratios) >= 0.9,
+    )
+    seconds = [table.nbytes / value for value in speed["barograph"]]
+    note(f"{table.nbytes:,} bytes in {spread(seconds, 1e-3)} ms")
+    for name in sizes:
+        if name != best:
+            note(f"pyarrow.flight from memory, {name}: {spread(speed[name], 1e9)} GB/s")
+    return table

@@ -1,0 +1,17 @@
+//! `barograph config`: the settings in force, the defaults, or the reference page.
+
+use super::say;
+use crate::Result;
+use crate::arguments::ConfigArguments;
+use crate::settings::{Layers, Settings, reference};
+
+pub(super) fn run(arguments: &ConfigArguments, layers: &Layers) -> Result<()> {
+    let text = if arguments.reference {
+        reference::page()?
+    } else if arguments.defaults {
+        reference::file(&Settings::default())?
+    } else {
+        reference::file(&layers.resolve()?)?
+    };
+    say(text.trim_end())
+}

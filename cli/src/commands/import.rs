@@ -1,0 +1,250 @@
+//! `barograph import`: files into a table, of a server or of a folder.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Float64Array, RecordBatch, StringArray, UInt64Array};
+use barograph_engine::dead_letters::DEAD_LETTERS;
+use barograph_engine::validate::Rejected;
+use barograph_engine::{Durability, Engine};
+use barograph_flight::Client;
+use barograph_jobs::import::{
+    EngineSink, FileSummary, Import, Mapping, Options, Sink, State, Stop, Taken,
+};
+use barograph_lake::TableSchema;
+
+use crate::arguments::ImportArguments;
+use crate::figures::{grouped, rate};
+use crate::output::{RowWriter, check_terminal};
+use crate::progress::{self, Progress};
+use crate::settings::Settings;
+use crate::settings::tables::READINGS;
+use crate::{Error, Result, signals, wiring};
+
+pub(super) async fn run(arguments: ImportArguments, settings: Settings) -> Result<()> {
+    check_terminal(arguments.format)?;
+    let mapping = mapping(&arguments)?;
+    let table = arguments.table.clone().or_else(|| mapping.table.clone());
+    let table = table.unwrap_or_else(|| READINGS.to_owned());
+    match arguments.data.is_some() {
+        true => into_folder(&arguments, &settings, mapping, &table).await,
+        false => into_server(&arguments, &settings, mapping, &table).await,
+    }
+}
+
+async fn into_folder(
+    arguments: &ImportArguments,
+    settings: &Settings,
+    mapping: Mapping,
+    table: &str,
+) -> Result<()> {
+    let engine = wiring::open_engine(settings, false).await?;
+    let imported = async {
+        let target = wiring::lake(settings)?.url().to_string();
+        let state = wiring::local_data(&settings.data).unwrap_or_else(wiring::user_state);
+        let schema = engine.schema(table)?;
+        let sink = EngineSink(Arc::clone(&engine));
+        files(arguments, &sink, target, schema, mapping, state.join("imports.json")).await?;
+        land(&engine).await
+    }
+    .await;
+    // What was imported is in the log even if landing it failed; the folder is given back in any case.
+    let closed = engine.shutdown().await;
+    imported?;
+    Ok(closed?)
+}
+
+async fn land(engine: &Arc<Engine>) -> Result<()> {
+    let landed = engine.flush().await?;
+    progress::line(&format!(
+        "landed {} rows in {} files",
+        grouped(landed.rows),
+        grouped(landed.files)
+    ));
+    Ok(())
+}
+
+async fn into_server(
+    arguments: &ImportArguments,
+    settings: &Settings,
+    mapping: Mapping,
+    table: &str,
+) -> Result<()> {
+    let client = wiring::connect(settings).await?;
+    let schema = wiring::remote_table(table, client.schema(table).await?.as_ref())?;
+    let state = wiring::user_state().join("imports.json");
+    let target = settings.endpoint.clone();
+    files(arguments, &ClientSink(client), target, Arc::new(schema), mapping, state).await
+}
+
+fn mapping(arguments: &ImportArguments) -> Result<Mapping> {
+    let mut mapping = match &arguments.mapping {
+        Some(path) => Mapping::read(path)?,
+        None => Mapping::default(),
+    };
+    for text in &arguments.map {
+        mapping.map(text)?;
+    }
+    for text in &arguments.values {
+        mapping.values(text)?;
+    }
+    mapping.null.extend(arguments.null.iter().cloned());
+    mapping.delimiter = arguments.delimiter.or(mapping.delimiter);
+    Ok(mapping)
+}
+
+async fn files<S: Sink>(
+    arguments: &ImportArguments,
+    sink: &S,
+    target: String,
+    table: Arc<TableSchema>,
+    mapping: Mapping,
+    state: PathBuf,
+) -> Result<()> {
+    let stop = Stop::default();
+    let import = Import {
+        sink,
+        target,
+        table,
+        mapping,
+        options: Options {
+            batch_rows: arguments.batch_rows as usize,
+            form: arguments.form.map(Into::into),
+            restart: arguments.restart,
+            ..Options::default()
+        },
+        stop: stop.clone(),
+    };
+    let mut state = State::open(arguments.state.clone().unwrap_or(state))?;
+    let mut summaries = Vec::new();
+    let done = {
+        let mut work = std::pin::pin!(each(arguments, &import, &mut state, &mut summaries));
+        tokio::select! {
+            done = &mut work => done,
+            () = signals::stop() => {
+                stop.stop();
+                progress::line("stopping after what is on its way");
+                work.await
+            }
+        }
+    };
+    if !summaries.is_empty() {
+        print(&summaries, arguments)?;
+    }
+    done
+}
+
+async fn each<S: Sink>(
+    arguments: &ImportArguments,
+    import: &Import<'_, S>,
+    state: &mut State,
+    summaries: &mut Vec<FileSummary>,
+) -> Result<()> {
+    for path in &arguments.files {
+        let mut progress = Progress::new(path.display().to_string(), "rows", 0);
+        let mut told = |reached: barograph_jobs::import::Progress| progress.set(reached.rows);
+        let summary = import.file(path, state, &mut told).await;
+        progress.finish();
+        let summary = summary?;
+        let stopped = summary.stopped;
+        note(&summary);
+        summaries.push(summary);
+        if stopped {
+            return Err(Error::stopped(
+                "stopped; the same command goes on from here, with every row accounted for",
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Says what the table of figures has no room for.
+fn note(summary: &FileSummary) {
+    let path = summary.path.display();
+    if summary.read == 0 && summary.earlier > 0 {
+        progress::line(&format!("{path}: imported before; --restart imports it again"));
+    }
+    if !summary.ignored.is_empty() {
+        progress::line(&format!("{path}: not imported: {}", summary.ignored.join(", ")));
+    }
+    if !summary.absent.is_empty() {
+        progress::line(&format!("{path}: null in every row: {}", summary.absent.join(", ")));
+    }
+    let dead = summary.unreadable + summary.implausible;
+    if dead > 0 {
+        progress::line(&format!(
+            "{path}: {} rows went to {DEAD_LETTERS}, each with its reason (barograph range --all --table {DEAD_LETTERS})",
+            grouped(dead)
+        ));
+    }
+    if summary.read > 0 {
+        progress::line(&format!("{path}: {} rows/s", grouped(rate(summary.read, summary.took))));
+    }
+}
+
+fn print(summaries: &[FileSummary], arguments: &ImportArguments) -> Result<()> {
+    let count = |of: fn(&FileSummary) -> u64| -> ArrayRef {
+        Arc::new(UInt64Array::from_iter_values(summaries.iter().map(of)))
+    };
+    let paths = summaries.iter().map(|summary| summary.path.display().to_string());
+    let seconds = summaries.iter().map(|summary| summary.took.as_secs_f64());
+    let rows = RecordBatch::try_from_iter([
+        ("file", Arc::new(StringArray::from_iter_values(paths)) as ArrayRef),
+        ("earlier", count(|summary| summary.earlier)),
+        ("read", count(|summary| summary.read)),
+        ("accepted", count(|summary| summary.accepted)),
+        ("unreadable", count(|summary| summary.unreadable)),
+        ("implausible", count(|summary| summary.implausible)),
+        ("seconds", Arc::new(Float64Array::from_iter_values(seconds))),
+    ])?;
+    let mut writer = RowWriter::new(std::io::stdout(), arguments.format, &rows.schema(), false)?;
+    writer.write(&rows)?;
+    writer.finish().map(drop)
+}
+
+/// A server, at durability `disk`.
+struct ClientSink(Client);
+
+impl Sink for ClientSink {
+    async fn put(&self, table: &str, rows: RecordBatch, _: &str) -> barograph_jobs::Result<Taken> {
+        let ack = self.0.put_batch(table, rows, Durability::Disk).await.map_err(from_server)?;
+        Ok(Taken { accepted: ack.accepted, rejected: ack.rejected })
+    }
+
+    async fn put_rejected(
+        &self,
+        table: &str,
+        rejected: &[Rejected],
+        source: &str,
+    ) -> barograph_jobs::Result<Taken> {
+        let same = |text: &str| -> ArrayRef {
+            Arc::new(StringArray::from_iter_values(rejected.iter().map(|_| text)))
+        };
+        let each = |of: fn(&Rejected) -> &String| -> ArrayRef {
+            Arc::new(StringArray::from_iter_values(rejected.iter().map(of)))
+        };
+        let letters = RecordBatch::try_from_iter([
+            ("table_name", same(table)),
+            ("source", same(source)),
+            ("reason", each(|rejected| &rejected.reason)),
+            ("row", each(|rejected| &rejected.row)),
+        ])?;
+        let ack = self.0.put_batch(DEAD_LETTERS, letters, Durability::Disk).await;
+        let ack = ack.map_err(from_server)?;
+        Ok(Taken { accepted: 0, rejected: ack.accepted })
+    }
+}
+
+fn from_server(error: barograph_flight::Error) -> barograph_jobs::Error {
+    use barograph_engine::ErrorKind as Engine;
+    use barograph_jobs::ErrorKind as Jobs;
+    let kind = match error.kind() {
+        Engine::Request | Engine::NotFound => Jobs::Request,
+        Engine::Resources => Jobs::Resources,
+        Engine::Damage => Jobs::Damage,
+        Engine::Internal => Jobs::Internal,
+        _ => Jobs::Unavailable,
+    };
+    let retry_after = error.retry_after();
+    barograph_jobs::Error::new(kind, "server").with_retry_after(retry_after).with_source(error)
+}

@@ -1,0 +1,223 @@
+//! `barograph lake files|check|history`: the lake's files, read without a server.
+
+use std::io::Write;
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
+    UInt64Array,
+};
+use barograph_lake::store::LakeStore;
+use barograph_lake::table::CheckReport;
+use barograph_lake::{LakeTable, Snapshot};
+
+use crate::arguments::{LakeArguments, LakeCommand};
+use crate::figures::{bytes, grouped};
+use crate::output::{Format, RowWriter, check_terminal};
+use crate::progress::{self, Progress};
+use crate::settings::Settings;
+use crate::{Error, Result, signals, wiring};
+
+/// The folder by which a table is recognised.
+const DELTA_LOG: &str = "_delta_log";
+
+impl LakeCommand {
+    /// Its arguments.
+    pub fn arguments(&self) -> &LakeArguments {
+        match self {
+            Self::Files(arguments) | Self::Check(arguments) | Self::History(arguments) => arguments,
+        }
+    }
+}
+
+pub(super) async fn run(command: LakeCommand, settings: &Settings) -> Result<()> {
+    let arguments = command.arguments();
+    check_terminal(arguments.format)?;
+    let lake = wiring::lake(settings)?;
+    signals::unless_stopped(async {
+        let tables = tables(&lake, arguments, settings).await?;
+        match &command {
+            LakeCommand::Files(_) => files(&tables, arguments.format),
+            LakeCommand::Check(_) => check(&tables, arguments.format).await,
+            LakeCommand::History(_) => history(&tables, arguments.format).await,
+        }
+    })
+    .await
+}
+
+struct Opened {
+    name: String,
+    table: LakeTable,
+    snapshot: Snapshot,
+}
+
+async fn tables(
+    lake: &LakeStore,
+    arguments: &LakeArguments,
+    settings: &Settings,
+) -> Result<Vec<Opened>> {
+    let names = match &arguments.table {
+        Some(name) => vec![name.clone()],
+        None => names(lake).await?,
+    };
+    if names.is_empty() {
+        return Err(Error::failed(format!(
+            "there is no table in {}: name another folder with --data",
+            settings.data
+        )));
+    }
+    let mut opened = Vec::with_capacity(names.len());
+    for name in names {
+        let (table, snapshot) = LakeTable::open_existing(lake.child(&name))
+            .await
+            .map_err(|e| Error::failed(format!("table {name:?} in {}: {e}", settings.data)))?;
+        opened.push(Opened { name, table, snapshot });
+    }
+    Ok(opened)
+}
+
+/// The tables in the lake's folder, by name.
+async fn names(lake: &LakeStore) -> Result<Vec<String>> {
+    let failed = |e: object_store::Error| Error::failed(format!("{}: {e}", lake.url()));
+    let listed = lake.object().list_with_delimiter(Some(&lake.path(""))).await.map_err(failed)?;
+    let mut names = Vec::new();
+    for folder in listed.common_prefixes {
+        let Some(name) = folder.filename() else { continue };
+        let log = lake.child(name).path(DELTA_LOG);
+        let log = lake.object().list_with_delimiter(Some(&log)).await.map_err(failed)?;
+        if !log.objects.is_empty() {
+            names.push(name.to_owned());
+        }
+    }
+    names.sort_unstable();
+    Ok(names)
+}
+
+fn files(tables: &[Opened], format: Format) -> Result<()> {
+    let files: Vec<_> = tables
+        .iter()
+        .flat_map(|opened| opened.snapshot.files().iter().map(|file| (opened.name.as_str(), file)))
+        .collect();
+    let rows = RecordBatch::try_from_iter([
+        ("table", text(files.iter().map(|(table, _)| (*table).to_owned()))),
+        ("path", text(files.iter().map(|(_, file)| file.path.to_string()))),
+        ("rows", count(files.iter().map(|(_, file)| file.rows))),
+        ("bytes", count(files.iter().map(|(_, file)| file.bytes))),
+        (
+            "bytes_per_row",
+            Arc::new(Float64Array::from_iter_values(
+                files.iter().map(|(_, file)| file.bytes as f64 / file.rows.max(1) as f64),
+            )) as ArrayRef,
+        ),
+        ("key_min", key(files.iter().map(|(_, file)| file.keys.0))),
+        ("key_max", key(files.iter().map(|(_, file)| file.keys.1))),
+        ("from", time(files.iter().map(|(_, file)| file.times.0))),
+        ("to", time(files.iter().map(|(_, file)| file.times.1))),
+    ])?;
+    print(&rows, format)?;
+    for opened in tables {
+        let files = opened.snapshot.files();
+        let rows: u64 = files.iter().map(|file| file.rows).sum();
+        let size: u64 = files.iter().map(|file| file.bytes).sum();
+        progress::line(&format!(
+            "{}: version {}, {} files, {} rows, {}, {:.2} bytes a row",
+            opened.name,
+            opened.snapshot.version(),
+            grouped(files.len() as u64),
+            grouped(rows),
+            bytes(size),
+            size as f64 / rows.max(1) as f64
+        ));
+    }
+    Ok(())
+}
+
+async fn check(tables: &[Opened], format: Format) -> Result<()> {
+    let mut reports: Vec<(&str, CheckReport)> = Vec::new();
+    for opened in tables {
+        let files = opened.snapshot.files().len() as u64;
+        let mut progress = Progress::new(format!("checking {}", opened.name), "files", files);
+        let mut told = |done: usize, _: usize| progress.set(done as u64);
+        let report = opened.table.check(&opened.snapshot, &mut told).await?;
+        progress.finish();
+        reports.push((&opened.name, report));
+    }
+    let findings: Vec<_> = reports
+        .iter()
+        .flat_map(|(table, report)| report.findings.iter().map(move |finding| (*table, finding)))
+        .collect();
+    if !findings.is_empty() || format != Format::Table {
+        let severity = |damage: bool| if damage { "damage" } else { "note" }.to_owned();
+        let rows = RecordBatch::try_from_iter([
+            ("table", text(findings.iter().map(|(table, _)| (*table).to_owned()))),
+            ("severity", text(findings.iter().map(|(_, f)| severity(f.kind.is_damage())))),
+            ("kind", text(findings.iter().map(|(_, f)| f.kind.to_string()))),
+            ("subject", text(findings.iter().map(|(_, f)| f.subject.clone()))),
+            ("detail", text(findings.iter().map(|(_, f)| f.detail.clone()))),
+        ])?;
+        print(&rows, format)?;
+    }
+    for (table, report) in &reports {
+        let line = format!(
+            "{table}: version {}, {} files, {} rows, {} read: {}",
+            report.version,
+            grouped(report.files),
+            grouped(report.rows),
+            bytes(report.bytes),
+            if report.is_sound() { "sound" } else { "DAMAGED" }
+        );
+        match format {
+            Format::Table => super::say(line)?,
+            _ => progress::line(&line),
+        }
+    }
+    let damaged: Vec<_> =
+        reports.iter().filter(|(_, report)| !report.is_sound()).map(|(table, _)| *table).collect();
+    if damaged.is_empty() {
+        return Ok(());
+    }
+    Err(Error::failed(format!("damage in {}", damaged.join(", "))))
+}
+
+async fn history(tables: &[Opened], format: Format) -> Result<()> {
+    let mut commits = Vec::new();
+    for opened in tables {
+        for commit in opened.table.history().await? {
+            commits.push((opened.name.as_str(), commit));
+        }
+    }
+    let rows = RecordBatch::try_from_iter([
+        ("table", text(commits.iter().map(|(table, _)| (*table).to_owned()))),
+        ("version", count(commits.iter().map(|(_, commit)| commit.version.0))),
+        ("at", time(commits.iter().map(|(_, commit)| commit.at))),
+        ("operation", text(commits.iter().map(|(_, commit)| commit.operation.clone()))),
+        ("files_added", count(commits.iter().map(|(_, commit)| commit.files_added))),
+        ("files_removed", count(commits.iter().map(|(_, commit)| commit.files_removed))),
+        ("rows_added", count(commits.iter().map(|(_, commit)| commit.rows_added))),
+        ("bytes_added", count(commits.iter().map(|(_, commit)| commit.bytes_added))),
+    ])?;
+    print(&rows, format)
+}
+
+fn text(values: impl Iterator<Item = String>) -> ArrayRef {
+    Arc::new(StringArray::from_iter_values(values))
+}
+
+fn count(values: impl Iterator<Item = u64>) -> ArrayRef {
+    Arc::new(UInt64Array::from_iter_values(values))
+}
+
+fn key(values: impl Iterator<Item = i64>) -> ArrayRef {
+    Arc::new(Int64Array::from_iter_values(values))
+}
+
+fn time(values: impl Iterator<Item = i64>) -> ArrayRef {
+    Arc::new(TimestampMicrosecondArray::from_iter_values(values).with_timezone("UTC"))
+}
+
+fn print(rows: &RecordBatch, format: Format) -> Result<()> {
+    let mut writer = RowWriter::new(std::io::stdout(), format, &rows.schema(), false)?;
+    writer.write(rows)?;
+    writer.finish()?.flush()?;
+    Ok(())
+}

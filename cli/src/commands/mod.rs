@@ -1,0 +1,75 @@
+//! What does each command do?
+
+mod config;
+mod import;
+mod lake;
+mod query;
+mod redrive;
+mod serve;
+pub mod times;
+
+use std::io::Write;
+
+use crate::arguments::{Arguments, Command};
+use crate::settings::{Layers, Settings};
+use crate::wiring::start_logging;
+use crate::{Result, demo};
+
+/// What `serve` reports.
+const SERVE_LEVEL: &str = "warn,barograph=info";
+/// What every other command reports.
+const LEVEL: &str = "warn";
+
+/// Runs the command that the arguments name.
+pub async fn run(arguments: Arguments) -> Result<()> {
+    let mut layers = Layers::from_process(arguments.config, arguments.set);
+    if let Command::Config(command) = &arguments.command {
+        return config::run(command, &layers);
+    }
+    let flags = &mut layers.flags;
+    let mut set = |name: &str, value: &Option<String>| {
+        if let Some(value) = value {
+            flags.push((name.to_owned(), value.clone()));
+        }
+    };
+    match &arguments.command {
+        Command::Demo(command) => {
+            set("data", &command.data);
+            set("flight.listen", &command.listen);
+        }
+        Command::Serve(command) => {
+            set("data", &command.data);
+            set("flight.listen", &command.listen);
+        }
+        Command::Latest(command) => set("endpoint", &command.answer.endpoint),
+        Command::Range(command) => set("endpoint", &command.answer.endpoint),
+        Command::Import(command) => {
+            set("data", &command.data);
+            set("endpoint", &command.endpoint);
+        }
+        Command::Lake(command) => set("data", &command.arguments().data),
+        Command::Redrive(command) => set("endpoint", &command.endpoint),
+        Command::Config(_) => {}
+    }
+    let settings: Settings = layers.resolve()?;
+    let serving = matches!(arguments.command, Command::Serve(_));
+    start_logging(&settings, if serving { SERVE_LEVEL } else { LEVEL })?;
+    match arguments.command {
+        Command::Demo(command) => demo::run(command, settings).await,
+        Command::Serve(command) => serve::run(command, settings).await,
+        Command::Latest(command) => query::latest(command, &settings).await,
+        Command::Range(command) => query::range(command, &settings).await,
+        Command::Import(command) => import::run(command, settings).await,
+        Command::Lake(command) => lake::run(command, &settings).await,
+        Command::Redrive(command) => redrive::run(command, &settings).await,
+        Command::Config(_) => Ok(()),
+    }
+}
+
+/// Writes a line to stdout. A reader that went away is no failure.
+pub fn say(text: impl std::fmt::Display) -> Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    writeln!(stdout, "{text}")?;
+    stdout.flush()?;
+    Ok(())
+}

@@ -1,0 +1,155 @@
+//! `barograph latest` and `barograph range`: tickets to a server, rows to stdout.
+
+use std::io::BufWriter;
+
+use arrow::datatypes::SchemaRef;
+use barograph_engine::{Aggregate, Clock, SystemClock};
+use barograph_flight::client::Answer;
+use barograph_flight::ticket::{RangeRead, Windows};
+use barograph_flight::{Client, Ticket};
+use barograph_lake::Key;
+use barograph_lake::schema::{FIRST_VALUE_COLUMN, INGESTED_AT, KEY_COLUMN};
+use futures::TryStreamExt;
+
+use super::{say, times};
+use crate::arguments::{AnswerArguments, KeyArguments, LatestArguments, RangeArguments};
+use crate::cities::{CITY_KEY, Cities};
+use crate::output::{Format, RowWriter, check_terminal};
+use crate::settings::Settings;
+use crate::{Error, Result, signals, wiring};
+
+pub(super) async fn latest(arguments: LatestArguments, settings: &Settings) -> Result<()> {
+    let asked = Asked::new(&arguments.keys, &arguments.answer, settings).await?;
+    let table = &arguments.keys.table;
+    let ticket = match &arguments.at {
+        None => Ticket::latest(table, asked.keys.clone()),
+        Some(at) => Ticket::at(table, asked.keys.clone(), times::instant(at, SystemClock.now())?),
+    };
+    let ticket = ticket.columns(asked.columns(&arguments.keys));
+    signals::unless_stopped(asked.answer(&ticket)).await
+}
+
+pub(super) async fn range(arguments: RangeArguments, settings: &Settings) -> Result<()> {
+    let now = SystemClock.now();
+    let (from, to) = (times::instant(&arguments.from, now)?, times::instant(&arguments.to, now)?);
+    if from >= to {
+        return Err(Error::usage(format!(
+            "the range from {} to {} is empty: --from must be before --to",
+            arguments.from, arguments.to
+        )));
+    }
+    let asked = Asked::new(&arguments.keys, &arguments.answer, settings).await?;
+    let windows = match &arguments.every {
+        None => None,
+        Some(every) => Some(asked.windows(every, &arguments)?),
+    };
+    let whole = windows.is_none();
+    let range = RangeRead {
+        keys: asked.keys.clone(),
+        from: Some(from),
+        to: Some(to),
+        filter: arguments.filter.clone(),
+        windows,
+        limit: arguments.limit,
+        ..RangeRead::default()
+    };
+    let mut ticket = Ticket::range(&arguments.keys.table, range);
+    if whole {
+        ticket = ticket.columns(asked.columns(&arguments.keys));
+    }
+    if arguments.explain {
+        let plan = signals::unless_stopped(async { Ok(asked.client.plan(&ticket).await?) }).await?;
+        return say(plan.trim_end());
+    }
+    signals::unless_stopped(asked.answer(&ticket)).await
+}
+
+const AGGREGATES: [Aggregate; 7] = [
+    Aggregate::Count,
+    Aggregate::Sum,
+    Aggregate::Mean,
+    Aggregate::Min,
+    Aggregate::Max,
+    Aggregate::First,
+    Aggregate::Last,
+];
+
+/// What is asked of whom.
+struct Asked {
+    client: Client,
+    schema: SchemaRef,
+    keys: Option<Vec<Key>>,
+    format: Format,
+}
+
+impl Asked {
+    async fn new(
+        keys: &KeyArguments,
+        answer: &AnswerArguments,
+        settings: &Settings,
+    ) -> Result<Self> {
+        check_terminal(answer.format)?;
+        let client = wiring::connect(settings).await?;
+        let schema = client.schema(&keys.table).await?;
+        let cities = has_cities(&schema).then(Cities::built_in).transpose()?;
+        let key = |text: &String| match cities {
+            Some(cities) => cities.key(text),
+            None => text.parse().map_err(|_| {
+                Error::usage(format!("{text:?} is no key of table {}: give a number", keys.table))
+            }),
+        };
+        let keys = match keys.all {
+            true => None,
+            false => Some(keys.cities.iter().map(key).collect::<Result<_>>()?),
+        };
+        Ok(Self { client, schema, keys, format: answer.format })
+    }
+
+    /// The columns asked for; all but the engine's own if none are named.
+    fn columns(&self, arguments: &KeyArguments) -> Vec<String> {
+        if !arguments.columns.is_empty() {
+            return arguments.columns.iter().map(|name| name.trim().to_owned()).collect();
+        }
+        let values = self.schema.fields().iter().skip(FIRST_VALUE_COLUMN);
+        values.map(|field| field.name().clone()).filter(|name| name != INGESTED_AT).collect()
+    }
+
+    /// The figures asked for, of the named columns or of all that are numbers.
+    fn windows(&self, every: &str, arguments: &RangeArguments) -> Result<Windows> {
+        let aggregates =
+            arguments.agg.iter().map(|name| aggregate(name.trim())).collect::<Result<Vec<_>>>()?;
+        let numbers = |name: &String| {
+            self.schema.field_with_name(name).is_ok_and(|field| field.data_type().is_numeric())
+        };
+        let columns: Vec<_> = match arguments.keys.columns.is_empty() {
+            true => self.columns(&arguments.keys).into_iter().filter(numbers).collect(),
+            false => self.columns(&arguments.keys),
+        };
+        Ok(Windows {
+            every: every.parse()?,
+            aggregates: columns.into_iter().map(|name| (name, aggregates.clone())).collect(),
+        })
+    }
+
+    async fn answer(&self, ticket: &Ticket) -> Result<()> {
+        let mut answer: Answer = self.client.get(ticket).await?;
+        let schema = answer.schema().clone();
+        let to = BufWriter::with_capacity(256 << 10, std::io::stdout());
+        let mut writer = RowWriter::new(to, self.format, &schema, has_cities(&schema))?;
+        while let Some(rows) = answer.try_next().await? {
+            writer.write(&rows)?;
+        }
+        writer.finish().map(drop)
+    }
+}
+
+fn aggregate(name: &str) -> Result<Aggregate> {
+    AGGREGATES.into_iter().find(|aggregate| aggregate.name() == name).ok_or_else(|| {
+        let names: Vec<_> = AGGREGATES.iter().map(|aggregate| aggregate.name()).collect();
+        Error::usage(format!("--agg {name}: choose from {}", names.join(", ")))
+    })
+}
+
+fn has_cities(schema: &SchemaRef) -> bool {
+    schema.fields().get(KEY_COLUMN).is_some_and(|key| key.name() == CITY_KEY)
+}

@@ -1,0 +1,33 @@
+//! `barograph redrive`: dead letters get another chance.
+
+use barograph_engine::{Clock, SystemClock};
+use barograph_lake::TimeRange;
+
+use super::{say, times};
+use crate::arguments::RedriveArguments;
+use crate::figures::grouped;
+use crate::settings::Settings;
+use crate::{Result, signals, wiring};
+
+pub(super) async fn run(arguments: RedriveArguments, settings: &Settings) -> Result<()> {
+    let now = SystemClock.now();
+    let bound = |text: &Option<String>, otherwise| match text {
+        Some(text) => times::instant(text, now),
+        None => Ok(otherwise),
+    };
+    let time = TimeRange {
+        from: bound(&arguments.from, TimeRange::ALL.from)?,
+        to: bound(&arguments.to, TimeRange::ALL.to)?,
+    };
+    let client = wiring::connect(settings).await?;
+    let report =
+        signals::unless_stopped(async { Ok(client.redrive(&arguments.table, time).await?) })
+            .await?;
+    say(format_args!(
+        "{} dead letters of {}: {} are in the table now, {} stay",
+        grouped(report.letters),
+        arguments.table,
+        grouped(report.accepted),
+        grouped(report.rejected)
+    ))
+}

@@ -1,0 +1,47 @@
+//! Which instant does a time on the command line mean?
+
+use barograph_lake::Micros;
+use barograph_lake::time::{parse_duration, parse_instant};
+
+use crate::{Error, Result};
+
+/// Reads `now`, a length of time before or after it (`-24h`, `+5m`), or an instant.
+pub fn instant(text: &str, now: Micros) -> Result<Micros> {
+    let text = text.trim();
+    if text == "now" {
+        return Ok(now);
+    }
+    let relative = |sign: i64, length: &str| {
+        parse_duration(length).map(|length| now.saturating_add(sign * length))
+    };
+    let parsed = match (text.strip_prefix('-'), text.strip_prefix('+')) {
+        (Some(length), _) => relative(-1, length),
+        (_, Some(length)) => relative(1, length),
+        _ => parse_instant(text),
+    };
+    parsed.map_err(|_| {
+        Error::usage(format!(
+            "time {text:?}: write it like 2026-11-22T10:00:00Z, 2026-11-22, -24h or now"
+        ))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+    use super::*;
+
+    #[test]
+    fn times_are_absolute_or_relative_to_now() {
+        let now = 1_795_341_600_000_000;
+        assert_eq!(instant("now", now).unwrap(), now);
+        assert_eq!(instant("-24h", now).unwrap(), now - 86_400_000_000);
+        assert_eq!(instant("+90s", now).unwrap(), now + 90_000_000);
+        assert_eq!(instant("2026-11-22T10:00:00Z", 0).unwrap(), now);
+        assert_eq!(instant("2026-11-22 10:00", 0).unwrap(), now);
+        for wrong in ["yesterday", "24h", "-soon", ""] {
+            assert_eq!(instant(wrong, now).unwrap_err().exit_code(), 2, "{wrong}");
+        }
+    }
+}

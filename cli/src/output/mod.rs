@@ -1,0 +1,125 @@
+//! In which form are rows shown? A table for people, or CSV, JSON lines, Arrow or Parquet for programs.
+//!
+//! Rows are written batch by batch as they come, so that an answer of any size takes little memory.
+
+mod table;
+
+use std::io::{self, IsTerminal, Write};
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use arrow::ipc::writer::StreamWriter;
+use clap::ValueEnum;
+use parquet::arrow::ArrowWriter;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::file::properties::WriterProperties;
+
+use self::table::TableWriter;
+use crate::{Error, Result};
+
+/// Form of an answer.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Aligned columns for people, units in the header, city names where the key is a city.
+    #[default]
+    Table,
+    /// Comma-separated values with a header.
+    Csv,
+    /// JSON lines: one object a row.
+    Json,
+    /// Arrow IPC stream.
+    Arrow,
+    /// Parquet file.
+    Parquet,
+}
+
+/// Writes the rows of one answer.
+pub struct RowWriter<W: Write + Send> {
+    form: Form<W>,
+}
+
+enum Form<W: Write + Send> {
+    Table(TableWriter<W>),
+    Csv(Box<arrow::csv::Writer<W>>),
+    Json(Box<arrow::json::LineDelimitedWriter<W>>),
+    Arrow(Box<StreamWriter<W>>),
+    Parquet(Box<ArrowWriter<W>>),
+}
+
+impl<W: Write + Send> std::fmt::Debug for RowWriter<W> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RowWriter").finish_non_exhaustive()
+    }
+}
+
+/// Refuses to write bytes that are no text to a terminal.
+pub fn check_terminal(format: Format) -> Result<()> {
+    if matches!(format, Format::Arrow | Format::Parquet) && io::stdout().is_terminal() {
+        return Err(Error::usage(
+            "that format is not for a terminal: send it to a file, as in `barograph … > rows.parquet`",
+        ));
+    }
+    Ok(())
+}
+
+impl<W: Write + Send> RowWriter<W> {
+    /// A writer of rows of `schema`. `cities` shows the names of the cities that are keys in a table.
+    pub fn new(to: W, format: Format, schema: &SchemaRef, cities: bool) -> Result<Self> {
+        let form = match format {
+            Format::Table => Form::Table(TableWriter::new(to, cities)?),
+            Format::Csv => Form::Csv(Box::new(arrow::csv::WriterBuilder::new().build(to))),
+            Format::Json => Form::Json(Box::new(
+                arrow::json::WriterBuilder::new().with_explicit_nulls(true).build(to),
+            )),
+            Format::Arrow => Form::Arrow(Box::new(StreamWriter::try_new(to, schema)?)),
+            Format::Parquet => {
+                let properties = WriterProperties::builder()
+                    .set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?))
+                    .build();
+                let writer = ArrowWriter::try_new(to, schema.clone(), Some(properties))?;
+                Form::Parquet(Box::new(writer))
+            }
+        };
+        let mut writer = Self { form };
+        if format == Format::Csv {
+            // An answer without rows has its header all the same.
+            writer.write(&RecordBatch::new_empty(schema.clone()))?;
+        }
+        Ok(writer)
+    }
+
+    /// Writes rows.
+    pub fn write(&mut self, rows: &RecordBatch) -> Result<()> {
+        match &mut self.form {
+            Form::Table(writer) => writer.write(rows)?,
+            Form::Csv(writer) => writer.write(rows)?,
+            Form::Json(writer) => writer.write(rows)?,
+            Form::Arrow(writer) => writer.write(rows)?,
+            Form::Parquet(writer) => writer.write(rows)?,
+        }
+        Ok(())
+    }
+
+    /// Writes what a reader needs to know that the answer is whole, and gives back what was written to.
+    pub fn finish(self) -> Result<W> {
+        let mut to = match self.form {
+            Form::Table(writer) => writer.finish()?,
+            Form::Csv(writer) => writer.into_inner(),
+            Form::Json(mut writer) => {
+                writer.finish()?;
+                writer.into_inner()
+            }
+            Form::Arrow(mut writer) => {
+                writer.finish()?;
+                writer.into_inner()?
+            }
+            Form::Parquet(writer) => writer.into_inner()?,
+        };
+        to.flush()?;
+        Ok(to)
+    }
+}
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;

@@ -1,0 +1,93 @@
+//! How far is long work? A bar where stderr is a terminal, a line now and then where it is not.
+
+use std::io::{self, IsTerminal, Write};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+
+use crate::figures::grouped;
+
+/// How often a line is written where there is no bar.
+const LINE_EVERY: Duration = Duration::from_secs(5);
+
+/// Progress of one piece of work.
+#[derive(Debug)]
+pub struct Progress {
+    label: String,
+    unit: &'static str,
+    bar: Option<ProgressBar>,
+    total: u64,
+    told: Instant,
+}
+
+impl Progress {
+    /// Work of `total` units; 0 if that is not known.
+    pub fn new(label: impl Into<String>, unit: &'static str, total: u64) -> Self {
+        let label = label.into();
+        let bar = io::stderr().is_terminal().then(|| {
+            let template = match total {
+                0 => "{msg} {spinner} {human_pos} {unit}, {per_sec}",
+                _ => "{msg} {wide_bar} {human_pos} of {human_len} {unit}, {per_sec}, {eta} left",
+            };
+            let template = template.replace("{unit}", unit);
+            let style = ProgressStyle::with_template(&template)
+                .unwrap_or_else(|_| ProgressStyle::default_bar());
+            let bar = bars().add(ProgressBar::new(total).with_style(style));
+            bar.set_message(label.clone());
+            bar
+        });
+        Self { label, unit, bar, total, told: Instant::now() }
+    }
+
+    /// So many units are done.
+    pub fn set(&mut self, done: u64) {
+        if let Some(bar) = &self.bar {
+            bar.set_position(done);
+        } else if self.told.elapsed() >= LINE_EVERY {
+            self.told = Instant::now();
+            let of =
+                if self.total > 0 { format!(" of {}", grouped(self.total)) } else { String::new() };
+            line(&format!("{}: {}{of} {}", self.label, grouped(done), self.unit));
+        }
+    }
+
+    /// So many units are done in all.
+    pub fn finish(self) {
+        if let Some(bar) = self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// Writes a line to stderr without tearing a bar.
+pub fn line(text: &str) {
+    bars().suspend(|| {
+        // Nobody reads stderr any more: nothing can be said about that.
+        let _ = writeln!(io::stderr(), "{text}");
+    });
+}
+
+/// Takes away bars that unfinished work has left.
+pub fn clear() {
+    let _ = bars().clear();
+}
+
+/// Writes messages to stderr without tearing a bar.
+#[derive(Debug, Default)]
+pub struct MessageWriter;
+
+impl Write for MessageWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        bars().suspend(|| io::stderr().write(bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
+}
+
+fn bars() -> &'static MultiProgress {
+    static BARS: OnceLock<MultiProgress> = OnceLock::new();
+    BARS.get_or_init(MultiProgress::new)
+}

@@ -1,0 +1,128 @@
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::io::Write;
+
+use barograph_lake::Span;
+
+use super::*;
+use crate::settings::LoggingFormat;
+use crate::settings::tables::{READINGS, readings};
+
+fn file(text: &str) -> tempfile::NamedTempFile {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+    file
+}
+
+fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+    pairs.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect()
+}
+
+fn resolve(text: &str, environment: &[(&str, &str)], flags: &[(&str, &str)]) -> Result<Settings> {
+    let file = file(text);
+    Layers {
+        file: Some(file.path().to_owned()),
+        environment: pairs(environment),
+        flags: pairs(flags),
+    }
+    .resolve()
+}
+
+#[test]
+fn without_anything_the_defaults_hold() {
+    assert_eq!(Layers::default().resolve().unwrap(), Settings::default());
+}
+
+#[test]
+fn flags_go_before_environment_before_file_before_defaults() {
+    let text =
+        "data = 'a'\n[engine]\nlateness = '1m'\nlate_merge_every = '2m'\n[flight]\nlisten = 'x:1'";
+    let environment =
+        [("BAROGRAPH_ENGINE__LATE_MERGE_EVERY", "3m"), ("BAROGRAPH_FLIGHT__LISTEN", "x:2")];
+    let settings = resolve(text, &environment, &[("flight.listen", "x:3")]).unwrap();
+    assert_eq!(settings.data, "a");
+    assert_eq!(settings.engine.lateness, Span::seconds(60));
+    assert_eq!(settings.engine.late_merge_every, Span::seconds(180));
+    assert_eq!(settings.flight.listen, "x:3");
+    assert_eq!(settings.engine.future_max, Settings::default().engine.future_max);
+}
+
+#[test]
+fn every_kind_of_value_is_read_from_the_environment() {
+    let environment = [
+        ("BAROGRAPH_ENGINE__TAIL_BYTES_MAX", "1GiB"),
+        ("BAROGRAPH_ENGINE__SCAN_THREADS", "3"),
+        ("BAROGRAPH_LOGGING__FORMAT", "json"),
+        ("BAROGRAPH_LOGGING__FILTER", "debug"),
+        ("BAROGRAPH_LOG_FOLDER", "/var/log/readings"),
+    ];
+    let settings = resolve("", &environment, &[]).unwrap();
+    assert_eq!(settings.engine.tail_bytes_max.get(), 1 << 30);
+    assert_eq!(settings.engine.scan_threads, 3);
+    assert_eq!(settings.logging.format, LoggingFormat::Json);
+    assert_eq!(settings.logging.filter.as_deref(), Some("debug"));
+    assert_eq!(settings.log_folder, Some(PathBuf::from("/var/log/readings")));
+}
+
+#[test]
+fn the_file_can_be_named_by_the_environment() {
+    let file = file("data = 'elsewhere'");
+    let environment = vec![(CONFIG_VARIABLE.to_owned(), file.path().display().to_string())];
+    let layers = Layers { environment, ..Layers::default() };
+    assert_eq!(layers.resolve().unwrap().data, "elsewhere");
+}
+
+#[test]
+fn an_unknown_setting_is_named_with_file_and_line() {
+    let file = file("data = 'a'\n\n[engine]\nlatenes = '1m'\n");
+    let layers = Layers { file: Some(file.path().to_owned()), ..Layers::default() };
+    let error = layers.resolve().unwrap_err();
+    let expected = format!("{}:4: unknown setting `latenes`", file.path().display());
+    assert!(error.to_string().starts_with(&expected), "{error}");
+    assert_eq!(error.exit_code(), 2);
+}
+
+#[test]
+fn a_wrong_value_is_named_with_its_place() {
+    let error = resolve("\n[engine]\nlateness = 5\n", &[], &[]).unwrap_err().to_string();
+    assert!(error.contains(":3: "), "{error}");
+    let error =
+        resolve("", &[("BAROGRAPH_ENGINE__LATENESS", "soon")], &[]).unwrap_err().to_string();
+    assert!(error.starts_with("BAROGRAPH_ENGINE__LATENESS: duration \"soon\""), "{error}");
+    let error = resolve("", &[], &[("engine.scan_threads", "many")]).unwrap_err().to_string();
+    assert_eq!(error, "engine.scan_threads: \"many\" is not a whole number");
+    let error = resolve("[flight]\nstreams_max = 0", &[], &[]).unwrap_err().to_string();
+    assert_eq!(error, "flight.streams_max is 0: give at least 1");
+}
+
+#[test]
+fn an_unknown_variable_or_flag_is_named_with_a_near_one() {
+    let error = resolve("", &[("BAROGRAPH_FLIGHT__LISTN", "x")], &[]).unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "unknown environment variable BAROGRAPH_FLIGHT__LISTN: did you mean BAROGRAPH_FLIGHT__LISTEN?"
+    );
+    let error = resolve("", &[], &[("flight.listn", "x")]).unwrap_err().to_string();
+    assert_eq!(error, "unknown setting flight.listn: did you mean flight.listen?");
+    let error = resolve("", &[("BAROGRAPH_QWERTYUIOP", "x")], &[]).unwrap_err().to_string();
+    assert!(error.ends_with("`barograph config` lists the settings"), "{error}");
+    let error = resolve("", &[("BAROGRAPH_TABLES__A", "x")], &[]).unwrap_err().to_string();
+    assert!(error.contains("in the settings file only"), "{error}");
+}
+
+#[test]
+fn tables_are_added_beside_readings_or_replace_it() {
+    let text = "[tables.tides]\nkey = 'port'\nkey_type = 'int64'\ntime = 'at'\n\
+                columns = [{ name = 'level', type = 'float64', unit = 'm', range = [-20, 20] }]\n";
+    let settings = resolve(text, &[], &[]).unwrap();
+    assert_eq!(settings.tables[READINGS], readings());
+    assert_eq!(settings.tables["tides"].columns[0].range, Some([-20.0, 20.0]));
+
+    let text = "[tables.readings]\nkey = 'station'\ntime = 'at'\n";
+    let settings = resolve(text, &[], &[]).unwrap();
+    assert_eq!(settings.tables[READINGS].key, "station");
+    assert!(settings.tables[READINGS].columns.is_empty());
+
+    let error = resolve("[tables.Tides]\nkey = 'port'\ntime = 'at'\n", &[], &[]).unwrap_err();
+    assert!(error.to_string().contains("\"Tides\""), "{error}");
+}

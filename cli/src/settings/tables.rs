@@ -1,0 +1,32 @@
+//! Which table is built in?
+
+use barograph_lake::schema::{KeyType, TableDeclaration, ValueColumn, ValueType};
+
+/// Name of the built-in table.
+pub const READINGS: &str = "readings";
+/// Name of the dimension that lists the built-in cities.
+pub const CITIES: &str = "cities";
+
+/// The declaration of `readings`: weather of cities.
+pub fn readings() -> TableDeclaration {
+    let column = |name: &str, value_type, unit: &str, range| ValueColumn {
+        name: name.to_owned(),
+        value_type,
+        unit: Some(unit.to_owned()),
+        range: Some(range),
+    };
+    TableDeclaration {
+        key: "city_id".to_owned(),
+        key_type: KeyType::Int32,
+        time: "reading_at".to_owned(),
+        columns: vec![
+            column("temperature", ValueType::Float32, "°C", [-90.0, 60.0]),
+            column("humidity", ValueType::Float32, "%", [0.0, 100.0]),
+            column("pressure", ValueType::Float32, "hPa", [300.0, 1100.0]),
+            column("wind_speed", ValueType::Float32, "m/s", [0.0, 120.0]),
+            column("wind_direction", ValueType::Int16, "°", [0.0, 360.0]),
+            column("precipitation", ValueType::Float32, "mm", [0.0, 100.0]),
+        ],
+        dimension: Some(CITIES.to_owned()),
+    }
+}

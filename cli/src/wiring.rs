@@ -1,0 +1,189 @@
+//! How do settings become a running engine, a lake or a connection?
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Schema};
+use barograph_engine::{Components, Engine, LogSource, SystemClock};
+use barograph_flight::Client;
+use barograph_lake::schema::{KeyType, TableDeclaration, ValueColumn, ValueType};
+use barograph_lake::store::LakeStore;
+use barograph_lake::{Key, TableSchema};
+use tracing_subscriber::EnvFilter;
+
+use crate::cities::Cities;
+use crate::progress::MessageWriter;
+use crate::settings::tables::CITIES;
+use crate::settings::{LoggingFormat, Settings};
+use crate::{Error, Result};
+
+/// Folder of the lake inside the data folder.
+const LAKE: &str = "lake";
+/// Folder of the log inside the data folder.
+const LOG: &str = "log";
+
+/// Sends messages to stderr as the settings say, or at `level` where they say nothing.
+pub fn start_logging(settings: &Settings, level: &str) -> Result<()> {
+    let filter = settings.logging.filter.as_deref().unwrap_or(level);
+    let filter = EnvFilter::try_new(filter)
+        .map_err(|e| Error::usage(format!("logging.filter {filter:?}: {e}")))?;
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(MessageWriter::default)
+        .with_ansi(io::IsTerminal::is_terminal(&io::stderr()));
+    // An error here says that logging was started before, as tests do.
+    let _ = match settings.logging.format {
+        LoggingFormat::Text => builder.try_init(),
+        LoggingFormat::Json => builder.json().try_init(),
+    };
+    Ok(())
+}
+
+/// The data folder on the local disk; `None` if `data` is an object-store URL.
+pub fn local_data(data: &str) -> Option<PathBuf> {
+    match data.split_once("://") {
+        Some(("file", path)) => Some(PathBuf::from(path)),
+        Some(_) => None,
+        None => Some(PathBuf::from(data)),
+    }
+}
+
+/// The folder of all tables.
+pub fn lake(settings: &Settings) -> Result<LakeStore> {
+    Ok(match local_data(&settings.data) {
+        Some(folder) => LakeStore::local(&folder.join(LAKE))?,
+        None => LakeStore::open(&settings.data)?.child(LAKE),
+    })
+}
+
+fn log_folder(settings: &Settings) -> Result<PathBuf> {
+    let inside = || local_data(&settings.data).map(|folder| folder.join(LOG));
+    settings.log_folder.clone().or_else(inside).ok_or_else(|| {
+        Error::usage(format!(
+            "data is {}, so the log needs a folder of its own on a local disk: set log_folder (--set log_folder=DIR)",
+            settings.data
+        ))
+    })
+}
+
+/// Opens the engine and reports what it found in the log.
+pub async fn open_engine(settings: &Settings, accept_damage: bool) -> Result<Arc<Engine>> {
+    let cities = Cities::built_in()?.all().iter().map(|city| Key::from(city.id)).collect();
+    let components = Components {
+        lake: lake(settings)?,
+        log: LogSource::Folder { path: log_folder(settings)?, accept_damage },
+        clock: Arc::new(SystemClock),
+        tables: settings.schemas()?,
+        dimensions: [(CITIES.to_owned(), Arc::new(cities))].into_iter().collect(),
+    };
+    let engine = Engine::open(settings.engine.clone(), components).await?;
+    let found = engine.recovery();
+    tracing::info!(
+        records = found.records,
+        rows = found.rows,
+        landed_rows = found.landed_rows,
+        torn_bytes = found.torn_bytes,
+        "log replayed"
+    );
+    for lost in &found.lost {
+        tracing::warn!("lost, as --accept-log-damage allows: {lost}");
+    }
+    Ok(engine)
+}
+
+/// Connects to the server that the settings name.
+pub async fn connect(settings: &Settings) -> Result<Client> {
+    Client::connect(&settings.endpoint).await.map_err(|error| match error.kind() {
+        barograph_engine::ErrorKind::Unavailable => Error::failed(format!(
+            "nobody answers at {}: start a server with `barograph serve` or `barograph demo`, or name another with --endpoint",
+            settings.endpoint
+        )),
+        _ => error.into(),
+    })
+}
+
+/// The declaration of a table of a server, as far as its columns tell it.
+pub fn remote_table(name: &str, schema: &Schema) -> Result<TableSchema> {
+    let unexpected = |what: &str| Error::failed(format!("the server's table {name:?} has {what}"));
+    let fields = schema.fields();
+    let [key, time, values @ .., _ingested_at] = fields.as_ref() else {
+        return Err(unexpected("too few columns"));
+    };
+    let key_type = match key.data_type() {
+        DataType::Int32 => KeyType::Int32,
+        DataType::Int64 => KeyType::Int64,
+        other => return Err(unexpected(&format!("a key of type {other}"))),
+    };
+    let value_type = |data_type: &DataType| {
+        Ok(match data_type {
+            DataType::Int16 => ValueType::Int16,
+            DataType::Int32 => ValueType::Int32,
+            DataType::Int64 => ValueType::Int64,
+            DataType::Float32 => ValueType::Float32,
+            DataType::Float64 => ValueType::Float64,
+            DataType::Utf8 => ValueType::Utf8,
+            DataType::Timestamp(..) => ValueType::Timestamp,
+            other => return Err(unexpected(&format!("a column of type {other}"))),
+        })
+    };
+    let columns = values
+        .iter()
+        .map(|field| {
+            Ok(ValueColumn {
+                name: field.name().clone(),
+                value_type: value_type(field.data_type())?,
+                unit: field.metadata().get("unit").cloned(),
+                range: None,
+            })
+        })
+        .collect::<Result<_>>()?;
+    let declaration = TableDeclaration {
+        key: key.name().clone(),
+        key_type,
+        time: time.name().clone(),
+        columns,
+        dimension: None,
+    };
+    Ok(TableSchema::new(name, declaration)?)
+}
+
+/// Where this user's programs keep what they remember between runs.
+pub fn user_state() -> PathBuf {
+    let folder = |variable: &str| {
+        std::env::var_os(variable).map(PathBuf::from).filter(|path| path.is_absolute())
+    };
+    folder("XDG_STATE_HOME")
+        .or_else(|| folder("HOME").map(|home| home.join(".local/state")))
+        .map_or_else(|| Path::new(".barograph").to_owned(), |state| state.join("barograph"))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+    use super::*;
+    use crate::settings::tables::{READINGS, readings};
+
+    #[test]
+    fn data_is_a_folder_or_a_url() {
+        assert_eq!(local_data("data"), Some(PathBuf::from("data")));
+        assert_eq!(local_data("file:///srv/data"), Some(PathBuf::from("/srv/data")));
+        assert_eq!(local_data("s3://bucket/data"), None);
+        let settings = Settings { data: "s3://bucket/data".to_owned(), ..Settings::default() };
+        assert!(log_folder(&settings).unwrap_err().to_string().contains("log_folder"));
+        let folder = Some(PathBuf::from("/log"));
+        assert_eq!(
+            log_folder(&Settings { log_folder: folder, ..settings }).unwrap(),
+            Path::new("/log")
+        );
+        assert_eq!(log_folder(&Settings::default()).unwrap(), Path::new("barograph-data/log"));
+    }
+
+    #[test]
+    fn a_servers_columns_tell_its_table() {
+        let table = TableSchema::new(READINGS, readings()).unwrap();
+        let told = remote_table(READINGS, table.arrow()).unwrap();
+        assert_eq!(told.arrow(), table.arrow());
+    }
+}

@@ -1,0 +1,191 @@
+//! Where do rows go that may not go into their table?
+//!
+//! Into `dead_letters`, a table like any other: durable in the same log append as the rest of their
+//! batch, landed, queryable by time, and re-driven after a fix.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use arrow::array::{
+    Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
+};
+use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
+use barograph_lake::schema::{KEY_COLUMN, TIME_COLUMN};
+use barograph_lake::schema::{KeyType, TableDeclaration, ValueColumn, ValueType};
+use barograph_lake::{Micros, TableSchema};
+
+use crate::validate::{Rejected, logged_schema};
+use crate::{Error, Result};
+
+/// Name of the table of dead letters.
+pub const DEAD_LETTERS: &str = "dead_letters";
+
+const COLUMNS: [(&str, ValueType); 5] = [
+    ("table_name", ValueType::Utf8),
+    ("source", ValueType::Utf8),
+    ("reason", ValueType::Utf8),
+    ("row", ValueType::Utf8),
+    ("redriven_at", ValueType::Timestamp),
+];
+
+/// The declaration of `dead_letters`: `id`, `rejected_at`, `table_name`, `source`, `reason`, `row`
+/// (a JSON object) and `redriven_at` (null until the row was put again with success).
+pub fn schema() -> Result<TableSchema> {
+    let columns = COLUMNS
+        .map(|(name, value_type)| ValueColumn {
+            name: name.to_owned(),
+            value_type,
+            unit: None,
+            range: None,
+        })
+        .to_vec();
+    let declaration = TableDeclaration {
+        key: "id".to_owned(),
+        key_type: KeyType::Int64,
+        time: "rejected_at".to_owned(),
+        columns,
+        dimension: None,
+    };
+    Ok(TableSchema::new(DEAD_LETTERS, declaration)?)
+}
+
+/// Gives each dead letter an id of its own: the instant in µs, or one more than the last.
+#[derive(Debug, Default)]
+pub struct Ids(AtomicI64);
+
+impl Ids {
+    /// Ids above `largest`, which is taken.
+    pub fn after(largest: Option<i64>) -> Self {
+        Self(AtomicI64::new(largest.map_or(0, |id| id.saturating_add(1))))
+    }
+
+    /// `count` ids in a row; the first is given.
+    pub fn take(&self, now: Micros, count: i64) -> i64 {
+        let mut first = now;
+        let next = |last: i64| {
+            first = now.max(last);
+            Some(first + count)
+        };
+        let _ = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
+        first
+    }
+}
+
+/// A dead letter as it is read back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Letter {
+    /// Its id.
+    pub id: i64,
+    /// When it was rejected.
+    pub rejected_at: Micros,
+    /// The table it was sent to.
+    pub table: String,
+    /// Where it came from.
+    pub source: String,
+    /// Why it was rejected, and the row as it was sent.
+    pub rejected: Rejected,
+    /// When it was put again with success.
+    pub redriven_at: Option<Micros>,
+}
+
+/// Rows of `dead_letters` for rows of `table` rejected at `now`, without `ingested_at`.
+pub fn letters(
+    schema: &TableSchema,
+    ids: &Ids,
+    now: Micros,
+    table: &str,
+    source: &str,
+    rejected: &[Rejected],
+) -> Result<RecordBatch> {
+    let first = ids.take(now, rejected.len() as i64);
+    let letters: Vec<_> = rejected
+        .iter()
+        .zip(first..)
+        .map(|(rejected, id)| Letter {
+            id,
+            rejected_at: now,
+            table: table.to_owned(),
+            source: source.to_owned(),
+            rejected: rejected.clone(),
+            redriven_at: None,
+        })
+        .collect();
+    encode(schema, &letters)
+}
+
+/// Rows of `dead_letters`, without `ingested_at`.
+pub fn encode(schema: &TableSchema, letters: &[Letter]) -> Result<RecordBatch> {
+    let text = |of: fn(&Letter) -> &str| -> ArrayRef {
+        Arc::new(letters.iter().map(|letter| Some(of(letter))).collect::<StringArray>())
+    };
+    let time = |of: fn(&Letter) -> Option<Micros>| -> ArrayRef {
+        let times: TimestampMicrosecondArray = letters.iter().map(of).collect();
+        Arc::new(times.with_timezone("UTC"))
+    };
+    let ids: Int64Array = letters.iter().map(|letter| Some(letter.id)).collect();
+    let columns = vec![
+        Arc::new(ids) as ArrayRef,
+        time(|letter| Some(letter.rejected_at)),
+        text(|letter| &letter.table),
+        text(|letter| &letter.source),
+        text(|letter| &letter.rejected.reason),
+        text(|letter| &letter.rejected.row),
+        time(|letter| letter.redriven_at),
+    ];
+    Ok(RecordBatch::try_new(logged_schema(schema), columns)?)
+}
+
+/// The dead letters in rows of the whole table.
+pub fn decode(rows: &RecordBatch) -> Result<Vec<Letter>> {
+    let column = |name: &str| {
+        rows.column_by_name(name)
+            .ok_or_else(|| Error::internal(format!("{DEAD_LETTERS} without {name}")))
+    };
+    let ids = rows.column(KEY_COLUMN).as_primitive::<Int64Type>();
+    let times = rows.column(TIME_COLUMN).as_primitive::<TimestampMicrosecondType>();
+    let redriven = column("redriven_at")?.as_primitive::<TimestampMicrosecondType>();
+    let [table, source, reason, row] = [
+        column("table_name")?.as_string::<i32>(),
+        column("source")?.as_string::<i32>(),
+        column("reason")?.as_string::<i32>(),
+        column("row")?.as_string::<i32>(),
+    ];
+    Ok((0..rows.num_rows())
+        .map(|i| Letter {
+            id: ids.value(i),
+            rejected_at: times.value(i),
+            table: table.value(i).to_owned(),
+            source: source.value(i).to_owned(),
+            rejected: Rejected {
+                reason: reason.value(i).to_owned(),
+                row: row.value(i).to_owned(),
+            },
+            redriven_at: redriven.is_valid(i).then(|| redriven.value(i)),
+        })
+        .collect())
+}
+
+/// Gives letters that a client sends to `dead_letters` itself their `id` and `rejected_at`, where it
+/// left them out.
+pub fn complete(batch: &RecordBatch, ids: &Ids, now: Micros) -> Result<RecordBatch> {
+    let schema = batch.schema();
+    let rows = batch.num_rows();
+    let mut fields: Vec<_> = schema.fields().iter().cloned().collect();
+    let mut columns = batch.columns().to_vec();
+    if schema.index_of("id").is_err() {
+        let first = ids.take(now, rows as i64);
+        let ids = Int64Array::from_iter_values((first..).take(rows));
+        fields.push(Arc::new(arrow::datatypes::Field::new("id", ids.data_type().clone(), false)));
+        columns.push(Arc::new(ids));
+    }
+    if schema.index_of("rejected_at").is_err() {
+        let times = TimestampMicrosecondArray::from_value(now, rows).with_timezone("UTC");
+        fields.push(Arc::new(arrow::datatypes::Field::new(
+            "rejected_at",
+            times.data_type().clone(),
+            false,
+        )));
+        columns.push(Arc::new(times));
+    }
+    Ok(RecordBatch::try_new(Arc::new(arrow::datatypes::Schema::new(fields)), columns)?)
+}

@@ -1,0 +1,251 @@
+//! The engine: tables, their views, and the one way in.
+//!
+//! ```text
+//! put ─validate─► queue ─► writer thread: log ─► tail ─► view ─► acknowledgement
+//!                               ▲                                    
+//! lander ─file, Delta commit────┘ (swaps tail and snapshot in one view)
+//! ```
+
+mod open;
+mod put;
+mod read;
+mod redrive;
+pub(crate) mod writer;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use barograph_lake::file::FileCache;
+use barograph_lake::{Key, LakeStore, LakeTable, LogPosition, Micros, TableSchema};
+use hashbrown::{HashMap, HashSet};
+use serde::{Deserialize, Serialize};
+use tokio::sync::{Mutex, Semaphore};
+
+use crate::dead_letters::Ids;
+use crate::landing::Lander;
+use crate::log::Log;
+use crate::memory::Budget;
+use crate::view::View;
+use crate::{Clock, EngineSettings, Error, ErrorKind, Result};
+
+pub use redrive::RedriveReport;
+use writer::Writer;
+
+/// What an acknowledgement promises.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Durability {
+    /// Written to the log, not synced, and visible: survives the death of the process, not of the
+    /// machine.
+    Memory,
+    /// Synced to the log's disk and visible: survives power loss.
+    Disk,
+}
+
+/// The acknowledgement of one batch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ack {
+    /// Position of the batch in the log.
+    pub position: LogPosition,
+    /// The level that was reached.
+    pub durability: Durability,
+    /// Rows that went into the table.
+    pub accepted: u64,
+    /// Rows that went to `dead_letters`.
+    pub rejected: u64,
+}
+
+/// What a flush did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FlushReport {
+    /// Files written.
+    pub files: u64,
+    /// Rows in them.
+    pub rows: u64,
+    /// Bytes of them.
+    pub bytes: u64,
+}
+
+/// A table as clients see it listed.
+#[derive(Debug, Clone)]
+pub struct TableInfo {
+    /// Its declaration and Arrow schema.
+    pub schema: Arc<TableSchema>,
+    /// Rows in lake and tail, before tail rows replace lake rows.
+    pub rows: u64,
+    /// Bytes of its lake files.
+    pub bytes: u64,
+}
+
+/// What an engine is made of.
+#[derive(Debug)]
+pub struct Components {
+    /// Where the tables live.
+    pub lake: LakeStore,
+    /// Where the log lives.
+    pub log: LogSource,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+    /// The tables, `dead_letters` not among them.
+    pub tables: Vec<TableSchema>,
+    /// The valid keys by name of dimension.
+    pub dimensions: HashMap<String, Arc<HashSet<Key>>>,
+}
+
+/// Where the log of an engine comes from.
+pub enum LogSource {
+    /// Segment files in a folder, which the engine locks for itself.
+    Folder {
+        /// The folder; made if it is not there.
+        path: PathBuf,
+        /// Whether to go on without records that are damaged.
+        accept_damage: bool,
+    },
+    /// A log that is there already.
+    Ready(Box<dyn Log>),
+}
+
+impl fmt::Debug for LogSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Folder { path, .. } => f.debug_tuple("Folder").field(path).finish(),
+            Self::Ready(_) => f.write_str("Ready"),
+        }
+    }
+}
+
+/// What was found when the engine was opened.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Recovery {
+    /// Log records read.
+    pub records: u64,
+    /// Rows put back into the tail.
+    pub rows: u64,
+    /// Rows skipped because they had landed.
+    pub landed_rows: u64,
+    /// Bytes of a torn last group that was cut off; none of it was acknowledged.
+    pub torn_bytes: u64,
+    /// Log ranges that an operator's flag gave up.
+    pub lost: Vec<String>,
+}
+
+/// A table in the running engine.
+#[derive(Debug)]
+pub(crate) struct Table {
+    pub(crate) schema: Arc<TableSchema>,
+    pub(crate) lake: LakeTable,
+    pub(crate) view: ArcSwap<View>,
+    /// The valid keys, if a dimension lists them.
+    known_keys: Option<Arc<HashSet<Key>>>,
+    /// Newest instant of each key in the lake, as far as files were looked at.
+    pub(crate) newest: Mutex<crate::scan::point::NewestInLake>,
+}
+
+/// Bounds that running reads share.
+#[derive(Debug)]
+pub(crate) struct Bounds {
+    pub(crate) scan: Arc<Budget>,
+    pub(crate) threads: Arc<Semaphore>,
+    pub(crate) thread_count: usize,
+    pub(crate) slice_rows: usize,
+}
+
+/// The engine.
+pub struct Engine {
+    settings: EngineSettings,
+    clock: Arc<dyn Clock>,
+    tables: BTreeMap<String, Arc<Table>>,
+    files: Arc<FileCache>,
+    tail_budget: Arc<Budget>,
+    bounds: Arc<Bounds>,
+    letter_ids: Ids,
+    writer: Writer,
+    lander: Lander,
+    recovery: Recovery,
+    /// Held for as long as the engine runs, so that no other process opens the same log.
+    lock: Mutex<Option<std::fs::File>>,
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine").field("tables", &self.tables.keys()).finish_non_exhaustive()
+    }
+}
+
+impl Engine {
+    /// All tables, by name.
+    pub fn tables(&self) -> Vec<TableInfo> {
+        self.tables
+            .values()
+            .map(|table| {
+                let view = table.view.load();
+                TableInfo {
+                    schema: Arc::clone(&table.schema),
+                    rows: view.rows(),
+                    bytes: view.lake_bytes(),
+                }
+            })
+            .collect()
+    }
+
+    /// The declaration of a table, or an error that lists the tables.
+    pub fn schema(&self, table: &str) -> Result<Arc<TableSchema>> {
+        self.table(table).map(|table| Arc::clone(&table.schema))
+    }
+
+    /// The current view of a table.
+    pub fn view(&self, table: &str) -> Result<Arc<View>> {
+        self.table(table).map(|table| table.view.load_full())
+    }
+
+    /// The engine's clock.
+    pub fn now(&self) -> Micros {
+        self.clock.now()
+    }
+
+    /// The settings it was opened with.
+    pub fn settings(&self) -> &EngineSettings {
+        &self.settings
+    }
+
+    /// What was found when it was opened.
+    pub fn recovery(&self) -> &Recovery {
+        &self.recovery
+    }
+
+    /// Bytes that the tail and batches on their way to it take.
+    pub fn tail_bytes(&self) -> usize {
+        self.tail_budget.used()
+    }
+
+    /// Lands everything that is in the tail now, open hours included.
+    pub async fn flush(&self) -> Result<FlushReport> {
+        self.lander.flush().await
+    }
+
+    /// Lands the hours that are due, as the background task does by itself.
+    pub async fn land_due(&self) -> Result<FlushReport> {
+        self.lander.land_due().await
+    }
+
+    /// Takes no more batches, finishes a running landing, syncs the log and releases it.
+    pub async fn shutdown(&self) -> Result<()> {
+        self.lander.stop().await;
+        let result = self.writer.stop().await;
+        self.lock.lock().await.take();
+        result
+    }
+
+    pub(crate) fn table(&self, name: &str) -> Result<&Arc<Table>> {
+        self.tables.get(name).ok_or_else(|| {
+            let names: Vec<_> = self.tables.keys().map(String::as_str).collect();
+            Error::new(
+                ErrorKind::NotFound,
+                format!("there is no table {name:?}: there are {}", names.join(", ")),
+            )
+        })
+    }
+}

@@ -1,0 +1,275 @@
+//! How does an engine start? It reads the newest snapshot of each table and replays what the log holds
+//! beyond it; nothing is reloaded.
+
+use std::collections::BTreeMap;
+use std::io::Cursor;
+use std::path::Path;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use arrow::array::{AsArray, BooleanArray, RecordBatch};
+use arrow::compute::filter_record_batch;
+use arrow::datatypes::TimestampMicrosecondType;
+use arrow::ipc::reader::StreamReader;
+use barograph_lake::file::FileCache;
+use barograph_lake::schema::TIME_COLUMN;
+use barograph_lake::{Hour, LakeTable, LogPosition, Micros, Snapshot, TableSchema};
+use hashbrown::HashMap;
+use rustix::fs::{FlockOperation, flock};
+use tokio::sync::{Mutex, Notify, Semaphore};
+
+use super::writer::{self, State, Writer};
+use super::{Bounds, Components, Engine, LogSource, Recovery, Table};
+use crate::dead_letters::{self, DEAD_LETTERS, Ids};
+use crate::landing::{Lander, LanderParts};
+use crate::log::{Log, Record, SegmentLog};
+use crate::memory::Budget;
+use crate::tail::Tail;
+use crate::validate::logged_schema;
+use crate::view::View;
+use crate::{EngineSettings, Error, ErrorKind, Result};
+
+impl Engine {
+    /// Opens the tables, replays the log, and starts the writer and the lander.
+    ///
+    /// # Errors
+    /// `Unavailable` if another process holds the log, `Damage` if the log or the lake is damaged,
+    /// `Request` if a declaration does not fit the table that is stored.
+    pub async fn open(settings: EngineSettings, components: Components) -> Result<Arc<Self>> {
+        let Components { lake, log, clock, tables, dimensions } = components;
+        let tail_budget = Budget::new("tail_bytes_max", settings.tail_bytes_max.get());
+        let lock = match &log {
+            LogSource::Folder { path, .. } => Some(lock_folder(path)?),
+            LogSource::Ready(_) => None,
+        };
+        let mut opened = BTreeMap::new();
+        for schema in tables.into_iter().chain([dead_letters::schema()?]) {
+            let name = schema.name().to_owned();
+            let known_keys = match &schema.declaration().dimension {
+                None => None,
+                Some(dimension) => Some(Arc::clone(dimensions.get(dimension).ok_or_else(|| {
+                    Error::request(format!(
+                        "table {name:?}: there is no dimension {dimension:?}"
+                    ))
+                })?)),
+            };
+            let schema = Arc::new(schema);
+            let (lake, snapshot) = LakeTable::open(lake.child(&name), Arc::clone(&schema)).await?;
+            let tail = Tail::new(Arc::clone(&schema), Arc::clone(&tail_budget));
+            let view = View { schema: Arc::clone(&schema), snapshot: Arc::new(snapshot), tail: tail.view() };
+            let table = Table {
+                schema,
+                lake,
+                view: ArcSwap::from_pointee(view),
+                known_keys,
+                newest: Mutex::default(),
+            };
+            if opened.insert(name.clone(), (Arc::new(table), tail)).is_some() {
+                return Err(Error::request(format!("the table {name:?} is declared twice")));
+            }
+        }
+        let (mut log, mut recovery) = open_log(log, &settings, &opened)?;
+        let last_ingested = replay(log.as_mut(), &mut opened, &mut recovery)?;
+        Self::start(settings, clock, lock, log, opened, recovery, tail_budget, last_ingested)
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn start(
+        settings: EngineSettings,
+        clock: Arc<dyn crate::Clock>,
+        lock: Option<std::fs::File>,
+        log: Box<dyn Log>,
+        opened: BTreeMap<String, (Arc<Table>, Tail)>,
+        recovery: Recovery,
+        tail_budget: Arc<Budget>,
+        last_ingested: Micros,
+    ) -> Result<Arc<Self>> {
+        let mut tables = BTreeMap::new();
+        let mut tails = BTreeMap::new();
+        for (name, (table, tail)) in opened {
+            let snapshot = Arc::clone(&table.view.load().snapshot);
+            let schema = Arc::clone(&table.schema);
+            table.view.store(Arc::new(View { schema, snapshot, tail: tail.view() }));
+            tables.insert(name.clone(), table);
+            tails.insert(name, tail);
+        }
+        let letter_ids = Ids::after(tables.get(DEAD_LETTERS).and_then(|table| {
+            let view = table.view.load();
+            let landed = view.snapshot.files().iter().map(|file| file.keys.1);
+            let held = view.tail.hours().iter().filter_map(|hour| Some(hour.keys()?.1));
+            landed.chain(held).max()
+        }));
+        let wake_lander = Arc::new(Notify::new());
+        let writer = Writer::start(State {
+            log,
+            tails,
+            clock: Arc::clone(&clock),
+            last_ingested,
+            wake_lander: Arc::clone(&wake_lander),
+            budget: Arc::clone(&tail_budget),
+            newest_hour: None,
+        })?;
+        let files = FileCache::new(settings.file_cache_bytes.get());
+        let lander = Lander::start(LanderParts {
+            tables: tables.values().cloned().collect(),
+            settings: settings.clone(),
+            clock: Arc::clone(&clock),
+            files: Arc::clone(&files),
+            writer: writer.handle(),
+            budget: Arc::clone(&tail_budget),
+            wake: wake_lander,
+        });
+        let thread_count = match settings.scan_threads {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            count => count,
+        };
+        let bounds = Arc::new(Bounds {
+            scan: Budget::new("scan_bytes_max", settings.scan_bytes_max.get()),
+            threads: Arc::new(Semaphore::new(thread_count)),
+            thread_count,
+            slice_rows: settings.scan_slice_rows.max(1_024),
+        });
+        Ok(Arc::new(Self {
+            settings,
+            clock,
+            tables,
+            files,
+            tail_budget,
+            bounds,
+            letter_ids,
+            writer,
+            lander,
+            recovery,
+            lock: Mutex::new(lock),
+        }))
+    }
+}
+
+fn lock_folder(folder: &Path) -> Result<std::fs::File> {
+    let failed = |e: std::io::Error| {
+        Error::new(ErrorKind::Unavailable, format!("log folder {}", folder.display())).with_source(e)
+    };
+    std::fs::create_dir_all(folder).map_err(failed)?;
+    let file = std::fs::File::create(folder.join("lock")).map_err(failed)?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(file),
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(Error::new(
+            ErrorKind::Unavailable,
+            format!(
+                "the log in {} is in use by another barograph process: stop it, or give this one another data folder",
+                folder.display()
+            ),
+        )),
+        Err(errno) => Err(failed(errno.into())),
+    }
+}
+
+fn open_log(
+    source: LogSource,
+    settings: &EngineSettings,
+    tables: &BTreeMap<String, (Arc<Table>, Tail)>,
+) -> Result<(Box<dyn Log>, Recovery)> {
+    let mut recovery = Recovery::default();
+    let log = match source {
+        LogSource::Ready(log) => log,
+        LogSource::Folder { path, accept_damage } => {
+            let in_lake = tables
+                .values()
+                .flat_map(|(table, _)| table.view.load().snapshot.files().to_vec())
+                .map(|file| file.path.through().0 + 1)
+                .max();
+            let at_least = LogPosition(in_lake.unwrap_or(0));
+            let (log, opened) = SegmentLog::open(&path, &settings.log, at_least, accept_damage)?;
+            recovery.torn_bytes = opened.torn_bytes;
+            recovery.lost = opened.lost.iter().map(ToString::to_string).collect();
+            Box::new(log)
+        }
+    };
+    Ok((log, recovery))
+}
+
+/// Puts the rows that are not in the lake yet back into the tails; gives the largest `ingested_at`.
+fn replay(
+    log: &mut dyn Log,
+    tables: &mut BTreeMap<String, (Arc<Table>, Tail)>,
+    recovery: &mut Recovery,
+) -> Result<Micros> {
+    let mut last_ingested = Micros::MIN;
+    let landed: HashMap<String, HashMap<Hour, LogPosition>> = tables
+        .iter()
+        .map(|(name, (table, _))| (name.clone(), landed_through(&table.view.load().snapshot)))
+        .collect();
+    log.replay(LogPosition(0), &mut |position, record| {
+        last_ingested = last_ingested.max(record.ingested_at);
+        recovery.records += 1;
+        let Some((table, tail)) = tables.get_mut(record.table.as_ref() as &str) else {
+            return Err(Error::new(
+                ErrorKind::Request,
+                format!(
+                    "the log holds rows of table {:?} at position {position}, which the settings do not declare: declare it",
+                    record.table
+                ),
+            ));
+        };
+        let rows = decode(&table.schema, position, &record)?;
+        let rows = writer::complete(table, &rows, record.ingested_at)?;
+        let empty = HashMap::new();
+        let through = landed.get(table.schema.name()).unwrap_or(&empty);
+        let all = rows.num_rows();
+        let rows = not_landed(rows, position, through)?;
+        recovery.rows += rows.num_rows() as u64;
+        recovery.landed_rows += (all - rows.num_rows()) as u64;
+        if rows.num_rows() > 0 {
+            tail.append(position, &rows)?;
+        }
+        Ok(())
+    })?;
+    Ok(last_ingested)
+}
+
+fn landed_through(snapshot: &Snapshot) -> HashMap<Hour, LogPosition> {
+    snapshot.files().iter().map(|file| (file.path.hour(), file.path.through())).collect()
+}
+
+fn decode(schema: &TableSchema, position: LogPosition, record: &Record) -> Result<RecordBatch> {
+    let unreadable = |e: arrow::error::ArrowError| {
+        Error::new(ErrorKind::Damage, format!("log record at position {position}")).with_source(e)
+    };
+    let mut reader = StreamReader::try_new(Cursor::new(&record.body), None).map_err(unreadable)?;
+    let batch = reader.next().transpose().map_err(unreadable)?.ok_or_else(|| {
+        Error::new(ErrorKind::Damage, format!("log record at position {position} has no rows"))
+    })?;
+    let logged = logged_schema(schema);
+    if batch.schema_ref() == &logged {
+        return Ok(batch);
+    }
+    // Value columns declared since the record was written are null in it.
+    let rows = batch.num_rows();
+    let columns = logged.fields().iter().map(|field| match batch.column_by_name(field.name()) {
+        Some(column) => arrow::compute::cast(column, field.data_type()),
+        None => Ok(arrow::array::new_null_array(field.data_type(), rows)),
+    });
+    let columns = columns.collect::<Result<Vec<_>, _>>().map_err(unreadable)?;
+    RecordBatch::try_new(logged, columns).map_err(unreadable)
+}
+
+/// The rows whose hour did not land through `position`.
+fn not_landed(
+    rows: RecordBatch,
+    position: LogPosition,
+    through: &HashMap<Hour, LogPosition>,
+) -> Result<RecordBatch> {
+    if through.values().all(|&landed| landed < position) {
+        return Ok(rows);
+    }
+    let times = rows.column(TIME_COLUMN).as_primitive::<TimestampMicrosecondType>();
+    let keep: BooleanArray = times
+        .values()
+        .iter()
+        .map(|&time| {
+            let landed = Hour::of(time).and_then(|hour| through.get(&hour));
+            Some(landed.is_none_or(|&landed| landed < position))
+        })
+        .collect();
+    Ok(filter_record_batch(&rows, &keep)?)
+}

@@ -1,0 +1,217 @@
+//! How do reads get their answer? A view is pinned, a plan made of it, and its slices are worked on by
+//! a bounded number of threads.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::array::RecordBatch;
+use barograph_lake::{Key, KeySelection};
+use futures::{StreamExt, TryStreamExt, stream};
+use tokio::runtime::Handle;
+
+use super::{Engine, Table};
+use crate::memory::Reservation;
+use crate::scan::execute::{Execution, Files, head};
+use crate::scan::plan::{Source, cut, sources};
+use crate::scan::point::PointRead;
+use crate::scan::{Plan, PointQuery, Scan, ScanStream};
+use crate::view::View;
+use crate::{Error, Result};
+
+/// Up to this many (key, hour) pairs a read is answered at once, without cutting it into slices.
+const SMALL_READ: usize = 64;
+/// Bytes that a small read reserves.
+const SMALL_READ_BYTES: usize = 1 << 20;
+/// When a refused read is worth trying again.
+const RETRY_AFTER: Duration = Duration::from_millis(100);
+/// Lake files whose page index is looked at, at a time.
+const FILES_AT_ONCE: usize = 8;
+
+impl Engine {
+    /// What a scan would read.
+    pub async fn plan(&self, view: &Arc<View>, scan: &Scan) -> Result<Plan> {
+        let table = self.table(view.schema.name())?;
+        let execution = Execution::new(self.files_of(table), sources(view, scan), scan.clone());
+        let mut priced = Vec::with_capacity(execution.sources.len());
+        for source in &execution.sources {
+            let price = match &source.file {
+                None => None,
+                Some(entry) => {
+                    let files = &execution.files;
+                    let file = files.cache.open(&files.store, &files.schema, entry).await?;
+                    Some(file.price(&execution.file_read(&scan.keys)))
+                }
+            };
+            priced.push((source.clone(), price));
+        }
+        let slices = if is_small(scan, execution.sources.len()) {
+            1
+        } else {
+            self.slices(&execution, self.target_rows(scan)).await?.len()
+        };
+        let schema = execution.schema()?;
+        let aggregation = scan.aggregation.as_ref();
+        Ok(Plan {
+            table: view.schema.name().to_owned(),
+            version: view.snapshot.version().0,
+            keys: scan.keys.clone(),
+            time: scan.time,
+            columns: schema.fields().iter().map(|field| field.name().clone()).collect(),
+            filter: scan.filter.as_ref().map(ToString::to_string),
+            aggregation: aggregation.map(|a| format!("every {}", barograph_lake::Span::from_micros(a.every))),
+            limit: scan.limit,
+            files_in_table: view.snapshot.files().len(),
+            sources: priced,
+            slices,
+        })
+    }
+
+    /// Answers a range read over `view`, ordered by (key, time).
+    ///
+    /// # Errors
+    /// `Resources` if the reads that are running take all of `scan_bytes_max`. An error inside the
+    /// stream ends it; an answer that ends without one is whole.
+    pub async fn scan(&self, view: Arc<View>, scan: Scan) -> Result<ScanStream> {
+        let table = self.table(view.schema.name())?;
+        let sources = sources(&view, &scan);
+        let limit = scan.limit.unwrap_or(usize::MAX);
+        let small = is_small(&scan, sources.len());
+        let target = self.target_rows(&scan);
+        let execution = Arc::new(Execution::new(self.files_of(table), sources, scan));
+        let schema = execution.schema()?;
+        if small {
+            let _reserved = self.reserve_scan(SMALL_READ_BYTES)?;
+            let keys = execution.scan.keys.clone();
+            let rows = head(execution.slice(&keys).await?, limit);
+            let batches = stream::iter((rows.num_rows() > 0).then_some(Ok(rows)));
+            return Ok(ScanStream { schema, batches: Box::pin(batches) });
+        }
+        let slices = self.slices(&execution, target).await?;
+        let at_once = self.bounds.thread_count.min(slices.len()).max(1);
+        // A slice is held as read, as merged and as given.
+        let bytes = at_once * target as usize * execution.row_bytes() * 3;
+        let reserved = Arc::new(self.reserve_scan(bytes.min(self.bounds.scan.limit() / 2))?);
+        let bounds = Arc::clone(&self.bounds);
+        let batches = stream::iter(slices)
+            .map(move |keys| {
+                let (execution, bounds) = (Arc::clone(&execution), Arc::clone(&bounds));
+                let reserved = Arc::clone(&reserved);
+                async move {
+                    let thread = Arc::clone(&bounds.threads).acquire_owned().await;
+                    let runtime = Handle::current();
+                    tokio::task::spawn_blocking(move || {
+                        let _held = (thread, reserved);
+                        runtime.block_on(execution.slice(&keys))
+                    })
+                    .await
+                    .map_err(|e| Error::internal("a slice of a range read").with_source(e))?
+                }
+            })
+            .buffered(at_once)
+            .try_filter(|rows| std::future::ready(rows.num_rows() > 0));
+        let batches = take_rows(batches, limit);
+        Ok(ScanStream { schema, batches: Box::pin(batches) })
+    }
+
+    /// Answers a point read over `view`: one batch of key, time and the columns asked for.
+    pub async fn point(&self, view: &Arc<View>, query: &PointQuery) -> Result<RecordBatch> {
+        let table = self.table(view.schema.name())?;
+        let files = self.files_of(table);
+        PointRead { files: &files, view, newest: &table.newest }.answer(query).await
+    }
+
+    /// Cuts a range read into at most `parts` selections of keys with about as many rows each, which
+    /// one after the other give exactly the rows of the whole.
+    pub async fn split(
+        &self,
+        view: &Arc<View>,
+        scan: &Scan,
+        parts: usize,
+    ) -> Result<Vec<KeySelection>> {
+        let table = self.table(view.schema.name())?;
+        let execution = Execution::new(self.files_of(table), sources(view, scan), scan.clone());
+        let weights = weights(&execution).await?;
+        let rows: u64 = weights.iter().map(|&(_, rows)| rows).sum();
+        let target = rows.div_ceil(parts.max(1) as u64).max(1);
+        Ok(cut(&scan.keys, weights, target))
+    }
+
+    fn files_of(&self, table: &Table) -> Files {
+        Files {
+            cache: Arc::clone(&self.files),
+            store: table.lake.store().clone(),
+            schema: Arc::clone(&table.schema),
+        }
+    }
+
+    fn reserve_scan(&self, bytes: usize) -> Result<Reservation> {
+        self.bounds.scan.try_reserve(bytes, RETRY_AFTER)
+    }
+
+    /// Rows of a slice: fewer if no more than a few are asked for.
+    fn target_rows(&self, scan: &Scan) -> u64 {
+        let most = self.bounds.slice_rows;
+        let rows = match (scan.limit, &scan.filter, &scan.aggregation) {
+            (Some(limit), None, None) => limit.clamp(1_024, most.max(1_024)),
+            _ => most,
+        };
+        rows as u64
+    }
+
+    async fn slices(&self, execution: &Execution, target: u64) -> Result<Vec<KeySelection>> {
+        Ok(cut(&execution.scan.keys, weights(execution).await?, target))
+    }
+}
+
+fn is_small(scan: &Scan, hours: usize) -> bool {
+    matches!(&scan.keys, KeySelection::List(keys) if keys.len() * hours <= SMALL_READ)
+}
+
+/// Keys with the number of rows that begin there, from page indexes and tail.
+async fn weights(execution: &Execution) -> Result<Vec<(Key, u64)>> {
+    let (files, scan) = (&execution.files, &execution.scan);
+    let of_source = |source: &Source| {
+        let source = source.clone();
+        async move {
+            let mut weights = Vec::new();
+            if let Some(entry) = &source.file {
+                let file = files.cache.open(&files.store, &files.schema, entry).await?;
+                let (first, last) = entry.times;
+                let inside = scan.time.to.min(last + 1) - scan.time.from.max(first);
+                let share = inside as f64 / (last + 1 - first) as f64;
+                let pages = file.pages().iter().filter(|page| scan.keys.touches(page.first, page.last));
+                weights.extend(pages.map(|page| (page.first, (f64::from(page.rows) * share) as u64 + 1)));
+            }
+            if let Some(tail) = &source.tail {
+                let counts = tail.key_counts().into_iter();
+                let counts = counts.filter(|&(key, _)| scan.keys.contains(key));
+                weights.extend(counts.map(|(key, rows)| (key, u64::from(rows))));
+            }
+            Ok::<_, Error>(weights)
+        }
+    };
+    let parts: Vec<_> = stream::iter(&execution.sources)
+        .map(of_source)
+        .buffered(FILES_AT_ONCE)
+        .try_collect()
+        .await?;
+    Ok(parts.into_iter().flatten().collect())
+}
+
+/// The first `limit` rows of a stream of batches.
+fn take_rows(
+    batches: impl futures::Stream<Item = Result<RecordBatch>> + Send,
+    limit: usize,
+) -> impl futures::Stream<Item = Result<RecordBatch>> + Send {
+    batches.scan(limit, |left, batch| {
+        std::future::ready(match batch {
+            _ if *left == 0 => None,
+            Err(error) => Some(Err(error)),
+            Ok(rows) => {
+                let rows = head(rows, *left);
+                *left -= rows.num_rows();
+                Some(Ok(rows))
+            }
+        })
+    })
+}

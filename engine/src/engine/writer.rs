@@ -1,0 +1,340 @@
+//! Who writes? One thread: it gathers the batches that wait, writes them to the log at once, syncs
+//! once, applies them to the tails, publishes the views and acknowledges all.
+//!
+//! It is the only one that changes tails and views, so a landing asks it to swap tail and snapshot.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use arrow::array::{Array, ArrayRef, RecordBatch, TimestampMicrosecondArray};
+use barograph_lake::schema::TIME_COLUMN;
+use barograph_lake::{Hour, LogPosition, Micros, Snapshot};
+use bytes::Bytes;
+use parking_lot::Mutex;
+use tokio::sync::{Notify, oneshot};
+
+use super::{Durability, Table};
+use crate::log::{Log, Record};
+use crate::memory::{Budget, Reservation};
+use crate::tail::{HourView, Tail};
+use crate::view::View;
+use crate::{Clock, Error, ErrorKind, Result};
+
+/// A group is closed at this many bytes, so that one sync never waits for too much.
+const GROUP_BYTES: usize = 16 << 20;
+/// Batches acknowledged at `memory` are synced after at most this long.
+const SYNC_WITHIN: Duration = Duration::from_millis(200);
+
+/// Rows of one table with their encoded form.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) table: Arc<Table>,
+    /// All columns but `ingested_at`.
+    pub(crate) rows: RecordBatch,
+    /// The same as an Arrow IPC stream.
+    pub(crate) body: Bytes,
+    pub(crate) source: String,
+}
+
+/// Entries that go into the log together, or not at all.
+#[derive(Debug)]
+pub(crate) struct Submission {
+    pub(crate) entries: Vec<Entry>,
+    pub(crate) durability: Durability,
+    pub(crate) reply: oneshot::Sender<Result<LogPosition>>,
+    /// Memory of the rows until the tail holds them.
+    pub(crate) reservation: Reservation,
+}
+
+/// Hours that have landed.
+#[derive(Debug)]
+pub(crate) struct Landed {
+    pub(crate) table: Arc<Table>,
+    /// Each hour with the view of it that is now in the lake.
+    pub(crate) hours: Vec<HourView>,
+    pub(crate) snapshot: Arc<Snapshot>,
+    pub(crate) reply: oneshot::Sender<()>,
+}
+
+enum Message {
+    Put(Submission),
+    Landed(Landed),
+    Stop(oneshot::Sender<Result<()>>),
+}
+
+/// The way to the writer thread.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    sender: Sender<Message>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// What the thread owns.
+pub(crate) struct State {
+    pub(crate) log: Box<dyn Log>,
+    pub(crate) tails: BTreeMap<String, Tail>,
+    pub(crate) clock: Arc<dyn Clock>,
+    /// Largest `ingested_at` given so far.
+    pub(crate) last_ingested: Micros,
+    /// Told when an hour begins or memory runs short.
+    pub(crate) wake_lander: Arc<Notify>,
+    pub(crate) budget: Arc<Budget>,
+    /// Newest hour seen, over all tables.
+    pub(crate) newest_hour: Option<Hour>,
+}
+
+impl Writer {
+    /// Starts the thread.
+    pub(crate) fn start(state: State) -> Result<Self> {
+        let (sender, receiver) = channel();
+        let thread = std::thread::Builder::new()
+            .name("barograph-writer".to_owned())
+            .spawn(move || run(state, &receiver))
+            .map_err(|e| Error::internal("start the writer thread").with_source(e))?;
+        Ok(Self { sender, thread: Mutex::new(Some(thread)) })
+    }
+
+    /// A second way to the same thread.
+    pub(crate) fn handle(&self) -> WriterHandle {
+        WriterHandle { sender: self.sender.clone() }
+    }
+
+    /// Finishes what was sent before, syncs and closes the log.
+    pub(crate) async fn stop(&self) -> Result<()> {
+        let (reply, stopped) = oneshot::channel();
+        if self.sender.send(Message::Stop(reply)).is_err() {
+            return Ok(());
+        }
+        let result = stopped.await.unwrap_or(Ok(()));
+        let thread = self.thread.lock().take();
+        if let Some(thread) = thread {
+            let _ = tokio::task::spawn_blocking(move || thread.join()).await;
+        }
+        result
+    }
+}
+
+/// A way to the writer thread.
+#[derive(Debug, Clone)]
+pub(crate) struct WriterHandle {
+    sender: Sender<Message>,
+}
+
+impl WriterHandle {
+    /// Hands rows over; the answer comes through the submission's `reply`.
+    pub(crate) fn put(&self, submission: Submission) -> Result<()> {
+        self.send(Message::Put(submission))
+    }
+
+    /// Swaps tail and snapshot for hours that have landed.
+    pub(crate) fn landed(&self, landed: Landed) -> Result<()> {
+        self.send(Message::Landed(landed))
+    }
+
+    fn send(&self, message: Message) -> Result<()> {
+        self.sender.send(message).map_err(|_| stopped())
+    }
+}
+
+pub(crate) fn stopped() -> Error {
+    Error::new(ErrorKind::Unavailable, "the engine is shutting down: send the batch again later")
+}
+
+fn run(mut state: State, receiver: &Receiver<Message>) {
+    let mut unsynced = false;
+    let mut poison: Option<Error> = None;
+    loop {
+        let first = if unsynced { receiver.recv_timeout(SYNC_WITHIN) } else {
+            receiver.recv().map_err(|_| RecvTimeoutError::Disconnected)
+        };
+        let first = match first {
+            Ok(message) => message,
+            Err(RecvTimeoutError::Timeout) => {
+                match state.log.sync() {
+                    Ok(()) => unsynced = false,
+                    Err(error) => {
+                        tracing::error!(%error, "syncing the log failed");
+                        poison = Some(error);
+                        unsynced = false;
+                    }
+                }
+                continue;
+            }
+            Err(RecvTimeoutError::Disconnected) => return,
+        };
+        let (group, control) = gather(first, receiver);
+        if !group.is_empty() {
+            match &poison {
+                Some(error) => refuse(group, error),
+                None => {
+                    unsynced = group.iter().all(|s| s.durability == Durability::Memory);
+                    poison = state.commit(group);
+                    if poison.is_none() {
+                        state.wake_lander_if_needed();
+                    }
+                }
+            }
+        }
+        match control {
+            None => {}
+            Some(Message::Put(_)) => {}
+            Some(Message::Landed(landed)) => state.swap(landed),
+            Some(Message::Stop(reply)) => {
+                let _ = reply.send(match poison {
+                    Some(error) => Err(error),
+                    None => state.log.sync(),
+                });
+                return;
+            }
+        }
+    }
+}
+
+/// `first` and whatever else waits, up to the group's size or to a message of another kind.
+fn gather(first: Message, receiver: &Receiver<Message>) -> (Vec<Submission>, Option<Message>) {
+    let mut group = Vec::new();
+    let mut bytes = 0;
+    let mut next = first;
+    loop {
+        match next {
+            Message::Put(submission) => {
+                bytes += submission.entries.iter().map(|entry| entry.body.len()).sum::<usize>();
+                group.push(submission);
+            }
+            control => return (group, Some(control)),
+        }
+        if bytes >= GROUP_BYTES {
+            return (group, None);
+        }
+        next = match receiver.try_recv() {
+            Ok(message) => message,
+            Err(TryRecvError::Empty | TryRecvError::Disconnected) => return (group, None),
+        };
+    }
+}
+
+fn refuse(group: Vec<Submission>, error: &Error) {
+    for submission in group {
+        let _ = submission.reply.send(Err(error.again()));
+    }
+}
+
+impl State {
+    /// Log, sync, apply, publish, acknowledge. An error given back poisons the writer: what is in the
+    /// log and what is in the tails may differ, and only a restart makes them one again.
+    fn commit(&mut self, mut group: Vec<Submission>) -> Option<Error> {
+        let ingested_at = self.clock.now().max(self.last_ingested);
+        self.last_ingested = ingested_at;
+        let records: Vec<_> = group
+            .iter_mut()
+            .flat_map(|submission| &mut submission.entries)
+            .map(|entry| Record {
+                table: entry.table.schema.name().into(),
+                source: std::mem::take(&mut entry.source),
+                ingested_at,
+                rows: entry.rows.num_rows() as u32,
+                body: entry.body.clone(),
+            })
+            .collect();
+        let sync = group.iter().any(|submission| submission.durability == Durability::Disk);
+        let positions = match self.log.append(&records, sync) {
+            Ok(positions) => positions,
+            Err(error) => {
+                tracing::error!(%error, "appending to the log failed");
+                refuse(group, &error);
+                return None;
+            }
+        };
+        drop(records);
+        match self.apply(&group, &positions, ingested_at) {
+            Ok(()) => {
+                let mut positions = positions.into_iter();
+                for submission in group {
+                    drop(submission.reservation);
+                    let position = positions.by_ref().take(submission.entries.len()).last();
+                    let _ = submission.reply.send(Ok(position.unwrap_or_default()));
+                }
+                None
+            }
+            Err(error) => {
+                tracing::error!(%error, "applying logged rows to the tail failed");
+                refuse(group, &error);
+                Some(error)
+            }
+        }
+    }
+
+    fn apply(
+        &mut self,
+        group: &[Submission],
+        positions: &[LogPosition],
+        ingested_at: Micros,
+    ) -> Result<()> {
+        let mut touched: BTreeMap<&str, &Arc<Table>> = BTreeMap::new();
+        let entries = group.iter().flat_map(|submission| &submission.entries);
+        for (entry, &position) in entries.zip(positions) {
+            let name = entry.table.schema.name();
+            self.append(name, position, &complete(&entry.table, &entry.rows, ingested_at)?)?;
+            touched.insert(name, &entry.table);
+        }
+        for (name, table) in touched {
+            let snapshot = Arc::clone(&table.view.load().snapshot);
+            self.publish(name, table, snapshot);
+        }
+        Ok(())
+    }
+
+    fn append(&mut self, table: &str, position: LogPosition, rows: &RecordBatch) -> Result<()> {
+        self.tails
+            .get_mut(table)
+            .ok_or_else(|| Error::internal(format!("no tail for table {table:?}")))?
+            .append(position, rows)
+    }
+
+    fn publish(&self, name: &str, table: &Arc<Table>, snapshot: Arc<Snapshot>) {
+        if let Some(tail) = self.tails.get(name) {
+            let schema = Arc::clone(&table.schema);
+            table.view.store(Arc::new(View { schema, snapshot, tail: tail.view() }));
+        }
+    }
+
+    fn swap(&mut self, landed: Landed) {
+        let name = landed.table.schema.name();
+        if let Some(tail) = self.tails.get_mut(name) {
+            for hour in &landed.hours {
+                tail.landed(hour.hour(), hour);
+            }
+        }
+        self.publish(name, &landed.table, landed.snapshot);
+        let needed = self.tails.values().filter_map(Tail::first_position).min();
+        if let Err(error) = self.log.truncate(needed.unwrap_or_else(|| self.log.end())) {
+            tracing::warn!(%error, "old log segments could not be deleted: they will be next time");
+        }
+        let _ = landed.reply.send(());
+    }
+
+    fn wake_lander_if_needed(&mut self) {
+        let newest = self
+            .tails
+            .values()
+            .filter_map(|tail| tail.view().hours().last().map(|hour| hour.hour()))
+            .max();
+        let short = self.budget.used() > self.budget.limit() / 4 * 3;
+        if newest > self.newest_hour || short {
+            self.newest_hour = newest.max(self.newest_hour);
+            self.wake_lander.notify_one();
+        }
+    }
+}
+
+/// The rows with their `ingested_at`.
+pub(crate) fn complete(table: &Table, rows: &RecordBatch, ingested_at: Micros) -> Result<RecordBatch> {
+    let zone = rows.column(TIME_COLUMN).data_type().clone();
+    let assigned = TimestampMicrosecondArray::from_value(ingested_at, rows.num_rows());
+    let mut columns: Vec<ArrayRef> = rows.columns().to_vec();
+    columns.push(Arc::new(assigned.with_data_type(zone)));
+    Ok(RecordBatch::try_new(Arc::clone(table.schema.arrow()), columns)?)
+}

@@ -1,0 +1,130 @@
+//! What went wrong in the engine, told by what the caller can do about it.
+
+use std::fmt;
+use std::time::Duration;
+
+/// What a caller can do about an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The request is wrong: mend it and send it again.
+    Request,
+    /// The table, key or action does not exist.
+    NotFound,
+    /// A bound is reached: free resources or come back after `retry_after`.
+    Resources,
+    /// The caller went away or asked to stop: the answer is not whole.
+    Cancelled,
+    /// The work took longer than it may: ask for less, or allow more.
+    Timeout,
+    /// The store or the disk does not answer as it should: the same call may work later.
+    Unavailable,
+    /// Stored bytes are damaged: call an operator.
+    Damage,
+    /// A defect in this program.
+    Internal,
+}
+
+/// An error of the engine: a kind for the program, a message that names the thing, the value and the
+/// mend for the reader, and the cause.
+#[derive(Debug)]
+pub struct Error {
+    kind: ErrorKind,
+    message: String,
+    retry_after: Option<Duration>,
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+/// Result with the engine's [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// An error without an underlying cause.
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), retry_after: None, source: None }
+    }
+
+    /// Keeps `source` as the cause.
+    pub fn with_source(
+        mut self,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// The request is wrong.
+    pub fn request(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Request, message)
+    }
+
+    /// The bound `name` is reached.
+    pub fn resources(bound: &str, message: impl fmt::Display, retry_after: Duration) -> Self {
+        let mut error = Self::new(
+            ErrorKind::Resources,
+            format!("{bound}: {message}; retry in {} ms", retry_after.as_millis()),
+        );
+        error.retry_after = Some(retry_after);
+        error
+    }
+
+    /// A defect in this program.
+    pub fn internal(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Internal, message)
+    }
+
+    /// What the caller can do.
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// When it makes sense to try again, if that is known.
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.retry_after
+    }
+
+    /// The same error once more, for another of the callers it struck together.
+    pub fn again(&self) -> Self {
+        Self {
+            kind: self.kind,
+            message: self.to_string(),
+            retry_after: self.retry_after,
+            source: None,
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)?;
+        if let Some(source) = &self.source {
+            write!(f, ": {source}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_deref().map(|s| s as _)
+    }
+}
+
+impl From<barograph_lake::Error> for Error {
+    fn from(error: barograph_lake::Error) -> Self {
+        use barograph_lake::ErrorKind as Lake;
+        let kind = match error.kind() {
+            Lake::Request => ErrorKind::Request,
+            Lake::NotFound | Lake::Damage => ErrorKind::Damage,
+            Lake::Conflict | Lake::Store => ErrorKind::Unavailable,
+            _ => ErrorKind::Internal,
+        };
+        Self::new(kind, "lake").with_source(error)
+    }
+}
+
+impl From<arrow::error::ArrowError> for Error {
+    fn from(error: arrow::error::ArrowError) -> Self {
+        Self::internal("columns").with_source(error)
+    }
+}

@@ -1,0 +1,108 @@
+//! Which words and signs may reach the SQL parser?
+//!
+//! Only those of a filter: filters come from anywhere, and the general parser takes exponential time on
+//! some nested constructs that no filter needs. The gate also bounds what the parser and its tree can
+//! cost, and marks column names as such whatever SQL thinks of them, so that a column may be named
+//! `interval`.
+
+use barograph_lake::TableSchema;
+use datafusion::sql::sqlparser::keywords::Keyword;
+use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Word};
+
+use super::parse::{at, too_deep, unsupported, wrong};
+use crate::Result;
+
+/// Most names, operators and parentheses; values of lists are not counted. The tree can be as deep as
+/// there are operators in a row, and it is dropped by recursion.
+const OPERATORS_MAX: usize = 2_000;
+/// Deepest nesting of parentheses, `NOT` and signs.
+pub(super) const NESTING_MAX: usize = 64;
+
+/// Stands between tokens and parser.
+pub(super) struct Gate<'a> {
+    /// The table whose columns are known.
+    pub(super) schema: &'a TableSchema,
+}
+
+impl Gate<'_> {
+    /// The tokens without white space, column names in quotes.
+    pub(super) fn admit(&self, tokens: Vec<TokenWithSpan>) -> Result<Vec<TokenWithSpan>> {
+        let mut tokens: Vec<_> = tokens
+            .into_iter()
+            .filter(|token| !matches!(token.token, Token::Whitespace(_)))
+            .collect();
+        let (mut operators, mut nesting) = (0, 0_usize);
+        for i in 0..tokens.len() {
+            let next = tokens.get(i + 1).map_or(Token::EOF, |next| next.token.clone());
+            let Some(TokenWithSpan { token, span }) = tokens.get_mut(i) else { break };
+            operators += usize::from(!matches!(
+                token,
+                Token::Number(..) | Token::SingleQuotedString(_) | Token::Comma
+            ));
+            match token {
+                Token::Word(word) => self.word(word, &next, span.start)?,
+                Token::LParen => nesting += 1,
+                Token::RParen => nesting = nesting.saturating_sub(1),
+                Token::Number(..)
+                | Token::SingleQuotedString(_)
+                | Token::Comma
+                | Token::Eq
+                | Token::DoubleEq
+                | Token::Neq
+                | Token::Lt
+                | Token::LtEq
+                | Token::Gt
+                | Token::GtEq
+                | Token::Plus
+                | Token::Minus
+                | Token::Period
+                | Token::EOF => {}
+                other => return Err(unsupported(format!("{other}{}", at(span.start)))),
+            }
+            if nesting > NESTING_MAX {
+                return Err(too_deep());
+            }
+            if operators > OPERATORS_MAX {
+                return Err(wrong(format!(
+                    "more than {OPERATORS_MAX} names and operators: use IN (…) for long lists"
+                )));
+            }
+        }
+        Ok(tokens)
+    }
+
+    fn word(&self, word: &mut Word, next: &Token, place: Location) -> Result<()> {
+        if word.quote_style.is_none() {
+            match word.keyword {
+                Keyword::AND
+                | Keyword::OR
+                | Keyword::NOT
+                | Keyword::IN
+                | Keyword::IS
+                | Keyword::BETWEEN
+                | Keyword::NULL
+                | Keyword::TRUE
+                | Keyword::FALSE => return Ok(()),
+                Keyword::TIMESTAMP | Keyword::TIMESTAMPTZ | Keyword::DATE
+                    if matches!(next, Token::SingleQuotedString(_)) =>
+                {
+                    return Ok(());
+                }
+                _ if *next == Token::LParen => {
+                    return Err(unsupported(format!("{}(…){}", word.value, at(place))));
+                }
+                _ => word.value.make_ascii_lowercase(),
+            }
+        }
+        let is_table = *next == Token::Period && word.value == self.schema.name();
+        if !is_table && let Err(error) = self.schema.column(&word.value) {
+            if word.quote_style.is_none() && word.keyword != Keyword::NoKeyword {
+                return Err(unsupported(format!("{:?}{}", word.keyword, at(place))));
+            }
+            return Err(wrong(format!("{error}{}", at(place))));
+        }
+        word.quote_style = Some('"');
+        word.keyword = Keyword::NoKeyword;
+        Ok(())
+    }
+}

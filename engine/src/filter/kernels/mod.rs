@@ -1,0 +1,100 @@
+//! Which values of a column are below, at or equal to one value?
+//!
+//! A kernel compares a slice with a scalar and writes one bit a value, least significant first:
+//!
+//! ```text
+//! values   3.5  7.0  1.0  NaN …      literal 4.0, lt
+//! word     …0 1 0 1                  bit i is value i; bits past the last value are zero
+//! ```
+//!
+//! The three comparisons are those of the processor: a NaN is neither below, at, nor equal to
+//! anything. The SQL order of NaN is made from them by the caller. There are three paths (portable,
+//! AVX2, AVX-512), chosen once for the process by what the processor can do; all give equal words.
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod portable;
+#[cfg(test)]
+mod tests;
+
+use std::sync::OnceLock;
+
+pub(super) use portable::pack;
+
+/// Compares `values` with `literal` into `values.len().div_ceil(64)` words.
+///
+/// Every word of the output is written; an output of another length is cut or left as it is.
+pub type Kernel<T> = fn(values: &[T], literal: T, words: &mut [u64]);
+
+/// The three comparisons of one type.
+#[derive(Debug, Clone, Copy)]
+pub struct Comparisons<T> {
+    /// `value < literal`.
+    pub lt: Kernel<T>,
+    /// `value <= literal`.
+    pub le: Kernel<T>,
+    /// `value = literal`.
+    pub eq: Kernel<T>,
+}
+
+/// All kernels of one path.
+#[derive(Debug)]
+pub struct Kernels {
+    /// Name of the path: `portable`, `avx2` or `avx512`.
+    pub name: &'static str,
+    /// 16-bit integers.
+    pub i16: Comparisons<i16>,
+    /// 32-bit integers.
+    pub i32: Comparisons<i32>,
+    /// 64-bit integers and timestamps.
+    pub i64: Comparisons<i64>,
+    /// Single precision.
+    pub f32: Comparisons<f32>,
+    /// Double precision.
+    pub f64: Comparisons<f64>,
+}
+
+/// Environment variable that names the path to take, for tests and benches.
+pub const FORCE: &str = "BAROGRAPH_KERNELS";
+
+/// A type that has kernels.
+pub trait Lane: Copy + PartialOrd + 'static {
+    /// The kernels of this type.
+    fn of(kernels: &Kernels) -> &Comparisons<Self>;
+}
+
+macro_rules! lanes {
+    ($($t:ident),*) => {$(
+        impl Lane for $t {
+            fn of(kernels: &Kernels) -> &Comparisons<Self> {
+                &kernels.$t
+            }
+        }
+    )*};
+}
+
+lanes!(i16, i32, i64, f32, f64);
+
+/// The paths that this processor can take, slowest first.
+pub fn available() -> Vec<&'static Kernels> {
+    let mut paths = vec![portable::kernels()];
+    #[cfg(target_arch = "x86_64")]
+    paths.extend(avx2::kernels().into_iter().chain(avx512::kernels()));
+    paths
+}
+
+/// The path of this process: the fastest available one, or the one that [`FORCE`] names.
+pub fn active() -> &'static Kernels {
+    static ACTIVE: OnceLock<&'static Kernels> = OnceLock::new();
+    ACTIVE.get_or_init(|| {
+        let paths = available();
+        let asked = std::env::var(FORCE).unwrap_or_default();
+        let forced = paths.iter().find(|path| path.name == asked);
+        if forced.is_none() && !asked.is_empty() {
+            tracing::warn!("{FORCE}={asked}: this processor has no such path");
+        }
+        forced.or(paths.last()).copied().unwrap_or(portable::kernels())
+    })
+}

@@ -1,0 +1,25 @@
+//! What is true now?
+//!
+//! A reading is written down once (`log`), seen at once (`tail`), kept for ever (the lake). Every
+//! query reads one [`View`]: the tail and a lake snapshot, swapped together.
+
+pub mod clock;
+pub mod dead_letters;
+pub mod engine;
+pub mod error;
+pub mod filter;
+pub mod landing;
+pub mod log;
+pub mod memory;
+pub mod scan;
+pub mod settings;
+pub mod tail;
+pub mod validate;
+pub mod view;
+
+pub use clock::{Clock, ManualClock, SystemClock};
+pub use engine::{Ack, Components, Durability, Engine, FlushReport, LogSource, Recovery, RedriveReport, TableInfo};
+pub use error::{Error, ErrorKind, Result};
+pub use scan::{Aggregate, Aggregation, Point, PointQuery, Scan, ScanStream};
+pub use settings::EngineSettings;
+pub use view::View;

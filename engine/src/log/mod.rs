@@ -1,0 +1,117 @@
+//! What was written down, in which order, and is it on the disk?
+//!
+//! The log is the first home of every reading: a batch is acknowledged when its record stands here,
+//! and after a crash the tail is filled again from here.
+//!
+//! ```text
+//!  positions    0 ................ 67108800 ............ 134217520 ..........▶ end
+//!  files        00…000.log         00…67108800.log       00…134217520.log
+//!
+//!  one file     ┌ header block, 4 KiB ────────────┐┌ group ┐┌ group ────────┐┌ group ┐
+//!               │ first position, previous end    ││ h │ r ││ h │ r │ r │ r ││ h │ r │
+//!               │ mark A, mark B: synced through  │└───────┘└───────────────┘└───────┘
+//!               └─────────────────────────────────┘         ▲ one append = one group = one write
+//! ```
+//!
+//! A position is a byte offset in the endless sequence of groups (`frame`). A segment file (`segment`)
+//! holds a stretch of it. Opening reads every byte and decides between a torn end, which nobody was
+//! promised, and damage, which stops (`scan`, `recovery`). `writer` appends, `replay` reads.
+
+pub mod memory;
+
+mod folder;
+mod frame;
+mod lost;
+mod open;
+mod recovery;
+mod replay;
+mod scan;
+mod segment;
+mod settings;
+mod writer;
+
+#[cfg(test)]
+mod conformance;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::sync::Arc;
+
+use barograph_lake::{LogPosition, Micros};
+use bytes::Bytes;
+
+use crate::Result;
+
+pub use lost::Lost;
+pub use memory::{MemoryDisk, MemoryLog};
+pub use settings::LogSettings;
+pub use writer::SegmentLog;
+
+/// One batch of rows as the log keeps it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// Table the rows belong to; at most 65,535 bytes.
+    pub table: Arc<str>,
+    /// Where the rows came from (a peer, a file); at most 65,535 bytes.
+    pub source: String,
+    /// When the platform accepted the rows, the same for all of them. µs.
+    pub ingested_at: Micros,
+    /// Number of rows in the body.
+    pub rows: u32,
+    /// The rows. The log does not look inside. After a replay it shares memory with the other bodies
+    /// of its group.
+    pub body: Bytes,
+}
+
+/// What opening a log found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Opened {
+    /// There was no log: this one is new.
+    pub fresh: bool,
+    /// Whole records.
+    pub records: u64,
+    /// Bytes of the groups that hold them.
+    pub bytes: u64,
+    /// Bytes cut off the end: a group whose writing was interrupted, so that nobody was promised it.
+    pub torn_bytes: u64,
+    /// Stretches that are damaged or missing and were accepted, at this opening or an earlier one.
+    pub lost: Vec<Lost>,
+}
+
+/// A durable sequence of records.
+///
+/// 1. `append` writes all of `records` or none, in their order. It returns a position for each;
+///    positions grow strictly, over calls and over restarts, and are never given twice.
+/// 2. What `append` returned without `sync` survives the death of the process. What it returned with
+///    `sync`, and everything before it, survives the death of the machine.
+/// 3. An error of `append` means that no record of the call may be acknowledged. If writing failed, the
+///    log is as it was before and takes the next append. If syncing failed, it is unknown what stands
+///    on the disk: the log has stopped, and every later `append`, `sync` and `truncate` fails until it
+///    is opened again, when the records of that call may turn up or not.
+/// 4. `replay` visits every record whose position is `from` or larger, in order of position, each once
+///    and equal to what was appended, synced or not. It stops at the first error of `visit` and returns
+///    it. Damage is an error, never a gap; only what was accepted when opening is passed over.
+/// 5. `truncate` is a hint: records below `below` may be gone afterwards, the others stay.
+/// 6. `end` is larger than every position given so far, and no larger than any given later.
+/// 7. A record over a bound is refused with [`ErrorKind::Request`](crate::ErrorKind::Request), a full
+///    disk with [`ErrorKind::Resources`](crate::ErrorKind::Resources).
+pub trait Log: Send + fmt::Debug {
+    /// Writes `records`, syncs them if `sync`, and returns the position of each.
+    fn append(&mut self, records: &[Record], sync: bool) -> Result<Vec<LogPosition>>;
+    /// Syncs everything appended. Called again without an append between, it also makes durable what
+    /// the log notes about itself: worthwhile when idle and before a planned end.
+    fn sync(&mut self) -> Result<()>;
+    /// Shows `visit` the records from position `from` on.
+    fn replay(
+        &mut self,
+        from: LogPosition,
+        visit: &mut dyn FnMut(LogPosition, Record) -> Result<()>,
+    ) -> Result<()>;
+    /// Gives back space of records below `below`.
+    fn truncate(&mut self, below: LogPosition) -> Result<()>;
+    /// The next record's position is this or larger.
+    fn end(&self) -> LogPosition;
+    /// Bytes the log takes.
+    fn bytes(&self) -> u64;
+}

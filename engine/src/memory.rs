@@ -1,0 +1,84 @@
+//! How much memory is taken, and may more be taken?
+//!
+//! A [`Budget`] has a name and a bound; whoever holds memory holds a [`Reservation`] of it, given back
+//! when dropped. The figure is therefore exact for as long as the reservation lives with the bytes.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use crate::{Error, Result};
+
+/// A named bound on bytes.
+#[derive(Debug)]
+pub struct Budget {
+    name: &'static str,
+    limit: usize,
+    used: AtomicUsize,
+}
+
+/// Bytes taken from a [`Budget`] until dropped.
+#[derive(Debug)]
+pub struct Reservation {
+    budget: Arc<Budget>,
+    bytes: usize,
+}
+
+impl Budget {
+    /// A bound of `limit` bytes under `name`, which is the setting that sets it.
+    pub fn new(name: &'static str, limit: usize) -> Arc<Self> {
+        Arc::new(Self { name, limit, used: AtomicUsize::new(0) })
+    }
+
+    /// Bytes taken.
+    pub fn used(&self) -> usize {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    /// The bound in bytes.
+    pub fn limit(&self) -> usize {
+        self.limit
+    }
+
+    /// Takes `bytes`, or says that the bound is reached and when to come back.
+    pub fn try_reserve(self: &Arc<Self>, bytes: usize, retry_after: Duration) -> Result<Reservation> {
+        let fits = |used: usize| used.checked_add(bytes).filter(|&sum| sum <= self.limit);
+        match self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits) {
+            Ok(_) => Ok(Reservation { budget: Arc::clone(self), bytes }),
+            Err(used) => Err(Error::resources(
+                self.name,
+                format!("{used} of {} bytes are taken and {bytes} more were asked for", self.limit),
+                retry_after,
+            )),
+        }
+    }
+
+    /// Takes `bytes` even over the bound: for what is already accepted and must be held.
+    pub fn reserve(self: &Arc<Self>, bytes: usize) -> Reservation {
+        self.used.fetch_add(bytes, Ordering::Relaxed);
+        Reservation { budget: Arc::clone(self), bytes }
+    }
+}
+
+impl Reservation {
+    /// Bytes held.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Grows or shrinks to `bytes`, even over the bound.
+    pub fn resize(&mut self, bytes: usize) {
+        if bytes >= self.bytes {
+            self.budget.used.fetch_add(bytes - self.bytes, Ordering::Relaxed);
+        } else {
+            self.budget.used.fetch_sub(self.bytes - bytes, Ordering::Relaxed);
+        }
+        self.bytes = bytes;
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        self.budget.used.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,162 @@
+//! How do stretches of several runs become one batch? By copies of memory, column by column, a block of
+//! stretches at a time so that the stretches stay in the nearest cache.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayData, ArrayRef, AsArray, BooleanBufferBuilder, MutableArrayData, PrimitiveArray,
+    RecordBatch, make_array,
+};
+use arrow::buffer::{BooleanBuffer, NullBuffer};
+use arrow::datatypes::{
+    ArrowPrimitiveType, DataType, Float32Type, Float64Type, Int16Type, Int32Type, Int64Type,
+    TimeUnit, TimestampMicrosecondType,
+};
+
+use super::Stretch;
+use crate::{Error, Result};
+
+/// Stretches that are copied in one column before the next column's turn.
+const BLOCK: usize = 1_024;
+
+/// The rows of `stretches`, one after the other.
+pub(super) fn gather(runs: &[&RecordBatch], stretches: &[Stretch]) -> Result<RecordBatch> {
+    let first = runs.first().ok_or_else(|| Error::internal("merge: no runs"))?;
+    let rows = stretches.iter().map(|stretch| stretch.rows as usize).sum();
+    let parts: Vec<Vec<&ArrayRef>> = (0..first.num_columns())
+        .map(|column| runs.iter().map(|run| run.column(column)).collect())
+        .collect();
+    // Columns without a typed copy go through Arrow's general one, which borrows their data.
+    let data: Vec<Vec<ArrayData>> = parts
+        .iter()
+        .map(|parts| match parts.first().is_some_and(|part| has_typed_copy(part.data_type())) {
+            true => Vec::new(),
+            false => parts.iter().map(|part| part.to_data()).collect(),
+        })
+        .collect();
+    let mut columns: Vec<Box<dyn Column + '_>> =
+        parts.iter().zip(&data).map(|(parts, data)| column(parts, data, rows)).collect();
+    for block in stretches.chunks(BLOCK) {
+        for column in &mut columns {
+            column.append(block)?;
+        }
+    }
+    let columns = columns.into_iter().map(|column| column.finish());
+    Ok(RecordBatch::try_new(first.schema(), columns.collect::<Result<_>>()?)?)
+}
+
+/// A column in the making.
+trait Column {
+    fn append(&mut self, stretches: &[Stretch]) -> Result<()>;
+    fn finish(self: Box<Self>) -> Result<ArrayRef>;
+}
+
+fn has_typed_copy(of: &DataType) -> bool {
+    matches!(
+        of,
+        DataType::Int16
+            | DataType::Int32
+            | DataType::Int64
+            | DataType::Float32
+            | DataType::Float64
+            | DataType::Timestamp(TimeUnit::Microsecond, _)
+    )
+}
+
+fn column<'a>(parts: &[&'a ArrayRef], data: &'a [ArrayData], rows: usize) -> Box<dyn Column + 'a> {
+    match parts.first().map(|part| part.data_type()) {
+        Some(DataType::Int16) => Fixed::<Int16Type>::of(parts, rows),
+        Some(DataType::Int32) => Fixed::<Int32Type>::of(parts, rows),
+        Some(DataType::Int64) => Fixed::<Int64Type>::of(parts, rows),
+        Some(DataType::Float32) => Fixed::<Float32Type>::of(parts, rows),
+        Some(DataType::Float64) => Fixed::<Float64Type>::of(parts, rows),
+        Some(DataType::Timestamp(TimeUnit::Microsecond, _)) => {
+            Fixed::<TimestampMicrosecondType>::of(parts, rows)
+        }
+        _ => Box::new(MutableArrayData::new(data.iter().collect(), false, rows)),
+    }
+}
+
+/// A column of values of one width.
+struct Fixed<'a, T: ArrowPrimitiveType> {
+    of: DataType,
+    sources: Vec<&'a [T::Native]>,
+    values: Vec<T::Native>,
+    nulls: Option<Nulls<'a>>,
+}
+
+/// Which values are there, of the runs that have nulls.
+struct Nulls<'a> {
+    sources: Vec<Option<&'a BooleanBuffer>>,
+    valid: BooleanBufferBuilder,
+}
+
+impl<'a, T: ArrowPrimitiveType> Fixed<'a, T> {
+    fn of(parts: &[&'a ArrayRef], rows: usize) -> Box<dyn Column + 'a> {
+        let nulls: Vec<_> = parts
+            .iter()
+            .map(|&part| part.nulls().filter(|nulls| nulls.null_count() > 0).map(NullBuffer::inner))
+            .collect();
+        Box::new(Self {
+            of: parts.first().map_or(T::DATA_TYPE, |part| part.data_type().clone()),
+            sources: parts.iter().map(|&part| &part.as_primitive::<T>().values()[..]).collect(),
+            values: Vec::with_capacity(rows),
+            nulls: nulls
+                .iter()
+                .any(Option::is_some)
+                .then(|| Nulls { sources: nulls, valid: BooleanBufferBuilder::new(rows) }),
+        })
+    }
+}
+
+impl<T: ArrowPrimitiveType> Column for Fixed<'_, T> {
+    fn append(&mut self, stretches: &[Stretch]) -> Result<()> {
+        for stretch in stretches {
+            match &self.sources[stretch.run as usize][stretch.range()] {
+                // Runs that take turns row by row would pay for a call of memcpy each.
+                [value] => self.values.push(*value),
+                values => self.values.extend_from_slice(values),
+            }
+        }
+        if let Some(nulls) = &mut self.nulls {
+            nulls.append(stretches);
+        }
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>) -> Result<ArrayRef> {
+        let nulls = self.nulls.map(|mut nulls| NullBuffer::new(nulls.valid.finish()));
+        let array = PrimitiveArray::<T>::try_new(self.values.into(), nulls)?;
+        Ok(Arc::new(array.with_data_type(self.of)))
+    }
+}
+
+impl Nulls<'_> {
+    fn append(&mut self, stretches: &[Stretch]) {
+        for stretch in stretches {
+            let rows = stretch.range();
+            match self.sources[stretch.run as usize] {
+                Some(valid) if stretch.rows == 1 => self.valid.append(valid.value(rows.start)),
+                Some(valid) => {
+                    let at = valid.offset();
+                    self.valid.append_packed_range(at + rows.start..at + rows.end, valid.values());
+                }
+                None => self.valid.append_n(rows.len(), true),
+            }
+        }
+    }
+}
+
+impl Column for MutableArrayData<'_> {
+    fn append(&mut self, stretches: &[Stretch]) -> Result<()> {
+        for stretch in stretches {
+            let rows = stretch.range();
+            self.try_extend(stretch.run as usize, rows.start, rows.end)?;
+        }
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>) -> Result<ArrayRef> {
+        Ok(make_array(self.freeze()))
+    }
+}

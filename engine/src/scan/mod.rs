@@ -1,0 +1,75 @@
+//! What does a read ask for, and how is it answered?
+//!
+//! A [`Scan`] is the one description of a range read, a [`PointQuery`] that of a point read; tickets,
+//! SQL and jobs all come down to them.
+
+pub mod aggregate;
+pub mod execute;
+pub mod merge;
+pub mod plan;
+pub mod point;
+
+use std::pin::Pin;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use barograph_lake::{Key, KeySelection, Micros, TimeRange};
+use futures::Stream;
+
+pub use aggregate::{Aggregate, Aggregation};
+pub use plan::Plan;
+
+use crate::Result;
+use crate::filter::Predicate;
+
+/// A range read: rows (or windows) of some keys and times, ordered by (key, time).
+#[derive(Debug, Clone)]
+pub struct Scan {
+    /// Which keys.
+    pub keys: KeySelection,
+    /// Which instants.
+    pub time: TimeRange,
+    /// Indexes into the table's Arrow schema of the columns to give after key and time, in the order
+    /// asked for. Ignored where `aggregation` is set.
+    pub columns: Vec<usize>,
+    /// Which rows.
+    pub filter: Option<Predicate>,
+    /// Windows in place of rows.
+    pub aggregation: Option<Aggregation>,
+    /// At most this many rows (or windows).
+    pub limit: Option<usize>,
+}
+
+/// Which of a key's readings a point read asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Point {
+    /// The newest.
+    Latest,
+    /// The newest at or before the instant.
+    At(Micros),
+}
+
+/// A point read: one reading of each of some keys, ordered by key. A key without one has no row.
+#[derive(Debug, Clone)]
+pub struct PointQuery {
+    /// Which keys; `None` is every key.
+    pub keys: Option<Vec<Key>>,
+    /// Which reading.
+    pub point: Point,
+    /// Indexes into the table's Arrow schema of the columns to give after key and time.
+    pub columns: Vec<usize>,
+}
+
+/// The answer to a [`Scan`], batch by batch. An answer cut short ends with an error.
+pub struct ScanStream {
+    /// Columns of every batch.
+    pub schema: SchemaRef,
+    /// The batches, in order.
+    pub batches: Pin<Box<dyn Stream<Item = Result<RecordBatch>> + Send>>,
+}
+
+impl std::fmt::Debug for ScanStream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ScanStream").field("schema", &self.schema).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,241 @@
+//! How is a point read answered?
+//!
+//! The newest reading of a key that reports is in the tail and costs O(1). Anything else is looked for
+//! hour by hour, newest first, until every key asked for is found.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, AsArray, RecordBatch, UInt32Array};
+use arrow::compute::{concat_batches, take_record_batch};
+use arrow::datatypes::TimestampMicrosecondType;
+use barograph_lake::file::FileRead;
+use barograph_lake::schema::{KEY_COLUMN, TIME_COLUMN};
+use barograph_lake::{FilePath, Hour, Key, KeySelection, Micros, TableVersion, TimeRange};
+use hashbrown::{HashMap, HashSet};
+use tokio::sync::Mutex;
+
+use super::execute::{Files, project, read_columns, with_schema};
+use super::plan::Source;
+use super::{Point, PointQuery};
+use crate::Result;
+use crate::validate::key_at;
+use crate::view::View;
+
+/// Newest instant of every key in the lake, from the files looked at so far. Files are only ever
+/// replaced by files with the same keys or more, so what was seen stays true.
+#[derive(Debug, Default)]
+pub(crate) struct NewestInLake {
+    version: Option<TableVersion>,
+    seen: HashSet<FilePath>,
+    newest: HashMap<Key, Micros>,
+}
+
+/// A point read over one view.
+pub(crate) struct PointRead<'a> {
+    pub(crate) files: &'a Files,
+    pub(crate) view: &'a View,
+    pub(crate) newest: &'a Mutex<NewestInLake>,
+}
+
+impl PointRead<'_> {
+    /// One row of each key that has one, ordered by key.
+    pub(crate) async fn answer(&self, query: &PointQuery) -> Result<RecordBatch> {
+        let columns = read_columns(query.columns.iter().copied());
+        match (query.point, &query.keys) {
+            (Point::Latest, Some(keys)) => self.latest(&distinct(keys), &columns).await,
+            (Point::Latest, None) => self.latest_of_all(&columns).await,
+            (Point::At(time), keys) => {
+                let before = time.saturating_add(1);
+                let keys = keys.as_deref().map(distinct);
+                let parts = self.newest_before(keys, before, &columns).await?;
+                self.in_order(parts, &columns)
+            }
+        }
+    }
+
+    async fn latest(&self, keys: &[Key], columns: &[usize]) -> Result<RecordBatch> {
+        let in_lake = self.view.snapshot.files().last().map_or(Micros::MIN, |file| file.times.1);
+        let in_tail =
+            |key: Key| self.view.tail.latest_time(key).is_some_and(|time| time >= in_lake);
+        if keys.iter().all(|&key| in_tail(key)) {
+            return self.view.tail.latest(keys, columns);
+        }
+        let (fresh, others): (Vec<_>, Vec<_>) = keys.iter().partition(|&&key| in_tail(key));
+        let mut parts = self.newest_before(Some(others), Micros::MAX, columns).await?;
+        parts.push(self.view.tail.latest(&fresh, columns)?);
+        self.in_order(parts, columns)
+    }
+
+    async fn latest_of_all(&self, columns: &[usize]) -> Result<RecordBatch> {
+        let Some(mut newest) = self.newest_in_lake().await? else {
+            let parts = self.newest_before(None, Micros::MAX, columns).await?;
+            return self.in_order(parts, columns);
+        };
+        let mut fresh = Vec::new();
+        for key in self.view.tail.keys() {
+            let time = self.view.tail.latest_time(key);
+            if time >= newest.get(&key).copied() {
+                newest.remove(&key);
+                fresh.push(key);
+            }
+        }
+        let mut by_hour: HashMap<Hour, Vec<(Key, Micros)>> = HashMap::new();
+        for (key, time) in newest {
+            if let Some(hour) = Hour::of(time) {
+                by_hour.entry(hour).or_default().push((key, time));
+            }
+        }
+        let mut parts = vec![self.view.tail.latest(&fresh, columns)?];
+        for (hour, wanted) in by_hour {
+            parts.push(self.rows_at(&self.source(hour), &wanted, columns).await?);
+        }
+        self.in_order(parts, columns)
+    }
+
+    /// Looks at the files of the view that were not looked at before. `None` if the index has already
+    /// seen a newer version than the view's.
+    async fn newest_in_lake(&self) -> Result<Option<HashMap<Key, Micros>>> {
+        let mut index = self.newest.lock().await;
+        let version = self.view.snapshot.version();
+        if index.version.is_some_and(|seen| seen > version) {
+            return Ok(None);
+        }
+        index.version = Some(version);
+        for file in self.view.snapshot.files() {
+            if index.seen.contains(&file.path) {
+                continue;
+            }
+            let source = Source { hour: file.path.hour(), file: Some(Arc::clone(file)), tail: None };
+            let read = FileRead {
+                keys: KeySelection::All,
+                time: TimeRange::ALL,
+                columns: read_columns([]),
+                pages: None,
+            };
+            let rows = self.files.read(&source, &read).await?;
+            for (key, time, _) in last_rows(&rows) {
+                let newest = index.newest.entry(key).or_insert(time);
+                *newest = time.max(*newest);
+            }
+            index.seen.insert(file.path);
+        }
+        Ok(Some(index.newest.clone()))
+    }
+
+    /// The newest row before `before` of each key (of every key: `None`), in parts.
+    async fn newest_before(
+        &self,
+        keys: Option<Vec<Key>>,
+        before: Micros,
+        columns: &[usize],
+    ) -> Result<Vec<RecordBatch>> {
+        let mut missing = keys.map(|keys| keys.into_iter().collect::<HashSet<_>>());
+        let mut found = HashSet::new();
+        let mut parts = Vec::new();
+        for hour in self.view.hours().into_iter().rev() {
+            if hour.start() >= before {
+                continue;
+            }
+            let selection = match &missing {
+                Some(missing) if missing.is_empty() => break,
+                Some(missing) => KeySelection::list(missing.iter().copied().collect()),
+                None => KeySelection::All,
+            };
+            let source = self.source(hour);
+            let time = TimeRange { from: hour.start(), to: before };
+            let wanted = match &missing {
+                // Few keys: their rows with all columns at once.
+                Some(missing) if missing.len() <= 64 => {
+                    let rows = self.files.hour(&source, &selection, time, columns).await?;
+                    let last: Vec<_> = last_rows(&rows).collect();
+                    found.extend(last.iter().map(|&(key, ..)| key));
+                    parts.push(take_rows(&rows, last.iter().map(|&(.., row)| row))?);
+                    Vec::new()
+                }
+                _ => {
+                    let times = self.files.hour(&source, &selection, time, &read_columns([])).await?;
+                    let last = last_rows(&times).filter(|(key, ..)| !found.contains(key));
+                    last.map(|(key, time, _)| (key, time)).collect()
+                }
+            };
+            if !wanted.is_empty() {
+                found.extend(wanted.iter().map(|&(key, _)| key));
+                parts.push(self.rows_at(&source, &wanted, columns).await?);
+            }
+            if let Some(missing) = &mut missing {
+                missing.retain(|key| !found.contains(key));
+            }
+        }
+        Ok(parts)
+    }
+
+    /// The rows of one hour at exactly these keys and instants.
+    async fn rows_at(
+        &self,
+        source: &Source,
+        wanted: &[(Key, Micros)],
+        columns: &[usize],
+    ) -> Result<RecordBatch> {
+        let instants: HashMap<Key, Micros> = wanted.iter().copied().collect();
+        let keys = KeySelection::list(wanted.iter().map(|&(key, _)| key).collect());
+        let from = wanted.iter().map(|&(_, time)| time).min().unwrap_or(Micros::MIN);
+        let to = wanted.iter().map(|&(_, time)| time).max().unwrap_or(Micros::MIN);
+        let time = TimeRange { from, to: to.saturating_add(1) };
+        let rows = self.files.hour(source, &keys, time, columns).await?;
+        let chosen = instants_of(&rows)
+            .filter(|(key, time, _)| instants.get(key) == Some(time))
+            .map(|(.., row)| row)
+            .collect::<Vec<_>>();
+        take_rows(&rows, chosen)
+    }
+
+    fn source(&self, hour: Hour) -> Source {
+        Source {
+            hour,
+            file: self.view.snapshot.home(hour).cloned(),
+            tail: self.view.tail.hour(hour).cloned(),
+        }
+    }
+
+    fn in_order(&self, parts: Vec<RecordBatch>, columns: &[usize]) -> Result<RecordBatch> {
+        let schema = project(&self.view.schema, columns)?;
+        let parts =
+            parts.into_iter().map(|part| with_schema(&schema, part)).collect::<Result<Vec<_>>>()?;
+        let rows = concat_batches(&schema, &parts)?;
+        let keys = rows.column(KEY_COLUMN);
+        if (1..rows.num_rows()).all(|row| key_at(keys, row - 1) < key_at(keys, row)) {
+            return Ok(rows);
+        }
+        let mut order: Vec<u32> = (0..rows.num_rows() as u32).collect();
+        order.sort_unstable_by_key(|&row| key_at(keys, row as usize));
+        take_rows(&rows, order)
+    }
+}
+
+fn distinct(keys: &[Key]) -> Vec<Key> {
+    let mut keys = keys.to_vec();
+    keys.sort_unstable();
+    keys.dedup();
+    keys
+}
+
+fn take_rows(rows: &RecordBatch, chosen: impl IntoIterator<Item = u32>) -> Result<RecordBatch> {
+    Ok(take_record_batch(rows, &UInt32Array::from_iter_values(chosen))?)
+}
+
+/// (key, instant, row) of every row.
+fn instants_of(rows: &RecordBatch) -> impl Iterator<Item = (Key, Micros, u32)> {
+    let keys = rows.column(KEY_COLUMN);
+    let times = rows.column(TIME_COLUMN).as_primitive::<TimestampMicrosecondType>();
+    (0..rows.num_rows()).map(move |row| (key_at(keys, row), times.value(row), row as u32))
+}
+
+/// (key, instant, row) of the last row of each key, of rows ordered by (key, time).
+fn last_rows(rows: &RecordBatch) -> impl Iterator<Item = (Key, Micros, u32)> {
+    let keys = rows.column(KEY_COLUMN);
+    let end = keys.len();
+    instants_of(rows).filter(move |&(key, _, row)| {
+        let next = row as usize + 1;
+        next == end || key_at(keys, next) != key
+    })
+}

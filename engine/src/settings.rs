@@ -1,0 +1,63 @@
+//! What can be set in the engine? Every setting has a default that suits one machine.
+
+use barograph_lake::{Size, Span};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::log::LogSettings;
+
+/// Settings of the engine.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct EngineSettings {
+    /// How long after its end an hour stays open for late readings before it is landed. Longer means
+    /// fewer rewrites of landed files; shorter means smaller tails.
+    pub lateness: Span,
+    /// How far in the future a reading may lie before it is taken for a clock gone wrong and goes to
+    /// the dead letters.
+    pub future_max: Span,
+    /// How often readings that came late for landed hours are merged into their files. Shorter means
+    /// that outside readers of the lake see late readings sooner, at the price of more rewriting.
+    pub late_merge_every: Span,
+    /// Memory that the tail, and the batches on their way to it, may take. At three quarters of it
+    /// open hours are landed early; at the bound a put is refused with RESOURCE_EXHAUSTED.
+    pub tail_bytes_max: Size,
+    /// Largest batch that a single put may carry.
+    pub batch_bytes_max: Size,
+    /// Memory for footers, page indexes and dictionaries of lake files.
+    pub file_cache_bytes: Size,
+    /// Memory that running range reads may take together. At the bound a read is refused with
+    /// RESOURCE_EXHAUSTED.
+    pub scan_bytes_max: Size,
+    /// Rows that a range read works on at a time, per thread. More is faster for whole-table reads and
+    /// takes more memory.
+    pub scan_slice_rows: usize,
+    /// Threads that work on range reads; 0 is one per processor.
+    pub scan_threads: usize,
+    /// After how many commits of a table a checkpoint is written, which keeps opening it fast.
+    pub checkpoint_commits: u64,
+    /// How long files that were replaced, or were left behind by an interrupted landing, stay in the
+    /// lake for outside readers that may still be reading them.
+    pub removed_files_kept: Span,
+    /// The log.
+    pub log: LogSettings,
+}
+
+impl Default for EngineSettings {
+    fn default() -> Self {
+        Self {
+            lateness: Span::seconds(5 * 60),
+            future_max: Span::seconds(5 * 60),
+            late_merge_every: Span::seconds(5 * 60),
+            tail_bytes_max: Size::mebibytes(256),
+            batch_bytes_max: Size::mebibytes(32),
+            file_cache_bytes: Size::mebibytes(64),
+            scan_bytes_max: Size::mebibytes(256),
+            scan_slice_rows: 131_072,
+            scan_threads: 0,
+            checkpoint_commits: 20,
+            removed_files_kept: Span::seconds(24 * 3600),
+            log: LogSettings::default(),
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! What does a reader see of the tail? An immutable view: for each hour a number of rows, which never
+//! changes, over pages that only grow.
+
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use barograph_lake::{Hour, Key, KeySelection, LogPosition, Micros, TimeRange};
+
+use super::columns::Columns;
+use super::gather::Reader;
+use super::hour::{Origin, Rows, Summary};
+use super::keys::KeyMap;
+use super::layout::Layout;
+use super::newest::start_of;
+use crate::Result;
+
+/// The tail at one instant. Cheap to clone; holds the memory of what it shows.
+#[derive(Debug, Clone)]
+pub struct TailView {
+    layout: Arc<Layout>,
+    hours: Arc<[HourView]>,
+    newest: Arc<KeyMap>,
+}
+
+/// One hour of the tail at one instant. Cheap to clone; holds the memory of what it shows.
+#[derive(Debug, Clone)]
+pub struct HourView(Arc<Shown>);
+
+#[derive(Debug)]
+struct Shown {
+    hour: Hour,
+    shared: Arc<Rows>,
+    summary: Summary,
+}
+
+impl TailView {
+    pub(super) fn new(layout: Arc<Layout>, hours: Arc<[HourView]>, newest: Arc<KeyMap>) -> Self {
+        Self { layout, hours, newest }
+    }
+
+    /// The hours that have rows, ascending.
+    pub fn hours(&self) -> &[HourView] {
+        &self.hours
+    }
+
+    /// The rows of `hour`, if it has any.
+    pub fn hour(&self, hour: Hour) -> Option<&HourView> {
+        let index = self.hours.binary_search_by_key(&hour, HourView::hour).ok()?;
+        self.hours.get(index)
+    }
+
+    /// The newest row of each of `keys` that has one, in the order of `keys`, with the columns of these
+    /// Arrow indexes. Costs the same whatever the number of rows.
+    pub fn latest(&self, keys: &[Key], columns: &[usize]) -> Result<RecordBatch> {
+        let mut out = Columns::new(&self.layout, columns, keys.len())?;
+        let mut found = keys.iter().filter_map(|&key| Some((key, self.newest(key)?))).peekable();
+        // Rows that follow one another in one hour are read together.
+        let (mut run_keys, mut run_rows) = (Vec::new(), Vec::new());
+        while let Some((key, (hour, id))) = found.next() {
+            let Shown { shared, summary, .. } = &*hour.0;
+            run_keys.push((key, 1));
+            run_rows.push(id);
+            if found.peek().is_none_or(|(_, (next, _))| !Arc::ptr_eq(&next.0, &hour.0)) {
+                let reader = Reader::new(shared, summary.rows);
+                let rows: Vec<_> = run_rows.iter().map(|&id| reader.row(id)).collect();
+                out.extend(&run_keys, &rows, &shared.heap.open())?;
+                run_keys.clear();
+                run_rows.clear();
+            }
+        }
+        out.finish()
+    }
+
+    /// The instant of the newest row of `key`, if it has one.
+    pub fn latest_time(&self, key: Key) -> Option<Micros> {
+        self.newest(key).map(|(hour, id)| hour.reader().time(id))
+    }
+
+    /// All keys with rows, ascending.
+    pub fn keys(&self) -> Vec<Key> {
+        let mut keys = Vec::new();
+        self.newest.each(|key, _| {
+            if self.newest(key).is_some() {
+                keys.push(key);
+            }
+        });
+        keys.sort_unstable();
+        keys
+    }
+
+    /// Bytes held by the hours of this view when it was made.
+    pub fn bytes(&self) -> usize {
+        self.hours.iter().map(HourView::bytes).sum()
+    }
+
+    /// Rows appended, repeats counted.
+    pub fn rows(&self) -> u64 {
+        self.hours.iter().map(HourView::rows).sum()
+    }
+
+    /// The newest row of `key`: its hour and number.
+    fn newest(&self, key: Key) -> Option<(&HourView, u32)> {
+        let (last, earlier) = self.hours.split_last()?;
+        if let Some(id) = last.reader().newest(key) {
+            return Some((last, id));
+        }
+        let start = start_of(self.newest.get(key)?);
+        let hours = earlier.partition_point(|hour| hour.hour().start() <= start);
+        let hours = earlier.get(..hours).unwrap_or_default().iter().rev();
+        hours.into_iter().find_map(|hour| Some((hour, hour.reader().newest(key)?)))
+    }
+}
+
+impl HourView {
+    pub(super) fn new(shared: Arc<Rows>, summary: Summary) -> Self {
+        Self(Arc::new(Shown { hour: shared.hour, shared, summary }))
+    }
+
+    /// The hour.
+    pub fn hour(&self) -> Hour {
+        self.0.hour
+    }
+
+    /// Rows appended, repeats counted.
+    pub fn rows(&self) -> u64 {
+        u64::from(self.0.summary.rows)
+    }
+
+    /// Bytes the hour held when the view was made.
+    pub fn bytes(&self) -> usize {
+        self.0.summary.bytes
+    }
+
+    /// Smallest and largest key.
+    pub fn keys(&self) -> Option<(Key, Key)> {
+        Some(self.0.summary.keys).filter(|(min, max)| min <= max)
+    }
+
+    /// Smallest and largest instant.
+    pub fn times(&self) -> Option<(Micros, Micros)> {
+        Some(self.0.summary.times).filter(|(min, max)| min <= max)
+    }
+
+    /// Largest log position of any row.
+    pub fn through(&self) -> LogPosition {
+        self.0.summary.positions.1
+    }
+
+    /// No row has a smaller log position. The smallest itself, until rows of the hour land while later
+    /// ones stay: from then on the position through which they landed.
+    pub fn first(&self) -> LogPosition {
+        self.0.summary.positions.0
+    }
+
+    /// The rows of `keys` in `time`, sorted by (key, time), of several with one key and instant the
+    /// last to arrive, with the columns of these Arrow indexes. Touches only rows of these keys.
+    pub fn read(
+        &self,
+        keys: &KeySelection,
+        time: TimeRange,
+        columns: &[usize],
+    ) -> Result<RecordBatch> {
+        self.reader().read(keys, time, columns)
+    }
+
+    /// The instant of the newest row of `key` at or before `time`, if there is one.
+    pub fn time_at(&self, key: Key, time: Micros) -> Option<Micros> {
+        self.reader().time_at(key, time)
+    }
+
+    /// The keys, ascending, each with its number of rows, repeats counted.
+    pub fn key_counts(&self) -> Vec<(Key, u32)> {
+        self.reader().key_counts()
+    }
+
+    pub(super) fn origin(&self) -> Origin {
+        self.0.shared.origin
+    }
+
+    fn reader(&self) -> Reader<'_> {
+        Reader::new(&self.0.shared, self.0.summary.rows)
+    }
+}

@@ -1,0 +1,106 @@
+//! What is there, and how is a large answer fetched in parallel?
+
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::{Schema, SchemaRef};
+use arrow_flight::{Criteria, FlightDescriptor, FlightInfo, Ticket as FlightTicket};
+use barograph_engine::ErrorKind;
+use futures::{Stream, StreamExt, TryStreamExt, stream};
+
+use super::{Client, command};
+use crate::{Error, Result, Ticket};
+
+/// A table of the server.
+#[derive(Debug, Clone)]
+pub struct TableSummary {
+    /// Its name.
+    pub name: String,
+    /// Its columns.
+    pub schema: SchemaRef,
+    /// Rows in lake and tail, before late rows replace earlier ones.
+    pub rows: u64,
+    /// Bytes of its lake files.
+    pub bytes: u64,
+}
+
+/// How an answer can be fetched.
+#[derive(Debug, Clone)]
+pub struct FlightPlan {
+    /// Its columns.
+    pub schema: SchemaRef,
+    /// Its rows, at most, where that is known.
+    pub rows: Option<u64>,
+    /// Its endpoints in order: what they give one after the other is the answer.
+    pub endpoints: Vec<FlightTicket>,
+}
+
+impl Client {
+    /// The tables of the server.
+    pub async fn tables(&self) -> Result<Vec<TableSummary>> {
+        let flights = self.flight.clone().list_flights(Criteria::default()).await?.into_inner();
+        flights
+            .map_err(Error::from)
+            .and_then(|flight| std::future::ready(summary(flight)))
+            .try_collect()
+            .await
+    }
+
+    /// The columns of a table.
+    pub async fn schema(&self, table: &str) -> Result<SchemaRef> {
+        let descriptor = FlightDescriptor::new_path(vec![table.to_owned()]);
+        let result = self.flight.clone().get_schema(descriptor).await?.into_inner();
+        Ok(Arc::new(Schema::try_from(&result)?))
+    }
+
+    /// How the answer to a ticket can be fetched. Its endpoints are valid for the server's
+    /// `view_lifetime`.
+    pub async fn info(&self, ticket: &Ticket) -> Result<FlightPlan> {
+        plan(self.flight.clone().get_flight_info(command(ticket)).await?.into_inner())
+    }
+
+    /// The rows of all endpoints in order, of which at most `parallel` are fetched at a time. Endpoints that
+    /// come before their turn are held in memory.
+    pub fn fetch(
+        &self,
+        plan: &FlightPlan,
+        parallel: usize,
+    ) -> impl Stream<Item = Result<RecordBatch>> + Send + use<> {
+        let client = self.clone();
+        stream::iter(plan.endpoints.clone())
+            .map(move |ticket| {
+                let client = client.clone();
+                async move { client.get_raw(ticket).await?.try_collect::<Vec<_>>().await }
+            })
+            .buffered(parallel.max(1))
+            .map_ok(|batches| stream::iter(batches.into_iter().map(Ok)))
+            .try_flatten()
+    }
+}
+
+fn plan(info: FlightInfo) -> Result<FlightPlan> {
+    let schema = Arc::new(info.clone().try_decode_schema()?);
+    let ticket = |endpoint: arrow_flight::FlightEndpoint| {
+        endpoint.ticket.ok_or_else(|| {
+            Error::new(ErrorKind::Internal, "the server gave an endpoint without a ticket")
+        })
+    };
+    Ok(FlightPlan {
+        schema,
+        rows: u64::try_from(info.total_records).ok(),
+        endpoints: info.endpoint.into_iter().map(ticket).collect::<Result<_>>()?,
+    })
+}
+
+fn summary(info: FlightInfo) -> Result<TableSummary> {
+    let schema = Arc::new(info.clone().try_decode_schema()?);
+    let name = info.flight_descriptor.and_then(|descriptor| descriptor.path.into_iter().next());
+    Ok(TableSummary {
+        name: name.ok_or_else(|| {
+            Error::new(ErrorKind::Internal, "the server gave a flight without a name")
+        })?,
+        schema,
+        rows: u64::try_from(info.total_records).unwrap_or(0),
+        bytes: u64::try_from(info.total_bytes).unwrap_or(0),
+    })
+}

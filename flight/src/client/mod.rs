@@ -1,0 +1,116 @@
+//! How does a Rust program ask a server? A typed client over one connection, which many tasks may share by
+//! cloning it.
+
+mod exchange;
+mod info;
+mod put;
+mod read;
+
+use std::time::Duration;
+
+use arrow_flight::flight_service_client::FlightServiceClient;
+use arrow_flight::{Action, FlightDescriptor};
+use barograph_engine::{ErrorKind, FlushReport, RedriveReport};
+use barograph_lake::TimeRange;
+use bytes::Bytes;
+use serde::de::DeserializeOwned;
+use tonic::transport::{Channel, Endpoint};
+
+use crate::server::RedriveJson;
+use crate::{Error, Result, Ticket};
+
+pub use exchange::{Exchange, ExchangeAnswer, ExchangeSender};
+pub use info::{FlightPlan, TableSummary};
+pub use put::Acks;
+pub use read::Answer;
+
+/// Largest message the client takes.
+const MESSAGE_BYTES_MAX: usize = 64 << 20;
+/// HTTP/2 flow-control windows: what a server may send ahead.
+const STREAM_WINDOW: u32 = 8 << 20;
+const CONNECTION_WINDOW: u32 = 32 << 20;
+/// How long a connection may take to be made.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A connection to a server. Errors have the kind that the server's error had.
+#[derive(Debug, Clone)]
+pub struct Client {
+    flight: FlightServiceClient<Channel>,
+}
+
+impl Client {
+    /// Connects to `url`: `http://host:port`, or `grpc://host:port` as other Flight clients write it.
+    ///
+    /// # Errors
+    /// `Request` for a URL that cannot be read, `Unavailable` if nobody answers there.
+    pub async fn connect(url: &str) -> Result<Self> {
+        let http = ["grpc://", "grpc+tcp://"]
+            .into_iter()
+            .find_map(|scheme| url.strip_prefix(scheme))
+            .map_or_else(|| url.to_owned(), |rest| format!("http://{rest}"));
+        let with_scheme = if http.contains("://") { http } else { format!("http://{http}") };
+        let endpoint = Endpoint::from_shared(with_scheme)
+            .map_err(|e| {
+                Error::request(format!("endpoint {url:?}: write it like http://127.0.0.1:8815"))
+                    .with_source(e)
+            })?
+            .connect_timeout(CONNECT_TIMEOUT)
+            .tcp_nodelay(true)
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .http2_keep_alive_interval(Duration::from_secs(30));
+        let channel = endpoint.connect().await.map_err(|e| {
+            Error::new(
+                ErrorKind::Unavailable,
+                format!("nobody answers at {url}: is the server running?"),
+            )
+            .with_source(e)
+        })?;
+        let flight = FlightServiceClient::new(channel)
+            .max_decoding_message_size(MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(usize::MAX);
+        Ok(Self { flight })
+    }
+
+    /// Lands everything in the tail.
+    pub async fn flush(&self) -> Result<FlushReport> {
+        self.json_action("flush", Bytes::new()).await
+    }
+
+    /// What a range read would touch, as text.
+    pub async fn plan(&self, ticket: &Ticket) -> Result<String> {
+        let text = self.action("plan", ticket.to_json().into()).await?;
+        String::from_utf8(text.into()).map_err(|e| unexpected("plan", e))
+    }
+
+    /// Puts the dead letters of `table` that were rejected in `time` again.
+    pub async fn redrive(&self, table: &str, time: TimeRange) -> Result<RedriveReport> {
+        let body = serde_json::to_vec(&RedriveJson::new(table, time))
+            .map_err(|e| unexpected("redrive", e))?;
+        self.json_action("redrive", body.into()).await
+    }
+
+    async fn json_action<T: DeserializeOwned>(&self, name: &str, body: Bytes) -> Result<T> {
+        let json = self.action(name, body).await?;
+        serde_json::from_slice(&json).map_err(|e| unexpected(name, e))
+    }
+
+    async fn action(&self, name: &str, body: Bytes) -> Result<Bytes> {
+        let mut results =
+            self.flight.clone().do_action(Action::new(name, body)).await?.into_inner();
+        let result = results.message().await?;
+        result.map(|result| result.body).ok_or_else(|| {
+            Error::new(ErrorKind::Internal, format!("action {name:?} gave no result"))
+        })
+    }
+}
+
+/// The descriptor of a ticket.
+fn command(ticket: &Ticket) -> FlightDescriptor {
+    FlightDescriptor::new_cmd(ticket.to_json())
+}
+
+fn unexpected(what: &str, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
+    Error::new(ErrorKind::Internal, format!("{what}: the server's answer cannot be read"))
+        .with_source(error)
+}

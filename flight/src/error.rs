@@ -1,0 +1,271 @@
+//! What went wrong on the wire, and which gRPC status says so? The one place that maps kinds of
+//! errors to gRPC codes and back.
+
+use std::fmt;
+use std::time::Duration;
+
+use arrow_flight::error::FlightError;
+use barograph_engine::ErrorKind;
+use tonic::metadata::MetadataValue;
+use tonic::{Code, Status};
+
+/// Name of the response header (or trailer) that says after how many ms a refused request may be
+/// sent again.
+pub const RETRY_AFTER_MS: &str = "retry-after-ms";
+
+/// An error of the server or the client: what the caller can do, a message that names the thing, the
+/// value and the mend, and the cause. Crosses the wire as a gRPC status and keeps its kind:
+///
+/// | kind | gRPC code |
+/// |---|---|
+/// | `Request` | `INVALID_ARGUMENT` |
+/// | `NotFound` | `NOT_FOUND` |
+/// | `Resources` | `RESOURCE_EXHAUSTED`, with `retry-after-ms` in the metadata |
+/// | `Cancelled` | `CANCELLED` |
+/// | `Timeout` | `DEADLINE_EXCEEDED` |
+/// | `Unavailable` | `UNAVAILABLE` |
+/// | `Damage` | `DATA_LOSS` |
+/// | `Internal` | `INTERNAL` |
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Error {
+    kind: ErrorKind,
+    message: String,
+    retry_after: Option<Duration>,
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+/// Result with this crate's [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// An error without an underlying cause.
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), retry_after: None, source: None }
+    }
+
+    /// The request is wrong.
+    pub fn request(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Request, message)
+    }
+
+    /// The bound `setting` is reached.
+    pub fn resources(setting: &str, message: impl fmt::Display, retry_after: Duration) -> Self {
+        let mut error = Self::new(
+            ErrorKind::Resources,
+            format!("{setting}: {message}; retry in {} ms", retry_after.as_millis()),
+        );
+        error.retry_after = Some(retry_after);
+        error
+    }
+
+    /// Keeps `source` as the cause.
+    pub fn with_source(
+        mut self,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// What the caller can do.
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// When it makes sense to try again, if that is known.
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.retry_after
+    }
+
+    /// The gRPC code that says the kind.
+    pub fn code(&self) -> Code {
+        code_of(self.kind)
+    }
+}
+
+/// The gRPC code of a kind of error.
+fn code_of(kind: ErrorKind) -> Code {
+    match kind {
+        ErrorKind::Request => Code::InvalidArgument,
+        ErrorKind::NotFound => Code::NotFound,
+        ErrorKind::Resources => Code::ResourceExhausted,
+        ErrorKind::Cancelled => Code::Cancelled,
+        ErrorKind::Timeout => Code::DeadlineExceeded,
+        ErrorKind::Unavailable => Code::Unavailable,
+        ErrorKind::Damage => Code::DataLoss,
+        _ => Code::Internal,
+    }
+}
+
+/// The kind of error that a gRPC code says.
+fn kind_of(code: Code) -> ErrorKind {
+    match code {
+        Code::InvalidArgument
+        | Code::FailedPrecondition
+        | Code::OutOfRange
+        | Code::Unimplemented
+        | Code::AlreadyExists
+        | Code::PermissionDenied
+        | Code::Unauthenticated => ErrorKind::Request,
+        Code::NotFound => ErrorKind::NotFound,
+        Code::ResourceExhausted => ErrorKind::Resources,
+        Code::Cancelled => ErrorKind::Cancelled,
+        Code::DeadlineExceeded => ErrorKind::Timeout,
+        Code::Unavailable | Code::Aborted => ErrorKind::Unavailable,
+        Code::DataLoss => ErrorKind::Damage,
+        Code::Ok | Code::Unknown | Code::Internal => ErrorKind::Internal,
+    }
+}
+
+/// The name of a gRPC code as the specification writes it, such as `INVALID_ARGUMENT`.
+pub fn code_name(code: Code) -> &'static str {
+    match code {
+        Code::Ok => "OK",
+        Code::Cancelled => "CANCELLED",
+        Code::Unknown => "UNKNOWN",
+        Code::InvalidArgument => "INVALID_ARGUMENT",
+        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
+        Code::NotFound => "NOT_FOUND",
+        Code::AlreadyExists => "ALREADY_EXISTS",
+        Code::PermissionDenied => "PERMISSION_DENIED",
+        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
+        Code::FailedPrecondition => "FAILED_PRECONDITION",
+        Code::Aborted => "ABORTED",
+        Code::OutOfRange => "OUT_OF_RANGE",
+        Code::Unimplemented => "UNIMPLEMENTED",
+        Code::Internal => "INTERNAL",
+        Code::Unavailable => "UNAVAILABLE",
+        Code::DataLoss => "DATA_LOSS",
+        Code::Unauthenticated => "UNAUTHENTICATED",
+    }
+}
+
+/// The kind of error that a code's name, such as `INVALID_ARGUMENT`, says.
+pub(crate) fn kind_of_name(name: &str) -> ErrorKind {
+    (0..=16)
+        .map(Code::from_i32)
+        .find(|&code| code_name(code) == name)
+        .map_or(ErrorKind::Internal, kind_of)
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)?;
+        if let Some(source) = &self.source {
+            write!(f, ": {source}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_deref().map(|s| s as _)
+    }
+}
+
+impl From<barograph_engine::Error> for Error {
+    fn from(error: barograph_engine::Error) -> Self {
+        Self {
+            kind: error.kind(),
+            message: error.to_string(),
+            retry_after: error.retry_after(),
+            source: None,
+        }
+    }
+}
+
+impl From<barograph_lake::Error> for Error {
+    fn from(error: barograph_lake::Error) -> Self {
+        barograph_engine::Error::from(error).into()
+    }
+}
+
+impl From<arrow::error::ArrowError> for Error {
+    fn from(error: arrow::error::ArrowError) -> Self {
+        Self::new(ErrorKind::Internal, "columns").with_source(error)
+    }
+}
+
+impl From<std::io::Error> for Error {
+    fn from(error: std::io::Error) -> Self {
+        Self::new(ErrorKind::Unavailable, "network").with_source(error)
+    }
+}
+
+impl From<tonic::transport::Error> for Error {
+    fn from(error: tonic::transport::Error) -> Self {
+        Self::new(ErrorKind::Unavailable, "connection").with_source(error)
+    }
+}
+
+impl From<Error> for Status {
+    fn from(error: Error) -> Self {
+        let mut status = Self::new(error.code(), error.to_string());
+        if let Some(after) = error.retry_after {
+            let ms = u64::try_from(after.as_millis()).unwrap_or(u64::MAX);
+            status.metadata_mut().insert(RETRY_AFTER_MS, MetadataValue::from(ms));
+        }
+        status
+    }
+}
+
+impl From<Status> for Error {
+    fn from(status: Status) -> Self {
+        let retry_after = status
+            .metadata()
+            .get(RETRY_AFTER_MS)
+            .and_then(|value| value.to_str().ok()?.parse().ok())
+            .map(Duration::from_millis);
+        let message = match status.message() {
+            "" => status.code().description().to_owned(),
+            message => message.to_owned(),
+        };
+        Self { kind: kind_of(status.code()), message, retry_after, source: None }
+    }
+}
+
+impl From<FlightError> for Error {
+    fn from(error: FlightError) -> Self {
+        match error {
+            FlightError::Tonic(status) => (*status).into(),
+            FlightError::Arrow(error) => Self::request("Arrow data").with_source(error),
+            other => Self::request("Flight data").with_source(other),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kind_survives_the_wire() {
+        for kind in [
+            ErrorKind::Request,
+            ErrorKind::NotFound,
+            ErrorKind::Resources,
+            ErrorKind::Cancelled,
+            ErrorKind::Timeout,
+            ErrorKind::Unavailable,
+            ErrorKind::Damage,
+            ErrorKind::Internal,
+        ] {
+            let back = Error::from(Status::from(Error::new(kind, "what")));
+            assert_eq!((back.kind(), back.to_string()), (kind, "what".to_owned()));
+            assert_eq!(kind_of_name(code_name(code_of(kind))), kind);
+        }
+    }
+
+    #[test]
+    fn the_retry_delay_survives_the_wire() {
+        let error =
+            Error::resources("flight.streams_max", "8 are running", Duration::from_millis(125));
+        let status = Status::from(error);
+        assert_eq!(status.code(), Code::ResourceExhausted);
+        let back = Error::from(status);
+        assert_eq!(back.retry_after(), Some(Duration::from_millis(125)));
+        assert_eq!(back.to_string(), "flight.streams_max: 8 are running; retry in 125 ms");
+    }
+}

@@ -1,0 +1,17 @@
+//! How do others ask?
+//!
+//! A [`Server`] answers Arrow Flight on one port: tickets (`ticket`, JSON) become the engine's reads, and
+//! batches become bytes (`wire`). A [`Client`] is the other side.
+
+pub mod client;
+pub mod error;
+pub mod server;
+pub mod settings;
+pub mod ticket;
+mod wire;
+
+pub use client::Client;
+pub use error::{Error, Result};
+pub use server::Server;
+pub use settings::FlightSettings;
+pub use ticket::Ticket;

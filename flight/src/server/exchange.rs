@@ -1,0 +1,235 @@
+//! How are many point queries answered over one stream? Requests that wait are taken together, those
+//! for one key each are put to the engine as one question, and their answers leave in one write.
+//!
+//! ```text
+//! requests ─► group (same kind of point read) ─► engine, one question ─► one message a request, in order
+//!                   └ whatever has arrived, at most GROUP_MAX
+//! ```
+//!
+//! A stream has one shape, that is one table and one list of columns, fixed by its first ticket, so that
+//! one schema message at its beginning is enough.
+
+mod answer;
+mod shape;
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use arrow_flight::FlightData;
+use axum::extract::{Request, State as Shared};
+use axum::response::Response;
+use futures::future::BoxFuture;
+use futures::stream::FuturesOrdered;
+use futures::{Stream, StreamExt};
+use tokio::sync::OwnedSemaphorePermit;
+use tonic::{Status, Streaming};
+
+use super::State;
+use super::shutdown::{Phase, Shutdown};
+use crate::Result;
+use crate::ticket::PointRequest;
+use crate::wire::{GrpcBody, Pieces, Protobuf};
+use answer::{Question, refusal};
+use shape::ExchangeShape;
+
+/// Requests that are put to the engine together at most.
+const GROUP_MAX: usize = 256;
+/// Answers are sent when they reach this many bytes, even if more could be added at once.
+const WRITE_BYTES: usize = 64 << 10;
+
+/// The HTTP side of DoExchange.
+pub(super) async fn call(Shared(state): Shared<Arc<State>>, request: Request) -> Response {
+    let requests = Streaming::new_request(
+        Protobuf::<FlightData>::new(),
+        request.into_body(),
+        None,
+        Some(state.settings.request_bytes_max.get()),
+    );
+    match answer(&state, requests) {
+        Ok(body) => body.into_response(),
+        Err(error) => Status::from(error).into_http(),
+    }
+}
+
+/// The answers to a stream of requests.
+pub(super) fn answer(state: &Arc<State>, requests: Streaming<FlightData>) -> Result<GrpcBody> {
+    state.shutdown.check()?;
+    let permit = state.limits.stream()?;
+    let draining = {
+        let shutdown = state.shutdown.clone();
+        Box::pin(async move { shutdown.reached(Phase::Draining).await })
+    };
+    let exchange = Exchange {
+        state: Arc::clone(state),
+        requests,
+        shape: None,
+        group: Question::default(),
+        waiting: FuturesOrdered::new(),
+        requests_waiting: 0,
+        out: Pieces::default(),
+        end: None,
+        draining,
+        _permit: permit,
+    };
+    Ok(GrpcBody::stream(Pieces::default(), Box::pin(exchange)))
+}
+
+/// A running exchange.
+struct Exchange {
+    state: Arc<State>,
+    requests: Streaming<FlightData>,
+    shape: Option<Arc<ExchangeShape>>,
+    /// Requests that were taken but not put to the engine yet.
+    group: Question,
+    /// Answers that are being made, in the order of their requests, with how many requests each has.
+    waiting: FuturesOrdered<BoxFuture<'static, (Pieces, usize)>>,
+    requests_waiting: usize,
+    out: Pieces,
+    /// Why no more requests are taken.
+    end: Option<Result<(), Status>>,
+    draining: Pin<Box<dyn Future<Output = ()> + Send>>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Stream for Exchange {
+    type Item = Result<Pieces, Status>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = self.get_mut();
+        if this.end.is_none() && this.draining.as_mut().poll(cx).is_ready() {
+            this.end = Some(Err(Shutdown::error().into()));
+        }
+        loop {
+            this.take_requests(cx);
+            let full = !this.has_room();
+            this.ask();
+            while let Poll::Ready(Some((answers, requests))) = this.waiting.poll_next_unpin(cx) {
+                this.requests_waiting -= requests;
+                this.out.append(answers);
+            }
+            if this.out.len() >= WRITE_BYTES {
+                return Poll::Ready(Some(Ok(std::mem::take(&mut this.out))));
+            }
+            // Another round only where requests may have been left for want of room, and room was made.
+            if !(full && this.has_room()) {
+                break;
+            }
+        }
+        if !this.out.is_empty() {
+            return Poll::Ready(Some(Ok(std::mem::take(&mut this.out))));
+        }
+        match &mut this.end {
+            Some(end) if this.waiting.is_empty() => {
+                let end = std::mem::replace(end, Ok(()));
+                Poll::Ready(end.err().map(Err))
+            }
+            _ => Poll::Pending,
+        }
+    }
+}
+
+impl Exchange {
+    /// Takes the requests that have arrived, as many as may be in flight.
+    fn take_requests(&mut self, cx: &mut Context<'_>) {
+        while self.has_room() && self.more(cx) {}
+    }
+
+    fn has_room(&self) -> bool {
+        let in_flight = self.requests_waiting + self.group.len();
+        in_flight < self.state.settings.exchange_requests_in_flight.max(1)
+            && self.out.len() < WRITE_BYTES
+    }
+
+    /// Takes one request; false if none is there or none will come.
+    fn more(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.end.is_some() {
+            return false;
+        }
+        match self.requests.poll_next_unpin(cx) {
+            Poll::Pending => false,
+            Poll::Ready(None) => {
+                self.end = Some(Ok(()));
+                false
+            }
+            Poll::Ready(Some(Err(status))) => {
+                self.end = Some(Err(status));
+                false
+            }
+            Poll::Ready(Some(Ok(data))) => match self.take(&data) {
+                Ok(()) => true,
+                Err(error) => {
+                    self.end = Some(Err(error.into()));
+                    false
+                }
+            },
+        }
+    }
+
+    /// Takes one message. An error ends the stream: it has no shape to answer in.
+    fn take(&mut self, data: &FlightData) -> Result<()> {
+        if let (None, Some(descriptor)) = (&self.shape, &data.flight_descriptor)
+            && !(descriptor.cmd.is_empty() && descriptor.path.is_empty())
+        {
+            let ticket = super::descriptor::exchange_ticket(descriptor, &self.state.settings)?;
+            self.open(ExchangeShape::new(&self.state, &ticket)?);
+        }
+        if data.app_metadata.is_empty() {
+            return Ok(());
+        }
+        let parsed =
+            PointRequest::parse(&data.app_metadata, self.state.settings.ticket_bytes_max.get());
+        let shape = match (&self.shape, &parsed) {
+            (Some(shape), _) => Arc::clone(shape),
+            (None, Ok(request)) => self.open(ExchangeShape::new(&self.state, &request.ticket()?)?),
+            (None, Err(_)) => {
+                return Err(parsed.err().map_or_else(Shutdown::error, |(_, error)| error));
+            }
+        };
+        let bound = match parsed {
+            Ok(request) => {
+                let id = request.id.clone();
+                shape.bind(&self.state, request).map_err(|error| (id, error))
+            }
+            Err(refused) => Err(refused),
+        };
+        match bound {
+            Ok(asked) => {
+                if let Some(asked) = self.group.add(asked, GROUP_MAX) {
+                    self.ask();
+                    // An empty group takes any request.
+                    let _ = self.group.add(asked, GROUP_MAX);
+                }
+            }
+            Err((id, error)) => {
+                self.ask();
+                let mut refused = Pieces::default();
+                refusal(&shape, &mut refused, id.as_ref(), &error)?;
+                self.requests_waiting += 1;
+                self.waiting.push_back(Box::pin(std::future::ready((refused, 1))));
+            }
+        }
+        Ok(())
+    }
+
+    fn open(&mut self, shape: ExchangeShape) -> Arc<ExchangeShape> {
+        let shape = Arc::new(shape);
+        self.out.copy(shape.message());
+        self.shape = Some(Arc::clone(&shape));
+        shape
+    }
+
+    /// Puts the group to the engine.
+    fn ask(&mut self) {
+        let Some(shape) = &self.shape else { return };
+        if self.group.len() == 0 {
+            return;
+        }
+        let question = std::mem::take(&mut self.group);
+        let requests = question.len();
+        self.requests_waiting += requests;
+        let (state, shape) = (Arc::clone(&self.state), Arc::clone(shape));
+        self.waiting
+            .push_back(Box::pin(async move { (question.answer(&state, &shape).await, requests) }));
+    }
+}

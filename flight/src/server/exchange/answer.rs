@@ -1,0 +1,175 @@
+//! How is a group of requests answered? With one question to the engine where each asks for one key.
+
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use arrow::datatypes::{DataType, Int32Type, Int64Type};
+use barograph_engine::Point;
+use barograph_lake::Key;
+use barograph_lake::schema::KEY_COLUMN;
+use http::HeaderMap;
+use serde_json::{Map, Value};
+
+use super::super::State;
+use super::super::limits::Deadline;
+use super::shape::ExchangeShape;
+use crate::error::code_name;
+use crate::ticket::RequestId;
+use crate::wire::{BatchEncoder, Pieces, encode_rows};
+use crate::{Error, Result};
+
+/// A request made whole.
+#[derive(Debug)]
+pub(super) struct Asked {
+    pub(super) id: Option<RequestId>,
+    pub(super) keys: Option<Vec<Key>>,
+    pub(super) point: Point,
+}
+
+/// Requests that are put to the engine together: any number for one key each, or one for several keys.
+#[derive(Debug, Default)]
+pub(super) struct Question {
+    requests: Vec<Asked>,
+}
+
+impl Asked {
+    fn one_key(&self) -> Option<Key> {
+        match self.keys.as_deref() {
+            Some([key]) => Some(*key),
+            _ => None,
+        }
+    }
+}
+
+impl Question {
+    pub(super) fn len(&self) -> usize {
+        self.requests.len()
+    }
+
+    /// Adds a request, or gives it back if it cannot be asked together with those that are there.
+    pub(super) fn add(&mut self, asked: Asked, most: usize) -> Option<Asked> {
+        let fits = self.requests.first().is_none_or(|first| {
+            self.requests.len() < most
+                && first.point == asked.point
+                && first.one_key().is_some()
+                && asked.one_key().is_some()
+        });
+        if !fits {
+            return Some(asked);
+        }
+        self.requests.push(asked);
+        None
+    }
+
+    /// The answers, one message a request. What goes wrong is told to the requests it concerns.
+    pub(super) async fn answer(self, state: &State, shape: &ExchangeShape) -> Pieces {
+        let mut out = Pieces::default();
+        let keys: Option<Vec<Key>> = self.requests.iter().map(Asked::one_key).collect();
+        if let (Some(keys), Some(first)) = (keys, self.requests.first())
+            && self.requests.len() > 1
+        {
+            let mut distinct = keys.clone();
+            distinct.sort_unstable();
+            distinct.dedup();
+            if let Ok(rows) = read(state, shape, Some(distinct), first.point).await {
+                for (asked, key) in self.requests.iter().zip(keys) {
+                    let row = row_of(rows.column(KEY_COLUMN), key);
+                    let sent = send(&mut out, &rows, row.map_or(0..0, |row| row..row + 1), asked);
+                    or_refuse(sent, shape, &mut out, asked);
+                }
+                return out;
+            }
+            // One bad file must not cost the others their answers: each is asked alone.
+        }
+        for asked in self.requests {
+            let sent = match read(state, shape, asked.keys.clone(), asked.point).await {
+                Ok(rows) => send_whole(state, &mut out, &rows, &asked),
+                Err(error) => Err(error),
+            };
+            or_refuse(sent, shape, &mut out, &asked);
+        }
+        out
+    }
+}
+
+async fn read(
+    state: &State,
+    shape: &ExchangeShape,
+    keys: Option<Vec<Key>>,
+    point: Point,
+) -> Result<RecordBatch> {
+    let deadline = Deadline::new(state.settings.request_timeout.duration(), &HeaderMap::new());
+    let view = state.engine.view(shape.table())?;
+    deadline.bound(state.engine.point(&view, &shape.query(keys, point))).await
+}
+
+fn send(
+    out: &mut Pieces,
+    rows: &RecordBatch,
+    range: std::ops::Range<usize>,
+    asked: &Asked,
+) -> Result<()> {
+    encode_rows(out, rows, range.start, range.len(), &metadata(asked.id.as_ref(), None))
+}
+
+fn send_whole(state: &State, out: &mut Pieces, rows: &RecordBatch, asked: &Asked) -> Result<()> {
+    let encoder = BatchEncoder { message_bytes: state.settings.message_bytes.get() };
+    let bytes = BatchEncoder::estimate(rows)?;
+    if bytes > encoder.message_bytes {
+        return Err(Error::request(format!(
+            "answer of {} rows, {bytes} bytes: flight.message_bytes allows {} in one message of an \
+             exchange; ask for fewer keys, or with DoGet",
+            rows.num_rows(),
+            encoder.message_bytes
+        )));
+    }
+    send(out, rows, 0..rows.num_rows(), asked)
+}
+
+fn or_refuse(sent: Result<()>, shape: &ExchangeShape, out: &mut Pieces, asked: &Asked) {
+    if let Err(error) = sent {
+        // The empty batch of the shape has been encodable since the stream began.
+        let _ = refusal(shape, out, asked.id.as_ref(), &error);
+    }
+}
+
+/// The answer to a request that cannot be answered: no rows, and why.
+pub(super) fn refusal(
+    shape: &ExchangeShape,
+    out: &mut Pieces,
+    id: Option<&RequestId>,
+    error: &Error,
+) -> Result<()> {
+    encode_rows(out, &shape.nothing, 0, 0, &metadata(id, Some(error)))
+}
+
+/// `{"id":…,"error":…,"code":…}`, empty if there is nothing to say.
+fn metadata(id: Option<&RequestId>, error: Option<&Error>) -> Vec<u8> {
+    match (id, error) {
+        (None, None) => Vec::new(),
+        (Some(id), None) => format!("{{\"id\":{id}}}").into_bytes(),
+        (id, Some(error)) => {
+            let mut object = Map::new();
+            if let Some(id) = id {
+                object.insert("id".to_owned(), id.clone());
+            }
+            object.insert("error".to_owned(), error.to_string().into());
+            object.insert("code".to_owned(), code_name(error.code()).into());
+            if let Some(after) = error.retry_after() {
+                let ms = u64::try_from(after.as_millis()).unwrap_or(u64::MAX);
+                object.insert("retry_after_ms".to_owned(), ms.into());
+            }
+            Value::Object(object).to_string().into_bytes()
+        }
+    }
+}
+
+/// The row of `key` in an ascending key column.
+fn row_of(keys: &ArrayRef, key: Key) -> Option<usize> {
+    match keys.data_type() {
+        DataType::Int32 => {
+            let key = i32::try_from(key).ok()?;
+            keys.as_primitive::<Int32Type>().values().binary_search(&key).ok()
+        }
+        DataType::Int64 => keys.as_primitive::<Int64Type>().values().binary_search(&key).ok(),
+        _ => None,
+    }
+}

@@ -1,0 +1,85 @@
+//! What is common to all requests of an exchange? One table, one list of columns, and what a request
+//! that says less means.
+
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use barograph_engine::{Point, PointQuery};
+use barograph_lake::{Key, TableSchema};
+use bytes::Bytes;
+
+use super::super::State;
+use super::answer::Asked;
+use crate::ticket::{PointRequest, Query, Ticket, bind_columns, check_keys};
+use crate::wire::Shape;
+use crate::{Error, Result};
+
+/// The shape of an exchange.
+#[derive(Debug)]
+pub(super) struct ExchangeShape {
+    table: Arc<TableSchema>,
+    columns: Vec<usize>,
+    shape: Arc<Shape>,
+    /// What a request without a point read of its own asks for.
+    point: Point,
+    /// The keys of a request without any.
+    keys: Option<Vec<Key>>,
+    /// The answer without rows.
+    pub(super) nothing: RecordBatch,
+}
+
+impl ExchangeShape {
+    pub(super) fn new(state: &State, ticket: &Ticket) -> Result<Self> {
+        let table = state.engine.schema(&ticket.table)?;
+        let bound = ticket.bind(&table, state.settings.ticket_keys_max)?;
+        let Query::Point(PointQuery { keys, point, columns }) = bound.query else {
+            return Err(Error::request(
+                "an exchange answers \"latest\" and \"at\": ask for a range with DoGet",
+            ));
+        };
+        let shape = state.shapes.get(&ticket.table, &columns, &bound.schema);
+        let nothing = RecordBatch::new_empty(Arc::clone(&shape.schema));
+        Ok(Self { table, columns, shape, point, keys, nothing })
+    }
+
+    /// The schema message.
+    pub(super) fn message(&self) -> &Bytes {
+        &self.shape.message
+    }
+
+    pub(super) fn table(&self) -> &str {
+        self.table.name()
+    }
+
+    /// The engine's question for some keys.
+    pub(super) fn query(&self, keys: Option<Vec<Key>>, point: Point) -> PointQuery {
+        PointQuery { keys, point, columns: self.columns.clone() }
+    }
+
+    /// A request made whole.
+    pub(super) fn bind(&self, state: &State, request: PointRequest) -> Result<Asked> {
+        if let Some(table) = request.table.filter(|table| table != self.table.name()) {
+            return Err(self.other("table", &table));
+        }
+        if let Some(names) = &request.columns
+            && bind_columns(&self.table, Some(names))? != self.columns
+        {
+            return Err(self.other("columns", &names.join(", ")));
+        }
+        if let Some(keys) = &request.keys {
+            check_keys(&self.table, keys, state.settings.ticket_keys_max)?;
+        }
+        let keys = match (request.keys, request.point) {
+            (None, None) => self.keys.clone(),
+            (keys, _) => keys,
+        };
+        Ok(Asked { id: request.id, keys, point: request.point.unwrap_or(self.point) })
+    }
+
+    fn other(&self, what: &str, value: &str) -> Error {
+        Error::request(format!(
+            "request for the {what} {value}: this exchange began with others, and one exchange has one \
+             table and one list of columns; open another exchange"
+        ))
+    }
+}

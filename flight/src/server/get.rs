@@ -1,0 +1,127 @@
+//! How is a DoGet answered? A point read with one write, a range batch by batch while the client reads.
+//!
+//! The answer is written as HTTP/2 data directly, not through the generated service, so that columns
+//! reach the socket without being copied (`docs/adr/0008-flight-encoding.md`).
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow_flight::Ticket as FlightTicket;
+use axum::extract::{Request, State as Shared};
+use axum::response::Response;
+use futures::{Stream, StreamExt, stream};
+use tokio::sync::OwnedSemaphorePermit;
+use tonic::Status;
+
+use super::State;
+use super::limits::Deadline;
+use super::shutdown::{Phase, Shutdown};
+use crate::ticket::{Query, Ticket};
+use crate::wire::{BatchEncoder, GrpcBody, Pieces, Shape, read_message};
+use crate::{Error, Result};
+
+/// The HTTP side of DoGet.
+pub(super) async fn call(Shared(state): Shared<Arc<State>>, request: Request) -> Response {
+    match serve(&state, request).await {
+        Ok(body) => body.into_response(),
+        Err(status) => status.into_http(),
+    }
+}
+
+async fn serve(state: &Arc<State>, request: Request) -> Result<GrpcBody, Status> {
+    let deadline = state.deadline(request.headers());
+    // A ticket message is the ticket and its protobuf tag and length.
+    let bytes_max = state.settings.ticket_bytes_max.get().saturating_add(16);
+    let ticket: FlightTicket = read_message(request.into_body(), bytes_max).await?;
+    Ok(answer(state, &ticket.ticket, deadline).await?)
+}
+
+/// The answer to a ticket.
+pub(super) async fn answer(
+    state: &Arc<State>,
+    ticket: &[u8],
+    deadline: Deadline,
+) -> Result<GrpcBody> {
+    state.shutdown.check()?;
+    let permit = state.limits.stream()?;
+    let ticket = Ticket::parse(ticket, state.settings.ticket_bytes_max.get())?;
+    let schema = state.engine.schema(&ticket.table)?;
+    let view = match &ticket.view {
+        Some(id) => state.pins.get(id, &ticket.table)?,
+        None => state.engine.view(&ticket.table)?,
+    };
+    let bound = ticket.bind(&schema, state.settings.ticket_keys_max)?;
+    let encoder = BatchEncoder { message_bytes: state.settings.message_bytes.get() };
+    let mut first = Pieces::default();
+    match bound.query {
+        Query::Point(query) => {
+            let shape = state.shapes.get(&ticket.table, &query.columns, &bound.schema);
+            let rows = deadline.bound(state.engine.point(&view, &query)).await?;
+            first.copy(&shape.message);
+            encoder.encode(&mut first, &rows)?;
+            Ok(GrpcBody::whole(first))
+        }
+        Query::Scan(scan) => {
+            let message = match &scan.aggregation {
+                Some(_) => Shape::new(Arc::clone(&bound.schema)).message,
+                None => {
+                    state.shapes.get(&ticket.table, &scan.columns, &bound.schema).message.clone()
+                }
+            };
+            let answer = deadline.bound(state.engine.scan(view, scan)).await?;
+            first.copy(&message);
+            let running = Running {
+                batches: answer.batches,
+                encoder,
+                deadline,
+                shutdown: state.shutdown.clone(),
+                _permit: permit,
+            };
+            Ok(GrpcBody::stream(first, Box::pin(running.messages())))
+        }
+    }
+}
+
+/// A range read that is being sent. Dropped, with all its work, when the client goes away.
+struct Running {
+    batches: Pin<Box<dyn Stream<Item = Result<RecordBatch, barograph_engine::Error>> + Send>>,
+    encoder: BatchEncoder,
+    deadline: Deadline,
+    shutdown: Shutdown,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Running {
+    fn messages(self) -> impl Stream<Item = Result<Pieces, Status>> + Send {
+        let end = {
+            let (deadline, shutdown) = (self.deadline, self.shutdown.clone());
+            Box::pin(async move {
+                tokio::select! {
+                    () = tokio::time::sleep_until(deadline.at()) => deadline.error(),
+                    () = shutdown.reached(Phase::Stopped) => Shutdown::error(),
+                }
+            })
+        };
+        stream::unfold(Some((self, end)), async |running| {
+            let (mut this, mut end) = running?;
+            let next = tokio::select! {
+                biased;
+                error = &mut end => Err(error),
+                next = this.batches.next() => match next {
+                    None => return None,
+                    Some(batch) => batch.map_err(Error::from),
+                },
+            };
+            let encoded = next.and_then(|batch| {
+                let mut pieces = Pieces::default();
+                this.encoder.encode(&mut pieces, &batch)?;
+                Ok(pieces)
+            });
+            match encoded {
+                Ok(pieces) => Some((Ok(pieces), Some((this, end)))),
+                Err(error) => Some((Err(Status::from(error)), None)),
+            }
+        })
+    }
+}

@@ -1,0 +1,36 @@
+//! Is the server well? `GET /health` for those who do not speak gRPC: 200 while it takes calls, 503 when
+//! it does not.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State as Shared;
+use axum::response::{IntoResponse, Response};
+use http::{Request, StatusCode, header};
+use serde_json::json;
+use tonic::Status;
+
+use super::State;
+use super::shutdown::Phase;
+
+pub(super) async fn answer(Shared(state): Shared<Arc<State>>) -> Response {
+    let (code, status) = match state.shutdown.phase() {
+        Phase::Serving => (StatusCode::OK, "serving"),
+        Phase::Draining | Phase::Stopped => (StatusCode::SERVICE_UNAVAILABLE, "draining"),
+    };
+    (code, Json(json!({ "status": status, "version": env!("CARGO_PKG_VERSION") }))).into_response()
+}
+
+/// The answer to a path that does not exist.
+pub(super) async fn unknown(request: Request<axum::body::Body>) -> Response {
+    let path = request.uri().path();
+    let is_grpc = request
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"));
+    if is_grpc {
+        return Status::unimplemented(format!("there is no method {path}")).into_http();
+    }
+    let error = format!("there is no path {path}: there is /health");
+    (StatusCode::NOT_FOUND, Json(json!({ "error": error }))).into_response()
+}

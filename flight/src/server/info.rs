@@ -1,0 +1,133 @@
+//! How can a client fetch what it asks for? GetFlightInfo says what the answer looks like and how large
+//! it is, and cuts a large range into endpoints that can be fetched in parallel.
+
+use std::sync::Arc;
+
+use arrow::ipc::writer::IpcWriteOptions;
+use arrow_flight::{
+    FlightDescriptor, FlightEndpoint, FlightInfo, SchemaAsIpc, SchemaResult, Ticket as FlightTicket,
+};
+use barograph_engine::{Scan, View};
+use barograph_lake::time::MICROS_PER_SECOND;
+use barograph_lake::{KeySelection, Micros};
+use prost_types::Timestamp;
+
+use super::State;
+use super::descriptor;
+use super::limits::Deadline;
+use crate::Result;
+use crate::ticket::{Bound, Query, RangeRead, Read, Ticket};
+
+/// Rows and bytes are not known.
+const UNKNOWN: i64 = -1;
+
+/// The answer to GetFlightInfo.
+pub(super) async fn answer(
+    state: &Arc<State>,
+    asked: FlightDescriptor,
+    deadline: Deadline,
+) -> Result<FlightInfo> {
+    state.shutdown.check()?;
+    let ticket = descriptor::ticket(&asked, &state.settings)?;
+    let bound = bind(state, &ticket)?;
+    let info =
+        FlightInfo::new().try_with_schema(&bound.schema)?.with_descriptor(asked).with_ordered(true);
+    match bound.query {
+        Query::Point(query) => {
+            let rows = query.keys.map_or(UNKNOWN, |keys| signed(keys.len() as u64));
+            let info = info.with_total_records(rows).with_total_bytes(UNKNOWN);
+            Ok(info.with_endpoint(endpoint(&ticket, None)))
+        }
+        Query::Scan(scan) => {
+            let view = match &ticket.view {
+                Some(id) => state.pins.get(id, &ticket.table)?,
+                None => state.engine.view(&ticket.table)?,
+            };
+            deadline.bound(ranges(state, info, &ticket, &view, &scan)).await
+        }
+    }
+}
+
+/// The answer to GetSchema.
+pub(super) fn schema(state: &State, asked: &FlightDescriptor) -> Result<SchemaResult> {
+    let ticket = descriptor::ticket(asked, &state.settings)?;
+    let bound = bind(state, &ticket)?;
+    Ok(SchemaAsIpc::new(&bound.schema, &IpcWriteOptions::default()).try_into()?)
+}
+
+fn bind(state: &State, ticket: &Ticket) -> Result<Bound> {
+    let table = state.engine.schema(&ticket.table)?;
+    ticket.bind(&table, state.settings.ticket_keys_max)
+}
+
+/// Size and endpoints of a range.
+async fn ranges(
+    state: &State,
+    info: FlightInfo,
+    ticket: &Ticket,
+    view: &Arc<View>,
+    scan: &Scan,
+) -> Result<FlightInfo> {
+    let plan = state.engine.plan(view, scan).await?;
+    // A filter or windows leave an unknown part of the rows that are read.
+    let known = scan.filter.is_none() && scan.aggregation.is_none();
+    let rows = scan.limit.map_or(plan.rows(), |limit| plan.rows().min(limit as u64));
+    let row_bytes: usize = info
+        .clone()
+        .try_decode_schema()?
+        .fields()
+        .iter()
+        .map(|field| field.data_type().primitive_width().unwrap_or(0))
+        .sum();
+    let info = if known {
+        info.with_total_records(signed(rows)).with_total_bytes(signed(rows * row_bytes as u64))
+    } else {
+        info.with_total_records(UNKNOWN).with_total_bytes(UNKNOWN)
+    };
+
+    let most = state.settings.endpoints_max as u64;
+    let parts = plan.rows().div_ceil(state.settings.endpoint_rows.max(1)).clamp(1, most.max(1));
+    // A limit counts rows from the first endpoint on: it cannot be kept by endpoints apart.
+    let selections = if parts > 1 && scan.limit.is_none() {
+        state.engine.split(view, scan, parts as usize).await?
+    } else {
+        Vec::new()
+    };
+    if selections.len() <= 1 {
+        return Ok(info.with_endpoint(endpoint(ticket, None)));
+    }
+    let pinned = state.pins.pin(&ticket.table, view)?;
+    let endpoints = selections.into_iter().map(|keys| {
+        let mut part = ticket.clone();
+        part.view = Some(pinned.id.clone());
+        if let Read::Range(range) = &mut part.read {
+            narrow(range, keys);
+        }
+        endpoint(&part, Some(pinned.expires))
+    });
+    Ok(info.with_endpoints(endpoints.collect()))
+}
+
+/// The range with only `keys`.
+fn narrow(range: &mut RangeRead, keys: KeySelection) {
+    (range.keys, range.key_from, range.key_to) = match keys {
+        KeySelection::All => (None, None, None),
+        KeySelection::Range { from, to } => (None, Some(from), Some(to)),
+        KeySelection::List(keys) => (Some(keys.to_vec()), None, None),
+    };
+}
+
+pub(super) fn endpoint(ticket: &Ticket, expires: Option<Micros>) -> FlightEndpoint {
+    let endpoint = FlightEndpoint::new().with_ticket(FlightTicket::new(ticket.to_json()));
+    match expires {
+        None => endpoint,
+        Some(expires) => endpoint.with_expiration_time(Timestamp {
+            seconds: expires.div_euclid(MICROS_PER_SECOND),
+            nanos: (expires.rem_euclid(MICROS_PER_SECOND) * 1_000) as i32,
+        }),
+    }
+}
+
+pub(super) fn signed(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}

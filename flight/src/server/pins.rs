@@ -1,0 +1,179 @@
+//! Which views do endpoints hold? GetFlightInfo pins the view it planned with, so that its endpoints,
+//! fetched one after another or at the same time, together show exactly the rows of one moment.
+//!
+//! A pinned view holds memory (its tail) and the files of its snapshot, so their number and their
+//! lifetime are bounded.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use barograph_engine::{Clock, ErrorKind, View};
+use barograph_lake::{Micros, Span};
+
+use crate::{Error, Result};
+
+/// How often expired views are looked for.
+const RELEASE_EVERY: Duration = Duration::from_secs(1);
+
+/// The pinned views. Generic so that a test can pin what is easy to make.
+#[derive(Debug)]
+pub(super) struct Pins<V = View> {
+    clock: Box<dyn Clock>,
+    lifetime: Span,
+    max: usize,
+    /// Part of every id, so that a ticket of an earlier process finds nothing here.
+    started: Micros,
+    next: AtomicU64,
+    held: Mutex<BTreeMap<String, Pin<V>>>,
+}
+
+#[derive(Debug)]
+struct Pin<V> {
+    table: String,
+    view: Arc<V>,
+    expires: Micros,
+}
+
+/// A view that was pinned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Pinned {
+    /// Names it in tickets.
+    pub(super) id: String,
+    /// Until when it is held.
+    pub(super) expires: Micros,
+}
+
+impl<V> Pins<V> {
+    pub(super) fn new(clock: Box<dyn Clock>, lifetime: Span, max: usize) -> Self {
+        let started = clock.now();
+        Self { clock, lifetime, max, started, next: AtomicU64::new(0), held: Mutex::default() }
+    }
+
+    /// Holds `view` for the lifetime. A view that is held already is held longer under the same id.
+    pub(super) fn pin(&self, table: &str, view: &Arc<V>) -> Result<Pinned> {
+        let now = self.clock.now();
+        let expires = now.saturating_add(self.lifetime.micros());
+        let mut held = self.held(now);
+        if let Some((id, pin)) = held.iter_mut().find(|(_, pin)| Arc::ptr_eq(&pin.view, view)) {
+            pin.expires = expires;
+            return Ok(Pinned { id: id.clone(), expires });
+        }
+        if held.len() >= self.max {
+            let first = held.values().map(|pin| pin.expires).min().unwrap_or(expires);
+            let wait = first.saturating_sub(now).max(1_000).unsigned_abs();
+            return Err(Error::resources(
+                "flight.views_max",
+                format_args!("endpoints hold {0} of {0} views", self.max),
+                Duration::from_micros(wait),
+            ));
+        }
+        let id = format!("{:x}-{:x}", self.started, self.next.fetch_add(1, Ordering::Relaxed));
+        held.insert(id.clone(), Pin { table: table.to_owned(), view: Arc::clone(view), expires });
+        Ok(Pinned { id, expires })
+    }
+
+    /// The view that a ticket names.
+    pub(super) fn get(&self, id: &str, table: &str) -> Result<Arc<V>> {
+        let held = self.held(self.clock.now());
+        held.get(id).filter(|pin| pin.table == table).map(|pin| Arc::clone(&pin.view)).ok_or_else(|| {
+            Error::new(
+                ErrorKind::NotFound,
+                format!(
+                    "view {id:?} of table {table:?} is not held (any more): endpoints are valid for {}, \
+                     ask GetFlightInfo again",
+                    self.lifetime
+                ),
+            )
+        })
+    }
+
+    /// Releases expired views for ever, so that they are let go even if nobody asks.
+    pub(super) async fn release_when_due(&self) {
+        loop {
+            tokio::time::sleep(RELEASE_EVERY).await;
+            drop(self.held(self.clock.now()));
+        }
+    }
+
+    /// The views that have not expired at `now`.
+    fn held(&self, now: Micros) -> MutexGuard<'_, BTreeMap<String, Pin<V>>> {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        held.retain(|_, pin| pin.expires > now);
+        held
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use barograph_engine::{Clock, ErrorKind, ManualClock};
+    use barograph_lake::{Micros, Span};
+
+    use super::Pins;
+
+    #[derive(Debug, Clone)]
+    struct Shared(Arc<ManualClock>);
+
+    impl Clock for Shared {
+        fn now(&self) -> Micros {
+            self.0.now()
+        }
+    }
+
+    fn pins(max: usize) -> (Pins<u32>, Arc<ManualClock>) {
+        let clock = Arc::new(ManualClock::new(1_000_000));
+        (Pins::new(Box::new(Shared(Arc::clone(&clock))), Span::seconds(10), max), clock)
+    }
+
+    #[test]
+    fn a_view_is_held_for_its_lifetime_and_no_longer() {
+        let (pins, clock) = pins(4);
+        let view = Arc::new(7);
+        let pinned = pins.pin("readings", &view).unwrap();
+        assert_eq!(pinned.expires, 11_000_000);
+        clock.set(10_999_999);
+        assert_eq!(*pins.get(&pinned.id, "readings").unwrap(), 7);
+        clock.set(11_000_000);
+        let error = pins.get(&pinned.id, "readings").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotFound);
+        assert!(error.to_string().contains("ask GetFlightInfo again"), "{error}");
+        assert_eq!(Arc::strong_count(&view), 1);
+    }
+
+    #[test]
+    fn pinning_the_same_view_again_holds_it_longer() {
+        let (pins, clock) = pins(1);
+        let view = Arc::new(7);
+        let first = pins.pin("readings", &view).unwrap();
+        clock.set(6_000_000);
+        let again = pins.pin("readings", &view).unwrap();
+        assert_eq!((again.id, again.expires), (first.id, 16_000_000));
+    }
+
+    #[test]
+    fn over_the_bound_the_delay_lasts_until_the_first_expires() {
+        let (pins, clock) = pins(2);
+        pins.pin("readings", &Arc::new(1)).unwrap();
+        clock.set(3_000_000);
+        pins.pin("readings", &Arc::new(2)).unwrap();
+        let error = pins.pin("readings", &Arc::new(3)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Resources);
+        assert_eq!(error.retry_after().unwrap().as_secs(), 8);
+        clock.set(11_000_000);
+        pins.pin("readings", &Arc::new(3)).unwrap();
+    }
+
+    #[test]
+    fn a_view_of_another_table_or_process_is_unknown() {
+        let (pins, clock) = pins(2);
+        let id = pins.pin("readings", &Arc::new(1)).unwrap().id;
+        assert!(pins.get(&id, "dead_letters").is_err());
+        clock.set(2_000_000);
+        let later = Pins::<u32>::new(Box::new(Shared(clock)), Span::seconds(10), 2);
+        later.pin("readings", &Arc::new(2)).unwrap();
+        assert!(later.get(&id, "readings").is_err());
+    }
+}

@@ -1,0 +1,223 @@
+//! How does a DoPut write? Each batch is put as it arrives and acknowledged in order; several may be on
+//! their way to the disk at one time.
+//!
+//! ```text
+//! batches ─► put, at most put_batches_in_flight at a time ─► acknowledgements in order ─► PutResult
+//!                                                              └ error: status, end of stream
+//! ```
+
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow_flight::decode::FlightRecordBatchStream;
+use arrow_flight::error::FlightError;
+use arrow_flight::{FlightData, PutResult};
+use barograph_engine::{Ack, Durability, ErrorKind};
+use futures::future::BoxFuture;
+use futures::stream::{BoxStream, FuturesOrdered};
+use futures::{FutureExt, Stream, StreamExt, TryStreamExt, stream};
+use http::HeaderMap;
+use tokio::sync::OwnedSemaphorePermit;
+use tonic::metadata::MetadataMap;
+use tonic::{Code, Request, Status, Streaming};
+
+use super::State;
+use super::descriptor::put_table;
+use super::limits::Deadline;
+use super::shutdown::{Phase, Shutdown};
+use crate::{Error, Result};
+
+/// The request header that names the durability of a put's acknowledgements.
+pub const DURABILITY_HEADER: &str = "x-barograph-durability";
+
+/// A batch with more rows is put when those before it are done, and those after it when it is: the engine
+/// validates large batches aside, where a later small one could overtake it, and the rows of the later
+/// batch must win.
+const PIPELINED_ROWS_MAX: usize = 32_768;
+
+type Acks = BoxStream<'static, Result<PutResult, Status>>;
+
+/// The acknowledgements of a put.
+pub(super) async fn answer(
+    state: &Arc<State>,
+    request: Request<Streaming<FlightData>>,
+) -> Result<Acks, Status> {
+    state.shutdown.check()?;
+    let permit = state.limits.stream()?;
+    let durability = durability(request.metadata())?;
+    let source = match request.remote_addr() {
+        Some(peer) => format!("flight:{peer}"),
+        None => "flight".to_owned(),
+    };
+    let mut messages = request.into_inner();
+    let limit = state.settings.request_bytes_max;
+    let first = messages.next().await.transpose()?.ok_or_else(|| {
+        Status::invalid_argument(
+            "a put without any message: send a descriptor and the schema first",
+        )
+    })?;
+    let descriptor = first.flight_descriptor.as_ref().ok_or_else(|| {
+        Status::invalid_argument(
+            "the first message of a put has no descriptor: name the table with the path [\"readings\"]",
+        )
+    })?;
+    let table = put_table(descriptor)?;
+    state.engine.schema(&table).map_err(Error::from)?;
+
+    let messages =
+        stream::once(std::future::ready(Ok(first))).chain(messages).map_err(move |status| {
+            if status.code() == Code::OutOfRange {
+                let mend = format!(
+                    "flight.request_bytes_max is {limit}: send smaller batches ({})",
+                    status.message()
+                );
+                return FlightError::from(Status::invalid_argument(mend));
+            }
+            FlightError::from(status)
+        });
+    let batches = FlightRecordBatchStream::new_from_flight_data(messages);
+    let drained = {
+        let shutdown = state.shutdown.clone();
+        async move { shutdown.reached(Phase::Draining).await }.boxed()
+    };
+    let writing = Writing {
+        batches: batches.map_err(Error::from).boxed(),
+        target: Arc::new(Target { state: Arc::clone(state), table, source, durability }),
+        running: FuturesOrdered::new(),
+        alone: None,
+        end: None,
+        drained,
+        _permit: permit,
+    };
+    Ok(writing.acks().boxed())
+}
+
+/// Where batches go.
+struct Target {
+    state: Arc<State>,
+    table: String,
+    source: String,
+    durability: Durability,
+}
+
+impl Target {
+    async fn put(self: Arc<Self>, batch: RecordBatch) -> Result<Ack> {
+        let limit = self.state.settings.request_timeout.duration();
+        let deadline = Deadline::new(limit, &HeaderMap::new());
+        let put = self.state.engine.put(&self.table, batch, &self.source, self.durability);
+        deadline.bound(put).await
+    }
+}
+
+/// A running put.
+struct Writing {
+    batches: BoxStream<'static, Result<RecordBatch>>,
+    target: Arc<Target>,
+    running: FuturesOrdered<BoxFuture<'static, Result<Ack>>>,
+    /// A large batch that waits for the running ones.
+    alone: Option<RecordBatch>,
+    /// Why no more batches are taken.
+    end: Option<Result<()>>,
+    drained: BoxFuture<'static, ()>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Writing {
+    fn acks(self) -> impl Stream<Item = Result<PutResult, Status>> {
+        stream::unfold(Some(self), async |writing| {
+            let mut this = writing?;
+            match this.next().await {
+                Ok(None) => None,
+                Ok(Some(ack)) => match serde_json::to_vec(&AckJson::from(&ack)) {
+                    Ok(json) => Some((Ok(PutResult { app_metadata: json.into() }), Some(this))),
+                    Err(e) => Some((Err(Status::internal(e.to_string())), None)),
+                },
+                Err(error) => Some((Err(Status::from(error)), None)),
+            }
+        })
+    }
+
+    /// The next acknowledgement, in the order of the batches.
+    async fn next(&mut self) -> Result<Option<Ack>> {
+        let most = self.target.state.settings.put_batches_in_flight.max(1);
+        loop {
+            if self.running.is_empty() {
+                if let Some(batch) = self.alone.take() {
+                    return Arc::clone(&self.target).put(batch).await.map(Some);
+                }
+                if let Some(end) = self.end.take() {
+                    self.end = Some(Ok(()));
+                    return end.map(|()| None);
+                }
+            }
+            let takes = self.end.is_none() && self.alone.is_none() && self.running.len() < most;
+            tokio::select! {
+                biased;
+                () = &mut self.drained, if self.end.is_none() => self.end = Some(Err(Shutdown::error())),
+                Some(ack) = self.running.next() => return ack.map(Some),
+                batch = self.batches.next(), if takes => match batch {
+                    None => self.end = Some(Ok(())),
+                    Some(Err(error)) => self.end = Some(Err(error)),
+                    Some(Ok(batch)) if batch.num_rows() > PIPELINED_ROWS_MAX => self.alone = Some(batch),
+                    Some(Ok(batch)) => {
+                        let mut put = Arc::clone(&self.target).put(batch).boxed();
+                        // Begun at once, so that batches reach the log in the order they came in.
+                        match (&mut put).now_or_never() {
+                            Some(done) => self.running.push_back(std::future::ready(done).boxed()),
+                            None => self.running.push_back(put),
+                        }
+                    }
+                },
+                else => {}
+            }
+        }
+    }
+}
+
+/// An acknowledgement as clients read it.
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
+pub(crate) struct AckJson {
+    /// Position in the log, as text: it may be larger than what a JSON number holds exactly.
+    position: String,
+    durability: Durability,
+    accepted: u64,
+    rejected: u64,
+}
+
+impl From<&Ack> for AckJson {
+    fn from(ack: &Ack) -> Self {
+        Self {
+            position: ack.position.to_string(),
+            durability: ack.durability,
+            accepted: ack.accepted,
+            rejected: ack.rejected,
+        }
+    }
+}
+
+impl TryFrom<AckJson> for Ack {
+    type Error = Error;
+
+    fn try_from(ack: AckJson) -> Result<Self> {
+        Ok(Self {
+            position: ack.position.parse()?,
+            durability: ack.durability,
+            accepted: ack.accepted,
+            rejected: ack.rejected,
+        })
+    }
+}
+
+fn durability(headers: &MetadataMap) -> Result<Durability> {
+    match headers.get(DURABILITY_HEADER).map(|value| value.as_bytes()) {
+        None | Some(b"disk") => Ok(Durability::Disk),
+        Some(b"memory") => Ok(Durability::Memory),
+        Some(other) => Err(Error::new(
+            ErrorKind::Request,
+            format!(
+                "header {DURABILITY_HEADER} is {:?}: write memory or disk",
+                String::from_utf8_lossy(other)
+            ),
+        )),
+    }
+}

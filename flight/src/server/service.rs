@@ -1,0 +1,137 @@
+//! Which method is answered where? The generated Flight service, method by method.
+
+use std::sync::Arc;
+
+use arrow_flight::flight_service_server::FlightService;
+use arrow_flight::{
+    Action, ActionType, Criteria, Empty, FlightData, FlightDescriptor, FlightInfo,
+    HandshakeRequest, HandshakeResponse, PollInfo, PutResult, Result as ActionResult, SchemaResult,
+    Ticket,
+};
+use async_trait::async_trait;
+use futures::stream::BoxStream;
+use futures::{StreamExt, stream};
+use http::HeaderMap;
+use tonic::metadata::MetadataMap;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::State;
+use super::limits::Deadline;
+use super::{action, exchange, get, info, list, put};
+use crate::wire::{GrpcBody, Protobuf};
+
+/// The Flight service. `DoGet` and `DoExchange` are routed past it to `get` and `exchange`, which write
+/// HTTP/2 data themselves; called here, they are read back from that.
+#[derive(Debug, Clone)]
+pub(super) struct Service(pub(super) Arc<State>);
+
+impl State {
+    /// The deadline of a call with these headers.
+    pub(super) fn deadline(&self, headers: &HeaderMap) -> Deadline {
+        Deadline::new(self.settings.request_timeout.duration(), headers)
+    }
+
+    fn deadline_of(&self, metadata: &MetadataMap) -> Deadline {
+        self.deadline(metadata.as_ref())
+    }
+}
+
+fn messages(body: GrpcBody) -> BoxStream<'static, Result<FlightData, Status>> {
+    let ok = http::StatusCode::OK;
+    Streaming::new_response(Protobuf::<FlightData>::new(), body, ok, None, Some(usize::MAX)).boxed()
+}
+
+#[async_trait]
+impl FlightService for Service {
+    type HandshakeStream = BoxStream<'static, Result<HandshakeResponse, Status>>;
+    type ListFlightsStream = BoxStream<'static, Result<FlightInfo, Status>>;
+    type DoGetStream = BoxStream<'static, Result<FlightData, Status>>;
+    type DoPutStream = BoxStream<'static, Result<PutResult, Status>>;
+    type DoExchangeStream = BoxStream<'static, Result<FlightData, Status>>;
+    type DoActionStream = BoxStream<'static, Result<ActionResult, Status>>;
+    type ListActionsStream = BoxStream<'static, Result<ActionType, Status>>;
+
+    async fn handshake(
+        &self,
+        _: Request<Streaming<HandshakeRequest>>,
+    ) -> Result<Response<Self::HandshakeStream>, Status> {
+        Err(Status::unimplemented(
+            "this server asks for no handshake: call the other methods directly",
+        ))
+    }
+
+    async fn list_flights(
+        &self,
+        request: Request<Criteria>,
+    ) -> Result<Response<Self::ListFlightsStream>, Status> {
+        let flights = list::answer(&self.0, request.get_ref())?;
+        Ok(Response::new(stream::iter(flights).map(Ok).boxed()))
+    }
+
+    async fn get_flight_info(
+        &self,
+        request: Request<FlightDescriptor>,
+    ) -> Result<Response<FlightInfo>, Status> {
+        let deadline = self.0.deadline_of(request.metadata());
+        Ok(Response::new(info::answer(&self.0, request.into_inner(), deadline).await?))
+    }
+
+    async fn poll_flight_info(
+        &self,
+        request: Request<FlightDescriptor>,
+    ) -> Result<Response<PollInfo>, Status> {
+        let deadline = self.0.deadline_of(request.metadata());
+        let info = info::answer(&self.0, request.into_inner(), deadline).await?;
+        // Answers are planned at once: the first poll is the last.
+        Ok(Response::new(
+            PollInfo::new().with_info(info).try_with_progress(1.0).map_err(crate::Error::from)?,
+        ))
+    }
+
+    async fn get_schema(
+        &self,
+        request: Request<FlightDescriptor>,
+    ) -> Result<Response<SchemaResult>, Status> {
+        Ok(Response::new(info::schema(&self.0, request.get_ref())?))
+    }
+
+    async fn do_get(
+        &self,
+        request: Request<Ticket>,
+    ) -> Result<Response<Self::DoGetStream>, Status> {
+        let deadline = self.0.deadline_of(request.metadata());
+        Ok(Response::new(messages(
+            get::answer(&self.0, &request.get_ref().ticket, deadline).await?,
+        )))
+    }
+
+    async fn do_put(
+        &self,
+        request: Request<Streaming<FlightData>>,
+    ) -> Result<Response<Self::DoPutStream>, Status> {
+        Ok(Response::new(put::answer(&self.0, request).await?))
+    }
+
+    async fn do_exchange(
+        &self,
+        request: Request<Streaming<FlightData>>,
+    ) -> Result<Response<Self::DoExchangeStream>, Status> {
+        Ok(Response::new(messages(exchange::answer(&self.0, request.into_inner())?)))
+    }
+
+    async fn do_action(
+        &self,
+        request: Request<Action>,
+    ) -> Result<Response<Self::DoActionStream>, Status> {
+        let deadline = self.0.deadline_of(request.metadata());
+        let body = action::answer(&self.0, request.into_inner(), deadline).await?;
+        Ok(Response::new(stream::iter([Ok(ActionResult { body })]).boxed()))
+    }
+
+    async fn list_actions(
+        &self,
+        _: Request<Empty>,
+    ) -> Result<Response<Self::ListActionsStream>, Status> {
+        Ok(Response::new(stream::iter(action::list()).map(Ok).boxed()))
+    }
+}

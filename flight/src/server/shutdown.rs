@@ -1,0 +1,73 @@
+//! Where is the server in its life, and how does a running call learn of it?
+
+use std::time::Duration;
+
+use barograph_engine::ErrorKind;
+use tokio::sync::watch;
+
+use crate::{Error, Result};
+
+/// Where the server is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Phase {
+    /// It takes calls.
+    Serving,
+    /// It takes no new calls, and tells writers and exchanges to come to an end.
+    Draining,
+    /// It ends what still runs.
+    Stopped,
+}
+
+/// The phase, shared by all calls.
+#[derive(Debug, Clone)]
+pub(super) struct Shutdown(watch::Sender<Phase>);
+
+impl Default for Shutdown {
+    fn default() -> Self {
+        Self(watch::Sender::new(Phase::Serving))
+    }
+}
+
+impl Shutdown {
+    /// Goes on to `phase`.
+    pub(super) fn enter(&self, phase: Phase) {
+        self.0.send_if_modified(|current| {
+            let later = phase > *current;
+            *current = phase.max(*current);
+            later
+        });
+    }
+
+    pub(super) fn phase(&self) -> Phase {
+        *self.0.borrow()
+    }
+
+    /// Refuses a new call where none is taken any more.
+    pub(super) fn check(&self) -> Result<()> {
+        match self.phase() {
+            Phase::Serving => Ok(()),
+            Phase::Draining | Phase::Stopped => Err(Self::error()),
+        }
+    }
+
+    /// Ready when `phase` is reached.
+    pub(super) async fn reached(&self, phase: Phase) {
+        let mut watch = self.0.subscribe();
+        // The sender lives in `self`, so that waiting cannot fail.
+        let _ = watch.wait_for(|current| *current >= phase).await;
+    }
+
+    /// Ready `limit` after draining began.
+    pub(super) async fn drained_for(&self, limit: Duration) {
+        self.reached(Phase::Draining).await;
+        tokio::time::sleep(limit).await;
+    }
+
+    /// What a call is told that cannot go on.
+    pub(super) fn error() -> Error {
+        Error::new(
+            ErrorKind::Unavailable,
+            "the server is shutting down: send the request again to the next one",
+        )
+    }
+}

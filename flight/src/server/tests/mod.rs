@@ -1,0 +1,126 @@
+//! The server against a real engine over a real socket, asked by the client of this crate.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod exchange;
+mod lifecycle;
+mod put;
+mod read;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use arrow::array::{Float32Array, Int32Array, RecordBatch, TimestampMicrosecondArray};
+use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
+use barograph_engine::{Components, Engine, EngineSettings, LogSource, SystemClock};
+use barograph_lake::schema::{TableDeclaration, ValueColumn, ValueType};
+use barograph_lake::{LakeStore, TableSchema};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use super::{Server, State};
+use crate::{Client, FlightSettings, Result};
+
+/// 2026-01-01T00:00:00Z in µs: the first reading of every test.
+pub(super) const START: i64 = 1_767_225_600_000_000;
+const MINUTE: i64 = 60_000_000;
+
+/// A server that runs until it is told to stop.
+pub(super) struct Running {
+    pub(super) client: Client,
+    pub(super) addr: SocketAddr,
+    pub(super) state: Arc<State>,
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<Result<()>>,
+    _folder: tempfile::TempDir,
+}
+
+impl Running {
+    /// Tells it to stop and waits until it has.
+    pub(super) async fn stop(self) -> Result<()> {
+        self.stop.send(()).unwrap();
+        self.task.await.unwrap()
+    }
+
+    /// Tells it to stop and leaves it alone.
+    pub(super) fn begin_stop(self) -> JoinHandle<Result<()>> {
+        self.stop.send(()).unwrap();
+        self.task
+    }
+}
+
+pub(super) async fn start(settings: FlightSettings) -> Running {
+    let folder = tempfile::tempdir().unwrap();
+    let components = Components {
+        lake: LakeStore::local(&folder.path().join("lake")).unwrap(),
+        log: LogSource::Folder { path: folder.path().join("log"), accept_damage: false },
+        clock: Arc::new(SystemClock),
+        tables: vec![readings()],
+        dimensions: Default::default(),
+    };
+    let engine = Engine::open(EngineSettings::default(), components).await.unwrap();
+    let settings = FlightSettings { listen: "127.0.0.1:0".to_owned(), ..settings };
+    let server = Server::bind(engine, settings).await.unwrap();
+    let (addr, state) = (server.local_addr(), Arc::clone(&server.state));
+    let (stop, stopped) = oneshot::channel();
+    let task = tokio::spawn(server.serve(async {
+        let _ = stopped.await;
+    }));
+    let client = Client::connect(&format!("grpc://{addr}")).await.unwrap();
+    Running { client, addr, state, stop, task, _folder: folder }
+}
+
+/// A connection for clients that are not this crate's.
+pub(super) async fn channel(addr: SocketAddr) -> tonic::transport::Channel {
+    tonic::transport::Endpoint::from_shared(format!("http://{addr}"))
+        .unwrap()
+        .connect()
+        .await
+        .unwrap()
+}
+
+fn readings() -> TableSchema {
+    let column = |name: &str| ValueColumn {
+        name: name.to_owned(),
+        value_type: ValueType::Float32,
+        unit: None,
+        range: None,
+    };
+    let declaration = TableDeclaration {
+        columns: vec![column("temperature"), column("humidity")],
+        ..serde_json::from_str(r#"{"key":"city_id","time":"reading_at"}"#).unwrap()
+    };
+    TableSchema::new("readings", declaration).unwrap()
+}
+
+/// Readings (city, minute after START, temperature), with the humidity left out.
+pub(super) fn batch(rows: impl IntoIterator<Item = (i32, i64, f32)>) -> RecordBatch {
+    let rows: Vec<_> = rows.into_iter().collect();
+    let utc = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
+    let schema = Schema::new(vec![
+        Field::new("city_id", DataType::Int32, false),
+        Field::new("reading_at", utc, false),
+        Field::new("temperature", DataType::Float32, true),
+    ]);
+    let times = rows.iter().map(|&(_, minute, _)| START + minute * MINUTE);
+    RecordBatch::try_new(
+        Arc::new(schema),
+        vec![
+            Arc::new(rows.iter().map(|row| row.0).collect::<Int32Array>()),
+            Arc::new(TimestampMicrosecondArray::from_iter_values(times).with_timezone("UTC")),
+            Arc::new(rows.iter().map(|row| row.2).collect::<Float32Array>()),
+        ],
+    )
+    .unwrap()
+}
+
+/// The rows of an answer as (city, minute after START, first value column).
+pub(super) fn rows(batch: &RecordBatch) -> Vec<(i32, i64, f32)> {
+    use arrow::array::AsArray;
+    use arrow::datatypes::{Float32Type, Int32Type, TimestampMicrosecondType};
+    let cities = batch.column(0).as_primitive::<Int32Type>();
+    let times = batch.column(1).as_primitive::<TimestampMicrosecondType>();
+    let values = batch.column(2).as_primitive::<Float32Type>();
+    (0..batch.num_rows())
+        .map(|row| (cities.value(row), (times.value(row) - START) / MINUTE, values.value(row)))
+        .collect()
+}

@@ -1,0 +1,146 @@
+//! What can be set in the server? Every setting has a default that suits one machine.
+
+use barograph_lake::{Size, Span};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Settings of the Flight server.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct FlightSettings {
+    /// Address and port to listen on, such as `127.0.0.1:8815` or `[::]:8815`. Port 0 takes a free
+    /// one. Change it to be reachable from other machines.
+    pub listen: String,
+    /// Size that the messages of an answer are cut to. Many gRPC clients refuse messages over 4 MiB;
+    /// larger messages save a little work for clients that accept them.
+    pub message_bytes: Size,
+    /// Largest message accepted from a client: one batch of a put. Raise it for writers that send
+    /// larger batches; each running put may hold `put_batches_in_flight` of them.
+    pub request_bytes_max: Size,
+    /// Largest ticket, in bytes of JSON.
+    pub ticket_bytes_max: Size,
+    /// Most keys that a ticket may list. Raise it for readers that ask for very many keys at once.
+    pub ticket_keys_max: usize,
+    /// Most answers, puts and exchanges that may run at one time. At the bound a call is refused with
+    /// RESOURCE_EXHAUSTED.
+    pub streams_max: usize,
+    /// Longest time that an answer (from the first byte to the last), one batch of a put, one query of
+    /// an exchange or an action may take. Over it the call ends with DEADLINE_EXCEEDED. A client can
+    /// ask for less with the gRPC timeout.
+    pub request_timeout: Span,
+    /// Batches of one put that may be on their way at one time. More hides the time a disk needs to
+    /// sync, and takes more memory.
+    pub put_batches_in_flight: usize,
+    /// Queries of one exchange that may wait for the lake at one time.
+    pub exchange_requests_in_flight: usize,
+    /// How long the endpoints of a GetFlightInfo stay valid. Meanwhile the rows they show are held.
+    /// Raise it for slow parallel readers.
+    pub view_lifetime: Span,
+    /// Most views that endpoints may hold at one time. At the bound GetFlightInfo is refused with
+    /// RESOURCE_EXHAUSTED.
+    pub views_max: usize,
+    /// Rows that one endpoint of a GetFlightInfo should have. Fewer gives more endpoints, that is more
+    /// parallel readers.
+    pub endpoint_rows: u64,
+    /// Most endpoints that a GetFlightInfo may have.
+    pub endpoints_max: usize,
+    /// How long running calls may go on after the server was told to stop.
+    pub drain_timeout: Span,
+    /// HTTP/2 flow-control window of a stream: bytes that a client may send ahead. Raise it for fast
+    /// writers far away.
+    pub stream_window: Size,
+    /// HTTP/2 flow-control window of a connection, for all its streams together.
+    pub connection_window: Size,
+    /// Largest HTTP/2 frame accepted, from 16 KiB to 16 MiB less one byte.
+    pub frame_bytes_max: Size,
+    /// How often an idle connection is asked whether its client is still there.
+    pub keepalive: Span,
+}
+
+impl Default for FlightSettings {
+    fn default() -> Self {
+        Self {
+            listen: "127.0.0.1:8815".to_owned(),
+            message_bytes: Size::mebibytes(2),
+            request_bytes_max: Size::mebibytes(64),
+            ticket_bytes_max: Size::mebibytes(1),
+            ticket_keys_max: 100_000,
+            streams_max: 1_024,
+            request_timeout: Span::seconds(5 * 60),
+            put_batches_in_flight: 8,
+            exchange_requests_in_flight: 256,
+            view_lifetime: Span::seconds(5 * 60),
+            views_max: 32,
+            endpoint_rows: 1_000_000,
+            endpoints_max: 16,
+            drain_timeout: Span::seconds(10),
+            stream_window: Size::mebibytes(4),
+            connection_window: Size::mebibytes(16),
+            frame_bytes_max: Size::mebibytes(1),
+            keepalive: Span::seconds(30),
+        }
+    }
+}
+
+impl FlightSettings {
+    /// Refuses values that no server can run with.
+    pub fn check(&self) -> crate::Result<()> {
+        let counts = [
+            ("ticket_keys_max", self.ticket_keys_max),
+            ("streams_max", self.streams_max),
+            ("put_batches_in_flight", self.put_batches_in_flight),
+            ("exchange_requests_in_flight", self.exchange_requests_in_flight),
+            ("endpoints_max", self.endpoints_max),
+            ("endpoint_rows", usize::try_from(self.endpoint_rows).unwrap_or(usize::MAX)),
+        ];
+        if let Some((name, _)) = counts.into_iter().find(|&(_, count)| count == 0) {
+            return Err(crate::Error::request(format!("flight.{name} is 0: give at least 1")));
+        }
+        let sizes = [
+            ("message_bytes", self.message_bytes, 4 << 10, 1 << 30),
+            ("request_bytes_max", self.request_bytes_max, 64 << 10, 1 << 31),
+            ("ticket_bytes_max", self.ticket_bytes_max, 1 << 10, 1 << 30),
+            ("stream_window", self.stream_window, (64 << 10) - 1, (1 << 31) - 1),
+            ("connection_window", self.connection_window, (64 << 10) - 1, (1 << 31) - 1),
+            ("frame_bytes_max", self.frame_bytes_max, 16 << 10, (16 << 20) - 1),
+        ];
+        match sizes.into_iter().find(|(_, size, min, max)| !(*min..=*max).contains(&size.get())) {
+            None => Ok(()),
+            Some((name, size, min, max)) => Err(crate::Error::request(format!(
+                "flight.{name} is {size}: give {} to {}",
+                Size::bytes(min as u64),
+                Size::bytes(max as u64)
+            ))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_pass_their_own_check() {
+        FlightSettings::default().check().unwrap();
+    }
+
+    #[test]
+    fn an_impossible_value_is_named() {
+        let settings = FlightSettings { streams_max: 0, ..Default::default() };
+        assert_eq!(
+            settings.check().unwrap_err().to_string(),
+            "flight.streams_max is 0: give at least 1"
+        );
+        let settings = FlightSettings { frame_bytes_max: Size::bytes(1), ..Default::default() };
+        assert_eq!(
+            settings.check().unwrap_err().to_string(),
+            "flight.frame_bytes_max is 1B: give 16KiB to 16777215B"
+        );
+    }
+
+    #[test]
+    fn an_unknown_setting_is_refused() {
+        let error = serde_json::from_str::<FlightSettings>(r#"{"port": 1}"#).unwrap_err();
+        assert!(error.to_string().contains("unknown field `port`"), "{error}");
+    }
+}

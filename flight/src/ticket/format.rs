@@ -1,0 +1,67 @@
+//! How is a ticket written as JSON?
+
+use barograph_engine::{Aggregate, Point};
+use barograph_lake::time::format_instant;
+use serde_json::{Map, Value, json};
+
+use super::{AGGREGATES, Read, Ticket, VERSION};
+
+impl Ticket {
+    /// The ticket as JSON on one line.
+    pub fn to_json(&self) -> String {
+        let mut ticket = Map::new();
+        ticket.insert("v".to_owned(), VERSION.into());
+        ticket.insert("table".to_owned(), self.table.as_str().into());
+        let mut read = Map::new();
+        match &self.read {
+            Read::Point { keys, point } => {
+                put(&mut read, "keys", keys.clone());
+                let name = match point {
+                    Point::Latest => "latest",
+                    Point::At(time) => {
+                        put(&mut read, "time", Some(format_instant(*time)));
+                        "at"
+                    }
+                };
+                ticket.insert(name.to_owned(), read.into());
+            }
+            Read::Range(range) => {
+                put(&mut read, "keys", range.keys.clone());
+                put(&mut read, "key_from", range.key_from);
+                put(&mut read, "key_to", range.key_to);
+                put(&mut read, "from", range.from.map(format_instant));
+                put(&mut read, "to", range.to.map(format_instant));
+                ticket.insert("range".to_owned(), read.into());
+                put(&mut ticket, "filter", range.filter.clone());
+                if let Some(windows) = &range.windows {
+                    ticket.insert("every".to_owned(), windows.every.to_string().into());
+                    let aggregates = windows
+                        .aggregates
+                        .iter()
+                        .map(|(column, functions)| {
+                            let names: Vec<_> =
+                                functions.iter().map(|&f| aggregate_name(f)).collect();
+                            (column.clone(), json!(names))
+                        })
+                        .collect::<Map<_, _>>();
+                    ticket.insert("aggregates".to_owned(), aggregates.into());
+                }
+                put(&mut ticket, "limit", range.limit);
+            }
+        }
+        put(&mut ticket, "columns", self.columns.clone());
+        put(&mut ticket, "view", self.view.clone());
+        Value::Object(ticket).to_string()
+    }
+}
+
+fn put(object: &mut Map<String, Value>, name: &str, value: Option<impl Into<Value>>) {
+    if let Some(value) = value {
+        object.insert(name.to_owned(), value.into());
+    }
+}
+
+/// The name of an aggregate in tickets.
+fn aggregate_name(function: Aggregate) -> &'static str {
+    AGGREGATES.iter().find(|(_, f)| *f == function).map_or("count", |(name, _)| name)
+}

@@ -1,0 +1,123 @@
+//! What does one message of a DoExchange ask for? A point read in short form: what the stream's first
+//! ticket said need not be said again.
+//!
+//! ```json
+//! {"v":1,"table":"readings","latest":{"keys":[2988507]},"columns":["temperature"],"id":1}
+//! {"keys":[1850147],"id":2}
+//! {"at":{"keys":[1850147],"time":"2026-11-22T10:00:00Z"},"id":"any text"}
+//! ```
+
+use barograph_engine::Point;
+use barograph_lake::Key;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+use super::parse::{Keys, RawAt, RawPoint, Text, Version, check_size, check_version, unreadable};
+use super::{Read, Ticket};
+use crate::{Error, Result};
+
+/// The client's name for a request, given back with the answer: a number or text.
+pub type RequestId = serde_json::Value;
+
+/// One request of an exchange. What is `None` is as the stream's first ticket says.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PointRequest {
+    /// Given back with the answer.
+    pub id: Option<RequestId>,
+    /// Which keys.
+    pub keys: Option<Vec<Key>>,
+    /// Which reading.
+    pub point: Option<Point>,
+    /// Name of the table; must be that of the stream.
+    pub table: Option<String>,
+    /// Columns; must be those of the stream.
+    pub columns: Option<Vec<String>>,
+    /// Whether the request says the version of its format.
+    pub versioned: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawRequest {
+    id: Option<RequestId>,
+    keys: Option<Keys>,
+    v: Option<Version>,
+    table: Option<Text>,
+    latest: Option<RawPoint>,
+    at: Option<RawAt>,
+    columns: Option<Vec<Text>>,
+    range: Option<IgnoredAny>,
+}
+
+impl PointRequest {
+    /// Reads a request. `bytes_max` bounds its size. An error carries the id where it could be read.
+    pub fn parse(json: &[u8], bytes_max: usize) -> Result<Self, (Option<RequestId>, Error)> {
+        check_size(json, bytes_max).map_err(|error| (None, error))?;
+        let mut raw: RawRequest =
+            serde_json::from_slice(json).map_err(|e| (id_of(json), unreadable(json, &e)))?;
+        let id = raw.id.take();
+        match Self::checked(raw) {
+            Ok(request) => Ok(Self { id, ..request }),
+            Err(error) => Err((id, error)),
+        }
+    }
+
+    fn checked(raw: RawRequest) -> Result<Self> {
+        if raw.range.is_some() {
+            return Err(Error::request(
+                "an exchange answers \"latest\" and \"at\": ask for a range with DoGet",
+            ));
+        }
+        let versioned = raw.v.is_some();
+        if versioned {
+            check_version("request", raw.v)?;
+        }
+        let (inner, point) = match (raw.latest, raw.at) {
+            (Some(_), Some(_)) => {
+                return Err(Error::request("request has \"latest\" and \"at\": give one of them"));
+            }
+            (Some(latest), None) => (latest.keys, Some(Point::Latest)),
+            (None, Some(at)) => {
+                let time = at.time()?;
+                (at.keys, Some(Point::At(time)))
+            }
+            (None, None) => (None, None),
+        };
+        let keys = match (raw.keys, inner) {
+            (Some(_), Some(_)) => {
+                return Err(Error::request("request has \"keys\" twice: give them once"));
+            }
+            (outer, inner) => outer.or(inner).map(|keys| keys.0),
+        };
+        Ok(Self {
+            id: None,
+            keys,
+            point,
+            table: raw.table.map(|text| text.0),
+            columns: raw.columns.map(|columns| columns.into_iter().map(|text| text.0).collect()),
+            versioned,
+        })
+    }
+
+    /// The request as a whole ticket, which the first of a stream must be.
+    pub fn ticket(&self) -> Result<Ticket> {
+        let (true, Some(table), Some(point)) = (self.versioned, &self.table, self.point) else {
+            return Err(Error::request(
+                "the first request of an exchange must be a whole ticket, like \
+                 {\"v\":1,\"table\":\"readings\",\"latest\":{\"keys\":[2988507]}}, or come with one as the \
+                 command of its descriptor",
+            ));
+        };
+        let read = Read::Point { keys: self.keys.clone(), point };
+        Ok(Ticket { table: table.clone(), read, columns: self.columns.clone(), view: None })
+    }
+}
+
+/// The id of a request that is wrong in some other field.
+fn id_of(json: &[u8]) -> Option<RequestId> {
+    #[derive(Deserialize)]
+    struct OnlyId {
+        id: Option<RequestId>,
+    }
+    serde_json::from_slice::<OnlyId>(json).ok()?.id
+}

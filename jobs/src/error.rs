@@ -1,0 +1,144 @@
+//! What went wrong in a job, told by what the caller can do about it.
+
+use std::fmt;
+use std::time::Duration;
+
+/// What a caller can do about an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The request (a mapping, a file name, a table) is wrong: mend it.
+    Request,
+    /// A file cannot be read to its end: mend or replace it, then run the job again.
+    Input,
+    /// A bound is reached: come back after `retry_after`.
+    Resources,
+    /// Whoever takes the rows does not answer as it should: the same call may work later.
+    Unavailable,
+    /// Stored bytes are damaged: call an operator.
+    Damage,
+    /// A defect in this program.
+    Internal,
+}
+
+/// An error of a job: a kind for the program, a message that names the thing, the value and the mend
+/// for the reader, and the cause.
+#[derive(Debug)]
+pub struct Error {
+    kind: ErrorKind,
+    message: String,
+    retry_after: Option<Duration>,
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+/// Result with the jobs' [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// An error without an underlying cause.
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), retry_after: None, source: None }
+    }
+
+    /// Keeps `source` as the cause.
+    pub fn with_source(
+        mut self,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// Says when it makes sense to try again.
+    pub fn with_retry_after(mut self, retry_after: Option<Duration>) -> Self {
+        self.retry_after = retry_after;
+        self
+    }
+
+    /// The request is wrong.
+    pub fn request(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Request, message)
+    }
+
+    /// A file cannot be read.
+    pub fn input(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Input, message)
+    }
+
+    /// A defect in this program.
+    pub fn internal(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Internal, message)
+    }
+
+    /// The same error with what was being done in front of it.
+    pub fn during(mut self, what: impl fmt::Display) -> Self {
+        self.message = format!("{what}: {}", self.message);
+        self
+    }
+
+    /// What the caller can do.
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// When it makes sense to try again, if that is known.
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.retry_after
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)?;
+        if let Some(source) = &self.source {
+            write!(f, ": {source}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_deref().map(|s| s as _)
+    }
+}
+
+impl From<barograph_engine::Error> for Error {
+    fn from(error: barograph_engine::Error) -> Self {
+        use barograph_engine::ErrorKind as Engine;
+        let kind = match error.kind() {
+            Engine::Request | Engine::NotFound => ErrorKind::Request,
+            Engine::Resources => ErrorKind::Resources,
+            Engine::Damage => ErrorKind::Damage,
+            Engine::Internal => ErrorKind::Internal,
+            _ => ErrorKind::Unavailable,
+        };
+        let retry_after = error.retry_after();
+        Self::new(kind, "engine").with_retry_after(retry_after).with_source(error)
+    }
+}
+
+impl From<barograph_lake::Error> for Error {
+    fn from(error: barograph_lake::Error) -> Self {
+        use barograph_lake::ErrorKind as Lake;
+        let kind = match error.kind() {
+            Lake::Request | Lake::NotFound => ErrorKind::Request,
+            Lake::Damage => ErrorKind::Damage,
+            Lake::Internal => ErrorKind::Internal,
+            _ => ErrorKind::Unavailable,
+        };
+        Self::new(kind, "lake").with_source(error)
+    }
+}
+
+impl From<arrow::error::ArrowError> for Error {
+    fn from(error: arrow::error::ArrowError) -> Self {
+        Self::internal("columns").with_source(error)
+    }
+}
+
+impl From<polars::error::PolarsError> for Error {
+    fn from(error: polars::error::PolarsError) -> Self {
+        Self::internal("frame").with_source(error)
+    }
+}

@@ -1,0 +1,205 @@
+//! Where does each column of the table come from, for a file with these columns?
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::datatypes::{Field, FieldRef, SchemaRef};
+use barograph_lake::TableSchema;
+use barograph_lake::schema::FIRST_VALUE_COLUMN;
+
+use super::{Expression, Mapping, Scalar, Step};
+use crate::{Error, Result};
+
+/// The columns of a file.
+#[derive(Debug, Clone)]
+pub enum Columns {
+    /// These, as the file's header or schema says.
+    Known(SchemaRef),
+    /// Any: each row says which it has (JSON lines).
+    Open,
+}
+
+/// Where the columns of a table come from.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// The columns of the table that have an origin, key and time first.
+    pub columns: Vec<(FieldRef, Origin)>,
+    /// Columns of the file to read, to which origins point.
+    pub needed: Vec<String>,
+    /// Columns of the file that no column of the table is made from.
+    pub ignored: Vec<String>,
+    /// Value columns of the table that stay null.
+    pub absent: Vec<String>,
+    /// Texts that stand for a missing value, besides the empty one.
+    pub null: Vec<String>,
+}
+
+/// Where one column of a table comes from.
+#[derive(Debug, Clone)]
+pub enum Origin {
+    /// From `needed[column]`.
+    File {
+        /// Index into `needed`.
+        column: usize,
+        /// What is done to its numbers.
+        steps: Vec<Step>,
+        /// What its values stand for.
+        values: Option<Arc<BTreeMap<String, Scalar>>>,
+    },
+    /// The same value in every row, as text.
+    Constant(String),
+}
+
+impl Plan {
+    /// Binds a mapping to a table and a file.
+    pub fn new(table: &TableSchema, mapping: &Mapping, file: &Columns) -> Result<Self> {
+        for name in mapping.columns.keys() {
+            if table.column(name)? == table.ingested_at() {
+                return Err(Error::request(format!(
+                    "column {name} is assigned by the engine: do not map it"
+                )));
+            }
+        }
+        let names: Option<Vec<&str>> = match file {
+            Columns::Known(schema) => {
+                Some(schema.fields().iter().map(|field| field.name().as_str()).collect())
+            }
+            Columns::Open => None,
+        };
+        let has = |name: &str| names.as_ref().is_none_or(|names| names.contains(&name));
+        let listed = || names.as_deref().unwrap_or_default().join(", ");
+        let mut plan = Self {
+            columns: Vec::new(),
+            needed: Vec::new(),
+            ignored: Vec::new(),
+            absent: Vec::new(),
+            null: mapping.null.clone(),
+        };
+        for (index, field) in table.arrow().fields().iter().take(table.ingested_at()).enumerate() {
+            let same = || Expression::Column { name: field.name().clone(), steps: Vec::new() };
+            let origin = match mapping.columns.get(field.name()) {
+                Some(Expression::Column { name, .. }) if !has(name) => {
+                    return Err(Error::request(format!(
+                        "column {} is to come from {name:?}, which the file does not have: it has {}",
+                        field.name(),
+                        listed()
+                    )));
+                }
+                Some(expression) => expression.clone(),
+                None if has(field.name()) => same(),
+                None if index < FIRST_VALUE_COLUMN => {
+                    return Err(Error::request(format!(
+                        "table {:?} needs {}, which the file does not have: say where it comes from, as in --map {}=COLUMN; the file has {}",
+                        table.name(),
+                        field.name(),
+                        field.name(),
+                        listed()
+                    )));
+                }
+                None => {
+                    plan.absent.push(field.name().clone());
+                    continue;
+                }
+            };
+            let origin = plan.origin(origin, mapping);
+            plan.columns.push((strip(field), origin));
+        }
+        for column in mapping.values.keys() {
+            if !plan.needed.contains(column) {
+                return Err(Error::request(format!(
+                    "values are given for {column:?}, but no column of the table is made from it"
+                )));
+            }
+        }
+        let needed = &plan.needed;
+        let ignored = names.into_iter().flatten().filter(|name| !needed.iter().any(|n| n == name));
+        plan.ignored = ignored.map(str::to_owned).collect();
+        Ok(plan)
+    }
+
+    fn origin(&mut self, expression: Expression, mapping: &Mapping) -> Origin {
+        match expression {
+            Expression::Number(number) => Origin::Constant(number.to_string()),
+            Expression::Text(text) => Origin::Constant(text),
+            Expression::Column { name, steps } => {
+                let values = mapping.values.get(&name).cloned().map(Arc::new);
+                let column = self.needed.iter().position(|n| *n == name).unwrap_or_else(|| {
+                    self.needed.push(name);
+                    self.needed.len() - 1
+                });
+                Origin::File { column, steps, values }
+            }
+        }
+    }
+}
+
+/// The field as a batch on its way to the table has it: nullable, so that the table's own rules can say
+/// what is wrong with a row.
+fn strip(field: &FieldRef) -> FieldRef {
+    Arc::new(Field::new(field.name(), field.data_type().clone(), true))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+    use arrow::datatypes::{DataType, Schema};
+    use barograph_lake::schema::{KeyType, TableDeclaration, ValueColumn, ValueType};
+
+    use super::*;
+
+    fn table() -> TableSchema {
+        let column = |name: &str| ValueColumn {
+            name: name.to_owned(),
+            value_type: ValueType::Float32,
+            unit: None,
+            range: None,
+        };
+        let declaration = TableDeclaration {
+            key: "station".to_owned(),
+            key_type: KeyType::Int64,
+            time: "at".to_owned(),
+            columns: vec![column("level"), column("flow")],
+            dimension: None,
+        };
+        TableSchema::new("rivers", declaration).unwrap()
+    }
+
+    fn file(names: &[&str]) -> Columns {
+        let fields: Vec<_> =
+            names.iter().map(|name| Field::new(*name, DataType::Utf8, true)).collect();
+        Columns::Known(Arc::new(Schema::new(fields)))
+    }
+
+    #[test]
+    fn columns_are_matched_by_mapping_then_by_name() {
+        let mut mapping = Mapping::default();
+        mapping.map("station=gauge").unwrap();
+        mapping.map("level=feet*0.3048").unwrap();
+        let plan = Plan::new(&table(), &mapping, &file(&["feet", "at", "gauge", "note"])).unwrap();
+        assert_eq!(plan.needed, ["gauge", "at", "feet"]);
+        assert_eq!(plan.ignored, ["note"]);
+        assert_eq!(plan.absent, ["flow"]);
+        let names: Vec<_> = plan.columns.iter().map(|(field, _)| field.name().as_str()).collect();
+        assert_eq!(names, ["station", "at", "level"]);
+    }
+
+    #[test]
+    fn what_cannot_work_is_said_before_a_row_is_read() {
+        let plan = |map: &str, names: &[&str]| {
+            let mut mapping = Mapping::default();
+            if !map.is_empty() {
+                mapping.map(map).unwrap();
+            }
+            Plan::new(&table(), &mapping, &file(names)).unwrap_err().to_string()
+        };
+        assert!(plan("", &["at", "x"]).contains("--map station=COLUMN; the file has at, x"));
+        assert!(plan("station=gauge", &["at"]).contains("\"gauge\", which the file does not have"));
+        assert!(plan("depth=x", &["station", "at", "x"]).contains("no column \"depth\""));
+        assert!(plan("ingested_at=at", &["station", "at"]).contains("assigned by the engine"));
+        let mut mapping = Mapping::default();
+        mapping.values("gauge:a=1").unwrap();
+        let error = Plan::new(&table(), &mapping, &file(&["station", "at"])).unwrap_err();
+        assert!(error.to_string().contains("\"gauge\""), "{error}");
+    }
+}

@@ -1,0 +1,288 @@
+//! One run of an import over some files.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use arrow::array::RecordBatch;
+use barograph_lake::TableSchema;
+use futures::{Stream, StreamExt};
+use tokio::sync::mpsc;
+
+use super::apply::{Applied, apply};
+use super::input::{FileForm, Input};
+use super::mapping::{Mapping, Plan};
+use super::sink::{Sink, Taken};
+use super::state::{Identity, State};
+use crate::{Error, ErrorKind, Result};
+
+/// Pieces that wait between the reading thread and the sink.
+const QUEUE: usize = 2;
+/// Largest batch handed to the sink, in bytes.
+const BATCH_BYTES: usize = 8 << 20;
+/// When a sink that is full is asked again, if it does not say.
+const RETRY_AFTER: Duration = Duration::from_millis(200);
+/// Rejected rows handed to the sink at a time.
+const REJECTED_ROWS: usize = 10_000;
+
+/// How an import goes about it.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Rows read and handed to the sink at a time.
+    pub batch_rows: usize,
+    /// Batches that may be on their way at one time.
+    pub in_flight: usize,
+    /// Form of the files; by their names if absent.
+    pub form: Option<FileForm>,
+    /// Whether to begin at the first row even if an earlier run got further.
+    pub restart: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { batch_rows: 65_536, in_flight: 4, form: None, restart: false }
+    }
+}
+
+/// Asks an import to stop after what is on its way.
+#[derive(Debug, Clone, Default)]
+pub struct Stop(Arc<AtomicBool>);
+
+/// How far a run is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Progress {
+    /// Rows of this file that are durable, those of earlier runs included.
+    pub rows: u64,
+    /// Rows of this file and run that are durable.
+    pub taken: Taken,
+}
+
+/// What became of the rows of a file.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FileSummary {
+    /// The file.
+    pub path: PathBuf,
+    /// Rows that an earlier run had imported.
+    pub earlier: u64,
+    /// Rows that this run read: `accepted + unreadable + implausible`.
+    pub read: u64,
+    /// Rows that went into the table.
+    pub accepted: u64,
+    /// Rows of which a cell could not be read; they are in `dead_letters`.
+    pub unreadable: u64,
+    /// Rows that the table's rules refuse; they are in `dead_letters`.
+    pub implausible: u64,
+    /// Columns of the file that were not imported.
+    pub ignored: Vec<String>,
+    /// Columns of the table that the file does not have: null in every row.
+    pub absent: Vec<String>,
+    /// Time it took.
+    pub took: Duration,
+    /// Whether the run was stopped before the file's end.
+    pub stopped: bool,
+}
+
+/// An import of files into one table.
+#[derive(Debug)]
+pub struct Import<'a, S> {
+    /// Who takes the rows.
+    pub sink: &'a S,
+    /// Where the sink puts them, as the state names it.
+    pub target: String,
+    /// The table.
+    pub table: Arc<TableSchema>,
+    /// How columns are mapped.
+    pub mapping: Mapping,
+    /// How it is gone about.
+    pub options: Options,
+    /// Asked between batches.
+    pub stop: Stop,
+}
+
+impl Stop {
+    /// Asks to stop.
+    pub fn stop(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether that was asked.
+    pub fn is_stopped(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl<S: Sink> Import<'_, S> {
+    /// Imports one file. When it returns `Ok` and was not stopped, every row of the file is durable, in
+    /// the table or in `dead_letters`, and `state` says so.
+    ///
+    /// # Errors
+    /// `Request` if file and mapping do not fit, `Input` if the file cannot be read to its end, or what
+    /// the sink fails with. `state` holds what is durable; a later run goes on from there.
+    pub async fn file(
+        &self,
+        path: &Path,
+        state: &mut State,
+        progress: &mut (dyn FnMut(Progress) + Send),
+    ) -> Result<FileSummary> {
+        let started = Instant::now();
+        let fingerprint = self.mapping.fingerprint();
+        let identity = Identity::of(path, &self.target, self.table.name(), fingerprint)?;
+        if self.options.restart {
+            state.forget(&identity);
+        }
+        let (reached, done) = state.reached(&identity);
+        let form = self.options.form.map_or_else(|| FileForm::of(path), Ok)?;
+        let input = Input::open(path, form, &self.mapping)?;
+        let plan = Plan::new(&self.table, &self.mapping, &input.columns())?;
+        let mut summary = FileSummary {
+            path: path.to_owned(),
+            earlier: reached,
+            read: 0,
+            accepted: 0,
+            unreadable: 0,
+            implausible: 0,
+            ignored: plan.ignored.clone(),
+            absent: plan.absent.clone(),
+            took: Duration::ZERO,
+            stopped: false,
+        };
+        if done {
+            return Ok(summary);
+        }
+        let source = path.display().to_string();
+        let pieces = self.pieces(input, plan, reached);
+        let puts =
+            pieces.map(|piece| self.put(piece, &source)).buffered(self.options.in_flight.max(1));
+        let mut puts = std::pin::pin!(puts);
+        while let Some(put) = puts.next().await {
+            let put = match put {
+                Err(e) if e.kind() == ErrorKind::Resources && self.stop.is_stopped() => break,
+                put => put?,
+            };
+            summary.read += put.read;
+            summary.accepted += put.accepted;
+            summary.unreadable += put.unreadable;
+            summary.implausible += put.implausible;
+            state.record(&identity, reached + summary.read, false)?;
+            progress(Progress {
+                rows: reached + summary.read,
+                taken: Taken {
+                    accepted: summary.accepted,
+                    rejected: summary.unreadable + summary.implausible,
+                },
+            });
+        }
+        summary.stopped = self.stop.is_stopped();
+        if !summary.stopped {
+            state.record(&identity, reached + summary.read, true)?;
+        }
+        summary.took = started.elapsed();
+        Ok(summary)
+    }
+
+    /// The file's pieces, read and mapped in a thread of their own.
+    fn pieces(
+        &self,
+        input: Input,
+        plan: Plan,
+        skip: u64,
+    ) -> impl Stream<Item = Result<Applied>> + use<S> {
+        let (send, receive) = mpsc::channel(QUEUE);
+        let (rows, stop) = (self.options.batch_rows.max(1), self.stop.clone());
+        let read = move || {
+            let chunks = match input.chunks(&plan.needed, rows, skip) {
+                Ok(chunks) => chunks,
+                Err(e) => return drop(send.blocking_send(Err(e))),
+            };
+            for chunk in chunks {
+                let piece = chunk.and_then(|chunk| apply(&plan, chunk));
+                let failed = piece.is_err();
+                // Nobody receives any more: the import has failed elsewhere.
+                if stop.is_stopped() || send.blocking_send(piece).is_err() || failed {
+                    return;
+                }
+            }
+        };
+        let reader = tokio::task::spawn_blocking(read);
+        futures::stream::unfold((receive, Some(reader)), |(mut receive, mut reader)| async move {
+            if let Some(piece) = receive.recv().await {
+                return Some((piece, (receive, reader)));
+            }
+            // The end of the queue is the end of the file only if the thread came to its end.
+            let failed = reader.take()?.await.err()?;
+            let error = Error::internal("reading the file").with_source(failed);
+            Some((Err(error), (receive, None)))
+        })
+    }
+
+    async fn put(&self, piece: Result<Applied>, source: &str) -> Result<Put> {
+        let Applied { rows, rejected, read } = piece?;
+        let mut put = Put { read, ..Put::default() };
+        for part in parts(rows) {
+            let taken = self.until_taken(|| self.sink.put(self.table.name(), part.clone(), source));
+            let taken = taken.await?;
+            put.accepted += taken.accepted;
+            put.implausible += taken.rejected;
+        }
+        for part in rejected.chunks(REJECTED_ROWS) {
+            let taken = self
+                .until_taken(|| self.sink.put_rejected(self.table.name(), part, source))
+                .await?;
+            put.unreadable += taken.accepted + taken.rejected;
+        }
+        if put.accepted + put.implausible + put.unreadable != read {
+            return Err(Error::internal(format!(
+                "{source}: {read} rows were handed over, but {} acknowledged",
+                put.accepted + put.implausible + put.unreadable
+            )));
+        }
+        Ok(put)
+    }
+
+    /// Comes back to a full sink until it has room.
+    async fn until_taken<F: Future<Output = Result<Taken>>>(
+        &self,
+        call: impl Fn() -> F,
+    ) -> Result<Taken> {
+        loop {
+            match call().await {
+                Err(e) if e.kind() == ErrorKind::Resources && !self.stop.is_stopped() => {
+                    tokio::time::sleep(e.retry_after().unwrap_or(RETRY_AFTER)).await;
+                }
+                other => return other,
+            }
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Put {
+    read: u64,
+    accepted: u64,
+    unreadable: u64,
+    implausible: u64,
+}
+
+/// Rows cut to batches of a bounded size; none for no rows.
+fn parts(rows: RecordBatch) -> Vec<RecordBatch> {
+    let count = rows.num_rows();
+    if count == 0 {
+        return Vec::new();
+    }
+    let bytes: usize = rows
+        .columns()
+        .iter()
+        .map(|column| {
+            let data = column.to_data();
+            data.get_slice_memory_size().unwrap_or_else(|_| column.get_array_memory_size())
+        })
+        .sum();
+    let step = count.div_ceil(bytes.div_ceil(BATCH_BYTES).max(1)).max(1);
+    let starts = (0..count).step_by(step);
+    starts.map(|from| rows.slice(from, step.min(count - from))).collect()
+}
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;

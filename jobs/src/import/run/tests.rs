@@ -1,0 +1,218 @@
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::Mutex;
+use std::sync::atomic::AtomicU64;
+
+use arrow::array::AsArray;
+use arrow::datatypes::{Float32Type, Int32Type};
+use barograph_engine::validate::Rejected;
+use barograph_lake::schema::{KeyType, TableDeclaration, ValueColumn, ValueType};
+
+use super::*;
+
+/// A table in memory: what an engine must end up with.
+#[derive(Default)]
+struct Memory {
+    rows: Mutex<BTreeMap<i32, Option<f32>>>,
+    rejected: Mutex<Vec<Rejected>>,
+    calls: AtomicU64,
+    /// Every so many calls the sink is full.
+    full_every: u64,
+    /// After this many calls it fails for good.
+    fails_after: u64,
+    /// Told to stop after so many calls.
+    stops: Option<(u64, Stop)>,
+}
+
+impl Memory {
+    fn call(&self) -> Result<()> {
+        let calls = self.calls.fetch_add(1, Ordering::SeqCst) + 1;
+        if let Some((after, stop)) = &self.stops
+            && calls >= *after
+        {
+            stop.stop();
+        }
+        if self.fails_after > 0 && calls > self.fails_after {
+            return Err(Error::new(ErrorKind::Unavailable, "gone"));
+        }
+        if self.full_every > 0 && calls % self.full_every == 0 {
+            return Err(Error::new(ErrorKind::Resources, "full")
+                .with_retry_after(Some(Duration::from_millis(1))));
+        }
+        Ok(())
+    }
+}
+
+impl Sink for Memory {
+    async fn put(&self, _: &str, rows: RecordBatch, _: &str) -> Result<Taken> {
+        tokio::task::yield_now().await;
+        self.call()?;
+        let keys = rows.column_by_name("id").unwrap().as_primitive::<Int32Type>();
+        let values = rows.column_by_name("v").unwrap().as_primitive::<Float32Type>();
+        let mut taken = Taken::default();
+        for (key, value) in keys.iter().zip(values) {
+            match value {
+                Some(value) if value > 1e6 => taken.rejected += 1,
+                value => {
+                    self.rows.lock().unwrap().insert(key.unwrap(), value);
+                    taken.accepted += 1;
+                }
+            }
+        }
+        Ok(taken)
+    }
+
+    async fn put_rejected(&self, _: &str, rejected: &[Rejected], _: &str) -> Result<Taken> {
+        self.call()?;
+        self.rejected.lock().unwrap().extend_from_slice(rejected);
+        Ok(Taken { accepted: 0, rejected: rejected.len() as u64 })
+    }
+}
+
+fn table() -> Arc<TableSchema> {
+    let value = ValueColumn {
+        name: "v".to_owned(),
+        value_type: ValueType::Float32,
+        unit: None,
+        range: None,
+    };
+    let declaration = TableDeclaration {
+        key: "id".to_owned(),
+        key_type: KeyType::Int32,
+        time: "at".to_owned(),
+        columns: vec![value],
+        dimension: None,
+    };
+    Arc::new(TableSchema::new("things", declaration).unwrap())
+}
+
+/// 1,000 rows: every 100th unreadable, every 125th of the rest implausible.
+fn csv(folder: &tempfile::TempDir) -> PathBuf {
+    let mut text = String::from("id,at,v,extra\n");
+    for i in 1..=1000 {
+        let value = match i {
+            i if i % 100 == 0 => "x".to_owned(),
+            i if i % 125 == 0 => "1e7".to_owned(),
+            i => i.to_string(),
+        };
+        writeln!(text, "{i},2026-01-01,{value},e").unwrap();
+    }
+    let path = folder.path().join("things.csv");
+    std::fs::write(&path, text).unwrap();
+    path
+}
+
+fn import(sink: &Memory, stop: Stop) -> Import<'_, Memory> {
+    Import {
+        sink,
+        target: "memory".to_owned(),
+        table: table(),
+        mapping: Mapping::default(),
+        options: Options { batch_rows: 30, in_flight: 3, ..Options::default() },
+        stop,
+    }
+}
+
+fn state(folder: &tempfile::TempDir) -> State {
+    State::open(folder.path().join("state.json")).unwrap()
+}
+
+/// Everything that must be in the sink after the whole file.
+fn assert_whole(sink: &Memory) {
+    let rows = sink.rows.lock().unwrap();
+    let expected: BTreeMap<i32, Option<f32>> =
+        (1..=1000).filter(|i| i % 100 != 0 && i % 125 != 0).map(|i| (i, Some(i as f32))).collect();
+    assert_eq!(*rows, expected);
+}
+
+#[tokio::test]
+async fn every_row_is_accounted_for_even_if_the_sink_is_full_at_times() {
+    let folder = tempfile::tempdir().unwrap();
+    let sink = Memory { full_every: 3, ..Memory::default() };
+    let mut seen = Vec::new();
+    let mut progress = |p: Progress| seen.push(p.rows);
+    let path = csv(&folder);
+    let summary = import(&sink, Stop::default())
+        .file(&path, &mut state(&folder), &mut progress)
+        .await
+        .unwrap();
+    assert_whole(&sink);
+    assert_eq!((summary.read, summary.unreadable, summary.implausible), (1000, 10, 6));
+    assert_eq!(summary.accepted, 984);
+    assert_eq!(summary.ignored, ["extra"]);
+    assert!(seen.is_sorted() && seen.last() == Some(&1000), "{seen:?}");
+    let rejected = sink.rejected.lock().unwrap();
+    assert_eq!(rejected.len(), 10);
+    assert_eq!(rejected[0].reason, "v: \"x\" is not a number (row 100)");
+    assert_eq!(rejected[0].row, r#"{"id":"100","at":"2026-01-01","v":"x","extra":"e"}"#);
+
+    let calls = sink.calls.load(Ordering::SeqCst);
+    let again = import(&sink, Stop::default());
+    let summary = again.file(&path, &mut state(&folder), &mut |_| ()).await.unwrap();
+    assert_eq!((summary.earlier, summary.read), (1000, 0));
+    assert_eq!(sink.calls.load(Ordering::SeqCst), calls);
+
+    let mut restarted = import(&sink, Stop::default());
+    restarted.options.restart = true;
+    let summary = restarted.file(&path, &mut state(&folder), &mut |_| ()).await.unwrap();
+    assert_eq!((summary.earlier, summary.read), (0, 1000));
+}
+
+#[tokio::test]
+async fn after_a_failure_a_later_run_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = csv(&folder);
+    let mut sink = Memory { fails_after: 11, ..Memory::default() };
+    let failed = import(&sink, Stop::default()).file(&path, &mut state(&folder), &mut |_| ()).await;
+    assert_eq!(failed.unwrap_err().kind(), ErrorKind::Unavailable);
+    sink.fails_after = 0;
+    let summary =
+        import(&sink, Stop::default()).file(&path, &mut state(&folder), &mut |_| ()).await.unwrap();
+    assert!(summary.earlier >= 150, "{}", summary.earlier);
+    assert_eq!(summary.earlier + summary.read, 1000);
+    assert_whole(&sink);
+}
+
+#[tokio::test]
+async fn a_stop_ends_the_run_after_what_is_on_its_way() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = csv(&folder);
+    let stop = Stop::default();
+    let mut sink = Memory { stops: Some((5, stop.clone())), ..Memory::default() };
+    let summary = import(&sink, stop).file(&path, &mut state(&folder), &mut |_| ()).await.unwrap();
+    assert!(summary.stopped && summary.read >= 90 && summary.read < 1000, "{summary:?}");
+    sink.stops = None;
+    let rest =
+        import(&sink, Stop::default()).file(&path, &mut state(&folder), &mut |_| ()).await.unwrap();
+    assert_eq!(rest.earlier, summary.read);
+    assert_eq!(rest.earlier + rest.read, 1000);
+    assert_whole(&sink);
+}
+
+#[tokio::test]
+async fn a_file_that_does_not_fit_is_refused_before_any_row() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("other.csv");
+    std::fs::write(&path, "a,b\n1,2\n").unwrap();
+    let sink = Memory::default();
+    let error = import(&sink, Stop::default())
+        .file(&path, &mut state(&folder), &mut |_| ())
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Request);
+    assert_eq!(sink.calls.load(Ordering::SeqCst), 0);
+}
+
+#[test]
+fn large_batches_are_cut() {
+    let wide = "x".repeat(1 << 20);
+    let texts = arrow::array::StringArray::from(vec![wide.as_str(); 30]);
+    let rows =
+        RecordBatch::try_from_iter([("t", Arc::new(texts) as arrow::array::ArrayRef)]).unwrap();
+    let parts = parts(rows.clone());
+    assert_eq!(parts.iter().map(RecordBatch::num_rows).sum::<usize>(), 30);
+    assert!(parts.len() >= 4 && parts.iter().all(|part| part.num_rows() <= 8));
+    assert!(super::parts(rows.slice(0, 0)).is_empty());
+}

@@ -1,0 +1,65 @@
+//! Who takes the rows of an import? An engine in this process, or a server through a client.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use barograph_engine::validate::Rejected;
+use barograph_engine::{Durability, Engine};
+
+use crate::Result;
+
+/// How many rows were taken, and how many went to the dead letters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Taken {
+    /// Rows that went into the table.
+    pub accepted: u64,
+    /// Rows that went to `dead_letters`.
+    pub rejected: u64,
+}
+
+/// Takes rows for a table.
+///
+/// 1. When a call returns `Ok`, every row handed over is durable: in the table, or in `dead_letters`.
+/// 2. `accepted + rejected` is the number of rows handed over.
+/// 3. After an error some of the rows may be in the table; handing them over again changes nothing.
+/// 4. At a bound of memory a call fails with `ErrorKind::Resources`; the same call works later.
+/// 5. Calls may run at the same time.
+pub trait Sink: Send + Sync {
+    /// Takes rows whose columns are named as in the table.
+    fn put(
+        &self,
+        table: &str,
+        rows: RecordBatch,
+        source: &str,
+    ) -> impl Future<Output = Result<Taken>> + Send;
+
+    /// Takes rows that never became rows of the table.
+    fn put_rejected(
+        &self,
+        table: &str,
+        rejected: &[Rejected],
+        source: &str,
+    ) -> impl Future<Output = Result<Taken>> + Send;
+}
+
+/// An engine in this process, at durability `disk`.
+#[derive(Debug, Clone)]
+pub struct EngineSink(pub Arc<Engine>);
+
+impl Sink for EngineSink {
+    async fn put(&self, table: &str, rows: RecordBatch, source: &str) -> Result<Taken> {
+        let ack = self.0.put(table, rows, source, Durability::Disk).await?;
+        Ok(Taken { accepted: ack.accepted, rejected: ack.rejected })
+    }
+
+    async fn put_rejected(
+        &self,
+        table: &str,
+        rejected: &[Rejected],
+        source: &str,
+    ) -> Result<Taken> {
+        let ack = self.0.put_rejected(table, rejected, source, Durability::Disk).await?;
+        Ok(Taken { accepted: 0, rejected: ack.rejected })
+    }
+}

@@ -1,0 +1,177 @@
+//! How long do opening, refreshing and committing take for a table of 10,000 files?
+//!
+//! Prints min, median and max in ms. The physical limits beside them: reading the checkpoint's bytes, and
+//! one synced write to the same disk.
+
+#![allow(clippy::unwrap_used)]
+
+use std::hint::black_box;
+use std::io::Write;
+use std::sync::Arc;
+use std::time::Instant;
+
+use barograph_lake::schema::TableDeclaration;
+use barograph_lake::snapshot::ColumnStats;
+use barograph_lake::store::LakeStore;
+use barograph_lake::time::{MICROS_PER_HOUR, format_instant};
+use barograph_lake::{
+    FileEntry, FilePath, Hour, KeyType, LakeTable, LogPosition, TableSchema, ValueColumn, ValueType,
+};
+
+const FILES: i64 = 10_000;
+const ROUNDS: usize = 9;
+
+fn main() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    runtime.block_on(run());
+}
+
+async fn run() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = LakeStore::local(folder.path()).unwrap().child("readings");
+    let schema = Arc::new(schema());
+    let (table, base) = LakeTable::open(store.clone(), schema.clone()).await.unwrap();
+    let added = (0..FILES).map(|n| Arc::new(entry(n))).collect();
+    let mut held = table.commit(&base, &[], added, "LAND", 0).await.unwrap();
+
+    let mut open = Timings::new("open, JSON only");
+    for _ in 0..ROUNDS {
+        let start = Instant::now();
+        black_box(LakeTable::open(store.clone(), schema.clone()).await.unwrap());
+        open.add(start);
+    }
+    open.print();
+
+    let mut checkpoint = Timings::new("checkpoint");
+    for _ in 0..3 {
+        let start = Instant::now();
+        table.checkpoint(&held).await.unwrap();
+        checkpoint.add(start);
+    }
+    checkpoint.print();
+
+    let mut open = Timings::new("open, checkpoint");
+    for _ in 0..ROUNDS {
+        let start = Instant::now();
+        black_box(LakeTable::open(store.clone(), schema.clone()).await.unwrap());
+        open.add(start);
+    }
+    open.print();
+
+    let mut commit = Timings::new("commit: one file for another");
+    let mut apply = Timings::new("  of it: snapshot chained");
+    for n in 0..100 {
+        let old = held.home(entry(n).path.hour()).unwrap().clone();
+        let new = Arc::new(entry(n));
+        let start = Instant::now();
+        black_box(held.apply(held.version(), &[old.path], vec![new.clone()]));
+        apply.add(start);
+        let start = Instant::now();
+        held = table.commit(&held, &[old], vec![new], "LAND", 0).await.unwrap();
+        commit.add(start);
+    }
+    commit.print();
+    apply.print();
+
+    let mut refresh = Timings::new("refresh, checkpoint + 100 commits");
+    for _ in 0..ROUNDS {
+        let start = Instant::now();
+        black_box(table.refresh().await.unwrap());
+        refresh.add(start);
+    }
+    refresh.print();
+    assert_eq!(table.refresh().await.unwrap().files(), held.files());
+
+    let log = store.local_path("_delta_log").unwrap();
+    let mut read = Timings::new("limit: read the checkpoint's bytes");
+    let checkpoint = log.join(format!("{:020}.checkpoint.parquet", 1));
+    for _ in 0..ROUNDS {
+        let start = Instant::now();
+        black_box(std::fs::read(&checkpoint).unwrap());
+        read.add(start);
+    }
+    read.print();
+    let mut sync = Timings::new("limit: one synced write");
+    for n in 0..100 {
+        let start = Instant::now();
+        let mut file = std::fs::File::create(log.join(format!("sync-{n}"))).unwrap();
+        file.write_all(&[0; 1024]).unwrap();
+        file.sync_all().unwrap();
+        sync.add(start);
+    }
+    sync.print();
+}
+
+fn schema() -> TableSchema {
+    let columns = [
+        ("temperature", ValueType::Float32),
+        ("humidity", ValueType::Float32),
+        ("pressure", ValueType::Float32),
+        ("wind_speed", ValueType::Float32),
+        ("wind_direction", ValueType::Int16),
+        ("precipitation", ValueType::Float32),
+    ];
+    let columns = columns.map(|(name, value_type)| ValueColumn {
+        name: name.to_owned(),
+        value_type,
+        unit: None,
+        range: None,
+    });
+    let declaration = TableDeclaration {
+        key: "city_id".to_owned(),
+        key_type: KeyType::Int32,
+        time: "reading_at".to_owned(),
+        columns: columns.into(),
+        dimension: None,
+    };
+    TableSchema::new("readings", declaration).unwrap()
+}
+
+fn entry(n: i64) -> FileEntry {
+    let hour = Hour::of(n * MICROS_PER_HOUR).unwrap();
+    let times = (hour.start(), hour.end() - 1);
+    let time = ColumnStats {
+        min: Some(format_instant(times.0).into()),
+        max: Some(format_instant(times.1).into()),
+        nulls: 0,
+    };
+    let float = |n: i64| {
+        let tenths = |t: i64| f64::from((t % 1_000) as f32 / 10.0);
+        ColumnStats { min: Some((-tenths(n)).into()), max: Some(tenths(n).into()), nulls: 3 }
+    };
+    let integer =
+        |a: i64, b: i64| ColumnStats { min: Some(a.into()), max: Some(b.into()), nulls: 0 };
+    let mut columns = vec![integer(1, 15_000), time.clone()];
+    columns.extend([float(n), float(n * 3), float(n * 7), float(n * 11)]);
+    columns.extend([integer(0, 360), float(n * 13), time]);
+    FileEntry {
+        path: FilePath::new(hour, LogPosition(n as u64)),
+        bytes: 5_000_000,
+        rows: 900_000,
+        keys: (1, 15_000),
+        times,
+        columns,
+    }
+}
+
+struct Timings {
+    name: &'static str,
+    millis: Vec<f64>,
+}
+
+impl Timings {
+    fn new(name: &'static str) -> Self {
+        Self { name, millis: Vec::new() }
+    }
+
+    fn add(&mut self, start: Instant) {
+        self.millis.push(start.elapsed().as_secs_f64() * 1e3);
+    }
+
+    fn print(&mut self) {
+        self.millis.sort_by(f64::total_cmp);
+        let (min, max) = (self.millis[0], self.millis[self.millis.len() - 1]);
+        let median = self.millis[self.millis.len() / 2];
+        println!("{:<36} min {min:8.2}  median {median:8.2}  max {max:8.2}", self.name);
+    }
+}

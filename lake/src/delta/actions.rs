@@ -1,0 +1,121 @@
+//! What does a line of a commit say? The actions of the Delta protocol that this crate writes, and what it
+//! reads of those it finds.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// One line of a commit, to write.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) enum Action {
+    CommitInfo(Info),
+    Protocol(Protocol),
+    MetaData(Box<MetaData>),
+    Add(Add),
+    Remove(Remove),
+}
+
+/// Who committed what, and when.
+#[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Info {
+    /// ms since the Unix epoch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) timestamp: Option<i64>,
+    pub(super) operation: String,
+    pub(super) operation_parameters: Map<String, Value>,
+    pub(super) is_blind_append: bool,
+    pub(super) operation_metrics: Map<String, Value>,
+    pub(super) engine_info: String,
+    /// Makes the bytes of a commit unlike those of any other.
+    pub(super) txn_id: String,
+}
+
+/// The protocol versions that a reader and a writer must know.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Protocol {
+    pub(super) min_reader_version: i32,
+    pub(super) min_writer_version: i32,
+}
+
+/// Identity, schema and configuration of the table.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct MetaData {
+    pub(super) id: String,
+    pub(super) name: String,
+    pub(super) format: Format,
+    pub(super) schema_string: String,
+    pub(super) partition_columns: [String; 0],
+    pub(super) configuration: Map<String, Value>,
+}
+
+/// Format of the data files.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct Format {
+    pub(super) provider: &'static str,
+    pub(super) options: Map<String, Value>,
+}
+
+/// A file becomes active.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Add {
+    pub(super) path: String,
+    pub(super) partition_values: Map<String, Value>,
+    pub(super) size: u64,
+    /// ms since the Unix epoch.
+    pub(super) modification_time: i64,
+    pub(super) data_change: bool,
+    /// A JSON document.
+    pub(super) stats: String,
+}
+
+/// A file ceases to be active; the object stays for readers of earlier versions.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Remove {
+    pub(super) path: String,
+    /// ms since the Unix epoch.
+    pub(super) deletion_timestamp: i64,
+    pub(super) data_change: bool,
+    pub(super) extended_file_metadata: bool,
+    pub(super) partition_values: Map<String, Value>,
+    pub(super) size: u64,
+}
+
+/// One line of a commit by whichever writer, read for the table's history.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Line {
+    pub(super) commit_info: Option<Told>,
+    pub(super) add: Option<Added>,
+    pub(super) remove: Option<Removed>,
+}
+
+/// What the history tells of a commit as a whole.
+#[derive(Debug, Deserialize)]
+pub(super) struct Told {
+    /// ms since the Unix epoch.
+    pub(super) timestamp: Option<i64>,
+    pub(super) operation: Option<String>,
+}
+
+/// What the history tells of an added file.
+#[derive(Debug, Deserialize)]
+pub(super) struct Added {
+    pub(super) size: u64,
+    pub(super) stats: Option<String>,
+}
+
+/// What the history tells of a removed file.
+#[derive(Debug, Deserialize)]
+pub(super) struct Removed {}
+
+/// The part of an added file's statistics that the history tells.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct AddedRows {
+    pub(super) num_records: u64,
+}

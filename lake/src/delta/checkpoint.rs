@@ -1,0 +1,145 @@
+//! How does reading a long log stay quick? By checkpoints, and by forgetting what lies before old ones.
+
+use std::sync::Arc;
+
+use arrow::record_batch::RecordBatch;
+use delta_kernel::checkpoint::LastCheckpointHintStats;
+use delta_kernel::engine::arrow_data::ArrowEngineData;
+use delta_kernel::{KernelError, Snapshot};
+use futures::{StreamExt, TryStreamExt, stream};
+use object_store::{ObjectMeta, PutMode};
+use parquet::arrow::ArrowWriter;
+use parquet::basic::Compression;
+use parquet::file::properties::WriterProperties;
+
+use super::kernel::{kernel_error, with_engine};
+use super::log_path::{LOG_FOLDER, LogKind, LogName};
+use crate::store::LakeStore;
+use crate::time::MICROS_PER_HOUR;
+use crate::{Error, ErrorKind, Micros, Result, TableVersion};
+
+/// For how long every version stays readable, counted back from the newest checkpoint.
+const KEPT: Micros = 7 * 24 * MICROS_PER_HOUR;
+
+/// Writes a checkpoint of `version` and makes it the place where readers start.
+pub(crate) async fn write_checkpoint(store: &LakeStore, version: TableVersion) -> Result<()> {
+    let table = store.clone();
+    let runtime = tokio::runtime::Handle::current();
+    with_engine(store, move |engine| {
+        let failed = |e| kernel_error(&table, e);
+        let snapshot = Snapshot::builder_for(table.url())
+            .at_version(version.0)
+            .build(engine)
+            .map_err(failed)?;
+        let writer = snapshot.create_checkpoint_writer(engine).map_err(failed)?;
+        let data = writer.checkpoint_data(engine).map_err(failed)?;
+        let state = data.state();
+        let batches = data.map(|part| {
+            let rows = ArrowEngineData::try_from_engine_data(part?.apply_selection_vector()?)?;
+            Ok((*rows).into())
+        });
+        let bytes = encode(batches, &table)?;
+        let size = bytes.len() as u64;
+        let path = table.path(&LogName { version, kind: LogKind::Checkpoint }.path());
+        // Whoever writes the checkpoint of a version writes the same actions.
+        let put = table.object().put_opts(&path, bytes.into(), PutMode::Overwrite.into());
+        runtime.block_on(put)?;
+        let state = Arc::into_inner(state).ok_or_else(|| {
+            Error::new(ErrorKind::Internal, "checkpoint data is still being read")
+        })?;
+        let stats =
+            LastCheckpointHintStats::from_reconciliation_state(state, size, 0).map_err(failed)?;
+        writer.finalize(engine, &stats).map_err(failed)
+    })
+    .await
+}
+
+/// Deletes what readers no longer need: versions before the newest checkpoint that is itself older than
+/// seven days. The age is told by the store, against its youngest checkpoint. Returns what was deleted.
+pub(crate) async fn expire(store: &LakeStore) -> Result<Vec<String>> {
+    let listed: Vec<ObjectMeta> =
+        store.object().list(Some(&store.path(LOG_FOLDER))).try_collect().await?;
+    let objects: Vec<_> = listed
+        .into_iter()
+        .filter_map(|meta| {
+            let name: LogName = meta.location.filename()?.parse().ok()?;
+            Some((name, meta.last_modified.timestamp_micros(), meta.location))
+        })
+        .collect();
+    let names: Vec<_> = objects.iter().map(|(name, age, _)| (*name, *age)).collect();
+    let expired = expired(&names);
+    let doomed = objects.into_iter().filter(|(name, _, _)| expired.contains(name));
+    let locations: Vec<_> = doomed.map(|(_, _, location)| location).collect();
+    let deleted = store.object().delete_stream(stream::iter(locations).map(Ok).boxed());
+    deleted.map_ok(|path| path.to_string()).try_collect().await.map_err(Error::from)
+}
+
+/// Which objects of a log, each with when it was written, are not needed any longer.
+fn expired(objects: &[(LogName, Micros)]) -> Vec<LogName> {
+    let checkpoints = || objects.iter().filter(|(name, _)| name.kind == LogKind::Checkpoint);
+    let Some(now) = checkpoints().map(|(_, written)| *written).max() else { return Vec::new() };
+    let limit = now.saturating_sub(KEPT);
+    let old = checkpoints().filter(|(_, written)| *written < limit);
+    let Some(keep) = old.map(|(name, _)| name.version).max() else { return Vec::new() };
+    let needless = |(name, written): &&(LogName, Micros)| name.version < keep && *written < limit;
+    objects.iter().filter(needless).map(|(name, _)| *name).collect()
+}
+
+fn encode(
+    batches: impl Iterator<Item = Result<RecordBatch, KernelError>>,
+    store: &LakeStore,
+) -> Result<Vec<u8>> {
+    let mut writer: Option<ArrowWriter<Vec<u8>>> = None;
+    for batch in batches {
+        let batch = batch.map_err(|e| kernel_error(store, e))?;
+        let writer = match &mut writer {
+            Some(writer) => writer,
+            none => {
+                let properties =
+                    WriterProperties::builder().set_compression(Compression::SNAPPY).build();
+                none.insert(ArrowWriter::try_new(Vec::new(), batch.schema(), Some(properties))?)
+            }
+        };
+        writer.write(&batch)?;
+    }
+    let writer =
+        writer.ok_or_else(|| Error::new(ErrorKind::Internal, "a checkpoint without actions"))?;
+    Ok(writer.into_inner()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAY: Micros = 24 * MICROS_PER_HOUR;
+
+    fn object(version: u64, kind: LogKind, written: Micros) -> (LogName, Micros) {
+        (LogName { version: TableVersion(version), kind }, written)
+    }
+
+    #[test]
+    fn versions_before_an_old_checkpoint_expire() {
+        let log: Vec<_> = (0..30)
+            .map(|day| object(day, LogKind::Commit, day as Micros * DAY))
+            .chain([5, 20, 25, 29].map(|day| object(day, LogKind::Checkpoint, day as Micros * DAY)))
+            .collect();
+        // Seven days before day 29 is day 22: the checkpoint of day 20 keeps days 22 to 29 readable.
+        let gone = expired(&log);
+        let commits: Vec<_> =
+            gone.iter().filter(|n| n.kind == LogKind::Commit).map(|n| n.version.0).collect();
+        assert_eq!(commits, (0..20).collect::<Vec<_>>());
+        let checkpoints: Vec<_> =
+            gone.iter().filter(|n| n.kind == LogKind::Checkpoint).map(|n| n.version.0).collect();
+        assert_eq!(checkpoints, [5]);
+    }
+
+    #[test]
+    fn a_log_without_an_old_checkpoint_stays_whole() {
+        let log: Vec<_> = (0..30)
+            .map(|day| object(day, LogKind::Commit, day as Micros * DAY))
+            .chain([object(29, LogKind::Checkpoint, 29 * DAY)])
+            .collect();
+        assert!(expired(&log).is_empty());
+        assert!(expired(&log[..30]).is_empty());
+    }
+}

@@ -1,0 +1,136 @@
+//! How is a commit written so that of several racing writers exactly one wins?
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use object_store::{ObjectStoreExt, PutMode};
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+use super::actions::{Action, Add, Info, Protocol, Remove};
+use super::log_path::LogName;
+use super::metadata::Metadata;
+use super::stats;
+use crate::store::LakeStore;
+use crate::{Error, ErrorKind, FileEntry, Micros, Result, TableSchema, TableVersion};
+
+const MICROS_PER_MILLI: Micros = 1_000;
+
+/// The bytes of a commit, unlike those of any other commit.
+#[derive(Debug, Clone)]
+pub(crate) struct Commit(Bytes);
+
+impl Commit {
+    /// The commit that creates a table.
+    pub(crate) fn create(metadata: &Metadata, schema: &TableSchema) -> Result<Self> {
+        let info = info("CREATE TABLE", None, Map::new());
+        let protocol = Action::Protocol(Protocol { min_reader_version: 1, min_writer_version: 2 });
+        Self::of(&[info, protocol, Action::MetaData(Box::new(metadata.action(schema)))])
+    }
+
+    /// The commit that changes what a table declares of itself.
+    pub(crate) fn redeclare(metadata: &Metadata, schema: &TableSchema) -> Result<Self> {
+        let info = info("SET TBLPROPERTIES", None, Map::new());
+        Self::of(&[info, Action::MetaData(Box::new(metadata.action(schema)))])
+    }
+
+    /// The commit that replaces files by others.
+    pub(crate) fn replace(
+        schema: &TableSchema,
+        removed: &[Arc<FileEntry>],
+        added: &[Arc<FileEntry>],
+        operation: &str,
+        now: Micros,
+    ) -> Result<Self> {
+        let millis = now.div_euclid(MICROS_PER_MILLI);
+        let mut actions = vec![info(operation, Some(millis), metrics(removed, added))];
+        actions.extend(removed.iter().map(|entry| {
+            Action::Remove(Remove {
+                path: entry.path.to_string(),
+                deletion_timestamp: millis,
+                data_change: true,
+                extended_file_metadata: true,
+                partition_values: Map::new(),
+                size: entry.bytes,
+            })
+        }));
+        for entry in added {
+            actions.push(Action::Add(Add {
+                path: entry.path.to_string(),
+                partition_values: Map::new(),
+                size: entry.bytes,
+                modification_time: millis,
+                data_change: true,
+                stats: stats::encode(schema, entry)?,
+            }));
+        }
+        Self::of(&actions)
+    }
+
+    fn of(actions: &[Action]) -> Result<Self> {
+        let mut lines = Vec::new();
+        for action in actions {
+            serde_json::to_writer(&mut lines, action)
+                .map_err(|e| Error::new(ErrorKind::Internal, "Delta commit").with_source(e))?;
+            lines.push(b'\n');
+        }
+        Ok(Self(lines.into()))
+    }
+}
+
+/// Writes `commit` as `version` if there is no such version.
+///
+/// # Errors
+/// `Conflict` if another writer was first. `Store` if the store failed: the commit may then exist, which
+/// the next attempt finds out as a conflict.
+pub(crate) async fn put_commit(
+    store: &LakeStore,
+    version: TableVersion,
+    commit: &Commit,
+) -> Result<()> {
+    let path = store.path(&LogName::commit(version).path());
+    let put = store.object().put_opts(&path, commit.0.clone().into(), PutMode::Create.into()).await;
+    match put {
+        Ok(_) => Ok(()),
+        Err(
+            object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. },
+        ) => {
+            // A client of an object store sends a put again when the reply was lost, and then meets its
+            // own commit.
+            if store.object().get(&path).await?.bytes().await? == commit.0 {
+                return Ok(());
+            }
+            Err(Error::new(
+                ErrorKind::Conflict,
+                format!("version {version} of {} was committed by another writer", store.url()),
+            ))
+        }
+        Err(e) => Err(e.into()),
+    }
+}
+
+fn info(operation: &str, timestamp: Option<i64>, operation_metrics: Map<String, Value>) -> Action {
+    Action::CommitInfo(Info {
+        timestamp,
+        operation: operation.to_owned(),
+        operation_metrics,
+        engine_info: concat!("barograph/", env!("CARGO_PKG_VERSION")).to_owned(),
+        txn_id: Uuid::new_v4().to_string(),
+        ..Info::default()
+    })
+}
+
+/// Metrics under the names, and as the text, that other engines write.
+fn metrics(removed: &[Arc<FileEntry>], added: &[Arc<FileEntry>]) -> Map<String, Value> {
+    let rows: u64 = added.iter().map(|entry| entry.rows).sum();
+    let bytes: u64 = added.iter().map(|entry| entry.bytes).sum();
+    [
+        ("numAddedFiles", added.len() as u64),
+        ("numRemovedFiles", removed.len() as u64),
+        ("numOutputRows", rows),
+        ("numOutputBytes", bytes),
+    ]
+    .into_iter()
+    .map(|(name, count)| (name.to_owned(), json!(count.to_string())))
+    .collect()
+}

@@ -1,0 +1,83 @@
+//! What was committed, when, and by which operation?
+
+use futures::{StreamExt, TryStreamExt, stream};
+use object_store::{ObjectMeta, ObjectStoreExt};
+
+use super::actions::{AddedRows, Line};
+use super::log_path::{LOG_FOLDER, LogKind, LogName};
+use crate::store::LakeStore;
+use crate::{Error, Micros, Result, TableVersion};
+
+/// How many commits are read at a time.
+const READ_AHEAD: usize = 16;
+
+/// What one commit did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommitInfo {
+    /// The version it made.
+    pub version: TableVersion,
+    /// When it was made: by its writer's clock, or by the store's if the commit does not say.
+    pub at: Micros,
+    /// What the writer called it.
+    pub operation: String,
+    /// Files that became active.
+    pub files_added: u64,
+    /// Files that ceased to be.
+    pub files_removed: u64,
+    /// Rows of the files that became active.
+    pub rows_added: u64,
+    /// Bytes of the files that became active.
+    pub bytes_added: u64,
+}
+
+/// The commits that the log still holds, oldest first.
+pub(crate) async fn history(store: &LakeStore) -> Result<Vec<CommitInfo>> {
+    let listed: Vec<ObjectMeta> =
+        store.object().list(Some(&store.path(LOG_FOLDER))).try_collect().await?;
+    let mut commits: Vec<_> = listed
+        .into_iter()
+        .filter_map(|meta| {
+            let name: LogName = meta.location.filename()?.parse().ok()?;
+            (name.kind == LogKind::Commit).then_some((name.version, meta))
+        })
+        .collect();
+    commits.sort_by_key(|(version, _)| *version);
+    stream::iter(commits)
+        .map(|(version, meta)| async move {
+            let bytes = store.object().get(&meta.location).await?.bytes().await?;
+            read(version, meta.last_modified.timestamp_micros(), &bytes)
+        })
+        .buffered(READ_AHEAD)
+        .try_collect()
+        .await
+}
+
+fn read(version: TableVersion, written: Micros, bytes: &[u8]) -> Result<CommitInfo> {
+    let damaged = |e| Error::damage(format!("Delta commit of version {version}")).with_source(e);
+    let mut commit = CommitInfo {
+        version,
+        at: written,
+        operation: String::new(),
+        files_added: 0,
+        files_removed: 0,
+        rows_added: 0,
+        bytes_added: 0,
+    };
+    for line in bytes.split(|b| *b == b'\n').filter(|line| !line.is_empty()) {
+        let line: Line = serde_json::from_slice(line).map_err(damaged)?;
+        if let Some(info) = line.commit_info {
+            commit.at = info.timestamp.map_or(written, |millis| millis.saturating_mul(1_000));
+            commit.operation = info.operation.unwrap_or_default();
+        }
+        if let Some(add) = line.add {
+            commit.files_added += 1;
+            commit.bytes_added += add.size;
+            if let Some(stats) = add.stats {
+                let stats: AddedRows = serde_json::from_str(&stats).map_err(damaged)?;
+                commit.rows_added += stats.num_records;
+            }
+        }
+        commit.files_removed += u64::from(line.remove.is_some());
+    }
+    Ok(commit)
+}

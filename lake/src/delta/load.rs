@@ -1,0 +1,99 @@
+//! Which files are active at a version, as the Delta log says?
+
+use std::sync::Arc;
+
+use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::datatypes::Int64Type;
+use delta_kernel::engine::arrow_data::ArrowEngineData;
+use delta_kernel::scan::StatsOptions;
+use futures::StreamExt;
+
+use super::kernel::{kernel_error, with_engine};
+use super::log_path::LOG_FOLDER;
+use super::metadata::Metadata;
+use super::stats;
+use crate::store::LakeStore;
+use crate::{Error, FileEntry, Result, Snapshot, TableSchema, TableVersion};
+
+/// A table as its log tells it.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    pub(crate) metadata: Metadata,
+    pub(crate) schema: TableSchema,
+    pub(crate) snapshot: Snapshot,
+}
+
+/// Reads the newest version of the table at `store`; `None` if there is no Delta log.
+pub(crate) async fn load(store: &LakeStore) -> Result<Option<Loaded>> {
+    let mut log = store.object().list(Some(&store.path(LOG_FOLDER)));
+    match log.next().await {
+        None => return Ok(None),
+        Some(first) => first.map(drop)?,
+    }
+    drop(log);
+    let table = store.clone();
+    with_engine(store, move |engine| {
+        let failed = |e| kernel_error(&table, e);
+        let kernel =
+            delta_kernel::Snapshot::builder_for(table.url()).build(engine).map_err(failed)?;
+        let metadata = Metadata::read(&kernel);
+        let schema = metadata.schema()?;
+        let version = TableVersion(kernel.version());
+        let scan = kernel
+            .scan_builder()
+            .with_stats(StatsOptions::json_only())
+            .without_row_transforms()
+            .build()
+            .map_err(failed)?;
+        let mut files = Vec::new();
+        for part in scan.scan_metadata(engine).map_err(failed)? {
+            let rows = part.map_err(failed)?.scan_files.apply_selection_vector().map_err(failed)?;
+            let rows = ArrowEngineData::try_from_engine_data(rows).map_err(failed)?;
+            files.extend(entries(&schema, rows.record_batch())?);
+        }
+        Ok(Some(Loaded { metadata, schema, snapshot: Snapshot::new(version, files) }))
+    })
+    .await
+}
+
+/// The entries that a batch of the kernel's scan rows tells of.
+fn entries(schema: &TableSchema, rows: &RecordBatch) -> Result<Vec<Arc<FileEntry>>> {
+    let column = |name: &str| {
+        rows.column_by_name(name)
+            .ok_or_else(|| Error::damage(format!("Delta scan rows lack the column {name:?}")))
+    };
+    let paths = column("path")?.as_string::<i32>();
+    let sizes = column("size")?.as_primitive::<Int64Type>();
+    let stats = column("stats")?.as_string::<i32>();
+    let deletions = column("deletionVector")?;
+    let missing = |what: &str, row: usize| {
+        Error::damage(format!("Delta entry of {} {what}", paths.value(row)))
+    };
+    for row in 0..rows.num_rows() {
+        if stats.is_null(row) {
+            return Err(missing("has no statistics", row));
+        }
+        if deletions.is_valid(row) {
+            return Err(missing("has a deletion vector, which barograph does not write", row));
+        }
+    }
+    let documents: Vec<_> = (0..rows.num_rows()).map(|row| stats.value(row)).collect();
+    let names: Vec<_> = (0..rows.num_rows()).map(|row| paths.value(row)).collect();
+    let decoded = stats::decode(schema, &documents, &names)?;
+    decoded
+        .into_iter()
+        .enumerate()
+        .map(|(row, stats)| {
+            let bytes = u64::try_from(sizes.value(row))
+                .map_err(|e| missing("has a negative size", row).with_source(e))?;
+            Ok(Arc::new(FileEntry {
+                path: paths.value(row).parse()?,
+                bytes,
+                rows: stats.rows,
+                keys: stats.keys,
+                times: stats.times,
+                columns: stats.columns,
+            }))
+        })
+        .collect()
+}

@@ -1,0 +1,73 @@
+//! Where do the objects of a Delta log stand? Formats and parses their names.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::TableVersion;
+
+/// Folder of the log below its table's folder.
+pub(crate) const LOG_FOLDER: &str = "_delta_log";
+
+/// Name of an object of the log that belongs to one version, below [`LOG_FOLDER`].
+///
+/// `Display` and `FromStr` are inverse.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct LogName {
+    pub(crate) version: TableVersion,
+    pub(crate) kind: LogKind,
+}
+
+/// What an object of the log holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LogKind {
+    /// The actions of one commit.
+    Commit,
+    /// All that is true at the version.
+    Checkpoint,
+    /// A checksum that another writer left.
+    Checksum,
+}
+
+impl LogName {
+    /// The commit of a version.
+    pub(crate) fn commit(version: TableVersion) -> Self {
+        Self { version, kind: LogKind::Commit }
+    }
+
+    /// Path below the table's folder.
+    pub(crate) fn path(self) -> String {
+        format!("{LOG_FOLDER}/{self}")
+    }
+}
+
+impl LogKind {
+    fn suffix(self) -> &'static str {
+        match self {
+            Self::Commit => "json",
+            Self::Checkpoint => "checkpoint.parquet",
+            Self::Checksum => "crc",
+        }
+    }
+}
+
+impl fmt::Display for LogName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:020}.{}", self.version.0, self.kind.suffix())
+    }
+}
+
+impl FromStr for LogName {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let (digits, suffix) = text.split_once('.').ok_or(())?;
+        let kind = [LogKind::Commit, LogKind::Checkpoint, LogKind::Checksum]
+            .into_iter()
+            .find(|kind| kind.suffix() == suffix)
+            .ok_or(())?;
+        if digits.len() != 20 || !digits.bytes().all(|b| b.is_ascii_digit()) {
+            return Err(());
+        }
+        Ok(Self { version: TableVersion(digits.parse().map_err(|_| ())?), kind })
+    }
+}

@@ -1,0 +1,32 @@
+//! How do files become a table? By commits to a Delta Lake log.
+//!
+//! ```text
+//! TABLE/_delta_log/00000000000000000000.json                 protocol and schema
+//! TABLE/_delta_log/00000000000000000001.json                 files added and removed, with statistics
+//! TABLE/_delta_log/00000000000000000001.checkpoint.parquet   all active files at a version
+//! TABLE/_delta_log/_last_checkpoint                          where to start reading
+//! ```
+//!
+//! Commits are written here, by put-if-absent; the Delta kernel reads the log back and computes what a
+//! checkpoint holds. Format: <https://github.com/delta-io/delta/blob/master/PROTOCOL.md>.
+
+mod actions;
+mod checkpoint;
+mod commit;
+mod history;
+mod kernel;
+mod load;
+mod log_path;
+mod metadata;
+mod stats;
+#[cfg(test)]
+mod tests;
+
+pub use history::CommitInfo;
+
+pub(crate) use checkpoint::{expire, write_checkpoint};
+pub(crate) use commit::{Commit, put_commit};
+pub(crate) use history::history;
+pub(crate) use load::{Loaded, load};
+pub(crate) use log_path::LOG_FOLDER;
+pub(crate) use metadata::{Difference, Metadata};

@@ -1,0 +1,165 @@
+//! Tests of statistics, of names in the log and of racing commits.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use proptest::prelude::*;
+use serde_json::Value;
+
+use super::log_path::{LogKind, LogName};
+use super::{Commit, put_commit, stats};
+use crate::snapshot::ColumnStats;
+use crate::table::tests::fixture::{Fixture, hour, wide_schema};
+use crate::time::format_instant;
+use crate::{ErrorKind, FileEntry, FilePath, LogPosition, TableVersion};
+
+fn range<T: Clone + PartialOrd>(a: T, b: T) -> (T, T) {
+    if b < a { (b, a) } else { (a, b) }
+}
+
+fn column(range: Option<(Value, Value)>, nulls: u64) -> ColumnStats {
+    let (min, max) = range.unzip();
+    ColumnStats { min, max, nulls }
+}
+
+prop_compose! {
+    fn any_float()(bits in any::<u64>(), plain in -1e6..1e6f64, kind in 0..3) -> f64 {
+        let odd = f64::from_bits(bits);
+        if kind == 0 && odd.is_finite() { odd } else { plain }
+    }
+}
+
+prop_compose! {
+    fn any_float32()(bits in any::<u32>(), tenths in -1_000..10_000i32, odd in any::<bool>()) -> f64 {
+        let float = f32::from_bits(bits);
+        f64::from(if odd && float.is_finite() { float } else { tenths as f32 / 10.0 })
+    }
+}
+
+prop_compose! {
+    fn any_entry()(
+        hours in -3_000_000..3_000_000i64,
+        offsets in (0..3_600_000_000i64, 0..3_600_000_000i64),
+        keys in any::<(i64, i64)>(),
+        shorts in any::<Option<(i16, i16)>>(),
+        longs in any::<Option<(i64, i64)>>(),
+        floats in proptest::option::of((any_float32(), any_float32())),
+        doubles in proptest::option::of((any_float(), any_float())),
+        instants in proptest::option::of((-62_000_000_000_000_000..250_000_000_000_000_000i64, any::<u32>())),
+        rows in 1..u64::from(u32::MAX),
+        nulls in any::<[u32; 6]>(),
+    ) -> FileEntry {
+        let start = hours * 3_600_000_000;
+        let hour = crate::Hour::of(start).unwrap();
+        let times = range(start + offsets.0, start + offsets.1);
+        let keys = range(keys.0, keys.1);
+        let time = (Value::from(format_instant(times.0)), Value::from(format_instant(times.1)));
+        let of = |nulls: u32| u64::from(nulls);
+        FileEntry {
+            path: FilePath::new(hour, LogPosition(rows)),
+            bytes: rows,
+            rows,
+            keys,
+            times,
+            columns: vec![
+                column(Some((keys.0.into(), keys.1.into())), 0),
+                column(Some(time.clone()), 0),
+                column(shorts.map(|(a, b)| range(a, b)).map(|(a, b)| (a.into(), b.into())), of(nulls[0])),
+                column(longs.map(|(a, b)| range(a, b)).map(|(a, b)| (a.into(), b.into())), of(nulls[1])),
+                column(floats.map(|(a, b)| range(a, b)).map(|(a, b)| (a.into(), b.into())), of(nulls[2])),
+                column(doubles.map(|(a, b)| range(a, b)).map(|(a, b)| (a.into(), b.into())), of(nulls[3])),
+                column(None, of(nulls[4])),
+                column(
+                    instants.map(|(at, span)| (
+                        format_instant(at).into(),
+                        format_instant(at + i64::from(span)).into(),
+                    )),
+                    of(nulls[5]),
+                ),
+                column(Some(time), 0),
+            ],
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn statistics_come_back_exactly(entries in proptest::collection::vec(any_entry(), 1..20)) {
+        let schema = wide_schema();
+        let documents: Vec<_> =
+            entries.iter().map(|entry| stats::encode(&schema, entry).unwrap()).collect();
+        let documents: Vec<_> = documents.iter().map(String::as_str).collect();
+        let decoded = stats::decode(&schema, &documents, &[]).unwrap();
+        prop_assert_eq!(decoded.len(), entries.len());
+        for (stats, entry) in decoded.iter().zip(&entries) {
+            prop_assert_eq!(stats.rows, entry.rows);
+            prop_assert_eq!(stats.keys, entry.keys);
+            prop_assert_eq!(stats.times, entry.times);
+            prop_assert_eq!(&stats.columns, &entry.columns);
+        }
+    }
+
+    #[test]
+    fn names_of_the_log_are_parsed_as_they_are_written(version in any::<u64>(), kind in 0..3usize) {
+        let kind = [LogKind::Commit, LogKind::Checkpoint, LogKind::Checksum][kind];
+        let name = LogName { version: TableVersion(version), kind };
+        prop_assert_eq!(name.to_string().parse(), Ok(name));
+    }
+}
+
+#[test]
+fn foreign_names_of_the_log_are_left_alone() {
+    for name in [
+        "_last_checkpoint",
+        "42.json",
+        "00000000000000000042.json.tmp",
+        "0000000000000000004x.json",
+        "00000000000000000042.checkpoint.0000000001.0000000002.parquet",
+        "99999999999999999999.json",
+    ] {
+        assert_eq!(name.parse::<LogName>(), Err(()), "{name}");
+    }
+}
+
+#[test]
+fn damaged_statistics_are_named() {
+    let schema = wide_schema();
+    let whole = r#"{"numRecords":1,"minValues":{},"maxValues":{},"nullCount":{}}"#;
+    for document in ["", "{", "[]", "{}", whole, r#"{"numRecords":"many"}"#, "{}{}"] {
+        let error = stats::decode(&schema, &[document], &["hour/x"]).err().expect(document);
+        assert_eq!(error.kind(), ErrorKind::Damage, "{error}");
+        assert!(error.to_string().contains("hour/x"), "{error}");
+    }
+}
+
+#[test]
+fn an_entry_that_contradicts_itself_is_not_written() {
+    let fixture = Fixture::new();
+    let (entry, _) = fixture.file(hour(3), &[(1, 0, Some(1.0)), (2, 5, None)]);
+    let schema = fixture.schema();
+    assert!(stats::encode(schema, &entry).is_ok());
+    let wrong: [fn(&mut FileEntry); 5] = [
+        |entry| entry.rows = 0,
+        |entry| entry.keys.1 = 7,
+        |entry| entry.times.1 += 1,
+        |entry| drop(entry.columns.pop()),
+        |entry| entry.path = FilePath::new(hour(4), LogPosition(1)),
+    ];
+    for change in wrong {
+        let mut entry = entry.clone();
+        change(&mut entry);
+        assert_eq!(stats::encode(schema, &entry).unwrap_err().kind(), ErrorKind::Request);
+    }
+}
+
+#[tokio::test]
+async fn a_repeated_put_meets_its_own_commit() {
+    let fixture = Fixture::new();
+    let (table, base) = fixture.open().await;
+    let commit = Commit::replace(table.schema(), &[], &[], "WRITE", 0).unwrap();
+    let other = Commit::replace(table.schema(), &[], &[], "WRITE", 0).unwrap();
+    let version = TableVersion(base.version().0 + 1);
+    put_commit(table.store(), version, &commit).await.unwrap();
+    put_commit(table.store(), version, &commit).await.unwrap();
+    let lost = put_commit(table.store(), version, &other).await.unwrap_err();
+    assert_eq!(lost.kind(), ErrorKind::Conflict);
+}

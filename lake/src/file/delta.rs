@@ -1,0 +1,126 @@
+//! How are integers stored that change little from row to row? Parquet's DELTA_BINARY_PACKED.
+//!
+//! ```text
+//! page    varint 128, varint 4, varint count, zigzag first value, block, block, …
+//! block   zigzag smallest delta, 4 bit widths, 4 × 32 packed (delta - smallest)
+//! ```
+//! Differences wrap at the width of the column's type, so that every value can be stored.
+
+use super::bits::{pack, put_varint, take, take_varint, unpack, value_at, width_of};
+use crate::{Error, Result};
+
+const BLOCK: usize = 128;
+const MINIBLOCKS: usize = 4;
+const MINIBLOCK: usize = BLOCK / MINIBLOCKS;
+
+/// Appends `values` of a type of `type_bits` (32 or 64) bits.
+pub(super) fn put(values: &[i64], type_bits: usize, out: &mut Vec<u8>) {
+    let wrap = |value: i64| if type_bits == 32 { i64::from(value as i32) } else { value };
+    put_varint(BLOCK as u64, out);
+    put_varint(MINIBLOCKS as u64, out);
+    put_varint(values.len() as u64, out);
+    put_zigzag(values.first().copied().unwrap_or_default(), out);
+    let mut deltas = [0i64; BLOCK];
+    for start in (1..values.len()).step_by(BLOCK) {
+        let len = (values.len() - start).min(BLOCK);
+        for (delta, pair) in deltas.iter_mut().zip(values[start - 1..start + len].windows(2)) {
+            *delta = wrap(pair[1].wrapping_sub(pair[0]));
+        }
+        let deltas = &deltas[..len];
+        let smallest = deltas.iter().copied().min().unwrap_or_default();
+        let above = |delta: i64| delta.wrapping_sub(smallest) as u64;
+        put_zigzag(smallest, out);
+        let widths = out.len();
+        out.resize(widths + MINIBLOCKS, 0);
+        for (i, miniblock) in deltas.chunks(MINIBLOCK).enumerate() {
+            let largest = miniblock.iter().map(|&delta| above(delta)).max().unwrap_or_default();
+            let width = if largest == 0 { 0 } else { width_of(largest) };
+            out[widths + i] = width as u8;
+            let end = out.len() + MINIBLOCK / 8 * width;
+            pack(miniblock.iter().map(|&delta| above(delta)), width, out);
+            out.resize(end, 0);
+        }
+    }
+}
+
+/// Appends the first `upto` values to `out`.
+pub(super) fn read(mut bytes: &[u8], type_bits: usize, upto: usize, out: &mut Vec<i64>) -> Result<()> {
+    let wrap = |value: i64| if type_bits == 32 { i64::from(value as i32) } else { value };
+    let varint = |bytes: &mut &[u8]| take_varint(bytes).ok_or_else(damaged);
+    let header = [varint(&mut bytes)?, varint(&mut bytes)?, varint(&mut bytes)?];
+    if header[..2] != [BLOCK as u64, MINIBLOCKS as u64] || header[2] < upto as u64 {
+        return Err(damaged());
+    }
+    let mut value = unzigzag(varint(&mut bytes)?);
+    let mut left = upto;
+    if left > 0 {
+        out.push(value);
+        left -= 1;
+    }
+    while left > 0 {
+        let smallest = unzigzag(varint(&mut bytes)?);
+        let widths = take(&mut bytes, MINIBLOCKS).ok_or_else(damaged)?;
+        for &width in widths {
+            if left == 0 {
+                break;
+            }
+            let width = usize::from(width);
+            if width > type_bits {
+                return Err(damaged());
+            }
+            let packed = take(&mut bytes, MINIBLOCK / 8 * width).ok_or_else(damaged)?;
+            let len = left.min(MINIBLOCK);
+            let mut step = |above: u64| {
+                value = wrap(value.wrapping_add(smallest).wrapping_add(above as i64));
+                out.push(value);
+            };
+            if width == 0 {
+                (0..len).for_each(|_| step(0));
+            } else if width <= 32 {
+                let mut above = [0; MINIBLOCK];
+                unpack(packed, width, 0, &mut above);
+                above[..len].iter().for_each(|&above| step(u64::from(above)));
+            } else {
+                (0..len).for_each(|i| step(value_at(packed, width, i)));
+            }
+            left -= len;
+        }
+    }
+    Ok(())
+}
+
+fn put_zigzag(value: i64, out: &mut Vec<u8>) {
+    put_varint((value << 1 ^ value >> 63) as u64, out);
+}
+
+fn unzigzag(value: u64) -> i64 {
+    (value >> 1) as i64 ^ -((value & 1) as i64)
+}
+
+fn damaged() -> Error {
+    Error::damage("a delta-encoded Parquet page is malformed")
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn all_values_round_trip(wide: bool, values in prop::collection::vec(prop_oneof![any::<i64>(), -40..40i64, Just(i64::MIN), Just(i64::MAX)], 1..400), upto: prop::sample::Index) {
+            let bits = if wide { 64 } else { 32 };
+            let values: Vec<_> = values.into_iter().map(|v| if wide { v } else { i64::from(v as i32) }).collect();
+            let mut bytes = Vec::new();
+            put(&values, bits, &mut bytes);
+            let upto = upto.index(values.len()) + 1;
+            let mut read_back = Vec::new();
+            read(&bytes, bits, upto, &mut read_back).unwrap();
+            prop_assert_eq!(&read_back[..], &values[..upto]);
+            prop_assert!(read(&bytes, bits, values.len() + 1, &mut read_back).is_err());
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! How are rows cut into pages and row groups, and when is a column compressed?
+
+/// The knobs of the layout; the default is the decision of docs/adr/0004-parquet-layout.md, other values
+/// are for measuring it again.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Layout {
+    /// Most rows of a page. A page ends at the end of a key if one lies in its last quarter.
+    pub page_rows: usize,
+    /// Most rows of a row group, which ends at the end of a page.
+    pub row_group_rows: usize,
+    /// zstd's level.
+    pub zstd_level: i32,
+    /// A column is compressed if that leaves less than this share of its bytes: 0 never, 1 whenever it
+    /// helps.
+    pub compress_below: f64,
+    /// Whether dictionary indexes of a compressed column may be widened to whole bytes, which takes more
+    /// room before compression and much less after it.
+    pub whole_bytes: bool,
+}
+
+impl Default for Layout {
+    fn default() -> Self {
+        Self {
+            page_rows: 2_048,
+            row_group_rows: 262_144,
+            zstd_level: 1,
+            compress_below: 0.85,
+            whole_bytes: true,
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! What does a stored page say? Checked against its checksum, unpacked, and taken apart.
+
+use std::cell::RefCell;
+
+use arrow::array::BooleanBufferBuilder;
+use arrow::buffer::BooleanBuffer;
+use zstd::bulk::Decompressor;
+
+use super::bits::{Piece, visit_hybrid};
+use super::dictionary::{Dictionary, TextDictionary, load_numbers};
+use super::header::{self, PageHeader};
+use super::value::Kind;
+use crate::{Error, ErrorKind, Result};
+
+thread_local! {
+    /// A context is 100 kB and takes longer to make than a page to unpack.
+    static ZSTD: RefCell<Decompressor<'static>> = RefCell::new(Decompressor::default());
+}
+
+/// A data page, unpacked.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Page<'a> {
+    pub(super) rows: usize,
+    pub(super) encoding: i32,
+    /// Hybrid stream of which rows are not null; `None` if the column has no nulls.
+    levels: Option<&'a [u8]>,
+    /// The values that are not null.
+    pub(super) values: &'a [u8],
+}
+
+impl<'a> Page<'a> {
+    /// Opens a page of `rows` rows; `unpacked` holds its content if it is compressed.
+    pub(super) fn open(
+        stored: &'a [u8],
+        rows: u32,
+        compressed: bool,
+        nullable: bool,
+        unpacked: &'a mut Vec<u8>,
+    ) -> Result<Self> {
+        let (header, mut content) = unpack(stored, compressed, unpacked)?;
+        if header.dictionary || i64::from(header.values) != i64::from(rows) {
+            return Err(damaged("a data page is not the one its index names"));
+        }
+        let mut levels = None;
+        if nullable {
+            let (len, rest) = content.split_first_chunk::<4>().ok_or_else(short)?;
+            let (bits, rest) =
+                rest.split_at_checked(u32::from_le_bytes(*len) as usize).ok_or_else(short)?;
+            (levels, content) = (Some(bits), rest);
+        }
+        Ok(Self { rows: rows as usize, encoding: header.encoding, levels, values: content })
+    }
+
+    /// Which of the first `upto` rows are not null; `None` if all are.
+    pub(super) fn valid(&self, upto: usize) -> Result<Option<BooleanBuffer>> {
+        let Some(levels) = self.levels else { return Ok(None) };
+        let mut bits = BooleanBufferBuilder::new(upto);
+        let mut all = true;
+        visit_hybrid(levels, 1, 0, upto, |piece| {
+            match piece {
+                Piece::Repeat { value, len } => {
+                    all &= value != 0;
+                    bits.append_n(len, value != 0);
+                }
+                Piece::Packed { bytes, from, len } => {
+                    all = false;
+                    bits.append_packed_range(from..from + len, bytes);
+                }
+            }
+            Ok(())
+        })?;
+        Ok((!all).then(|| bits.finish()))
+    }
+}
+
+/// Decodes a stored dictionary page.
+pub(super) fn dictionary(stored: &[u8], kind: Kind, compressed: bool) -> Result<Dictionary> {
+    let mut unpacked = Vec::new();
+    let (header, content) = unpack(stored, compressed, &mut unpacked)?;
+    if !header.dictionary || header.encoding != header::PLAIN {
+        return Err(damaged("a dictionary page is not the one its index names"));
+    }
+    let entries = usize::try_from(header.values).map_err(|_| short())?;
+    Ok(match kind {
+        Kind::Int16 => Dictionary::Int16(load_numbers(content, entries)?),
+        Kind::Int32 => Dictionary::Int32(load_numbers(content, entries)?),
+        Kind::Int64 => Dictionary::Int64(load_numbers(content, entries)?),
+        Kind::Float32 => Dictionary::Float32(load_numbers(content, entries)?),
+        Kind::Float64 => Dictionary::Float64(load_numbers(content, entries)?),
+        Kind::Text => Dictionary::Text(TextDictionary::load(content, entries)?),
+    })
+}
+
+fn unpack<'a>(
+    mut stored: &'a [u8],
+    compressed: bool,
+    unpacked: &'a mut Vec<u8>,
+) -> Result<(PageHeader, &'a [u8])> {
+    let header = PageHeader::take(&mut stored)?;
+    if i64::from(header.stored) != stored.len() as i64 {
+        return Err(damaged("a page is not as long as its header says"));
+    }
+    if crc32fast::hash(stored) != header.crc {
+        return Err(damaged("the checksum of a page does not match"));
+    }
+    let size = header.uncompressed as usize;
+    let content = if compressed {
+        // The frame's own size is under the checksum, the header's is not.
+        if zstd::zstd_safe::get_frame_content_size(stored).ok().flatten() != Some(size as u64) {
+            return Err(damaged("a page unpacks to another size than its header says"));
+        }
+        unpacked.clear();
+        unpacked.reserve(size);
+        let written = ZSTD
+            .with_borrow_mut(|zstd| zstd.decompress_to_buffer(stored, unpacked))
+            .map_err(|e| damaged("a page cannot be unpacked").with_source(e))?;
+        unpacked.get(..written).ok_or_else(short)?
+    } else {
+        stored
+    };
+    if content.len() != size {
+        return Err(damaged("a page unpacks to another size than its header says"));
+    }
+    Ok((header, content))
+}
+
+fn short() -> Error {
+    damaged("a page is shorter than its header says")
+}
+
+fn damaged(what: &str) -> Error {
+    Error::new(ErrorKind::Damage, format!("Parquet page: {what}"))
+}

@@ -1,0 +1,272 @@
+//! How are rows read? The pages that may hold them are fetched at once, then page by page the key page tells
+//! which rows to decode of the other columns.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use arrow::array::{RecordBatch, RecordBatchOptions};
+use arrow::datatypes::Schema;
+use bytes::Bytes;
+
+use super::column::{ColumnBuilder, dense};
+use super::dictionary::Dictionary;
+use super::index::ColumnPages;
+use super::keys::KeyRuns;
+use super::page::{self, Page};
+use super::{FileRead, OpenFile};
+use crate::schema::{KEY_COLUMN, TIME_COLUMN};
+use crate::{Error, ErrorKind, Result};
+
+/// Neighbouring pages of one row group, fetched as one range a column.
+struct Span {
+    pages: Range<usize>,
+    group: usize,
+}
+
+/// The stored bytes of a read's pages.
+struct Fetched {
+    spans: Vec<Span>,
+    /// For each column that the file has, for each span.
+    bytes: Vec<Bytes>,
+    /// Where the spans of a column start in `bytes`, by column of the read.
+    columns: Vec<Option<usize>>,
+}
+
+impl OpenFile {
+    /// Exactly the rows of the file that match the read's keys and time, in (key, time) order, with the read's
+    /// columns, as one batch, which is empty if there are none. Pages are checked as they are read.
+    ///
+    /// # Errors
+    /// A request error if the columns do not start with key and time; damage if a page is not what was written.
+    pub async fn read(&self, read: &FileRead) -> Result<RecordBatch> {
+        let fields = self.schema().arrow().fields();
+        if read.columns.get(..2) != Some(&[KEY_COLUMN, TIME_COLUMN])
+            || read.columns.iter().any(|&column| column >= fields.len())
+        {
+            return Err(Error::new(
+                ErrorKind::Internal,
+                format!("a read of columns {:?}: it starts with 0 (key), 1 (time)", read.columns),
+            ));
+        }
+        self.read_pages(read, &self.candidates(read), false).await
+    }
+
+    /// The rows of `read` in `pages`; `every_page` also decodes key pages that the index tells all about.
+    pub(super) async fn read_pages(
+        &self,
+        read: &FileRead,
+        pages: &[usize],
+        every_page: bool,
+    ) -> Result<RecordBatch> {
+        let spans = self.spans(pages);
+        let fetched = self.fetch(spans, &read.columns).await?;
+        self.decode(read, &fetched, every_page).map_err(|error| {
+            Error::new(error.kind(), format!("data file {}", self.entry().path)).with_source(error)
+        })
+    }
+
+    fn spans(&self, pages: &[usize]) -> Vec<Span> {
+        let mut spans: Vec<Span> = Vec::new();
+        for &page in pages {
+            let group_end = spans.last().and_then(|span| self.index().groups.get(span.group + 1));
+            match spans.last_mut() {
+                Some(span) if span.pages.end == page && Some(&page) < group_end => span.pages.end += 1,
+                _ => spans.push(Span { pages: page..page + 1, group: self.index().group(page) }),
+            }
+        }
+        spans
+    }
+
+    /// Fetches the pages of `spans`, and the dictionaries they need that are not in memory.
+    async fn fetch(&self, spans: Vec<Span>, columns: &[usize]) -> Result<Fetched> {
+        let mut ranges = Vec::with_capacity(columns.len() * spans.len());
+        let mut starts = Vec::with_capacity(columns.len());
+        let mut dictionaries = Vec::new();
+        for &column in columns {
+            let Some(pages) = self.column(column) else {
+                starts.push(None);
+                continue;
+            };
+            starts.push(Some(ranges.len()));
+            let mut last_group = None;
+            for span in &spans {
+                ranges.push(pages.range(span.pages.clone())?);
+                if last_group.replace(span.group) != Some(span.group)
+                    && let Some(chunk) = pages.chunks.get(span.group)
+                    && let Some(range) = &chunk.dictionary
+                    && chunk.decoded.get().is_none()
+                {
+                    dictionaries.push((pages, span.group, range.clone()));
+                }
+            }
+        }
+        let pages = ranges.len();
+        ranges.extend(dictionaries.iter().map(|(.., range)| range.clone()));
+        let mut bytes =
+            if ranges.is_empty() { Vec::new() } else { self.source().read(&ranges).await? };
+        for ((pages, group, _), stored) in dictionaries.iter().zip(bytes.split_off(pages)) {
+            let Some(chunk) = pages.chunks.get(*group) else { continue };
+            let decoded = page::dictionary(&stored, pages.kind, chunk.compressed)?;
+            let size = decoded.bytes();
+            if chunk.decoded.set(decoded).is_ok() {
+                self.memory().add(size);
+            }
+        }
+        Ok(Fetched { spans, bytes, columns: starts })
+    }
+
+    fn decode(&self, read: &FileRead, fetched: &Fetched, every_page: bool) -> Result<RecordBatch> {
+        let schema = Schema::new(
+            read.columns.iter().map(|&c| Arc::clone(&self.schema().arrow().fields()[c])).collect::<Vec<_>>(),
+        );
+        let capacity = match &read.keys {
+            // A list's rows are few in each page.
+            crate::KeySelection::List(_) => 0,
+            _ => fetched.spans.iter().flat_map(|span| span.pages.clone()).map(|p| self.page_rows(p) as usize).sum(),
+        };
+        let builders = schema.fields().iter().map(|field| ColumnBuilder::new(field.data_type(), capacity));
+        let mut decoder =
+            Decoder { file: self, read, fetched, every_page, builders: builders.collect(), unpacked: Vec::new(), rows: 0 };
+        for (s, span) in fetched.spans.iter().enumerate() {
+            for page in span.pages.clone() {
+                decoder.page(s, page)?;
+            }
+        }
+        let rows = decoder.rows;
+        let columns = decoder.builders.into_iter().map(ColumnBuilder::finish).collect::<Result<_>>()?;
+        let options = RecordBatchOptions::new().with_row_count(Some(rows));
+        Ok(RecordBatch::try_new_with_options(Arc::new(schema), columns, &options)?)
+    }
+
+    fn column(&self, column: usize) -> Option<&ColumnPages> {
+        self.index().columns.get(column)?.as_ref()
+    }
+}
+
+impl ColumnPages {
+    /// Where neighbouring pages stand.
+    fn range(&self, pages: Range<usize>) -> Result<Range<u64>> {
+        match (self.places.get(pages.start), pages.end.checked_sub(1).and_then(|last| self.places.get(last))) {
+            (Some(first), Some(last)) => Ok(first.offset..last.offset + u64::from(last.bytes)),
+            _ => Err(Error::new(ErrorKind::Internal, "a page that the file does not have")),
+        }
+    }
+
+    fn dictionary(&self, group: usize) -> Option<&Dictionary> {
+        self.chunks.get(group)?.decoded.get()
+    }
+}
+
+/// Decodes the pages of one read, in order.
+struct Decoder<'a> {
+    file: &'a OpenFile,
+    read: &'a FileRead,
+    fetched: &'a Fetched,
+    every_page: bool,
+    builders: Vec<ColumnBuilder>,
+    /// Room for the content of a compressed page.
+    unpacked: Vec<u8>,
+    rows: usize,
+}
+
+impl<'a> Decoder<'a> {
+    fn page(&mut self, span: usize, page: usize) -> Result<()> {
+        let Some(&keys) = self.file.pages().get(page) else { return Ok(()) };
+        let rows = keys.rows as usize;
+        let runs = if keys.first == keys.last && !self.every_page {
+            KeyRuns::single(keys.first, rows)
+        } else {
+            let (opened, pages, dictionary) = self.open(KEY_COLUMN, span, page)?;
+            let wide = pages.kind == super::value::Kind::Int64;
+            KeyRuns::of(&opened, dictionary, wide)?
+        };
+        let mut ranges = runs.select(&self.read.keys);
+        let (min, max) = self.file.index().times(page);
+        let times = if self.read.time.covers(min, max) {
+            None
+        } else {
+            let (narrowed, times) = self.narrow(span, page, &ranges)?;
+            ranges = narrowed;
+            Some(times)
+        };
+        let selected: usize = ranges.iter().map(|range| range.len()).sum();
+        if selected == 0 {
+            return Ok(());
+        }
+        self.rows += selected;
+        for slot in 0..self.builders.len() {
+            let column = self.read.columns.get(slot).copied().unwrap_or_default();
+            if column == KEY_COLUMN {
+                let Some(builder) = self.builders.get_mut(slot) else { continue };
+                runs.visit(&ranges, |key, rows| builder.append_key(key, rows))?;
+            } else if let (TIME_COLUMN, Some(times)) = (column, &times) {
+                self.builders.get_mut(slot).map_or(Ok(()), |builder| builder.append_times(times))?;
+            } else if self.fetched.columns.get(slot).copied().flatten().is_none() {
+                self.builders.get_mut(slot).into_iter().for_each(|builder| builder.append_nulls(selected));
+            } else {
+                let mut builders = std::mem::take(&mut self.builders);
+                let (opened, _, dictionary) = self.open(slot, span, page)?;
+                builders.get_mut(slot).map_or(Ok(()), |b| b.append(&opened, dictionary, &ranges))?;
+                self.builders = builders;
+            }
+        }
+        Ok(())
+    }
+
+    /// The rows of `ranges` that lie in the read's time, and their instants.
+    fn narrow(
+        &mut self,
+        span: usize,
+        page: usize,
+        ranges: &[Range<usize>],
+    ) -> Result<(Vec<Range<usize>>, Vec<i64>)> {
+        let time = self.read.time;
+        let (Some(first), Some(last)) = (ranges.first(), ranges.last()) else {
+            return Ok((Vec::new(), Vec::new()));
+        };
+        let start = first.start;
+        let (opened, _, dictionary) = self.open(TIME_COLUMN, span, page)?;
+        let mut all = Vec::with_capacity(last.end - start);
+        match dictionary {
+            Some(Dictionary::Int64(entries)) => dense(&opened, entries, start..last.end, &mut all)?,
+            _ => dense(&opened, &[], start..last.end, &mut all)?,
+        }
+        let mut narrowed: Vec<Range<usize>> = Vec::new();
+        let mut times = Vec::new();
+        for row in ranges.iter().flat_map(|range| range.clone()) {
+            let Some(&instant) = all.get(row - start) else { break };
+            if time.contains(instant) {
+                match narrowed.last_mut() {
+                    Some(range) if range.end == row => range.end += 1,
+                    _ => narrowed.push(row..row + 1),
+                }
+                times.push(instant);
+            }
+        }
+        Ok((narrowed, times))
+    }
+
+    /// Opens a page of the read's column `slot`.
+    fn open(
+        &mut self,
+        slot: usize,
+        span: usize,
+        page: usize,
+    ) -> Result<(Page<'_>, &'a ColumnPages, Option<&'a Dictionary>)> {
+        let fault = || Error::new(ErrorKind::Internal, "a page that was not fetched");
+        let fetched = self.fetched;
+        let column = self.read.columns.get(slot).copied().ok_or_else(fault)?;
+        let pages = self.file.column(column).ok_or_else(fault)?;
+        let start = fetched.columns.get(slot).copied().flatten().ok_or_else(fault)?;
+        let bytes = fetched.bytes.get(start + span).ok_or_else(fault)?;
+        let span = fetched.spans.get(span).ok_or_else(fault)?;
+        let (first, place) =
+            pages.places.get(span.pages.start).zip(pages.places.get(page)).ok_or_else(fault)?;
+        let from = (place.offset - first.offset) as usize;
+        let stored = bytes.get(from..from + place.bytes as usize).ok_or_else(fault)?;
+        let compressed = pages.chunks.get(span.group).ok_or_else(fault)?.compressed;
+        let opened =
+            Page::open(stored, self.file.page_rows(page), compressed, pages.nullable, &mut self.unpacked)?;
+        Ok((opened, pages, pages.dictionary(span.group)))
+    }
+}

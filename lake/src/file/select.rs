@@ -1,0 +1,93 @@
+//! Which pages can hold a row that a read asks for? A pure function of the page index and the read.
+
+use std::ops::Range;
+
+use super::{FileRead, OpenFile, PageKeys, PageStats, ReadPrice};
+use crate::KeySelection;
+
+impl OpenFile {
+    /// The pages, ascending, that may hold a row of `read`.
+    pub(super) fn candidates(&self, read: &FileRead) -> Vec<usize> {
+        let predicate = read.pages.as_deref();
+        spans(self.pages(), &read.keys)
+            .into_iter()
+            .flatten()
+            .filter(|&page| {
+                let (min, max) = self.index().times(page);
+                read.time.touches(min, max)
+            })
+            .filter(|&page| predicate.is_none_or(|p| p.may_match(&PageStats { file: self, page })))
+            .collect()
+    }
+
+    /// What `read` would touch at most, from metadata alone.
+    pub fn price(&self, read: &FileRead) -> ReadPrice {
+        let mut price = ReadPrice::default();
+        let mut last_group = None;
+        for page in self.candidates(read) {
+            let group = self.index().group(page);
+            if last_group.replace(group) != Some(group) {
+                price.row_groups += 1;
+            }
+            price.rows += u64::from(self.page_rows(page));
+            for &column in &read.columns {
+                if let Some(place) = self.index().columns.get(column).and_then(|c| c.as_ref()?.places.get(page)) {
+                    price.pages += 1;
+                    price.bytes += u64::from(place.bytes);
+                }
+            }
+        }
+        price
+    }
+}
+
+/// The pages that touch `keys`, as ascending ranges that are apart.
+fn spans(pages: &[PageKeys], keys: &KeySelection) -> Vec<Range<usize>> {
+    let reach = |from: i64, to: i64, after: usize| {
+        let first = after + pages[after..].partition_point(|page| page.last < from);
+        let last = first + pages[first..].partition_point(|page| page.first <= to);
+        first..last
+    };
+    match keys {
+        KeySelection::All => vec![0..pages.len()],
+        KeySelection::Range { from, to } if from <= to => vec![reach(*from, *to, 0)],
+        KeySelection::Range { .. } => Vec::new(),
+        KeySelection::List(keys) => {
+            let mut spans: Vec<Range<usize>> = Vec::new();
+            for &key in keys.iter() {
+                let after = spans.last().map_or(0, |span| span.end.saturating_sub(1));
+                let found = reach(key, key, after);
+                match spans.last_mut() {
+                    Some(span) if found.start < span.end => span.end = span.end.max(found.end),
+                    _ if found.is_empty() => {}
+                    _ => spans.push(found),
+                }
+            }
+            spans
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn spans_are_the_pages_a_filter_finds(mut bounds in prop::collection::vec(0..60i64, 2..40), wanted in prop::collection::vec(-2..64i64, 0..10)) {
+            bounds.sort_unstable();
+            let pages: Vec<_> =
+                bounds.chunks_exact(2).map(|pair| PageKeys { first: pair[0], last: pair[1], rows: 1 }).collect();
+            let from = wanted.first().copied().unwrap_or(10);
+            let to = wanted.last().copied().unwrap_or(40);
+            for keys in [KeySelection::All, KeySelection::Range { from, to }, KeySelection::list(wanted)] {
+                let found: Vec<_> = spans(&pages, &keys).into_iter().flatten().collect();
+                let expected: Vec<_> =
+                    (0..pages.len()).filter(|&p| keys.touches(pages[p].first, pages[p].last)).collect();
+                prop_assert_eq!(found, expected);
+            }
+        }
+    }
+}

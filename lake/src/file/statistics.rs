@@ -1,0 +1,118 @@
+//! What is known of the columns without reading them? Page index and statistics for Parquet readers, and the
+//! entry for the Delta log, all from the same exact minima, maxima and null counts.
+
+use arrow::datatypes::DataType;
+use chrono::{DateTime, SecondsFormat, Utc};
+use parquet::basic::BoundaryOrder;
+use parquet::file::metadata::{ColumnChunkMetaData, ColumnIndexBuilder, OffsetIndexBuilder};
+use parquet::file::page_index::column_index::ColumnIndexMetaData;
+use parquet::file::page_index::offset_index::OffsetIndexMetaData;
+use parquet::schema::types::ColumnDescPtr;
+use serde_json::Value;
+
+use super::chunk::WrittenChunk;
+use super::value::{Number, Store};
+use crate::Result;
+use crate::snapshot::ColumnStats;
+
+/// The metadata of a written column chunk.
+pub(super) struct ChunkMetadata {
+    pub(super) chunk: ColumnChunkMetaData,
+    pub(super) column_index: ColumnIndexMetaData,
+    pub(super) offset_index: OffsetIndexMetaData,
+    pub(super) known: Known,
+}
+
+/// What is known of the values of a column.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Known {
+    /// Smallest and largest value of those that are not null.
+    bounds: Option<(Number, Number)>,
+    nulls: u64,
+    /// Whether `bounds` covers every value.
+    bounded: bool,
+}
+
+/// Metadata of `written`; `ascending` if its pages stand in order of their values.
+pub(super) fn describe<V: Store>(
+    written: WrittenChunk<V>,
+    descriptor: ColumnDescPtr,
+    ascending: bool,
+) -> Result<ChunkMetadata> {
+    let nulls: usize = written.pages.iter().map(|page| page.nulls).sum();
+    let rows: usize = written.pages.iter().map(|page| page.rows).sum();
+    let bounds = written.pages.iter().filter_map(|page| page.bounds).reduce(|a, b| {
+        let min = if b.0.order(a.0).is_lt() { b.0 } else { a.0 };
+        let max = if b.1.order(a.1).is_gt() { b.1 } else { a.1 };
+        (min, max)
+    });
+    let mut index = ColumnIndexBuilder::new(descriptor.physical_type());
+    if ascending {
+        index.set_boundary_order(BoundaryOrder::ASCENDING);
+    }
+    let mut offsets = OffsetIndexBuilder::new();
+    for page in &written.pages {
+        let (min, max) =
+            page.bounds.map(|(min, max)| (min.index_bytes(), max.index_bytes())).unwrap_or_default();
+        index.append(page.nulls == page.rows, min, max, page.nulls as i64);
+        offsets.append_row_count(page.rows as i64);
+        offsets.append_offset_and_size(page.offset as i64, i32::try_from(page.bytes).unwrap_or(i32::MAX));
+    }
+    let chunk = ColumnChunkMetaData::builder(descriptor)
+        .set_compression(written.compression)
+        .set_encodings(written.encodings)
+        .set_num_values(rows as i64)
+        .set_total_compressed_size(written.stored_bytes as i64)
+        .set_total_uncompressed_size(written.uncompressed_bytes as i64)
+        .set_data_page_offset(written.first_page_offset as i64)
+        .set_dictionary_page_offset(written.dictionary_offset.map(|offset| offset as i64))
+        .set_statistics(V::statistics(bounds, nulls as u64))
+        .build()?;
+    Ok(ChunkMetadata {
+        chunk,
+        // The page index has no place for a page whose bounds are not known.
+        column_index: if written.bounded { index.build()? } else { ColumnIndexMetaData::NONE },
+        offset_index: offsets.build(),
+        known: Known {
+            bounds: bounds.and_then(|(min, max)| min.number().zip(max.number())),
+            nulls: nulls as u64,
+            bounded: written.bounded,
+        },
+    })
+}
+
+impl Known {
+    /// What is known of the rows of both.
+    pub(super) fn and(self, other: Self) -> Self {
+        let bounds = match (self.bounds, other.bounds) {
+            (Some(a), Some(b)) => {
+                Some((if b.0 < a.0 { b.0 } else { a.0 }, if b.1 > a.1 { b.1 } else { a.1 }))
+            }
+            (a, b) => a.or(b),
+        };
+        Self { bounds, nulls: self.nulls + other.nulls, bounded: self.bounded && other.bounded }
+    }
+
+    /// As the Delta entry has it.
+    pub(super) fn entry(&self, data_type: &DataType) -> ColumnStats {
+        let bounds = self.bounds.filter(|_| self.bounded);
+        ColumnStats {
+            min: bounds.and_then(|(min, _)| json(min, data_type)),
+            max: bounds.and_then(|(_, max)| json(max, data_type)),
+            nulls: self.nulls,
+        }
+    }
+}
+
+/// `number` in the Delta log's form. Single precision is written as the double of the same value, so that
+/// it means the same to a reader of either precision. `None` for infinities, which JSON cannot say.
+pub(super) fn json(number: Number, data_type: &DataType) -> Option<Value> {
+    match number {
+        Number::Int(value) if matches!(data_type, DataType::Timestamp(..)) => {
+            let time = DateTime::<Utc>::from_timestamp_micros(value)?;
+            Some(time.to_rfc3339_opts(SecondsFormat::Micros, true).into())
+        }
+        Number::Int(value) => Some(value.into()),
+        Number::Float(value) => serde_json::Number::from_f64(value).map(Value::Number),
+    }
+}

@@ -1,0 +1,80 @@
+//! Other readers of Parquet find the same rows, and the same statistics as the entry has.
+
+use ::parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder, RowSelection, RowSelector};
+use ::parquet::file::metadata::PageIndexPolicy;
+use arrow::compute::{cast, concat_batches};
+use bytes::Bytes;
+
+use super::*;
+
+fn as_declared(schema: &TableSchema, batch: &RecordBatch) -> RecordBatch {
+    let columns = batch
+        .columns()
+        .iter()
+        .zip(schema.arrow().fields())
+        .map(|(column, field)| cast(column, field.data_type()).unwrap())
+        .collect();
+    RecordBatch::try_new(Arc::clone(schema.arrow()), columns).unwrap()
+}
+
+#[test]
+fn the_parquet_crate_reads_the_same_rows() {
+    let schema = schema(KeyType::Int32, &ALL_TYPES);
+    let rows = hour_of_rows(&schema, 500, 60);
+    for compress_below in [0.0, 0.85, 1e9] {
+        let layout = Layout { page_rows: 700, row_group_rows: 5_000, compress_below, ..Layout::default() };
+        let (bytes, entry) = encode_as(&layout, &schema, std::slice::from_ref(&rows), path()).unwrap();
+        let options = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Required);
+        let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(bytes.clone(), options).unwrap();
+        let metadata = Arc::clone(builder.metadata());
+        assert_eq!(metadata.file_metadata().created_by(), Some("barograph"));
+        assert_eq!(metadata.file_metadata().num_rows() as u64, entry.rows);
+        assert!(metadata.row_groups().iter().all(|group| group.sorting_columns().map(Vec::len) == Some(2)));
+        let batches: Vec<_> = builder.build().unwrap().map(Result::unwrap).collect();
+        let read = concat_batches(&batches[0].schema(), &batches).unwrap();
+        assert_eq!(as_declared(&schema, &read), rows);
+
+        let skipping = RowSelection::from(vec![
+            RowSelector::skip(12_345),
+            RowSelector::select(60),
+            RowSelector::skip(9_999),
+            RowSelector::select(1_001),
+        ]);
+        let reader = builder_of(bytes).with_row_selection(skipping).build().unwrap();
+        let batches: Vec<_> = reader.map(Result::unwrap).collect();
+        let read = as_declared(&schema, &concat_batches(&batches[0].schema(), &batches).unwrap());
+        assert_eq!(read.slice(0, 60), rows.slice(12_345, 60));
+        assert_eq!(read.slice(60, 1_001), rows.slice(12_345 + 60 + 9_999, 1_001));
+    }
+}
+
+fn builder_of(bytes: Bytes) -> ParquetRecordBatchReaderBuilder<Bytes> {
+    let options = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Required);
+    ParquetRecordBatchReaderBuilder::try_new_with_options(bytes, options).unwrap()
+}
+
+#[test]
+fn the_entry_states_exact_statistics() {
+    let schema = schema(KeyType::Int32, &[("temperature", ValueType::Float32), ("count", ValueType::Int16)]);
+    let rows = batch(
+        &schema,
+        Arc::new(Int32Array::from(vec![-7, 3, 3])),
+        vec![HOUR_START + 1, HOUR_START, HOUR_START + 3_599_999_999],
+        vec![
+            Arc::new(arrow::array::Float32Array::from(vec![Some(12.3), None, Some(-0.1)])),
+            Arc::new(arrow::array::Int16Array::from(vec![None::<i16>; 3])),
+        ],
+    );
+    let (bytes, entry) = encode(&schema, &[rows], path()).unwrap();
+    assert_eq!(entry.bytes, bytes.len() as u64);
+    assert_eq!((entry.rows, entry.keys), (3, (-7, 3)));
+    assert_eq!(entry.times, (HOUR_START, HOUR_START + 3_599_999_999));
+    let bounds = |column: usize| {
+        let stats = &entry.columns[column];
+        (stats.min.clone().unwrap(), stats.max.clone().unwrap(), stats.nulls)
+    };
+    assert_eq!(bounds(0), ((-7).into(), 3.into(), 0));
+    assert_eq!(bounds(1), ("2026-11-22T10:00:00.000000Z".into(), "2026-11-22T10:59:59.999999Z".into(), 0));
+    assert_eq!(bounds(2), (f64::from(-0.1f32).into(), f64::from(12.3f32).into(), 1));
+    assert_eq!(entry.columns[3], crate::snapshot::ColumnStats { min: None, max: None, nulls: 3 });
+}

@@ -1,0 +1,27 @@
+//! Which files hold a table, and what is in them?
+//!
+//! A table is declared by a [`TableSchema`], lives in an object store as sorted Parquet files under a
+//! Delta Lake log, and is read through a [`Snapshot`]: the set of active files at one version with
+//! their statistics in memory.
+
+pub mod delta;
+pub mod error;
+pub mod file;
+pub mod paths;
+pub mod schema;
+pub mod select;
+pub mod snapshot;
+pub mod store;
+pub mod table;
+pub mod time;
+pub mod units;
+
+pub use error::{Error, ErrorKind, Result};
+pub use paths::{FilePath, LogPosition, TableVersion};
+pub use schema::{Key, KeyType, TableSchema, ValueColumn, ValueType};
+pub use select::KeySelection;
+pub use snapshot::{FileEntry, Snapshot};
+pub use store::LakeStore;
+pub use table::LakeTable;
+pub use time::{Hour, Micros, TimeRange};
+pub use units::{Size, Span};

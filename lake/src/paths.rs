@@ -1,0 +1,102 @@
+//! Where do the objects of a table stand? The one place that formats and parses object paths.
+//!
+//! ```text
+//! readings/_delta_log/00000000000000000042.json              commit of version 42
+//! readings/hour/2026-11-22T10/00000000000000123456-1f0c….parquet
+//!          tier hour         log position         random id
+//! ```
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::{Error, Hour, Result};
+
+/// A place in the log of readings. Positions grow; a row's position is that of its record.
+///
+/// Invariant: `Display` (20 digits) and `FromStr` are inverse.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+pub struct LogPosition(pub u64);
+
+/// A version of a table in the lake: the number of its Delta commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct TableVersion(pub u64);
+
+/// Path of a data file below its table's folder.
+///
+/// The name carries the log position through which the rows of its hour are in the lake, so that a
+/// replay after a crash skips exactly what is already there. Invariant: `Display` and `FromStr` are
+/// inverse.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct FilePath {
+    hour: Hour,
+    through: LogPosition,
+    id: Uuid,
+}
+
+impl FilePath {
+    /// A new path, unlike any other.
+    pub fn new(hour: Hour, through: LogPosition) -> Self {
+        Self { hour, through, id: Uuid::new_v4() }
+    }
+
+    /// The hour whose rows the file holds.
+    pub fn hour(&self) -> Hour {
+        self.hour
+    }
+
+    /// The log position through which rows of the hour are in the lake.
+    pub fn through(&self) -> LogPosition {
+        self.through
+    }
+}
+
+impl fmt::Display for FilePath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "hour/{}/{}-{}.parquet", self.hour, self.through, self.id.simple())
+    }
+}
+
+impl FromStr for FilePath {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let parse = || {
+            let (hour, name) = text.strip_prefix("hour/")?.split_once('/')?;
+            let (through, id) = name.strip_suffix(".parquet")?.split_once('-')?;
+            Some(Self {
+                hour: hour.parse().ok()?,
+                through: through.parse().ok()?,
+                id: Uuid::try_parse(id).ok()?,
+            })
+        };
+        // One object has one name: `7` for `00000000000000000007` is another object.
+        parse().filter(|path| path.to_string() == text).ok_or_else(|| {
+            Error::damage(format!("data file path {text:?} is not of the form hour/HOUR/POSITION-ID.parquet"))
+        })
+    }
+}
+
+impl fmt::Display for LogPosition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:020}", self.0)
+    }
+}
+
+impl FromStr for LogPosition {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        text.parse()
+            .map(Self)
+            .map_err(|e| Error::request(format!("log position {text:?}")).with_source(e))
+    }
+}
+
+impl fmt::Display for TableVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}

@@ -1,0 +1,241 @@
+//! How is a table declared?
+//!
+//! A table has one key column, one time column and any number of value columns; the engine adds
+//! `ingested_at`. In Arrow the columns stand in that order:
+//!
+//! ```text
+//! index   0     1      2 … n-2        n-1
+//! column  key   time   value columns  ingested_at
+//! ```
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, Result};
+
+/// The value of a key column, widened to 64 bits whatever the column's type.
+pub type Key = i64;
+
+/// Index of the key column in every table's Arrow schema.
+pub const KEY_COLUMN: usize = 0;
+/// Index of the time column in every table's Arrow schema.
+pub const TIME_COLUMN: usize = 1;
+/// Index of the first value column in every table's Arrow schema.
+pub const FIRST_VALUE_COLUMN: usize = 2;
+/// Name of the column that the engine assigns: when it accepted the row.
+pub const INGESTED_AT: &str = "ingested_at";
+
+/// Type of a key column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum KeyType {
+    /// 32-bit integer.
+    Int32,
+    /// 64-bit integer.
+    Int64,
+}
+
+/// Type of a value column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ValueType {
+    /// 16-bit integer.
+    Int16,
+    /// 32-bit integer.
+    Int32,
+    /// 64-bit integer.
+    Int64,
+    /// Single precision.
+    Float32,
+    /// Double precision.
+    Float64,
+    /// UTF-8 text.
+    Utf8,
+    /// µs since the Unix epoch, UTC.
+    Timestamp,
+}
+
+/// A value column: what was measured, in which unit, and what is plausible.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ValueColumn {
+    /// Column name.
+    pub name: String,
+    /// Column type.
+    #[serde(rename = "type")]
+    pub value_type: ValueType,
+    /// Unit of measure, as text for readers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit: Option<String>,
+    /// Smallest and largest plausible value, both inclusive; a row outside goes to the dead letters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub range: Option<[f64; 2]>,
+}
+
+/// A table as the settings declare it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TableDeclaration {
+    /// Name of the key column.
+    pub key: String,
+    /// Type of the key column.
+    #[serde(default = "int32")]
+    pub key_type: KeyType,
+    /// Name of the time column (µs, UTC).
+    pub time: String,
+    /// The value columns in order.
+    #[serde(default)]
+    pub columns: Vec<ValueColumn>,
+    /// Name of the dimension (such as `cities`) that lists the valid keys: a row with any other key
+    /// goes to the dead letters. Absent: every key is valid.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dimension: Option<String>,
+}
+
+fn int32() -> KeyType {
+    KeyType::Int32
+}
+
+/// A checked table declaration with its Arrow schema.
+///
+/// Invariants: names are non-empty, distinct, of `[a-z0-9_]`; ranges are ordered and only on numbers.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TableSchema {
+    name: String,
+    declaration: TableDeclaration,
+    arrow: SchemaRef,
+}
+
+impl TableSchema {
+    /// Checks `declaration` and derives the Arrow schema.
+    pub fn new(name: &str, declaration: TableDeclaration) -> Result<Self> {
+        check_name("table", name)?;
+        let time = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
+        let mut fields = vec![
+            Field::new(&declaration.key, declaration.key_type.arrow(), false),
+            Field::new(&declaration.time, time.clone(), false),
+        ];
+        for column in &declaration.columns {
+            let mut field = Field::new(&column.name, column.value_type.arrow(), true);
+            if let Some(unit) = &column.unit {
+                field.set_metadata(HashMap::from([("unit".to_owned(), unit.clone())]));
+            }
+            check_range(name, column)?;
+            fields.push(field);
+        }
+        fields.push(Field::new(INGESTED_AT, time, false));
+        for (i, field) in fields.iter().enumerate() {
+            check_name("column", field.name())?;
+            if fields[..i].iter().any(|earlier| earlier.name() == field.name()) {
+                return Err(Error::request(format!(
+                    "table {name:?} declares the column {:?} twice: rename one ({INGESTED_AT} is the engine's own)",
+                    field.name()
+                )));
+            }
+        }
+        Ok(Self { name: name.to_owned(), declaration, arrow: Arc::new(Schema::new(fields)) })
+    }
+
+    /// Table name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The declaration this schema was made from.
+    pub fn declaration(&self) -> &TableDeclaration {
+        &self.declaration
+    }
+
+    /// All columns: key, time, values, `ingested_at`.
+    pub fn arrow(&self) -> &SchemaRef {
+        &self.arrow
+    }
+
+    /// The value columns in order; `values()[i]` is Arrow column `FIRST_VALUE_COLUMN + i`.
+    pub fn values(&self) -> &[ValueColumn] {
+        &self.declaration.columns
+    }
+
+    /// Type of the key column.
+    pub fn key_type(&self) -> KeyType {
+        self.declaration.key_type
+    }
+
+    /// Index of `ingested_at` in the Arrow schema: the last column.
+    pub fn ingested_at(&self) -> usize {
+        self.arrow.fields().len() - 1
+    }
+
+    /// Index of the column `name` in the Arrow schema, or an error that lists the columns.
+    pub fn column(&self, name: &str) -> Result<usize> {
+        self.arrow.index_of(name).map_err(|_| {
+            let names: Vec<_> = self.arrow.fields().iter().map(|f| f.name().as_str()).collect();
+            Error::request(format!(
+                "table {:?} has no column {name:?}: it has {}",
+                self.name,
+                names.join(", ")
+            ))
+        })
+    }
+}
+
+impl KeyType {
+    /// The Arrow type of the key column.
+    pub fn arrow(self) -> DataType {
+        match self {
+            Self::Int32 => DataType::Int32,
+            Self::Int64 => DataType::Int64,
+        }
+    }
+}
+
+impl ValueType {
+    /// The Arrow type of a value column.
+    pub fn arrow(self) -> DataType {
+        match self {
+            Self::Int16 => DataType::Int16,
+            Self::Int32 => DataType::Int32,
+            Self::Int64 => DataType::Int64,
+            Self::Float32 => DataType::Float32,
+            Self::Float64 => DataType::Float64,
+            Self::Utf8 => DataType::Utf8,
+            Self::Timestamp => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+        }
+    }
+
+    /// Whether a plausible range can be declared.
+    pub fn is_number(self) -> bool {
+        !matches!(self, Self::Utf8 | Self::Timestamp)
+    }
+}
+
+fn check_name(what: &str, name: &str) -> Result<()> {
+    let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    if name.is_empty() || name.len() > 64 || !name.chars().all(fits) {
+        return Err(Error::request(format!(
+            "{what} name {name:?}: use 1 to 64 of the characters a-z, 0-9 and _"
+        )));
+    }
+    Ok(())
+}
+
+fn check_range(table: &str, column: &ValueColumn) -> Result<()> {
+    let Some([min, max]) = column.range else { return Ok(()) };
+    if !column.value_type.is_number() {
+        return Err(Error::request(format!(
+            "table {table:?}, column {:?}: only numbers can have a range",
+            column.name
+        )));
+    }
+    if !(min.is_finite() && max.is_finite() && min <= max) {
+        return Err(Error::request(format!(
+            "table {table:?}, column {:?}: the range [{min}, {max}] must be two finite numbers, the smaller first",
+            column.name
+        )));
+    }
+    Ok(())
+}

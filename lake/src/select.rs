@@ -1,0 +1,73 @@
+//! Which keys does a read ask for?
+
+use std::sync::Arc;
+
+use crate::Key;
+
+/// The keys a read asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeySelection {
+    /// Every key.
+    All,
+    /// Keys from `from` to `to`, both inclusive.
+    Range {
+        /// Smallest key inside.
+        from: Key,
+        /// Largest key inside.
+        to: Key,
+    },
+    /// Exactly these, ascending and distinct (made by [`KeySelection::list`]).
+    List(Arc<[Key]>),
+}
+
+impl KeySelection {
+    /// Exactly `keys`, in any order, with or without repeats.
+    pub fn list(mut keys: Vec<Key>) -> Self {
+        keys.sort_unstable();
+        keys.dedup();
+        Self::List(keys.into())
+    }
+
+    /// Whether `key` is asked for.
+    pub fn contains(&self, key: Key) -> bool {
+        match self {
+            Self::All => true,
+            Self::Range { from, to } => *from <= key && key <= *to,
+            Self::List(keys) => keys.binary_search(&key).is_ok(),
+        }
+    }
+
+    /// Whether any key of the closed interval `[min, max]` is asked for.
+    pub fn touches(&self, min: Key, max: Key) -> bool {
+        match self {
+            Self::All => true,
+            Self::Range { from, to } => min <= *to && max >= *from && from <= to,
+            Self::List(keys) => {
+                let first = keys.partition_point(|&key| key < min);
+                keys.get(first).is_some_and(|&key| key <= max)
+            }
+        }
+    }
+
+    /// Whether every key of the closed interval `[min, max]` is asked for without looking at each.
+    pub fn covers(&self, min: Key, max: Key) -> bool {
+        match self {
+            Self::All => true,
+            Self::Range { from, to } => *from <= min && max <= *to,
+            Self::List(keys) => min == max && keys.binary_search(&min).is_ok(),
+        }
+    }
+
+    /// The keys asked for that lie in the closed interval `[min, max]`.
+    pub fn within(&self, min: Key, max: Key) -> Self {
+        match self {
+            Self::All => Self::Range { from: min, to: max },
+            Self::Range { from, to } => Self::Range { from: min.max(*from), to: max.min(*to) },
+            Self::List(keys) => {
+                let first = keys.partition_point(|&key| key < min);
+                let last = keys.partition_point(|&key| key <= max);
+                Self::List(keys.get(first..last.max(first)).unwrap_or_default().into())
+            }
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! Which files are active at one version, and which of them can a read touch?
+//!
+//! The files stand in order of time in an interval index, so that planning costs what the hours
+//! touched cost, not what the table holds.
+
+use std::sync::Arc;
+
+use crate::{FilePath, Hour, Key, KeySelection, Micros, TableVersion, TimeRange};
+
+/// An active file with what its Delta entry says of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FileEntry {
+    /// Path below the table's folder.
+    pub path: FilePath,
+    /// Size of the object.
+    pub bytes: u64,
+    /// Number of rows, more than zero.
+    pub rows: u64,
+    /// Smallest and largest key, both present in the file.
+    pub keys: (Key, Key),
+    /// Smallest and largest instant, both present in the file.
+    pub times: (Micros, Micros),
+    /// Statistics of every column of the table's Arrow schema, in its order.
+    pub columns: Vec<ColumnStats>,
+}
+
+/// What is known of one column in one file. Minimum and maximum are exact; absent where a column
+/// holds only nulls or is text.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ColumnStats {
+    /// Smallest value, as JSON in the Delta entry's form.
+    pub min: Option<serde_json::Value>,
+    /// Largest value.
+    pub max: Option<serde_json::Value>,
+    /// Number of nulls.
+    pub nulls: u64,
+}
+
+/// The active files of a table at one version. Immutable; made anew by [`Snapshot::apply`].
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    version: TableVersion,
+    /// By (first instant, hour).
+    files: Vec<Arc<FileEntry>>,
+}
+
+impl Snapshot {
+    /// A snapshot of `files`, in any order.
+    pub fn new(version: TableVersion, mut files: Vec<Arc<FileEntry>>) -> Self {
+        files.sort_by_key(|file| (file.path.hour(), file.times.0));
+        Self { version, files }
+    }
+
+    /// The snapshot after a commit that removed and added files.
+    pub fn apply(&self, version: TableVersion, removed: &[FilePath], added: Vec<Arc<FileEntry>>) -> Self {
+        let mut files: Vec<_> =
+            self.files.iter().filter(|file| !removed.contains(&file.path)).cloned().collect();
+        files.extend(added);
+        Self::new(version, files)
+    }
+
+    /// The version.
+    pub fn version(&self) -> TableVersion {
+        self.version
+    }
+
+    /// All active files in order of time.
+    pub fn files(&self) -> &[Arc<FileEntry>] {
+        &self.files
+    }
+
+    /// The file that is the home of `hour`, if it has landed.
+    pub fn home(&self, hour: Hour) -> Option<&Arc<FileEntry>> {
+        self.files.binary_search_by_key(&hour, |file| file.path.hour()).ok().and_then(|i| self.files.get(i))
+    }
+
+    /// The files that may hold a row of `keys` in `time`, in order of time.
+    pub fn prune(&self, keys: &KeySelection, time: TimeRange) -> impl DoubleEndedIterator<Item = &Arc<FileEntry>> {
+        let first = self.files.partition_point(|file| file.path.hour().end() <= time.from);
+        let last = self.files.partition_point(|file| file.path.hour().start() < time.to);
+        self.files
+            .get(first..last.max(first))
+            .unwrap_or_default()
+            .iter()
+            .filter(move |file| time.touches(file.times.0, file.times.1) && keys.touches(file.keys.0, file.keys.1))
+    }
+}

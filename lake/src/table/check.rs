@@ -1,0 +1,265 @@
+//! Does the lake hold what its log says? Every active file is read in full and compared.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt, stream};
+use object_store::ObjectStoreExt;
+use tokio::runtime::Handle;
+
+use super::LakeTable;
+use crate::file::FileCache;
+use crate::{ErrorKind, FileEntry, FilePath, Hour, Result, Snapshot, TableVersion};
+
+mod bounds;
+mod verify;
+
+/// How many files are read at a time.
+const READ_AHEAD: usize = 4;
+/// Bytes of open files to keep: each is opened once.
+const CACHE_BYTES: usize = 1 << 20;
+
+/// What a check found.
+#[derive(Debug, Clone)]
+pub struct CheckReport {
+    /// The version that was checked.
+    pub version: TableVersion,
+    /// Active files.
+    pub files: u64,
+    /// Rows found in them.
+    pub rows: u64,
+    /// Bytes found in them.
+    pub bytes: u64,
+    /// What is not as it should be, in order of time.
+    pub findings: Vec<Finding>,
+}
+
+/// One thing that is not as it should be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// What it is.
+    pub kind: FindingKind,
+    /// The object or the hour.
+    pub subject: String,
+    /// What was expected and what is there.
+    pub detail: String,
+}
+
+/// Kinds of findings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum FindingKind {
+    /// An active file does not exist.
+    MissingFile,
+    /// A file has another size than its entry says.
+    SizeDiffers,
+    /// A file cannot be decoded.
+    Unreadable,
+    /// A file's rows are as they should be, but a checksum, its page index or its layout is not.
+    Damaged,
+    /// A file has other columns than the table.
+    ColumnsDiffer,
+    /// A file has another number of rows than its entry says.
+    RowCountDiffers,
+    /// A minimum, maximum or null count in the entry is not that of the file.
+    StatisticDiffers,
+    /// Rows are not sorted by key and time.
+    OutOfOrder,
+    /// A key and time stands in more than one row.
+    RepeatedKey,
+    /// A row's time lies outside the hour that the file is for.
+    OutsideHour,
+    /// Two active files are for the same hour.
+    SharedHour,
+    /// There is no file for an hour between the first and the last.
+    Gap,
+    /// An object in the table's folder is not an active file: removed by a commit and not swept yet, not
+    /// committed yet, or left behind.
+    Orphan,
+}
+
+impl FindingKind {
+    /// Whether rows are lost, doubled or wrong. The others are to be known of, no more: nothing may have
+    /// been measured in a gap, and orphans go with the next sweep.
+    pub fn is_damage(self) -> bool {
+        !matches!(self, Self::Gap | Self::Orphan)
+    }
+}
+
+impl CheckReport {
+    /// Whether no finding is damage.
+    pub fn is_sound(&self) -> bool {
+        self.findings.iter().all(|finding| !finding.kind.is_damage())
+    }
+}
+
+impl fmt::Display for FindingKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::MissingFile => "missing file",
+            Self::SizeDiffers => "size differs",
+            Self::Unreadable => "unreadable",
+            Self::Damaged => "damaged",
+            Self::ColumnsDiffer => "columns differ",
+            Self::RowCountDiffers => "row count differs",
+            Self::StatisticDiffers => "statistic differs",
+            Self::OutOfOrder => "out of order",
+            Self::RepeatedKey => "repeated key",
+            Self::OutsideHour => "row outside its hour",
+            Self::SharedHour => "two files for an hour",
+            Self::Gap => "gap",
+            Self::Orphan => "orphan",
+        })
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}: {}", self.kind, self.subject, self.detail)
+    }
+}
+
+impl LakeTable {
+    /// Reads every active file of `snapshot` in full and compares it with its entry and the table's rules.
+    /// `progress` is told how many files are done, of how many.
+    ///
+    /// # Errors
+    /// A store error if the store fails to answer: then nothing is known of the remaining files.
+    pub async fn check(
+        &self,
+        snapshot: &Snapshot,
+        progress: &mut (dyn FnMut(usize, usize) + Send),
+    ) -> Result<CheckReport> {
+        let files = snapshot.files();
+        let mut report = CheckReport {
+            version: snapshot.version(),
+            files: files.len() as u64,
+            rows: 0,
+            bytes: 0,
+            findings: hours(files),
+        };
+        let cache = FileCache::new(CACHE_BYTES);
+        let mut checked = stream::iter(files)
+            .map(|entry| self.check_file(Arc::clone(&cache), entry.clone()))
+            .buffered(READ_AHEAD);
+        let mut done = 0;
+        while let Some(mut file) = checked.try_next().await? {
+            report.rows += file.rows;
+            report.bytes += file.bytes;
+            report.findings.append(&mut file.findings);
+            done += 1;
+            progress(done, files.len());
+        }
+        drop(checked);
+        report.findings.extend(self.orphans(snapshot).await?);
+        Ok(report)
+    }
+
+    async fn check_file(&self, cache: Arc<FileCache>, entry: Arc<FileEntry>) -> Result<FileCheck> {
+        let mut check = FileCheck { subject: entry.path.to_string(), ..FileCheck::default() };
+        let path = self.store().path(&check.subject);
+        let bytes: Bytes = match self.store().object().get(&path).await {
+            Ok(object) => object.bytes().await?,
+            Err(object_store::Error::NotFound { .. }) => {
+                let rows = entry.rows;
+                check.find(FindingKind::MissingFile, format!("{rows} rows are not there"));
+                return Ok(check);
+            }
+            Err(e) => return Err(e.into()),
+        };
+        check.bytes = bytes.len() as u64;
+        if check.bytes != entry.bytes {
+            let detail = format!("{} bytes expected, {} found", entry.bytes, check.bytes);
+            check.find(FindingKind::SizeDiffers, detail);
+        }
+        let (table, runtime) = (self.clone(), Handle::current());
+        let subject = check.subject.clone();
+        let decoding = tokio::task::spawn_blocking(move || {
+            verify::verify(table.schema(), &entry, bytes, &mut check);
+            if check.findings.is_empty() {
+                // The rows are right as one reader sees them; the table's own reader also knows checksums.
+                let verified = runtime.block_on(async {
+                    cache.open(table.store(), table.schema(), &entry).await?.verify().await
+                });
+                match verified {
+                    Err(e) if e.kind() == ErrorKind::Damage => {
+                        check.find(FindingKind::Damaged, e.to_string());
+                    }
+                    verified => verified?,
+                }
+            }
+            Ok(check)
+        });
+        decoding.await.unwrap_or_else(|e| {
+            let mut check = FileCheck { subject, ..FileCheck::default() };
+            check.find(FindingKind::Unreadable, format!("decoding ended early: {e}"));
+            Ok(check)
+        })
+    }
+
+    async fn orphans(&self, snapshot: &Snapshot) -> Result<Vec<Finding>> {
+        let objects = self.data_objects().await?;
+        // A file that was committed during the check is no orphan.
+        let newest = self.refresh().await?;
+        let active: HashSet<FilePath> =
+            snapshot.files().iter().chain(newest.files()).map(|entry| entry.path).collect();
+        let orphans = objects
+            .into_iter()
+            .filter(|(name, _)| !name.parse::<FilePath>().is_ok_and(|path| active.contains(&path)));
+        let mut findings: Vec<_> = orphans
+            .map(|(subject, meta)| {
+                let detail =
+                    format!("{} bytes, in no entry of version {}", meta.size, newest.version());
+                Finding { kind: FindingKind::Orphan, subject, detail }
+            })
+            .collect();
+        findings.sort_unstable_by(|a, b| a.subject.cmp(&b.subject));
+        Ok(findings)
+    }
+}
+
+/// What was found in one file.
+#[derive(Debug, Default)]
+struct FileCheck {
+    subject: String,
+    rows: u64,
+    bytes: u64,
+    findings: Vec<Finding>,
+}
+
+impl FileCheck {
+    fn find(&mut self, kind: FindingKind, detail: String) {
+        self.findings.push(Finding { kind, subject: self.subject.clone(), detail });
+    }
+}
+
+/// Hours that have no file or two.
+fn hours(files: &[Arc<FileEntry>]) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for pair in files.windows(2) {
+        let [before, after] = pair else { continue };
+        let (hour, then) = (before.path.hour(), after.path.hour());
+        if hour == then {
+            findings.push(Finding {
+                kind: FindingKind::SharedHour,
+                subject: hour.to_string(),
+                detail: format!("{} and {}", before.path, after.path),
+            });
+        } else if hour.next() != then {
+            findings.push(gap(hour.next(), then));
+        }
+    }
+    findings
+}
+
+/// The hours from `first` until before `next` have no file.
+fn gap(first: Hour, next: Hour) -> Finding {
+    let count = (next.start() - first.start()) / crate::time::MICROS_PER_HOUR;
+    let detail = match count {
+        1 => "no file".to_owned(),
+        _ => format!("no file for {count} hours, until {next}"),
+    };
+    Finding { kind: FindingKind::Gap, subject: first.to_string(), detail }
+}

@@ -1,0 +1,178 @@
+//! How is a table opened, changed and read back?
+//!
+//! A [`LakeTable`] is a handle without state: what is true stands in the [`Snapshot`] that the caller
+//! holds. A commit takes the snapshot it was decided on and gives the next one, without reading the log.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use object_store::PutMode;
+
+use crate::delta::{self, Commit, Difference, Loaded, Metadata};
+use crate::store::LakeStore;
+use crate::{
+    Error, ErrorKind, FileEntry, FilePath, Micros, Result, Snapshot, TableSchema, TableVersion,
+};
+
+mod check;
+mod sweep;
+#[cfg(test)]
+pub(crate) mod tests;
+
+pub use crate::delta::CommitInfo;
+pub use check::{CheckReport, Finding, FindingKind};
+
+/// A table in the lake. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct LakeTable {
+    store: LakeStore,
+    schema: Arc<TableSchema>,
+}
+
+impl LakeTable {
+    /// Opens the table whose folder is `store`, or creates it as version 0. If only units or plausible
+    /// ranges were declared anew, they are committed.
+    ///
+    /// # Errors
+    /// A request error if the table is stored with other columns than `schema` declares.
+    pub async fn open(store: LakeStore, schema: Arc<TableSchema>) -> Result<(Self, Snapshot)> {
+        loop {
+            let (version, commit) = match delta::load(&store).await? {
+                None => (TableVersion(0), Commit::create(&Metadata::new(&schema)?, &schema)?),
+                Some(Loaded { metadata, schema: stored, snapshot }) => {
+                    match Difference::between(&stored, &schema) {
+                        Difference::None => return Ok((Self { store, schema }, snapshot)),
+                        Difference::Description => (
+                            next(snapshot.version()),
+                            Commit::redeclare(&metadata.redeclared(&schema)?, &schema)?,
+                        ),
+                        Difference::Columns(difference) => {
+                            return Err(Error::request(format!(
+                                "table {:?} at {} has other columns than declared ({difference}): declare \
+                                 it as it is stored, or give the new form another name",
+                                schema.name(),
+                                store.url()
+                            )));
+                        }
+                    }
+                }
+            };
+            match delta::put_commit(&store, version, &commit).await {
+                Err(e) if e.kind() != ErrorKind::Conflict => return Err(e),
+                // Made, by us or by another: read it like any table.
+                _ => {}
+            }
+        }
+    }
+
+    /// Opens a table that exists, with the schema it was declared with.
+    ///
+    /// # Errors
+    /// Not found if there is no Delta log, damage if it was not written by this crate.
+    pub async fn open_existing(store: LakeStore) -> Result<(Self, Snapshot)> {
+        let Loaded { schema, snapshot, .. } =
+            delta::load(&store).await?.ok_or_else(|| no_table(&store))?;
+        Ok((Self { store, schema: Arc::new(schema) }, snapshot))
+    }
+
+    /// The table's declaration and Arrow schema.
+    pub fn schema(&self) -> &Arc<TableSchema> {
+        &self.schema
+    }
+
+    /// The folder of the table.
+    pub fn store(&self) -> &LakeStore {
+        &self.store
+    }
+
+    /// Puts a data file where its entry says. It becomes part of the table by [`Self::commit`].
+    ///
+    /// # Errors
+    /// A request error if the entry does not name the size of `bytes`; a conflict if the object exists.
+    pub async fn write_file(&self, entry: &FileEntry, bytes: Bytes) -> Result<()> {
+        if bytes.len() as u64 != entry.bytes {
+            return Err(Error::request(format!(
+                "file {} has {} bytes, its entry says {}",
+                entry.path,
+                bytes.len(),
+                entry.bytes
+            )));
+        }
+        let path = self.store.path(&entry.path.to_string());
+        self.store.object().put_opts(&path, bytes.into(), PutMode::Create.into()).await?;
+        Ok(())
+    }
+
+    /// Commits the version after `base`: `removed` cease to be active and `added`, all of them already
+    /// written, become so, at once. `operation` is for the reader of the history.
+    ///
+    /// # Errors
+    /// `Conflict` if another writer committed that version first: take a new snapshot and decide again.
+    /// `Store` if the store failed: the commit may have been made, which a repetition finds out as a
+    /// conflict. A request error if the change does not fit `base`: a file to remove is not active, or
+    /// an hour would have two files.
+    pub async fn commit(
+        &self,
+        base: &Snapshot,
+        removed: &[Arc<FileEntry>],
+        added: Vec<Arc<FileEntry>>,
+        operation: &str,
+        now: Micros,
+    ) -> Result<Snapshot> {
+        let version = next(base.version());
+        let gone: Vec<FilePath> = removed.iter().map(|entry| entry.path).collect();
+        for path in &gone {
+            if !base.home(path.hour()).is_some_and(|home| home.path == *path) {
+                return Err(Error::request(format!(
+                    "{path} is not active in version {}",
+                    base.version()
+                )));
+            }
+        }
+        let commit = Commit::replace(&self.schema, removed, &added, operation, now)?;
+        let after = base.apply(version, &gone, added);
+        if let Some([first, second]) = after.files().windows(2).find_map(|pair| match pair {
+            [a, b] if a.path.hour() == b.path.hour() => Some([a, b]),
+            _ => None,
+        }) {
+            return Err(Error::request(format!(
+                "the hour {} would have two files, {} and {}",
+                first.path.hour(),
+                first.path,
+                second.path
+            )));
+        }
+        delta::put_commit(&self.store, version, &commit).await?;
+        Ok(after)
+    }
+
+    /// The newest version in the store.
+    pub async fn refresh(&self) -> Result<Snapshot> {
+        let loaded = delta::load(&self.store).await?.ok_or_else(|| no_table(&self.store))?;
+        Ok(loaded.snapshot)
+    }
+
+    /// Writes a checkpoint of the snapshot's version, from which later readers start, and deletes the
+    /// parts of the log that no reader of the last seven days' versions needs.
+    pub async fn checkpoint(&self, snapshot: &Snapshot) -> Result<()> {
+        delta::write_checkpoint(&self.store, snapshot.version()).await?;
+        let expired = delta::expire(&self.store).await?;
+        if !expired.is_empty() {
+            tracing::info!(table = self.schema.name(), objects = expired.len(), "log expired");
+        }
+        Ok(())
+    }
+
+    /// The commits that the log still holds, oldest first.
+    pub async fn history(&self) -> Result<Vec<CommitInfo>> {
+        delta::history(&self.store).await
+    }
+}
+
+fn next(version: TableVersion) -> TableVersion {
+    TableVersion(version.0 + 1)
+}
+
+fn no_table(store: &LakeStore) -> Error {
+    Error::new(ErrorKind::NotFound, format!("there is no table at {}", store.url()))
+}

@@ -1,0 +1,105 @@
+//! Which objects does no version need any more, and how do they go?
+
+use std::collections::HashSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, UNIX_EPOCH};
+
+use futures::{StreamExt, TryStreamExt, stream};
+use object_store::ObjectMeta;
+
+use super::LakeTable;
+use crate::store::is_temporary;
+use crate::{Error, ErrorKind, FilePath, Micros, Result, Snapshot};
+
+impl LakeTable {
+    /// Deletes data files that are active neither in `snapshot` nor in the newest version, and the
+    /// leftovers of unfinished puts, if last modified before `older_than`. Returns their paths below the
+    /// table's folder.
+    ///
+    /// Files that were removed by a commit, and files whose commit is still to come, look the same: the
+    /// caller chooses `older_than` such that no reader holds a view from before it and no landing takes as
+    /// long.
+    pub async fn sweep(&self, snapshot: &Snapshot, older_than: Micros) -> Result<Vec<String>> {
+        let objects = self.data_objects().await?;
+        let newest = self.refresh().await?;
+        let active: HashSet<FilePath> =
+            snapshot.files().iter().chain(newest.files()).map(|entry| entry.path).collect();
+        let doomed: Vec<_> = objects
+            .into_iter()
+            .filter(|(_, meta)| meta.last_modified.timestamp_micros() < older_than)
+            .filter_map(|(name, meta)| Some((name.parse::<FilePath>().ok()?, meta)))
+            .filter(|(path, _)| !active.contains(path))
+            .collect();
+        let hours: HashSet<_> = doomed.iter().map(|(path, _)| path.hour()).collect();
+        let locations: Vec<_> = doomed.into_iter().map(|(_, meta)| Ok(meta.location)).collect();
+        let deletions = self.store().object().delete_stream(stream::iter(locations).boxed());
+        let mut swept: Vec<String> = deletions
+            .filter_map(|deleted| async {
+                match deleted {
+                    Ok(path) => self.store().relative(&path).map(Ok),
+                    Err(object_store::Error::NotFound { .. }) => None,
+                    Err(e) => Some(Err(Error::from(e))),
+                }
+            })
+            .try_collect()
+            .await?;
+        if let Some(folder) = self.store().local_path("") {
+            let folders: Vec<_> = hours
+                .iter()
+                .filter_map(|hour| self.store().local_path(&format!("hour/{hour}")))
+                .collect();
+            let leftovers = tokio::task::spawn_blocking(move || {
+                // Succeeds for empty folders only, and a put makes its folder anew.
+                folders.iter().for_each(|folder| drop(fs::remove_dir(folder)));
+                remove_temporary(&folder, older_than)
+            })
+            .await
+            .map_err(|e| Error::new(ErrorKind::Internal, "the sweep ended early").with_source(e))?;
+            swept.extend(leftovers?);
+        }
+        swept.sort_unstable();
+        Ok(swept)
+    }
+
+    /// Everything in the table's folder but its log, by the path below the folder.
+    pub(super) async fn data_objects(&self) -> Result<Vec<(String, ObjectMeta)>> {
+        let log = self.store().path(crate::delta::LOG_FOLDER);
+        let listed: Vec<ObjectMeta> =
+            self.store().object().list(Some(&self.store().path(""))).try_collect().await?;
+        Ok(listed
+            .into_iter()
+            .filter(|meta| !meta.location.prefix_matches(&log))
+            .filter_map(|meta| Some((self.store().relative(&meta.location)?, meta)))
+            .collect())
+    }
+}
+
+/// Removes the leftovers of puts that a crash cut off, which no listing of the store shows.
+fn remove_temporary(folder: &Path, older_than: Micros) -> Result<Vec<String>> {
+    let failed = |e: std::io::Error| {
+        Error::new(ErrorKind::Store, format!("sweeping {}", folder.display())).with_source(e)
+    };
+    let limit = UNIX_EPOCH + Duration::from_micros(older_than.max(0).unsigned_abs());
+    let mut removed = Vec::new();
+    let mut folders: Vec<PathBuf> = vec![folder.to_owned()];
+    while let Some(next) = folders.pop() {
+        for entry in fs::read_dir(&next).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            let path = entry.path();
+            if entry.file_type().map_err(failed)?.is_dir() {
+                folders.push(path);
+            } else if is_temporary(&entry.file_name().to_string_lossy()) {
+                // A put that ends meanwhile takes its file away.
+                let Ok(modified) = entry.metadata().and_then(|meta| meta.modified()) else {
+                    continue;
+                };
+                if modified < limit && fs::remove_file(&path).is_ok() {
+                    let name = path.strip_prefix(folder).unwrap_or(&path);
+                    removed.push(name.to_string_lossy().into_owned());
+                }
+            }
+        }
+    }
+    Ok(removed)
+}

@@ -1,0 +1,205 @@
+//! Tests of tables: opening, committing, reading back.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+pub(crate) mod fixture;
+
+mod check;
+mod log;
+mod sweep;
+
+use std::sync::Arc;
+
+use fixture::{Fixture, MIDNIGHT, declaration, hour, value, wide_schema};
+
+use crate::store::LakeStore;
+use crate::store::faults::{Fault, FaultPlan, FaultStore, Operation};
+use crate::{ErrorKind, LakeTable, TableSchema, TableVersion, ValueType};
+
+#[tokio::test]
+async fn a_table_is_created_once_and_opened_again() {
+    let fixture = Fixture::new();
+    let missing = LakeTable::open_existing(fixture.store().clone()).await.unwrap_err();
+    assert_eq!(missing.kind(), ErrorKind::NotFound);
+    let (_, snapshot) = fixture.open().await;
+    assert_eq!(snapshot.version(), TableVersion(0));
+    let (_, snapshot) = fixture.open().await;
+    assert_eq!(snapshot.version(), TableVersion(0));
+    let (table, _) = LakeTable::open_existing(fixture.store().clone()).await.unwrap();
+    assert_eq!(table.schema(), fixture.schema());
+}
+
+#[tokio::test]
+async fn every_type_of_column_is_declared_as_it_was() {
+    let fixture = Fixture::new();
+    let schema = Arc::new(wide_schema());
+    let store = fixture.store().child("wide");
+    LakeTable::open(store.clone(), schema.clone()).await.unwrap();
+    let (table, _) = LakeTable::open_existing(store).await.unwrap();
+    assert_eq!(*table.schema(), schema);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn racing_openers_agree_on_one_table() {
+    let fixture = Fixture::new();
+    let openers = (0..16).map(|_| {
+        let (store, schema) = (fixture.store().clone(), fixture.schema().clone());
+        tokio::spawn(LakeTable::open(store, schema))
+    });
+    for opened in futures::future::try_join_all(openers).await.unwrap() {
+        assert_eq!(opened.unwrap().1.version(), TableVersion(0));
+    }
+}
+
+#[tokio::test]
+async fn other_columns_are_refused_and_other_ranges_committed() {
+    let fixture = Fixture::new();
+    let (table, base) = fixture.open().await;
+    let landed = fixture.land(&table, &base, hour(0), &[(1, 0, Some(1.5))]).await;
+
+    let mut ranges = declaration();
+    ranges.columns[0].range = Some([-100.0, 70.0]);
+    let ranges = Arc::new(TableSchema::new("readings", ranges).unwrap());
+    let (table, snapshot) = LakeTable::open(fixture.store().clone(), ranges.clone()).await.unwrap();
+    assert_eq!(snapshot.version(), TableVersion(2));
+    assert_eq!(snapshot.files(), landed.files());
+    assert_eq!(table.history().await.unwrap()[2].operation, "SET TBLPROPERTIES");
+    let (table, _) = LakeTable::open_existing(fixture.store().clone()).await.unwrap();
+    assert_eq!(*table.schema(), ranges);
+
+    let mut columns = declaration();
+    columns.columns.push(value("humidity", ValueType::Float32));
+    let columns = Arc::new(TableSchema::new("readings", columns).unwrap());
+    let refused = LakeTable::open(fixture.store().clone(), columns).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Request);
+    assert!(refused.to_string().contains("humidity Float32"), "{refused}");
+}
+
+#[tokio::test]
+async fn what_was_committed_is_read_back() {
+    let fixture = Fixture::new();
+    let (table, base) = fixture.open().await;
+    let one = fixture.land(&table, &base, hour(1), &[(-7, 1, Some(-3.3)), (5, 0, None)]).await;
+    let two = fixture.land(&table, &one, hour(0), &[(1, 123_456, None)]).await;
+    let three =
+        fixture.land(&table, &two, hour(1), &[(-7, 1, Some(0.1)), (5, 0, Some(1e-30))]).await;
+    assert_eq!(three.version(), TableVersion(3));
+    assert_eq!(three.files().len(), 2);
+    let read = table.refresh().await.unwrap();
+    assert_eq!((read.version(), read.files()), (three.version(), three.files()));
+    let home = read.home(hour(1)).unwrap();
+    assert_eq!(home.keys, (-7, 5));
+    assert_eq!(home.columns[2].max, Some(f64::from(0.1f32).into()));
+    assert_eq!((home.columns[3].min.as_ref(), home.columns[3].nulls), (None, 2));
+
+    let empty = table.commit(&three, three.files(), vec![], "EXPIRE", MIDNIGHT).await.unwrap();
+    assert!(empty.files().is_empty());
+    assert!(table.refresh().await.unwrap().files().is_empty());
+}
+
+#[tokio::test]
+async fn a_change_that_does_not_fit_its_base_is_refused() {
+    let fixture = Fixture::new();
+    let (table, base) = fixture.open().await;
+    let one = fixture.land(&table, &base, hour(1), &[(1, 0, None)]).await;
+    let two = fixture.land(&table, &one, hour(1), &[(1, 0, Some(2.0))]).await;
+    let (second, bytes) = fixture.file(hour(1), &[(1, 0, None)]);
+    let gone = one.files().to_vec();
+    let second = Arc::new(second);
+    for (removed, added) in [(gone, vec![]), (vec![], vec![second.clone()])] {
+        let refused = table.commit(&two, &removed, added, "LAND", MIDNIGHT).await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Request, "{refused}");
+    }
+    let twice = vec![second.clone(), second.clone()];
+    let refused = table.commit(&two, two.files(), twice, "LAND", MIDNIGHT).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Request, "{refused}");
+    let cut = table.write_file(&second, bytes.slice(1..)).await.unwrap_err();
+    assert_eq!(cut.kind(), ErrorKind::Request);
+    assert_eq!(table.refresh().await.unwrap().version(), two.version());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_racing_writers_one_wins_each_version() {
+    let fixture = Arc::new(Fixture::new());
+    let (table, _) = fixture.open().await;
+    let writers = (0..4).map(|writer| {
+        let (fixture, table) = (fixture.clone(), table.clone());
+        tokio::spawn(async move {
+            let mut conflicts = 0;
+            for round in 0..5 {
+                let mut base = table.refresh().await.unwrap();
+                loop {
+                    // Each writer adds one reading to the same hour, as landings of late rows do.
+                    let mut rows: Vec<_> = base.home(hour(0)).map_or(vec![], |home| {
+                        (0..home.rows as i32).map(|key| (key, 0, None)).collect()
+                    });
+                    rows.push((rows.len() as i32, 0, Some(writer as f32 * 10.0 + round as f32)));
+                    let (entry, bytes) = fixture.file(hour(0), &rows);
+                    table.write_file(&entry, bytes).await.unwrap();
+                    let added = vec![Arc::new(entry)];
+                    match table.commit(&base, base.files(), added, "LAND", MIDNIGHT).await {
+                        Ok(_) => break,
+                        Err(e) if e.kind() == ErrorKind::Conflict => conflicts += 1,
+                        Err(e) => panic!("{e}"),
+                    }
+                    base = table.refresh().await.unwrap();
+                }
+            }
+            conflicts
+        })
+    });
+    let conflicts: u64 = futures::future::try_join_all(writers).await.unwrap().into_iter().sum();
+    let last = table.refresh().await.unwrap();
+    assert_eq!(last.version(), TableVersion(20), "after {conflicts} conflicts");
+    assert_eq!(last.files().len(), 1);
+    assert_eq!(last.files()[0].rows, 20, "each reading is in the table once");
+}
+
+#[tokio::test]
+async fn a_commit_whose_reply_was_lost_is_found_as_a_conflict() {
+    let fixture = Fixture::new();
+    fixture.open().await;
+    let faults = FaultStore::new(fixture.store().object().clone(), FaultPlan::none());
+    let store = LakeStore::with_store(faults.clone(), fixture.store().url().clone());
+    let (table, base) = LakeTable::open(store, fixture.schema().clone()).await.unwrap();
+    let (entry, bytes) = fixture.file(hour(0), &[(1, 0, Some(1.0))]);
+    table.write_file(&entry, bytes).await.unwrap();
+    let added = vec![Arc::new(entry)];
+
+    faults.set_plan(FaultPlan::none().on(Operation::Put, 0, Fault::Fail).on(
+        Operation::Put,
+        1,
+        Fault::LoseReply,
+    ));
+    for _ in 0..2 {
+        let lost = table.commit(&base, &[], added.clone(), "LAND", MIDNIGHT).await.unwrap_err();
+        assert_eq!(lost.kind(), ErrorKind::Store);
+    }
+    let again = table.commit(&base, &[], added.clone(), "LAND", MIDNIGHT).await.unwrap_err();
+    assert_eq!(again.kind(), ErrorKind::Conflict);
+    let read = table.refresh().await.unwrap();
+    assert_eq!((read.version(), read.files()), (TableVersion(1), added.as_slice()));
+}
+
+/// Writes the table that `tests/outside.py` reads with other engines.
+#[tokio::test]
+#[ignore = "needs a folder or an object-store URL in BAROGRAPH_OUTSIDE"]
+async fn a_table_for_other_engines() {
+    let fixture = Fixture::at(&std::env::var("BAROGRAPH_OUTSIDE").unwrap());
+    let (table, mut snapshot) = fixture.open().await;
+    for n in 0..6 {
+        let rows =
+            [(-3, 1, Some(-40.1)), (1, 123_456, None), (1, 3_599_999_999, Some(n as f32 / 3.0))];
+        snapshot = fixture.land(&table, &snapshot, hour(n), &rows).await;
+        if n == 3 {
+            table.checkpoint(&snapshot).await.unwrap();
+        }
+    }
+    let expired = snapshot.files()[..1].to_vec();
+    let last = table.commit(&snapshot, &expired, vec![], "EXPIRE", MIDNIGHT).await.unwrap();
+    let lost = table.commit(&snapshot, &expired, vec![], "EXPIRE", MIDNIGHT).await.unwrap_err();
+    assert_eq!(lost.kind(), ErrorKind::Conflict);
+    assert_eq!(table.refresh().await.unwrap().files(), last.files());
+    let report = table.check(&last, &mut |_, _| {}).await.unwrap();
+    assert!(report.is_sound() && report.findings.len() == 1, "{:?}", report.findings);
+}

@@ -1,0 +1,68 @@
+//! Tests of sweeping: what no version needs goes, whatever a reader may need stays.
+
+use std::fs::{self, File};
+use std::path::Path;
+use std::time::{Duration, UNIX_EPOCH};
+
+use super::fixture::{Fixture, MIDNIGHT, hour};
+use crate::Micros;
+
+const SECOND: Micros = 1_000_000;
+
+fn touch(path: &Path, at: Micros) {
+    let time = UNIX_EPOCH + Duration::from_micros(at as u64);
+    File::options().write(true).open(path).unwrap().set_modified(time).unwrap();
+}
+
+#[tokio::test]
+async fn old_objects_that_no_version_needs_go() {
+    let fixture = Fixture::new();
+    let (table, base) = fixture.open().await;
+    let local = |name: &str| fixture.store().local_path(name).unwrap();
+    let one = fixture.land(&table, &base, hour(1), &[(1, 0, None)]).await;
+    let two = fixture.land(&table, &one, hour(1), &[(1, 0, Some(2.0))]).await;
+    let (orphan, bytes) = fixture.file(hour(2), &[(1, 0, None)]);
+    table.write_file(&orphan, bytes.clone()).await.unwrap();
+    let (young, bytes) = fixture.file(hour(3), &[(1, 0, None)]);
+    table.write_file(&young, bytes).await.unwrap();
+    fs::write(local("hour/notes.txt"), "not ours").unwrap();
+    let stale = format!("{}#123", one.files()[0].path);
+    fs::write(local(&stale), "cut off").unwrap();
+    let fresh = format!("{}#124", one.files()[0].path);
+    fs::write(local(&fresh), "being written").unwrap();
+
+    let (replaced, active) = (one.files()[0].path.to_string(), two.files()[0].path.to_string());
+    for name in [&replaced, &active, &orphan.path.to_string(), &stale, &"hour/notes.txt".to_owned()]
+    {
+        touch(&local(name), MIDNIGHT);
+    }
+    touch(&local(&young.path.to_string()), MIDNIGHT + SECOND);
+    touch(&local(&fresh), MIDNIGHT + SECOND);
+
+    assert!(table.sweep(&two, MIDNIGHT).await.unwrap().is_empty(), "nothing is older");
+    let mut expected = vec![replaced.clone(), orphan.path.to_string(), stale];
+    expected.sort();
+    assert_eq!(table.sweep(&two, MIDNIGHT + SECOND).await.unwrap(), expected);
+    for name in [&active, &young.path.to_string(), &fresh, &"hour/notes.txt".to_owned()] {
+        assert!(local(name).exists(), "{name}");
+    }
+    assert!(!local(&format!("hour/{}", hour(2))).exists(), "an empty folder goes too");
+    assert_eq!(table.sweep(&two, MIDNIGHT + SECOND).await.unwrap(), Vec::<String>::new());
+    assert_eq!(table.refresh().await.unwrap().files(), two.files());
+}
+
+#[tokio::test]
+async fn a_stale_snapshot_sweeps_nothing_that_is_active() {
+    let fixture = Fixture::new();
+    let (table, base) = fixture.open().await;
+    let one = fixture.land(&table, &base, hour(1), &[(1, 0, None)]).await;
+    let two = fixture.land(&table, &one, hour(2), &[(1, 0, None)]).await;
+    assert!(table.sweep(&base, Micros::MAX / 2).await.unwrap().is_empty());
+    let report = table.check(&two, &mut |_, _| {}).await.unwrap();
+    assert!(report.findings.is_empty(), "{:?}", report.findings);
+
+    // A reader still holds version 2 while version 3 has removed its files.
+    let three = table.commit(&two, two.files(), vec![], "EXPIRE", MIDNIGHT).await.unwrap();
+    assert!(table.sweep(&two, Micros::MAX / 2).await.unwrap().is_empty());
+    assert_eq!(table.sweep(&three, Micros::MAX / 2).await.unwrap().len(), 2);
+}

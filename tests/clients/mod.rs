@@ -1,0 +1,138 @@
+//! Do clients that are not ours get what they should, over a real socket and from the lake's files?
+//!
+//! Python, in an environment of its own below the target folder, made once:
+//!
+//! ```text
+//! TARGET/python/HASH-of-requirements-and-Python/   venv, pip install, then the marker `finished`
+//! ```
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use crate::server::{BINARY, Server};
+
+const REQUIREMENTS: &str = include_str!("requirements.txt");
+const MISSING: &str = "these tests run other people's clients, which need Python 3 with venv and pip \
+                       (on Debian: apt-get install python3 python3-venv python3-pip)";
+
+#[test]
+fn pyarrow_flight_clients() {
+    let python = Python::ready();
+    let folder = tempfile::tempdir().unwrap();
+    // Small endpoints, so that small tables have several; and views enough for all that are asked for.
+    let settings =
+        [("BAROGRAPH_FLIGHT__ENDPOINT_ROWS", "5000"), ("BAROGRAPH_FLIGHT__VIEWS_MAX", "1000")];
+    let server = Server::start_with(&[], folder.path(), &settings);
+    python.run("flight_clients.py", &[server.grpc_url().as_ref()], &server);
+    let (status, output) = server.terminate();
+    assert!(status.success(), "the server ended with {status}:\n{output}");
+}
+
+#[test]
+fn deltalake_polars_and_duckdb_read_the_lake() {
+    let python = Python::ready();
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let expected = folder.path().join("expected.arrow");
+    let server = Server::start(&[], &data);
+    let url = server.grpc_url();
+    python.run("lake_readers.py", &["fill".as_ref(), url.as_ref(), expected.as_ref()], &server);
+    let (status, output) = server.terminate();
+    assert!(status.success(), "the server ended with {status}:\n{output}");
+    let lake = data.join("lake");
+    let done =
+        python.output("lake_readers.py", &["compare".as_ref(), lake.as_ref(), expected.as_ref()]);
+    assert!(done.status.success(), "lake_readers.py compare:\n{}", text(&done));
+}
+
+/// A Python with the required packages.
+struct Python {
+    interpreter: PathBuf,
+}
+
+impl Python {
+    /// Finds it below the target folder or makes it there. Test processes that run at the same time wait
+    /// for the one that makes it.
+    fn ready() -> Self {
+        let probe = ["-c", "import ensurepip, sys, venv; print(sys.version, sys.prefix)"];
+        let version = match Command::new("python3").args(probe).output() {
+            Err(error) => panic!("cannot run python3 ({error}): {MISSING}"),
+            Ok(done) if !done.status.success() => {
+                panic!("python3 has no venv: {MISSING}\n{}", text(&done))
+            }
+            Ok(done) => done.stdout,
+        };
+        let mut hash = DefaultHasher::new();
+        (REQUIREMENTS, version).hash(&mut hash);
+        let target =
+            Path::new(BINARY).ancestors().nth(2).expect("the binary lies in TARGET/PROFILE");
+        let folder = target.join("python");
+        fs::create_dir_all(&folder).unwrap();
+        let lock = File::create(folder.join("lock")).unwrap();
+        lock.lock().unwrap();
+        let home = folder.join(format!("{:016x}", hash.finish()));
+        let interpreter = home.join("bin").join("python");
+        let finished = home.join("finished");
+        if !finished.exists() {
+            make(&home, &interpreter);
+            File::create(&finished).unwrap();
+        }
+        Self { interpreter }
+    }
+
+    /// Runs a script of this folder beside a server; fails with the output of both unless it exits with 0.
+    fn run(&self, script: &str, args: &[&OsStr], server: &Server) {
+        let done = self.output(script, args);
+        assert!(
+            done.status.success(),
+            "{script} ({}):\n{}\nThe server printed:\n{}",
+            done.status,
+            text(&done),
+            server.output()
+        );
+        println!("{}", text(&done));
+    }
+
+    fn output(&self, script: &str, args: &[&OsStr]) -> Output {
+        let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/clients");
+        let mut command = Command::new(&self.interpreter);
+        for name in ["PYTHONPATH", "PYTHONHOME", "http_proxy", "https_proxy", "grpc_proxy"] {
+            command.env_remove(name);
+        }
+        command
+            .env("PYTHONDONTWRITEBYTECODE", "1")
+            .env("PYTHONUNBUFFERED", "1")
+            .arg(scripts.join(script))
+            .args(args)
+            .output()
+            .unwrap_or_else(|e| panic!("cannot run {}: {e}", self.interpreter.display()))
+    }
+}
+
+fn make(home: &Path, interpreter: &Path) {
+    // What an interrupted run left behind.
+    let _ = fs::remove_dir_all(home);
+    let venv = Command::new("python3").args(["-m", "venv"]).arg(home).output().unwrap();
+    assert!(venv.status.success(), "python3 -m venv: {MISSING}\n{}", text(&venv));
+    let requirements = home.join("requirements.txt");
+    fs::write(&requirements, REQUIREMENTS).unwrap();
+    let quiet = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"];
+    let pip = Command::new(interpreter).args(quiet).arg(&requirements).output().unwrap();
+    assert!(
+        pip.status.success(),
+        "pip cannot install the packages of tests/clients/requirements.txt:\n{}",
+        text(&pip)
+    );
+}
+
+fn text(output: &Output) -> String {
+    format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    )
+}

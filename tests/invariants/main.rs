@@ -1,0 +1,8 @@
+//! The invariants of the engine, held against a naive model: random interleavings with faults and
+//! restarts, damage, a full disk.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod damage;
+mod model;
+mod simulation;

@@ -1,0 +1,117 @@
+//! The naive model that the engine is held against: a sorted map from (key, instant) to reading.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, AsArray, Float32Array, Int16Array, Int32Array, RecordBatch, StringArray,
+    TimestampMicrosecondArray,
+};
+use arrow::datatypes::{Float32Type, Int16Type, Int32Type, TimestampMicrosecondType};
+use barograph_lake::schema::{KeyType, TableDeclaration, ValueColumn, ValueType};
+use barograph_lake::{Micros, TableSchema};
+
+/// The values of one reading: temperature, direction, note.
+pub type Reading = (Option<f32>, Option<i16>, Option<String>);
+
+/// Readings as they should be.
+#[derive(Debug, Clone, Default)]
+pub struct Model(pub BTreeMap<(i32, Micros), Reading>);
+
+/// One row on its way in.
+pub type Row = (i32, Micros, Reading);
+
+/// The table of the tests: one column of each kind.
+pub fn schema(name: &str) -> TableSchema {
+    let column = |name: &str, value_type, range| ValueColumn {
+        name: name.to_owned(),
+        value_type,
+        unit: None,
+        range,
+    };
+    let declaration = TableDeclaration {
+        key: "city_id".to_owned(),
+        key_type: KeyType::Int32,
+        time: "reading_at".to_owned(),
+        columns: vec![
+            column("temperature", ValueType::Float32, Some([-90.0, 60.0])),
+            column("direction", ValueType::Int16, Some([0.0, 360.0])),
+            column("note", ValueType::Utf8, None),
+        ],
+        dimension: None,
+    };
+    TableSchema::new(name, declaration).unwrap()
+}
+
+/// Rows as a batch that can be put.
+pub fn batch(rows: &[Row]) -> RecordBatch {
+    let times: TimestampMicrosecondArray = rows.iter().map(|row| Some(row.1)).collect();
+    RecordBatch::try_from_iter_with_nullable([
+        (
+            "city_id",
+            Arc::new(rows.iter().map(|r| Some(r.0)).collect::<Int32Array>()) as ArrayRef,
+            false,
+        ),
+        ("reading_at", Arc::new(times.with_timezone("UTC")), false),
+        (
+            "temperature",
+            Arc::new(rows.iter().map(|r| r.2.0).collect::<Float32Array>()),
+            true,
+        ),
+        ("direction", Arc::new(rows.iter().map(|r| r.2.1).collect::<Int16Array>()), true),
+        (
+            "note",
+            Arc::new(rows.iter().map(|r| r.2.2.clone()).collect::<StringArray>()),
+            true,
+        ),
+    ])
+    .unwrap()
+}
+
+/// A batch of the engine's answer, back as rows. Columns in the order key, time, values.
+pub fn rows(batch: &RecordBatch) -> Vec<Row> {
+    let keys = batch.column(0).as_primitive::<Int32Type>();
+    let times = batch.column(1).as_primitive::<TimestampMicrosecondType>();
+    let temperatures = batch.column(2).as_primitive::<Float32Type>();
+    let directions = batch.column(3).as_primitive::<Int16Type>();
+    let notes = batch.column(4).as_string::<i32>();
+    (0..batch.num_rows())
+        .map(|i| {
+            let reading = (
+                temperatures.is_valid(i).then(|| temperatures.value(i)),
+                directions.is_valid(i).then(|| directions.value(i)),
+                notes.is_valid(i).then(|| notes.value(i).to_owned()),
+            );
+            (keys.value(i), times.value(i), reading)
+        })
+        .collect()
+}
+
+impl Model {
+    /// Later rows win.
+    pub fn put(&mut self, rows: &[Row]) {
+        for (key, time, reading) in rows {
+            self.0.insert((*key, *time), reading.clone());
+        }
+    }
+
+    /// Rows of some keys and times, ordered by (key, time).
+    pub fn range(&self, keys: Option<&[i32]>, from: Micros, to: Micros) -> Vec<Row> {
+        self.0
+            .iter()
+            .filter(|((key, time), _)| {
+                keys.is_none_or(|keys| keys.contains(key)) && (from..to).contains(time)
+            })
+            .map(|((key, time), reading)| (*key, *time, reading.clone()))
+            .collect()
+    }
+
+    /// The newest row at or before `at` of each key.
+    pub fn newest(&self, keys: Option<&[i32]>, at: Micros) -> Vec<Row> {
+        let mut newest: BTreeMap<i32, Row> = BTreeMap::new();
+        for row in self.range(keys, Micros::MIN, at.saturating_add(1)) {
+            newest.insert(row.0, row);
+        }
+        newest.into_values().collect()
+    }
+}

@@ -1,0 +1,7 @@
+//! What crosses crates: the real binary under kill -9, other people's clients, the command line.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod clients;
+mod crash;
+mod server;
