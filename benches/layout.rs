@@ -81,9 +81,9 @@ fn candidates() -> Vec<(String, Layout)> {
             layouts.push((format!("row group {row_group_rows}"), Layout { row_group_rows, ..default }));
         }
     }
-    for compress_below in [0.0, 0.75, 0.85, 0.95, 1.0] {
-        if compress_below != default.compress_below {
-            layouts.push((format!("compress below {compress_below}"), Layout { compress_below, ..default }));
+    for unpack_price in [0.0, 0.1, 0.3, f64::INFINITY] {
+        if unpack_price != default.unpack_price {
+            layouts.push((format!("unpack price {unpack_price}"), Layout { unpack_price, ..default }));
         }
     }
     for zstd_level in [1, 3] {

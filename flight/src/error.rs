@@ -78,6 +78,16 @@ impl Error {
         self.retry_after
     }
 
+    /// The same error once more.
+    pub(crate) fn again(&self) -> Self {
+        Self {
+            kind: self.kind,
+            message: self.to_string(),
+            retry_after: self.retry_after,
+            source: None,
+        }
+    }
+
     /// The gRPC code that says the kind.
     pub fn code(&self) -> Code {
         code_of(self.kind)

@@ -1,8 +1,11 @@
 //! `barograph latest` and `barograph range`: tickets to a server, rows to stdout.
 
+use std::collections::BTreeSet;
 use std::io::BufWriter;
 
-use arrow::datatypes::SchemaRef;
+use arrow::array::{AsArray, RecordBatch};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Int64Type, SchemaRef};
 use barograph_engine::{Aggregate, Clock, SystemClock};
 use barograph_flight::client::Answer;
 use barograph_flight::ticket::{RangeRead, Windows};
@@ -16,7 +19,7 @@ use crate::arguments::{AnswerArguments, KeyArguments, LatestArguments, RangeArgu
 use crate::cities::{CITY_KEY, Cities};
 use crate::output::{Format, RowWriter, check_terminal};
 use crate::settings::Settings;
-use crate::{Error, Result, signals, wiring};
+use crate::{Error, Result, progress, signals, wiring};
 
 pub(super) async fn latest(arguments: LatestArguments, settings: &Settings) -> Result<()> {
     let asked = Asked::new(&arguments.keys, &arguments.answer, settings).await?;
@@ -136,11 +139,39 @@ impl Asked {
         let schema = answer.schema().clone();
         let to = BufWriter::with_capacity(256 << 10, std::io::stdout());
         let mut writer = RowWriter::new(to, self.format, &schema, has_cities(&schema))?;
+        let mut missing: BTreeSet<Key> = self.keys.iter().flatten().copied().collect();
         while let Some(rows) = answer.try_next().await? {
+            strike_out(&mut missing, &rows)?;
             writer.write(&rows)?;
         }
-        writer.finish().map(drop)
+        writer.finish()?;
+        if !missing.is_empty() {
+            let names: Vec<_> = missing.into_iter().map(|key| self.name(key)).collect();
+            progress::line(&format!("no reading of {}", names.join(", ")));
+        }
+        Ok(())
     }
+
+    fn name(&self, key: Key) -> String {
+        let cities = has_cities(&self.schema).then(Cities::built_in).and_then(Result::ok);
+        let city = cities.and_then(|cities| cities.get(key));
+        city.map_or_else(|| key.to_string(), |city| format!("{} ({key})", city.name))
+    }
+}
+
+/// Takes the keys of `rows`, which are sorted by key, off the list of those that nothing was seen of.
+fn strike_out(missing: &mut BTreeSet<Key>, rows: &RecordBatch) -> Result<()> {
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let keys = cast(rows.column(KEY_COLUMN), &DataType::Int64)?;
+    let mut last = None;
+    for &key in keys.as_primitive::<Int64Type>().values() {
+        if last.replace(key) != Some(key) {
+            missing.remove(&key);
+        }
+    }
+    Ok(())
 }
 
 fn aggregate(name: &str) -> Result<Aggregate> {

@@ -123,12 +123,12 @@ Try it from another shell, in the same folder:
 
 and from Python (pip install pyarrow):
 
-  python3 - <<'END'
-  import json, pyarrow.flight as flight
-  client = flight.connect('grpc://{address}')
-  ticket = {{'v': 1, 'table': 'readings', 'latest': {{'keys': [2988507, 1850147]}}}}
-  print(client.do_get(flight.Ticket(json.dumps(ticket))).read_all())
-  END
+python3 - <<'END'
+import json, pyarrow.flight as flight
+client = flight.connect('grpc://{address}')
+ticket = {{'v': 1, 'table': 'readings', 'latest': {{'keys': [2988507, 1850147]}}}}
+print(client.do_get(flight.Ticket(json.dumps(ticket))).read_all())
+END
 "
     ))
 }

@@ -116,7 +116,7 @@ impl Weather {
 
     /// Whether station `id` measures nonsense once in `hour`.
     pub fn is_broken(&self, id: i32, hour: Hour) -> bool {
-        (self.draw(id, hour) / 1_000) % BROKEN_ONE_IN == 0
+        (self.draw(id, hour) / 1_000).is_multiple_of(BROKEN_ONE_IN)
     }
 
     /// Number of stations whose id is wanted.
@@ -137,7 +137,7 @@ impl Weather {
         let silent = std::array::from_fn(|sensor| {
             let speaks = BooleanBuffer::collect_bool(sites.len(), |i| {
                 let draw = sites.get(i).map_or(1, |site| self.draw(site.id, hour));
-                mix(draw ^ (sensor as u64 + 1)) % SILENT_ONE_IN != 0
+                !mix(draw ^ (sensor as u64 + 1)).is_multiple_of(SILENT_ONE_IN)
             });
             Some(NullBuffer::new(speaks)).filter(|speaks| speaks.null_count() > 0)
         });

@@ -184,7 +184,7 @@ impl Batch<'_> {
             Base::Int32(cmp, value) => self.lanes::<Int32Type>(column, *cmp, *value),
             Base::Int64(cmp, value) => {
                 let mut words = self.none();
-                kernel(*cmp)(&whole(column)?, *value, &mut words);
+                kernel(*cmp)(whole(column)?, *value, &mut words);
                 Ok(words)
             }
             Base::Float32(cmp, value) => self.lanes::<Float32Type>(column, *cmp, *value),
@@ -221,7 +221,7 @@ impl Batch<'_> {
                 any::<Int32Type>(column, &mut words, list.iter().map(|&value| value as i32))?;
             }
             (Set::Integers(list), _) => {
-                any_of(&whole(column)?, &mut words, list.iter().copied());
+                any_of(whole(column)?, &mut words, list.iter().copied());
             }
             (Set::Floats(list, nan), DataType::Float32) => {
                 any::<Float32Type>(column, &mut words, list.iter().map(|&value| value as f32))?;

@@ -1,9 +1,9 @@
 //! Which words and signs may reach the SQL parser?
 //!
-//! Only those of a filter: filters come from anywhere, and the general parser takes exponential time on
-//! some nested constructs that no filter needs. The gate also bounds what the parser and its tree can
-//! cost, and marks column names as such whatever SQL thinks of them, so that a column may be named
-//! `interval`.
+//! Only those of a filter: filters come from anywhere, and what the parser never sees needs no proof that
+//! it is harmless. The gate bounds what the parser's tree can cost, names what is unknown or unsupported
+//! by its place, and marks column names as such whatever SQL thinks of them, so that a column may be
+//! named `interval`.
 
 use barograph_lake::TableSchema;
 use datafusion::sql::sqlparser::keywords::Keyword;

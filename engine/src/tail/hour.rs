@@ -19,7 +19,7 @@ use parking_lot::Mutex;
 
 use super::encode::Batch;
 use super::keys::{KeyMap, KeyMapWriter};
-use super::layout::{Header, Layout, NO_ROW, TIME};
+use super::layout::{HEADER, Header, Layout, NO_ROW, TIME};
 use super::pages::{Pages, PagesWriter, text};
 use super::view::HourView;
 use crate::memory::{Budget, Reservation};
@@ -160,11 +160,11 @@ impl HourWriter {
             Some(Head { last, newest }) => {
                 let word = |row, word: usize| self.rows.unit(row)[word].load(Ordering::Relaxed);
                 let peak = time >= word(newest, TIME) as Micros;
-                let ordinal = Header::unpack(word(last, 0)).ordinal + 1;
+                let ordinal = Header::unpack(word(last, HEADER)).ordinal + 1;
                 (Header { link: last, ordinal, peak }, if peak { id } else { newest })
             }
         };
-        words[0] = header.pack();
+        words[HEADER] = header.pack();
         self.rows.push(&self.shared.rows, words);
         place.set(Head { last: id, newest }.pack());
         self.times = (self.times.0.min(time), self.times.1.max(time));
@@ -239,7 +239,7 @@ impl HourWriter {
             let mut id = Head::unpack(head).last;
             while id != NO_ROW && id >= landed {
                 rest.push((id, key));
-                id = Header::unpack(self.rows.unit(id)[0].load(Ordering::Relaxed)).link;
+                id = Header::unpack(self.rows.unit(id)[HEADER].load(Ordering::Relaxed)).link;
             }
         });
         rest.sort_unstable();

@@ -1,12 +1,13 @@
 //! How are readings sent?
 
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll, ready};
 
 use arrow::array::RecordBatch;
-use arrow_flight::encode::{DictionaryHandling, FlightDataEncoderBuilder};
-use arrow_flight::error::FlightError;
-use arrow_flight::{FlightDescriptor, PutResult};
+use arrow::datatypes::SchemaRef;
+use arrow_flight::utils::batches_to_flight_data;
+use arrow_flight::{FlightData, FlightDescriptor, PutResult};
 use barograph_engine::{Ack, Durability, ErrorKind};
 use futures::{Stream, StreamExt, TryStreamExt, stream};
 use tonic::metadata::MetadataValue;
@@ -18,19 +19,29 @@ use crate::{Error, Result};
 
 /// The acknowledgements of a put, one a batch, in order.
 #[derive(Debug)]
-pub struct Acks(Streaming<PutResult>);
+pub struct Acks {
+    /// `None` if nothing was sent.
+    results: Option<Streaming<PutResult>>,
+    /// Why a batch could not be sent, if one could not.
+    unsent: Arc<OnceLock<Error>>,
+}
 
 impl Stream for Acks {
     type Item = Result<Ack>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.0.poll_next_unpin(cx).map(|result| {
-            result.map(|result| {
-                let ack: AckJson = serde_json::from_slice(&result?.app_metadata)
-                    .map_err(|e| unexpected("put", e))?;
-                Ack::try_from(ack)
-            })
-        })
+        let next = match &mut self.results {
+            Some(results) => ready!(results.poll_next_unpin(cx)),
+            None => None,
+        };
+        let Some(result) = next else {
+            let unsent = self.unsent.get().map(|error| Err(error.again()));
+            self.unsent = Arc::default();
+            return Poll::Ready(unsent);
+        };
+        let ack: AckJson =
+            serde_json::from_slice(&result?.app_metadata).map_err(|e| unexpected("put", e))?;
+        Poll::Ready(Some(Ack::try_from(ack)))
     }
 }
 
@@ -40,29 +51,35 @@ impl Client {
     ///
     /// # Errors
     /// An error ends the stream of acknowledgements. Those before it stand; of the batches after it, some may have
-    /// been written all the same, and may be sent again: writing a row twice changes nothing.
+    /// been written all the same, and may be sent again: writing a row twice changes nothing. A batch
+    /// with other columns than the first ends the stream.
     pub async fn put(
         &self,
         table: &str,
         batches: impl Stream<Item = RecordBatch> + Send + 'static,
         durability: Durability,
     ) -> Result<Acks> {
-        // A message is a batch, so that each batch has one acknowledgement.
-        let messages = FlightDataEncoderBuilder::new()
-            .with_max_flight_data_size(usize::MAX)
-            .with_dictionary_handling(DictionaryHandling::Hydrate)
-            .with_flight_descriptor(Some(FlightDescriptor::new_path(vec![table.to_owned()])))
-            .build(batches.map(Ok::<_, FlightError>));
-        // The encoder fails on batches of different schemas; the server then sees the stream end.
-        let messages = messages.take_while(|message| std::future::ready(message.is_ok()));
-        let messages = messages.filter_map(|message| std::future::ready(message.ok()));
+        let mut batches = Box::pin(batches.peekable());
+        let Some(first) = batches.as_mut().peek().await else {
+            return Ok(Acks { results: None, unsent: Arc::default() });
+        };
+        let schema = first.schema();
+        let descriptor = Some(FlightDescriptor::new_path(vec![table.to_owned()]));
+        let unsent = Arc::new(OnceLock::new());
+        let keep = Arc::clone(&unsent);
+        let messages = batches.scan(descriptor, move |descriptor, batch| {
+            let sent = messages(&schema, batch, descriptor.take());
+            let sent = sent.map_err(|error| keep.set(error)).ok();
+            std::future::ready(sent.map(stream::iter))
+        });
         let level = match durability {
             Durability::Memory => "memory",
             Durability::Disk => "disk",
         };
-        let mut request = Request::new(messages);
+        let mut request = Request::new(messages.flatten());
         request.metadata_mut().insert(DURABILITY_HEADER, MetadataValue::from_static(level));
-        Ok(Acks(self.flight.clone().do_put(request).await?.into_inner()))
+        let results = self.flight.clone().do_put(request).await?.into_inner();
+        Ok(Acks { results: Some(results), unsent })
     }
 
     /// Sends one batch and waits for its acknowledgement.
@@ -77,4 +94,24 @@ impl Client {
             Error::new(ErrorKind::Internal, "a put ended without an acknowledgement")
         })
     }
+}
+
+/// The messages of one batch; the first of a put begins with the schema and the descriptor.
+fn messages(
+    schema: &SchemaRef,
+    batch: RecordBatch,
+    descriptor: Option<FlightDescriptor>,
+) -> Result<Vec<FlightData>> {
+    if batch.schema() != *schema {
+        return Err(Error::request(
+            "a batch has other columns than the first of its put: send it with a put of its own",
+        ));
+    }
+    let mut messages = batches_to_flight_data(schema, vec![batch])?;
+    match (descriptor, messages.first_mut()) {
+        (Some(descriptor), Some(first)) => first.flight_descriptor = Some(descriptor),
+        // The schema was sent before.
+        _ => drop(messages.drain(..1.min(messages.len()))),
+    }
+    Ok(messages)
 }

@@ -177,23 +177,14 @@ impl Exchange {
         if data.app_metadata.is_empty() {
             return Ok(());
         }
-        let parsed =
-            PointRequest::parse(&data.app_metadata, self.state.settings.ticket_bytes_max.get());
-        let shape = match (&self.shape, &parsed) {
+        let json_max = self.state.settings.ticket_bytes_max.get();
+        let request = PointRequest::parse(&data.app_metadata, json_max);
+        let shape = match (&self.shape, &request) {
             (Some(shape), _) => Arc::clone(shape),
-            (None, Ok(request)) => self.open(ExchangeShape::new(&self.state, &request.ticket()?)?),
-            (None, Err(_)) => {
-                return Err(parsed.err().map_or_else(Shutdown::error, |(_, error)| error));
-            }
+            (None, Ok(first)) => self.open(ExchangeShape::new(&self.state, &first.ticket()?)?),
+            (None, Err(_)) => return request.map(|_| ()).map_err(|refused| refused.error),
         };
-        let bound = match parsed {
-            Ok(request) => {
-                let id = request.id.clone();
-                shape.bind(&self.state, request).map_err(|error| (id, error))
-            }
-            Err(refused) => Err(refused),
-        };
-        match bound {
+        match request.and_then(|request| shape.bind(&self.state, request)) {
             Ok(asked) => {
                 if let Some(asked) = self.group.add(asked, GROUP_MAX) {
                     self.ask();
@@ -201,12 +192,12 @@ impl Exchange {
                     let _ = self.group.add(asked, GROUP_MAX);
                 }
             }
-            Err((id, error)) => {
+            Err(refused) => {
                 self.ask();
-                let mut refused = Pieces::default();
-                refusal(&shape, &mut refused, id.as_ref(), &error)?;
+                let mut answer = Pieces::default();
+                refusal(&shape, &mut answer, refused.id.as_ref(), &refused.error)?;
                 self.requests_waiting += 1;
-                self.waiting.push_back(Box::pin(std::future::ready((refused, 1))));
+                self.waiting.push_back(Box::pin(std::future::ready((answer, 1))));
             }
         }
         Ok(())

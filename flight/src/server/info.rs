@@ -9,7 +9,7 @@ use arrow_flight::{
 };
 use barograph_engine::{Scan, View};
 use barograph_lake::time::MICROS_PER_SECOND;
-use barograph_lake::{KeySelection, Micros};
+use barograph_lake::{Key, KeySelection, Micros};
 use prost_types::Timestamp;
 
 use super::State;
@@ -112,7 +112,10 @@ async fn ranges(
 fn narrow(range: &mut RangeRead, keys: KeySelection) {
     (range.keys, range.key_from, range.key_to) = match keys {
         KeySelection::All => (None, None, None),
-        KeySelection::Range { from, to } => (None, Some(from), Some(to)),
+        // The ends of all keys are no keys of a 32-bit column: they stay unsaid.
+        KeySelection::Range { from, to } => {
+            (None, (from > Key::MIN).then_some(from), (to < Key::MAX).then_some(to))
+        }
         KeySelection::List(keys) => (Some(keys.to_vec()), None, None),
     };
 }

@@ -21,13 +21,14 @@ mod parse;
 mod request;
 #[cfg(test)]
 mod tests;
+mod value;
 
 use barograph_engine::{Aggregate, Point};
 use barograph_lake::{Key, Micros, Span};
 
 pub use bind::{Bound, Query};
 pub(crate) use bind::{bind_columns, check_keys};
-pub use request::{PointRequest, RequestId};
+pub use request::{PointRequest, Refused, RequestId};
 
 /// The version of the ticket format that this crate reads and writes.
 pub const VERSION: i64 = 1;

@@ -1,14 +1,11 @@
 //! How is a ticket read from JSON? Strictly: what is not understood is an error that names it.
 
-use std::fmt;
-
-use barograph_engine::{Aggregate, Point};
-use barograph_lake::time::parse_instant;
-use barograph_lake::{Key, Micros};
+use barograph_engine::Point;
+use barograph_lake::Micros;
 use serde::Deserialize;
-use serde::de::{Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 
-use super::{AGGREGATES, RangeRead, Read, Ticket, VERSION, Windows};
+use super::value::{Instant, Keys, Limit, Object, OneKey, RawAggregates, Text, Version};
+use super::{RangeRead, Read, Ticket, VERSION, Windows};
 use crate::{Error, Result};
 
 const FORM: &str = r#"{"v":1,"table":"readings","latest":{"keys":[2988507]}}"#;
@@ -19,9 +16,9 @@ const FORM: &str = r#"{"v":1,"table":"readings","latest":{"keys":[2988507]}}"#;
 struct RawTicket {
     v: Option<Version>,
     table: Option<Text>,
-    latest: Option<RawPoint>,
-    at: Option<RawAt>,
-    range: Option<RawRange>,
+    latest: Option<Object<RawPoint>>,
+    at: Option<Object<RawAt>>,
+    range: Option<Object<RawRange>>,
     columns: Option<Vec<Text>>,
     filter: Option<Text>,
     every: Option<Text>,
@@ -59,7 +56,8 @@ impl Ticket {
     /// Reads a ticket. `bytes_max` bounds its size.
     pub fn parse(json: &[u8], bytes_max: usize) -> Result<Self> {
         check_size(json, bytes_max)?;
-        let raw: RawTicket = serde_json::from_slice(json).map_err(|e| unreadable(json, &e))?;
+        let Object(raw): Object<RawTicket> =
+            serde_json::from_slice(json).map_err(|e| unreadable(json, &e))?;
         check_version("ticket", raw.v)?;
         let table = raw.table.map(|text| text.0).ok_or_else(|| {
             Error::request("ticket has no \"table\": name one, like \"table\":\"readings\"")
@@ -83,14 +81,14 @@ impl Ticket {
             ));
         }
         let read = match (raw.latest, raw.at, raw.range) {
-            (Some(latest), None, None) => {
+            (Some(Object(latest)), None, None) => {
                 Read::Point { keys: latest.keys.map(|keys| keys.0), point: Point::Latest }
             }
-            (None, Some(at), None) => {
+            (None, Some(Object(at)), None) => {
                 let time = at.time()?;
                 Read::Point { keys: at.keys.map(|keys| keys.0), point: Point::At(time) }
             }
-            (None, None, Some(range)) => Read::Range(RangeRead {
+            (None, None, Some(Object(range))) => Read::Range(RangeRead {
                 filter: raw.filter.map(|text| text.0),
                 windows,
                 limit: raw.limit.map(|limit| limit.0),
@@ -202,140 +200,3 @@ fn windows(every: Option<Text>, aggregates: Option<RawAggregates>) -> Result<Opt
         )),
     }
 }
-
-/// A value that knows how to say what it should have been.
-macro_rules! value {
-    ($name:ident($inner:ty), $expecting:literal, $($visit:tt)*) => {
-        pub(super) struct $name(pub(super) $inner);
-
-        impl<'de> Deserialize<'de> for $name {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                struct Reader;
-
-                impl<'de> Visitor<'de> for Reader {
-                    type Value = $name;
-
-                    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                        f.write_str($expecting)
-                    }
-
-                    $($visit)*
-                }
-
-                deserializer.deserialize_any(Reader)
-            }
-        }
-    };
-}
-
-value!(
-    Version(i64),
-    "the version as a number, \"v\":1",
-    fn visit_i64<E: serde::de::Error>(self, value: i64) -> Result<Self::Value, E> {
-        Ok(Version(value))
-    },
-    fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<Self::Value, E> {
-        Ok(Version(i64::try_from(value).unwrap_or(i64::MAX)))
-    }
-);
-
-value!(
-    Text(String),
-    "text in quotes",
-    fn visit_str<E: serde::de::Error>(self, value: &str) -> Result<Self::Value, E> {
-        Ok(Text(value.to_owned()))
-    }
-);
-
-value!(
-    Limit(usize),
-    "\"limit\" as a whole number of rows, at least 1",
-    fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<Self::Value, E> {
-        match usize::try_from(value) {
-            Ok(0) | Err(_) => Err(E::invalid_value(serde::de::Unexpected::Unsigned(value), &self)),
-            Ok(limit) => Ok(Limit(limit)),
-        }
-    }
-);
-
-value!(
-    Instant(Micros),
-    "a time in quotes, like \"2026-11-22T10:00:00Z\"",
-    fn visit_str<E: serde::de::Error>(self, value: &str) -> Result<Self::Value, E> {
-        parse_instant(value).map(Instant).map_err(E::custom)
-    }
-);
-
-value!(
-    OneKey(Key),
-    "a key as a whole number, like 2988507",
-    fn visit_i64<E: serde::de::Error>(self, value: i64) -> Result<Self::Value, E> {
-        Ok(OneKey(value))
-    },
-    fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<Self::Value, E> {
-        i64::try_from(value)
-            .map(OneKey)
-            .map_err(|_| E::invalid_value(serde::de::Unexpected::Unsigned(value), &self))
-    }
-);
-
-value!(
-    Keys(Vec<Key>),
-    "\"keys\" as a list of whole numbers, like [2988507]",
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
-        let mut keys = Vec::new();
-        while let Some(OneKey(key)) = list.next_element()? {
-            keys.push(key);
-        }
-        Ok(Keys(keys))
-    }
-);
-
-value!(
-    RawAggregates(Vec<(String, Vec<Aggregate>)>),
-    "\"aggregates\" as lists by column, like {\"temperature\":[\"mean\",\"max\"]}",
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut aggregates: Vec<(String, Vec<Aggregate>)> = Vec::new();
-        while let Some((column, functions)) = map.next_entry::<String, Vec<Function>>()? {
-            if aggregates.iter().any(|(earlier, _)| *earlier == column) {
-                return Err(A::Error::custom(format_args!(
-                    "\"aggregates\" names the column {column:?} twice: put its functions in one list"
-                )));
-            }
-            if functions.is_empty() {
-                return Err(A::Error::custom(format_args!(
-                    "\"aggregates\" of {column:?} is empty: name a function, like [\"mean\"]"
-                )));
-            }
-            let functions: Vec<_> = functions.into_iter().map(|function| function.0).collect();
-            if let Some((i, _)) =
-                functions.iter().enumerate().find(|(i, f)| functions[..*i].contains(f))
-            {
-                return Err(A::Error::custom(format_args!(
-                    "\"aggregates\" of {column:?} names function {} twice: name it once",
-                    i + 1
-                )));
-            }
-            aggregates.push((column, functions));
-        }
-        Ok(RawAggregates(aggregates))
-    }
-);
-
-value!(
-    Function(Aggregate),
-    "a function in quotes, like \"mean\"",
-    fn visit_str<E: serde::de::Error>(self, value: &str) -> Result<Self::Value, E> {
-        AGGREGATES
-            .iter()
-            .find(|(name, _)| *name == value)
-            .map(|&(_, function)| Function(function))
-            .ok_or_else(|| {
-                let names: Vec<_> = AGGREGATES.iter().map(|(name, _)| *name).collect();
-                E::custom(format_args!(
-                    "unknown aggregate {value:?}: use one of {}",
-                    names.join(", ")
-                ))
-            })
-    }
-);

@@ -12,7 +12,8 @@ use barograph_lake::Key;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use super::parse::{Keys, RawAt, RawPoint, Text, Version, check_size, check_version, unreadable};
+use super::parse::{RawAt, RawPoint, check_size, check_version, unreadable};
+use super::value::{Keys, Object, Text, Version};
 use super::{Read, Ticket};
 use crate::{Error, Result};
 
@@ -36,6 +37,15 @@ pub struct PointRequest {
     pub versioned: bool,
 }
 
+/// A request that was not understood.
+#[derive(Debug)]
+pub struct Refused {
+    /// Its id, where that could be read.
+    pub id: Option<RequestId>,
+    /// What is wrong.
+    pub error: Error,
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawRequest {
@@ -43,22 +53,23 @@ struct RawRequest {
     keys: Option<Keys>,
     v: Option<Version>,
     table: Option<Text>,
-    latest: Option<RawPoint>,
-    at: Option<RawAt>,
+    latest: Option<Object<RawPoint>>,
+    at: Option<Object<RawAt>>,
     columns: Option<Vec<Text>>,
     range: Option<IgnoredAny>,
 }
 
 impl PointRequest {
-    /// Reads a request. `bytes_max` bounds its size. An error carries the id where it could be read.
-    pub fn parse(json: &[u8], bytes_max: usize) -> Result<Self, (Option<RequestId>, Error)> {
-        check_size(json, bytes_max).map_err(|error| (None, error))?;
-        let mut raw: RawRequest =
-            serde_json::from_slice(json).map_err(|e| (id_of(json), unreadable(json, &e)))?;
+    /// Reads a request. `bytes_max` bounds its size.
+    pub fn parse(json: &[u8], bytes_max: usize) -> Result<Self, Box<Refused>> {
+        let refused = |id, error| Box::new(Refused { id, error });
+        check_size(json, bytes_max).map_err(|error| refused(None, error))?;
+        let Object(mut raw): Object<RawRequest> = serde_json::from_slice(json)
+            .map_err(|error| refused(id_of(json), unreadable(json, &error)))?;
         let id = raw.id.take();
         match Self::checked(raw) {
             Ok(request) => Ok(Self { id, ..request }),
-            Err(error) => Err((id, error)),
+            Err(error) => Err(refused(id, error)),
         }
     }
 
@@ -76,8 +87,8 @@ impl PointRequest {
             (Some(_), Some(_)) => {
                 return Err(Error::request("request has \"latest\" and \"at\": give one of them"));
             }
-            (Some(latest), None) => (latest.keys, Some(Point::Latest)),
-            (None, Some(at)) => {
+            (Some(Object(latest)), None) => (latest.keys, Some(Point::Latest)),
+            (None, Some(Object(at))) => {
                 let time = at.time()?;
                 (at.keys, Some(Point::At(time)))
             }

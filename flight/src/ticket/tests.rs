@@ -129,7 +129,8 @@ const REFUSED: &[(&str, &[&str])] = &[
     ("", &["ticket is empty", r#"{"v":1"#]),
     ("readings", &["not JSON", r#"{"v":1"#]),
     (r#"{"v":1,"#, &["not JSON", "EOF"]),
-    ("[]", &["ticket is not JSON"]),
+    ("[]", &["sequence", "an object in braces"]),
+    (r#"{"v":1,"table":"readings","latest":[[1]]}"#, &["sequence", "an object in braces"]),
     ("null", &["null"]),
     (r#"{"table":"readings","latest":{}}"#, &["no version", r#""v":1"#]),
     (r#"{"v":2,"table":"readings","latest":{}}"#, &["version 2", "reads version 1"]),
@@ -303,9 +304,9 @@ fn an_exchange_request_says_only_what_differs() {
         (r#"{"id":6,"v":3}"#, Some(6.into()), "version 3"),
         ("x", None, "not JSON"),
     ] {
-        let (named, error) = parse(json).unwrap_err();
-        assert_eq!(named, id, "{json}");
-        assert!(error.to_string().contains(expected), "{json}: {error}");
+        let refused = parse(json).unwrap_err();
+        assert_eq!(refused.id, id, "{json}");
+        assert!(refused.error.to_string().contains(expected), "{json}: {}", refused.error);
     }
 }
 

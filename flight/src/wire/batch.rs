@@ -2,7 +2,7 @@
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer};
-use arrow::datatypes::{DataType, ToByteSlice};
+use arrow::datatypes::DataType;
 use arrow::downcast_primitive_array;
 use barograph_engine::ErrorKind;
 use bytes::{BufMut, Bytes};
@@ -225,18 +225,19 @@ fn bytes_of<'a>(
     length: usize,
     sources: &mut Vec<Source<'a>>,
 ) {
-    let rows = offsets.get(offset..=offset + length).unwrap_or_default();
+    let rows = offsets.get(offset..=offset + length).unwrap_or(&[0]);
     let (first, last) = match rows {
         [first, .., last] => (*first, *last),
-        _ => (0, 0),
+        [only] => (*only, *only),
+        [] => (0, 0),
     };
-    if length == 1 {
+    if length <= 1 {
         let mut few = [0; 8];
         few[4..].copy_from_slice(&(last - first).to_le_bytes());
-        sources.push(Source::Few(few, 8));
+        sources.push(Source::Few(few, 4 * (length + 1)));
     } else {
         let counted: Vec<i32> = rows.iter().map(|end| end - first).collect();
-        sources.push(Source::Made(Buffer::from_slice_ref(counted.to_byte_slice())));
+        sources.push(Source::Made(Buffer::from_vec(counted)));
     }
     sources.push(Source::Part {
         buffer: text,

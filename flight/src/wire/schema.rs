@@ -23,11 +23,13 @@ pub(crate) struct Shape {
     pub(crate) message: Bytes,
 }
 
+type ByColumns = HashMap<Vec<usize>, Arc<Shape>>;
+
 /// The shapes of recent answers.
 #[derive(Debug, Default)]
 pub(crate) struct Shapes {
     /// By table and Arrow schema indexes of the value columns.
-    tables: RwLock<HashMap<String, HashMap<Vec<usize>, Arc<Shape>>>>,
+    tables: RwLock<HashMap<String, ByColumns>>,
 }
 
 impl Shape {

@@ -118,8 +118,9 @@ fn no_rows_are_no_message_of_a_range_but_one_of_an_exchange() {
     BatchEncoder { message_bytes: 1 << 20 }.encode(&mut out, &batch).unwrap();
     assert!(out.is_empty());
     encode_rows(&mut out, &batch, 0, 0, b"{}").unwrap();
+    encode_rows(&mut out, &rows(10), 4, 0, b"{}").unwrap();
     let (messages, read) = read(&batch.schema(), out);
-    assert_eq!((messages.len(), read.num_rows()), (2, 0));
+    assert_eq!((messages.len(), read.num_rows()), (3, 0));
 }
 
 #[test]

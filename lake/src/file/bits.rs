@@ -13,7 +13,8 @@ use crate::{Error, Result};
 pub(super) enum Piece<'a> {
     /// `value` stands `len` times.
     Repeat { value: u32, len: usize },
-    /// Values `from .. from + len` of those packed in `bytes`.
+    /// Values `from .. from + len` of those packed from the start of `bytes`, which goes on to the end of the
+    /// stream: whole words can be read almost to the end.
     Packed { bytes: &'a [u8], from: usize, len: usize },
 }
 
@@ -58,17 +59,23 @@ pub(super) fn put_hybrid(values: &[u32], width: usize, out: &mut Vec<u8>) {
     let worthwhile = 32usize.div_ceil(width).next_multiple_of(8);
     let mut packed = 0;
     let mut at = 0;
-    while let Some(&value) = values.get(at) {
-        let run = values[at..].iter().take_while(|&&next| next == value).count();
-        // Packed values come in groups of eight: the run first fills the open group.
-        let fill = (at - packed).next_multiple_of(8) - (at - packed);
-        if run >= fill + worthwhile {
-            put_packed(&values[packed..at + fill], width, out);
-            put_varint(((run - fill) as u64) << 1, out);
-            out.extend_from_slice(&value.to_le_bytes()[..width.div_ceil(8)]);
-            packed = at + run;
+    // Packed values come in groups of eight, so a run starts where a group does.
+    while let Some(group) = values.get(at..at + 8) {
+        let value = group[0];
+        if group[7] == value && group.iter().all(|&next| next == value) {
+            let run = values[at..].iter().take_while(|&&next| next == value).count();
+            if run >= worthwhile {
+                put_packed(&values[packed..at], width, out);
+                put_varint((run as u64) << 1, out);
+                out.extend_from_slice(&value.to_le_bytes()[..width.div_ceil(8)]);
+                packed = at + run;
+                at = packed;
+                continue;
+            }
+            at += run / 8 * 8;
+        } else {
+            at += 8;
         }
-        at += run;
     }
     put_packed(&values[packed..], width, out);
 }
@@ -80,6 +87,7 @@ fn put_packed(values: &[u32], width: usize, out: &mut Vec<u8>) {
     let groups = values.len().div_ceil(8);
     put_varint((groups as u64) << 1 | 1, out);
     let end = out.len() + groups * width;
+    out.reserve(groups * width + 8);
     pack(values.iter().map(|&value| u64::from(value)), width, out);
     out.resize(end, 0);
 }
@@ -113,6 +121,7 @@ pub(super) fn visit_hybrid<'a>(
         let header = take_varint(&mut bytes).ok_or_else(short)? as usize;
         let count = if header & 1 == 0 { header >> 1 } else { (header >> 1).saturating_mul(8) };
         let body = if header & 1 == 0 { width.div_ceil(8) } else { (header >> 1).saturating_mul(width) };
+        let rest = bytes;
         let body = take(&mut bytes, body).ok_or_else(short)?;
         if count == 0 {
             return Err(short());
@@ -122,7 +131,7 @@ pub(super) fn visit_hybrid<'a>(
             let value = body.iter().rev().fold(0, |value, &byte| value << 8 | u32::from(byte));
             visit(Piece::Repeat { value, len: end - start })?;
         } else if start < end {
-            visit(Piece::Packed { bytes: body, from: start - at, len: end - start })?;
+            visit(Piece::Packed { bytes: rest, from: start - at, len: end - start })?;
         }
         at = at.saturating_add(count);
     }
@@ -139,12 +148,29 @@ pub(super) fn unpack(bytes: &[u8], width: usize, from: usize, out: &mut [u32]) {
     macro_rules! by_width {
         ($($width:literal)*) => {
             match width {
+                8 => unpack_bytes(bytes.get(from..).unwrap_or_default(), out),
+                16 => unpack_pairs(bytes.get(from * 2..).unwrap_or_default(), out),
                 $($width => unpack_groups::<$width>(bytes, from, out),)*
                 _ => out.fill(0),
             }
         };
     }
-    by_width!(1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31 32);
+    by_width!(1 2 3 4 5 6 7 9 10 11 12 13 14 15 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31 32);
+}
+
+fn unpack_bytes(bytes: &[u8], out: &mut [u32]) {
+    let len = bytes.len().min(out.len());
+    let (values, beyond) = out.split_at_mut(len);
+    values.iter_mut().zip(bytes).for_each(|(value, &byte)| *value = u32::from(byte));
+    beyond.fill(0);
+}
+
+fn unpack_pairs(bytes: &[u8], out: &mut [u32]) {
+    let (pairs, _) = bytes.as_chunks::<2>();
+    let len = pairs.len().min(out.len());
+    let (values, beyond) = out.split_at_mut(len);
+    values.iter_mut().zip(pairs).for_each(|(value, &pair)| *value = u32::from(u16::from_le_bytes(pair)));
+    beyond.fill(0);
 }
 
 fn unpack_groups<const WIDTH: usize>(bytes: &[u8], from: usize, out: &mut [u32]) {

@@ -14,7 +14,7 @@ use super::delta;
 use crate::{Error, ErrorKind, Result};
 
 /// Pages on which the encodings are tried.
-const SAMPLE_PAGES: usize = 4;
+const SAMPLE_PAGES: usize = 3;
 
 /// The rows of one column in one row group.
 pub(super) struct ChunkRows<V> {
@@ -187,7 +187,8 @@ impl<'a, 'z, V: Store> ChunkWriter<'a, 'z, V> {
                 raw += content.len() as f64;
                 packed += self.compress(&content)?.len() as f64;
             }
-            for (compress, price) in [(false, raw), (true, packed / layout.compress_below)] {
+            let unpack = pages as f64 * layout.unpack_page_price + raw * layout.unpack_price;
+            for (compress, price) in [(false, raw), (true, packed + unpack)] {
                 if price < best_price {
                     best_price = price;
                     best = (coding, compress);

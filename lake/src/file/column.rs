@@ -6,13 +6,13 @@ use std::sync::Arc;
 use arrow::array::{
     ArrayRef, ArrowPrimitiveType, BooleanBufferBuilder, PrimitiveArray, StringArray,
 };
-use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer, OffsetBuffer};
+use arrow::buffer::{Buffer, NullBuffer, OffsetBuffer};
 use arrow::datatypes::{
     DataType, Float32Type, Float64Type, Int16Type, Int32Type, Int64Type, TimestampMicrosecondType,
 };
 
 use super::bits::{Piece, unpack, visit_hybrid};
-use super::dictionary::{Dictionary, TextDictionary, take_text};
+use super::dictionary::{Dictionary, take_text};
 use super::page::Page;
 use super::value::{Kind, Load};
 use super::{delta, header};
@@ -32,22 +32,36 @@ pub(super) struct ColumnBuilder {
 
 #[derive(Debug)]
 enum Values {
-    Int16(Vec<i16>),
-    Int32(Vec<i32>),
-    Int64(Vec<i64>),
-    Float32(Vec<f32>),
-    Float64(Vec<f64>),
+    Int16(Numbers<i16>),
+    Int32(Numbers<i32>),
+    Int64(Numbers<i64>),
+    Float32(Numbers<f32>),
+    Float64(Numbers<f64>),
     Text { ends: Vec<i32>, bytes: Vec<u8> },
+}
+
+#[derive(Debug)]
+struct Numbers<V> {
+    out: Vec<V>,
+    /// The values of a page without gaps for its nulls.
+    dense: Vec<V>,
+}
+
+/// Room for what is worked out of each page.
+#[derive(Debug, Default)]
+pub(super) struct Scratch {
+    /// Rows that are not null.
+    runs: Vec<Range<usize>>,
 }
 
 impl ColumnBuilder {
     pub(super) fn new(data_type: &DataType, capacity: usize) -> Self {
         let values = match Kind::of(data_type) {
-            Kind::Int16 => Values::Int16(Vec::with_capacity(capacity)),
-            Kind::Int32 => Values::Int32(Vec::with_capacity(capacity)),
-            Kind::Int64 => Values::Int64(Vec::with_capacity(capacity)),
-            Kind::Float32 => Values::Float32(Vec::with_capacity(capacity)),
-            Kind::Float64 => Values::Float64(Vec::with_capacity(capacity)),
+            Kind::Int16 => Values::Int16(Numbers::new(capacity)),
+            Kind::Int32 => Values::Int32(Numbers::new(capacity)),
+            Kind::Int64 => Values::Int64(Numbers::new(capacity)),
+            Kind::Float32 => Values::Float32(Numbers::new(capacity)),
+            Kind::Float64 => Values::Float64(Numbers::new(capacity)),
             Kind::Text => Values::Text { ends: vec![0], bytes: Vec::new() },
         };
         Self { data_type: data_type.clone(), values, valid: None }
@@ -55,11 +69,11 @@ impl ColumnBuilder {
 
     fn len(&self) -> usize {
         match &self.values {
-            Values::Int16(values) => values.len(),
-            Values::Int32(values) => values.len(),
-            Values::Int64(values) => values.len(),
-            Values::Float32(values) => values.len(),
-            Values::Float64(values) => values.len(),
+            Values::Int16(values) => values.out.len(),
+            Values::Int32(values) => values.out.len(),
+            Values::Int64(values) => values.out.len(),
+            Values::Float32(values) => values.out.len(),
+            Values::Float64(values) => values.out.len(),
             Values::Text { ends, .. } => ends.len() - 1,
         }
     }
@@ -70,54 +84,50 @@ impl ColumnBuilder {
         page: &Page<'_>,
         dictionary: Option<&Dictionary>,
         ranges: &[Range<usize>],
+        scratch: &mut Scratch,
     ) -> Result<()> {
         let (Some(first), Some(last)) = (ranges.first(), ranges.last()) else { return Ok(()) };
         let span = first.start..last.end;
         if span.end > page.rows {
             return Err(malformed());
         }
-        let valid = page.valid(span.end)?;
-        self.append_valid(valid.as_ref(), ranges);
+        let before = page.valid(span.clone(), &mut scratch.runs)?;
+        let runs = scratch.runs.as_slice();
+        self.append_valid(runs, &span, ranges);
+        let slice = Slice { page, before, runs, ranges };
         match (&mut self.values, dictionary) {
-            (Values::Int16(out), Some(Dictionary::Int16(entries))) => numbers(page, entries, valid, span, ranges, out),
-            (Values::Int32(out), Some(Dictionary::Int32(entries))) => numbers(page, entries, valid, span, ranges, out),
-            (Values::Int64(out), Some(Dictionary::Int64(entries))) => numbers(page, entries, valid, span, ranges, out),
-            (Values::Float32(out), Some(Dictionary::Float32(entries))) => numbers(page, entries, valid, span, ranges, out),
-            (Values::Float64(out), Some(Dictionary::Float64(entries))) => numbers(page, entries, valid, span, ranges, out),
-            (Values::Int16(out), None) => numbers(page, &[], valid, span, ranges, out),
-            (Values::Int32(out), None) => numbers(page, &[], valid, span, ranges, out),
-            (Values::Int64(out), None) => numbers(page, &[], valid, span, ranges, out),
-            (Values::Float32(out), None) => numbers(page, &[], valid, span, ranges, out),
-            (Values::Float64(out), None) => numbers(page, &[], valid, span, ranges, out),
-            (Values::Text { ends, bytes }, dictionary) => {
-                let entries = match dictionary {
-                    Some(Dictionary::Text(texts)) => Some(texts),
-                    _ => None,
-                };
-                texts(page, entries, valid.as_ref(), ranges, ends, bytes)
-            }
+            (Values::Int16(out), Some(Dictionary::Int16(entries))) => out.append(&slice, entries),
+            (Values::Int32(out), Some(Dictionary::Int32(entries))) => out.append(&slice, entries),
+            (Values::Int64(out), Some(Dictionary::Int64(entries))) => out.append(&slice, entries),
+            (Values::Float32(out), Some(Dictionary::Float32(entries))) => out.append(&slice, entries),
+            (Values::Float64(out), Some(Dictionary::Float64(entries))) => out.append(&slice, entries),
+            (Values::Int16(out), None) => out.append(&slice, &[]),
+            (Values::Int32(out), None) => out.append(&slice, &[]),
+            (Values::Int64(out), None) => out.append(&slice, &[]),
+            (Values::Float32(out), None) => out.append(&slice, &[]),
+            (Values::Float64(out), None) => out.append(&slice, &[]),
+            (Values::Text { ends, bytes }, dictionary) => slice.texts(dictionary, ends, bytes),
             _ => Err(malformed()),
         }
     }
 
-    fn append_valid(&mut self, valid: Option<&BooleanBuffer>, ranges: &[Range<usize>]) {
-        let rows = self.len();
-        match (valid, &mut self.valid) {
-            (None, None) => {}
-            (None, Some(bits)) => {
+    fn append_valid(&mut self, runs: &[Range<usize>], span: &Range<usize>, ranges: &[Range<usize>]) {
+        if runs.first() == Some(span) {
+            if let Some(bits) = &mut self.valid {
                 bits.append_n(ranges.iter().map(|range| range.len()).sum(), true);
             }
-            (Some(valid), slot) => {
-                let bits = slot.get_or_insert_with(|| {
-                    let mut bits = BooleanBufferBuilder::new(rows + valid.len());
-                    bits.append_n(rows, true);
-                    bits
-                });
-                for range in ranges {
-                    bits.append_buffer(&valid.slice(range.start, range.len()));
-                }
-            }
+            return;
         }
+        let rows = self.len();
+        let bits = self.valid.get_or_insert_with(|| {
+            let mut bits = BooleanBufferBuilder::new(rows + span.len());
+            bits.append_n(rows, true);
+            bits
+        });
+        pieces(runs, ranges, |nulls, values| {
+            bits.append_n(nulls, false);
+            bits.append_n(values.len(), true);
+        });
     }
 
     /// Appends `count` nulls.
@@ -130,11 +140,11 @@ impl ColumnBuilder {
         });
         bits.append_n(count, false);
         match &mut self.values {
-            Values::Int16(values) => values.resize(rows + count, 0),
-            Values::Int32(values) => values.resize(rows + count, 0),
-            Values::Int64(values) => values.resize(rows + count, 0),
-            Values::Float32(values) => values.resize(rows + count, 0.0),
-            Values::Float64(values) => values.resize(rows + count, 0.0),
+            Values::Int16(values) => values.out.resize(rows + count, 0),
+            Values::Int32(values) => values.out.resize(rows + count, 0),
+            Values::Int64(values) => values.out.resize(rows + count, 0),
+            Values::Float32(values) => values.out.resize(rows + count, 0.0),
+            Values::Float64(values) => values.out.resize(rows + count, 0.0),
             Values::Text { ends, .. } => {
                 let end = ends.last().copied().unwrap_or_default();
                 ends.resize(ends.len() + count, end);
@@ -147,9 +157,9 @@ impl ColumnBuilder {
         match &mut self.values {
             Values::Int32(values) => {
                 let key = i32::try_from(key).map_err(|_| malformed())?;
-                values.resize(values.len() + count, key);
+                values.out.resize(values.out.len() + count, key);
             }
-            Values::Int64(values) => values.resize(values.len() + count, key),
+            Values::Int64(values) => values.out.resize(values.out.len() + count, key),
             _ => return Err(malformed()),
         }
         Ok(())
@@ -158,7 +168,7 @@ impl ColumnBuilder {
     /// Appends instants that are not null; only for a timestamp column.
     pub(super) fn append_times(&mut self, times: &[i64]) -> Result<()> {
         match &mut self.values {
-            Values::Int64(values) => values.extend_from_slice(times),
+            Values::Int64(values) => values.out.extend_from_slice(times),
             _ => return Err(malformed()),
         }
         Ok(())
@@ -168,15 +178,15 @@ impl ColumnBuilder {
     pub(super) fn finish(self) -> Result<ArrayRef> {
         let nulls = self.valid.map(|mut bits| NullBuffer::new(bits.finish())).filter(|nulls| nulls.null_count() > 0);
         Ok(match (self.values, &self.data_type) {
-            (Values::Int16(values), _) => array::<Int16Type>(values, nulls),
-            (Values::Int32(values), _) => array::<Int32Type>(values, nulls),
+            (Values::Int16(values), _) => array::<Int16Type>(values.out, nulls),
+            (Values::Int32(values), _) => array::<Int32Type>(values.out, nulls),
             (Values::Int64(values), DataType::Timestamp(_, zone)) => Arc::new(
-                PrimitiveArray::<TimestampMicrosecondType>::new(values.into(), nulls)
+                PrimitiveArray::<TimestampMicrosecondType>::new(values.out.into(), nulls)
                     .with_timezone_opt(zone.clone()),
             ),
-            (Values::Int64(values), _) => array::<Int64Type>(values, nulls),
-            (Values::Float32(values), _) => array::<Float32Type>(values, nulls),
-            (Values::Float64(values), _) => array::<Float64Type>(values, nulls),
+            (Values::Int64(values), _) => array::<Int64Type>(values.out, nulls),
+            (Values::Float32(values), _) => array::<Float32Type>(values.out, nulls),
+            (Values::Float64(values), _) => array::<Float64Type>(values.out, nulls),
             (Values::Text { ends, bytes }, _) => {
                 let texts = StringArray::try_new(OffsetBuffer::new(ends.into()), Buffer::from_vec(bytes), nulls);
                 Arc::new(texts.map_err(|e| malformed().with_source(e))?)
@@ -189,34 +199,66 @@ fn array<T: ArrowPrimitiveType>(values: Vec<T::Native>, nulls: Option<NullBuffer
     Arc::new(PrimitiveArray::<T>::new(values.into(), nulls))
 }
 
-fn numbers<V: Load>(
-    page: &Page<'_>,
-    entries: &[V],
-    valid: Option<BooleanBuffer>,
-    span: Range<usize>,
-    ranges: &[Range<usize>],
-    out: &mut Vec<V>,
-) -> Result<()> {
-    let base = out.len();
-    match valid {
-        None => dense(page, entries, span.clone(), out)?,
-        Some(valid) => {
-            let skipped = valid.slice(0, span.start).count_set_bits();
-            let valid = valid.slice(span.start, span.len());
-            dense(page, entries, skipped..skipped + valid.count_set_bits(), out)?;
-            spread(&valid, base, out);
+/// The rows asked for of a page.
+struct Slice<'a> {
+    page: &'a Page<'a>,
+    /// Values before the first run.
+    before: usize,
+    /// Rows that are not null, from the first to the last row asked for.
+    runs: &'a [Range<usize>],
+    ranges: &'a [Range<usize>],
+}
+
+impl Slice<'_> {
+    /// The values of the runs, counted from the start of the page without nulls.
+    fn values(&self) -> Range<usize> {
+        self.before..self.before + self.runs.iter().map(|run| run.len()).sum::<usize>()
+    }
+}
+
+/// Walks over the rows `ranges`, of which those in `runs` are not null. Shows `visit`, in turn, a number of
+/// nulls and which values come after them, counted from the first run.
+fn pieces(runs: &[Range<usize>], ranges: &[Range<usize>], mut visit: impl FnMut(usize, Range<usize>)) {
+    let mut passed = 0;
+    let mut left = runs.iter();
+    let mut run = left.next();
+    for range in ranges {
+        let mut row = range.start;
+        while let Some(valid) = run.filter(|valid| valid.start < range.end) {
+            let (from, to) = (valid.start.max(row), valid.end.min(range.end));
+            if from < to {
+                visit(from - row, passed + from - valid.start..passed + to - valid.start);
+                row = to;
+            }
+            if valid.end > range.end {
+                break;
+            }
+            passed += valid.len();
+            run = left.next();
+        }
+        if row < range.end {
+            visit(range.end - row, 0..0);
         }
     }
-    if ranges.len() > 1 {
-        let mut end = base;
-        for range in ranges {
-            let from = base + range.start - span.start;
-            out.copy_within(from..from + range.len(), end);
-            end += range.len();
-        }
-        out.truncate(end);
+}
+
+impl<V: Load> Numbers<V> {
+    fn new(capacity: usize) -> Self {
+        Self { out: Vec::with_capacity(capacity), dense: Vec::new() }
     }
-    Ok(())
+
+    fn append(&mut self, slice: &Slice<'_>, entries: &[V]) -> Result<()> {
+        if slice.runs.len() == 1 && slice.runs == slice.ranges {
+            return dense(slice.page, entries, slice.values(), &mut self.out);
+        }
+        self.dense.clear();
+        dense(slice.page, entries, slice.values(), &mut self.dense)?;
+        pieces(slice.runs, slice.ranges, |nulls, values| {
+            self.out.resize(self.out.len() + nulls, V::default());
+            self.out.extend_from_slice(self.dense.get(values).unwrap_or_default());
+        });
+        Ok(())
+    }
 }
 
 /// Appends the values `range`, counted without nulls, of a page.
@@ -256,12 +298,15 @@ pub(super) fn dense<V: Load>(
         }
         header::DELTA_BINARY_PACKED => {
             let bits = V::INTEGER_BITS.ok_or_else(malformed)?;
-            let mut integers = Vec::with_capacity(range.end);
-            delta::read(page.values, bits, range.end, &mut integers)?;
-            for &integer in integers.get(range).ok_or_else(malformed)? {
-                out.push(V::from_integer(integer).ok_or_else(malformed)?);
-            }
-            Ok(())
+            let integers = delta::read(page.values, bits, range.end)?;
+            let integers = integers.get(range).ok_or_else(malformed)?;
+            let mut fit = true;
+            out.extend(integers.iter().map(|&integer| {
+                let value = V::from_integer(integer);
+                fit &= value.is_some();
+                value.unwrap_or_default()
+            }));
+            if fit { Ok(()) } else { Err(malformed()) }
         }
         header::PLAIN => {
             let bytes = page.values.get(range.start * V::BYTES..range.end * V::BYTES).ok_or_else(malformed)?;
@@ -274,74 +319,58 @@ pub(super) fn dense<V: Load>(
     }
 }
 
-/// Moves the values from `base` on, which stand without gaps, to the rows that are not null.
-fn spread<V: Load>(valid: &BooleanBuffer, base: usize, out: &mut Vec<V>) {
-    let mut end = out.len();
-    if end - base == valid.len() {
-        return;
-    }
-    out.resize(base + valid.len(), V::default());
-    let runs: Vec<_> = valid.set_slices().collect();
-    for &(from, to) in runs.iter().rev() {
-        // Nothing moves below its own place, so from the last run on none is overwritten.
-        out.copy_within(end - (to - from)..end, base + from);
-        end -= to - from;
-    }
-}
-
-fn texts(
-    page: &Page<'_>,
-    entries: Option<&TextDictionary>,
-    valid: Option<&BooleanBuffer>,
-    ranges: &[Range<usize>],
-    ends: &mut Vec<i32>,
-    bytes: &mut Vec<u8>,
-) -> Result<()> {
-    let upto = ranges.last().map_or(0, |range| range.end);
-    let count = valid.map_or(upto, |valid| valid.count_set_bits());
-    let mut plain = page.values;
-    let mut indexes = Vec::new();
-    if page.encoding == header::RLE_DICTIONARY {
-        let (&width, stream) = page.values.split_first().ok_or_else(malformed)?;
-        visit_hybrid(stream, usize::from(width), 0, count, |piece| {
-            match piece {
-                Piece::Repeat { value, len } => indexes.resize(indexes.len() + len, value),
-                Piece::Packed { bytes, from, len } => {
-                    let start = indexes.len();
-                    indexes.resize(start + len, 0);
-                    unpack(bytes, usize::from(width), from, &mut indexes[start..]);
+impl Slice<'_> {
+    fn texts(&self, dictionary: Option<&Dictionary>, ends: &mut Vec<i32>, bytes: &mut Vec<u8>) -> Result<()> {
+        let values = self.values();
+        let mut texts: Vec<&[u8]> = Vec::with_capacity(values.len());
+        match (self.page.encoding, dictionary) {
+            (header::RLE_DICTIONARY, Some(Dictionary::Text(entries))) => {
+                let mut indexes: Vec<u32> = Vec::with_capacity(values.len());
+                let (&width, stream) = self.page.values.split_first().ok_or_else(malformed)?;
+                visit_hybrid(stream, usize::from(width), values.start, values.end, |piece| {
+                    match piece {
+                        Piece::Repeat { value, len } => indexes.resize(indexes.len() + len, value),
+                        Piece::Packed { bytes, from, len } => {
+                            let start = indexes.len();
+                            indexes.resize(start + len, 0);
+                            unpack(bytes, usize::from(width), from, &mut indexes[start..]);
+                        }
+                    }
+                    Ok(())
+                })?;
+                for index in indexes {
+                    texts.push(entries.get(index as usize).ok_or_else(malformed)?);
                 }
             }
-            Ok(())
-        })?;
-    } else if page.encoding != header::PLAIN {
-        return Err(malformed());
-    }
-    let mut indexes = indexes.into_iter();
-    let mut next = 0;
-    for row in 0..upto {
-        while ranges.get(next).is_some_and(|range| range.end <= row) {
-            next += 1;
-        }
-        let wanted = ranges.get(next).is_some_and(|range| range.contains(&row));
-        if valid.is_none_or(|valid| valid.value(row)) {
-            let text = match entries {
-                Some(entries) if page.encoding == header::RLE_DICTIONARY => {
-                    indexes.next().and_then(|index| entries.get(index as usize)).ok_or_else(malformed)?
+            (header::PLAIN, _) => {
+                let mut plain = self.page.values;
+                for _ in 0..values.start {
+                    take_text(&mut plain)?;
                 }
-                _ => take_text(&mut plain)?,
-            };
-            if wanted {
+                for _ in values {
+                    texts.push(take_text(&mut plain)?);
+                }
+            }
+            _ => return Err(malformed()),
+        }
+        let mut fits = true;
+        pieces(self.runs, self.ranges, |nulls, values| {
+            let end = ends.last().copied().unwrap_or_default();
+            ends.resize(ends.len() + nulls, end);
+            for text in texts.get(values).unwrap_or_default() {
                 bytes.extend_from_slice(text);
+                match i32::try_from(bytes.len()) {
+                    Ok(end) => ends.push(end),
+                    Err(_) => fits = false,
+                }
             }
-        }
-        if wanted {
-            ends.push(i32::try_from(bytes.len()).map_err(|_| {
-                Error::new(ErrorKind::Request, "more than 2 GiB of text in one read: ask for fewer keys at once")
-            })?);
+        });
+        if fits {
+            Ok(())
+        } else {
+            Err(Error::new(ErrorKind::Request, "more than 2 GiB of text in one read: ask for fewer keys at once"))
         }
     }
-    Ok(())
 }
 
 fn malformed() -> Error {

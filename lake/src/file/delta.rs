@@ -43,20 +43,21 @@ pub(super) fn put(values: &[i64], type_bits: usize, out: &mut Vec<u8>) {
     }
 }
 
-/// Appends the first `upto` values to `out`.
-pub(super) fn read(mut bytes: &[u8], type_bits: usize, upto: usize, out: &mut Vec<i64>) -> Result<()> {
-    let wrap = |value: i64| if type_bits == 32 { i64::from(value as i32) } else { value };
+/// The first `upto` values.
+pub(super) fn read(mut bytes: &[u8], type_bits: usize, upto: usize) -> Result<Vec<i64>> {
     let varint = |bytes: &mut &[u8]| take_varint(bytes).ok_or_else(damaged);
     let header = [varint(&mut bytes)?, varint(&mut bytes)?, varint(&mut bytes)?];
     if header[..2] != [BLOCK as u64, MINIBLOCKS as u64] || header[2] < upto as u64 {
         return Err(damaged());
     }
+    // Whole miniblocks are written, so that the loops have fixed lengths; what lies beyond `upto` is cut.
+    let mut values = vec![0; (upto + MINIBLOCK).next_multiple_of(MINIBLOCK)];
     let mut value = unzigzag(varint(&mut bytes)?);
-    let mut left = upto;
-    if left > 0 {
-        out.push(value);
-        left -= 1;
+    if let Some(first) = values.first_mut() {
+        *first = value;
     }
+    let mut miniblocks = values.get_mut(1..).unwrap_or_default().chunks_exact_mut(MINIBLOCK);
+    let mut left = upto.saturating_sub(1);
     while left > 0 {
         let smallest = unzigzag(varint(&mut bytes)?);
         let widths = take(&mut bytes, MINIBLOCKS).ok_or_else(damaged)?;
@@ -68,25 +69,32 @@ pub(super) fn read(mut bytes: &[u8], type_bits: usize, upto: usize, out: &mut Ve
             if width > type_bits {
                 return Err(damaged());
             }
-            let packed = take(&mut bytes, MINIBLOCK / 8 * width).ok_or_else(damaged)?;
-            let len = left.min(MINIBLOCK);
-            let mut step = |above: u64| {
-                value = wrap(value.wrapping_add(smallest).wrapping_add(above as i64));
-                out.push(value);
-            };
-            if width == 0 {
-                (0..len).for_each(|_| step(0));
-            } else if width <= 32 {
+            // What follows the miniblock stays in the slice, so that whole words can be read to its end.
+            let packed = bytes;
+            take(&mut bytes, MINIBLOCK / 8 * width).ok_or_else(damaged)?;
+            let out = miniblocks.next().ok_or_else(damaged)?;
+            if width <= 32 {
                 let mut above = [0; MINIBLOCK];
                 unpack(packed, width, 0, &mut above);
-                above[..len].iter().for_each(|&above| step(u64::from(above)));
+                for (out, above) in out.iter_mut().zip(above) {
+                    value = value.wrapping_add(smallest).wrapping_add(i64::from(above));
+                    *out = value;
+                }
             } else {
-                (0..len).for_each(|i| step(value_at(packed, width, i)));
+                for (i, out) in out.iter_mut().enumerate() {
+                    let above = value_at(packed, width, i) as i64;
+                    value = value.wrapping_add(smallest).wrapping_add(above);
+                    *out = value;
+                }
             }
-            left -= len;
+            left = left.saturating_sub(MINIBLOCK);
         }
     }
-    Ok(())
+    values.truncate(upto);
+    if type_bits == 32 {
+        values.iter_mut().for_each(|value| *value = i64::from(*value as i32));
+    }
+    Ok(values)
 }
 
 fn put_zigzag(value: i64, out: &mut Vec<u8>) {
@@ -117,10 +125,8 @@ mod tests {
             let mut bytes = Vec::new();
             put(&values, bits, &mut bytes);
             let upto = upto.index(values.len()) + 1;
-            let mut read_back = Vec::new();
-            read(&bytes, bits, upto, &mut read_back).unwrap();
-            prop_assert_eq!(&read_back[..], &values[..upto]);
-            prop_assert!(read(&bytes, bits, values.len() + 1, &mut read_back).is_err());
+            prop_assert_eq!(&read(&bytes, bits, upto).unwrap()[..], &values[..upto]);
+            prop_assert!(read(&bytes, bits, values.len() + 1).is_err());
         }
     }
 }

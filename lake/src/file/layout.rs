@@ -10,9 +10,11 @@ pub struct Layout {
     pub row_group_rows: usize,
     /// zstd's level.
     pub zstd_level: i32,
-    /// A column is compressed if that leaves less than this share of its bytes: 0 never, 1 whenever it
-    /// helps.
-    pub compress_below: f64,
+    /// What unpacking a page costs, in bytes that compression must save: this for each page, and
+    /// [`Self::unpack_price`] for each byte of it. Negative compresses always.
+    pub unpack_page_price: f64,
+    /// See [`Self::unpack_page_price`]; infinite compresses never.
+    pub unpack_price: f64,
     /// Whether dictionary indexes of a compressed column may be widened to whole bytes, which takes more
     /// room before compression and much less after it.
     pub whole_bytes: bool,
@@ -23,8 +25,9 @@ impl Default for Layout {
         Self {
             page_rows: 2_048,
             row_group_rows: 262_144,
-            zstd_level: 1,
-            compress_below: 0.85,
+            zstd_level: 5,
+            unpack_page_price: 64.0,
+            unpack_price: 0.1,
             whole_bytes: true,
         }
     }

@@ -1,9 +1,8 @@
 //! What does a stored page say? Checked against its checksum, unpacked, and taken apart.
 
 use std::cell::RefCell;
+use std::ops::Range;
 
-use arrow::array::BooleanBufferBuilder;
-use arrow::buffer::BooleanBuffer;
 use zstd::bulk::Decompressor;
 
 use super::bits::{Piece, visit_hybrid};
@@ -51,25 +50,52 @@ impl<'a> Page<'a> {
         Ok(Self { rows: rows as usize, encoding: header.encoding, levels, values: content })
     }
 
-    /// Which of the first `upto` rows are not null; `None` if all are.
-    pub(super) fn valid(&self, upto: usize) -> Result<Option<BooleanBuffer>> {
-        let Some(levels) = self.levels else { return Ok(None) };
-        let mut bits = BooleanBufferBuilder::new(upto);
-        let mut all = true;
-        visit_hybrid(levels, 1, 0, upto, |piece| {
+    /// Puts into `runs` the rows of `span` that are not null, as runs; returns how many values stand before
+    /// them.
+    pub(super) fn valid(&self, span: Range<usize>, runs: &mut Vec<Range<usize>>) -> Result<usize> {
+        runs.clear();
+        let Some(levels) = self.levels else {
+            runs.push(span.clone());
+            return Ok(span.start);
+        };
+        let (mut row, mut before) = (0, 0);
+        let mut valid = |from: usize, to: usize| {
+            before += to.min(span.start).saturating_sub(from);
+            let from = from.max(span.start);
+            match runs.last_mut() {
+                Some(run) if run.end == from => run.end = to,
+                _ if from < to => runs.push(from..to),
+                _ => {}
+            }
+        };
+        visit_hybrid(levels, 1, 0, span.end, |piece| {
             match piece {
                 Piece::Repeat { value, len } => {
-                    all &= value != 0;
-                    bits.append_n(len, value != 0);
+                    if value != 0 {
+                        valid(row, row + len);
+                    }
+                    row += len;
                 }
-                Piece::Packed { bytes, from, len } => {
-                    all = false;
-                    bits.append_packed_range(from..from + len, bytes);
+                // The stream is walked from its start, so packed levels are shown from theirs.
+                Piece::Packed { bytes, len, .. } => {
+                    for (byte, first) in bytes.iter().zip((0..len).step_by(8)) {
+                        let mut bits = u32::from(*byte) & ((1 << (len - first).min(8)) - 1);
+                        let mut at = row + first;
+                        while bits != 0 {
+                            let gap = bits.trailing_zeros();
+                            let run = (bits >> gap).trailing_ones();
+                            at += gap as usize;
+                            valid(at, at + run as usize);
+                            at += run as usize;
+                            bits >>= gap + run;
+                        }
+                    }
+                    row += len;
                 }
             }
             Ok(())
         })?;
-        Ok((!all).then(|| bits.finish()))
+        Ok(before)
     }
 }
 

@@ -8,7 +8,7 @@ use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::datatypes::Schema;
 use bytes::Bytes;
 
-use super::column::{ColumnBuilder, dense};
+use super::column::{ColumnBuilder, Scratch, dense};
 use super::dictionary::Dictionary;
 use super::index::ColumnPages;
 use super::keys::KeyRuns;
@@ -126,7 +126,7 @@ impl OpenFile {
         };
         let builders = schema.fields().iter().map(|field| ColumnBuilder::new(field.data_type(), capacity));
         let mut decoder =
-            Decoder { file: self, read, fetched, every_page, builders: builders.collect(), unpacked: Vec::new(), rows: 0 };
+            Decoder { file: self, read, fetched, every_page, builders: builders.collect(), unpacked: Vec::new(), scratch: Scratch::default(), rows: 0 };
         for (s, span) in fetched.spans.iter().enumerate() {
             for page in span.pages.clone() {
                 decoder.page(s, page)?;
@@ -166,6 +166,7 @@ struct Decoder<'a> {
     builders: Vec<ColumnBuilder>,
     /// Room for the content of a compressed page.
     unpacked: Vec<u8>,
+    scratch: Scratch,
     rows: usize,
 }
 
@@ -205,9 +206,11 @@ impl<'a> Decoder<'a> {
                 self.builders.get_mut(slot).into_iter().for_each(|builder| builder.append_nulls(selected));
             } else {
                 let mut builders = std::mem::take(&mut self.builders);
+                let mut scratch = std::mem::take(&mut self.scratch);
                 let (opened, _, dictionary) = self.open(slot, span, page)?;
-                builders.get_mut(slot).map_or(Ok(()), |b| b.append(&opened, dictionary, &ranges))?;
-                self.builders = builders;
+                let builder = builders.get_mut(slot);
+                builder.map_or(Ok(()), |b| b.append(&opened, dictionary, &ranges, &mut scratch))?;
+                (self.builders, self.scratch) = (builders, scratch);
             }
         }
         Ok(())

@@ -56,8 +56,9 @@ pub struct Kernels {
     pub f64: Comparisons<f64>,
 }
 
-/// Environment variable that names the path to take, for tests and benches.
-pub const FORCE: &str = "BAROGRAPH_KERNELS";
+/// Environment variable that names the path to take, for tests and benches. It is no setting and has not the
+/// prefix of one.
+pub const FORCE: &str = "FORCE_FILTER_KERNELS";
 
 /// A type that has kernels.
 pub trait Lane: Copy + PartialOrd + 'static {

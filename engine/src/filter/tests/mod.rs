@@ -84,7 +84,7 @@ fn single_precision_finds_the_decimal_it_was_written_as() {
     let rows = rows(
         5,
         &[0.1, f32::MAX, f32::NAN, -0.0, f32::NEG_INFINITY]
-            .map(|value| Value::Single(value))
+            .map(Value::Single)
             .into_iter()
             .chain([Value::Null])
             .collect::<Vec<_>>(),

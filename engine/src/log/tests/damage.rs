@@ -40,7 +40,7 @@ impl Subject {
         records.extend(append(&mut log, &[record(2, 9), record(3, 0)], true));
         let before = records.len();
         let start = (HEADER_BYTES + log.end().0) as usize;
-        let last = [record(4, 50), record(5, 5000), record(6, 14)];
+        let last = [record(4, 50), record(5, 4100), record(6, 14)];
         records.extend(append(&mut log, &last, synced));
         drop(log);
         Self { image: Image::of(folder.path()), records, before, start, synced }

@@ -27,7 +27,7 @@ fn temporary() -> TempDir {
 
 /// Segments large enough that nothing rotates by itself.
 fn large() -> LogSettings {
-    LogSettings { segment_bytes: Size::mebibytes(64), ..conformance::small() }
+    LogSettings { segment_bytes: Size::bytes(32_768), ..conformance::small() }
 }
 
 fn open(folder: &Path, accept_damage: bool) -> Result<(SegmentLog, Opened)> {

@@ -26,22 +26,25 @@ pub(super) trait Number: Copy + PartialOrd + 'static {
     const SMALLEST: Self;
     /// Widened to double precision; 64-bit integers are rounded.
     fn wide(self) -> f64;
-    /// As an integer that sums without overflow; 0 of floats.
-    fn whole(self) -> i128;
+    /// Whether sums of any segment's values fit 64 bits: a segment has fewer than 2³² rows.
+    const NARROW: bool;
+    /// As an integer; 0 of floats, whose integer sums nobody asks for.
+    fn whole(self) -> i64;
     fn is_nan(self) -> bool;
 }
 
 macro_rules! number {
-    ($t:ty, $smallest:expr, $greatest:expr, $whole:expr, $is_nan:expr) => {
+    ($t:ty, $smallest:expr, $greatest:expr, $narrow:expr, $whole:expr, $is_nan:expr) => {
         impl Number for $t {
             const GREATEST: Self = $greatest;
             const SMALLEST: Self = $smallest;
+            const NARROW: bool = $narrow;
 
             fn wide(self) -> f64 {
                 self as f64
             }
 
-            fn whole(self) -> i128 {
+            fn whole(self) -> i64 {
                 $whole(self)
             }
 
@@ -52,11 +55,11 @@ macro_rules! number {
     };
 }
 
-number!(i16, Self::MIN, Self::MAX, i128::from, |_| false);
-number!(i32, Self::MIN, Self::MAX, i128::from, |_| false);
-number!(i64, Self::MIN, Self::MAX, i128::from, |_| false);
-number!(f32, Self::NEG_INFINITY, Self::INFINITY, |_| 0, <f32>::is_nan);
-number!(f64, Self::NEG_INFINITY, Self::INFINITY, |_| 0, <f64>::is_nan);
+number!(i16, Self::MIN, Self::MAX, true, i64::from, |_| false);
+number!(i32, Self::MIN, Self::MAX, true, i64::from, |_| false);
+number!(i64, Self::MIN, Self::MAX, false, i64::from, |_| false);
+number!(f32, Self::NEG_INFINITY, Self::INFINITY, true, |_| 0, <f32>::is_nan);
+number!(f64, Self::NEG_INFINITY, Self::INFINITY, true, |_| 0, <f64>::is_nan);
 
 const LANES: usize = 8;
 
@@ -78,11 +81,8 @@ fn fold<T: Copy, A: Copy>(
             *lane = step(*lane, value);
         }
     }
-    for (lane, &value) in lanes.iter_mut().zip(rest) {
-        *lane = step(*lane, value);
-    }
-    let [a, b, c, d, e, f, g, h] = lanes;
-    join(join(join(a, e), join(b, f)), join(join(c, g), join(d, h)))
+    let rest = rest.iter().fold(start, |sum, &value| step(sum, value));
+    join(lanes.into_iter().reduce(&join).unwrap_or(start), rest)
 }
 
 fn float_sum<T: Number>(values: &[T]) -> f64 {
@@ -90,7 +90,10 @@ fn float_sum<T: Number>(values: &[T]) -> f64 {
 }
 
 fn whole_sum<T: Number>(values: &[T]) -> i128 {
-    values.iter().map(|value| value.whole()).sum()
+    if T::NARROW {
+        return fold(values, 0_i64, |sum, value| sum + value.whole(), |a, b| a + b).into();
+    }
+    values.iter().map(|value| i128::from(value.whole())).sum()
 }
 
 /// The smallest value, NaN being the greatest.

@@ -36,18 +36,26 @@ pub(super) fn gather(runs: &[&RecordBatch], stretches: &[Stretch]) -> Result<Rec
         .collect();
     let mut columns: Vec<Box<dyn Column + '_>> =
         parts.iter().zip(&data).map(|(parts, data)| column(parts, data, rows)).collect();
-    for block in stretches.chunks(BLOCK) {
+    for stretches in stretches.chunks(BLOCK) {
+        let block = Block { stretches, single: stretches.iter().all(|stretch| stretch.rows == 1) };
         for column in &mut columns {
-            column.append(block)?;
+            column.append(&block)?;
         }
     }
     let columns = columns.into_iter().map(|column| column.finish());
     Ok(RecordBatch::try_new(first.schema(), columns.collect::<Result<_>>()?)?)
 }
 
+/// Some stretches, and whether each is of one row: runs that take turns row by row would pay for a call
+/// of memcpy each.
+struct Block<'a> {
+    stretches: &'a [Stretch],
+    single: bool,
+}
+
 /// A column in the making.
 trait Column {
-    fn append(&mut self, stretches: &[Stretch]) -> Result<()>;
+    fn append(&mut self, block: &Block<'_>) -> Result<()>;
     fn finish(self: Box<Self>) -> Result<ArrayRef>;
 }
 
@@ -110,16 +118,18 @@ impl<'a, T: ArrowPrimitiveType> Fixed<'a, T> {
 }
 
 impl<T: ArrowPrimitiveType> Column for Fixed<'_, T> {
-    fn append(&mut self, stretches: &[Stretch]) -> Result<()> {
-        for stretch in stretches {
-            match &self.sources[stretch.run as usize][stretch.range()] {
-                // Runs that take turns row by row would pay for a call of memcpy each.
-                [value] => self.values.push(*value),
-                values => self.values.extend_from_slice(values),
+    fn append(&mut self, block: &Block<'_>) -> Result<()> {
+        let sources = &self.sources;
+        if block.single {
+            let value = |at: &Stretch| sources[at.run as usize][at.start as usize];
+            self.values.extend(block.stretches.iter().map(value));
+        } else {
+            for stretch in block.stretches {
+                self.values.extend_from_slice(&sources[stretch.run as usize][stretch.range()]);
             }
         }
         if let Some(nulls) = &mut self.nulls {
-            nulls.append(stretches);
+            nulls.append(block);
         }
         Ok(())
     }
@@ -132,11 +142,21 @@ impl<T: ArrowPrimitiveType> Column for Fixed<'_, T> {
 }
 
 impl Nulls<'_> {
-    fn append(&mut self, stretches: &[Stretch]) {
-        for stretch in stretches {
+    fn append(&mut self, block: &Block<'_>) {
+        if block.single {
+            let is_valid = |at: &Stretch| {
+                self.sources[at.run as usize].is_none_or(|valid| valid.value(at.start as usize))
+            };
+            for stretches in block.stretches.chunks(64) {
+                let bits =
+                    stretches.iter().rev().fold(0, |bits, at| bits << 1 | u64::from(is_valid(at)));
+                self.valid.append_packed_range(0..stretches.len(), &bits.to_le_bytes());
+            }
+            return;
+        }
+        for stretch in block.stretches {
             let rows = stretch.range();
             match self.sources[stretch.run as usize] {
-                Some(valid) if stretch.rows == 1 => self.valid.append(valid.value(rows.start)),
                 Some(valid) => {
                     let at = valid.offset();
                     self.valid.append_packed_range(at + rows.start..at + rows.end, valid.values());
@@ -148,8 +168,8 @@ impl Nulls<'_> {
 }
 
 impl Column for MutableArrayData<'_> {
-    fn append(&mut self, stretches: &[Stretch]) -> Result<()> {
-        for stretch in stretches {
+    fn append(&mut self, block: &Block<'_>) -> Result<()> {
+        for stretch in block.stretches {
             let rows = stretch.range();
             self.try_extend(stretch.run as usize, rows.start, rows.end)?;
         }

@@ -126,6 +126,20 @@ fn stretches_are_as_long_as_they_can_be() {
 }
 
 #[test]
+fn runs_may_take_turns_row_by_row() {
+    let all: Vec<Row> = (0..5_000)
+        .map(|i| {
+            let cells = ((i % 3 > 0).then_some(i as i16), (i % 7 > 0).then_some(i as f32), None);
+            (i / 100, i % 100, cells)
+        })
+        .collect();
+    let turn =
+        |of: i64| -> Vec<Row> { all.iter().filter(|row| row.1 % 3 == of).cloned().collect() };
+    let runs = [0, 1, 2].map(|of| batch(&turn(of), false));
+    assert_eq!(merge(&runs).unwrap(), batch(&all, false));
+}
+
+#[test]
 fn runs_that_cannot_be_merged_are_an_error() {
     let narrow = batch(&rows(0..2, 0..2), false);
     let wide = batch(&rows(0..2, 0..2), true);

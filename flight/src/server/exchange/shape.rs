@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use super::super::State;
 use super::answer::Asked;
-use crate::ticket::{PointRequest, Query, Ticket, bind_columns, check_keys};
+use crate::ticket::{PointRequest, Query, Refused, Ticket, bind_columns, check_keys};
 use crate::wire::Shape;
 use crate::{Error, Result};
 
@@ -57,23 +57,31 @@ impl ExchangeShape {
     }
 
     /// A request made whole.
-    pub(super) fn bind(&self, state: &State, request: PointRequest) -> Result<Asked> {
-        if let Some(table) = request.table.filter(|table| table != self.table.name()) {
-            return Err(self.other("table", &table));
-        }
-        if let Some(names) = &request.columns
-            && bind_columns(&self.table, Some(names))? != self.columns
-        {
-            return Err(self.other("columns", &names.join(", ")));
-        }
-        if let Some(keys) = &request.keys {
-            check_keys(&self.table, keys, state.settings.ticket_keys_max)?;
+    pub(super) fn bind(&self, state: &State, request: PointRequest) -> Result<Asked, Box<Refused>> {
+        if let Err(error) = self.check(state, &request) {
+            return Err(Box::new(Refused { id: request.id, error }));
         }
         let keys = match (request.keys, request.point) {
             (None, None) => self.keys.clone(),
             (keys, _) => keys,
         };
         Ok(Asked { id: request.id, keys, point: request.point.unwrap_or(self.point) })
+    }
+
+    /// Whether a request fits the stream.
+    fn check(&self, state: &State, request: &PointRequest) -> Result<()> {
+        if let Some(table) = request.table.as_deref().filter(|&table| table != self.table.name()) {
+            return Err(self.other("table", table));
+        }
+        if let Some(names) = &request.columns
+            && bind_columns(&self.table, Some(names))? != self.columns
+        {
+            return Err(self.other("columns", &names.join(", ")));
+        }
+        match &request.keys {
+            Some(keys) => check_keys(&self.table, keys, state.settings.ticket_keys_max),
+            None => Ok(()),
+        }
     }
 
     fn other(&self, what: &str, value: &str) -> Error {

@@ -142,3 +142,32 @@ async fn a_batch_over_the_bound_names_the_setting() {
     assert!(error.to_string().contains("flight.request_bytes_max is 64KiB"), "{error}");
     server.stop().await.unwrap();
 }
+
+#[tokio::test]
+async fn nothing_to_send_is_no_error_and_an_empty_batch_has_its_acknowledgement() {
+    let server = start(FlightSettings::default()).await;
+    let acks = server.client.put("readings", stream::empty(), Durability::Disk).await.unwrap();
+    assert_eq!(acks.try_collect::<Vec<_>>().await.unwrap(), []);
+    let sizes = [batch([]), batch([(1, 0, 1.0)]), batch([])];
+    let acks =
+        server.client.put("readings", stream::iter(sizes), Durability::Memory).await.unwrap();
+    let accepted: Vec<_> = acks.map_ok(|ack| ack.accepted).try_collect().await.unwrap();
+    assert_eq!(accepted, [0, 1, 0]);
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_batch_with_other_columns_is_told_and_not_forgotten() {
+    let server = start(FlightSettings::default()).await;
+    let first = batch([(1, 0, 1.0)]);
+    let other = first.project(&[0, 1]).unwrap();
+    let mut acks = server
+        .client
+        .put("readings", stream::iter([first, other]), Durability::Memory)
+        .await
+        .unwrap();
+    assert_eq!(acks.try_next().await.unwrap().unwrap().accepted, 1);
+    let error = acks.try_next().await.unwrap_err();
+    assert!(error.to_string().contains("other columns than the first"), "{error}");
+    server.stop().await.unwrap();
+}

@@ -88,7 +88,7 @@ impl Reader<'_> {
     ) -> PrimitiveBuilder<T> {
         let mut builder = PrimitiveBuilder::<T>::with_capacity(texts.len());
         self.each(texts, faults, |text| {
-            let value = text.map(|text| parse(text));
+            let value = text.map(&parse);
             builder.append_option(value.flatten());
             value.is_none_or(|value| value.is_some())
         });

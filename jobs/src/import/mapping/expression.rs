@@ -268,7 +268,7 @@ mod tests {
         assert_eq!(value("(temp - 32) / 1.8", 39.02), (39.02 - 32.0) / 1.8);
         assert_eq!(value("temp*0.5556-17.7778", 50.0), 50.0 * 0.5556 - 17.7778);
         assert_eq!(value("0.44704 * wind_speed", 10.0), 4.4704);
-        assert_eq!(value("25.4 * \"Rain, total\" + 1e-3", 2.0), 50.801);
+        assert_eq!(value("25.4 * \"Rain, total\" + 1e-3", 2.0), 25.4 * 2.0 + 1e-3);
         assert_eq!(value("100 - x", 30.0), 70.0);
         assert_eq!(value("-x / -2", 30.0), 15.0);
         assert_eq!(value("2 * (3 + 4)", 0.0), 14.0);

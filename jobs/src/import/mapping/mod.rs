@@ -158,7 +158,7 @@ mod tests {
         let error = Mapping::read(file.path()).unwrap_err().to_string();
         assert!(error.contains(":3: expression `a + b`: only one column"), "{error}");
         let mut file = tempfile::NamedTempFile::new().unwrap();
-        write!(file, "nulls = ['NA']\n").unwrap();
+        writeln!(file, "nulls = ['NA']").unwrap();
         let error = Mapping::read(file.path()).unwrap_err().to_string();
         assert!(error.contains(":1: unknown field `nulls`"), "{error}");
     }

@@ -37,7 +37,7 @@ impl Memory {
         if self.fails_after > 0 && calls > self.fails_after {
             return Err(Error::new(ErrorKind::Unavailable, "gone"));
         }
-        if self.full_every > 0 && calls % self.full_every == 0 {
+        if self.full_every > 0 && calls.is_multiple_of(self.full_every) {
             return Err(Error::new(ErrorKind::Resources, "full")
                 .with_retry_after(Some(Duration::from_millis(1))));
         }
@@ -143,7 +143,7 @@ async fn every_row_is_accounted_for_even_if_the_sink_is_full_at_times() {
     assert_eq!(summary.accepted, 984);
     assert_eq!(summary.ignored, ["extra"]);
     assert!(seen.is_sorted() && seen.last() == Some(&1000), "{seen:?}");
-    let rejected = sink.rejected.lock().unwrap();
+    let rejected = sink.rejected.lock().unwrap().clone();
     assert_eq!(rejected.len(), 10);
     assert_eq!(rejected[0].reason, "v: \"x\" is not a number (row 100)");
     assert_eq!(rejected[0].row, r#"{"id":"100","at":"2026-01-01","v":"x","extra":"e"}"#);

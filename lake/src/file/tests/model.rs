@@ -154,7 +154,7 @@ proptest! {
         cuts in prop::collection::vec(any::<Index>(), 0..3),
         page_rows in prop::sample::select(vec![1usize, 7, 64, 500, 2_048]),
         group_pages in 1..6usize,
-        compress_below in prop::sample::select(vec![0.0, 0.5, 1.0, 1e9]),
+        unpack_price in prop::sample::select(vec![f64::INFINITY, 0.1, -1e9]),
         whole_bytes: bool,
         reads in prop::collection::vec(read(), 8),
     ) {
@@ -179,7 +179,8 @@ proptest! {
             page_rows,
             row_group_rows: page_rows * group_pages,
             zstd_level: 1,
-            compress_below,
+            unpack_page_price: 0.0,
+            unpack_price,
             whole_bytes,
         };
         let fixture = Fixture::new(&schema, &layout, &batches);
