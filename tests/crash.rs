@@ -14,6 +14,7 @@ use arrow::array::{
     ArrayRef, AsArray, Float32Array, Int32Array, RecordBatch, TimestampMicrosecondArray,
 };
 use arrow::datatypes::{Float32Type, Int32Type, TimestampMicrosecondType};
+use barograph::cities::Cities;
 use barograph_engine::Durability;
 use barograph_flight::ticket::RangeRead;
 use barograph_flight::{Client, Ticket};
@@ -25,8 +26,8 @@ use crate::server::Server;
 const MINUTE: i64 = 60_000_000;
 /// 2024-01-01T00:00:00Z
 const START: i64 = 1_704_067_200_000_000;
-const WRITERS: i32 = 3;
-const KEYS_PER_WRITER: i32 = 20;
+const WRITERS: usize = 3;
+const KEYS_PER_WRITER: usize = 20;
 
 /// Hours close soon after their end and late rows are merged at once, so that most kills hit a landing.
 const SETTINGS: [(&str, &str); 3] = [
@@ -74,7 +75,7 @@ fn acknowledged_rows_survive_kill_9() {
             .map(|(writer, ledger)| {
                 let (url, stop) = (url.clone(), Arc::clone(&stop));
                 let rng = SmallRng::seed_from_u64(rng.random());
-                runtime.spawn(write(url, writer as i32, Arc::clone(ledger), stop, rng))
+                runtime.spawn(write(url, writer, Arc::clone(ledger), stop, rng))
             })
             .collect();
         std::thread::sleep(Duration::from_millis(rng.random_range(20..400)));
@@ -98,7 +99,7 @@ fn acknowledged_rows_survive_kill_9() {
 /// Sends batches until the server dies: new minutes, some late ones, some again; now and then a flush.
 async fn write(
     url: String,
-    writer: i32,
+    writer: usize,
     ledger: Arc<Mutex<Ledger>>,
     stop: Arc<AtomicBool>,
     mut rng: SmallRng,
@@ -122,11 +123,12 @@ async fn write(
     }
 }
 
-fn next_batch(ledger: &mut Ledger, writer: i32, rng: &mut SmallRng) -> Vec<((i32, i64), f32)> {
+fn next_batch(ledger: &mut Ledger, writer: usize, rng: &mut SmallRng) -> Vec<((i32, i64), f32)> {
     ledger.minute += rng.random_range(1..8);
     let mut rows = BTreeMap::new();
     for _ in 0..rng.random_range(1..120) {
-        let key = writer * KEYS_PER_WRITER + rng.random_range(0..KEYS_PER_WRITER);
+        let city = writer * KEYS_PER_WRITER + rng.random_range(0..KEYS_PER_WRITER);
+        let key = Cities::built_in().unwrap().all()[city].id;
         let age = if rng.random_bool(0.9) { rng.random_range(0..5) } else { rng.random_range(0..600) };
         ledger.next += 1;
         let value = (ledger.next % 1_400_000) as f32 / 10_000.0 - 80.0;

@@ -177,7 +177,7 @@ fn note(summary: &FileSummary) {
             grouped(dead)
         ));
     }
-    if summary.read > 0 {
+    if summary.took.as_secs() > 0 {
         progress::line(&format!("{path}: {} rows/s", grouped(rate(summary.read, summary.took))));
     }
 }

@@ -162,14 +162,14 @@ impl Moment {
         let turn = site.sine.signum();
         let (u, v) =
             (-along_north * turn - 0.4 * along_east, along_east * turn - 0.4 * along_north);
-        let wind_speed = 1.2 + 0.28 * u.hypot(v) * (0.4 + latitude) + 0.8 * (afternoon + 1.0);
+        let wind_speed = 1.2 + 0.42 * u.hypot(v) * (0.4 + latitude) + 0.8 * (afternoon + 1.0);
         Conditions {
             temperature,
             humidity,
             pressure: sea_level * (-site.elevation / SCALE_HEIGHT).exp(),
             wind_speed,
             wind_direction: (-u).atan2(-v).to_degrees().rem_euclid(360.0),
-            rain: 14.0 * (cloud - 0.72).max(0.0),
+            rain: 45.0 * (cloud - 0.72).max(0.0),
         }
     }
 }

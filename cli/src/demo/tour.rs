@@ -117,7 +117,7 @@ Try it from another shell, in the same folder:
 
   {program} latest Paris Tokyo{at}
   {program} range Paris --from -24h --every 1h --agg mean,max --columns temperature{at}
-  {program} range --all --from -2h --filter 'temperature > 40' --limit 10{at}
+  {program} range --all --from -1h --filter 'temperature > 30' --limit 10{at}
   {program} range --all --table dead_letters --columns reason,row{at}
   {program} lake files --table readings{data_flag}
 

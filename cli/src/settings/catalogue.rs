@@ -99,7 +99,7 @@ impl Catalogue {
                 let name = crate::cities::fold::distance(&last(path), &last(&setting.path));
                 (whole.min(name + 1), setting.path.as_str())
             })
-            .filter(|(distance, _)| *distance <= 4)
+            .filter(|(distance, _)| *distance <= (last(path).len() / 3).clamp(1, 4))
             .collect();
         near.sort_unstable();
         near.into_iter().take(3).map(|(_, path)| path).collect()

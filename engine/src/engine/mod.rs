@@ -165,8 +165,6 @@ pub struct Engine {
     writer: Writer,
     lander: Lander,
     recovery: Recovery,
-    /// Held for as long as the engine runs, so that no other process opens the same log.
-    lock: Mutex<Option<std::fs::File>>,
 }
 
 impl fmt::Debug for Engine {
@@ -234,9 +232,7 @@ impl Engine {
     /// Takes no more batches, finishes a running landing, syncs the log and releases it.
     pub async fn shutdown(&self) -> Result<()> {
         self.lander.stop().await;
-        let result = self.writer.stop().await;
-        self.lock.lock().await.take();
-        result
+        self.writer.stop().await
     }
 
     pub(crate) fn table(&self, name: &str) -> Result<&Arc<Table>> {

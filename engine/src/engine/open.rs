@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::io::Cursor;
-use std::path::Path;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -15,7 +14,6 @@ use barograph_lake::file::FileCache;
 use barograph_lake::schema::TIME_COLUMN;
 use barograph_lake::{Hour, LakeTable, LogPosition, Micros, Snapshot, TableSchema};
 use hashbrown::HashMap;
-use rustix::fs::{FlockOperation, flock};
 use tokio::sync::{Mutex, Notify, Semaphore};
 
 use super::writer::{self, State, Writer};
@@ -38,10 +36,6 @@ impl Engine {
     pub async fn open(settings: EngineSettings, components: Components) -> Result<Arc<Self>> {
         let Components { lake, log, clock, tables, dimensions } = components;
         let tail_budget = Budget::new("tail_bytes_max", settings.tail_bytes_max.get());
-        let lock = match &log {
-            LogSource::Folder { path, .. } => Some(lock_folder(path)?),
-            LogSource::Ready(_) => None,
-        };
         let mut opened = BTreeMap::new();
         for schema in tables.into_iter().chain([dead_letters::schema()?]) {
             let name = schema.name().to_owned();
@@ -70,14 +64,13 @@ impl Engine {
         }
         let (mut log, mut recovery) = open_log(log, &settings, &opened)?;
         let last_ingested = replay(log.as_mut(), &mut opened, &mut recovery)?;
-        Self::start(settings, clock, lock, log, opened, recovery, tail_budget, last_ingested)
+        Self::start(settings, clock, log, opened, recovery, tail_budget, last_ingested)
     }
 
     #[allow(clippy::too_many_arguments)]
     fn start(
         settings: EngineSettings,
         clock: Arc<dyn crate::Clock>,
-        lock: Option<std::fs::File>,
         log: Box<dyn Log>,
         opened: BTreeMap<String, (Arc<Table>, Tail)>,
         recovery: Recovery,
@@ -140,27 +133,7 @@ impl Engine {
             writer,
             lander,
             recovery,
-            lock: Mutex::new(lock),
         }))
-    }
-}
-
-fn lock_folder(folder: &Path) -> Result<std::fs::File> {
-    let failed = |e: std::io::Error| {
-        Error::new(ErrorKind::Unavailable, format!("log folder {}", folder.display())).with_source(e)
-    };
-    std::fs::create_dir_all(folder).map_err(failed)?;
-    let file = std::fs::File::create(folder.join("lock")).map_err(failed)?;
-    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(file),
-        Err(rustix::io::Errno::WOULDBLOCK) => Err(Error::new(
-            ErrorKind::Unavailable,
-            format!(
-                "the log in {} is in use by another barograph process: stop it, or give this one another data folder",
-                folder.display()
-            ),
-        )),
-        Err(errno) => Err(failed(errno.into())),
     }
 }
 

@@ -58,7 +58,7 @@ impl Engine {
             time: scan.time,
             columns: schema.fields().iter().map(|field| field.name().clone()).collect(),
             filter: scan.filter.as_ref().map(ToString::to_string),
-            aggregation: aggregation.map(|a| format!("every {}", barograph_lake::Span::from_micros(a.every))),
+            aggregation: aggregation.map(ToString::to_string),
             limit: scan.limit,
             files_in_table: view.snapshot.files().len(),
             sources: priced,

@@ -36,7 +36,7 @@ use std::sync::Arc;
 use arrow::datatypes::SchemaRef;
 use barograph_lake::TableSchema;
 
-use crate::Result;
+use crate::{Error, Result};
 
 use literal::{Literal, Set, Test};
 pub use statistics::{Bound, Bounds};
@@ -87,7 +87,7 @@ impl Predicate {
     ///
     /// Errors are of kind `Request` and name the place, the construct and what may stand there.
     pub fn parse(text: &str, schema: &TableSchema) -> Result<Self> {
-        let root = parse::parse(text, schema)?;
+        let root = parse::parse(text, schema).map_err(|error| named(text, &error))?;
         let mut columns = Vec::new();
         root.visit_columns(&mut |column| columns.push(column));
         columns.sort_unstable();
@@ -99,6 +99,14 @@ impl Predicate {
     pub fn columns(&self) -> &[usize] {
         &self.columns
     }
+}
+
+/// The error with the filter it is about, cut where a filter is long.
+fn named(text: &str, error: &Error) -> Error {
+    const SHOWN: usize = 200;
+    let shown: String = text.chars().take(SHOWN).collect();
+    let more = if shown.len() < text.len() { "…" } else { "" };
+    Error::new(error.kind(), format!("filter `{shown}{more}`: {error}"))
 }
 
 impl fmt::Display for Predicate {

@@ -75,7 +75,7 @@ pub(super) fn quote(name: &str) -> String {
 }
 
 pub(super) fn wrong(message: impl std::fmt::Display) -> Error {
-    Error::request(format!("filter: {message}"))
+    Error::request(message.to_string())
 }
 
 pub(super) fn unsupported(what: impl std::fmt::Display) -> Error {

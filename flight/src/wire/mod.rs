@@ -63,8 +63,11 @@ pub(crate) async fn read_message<T: Message + Default>(
         let Ok(data) = frame.into_data() else { break };
         if buffer.len() + data.len() > bytes_max.saturating_add(PREFIX_BYTES) {
             return Err(Status::new(
-                Code::OutOfRange,
-                format!("request of more than {bytes_max} bytes: send a smaller one"),
+                Code::InvalidArgument,
+                format!(
+                    "ticket of more than {bytes_max} bytes: flight.ticket_bytes_max allows no more; \
+                     ask for fewer keys at a time"
+                ),
             ));
         }
         buffer.extend_from_slice(&data);

@@ -120,7 +120,8 @@ pub(super) fn visit_hybrid<'a>(
     while at < to {
         let header = take_varint(&mut bytes).ok_or_else(short)? as usize;
         let count = if header & 1 == 0 { header >> 1 } else { (header >> 1).saturating_mul(8) };
-        let body = if header & 1 == 0 { width.div_ceil(8) } else { (header >> 1).saturating_mul(width) };
+        let body =
+            if header & 1 == 0 { width.div_ceil(8) } else { (header >> 1).saturating_mul(width) };
         let rest = bytes;
         let body = take(&mut bytes, body).ok_or_else(short)?;
         if count == 0 {
@@ -169,7 +170,10 @@ fn unpack_pairs(bytes: &[u8], out: &mut [u32]) {
     let (pairs, _) = bytes.as_chunks::<2>();
     let len = pairs.len().min(out.len());
     let (values, beyond) = out.split_at_mut(len);
-    values.iter_mut().zip(pairs).for_each(|(value, &pair)| *value = u32::from(u16::from_le_bytes(pair)));
+    values
+        .iter_mut()
+        .zip(pairs)
+        .for_each(|(value, &pair)| *value = u32::from(u16::from_le_bytes(pair)));
     beyond.fill(0);
 }
 
@@ -237,8 +241,9 @@ mod tests {
     fn runs(width: usize) -> impl Strategy<Value = Vec<u32>> {
         let value = any::<u32>().prop_map(move |value| value & (u32::MAX >> (32 - width)));
         let len = prop_oneof![4 => 1..3usize, 2 => 3..40usize, 1 => 40..300usize];
-        prop::collection::vec((value, len), 1..60)
-            .prop_map(|runs| runs.into_iter().flat_map(|(v, n)| std::iter::repeat_n(v, n)).collect())
+        prop::collection::vec((value, len), 1..60).prop_map(|runs| {
+            runs.into_iter().flat_map(|(v, n)| std::iter::repeat_n(v, n)).collect()
+        })
     }
 
     proptest! {

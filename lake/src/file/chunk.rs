@@ -6,11 +6,11 @@ use parquet::basic::{Compression, Encoding, ZstdLevel};
 use zstd::bulk::Compressor;
 
 use super::bits::{put_hybrid, width_of};
+use super::delta;
 use super::dictionary;
 use super::header::{self, PageHeader};
 use super::layout::Layout;
 use super::value::Store;
-use super::delta;
 use crate::{Error, ErrorKind, Result};
 
 /// Pages on which the encodings are tried.
@@ -156,7 +156,8 @@ impl<'a, 'z, V: Store> ChunkWriter<'a, 'z, V> {
     /// The encoding that makes the chunk smallest, and whether to compress it.
     fn choose(&mut self, layout: &Layout) -> Result<(Coding, bool)> {
         let pages = self.rows.page_ends.len();
-        let sample: Vec<_> = (0..pages.min(SAMPLE_PAGES)).map(|i| i * pages / pages.min(SAMPLE_PAGES)).collect();
+        let sample: Vec<_> =
+            (0..pages.min(SAMPLE_PAGES)).map(|i| i * pages / pages.min(SAMPLE_PAGES)).collect();
         let scale = pages as f64 / sample.len().max(1) as f64;
         let mut best = (Coding::Plain, false);
         let mut best_price = f64::INFINITY;
@@ -181,7 +182,8 @@ impl<'a, 'z, V: Store> ChunkWriter<'a, 'z, V> {
                 raw += content.len() as f64 * scale;
                 packed += self.compress(&content)?.len() as f64 * scale;
             }
-            if let Some((entries, _)) = self.dictionary.as_ref().filter(|_| coding.is_dictionary()) {
+            if let Some((entries, _)) = self.dictionary.as_ref().filter(|_| coding.is_dictionary())
+            {
                 content.clear();
                 entries.iter().for_each(|entry| entry.put(&mut content));
                 raw += content.len() as f64;
@@ -220,7 +222,9 @@ impl<'a, 'z, V: Store> ChunkWriter<'a, 'z, V> {
         let stored = if compress { self.compress(content)? } else { content };
         let size = |len: usize| {
             i32::try_from(len).map_err(|_| {
-                Error::request(format!("a page of {len} bytes is too large for Parquet: write shorter texts"))
+                Error::request(format!(
+                    "a page of {len} bytes is too large for Parquet: write shorter texts"
+                ))
             })
         };
         let header = PageHeader {
@@ -253,7 +257,8 @@ impl<'a, 'z, V: Store> ChunkWriter<'a, 'z, V> {
         match (coding, &self.dictionary) {
             (Coding::Dictionary | Coding::DictionaryBytes, Some((_, indexes))) => {
                 let indexes = &indexes[range];
-                let mut width = width_of(u64::from(indexes.iter().copied().max().unwrap_or_default()));
+                let mut width =
+                    width_of(u64::from(indexes.iter().copied().max().unwrap_or_default()));
                 if coding == Coding::DictionaryBytes {
                     width = width.next_multiple_of(8);
                 }
@@ -261,7 +266,8 @@ impl<'a, 'z, V: Store> ChunkWriter<'a, 'z, V> {
                 put_hybrid(indexes, width, out);
             }
             (Coding::Delta, _) => {
-                let values: Vec<i64> = self.rows.values[range].iter().map(|value| value.integer()).collect();
+                let values: Vec<i64> =
+                    self.rows.values[range].iter().map(|value| value.integer()).collect();
                 delta::put(&values, V::INTEGER_BITS.unwrap_or(64), out);
             }
             _ => self.rows.values[range].iter().for_each(|value| value.put(out)),

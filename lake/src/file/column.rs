@@ -99,8 +99,12 @@ impl ColumnBuilder {
             (Values::Int16(out), Some(Dictionary::Int16(entries))) => out.append(&slice, entries),
             (Values::Int32(out), Some(Dictionary::Int32(entries))) => out.append(&slice, entries),
             (Values::Int64(out), Some(Dictionary::Int64(entries))) => out.append(&slice, entries),
-            (Values::Float32(out), Some(Dictionary::Float32(entries))) => out.append(&slice, entries),
-            (Values::Float64(out), Some(Dictionary::Float64(entries))) => out.append(&slice, entries),
+            (Values::Float32(out), Some(Dictionary::Float32(entries))) => {
+                out.append(&slice, entries)
+            }
+            (Values::Float64(out), Some(Dictionary::Float64(entries))) => {
+                out.append(&slice, entries)
+            }
             (Values::Int16(out), None) => out.append(&slice, &[]),
             (Values::Int32(out), None) => out.append(&slice, &[]),
             (Values::Int64(out), None) => out.append(&slice, &[]),
@@ -111,7 +115,12 @@ impl ColumnBuilder {
         }
     }
 
-    fn append_valid(&mut self, runs: &[Range<usize>], span: &Range<usize>, ranges: &[Range<usize>]) {
+    fn append_valid(
+        &mut self,
+        runs: &[Range<usize>],
+        span: &Range<usize>,
+        ranges: &[Range<usize>],
+    ) {
         if runs.first() == Some(span) {
             if let Some(bits) = &mut self.valid {
                 bits.append_n(ranges.iter().map(|range| range.len()).sum(), true);
@@ -176,7 +185,10 @@ impl ColumnBuilder {
 
     /// The array.
     pub(super) fn finish(self) -> Result<ArrayRef> {
-        let nulls = self.valid.map(|mut bits| NullBuffer::new(bits.finish())).filter(|nulls| nulls.null_count() > 0);
+        let nulls = self
+            .valid
+            .map(|mut bits| NullBuffer::new(bits.finish()))
+            .filter(|nulls| nulls.null_count() > 0);
         Ok(match (self.values, &self.data_type) {
             (Values::Int16(values), _) => array::<Int16Type>(values.out, nulls),
             (Values::Int32(values), _) => array::<Int32Type>(values.out, nulls),
@@ -188,7 +200,11 @@ impl ColumnBuilder {
             (Values::Float32(values), _) => array::<Float32Type>(values.out, nulls),
             (Values::Float64(values), _) => array::<Float64Type>(values.out, nulls),
             (Values::Text { ends, bytes }, _) => {
-                let texts = StringArray::try_new(OffsetBuffer::new(ends.into()), Buffer::from_vec(bytes), nulls);
+                let texts = StringArray::try_new(
+                    OffsetBuffer::new(ends.into()),
+                    Buffer::from_vec(bytes),
+                    nulls,
+                );
                 Arc::new(texts.map_err(|e| malformed().with_source(e))?)
             }
         })
@@ -218,7 +234,11 @@ impl Slice<'_> {
 
 /// Walks over the rows `ranges`, of which those in `runs` are not null. Shows `visit`, in turn, a number of
 /// nulls and which values come after them, counted from the first run.
-fn pieces(runs: &[Range<usize>], ranges: &[Range<usize>], mut visit: impl FnMut(usize, Range<usize>)) {
+fn pieces(
+    runs: &[Range<usize>],
+    ranges: &[Range<usize>],
+    mut visit: impl FnMut(usize, Range<usize>),
+) {
     let mut passed = 0;
     let mut left = runs.iter();
     let mut run = left.next();
@@ -288,7 +308,9 @@ pub(super) fn dense<V: Load>(
                             let indexes = &mut indexes[..(len - start).min(BATCH)];
                             unpack(bytes, width, from + start, indexes);
                             largest = indexes.iter().copied().fold(largest, u32::max);
-                            out.extend(indexes.iter().map(|&index| entries[(index as usize).min(last)]));
+                            out.extend(
+                                indexes.iter().map(|&index| entries[(index as usize).min(last)]),
+                            );
                         }
                     }
                 }
@@ -309,7 +331,10 @@ pub(super) fn dense<V: Load>(
             if fit { Ok(()) } else { Err(malformed()) }
         }
         header::PLAIN => {
-            let bytes = page.values.get(range.start * V::BYTES..range.end * V::BYTES).ok_or_else(malformed)?;
+            let bytes = page
+                .values
+                .get(range.start * V::BYTES..range.end * V::BYTES)
+                .ok_or_else(malformed)?;
             for bytes in bytes.chunks_exact(V::BYTES) {
                 out.push(V::load(bytes).ok_or_else(malformed)?);
             }
@@ -320,7 +345,12 @@ pub(super) fn dense<V: Load>(
 }
 
 impl Slice<'_> {
-    fn texts(&self, dictionary: Option<&Dictionary>, ends: &mut Vec<i32>, bytes: &mut Vec<u8>) -> Result<()> {
+    fn texts(
+        &self,
+        dictionary: Option<&Dictionary>,
+        ends: &mut Vec<i32>,
+        bytes: &mut Vec<u8>,
+    ) -> Result<()> {
         let values = self.values();
         let mut texts: Vec<&[u8]> = Vec::with_capacity(values.len());
         match (self.page.encoding, dictionary) {
@@ -368,7 +398,10 @@ impl Slice<'_> {
         if fits {
             Ok(())
         } else {
-            Err(Error::new(ErrorKind::Request, "more than 2 GiB of text in one read: ask for fewer keys at once"))
+            Err(Error::new(
+                ErrorKind::Request,
+                "more than 2 GiB of text in one read: ask for fewer keys at once",
+            ))
         }
     }
 }

@@ -118,8 +118,10 @@ impl Dictionary {
 impl TextDictionary {
     /// Decodes `entries` texts in PLAIN encoding.
     pub(super) fn load(mut plain: &[u8], entries: usize) -> Result<Self> {
-        let mut texts =
-            Self { bytes: Vec::with_capacity(plain.len()), ends: Vec::with_capacity(entries.min(plain.len())) };
+        let mut texts = Self {
+            bytes: Vec::with_capacity(plain.len()),
+            ends: Vec::with_capacity(entries.min(plain.len())),
+        };
         for _ in 0..entries {
             let text = take_text(&mut plain)?;
             texts.bytes.extend_from_slice(text);

@@ -59,8 +59,14 @@ pub fn encode_as(
     for pages in source.row_groups(layout.row_group_rows) {
         let mut chunks = Vec::new();
         for (column, known) in known.iter_mut().enumerate() {
-            let mut writer =
-                ColumnWriter { source: &source, column, pages, parquet: &parquet, layout, zstd: &mut zstd };
+            let mut writer = ColumnWriter {
+                source: &source,
+                column,
+                pages,
+                parquet: &parquet,
+                layout,
+                zstd: &mut zstd,
+            };
             let chunk = writer.write(&mut file)?;
             *known = Some(known.map_or(chunk.known, |earlier| earlier.and(chunk.known)));
             chunks.push(chunk);
@@ -92,7 +98,9 @@ pub fn encode_as(
         columns: known
             .iter()
             .zip(schema.arrow().fields())
-            .map(|(known, field)| known.map(|known| known.entry(field.data_type())).unwrap_or_default())
+            .map(|(known, field)| {
+                known.map(|known| known.entry(field.data_type())).unwrap_or_default()
+            })
             .collect(),
     };
     Ok((file.into(), entry))
@@ -137,9 +145,17 @@ struct Source<'a> {
 }
 
 impl<'a> Source<'a> {
-    fn check(schema: &TableSchema, batches: &'a [RecordBatch], path: FilePath, page_rows: usize) -> Result<Self> {
+    fn check(
+        schema: &TableSchema,
+        batches: &'a [RecordBatch],
+        path: FilePath,
+        page_rows: usize,
+    ) -> Result<Self> {
         let fault = |what: String| {
-            Err(Error::new(ErrorKind::Internal, format!("table {:?}, file {path}: {what}", schema.name())))
+            Err(Error::new(
+                ErrorKind::Internal,
+                format!("table {:?}, file {path}: {what}", schema.name()),
+            ))
         };
         let mut cutter = Cutter::new(page_rows);
         let mut starts = Vec::with_capacity(batches.len());
@@ -154,7 +170,8 @@ impl<'a> Source<'a> {
                     return fault(format!("column {:?} holds a null", field.name()));
                 }
             }
-            let times = batch.column(TIME_COLUMN).as_primitive::<TimestampMicrosecondType>().values();
+            let times =
+                batch.column(TIME_COLUMN).as_primitive::<TimestampMicrosecondType>().values();
             let keys = batch.column(KEY_COLUMN);
             let disorder = match schema.key_type() {
                 KeyType::Int32 => cutter.batch(keys.as_primitive::<Int32Type>().values(), times),
@@ -196,14 +213,21 @@ impl<'a> Source<'a> {
     }
 
     /// Rows `from..to` of a column, batch by batch.
-    fn slices(&self, column: usize, from: usize, to: usize) -> impl Iterator<Item = arrow::array::ArrayRef> {
+    fn slices(
+        &self,
+        column: usize,
+        from: usize,
+        to: usize,
+    ) -> impl Iterator<Item = arrow::array::ArrayRef> {
         let first = self.starts.partition_point(|&start| start <= from).saturating_sub(1);
-        self.batches[first..].iter().zip(&self.starts[first..]).take_while(move |(_, start)| **start < to).filter_map(
-            move |(batch, &start)| {
+        self.batches[first..]
+            .iter()
+            .zip(&self.starts[first..])
+            .take_while(move |(_, start)| **start < to)
+            .filter_map(move |(batch, &start)| {
                 let (begin, end) = (from.max(start), to.min(start + batch.num_rows()));
                 (begin < end).then(|| batch.column(column).slice(begin - start, end - begin))
-            },
-        )
+            })
     }
 }
 
@@ -233,7 +257,11 @@ impl Cutter {
     }
 
     /// Takes the next rows; the row that is out of order, if one is.
-    fn batch<K: Copy + Into<Key>>(&mut self, keys: &[K], times: &[Micros]) -> Result<(), (Key, Micros)> {
+    fn batch<K: Copy + Into<Key>>(
+        &mut self,
+        keys: &[K],
+        times: &[Micros],
+    ) -> Result<(), (Key, Micros)> {
         let mut page_start = self.cuts.last().copied().unwrap_or_default();
         for (&key, &time) in keys.iter().zip(times) {
             let row = (key.into(), time);
@@ -281,7 +309,10 @@ impl ColumnWriter<'_, '_> {
     }
 
     fn parquet_type(&self) -> DataType {
-        self.source.batches.first().map_or(DataType::Null, |batch| batch.column(self.column).data_type().clone())
+        self.source
+            .batches
+            .first()
+            .map_or(DataType::Null, |batch| batch.column(self.column).data_type().clone())
     }
 
     fn numbers<T: ArrowPrimitiveType>(&mut self, file: &mut Vec<u8>) -> Result<ChunkMetadata>
@@ -338,7 +369,8 @@ impl ColumnWriter<'_, '_> {
     }
 
     fn slices(&self) -> impl Iterator<Item = arrow::array::ArrayRef> {
-        let range = self.pages.first().zip(self.pages.last()).map_or((0, 0), |(&from, &to)| (from, to));
+        let range =
+            self.pages.first().zip(self.pages.last()).map_or((0, 0), |(&from, &to)| (from, to));
         self.source.slices(self.column, range.0, range.1)
     }
 }

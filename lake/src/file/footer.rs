@@ -61,7 +61,9 @@ pub(super) fn append(pages: Vec<u8>, metadata: &ParquetMetaData) -> Result<Vec<u
         end.get_mut(digits)?.copy_from_slice(crc.as_bytes());
         Some(())
     });
-    sealed.ok_or_else(|| Error::new(crate::ErrorKind::Internal, "the Parquet footer lacks its checksum"))?;
+    sealed.ok_or_else(|| {
+        Error::new(crate::ErrorKind::Internal, "the Parquet footer lacks its checksum")
+    })?;
     Ok(file)
 }
 
@@ -87,7 +89,9 @@ pub(super) fn parse(end: &Bytes, file_bytes: u64) -> Result<Parsed> {
     let text = std::str::from_utf8(&end[digits_at..digits_at + VALUE_LEN]).unwrap_or_default();
     let (crc, pages_end) = text
         .split_once(':')
-        .and_then(|(crc, start)| Some((u32::from_str_radix(crc, 16).ok()?, start.parse::<u64>().ok()?)))
+        .and_then(|(crc, start)| {
+            Some((u32::from_str_radix(crc, 16).ok()?, start.parse::<u64>().ok()?))
+        })
         .filter(|&(_, start)| start <= footer_at)
         .ok_or_else(|| bad("its checksum is malformed"))?;
     if pages_end < from {

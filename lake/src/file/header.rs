@@ -115,7 +115,14 @@ mod tests {
     fn headers_round_trip_and_every_flipped_bit_shows() {
         for dictionary in [false, true] {
             let encoding = if dictionary { PLAIN } else { RLE_DICTIONARY };
-            let header = PageHeader { dictionary, uncompressed: 4_099, stored: 2_731, crc: 0xdead_beef, values: 2_048, encoding };
+            let header = PageHeader {
+                dictionary,
+                uncompressed: 4_099,
+                stored: 2_731,
+                crc: 0xdead_beef,
+                values: 2_048,
+                encoding,
+            };
             let mut bytes = Vec::new();
             header.put(&mut bytes);
             assert_eq!(PageHeader::take(&mut bytes.as_slice()).unwrap(), header);

@@ -78,12 +78,17 @@ impl Index {
             let locations = locations(metadata, group, 0)?;
             let group_rows = metadata.row_group(group).num_rows();
             for column in 1..metadata.row_group(group).num_columns() {
-                let others = self::locations(metadata, group, column)?.iter().map(|l| l.first_row_index);
+                let others =
+                    self::locations(metadata, group, column)?.iter().map(|l| l.first_row_index);
                 if !others.eq(locations.iter().map(|location| location.first_row_index)) {
                     return Err(bad("columns are cut into pages at different rows"));
                 }
             }
-            let ends = locations.iter().skip(1).map(|location| location.first_row_index).chain([group_rows]);
+            let ends = locations
+                .iter()
+                .skip(1)
+                .map(|location| location.first_row_index)
+                .chain([group_rows]);
             for (location, end) in locations.iter().zip(ends) {
                 let page_rows = u32::try_from(end - location.first_row_index)
                     .ok()
@@ -91,7 +96,9 @@ impl Index {
                     .ok_or_else(|| bad("a page without rows"))?;
                 let (first, last) = index
                     .integers(KEY_COLUMN, index.keys.len())
-                    .filter(|&(first, _)| index.keys.last().is_none_or(|before| before.last <= first))
+                    .filter(|&(first, _)| {
+                        index.keys.last().is_none_or(|before| before.last <= first)
+                    })
                     .ok_or_else(|| bad("keys are not in order"))?;
                 index.keys.push(PageKeys { first, last, rows: page_rows });
                 rows += u64::from(page_rows);
@@ -106,7 +113,8 @@ impl Index {
         if self.columns.iter().flatten().any(|column| column.places.len() != self.keys.len()) {
             return Err(bad("a column has another number of pages"));
         }
-        let keys = self.keys.first().zip(self.keys.last()).map(|(first, last)| (first.first, last.last));
+        let keys =
+            self.keys.first().zip(self.keys.last()).map(|(first, last)| (first.first, last.last));
         let mut times: Option<(Micros, Micros)> = None;
         for page in 0..self.keys.len() {
             let (from, to) = self.times(page);
@@ -180,7 +188,8 @@ impl Index {
 impl ColumnPages {
     fn new(footer: &Footer, field: &Field) -> Result<Option<Self>> {
         let schema = footer.metadata.file_metadata().schema_descr();
-        let Some(leaf) = schema.columns().iter().position(|column| column.name() == field.name()) else {
+        let Some(leaf) = schema.columns().iter().position(|column| column.name() == field.name())
+        else {
             return if field.is_nullable() {
                 Ok(None)
             } else {
@@ -200,8 +209,13 @@ impl ColumnPages {
             Kind::Float32 | Kind::Float64 => Bounds::Float(Vec::new()),
             Kind::Text => Bounds::Text(Vec::new()),
         };
-        let mut pages =
-            Self { kind, nullable: field.is_nullable(), places: Vec::new(), chunks: Vec::new(), bounds };
+        let mut pages = Self {
+            kind,
+            nullable: field.is_nullable(),
+            places: Vec::new(),
+            chunks: Vec::new(),
+            bounds,
+        };
         for group in 0..footer.metadata.num_row_groups() {
             pages.add_chunk(footer, group, leaf)?;
         }
@@ -254,23 +268,34 @@ impl Bounds {
         match (self, index) {
             (Self::Int(bounds), Some(ColumnIndexMetaData::INT32(index))) => {
                 let widen = |value: Option<&i32>| value.copied().map(i64::from);
-                bounds.extend((0..pages).map(|p| widen(index.min_value(p)).zip(widen(index.max_value(p)))));
+                bounds.extend(
+                    (0..pages).map(|p| widen(index.min_value(p)).zip(widen(index.max_value(p)))),
+                );
             }
             (Self::Int(bounds), Some(ColumnIndexMetaData::INT64(index))) => {
                 let copy = |value: Option<&i64>| value.copied();
-                bounds.extend((0..pages).map(|p| copy(index.min_value(p)).zip(copy(index.max_value(p)))));
+                bounds.extend(
+                    (0..pages).map(|p| copy(index.min_value(p)).zip(copy(index.max_value(p)))),
+                );
             }
             (Self::Float(bounds), Some(ColumnIndexMetaData::FLOAT(index))) => {
                 let widen = |value: Option<&f32>| value.copied().map(f64::from);
-                bounds.extend((0..pages).map(|p| widen(index.min_value(p)).zip(widen(index.max_value(p)))));
+                bounds.extend(
+                    (0..pages).map(|p| widen(index.min_value(p)).zip(widen(index.max_value(p)))),
+                );
             }
             (Self::Float(bounds), Some(ColumnIndexMetaData::DOUBLE(index))) => {
                 let copy = |value: Option<&f64>| value.copied();
-                bounds.extend((0..pages).map(|p| copy(index.min_value(p)).zip(copy(index.max_value(p)))));
+                bounds.extend(
+                    (0..pages).map(|p| copy(index.min_value(p)).zip(copy(index.max_value(p)))),
+                );
             }
             (Self::Text(bounds), Some(ColumnIndexMetaData::BYTE_ARRAY(index))) => {
-                let text = |value: Option<&[u8]>| Some(Box::from(std::str::from_utf8(value?).ok()?));
-                bounds.extend((0..pages).map(|p| text(index.min_value(p)).zip(text(index.max_value(p)))));
+                let text =
+                    |value: Option<&[u8]>| Some(Box::from(std::str::from_utf8(value?).ok()?));
+                bounds.extend(
+                    (0..pages).map(|p| text(index.min_value(p)).zip(text(index.max_value(p)))),
+                );
             }
             (Self::Int(bounds), _) => bounds.resize(bounds.len() + pages, None),
             (Self::Float(bounds), _) => bounds.resize(bounds.len() + pages, None),

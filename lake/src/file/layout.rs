@@ -27,7 +27,7 @@ impl Default for Layout {
             row_group_rows: 262_144,
             zstd_level: 5,
             unpack_page_price: 64.0,
-            unpack_price: 0.1,
+            unpack_price: 0.2,
             whole_bytes: true,
         }
     }

@@ -36,10 +36,10 @@ mod read;
 mod select;
 mod source;
 mod statistics;
-mod value;
-mod verify;
 #[cfg(test)]
 mod tests;
+mod value;
+mod verify;
 
 pub use cache::FileCache;
 pub use encode::{encode, encode_as};

@@ -64,14 +64,16 @@ impl OpenFile {
         used: &Arc<AtomicUsize>,
     ) -> Result<Self> {
         let fault = |error: Error| {
-            Error::new(error.kind(), format!("data file {} of {}", entry.path, store.url())).with_source(error)
+            Error::new(error.kind(), format!("data file {} of {}", entry.path, store.url()))
+                .with_source(error)
         };
         let source = Source::new(store, &entry.path, handles);
         let guess = (entry.bytes / END_SHARE).clamp(END_BYTES_MIN, END_BYTES_MAX);
         let mut from = entry.bytes.saturating_sub(guess);
         // The first read may miss the footer's start, and the footer then the indexes' start.
         for _ in 0..3 {
-            let end = source.read(std::slice::from_ref(&(from..entry.bytes))).await.map_err(fault)?;
+            let end =
+                source.read(std::slice::from_ref(&(from..entry.bytes))).await.map_err(fault)?;
             let [end] = end.as_slice() else { break };
             match footer::parse(end, entry.bytes).map_err(fault)? {
                 Parsed::From(earlier) => from = earlier.min(from),
@@ -80,7 +82,14 @@ impl OpenFile {
                     let memory = Account::new(Arc::clone(used));
                     memory.add(index.bytes() + size_of::<Self>());
                     let (entry, schema) = (Arc::clone(entry), Arc::clone(schema));
-                    return Ok(Self { entry, schema, index, source, pages_end: footer.pages_end, memory });
+                    return Ok(Self {
+                        entry,
+                        schema,
+                        index,
+                        source,
+                        pages_end: footer.pages_end,
+                        memory,
+                    });
                 }
             }
         }

@@ -70,7 +70,9 @@ impl OpenFile {
         for &page in pages {
             let group_end = spans.last().and_then(|span| self.index().groups.get(span.group + 1));
             match spans.last_mut() {
-                Some(span) if span.pages.end == page && Some(&page) < group_end => span.pages.end += 1,
+                Some(span) if span.pages.end == page && Some(&page) < group_end => {
+                    span.pages.end += 1
+                }
                 _ => spans.push(Span { pages: page..page + 1, group: self.index().group(page) }),
             }
         }
@@ -117,23 +119,41 @@ impl OpenFile {
 
     fn decode(&self, read: &FileRead, fetched: &Fetched, every_page: bool) -> Result<RecordBatch> {
         let schema = Schema::new(
-            read.columns.iter().map(|&c| Arc::clone(&self.schema().arrow().fields()[c])).collect::<Vec<_>>(),
+            read.columns
+                .iter()
+                .map(|&c| Arc::clone(&self.schema().arrow().fields()[c]))
+                .collect::<Vec<_>>(),
         );
         let capacity = match &read.keys {
             // A list's rows are few in each page.
             crate::KeySelection::List(_) => 0,
-            _ => fetched.spans.iter().flat_map(|span| span.pages.clone()).map(|p| self.page_rows(p) as usize).sum(),
+            _ => fetched
+                .spans
+                .iter()
+                .flat_map(|span| span.pages.clone())
+                .map(|p| self.page_rows(p) as usize)
+                .sum(),
         };
-        let builders = schema.fields().iter().map(|field| ColumnBuilder::new(field.data_type(), capacity));
-        let mut decoder =
-            Decoder { file: self, read, fetched, every_page, builders: builders.collect(), unpacked: Vec::new(), scratch: Scratch::default(), rows: 0 };
+        let builders =
+            schema.fields().iter().map(|field| ColumnBuilder::new(field.data_type(), capacity));
+        let mut decoder = Decoder {
+            file: self,
+            read,
+            fetched,
+            every_page,
+            builders: builders.collect(),
+            unpacked: Vec::new(),
+            scratch: Scratch::default(),
+            rows: 0,
+        };
         for (s, span) in fetched.spans.iter().enumerate() {
             for page in span.pages.clone() {
                 decoder.page(s, page)?;
             }
         }
         let rows = decoder.rows;
-        let columns = decoder.builders.into_iter().map(ColumnBuilder::finish).collect::<Result<_>>()?;
+        let columns =
+            decoder.builders.into_iter().map(ColumnBuilder::finish).collect::<Result<_>>()?;
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
         Ok(RecordBatch::try_new_with_options(Arc::new(schema), columns, &options)?)
     }
@@ -146,7 +166,10 @@ impl OpenFile {
 impl ColumnPages {
     /// Where neighbouring pages stand.
     fn range(&self, pages: Range<usize>) -> Result<Range<u64>> {
-        match (self.places.get(pages.start), pages.end.checked_sub(1).and_then(|last| self.places.get(last))) {
+        match (
+            self.places.get(pages.start),
+            pages.end.checked_sub(1).and_then(|last| self.places.get(last)),
+        ) {
             (Some(first), Some(last)) => Ok(first.offset..last.offset + u64::from(last.bytes)),
             _ => Err(Error::new(ErrorKind::Internal, "a page that the file does not have")),
         }
@@ -201,9 +224,14 @@ impl<'a> Decoder<'a> {
                 let Some(builder) = self.builders.get_mut(slot) else { continue };
                 runs.visit(&ranges, |key, rows| builder.append_key(key, rows))?;
             } else if let (TIME_COLUMN, Some(times)) = (column, &times) {
-                self.builders.get_mut(slot).map_or(Ok(()), |builder| builder.append_times(times))?;
+                self.builders
+                    .get_mut(slot)
+                    .map_or(Ok(()), |builder| builder.append_times(times))?;
             } else if self.fetched.columns.get(slot).copied().flatten().is_none() {
-                self.builders.get_mut(slot).into_iter().for_each(|builder| builder.append_nulls(selected));
+                self.builders
+                    .get_mut(slot)
+                    .into_iter()
+                    .for_each(|builder| builder.append_nulls(selected));
             } else {
                 let mut builders = std::mem::take(&mut self.builders);
                 let mut scratch = std::mem::take(&mut self.scratch);
@@ -268,8 +296,13 @@ impl<'a> Decoder<'a> {
         let from = (place.offset - first.offset) as usize;
         let stored = bytes.get(from..from + place.bytes as usize).ok_or_else(fault)?;
         let compressed = pages.chunks.get(span.group).ok_or_else(fault)?.compressed;
-        let opened =
-            Page::open(stored, self.file.page_rows(page), compressed, pages.nullable, &mut self.unpacked)?;
+        let opened = Page::open(
+            stored,
+            self.file.page_rows(page),
+            compressed,
+            pages.nullable,
+            &mut self.unpacked,
+        )?;
         Ok((opened, pages, pages.dictionary(span.group)))
     }
 }

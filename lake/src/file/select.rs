@@ -31,7 +31,9 @@ impl OpenFile {
             }
             price.rows += u64::from(self.page_rows(page));
             for &column in &read.columns {
-                if let Some(place) = self.index().columns.get(column).and_then(|c| c.as_ref()?.places.get(page)) {
+                if let Some(place) =
+                    self.index().columns.get(column).and_then(|c| c.as_ref()?.places.get(page))
+                {
                     price.pages += 1;
                     price.bytes += u64::from(place.bytes);
                 }

@@ -21,7 +21,10 @@ use crate::{Error, ErrorKind, FilePath, Result};
 pub(super) enum Source {
     Local(Arc<LocalFile>),
     /// [`ObjectStore::get_ranges`] fetches neighbours together and a bounded number at a time.
-    Store { object: Arc<dyn ObjectStore>, path: Path },
+    Store {
+        object: Arc<dyn ObjectStore>,
+        path: Path,
+    },
 }
 
 /// A file on a local disk, opened when it is read.
@@ -65,7 +68,9 @@ impl Source {
             Self::Local(file) => file.read(ranges),
             Self::Store { object, path } => {
                 let pieces = object.get_ranges(path, ranges).await?;
-                let whole = |(piece, range): (&Bytes, &Range<u64>)| piece.len() as u64 == range.end - range.start;
+                let whole = |(piece, range): (&Bytes, &Range<u64>)| {
+                    piece.len() as u64 == range.end - range.start
+                };
                 if pieces.len() != ranges.len() || !pieces.iter().zip(ranges).all(whole) {
                     return Err(Error::damage(format!("{path} is shorter than its entry says")));
                 }
@@ -123,7 +128,9 @@ impl LocalFile {
     fn fault(&self, error: std::io::Error) -> Error {
         let (kind, what) = match error.kind() {
             std::io::ErrorKind::NotFound => (ErrorKind::NotFound, "is missing"),
-            std::io::ErrorKind::UnexpectedEof => (ErrorKind::Damage, "is shorter than its entry says"),
+            std::io::ErrorKind::UnexpectedEof => {
+                (ErrorKind::Damage, "is shorter than its entry says")
+            }
             _ => (ErrorKind::Store, "cannot be read"),
         };
         Error::new(kind, format!("data file {} {what}", self.path.display())).with_source(error)

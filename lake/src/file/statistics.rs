@@ -52,11 +52,16 @@ pub(super) fn describe<V: Store>(
     }
     let mut offsets = OffsetIndexBuilder::new();
     for page in &written.pages {
-        let (min, max) =
-            page.bounds.map(|(min, max)| (min.index_bytes(), max.index_bytes())).unwrap_or_default();
+        let (min, max) = page
+            .bounds
+            .map(|(min, max)| (min.index_bytes(), max.index_bytes()))
+            .unwrap_or_default();
         index.append(page.nulls == page.rows, min, max, page.nulls as i64);
         offsets.append_row_count(page.rows as i64);
-        offsets.append_offset_and_size(page.offset as i64, i32::try_from(page.bytes).unwrap_or(i32::MAX));
+        offsets.append_offset_and_size(
+            page.offset as i64,
+            i32::try_from(page.bytes).unwrap_or(i32::MAX),
+        );
     }
     let chunk = ColumnChunkMetaData::builder(descriptor)
         .set_compression(written.compression)

@@ -159,7 +159,13 @@ macro_rules! integer {
 
             fn statistics(bounds: Option<(Self, Self)>, nulls: u64) -> Statistics {
                 let (min, max) = bounds.unzip();
-                Statistics::$statistics(min.map(Into::into), max.map(Into::into), None, Some(nulls), false)
+                Statistics::$statistics(
+                    min.map(Into::into),
+                    max.map(Into::into),
+                    None,
+                    Some(nulls),
+                    false,
+                )
             }
         }
 
@@ -275,7 +281,8 @@ impl Store for &str {
     }
 
     fn statistics(bounds: Option<(Self, Self)>, nulls: u64) -> Statistics {
-        let (min, max) = bounds.map(|(min, max)| (ByteArray::from(min), ByteArray::from(max))).unzip();
+        let (min, max) =
+            bounds.map(|(min, max)| (ByteArray::from(min), ByteArray::from(max))).unzip();
         Statistics::byte_array(min, max, None, Some(nulls), false)
     }
 }

@@ -21,10 +21,14 @@ impl OpenFile {
     /// # Errors
     /// Damage, naming what differs from what was written.
     pub async fn verify(&self) -> Result<()> {
-        let fault = |what: String| Error::damage(format!("data file {}: {what}", self.entry().path));
+        let fault =
+            |what: String| Error::damage(format!("data file {}: {what}", self.entry().path));
         let size = self.source().size().await?;
         if size != self.entry().bytes {
-            return Err(fault(format!("it has {size} bytes, its entry says {}", self.entry().bytes)));
+            return Err(fault(format!(
+                "it has {size} bytes, its entry says {}",
+                self.entry().bytes
+            )));
         }
         let magic = self.source().read(std::slice::from_ref(&(0..MAGIC.len() as u64))).await?;
         if magic.first().is_none_or(|bytes| bytes.as_ref() != MAGIC) {
@@ -54,12 +58,17 @@ impl OpenFile {
                 from += page_rows;
             }
             if from != rows.num_rows() {
-                return Err(fault("pages hold another number of rows than their index says".to_owned()));
+                return Err(fault(
+                    "pages hold another number of rows than their index says".to_owned(),
+                ));
             }
         }
         for ((total, stats), field) in totals.iter().zip(&self.entry().columns).zip(fields) {
             if total.nulls != stats.nulls || !total.agrees(stats, field.data_type()) {
-                return Err(fault(format!("the statistics of column {:?} in its entry are wrong", field.name())));
+                return Err(fault(format!(
+                    "the statistics of column {:?} in its entry are wrong",
+                    field.name()
+                )));
             }
         }
         Ok(())
@@ -71,7 +80,8 @@ impl OpenFile {
         for column in self.index().columns.iter().flatten() {
             for (group, chunk) in column.chunks.iter().enumerate() {
                 let pages = self.index().groups.get(group).zip(self.index().groups.get(group + 1));
-                let places = pages.and_then(|(&from, &to)| column.places.get(from..to)).unwrap_or_default();
+                let places =
+                    pages.and_then(|(&from, &to)| column.places.get(from..to)).unwrap_or_default();
                 let start = chunk.dictionary.as_ref().map(|range| range.start);
                 if let (Some(first), Some(last)) = (places.first(), places.last()) {
                     ranges.push(start.unwrap_or(first.offset)..last.offset + u64::from(last.bytes));
@@ -86,7 +96,11 @@ impl OpenFile {
             }
             end = range.end;
         }
-        if end == self.pages_end() { Ok(()) } else { Err("bytes before the footer belong to no page".to_owned()) }
+        if end == self.pages_end() {
+            Ok(())
+        } else {
+            Err("bytes before the footer belong to no page".to_owned())
+        }
     }
 
     async fn read_every_page(&self, pages: std::ops::Range<usize>) -> Result<RecordBatch> {
@@ -99,7 +113,11 @@ impl OpenFile {
         self.read_pages(&read, &pages.collect::<Vec<_>>(), true).await
     }
 
-    fn check_order(&self, rows: &RecordBatch, last: &mut Option<(Key, Micros)>) -> Result<(), String> {
+    fn check_order(
+        &self,
+        rows: &RecordBatch,
+        last: &mut Option<(Key, Micros)>,
+    ) -> Result<(), String> {
         let times = rows.column(TIME_COLUMN).as_primitive::<TimestampMicrosecondType>().values();
         let keys = rows.column(KEY_COLUMN);
         let key: &dyn Fn(usize) -> Key = match keys.data_type() {
@@ -110,10 +128,18 @@ impl OpenFile {
         for (row, &time) in times.iter().enumerate() {
             let this = (key(row), time);
             if last.is_some_and(|last| last >= this) {
-                return Err(format!("the row of key {} at {} is out of order", this.0, format_instant(time)));
+                return Err(format!(
+                    "the row of key {} at {} is out of order",
+                    this.0,
+                    format_instant(time)
+                ));
             }
             if !hour.contains(time) {
-                return Err(format!("the row of key {} at {} lies outside its hour", this.0, format_instant(time)));
+                return Err(format!(
+                    "the row of key {} at {} lies outside its hour",
+                    this.0,
+                    format_instant(time)
+                ));
             }
             *last = Some(this);
         }
@@ -157,12 +183,18 @@ impl Found {
             _ => None,
         };
         let nan = match values.data_type() {
-            DataType::Float32 => values.as_primitive::<Float32Type>().iter().flatten().any(f32::is_nan),
-            DataType::Float64 => values.as_primitive::<Float64Type>().iter().flatten().any(f64::is_nan),
+            DataType::Float32 => {
+                values.as_primitive::<Float32Type>().iter().flatten().any(f32::is_nan)
+            }
+            DataType::Float64 => {
+                values.as_primitive::<Float64Type>().iter().flatten().any(f64::is_nan)
+            }
             _ => false,
         };
         let texts = values.as_string_opt::<i32>().and_then(|texts| {
-            min_string(texts).zip(max_string(texts)).map(|(min, max)| (min.to_owned(), max.to_owned()))
+            min_string(texts)
+                .zip(max_string(texts))
+                .map(|(min, max)| (min.to_owned(), max.to_owned()))
         });
         Self { numbers, texts, nulls: values.null_count(), nan }
     }
@@ -182,7 +214,9 @@ impl Found {
             PageValue::Text(_) => None,
         };
         match (&self.texts, min, max) {
-            (Some((low, high)), PageValue::Text(min), PageValue::Text(max)) => low == min && high == max,
+            (Some((low, high)), PageValue::Text(min), PageValue::Text(max)) => {
+                low == min && high == max
+            }
             _ => self.numbers.is_some() && self.numbers == number(min).zip(number(max)),
         }
     }
@@ -203,7 +237,10 @@ impl Total {
     fn agrees(&self, stats: &crate::snapshot::ColumnStats, data_type: &DataType) -> bool {
         let bounds = self.bounds.filter(|_| !self.nan);
         let same = |number: Option<Number>, value: &Option<serde_json::Value>| {
-            number.and_then(|number| super::statistics::json(number, data_type)).as_ref().map(canonical)
+            number
+                .and_then(|number| super::statistics::json(number, data_type))
+                .as_ref()
+                .map(canonical)
                 == value.as_ref().map(canonical)
         };
         same(bounds.map(|(min, _)| min), &stats.min) && same(bounds.map(|(_, max)| max), &stats.max)

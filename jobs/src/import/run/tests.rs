@@ -216,3 +216,91 @@ fn large_batches_are_cut() {
     assert!(parts.len() >= 4 && parts.iter().all(|part| part.num_rows() <= 8));
     assert!(super::parts(rows.slice(0, 0)).is_empty());
 }
+
+/// Takes the real observations and sums what it gets.
+#[derive(Default)]
+struct Observations(Mutex<BTreeMap<i32, [f64; 6]>>);
+
+impl Sink for Observations {
+    async fn put(&self, _: &str, rows: RecordBatch, _: &str) -> Result<Taken> {
+        let value = |name: &str| rows.column_by_name(name).unwrap().as_primitive::<Float32Type>();
+        let cities = rows.column_by_name("city_id").unwrap().as_primitive::<Int32Type>();
+        let mut sums = self.0.lock().unwrap();
+        let mut taken = Taken::default();
+        for row in 0..rows.num_rows() {
+            let sum = sums.entry(cities.value(row)).or_default();
+            let wind = value("wind_speed").iter().nth(row).flatten();
+            if wind.is_some_and(|wind| wind > 120.0) {
+                taken.rejected += 1;
+                continue;
+            }
+            taken.accepted += 1;
+            sum[0] += 1.0;
+            if let Some(temperature) = value("temperature").iter().nth(row).flatten() {
+                sum[1] += 1.0;
+                sum[2] += f64::from(temperature);
+            }
+            sum[3] += f64::from(u8::from(value("pressure").iter().nth(row).flatten().is_some()));
+            sum[4] += f64::from(wind.unwrap_or_default());
+            sum[5] += f64::from(value("precipitation").value(row));
+        }
+        Ok(taken)
+    }
+
+    async fn put_rejected(&self, _: &str, rejected: &[Rejected], _: &str) -> Result<Taken> {
+        Ok(Taken { accepted: 0, rejected: rejected.len() as u64 })
+    }
+}
+
+/// The figures were computed from the CSV by a program of its own: rows, temperatures, their mean in °C,
+/// pressures, sum of wind in m/s over 8,700, mm of rain; without the implausible row.
+#[tokio::test]
+async fn the_real_observations_come_to_the_figures_computed_from_the_csv() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let column = |name: &str, value_type| ValueColumn {
+        name: name.to_owned(),
+        value_type,
+        unit: None,
+        range: None,
+    };
+    let declaration = TableDeclaration {
+        key: "city_id".to_owned(),
+        key_type: KeyType::Int32,
+        time: "reading_at".to_owned(),
+        columns: vec![
+            column("temperature", ValueType::Float32),
+            column("humidity", ValueType::Float32),
+            column("pressure", ValueType::Float32),
+            column("wind_speed", ValueType::Float32),
+            column("wind_direction", ValueType::Int16),
+            column("precipitation", ValueType::Float32),
+        ],
+        dimension: None,
+    };
+    let sink = Observations::default();
+    let import = Import {
+        sink: &sink,
+        target: "memory".to_owned(),
+        table: Arc::new(TableSchema::new("readings", declaration).unwrap()),
+        mapping: Mapping::read(&root.join("examples/nyc-weather.toml")).unwrap(),
+        options: Options { batch_rows: 5_000, ..Options::default() },
+        stop: Stop::default(),
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let path = root.join("tests/data/nyc-weather-2013.csv");
+    let summary = import.file(&path, &mut state(&folder), &mut |_| ()).await.unwrap();
+    assert_eq!((summary.read, summary.accepted), (26_115, 26_114));
+    assert_eq!((summary.unreadable, summary.implausible), (0, 1));
+    let sums = sink.0.into_inner().unwrap();
+    for (city, expected) in [
+        (5_101_798, [8_702.0, 8_701.0, 13.0824732789335, 7_767.0, 4.176581, 1_114.552]),
+        (5_128_581, [8_706.0, 8_706.0, 12.484527911785047, 7_875.0, 5.1286, 881.126]),
+        (5_133_273, [8_706.0, 8_706.0, 13.201447277739563, 7_743.0, 4.752109, 968.756]),
+    ] {
+        let [rows, temperatures, sum, pressures, wind, rain] = sums[&city];
+        let found = [rows, temperatures, sum / temperatures, pressures, wind / 8_700.0, rain];
+        for (found, expected) in found.into_iter().zip(expected) {
+            assert!((found - expected).abs() < 1e-3, "{city}: {found} instead of {expected}");
+        }
+    }
+}

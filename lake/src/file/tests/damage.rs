@@ -12,7 +12,8 @@ async fn a_flipped_byte_never_passes_for_data() {
     let schema = schema(KeyType::Int32, &ALL_TYPES);
     let rows = hour_of_rows(&schema, 220, 60);
     for unpack_price in [f64::INFINITY, -1e9] {
-        let layout = Layout { page_rows: 512, row_group_rows: 4_096, unpack_price, ..Layout::default() };
+        let layout =
+            Layout { page_rows: 512, row_group_rows: 4_096, unpack_price, ..Layout::default() };
         let fixture = Fixture::new(&schema, &layout, std::slice::from_ref(&rows));
         assert_eq!(read_all(&fixture).await.unwrap(), rows);
         for at in (0..fixture.bytes.len()).step_by(97) {
@@ -23,9 +24,17 @@ async fn a_flipped_byte_never_passes_for_data() {
                 Err(_) => {}
                 // The magic at the start is of no use to a read.
                 Ok(found) => {
-                    assert!(at < 4 && found == rows, "byte {at} of {} flipped unnoticed", bytes.len());
+                    assert!(
+                        at < 4 && found == rows,
+                        "byte {at} of {} flipped unnoticed",
+                        bytes.len()
+                    );
                     let file = fixture.open().await.unwrap();
-                    assert!(file.verify().await.is_err(), "byte {at} of {} flipped unnoticed", bytes.len());
+                    assert!(
+                        file.verify().await.is_err(),
+                        "byte {at} of {} flipped unnoticed",
+                        bytes.len()
+                    );
                 }
             }
         }
@@ -47,7 +56,11 @@ async fn every_byte_of_a_small_file_counts() {
                 Ok(file) => file.verify().await,
                 Err(error) => Err(error),
             };
-            assert!(verified.is_err(), "bit {bit} of byte {at} of {} flipped unnoticed", bytes.len());
+            assert!(
+                verified.is_err(),
+                "bit {bit} of byte {at} of {} flipped unnoticed",
+                bytes.len()
+            );
         }
     }
 }
@@ -62,7 +75,8 @@ async fn a_cut_or_missing_file_is_named() {
         assert_eq!(error.kind(), crate::ErrorKind::Damage, "{error}");
         assert!(error.to_string().contains(&fixture.entry.path.to_string()), "{error}");
     }
-    std::fs::remove_file(fixture.store.local_path(&fixture.entry.path.to_string()).unwrap()).unwrap();
+    std::fs::remove_file(fixture.store.local_path(&fixture.entry.path.to_string()).unwrap())
+        .unwrap();
     let error = read_all(&fixture).await.unwrap_err();
     assert_eq!(error.kind(), crate::ErrorKind::NotFound, "{error}");
 }

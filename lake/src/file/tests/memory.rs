@@ -10,8 +10,9 @@ use super::*;
 async fn the_cache_stays_within_its_bound_and_readers_keep_their_file() {
     let schema = schema(KeyType::Int32, &ALL_TYPES);
     let layout = Layout { page_rows: 64, ..Layout::default() };
-    let fixtures: Vec<_> =
-        (0..12).map(|_| Fixture::new(&schema, &layout, &[hour_of_rows(&schema, 100, 60)])).collect();
+    let fixtures: Vec<_> = (0..12)
+        .map(|_| Fixture::new(&schema, &layout, &[hour_of_rows(&schema, 100, 60)]))
+        .collect();
     let alone = FileCache::new(usize::MAX);
     let file = alone.open(&fixtures[0].store, &schema, &fixtures[0].entry).await.unwrap();
     let before = alone.used_bytes();
@@ -42,11 +43,14 @@ async fn more_files_than_handles_can_be_read() {
     let schema = schema(KeyType::Int32, &[]);
     let handles = super::super::source::Handles::new(3);
     let used = Arc::default();
-    let fixtures: Vec<_> =
-        (0..10).map(|_| Fixture::new(&schema, &Layout::default(), &[hour_of_rows(&schema, 2, 60)])).collect();
+    let fixtures: Vec<_> = (0..10)
+        .map(|_| Fixture::new(&schema, &Layout::default(), &[hour_of_rows(&schema, 2, 60)]))
+        .collect();
     let mut files = Vec::new();
     for fixture in &fixtures {
-        files.push(OpenFile::open(&fixture.store, &schema, &fixture.entry, &handles, &used).await.unwrap());
+        files.push(
+            OpenFile::open(&fixture.store, &schema, &fixture.entry, &handles, &used).await.unwrap(),
+        );
     }
     for file in files.iter().rev().chain(&files) {
         assert_eq!(file.read(&everything(&schema)).await.unwrap().num_rows(), 120);
@@ -59,7 +63,8 @@ async fn an_object_store_gives_the_same_rows() {
     let rows = hour_of_rows(&schema, 300, 60);
     let fixture = Fixture::new(&schema, &Layout::default(), std::slice::from_ref(&rows));
     let object = Arc::new(InMemory::new());
-    let store = LakeStore::with_store(object.clone(), Url::parse("memory:///lake/readings/").unwrap());
+    let store =
+        LakeStore::with_store(object.clone(), Url::parse("memory:///lake/readings/").unwrap());
     object
         .put(&store.path(&fixture.entry.path.to_string()), fixture.bytes.clone().into())
         .await
@@ -70,6 +75,9 @@ async fn an_object_store_gives_the_same_rows() {
     assert_eq!(file.read(&read).await.unwrap(), rows);
     read.keys = KeySelection::list(vec![100, 400, 403, 997]);
     assert_eq!(file.read(&read).await.unwrap(), filtered(&rows, &read));
-    object.put(&store.path(&fixture.entry.path.to_string()), fixture.bytes[..5_000].to_vec().into()).await.unwrap();
+    object
+        .put(&store.path(&fixture.entry.path.to_string()), fixture.bytes[..5_000].to_vec().into())
+        .await
+        .unwrap();
     assert!(file.read(&everything(&schema)).await.is_err());
 }

@@ -32,17 +32,33 @@ fn path() -> FilePath {
 fn schema(key_type: KeyType, values: &[(&str, ValueType)]) -> Arc<TableSchema> {
     let columns = values
         .iter()
-        .map(|&(name, value_type)| ValueColumn { name: name.to_owned(), value_type, unit: None, range: None })
+        .map(|&(name, value_type)| ValueColumn {
+            name: name.to_owned(),
+            value_type,
+            unit: None,
+            range: None,
+        })
         .collect();
-    let declaration =
-        TableDeclaration { key: "city_id".to_owned(), key_type, time: "reading_at".to_owned(), columns, dimension: None };
+    let declaration = TableDeclaration {
+        key: "city_id".to_owned(),
+        key_type,
+        time: "reading_at".to_owned(),
+        columns,
+        dimension: None,
+    };
     Arc::new(TableSchema::new("readings", declaration).unwrap())
 }
 
 /// A batch of all columns; `values` are the value columns.
-fn batch(schema: &TableSchema, keys: ArrayRef, times: Vec<Micros>, values: Vec<ArrayRef>) -> RecordBatch {
+fn batch(
+    schema: &TableSchema,
+    keys: ArrayRef,
+    times: Vec<Micros>,
+    values: Vec<ArrayRef>,
+) -> RecordBatch {
     let ingested = times.iter().map(|time| time + 1_000_000).collect::<Vec<_>>();
-    let instants = |times: Vec<Micros>| Arc::new(TimestampMicrosecondArray::from(times).with_timezone("UTC"));
+    let instants =
+        |times: Vec<Micros>| Arc::new(TimestampMicrosecondArray::from(times).with_timezone("UTC"));
     let mut columns: Vec<ArrayRef> = vec![keys, instants(times)];
     columns.extend(values);
     columns.push(instants(ingested));
@@ -98,9 +114,13 @@ fn everything(schema: &TableSchema) -> FileRead {
 fn filtered(rows: &RecordBatch, read: &FileRead) -> RecordBatch {
     let keys = arrow::compute::cast(rows.column(0), &DataType::Int64).unwrap();
     let keys = arrow::array::AsArray::as_primitive::<arrow::datatypes::Int64Type>(&keys);
-    let times = arrow::array::AsArray::as_primitive::<arrow::datatypes::TimestampMicrosecondType>(rows.column(1));
+    let times = arrow::array::AsArray::as_primitive::<arrow::datatypes::TimestampMicrosecondType>(
+        rows.column(1),
+    );
     let wanted: BooleanArray = (0..rows.num_rows())
-        .map(|row| Some(read.keys.contains(keys.value(row)) && read.time.contains(times.value(row))))
+        .map(|row| {
+            Some(read.keys.contains(keys.value(row)) && read.time.contains(times.value(row)))
+        })
         .collect();
     let rows = filter_record_batch(rows, &wanted).unwrap();
     rows.project(&read.columns).unwrap()
@@ -122,22 +142,45 @@ fn hour_of_rows(schema: &TableSchema, keys: i32, rows_per_key: i64) -> RecordBat
         .iter()
         .enumerate()
         .map(|(column, declared)| {
-            let value = |row: usize| (noise(row + column, 61) != 0).then(|| noise(row * 3 + column, 400));
+            let value =
+                |row: usize| (noise(row + column, 61) != 0).then(|| noise(row * 3 + column, 400));
             let rows = 0..count;
             match declared.value_type {
-                ValueType::Int16 => Arc::new(rows.map(|r| value(r).map(|v| v as i16)).collect::<arrow::array::Int16Array>()) as ArrayRef,
-                ValueType::Int32 => Arc::new(rows.map(|r| value(r).map(|v| v as i32 - 200)).collect::<Int32Array>()),
-                ValueType::Int64 => Arc::new(rows.map(|r| value(r).map(|v| v as i64 * 1_000_003)).collect::<arrow::array::Int64Array>()),
-                ValueType::Float32 => Arc::new(rows.map(|r| value(r).map(|v| v as f32 / 10.0)).collect::<arrow::array::Float32Array>()),
-                ValueType::Float64 => Arc::new(rows.map(|r| value(r).map(|v| v as f64 * 1.1 + r as f64)).collect::<arrow::array::Float64Array>()),
-                ValueType::Utf8 => Arc::new(rows.map(|r| value(r).map(|v| format!("text {v}"))).collect::<arrow::array::StringArray>()),
-                ValueType::Timestamp => Arc::new(rows.map(|r| value(r).map(|v| HOUR_START + v as i64)).collect::<TimestampMicrosecondArray>().with_timezone("UTC")),
+                ValueType::Int16 => Arc::new(
+                    rows.map(|r| value(r).map(|v| v as i16)).collect::<arrow::array::Int16Array>(),
+                ) as ArrayRef,
+                ValueType::Int32 => {
+                    Arc::new(rows.map(|r| value(r).map(|v| v as i32 - 200)).collect::<Int32Array>())
+                }
+                ValueType::Int64 => Arc::new(
+                    rows.map(|r| value(r).map(|v| v as i64 * 1_000_003))
+                        .collect::<arrow::array::Int64Array>(),
+                ),
+                ValueType::Float32 => Arc::new(
+                    rows.map(|r| value(r).map(|v| v as f32 / 10.0))
+                        .collect::<arrow::array::Float32Array>(),
+                ),
+                ValueType::Float64 => Arc::new(
+                    rows.map(|r| value(r).map(|v| v as f64 * 1.1 + r as f64))
+                        .collect::<arrow::array::Float64Array>(),
+                ),
+                ValueType::Utf8 => Arc::new(
+                    rows.map(|r| value(r).map(|v| format!("text {v}")))
+                        .collect::<arrow::array::StringArray>(),
+                ),
+                ValueType::Timestamp => Arc::new(
+                    rows.map(|r| value(r).map(|v| HOUR_START + v as i64))
+                        .collect::<TimestampMicrosecondArray>()
+                        .with_timezone("UTC"),
+                ),
             }
         })
         .collect();
     let keys = match schema.key_type() {
         KeyType::Int32 => Arc::new((0..count).map(row_key).collect::<Int32Array>()) as ArrayRef,
-        KeyType::Int64 => Arc::new((0..count).map(|r| Some(i64::from(row_key(r)))).collect::<arrow::array::Int64Array>()),
+        KeyType::Int64 => Arc::new(
+            (0..count).map(|r| Some(i64::from(row_key(r)))).collect::<arrow::array::Int64Array>(),
+        ),
     };
     batch(schema, keys, times, values)
 }

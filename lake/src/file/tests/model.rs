@@ -77,11 +77,17 @@ fn column(value_type: ValueType, cells: Cells, rows: usize, seed: u64) -> ArrayR
         ValueType::Int64 => Arc::new(drawn.map(|v| v.map(|v| v as i64)).collect::<Int64Array>()),
         ValueType::Float32 => Arc::new(
             drawn
-                .map(|v| v.map(|v| if v > 300 { f32::from_bits(v as u32) } else { v as f32 / 10.0 - 3.0 }))
+                .map(|v| {
+                    v.map(
+                        |v| if v > 300 { f32::from_bits(v as u32) } else { v as f32 / 10.0 - 3.0 },
+                    )
+                })
                 .collect::<Float32Array>(),
         ),
         ValueType::Float64 => Arc::new(
-            drawn.map(|v| v.map(|v| if v > 300 { v as f64 / 7.0 } else { v as f64 })).collect::<Float64Array>(),
+            drawn
+                .map(|v| v.map(|v| if v > 300 { v as f64 / 7.0 } else { v as f64 }))
+                .collect::<Float64Array>(),
         ),
         ValueType::Utf8 => Arc::new(
             drawn
@@ -114,12 +120,19 @@ fn read() -> impl Strategy<Value = Read> {
         prop::option::of(any::<(Index, Index)>()),
         prop::collection::vec(any::<Index>(), 0..5),
     )
-        .prop_map(|(keys, picks, strangers, times, columns)| Read { keys, picks, strangers, times, columns })
+        .prop_map(|(keys, picks, strangers, times, columns)| Read {
+            keys,
+            picks,
+            strangers,
+            times,
+            columns,
+        })
 }
 
 impl Read {
     fn resolve(&self, schema: &TableSchema, rows: &[(i64, Micros)]) -> FileRead {
-        let mut keys: Vec<_> = self.picks.iter().map(|pick| rows[pick.index(rows.len())].0).collect();
+        let mut keys: Vec<_> =
+            self.picks.iter().map(|pick| rows[pick.index(rows.len())].0).collect();
         keys.extend(&self.strangers);
         let keys = match self.keys {
             0 => KeySelection::All,
@@ -134,7 +147,10 @@ impl Read {
             TimeRange { from: a.min(b), to: a.max(b) + i64::from(a % 2 == 0) }
         });
         let fields = schema.arrow().fields().len();
-        let columns = [0, 1].into_iter().chain(self.columns.iter().map(|c| 2 + c.index(fields - 2))).collect();
+        let columns = [0, 1]
+            .into_iter()
+            .chain(self.columns.iter().map(|c| 2 + c.index(fields - 2)))
+            .collect();
         FileRead { keys, time, columns, pages: None }
     }
 }
@@ -208,7 +224,11 @@ fn same(found: &RecordBatch, expected: &RecordBatch) -> bool {
         && found.columns().iter().zip(expected.columns()).all(|(a, b)| match a.data_type() {
             DataType::Float32 => {
                 let bits = |array: &ArrayRef| {
-                    array.as_primitive::<Float32Type>().iter().map(|v| v.map(f32::to_bits)).collect::<Vec<_>>()
+                    array
+                        .as_primitive::<Float32Type>()
+                        .iter()
+                        .map(|v| v.map(f32::to_bits))
+                        .collect::<Vec<_>>()
                 };
                 bits(a) == bits(b)
             }
@@ -228,7 +248,9 @@ fn a_hot_key_spans_pages_and_row_groups() {
         &schema,
         Arc::new(rows.iter().map(|&(key, _)| key).collect::<Int32Array>()),
         rows.iter().map(|&(_, time)| HOUR_START + time).collect(),
-        vec![Arc::new((0..rows.len()).map(|i| Some((i % 97) as f32 / 10.0)).collect::<Float32Array>())],
+        vec![Arc::new(
+            (0..rows.len()).map(|i| Some((i % 97) as f32 / 10.0)).collect::<Float32Array>(),
+        )],
     );
     let layout = Layout { page_rows: 1_024, row_group_rows: 4_096, ..Layout::default() };
     let fixture = Fixture::new(&schema, &layout, std::slice::from_ref(&all));
@@ -262,7 +284,8 @@ fn a_column_declared_later_is_null() {
     let old = schema(KeyType::Int32, &[("temperature", ValueType::Float32)]);
     let all = hour_of_rows(&old, 50, 60);
     let mut fixture = Fixture::new(&old, &Layout::default(), std::slice::from_ref(&all));
-    fixture.schema = schema(KeyType::Int32, &[("temperature", ValueType::Float32), ("words", ValueType::Utf8)]);
+    fixture.schema =
+        schema(KeyType::Int32, &[("temperature", ValueType::Float32), ("words", ValueType::Utf8)]);
     let file = block_on(fixture.open()).unwrap();
     let mut read = everything(&fixture.schema);
     read.keys = KeySelection::Range { from: 110, to: 120 };
@@ -280,7 +303,8 @@ fn rows_that_no_file_may_hold_are_refused() {
         let keys = Arc::new(rows.iter().map(|row| row.0).collect::<Int32Array>());
         batch(&schema, keys, rows.iter().map(|row| HOUR_START + row.1).collect(), Vec::new())
     };
-    let message = |batches: &[RecordBatch]| encode(&schema, batches, path()).unwrap_err().to_string();
+    let message =
+        |batches: &[RecordBatch]| encode(&schema, batches, path()).unwrap_err().to_string();
     assert!(message(&[]).contains("no rows"));
     assert!(message(&[rows(&[])]).contains("no rows"));
     assert!(message(&[rows(&[(1, 5), (1, 5)])]).contains("does not come after"));

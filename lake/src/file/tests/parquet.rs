@@ -1,6 +1,8 @@
 //! Other readers of Parquet find the same rows, and the same statistics as the entry has.
 
-use ::parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder, RowSelection, RowSelector};
+use ::parquet::arrow::arrow_reader::{
+    ArrowReaderOptions, ParquetRecordBatchReaderBuilder, RowSelection, RowSelector,
+};
 use ::parquet::file::metadata::PageIndexPolicy;
 use arrow::compute::{cast, concat_batches};
 use bytes::Bytes;
@@ -22,14 +24,22 @@ fn the_parquet_crate_reads_the_same_rows() {
     let schema = schema(KeyType::Int32, &ALL_TYPES);
     let rows = hour_of_rows(&schema, 500, 60);
     for unpack_price in [f64::INFINITY, 0.1, -1e9] {
-        let layout = Layout { page_rows: 700, row_group_rows: 5_000, unpack_price, ..Layout::default() };
-        let (bytes, entry) = encode_as(&layout, &schema, std::slice::from_ref(&rows), path()).unwrap();
+        let layout =
+            Layout { page_rows: 700, row_group_rows: 5_000, unpack_price, ..Layout::default() };
+        let (bytes, entry) =
+            encode_as(&layout, &schema, std::slice::from_ref(&rows), path()).unwrap();
         let options = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Required);
-        let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(bytes.clone(), options).unwrap();
+        let builder =
+            ParquetRecordBatchReaderBuilder::try_new_with_options(bytes.clone(), options).unwrap();
         let metadata = Arc::clone(builder.metadata());
         assert_eq!(metadata.file_metadata().created_by(), Some("barograph"));
         assert_eq!(metadata.file_metadata().num_rows() as u64, entry.rows);
-        assert!(metadata.row_groups().iter().all(|group| group.sorting_columns().map(Vec::len) == Some(2)));
+        assert!(
+            metadata
+                .row_groups()
+                .iter()
+                .all(|group| group.sorting_columns().map(Vec::len) == Some(2))
+        );
         let batches: Vec<_> = builder.build().unwrap().map(Result::unwrap).collect();
         let read = concat_batches(&batches[0].schema(), &batches).unwrap();
         assert_eq!(as_declared(&schema, &read), rows);
@@ -55,7 +65,8 @@ fn builder_of(bytes: Bytes) -> ParquetRecordBatchReaderBuilder<Bytes> {
 
 #[test]
 fn the_entry_states_exact_statistics() {
-    let schema = schema(KeyType::Int32, &[("temperature", ValueType::Float32), ("count", ValueType::Int16)]);
+    let schema =
+        schema(KeyType::Int32, &[("temperature", ValueType::Float32), ("count", ValueType::Int16)]);
     let rows = batch(
         &schema,
         Arc::new(Int32Array::from(vec![-7, 3, 3])),
@@ -74,7 +85,10 @@ fn the_entry_states_exact_statistics() {
         (stats.min.clone().unwrap(), stats.max.clone().unwrap(), stats.nulls)
     };
     assert_eq!(bounds(0), ((-7).into(), 3.into(), 0));
-    assert_eq!(bounds(1), ("2026-11-22T10:00:00.000000Z".into(), "2026-11-22T10:59:59.999999Z".into(), 0));
+    assert_eq!(
+        bounds(1),
+        ("2026-11-22T10:00:00.000000Z".into(), "2026-11-22T10:59:59.999999Z".into(), 0)
+    );
     assert_eq!(bounds(2), (f64::from(-0.1f32).into(), f64::from(12.3f32).into(), 1));
     assert_eq!(entry.columns[3], crate::snapshot::ColumnStats { min: None, max: None, nulls: 3 });
 }
