@@ -46,12 +46,13 @@ fn main() {
 
 async fn serve(folder: &Path) -> (Arc<Engine>, String) {
     let settings = Settings::default();
+    let cities = Cities::built_in().unwrap().all().iter().map(|city| i64::from(city.id)).collect();
     let components = Components {
         lake: LakeStore::local(&folder.join("lake")).unwrap(),
         log: LogSource::Folder { path: folder.join("log"), accept_damage: false },
         clock: Arc::new(SystemClock),
         tables: settings.schemas().unwrap(),
-        dimensions: Default::default(),
+        dimensions: [("cities".to_owned(), Arc::new(cities))].into_iter().collect(),
     };
     let engine = Engine::open(settings.engine.clone(), components).await.unwrap();
     let flight = FlightSettings { listen: "127.0.0.1:0".to_owned(), ..FlightSettings::default() };
@@ -70,7 +71,7 @@ fn hour_of_readings() -> Vec<RecordBatch> {
 
 /// The same rows, later.
 fn later(batch: &RecordBatch, micros: i64) -> RecordBatch {
-    use arrow::array::{ArrayRef, AsArray, TimestampMicrosecondArray};
+    use arrow::array::{Array, ArrayRef, AsArray, TimestampMicrosecondArray};
     use arrow::datatypes::TimestampMicrosecondType;
     let times = batch.column(1).as_primitive::<TimestampMicrosecondType>();
     let moved: TimestampMicrosecondArray = times.unary(|time| time + micros);
@@ -125,9 +126,18 @@ async fn flood(length: Duration) {
     engine.shutdown().await.unwrap();
     let limit = raw_limit(&minutes, folder.path());
     println!("durable ingestion over Flight, {WRITERS} writers, batches of {ROWS}, {taken:.0} s");
-    println!("  {rate:>12.0} rows/s  ({landed} hours landed meanwhile, {} puts told to retry)", refused.load(Ordering::SeqCst));
-    println!("  {limit:>12.0} rows/s  limit: the same bytes written and synced in groups of {WRITERS}, nothing else");
-    println!("  {:>12.3} of the limit; {:.2} × the bar of 1,000,000 rows/s", rate / limit, rate / 1e6);
+    println!(
+        "  {rate:>12.0} rows/s  ({landed} hours landed meanwhile, {} puts told to retry)",
+        refused.load(Ordering::SeqCst)
+    );
+    println!(
+        "  {limit:>12.0} rows/s  limit: the same bytes written and synced in groups of {WRITERS}, nothing else"
+    );
+    println!(
+        "  {:>12.3} of the limit; {:.2} × the bar of 1,000,000 rows/s",
+        rate / limit,
+        rate / 1e6
+    );
 }
 
 /// Rows a second of which the log bytes could be written and synced.
@@ -161,7 +171,8 @@ async fn real_load(length: Duration) {
         }
     }
     client.flush().await.unwrap();
-    let keys: Vec<i64> = Cities::built_in().unwrap().all().iter().map(|city| i64::from(city.id)).collect();
+    let keys: Vec<i64> =
+        Cities::built_in().unwrap().all().iter().map(|city| i64::from(city.id)).collect();
 
     let alone = put_every_second(&client, &minutes, length, 3).await;
     let stop = Arc::new(AtomicBool::new(false));

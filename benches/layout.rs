@@ -17,16 +17,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use arrow::array::{
-    ArrayRef, Float32Builder, Int16Builder, Int32Array, RecordBatch, TimestampMicrosecondArray,
-    UInt32Array,
-};
-use arrow::compute::{concat_batches, take_record_batch};
+use arrow::array::RecordBatch;
 use barograph::cities::{Cities, City};
-use barograph::demo::weather::Weather;
 use barograph_lake::file::{FileCache, FileRead, Layout, OpenFile, encode_as};
-use barograph_lake::schema::{KeyType, TableDeclaration, ValueColumn, ValueType};
 use barograph_lake::store::LakeStore;
+use barograph_lake::time::MICROS_PER_HOUR;
 use barograph_lake::{
     FilePath, Hour, Key, KeySelection, LogPosition, Micros, TableSchema, TimeRange,
 };
@@ -41,11 +36,14 @@ use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
+#[path = "layout/weather.rs"]
+mod weather;
+
+use weather::{MINUTES, demonstration, drifting, schema};
+
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-const MINUTES: usize = 60;
-const MICROS_PER_MINUTE: Micros = 60_000_000;
 /// 2026-11-22T10:00:00Z.
 const FIRST_HOUR: Micros = 1_795_341_600_000_000;
 const POINT_READS: usize = 4_000;
@@ -59,7 +57,7 @@ fn main() {
     let temporary = tempfile::tempdir().unwrap();
     let folder = keep.map_or(temporary.path().to_owned(), PathBuf::from);
 
-    let demonstration = demonstration(cities, &schema);
+    let demonstration = demonstration(cities, &schema, FIRST_HOUR);
     let drifting = drifting(cities, &schema, FIRST_HOUR);
     for (name, hour) in [("demonstration", demonstration), ("drifting", drifting)] {
         println!("\n{} rows of {name} weather", hour.num_rows());
@@ -117,9 +115,13 @@ fn candidates() -> Vec<(String, Layout)> {
 fn references() -> Vec<(String, WriterProperties)> {
     let zstd = Compression::ZSTD(ZstdLevel::try_new(1).unwrap());
     let mut all = Vec::new();
-    for (name, codec) in
-        [("lz4_raw", Compression::LZ4_RAW), ("snappy", Compression::SNAPPY), ("zstd 1", zstd)]
-    {
+    let codecs = [
+        ("no codec", Compression::UNCOMPRESSED),
+        ("lz4_raw", Compression::LZ4_RAW),
+        ("snappy", Compression::SNAPPY),
+        ("zstd 1", zstd),
+    ];
+    for (name, codec) in codecs {
         for page in [1_024, 2_048, 4_096] {
             if name != "lz4_raw" && page != 2_048 {
                 continue;
@@ -320,7 +322,7 @@ fn day(folder: &Path, schema: &Arc<TableSchema>, cities: &[City]) {
     let mut opened = Vec::new();
     let files: Vec<_> = (0..24)
         .map(|hour| {
-            let start = FIRST_HOUR + hour * MINUTES as Micros * MICROS_PER_MINUTE;
+            let start = FIRST_HOUR + hour * MICROS_PER_HOUR;
             let rows = drifting(cities, schema, start);
             let path = FilePath::new(Hour::of(start).unwrap(), LogPosition(1));
             let file = open(folder, schema, &Layout::default(), &rows, path, &cache);
@@ -390,120 +392,4 @@ fn time(work: impl FnOnce()) -> Duration {
     let start = Instant::now();
     work();
     start.elapsed()
-}
-
-fn schema() -> Arc<TableSchema> {
-    let columns = [
-        ("temperature", ValueType::Float32),
-        ("humidity", ValueType::Float32),
-        ("pressure", ValueType::Float32),
-        ("wind_speed", ValueType::Float32),
-        ("wind_direction", ValueType::Int16),
-        ("precipitation", ValueType::Float32),
-    ];
-    let columns = columns.map(|(name, value_type)| ValueColumn {
-        name: name.to_owned(),
-        value_type,
-        unit: None,
-        range: None,
-    });
-    let declaration = TableDeclaration {
-        key: "city_id".to_owned(),
-        key_type: KeyType::Int32,
-        time: "reading_at".to_owned(),
-        columns: columns.into(),
-        dimension: None,
-    };
-    Arc::new(TableSchema::new("readings", declaration).unwrap())
-}
-
-/// The demonstration's weather, in order of city and time.
-fn demonstration(cities: &[City], schema: &TableSchema) -> RecordBatch {
-    let weather = Weather::new(1, cities);
-    let minutes: Vec<_> =
-        weather.hour_batches(Hour::of(FIRST_HOUR).unwrap()).map(Result::unwrap).collect();
-    let rows = concat_batches(weather.schema(), &minutes).unwrap();
-    let by_city: UInt32Array = (0..cities.len() as u32)
-        .flat_map(|city| (0..MINUTES as u32).map(move |minute| (minute, city)))
-        .map(|(minute, city)| minute * cities.len() as u32 + city)
-        .collect();
-    let mut columns = take_record_batch(&rows, &by_city).unwrap().columns().to_vec();
-    columns.push(ingested_at(FIRST_HOUR, rows.num_rows()));
-    RecordBatch::try_new(Arc::clone(schema.arrow()), columns).unwrap()
-}
-
-/// One batch a minute, accepted a little after it was measured.
-fn ingested_at(start: Micros, rows: usize) -> ArrayRef {
-    let instant = |row: usize| {
-        minute(start, row) + 1_000_000 + (row % MINUTES * 7_919 % 800) as Micros * 1_000
-    };
-    Arc::new(
-        TimestampMicrosecondArray::from_iter_values((0..rows).map(instant)).with_timezone("UTC"),
-    )
-}
-
-fn minute(start: Micros, row: usize) -> Micros {
-    start + (row % MINUTES) as Micros * MICROS_PER_MINUTE
-}
-
-/// One hour in which each reading is near the one before it, quantised as a display is, a few values silent.
-fn drifting(cities: &[City], schema: &TableSchema, start: Micros) -> RecordBatch {
-    let mut random = SmallRng::seed_from_u64(11 ^ start as u64);
-    let mut normal = move || (0..12).map(|_| random.random::<f64>()).sum::<f64>() - 6.0;
-    let mut chance = SmallRng::seed_from_u64(13 ^ start as u64);
-    let rows = cities.len() * MINUTES;
-    let mut floats: [Float32Builder; 5] =
-        std::array::from_fn(|_| Float32Builder::with_capacity(rows));
-    let mut directions = Int16Builder::with_capacity(rows);
-    let hour_of_day = (start / 3_600_000_000 % 24) as f64;
-    for city in cities {
-        let mut drift = [0.0; 5];
-        let climate = 28.0 - 0.6 * city.latitude.abs() + 2.0 * normal();
-        let swing = 6.0 + 1.5 * normal();
-        let elevation = (300.0 * normal()).abs();
-        let sea_level = 1_013.25 + 6.0 * normal();
-        let damp = 65.0 + 8.0 * normal();
-        let wind = (4.0 + 2.0 * normal()).abs();
-        let heading = chance.random_range(0.0..360.0);
-        let rains = chance.random_bool(0.08);
-        for minute in 0..MINUTES {
-            let steps = [0.08, 0.3, 0.05, 0.4, 4.0];
-            for (drift, step) in drift.iter_mut().zip(steps) {
-                *drift = 0.97 * *drift + step * normal();
-            }
-            let local = hour_of_day + minute as f64 / 60.0 + city.longitude / 15.0;
-            let cycle = ((local - 9.0) / 24.0 * std::f64::consts::TAU).sin();
-            let rain = if rains { (-0.3 * chance.random::<f64>().ln()).max(0.0) } else { 0.0 };
-            let values = [
-                climate + swing * cycle + drift[0],
-                (damp - 2.0 * swing * cycle + drift[1]).clamp(0.0, 100.0),
-                sea_level * (-elevation / 8_400.0).exp() + drift[2],
-                (wind + drift[3]).max(0.0),
-                rain,
-            ];
-            for (builder, value) in floats.iter_mut().zip(values) {
-                let value = ((value * 10.0).round() / 10.0) as f32;
-                builder.append_option((!chance.random_bool(0.015)).then_some(value));
-            }
-            let direction = (heading + drift[4]).rem_euclid(360.0) as i16;
-            directions.append_option((!chance.random_bool(0.015)).then_some(direction));
-        }
-    }
-    let keys = cities.iter().flat_map(|city| std::iter::repeat_n(city.id, MINUTES));
-    let times =
-        TimestampMicrosecondArray::from_iter_values((0..rows).map(|row| minute(start, row)));
-    let [temperature, humidity, pressure, wind_speed, precipitation] =
-        floats.map(|mut builder| Arc::new(builder.finish()) as ArrayRef);
-    let columns: Vec<ArrayRef> = vec![
-        Arc::new(Int32Array::from_iter_values(keys)),
-        Arc::new(times.with_timezone("UTC")),
-        temperature,
-        humidity,
-        pressure,
-        wind_speed,
-        Arc::new(directions.finish()),
-        precipitation,
-        ingested_at(start, rows),
-    ];
-    RecordBatch::try_new(Arc::clone(schema.arrow()), columns).unwrap()
 }

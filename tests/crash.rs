@@ -57,11 +57,8 @@ fn acknowledged_rows_survive_kill_9() {
     let cycles = number("BAROGRAPH_TEST_CRASHES", 50);
     let seed = number("BAROGRAPH_TEST_SEED", 1);
     let folder = tempfile::tempdir().unwrap();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let ledgers: Vec<_> = (0..WRITERS).map(|_| Arc::new(Mutex::new(Ledger::default()))).collect();
     let mut rng = SmallRng::seed_from_u64(seed);
     for cycle in 0..cycles {
@@ -129,7 +126,8 @@ fn next_batch(ledger: &mut Ledger, writer: usize, rng: &mut SmallRng) -> Vec<((i
     for _ in 0..rng.random_range(1..120) {
         let city = writer * KEYS_PER_WRITER + rng.random_range(0..KEYS_PER_WRITER);
         let key = Cities::built_in().unwrap().all()[city].id;
-        let age = if rng.random_bool(0.9) { rng.random_range(0..5) } else { rng.random_range(0..600) };
+        let age =
+            if rng.random_bool(0.9) { rng.random_range(0..5) } else { rng.random_range(0..600) };
         ledger.next += 1;
         let value = (ledger.next % 1_400_000) as f32 / 10_000.0 - 80.0;
         rows.insert((key, START + (ledger.minute - age) * MINUTE), value);
@@ -163,7 +161,10 @@ async fn verify(server: &Server, ledgers: &[Arc<Mutex<Ledger>>], cycle: u64) {
     let mut stored = BTreeMap::new();
     for row in 0..answer.num_rows() {
         let key = (keys.value(row), times.value(row));
-        assert!(stored.insert(key, values.value(row)).is_none(), "cycle {cycle}: {key:?} is there twice");
+        assert!(
+            stored.insert(key, values.value(row)).is_none(),
+            "cycle {cycle}: {key:?} is there twice"
+        );
     }
     for (writer, ledger) in ledgers.iter().enumerate() {
         let mut ledger = ledger.lock().unwrap();

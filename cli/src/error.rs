@@ -148,5 +148,5 @@ fn is_broken_pipe(error: &(dyn std::error::Error + 'static)) -> bool {
         }
         cause = error.source();
     }
-    error.to_string().contains("Broken pipe")
+    error.to_string().to_lowercase().contains("broken pipe")
 }

@@ -156,10 +156,7 @@ pub fn decode(rows: &RecordBatch) -> Result<Vec<Letter>> {
             rejected_at: times.value(i),
             table: table.value(i).to_owned(),
             source: source.value(i).to_owned(),
-            rejected: Rejected {
-                reason: reason.value(i).to_owned(),
-                row: row.value(i).to_owned(),
-            },
+            rejected: Rejected { reason: reason.value(i).to_owned(), row: row.value(i).to_owned() },
             redriven_at: redriven.is_valid(i).then(|| redriven.value(i)),
         })
         .collect())

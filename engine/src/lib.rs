@@ -18,7 +18,9 @@ pub mod validate;
 pub mod view;
 
 pub use clock::{Clock, ManualClock, SystemClock};
-pub use engine::{Ack, Components, Durability, Engine, FlushReport, LogSource, Recovery, RedriveReport, TableInfo};
+pub use engine::{
+    Ack, Components, Durability, Engine, FlushReport, LogSource, Recovery, RedriveReport, TableInfo,
+};
 pub use error::{Error, ErrorKind, Result};
 pub use scan::{Aggregate, Aggregation, Point, PointQuery, Scan, ScanStream};
 pub use settings::EngineSettings;

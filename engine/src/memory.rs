@@ -41,7 +41,11 @@ impl Budget {
     }
 
     /// Takes `bytes`, or says that the bound is reached and when to come back.
-    pub fn try_reserve(self: &Arc<Self>, bytes: usize, retry_after: Duration) -> Result<Reservation> {
+    pub fn try_reserve(
+        self: &Arc<Self>,
+        bytes: usize,
+        retry_after: Duration,
+    ) -> Result<Reservation> {
         let fits = |used: usize| used.checked_add(bytes).filter(|&sum| sum <= self.limit);
         match self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits) {
             Ok(_) => Ok(Reservation { budget: Arc::clone(self), bytes }),

@@ -59,7 +59,8 @@ pub struct Rejected {
 
 /// The table's columns without `ingested_at`, which the engine adds: what the log holds.
 pub fn logged_schema(schema: &TableSchema) -> SchemaRef {
-    let fields: Vec<_> = schema.arrow().fields().iter().take(schema.ingested_at()).cloned().collect();
+    let fields: Vec<_> =
+        schema.arrow().fields().iter().take(schema.ingested_at()).cloned().collect();
     Arc::new(Schema::new(fields))
 }
 
@@ -94,13 +95,13 @@ pub fn validate(schema: &TableSchema, batch: &RecordBatch, rules: &Rules) -> Res
     let accepted = if rejected.is_empty() {
         RecordBatch::try_new_with_options(logged, columns, &options)?
     } else {
-        let nullable: Vec<_> =
-            logged.fields().iter().map(|f| Arc::new(f.as_ref().clone().with_nullable(true))).collect();
-        let all = RecordBatch::try_new_with_options(
-            Arc::new(Schema::new(nullable)),
-            columns,
-            &options,
-        )?;
+        let nullable: Vec<_> = logged
+            .fields()
+            .iter()
+            .map(|f| Arc::new(f.as_ref().clone().with_nullable(true)))
+            .collect();
+        let all =
+            RecordBatch::try_new_with_options(Arc::new(Schema::new(nullable)), columns, &options)?;
         let kept = filter_record_batch(&all, &faults.accepted())?;
         RecordBatch::try_new(logged, kept.columns().to_vec())?
     };
@@ -153,7 +154,9 @@ fn row_as_json(row: &RecordBatch) -> Result<String> {
 fn check_names(schema: &TableSchema, batch: &RecordBatch) -> Result<()> {
     let sent = batch.schema();
     for (i, field) in sent.fields().iter().enumerate() {
-        schema.column(field.name()).map_err(|e| Error::request(format!("{e}; drop or rename it")))?;
+        schema
+            .column(field.name())
+            .map_err(|e| Error::request(format!("{e}; drop or rename it")))?;
         if sent.fields()[..i].iter().any(|earlier| earlier.name() == field.name()) {
             return Err(Error::request(format!(
                 "table {:?}: the batch has the column {:?} twice",
@@ -189,7 +192,8 @@ fn cast_column(
     let options = CastOptions { safe: true, ..Default::default() };
     let cast = cast_with_options(sent, to, &options)?;
     let exact = !matches!(to, DataType::Float32 | DataType::Float64 | DataType::Utf8);
-    let back = if exact { Some(cast_with_options(&cast, sent.data_type(), &options)?) } else { None };
+    let back =
+        if exact { Some(cast_with_options(&cast, sent.data_type(), &options)?) } else { None };
     let sent_nulls = sent.logical_nulls();
     let lost = |row: usize| {
         sent_nulls.as_ref().is_none_or(|nulls| nulls.is_valid(row)) && cast.is_null(row)
@@ -229,7 +233,10 @@ fn can_take(to: &DataType, from: &DataType) -> bool {
         DataType::Utf8 => {
             matches!(from, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)
         }
-        _ => from.is_numeric() && !matches!(from, DataType::Decimal128(..) | DataType::Decimal256(..)),
+        _ => {
+            from.is_numeric()
+                && !matches!(from, DataType::Decimal128(..) | DataType::Decimal256(..))
+        }
     }
 }
 
@@ -263,9 +270,8 @@ fn check_times(schema: &TableSchema, times: &ArrayRef, rules: &Rules, faults: &m
         } else if !(EARLIEST..LATEST).contains(&time) {
             faults.add(row, || format!("{name} = {time} µs is outside the years 1 to 9999"));
         } else if time >= rules.future {
-            faults.add(row, || {
-                format!("{name} = {} is too far in the future", format_instant(time))
-            });
+            faults
+                .add(row, || format!("{name} = {} is too far in the future", format_instant(time)));
         }
     }
 }
@@ -299,4 +305,3 @@ fn check_plausible(column: &ValueColumn, values: &ArrayRef, faults: &mut Faults)
         _ => {}
     }
 }
-

@@ -17,7 +17,9 @@ use crate::{Error, Hour, Result};
 /// A place in the log of readings. Positions grow; a row's position is that of its record.
 ///
 /// Invariant: `Display` (20 digits) and `FromStr` are inverse.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
 pub struct LogPosition(pub u64);
 
 /// A version of a table in the lake: the number of its Delta commit.
@@ -74,7 +76,9 @@ impl FromStr for FilePath {
         };
         // One object has one name: `7` for `00000000000000000007` is another object.
         parse().filter(|path| path.to_string() == text).ok_or_else(|| {
-            Error::damage(format!("data file path {text:?} is not of the form hour/HOUR/POSITION-ID.parquet"))
+            Error::damage(format!(
+                "data file path {text:?} is not of the form hour/HOUR/POSITION-ID.parquet"
+            ))
         })
     }
 }

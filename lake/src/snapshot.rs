@@ -52,7 +52,12 @@ impl Snapshot {
     }
 
     /// The snapshot after a commit that removed and added files.
-    pub fn apply(&self, version: TableVersion, removed: &[FilePath], added: Vec<Arc<FileEntry>>) -> Self {
+    pub fn apply(
+        &self,
+        version: TableVersion,
+        removed: &[FilePath],
+        added: Vec<Arc<FileEntry>>,
+    ) -> Self {
         let mut files: Vec<_> =
             self.files.iter().filter(|file| !removed.contains(&file.path)).cloned().collect();
         files.extend(added);
@@ -71,17 +76,22 @@ impl Snapshot {
 
     /// The file that is the home of `hour`, if it has landed.
     pub fn home(&self, hour: Hour) -> Option<&Arc<FileEntry>> {
-        self.files.binary_search_by_key(&hour, |file| file.path.hour()).ok().and_then(|i| self.files.get(i))
+        self.files
+            .binary_search_by_key(&hour, |file| file.path.hour())
+            .ok()
+            .and_then(|i| self.files.get(i))
     }
 
     /// The files that may hold a row of `keys` in `time`, in order of time.
-    pub fn prune(&self, keys: &KeySelection, time: TimeRange) -> impl DoubleEndedIterator<Item = &Arc<FileEntry>> {
+    pub fn prune(
+        &self,
+        keys: &KeySelection,
+        time: TimeRange,
+    ) -> impl DoubleEndedIterator<Item = &Arc<FileEntry>> {
         let first = self.files.partition_point(|file| file.path.hour().end() <= time.from);
         let last = self.files.partition_point(|file| file.path.hour().start() < time.to);
-        self.files
-            .get(first..last.max(first))
-            .unwrap_or_default()
-            .iter()
-            .filter(move |file| time.touches(file.times.0, file.times.1) && keys.touches(file.keys.0, file.keys.1))
+        self.files.get(first..last.max(first)).unwrap_or_default().iter().filter(move |file| {
+            time.touches(file.times.0, file.times.1) && keys.touches(file.keys.0, file.keys.1)
+        })
     }
 }

@@ -120,7 +120,9 @@ pub fn parse_instant(text: &str) -> Result<Micros> {
     if let Ok(time) = DateTime::parse_from_rfc3339(text) {
         return Ok(time.timestamp_micros());
     }
-    for format in ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M"] {
+    for format in
+        ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M"]
+    {
         if let Ok(time) = NaiveDateTime::parse_from_str(text, format) {
             return Ok(time.and_utc().timestamp_micros());
         }
@@ -154,6 +156,8 @@ pub fn parse_duration(text: &str) -> Result<Micros> {
         .and_then(|count| count.checked_mul(scale))
         .filter(|&micros| micros > 0 && TimeDelta::microseconds(micros).num_days() < 366_000)
         .ok_or_else(|| {
-            Error::request(format!("duration {text:?}: write a number and a unit (us, ms, s, m, h, d, w), like 5m"))
+            Error::request(format!(
+                "duration {text:?}: write a number and a unit (us, ms, s, m, h, d, w), like 5m"
+            ))
         })
 }

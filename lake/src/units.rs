@@ -87,8 +87,10 @@ impl fmt::Display for Span {
 
 impl fmt::Display for Size {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (unit, scale) =
-            SIZES.into_iter().find(|(_, scale)| self.0 % scale == 0 && self.0 > 0).unwrap_or(("B", 1));
+        let (unit, scale) = SIZES
+            .into_iter()
+            .find(|(_, scale)| self.0.is_multiple_of(*scale) && self.0 > 0)
+            .unwrap_or(("B", 1));
         write!(f, "{}{unit}", self.0 / scale)
     }
 }
@@ -115,7 +117,9 @@ impl FromStr for Size {
             .and_then(|(_, scale)| number.parse::<u64>().ok()?.checked_mul(scale))
             .map(Self)
             .ok_or_else(|| {
-                Error::request(format!("size {text:?}: write a number and a unit (B, KiB, MiB, GiB, TiB), like 64MiB"))
+                Error::request(format!(
+                    "size {text:?}: write a number and a unit (B, KiB, MiB, GiB, TiB), like 64MiB"
+                ))
             })
     }
 }

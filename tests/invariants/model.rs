@@ -53,17 +53,9 @@ pub fn batch(rows: &[Row]) -> RecordBatch {
             false,
         ),
         ("reading_at", Arc::new(times.with_timezone("UTC")), false),
-        (
-            "temperature",
-            Arc::new(rows.iter().map(|r| r.2.0).collect::<Float32Array>()),
-            true,
-        ),
+        ("temperature", Arc::new(rows.iter().map(|r| r.2.0).collect::<Float32Array>()), true),
         ("direction", Arc::new(rows.iter().map(|r| r.2.1).collect::<Int16Array>()), true),
-        (
-            "note",
-            Arc::new(rows.iter().map(|r| r.2.2.clone()).collect::<StringArray>()),
-            true,
-        ),
+        ("note", Arc::new(rows.iter().map(|r| r.2.2.clone()).collect::<StringArray>()), true),
     ])
     .unwrap()
 }

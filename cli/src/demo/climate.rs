@@ -169,7 +169,7 @@ impl Moment {
             pressure: sea_level * (-site.elevation / SCALE_HEIGHT).exp(),
             wind_speed,
             wind_direction: (-u).atan2(-v).to_degrees().rem_euclid(360.0),
-            rain: 45.0 * (cloud - 0.72).max(0.0),
+            rain: 60.0 * (cloud - 0.8).max(0.0),
         }
     }
 }

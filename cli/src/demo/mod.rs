@@ -180,13 +180,12 @@ impl Demo {
                 .filled()
                 .map(|range| Feed::new(Arc::clone(&self.weather), range.from).expected(range)),
         )?;
-        let newest = state.filled().last();
         let check = Check {
             client,
             weather: &self.weather,
             table: &table,
             snapshot: &snapshot,
-            range: newest.ok_or_else(|| Error::failed("nothing was filled"))?,
+            filled: state.filled().collect(),
             rows: expected.rows,
             dead_letters,
         };

@@ -49,10 +49,10 @@ fn text(format: Format, rows: &[RecordBatch]) -> String {
 #[test]
 fn a_table_has_units_and_names_of_cities() {
     let expected = "\
-city       city_id  reading_at               temperature (°C)  humidity_mean
-Tokyo, JP  1850147  2026-11-22 10:00:00Z                 14.2          0.333
-Paris, FR  2988507  2026-11-22 10:00:00.500Z                –             50
-–                1  1970-01-01 00:00:00Z                 -3.0              –
+city       city_id  reading_at                temperature (°C)  humidity_mean
+Tokyo, JP  1850147  2026-11-22 10:00:00Z                  14.2          0.333
+Paris, FR  2988507  2026-11-22 10:00:00.500Z                 –             50
+–                1  1970-01-01 00:00:00Z                  -3.0              –
 ";
     assert_eq!(text(Format::Table, &[rows()]), expected);
     assert_eq!(text(Format::Table, &[]), "no rows\n");

@@ -41,16 +41,22 @@ impl Engine {
             let name = schema.name().to_owned();
             let known_keys = match &schema.declaration().dimension {
                 None => None,
-                Some(dimension) => Some(Arc::clone(dimensions.get(dimension).ok_or_else(|| {
-                    Error::request(format!(
-                        "table {name:?}: there is no dimension {dimension:?}"
-                    ))
-                })?)),
+                Some(dimension) => {
+                    Some(Arc::clone(dimensions.get(dimension).ok_or_else(|| {
+                        Error::request(format!(
+                            "table {name:?}: there is no dimension {dimension:?}"
+                        ))
+                    })?))
+                }
             };
             let schema = Arc::new(schema);
             let (lake, snapshot) = LakeTable::open(lake.child(&name), Arc::clone(&schema)).await?;
             let tail = Tail::new(Arc::clone(&schema), Arc::clone(&tail_budget));
-            let view = View { schema: Arc::clone(&schema), snapshot: Arc::new(snapshot), tail: tail.view() };
+            let view = View {
+                schema: Arc::clone(&schema),
+                snapshot: Arc::new(snapshot),
+                tail: tail.view(),
+            };
             let table = Table {
                 schema,
                 lake,

@@ -59,12 +59,7 @@ impl Engine {
             self.prepare(&table, &batch, &source)?
         };
         let position = self.submit(prepared.entries, durability, reservation).await?;
-        Ok(Ack {
-            position,
-            durability,
-            accepted: prepared.accepted,
-            rejected: prepared.rejected,
-        })
+        Ok(Ack { position, durability, accepted: prepared.accepted, rejected: prepared.rejected })
     }
 
     /// Appends rows to `dead_letters` that never became typed rows of `table`.
@@ -115,8 +110,7 @@ impl Engine {
         } else {
             batch
         };
-        let Validated { accepted, rejected } =
-            validate(&table.schema, batch, &self.rules(table))?;
+        let Validated { accepted, rejected } = validate(&table.schema, batch, &self.rules(table))?;
         let counts = (accepted.num_rows() as u64, rejected.len() as u64);
         let mut entries = Vec::with_capacity(2);
         if accepted.num_rows() > 0 {

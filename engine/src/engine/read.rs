@@ -179,8 +179,11 @@ async fn weights(execution: &Execution) -> Result<Vec<(Key, u64)>> {
                 let (first, last) = entry.times;
                 let inside = scan.time.to.min(last + 1) - scan.time.from.max(first);
                 let share = inside as f64 / (last + 1 - first) as f64;
-                let pages = file.pages().iter().filter(|page| scan.keys.touches(page.first, page.last));
-                weights.extend(pages.map(|page| (page.first, (f64::from(page.rows) * share) as u64 + 1)));
+                let pages =
+                    file.pages().iter().filter(|page| scan.keys.touches(page.first, page.last));
+                weights.extend(
+                    pages.map(|page| (page.first, (f64::from(page.rows) * share) as u64 + 1)),
+                );
             }
             if let Some(tail) = &source.tail {
                 let counts = tail.key_counts().into_iter();

@@ -13,10 +13,10 @@ use serde::{Deserialize, Serialize};
 
 use super::put::{batch_bytes, entry};
 use super::{Durability, Engine};
+use crate::Result;
 use crate::dead_letters::{DEAD_LETTERS, Letter, decode, encode};
 use crate::scan::Scan;
 use crate::validate::{logged_schema, validate};
-use crate::Result;
 
 /// What a re-drive did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -147,7 +147,9 @@ fn run(mut state: State, receiver: &Receiver<Message>) {
     let mut unsynced = false;
     let mut poison: Option<Error> = None;
     loop {
-        let first = if unsynced { receiver.recv_timeout(SYNC_WITHIN) } else {
+        let first = if unsynced {
+            receiver.recv_timeout(SYNC_WITHIN)
+        } else {
             receiver.recv().map_err(|_| RecvTimeoutError::Disconnected)
         };
         let first = match first {
@@ -331,7 +333,11 @@ impl State {
 }
 
 /// The rows with their `ingested_at`.
-pub(crate) fn complete(table: &Table, rows: &RecordBatch, ingested_at: Micros) -> Result<RecordBatch> {
+pub(crate) fn complete(
+    table: &Table,
+    rows: &RecordBatch,
+    ingested_at: Micros,
+) -> Result<RecordBatch> {
     let zone = rows.column(TIME_COLUMN).data_type().clone();
     let assigned = TimestampMicrosecondArray::from_value(ingested_at, rows.num_rows());
     let mut columns: Vec<ArrayRef> = rows.columns().to_vec();

@@ -7,11 +7,11 @@
 
 use std::sync::Arc;
 
+use barograph_lake::file::FileRead;
 use barograph_lake::schema::FIRST_VALUE_COLUMN;
 use barograph_lake::{
     ErrorKind as LakeErrorKind, FileEntry, FilePath, Hour, KeySelection, Snapshot, TimeRange,
 };
-use barograph_lake::file::FileRead;
 use futures::{StreamExt, TryStreamExt, stream};
 use tokio::sync::{Semaphore, oneshot};
 
@@ -58,7 +58,13 @@ pub(super) async fn land_table(
     Ok(report)
 }
 
-fn choose(parts: &LanderParts, view: &View, now: i64, merge_due: bool, reason: Reason) -> Vec<Hour> {
+fn choose(
+    parts: &LanderParts,
+    view: &View,
+    now: i64,
+    merge_due: bool,
+    reason: Reason,
+) -> Vec<Hour> {
     let facts: Vec<_> = view
         .tail
         .hours()
@@ -89,7 +95,8 @@ async fn land_hours(
 ) -> Result<FlushReport> {
     for _ in 0..ATTEMPTS {
         let view = table.view.load_full();
-        let frozen: Vec<_> = hours.iter().filter_map(|&hour| view.tail.hour(hour)).cloned().collect();
+        let frozen: Vec<_> =
+            hours.iter().filter_map(|&hour| view.tail.hour(hour)).cloned().collect();
         if frozen.is_empty() {
             return Ok(FlushReport::default());
         }
@@ -114,7 +121,10 @@ async fn land_hours(
                 return Ok(report);
             }
             Err(error) if error.kind() == LakeErrorKind::Conflict => {
-                tracing::warn!(table = table.schema.name(), "another writer committed first: deciding again");
+                tracing::warn!(
+                    table = table.schema.name(),
+                    "another writer committed first: deciding again"
+                );
                 let newest = Arc::new(table.lake.refresh().await?);
                 swap(parts, table, Vec::new(), newest).await?;
             }
@@ -205,7 +215,7 @@ async fn swap(
 
 async fn checkpoint(parts: &LanderParts, table: &Arc<Table>, snapshot: &Snapshot) {
     let every = parts.settings.checkpoint_commits.max(1);
-    if snapshot.version().0 % every == 0
+    if snapshot.version().0.is_multiple_of(every)
         && let Err(error) = table.lake.checkpoint(snapshot).await
     {
         tracing::warn!(%error, table = table.schema.name(), "no checkpoint was written: the next one will do");

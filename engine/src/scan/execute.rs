@@ -73,12 +73,12 @@ impl Execution {
         let mut read = read_columns(asked);
         let given = (0..read.len()).collect();
         if let Some(filter) = &scan.filter {
-            read = read_columns(read.into_iter().skip(FIRST_VALUE_COLUMN).chain(filter.columns().iter().copied()));
+            read = read_columns(
+                read.into_iter().skip(FIRST_VALUE_COLUMN).chain(filter.columns().iter().copied()),
+            );
         }
-        let pages = scan
-            .filter
-            .as_ref()
-            .map(|filter| Arc::new(filter.clone()) as Arc<dyn PagePredicate>);
+        let pages =
+            scan.filter.as_ref().map(|filter| Arc::new(filter.clone()) as Arc<dyn PagePredicate>);
         Self { files, sources, scan, read, given, pages }
     }
 
@@ -136,7 +136,8 @@ impl Execution {
                 if late.num_rows() == 0 { landed } else { self.filter(merge(&[landed, late])?)? }
             }
         };
-        let rows = if self.given.len() < rows.num_columns() { rows.project(&self.given)? } else { rows };
+        let rows =
+            if self.given.len() < rows.num_columns() { rows.project(&self.given)? } else { rows };
         match &self.scan.aggregation {
             Some(aggregation) => aggregation.partial(&self.files.schema, &rows),
             None => Ok(rows),
@@ -184,12 +185,7 @@ impl Files {
         time: TimeRange,
         columns: &[usize],
     ) -> Result<RecordBatch> {
-        let read = FileRead {
-            keys: keys.clone(),
-            time,
-            columns: columns.to_vec(),
-            pages: None,
-        };
+        let read = FileRead { keys: keys.clone(), time, columns: columns.to_vec(), pages: None };
         let landed = self.read(source, &read).await?;
         match &source.tail {
             None => Ok(landed),

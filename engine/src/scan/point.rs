@@ -105,7 +105,8 @@ impl PointRead<'_> {
             if index.seen.contains(&file.path) {
                 continue;
             }
-            let source = Source { hour: file.path.hour(), file: Some(Arc::clone(file)), tail: None };
+            let source =
+                Source { hour: file.path.hour(), file: Some(Arc::clone(file)), tail: None };
             let read = FileRead {
                 keys: KeySelection::All,
                 time: TimeRange::ALL,
@@ -153,7 +154,8 @@ impl PointRead<'_> {
                     Vec::new()
                 }
                 _ => {
-                    let times = self.files.hour(&source, &selection, time, &read_columns([])).await?;
+                    let times =
+                        self.files.hour(&source, &selection, time, &read_columns([])).await?;
                     let last = last_rows(&times).filter(|(key, ..)| !found.contains(key));
                     last.map(|(key, time, _)| (key, time)).collect()
                 }

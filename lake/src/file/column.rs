@@ -11,15 +11,11 @@ use arrow::datatypes::{
     DataType, Float32Type, Float64Type, Int16Type, Int32Type, Int64Type, TimestampMicrosecondType,
 };
 
-use super::bits::{Piece, unpack, visit_hybrid};
-use super::dictionary::{Dictionary, take_text};
+use super::dictionary::Dictionary;
 use super::page::Page;
+use super::slice::{Slice, dense, malformed, pieces};
 use super::value::{Kind, Load};
-use super::{delta, header};
-use crate::{Error, ErrorKind, Result};
-
-/// Indexes unpacked at a time.
-const BATCH: usize = 256;
+use crate::Result;
 
 /// An array in the making.
 #[derive(Debug)]
@@ -215,53 +211,6 @@ fn array<T: ArrowPrimitiveType>(values: Vec<T::Native>, nulls: Option<NullBuffer
     Arc::new(PrimitiveArray::<T>::new(values.into(), nulls))
 }
 
-/// The rows asked for of a page.
-struct Slice<'a> {
-    page: &'a Page<'a>,
-    /// Values before the first run.
-    before: usize,
-    /// Rows that are not null, from the first to the last row asked for.
-    runs: &'a [Range<usize>],
-    ranges: &'a [Range<usize>],
-}
-
-impl Slice<'_> {
-    /// The values of the runs, counted from the start of the page without nulls.
-    fn values(&self) -> Range<usize> {
-        self.before..self.before + self.runs.iter().map(|run| run.len()).sum::<usize>()
-    }
-}
-
-/// Walks over the rows `ranges`, of which those in `runs` are not null. Shows `visit`, in turn, a number of
-/// nulls and which values come after them, counted from the first run.
-fn pieces(
-    runs: &[Range<usize>],
-    ranges: &[Range<usize>],
-    mut visit: impl FnMut(usize, Range<usize>),
-) {
-    let mut passed = 0;
-    let mut left = runs.iter();
-    let mut run = left.next();
-    for range in ranges {
-        let mut row = range.start;
-        while let Some(valid) = run.filter(|valid| valid.start < range.end) {
-            let (from, to) = (valid.start.max(row), valid.end.min(range.end));
-            if from < to {
-                visit(from - row, passed + from - valid.start..passed + to - valid.start);
-                row = to;
-            }
-            if valid.end > range.end {
-                break;
-            }
-            passed += valid.len();
-            run = left.next();
-        }
-        if row < range.end {
-            visit(range.end - row, 0..0);
-        }
-    }
-}
-
 impl<V: Load> Numbers<V> {
     fn new(capacity: usize) -> Self {
         Self { out: Vec::with_capacity(capacity), dense: Vec::new() }
@@ -279,133 +228,4 @@ impl<V: Load> Numbers<V> {
         });
         Ok(())
     }
-}
-
-/// Appends the values `range`, counted without nulls, of a page.
-pub(super) fn dense<V: Load>(
-    page: &Page<'_>,
-    entries: &[V],
-    range: Range<usize>,
-    out: &mut Vec<V>,
-) -> Result<()> {
-    match page.encoding {
-        header::RLE_DICTIONARY => {
-            let (&width, stream) = page.values.split_first().ok_or_else(malformed)?;
-            let (width, Some(last)) = (usize::from(width), entries.len().checked_sub(1)) else {
-                return if range.is_empty() { Ok(()) } else { Err(malformed()) };
-            };
-            let mut largest = 0;
-            let mut indexes = [0; BATCH];
-            visit_hybrid(stream, width, range.start, range.end, |piece| {
-                match piece {
-                    Piece::Repeat { value, len } => {
-                        largest = largest.max(value);
-                        let value = entries[(value as usize).min(last)];
-                        out.resize(out.len() + len, value);
-                    }
-                    Piece::Packed { bytes, from, len } => {
-                        for start in (0..len).step_by(BATCH) {
-                            let indexes = &mut indexes[..(len - start).min(BATCH)];
-                            unpack(bytes, width, from + start, indexes);
-                            largest = indexes.iter().copied().fold(largest, u32::max);
-                            out.extend(
-                                indexes.iter().map(|&index| entries[(index as usize).min(last)]),
-                            );
-                        }
-                    }
-                }
-                Ok(())
-            })?;
-            if largest as usize > last { Err(malformed()) } else { Ok(()) }
-        }
-        header::DELTA_BINARY_PACKED => {
-            let bits = V::INTEGER_BITS.ok_or_else(malformed)?;
-            let integers = delta::read(page.values, bits, range.end)?;
-            let integers = integers.get(range).ok_or_else(malformed)?;
-            let mut fit = true;
-            out.extend(integers.iter().map(|&integer| {
-                let value = V::from_integer(integer);
-                fit &= value.is_some();
-                value.unwrap_or_default()
-            }));
-            if fit { Ok(()) } else { Err(malformed()) }
-        }
-        header::PLAIN => {
-            let bytes = page
-                .values
-                .get(range.start * V::BYTES..range.end * V::BYTES)
-                .ok_or_else(malformed)?;
-            for bytes in bytes.chunks_exact(V::BYTES) {
-                out.push(V::load(bytes).ok_or_else(malformed)?);
-            }
-            Ok(())
-        }
-        _ => Err(malformed()),
-    }
-}
-
-impl Slice<'_> {
-    fn texts(
-        &self,
-        dictionary: Option<&Dictionary>,
-        ends: &mut Vec<i32>,
-        bytes: &mut Vec<u8>,
-    ) -> Result<()> {
-        let values = self.values();
-        let mut texts: Vec<&[u8]> = Vec::with_capacity(values.len());
-        match (self.page.encoding, dictionary) {
-            (header::RLE_DICTIONARY, Some(Dictionary::Text(entries))) => {
-                let mut indexes: Vec<u32> = Vec::with_capacity(values.len());
-                let (&width, stream) = self.page.values.split_first().ok_or_else(malformed)?;
-                visit_hybrid(stream, usize::from(width), values.start, values.end, |piece| {
-                    match piece {
-                        Piece::Repeat { value, len } => indexes.resize(indexes.len() + len, value),
-                        Piece::Packed { bytes, from, len } => {
-                            let start = indexes.len();
-                            indexes.resize(start + len, 0);
-                            unpack(bytes, usize::from(width), from, &mut indexes[start..]);
-                        }
-                    }
-                    Ok(())
-                })?;
-                for index in indexes {
-                    texts.push(entries.get(index as usize).ok_or_else(malformed)?);
-                }
-            }
-            (header::PLAIN, _) => {
-                let mut plain = self.page.values;
-                for _ in 0..values.start {
-                    take_text(&mut plain)?;
-                }
-                for _ in values {
-                    texts.push(take_text(&mut plain)?);
-                }
-            }
-            _ => return Err(malformed()),
-        }
-        let mut fits = true;
-        pieces(self.runs, self.ranges, |nulls, values| {
-            let end = ends.last().copied().unwrap_or_default();
-            ends.resize(ends.len() + nulls, end);
-            for text in texts.get(values).unwrap_or_default() {
-                bytes.extend_from_slice(text);
-                match i32::try_from(bytes.len()) {
-                    Ok(end) => ends.push(end),
-                    Err(_) => fits = false,
-                }
-            }
-        });
-        if fits {
-            Ok(())
-        } else {
-            Err(Error::new(
-                ErrorKind::Request,
-                "more than 2 GiB of text in one read: ask for fewer keys at once",
-            ))
-        }
-    }
-}
-
-fn malformed() -> Error {
-    Error::damage("a Parquet page holds values that its column cannot have")
 }

@@ -115,3 +115,31 @@ fn digits(end: &[u8]) -> Option<Range<usize>> {
     let at = end.windows(mark.len()).rposition(|window| window == mark)? + mark.len();
     (at + VALUE_LEN <= end.len()).then_some(at..at + UNSET.len())
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_no_footer_but_no_panic_either(
+            mut end in prop::collection::vec(any::<u8>(), 0..300),
+            mark in prop::option::of(any::<prop::sample::Index>()),
+            footer_len in 0..400u32,
+            before in 0..500u64,
+        ) {
+            if let Some(at) = mark {
+                let at = at.index(end.len() + 1);
+                let mark = [CHECKSUM.as_bytes(), &VALUE_HEADER, b"0000000a:00000000000000000007"].concat();
+                end.splice(at..at, mark);
+            }
+            end.extend(footer_len.to_le_bytes());
+            end.extend(MAGIC);
+            let bytes = before + end.len() as u64;
+            let parsed = parse(&end.into(), bytes);
+            prop_assert!(!matches!(parsed, Ok(Parsed::Done(_))));
+        }
+    }
+}

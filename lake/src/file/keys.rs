@@ -4,10 +4,10 @@
 use std::ops::Range;
 
 use super::bits::{Piece, unpack, visit_hybrid};
-use super::column::dense;
 use super::dictionary::Dictionary;
 use super::header;
 use super::page::Page;
+use super::slice::dense;
 use super::value::Load;
 use crate::{Error, Key, KeySelection, Result};
 

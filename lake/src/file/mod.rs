@@ -34,6 +34,7 @@ mod open;
 mod page;
 mod read;
 mod select;
+mod slice;
 mod source;
 mod statistics;
 #[cfg(test)]

@@ -8,11 +8,12 @@ use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::datatypes::Schema;
 use bytes::Bytes;
 
-use super::column::{ColumnBuilder, Scratch, dense};
+use super::column::{ColumnBuilder, Scratch};
 use super::dictionary::Dictionary;
 use super::index::ColumnPages;
 use super::keys::KeyRuns;
 use super::page::{self, Page};
+use super::slice::dense;
 use super::{FileRead, OpenFile};
 use crate::schema::{KEY_COLUMN, TIME_COLUMN};
 use crate::{Error, ErrorKind, Result};

@@ -51,7 +51,7 @@ fn spans(pages: &[PageKeys], keys: &KeySelection) -> Vec<Range<usize>> {
         first..last
     };
     match keys {
-        KeySelection::All => vec![0..pages.len()],
+        KeySelection::All => std::iter::once(0..pages.len()).collect(),
         KeySelection::Range { from, to } if from <= to => vec![reach(*from, *to, 0)],
         KeySelection::Range { .. } => Vec::new(),
         KeySelection::List(keys) => {
