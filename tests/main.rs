@@ -4,4 +4,5 @@
 
 mod clients;
 mod crash;
+mod nyc;
 mod server;

@@ -1,10 +1,11 @@
 //! How far is long work? A bar where stderr is a terminal, a line now and then where it is not.
 
+use std::fmt;
 use std::io::{self, IsTerminal, Write};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
 
 use crate::figures::grouped;
 
@@ -27,12 +28,15 @@ impl Progress {
         let label = label.into();
         let bar = io::stderr().is_terminal().then(|| {
             let template = match total {
-                0 => "{msg} {spinner} {human_pos} {unit}, {per_sec}",
-                _ => "{msg} {wide_bar} {human_pos} of {human_len} {unit}, {per_sec}, {eta} left",
+                0 => "{msg} {spinner} {human_pos} {unit}, {rate}/s",
+                _ => "{msg} {wide_bar} {human_pos} of {human_len} {unit}, {rate}/s, {eta} left",
             };
             let template = template.replace("{unit}", unit);
             let style = ProgressStyle::with_template(&template)
-                .unwrap_or_else(|_| ProgressStyle::default_bar());
+                .unwrap_or_else(|_| ProgressStyle::default_bar())
+                .with_key("rate", |state: &ProgressState, to: &mut dyn fmt::Write| {
+                    let _ = to.write_str(&grouped(state.per_sec() as u64));
+                });
             let bar = bars().add(ProgressBar::new(total).with_style(style));
             bar.set_message(label.clone());
             bar

@@ -108,7 +108,10 @@ impl Demo {
         let filled = fill(&self.engine, &self.weather, &gaps, &mut state).await?;
         let started = Instant::now();
         match self.arguments.once {
-            true => self.engine.flush().await?,
+            true => {
+                self.settle(&state).await?;
+                self.engine.flush().await?
+            }
             false => self.engine.land_due().await?,
         };
         self.report(&filled, started.elapsed())?;
@@ -124,6 +127,15 @@ impl Demo {
         let default = Settings::default();
         tour::try_it(&self.endpoint, &default.endpoint, &self.settings.data)?;
         self.live(&mut state, to, city).await
+    }
+
+    /// Delivers what was still on its way when an earlier run was stopped.
+    async fn settle(&self, state: &State) -> Result<()> {
+        for range in state.filled() {
+            let mut feed = Feed::new(Arc::clone(&self.weather), range.from);
+            put_all(&self.engine, feed.pending(range.to)?).await?;
+        }
+        Ok(())
     }
 
     /// Where the demonstration keeps what it has filled; refuses data that is not its own.
