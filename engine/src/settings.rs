@@ -53,7 +53,7 @@ impl Default for EngineSettings {
             batch_bytes_max: Size::mebibytes(32),
             file_cache_bytes: Size::mebibytes(64),
             scan_bytes_max: Size::mebibytes(256),
-            scan_slice_rows: 131_072,
+            scan_slice_rows: 65_536,
             scan_threads: 0,
             checkpoint_commits: 20,
             removed_files_kept: Span::seconds(24 * 3600),

@@ -20,8 +20,6 @@ use crate::{Error, Result};
 
 /// Up to this many (key, hour) pairs a read is answered at once, without cutting it into slices.
 const SMALL_READ: usize = 64;
-/// From this many hours on two threads share a small read.
-const HALVED_HOURS: usize = 8;
 /// Bytes that a small read reserves.
 const SMALL_READ_BYTES: usize = 1 << 20;
 /// When a refused read is worth trying again.
@@ -83,12 +81,8 @@ impl Engine {
         let schema = execution.schema()?;
         if small {
             let _reserved = self.reserve_scan(SMALL_READ_BYTES)?;
-            let rows = if execution.sources.len() >= HALVED_HOURS && self.bounds.thread_count > 1 {
-                execution.in_halves().await?
-            } else {
-                execution.slice(&execution.scan.keys).await?
-            };
-            let rows = head(rows, limit);
+            let keys = execution.scan.keys.clone();
+            let rows = head(execution.slice(&keys).await?, limit);
             let batches = stream::iter((rows.num_rows() > 0).then_some(Ok(rows)));
             return Ok(ScanStream { schema, batches: Box::pin(batches) });
         }

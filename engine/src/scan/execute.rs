@@ -9,7 +9,6 @@
 //! Rows of a file may be filtered before the merge, rows of the tail only after it: a tail row that
 //! does not match still hides the row it replaces.
 
-use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{BooleanArray, RecordBatch, RecordBatchOptions};
@@ -23,7 +22,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use super::Scan;
 use super::merge::merge;
 use super::plan::Source;
-use crate::{Error, Result};
+use crate::Result;
 
 /// Lake files of one slice that are read at a time.
 const FILES_AT_ONCE: usize = 8;
@@ -105,26 +104,13 @@ impl Execution {
 
     /// The answer for some of the scan's keys.
     pub(crate) async fn slice(&self, keys: &KeySelection) -> Result<RecordBatch> {
-        self.finish(hours(self, 0..self.sources.len(), keys).await?)
-    }
-
-    /// The answer for all of the scan's keys at once, half of the hours read by another thread.
-    pub(crate) async fn in_halves(self: &Arc<Self>) -> Result<RecordBatch> {
-        let (middle, end) = (self.sources.len() / 2, self.sources.len());
-        let keys = self.scan.keys.clone();
-        let later = Arc::clone(self);
-        let later = tokio::spawn(async move {
-            let keys = later.scan.keys.clone();
-            hours(&later, middle..end, &keys).await
-        });
-        let mut parts = hours(self, 0..middle, &keys).await?;
-        let later = later.await.map_err(|e| Error::internal("half of a read").with_source(e))?;
-        parts.extend(later?);
-        self.finish(parts)
-    }
-
-    /// The answer from its hours, which are in order.
-    fn finish(&self, parts: Vec<RecordBatch>) -> Result<RecordBatch> {
+        // A closure over borrowed sources inside the stream would make the future not provably `Send`.
+        let hours: Vec<_> = self.sources.iter().map(|source| self.hour(source, keys)).collect();
+        let parts: Vec<RecordBatch> = stream::iter(hours)
+            .buffered(FILES_AT_ONCE)
+            .try_filter(|rows| std::future::ready(rows.num_rows() > 0))
+            .try_collect()
+            .await?;
         let schema = self.schema()?;
         if parts.is_empty() {
             return Ok(RecordBatch::new_empty(schema));
@@ -177,22 +163,6 @@ impl Execution {
             _ => Ok(rows),
         }
     }
-}
-
-/// Rows, or window states, of some of a scan's sources; without the empty ones.
-async fn hours(
-    execution: &Execution,
-    which: Range<usize>,
-    keys: &KeySelection,
-) -> Result<Vec<RecordBatch>> {
-    let sources = execution.sources.get(which).unwrap_or_default();
-    // A closure over borrowed sources inside the stream would make the future not provably `Send`.
-    let hours: Vec<_> = sources.iter().map(|source| execution.hour(source, keys)).collect();
-    stream::iter(hours)
-        .buffered(FILES_AT_ONCE)
-        .try_filter(|rows| std::future::ready(rows.num_rows() > 0))
-        .try_collect()
-        .await
 }
 
 impl Files {
