@@ -1,6 +1,6 @@
 //! What does the wire cost?
 //!
-//! `cargo bench -p barograph-flight --bench flight` prints, with server and client in one process on loopback,
+//! `cargo bench --workspace --bench flight` prints, with server and client in one process on loopback,
 //! - one client: `DoGet` of the latest reading of one key beside a `DoGet` that gives one constant row,
 //!   made beforehand, through the generated service of the Flight crate (the limit of the stack);
 //! - 64 queries in flight: one `DoGet` a query beside one `DoExchange` for all;
