@@ -4,11 +4,37 @@ rows of a batch, or 0 for the batches that the table has.
     python flight_peer.py TABLE.arrow       prints its URL, stops when its standard input ends
 """
 
+import pathlib
+import subprocess
 import sys
 import threading
 
 import pyarrow as pa
 import pyarrow.flight as flight
+
+
+class Peer:
+    """That server in a process of its own, with a client."""
+
+    def __init__(self, table, folder):
+        path = pathlib.Path(folder) / "table.arrow"
+        with pa.ipc.new_file(path, table.schema) as file:
+            file.write_table(table)
+        self.process = subprocess.Popen(
+            [sys.executable, __file__, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        self.client = flight.connect(self.process.stdout.readline().strip())
+
+    def read(self, rows):
+        return self.client.do_get(flight.Ticket(str(rows))).read_all()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.client.close()
+        self.process.stdin.close()
+        self.process.wait(30)
 
 
 class Memory(flight.FlightServerBase):

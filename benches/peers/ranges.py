@@ -1,43 +1,17 @@
 """How fast does a large range reach pyarrow, beside a server that sends the same table from memory?"""
 
 import pathlib
-import subprocess
-import sys
 import tempfile
-
-import pyarrow as pa
-import pyarrow.flight as flight
 
 from dataset import MINUTE
 from engines import utc
+from flight_peer import Peer
 from measure import by_turns, head, median, note, row, spread
 from server import Server, get, put
 
 ROUNDS = 15
 # 15,000 keys report every minute.
 MINUTES = 67
-
-
-class Peer:
-    """The pyarrow.flight server in a process of its own."""
-
-    def __init__(self, table, folder):
-        path = pathlib.Path(folder) / "table.arrow"
-        with pa.ipc.new_file(path, table.schema) as file:
-            file.write_table(table)
-        script = pathlib.Path(__file__).with_name("flight_peer.py")
-        self.process = subprocess.Popen(
-            [sys.executable, script, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-        self.client = flight.connect(self.process.stdout.readline().strip())
-
-    def read(self, rows):
-        return self.client.do_get(flight.Ticket(str(rows))).read_all()
-
-    def stop(self):
-        self.client.close()
-        self.process.stdin.close()
-        self.process.wait(30)
 
 
 def million(dataset):
@@ -63,8 +37,7 @@ def compare(place, server, ticket, folder):
     client = server.connect()
     table = get(client, ticket)
     batch_rows = max(len(chunk) for chunk in table.column(0).chunks)
-    peer = Peer(table.combine_chunks(), folder)
-    try:
+    with Peer(table.combine_chunks(), folder) as peer:
         if not peer.read(0).equals(table):
             raise SystemExit("the peer does not send the same table")
         sizes = {"one batch, as the table is in memory": 0, "batches of 65,536": 65_536}
@@ -72,8 +45,6 @@ def compare(place, server, ticket, folder):
         contenders = {"barograph": (lambda _: get(client, ticket), 3)}
         contenders |= {name: (lambda _, rows=rows: peer.read(rows), 3) for name, rows in sizes.items()}
         times = by_turns(ROUNDS, contenders, [None])
-    finally:
-        peer.stop()
     speed = {name: [table.nbytes / median(part) for part in parts] for name, parts in times.items()}
     best = max(sizes, key=lambda name: median(speed[name]))
     ratios = [mine / other for mine, other in zip(speed["barograph"], speed[best])]

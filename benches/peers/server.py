@@ -14,12 +14,12 @@ import pyarrow.flight as flight
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
-def binary():
-    """The release binary that `cargo build --release` makes."""
+def binary(name="barograph", build="cargo build --release"):
+    """A release binary that `build` makes."""
     target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
-    path = target / "release" / "barograph"
+    path = target / "release" / name
     if not path.exists():
-        raise SystemExit(f"{path} is not there: cargo build --release, and set CARGO_TARGET_DIR if it was set then")
+        raise SystemExit(f"{path} is not there: {build}, and set CARGO_TARGET_DIR if it was set then")
     return path
 
 
@@ -99,6 +99,34 @@ class Server:
             self.kill()
         else:
             self.stop()
+
+
+class RustClient:
+    """The client of `barograph_flight` in a process of its own, which measures how long it waits; as a function from
+    what `ticket` takes to the rows of the answer."""
+
+    def __init__(self, server, ticket):
+        path = binary("examples/ask", "cargo build --release --workspace --examples")
+        self.process = subprocess.Popen(
+            [str(path), server.url], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
+        )
+        self.ticket = ticket
+        self.seconds = None
+
+    def __call__(self, question):
+        self.process.stdin.write(json.dumps(self.ticket(question)) + "\n")
+        answer = self.process.stdout.readline().split()
+        if not answer:
+            raise SystemExit(f"the Rust client ended with {self.process.wait()}")
+        self.seconds, rows = float(answer[0]), int(answer[1])
+        return rows
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.stdin.close()
+        self.process.wait(30)
 
 
 def get(client, ticket):

@@ -152,10 +152,7 @@ pub(super) fn dense<V: Load>(
                         for start in (0..len).step_by(BATCH) {
                             let indexes = &mut indexes[..(len - start).min(BATCH)];
                             unpack(bytes, width, from + start, indexes);
-                            largest = indexes.iter().copied().fold(largest, u32::max);
-                            out.extend(
-                                indexes.iter().map(|&index| entries[(index as usize).min(last)]),
-                            );
+                            largest = largest.max(take(entries, indexes, out));
                         }
                     }
                 }
@@ -187,6 +184,17 @@ pub(super) fn dense<V: Load>(
         }
         _ => Err(malformed()),
     }
+}
+
+/// Appends `entries[index]` for each index, the last entry for indexes beyond it; returns the largest index.
+fn take<V: Copy>(entries: &[V], indexes: &[u32], out: &mut Vec<V>) -> u32 {
+    let largest = indexes.iter().copied().fold(0, u32::max);
+    if (largest as usize) < entries.len() {
+        out.extend(indexes.iter().map(|&index| entries[index as usize]));
+    } else if let Some(&last) = entries.last() {
+        out.extend(indexes.iter().map(|&index| *entries.get(index as usize).unwrap_or(&last)));
+    }
+    largest
 }
 
 pub(super) fn malformed() -> Error {

@@ -1,0 +1,36 @@
+//! How long does a Rust program wait for an answer?
+//!
+//! Reads tickets, one JSON object a line, asks a server for each and prints the seconds from asking to the whole
+//! answer, and its rows:
+//!
+//! ```sh
+//! echo '{"v":1,"table":"readings","latest":{"keys":[2988507]}}' |
+//!     cargo run --release -p barograph-flight --example ask -- grpc://127.0.0.1:8815
+//! ```
+
+use std::io::{BufRead, Write};
+use std::time::Instant;
+
+use barograph_flight::{Client, Ticket};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Largest ticket read.
+const TICKET_BYTES_MAX: usize = 1 << 20;
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let url = std::env::args().nth(1).ok_or("usage: ask grpc://HOST:PORT < TICKETS")?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let client = runtime.block_on(Client::connect(&url))?;
+    for line in std::io::stdin().lock().lines() {
+        let ticket = Ticket::parse(line?.as_bytes(), TICKET_BYTES_MAX)?;
+        let begun = Instant::now();
+        let rows = runtime.block_on(async { client.get(&ticket).await?.collect().await })?;
+        let seconds = begun.elapsed().as_secs_f64();
+        let mut out = std::io::stdout().lock();
+        writeln!(out, "{seconds} {}", rows.num_rows())?;
+        out.flush()?;
+    }
+    Ok(())
+}
