@@ -1,5 +1,6 @@
 """How fast does a large range reach pyarrow, beside a server that sends the same table from memory?"""
 
+import os
 import pathlib
 import tempfile
 
@@ -40,11 +41,15 @@ def compare(place, server, ticket, folder):
     with Peer(table.combine_chunks(), folder) as peer:
         if not peer.read(0).equals(table):
             raise SystemExit("the peer does not send the same table")
-        sizes = {"one batch, as the table is in memory": 0, "batches of 65,536": 65_536}
+        sizes = {"one batch, as the table is in memory": 0, "batches of 65,536": 65_536, "batches of 16,384": 16_384}
         sizes[f"our batches of {batch_rows:,}"] = batch_rows
         contenders = {"barograph": (lambda _: get(client, ticket), 3)}
         contenders |= {name: (lambda _, rows=rows: peer.read(rows), 3) for name, rows in sizes.items()}
         times = by_turns(ROUNDS, contenders, [None])
+        work = {
+            "barograph": processor_time(server.pid, lambda: get(client, ticket)),
+            "pyarrow.flight": processor_time(peer.process.pid, lambda: peer.read(16_384)),
+        }
     speed = {name: [table.nbytes / median(part) for part in parts] for name, parts in times.items()}
     best = max(sizes, key=lambda name: median(speed[name]))
     ratios = [mine / other for mine, other in zip(speed["barograph"], speed[best])]
@@ -61,4 +66,22 @@ def compare(place, server, ticket, folder):
     for name in sizes:
         if name != best:
             note(f"pyarrow.flight from memory, {name}: {spread(speed[name], 1e9)} GB/s")
+    for name, (serving, asking) in work.items():
+        note(f"processor time of one answer from {name}: server {serving * 1e3:.0f} ms, client {asking * 1e3:.0f} ms")
     return table
+
+
+def processor_time(pid, read, times=20):
+    """Mean processor time, in seconds, that a server and this process spend on one answer."""
+    spent = lambda: [sum(os.times()[:2]), sum(process_times(pid))]
+    before = spent()
+    for _ in range(times):
+        read()
+    asking, serving = ((after - start) / times for after, start in zip(spent(), before))
+    return serving, asking
+
+
+def process_times(pid):
+    """User and system time of a process in seconds."""
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(ticks) / os.sysconf("SC_CLK_TCK") for ticks in fields[11:13])

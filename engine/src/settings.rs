@@ -29,8 +29,9 @@ pub struct EngineSettings {
     /// Memory that running range reads may take together. At the bound a read is refused with
     /// RESOURCE_EXHAUSTED.
     pub scan_bytes_max: Size,
-    /// Rows that a range read works on at a time, per thread. More is faster for whole-table reads and
-    /// takes more memory.
+    /// Rows that a range read works on at a time, per thread; up to eight times as many if they come from
+    /// many hours. More takes more memory, and is slower once the rows of a slice outgrow the
+    /// processor's caches.
     pub scan_slice_rows: usize,
     /// Threads that work on range reads; 0 is one per processor.
     pub scan_threads: usize,
@@ -53,7 +54,7 @@ impl Default for EngineSettings {
             batch_bytes_max: Size::mebibytes(32),
             file_cache_bytes: Size::mebibytes(64),
             scan_bytes_max: Size::mebibytes(256),
-            scan_slice_rows: 65_536,
+            scan_slice_rows: 16_384,
             scan_threads: 0,
             checkpoint_commits: 20,
             removed_files_kept: Span::seconds(24 * 3600),

@@ -260,9 +260,16 @@ impl World {
             point: at.map_or(Point::Latest, Point::At),
             columns: vec![2, 3, 4],
         };
+        let expected = self.model.newest(keys, at.unwrap_or(Micros::MAX));
         let view = self.engine().view("readings").unwrap();
-        let answer = rows(&self.engine().point(&view, &query).await.unwrap());
-        assert_eq!(answer, self.model.newest(keys, at.unwrap_or(Micros::MAX)), "{query:?}");
+        // The first question has the newest file's last rows looked for, which later ones find.
+        for asked in 0..3 {
+            let answer = rows(&self.engine().point(&view, &query).await.unwrap());
+            assert_eq!(answer, expected, "{query:?}, asked {asked} times before");
+            for _ in 0..50 {
+                tokio::task::yield_now().await;
+            }
+        }
     }
 
     async fn check_windows(&mut self, keys: Option<&[i32]>, from: Micros, to: Micros) {

@@ -22,7 +22,7 @@ use barograph_lake::file::FileCache;
 use barograph_lake::{Key, LakeStore, LakeTable, LogPosition, Micros, TableSchema};
 use hashbrown::{HashMap, HashSet};
 use serde::{Deserialize, Serialize};
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::Semaphore;
 
 use crate::dead_letters::Ids;
 use crate::landing::Lander;
@@ -140,8 +140,8 @@ pub(crate) struct Table {
     pub(crate) view: ArcSwap<View>,
     /// The valid keys, if a dimension lists them.
     known_keys: Option<Arc<HashSet<Key>>>,
-    /// Newest instant of each key in the lake, as far as files were looked at.
-    pub(crate) newest: Mutex<crate::scan::point::NewestInLake>,
+    /// The newest readings in the lake, as far as files were looked at.
+    pub(crate) newest: Arc<crate::scan::newest::Newest>,
 }
 
 /// Bounds that running reads share.

@@ -14,7 +14,7 @@ use barograph_lake::file::FileCache;
 use barograph_lake::schema::TIME_COLUMN;
 use barograph_lake::{Hour, LakeTable, LogPosition, Micros, Snapshot, TableSchema};
 use hashbrown::HashMap;
-use tokio::sync::{Mutex, Notify, Semaphore};
+use tokio::sync::{Notify, Semaphore};
 
 use super::writer::{self, State, Writer};
 use super::{Bounds, Components, Engine, LogSource, Recovery, Table};
@@ -62,7 +62,7 @@ impl Engine {
                 lake,
                 view: ArcSwap::from_pointee(view),
                 known_keys,
-                newest: Mutex::default(),
+                newest: Default::default(),
             };
             if opened.insert(name.clone(), (Arc::new(table), tail)).is_some() {
                 return Err(Error::request(format!("the table {name:?} is declared twice")));

@@ -24,6 +24,10 @@ const SMALL_READ: usize = 64;
 const SMALL_READ_BYTES: usize = 1 << 20;
 /// When a refused read is worth trying again.
 const RETRY_AFTER: Duration = Duration::from_millis(100);
+/// Rows of each hour that a slice of several hours has at least: two pages of its file, about.
+const HOUR_ROWS_MIN: usize = 4_096;
+/// How many times larger than `scan_slice_rows` a slice of many hours may be.
+const MANY_HOURS_SLICE_MAX: usize = 8;
 /// Lake files whose page index is looked at, at a time.
 const FILES_AT_ONCE: usize = 8;
 
@@ -47,7 +51,8 @@ impl Engine {
         let slices = if is_small(scan, execution.sources.len()) {
             1
         } else {
-            self.slices(&execution, self.target_rows(scan)).await?.len()
+            let target = self.target_rows(scan, execution.sources.len());
+            self.slices(&execution, target).await?.len()
         };
         let schema = execution.schema()?;
         let aggregation = scan.aggregation.as_ref();
@@ -76,7 +81,7 @@ impl Engine {
         let sources = sources(&view, &scan);
         let limit = scan.limit.unwrap_or(usize::MAX);
         let small = is_small(&scan, sources.len());
-        let target = self.target_rows(&scan);
+        let target = self.target_rows(&scan, sources.len());
         let execution = Arc::new(Execution::new(self.files_of(table), sources, scan));
         let schema = execution.schema()?;
         if small {
@@ -148,9 +153,11 @@ impl Engine {
         self.bounds.scan.try_reserve(bytes, RETRY_AFTER)
     }
 
-    /// Rows of a slice: fewer if no more than a few are asked for.
-    fn target_rows(&self, scan: &Scan) -> u64 {
-        let most = self.bounds.slice_rows;
+    /// Rows of a slice: more if they come from many hours, as a page that lies in two slices is decoded for
+    /// each; fewer if no more than a few are asked for.
+    fn target_rows(&self, scan: &Scan, hours: usize) -> u64 {
+        let slice = self.bounds.slice_rows;
+        let most = slice.max((hours * HOUR_ROWS_MIN).min(slice * MANY_HOURS_SLICE_MAX));
         let rows = match (scan.limit, &scan.filter, &scan.aggregation) {
             (Some(limit), None, None) => limit.clamp(1_024, most.max(1_024)),
             _ => most,

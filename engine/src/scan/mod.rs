@@ -6,6 +6,7 @@
 pub mod aggregate;
 pub mod execute;
 pub mod merge;
+pub(crate) mod newest;
 pub mod plan;
 pub mod point;
 

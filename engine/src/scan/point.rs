@@ -1,40 +1,30 @@
 //! How is a point read answered?
 //!
-//! The newest reading of a key that reports is in the tail and costs O(1). Anything else is looked for
-//! hour by hour, newest first, until every key asked for is found.
+//! The newest reading of a key that reports is in the tail, or among the last rows of the newest file,
+//! and costs O(1). Anything else is looked for hour by hour, newest first, until every key asked for is
+//! found.
 
 use std::sync::Arc;
 
-use arrow::array::{Array, AsArray, RecordBatch, UInt32Array};
-use arrow::compute::{concat_batches, take_record_batch};
-use arrow::datatypes::TimestampMicrosecondType;
-use barograph_lake::file::FileRead;
-use barograph_lake::schema::{KEY_COLUMN, TIME_COLUMN};
-use barograph_lake::{FilePath, Hour, Key, KeySelection, Micros, TableVersion, TimeRange};
+use arrow::array::RecordBatch;
+use arrow::compute::concat_batches;
+use barograph_lake::schema::KEY_COLUMN;
+use barograph_lake::{Hour, Key, KeySelection, Micros, TimeRange};
 use hashbrown::{HashMap, HashSet};
-use tokio::sync::Mutex;
 
 use super::execute::{Files, project, read_columns, with_schema};
+use super::newest::{Newest, instants_of, last_rows, take_rows};
 use super::plan::Source;
 use super::{Point, PointQuery};
 use crate::Result;
 use crate::validate::key_at;
 use crate::view::View;
 
-/// Newest instant of every key in the lake, from the files looked at so far. Files are only ever
-/// replaced by files with the same keys or more, so what was seen stays true.
-#[derive(Debug, Default)]
-pub(crate) struct NewestInLake {
-    version: Option<TableVersion>,
-    seen: HashSet<FilePath>,
-    newest: HashMap<Key, Micros>,
-}
-
 /// A point read over one view.
 pub(crate) struct PointRead<'a> {
     pub(crate) files: &'a Files,
     pub(crate) view: &'a View,
-    pub(crate) newest: &'a Mutex<NewestInLake>,
+    pub(crate) newest: &'a Arc<Newest>,
 }
 
 impl PointRead<'_> {
@@ -60,14 +50,24 @@ impl PointRead<'_> {
         if keys.iter().all(|&key| in_tail(key)) {
             return self.view.tail.latest(keys, columns);
         }
-        let (fresh, others): (Vec<_>, Vec<_>) = keys.iter().partition(|&&key| in_tail(key));
-        let mut parts = self.newest_before(Some(others), Micros::MAX, columns).await?;
+        let (fresh, mut others): (Vec<_>, Vec<_>) = keys.iter().partition(|&&key| in_tail(key));
+        let mut parts = Vec::new();
+        if let Some(last) = self.newest.last(self.files, self.view) {
+            let landed = last.of(&others, columns)?;
+            if landed.num_rows() == keys.len() {
+                return Ok(landed);
+            }
+            let found: HashSet<_> = instants_of(&landed).map(|(key, ..)| key).collect();
+            others.retain(|key| !found.contains(key));
+            parts.push(landed);
+        }
+        parts.extend(self.newest_before(Some(others), Micros::MAX, columns).await?);
         parts.push(self.view.tail.latest(&fresh, columns)?);
         self.in_order(parts, columns)
     }
 
     async fn latest_of_all(&self, columns: &[usize]) -> Result<RecordBatch> {
-        let Some(mut newest) = self.newest_in_lake().await? else {
+        let Some(mut newest) = self.newest.times(self.files, self.view).await? else {
             let parts = self.newest_before(None, Micros::MAX, columns).await?;
             return self.in_order(parts, columns);
         };
@@ -86,41 +86,16 @@ impl PointRead<'_> {
             }
         }
         let mut parts = vec![self.view.tail.latest(&fresh, columns)?];
+        if let Some(last) = self.newest.last(self.files, self.view)
+            && let Some(wanted) = by_hour.remove(&last.hour())
+        {
+            let keys: Vec<_> = wanted.into_iter().map(|(key, _)| key).collect();
+            parts.push(last.of(&distinct(&keys), columns)?);
+        }
         for (hour, wanted) in by_hour {
             parts.push(self.rows_at(&self.source(hour), &wanted, columns).await?);
         }
         self.in_order(parts, columns)
-    }
-
-    /// Looks at the files of the view that were not looked at before. `None` if the index has already
-    /// seen a newer version than the view's.
-    async fn newest_in_lake(&self) -> Result<Option<HashMap<Key, Micros>>> {
-        let mut index = self.newest.lock().await;
-        let version = self.view.snapshot.version();
-        if index.version.is_some_and(|seen| seen > version) {
-            return Ok(None);
-        }
-        index.version = Some(version);
-        for file in self.view.snapshot.files() {
-            if index.seen.contains(&file.path) {
-                continue;
-            }
-            let source =
-                Source { hour: file.path.hour(), file: Some(Arc::clone(file)), tail: None };
-            let read = FileRead {
-                keys: KeySelection::All,
-                time: TimeRange::ALL,
-                columns: read_columns([]),
-                pages: None,
-            };
-            let rows = self.files.read(&source, &read).await?;
-            for (key, time, _) in last_rows(&rows) {
-                let newest = index.newest.entry(key).or_insert(time);
-                *newest = time.max(*newest);
-            }
-            index.seen.insert(file.path);
-        }
-        Ok(Some(index.newest.clone()))
     }
 
     /// The newest row before `before` of each key (of every key: `None`), in parts.
@@ -219,25 +194,4 @@ fn distinct(keys: &[Key]) -> Vec<Key> {
     keys.sort_unstable();
     keys.dedup();
     keys
-}
-
-fn take_rows(rows: &RecordBatch, chosen: impl IntoIterator<Item = u32>) -> Result<RecordBatch> {
-    Ok(take_record_batch(rows, &UInt32Array::from_iter_values(chosen))?)
-}
-
-/// (key, instant, row) of every row.
-fn instants_of(rows: &RecordBatch) -> impl Iterator<Item = (Key, Micros, u32)> {
-    let keys = rows.column(KEY_COLUMN);
-    let times = rows.column(TIME_COLUMN).as_primitive::<TimestampMicrosecondType>();
-    (0..rows.num_rows()).map(move |row| (key_at(keys, row), times.value(row), row as u32))
-}
-
-/// (key, instant, row) of the last row of each key, of rows ordered by (key, time).
-fn last_rows(rows: &RecordBatch) -> impl Iterator<Item = (Key, Micros, u32)> {
-    let keys = rows.column(KEY_COLUMN);
-    let end = keys.len();
-    instants_of(rows).filter(move |&(key, _, row)| {
-        let next = row as usize + 1;
-        next == end || key_at(keys, next) != key
-    })
 }

@@ -8,7 +8,7 @@
 use std::sync::atomic::Ordering;
 
 use arrow::array::RecordBatch;
-use barograph_lake::{Key, KeySelection, Micros, TimeRange};
+use barograph_lake::{Key, Micros, TimeRange};
 
 use super::columns::{Columns, Row};
 use super::hour::{Head, Rows};
@@ -41,14 +41,13 @@ impl<'a> Reader<'a> {
         Self { shared, rows: shared.rows.open(), mark }
     }
 
-    /// The rows of `keys` in `time`, by (key, time), the last to arrive of each.
+    /// The rows of the keys of `heads` in `time`, by (key, time), the last to arrive of each.
     pub(super) fn read(
         &self,
-        keys: &KeySelection,
+        heads: &[(Key, u32)],
         time: TimeRange,
         columns: &[usize],
     ) -> Result<RecordBatch> {
-        let heads = self.heads(keys);
         let hour = self.shared.hour.range();
         let room = match time.covers(hour.from, hour.to - 1) {
             true => heads.iter().map(|&(_, last)| self.count(last)).sum(),
@@ -64,25 +63,21 @@ impl<'a> Reader<'a> {
         columns.finish()
     }
 
-    /// The keys of `keys` that the view has, ascending, each with its last row in the view.
-    fn heads(&self, keys: &KeySelection) -> Vec<(Key, u32)> {
+    /// Every key of the view, ascending, each with its last row in the view.
+    pub(super) fn heads(&self) -> Vec<(Key, u32)> {
         let mut heads = Vec::new();
-        match keys {
-            KeySelection::List(keys) => {
-                heads.extend(keys.iter().filter_map(|&key| Some((key, self.last(key)?))));
+        self.shared.heads.each(|key, head| {
+            if let Some(last) = self.last_below(Head::unpack(head).last) {
+                heads.push((key, last));
             }
-            KeySelection::All | KeySelection::Range { .. } => {
-                self.shared.heads.each(|key, head| {
-                    if keys.contains(key)
-                        && let Some(last) = self.last_below(Head::unpack(head).last)
-                    {
-                        heads.push((key, last));
-                    }
-                });
-                heads.sort_unstable();
-            }
-        }
+        });
+        heads.sort_unstable();
         heads
+    }
+
+    /// Those of `keys` that the view has, in their order, each with its last row in the view.
+    pub(super) fn heads_of(&self, keys: &[Key]) -> Vec<(Key, u32)> {
+        keys.iter().filter_map(|&key| Some((key, self.last(key)?))).collect()
     }
 
     /// The last row of `key` in the view.
@@ -124,12 +119,6 @@ impl<'a> Reader<'a> {
         best
     }
 
-    /// Every key of the view with its number of rows, ascending.
-    pub(super) fn key_counts(&self) -> Vec<(Key, u32)> {
-        let heads = self.heads(&KeySelection::All);
-        heads.into_iter().map(|(key, last)| (key, self.count(last) as u32)).collect()
-    }
-
     /// The words of a row in the view.
     pub(super) fn row(&self, id: u32) -> Row<'_> {
         self.rows.unit(id)
@@ -155,7 +144,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Rows of the key whose last row is `last`.
-    fn count(&self, last: u32) -> usize {
+    pub(super) fn count(&self, last: u32) -> usize {
         self.header(last).ordinal as usize + 1
     }
 

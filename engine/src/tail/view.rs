@@ -1,7 +1,7 @@
 //! What does a reader see of the tail? An immutable view: for each hour a number of rows, which never
 //! changes, over pages that only grow.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arrow::array::RecordBatch;
 use barograph_lake::{Hour, Key, KeySelection, LogPosition, Micros, TimeRange};
@@ -31,6 +31,9 @@ struct Shown {
     hour: Hour,
     shared: Arc<Rows>,
     summary: Summary,
+    /// Every key, ascending, with its last row in the view: found by the first read of many keys, as each
+    /// slice of a large read would find and sort them again.
+    heads: OnceLock<Vec<(Key, u32)>>,
 }
 
 impl TailView {
@@ -113,7 +116,7 @@ impl TailView {
 
 impl HourView {
     pub(super) fn new(shared: Arc<Rows>, summary: Summary) -> Self {
-        Self(Arc::new(Shown { hour: shared.hour, shared, summary }))
+        Self(Arc::new(Shown { hour: shared.hour, shared, summary, heads: OnceLock::new() }))
     }
 
     /// The hour.
@@ -160,7 +163,17 @@ impl HourView {
         time: TimeRange,
         columns: &[usize],
     ) -> Result<RecordBatch> {
-        self.reader().read(keys, time, columns)
+        let reader = self.reader();
+        match keys {
+            KeySelection::List(keys) => reader.read(&reader.heads_of(keys), time, columns),
+            KeySelection::All => reader.read(self.heads(), time, columns),
+            KeySelection::Range { from, to } => {
+                let heads = self.heads();
+                let first = heads.partition_point(|(key, _)| key < from);
+                let end = heads.partition_point(|(key, _)| key <= to);
+                reader.read(heads.get(first..end).unwrap_or_default(), time, columns)
+            }
+        }
     }
 
     /// The instant of the newest row of `key` at or before `time`, if there is one.
@@ -170,11 +183,16 @@ impl HourView {
 
     /// The keys, ascending, each with its number of rows, repeats counted.
     pub fn key_counts(&self) -> Vec<(Key, u32)> {
-        self.reader().key_counts()
+        let reader = self.reader();
+        self.heads().iter().map(|&(key, last)| (key, reader.count(last) as u32)).collect()
     }
 
     pub(super) fn origin(&self) -> Origin {
         self.0.shared.origin
+    }
+
+    fn heads(&self) -> &[(Key, u32)] {
+        self.0.heads.get_or_init(|| self.reader().heads())
     }
 
     fn reader(&self) -> Reader<'_> {

@@ -1,0 +1,205 @@
+//! Which reading of each key is the newest in the lake?
+//!
+//! Two things are remembered for each table, both found by reading lake files and true for ever, as a
+//! file never changes:
+//!
+//! ```text
+//! Times      key ──► instant of its newest reading in the files looked at so far
+//! LastRows   the last row of each key in the newest file, ready to be given
+//! ```
+//!
+//! The first tells in which hour to look for a key that is silent, the second answers for those that
+//! report as fast as the tail would, whose rows they were until they landed.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use arc_swap::ArcSwapOption;
+use arrow::array::{Array, AsArray, RecordBatch, UInt32Array};
+use arrow::compute::{concat_batches, take_record_batch};
+use arrow::datatypes::TimestampMicrosecondType;
+use barograph_lake::file::FileRead;
+use barograph_lake::schema::{KEY_COLUMN, TIME_COLUMN};
+use barograph_lake::{
+    FileEntry, FilePath, Hour, Key, KeySelection, Micros, TableVersion, TimeRange,
+};
+use hashbrown::{HashMap, HashSet};
+use tokio::sync::Mutex;
+
+use super::execute::{Files, read_columns};
+use super::plan::{Source, cut};
+use crate::Result;
+use crate::validate::key_at;
+use crate::view::View;
+
+/// Rows of a file that are read at a time while its last rows are looked for.
+const SLICE_ROWS: u64 = 32_768;
+/// Bytes that last rows may take; of a file whose last rows take more, none are kept.
+const LAST_ROWS_BYTES_MAX: usize = 16 << 20;
+
+/// What a table knows of the newest readings in its lake.
+#[derive(Debug, Default)]
+pub(crate) struct Newest {
+    times: Mutex<Times>,
+    last: ArcSwapOption<Found>,
+    /// Whether last rows are being looked for.
+    looking: AtomicBool,
+}
+
+/// Newest instant of every key in the lake, from the files looked at so far. Files are only ever
+/// replaced by files with the same keys or more, so what was seen stays true.
+#[derive(Debug, Default)]
+struct Times {
+    version: Option<TableVersion>,
+    seen: HashSet<FilePath>,
+    newest: HashMap<Key, Micros>,
+}
+
+/// The last row of each key of a file, with all columns of the table, ordered by key.
+#[derive(Debug)]
+pub(crate) struct LastRows {
+    hour: Hour,
+    rows: RecordBatch,
+}
+
+/// What was found for a file: `None` if its last rows would take too much memory, or could not be read.
+type Found = (FilePath, Option<Arc<LastRows>>);
+
+impl Newest {
+    /// Newest instant of every key in the view's files, of which those not looked at before are read.
+    /// `None` if the files of a newer version than the view's have been looked at.
+    pub(crate) async fn times(
+        &self,
+        files: &Files,
+        view: &View,
+    ) -> Result<Option<HashMap<Key, Micros>>> {
+        let mut times = self.times.lock().await;
+        let version = view.snapshot.version();
+        if times.version.is_some_and(|seen| seen > version) {
+            return Ok(None);
+        }
+        times.version = Some(version);
+        for file in view.snapshot.files() {
+            if times.seen.contains(&file.path) {
+                continue;
+            }
+            let rows = read(files, file, KeySelection::All, read_columns([])).await?;
+            for (key, time, _) in last_rows(&rows) {
+                let newest = times.newest.entry(key).or_insert(time);
+                *newest = time.max(*newest);
+            }
+            times.seen.insert(file.path);
+        }
+        Ok(Some(times.newest.clone()))
+    }
+
+    /// The last rows of the view's newest file, unless the tail has rows of its hour. If they are not
+    /// known yet, they are looked for in the background, and the next call may find them.
+    pub(crate) fn last(self: &Arc<Self>, files: &Files, view: &View) -> Option<Arc<LastRows>> {
+        let file = view.snapshot.files().last()?;
+        if view.tail.hour(file.path.hour()).is_some() {
+            return None;
+        }
+        if let Some(found) = self.last.load().as_ref().filter(|found| found.0 == file.path) {
+            return found.1.clone();
+        }
+        if !self.looking.swap(true, Ordering::AcqRel) {
+            let (newest, files, file) = (Arc::clone(self), files.clone(), Arc::clone(file));
+            tokio::spawn(async move {
+                let last = LastRows::collect(&files, &file).await.unwrap_or_else(|error| {
+                    tracing::warn!(file = %file.path, %error, "last rows are read with each query");
+                    None
+                });
+                newest.last.store(Some(Arc::new((file.path, last.map(Arc::new)))));
+                newest.looking.store(false, Ordering::Release);
+            });
+        }
+        None
+    }
+}
+
+impl LastRows {
+    async fn collect(files: &Files, file: &Arc<FileEntry>) -> Result<Option<Self>> {
+        let opened = files.cache.open(&files.store, &files.schema, file).await?;
+        let pages = opened.pages().iter().map(|page| (page.first, u64::from(page.rows)));
+        let columns: Vec<usize> = (0..files.schema.arrow().fields().len()).collect();
+        let (mut parts, mut bytes) = (Vec::new(), 0);
+        for keys in cut(&KeySelection::All, pages.collect(), SLICE_ROWS) {
+            let rows = read(files, file, keys, columns.clone()).await?;
+            let part = take_rows(&rows, last_rows(&rows).map(|(.., row)| row))?;
+            bytes += part.get_array_memory_size();
+            if bytes > LAST_ROWS_BYTES_MAX {
+                return Ok(None);
+            }
+            parts.push(part);
+            tokio::task::yield_now().await;
+        }
+        let Some(first) = parts.first() else { return Ok(None) };
+        let rows = concat_batches(first.schema_ref(), &parts)?;
+        Ok(Some(Self { hour: file.path.hour(), rows }))
+    }
+
+    /// The hour of the file.
+    pub(crate) fn hour(&self) -> Hour {
+        self.hour
+    }
+
+    /// The rows of those of `keys` (ascending) that are here, with some columns.
+    pub(crate) fn of(&self, keys: &[Key], columns: &[usize]) -> Result<RecordBatch> {
+        let rows = self.rows.project(columns)?;
+        let found: Vec<_> = keys.iter().filter_map(|&key| self.find(key)).collect();
+        Ok(match found.as_slice() {
+            &[row] => rows.slice(row as usize, 1),
+            found => take_rows(&rows, found.iter().copied())?,
+        })
+    }
+
+    fn find(&self, key: Key) -> Option<u32> {
+        let keys = self.rows.column(KEY_COLUMN);
+        let (mut low, mut high) = (0, keys.len());
+        while low < high {
+            let middle = low.midpoint(high);
+            if key_at(keys, middle) < key {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        (low < keys.len() && key_at(keys, low) == key).then_some(low as u32)
+    }
+}
+
+async fn read(
+    files: &Files,
+    file: &Arc<FileEntry>,
+    keys: KeySelection,
+    columns: Vec<usize>,
+) -> Result<RecordBatch> {
+    let source = Source { hour: file.path.hour(), file: Some(Arc::clone(file)), tail: None };
+    files.read(&source, &FileRead { keys, time: TimeRange::ALL, columns, pages: None }).await
+}
+
+/// Some rows, in the order given.
+pub(super) fn take_rows(
+    rows: &RecordBatch,
+    chosen: impl IntoIterator<Item = u32>,
+) -> Result<RecordBatch> {
+    Ok(take_record_batch(rows, &UInt32Array::from_iter_values(chosen))?)
+}
+
+/// (key, instant, row) of every row.
+pub(super) fn instants_of(rows: &RecordBatch) -> impl Iterator<Item = (Key, Micros, u32)> {
+    let keys = rows.column(KEY_COLUMN);
+    let times = rows.column(TIME_COLUMN).as_primitive::<TimestampMicrosecondType>();
+    (0..rows.num_rows()).map(move |row| (key_at(keys, row), times.value(row), row as u32))
+}
+
+/// (key, instant, row) of the last row of each key, of rows ordered by (key, time).
+pub(super) fn last_rows(rows: &RecordBatch) -> impl Iterator<Item = (Key, Micros, u32)> {
+    let keys = rows.column(KEY_COLUMN);
+    let end = keys.len();
+    instants_of(rows).filter(move |&(key, _, row)| {
+        let next = row as usize + 1;
+        next == end || key_at(keys, next) != key
+    })
+}
