@@ -101,11 +101,24 @@ fn candidates() -> Vec<(String, Layout)> {
                 .push((format!("unpack price {unpack_price}"), Layout { unpack_price, ..default }));
         }
     }
-    for zstd_level in [1, 3, 5, 9] {
+    for zstd_level in [1, 3, 5, 9, 19] {
         if zstd_level != default.zstd_level {
             layouts.push((format!("zstd {zstd_level}"), Layout { zstd_level, ..default }));
         }
     }
+    // What the smallest files of other writers do.
+    let smallest = Layout {
+        page_rows: 32_768,
+        row_group_rows: 1 << 20,
+        zstd_level: 19,
+        unpack_price: 0.0,
+        ..default
+    };
+    layouts.push((
+        "zstd 19, unpack price 0".to_owned(),
+        Layout { page_rows: default.page_rows, ..smallest },
+    ));
+    layouts.push(("zstd 19, unpack price 0, page 32768, row group 1048576".to_owned(), smallest));
     layouts.push(("no whole bytes".to_owned(), Layout { whole_bytes: false, ..default }));
     layouts.push(("**default**".to_owned(), default));
     layouts

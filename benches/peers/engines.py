@@ -1,7 +1,8 @@
-"""How do other engines answer the two questions of a weather page, each in its best form?
+"""How do other engines answer the questions of a weather page, each in its best form?
 
 Every engine gives one or more forms of `latest(key)` and `day(key)`: an Arrow table with all columns, in order of
-time. The forms of one engine are tried on the same questions, and its fastest counts.
+time. The forms of one engine are tried on the same questions, and its fastest counts. `range(from, to)` gives all keys,
+in any order.
 """
 
 import datetime
@@ -13,6 +14,7 @@ import polars
 import pyarrow as pa
 
 DAY = "select * from {table} where city_id = {key} and reading_at >= {start} and reading_at < {stop} order by reading_at"
+RANGE = "select * from {table} where reading_at >= {start} and reading_at < {stop}"
 LATEST = "select * from {table} where city_id = {key} order by reading_at desc limit 1"
 
 
@@ -34,8 +36,12 @@ class Sql:
             bounds = {"table": table, "start": instant(start), "stop": instant(stop)}
             return lambda key: ask(query.format(key=key, **bounds) + settings)
 
+        def range_of(first, end):
+            return ask(RANGE.format(table=table, start=instant(first), stop=instant(end)) + settings)
+
         self.latest = {"order by limit 1": form(LATEST)}
         self.day = {"sql": form(DAY)}
+        self.range = range_of
 
 
 def duckdb_parquet(files, start, stop):
@@ -102,6 +108,10 @@ class Polars:
         def latest(engine):
             return lambda key: mine(key).top_k(1, by="reading_at").collect(engine=engine).to_arrow()
 
+        def range_of(first, end):
+            return scan.filter((at >= utc(first)) & (at < utc(end))).collect().to_arrow()
+
+        self.range = range_of
         engines = ("in-memory", "streaming")
         self.latest = {engine: latest(engine) for engine in engines}
         self.day = {engine: day(engine) for engine in engines}

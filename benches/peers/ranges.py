@@ -5,7 +5,7 @@ import pathlib
 import tempfile
 
 from dataset import MINUTE
-from engines import utc
+from engines import parquet_peers, utc
 from flight_peer import Peer
 from measure import by_turns, head, median, note, row, spread
 from server import Server, get, put
@@ -21,12 +21,15 @@ def million(dataset):
     with tempfile.TemporaryDirectory(dir=dataset.work) as folder:
         with Server(dataset.serve) as server:
             ticket = range_of(dataset.start, MINUTES)
-            table = compare("warm lake", server, ticket, folder)
+            bounds = (dataset.start, dataset.start + MINUTES * MINUTE)
+            inside = {f"{peer.name}, same files, in the client's process": peer for peer in parquet_peers(dataset)}
+            inside = {name: (lambda _, peer=peer: peer.range(*bounds), 3) for name, peer in inside.items()}
+            table = compare("warm lake", server, ticket, folder, inside)
         # The same rows, kept in the tail of a server that lands nothing.
         data = pathlib.Path(folder) / "tail"
         with Server(data, engine__lateness="1000h") as server:
             put(server.connect(), table.drop_columns(["ingested_at"]).combine_chunks().to_batches(15_000), "memory")
-            compare("tail", server, ticket, folder)
+            compare("tail", server, ticket, folder, {})
 
 
 def range_of(start, minutes):
@@ -34,7 +37,7 @@ def range_of(start, minutes):
     return {"v": 1, "table": "readings", "range": bounds}
 
 
-def compare(place, server, ticket, folder):
+def compare(place, server, ticket, folder, inside):
     client = server.connect()
     table = get(client, ticket)
     batch_rows = max(len(chunk) for chunk in table.column(0).chunks)
@@ -50,6 +53,11 @@ def compare(place, server, ticket, folder):
             "barograph": processor_time(server.pid, lambda: get(client, ticket)),
             "pyarrow.flight": processor_time(peer.process.pid, lambda: peer.read(16_384)),
         }
+    # Afterwards: what these engines leave behind in this process would slow down all that it receives.
+    for name, (read, _) in inside.items():
+        if read(None).num_rows != table.num_rows:
+            raise SystemExit(f"{name}: not the same rows")
+    times |= by_turns(ROUNDS, inside, [None]) if inside else {}
     speed = {name: [table.nbytes / median(part) for part in parts] for name, parts in times.items()}
     best = max(sizes, key=lambda name: median(speed[name]))
     ratios = [mine / other for mine, other in zip(speed["barograph"], speed[best])]
@@ -66,6 +74,8 @@ def compare(place, server, ticket, folder):
     for name in sizes:
         if name != best:
             note(f"pyarrow.flight from memory, {name}: {spread(speed[name], 1e9)} GB/s")
+    for name in inside:
+        note(f"{name}: {spread(speed[name], 1e9)} GB/s")
     for name, (serving, asking) in work.items():
         note(f"processor time of one answer from {name}: server {serving * 1e3:.0f} ms, client {asking * 1e3:.0f} ms")
     return table

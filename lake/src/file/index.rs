@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::sync::OnceLock;
 
 use arrow::datatypes::Field;
+use bytes::Bytes;
 use parquet::basic::Compression;
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
 use parquet::file::page_index::column_index::ColumnIndexMetaData;
@@ -54,6 +55,11 @@ pub(super) struct Chunk {
     pub(super) dictionary: Option<Range<u64>>,
     /// The decoded dictionary, once it was needed.
     pub(super) decoded: OnceLock<Dictionary>,
+    /// Where its data pages stand.
+    pub(super) pages: Range<u64>,
+    /// Its data pages as stored, once they were read, if they are few bytes: a read of them costs more
+    /// than a copy in memory is worth.
+    pub(super) kept: OnceLock<Bytes>,
 }
 
 /// Smallest and largest value by page; `None` if not known.
@@ -168,7 +174,7 @@ impl Index {
         self.groups.partition_point(|&first| first <= page).saturating_sub(1)
     }
 
-    /// Size in memory, without the decoded dictionaries.
+    /// Size in memory, without decoded dictionaries and kept pages.
     pub(super) fn bytes(&self) -> usize {
         let columns = self.columns.iter().flatten().map(|column| {
             let bounds = match &column.bounds {
@@ -234,7 +240,8 @@ impl ColumnPages {
             .and_then(|index| index.get(group)?.get(leaf))
             .filter(|index| !matches!(index, ColumnIndexMetaData::NONE));
         let start = self.places.len();
-        let mut end = u64::try_from(chunk.data_page_offset()).unwrap_or_default();
+        let start_offset = u64::try_from(chunk.data_page_offset()).unwrap_or_default();
+        let mut end = start_offset;
         for (page, location) in locations(metadata, group, leaf)?.iter().enumerate() {
             let place = Place {
                 offset: end,
@@ -258,6 +265,8 @@ impl ColumnPages {
             compressed: compressed(chunk)?,
             dictionary: dictionary(chunk)?,
             decoded: OnceLock::new(),
+            pages: start_offset..end,
+            kept: OnceLock::new(),
         });
         Ok(())
     }

@@ -10,13 +10,17 @@ use bytes::Bytes;
 
 use super::column::{ColumnBuilder, Scratch};
 use super::dictionary::Dictionary;
-use super::index::ColumnPages;
+use super::index::{Chunk, ColumnPages};
 use super::keys::KeyRuns;
 use super::page::{self, Page};
 use super::slice::dense;
 use super::{FileRead, OpenFile};
 use crate::schema::{KEY_COLUMN, TIME_COLUMN};
 use crate::{Error, ErrorKind, Result};
+
+/// Pages of a column chunk are kept in memory if they take at most this many bytes: those of keys, of
+/// instants at a steady pace, and of values that hardly change.
+const KEPT_BYTES_MAX: u64 = 40 << 10;
 
 /// Neighbouring pages of one row group, fetched as one range a column.
 struct Span {
@@ -31,6 +35,59 @@ struct Fetched {
     bytes: Vec<Bytes>,
     /// Where the spans of a column start in `bytes`, by column of the read.
     columns: Vec<Option<usize>>,
+}
+
+/// What has to be read for a read of pages.
+#[derive(Default)]
+struct Wanted<'a> {
+    ranges: Vec<Range<u64>>,
+    /// For each column that the file has, for each span.
+    pieces: Vec<Piece<'a>>,
+    /// Column, row group, and which range holds the dictionary.
+    dictionaries: Vec<(&'a ColumnPages, usize, usize)>,
+}
+
+/// Where the pages of a span are.
+enum Piece<'a> {
+    /// In memory.
+    Kept(Bytes),
+    /// In the range with this number.
+    Read(usize),
+    /// `part` of the range with this number, all of which is to be kept.
+    Keep { chunk: &'a Chunk, at: usize, part: Range<usize> },
+}
+
+impl<'a> Wanted<'a> {
+    fn pages(&mut self, pages: &'a ColumnPages, span: &Span) -> Result<()> {
+        let range = pages.range(span.pages.clone())?;
+        let at = self.ranges.len();
+        let small = |chunk: &&Chunk| chunk.pages.end - chunk.pages.start <= KEPT_BYTES_MAX;
+        let Some(chunk) = pages.chunks.get(span.group).filter(small) else {
+            self.ranges.push(range);
+            self.pieces.push(Piece::Read(at));
+            return Ok(());
+        };
+        let start = chunk.pages.start;
+        let part = (range.start - start) as usize..(range.end - start) as usize;
+        self.pieces.push(match chunk.kept.get() {
+            Some(kept) => Piece::Kept(kept.slice(part)),
+            None => {
+                self.ranges.push(chunk.pages.clone());
+                Piece::Keep { chunk, at, part }
+            }
+        });
+        Ok(())
+    }
+
+    fn dictionary(&mut self, pages: &'a ColumnPages, group: usize) {
+        if let Some(chunk) = pages.chunks.get(group)
+            && let Some(range) = &chunk.dictionary
+            && chunk.decoded.get().is_none()
+        {
+            self.dictionaries.push((pages, group, self.ranges.len()));
+            self.ranges.push(range.clone());
+        }
+    }
 }
 
 impl OpenFile {
@@ -80,40 +137,55 @@ impl OpenFile {
         spans
     }
 
-    /// Fetches the pages of `spans`, and the dictionaries they need that are not in memory.
+    /// Fetches the pages of `spans`, and the dictionaries they need, as far as they are not in memory.
     async fn fetch(&self, spans: Vec<Span>, columns: &[usize]) -> Result<Fetched> {
-        let mut ranges = Vec::with_capacity(columns.len() * spans.len());
+        let mut wanted = Wanted::default();
         let mut starts = Vec::with_capacity(columns.len());
-        let mut dictionaries = Vec::new();
         for &column in columns {
             let Some(pages) = self.column(column) else {
                 starts.push(None);
                 continue;
             };
-            starts.push(Some(ranges.len()));
+            starts.push(Some(wanted.pieces.len()));
             let mut last_group = None;
             for span in &spans {
-                ranges.push(pages.range(span.pages.clone())?);
-                if last_group.replace(span.group) != Some(span.group)
-                    && let Some(chunk) = pages.chunks.get(span.group)
-                    && let Some(range) = &chunk.dictionary
-                    && chunk.decoded.get().is_none()
-                {
-                    dictionaries.push((pages, span.group, range.clone()));
+                wanted.pages(pages, span)?;
+                if last_group.replace(span.group) != Some(span.group) {
+                    wanted.dictionary(pages, span.group);
                 }
             }
         }
-        let pages = ranges.len();
-        ranges.extend(dictionaries.iter().map(|(.., range)| range.clone()));
-        let mut bytes =
-            if ranges.is_empty() { Vec::new() } else { self.source().read(&ranges).await? };
-        for ((pages, group, _), stored) in dictionaries.iter().zip(bytes.split_off(pages)) {
-            let Some(chunk) = pages.chunks.get(*group) else { continue };
-            let decoded = page::dictionary(&stored, pages.kind, chunk.compressed)?;
+        let mut read = match wanted.ranges.is_empty() {
+            true => Vec::new(),
+            false => self.source().read(&wanted.ranges).await?,
+        };
+        for (pages, group, at) in wanted.dictionaries {
+            let (Some(chunk), Some(stored)) = (pages.chunks.get(group), read.get(at)) else {
+                continue;
+            };
+            let decoded = page::dictionary(stored, pages.kind, chunk.compressed)?;
             let size = decoded.bytes();
             if chunk.decoded.set(decoded).is_ok() {
                 self.memory().add(size);
             }
+        }
+        let mut bytes = Vec::with_capacity(wanted.pieces.len());
+        for piece in wanted.pieces {
+            bytes.push(match piece {
+                Piece::Kept(stored) => stored,
+                Piece::Read(at) => read.get_mut(at).map(std::mem::take).unwrap_or_default(),
+                Piece::Keep { chunk, at, part } => {
+                    let fault = || Error::new(ErrorKind::Internal, "a chunk that was not fetched");
+                    let all = read.get(at).filter(|all| part.end <= all.len()).ok_or_else(fault)?;
+                    let stored = Bytes::copy_from_slice(all);
+                    let part = stored.slice(part);
+                    let size = stored.len();
+                    if chunk.kept.set(stored).is_ok() {
+                        self.memory().add(size);
+                    }
+                    part
+                }
+            });
         }
         Ok(Fetched { spans, bytes, columns: starts })
     }
