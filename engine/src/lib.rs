@@ -13,6 +13,7 @@ pub mod log;
 pub mod memory;
 pub mod scan;
 pub mod settings;
+pub mod sql;
 pub mod tail;
 pub mod validate;
 pub mod view;

@@ -34,6 +34,10 @@ use crate::{Clock, EngineSettings, Error, ErrorKind, Result};
 pub use redrive::RedriveReport;
 use writer::Writer;
 
+/// How often views are taken anew because one changed meanwhile. Each try costs less than a µs a table,
+/// and views change some hundred times a second at most.
+const VIEW_TRIES: usize = 64;
+
 /// What an acknowledgement promises.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -142,6 +146,8 @@ pub(crate) struct Table {
     known_keys: Option<Arc<HashSet<Key>>>,
     /// The newest readings in the lake, as far as files were looked at.
     pub(crate) newest: Arc<crate::scan::newest::Newest>,
+    /// Row counts of hours in which rows of the tail replace others.
+    pub(crate) counted: parking_lot::Mutex<crate::sql::CountedHours>,
 }
 
 /// Bounds that running reads share.
@@ -162,6 +168,7 @@ pub struct Engine {
     tail_budget: Arc<Budget>,
     bounds: Arc<Bounds>,
     letter_ids: Ids,
+    gauge: Arc<writer::LogGauge>,
     writer: Writer,
     lander: Lander,
     recovery: Recovery,
@@ -199,6 +206,24 @@ impl Engine {
         self.table(table).map(|table| table.view.load_full())
     }
 
+    /// The current views of all tables by name, seen at one instant: none of them changed while they
+    /// were taken together.
+    pub fn views(&self) -> BTreeMap<String, Arc<View>> {
+        let take = || -> BTreeMap<String, Arc<View>> {
+            let views = self.tables.iter();
+            views.map(|(name, table)| (name.clone(), table.view.load_full())).collect()
+        };
+        let mut views = take();
+        for _ in 0..VIEW_TRIES {
+            let again = take();
+            if views.iter().zip(&again).all(|((_, a), (_, b))| Arc::ptr_eq(a, b)) {
+                break;
+            }
+            views = again;
+        }
+        views
+    }
+
     /// The engine's clock.
     pub fn now(&self) -> Micros {
         self.clock.now()
@@ -217,6 +242,11 @@ impl Engine {
     /// Bytes that the tail and batches on their way to it take.
     pub fn tail_bytes(&self) -> usize {
         self.tail_budget.used()
+    }
+
+    /// What the log holds.
+    pub(crate) fn log_gauge(&self) -> &writer::LogGauge {
+        &self.gauge
     }
 
     /// Lands everything that is in the tail now, open hours included.

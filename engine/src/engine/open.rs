@@ -16,7 +16,7 @@ use barograph_lake::{Hour, LakeTable, LogPosition, Micros, Snapshot, TableSchema
 use hashbrown::HashMap;
 use tokio::sync::{Notify, Semaphore};
 
-use super::writer::{self, State, Writer};
+use super::writer::{self, LogGauge, State, Writer};
 use super::{Bounds, Components, Engine, LogSource, Recovery, Table};
 use crate::dead_letters::{self, DEAD_LETTERS, Ids};
 use crate::landing::{Lander, LanderParts};
@@ -63,6 +63,7 @@ impl Engine {
                 view: ArcSwap::from_pointee(view),
                 known_keys,
                 newest: Default::default(),
+                counted: parking_lot::Mutex::default(),
             };
             if opened.insert(name.clone(), (Arc::new(table), tail)).is_some() {
                 return Err(Error::request(format!("the table {name:?} is declared twice")));
@@ -99,8 +100,11 @@ impl Engine {
             landed.chain(held).max()
         }));
         let wake_lander = Arc::new(Notify::new());
+        let gauge = Arc::new(LogGauge::default());
+        gauge.measure(log.as_ref());
         let writer = Writer::start(State {
             log,
+            gauge: Arc::clone(&gauge),
             tails,
             clock: Arc::clone(&clock),
             last_ingested,
@@ -136,6 +140,7 @@ impl Engine {
             tail_budget,
             bounds,
             letter_ids,
+            gauge,
             writer,
             lander,
             recovery,

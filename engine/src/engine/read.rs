@@ -8,6 +8,7 @@ use arrow::array::RecordBatch;
 use barograph_lake::{Key, KeySelection};
 use futures::{StreamExt, TryStreamExt, stream};
 use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
 
 use super::{Engine, Table};
 use crate::memory::Reservation;
@@ -28,6 +29,8 @@ const RETRY_AFTER: Duration = Duration::from_millis(100);
 const HOUR_ROWS_MIN: usize = 4_096;
 /// How many times larger than `scan_slice_rows` a slice of many hours may be.
 const MANY_HOURS_SLICE_MAX: usize = 8;
+/// Hours that are looked at to cut a read into parts.
+const SAMPLED_HOURS: usize = 16;
 /// Lake files whose page index is looked at, at a time.
 const FILES_AT_ONCE: usize = 8;
 
@@ -133,12 +136,55 @@ impl Engine {
         scan: &Scan,
         parts: usize,
     ) -> Result<Vec<KeySelection>> {
-        let table = self.table(view.schema.name())?;
-        let execution = Execution::new(self.files_of(table), sources(view, scan), scan.clone());
-        let weights = weights(&execution).await?;
+        let execution = self.execution(view, scan.clone())?;
+        let weights = weights(&execution, execution.sources.iter().collect()).await?;
         let rows: u64 = weights.iter().map(|&(_, rows)| rows).sum();
         let target = rows.div_ceil(parts.max(1) as u64).max(1);
         Ok(cut(&scan.keys, weights, target))
+    }
+
+    /// A range read taken apart, for whoever drives its slices by himself.
+    pub(crate) fn execution(&self, view: &View, scan: Scan) -> Result<Execution> {
+        let table = self.table(view.schema.name())?;
+        Ok(Execution::new(self.files_of(table), sources(view, &scan), scan))
+    }
+
+    /// The keys at which a range read is best cut into `parts`, ascending, at most `parts - 1` of
+    /// them; found from a sample of its hours, so that the cost does not grow with their number.
+    pub(crate) async fn cuts(&self, execution: &Execution, parts: usize) -> Result<Vec<Key>> {
+        let step = execution.sources.len().div_ceil(SAMPLED_HOURS).max(1);
+        let sample = execution.sources.iter().step_by(step).collect();
+        let mut weights = weights(execution, sample).await?;
+        weights.sort_unstable_by_key(|&(key, _)| key);
+        let rows: u64 = weights.iter().map(|&(_, rows)| rows).sum();
+        let target = rows.div_ceil(parts.max(1) as u64).max(1);
+        let (mut cuts, mut held) = (Vec::new(), 0);
+        for (key, rows) in weights {
+            if held >= target && cuts.len() + 1 < parts && cuts.last() != Some(&key) {
+                cuts.push(key);
+                held = 0;
+            }
+            held += rows;
+        }
+        Ok(cuts)
+    }
+
+    /// Rows of one slice of a range read.
+    pub(crate) fn slice_rows(&self, scan: &Scan) -> u64 {
+        self.target_rows(scan)
+    }
+
+    /// The slices of a range read, in order of their keys.
+    pub(crate) async fn slices_of(&self, execution: &Execution) -> Result<Vec<KeySelection>> {
+        if is_small(&execution.scan, execution.sources.len()) {
+            return Ok(vec![execution.scan.keys.clone()]);
+        }
+        self.slices(execution, self.target_rows(&execution.scan)).await
+    }
+
+    /// Bounds how many slices are worked on at once, whoever asks.
+    pub(crate) fn slice_threads(&self) -> &Arc<Semaphore> {
+        &self.bounds.threads
     }
 
     fn files_of(&self, table: &Table) -> Files {
@@ -166,7 +212,8 @@ impl Engine {
     }
 
     async fn slices(&self, execution: &Execution, target: u64) -> Result<Vec<KeySelection>> {
-        Ok(cut(&execution.scan.keys, weights(execution).await?, target))
+        let weights = weights(execution, execution.sources.iter().collect()).await?;
+        Ok(cut(&execution.scan.keys, weights, target))
     }
 }
 
@@ -174,8 +221,8 @@ fn is_small(scan: &Scan, hours: usize) -> bool {
     matches!(&scan.keys, KeySelection::List(keys) if keys.len() * hours <= SMALL_READ)
 }
 
-/// Keys with the number of rows that begin there, from page indexes and tail.
-async fn weights(execution: &Execution) -> Result<Vec<(Key, u64)>> {
+/// Keys of `sources` with the number of rows that begin there, from page indexes and tail.
+async fn weights(execution: &Execution, sources: Vec<&Source>) -> Result<Vec<(Key, u64)>> {
     let (files, scan) = (&execution.files, &execution.scan);
     let of_source = |source: &Source| {
         let source = source.clone();
@@ -200,7 +247,7 @@ async fn weights(execution: &Execution) -> Result<Vec<(Key, u64)>> {
             Ok::<_, Error>(weights)
         }
     };
-    let parts: Vec<_> = stream::iter(&execution.sources)
+    let parts: Vec<_> = stream::iter(sources)
         .map(of_source)
         .buffered(FILES_AT_ONCE)
         .try_collect()

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -72,9 +73,29 @@ pub(crate) struct Writer {
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
+/// What the log holds, told by the writer to whoever asks.
+#[derive(Debug, Default)]
+pub(crate) struct LogGauge {
+    pub(crate) end: AtomicU64,
+    pub(crate) bytes: AtomicU64,
+    /// Records and rows appended since the engine was opened.
+    pub(crate) records: AtomicU64,
+    pub(crate) rows: AtomicU64,
+    /// Appends: each one write, and at most one sync, for all its records.
+    pub(crate) groups: AtomicU64,
+}
+
+impl LogGauge {
+    pub(crate) fn measure(&self, log: &dyn Log) {
+        self.end.store(log.end().0, Ordering::Relaxed);
+        self.bytes.store(log.bytes(), Ordering::Relaxed);
+    }
+}
+
 /// What the thread owns.
 pub(crate) struct State {
     pub(crate) log: Box<dyn Log>,
+    pub(crate) gauge: Arc<LogGauge>,
     pub(crate) tails: BTreeMap<String, Tail>,
     pub(crate) clock: Arc<dyn Clock>,
     /// Largest `ingested_at` given so far.
@@ -250,6 +271,11 @@ impl State {
                 return None;
             }
         };
+        let rows: u64 = records.iter().map(|record| u64::from(record.rows)).sum();
+        self.gauge.records.fetch_add(records.len() as u64, Ordering::Relaxed);
+        self.gauge.rows.fetch_add(rows, Ordering::Relaxed);
+        self.gauge.groups.fetch_add(1, Ordering::Relaxed);
+        self.gauge.measure(self.log.as_ref());
         drop(records);
         match self.apply(&group, &positions, ingested_at) {
             Ok(()) => {
@@ -315,6 +341,7 @@ impl State {
         if let Err(error) = self.log.truncate(needed.unwrap_or_else(|| self.log.end())) {
             tracing::warn!(%error, "old log segments could not be deleted: they will be next time");
         }
+        self.gauge.measure(self.log.as_ref());
         let _ = landed.reply.send(());
     }
 

@@ -20,7 +20,7 @@ use super::Op;
 
 /// A literal as it was written.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Literal {
+pub(crate) enum Literal {
     /// A decimal number, with its sign.
     Number(String),
     /// Text without its quotes.
@@ -31,7 +31,7 @@ pub(super) enum Literal {
 
 /// The three comparisons that kernels can do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Cmp {
+pub(crate) enum Cmp {
     Lt,
     Le,
     Eq,
@@ -39,16 +39,16 @@ pub(super) enum Cmp {
 
 /// A test of a value of the column's type. In the float tests a NaN in the column answers false.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Test {
+pub(crate) struct Test {
     /// The test before it is turned round.
-    pub(super) base: Base,
+    pub(crate) base: Base,
     /// Whether the answer is the opposite.
-    pub(super) negated: bool,
+    pub(crate) negated: bool,
 }
 
 /// See [`Test`].
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Base {
+pub(crate) enum Base {
     Always,
     Int16(Cmp, i16),
     Int32(Cmp, i32),
@@ -60,7 +60,7 @@ pub(super) enum Base {
 
 /// A list of values of the column's type, ascending and distinct.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Set {
+pub(crate) enum Set {
     /// Integers and timestamps that the column's type can hold.
     Integers(Vec<i64>),
     /// Numbers without NaN, and whether NaN is in the list. Single precision is widened.

@@ -21,6 +21,7 @@
 //!   PostgreSQL). Write it `'NaN'`, and the infinities `'Infinity'` and `'-Infinity'`.
 //! - **Text** compares by its UTF-8 bytes, upper and lower case apart.
 
+mod build;
 mod evaluate;
 mod gate;
 pub mod kernels;
@@ -38,7 +39,9 @@ use barograph_lake::TableSchema;
 
 use crate::{Error, Result};
 
-use literal::{Literal, Set, Test};
+pub(crate) use build::{Builder, Wanted};
+use literal::{Set, Test};
+pub(crate) use literal::Literal;
 pub use statistics::{Bound, Bounds};
 
 /// A filter over the rows of one table. Cheap to clone; `Display` prints SQL that parses to an equal
@@ -52,7 +55,7 @@ pub struct Predicate {
 
 /// How two values stand to each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Op {
+pub(crate) enum Op {
     Eq,
     Ne,
     Lt,
@@ -62,8 +65,8 @@ enum Op {
 }
 
 /// A condition with three possible answers: true, false, unknown.
-#[derive(Debug, PartialEq)]
-enum Node {
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Node {
     /// The same answer for every row; `None` is unknown.
     Constant(Option<bool>),
     /// Whether a column is null.
@@ -117,7 +120,7 @@ impl fmt::Display for Predicate {
 
 impl Op {
     /// The operator with its sides exchanged.
-    fn mirrored(self) -> Self {
+    pub(crate) fn mirrored(self) -> Self {
         match self {
             Self::Lt => Self::Gt,
             Self::Le => Self::Ge,

@@ -93,6 +93,11 @@ impl Execution {
         }
     }
 
+    /// How many columns are read.
+    pub(crate) fn read_columns(&self) -> usize {
+        self.read.len()
+    }
+
     /// Bytes of a row while it is worked on, roughly.
     pub(crate) fn row_bytes(&self) -> usize {
         let widths = self.read.iter().map(|&column| {

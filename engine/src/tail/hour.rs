@@ -60,6 +60,8 @@ pub(super) struct Summary {
     pub keys: (Key, Key),
     pub times: (Micros, Micros),
     pub positions: (LogPosition, LogPosition),
+    /// Rows that came with an instant at or before the newest of their key: only they can be repeats.
+    pub backward: u32,
     pub bytes: usize,
 }
 
@@ -73,6 +75,8 @@ pub(super) struct HourWriter {
     keys: (Key, Key),
     times: (Micros, Micros),
     positions: (LogPosition, LogPosition),
+    /// Rows at or before the newest instant of their key.
+    backward: u32,
     /// Number of the publication that does not show the last rows yet.
     pub stale_since: u64,
 }
@@ -120,6 +124,7 @@ impl HourWriter {
             keys: (Key::MAX, Key::MIN),
             times: (Micros::MAX, Micros::MIN),
             positions: (LogPosition(u64::MAX), LogPosition(0)),
+            backward: 0,
             stale_since: 0,
         }
     }
@@ -159,7 +164,9 @@ impl HourWriter {
             None => (Header { link: NO_ROW, ordinal: 0, peak: true }, id),
             Some(Head { last, newest }) => {
                 let word = |row, word: usize| self.rows.unit(row)[word].load(Ordering::Relaxed);
-                let peak = time >= word(newest, TIME) as Micros;
+                let newest_time = word(newest, TIME) as Micros;
+                let peak = time >= newest_time;
+                self.backward += u32::from(time <= newest_time);
                 let ordinal = Header::unpack(word(last, HEADER)).ordinal + 1;
                 (Header { link: last, ordinal, peak }, if peak { id } else { newest })
             }
@@ -193,6 +200,7 @@ impl HourWriter {
             keys: self.keys,
             times: self.times,
             positions: self.positions,
+            backward: self.backward,
             bytes: self.bytes(),
         };
         HourView::new(Arc::clone(&self.shared), summary)

@@ -129,6 +129,11 @@ impl HourView {
         u64::from(self.0.summary.rows)
     }
 
+    /// Whether a row may stand here twice, so that [`Self::rows`] counts more than a read gives.
+    pub fn may_repeat(&self) -> bool {
+        self.0.summary.backward > 0
+    }
+
     /// Bytes the hour held when the view was made.
     pub fn bytes(&self) -> usize {
         self.0.summary.bytes

@@ -1,0 +1,161 @@
+//! How does a condition come to be that was parsed elsewhere, and which keys and instants does it leave?
+//!
+//! SQL arrives as typed expressions, not as text. A [`Builder`] makes conditions of them, and
+//! [`Wanted`] takes the bounds on key and time out of a list of conditions that all must hold:
+//!
+//! ```text
+//! city_id = 7 AND reading_at >= 10:00 AND temperature > 30
+//!   ─► keys [7], time 10:00…, filter temperature > 30
+//! ```
+
+use std::sync::Arc;
+
+use barograph_lake::schema::{KEY_COLUMN, TIME_COLUMN};
+use barograph_lake::{Key, KeySelection, Micros, TableSchema, TimeRange, ValueType};
+
+use super::literal::{Base, Cmp, Literal, Set, Test};
+use super::parse::value_type;
+use super::{Node, Op, Predicate};
+
+/// Makes conditions over the columns of a table. `None` is given for what does not fit the column.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Builder<'a> {
+    pub(crate) schema: &'a TableSchema,
+}
+
+impl Builder<'_> {
+    /// The declared type of a column.
+    pub(crate) fn type_of(&self, column: usize) -> Option<ValueType> {
+        value_type(self.schema.arrow().fields().get(column)?.data_type()).ok()
+    }
+
+    /// A column beside a literal.
+    pub(crate) fn compare(&self, column: usize, op: Op, literal: Literal) -> Option<Node> {
+        let test = Test::new(self.type_of(column)?, op, &literal).ok()?;
+        Some(Node::Compare { column, op, literal, test })
+    }
+
+    /// A column beside a list of literals.
+    pub(crate) fn among(&self, column: usize, literals: Vec<Literal>) -> Option<Node> {
+        let set = Set::new(self.type_of(column)?, &literals).ok()?;
+        Some(Node::Among { column, literals, set })
+    }
+
+    /// Two columns of one type.
+    pub(crate) fn columns(&self, left: usize, op: Op, right: usize) -> Option<Node> {
+        (self.type_of(left)? == self.type_of(right)?).then_some(Node::Columns { left, op, right })
+    }
+
+    /// All of `nodes`; `None` if there are none.
+    pub(crate) fn predicate(&self, mut nodes: Vec<Node>) -> Option<Predicate> {
+        let root = match nodes.len() {
+            0 => return None,
+            1 => nodes.pop()?,
+            _ => Node::And(nodes),
+        };
+        let mut columns = Vec::new();
+        root.visit_columns(&mut |column| columns.push(column));
+        columns.sort_unstable();
+        columns.dedup();
+        let schema = Arc::clone(self.schema.arrow());
+        Some(Predicate { root: Arc::new(root), columns: columns.into(), schema })
+    }
+}
+
+/// What a read has to look at for some conditions to hold: keys, instants, and what else to filter by.
+#[derive(Debug, Clone)]
+pub(crate) struct Wanted {
+    pub(crate) keys: KeySelection,
+    pub(crate) time: TimeRange,
+    pub(crate) rest: Vec<Node>,
+}
+
+impl Wanted {
+    /// Everything.
+    pub(crate) fn all() -> Self {
+        Self { keys: KeySelection::All, time: TimeRange::ALL, rest: Vec::new() }
+    }
+
+    /// Narrows it to the rows for which `node` is true.
+    pub(crate) fn and(&mut self, node: Node) {
+        match node {
+            Node::And(nodes) => nodes.into_iter().for_each(|node| self.and(node)),
+            Node::Constant(Some(true)) => {}
+            Node::Constant(_) => self.keys = KeySelection::list(Vec::new()),
+            Node::Compare { column: KEY_COLUMN, ref test, .. } => match interval(test) {
+                Some((from, to)) => self.keys = self.keys.within(from, to),
+                None => self.rest.push(node),
+            },
+            Node::Compare { column: TIME_COLUMN, ref test, .. } => match interval(test) {
+                Some((from, to)) => self.narrow_time(from, to),
+                None => self.rest.push(node),
+            },
+            Node::Among { column: KEY_COLUMN, set: Set::Integers(list), .. } => {
+                self.keys = self.listed(list);
+            }
+            Node::Or(ref nodes) => match listed_keys(nodes) {
+                Some(list) => self.keys = self.listed(list),
+                None => self.rest.push(node),
+            },
+            node => self.rest.push(node),
+        }
+    }
+
+    /// The keys of `list` that are wanted already.
+    fn listed(&self, list: Vec<Key>) -> KeySelection {
+        KeySelection::list(list.into_iter().filter(|&key| self.keys.contains(key)).collect())
+    }
+
+    fn narrow_time(&mut self, first: Micros, last: Micros) {
+        // No row stands at the very last instant, so that an exclusive end loses none.
+        let to = last.saturating_add(1);
+        self.time.from = self.time.from.max(first);
+        self.time.to = self.time.to.min(to);
+        if first > last {
+            self.time.to = self.time.from;
+        }
+    }
+}
+
+/// The closed interval of whole values that pass a test; empty if its end is before its start; `None`
+/// if they are no interval.
+fn interval(test: &Test) -> Option<(i64, i64)> {
+    const ALL: (i64, i64) = (i64::MIN, i64::MAX);
+    const NONE: (i64, i64) = (1, 0);
+    let (cmp, value) = match test.base {
+        Base::Always => return Some(if test.negated { NONE } else { ALL }),
+        Base::Int16(cmp, value) => (cmp, i64::from(value)),
+        Base::Int32(cmp, value) => (cmp, i64::from(value)),
+        Base::Int64(cmp, value) => (cmp, value),
+        _ => return None,
+    };
+    Some(match (cmp, test.negated) {
+        (Cmp::Lt, false) => value.checked_sub(1).map_or(NONE, |last| (i64::MIN, last)),
+        (Cmp::Le, false) => (i64::MIN, value),
+        (Cmp::Eq, false) => (value, value),
+        (Cmp::Lt, true) => (value, i64::MAX),
+        (Cmp::Le, true) => value.checked_add(1).map_or(NONE, |first| (first, i64::MAX)),
+        (Cmp::Eq, true) => return None,
+    })
+}
+
+/// The keys of which any is wanted, if all of `nodes` name keys one by one.
+fn listed_keys(nodes: &[Node]) -> Option<Vec<Key>> {
+    let mut keys = Vec::with_capacity(nodes.len());
+    for node in nodes {
+        match node {
+            Node::Compare { column: KEY_COLUMN, test, .. } => match interval(test)? {
+                (from, to) if from == to => keys.push(from),
+                (from, to) if from > to => {}
+                _ => return None,
+            },
+            Node::Among { column: KEY_COLUMN, set: Set::Integers(list), .. } => {
+                keys.extend_from_slice(list);
+            }
+            Node::Or(nodes) => keys.extend(listed_keys(nodes)?),
+            Node::Constant(Some(false) | None) => {}
+            _ => return None,
+        }
+    }
+    Some(keys)
+}

@@ -1,0 +1,170 @@
+//! Which tables are there, and with what is a statement planned?
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use barograph_lake::schema::{KEY_COLUMN, TIME_COLUMN};
+use datafusion::catalog::{
+    CatalogProvider, MemTable, MemoryCatalogProvider, MemorySchemaProvider, SchemaProvider,
+    TableProvider,
+};
+use datafusion::execution::context::SessionContext;
+use datafusion::execution::runtime_env::RuntimeEnv;
+use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
+use datafusion::logical_expr::col;
+use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
+use datafusion::prelude::SessionConfig;
+
+use super::errors::told;
+use super::provider::LakeProvider;
+use super::queries::Queries;
+use super::settings::SqlSettings;
+use super::system;
+use super::windows::AggregateWindows;
+use crate::{Engine, Error, Result};
+
+/// Name of the only catalog.
+pub const CATALOG: &str = "barograph";
+/// Schema of the declared tables, `dead_letters` and the dimensions.
+pub const PUBLIC_SCHEMA: &str = "public";
+/// Schema of the tables that tell of the server itself.
+pub const SYSTEM_SCHEMA: &str = "system";
+
+/// Up to this many keys of the smaller side of a join narrow the scan of the other side one by one; more
+/// narrow it by their smallest and largest.
+const JOIN_KEYS: usize = 20_000;
+const JOIN_KEY_BYTES: usize = 1 << 20;
+/// Key ranges already hold all rows of a key, so that a grouping by key and more needs no exchange of
+/// rows from this many partitions on.
+const KEPT_PARTITIONS: usize = 2;
+
+/// A table as clients see it listed.
+#[derive(Debug, Clone)]
+pub struct TableEntry {
+    /// Always [`CATALOG`].
+    pub catalog: String,
+    /// [`PUBLIC_SCHEMA`] or [`SYSTEM_SCHEMA`].
+    pub schema: String,
+    /// Its name.
+    pub name: String,
+    /// `TABLE` or `SYSTEM TABLE`.
+    pub table_type: String,
+    /// Its columns.
+    pub columns: SchemaRef,
+    /// Names of the columns of its primary key; empty if it has none.
+    pub primary_key: Vec<String>,
+}
+
+/// The tables.
+pub(super) struct Catalog {
+    public: Arc<MemorySchemaProvider>,
+    system: Arc<MemorySchemaProvider>,
+    entries: Vec<TableEntry>,
+}
+
+impl Catalog {
+    pub(super) fn new(
+        engine: &Arc<Engine>,
+        queries: &Arc<Queries>,
+        settings: &SqlSettings,
+        dimensions: BTreeMap<String, RecordBatch>,
+    ) -> Result<Self> {
+        let mut catalog = Self {
+            public: Arc::new(MemorySchemaProvider::new()),
+            system: Arc::new(MemorySchemaProvider::new()),
+            entries: Vec::new(),
+        };
+        for info in engine.tables() {
+            let table = info.schema;
+            let names: Vec<_> = table.arrow().fields().iter().map(|f| f.name().clone()).collect();
+            let primary = names.get(KEY_COLUMN..=TIME_COLUMN).unwrap_or_default().to_vec();
+            let name = table.name().to_owned();
+            let provider = LakeProvider { engine: Arc::clone(engine), table };
+            catalog.add(PUBLIC_SCHEMA, name, Arc::new(provider), primary)?;
+        }
+        for (name, rows) in dimensions {
+            let (provider, key) = dimension(&name, rows)?;
+            catalog.add(PUBLIC_SCHEMA, name, provider, vec![key])?;
+        }
+        for (name, provider, primary) in system::tables(engine, queries, settings)? {
+            catalog.add(SYSTEM_SCHEMA, name, provider, primary)?;
+        }
+        Ok(catalog)
+    }
+
+    fn add(
+        &mut self,
+        schema: &str,
+        name: String,
+        provider: Arc<dyn TableProvider>,
+        primary_key: Vec<String>,
+    ) -> Result<()> {
+        let of_system = schema == SYSTEM_SCHEMA;
+        let to = if of_system { &self.system } else { &self.public };
+        let columns = provider.schema();
+        if to.register_table(name.clone(), provider).map_err(told)?.is_some() {
+            return Err(Error::request(format!("there are two tables {name:?}: rename one")));
+        }
+        self.entries.push(TableEntry {
+            catalog: CATALOG.to_owned(),
+            schema: schema.to_owned(),
+            name,
+            table_type: if of_system { "SYSTEM TABLE" } else { "TABLE" }.to_owned(),
+            columns,
+            primary_key,
+        });
+        Ok(())
+    }
+
+    pub(super) fn into_entries(self) -> Vec<TableEntry> {
+        self.entries
+    }
+
+    /// What every statement is planned with.
+    pub(super) fn state(&self, threads: usize, shared: &Arc<RuntimeEnv>) -> Result<SessionState> {
+        let mut config = SessionConfig::new()
+            .with_target_partitions(threads.max(1))
+            .with_information_schema(true)
+            .with_create_default_catalog_and_schema(false)
+            .with_default_catalog_and_schema(CATALOG, PUBLIC_SCHEMA);
+        let options = config.options_mut();
+        options.sql_parser.map_string_types_to_utf8view = false;
+        options.sql_parser.collect_spans = true;
+        options.optimizer.subset_repartition_threshold = KEPT_PARTITIONS;
+        options.optimizer.hash_join_inlist_pushdown_max_distinct_values = JOIN_KEYS;
+        options.optimizer.hash_join_inlist_pushdown_max_size = JOIN_KEY_BYTES;
+        let mut rules = PhysicalOptimizer::new().rules;
+        let at = rules.iter().position(|rule| rule.name() == "aggregate_statistics");
+        rules.insert(at.map_or(0, |at| at + 1), Arc::new(AggregateWindows));
+        let state = SessionStateBuilder::new()
+            .with_config(config)
+            .with_runtime_env(Arc::clone(shared))
+            .with_default_features()
+            .with_physical_optimizer_rules(rules)
+            .build();
+        let catalog = MemoryCatalogProvider::new();
+        let public = Arc::clone(&self.public) as Arc<dyn SchemaProvider>;
+        let system = Arc::clone(&self.system) as Arc<dyn SchemaProvider>;
+        catalog.register_schema(PUBLIC_SCHEMA, public).map_err(told)?;
+        catalog.register_schema(SYSTEM_SCHEMA, system).map_err(told)?;
+        let context = SessionContext::new_with_state(state);
+        context.register_catalog(CATALOG, Arc::new(catalog));
+        Ok(context.state())
+    }
+}
+
+/// A table of few rows, sorted by its first column.
+fn dimension(name: &str, rows: RecordBatch) -> Result<(Arc<dyn TableProvider>, String)> {
+    let schema = rows.schema();
+    let Some(key) = schema.fields().first().map(|field| field.name().clone()) else {
+        return Err(Error::request(format!("dimension {name:?} has no column")));
+    };
+    let order = arrow::compute::sort_to_indices(rows.column(0), None, None)?;
+    let rows = arrow::compute::take_record_batch(&rows, &order)?;
+    let table = MemTable::try_new(schema, vec![vec![rows]])
+        .map_err(told)?
+        .with_sort_order(vec![vec![col(format!("{key:?}")).sort(true, false)]]);
+    Ok((Arc::new(table), key))
+}

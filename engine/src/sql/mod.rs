@@ -1,0 +1,43 @@
+//! How is SQL asked of the tables?
+//!
+//! DataFusion plans and runs; the scans are our own, the same that answer tickets:
+//!
+//! ```text
+//! text ─► Statement ─► plan over views pinned together ─► batches
+//!                          └─ ScanExec: filters, columns, order, statistics and windows pushed down
+//! ```
+//!
+//! - `session`, `prepare`, `run`: a statement from its text to the last batch of its answer.
+//! - `provider`, `translate`, `exec`, `part`, `dynamic`, `windows`: tables as the planner sees them, and
+//!   how their scans run.
+//! - `statistics`, `price`: what is known of a scan before it runs.
+//! - `guard`, `queries`, `settings`: bounds on what runs, and who runs what.
+//! - `catalog`, `system`: which tables there are, and those that tell of the server itself.
+
+mod catalog;
+mod dynamic;
+mod errors;
+mod exec;
+mod guard;
+mod part;
+mod prepare;
+mod price;
+mod provider;
+mod queries;
+mod run;
+mod session;
+mod settings;
+mod statistics;
+mod system;
+#[cfg(test)]
+mod tests;
+mod translate;
+mod windows;
+
+pub use catalog::{CATALOG, PUBLIC_SCHEMA, SYSTEM_SCHEMA, TableEntry};
+pub use datafusion::common::ScalarValue;
+pub use price::Price;
+pub use queries::{Queries, QueryId, QueryInfo, QueryState};
+pub use session::{Answer, Sql, SqlSession, Statement};
+pub use settings::SqlSettings;
+pub(crate) use statistics::CountedHours;

@@ -1,0 +1,222 @@
+//! What does a text ask for? Only reading is possible; a name that does not exist is answered with the
+//! one that was probably meant.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, FieldRef, Fields, SchemaRef};
+use barograph_lake::Micros;
+use datafusion::common::{Column, TableReference};
+use datafusion::config::Dialect;
+use datafusion::execution::context::SQLOptions;
+use datafusion::execution::session_state::SessionState;
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, cast};
+use datafusion::sql::parser::Statement as Parsed;
+use datafusion::sql::sqlparser::ast::Statement as Ast;
+
+use super::catalog::{CATALOG, PUBLIC_SCHEMA, SYSTEM_SCHEMA, TableEntry};
+use super::errors::{nearest, told};
+use super::provider::Pinned;
+use super::queries::Meter;
+use super::session::{Statement, UNTYPED, columns};
+use crate::{Engine, Error, Result};
+
+/// Longest text of a statement in bytes.
+const TEXT_BYTES_MAX: usize = 1 << 20;
+
+/// Reads `text` as one statement.
+pub(super) async fn statement(
+    state: &SessionState,
+    tables: &[TableEntry],
+    text: &str,
+) -> Result<Statement> {
+    if text.len() > TEXT_BYTES_MAX {
+        return Err(Error::request(format!(
+            "the statement has {} bytes: at most {TEXT_BYTES_MAX} are read; pass long lists as parameters or join with a table",
+            text.len()
+        )));
+    }
+    if text.trim().trim_end_matches(';').trim().is_empty() {
+        return Err(Error::request("the statement is empty: write one, like SELECT 1"));
+    }
+    let parsed = state.sql_to_statement(text, &Dialect::Generic).map_err(told)?;
+    refuse_writing(&parsed)?;
+    for reference in state.resolve_table_references(&parsed).map_err(told)? {
+        check_table(&reference, tables)?;
+    }
+    let plan = state.statement_to_plan(parsed).await.map_err(told)?;
+    let reading =
+        SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
+    reading.verify_plan(&plan).map_err(|error| only_reading(&told(error).to_string()))?;
+    let parameters = parameters(&plan)?;
+    let plan = without_views(plan)?;
+    let schema = Arc::clone(plan.schema().inner());
+    Ok(Statement { text: text.into(), plan: Arc::new(plan), schema, parameters })
+}
+
+/// Makes `state` ready for one execution: views are pinned, the clock is read, use is counted.
+pub(super) fn begin(
+    state: &mut SessionState,
+    engine: &Engine,
+    meter: &Arc<Meter>,
+    explain: bool,
+) {
+    let pinned = Pinned::new(engine, explain);
+    let config = state.config_mut();
+    config.set_extension(Arc::new(pinned));
+    config.set_extension(Arc::clone(meter));
+    state.mark_start_execution();
+    state.execution_props_mut().query_execution_start_time = instant(engine.now());
+}
+
+fn instant(now: Micros) -> Option<chrono::DateTime<chrono::Utc>> {
+    chrono::DateTime::from_timestamp_micros(now)
+}
+
+fn only_reading(what: &str) -> Error {
+    Error::request(format!(
+        "{what}: SQL only reads here. Rows are appended by Flight DoPut, by a driver's bulk ingest \
+         (CommandStatementIngest) or by `barograph import`; tables are declared in the settings"
+    ))
+}
+
+fn refuse_writing(parsed: &Parsed) -> Result<()> {
+    let ast = match parsed {
+        Parsed::Statement(ast) => ast.as_ref(),
+        Parsed::Explain(explain) => return refuse_writing(&explain.statement),
+        Parsed::CreateExternalTable(_) => return Err(only_reading("CREATE EXTERNAL TABLE")),
+        Parsed::CopyTo(_) => return Err(only_reading("COPY")),
+        Parsed::Reset(_) => return Err(no_variables("RESET")),
+    };
+    match ast {
+        Ast::Query(_)
+        | Ast::Explain { .. }
+        | Ast::ExplainTable { .. }
+        | Ast::ShowTables { .. }
+        | Ast::ShowColumns { .. }
+        | Ast::ShowVariable { .. }
+        | Ast::ShowVariables { .. }
+        | Ast::ShowFunctions { .. }
+        | Ast::ShowCreate { .. }
+        | Ast::ShowSchemas { .. }
+        | Ast::ShowDatabases { .. } => Ok(()),
+        Ast::Set(_) => Err(no_variables("SET")),
+        Ast::StartTransaction { .. }
+        | Ast::Commit { .. }
+        | Ast::Rollback { .. }
+        | Ast::Savepoint { .. } => Err(Error::request(
+            "there are no transactions: every query sees one instant of all tables by itself",
+        )),
+        Ast::Prepare { .. } | Ast::Execute { .. } | Ast::Deallocate { .. } => Err(Error::request(
+            "PREPARE, EXECUTE and DEALLOCATE are not supported: prepare statements through the driver",
+        )),
+        other => {
+            let text = other.to_string();
+            let words: Vec<_> = text.split_whitespace().take(2).collect();
+            Err(only_reading(&words.join(" ")))
+        }
+    }
+}
+
+fn no_variables(word: &str) -> Error {
+    Error::request(format!(
+        "{word} is not supported: set timeout and time zone as options of the Flight SQL session"
+    ))
+}
+
+/// Whether a table is there, or what it is probably called.
+fn check_table(reference: &TableReference, tables: &[TableEntry]) -> Result<()> {
+    let catalog = reference.catalog().unwrap_or(CATALOG);
+    let schema = reference.schema().unwrap_or(PUBLIC_SCHEMA);
+    if schema == "information_schema" {
+        return Ok(());
+    }
+    let name = reference.table();
+    let is = |entry: &&TableEntry| entry.name == name && entry.schema == schema;
+    if catalog == CATALOG && tables.iter().any(|entry| is(&entry)) {
+        return Ok(());
+    }
+    let full = |entry: &TableEntry| match entry.schema.as_str() {
+        PUBLIC_SCHEMA => entry.name.clone(),
+        _ => format!("{}.{}", entry.schema, entry.name),
+    };
+    let here: Vec<_> = tables.iter().filter(|entry| entry.schema == schema).collect();
+    let names: Vec<_> = here.iter().map(|entry| entry.name.as_str()).collect();
+    let elsewhere = tables.iter().find(|entry| entry.name == name && entry.schema != schema);
+    let near = nearest(name, &names).and_then(|near| here.iter().find(|entry| entry.name == near));
+    let hint = match near.copied().or(elsewhere) {
+        Some(entry) => format!("did you mean {}?", full(entry)),
+        None => {
+            let all: Vec<_> = tables.iter().filter(|e| e.schema != SYSTEM_SCHEMA).map(full).collect();
+            format!("there are {}, and the schemas system and information_schema", all.join(", "))
+        }
+    };
+    Err(Error::request(format!("there is no table {reference}: {hint}")))
+}
+
+/// The parameters of a plan as a schema, `$1` first.
+fn parameters(plan: &LogicalPlan) -> Result<SchemaRef> {
+    let named = plan.get_parameter_fields().map_err(told)?;
+    let mut numbered = Vec::with_capacity(named.len());
+    for (name, field) in named {
+        let number: usize = name.trim_start_matches('$').parse().map_err(|_| {
+            Error::request(format!("parameter {name}: parameters are numbered, $1, $2 … or ?"))
+        })?;
+        numbered.push((number, field));
+    }
+    numbered.sort_by_key(|(number, _)| *number);
+    let declare = |(at, (number, field)): (usize, (usize, Option<FieldRef>))| {
+        if number != at + 1 {
+            return Err(Error::request(format!(
+                "parameter ${number} stands without ${}: number them from 1 without gaps",
+                at + 1
+            )));
+        }
+        let name = format!("${number}");
+        Ok(match field.filter(|field| *field.data_type() != DataType::Null) {
+            Some(field) => Field::new(name, plain(field.data_type()), true),
+            None => Field::new(name, DataType::Utf8, true)
+                .with_metadata(HashMap::from([(UNTYPED.to_owned(), "1".to_owned())])),
+        })
+    };
+    Ok(columns(numbered.into_iter().enumerate().map(declare).collect::<Result<_>>()?))
+}
+
+/// The plan with an answer that old drivers read: text and bytes as themselves, not as views.
+fn without_views(plan: LogicalPlan) -> Result<LogicalPlan> {
+    let schema = Arc::clone(plan.schema());
+    let has_views = schema.fields().iter().any(|field| plain(field.data_type()) != *field.data_type());
+    if !has_views || matches!(plan, LogicalPlan::Explain(_) | LogicalPlan::Analyze(_)) {
+        return Ok(plan);
+    }
+    let columns = schema.iter().map(|(qualifier, field)| {
+        let column = Expr::Column(Column::from((qualifier, field)));
+        match plain(field.data_type()) {
+            same if same == *field.data_type() => column,
+            other => cast(column, other).alias_qualified(qualifier.cloned(), field.name()),
+        }
+    });
+    LogicalPlanBuilder::from(plan)
+        .project(columns.collect::<Vec<_>>())
+        .and_then(LogicalPlanBuilder::build)
+        .map_err(told)
+}
+
+/// The type without views.
+fn plain(of: &DataType) -> DataType {
+    let field = |field: &FieldRef| -> FieldRef {
+        Arc::new(field.as_ref().clone().with_data_type(plain(field.data_type())))
+    };
+    match of {
+        DataType::Utf8View => DataType::Utf8,
+        DataType::BinaryView => DataType::Binary,
+        DataType::List(item) => DataType::List(field(item)),
+        DataType::LargeList(item) => DataType::LargeList(field(item)),
+        DataType::ListView(item) => DataType::List(field(item)),
+        DataType::LargeListView(item) => DataType::LargeList(field(item)),
+        DataType::FixedSizeList(item, size) => DataType::FixedSizeList(field(item), *size),
+        DataType::Map(entries, sorted) => DataType::Map(field(entries), *sorted),
+        DataType::Struct(fields) => DataType::Struct(fields.iter().map(field).collect::<Fields>()),
+        other => other.clone(),
+    }
+}

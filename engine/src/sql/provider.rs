@@ -1,0 +1,250 @@
+//! How does SQL see a table? As a provider that plans scans over the view its query has pinned.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+use async_trait::async_trait;
+use barograph_lake::schema::{FIRST_VALUE_COLUMN, KEY_COLUMN, TIME_COLUMN};
+use barograph_lake::{Key, KeySelection, KeyType, TableSchema};
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::{Result, ScalarValue, SplitPoint};
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
+use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_expr::{
+    AcrossPartitions, ConstExpr, EquivalenceProperties, LexOrdering, Partitioning, PhysicalExpr,
+    PhysicalSortExpr, RangePartitioning,
+};
+use datafusion::physical_plan::ExecutionPlan;
+use parking_lot::Mutex;
+
+use super::errors::external;
+use super::exec::{Read, ScanExec};
+use super::price::{self, Price};
+use super::translate::Translator;
+use crate::scan::plan::cut;
+use crate::view::View;
+use crate::{Engine, Error};
+
+/// Files that are opened to tell a price, if nobody asks for an exact one.
+const PRICED_FILES: usize = 4;
+
+/// What a query sees to its end, and what its planning found out.
+#[derive(Debug)]
+pub(super) struct Pinned {
+    views: BTreeMap<String, Arc<View>>,
+    /// Whether prices are to be exact and plans printed in full.
+    pub(super) explain: bool,
+    price: Mutex<Price>,
+}
+
+impl Pinned {
+    /// The views of all tables at one instant.
+    pub(super) fn new(engine: &Engine, explain: bool) -> Self {
+        Self { views: engine.views(), explain, price: Mutex::default() }
+    }
+
+    /// The view of a table.
+    pub(super) fn view(&self, table: &str) -> Result<&Arc<View>> {
+        self.views.get(table).ok_or_else(|| {
+            external(Error::internal(format!("the view of table {table:?} is not pinned")))
+        })
+    }
+
+    /// All views, by table.
+    pub(super) fn views(&self) -> &BTreeMap<String, Arc<View>> {
+        &self.views
+    }
+
+    /// The price of all scans planned so far.
+    pub(super) fn price(&self) -> Price {
+        *self.price.lock()
+    }
+
+    fn charge(&self, price: Price) {
+        let mut sum = self.price.lock();
+        *sum = sum.and(price);
+    }
+
+    /// What the query of `session` has pinned; outside of a query what is true now.
+    pub(super) fn of(session: &dyn Session, engine: &Engine) -> Arc<Self> {
+        let pinned = session.config().get_extension::<Self>();
+        pinned.unwrap_or_else(|| Arc::new(Self::new(engine, false)))
+    }
+}
+
+/// A declared table.
+#[derive(Debug)]
+pub(super) struct LakeProvider {
+    pub(super) engine: Arc<Engine>,
+    pub(super) table: Arc<TableSchema>,
+}
+
+#[async_trait]
+impl TableProvider for LakeProvider {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(self.table.arrow())
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    fn supports_filters_pushdown(
+        &self,
+        filters: &[&Expr],
+    ) -> Result<Vec<TableProviderFilterPushDown>> {
+        let translator = Translator::new(&self.table);
+        let answer = |filter: &&Expr| match translator.condition(filter) {
+            Some(translated) if translated.exact => TableProviderFilterPushDown::Exact,
+            Some(_) => TableProviderFilterPushDown::Inexact,
+            None => TableProviderFilterPushDown::Unsupported,
+        };
+        Ok(filters.iter().map(answer).collect())
+    }
+
+    async fn scan(
+        &self,
+        session: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let pinned = Pinned::of(session, &self.engine);
+        let (wanted, exact) = Translator::new(&self.table).wanted(filters);
+        let all = (0..self.table.arrow().fields().len()).collect();
+        let output = projection.unwrap_or(&all);
+        let columns: Vec<_> =
+            output.iter().copied().filter(|&column| column >= FIRST_VALUE_COLUMN).collect();
+        let read = Arc::new(Read {
+            engine: Arc::clone(&self.engine),
+            view: Arc::clone(pinned.view(self.table.name())?),
+            wanted,
+            columns,
+            aggregation: None,
+        });
+        let limit = limit.filter(|_| exact);
+        let whole = read.whole(limit);
+        let execution = self.engine.execution(&read.view, whole.clone()).map_err(external)?;
+        let bound = price::bound(&execution);
+        let slice_rows = self.engine.slice_rows(&whole);
+        let wanted_parts = session.config().target_partitions();
+        let few = bound.rows <= 2 * slice_rows
+            || limit.is_some_and(|limit| limit as u64 <= slice_rows && whole.filter.is_none());
+        let cuts = if few || wanted_parts < 2 {
+            Vec::new()
+        } else {
+            self.engine.cuts(&execution, wanted_parts).await.map_err(external)?
+        };
+        let schema = Arc::new(self.table.arrow().project(output)?);
+        let key_at = output.iter().position(|&column| column == KEY_COLUMN);
+        let time_at = output.iter().position(|&column| column == TIME_COLUMN);
+        let layout =
+            Layout { schema, key_at, time_at, keys: &whole.keys, key_type: self.table.key_type() };
+        let mut next = FIRST_VALUE_COLUMN;
+        let places = output.iter().map(|&column| {
+            if column < FIRST_VALUE_COLUMN {
+                column
+            } else {
+                next += 1;
+                next - 1
+            }
+        });
+        let statistics = self.engine.statistics(&execution, output).await.map_err(external)?;
+        let exactly = pinned.explain
+            || bound.files as usize <= PRICED_FILES
+            || matches!(whole.keys, KeySelection::List(_));
+        let price = match exactly {
+            true => self.engine.price(&execution).await.map_err(external)?,
+            false => bound,
+        };
+        pinned.charge(price);
+        let plan = match pinned.explain {
+            true => Some(self.engine.plan(&read.view, &whole).await.map_err(external)?),
+            false => None,
+        };
+        let mut exec = ScanExec::new(
+            read,
+            places.collect(),
+            parts(&whole.keys, &cuts),
+            layout.equivalences()?,
+            layout.partitioning(&cuts)?,
+            limit,
+        );
+        exec.cuts = cuts.into();
+        exec.statistics = Arc::new(statistics);
+        exec.price = price;
+        exec.plan = plan.map(Arc::new);
+        Ok(Arc::new(exec))
+    }
+}
+
+/// The selections between ascending cuts.
+pub(super) fn parts(keys: &KeySelection, cuts: &[Key]) -> Arc<[KeySelection]> {
+    if cuts.is_empty() {
+        return Arc::new([keys.clone()]);
+    }
+    cut(keys, cuts.iter().map(|&key| (key, 1)).chain([(Key::MIN, 1)]).collect(), 1).into()
+}
+
+/// Where key and time stand in the output of a scan.
+pub(super) struct Layout<'a> {
+    pub(super) schema: SchemaRef,
+    pub(super) key_at: Option<usize>,
+    pub(super) time_at: Option<usize>,
+    pub(super) keys: &'a KeySelection,
+    pub(super) key_type: KeyType,
+}
+
+impl Layout<'_> {
+    fn column(&self, at: usize) -> Arc<dyn PhysicalExpr> {
+        Arc::new(Column::new(self.schema.field(at).name(), at))
+    }
+
+    fn key(&self, key: Key) -> ScalarValue {
+        match self.key_type {
+            KeyType::Int32 => ScalarValue::Int32(i32::try_from(key).ok()),
+            KeyType::Int64 => ScalarValue::Int64(Some(key)),
+        }
+    }
+
+    /// In which order rows come, and what is the same in all of them.
+    pub(super) fn equivalences(&self) -> Result<EquivalenceProperties> {
+        let one = match self.keys {
+            KeySelection::List(keys) if keys.len() == 1 => keys.first().copied(),
+            KeySelection::Range { from, to } if from == to => Some(*from),
+            _ => None,
+        };
+        let sorted = match (one, self.key_at, self.time_at) {
+            (Some(_), _, time) => time.into_iter().collect(),
+            (None, Some(key), time) => [key].into_iter().chain(time).collect(),
+            (None, None, _) => Vec::new(),
+        };
+        let sorted = sorted.into_iter().map(|at| ascending(self.column(at)));
+        let mut properties =
+            EquivalenceProperties::new_with_orderings(Arc::clone(&self.schema), [sorted]);
+        if let (Some(key), Some(at)) = (one, self.key_at) {
+            let value = AcrossPartitions::Uniform(Some(self.key(key)));
+            properties.add_constants([ConstExpr::new(self.column(at), value)])?;
+        }
+        Ok(properties)
+    }
+
+    /// Which rows stand in which partition.
+    pub(super) fn partitioning(&self, cuts: &[Key]) -> Result<Partitioning> {
+        let count = cuts.len() + 1;
+        let by_key = self.key_at.and_then(|at| LexOrdering::new([ascending(self.column(at))]));
+        match by_key {
+            Some(by_key) if count > 1 => {
+                let points = cuts.iter().map(|&key| SplitPoint::new(vec![self.key(key)]));
+                Ok(Partitioning::Range(RangePartitioning::try_new(by_key, points.collect())?))
+            }
+            _ => Ok(Partitioning::UnknownPartitioning(count)),
+        }
+    }
+}
+
+fn ascending(column: Arc<dyn PhysicalExpr>) -> PhysicalSortExpr {
+    let options = arrow::compute::SortOptions { descending: false, nulls_first: false };
+    PhysicalSortExpr::new(column, options)
+}

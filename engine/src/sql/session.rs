@@ -1,0 +1,312 @@
+//! How is a statement answered? Prepared once, bound and planned over one pinned instant, run on
+//! threads of its own, and given batch by batch.
+//!
+//! ```text
+//! prepare: text ─parse─► only reading? ─► names ─► Statement
+//! execute: Statement ─place in the queue─► views pinned ─► plan ─price─► run ─► Answer
+//!                                                          dropped, timed out, cancelled: it stops
+//! ```
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::{Field, Schema, SchemaRef};
+use datafusion::common::{ParamValues, ScalarValue};
+use datafusion::execution::runtime_env::RuntimeEnv;
+use datafusion::execution::session_state::SessionState;
+use datafusion::logical_expr::LogicalPlan;
+use futures::Stream;
+use tokio::runtime::Runtime;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+
+use super::catalog::{self, TableEntry};
+use super::errors::told;
+use super::guard::{self, Gate};
+use super::prepare;
+use super::queries::{Queries, QueryId, QueryState};
+use super::run::{Begun, Job, cancelled, timed_out};
+use super::settings::SqlSettings;
+use crate::{Engine, Error, Result};
+
+/// Batches that wait for the client, so that the query is not far ahead of it.
+const AHEAD: usize = 2;
+
+/// Who asks, and under which conditions.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SqlSession {
+    /// Name shown in `system.queries`.
+    pub user: String,
+    /// Longest time a query may take; the server's own bound holds beside it.
+    pub timeout: Option<Duration>,
+    /// Zone in which times without one are read and `now()` is given, such as `Europe/Zurich`; UTC if
+    /// absent.
+    pub time_zone: Option<String>,
+}
+
+/// SQL over the tables of an engine.
+pub struct Sql {
+    engine: Arc<Engine>,
+    settings: SqlSettings,
+    state: SessionState,
+    tables: Vec<TableEntry>,
+    shared: Arc<RuntimeEnv>,
+    gate: Gate,
+    queries: Arc<Queries>,
+    threads: Threads,
+}
+
+impl fmt::Debug for Sql {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sql").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+/// The threads of queries. They end when it is dropped, without being waited for.
+struct Threads(Option<Runtime>);
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// A statement that was parsed and whose names were found. Cheap to clone; it can be executed any
+/// number of times, each time over what is true then.
+#[derive(Debug, Clone)]
+pub struct Statement {
+    pub(super) text: Arc<str>,
+    pub(super) plan: Arc<LogicalPlan>,
+    pub(super) schema: SchemaRef,
+    pub(super) parameters: SchemaRef,
+}
+
+impl Statement {
+    /// The text.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Columns of the answer.
+    pub fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    /// The parameters `$1`, `$2` … in their order; one whose type does not follow from its place is text.
+    pub fn parameters(&self) -> SchemaRef {
+        Arc::clone(&self.parameters)
+    }
+
+    /// Whether it gives rows, as every statement does that is not refused.
+    pub fn is_query(&self) -> bool {
+        !matches!(*self.plan, LogicalPlan::Dml(_) | LogicalPlan::Ddl(_) | LogicalPlan::Copy(_))
+    }
+}
+
+/// The answer to a statement.
+pub struct Answer {
+    /// The query's number, for [`Queries::cancel`].
+    pub id: QueryId,
+    /// Columns of every batch.
+    pub schema: SchemaRef,
+    /// The batches. Dropping them stops the query. An answer cut short ends with an error; one that
+    /// ends without is whole.
+    pub batches: Pin<Box<dyn Stream<Item = Result<RecordBatch>> + Send>>,
+}
+
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Answer").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+impl Sql {
+    /// SQL over the tables of `engine`.
+    pub fn new(engine: Arc<Engine>, settings: SqlSettings) -> Result<Arc<Self>> {
+        Self::with_dimensions(engine, settings, BTreeMap::new())
+    }
+
+    /// The same with tables of few rows that do not change, such as `cities`; sorted by their first
+    /// column, which is their key.
+    ///
+    /// # Errors
+    /// `Request` if a dimension has the name of a table or no column, or a setting cannot be.
+    pub fn with_dimensions(
+        engine: Arc<Engine>,
+        settings: SqlSettings,
+        dimensions: BTreeMap<String, RecordBatch>,
+    ) -> Result<Arc<Self>> {
+        let threads = match settings.threads {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            count => count,
+        };
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(threads)
+            .thread_name("barograph-sql")
+            .enable_all()
+            .build()
+            .map_err(|e| Error::internal("start the threads of queries").with_source(e))?;
+        let queries = Queries::new(settings.recent_max);
+        let shared = guard::runtime(&settings)?;
+        let catalog = catalog::Catalog::new(&engine, &queries, &settings, dimensions)?;
+        let state = catalog.state(threads, &shared)?;
+        Ok(Arc::new(Self {
+            gate: Gate::new(&settings),
+            tables: catalog.into_entries(),
+            engine,
+            settings,
+            state,
+            shared,
+            queries,
+            threads: Threads(Some(runtime)),
+        }))
+    }
+
+    /// Parses and plans; runs nothing.
+    ///
+    /// # Errors
+    /// `Request` with the place of the fault and, for a name that does not exist, the name that was
+    /// probably meant; statements that write are refused.
+    pub async fn prepare(&self, session: &SqlSession, text: &str) -> Result<Statement> {
+        let state = self.state(session)?;
+        prepare::statement(&state, &self.tables, text).await
+    }
+
+    /// Runs a statement with its parameters, a value each, in their order. Waits for a place if too
+    /// many queries run.
+    ///
+    /// # Errors
+    /// `Request` if the parameters do not fit or the price is over the budget, `Resources` if the queue
+    /// or the memory is full, `Timeout`, `Cancelled`. Later ones are in the answer's stream.
+    pub async fn execute(
+        &self,
+        session: &SqlSession,
+        statement: &Statement,
+        parameters: &[ScalarValue],
+    ) -> Result<Answer> {
+        let plan = bind(statement, parameters)?;
+        let mut state = self.state(session)?;
+        let allowed = self.settings.timeout.duration();
+        let allowed = session.timeout.map_or(allowed, |timeout| timeout.min(allowed));
+        let deadline = Instant::now() + allowed;
+        let query = self.queries.begin(&session.user, &statement.text, self.engine.now());
+        let begun = Begun::new(Arc::clone(&query), Arc::clone(&self.queries), &self.engine);
+        let place = tokio::select! {
+            biased;
+            () = query.cancelled.notified() => Err(cancelled(query.id)),
+            place = self.gate.enter() => place,
+            () = tokio::time::sleep_until(deadline) => Err(timed_out(allowed)),
+        };
+        let place = match place {
+            Ok(place) => place,
+            Err(error) => {
+                begun.end(error.kind().into(), Some(error.to_string()));
+                return Err(error);
+            }
+        };
+        query.advance(QueryState::Planning, self.engine.now());
+        let meter = Arc::clone(&query.meter);
+        prepare::begin(&mut state, &self.engine, &meter, matches!(plan, LogicalPlan::Explain(_)));
+        let (sender, receiver) = mpsc::channel(AHEAD);
+        let (planned, answer) = oneshot::channel();
+        let job = Job {
+            begun,
+            plan,
+            state,
+            runtime: guard::metered(&self.shared, &meter),
+            schema: statement.schema(),
+            budget: self.settings.clone(),
+            deadline,
+            allowed,
+            sender,
+            place,
+        };
+        let Some(runtime) = &self.threads.0 else {
+            return Err(Error::internal("the threads of queries have ended"));
+        };
+        runtime.spawn(job.run(planned));
+        let ended = || Error::internal(format!("query {} ended without a word", query.id));
+        let schema = answer.await.map_err(|_| ended())??;
+        Ok(Answer { id: query.id, schema, batches: super::run::batches(receiver, query.id) })
+    }
+
+    /// The running queries and the last finished ones.
+    pub fn queries(&self) -> &Arc<Queries> {
+        &self.queries
+    }
+
+    /// All tables but those of `information_schema`.
+    pub fn tables(&self) -> Vec<TableEntry> {
+        self.tables.clone()
+    }
+
+    /// The settings.
+    pub fn settings(&self) -> &SqlSettings {
+        &self.settings
+    }
+
+    /// The engine whose tables are asked.
+    pub fn engine(&self) -> &Arc<Engine> {
+        &self.engine
+    }
+
+    /// What a statement of the session is planned with.
+    fn state(&self, session: &SqlSession) -> Result<SessionState> {
+        let mut state = self.state.clone();
+        if let Some(zone) = &session.time_zone {
+            zone.parse::<arrow::array::timezone::Tz>().map_err(|_| {
+                Error::request(format!(
+                    "time zone {zone:?}: name one like Europe/Zurich, or an offset like +02:00"
+                ))
+            })?;
+            state.config_mut().options_mut().execution.time_zone = Some(zone.clone());
+        }
+        Ok(state)
+    }
+}
+
+/// The plan with its parameters.
+fn bind(statement: &Statement, values: &[ScalarValue]) -> Result<LogicalPlan> {
+    let declared = statement.parameters.fields();
+    if declared.len() != values.len() {
+        return Err(Error::request(format!(
+            "{} parameters were given, the statement has {}",
+            values.len(),
+            declared.len()
+        )));
+    }
+    if declared.is_empty() {
+        return Ok((*statement.plan).clone());
+    }
+    let cast = |(field, value): (&Arc<Field>, &ScalarValue)| {
+        if field.metadata().contains_key(UNTYPED) || value.data_type() == *field.data_type() {
+            return Ok(value.clone());
+        }
+        value.cast_to(field.data_type()).map_err(|error| {
+            Error::request(format!(
+                "parameter {} is {} and the statement takes {}: {}",
+                field.name(),
+                value.data_type(),
+                field.data_type(),
+                told(error)
+            ))
+        })
+    };
+    let values = declared.iter().zip(values).map(cast).collect::<Result<Vec<_>>>()?;
+    let plan = (*statement.plan).clone();
+    plan.replace_params_with_values(&ParamValues::from(values)).map_err(told)
+}
+
+/// Key of the metadata of a parameter whose type does not follow from its place.
+pub(super) const UNTYPED: &str = "untyped";
+
+/// The columns `fields`.
+pub(super) fn columns(fields: Vec<Field>) -> SchemaRef {
+    Arc::new(Schema::new(fields))
+}

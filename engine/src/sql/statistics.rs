@@ -1,0 +1,281 @@
+//! What is known of a scan's rows without reading them?
+//!
+//! Row counts, and the smallest and largest key and instant, are exact wherever the scan takes whole
+//! hours: a row of the tail that replaces a row of the lake has the same key and instant. How many it
+//! replaces is looked up once an hour and kept. What cannot be exact is said to be an estimate.
+
+use std::sync::Arc;
+
+use arrow::datatypes::DataType;
+use barograph_lake::schema::{KEY_COLUMN, TIME_COLUMN};
+use barograph_lake::snapshot::ColumnStats;
+use barograph_lake::time::parse_instant;
+use barograph_lake::{FilePath, Hour, Key, KeySelection, LogPosition, Micros, TimeRange};
+use datafusion::common::stats::Precision;
+use datafusion::common::{ColumnStatistics, ScalarValue, Statistics};
+use hashbrown::HashMap;
+
+use super::price::share;
+use crate::scan::execute::Execution;
+use crate::scan::plan::Source;
+use crate::tail::HourView;
+use crate::{Engine, Result};
+
+/// Rows of the tail that are compared with those of a file to count what they replace. Of more, an
+/// estimate has to do.
+const COUNTED_ROWS: u64 = 65_536;
+/// Hours whose counts are kept.
+const KEPT_HOURS: usize = 4_096;
+
+/// Row counts of hours whose tail replaces rows, kept while the hour is as it was.
+#[derive(Debug, Default)]
+pub(crate) struct CountedHours(HashMap<Hour, Counted>);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Counted {
+    file: Option<FilePath>,
+    /// Which rows of the tail.
+    tail: (LogPosition, LogPosition, u64),
+    rows: u64,
+}
+
+impl CountedHours {
+    fn get(&self, source: &Source, tail: &HourView) -> Option<u64> {
+        let counted = self.0.get(&source.hour)?;
+        (counted.file == source.file.as_ref().map(|file| file.path)
+            && counted.tail == (tail.first(), tail.through(), tail.rows()))
+        .then_some(counted.rows)
+    }
+
+    fn keep(&mut self, source: &Source, tail: &HourView, rows: u64) {
+        if self.0.len() >= KEPT_HOURS {
+            self.0.clear();
+        }
+        let file = source.file.as_ref().map(|file| file.path);
+        let tail = (tail.first(), tail.through(), tail.rows());
+        self.0.insert(source.hour, Counted { file, tail, rows });
+    }
+}
+
+impl Engine {
+    /// Statistics of the columns `output` of a scan, given as indexes into the table's Arrow schema.
+    pub(super) async fn statistics(
+        &self,
+        execution: &Execution,
+        output: &[usize],
+    ) -> Result<Statistics> {
+        let mut known = Known::default();
+        for source in &execution.sources {
+            self.count(execution, source, &mut known).await?;
+        }
+        let fields = execution.files.schema.arrow().fields();
+        let columns = output.iter().map(|&column| {
+            let of = fields.get(column).map_or(&DataType::Null, |field| field.data_type());
+            known.column(execution, column, of)
+        });
+        let rows = usize::try_from(known.rows).unwrap_or(usize::MAX);
+        Ok(Statistics {
+            num_rows: known.precise(rows),
+            total_byte_size: Precision::Absent,
+            column_statistics: columns.collect(),
+        })
+    }
+
+    /// Adds one hour to what is known.
+    async fn count(
+        &self,
+        execution: &Execution,
+        source: &Source,
+        known: &mut Known,
+    ) -> Result<()> {
+        let scan = &execution.scan;
+        let whole = |keys: Option<(Key, Key)>, times: Option<(Micros, Micros)>| {
+            keys.is_some_and(|(min, max)| scan.keys.covers(min, max))
+                && times.is_some_and(|(min, max)| scan.time.covers(min, max))
+        };
+        let mut covered = scan.filter.is_none();
+        let mut rows = 0;
+        if let Some(file) = &source.file {
+            covered &= whole(Some(file.keys), Some(file.times));
+            known.widen(file.keys, file.times);
+            rows += match &scan.keys {
+                KeySelection::List(keys) => {
+                    let of_all = keys.len() as f64 / (file.keys.1 as f64 - file.keys.0 as f64 + 1.0);
+                    (file.rows as f64 * share(file, execution) * of_all.min(1.0)).ceil() as u64
+                }
+                _ if covered => file.rows,
+                _ => (file.rows as f64 * share(file, execution)).ceil() as u64,
+            };
+            known.files_only &= source.tail.is_none();
+        }
+        if let Some(tail) = &source.tail {
+            known.files_only = false;
+            covered &= whole(tail.keys(), tail.times());
+            if let (Some(keys), Some(times)) = (tail.keys(), tail.times()) {
+                known.widen(keys, times);
+            }
+            let distinct = source.file.is_none() && !tail.may_repeat();
+            match (covered && !distinct, distinct) {
+                (true, _) => match self.distinct_rows(execution, source, tail).await? {
+                    Some(counted) => rows = counted,
+                    None => {
+                        covered = false;
+                        rows += tail.rows();
+                    }
+                },
+                _ => rows += tail.rows(),
+            }
+        }
+        known.exact &= covered;
+        known.rows += rows;
+        Ok(())
+    }
+
+    /// Rows of an hour, each key and instant once, if they can be counted at a small price.
+    async fn distinct_rows(
+        &self,
+        execution: &Execution,
+        source: &Source,
+        tail: &HourView,
+    ) -> Result<Option<u64>> {
+        let table = self.table(execution.files.schema.name())?;
+        if let Some(rows) = table.counted.lock().get(source, tail) {
+            return Ok(Some(rows));
+        }
+        if tail.rows() > COUNTED_ROWS {
+            return Ok(None);
+        }
+        let columns = [KEY_COLUMN, TIME_COLUMN];
+        let late = tail.read(&KeySelection::All, TimeRange::ALL, &columns)?;
+        let mut rows = late.num_rows() as u64;
+        if let Some(file) = &source.file {
+            let keys = tail.key_counts().into_iter().map(|(key, _)| key).collect();
+            let keys = KeySelection::list(keys);
+            let time = tail.times().map_or(TimeRange::ALL, |(min, max)| TimeRange {
+                from: min,
+                to: max.saturating_add(1),
+            });
+            let landed = Source { tail: None, ..source.clone() };
+            let files = &execution.files;
+            let before = files.hour(&landed, &keys, time, &columns).await?.num_rows() as u64;
+            let after = files.hour(source, &keys, time, &columns).await?.num_rows() as u64;
+            rows = file.rows + after - before.min(after);
+        }
+        table.counted.lock().keep(source, tail, rows);
+        Ok(Some(rows))
+    }
+}
+
+/// What is known of the rows of some hours.
+#[derive(Debug)]
+struct Known {
+    rows: u64,
+    exact: bool,
+    /// Whether no row comes from the tail.
+    files_only: bool,
+    keys: Option<(Key, Key)>,
+    times: Option<(Micros, Micros)>,
+}
+
+impl Default for Known {
+    fn default() -> Self {
+        Self { rows: 0, exact: true, files_only: true, keys: None, times: None }
+    }
+}
+
+impl Known {
+    fn widen(&mut self, keys: (Key, Key), times: (Micros, Micros)) {
+        let wider = |a: Option<(i64, i64)>, b: (i64, i64)| {
+            Some(a.map_or(b, |a| (a.0.min(b.0), a.1.max(b.1))))
+        };
+        self.keys = wider(self.keys, keys);
+        self.times = wider(self.times, times);
+    }
+
+    fn precise<T: std::fmt::Debug + Clone + PartialEq + Eq + PartialOrd>(
+        &self,
+        value: T,
+    ) -> Precision<T> {
+        if self.exact { Precision::Exact(value) } else { Precision::Inexact(value) }
+    }
+
+    fn column(&self, execution: &Execution, column: usize, of: &DataType) -> ColumnStatistics {
+        let mut statistics = ColumnStatistics::new_unknown();
+        let whole = |value: i64| match of {
+            DataType::Int32 => ScalarValue::Int32(i32::try_from(value).ok()),
+            DataType::Timestamp(..) => {
+                ScalarValue::TimestampMicrosecond(Some(value), Some(Arc::from("UTC")))
+            }
+            _ => ScalarValue::Int64(Some(value)),
+        };
+        let bounds = match column {
+            KEY_COLUMN => self.keys,
+            TIME_COLUMN => self.times,
+            _ => {
+                if self.files_only {
+                    self.value_column(execution, column, of, &mut statistics);
+                }
+                return statistics;
+            }
+        };
+        statistics.null_count = self.precise(0);
+        if let Some((min, max)) = bounds {
+            statistics.min_value = self.precise(whole(min));
+            statistics.max_value = self.precise(whole(max));
+        }
+        statistics
+    }
+
+    /// A value column of rows that all come from whole files.
+    fn value_column(
+        &self,
+        execution: &Execution,
+        column: usize,
+        of: &DataType,
+        statistics: &mut ColumnStatistics,
+    ) {
+        let files = execution.sources.iter().filter_map(|source| source.file.as_ref());
+        let (mut nulls, mut bounds, mut bounded) = (0_u64, None::<(ScalarValue, ScalarValue)>, true);
+        for file in files {
+            let Some(stats) = file.columns.get(column) else { return };
+            nulls += stats.nulls;
+            match scalars(stats, of) {
+                Some((min, max)) => {
+                    bounds = Some(match bounds {
+                        None => (min, max),
+                        Some((low, high)) => (
+                            if min < low { min } else { low },
+                            if max > high { max } else { high },
+                        ),
+                    });
+                }
+                None => bounded &= stats.nulls == file.rows,
+            }
+        }
+        statistics.null_count = self.precise(usize::try_from(nulls).unwrap_or(usize::MAX));
+        if let (true, Some((min, max))) = (bounded, bounds) {
+            statistics.min_value = self.precise(min);
+            statistics.max_value = self.precise(max);
+        }
+    }
+}
+
+/// Smallest and largest value as the entry of a file has them.
+fn scalars(stats: &ColumnStats, of: &DataType) -> Option<(ScalarValue, ScalarValue)> {
+    let read = |value: &Option<serde_json::Value>| {
+        let value = value.as_ref()?;
+        Some(match of {
+            DataType::Int16 => ScalarValue::Int16(Some(i16::try_from(value.as_i64()?).ok()?)),
+            DataType::Int32 => ScalarValue::Int32(Some(i32::try_from(value.as_i64()?).ok()?)),
+            DataType::Int64 => ScalarValue::Int64(Some(value.as_i64()?)),
+            DataType::Float32 => ScalarValue::Float32(Some(value.as_f64()? as f32)),
+            DataType::Float64 => ScalarValue::Float64(Some(value.as_f64()?)),
+            DataType::Timestamp(..) => ScalarValue::TimestampMicrosecond(
+                Some(parse_instant(value.as_str()?).ok()?),
+                Some(Arc::from("UTC")),
+            ),
+            _ => return None,
+        })
+    };
+    Some((read(&stats.min)?, read(&stats.max)?))
+}

@@ -1,0 +1,1 @@
+//! Is the answer right, and does nothing hurt the server?

@@ -1,0 +1,322 @@
+//! Which groupings can a scan do by itself, before its rows are ever put in one order?
+//!
+//! A grouping by key, or by key and a window of time, is what a scan computes hour by hour without
+//! merging rows and without hashing. This rule puts the scan in the place of both steps of such an
+//! aggregation:
+//!
+//! ```text
+//! SELECT city_id, date_bin('1 hour', reading_at), avg(temperature), count(*) … GROUP BY 1, 2
+//!
+//! Aggregate final                     ScanExec: windows=every 3600 s
+//!   Aggregate partial        ──►
+//!     ScanExec
+//! ```
+//!
+//! Only what gives the same answer is taken: no minimum of floats that may be NaN, no integer sum that
+//! could leave 64 bits, no window that is not aligned to the Unix epoch.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, SchemaRef};
+use barograph_lake::schema::{FIRST_VALUE_COLUMN, KEY_COLUMN, TIME_COLUMN};
+use barograph_lake::{Micros, TableSchema};
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::common::{Result, ScalarValue};
+use datafusion::config::ConfigOptions;
+use datafusion::physical_expr::expressions::{CastExpr, Column, Literal};
+use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr};
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode};
+use datafusion::physical_plan::projection::ProjectionExec;
+use datafusion::physical_plan::udaf::AggregateFunctionExpr;
+
+use super::exec::{Read, ScanExec};
+use super::provider::Layout;
+use crate::scan::{Aggregate, Aggregation};
+
+/// A window so long that all instants since 1970 lie in it.
+const ALL_TIME: Micros = Micros::MAX;
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct AggregateWindows;
+
+impl PhysicalOptimizerRule for AggregateWindows {
+    fn optimize(
+        &self,
+        plan: Arc<dyn ExecutionPlan>,
+        _: &ConfigOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        plan.transform_down(|node| match windows(&node)? {
+            Some(scan) => Ok(Transformed::yes(scan)),
+            None => Ok(Transformed::no(node)),
+        })
+        .data()
+    }
+
+    fn name(&self) -> &str {
+        "aggregate_windows"
+    }
+
+    fn schema_check(&self) -> bool {
+        true
+    }
+}
+
+/// The scan that does what the aggregation `node` does, if there is one.
+fn windows(node: &Arc<dyn ExecutionPlan>) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+    let Some(last) = node.downcast_ref::<AggregateExec>() else { return Ok(None) };
+    let first = match last.mode() {
+        AggregateMode::Single | AggregateMode::SinglePartitioned => last,
+        AggregateMode::Final | AggregateMode::FinalPartitioned => {
+            match last.input().downcast_ref::<AggregateExec>() {
+                Some(first) if *first.mode() == AggregateMode::Partial => first,
+                _ => return Ok(None),
+            }
+        }
+        _ => return Ok(None),
+    };
+    let unlimited = last.limit_options().is_none() && first.limit_options().is_none();
+    if !unlimited || first.filter_expr().iter().any(Option::is_some) {
+        return Ok(None);
+    }
+    let Some(input) = Input::of(first.input()) else { return Ok(None) };
+    match input.shape(first) {
+        Some(shape) => input.replaced(shape, last.schema()),
+        None => Ok(None),
+    }
+}
+
+/// A scan, perhaps with a projection over it.
+struct Input<'a> {
+    scan: &'a ScanExec,
+    projection: Option<&'a ProjectionExec>,
+}
+
+/// What a grouping asks of a scan.
+struct Shape {
+    aggregation: Aggregation,
+    /// For each column of the answer its place among the columns of windows.
+    places: Vec<usize>,
+}
+
+impl<'a> Input<'a> {
+    fn of(plan: &'a Arc<dyn ExecutionPlan>) -> Option<Self> {
+        let (projection, below) = match plan.downcast_ref::<ProjectionExec>() {
+            Some(projection) => (Some(projection), projection.input()),
+            None => (None, plan),
+        };
+        let scan = below.downcast_ref::<ScanExec>()?;
+        scan.is_plain().then_some(Self { scan, projection })
+    }
+
+    fn table(&self) -> &TableSchema {
+        self.scan.read.table()
+    }
+
+    /// The expression over columns of the scan that `expr` stands for.
+    fn resolve(&self, expr: &Arc<dyn PhysicalExpr>) -> Option<Arc<dyn PhysicalExpr>> {
+        match (self.projection, expr.downcast_ref::<Column>()) {
+            (Some(projection), Some(column)) => {
+                projection.expr().get(column.index()).map(|column| Arc::clone(&column.expr))
+            }
+            _ => Some(Arc::clone(expr)),
+        }
+    }
+
+    /// The column of the table that `expr` is, and what it is cast to.
+    fn column(&self, expr: &Arc<dyn PhysicalExpr>) -> Option<(usize, Option<DataType>)> {
+        let mut expr = self.resolve(expr)?;
+        let mut cast = None;
+        if let Some(outer) = expr.downcast_ref::<CastExpr>() {
+            cast = Some(outer.cast_type().clone());
+            let inner = Arc::clone(outer.expr());
+            // A projection may be below the cast too.
+            expr = self.resolve(&inner)?;
+        }
+        let column = expr.downcast_ref::<Column>()?;
+        let name = match self.projection {
+            Some(_) => column.name().to_owned(),
+            None => self.scan.schema().fields().get(column.index())?.name().clone(),
+        };
+        Some((self.table().arrow().index_of(&name).ok()?, cast))
+    }
+
+    fn shape(&self, grouping: &AggregateExec) -> Option<Shape> {
+        let by = grouping.group_expr();
+        if by.has_grouping_set() || !by.is_single() || by.is_empty() {
+            return None;
+        }
+        let (mut every, mut places) = (None, Vec::new());
+        for (expr, _) in by.expr() {
+            if let Some((KEY_COLUMN, None)) = self.column(expr) {
+                places.push(KEY_COLUMN);
+            } else if every.is_none() {
+                every = Some(self.window(expr)?);
+                places.push(TIME_COLUMN);
+            } else {
+                return None;
+            }
+        }
+        if places.iter().filter(|&&place| place == KEY_COLUMN).count() != 1 {
+            return None;
+        }
+        let every = match every {
+            Some(every) => every,
+            None => self.is_since_1970().then_some(ALL_TIME)?,
+        };
+        let mut aggregates: Vec<(usize, Vec<Aggregate>)> = Vec::new();
+        let mut wanted = Vec::new();
+        for expr in grouping.aggr_expr() {
+            let (column, aggregate) = self.aggregate(expr)?;
+            wanted.push((column, aggregate));
+            match aggregates.iter_mut().find(|(known, _)| *known == column) {
+                Some((_, list)) if list.contains(&aggregate) => {}
+                Some((_, list)) => list.push(aggregate),
+                None => aggregates.push((column, vec![aggregate])),
+            }
+        }
+        let flat: Vec<_> = aggregates
+            .iter()
+            .flat_map(|(column, list)| list.iter().map(move |aggregate| (*column, *aggregate)))
+            .collect();
+        for one in &wanted {
+            places.push(FIRST_VALUE_COLUMN + flat.iter().position(|other| other == one)?);
+        }
+        (!wanted.is_empty())
+            .then_some(Shape { aggregation: Aggregation { every, aggregates }, places })
+    }
+
+    /// Length of the windows that `expr` cuts time into.
+    fn window(&self, expr: &Arc<dyn PhysicalExpr>) -> Option<Micros> {
+        let expr = self.resolve(expr)?;
+        let function = expr.downcast_ref::<ScalarFunctionExpr>()?;
+        let [what, time] = function.args() else { return None };
+        let what = what.downcast_ref::<Literal>()?.value();
+        if self.column(time)? != (TIME_COLUMN, None) {
+            return None;
+        }
+        match function.fun().name() {
+            "date_bin" => interval(what),
+            "date_trunc" => match what {
+                ScalarValue::Utf8(Some(unit))
+                | ScalarValue::LargeUtf8(Some(unit))
+                | ScalarValue::Utf8View(Some(unit)) => match unit.to_lowercase().as_str() {
+                    "second" => Some(1_000_000),
+                    "minute" => Some(60_000_000),
+                    "hour" => Some(3_600_000_000),
+                    "day" => Some(86_400_000_000),
+                    _ => None,
+                },
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    fn is_since_1970(&self) -> bool {
+        let Read { view, wanted, .. } = &*self.scan.read;
+        let lake = view.snapshot.files().first().map(|file| file.path.hour());
+        let tail = view.tail.hours().first().map(|hour| hour.hour());
+        let first = lake.into_iter().chain(tail).min();
+        wanted.time.from >= 0 || first.is_none_or(|first| first.start() >= 0)
+    }
+
+    /// The aggregate of which column that `expr` is.
+    fn aggregate(&self, expr: &AggregateFunctionExpr) -> Option<(usize, Aggregate)> {
+        if expr.is_distinct() || !expr.order_bys().is_empty() {
+            return None;
+        }
+        let arguments = expr.expressions();
+        let [argument] = arguments.as_slice() else { return None };
+        let name = expr.fun().name();
+        if let Some(literal) = argument.downcast_ref::<Literal>() {
+            return (name == "count" && !literal.value().is_null())
+                .then_some((KEY_COLUMN, Aggregate::Count));
+        }
+        let (column, cast) = self.column(argument)?;
+        let of = self.table().arrow().fields().get(column)?.data_type().clone();
+        let is_float = matches!(of, DataType::Float32 | DataType::Float64);
+        let small = matches!(of, DataType::Int16 | DataType::Int32);
+        let ranged = column
+            .checked_sub(FIRST_VALUE_COLUMN)
+            .and_then(|value| self.table().values().get(value))
+            .is_some_and(|value| value.range.is_some());
+        let widened = match &cast {
+            None => of == DataType::Float64 || (is_float && name == "avg"),
+            Some(to) => *to == DataType::Float64,
+        };
+        let aggregate = match name {
+            "count" if cast.is_none() => Aggregate::Count,
+            "avg" if (is_float || small) && widened => Aggregate::Mean,
+            "sum" if is_float && widened => Aggregate::Sum,
+            "sum" if small && cast == Some(DataType::Int64) => Aggregate::Sum,
+            "min" | "max" if cast.is_none() && of != DataType::Utf8 && (!is_float || ranged) => {
+                if name == "min" { Aggregate::Min } else { Aggregate::Max }
+            }
+            _ => return None,
+        };
+        Some((column, aggregate))
+    }
+
+    /// The scan with windows whose columns are those of `schema`.
+    fn replaced(
+        &self,
+        shape: Shape,
+        schema: SchemaRef,
+    ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+        let Shape { aggregation, places } = shape;
+        let given = aggregation.output_schema(self.table());
+        let fits = places.len() == schema.fields().len()
+            && places.iter().zip(schema.fields()).all(|(&place, field)| {
+                given.fields().get(place).is_some_and(|g| g.data_type() == field.data_type())
+            });
+        if !fits || aggregation.check(self.table()).is_err() {
+            return Ok(None);
+        }
+        let read = &self.scan.read;
+        let layout = Layout {
+            schema,
+            key_at: places.iter().position(|&place| place == KEY_COLUMN),
+            time_at: places.iter().position(|&place| place == TIME_COLUMN),
+            keys: &read.wanted.keys,
+            key_type: self.table().key_type(),
+        };
+        let mut exec = ScanExec::new(
+            Arc::new(Read {
+                engine: Arc::clone(&read.engine),
+                view: Arc::clone(&read.view),
+                wanted: read.wanted.clone(),
+                columns: Vec::new(),
+                aggregation: Some(aggregation),
+            }),
+            places.into(),
+            Arc::clone(&self.scan.parts),
+            layout.equivalences()?,
+            layout.partitioning(&self.scan.cuts)?,
+            None,
+        );
+        exec.cuts = Arc::clone(&self.scan.cuts);
+        exec.price = self.scan.price;
+        exec.plan = self.scan.plan.clone();
+        Ok(Some(Arc::new(exec)))
+    }
+}
+
+/// Length of an interval of fixed length.
+fn interval(value: &ScalarValue) -> Option<Micros> {
+    const DAY: i64 = 86_400_000_000;
+    let micros = match value {
+        ScalarValue::IntervalMonthDayNano(Some(interval)) if interval.months == 0 => {
+            let (days, nanos) = (i64::from(interval.days), interval.nanoseconds);
+            (nanos % 1_000 == 0).then_some(days.checked_mul(DAY)?.checked_add(nanos / 1_000)?)?
+        }
+        ScalarValue::IntervalDayTime(Some(interval)) => {
+            let (days, millis) = (i64::from(interval.days), i64::from(interval.milliseconds));
+            days.checked_mul(DAY)?.checked_add(millis.checked_mul(1_000)?)?
+        }
+        _ => return None,
+    };
+    (micros > 0).then_some(micros)
+}
