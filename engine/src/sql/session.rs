@@ -256,6 +256,13 @@ impl Sql {
         &self.engine
     }
 
+    /// Time that the threads of queries have worked so far, all together.
+    pub fn busy(&self) -> Duration {
+        let Some(runtime) = &self.threads.0 else { return Duration::ZERO };
+        let metrics = runtime.metrics();
+        (0..metrics.num_workers()).map(|worker| metrics.worker_total_busy_duration(worker)).sum()
+    }
+
     /// What a statement of the session is planned with.
     fn state(&self, session: &SqlSession) -> Result<SessionState> {
         let mut state = self.state.clone();

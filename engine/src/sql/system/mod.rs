@@ -11,6 +11,7 @@
 //! | `system.completeness` | a key in an hour: what was due, what came, what came late |
 
 
+mod completeness;
 mod queries;
 mod settings;
 mod storage;
@@ -54,7 +55,7 @@ pub(super) fn tables(
         let primary = primary.iter().map(|&name| name.to_owned()).collect();
         (name.to_owned(), Arc::new(table), primary)
     };
-    let tables = vec![
+    let mut tables = vec![
         table("files", &["table_name", "path"], storage::FILES, storage::files),
         table("hours", &["table_name", "hour"], storage::HOURS, storage::hours),
         table("tail", &["table_name", "hour"], storage::TAIL, storage::tail),
@@ -62,6 +63,9 @@ pub(super) fn tables(
         table("settings", &["name"], settings::COLUMNS, settings::rows),
         table("queries", &["id"], queries::COLUMNS, queries::rows),
     ];
+    let completeness = completeness::CompletenessTable::new(engine, settings.reading_every)?;
+    let primary = ["table_name", "key", "hour"].map(str::to_owned).to_vec();
+    tables.push(("completeness".to_owned(), Arc::new(completeness), primary));
     Ok(tables)
 }
 

@@ -1,0 +1,151 @@
+//! Does the planner use what a scan can do?
+
+use super::*;
+
+#[tokio::test]
+async fn counts_and_bounds_read_no_data() {
+    let fixture = Fixture::new().await;
+    let text = "SELECT count(*), min(reading_at), max(reading_at), min(city_id), max(city_id) FROM readings";
+    let plan = fixture.plan(text).await;
+    assert!(!plan.contains("ScanExec"), "{plan}");
+    let at = |at: i64| barograph_lake::time::format_instant(at);
+    let times = fixture.model.keys().map(|key| key.1);
+    let expected = format!(
+        "{}|{}|{}|0|{}",
+        fixture.model.len(),
+        at(times.clone().min().unwrap()),
+        at(times.max().unwrap()),
+        CITIES - 1
+    );
+    assert_eq!(fixture.lines(text).await, [expected]);
+    // Whole hours are exact too.
+    let hour = "SELECT count(*) FROM readings WHERE reading_at >= '2026-01-01T01:00:00Z' AND reading_at < '2026-01-01T03:00:00Z'";
+    let plan = fixture.plan(hour).await;
+    assert!(!plan.contains("ScanExec"), "{plan}");
+    let inside = |at: i64| (START + 60 * MINUTE..START + 180 * MINUTE).contains(&at);
+    let wanted = fixture.model.keys().filter(|(_, at)| inside(*at)).count();
+    assert_eq!(fixture.lines(hour).await, [wanted.to_string()]);
+    // Parts of hours are not.
+    let part = "SELECT count(*) FROM readings WHERE reading_at >= '2026-01-01T01:30:00Z'";
+    assert!(fixture.plan(part).await.contains("ScanExec"));
+    let wanted = fixture.model.keys().filter(|(_, at)| *at >= START + 90 * MINUTE).count();
+    assert_eq!(fixture.lines(part).await, [wanted.to_string()]);
+}
+
+#[tokio::test]
+async fn values_of_landed_rows_are_known_without_reading() {
+    let fixture = Fixture::new().await;
+    fixture.engine.flush().await.unwrap();
+    let text = "SELECT count(temperature), min(temperature), max(pressure) FROM readings";
+    let plan = fixture.plan(text).await;
+    assert!(!plan.contains("ScanExec"), "{plan}");
+    let temperatures = fixture.model.values().filter_map(|row| row.temperature);
+    let expected = format!(
+        "{}|{:?}|{:?}",
+        temperatures.clone().count(),
+        temperatures.fold(f32::MAX, f32::min),
+        fixture.model.values().filter_map(|row| row.pressure).fold(f64::MIN, f64::max)
+    );
+    assert_eq!(fixture.lines(text).await, [expected]);
+}
+
+#[tokio::test]
+async fn order_is_declared_so_that_nothing_is_sorted() {
+    let fixture = Fixture::new().await;
+    for text in [
+        "SELECT * FROM readings ORDER BY city_id, reading_at",
+        "SELECT temperature FROM readings WHERE city_id = 7 ORDER BY reading_at",
+        "SELECT city_id, count(DISTINCT note) FROM readings GROUP BY city_id",
+        "SELECT city_id, avg(temperature) OVER (PARTITION BY city_id ORDER BY reading_at ROWS 3 PRECEDING) FROM readings",
+        "SELECT city_id, reading_at, lag(temperature) OVER (PARTITION BY city_id ORDER BY reading_at) FROM readings",
+    ] {
+        let plan = fixture.plan(text).await;
+        assert!(!plan.contains("SortExec"), "{text}\n{plan}");
+        assert!(plan.contains("ScanExec"), "{text}\n{plan}");
+        assert!(!plan.contains("RepartitionExec: partitioning=Hash"), "{text}\n{plan}");
+    }
+    let rows = fixture.ask("SELECT city_id, reading_at FROM readings ORDER BY city_id, reading_at").await;
+    assert_eq!(rows.num_rows(), fixture.model.len());
+}
+
+#[tokio::test]
+async fn filters_go_into_the_scan() {
+    let fixture = Fixture::new().await;
+    for (condition, part) in [
+        ("city_id = 7", "keys=[7]"),
+        ("city_id IN (5, 3, 9)", "keys=[3, 5, 9]"),
+        ("city_id = 5 OR city_id = 3", "keys=[3, 5]"),
+        ("city_id BETWEEN 10 AND 20 AND city_id < 15", "keys=10..=14"),
+        ("reading_at >= '2026-01-01T01:30:00Z'", "from=2026-01-01T01:30:00Z"),
+        ("reading_at < timestamp '2026-01-01 01:30:00'", "to=2026-01-01T01:30:00Z"),
+        ("reading_at::date = '2026-01-01'", "from=2026-01-01T00:00:00Z, to=2026-01-02T00:00:00Z"),
+        ("temperature > 30.5", "filter=temperature > 30.5"),
+        ("temperature <> 0.1", "filter=temperature <= 'NaN'"),
+        ("wind_direction IS NULL AND note = 'fog'", "filter=wind_direction IS NULL AND note = 'fog'"),
+        ("NOT (flashes > 3 OR temperature < 1)", "filter="),
+    ] {
+        let plan = fixture.plan(&format!("SELECT * FROM readings WHERE {condition}")).await;
+        assert!(plan.contains(part), "{condition}\n{plan}");
+        assert!(!plan.contains("FilterExec"), "{condition}\n{plan}");
+    }
+    for condition in ["humidity > 30", "note LIKE '%o%'", "temperature * 2 > 10"] {
+        let plan = fixture.plan(&format!("SELECT * FROM readings WHERE {condition}")).await;
+        assert!(plan.contains("FilterExec"), "{condition}\n{plan}");
+    }
+}
+
+#[tokio::test]
+async fn groupings_by_key_and_window_are_done_by_the_scan() {
+    let fixture = Fixture::new().await;
+    for text in [
+        "SELECT city_id, date_bin(interval '1 hour', reading_at) h, avg(temperature), count(*) FROM readings GROUP BY 1, 2",
+        "SELECT date_trunc('day', reading_at) d, city_id, min(temperature), max(flashes), count(note) FROM readings GROUP BY 1, 2",
+        "SELECT city_id, max(temperature), sum(wind_direction), sum(temperature), avg(wind_direction) FROM readings WHERE temperature > 0 GROUP BY city_id",
+        "SELECT city_id, date_bin(interval '15 minutes', reading_at) w, avg(temperature), sum(temperature) FROM readings GROUP BY 1, 2 ORDER BY 1, 2",
+    ] {
+        let plan = fixture.plan(text).await;
+        assert!(plan.contains("windows=") && !plan.contains("AggregateExec"), "{text}\n{plan}");
+        assert!(!plan.contains("SortExec"), "{text}\n{plan}");
+    }
+    for text in [
+        "SELECT city_id, min(humidity) FROM readings GROUP BY city_id",
+        "SELECT city_id, sum(flashes) FROM readings GROUP BY city_id",
+        "SELECT city_id, date_bin(interval '1 month', reading_at), count(*) FROM readings GROUP BY 1, 2",
+        "SELECT city_id, date_bin(interval '1 hour', reading_at, timestamp '2026-01-01 00:30:00'), count(*) FROM readings GROUP BY 1, 2",
+        "SELECT city_id, avg(temperature) FILTER (WHERE flashes > 1) FROM readings GROUP BY city_id",
+        "SELECT city_id, count(DISTINCT flashes) FROM readings GROUP BY city_id",
+    ] {
+        let plan = fixture.plan(text).await;
+        assert!(plan.contains("AggregateExec"), "{text}\n{plan}");
+    }
+}
+
+#[tokio::test]
+async fn a_join_narrows_the_scan_while_it_runs() {
+    let fixture = Fixture::new().await;
+    let text = "SELECT count(*), max(r.city_id) FROM readings r JOIN cities c ON r.city_id = c.city_id WHERE c.name IN ('city 3', 'city 41') AND r.temperature > -50";
+    let rows = fixture.ask(&format!("EXPLAIN ANALYZE {text}")).await;
+    let shown = pretty_format_batches(&[rows]).unwrap().to_string();
+    assert!(shown.contains("dynamic="), "{shown}");
+    let wanted = fixture.model.iter().filter(|((city, _), row)| {
+        [3, 41].contains(city) && row.temperature.is_some_and(|t| t > -50.0)
+    });
+    assert_eq!(fixture.lines(text).await, [format!("{}|41", wanted.clone().count())]);
+    let read: usize = shown
+        .split("slice_rows=")
+        .skip(1)
+        .map(|rest| rest.split(|c: char| !c.is_ascii_digit()).next().unwrap().parse().unwrap_or(0))
+        .max()
+        .unwrap();
+    assert_eq!(read, wanted.count(), "{shown}");
+}
+
+#[tokio::test]
+async fn explain_shows_the_price() {
+    let fixture = Fixture::new().await;
+    let plan = fixture.plan("SELECT temperature FROM readings WHERE city_id = 7 AND reading_at >= '2026-01-01T01:30:00Z'").await;
+    assert!(plan.contains("3 of 4 files") && plan.contains("bytes"), "{plan}");
+    let rows = fixture.ask("EXPLAIN VERBOSE SELECT temperature FROM readings WHERE city_id = 7").await;
+    let shown = pretty_format_batches(&[rows]).unwrap().to_string();
+    assert!(shown.contains("row groups") && shown.contains("Scan readings at version"), "{shown}");
+}
