@@ -247,11 +247,8 @@ async fn weights(execution: &Execution, sources: Vec<&Source>) -> Result<Vec<(Ke
             Ok::<_, Error>(weights)
         }
     };
-    let parts: Vec<_> = stream::iter(sources)
-        .map(of_source)
-        .buffered(FILES_AT_ONCE)
-        .try_collect()
-        .await?;
+    let parts: Vec<_> =
+        stream::iter(sources).map(of_source).buffered(FILES_AT_ONCE).try_collect().await?;
     Ok(parts.into_iter().flatten().collect())
 }
 

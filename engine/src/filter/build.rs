@@ -83,7 +83,7 @@ impl Wanted {
             Node::Constant(Some(true)) => {}
             Node::Constant(_) => self.keys = KeySelection::list(Vec::new()),
             Node::Compare { column: KEY_COLUMN, ref test, .. } => match interval(test) {
-                Some((from, to)) => self.keys = self.keys.within(from, to),
+                Some((from, to)) => self.keys = one_or_range(self.keys.within(from, to)),
                 None => self.rest.push(node),
             },
             Node::Compare { column: TIME_COLUMN, ref test, .. } => match interval(test) {
@@ -114,6 +114,14 @@ impl Wanted {
         if first > last {
             self.time.to = self.time.from;
         }
+    }
+}
+
+/// A range of one key as a list, which is read in one go.
+fn one_or_range(keys: KeySelection) -> KeySelection {
+    match keys {
+        KeySelection::Range { from, to } if from == to => KeySelection::list(vec![from]),
+        keys => keys,
     }
 }
 

@@ -40,8 +40,8 @@ use barograph_lake::TableSchema;
 use crate::{Error, Result};
 
 pub(crate) use build::{Builder, Wanted};
-use literal::{Set, Test};
 pub(crate) use literal::Literal;
+use literal::{Set, Test};
 pub use statistics::{Bound, Bounds};
 
 /// A filter over the rows of one table. Cheap to clone; `Display` prints SQL that parses to an equal

@@ -121,10 +121,7 @@ fn read(translator: Translator<'_>, expr: &Arc<dyn PhysicalExpr>) -> Option<Tran
     })
 }
 
-fn operand<'e>(
-    translator: Translator<'_>,
-    expr: &'e Arc<dyn PhysicalExpr>,
-) -> Option<Operand<'e>> {
+fn operand<'e>(translator: Translator<'_>, expr: &'e Arc<dyn PhysicalExpr>) -> Option<Operand<'e>> {
     if let Some(column) = expr.downcast_ref::<Column>() {
         return Some(Operand { column: translator.column(column.name())?, cast: None });
     }

@@ -141,10 +141,8 @@ fn distance(a: &str, b: &str) -> usize {
             let at = |row: &[usize], j: usize| row.get(j).copied().unwrap_or(usize::MAX - 1);
             let changed = at(&last, j) + usize::from(letter != other);
             let mut least = changed.min(at(&last, j + 1) + 1).min(at(&row, j) + 1);
-            let swapped = i > 0
-                && j > 0
-                && a.get(i - 1) == Some(&other)
-                && b.get(j - 1) == Some(&letter);
+            let swapped =
+                i > 0 && j > 0 && a.get(i - 1) == Some(&other) && b.get(j - 1) == Some(&letter);
             if swapped {
                 least = least.min(at(&before, j - 1) + 1);
             }

@@ -30,10 +30,10 @@ use datafusion::physical_plan::{
 
 use super::part::Part;
 use super::price::Price;
+use crate::Engine;
 use crate::filter::{Builder, Node, Wanted};
 use crate::scan::{Aggregation, Plan, Scan};
 use crate::view::View;
-use crate::Engine;
 
 /// What a scan reads, whatever its partitions.
 #[derive(Debug)]
@@ -52,12 +52,7 @@ impl Read {
     }
 
     /// The scan of some of the keys, narrowed further by `more`.
-    pub(super) fn scan(
-        &self,
-        keys: &KeySelection,
-        more: Vec<Node>,
-        limit: Option<usize>,
-    ) -> Scan {
+    pub(super) fn scan(&self, keys: &KeySelection, more: Vec<Node>, limit: Option<usize>) -> Scan {
         let mut wanted = self.wanted.clone();
         wanted.keys = keys.clone();
         more.into_iter().for_each(|node| wanted.and(node));

@@ -40,8 +40,7 @@ pub(super) fn runtime(settings: &SqlSettings) -> Result<Arc<RuntimeEnv>> {
 
 /// The runtime of one query: the shared one, with its memory counted.
 pub(super) fn metered(shared: &RuntimeEnv, meter: &Arc<Meter>) -> Arc<RuntimeEnv> {
-    let pool =
-        MeteredPool { shared: Arc::clone(&shared.memory_pool), meter: Arc::clone(meter) };
+    let pool = MeteredPool { shared: Arc::clone(&shared.memory_pool), meter: Arc::clone(meter) };
     Arc::new(RuntimeEnv { memory_pool: Arc::new(pool), ..shared.clone() })
 }
 

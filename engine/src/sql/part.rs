@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use arrow::array::{RecordBatch, RecordBatchOptions};
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{FieldRef, SchemaRef};
 use barograph_lake::KeySelection;
 use datafusion::common::{DataFusionError, Result};
 use datafusion::execution::TaskContext;
@@ -149,15 +149,17 @@ impl Part {
 
     fn project(&self, rows: RecordBatch) -> Result<RecordBatch> {
         let options = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
-        let columns = self
-            .projection
-            .iter()
-            .map(|&place| {
-                rows.columns().get(place).cloned().ok_or_else(|| {
-                    DataFusionError::Internal(format!("a slice has no column {place}"))
-                })
-            })
-            .collect::<Result<_>>()?;
+        let column = |(&place, field): (&usize, &FieldRef)| {
+            let column = rows.columns().get(place).ok_or_else(|| {
+                DataFusionError::Internal(format!("a slice has no column {place}"))
+            })?;
+            if column.data_type() == field.data_type() {
+                return Ok(Arc::clone(column));
+            }
+            Ok(arrow::compute::cast(column, field.data_type())?)
+        };
+        let columns = self.projection.iter().zip(self.schema.fields()).map(column);
+        let columns = columns.collect::<Result<_>>()?;
         let schema = Arc::clone(&self.schema);
         Ok(RecordBatch::try_new_with_options(schema, columns, &options)?)
     }
@@ -174,8 +176,8 @@ fn both(slice: &KeySelection, wanted: &KeySelection) -> KeySelection {
         (slice, KeySelection::Range { from, to }) => slice.within(*from, *to),
         (KeySelection::Range { from, to }, wanted) => wanted.within(*from, *to),
         (KeySelection::All, wanted) => wanted.clone(),
-        (KeySelection::List(keys), wanted) => KeySelection::list(
-            keys.iter().copied().filter(|&key| wanted.contains(key)).collect(),
-        ),
+        (KeySelection::List(keys), wanted) => {
+            KeySelection::list(keys.iter().copied().filter(|&key| wanted.contains(key)).collect())
+        }
     }
 }

@@ -42,7 +42,9 @@ pub(super) async fn statement(
     let parsed = state.sql_to_statement(text, &Dialect::Generic).map_err(told)?;
     refuse_writing(&parsed)?;
     for reference in state.resolve_table_references(&parsed).map_err(told)? {
-        check_table(&reference, tables)?;
+        if !state.table_functions().contains_key(reference.table()) {
+            check_table(&reference, tables)?;
+        }
     }
     let plan = state.statement_to_plan(parsed).await.map_err(told)?;
     let reading =
@@ -55,12 +57,7 @@ pub(super) async fn statement(
 }
 
 /// Makes `state` ready for one execution: views are pinned, the clock is read, use is counted.
-pub(super) fn begin(
-    state: &mut SessionState,
-    engine: &Engine,
-    meter: &Arc<Meter>,
-    explain: bool,
-) {
+pub(super) fn begin(state: &mut SessionState, engine: &Engine, meter: &Arc<Meter>, explain: bool) {
     let pinned = Pinned::new(engine, explain);
     let config = state.config_mut();
     config.set_extension(Arc::new(pinned));
@@ -147,7 +144,8 @@ fn check_table(reference: &TableReference, tables: &[TableEntry]) -> Result<()> 
     let hint = match near.copied().or(elsewhere) {
         Some(entry) => format!("did you mean {}?", full(entry)),
         None => {
-            let all: Vec<_> = tables.iter().filter(|e| e.schema != SYSTEM_SCHEMA).map(full).collect();
+            let all: Vec<_> =
+                tables.iter().filter(|e| e.schema != SYSTEM_SCHEMA).map(full).collect();
             format!("there are {}, and the schemas system and information_schema", all.join(", "))
         }
     };
@@ -185,7 +183,8 @@ fn parameters(plan: &LogicalPlan) -> Result<SchemaRef> {
 /// The plan with an answer that old drivers read: text and bytes as themselves, not as views.
 fn without_views(plan: LogicalPlan) -> Result<LogicalPlan> {
     let schema = Arc::clone(plan.schema());
-    let has_views = schema.fields().iter().any(|field| plain(field.data_type()) != *field.data_type());
+    let has_views =
+        schema.fields().iter().any(|field| plain(field.data_type()) != *field.data_type());
     if !has_views || matches!(plan, LogicalPlan::Explain(_) | LogicalPlan::Analyze(_)) {
         return Ok(plan);
     }

@@ -130,6 +130,7 @@ impl TableProvider for LakeProvider {
         let slice_rows = self.engine.slice_rows(&whole);
         let wanted_parts = session.config().target_partitions();
         let few = bound.rows <= 2 * slice_rows
+            || matches!(&whole.keys, KeySelection::List(keys) if keys.len() < 2 * wanted_parts)
             || limit.is_some_and(|limit| limit as u64 <= slice_rows && whole.filter.is_none());
         let cuts = if few || wanted_parts < 2 {
             Vec::new()

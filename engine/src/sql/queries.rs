@@ -239,7 +239,9 @@ impl Queries {
             }
             None => Err(Error::new(
                 ErrorKind::NotFound,
-                format!("query {id} does not run: SELECT * FROM system.queries shows those that do"),
+                format!(
+                    "query {id} does not run: SELECT * FROM system.queries shows those that do"
+                ),
             )),
         }
     }

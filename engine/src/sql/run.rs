@@ -191,7 +191,8 @@ pub(super) fn batches(
             Some(Message::End) => None,
             Some(Message::Failed(error)) => Some((Err(error), None)),
             None => {
-                let error = Error::internal(format!("query {id} broke off: its answer is not whole"));
+                let error =
+                    Error::internal(format!("query {id} broke off: its answer is not whole"));
                 Some((Err(error), None))
             }
         }

@@ -43,8 +43,8 @@ pub struct SqlSession {
     pub user: String,
     /// Longest time a query may take; the server's own bound holds beside it.
     pub timeout: Option<Duration>,
-    /// Zone in which times without one are read and `now()` is given, such as `Europe/Zurich`; UTC if
-    /// absent.
+    /// Zone in which `now()` and other times with a zone are given, such as `Europe/Zurich`; UTC if
+    /// absent. Columns are UTC whatever it is, and so is a time without an offset beside one.
     pub time_zone: Option<String>,
 }
 

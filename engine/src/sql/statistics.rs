@@ -44,7 +44,7 @@ impl CountedHours {
         let counted = self.0.get(&source.hour)?;
         (counted.file == source.file.as_ref().map(|file| file.path)
             && counted.tail == (tail.first(), tail.through(), tail.rows()))
-        .then_some(counted.rows)
+            .then_some(counted.rows)
     }
 
     fn keep(&mut self, source: &Source, tail: &HourView, rows: u64) {
@@ -82,12 +82,7 @@ impl Engine {
     }
 
     /// Adds one hour to what is known.
-    async fn count(
-        &self,
-        execution: &Execution,
-        source: &Source,
-        known: &mut Known,
-    ) -> Result<()> {
+    async fn count(&self, execution: &Execution, source: &Source, known: &mut Known) -> Result<()> {
         let scan = &execution.scan;
         let whole = |keys: Option<(Key, Key)>, times: Option<(Micros, Micros)>| {
             keys.is_some_and(|(min, max)| scan.keys.covers(min, max))
@@ -100,7 +95,8 @@ impl Engine {
             known.widen(file.keys, file.times);
             rows += match &scan.keys {
                 KeySelection::List(keys) => {
-                    let of_all = keys.len() as f64 / (file.keys.1 as f64 - file.keys.0 as f64 + 1.0);
+                    let of_all =
+                        keys.len() as f64 / (file.keys.1 as f64 - file.keys.0 as f64 + 1.0);
                     (file.rows as f64 * share(file, execution) * of_all.min(1.0)).ceil() as u64
                 }
                 _ if covered => file.rows,
@@ -235,7 +231,8 @@ impl Known {
         statistics: &mut ColumnStatistics,
     ) {
         let files = execution.sources.iter().filter_map(|source| source.file.as_ref());
-        let (mut nulls, mut bounds, mut bounded) = (0_u64, None::<(ScalarValue, ScalarValue)>, true);
+        let (mut nulls, mut bounds, mut bounded) =
+            (0_u64, None::<(ScalarValue, ScalarValue)>, true);
         for file in files {
             let Some(stats) = file.columns.get(column) else { return };
             nulls += stats.nulls;
@@ -243,10 +240,9 @@ impl Known {
                 Some((min, max)) => {
                     bounds = Some(match bounds {
                         None => (min, max),
-                        Some((low, high)) => (
-                            if min < low { min } else { low },
-                            if max > high { max } else { high },
-                        ),
+                        Some((low, high)) => {
+                            (if min < low { min } else { low }, if max > high { max } else { high })
+                        }
                     });
                 }
                 None => bounded &= stats.nulls == file.rows,

@@ -300,9 +300,7 @@ pub(super) fn and(left: Option<Translated>, right: Option<Translated>) -> Option
             exact: left.exact && right.exact,
             node: Node::And(vec![left.node, right.node]),
         }),
-        (one, other) => {
-            one.or(other).map(|known| Translated { node: known.node, exact: false })
-        }
+        (one, other) => one.or(other).map(|known| Translated { node: known.node, exact: false }),
     }
 }
 
@@ -371,10 +369,8 @@ fn integer_literal(of: ValueType, cast: Option<&DataType>, value: &ScalarValue) 
 }
 
 fn text_literal(cast: Option<&DataType>, value: &ScalarValue) -> Option<Literal> {
-    let is_text = matches!(
-        cast,
-        None | Some(DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)
-    );
+    let is_text =
+        matches!(cast, None | Some(DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View));
     match value {
         ScalarValue::Utf8(Some(text))
         | ScalarValue::LargeUtf8(Some(text))

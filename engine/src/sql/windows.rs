@@ -17,7 +17,7 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, SchemaRef};
+use arrow::datatypes::{DataType, SchemaRef, TimeUnit};
 use barograph_lake::schema::{FIRST_VALUE_COLUMN, KEY_COLUMN, TIME_COLUMN};
 use barograph_lake::{Micros, TableSchema};
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
@@ -194,8 +194,12 @@ impl<'a> Input<'a> {
         let function = expr.downcast_ref::<ScalarFunctionExpr>()?;
         let [what, time] = function.args() else { return None };
         let what = what.downcast_ref::<Literal>()?.value();
-        if self.column(time)? != (TIME_COLUMN, None) {
-            return None;
+        // The planner widens instants to ns for some functions; the windows are the same.
+        match self.column(time)? {
+            (TIME_COLUMN, None) => {}
+            (TIME_COLUMN, Some(DataType::Timestamp(unit, _)))
+                if matches!(unit, TimeUnit::Microsecond | TimeUnit::Nanosecond) => {}
+            _ => return None,
         }
         match function.fun().name() {
             "date_bin" => interval(what),
@@ -247,30 +251,32 @@ impl<'a> Input<'a> {
             None => of == DataType::Float64 || (is_float && name == "avg"),
             Some(to) => *to == DataType::Float64,
         };
-        let aggregate = match name {
-            "count" if cast.is_none() => Aggregate::Count,
-            "avg" if (is_float || small) && widened => Aggregate::Mean,
-            "sum" if is_float && widened => Aggregate::Sum,
-            "sum" if small && cast == Some(DataType::Int64) => Aggregate::Sum,
-            "min" | "max" if cast.is_none() && of != DataType::Utf8 && (!is_float || ranged) => {
-                if name == "min" { Aggregate::Min } else { Aggregate::Max }
-            }
-            _ => return None,
-        };
+        let aggregate =
+            match name {
+                "count" if cast.is_none() => Aggregate::Count,
+                "avg" if (is_float || small) && widened => Aggregate::Mean,
+                "sum" if is_float && widened => Aggregate::Sum,
+                "sum" if small && cast == Some(DataType::Int64) => Aggregate::Sum,
+                "min" | "max"
+                    if cast.is_none() && of != DataType::Utf8 && (!is_float || ranged) =>
+                {
+                    if name == "min" { Aggregate::Min } else { Aggregate::Max }
+                }
+                _ => return None,
+            };
         Some((column, aggregate))
     }
 
     /// The scan with windows whose columns are those of `schema`.
-    fn replaced(
-        &self,
-        shape: Shape,
-        schema: SchemaRef,
-    ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+    fn replaced(&self, shape: Shape, schema: SchemaRef) -> Result<Option<Arc<dyn ExecutionPlan>>> {
         let Shape { aggregation, places } = shape;
         let given = aggregation.output_schema(self.table());
         let fits = places.len() == schema.fields().len()
             && places.iter().zip(schema.fields()).all(|(&place, field)| {
-                given.fields().get(place).is_some_and(|g| g.data_type() == field.data_type())
+                let widened = place == TIME_COLUMN
+                    && matches!(field.data_type(), DataType::Timestamp(TimeUnit::Nanosecond, _));
+                widened
+                    || given.fields().get(place).is_some_and(|g| g.data_type() == field.data_type())
             });
         if !fits || aggregation.check(self.table()).is_err() {
             return Ok(None);

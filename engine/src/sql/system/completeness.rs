@@ -34,13 +34,13 @@ use parking_lot::Mutex;
 
 use super::{Declared, Of, declared, times};
 use crate::dead_letters::DEAD_LETTERS;
+use crate::filter::{Builder, Predicate, Wanted};
 use crate::scan::Scan;
 use crate::scan::execute::{Execution, read_columns};
 use crate::scan::plan::Source;
 use crate::sql::errors::external;
 use crate::sql::provider::Pinned;
 use crate::sql::translate::Translator;
-use crate::filter::{Builder, Predicate, Wanted};
 use crate::validate::key_at;
 use crate::view::View;
 use crate::{Engine, Error, Result};
@@ -160,8 +160,7 @@ impl TableProvider for CompletenessTable {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> QueryResult<Arc<dyn ExecutionPlan>> {
-        let (Wanted { keys, time, rest }, exact) =
-            Translator::new(&self.filtered).wanted(filters);
+        let (Wanted { keys, time, rest }, exact) = Translator::new(&self.filtered).wanted(filters);
         let asked = Asked {
             engine: Arc::clone(&self.engine),
             pinned: Pinned::of(session, &self.engine),
@@ -216,20 +215,21 @@ impl PartitionStream for AskedStream {
             .collect();
         let schema = Arc::clone(&asked.schema);
         let state = (asked, tables, None::<Walk>);
-        let batches = futures::stream::try_unfold(state, |(asked, mut tables, mut walk)| async move {
-            loop {
-                let mut current = match walk.take() {
-                    Some(current) => current,
-                    None => match tables.pop_front() {
-                        Some(view) => Walk::new(&asked, view).await.map_err(external)?,
-                        None => return Ok(None),
-                    },
-                };
-                if let Some(batch) = current.next(&asked).await.map_err(external)? {
-                    return Ok(Some((batch, (asked, tables, Some(current)))));
+        let batches =
+            futures::stream::try_unfold(state, |(asked, mut tables, mut walk)| async move {
+                loop {
+                    let mut current = match walk.take() {
+                        Some(current) => current,
+                        None => match tables.pop_front() {
+                            Some(view) => Walk::new(&asked, view).await.map_err(external)?,
+                            None => return Ok(None),
+                        },
+                    };
+                    if let Some(batch) = current.next(&asked).await.map_err(external)? {
+                        return Ok(Some((batch, (asked, tables, Some(current)))));
+                    }
                 }
-            }
-        });
+            });
         Box::pin(RecordBatchStreamAdapter::new(schema, batches))
     }
 }
@@ -249,18 +249,14 @@ impl Walk {
     async fn new(asked: &Asked, view: Arc<View>) -> Result<Self> {
         let now = asked.engine.now();
         let held = view.hours();
-        let end = held
-            .last()
-            .map_or(Micros::MIN, |hour| hour.end().max(now))
-            .min(asked.hours.to);
+        let end = held.last().map_or(Micros::MIN, |hour| hour.end().max(now)).min(asked.hours.to);
         let mut next = held.first().copied().filter(|first| first.start() < end);
         if let Some(first) = next
             && first.start() < asked.hours.from
         {
             let start = Hour::of(asked.hours.from);
-            next = start.map(|hour| {
-                if hour.start() < asked.hours.from { hour.next() } else { hour }
-            });
+            next =
+                start.map(|hour| if hour.start() < asked.hours.from { hour.next() } else { hour });
         }
         let mut walk = Self { view, next, end, now, last: BTreeMap::new() };
         let before = next.and_then(|next| held.into_iter().rfind(|hour| *hour < next));
@@ -287,9 +283,10 @@ impl Walk {
         let expected = (passed - hour.start()) / asked.every.max(1);
         let by_key: HashMap<Key, &KeyHour> = held.iter().map(|held| (held.key, held)).collect();
         let of = |count: fn(&KeyHour) -> u32| -> ArrayRef {
-            let counts = self.last.keys().map(|key| {
-                Some(by_key.get(key).map_or(0, |held| i64::from(count(held))))
-            });
+            let counts = self
+                .last
+                .keys()
+                .map(|key| Some(by_key.get(key).map_or(0, |held| i64::from(count(held)))));
             Arc::new(counts.collect::<Int64Array>())
         };
         let silent = self.last.values().map(|&last| {

@@ -10,7 +10,6 @@
 //! | `system.queries` | a running query, or one that ended lately |
 //! | `system.completeness` | a key in an hour: what was due, what came, what came late |
 
-
 mod completeness;
 mod queries;
 mod settings;

@@ -11,11 +11,8 @@ use crate::sql::provider::Pinned;
 use crate::sql::settings::SqlSettings;
 use crate::{EngineSettings, Error, Result};
 
-pub(super) const COLUMNS: &[Declared] = &[
-    ("name", Of::Text, false),
-    ("value", Of::Text, true),
-    ("description", Of::Text, true),
-];
+pub(super) const COLUMNS: &[Declared] =
+    &[("name", Of::Text, false), ("value", Of::Text, true), ("description", Of::Text, true)];
 
 struct Setting {
     name: String,

@@ -10,8 +10,7 @@ use crate::sql::QueryState;
 
 /// Joins everything with everything: hours of work.
 const ENDLESS: &str = "SELECT count(*) FROM generate_series(1, 1000000) a, generate_series(1, 1000000) b, generate_series(1, 1000000) c WHERE a.value + b.value + c.value = 7";
-const ENDLESS_ROWS: &str =
-    "SELECT a.value + b.value AS s FROM generate_series(1, 1000000) a, generate_series(1, 1000000) b";
+const ENDLESS_ROWS: &str = "SELECT a.value + b.value AS s FROM generate_series(1, 1000000) a, generate_series(1, 1000000) b";
 
 fn settings() -> SqlSettings {
     SqlSettings { threads: 2, ..SqlSettings::default() }
@@ -91,8 +90,7 @@ async fn time_runs_out_as_an_error_in_the_stream() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn queries_wait_for_a_place_and_no_more_than_allowed_wait() {
-    let fixture =
-        Fixture::empty(SqlSettings { queries_max: 1, queue_max: 1, ..settings() }).await;
+    let fixture = Fixture::empty(SqlSettings { queries_max: 1, queue_max: 1, ..settings() }).await;
     let (sql, session) = (Arc::clone(&fixture.sql), fixture.session.clone());
     let endless = sql.prepare(&session, ENDLESS).await.unwrap();
     let one = sql.prepare(&session, "SELECT 1").await.unwrap();
@@ -109,7 +107,10 @@ async fn queries_wait_for_a_place_and_no_more_than_allowed_wait() {
     assert_eq!(states, [QueryState::Running, QueryState::Queued]);
     let error = sql.execute(&session, &one, &[]).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Resources);
-    assert!(error.to_string().contains("sql.queue_max") && error.retry_after().is_some(), "{error}");
+    assert!(
+        error.to_string().contains("sql.queue_max") && error.retry_after().is_some(),
+        "{error}"
+    );
     drop(running);
     assert_eq!(waiting.await.unwrap().unwrap().len(), 1);
     // One that waits can be cancelled, and its time runs.
@@ -170,7 +171,9 @@ async fn a_price_over_the_budget_is_refused_before_it_runs() {
     assert!(text.contains("bound the time"), "{text}");
     assert_eq!(fixture.sql.queries().list()[0].state, QueryState::Failed);
     assert_eq!(fixture.sql.queries().list()[0].price.unwrap().files, 4);
-    fixture.ask("SELECT avg(temperature) FROM readings WHERE reading_at >= '2026-01-01T03:00:00Z'").await;
+    fixture
+        .ask("SELECT avg(temperature) FROM readings WHERE reading_at >= '2026-01-01T03:00:00Z'")
+        .await;
     fixture.ask("EXPLAIN SELECT avg(temperature) FROM readings").await;
 }
 

@@ -85,9 +85,15 @@ fn batch(rows: &[((i32, i64), Row)]) -> RecordBatch {
         Arc::new(times.with_timezone("UTC"))
     };
     let columns: Vec<(&str, ArrayRef)> = vec![
-        ("city_id", Arc::new(rows.iter().map(|((city, _), _)| Some(*city)).collect::<Int32Array>())),
+        (
+            "city_id",
+            Arc::new(rows.iter().map(|((city, _), _)| Some(*city)).collect::<Int32Array>()),
+        ),
         ("reading_at", times(&|key, _| Some(key.1))),
-        ("temperature", Arc::new(rows.iter().map(|(_, r)| r.temperature).collect::<Float32Array>())),
+        (
+            "temperature",
+            Arc::new(rows.iter().map(|(_, r)| r.temperature).collect::<Float32Array>()),
+        ),
         ("humidity", Arc::new(rows.iter().map(|(_, r)| r.humidity).collect::<Float32Array>())),
         ("pressure", Arc::new(rows.iter().map(|(_, r)| r.pressure).collect::<Float64Array>())),
         ("wind_direction", Arc::new(rows.iter().map(|(_, r)| r.direction).collect::<Int16Array>())),
@@ -96,14 +102,17 @@ fn batch(rows: &[((i32, i64), Row)]) -> RecordBatch {
         ("seen_at", times(&|_, row| row.seen_at)),
     ];
     RecordBatch::try_from_iter_with_nullable(
-        columns.into_iter().map(|(name, column)| (name, column, !["city_id", "reading_at"].contains(&name))),
+        columns
+            .into_iter()
+            .map(|(name, column)| (name, column, !["city_id", "reading_at"].contains(&name))),
     )
     .unwrap()
 }
 
 fn row(rng: &mut SmallRng, at: i64) -> Row {
     let mut maybe = |share: f64| rng.random_bool(share);
-    let known = [maybe(0.9), maybe(0.8), maybe(0.9), maybe(0.9), maybe(0.7), maybe(0.6), maybe(0.5)];
+    let known =
+        [maybe(0.9), maybe(0.8), maybe(0.9), maybe(0.9), maybe(0.7), maybe(0.6), maybe(0.5)];
     let zero = maybe(0.05);
     let nan = maybe(0.05);
     let temperature = f32::from(rng.random_range(-200_i16..400)) / 10.0;
@@ -114,10 +123,15 @@ fn row(rng: &mut SmallRng, at: i64) -> Row {
             (true, false) => -f32::NAN,
             _ => f32::from(rng.random_range(0_i16..1000)) / 10.0,
         }),
-        pressure: known[2].then_some(if zero { 0.0 } else { 900.0 + f64::from(rng.random_range(0..1000)) / 8.0 }),
+        pressure: known[2].then_some(if zero {
+            0.0
+        } else {
+            900.0 + f64::from(rng.random_range(0..1000)) / 8.0
+        }),
         direction: known[3].then_some(rng.random_range(0..360)),
         count: known[4].then_some(rng.random_range(-5..50)),
-        note: known[5].then(|| ["calm", "gusts", "fog", "Zürich"][rng.random_range(0..4)].to_owned()),
+        note: known[5]
+            .then(|| ["calm", "gusts", "fog", "Zürich"][rng.random_range(0..4)].to_owned()),
         seen_at: known[6].then_some(at + rng.random_range(0..1_000_000)),
     }
 }
@@ -130,7 +144,10 @@ fn cities() -> RecordBatch {
         ("city_id", Arc::new(Int32Array::from(ids.clone())) as ArrayRef),
         ("name", Arc::new(ids.iter().map(name).collect::<StringArray>())),
         ("country", Arc::new(ids.iter().map(country).collect::<StringArray>())),
-        ("latitude", Arc::new(ids.iter().map(|&id| Some(f64::from(id) - 30.0)).collect::<Float64Array>())),
+        (
+            "latitude",
+            Arc::new(ids.iter().map(|&id| Some(f64::from(id) - 30.0)).collect::<Float64Array>()),
+        ),
     ])
     .unwrap()
 }
@@ -161,7 +178,9 @@ impl Fixture {
             let rows = hour_of(&mut rng, hour, 10);
             let again: Vec<_> = rows.iter().filter(|_| rng.random_bool(0.02)).cloned().collect();
             fixture.put(rows).await;
-            fixture.put(again.into_iter().map(|(key, _)| (key, row(&mut rng, key.1))).collect()).await;
+            fixture
+                .put(again.into_iter().map(|(key, _)| (key, row(&mut rng, key.1))).collect())
+                .await;
         }
         fixture
     }
@@ -196,7 +215,8 @@ impl Fixture {
         if rows.is_empty() {
             return;
         }
-        let ack = self.engine.put("readings", batch(&rows), "test", Durability::Memory).await.unwrap();
+        let ack =
+            self.engine.put("readings", batch(&rows), "test", Durability::Memory).await.unwrap();
         assert_eq!(ack.rejected, 0);
         self.model.extend(rows);
     }

@@ -64,7 +64,8 @@ async fn order_is_declared_so_that_nothing_is_sorted() {
         assert!(plan.contains("ScanExec"), "{text}\n{plan}");
         assert!(!plan.contains("RepartitionExec: partitioning=Hash"), "{text}\n{plan}");
     }
-    let rows = fixture.ask("SELECT city_id, reading_at FROM readings ORDER BY city_id, reading_at").await;
+    let rows =
+        fixture.ask("SELECT city_id, reading_at FROM readings ORDER BY city_id, reading_at").await;
     assert_eq!(rows.num_rows(), fixture.model.len());
 }
 
@@ -81,7 +82,10 @@ async fn filters_go_into_the_scan() {
         ("reading_at::date = '2026-01-01'", "from=2026-01-01T00:00:00Z, to=2026-01-02T00:00:00Z"),
         ("temperature > 30.5", "filter=temperature > 30.5"),
         ("temperature <> 0.1", "filter=temperature <= 'NaN'"),
-        ("wind_direction IS NULL AND note = 'fog'", "filter=wind_direction IS NULL AND note = 'fog'"),
+        (
+            "wind_direction IS NULL AND note = 'fog'",
+            "filter=wind_direction IS NULL AND note = 'fog'",
+        ),
         ("NOT (flashes > 3 OR temperature < 1)", "filter="),
     ] {
         let plan = fixture.plan(&format!("SELECT * FROM readings WHERE {condition}")).await;
@@ -145,7 +149,8 @@ async fn explain_shows_the_price() {
     let fixture = Fixture::new().await;
     let plan = fixture.plan("SELECT temperature FROM readings WHERE city_id = 7 AND reading_at >= '2026-01-01T01:30:00Z'").await;
     assert!(plan.contains("3 of 4 files") && plan.contains("bytes"), "{plan}");
-    let rows = fixture.ask("EXPLAIN VERBOSE SELECT temperature FROM readings WHERE city_id = 7").await;
+    let rows =
+        fixture.ask("EXPLAIN VERBOSE SELECT temperature FROM readings WHERE city_id = 7").await;
     let shown = pretty_format_batches(&[rows]).unwrap().to_string();
     assert!(shown.contains("row groups") && shown.contains("Scan readings at version"), "{shown}");
 }

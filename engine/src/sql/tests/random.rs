@@ -53,23 +53,43 @@ impl Queries {
         let op = self.op();
         match self.0.random_range(0..22) {
             0 => format!("city_id {op} {}", self.0.random_range(-2..CITIES + 3)),
-            1 => format!("city_id IN ({}, {}, NULL)", self.0.random_range(0..CITIES), self.0.random_range(0..CITIES)),
+            1 => format!(
+                "city_id IN ({}, {}, NULL)",
+                self.0.random_range(0..CITIES),
+                self.0.random_range(0..CITIES)
+            ),
             2 => {
-                let list: Vec<_> = (0..6).map(|_| self.0.random_range(0..CITIES).to_string()).collect();
+                let list: Vec<_> =
+                    (0..6).map(|_| self.0.random_range(0..CITIES).to_string()).collect();
                 format!("city_id {} ({})", self.one(&["IN", "NOT IN"]), list.join(", "))
             }
-            3 => format!("city_id BETWEEN {} AND {}", self.0.random_range(0..30), self.0.random_range(10..CITIES)),
+            3 => format!(
+                "city_id BETWEEN {} AND {}",
+                self.0.random_range(0..30),
+                self.0.random_range(10..CITIES)
+            ),
             4 | 5 => format!("reading_at {op} {}", self.instant()),
             6 => format!("reading_at BETWEEN {} AND {}", self.instant(), self.instant()),
-            7 => format!("temperature {op} {}", self.one(&["0", "-0.0", "12.3", "0.1", "-5", "1e-50", "1e300", "30"])),
-            8 => format!("humidity {op} {}", self.one(&["0", "50", "33.3", "'NaN'::float", "1e300"])),
+            7 => format!(
+                "temperature {op} {}",
+                self.one(&["0", "-0.0", "12.3", "0.1", "-5", "1e-50", "1e300", "30"])
+            ),
+            8 => {
+                format!("humidity {op} {}", self.one(&["0", "50", "33.3", "'NaN'::float", "1e300"]))
+            }
             9 => format!("pressure {op} {}", self.one(&["0", "-0.0", "950", "950.125", "1e-300"])),
-            10 => format!("wind_direction {op} {}", self.one(&["90", "90.5", "-1", "70000", "1e9", "180::bigint"])),
+            10 => format!(
+                "wind_direction {op} {}",
+                self.one(&["90", "90.5", "-1", "70000", "1e9", "180::bigint"])
+            ),
             11 => format!("flashes {op} {}", self.one(&["0", "10", "10.5", "9223372036854775807"])),
-            12 => format!("note {op} {}", self.one(&["'fog'", "'calm'", "''", "'Zürich'", "'zzz'"])),
+            12 => {
+                format!("note {op} {}", self.one(&["'fog'", "'calm'", "''", "'Zürich'", "'zzz'"]))
+            }
             13 => format!("note IN ('fog', {}, 'gusts', 'x')", self.one(&["'calm'", "NULL"])),
             14 => {
-                let column = self.one(&["temperature", "humidity", "note", "seen_at", "city_id", "flashes"]);
+                let column =
+                    self.one(&["temperature", "humidity", "note", "seen_at", "city_id", "flashes"]);
                 format!("{column} IS {} NULL", self.one(&["", "NOT"]))
             }
             15 => format!("seen_at {op} {}", self.instant()),
@@ -78,7 +98,12 @@ impl Queries {
             18 => format!("reading_at::date {op} '2026-01-0{}'", self.0.random_range(1..3)),
             19 => format!("flashes {op} city_id"),
             20 => format!("note LIKE '%{}%'", self.one(&["o", "u", "x"])),
-            _ => self.one(&["TRUE", "NULL", "temperature * 2 > flashes", "date_part('minute', reading_at) = 30"]),
+            _ => self.one(&[
+                "TRUE",
+                "NULL",
+                "temperature * 2 > flashes",
+                "date_part('minute', reading_at) = 30",
+            ]),
         }
     }
 
@@ -104,18 +129,55 @@ impl Queries {
         let condition = self.condition(2);
         let window = self.window();
         match self.0.random_range(0..14) {
-            0..=2 => format!("SELECT city_id, reading_at, temperature, humidity, pressure, wind_direction, flashes, note, seen_at FROM readings WHERE {condition} ORDER BY city_id, reading_at"),
-            3 => format!("SELECT note, city_id, reading_at FROM readings WHERE {condition} ORDER BY reading_at DESC, city_id LIMIT 7"),
-            4 => format!("SELECT temperature, city_id, reading_at FROM readings WHERE {condition} ORDER BY temperature DESC NULLS LAST, city_id, reading_at LIMIT 5"),
-            5 => format!("SELECT count(*), count(temperature), min(reading_at), max(reading_at), min(city_id), max(city_id), min(flashes), sum(flashes) FROM readings WHERE {condition}"),
-            6 => format!("SELECT city_id, {window} AS w, avg(temperature), min(temperature), max(temperature), count(*), count(note), sum(temperature), sum(wind_direction) FROM readings WHERE {condition} GROUP BY 1, 2 ORDER BY 1, 2"),
-            7 => format!("SELECT city_id, max(pressure), avg(humidity), count(*), min(flashes), max(seen_at), avg(wind_direction) FROM readings WHERE {condition} GROUP BY city_id ORDER BY city_id"),
-            8 => format!("SELECT {window} AS w, avg(temperature), count(*), max(flashes) FROM readings WHERE {condition} GROUP BY 1 ORDER BY 1"),
-            9 => format!("SELECT c.name, count(*), avg(r.temperature), min(r.reading_at) FROM readings r JOIN cities c ON r.city_id = c.city_id WHERE c.country = 'CH' AND {} GROUP BY c.name ORDER BY c.name", condition.replace("city_id", "r.city_id")),
-            10 => format!("SELECT c.city_id, c.name, r.n FROM cities c LEFT JOIN (SELECT city_id, count(*) n FROM readings WHERE {condition} GROUP BY city_id) r ON r.city_id = c.city_id ORDER BY c.city_id"),
-            11 => format!("SELECT city_id, reading_at, avg(temperature) OVER (PARTITION BY city_id ORDER BY reading_at RANGE BETWEEN interval '1 hour' PRECEDING AND CURRENT ROW) a, row_number() OVER (PARTITION BY city_id ORDER BY reading_at) n FROM readings WHERE {condition} ORDER BY city_id, reading_at"),
-            12 => format!("SELECT DISTINCT note, wind_direction > 180 AS west FROM readings WHERE {condition} ORDER BY 1, 2"),
-            _ => format!("SELECT a.city_id, a.reading_at, b.temperature FROM readings a JOIN readings b ON a.city_id = b.city_id AND a.reading_at = b.reading_at WHERE {} ORDER BY 1, 2", self.condition(1).replace("city_id", "a.city_id").replace("reading_at", "a.reading_at").replace("temperature", "a.temperature").replace("humidity", "a.humidity").replace("pressure", "a.pressure").replace("wind_direction", "a.wind_direction").replace("flashes", "a.flashes").replace("note", "a.note").replace("seen_at", "a.seen_at")),
+            0..=2 => format!(
+                "SELECT city_id, reading_at, temperature, humidity, pressure, wind_direction, flashes, note, seen_at FROM readings WHERE {condition} ORDER BY city_id, reading_at"
+            ),
+            3 => format!(
+                "SELECT note, city_id, reading_at FROM readings WHERE {condition} ORDER BY reading_at DESC, city_id LIMIT 7"
+            ),
+            // Zeros with and without a sign are equal, but sorts may part them: no order by temperature.
+            4 => format!(
+                "SELECT {0}, city_id, reading_at FROM readings WHERE {condition} ORDER BY {0} DESC NULLS LAST, city_id, reading_at LIMIT 5",
+                self.one(&["pressure", "flashes", "wind_direction"])
+            ),
+            5 => format!(
+                "SELECT count(*), count(temperature), min(reading_at), max(reading_at), min(city_id), max(city_id), min(flashes), sum(flashes) FROM readings WHERE {condition}"
+            ),
+            6 => format!(
+                "SELECT city_id, {window} AS w, avg(temperature), min(temperature), max(temperature), count(*), count(note), sum(temperature), sum(wind_direction) FROM readings WHERE {condition} GROUP BY 1, 2 ORDER BY 1, 2"
+            ),
+            7 => format!(
+                "SELECT city_id, max(pressure), avg(humidity), count(*), min(flashes), max(seen_at), avg(wind_direction) FROM readings WHERE {condition} GROUP BY city_id ORDER BY city_id"
+            ),
+            8 => format!(
+                "SELECT {window} AS w, avg(temperature), count(*), max(flashes) FROM readings WHERE {condition} GROUP BY 1 ORDER BY 1"
+            ),
+            9 => format!(
+                "SELECT c.name, count(*), avg(r.temperature), min(r.reading_at) FROM readings r JOIN cities c ON r.city_id = c.city_id WHERE c.country = 'CH' AND {} GROUP BY c.name ORDER BY c.name",
+                condition.replace("city_id", "r.city_id")
+            ),
+            10 => format!(
+                "SELECT c.city_id, c.name, r.n FROM cities c LEFT JOIN (SELECT city_id, count(*) n FROM readings WHERE {condition} GROUP BY city_id) r ON r.city_id = c.city_id ORDER BY c.city_id"
+            ),
+            11 => format!(
+                "SELECT city_id, reading_at, avg(temperature) OVER (PARTITION BY city_id ORDER BY reading_at RANGE BETWEEN interval '1 hour' PRECEDING AND CURRENT ROW) a, row_number() OVER (PARTITION BY city_id ORDER BY reading_at) n FROM readings WHERE {condition} ORDER BY city_id, reading_at"
+            ),
+            12 => format!(
+                "SELECT DISTINCT note, wind_direction > 180 AS west FROM readings WHERE {condition} ORDER BY 1, 2"
+            ),
+            _ => format!(
+                "SELECT a.city_id, a.reading_at, b.temperature FROM readings a JOIN readings b ON a.city_id = b.city_id AND a.reading_at = b.reading_at WHERE {} ORDER BY 1, 2",
+                self.condition(1)
+                    .replace("city_id", "a.city_id")
+                    .replace("reading_at", "a.reading_at")
+                    .replace("temperature", "a.temperature")
+                    .replace("humidity", "a.humidity")
+                    .replace("pressure", "a.pressure")
+                    .replace("wind_direction", "a.wind_direction")
+                    .replace("flashes", "a.flashes")
+                    .replace("note", "a.note")
+                    .replace("seen_at", "a.seen_at")
+            ),
         }
     }
 }
@@ -134,14 +196,18 @@ fn same(ours: &RecordBatch, plain: &RecordBatch) -> Result<(), String> {
                 let (a, b) = (a.as_primitive::<Float64Type>(), b.as_primitive::<Float64Type>());
                 a.iter().zip(b).all(|(a, b)| match (a, b) {
                     (Some(a), Some(b)) => {
-                        a == b || (a.is_nan() && b.is_nan()) || (a - b).abs() <= 1e-9 * a.abs().max(1.0)
+                        a == b
+                            || (a.is_nan() && b.is_nan())
+                            || (a - b).abs() <= 1e-9 * a.abs().max(1.0)
                     }
                     (a, b) => a.is_none() && b.is_none(),
                 })
             }
             DataType::Float32 => {
                 let (a, b) = (a.as_primitive::<Float32Type>(), b.as_primitive::<Float32Type>());
-                a.iter().zip(b).all(|(a, b)| a == b || a.zip(b).is_some_and(|(a, b)| a.is_nan() && b.is_nan()))
+                a.iter()
+                    .zip(b)
+                    .all(|(a, b)| a == b || a.zip(b).is_some_and(|(a, b)| a.is_nan() && b.is_nan()))
             }
             _ => a.as_ref() == b.as_ref(),
         };

@@ -59,7 +59,8 @@ async fn writing_is_refused() {
 #[tokio::test]
 async fn parameters_have_the_types_of_their_places() {
     let fixture = Fixture::new().await;
-    let text = "SELECT count(*) FROM readings WHERE city_id = $1 AND reading_at >= $2 AND note <> $3";
+    let text =
+        "SELECT count(*) FROM readings WHERE city_id = $1 AND reading_at >= $2 AND note <> $3";
     let statement = fixture.sql.prepare(&fixture.session, text).await.unwrap();
     let types: Vec<_> =
         statement.parameters().fields().iter().map(|f| f.data_type().clone()).collect();
@@ -71,7 +72,9 @@ async fn parameters_have_the_types_of_their_places() {
         .model
         .iter()
         .filter(|((city, at), row)| {
-            *city == 3 && *at >= START + 60 * MINUTE && row.note.as_deref().is_some_and(|n| n != "fog")
+            *city == 3
+                && *at >= START + 60 * MINUTE
+                && row.note.as_deref().is_some_and(|n| n != "fog")
         })
         .count();
     let values = [
@@ -106,7 +109,9 @@ async fn no_view_types_reach_the_client() {
 #[tokio::test]
 async fn times_are_read_in_the_zone_of_the_session() {
     let mut fixture = Fixture::new().await;
-    let utc = fixture.lines("SELECT count(*) FROM readings WHERE reading_at >= '2026-01-01 02:00'").await;
+    let utc = fixture
+        .lines("SELECT count(*) FROM readings WHERE reading_at >= '2026-01-01 02:00:00'")
+        .await;
     fixture.session.time_zone = Some("Europe/Zurich".to_owned());
     let zoned = fixture.lines("SELECT arrow_typeof(now())").await;
     assert_eq!(zoned, ["Timestamp(ns, \"Europe/Zurich\")"]);

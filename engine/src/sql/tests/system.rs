@@ -11,13 +11,19 @@ async fn files_hours_and_tail_add_up_to_the_table() {
         .await;
     let lake: u64 = view.snapshot.files().iter().map(|file| file.rows).sum();
     assert_eq!(files, [format!("{LANDED_HOURS}|{lake}|0|true")]);
-    let tail = fixture.lines("SELECT sum(rows), max(keys) FROM system.tail WHERE table_name = 'readings'").await;
+    let tail = fixture
+        .lines("SELECT sum(rows), max(keys) FROM system.tail WHERE table_name = 'readings'")
+        .await;
     assert_eq!(tail, [format!("{}|{CITIES}", view.tail.rows())]);
     let hours = fixture
         .lines("SELECT landed, count(*), sum(lake_rows) > 0, sum(tail_rows) > 0 FROM system.hours WHERE table_name = 'readings' GROUP BY landed ORDER BY landed")
         .await;
     assert_eq!(hours, ["false|2|false|true", "true|4|true|true"]);
-    let log = fixture.lines("SELECT rows_appended, end_position > 0, bytes > 0, torn_bytes, lost FROM system.log").await;
+    let log = fixture
+        .lines(
+            "SELECT rows_appended, end_position > 0, bytes > 0, torn_bytes, lost FROM system.log",
+        )
+        .await;
     assert_eq!(log, [format!("{}|true|true|0|null", view.rows())]);
 }
 
@@ -29,9 +35,18 @@ async fn settings_are_shown_with_what_they_are_for() {
         .await;
     assert_eq!(
         shown,
-        ["engine.log.segment_bytes|64MiB", "engine.scan_slice_rows|1024", "sql.price_bytes_max|null", "sql.timeout|5m"]
+        [
+            "engine.log.segment_bytes|64MiB",
+            "engine.scan_slice_rows|1024",
+            "sql.price_bytes_max|null",
+            "sql.timeout|5m"
+        ]
     );
-    let without = fixture.lines("SELECT name FROM system.settings WHERE description IS NULL AND name NOT LIKE '%.log'").await;
+    let without = fixture
+        .lines(
+            "SELECT name FROM system.settings WHERE description IS NULL AND name NOT LIKE '%.log'",
+        )
+        .await;
     assert_eq!(without, Vec::<String>::new());
 }
 
@@ -44,7 +59,10 @@ async fn a_failed_query_is_remembered() {
     let shown = fixture
         .lines("SELECT text, state, error LIKE '%zero%', finished_at IS NOT NULL FROM system.queries WHERE state <> 'planning' AND state <> 'running' ORDER BY id")
         .await;
-    assert_eq!(shown, ["SELECT 2|done|null|true", "SELECT 1 / (random() * 0)::int|failed|true|true"]);
+    assert_eq!(
+        shown,
+        ["SELECT 2|done|null|true", "SELECT 1 / (random() * 0)::int|failed|true|true"]
+    );
 }
 
 /// Readings of three keys, one a minute: the first has all, the second stops at half past one, the third
