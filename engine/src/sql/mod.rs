@@ -11,7 +11,7 @@
 //! - `provider`, `translate`, `exec`, `part`, `dynamic`, `windows`: tables as the planner sees them, and
 //!   how their scans run.
 //! - `statistics`, `price`: what is known of a scan before it runs.
-//! - `guard`, `queries`, `settings`: bounds on what runs, and who runs what.
+//! - `guard`, `stop`, `queries`, `settings`: bounds on what runs, and who runs what.
 //! - `catalog`, `system`: which tables there are, and those that tell of the server itself.
 
 mod catalog;
@@ -28,6 +28,7 @@ mod run;
 mod session;
 mod settings;
 mod statistics;
+mod stop;
 mod system;
 #[cfg(test)]
 mod tests;

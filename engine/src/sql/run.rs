@@ -1,8 +1,7 @@
 //! What happens between a statement's plan and its last batch?
 //!
-//! One task drives the query. It ends in one of four ways, whichever comes first: the answer is whole,
-//! it failed, its time is up, or nobody wants it; in all but the first the plan is dropped, and with it
-//! all that works for it.
+//! One task drives the query, another watches for what should end it: its time is up, somebody cancelled
+//! it, its client left. Then the plan is told to stop and dropped, and with it all that works for it.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -24,6 +23,7 @@ use super::price::Price;
 use super::provider::Pinned;
 use super::queries::{Queries, Query, QueryId, QueryState};
 use super::settings::SqlSettings;
+use super::stop::Stop;
 use crate::scan::execute::with_schema;
 use crate::{Engine, Error, ErrorKind, Result};
 
@@ -57,7 +57,11 @@ impl Begun {
 
 impl Drop for Begun {
     fn drop(&mut self) {
-        self.end(QueryState::Cancelled, None);
+        if std::thread::panicking() {
+            self.end(QueryState::Failed, Some("a defect in the server".to_owned()));
+        } else {
+            self.end(QueryState::Cancelled, None);
+        }
     }
 }
 
@@ -93,21 +97,52 @@ pub(super) struct Job {
     pub(super) runtime: Arc<RuntimeEnv>,
     pub(super) schema: SchemaRef,
     pub(super) budget: SqlSettings,
-    pub(super) deadline: Instant,
-    pub(super) allowed: Duration,
+    pub(super) watched: Watched,
     pub(super) sender: mpsc::Sender<Message>,
     pub(super) place: OwnedSemaphorePermit,
+}
+
+/// What a watcher tells the query that it watches.
+pub(super) struct Watched {
+    stop: Stop,
+    reason: oneshot::Receiver<Error>,
+    /// Dropped with the query, which ends the watch.
+    _running: oneshot::Sender<()>,
+}
+
+/// Watches a query from the threads of whoever asks, since its own may be busy.
+pub(super) fn watch(
+    query: &Arc<Query>,
+    sender: &mpsc::Sender<Message>,
+    deadline: Instant,
+    allowed: Duration,
+) -> Watched {
+    let (query, sender, stop) = (Arc::clone(query), sender.clone(), Stop::default());
+    let (tell, reason) = oneshot::channel();
+    let (running, ended) = oneshot::channel::<()>();
+    let told = stop.clone();
+    tokio::spawn(async move {
+        let error = tokio::select! {
+            _ = ended => return,
+            () = query.cancelled.notified() => cancelled(query.id),
+            () = sender.closed() => cancelled(query.id),
+            () = tokio::time::sleep_until(deadline) => timed_out(allowed),
+        };
+        told.now();
+        let _ = tell.send(error);
+    });
+    Watched { stop, reason, _running: running }
 }
 
 impl Job {
     /// Runs it; says through `planned` when it is planned.
     pub(super) async fn run(self, planned: oneshot::Sender<Result<SchemaRef>>) {
-        let Self { begun, plan, state, runtime, schema, budget, deadline, allowed, sender, place } =
-            self;
+        let Self { begun, plan, state, runtime, schema, budget, watched, sender, place } = self;
+        let Watched { stop, mut reason, _running } = watched;
         let query = Arc::clone(&begun.query);
         let mut planned = Some(planned);
         let work = async {
-            let batches = {
+            let mut batches = {
                 let physical = state.create_physical_plan(&plan).await.map_err(told)?;
                 let price = state.config().get_extension::<Pinned>().map(|pinned| pinned.price());
                 let price = price.unwrap_or_default();
@@ -115,6 +150,7 @@ impl Job {
                 if !matches!(plan, LogicalPlan::Explain(_)) {
                     check(&budget, price)?;
                 }
+                let physical = stop.stoppable(physical).map_err(told)?;
                 let context = TaskContext::from(&state).with_runtime(runtime);
                 execute_stream(physical, Arc::new(context)).map_err(told)?
             };
@@ -122,7 +158,6 @@ impl Job {
             if let Some(planned) = planned.take() {
                 let _ = planned.send(Ok(Arc::clone(&schema)));
             }
-            let mut batches = batches;
             while let Some(batch) = batches.next().await {
                 let rows = with_schema(&schema, batch.map_err(told)?)?;
                 if rows.num_rows() == 0 {
@@ -137,12 +172,17 @@ impl Job {
         };
         let outcome = tokio::select! {
             biased;
-            () = query.cancelled.notified() => Err(cancelled(query.id)),
-            () = sender.closed() => Err(cancelled(query.id)),
-            () = tokio::time::sleep_until(deadline) => Err(timed_out(allowed)),
+            Ok(reason) = &mut reason => Err(reason),
             outcome = work => outcome,
         };
         drop(place);
+        // A plan that was told to stop may have said so before the reason came.
+        let outcome = match outcome {
+            Err(error) if error.kind() == ErrorKind::Cancelled => {
+                Err(reason.try_recv().unwrap_or(error))
+            }
+            outcome => outcome,
+        };
         match outcome {
             Ok(()) => {
                 begun.end(QueryState::Done, None);

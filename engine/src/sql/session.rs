@@ -16,6 +16,7 @@ use std::time::Duration;
 use arrow::array::RecordBatch;
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::common::{ParamValues, ScalarValue};
+use datafusion::execution::FunctionRegistry;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::LogicalPlan;
@@ -29,7 +30,7 @@ use super::errors::told;
 use super::guard::{self, Gate};
 use super::prepare;
 use super::queries::{Queries, QueryId, QueryState};
-use super::run::{Begun, Job, cancelled, timed_out};
+use super::run::{Begun, Job, cancelled, timed_out, watch};
 use super::settings::SqlSettings;
 use crate::{Engine, Error, Result};
 
@@ -222,8 +223,7 @@ impl Sql {
             runtime: guard::metered(&self.shared, &meter),
             schema: statement.schema(),
             budget: self.settings.clone(),
-            deadline,
-            allowed,
+            watched: watch(&query, &sender, deadline, allowed),
             sender,
             place,
         };
@@ -273,6 +273,13 @@ impl Sql {
                 ))
             })?;
             state.config_mut().options_mut().execution.time_zone = Some(zone.clone());
+            let options = state.config_options();
+            let zoned = state.scalar_functions().values();
+            let zoned: Vec<_> =
+                zoned.filter_map(|of| of.inner().with_updated_config(options)).collect();
+            for function in zoned {
+                state.register_udf(Arc::new(function)).map_err(told)?;
+            }
         }
         Ok(state)
     }

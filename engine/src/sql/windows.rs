@@ -115,32 +115,31 @@ impl<'a> Input<'a> {
         self.scan.read.table()
     }
 
-    /// The expression over columns of the scan that `expr` stands for.
-    fn resolve(&self, expr: &Arc<dyn PhysicalExpr>) -> Option<Arc<dyn PhysicalExpr>> {
-        match (self.projection, expr.downcast_ref::<Column>()) {
-            (Some(projection), Some(column)) => {
-                projection.expr().get(column.index()).map(|column| Arc::clone(&column.expr))
-            }
-            _ => Some(Arc::clone(expr)),
-        }
+    /// What a column of the projection stands for, over columns of the scan; without a projection, what
+    /// is given.
+    fn below(&self, expr: &Arc<dyn PhysicalExpr>) -> Option<Arc<dyn PhysicalExpr>> {
+        let Some(projection) = self.projection else { return Some(Arc::clone(expr)) };
+        let column = expr.downcast_ref::<Column>()?;
+        projection.expr().get(column.index()).map(|column| Arc::clone(&column.expr))
+    }
+
+    /// The column of the table that `expr`, over columns of the scan, is, and what it is cast to.
+    fn scanned(&self, expr: &Arc<dyn PhysicalExpr>) -> Option<(usize, Option<DataType>)> {
+        let (expr, cast) = uncast(expr);
+        let column = expr.downcast_ref::<Column>()?;
+        let schema = self.scan.schema();
+        let name = schema.fields().get(column.index())?.name();
+        Some((self.table().arrow().index_of(name).ok()?, cast))
     }
 
     /// The column of the table that `expr` is, and what it is cast to.
     fn column(&self, expr: &Arc<dyn PhysicalExpr>) -> Option<(usize, Option<DataType>)> {
-        let mut expr = self.resolve(expr)?;
-        let mut cast = None;
-        if let Some(outer) = expr.downcast_ref::<CastExpr>() {
-            cast = Some(outer.cast_type().clone());
-            let inner = Arc::clone(outer.expr());
-            // A projection may be below the cast too.
-            expr = self.resolve(&inner)?;
+        let (inner, outer_cast) = uncast(expr);
+        let (column, inner_cast) = self.scanned(&self.below(&inner)?)?;
+        match (outer_cast, inner_cast) {
+            (Some(_), Some(_)) => None,
+            (outer, inner) => Some((column, outer.or(inner))),
         }
-        let column = expr.downcast_ref::<Column>()?;
-        let name = match self.projection {
-            Some(_) => column.name().to_owned(),
-            None => self.scan.schema().fields().get(column.index())?.name().clone(),
-        };
-        Some((self.table().arrow().index_of(&name).ok()?, cast))
     }
 
     fn shape(&self, grouping: &AggregateExec) -> Option<Shape> {
@@ -190,12 +189,15 @@ impl<'a> Input<'a> {
 
     /// Length of the windows that `expr` cuts time into.
     fn window(&self, expr: &Arc<dyn PhysicalExpr>) -> Option<Micros> {
-        let expr = self.resolve(expr)?;
+        // The function may stand in the projection or over it.
+        let below = self.below(expr).filter(|below| below.is::<ScalarFunctionExpr>());
+        let is_below = below.is_some();
+        let expr = below.unwrap_or_else(|| Arc::clone(expr));
         let function = expr.downcast_ref::<ScalarFunctionExpr>()?;
         let [what, time] = function.args() else { return None };
         let what = what.downcast_ref::<Literal>()?.value();
         // The planner widens instants to ns for some functions; the windows are the same.
-        match self.column(time)? {
+        match if is_below { self.scanned(time)? } else { self.column(time)? } {
             (TIME_COLUMN, None) => {}
             (TIME_COLUMN, Some(DataType::Timestamp(unit, _)))
                 if matches!(unit, TimeUnit::Microsecond | TimeUnit::Nanosecond) => {}
@@ -307,6 +309,14 @@ impl<'a> Input<'a> {
         exec.price = self.scan.price;
         exec.plan = self.scan.plan.clone();
         Ok(Some(Arc::new(exec)))
+    }
+}
+
+/// An expression without its cast.
+fn uncast(expr: &Arc<dyn PhysicalExpr>) -> (Arc<dyn PhysicalExpr>, Option<DataType>) {
+    match expr.downcast_ref::<CastExpr>() {
+        Some(cast) => (Arc::clone(cast.expr()), Some(cast.cast_type().clone())),
+        None => (Arc::clone(expr), None),
     }
 }
 
