@@ -199,8 +199,10 @@ impl<'a> Input<'a> {
         // The planner widens instants to ns for some functions; the windows are the same.
         match if is_below { self.scanned(time)? } else { self.column(time)? } {
             (TIME_COLUMN, None) => {}
-            (TIME_COLUMN, Some(DataType::Timestamp(unit, _)))
-                if matches!(unit, TimeUnit::Microsecond | TimeUnit::Nanosecond) => {}
+            (
+                TIME_COLUMN,
+                Some(DataType::Timestamp(TimeUnit::Microsecond | TimeUnit::Nanosecond, _)),
+            ) => {}
             _ => return None,
         }
         match function.fun().name() {

@@ -80,7 +80,7 @@ fn table() -> TableSchema {
 }
 
 fn batch(rows: &[((i32, i64), Row)]) -> RecordBatch {
-    let times = |of: &dyn Fn(&(i32, i64), &Row) -> Option<i64>| -> ArrayRef {
+    let times = |of: fn(&(i32, i64), &Row) -> Option<i64>| -> ArrayRef {
         let times: TimestampMicrosecondArray = rows.iter().map(|(key, row)| of(key, row)).collect();
         Arc::new(times.with_timezone("UTC"))
     };
@@ -89,7 +89,7 @@ fn batch(rows: &[((i32, i64), Row)]) -> RecordBatch {
             "city_id",
             Arc::new(rows.iter().map(|((city, _), _)| Some(*city)).collect::<Int32Array>()),
         ),
-        ("reading_at", times(&|key, _| Some(key.1))),
+        ("reading_at", times(|key, _| Some(key.1))),
         (
             "temperature",
             Arc::new(rows.iter().map(|(_, r)| r.temperature).collect::<Float32Array>()),
@@ -99,7 +99,7 @@ fn batch(rows: &[((i32, i64), Row)]) -> RecordBatch {
         ("wind_direction", Arc::new(rows.iter().map(|(_, r)| r.direction).collect::<Int16Array>())),
         ("flashes", Arc::new(rows.iter().map(|(_, r)| r.count).collect::<Int64Array>())),
         ("note", Arc::new(rows.iter().map(|(_, r)| r.note.clone()).collect::<StringArray>())),
-        ("seen_at", times(&|_, row| row.seen_at)),
+        ("seen_at", times(|_, row| row.seen_at)),
     ];
     RecordBatch::try_from_iter_with_nullable(
         columns
