@@ -170,8 +170,8 @@ impl Engine {
     }
 
     /// Rows of one slice of a range read.
-    pub(crate) fn slice_rows(&self, scan: &Scan) -> u64 {
-        self.target_rows(scan)
+    pub(crate) fn slice_rows(&self, execution: &Execution) -> u64 {
+        self.target_rows(&execution.scan, execution.sources.len())
     }
 
     /// The slices of a range read, in order of their keys.
@@ -179,7 +179,7 @@ impl Engine {
         if is_small(&execution.scan, execution.sources.len()) {
             return Ok(vec![execution.scan.keys.clone()]);
         }
-        self.slices(execution, self.target_rows(&execution.scan)).await
+        self.slices(execution, self.slice_rows(execution)).await
     }
 
     /// Bounds how many slices are worked on at once, whoever asks.

@@ -143,7 +143,7 @@ impl Op {
 }
 
 impl Node {
-    fn visit_columns(&self, visit: &mut dyn FnMut(usize)) {
+    pub(crate) fn visit_columns(&self, visit: &mut dyn FnMut(usize)) {
         match self {
             Self::Constant(_) => {}
             Self::IsNull { column } | Self::Compare { column, .. } | Self::Among { column, .. } => {

@@ -141,7 +141,7 @@ impl Part {
     /// Takes the memory of a slice while it is read and given.
     fn reserve(&self, execution: &Execution) -> Result<()> {
         if self.slices.len() > 1 {
-            let rows = self.read.engine.slice_rows(&execution.scan) as usize;
+            let rows = self.read.engine.slice_rows(execution) as usize;
             self.memory.try_resize(rows * execution.row_bytes() * 2)?;
         }
         Ok(())

@@ -127,7 +127,7 @@ impl TableProvider for LakeProvider {
         let whole = read.whole(limit);
         let execution = self.engine.execution(&read.view, whole.clone()).map_err(external)?;
         let bound = price::bound(&execution);
-        let slice_rows = self.engine.slice_rows(&whole);
+        let slice_rows = self.engine.settings().scan_slice_rows as u64;
         let wanted_parts = session.config().target_partitions();
         let few = bound.rows <= 2 * slice_rows
             || matches!(&whole.keys, KeySelection::List(keys) if keys.len() < 2 * wanted_parts)

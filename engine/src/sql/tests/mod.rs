@@ -29,7 +29,7 @@ use crate::{Components, Durability, Engine, EngineSettings, LogSource, ManualClo
 /// 2026-01-01T00:00:00Z in µs.
 const START: i64 = 1_767_225_600_000_000;
 const MINUTE: i64 = 60_000_000;
-const CITIES: i32 = 60;
+const CITIES: i32 = 100;
 const LANDED_HOURS: i64 = 4;
 const HOURS: i64 = 6;
 
