@@ -34,7 +34,7 @@ pub trait Tables: Send + Sync {
     fn latest(&self, table: &str) -> Result<Arc<dyn TableProvider>>;
 }
 
-/// Gives `context` every function but those that need tables, the rules that gap filling and as-of joins
+/// Gives `context` every function but those that need tables, a `date_bin` that keeps the type of its time, the rules that gap filling and as-of joins
 /// need, and [`Planner`] as its query planner.
 ///
 /// A session with a planner of its own sets it after this and gives it [`NodePlanner`].
@@ -45,6 +45,7 @@ pub fn register(context: &SessionContext) -> Result<()> {
             context.register_udf(function);
         }
     }
+    context.register_udf(gap_fill::date_bin().as_ref().clone());
     for (_, function) in aggregates::functions().map_err(failed)? {
         context.register_udaf(function);
     }

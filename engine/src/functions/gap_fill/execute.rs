@@ -30,9 +30,9 @@ use futures::{StreamExt, TryStreamExt};
 
 use super::bounds::Bound;
 use super::chunk::{Chunk, Task, series_of};
+use super::date_bin;
 use super::node::GapFill;
 use super::step::Step;
-use super::windows;
 use crate::functions::planner::{Physical, constant, row};
 
 /// The physical plan of `node` over `input`.
@@ -123,7 +123,7 @@ fn instant_of_window(
         |value: &ScalarValue| -> Arc<dyn PhysicalExpr> { Arc::new(Literal::new(value.clone())) };
     let mut args = vec![literal(stride), literal(&at)];
     args.extend(origin.map(literal));
-    let bin = ScalarFunctionExpr::try_new(windows(), args, &Schema::empty(), Arc::clone(config))?;
+    let bin = ScalarFunctionExpr::try_new(date_bin(), args, &Schema::empty(), Arc::clone(config))?;
     let value = bin.evaluate(&row()?)?.into_array(1)?;
     Ok(instant(&ScalarValue::try_from_array(&value, 0)?))
 }

@@ -12,6 +12,7 @@
 //! The functions compute nothing themselves. `rule` finds them in a plan and puts a `GapFill` node
 //! over the aggregation; `plan` and `execute` run it (docs/adr/0009-gap-filling.md).
 
+mod bin;
 mod bounds;
 mod chunk;
 mod execute;
@@ -20,14 +21,14 @@ mod node;
 mod rule;
 mod step;
 
-use datafusion::arrow::datatypes::DataType;
+use datafusion::arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::{Result, plan_err};
-use datafusion::functions::datetime::date_bin;
 use datafusion::logical_expr::{
     ColumnarValue, Documentation, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
     Volatility,
 };
 
+pub(super) use bin::date_bin;
 pub(super) use execute::plan;
 pub(super) use node::GapFill;
 pub(super) use rule::GapFillRule;
@@ -199,27 +200,18 @@ impl ScalarUDFImpl for Placeholder {
     }
 }
 
-/// `date_bin` knows which types it takes.
+/// The stride as an interval, the origin in the type of the time.
 fn window_types(types: &[DataType]) -> Result<Vec<DataType>> {
-    use datafusion::arrow::datatypes::{IntervalUnit, TimeUnit};
-    let mut wanted = types.to_vec();
-    if let Some(stride) = wanted.first_mut() {
-        *stride = DataType::Interval(IntervalUnit::MonthDayNano);
-    }
-    let time = match types.get(1) {
-        Some(time @ DataType::Timestamp(_, _)) => time.clone(),
-        Some(DataType::Date32) | Some(DataType::Null) => {
-            DataType::Timestamp(TimeUnit::Nanosecond, None)
+    match types.get(1) {
+        Some(time @ DataType::Timestamp(_, _)) => Ok(bin::of_timestamp(types, time)),
+        Some(DataType::Date32 | DataType::Null) => {
+            Ok(bin::of_timestamp(types, &DataType::Timestamp(TimeUnit::Nanosecond, None)))
         }
         other => {
             let other = other.map(ToString::to_string).unwrap_or_default();
-            return plan_err!("date_bin_gapfill: time is a timestamp, not {other}: cast it");
+            plan_err!("date_bin_gapfill: time is a timestamp, not {other}: cast it")
         }
-    };
-    for place in wanted.iter_mut().skip(1) {
-        *place = time.clone();
     }
-    Ok(wanted)
 }
 
 fn line_type(value: &DataType) -> Result<DataType> {
@@ -228,9 +220,4 @@ fn line_type(value: &DataType) -> Result<DataType> {
         number if number.is_numeric() || number.is_null() => Ok(DataType::Float64),
         other => plan_err!("interpolate takes a number, not {other}: use locf, or cast it"),
     }
-}
-
-/// The function whose windows are filled.
-fn windows() -> std::sync::Arc<ScalarUDF> {
-    date_bin()
 }

@@ -21,7 +21,7 @@ use datafusion::logical_expr::{Aggregate, Expr, Extension, LogicalPlan};
 use datafusion::optimizer::AnalyzerRule;
 
 use super::node::GapFill;
-use super::{Ask, Fill, asked, bounds, windows};
+use super::{Ask, Fill, asked, bounds, date_bin};
 
 /// Puts a [`GapFill`] over an aggregation that groups by `date_bin_gapfill`.
 #[derive(Debug)]
@@ -111,7 +111,7 @@ fn over_aggregate(aggregate: Aggregate) -> Result<(LogicalPlan, bool)> {
     let mut group = aggregate.group_expr;
     if let Some(expr) = group.get_mut(place) {
         let (relation, name) = expr.qualified_name();
-        let plain = Expr::ScalarFunction(ScalarFunction::new_udf(windows(), call_args(expr)));
+        let plain = Expr::ScalarFunction(ScalarFunction::new_udf(date_bin(), call_args(expr)));
         *expr = plain.alias_qualified(relation, name);
     }
     let plain = Aggregate::try_new(aggregate.input, group, aggregate.aggr_expr)?;
