@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod models;
+mod plans;
 mod reference;
 mod rolling;
 mod script;

@@ -51,11 +51,15 @@ pub fn register(context: &SessionContext) -> Result<()> {
     }
     context.add_analyzer_rule(Arc::new(asof::AsOfRule));
     context.add_analyzer_rule(Arc::new(gap_fill::GapFillRule));
-    context.add_optimizer_rule(Arc::new(asof::AsOfPushdown));
     let state = context.state_ref();
     let mut state = state.write();
+    let mut rules = state.optimizers().to_vec();
+    // At once after conditions come down to an as-of join: a later rule puts a projection between.
+    let after = rules.iter().position(|rule| rule.name() == "push_down_filter");
+    rules.insert(after.map_or(rules.len(), |at| at + 1), Arc::new(asof::AsOfPushdown));
     *state = SessionStateBuilder::new_from_existing(state.clone())
         .with_session_id(state.session_id().to_owned())
+        .with_optimizer_rules(rules)
         .with_query_planner(Arc::new(Planner))
         .build();
     Ok(())

@@ -3,14 +3,15 @@
 
 use std::sync::Arc;
 
+use datafusion::arrow::array::Array;
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef, IntervalUnit};
-use datafusion::common::Result;
+use datafusion::common::{Result, exec_err};
 use datafusion::functions::datetime;
 use datafusion::logical_expr::sort_properties::{ExprProperties, SortProperties};
 use datafusion::logical_expr::type_coercion::functions::fields_with_udf;
 use datafusion::logical_expr::{
-    ColumnarValue, Documentation, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
-    Volatility,
+    ColumnarValue, Documentation, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl,
+    Signature, Volatility,
 };
 
 /// `date_bin` that keeps the type of a timestamp.
@@ -59,8 +60,26 @@ impl ScalarUDFImpl for DateBin {
         self.inner.return_type(types)
     }
 
+    /// Null only where an argument is, so that an order by windows does not depend on where nulls stand.
+    fn return_field_from_args(&self, args: ReturnFieldArgs<'_>) -> Result<FieldRef> {
+        let types: Vec<DataType> =
+            args.arg_fields.iter().map(|field| field.data_type().clone()).collect();
+        let nullable = args.arg_fields.iter().any(|field| field.is_nullable());
+        Ok(Arc::new(Field::new(self.name(), self.return_type(&types)?, nullable)))
+    }
+
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        self.inner.invoke_with_args(args)
+        let nullable = args.return_field.is_nullable();
+        let windows = self.inner.invoke_with_args(args)?;
+        let nulls = match &windows {
+            ColumnarValue::Array(array) => array.null_count() > 0,
+            ColumnarValue::Scalar(value) => value.is_null(),
+        };
+        // The function counts in nanoseconds, whatever the unit of its time.
+        if nulls && !nullable {
+            return exec_err!("date_bin: a time lies outside the years 1677 to 2262");
+        }
+        Ok(windows)
     }
 
     fn output_ordering(&self, inputs: &[ExprProperties]) -> Result<SortProperties> {
