@@ -40,7 +40,7 @@ static ENTRY: Entry = Entry {
         "semantics of `increase` in Prometheus, without its extrapolation, \
          <https://prometheus.io/docs/prometheus/latest/querying/functions/#increase>",
     ),
-    example: "SELECT city_id, counter_sum(precipitation, reading_at) FROM readings GROUP BY city_id",
+    example: "SELECT counter_sum(gauge, at) FROM (VALUES (1, 10.0), (2, 12.0), (3, 1.5)) AS g(at, gauge)",
 };
 
 pub(super) fn counter_sum() -> Result<(&'static Entry, AggregateUDF)> {

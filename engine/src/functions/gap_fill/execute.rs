@@ -19,7 +19,8 @@ use datafusion::physical_expr::{
     Distribution, EquivalenceProperties, LexOrdering, OrderingRequirements, PhysicalExpr,
     PhysicalSortExpr, ScalarFunctionExpr,
 };
-use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
+use datafusion::physical_plan::coop::cooperative;
+use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType, SchedulingType};
 use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
@@ -161,7 +162,8 @@ impl GapFillExec {
             input.output_partitioning().clone(),
             EmissionType::Incremental,
             Boundedness::Bounded,
-        );
+        )
+        .with_scheduling_type(SchedulingType::Cooperative);
         Ok(Self {
             input,
             task,
@@ -261,7 +263,8 @@ impl ExecutionPlan for GapFillExec {
             Ok(run.next().await?.map(|batch| (batch, run)))
         });
         let schema = Arc::clone(&self.task.schema);
-        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, stream.boxed())))
+        // A few rows in may be millions out: give way in between, so that the query can be stopped.
+        Ok(Box::pin(cooperative(RecordBatchStreamAdapter::new(schema, stream.boxed()))))
     }
 
     fn metrics(&self) -> Option<MetricsSet> {

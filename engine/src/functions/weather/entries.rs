@@ -10,7 +10,8 @@ pub const HEAT_INDEX: Entry = Entry {
     what: "Heat index of the US National Weather Service: how hot the air feels in the shade. Where \
            Steadman's simple formula gives less than 80 °F (26.7 °C) it stands, else the nine-term \
            regression with both adjustments: less in dry air (below 13 % at 80…112 °F), more in damp \
-           air (above 85 % at 80…87 °F).",
+           air (above 85 % at 80…87 °F). NWS's page and its calculator differ on where the simple formula \
+           ends, 80 or 79 °F; this is the page.",
     arguments: &[("temperature", "air temperature, °C"), ("humidity", "relative humidity, %")],
     returns: "heat index, °C",
     source: Some(
