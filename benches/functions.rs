@@ -4,6 +4,8 @@
 //! city and time, as the lake holds them) and an hourly forecast of each. Every contender of a comparison
 //! runs in turn in every round, and all must give the same number of rows.
 
+#![allow(clippy::expect_used, clippy::panic)]
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 

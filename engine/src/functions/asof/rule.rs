@@ -91,18 +91,15 @@ fn as_of(join: Join) -> Result<LogicalPlan> {
             }
             continue;
         }
-        match condition {
-            Expr::BinaryExpr(BinaryExpr { left: a, op: Operator::Eq, right: b }) => {
-                if of(left, a) && of(right, b) {
-                    on.push((a.as_ref().clone(), b.as_ref().clone()));
-                    continue;
-                }
-                if of(left, b) && of(right, a) {
-                    on.push((b.as_ref().clone(), a.as_ref().clone()));
-                    continue;
-                }
+        if let Expr::BinaryExpr(BinaryExpr { left: a, op: Operator::Eq, right: b }) = condition {
+            if of(left, a) && of(right, b) {
+                on.push((a.as_ref().clone(), b.as_ref().clone()));
+                continue;
             }
-            _ => {}
+            if of(left, b) && of(right, a) {
+                on.push((b.as_ref().clone(), a.as_ref().clone()));
+                continue;
+            }
         }
         return plan_err!(
             "beside asof, ON takes equalities of a left and a right key: move {condition} to WHERE or \

@@ -64,7 +64,7 @@ pub(in crate::functions) fn plan(
     let ScalarValue::IntervalMonthDayNano(Some(length)) = stride else {
         return plan_err!("date_bin_gapfill: the stride is a constant interval, not {stride}");
     };
-    let begin = origin.as_ref().and_then(|o| instant(o)).unwrap_or(0);
+    let begin = origin.as_ref().and_then(instant).unwrap_or(0);
     let step = Step::new(length, begin, *unit)?;
     let window = |bounds: &[Bound], shift: i64, later: fn(i64, i64) -> i64| {
         let mut found: Option<i64> = None;

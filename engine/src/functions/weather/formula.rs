@@ -39,8 +39,8 @@ pub fn heat_index(celsius: f64, rh: f64) -> f64 {
     let simple = 0.5 * (t + 61.0 + (t - 68.0) * 1.2 + rh * 0.094);
     let dry = (13.0 - rh) / 4.0 * ((17.0 - (t - 95.0).abs()).max(0.0) / 17.0).sqrt();
     let damp = (rh - 85.0) / 10.0 * ((87.0 - t) / 5.0);
-    let dry = if (rh < 13.0) & (t >= 80.0) & (t <= 112.0) { dry } else { 0.0 };
-    let damp = if (rh > 85.0) & (t >= 80.0) & (t <= 87.0) { damp } else { 0.0 };
+    let dry = if (rh < 13.0) & (80.0..=112.0).contains(&t) { dry } else { 0.0 };
+    let damp = if (rh > 85.0) & (80.0..=87.0).contains(&t) { damp } else { 0.0 };
     let full = rothfusz(t, rh) - dry + damp;
     let index = if simple < 80.0 { simple } else { full };
     (index - 32.0) / 1.8

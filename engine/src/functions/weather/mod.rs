@@ -41,14 +41,14 @@ struct Weather {
 pub(super) fn functions() -> Result<Vec<(&'static Entry, ScalarUDF)>> {
     macro_rules! pair {
         ($entry:ident, $formula:ident) => {
-            Weather::new(
+            Weather::function(
                 &entries::$entry,
                 |c| (two(c, formula::$formula), None),
                 |c| (two(c, formula::$formula), None),
             )
         };
         ($entry:ident, $formula:ident, $defined:ident) => {
-            Weather::new(
+            Weather::function(
                 &entries::$entry,
                 |c| (two(c, formula::$formula), Some(defined(c, formula::$defined))),
                 |c| (two(c, formula::$formula), Some(defined(c, formula::$defined))),
@@ -57,7 +57,7 @@ pub(super) fn functions() -> Result<Vec<(&'static Entry, ScalarUDF)>> {
     }
     macro_rules! triple {
         ($entry:ident, $formula:ident) => {
-            Weather::new(
+            Weather::function(
                 &entries::$entry,
                 |c| (three(c, formula::$formula), None),
                 |c| (three(c, formula::$formula), None),
@@ -127,7 +127,7 @@ fn defined<T: Float>(columns: &[&[T]], test: impl Fn(f64, f64) -> bool) -> Boole
 }
 
 impl Weather {
-    fn new(
+    fn function(
         entry: &'static Entry,
         single: Kernel<f32>,
         double: Kernel<f64>,
