@@ -8,6 +8,7 @@ pub mod dead_letters;
 pub mod engine;
 pub mod error;
 pub mod filter;
+pub mod functions;
 pub mod landing;
 pub mod log;
 pub mod memory;

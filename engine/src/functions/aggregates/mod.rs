@@ -1,0 +1,21 @@
+//! Which aggregates does SQL lack for weather? The mean direction of the wind, the first and the last
+//! value by time, and the growth of a counter that restarts.
+
+mod by_time;
+mod counter;
+mod direction;
+
+use datafusion::common::Result;
+use datafusion::logical_expr::AggregateUDF;
+
+use super::reference::Entry;
+
+/// Every aggregate.
+pub(super) fn functions() -> Result<Vec<(&'static Entry, AggregateUDF)>> {
+    Ok(vec![
+        direction::mean_direction()?,
+        by_time::first()?,
+        by_time::last()?,
+        counter::counter_sum()?,
+    ])
+}

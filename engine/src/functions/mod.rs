@@ -1,0 +1,92 @@
+//! Which functions does SQL have beside DataFusion's own? Weather formulas, aggregates, gap filling, as-of
+//! joins and `latest`.
+//!
+//! - `weather`: a number from numbers, row by row.
+//! - `aggregates`: wind direction, first and last by time, growth of a counter.
+//! - `gap_fill`: windows without rows. `asof`: the row that held at a time. Both are functions that a rule
+//!   turns into plan nodes; `planner` turns the nodes into physical plans.
+//! - `latest`: the newest row of every key, through [`Tables`].
+//! - `reference`: the documentation of each, and the page made of it.
+
+mod aggregates;
+mod asof;
+mod gap_fill;
+mod latest;
+mod planner;
+mod reference;
+mod weather;
+
+use std::sync::Arc;
+
+use datafusion::catalog::TableProvider;
+use datafusion::execution::SessionStateBuilder;
+use datafusion::prelude::SessionContext;
+
+pub use planner::{NodePlanner, Planner};
+
+use crate::{Error, Result};
+use reference::Entry;
+
+/// What table functions ask of whoever holds the tables.
+pub trait Tables: Send + Sync {
+    /// The newest row of every key of `table`, as a table of the same columns. A name that is not a
+    /// declared table is an error of kind `NotFound` that names it.
+    fn latest(&self, table: &str) -> Result<Arc<dyn TableProvider>>;
+}
+
+/// Gives `context` every function but those that need tables, a `date_bin` that keeps the type of its time, the rules that gap filling and as-of joins
+/// need, and [`Planner`] as its query planner.
+///
+/// A session with a planner of its own sets it after this and gives it [`NodePlanner`].
+pub fn register(context: &SessionContext) -> Result<()> {
+    let scalars = [weather::functions(), gap_fill::functions(), asof::functions()];
+    for functions in scalars {
+        for (_, function) in functions.map_err(failed)? {
+            context.register_udf(function);
+        }
+    }
+    context.register_udf(gap_fill::date_bin().as_ref().clone());
+    for (_, function) in aggregates::functions().map_err(failed)? {
+        context.register_udaf(function);
+    }
+    context.add_analyzer_rule(Arc::new(asof::AsOfRule));
+    context.add_analyzer_rule(Arc::new(gap_fill::GapFillRule));
+    let state = context.state_ref();
+    let mut state = state.write();
+    let mut rules = state.optimizers().to_vec();
+    // At once after conditions come down to an as-of join: a later rule puts a projection between.
+    let after = rules.iter().position(|rule| rule.name() == "push_down_filter");
+    rules.insert(after.map_or(rules.len(), |at| at + 1), Arc::new(asof::AsOfPushdown));
+    *state = SessionStateBuilder::new_from_existing(state.clone())
+        .with_session_id(state.session_id().to_owned())
+        .with_optimizer_rules(rules)
+        .with_query_planner(Arc::new(Planner))
+        .build();
+    Ok(())
+}
+
+/// Gives `context` the table functions, which ask `tables`.
+pub fn register_tables(context: &SessionContext, tables: Arc<dyn Tables>) {
+    context.register_udtf(latest::LATEST.name, Arc::new(latest::Latest::new(tables)));
+}
+
+/// The reference page, `docs/sql.md`.
+pub fn page() -> Result<String> {
+    Ok(reference::page(&entries()?))
+}
+
+/// The reference of every function.
+fn entries() -> Result<Vec<&'static Entry>> {
+    let scalars = [weather::functions(), gap_fill::functions(), asof::functions()];
+    let mut entries = Vec::new();
+    for functions in scalars {
+        entries.extend(functions.map_err(failed)?.into_iter().map(|(entry, _)| entry));
+    }
+    entries.extend(aggregates::functions().map_err(failed)?.into_iter().map(|(entry, _)| entry));
+    entries.push(&latest::LATEST);
+    Ok(entries)
+}
+
+fn failed(error: datafusion::error::DataFusionError) -> Error {
+    Error::internal("SQL functions").with_source(error)
+}

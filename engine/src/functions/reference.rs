@@ -1,0 +1,151 @@
+//! How are the functions shown? As documentation inside SQL, and as the reference page `docs/sql.md`.
+
+use std::fmt::Write as _;
+
+use datafusion::logical_expr::{DocSection, Documentation};
+
+/// What a reader should know of one function. From here come both DataFusion's documentation (which
+/// `information_schema` and `SHOW FUNCTIONS` tell) and the page.
+#[derive(Debug)]
+pub struct Entry {
+    /// Name in SQL.
+    pub name: &'static str,
+    /// Where it stands on the page.
+    pub section: Section,
+    /// How it is called.
+    pub syntax: &'static str,
+    /// What it does, first a short sentence.
+    pub what: &'static str,
+    /// Arguments in order, with their units.
+    pub arguments: &'static [(&'static str, &'static str)],
+    /// What comes out, with its unit, and when it is null.
+    pub returns: &'static str,
+    /// Where the formula or the semantics come from.
+    pub source: Option<&'static str>,
+    /// A query that runs.
+    pub example: &'static str,
+}
+
+/// A chapter of the page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Section {
+    /// One row in, one value out.
+    Weather,
+    /// Many rows in, one value out.
+    Aggregates,
+    /// Windows of time, gaps, look-ups by time.
+    Time,
+    /// Functions that stand in FROM.
+    Tables,
+}
+
+impl Section {
+    const ALL: [Self; 4] = [Self::Weather, Self::Aggregates, Self::Time, Self::Tables];
+
+    fn label(self) -> &'static str {
+        match self {
+            Self::Weather => "Weather",
+            Self::Aggregates => "Aggregates",
+            Self::Time => "Time series",
+            Self::Tables => "Table functions",
+        }
+    }
+
+    fn head(self) -> &'static str {
+        match self {
+            Self::Weather => {
+                "Numbers in, one number out, row by row. The result is null where an argument is null \
+                 and NaN where one is NaN. It is `float` (32 bits) where the arguments are `float` or \
+                 small integers, `double` otherwise. Arguments may be named: \
+                 `wind_u(direction => 270, speed => 5)`."
+            }
+            Self::Aggregates => {
+                "Many rows in, one value out. They stand beside SQL's own (`avg`, `min`, `max`, \
+                 `median`, `approx_percentile_cont`, …)."
+            }
+            Self::Time => {
+                "Windows of equal length come from `date_bin(stride, time [, origin])`. The functions \
+                 here fill the windows that have no row, and look up by time in another table."
+            }
+            Self::Tables => "They stand in FROM, like a table.",
+        }
+    }
+}
+
+impl Entry {
+    /// The entry as DataFusion keeps it.
+    pub fn documentation(&self) -> Documentation {
+        let section = DocSection { include: true, label: self.section.label(), description: None };
+        let mut text = format!("{}\n\nReturns: {}", self.what, self.returns);
+        if let Some(source) = self.source {
+            let _ = write!(text, "\n\nSource: {source}");
+        }
+        let mut builder =
+            Documentation::builder(section, text, self.syntax).with_sql_example(self.example);
+        for (name, meaning) in self.arguments {
+            builder = builder.with_argument(*name, *meaning);
+        }
+        builder.build()
+    }
+}
+
+const HEAD: &str = "\
+# SQL reference
+
+<!-- Written from the functions' own documentation; a test holds the two together. -->
+
+SQL is that of DataFusion, whose functions are all there. This page tells what Barograph adds. Every
+example runs against the built-in tables, `readings` and `cities`.
+";
+
+const ONE_LINERS: &str = "
+## One-liners
+
+The rolling heat index of one day: for every reading the mean over the closed window from one day
+before it to itself, city by city. No sort is needed where the scan is in order of city and time.
+
+```sql
+SELECT city_id, reading_at,
+       avg(heat_index(temperature, humidity)) OVER (
+         PARTITION BY city_id ORDER BY reading_at
+         RANGE BETWEEN INTERVAL '1 day' PRECEDING AND CURRENT ROW
+       ) AS heat_index_1d
+FROM readings
+```
+
+Ten-minute means, where a window without readings carries the last known mean forward:
+
+```sql
+SELECT city_id, date_bin_gapfill(INTERVAL '10 minutes', reading_at) AS t,
+       locf(avg(temperature)) AS temperature
+FROM readings
+WHERE reading_at >= '2026-11-21T00:00:00Z' AND reading_at < '2026-11-22T00:00:00Z'
+GROUP BY city_id, t
+ORDER BY city_id, t
+```
+";
+
+/// The reference page over `entries`.
+pub fn page(entries: &[&Entry]) -> String {
+    let mut text = String::from(HEAD);
+    for section in Section::ALL {
+        let _ = writeln!(text, "\n## {}\n\n{}", section.label(), section.head());
+        for entry in entries.iter().filter(|e| e.section == section) {
+            entry_of_page(&mut text, entry);
+        }
+    }
+    text.push_str(ONE_LINERS);
+    text
+}
+
+fn entry_of_page(text: &mut String, entry: &Entry) {
+    let _ = writeln!(text, "\n### `{}`\n\n{}\n", entry.syntax, entry.what);
+    for (name, meaning) in entry.arguments {
+        let _ = writeln!(text, "- `{name}`: {meaning}");
+    }
+    let _ = writeln!(text, "- returns: {}", entry.returns);
+    if let Some(source) = entry.source {
+        let _ = writeln!(text, "- source: {source}");
+    }
+    let _ = writeln!(text, "\n```sql\n{}\n```", entry.example);
+}

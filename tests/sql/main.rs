@@ -1,0 +1,46 @@
+//! Do SQL's own functions give right answers? Scripts with published figures, random inputs against naive
+//! models, and the reference page.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod models;
+mod plans;
+mod reference;
+mod rolling;
+mod script;
+
+use barograph_engine::functions::register;
+use datafusion::prelude::{SessionConfig, SessionContext};
+
+/// A session with small or large batches and one or several partitions.
+pub fn session(partitions: usize, batch_rows: usize) -> SessionContext {
+    let config =
+        SessionConfig::new().with_target_partitions(partitions).with_batch_size(batch_rows);
+    let context = SessionContext::new_with_config(config);
+    register(&context).expect("functions");
+    context
+}
+
+/// Runs `text` with every shape of execution that could change an answer.
+async fn holds(text: &str) {
+    for (partitions, batch_rows) in [(1, 8192), (4, 2), (3, 1)] {
+        let context = session(partitions, batch_rows);
+        let wrong = script::run(&context, text).await;
+        assert!(
+            wrong.is_empty(),
+            "{partitions} partitions, batches of {batch_rows}:\n{}",
+            wrong.join("\n\n")
+        );
+    }
+}
+
+macro_rules! scripts {
+    ($($name:ident),*) => { $(
+        #[tokio::test]
+        async fn $name() {
+            holds(include_str!(concat!(stringify!($name), ".slt"))).await;
+        }
+    )* };
+}
+
+scripts!(weather, aggregates, gap_fill, asof);
