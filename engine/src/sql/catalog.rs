@@ -18,12 +18,13 @@ use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::prelude::SessionConfig;
 
 use super::errors::told;
+use super::latest::LatestProvider;
 use super::provider::LakeProvider;
 use super::queries::Queries;
 use super::settings::SqlSettings;
 use super::system;
 use super::windows::AggregateWindows;
-use crate::{Engine, Error, Result};
+use crate::{Engine, Error, Result, functions};
 
 /// Name of the only catalog.
 pub const CATALOG: &str = "barograph";
@@ -123,7 +124,12 @@ impl Catalog {
     }
 
     /// What every statement is planned with.
-    pub(super) fn state(&self, threads: usize, shared: &Arc<RuntimeEnv>) -> Result<SessionState> {
+    pub(super) fn state(
+        &self,
+        engine: &Arc<Engine>,
+        threads: usize,
+        shared: &Arc<RuntimeEnv>,
+    ) -> Result<SessionState> {
         let mut config = SessionConfig::new()
             .with_target_partitions(threads.max(1))
             .with_information_schema(true)
@@ -151,7 +157,19 @@ impl Catalog {
         catalog.register_schema(SYSTEM_SCHEMA, system).map_err(told)?;
         let context = SessionContext::new_with_state(state);
         context.register_catalog(CATALOG, Arc::new(catalog));
+        functions::register(&context)?;
+        functions::register_tables(&context, Arc::new(Newest(Arc::clone(engine))));
         Ok(context.state())
+    }
+}
+
+/// The newest rows of declared tables.
+struct Newest(Arc<Engine>);
+
+impl functions::Tables for Newest {
+    fn latest(&self, table: &str) -> Result<Arc<dyn TableProvider>> {
+        let table = self.0.schema(table)?;
+        Ok(Arc::new(LatestProvider { engine: Arc::clone(&self.0), table }))
     }
 }
 

@@ -8,8 +8,8 @@
 //! ```
 //!
 //! - `session`, `prepare`, `run`: a statement from its text to the last batch of its answer.
-//! - `provider`, `translate`, `exec`, `part`, `dynamic`, `windows`: tables as the planner sees them, and
-//!   how their scans run.
+//! - `provider`, `translate`, `exec`, `part`, `dynamic`, `windows`, `latest`: tables as the planner sees
+//!   them, and how their scans run.
 //! - `statistics`, `price`: what is known of a scan before it runs.
 //! - `guard`, `stop`, `queries`, `settings`: bounds on what runs, and who runs what.
 //! - `catalog`, `system`: which tables there are, and those that tell of the server itself.
@@ -19,6 +19,7 @@ mod dynamic;
 mod errors;
 mod exec;
 mod guard;
+mod latest;
 mod part;
 mod prepare;
 mod price;

@@ -156,7 +156,7 @@ impl Sql {
         let queries = Queries::new(settings.recent_max);
         let shared = guard::runtime(&settings)?;
         let catalog = catalog::Catalog::new(&engine, &queries, &settings, dimensions)?;
-        let state = catalog.state(threads, &shared)?;
+        let state = catalog.state(&engine, threads, &shared)?;
         Ok(Arc::new(Self {
             gate: Gate::new(&settings),
             tables: catalog.into_entries(),

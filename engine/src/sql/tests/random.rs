@@ -14,6 +14,7 @@ async fn plain(fixture: &Fixture) -> SessionContext {
     let mut config = config.set_bool("datafusion.sql_parser.map_string_types_to_utf8view", false);
     config.options_mut().execution.time_zone = None;
     let context = SessionContext::new_with_config(config);
+    crate::functions::register(&context).unwrap();
     let rows: Vec<_> = fixture.model.clone().into_iter().collect();
     let rows = batch(&rows);
     let table = MemTable::try_new(rows.schema(), vec![vec![rows]]).unwrap();

@@ -153,3 +153,28 @@ async fn tables_are_listed() {
     assert!(!fixture.lines("SHOW TABLES").await.is_empty());
     assert!(fixture.lines("DESCRIBE readings").await[0].starts_with("city_id|Int32"));
 }
+
+#[tokio::test]
+async fn the_newest_row_of_every_key_is_a_table() {
+    let fixture = Fixture::new().await;
+    let mut newest: BTreeMap<i32, (i64, Row)> = BTreeMap::new();
+    for ((city, at), row) in &fixture.model {
+        newest.insert(*city, (*at, row.clone()));
+    }
+    let shown = fixture
+        .lines("SELECT city_id, reading_at, flashes FROM latest('readings') ORDER BY city_id")
+        .await;
+    let line = |(city, (at, row)): (&i32, &(i64, Row))| {
+        let flashes = row.count.map_or("null".to_owned(), |count| count.to_string());
+        format!("{city}|{}|{flashes}", barograph_lake::time::format_instant(*at))
+    };
+    assert_eq!(shown, newest.iter().map(line).collect::<Vec<_>>());
+    // A condition is asked of the newest row, not of the newest that satisfies it.
+    let negative = newest.values().filter(|(_, row)| row.count.is_some_and(|c| c < 0)).count();
+    let text = "SELECT count(*) FROM latest('readings') WHERE flashes < 0";
+    assert_eq!(fixture.lines(text).await, [negative.to_string()]);
+    let text = "SELECT c.name, l.reading_at IS NOT NULL FROM latest('readings') l JOIN cities c USING (city_id) WHERE l.city_id IN (5, 7, 999) ORDER BY 1";
+    assert_eq!(fixture.lines(text).await, ["city 5|true", "city 7|true"]);
+    let error = fixture.refused("SELECT * FROM latest('readigs')").await;
+    assert!(error.contains("readigs") && error.contains("readings"), "{error}");
+}
