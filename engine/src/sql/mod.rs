@@ -8,7 +8,7 @@
 //! ```
 //!
 //! - `session`, `prepare`, `run`: a statement from its text to the last batch of its answer.
-//! - `provider`, `translate`, `exec`, `part`, `dynamic`, `windows`: tables as the planner sees them, and
+//! - `provider`, `translate`, `values`, `exec`, `part`, `dynamic`, `windows`: tables as the planner sees them, and
 //!   how their scans run.
 //! - `statistics`, `price`: what is known of a scan before it runs.
 //! - `guard`, `stop`, `queries`, `settings`: bounds on what runs, and who runs what.
@@ -33,6 +33,7 @@ mod system;
 #[cfg(test)]
 mod tests;
 mod translate;
+mod values;
 mod windows;
 
 pub use catalog::{CATALOG, PUBLIC_SCHEMA, SYSTEM_SCHEMA, TableEntry};

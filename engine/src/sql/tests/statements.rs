@@ -153,3 +153,29 @@ async fn tables_are_listed() {
     assert!(!fixture.lines("SHOW TABLES").await.is_empty());
     assert!(fixture.lines("DESCRIBE readings").await[0].starts_with("city_id|Int32"));
 }
+
+#[tokio::test]
+async fn rows_of_one_day_or_hour_stay_in_order() {
+    let fixture = Fixture::new().await;
+    let hour = START + 120 * MINUTE..START + 180 * MINUTE;
+    let mut expected: Vec<_> = fixture.model.keys().filter(|key| hour.contains(&key.1)).collect();
+    expected.sort_by_key(|(city, at)| (-at, *city));
+    let line =
+        |(city, at): &&(i32, i64)| format!("{city}|{}", barograph_lake::time::format_instant(*at));
+    let expected: Vec<_> = expected.iter().map(line).collect();
+    for condition in [
+        "date_trunc('hour', reading_at) = '2026-01-01T02:00:00Z'",
+        "date_bin(interval '1 hour', reading_at) = '2026-01-01T02:00:00Z'",
+        "reading_at::date = '2026-01-01' AND date_part('hour', reading_at) = 2",
+        "date_trunc('hour', reading_at) BETWEEN '2026-01-01T01:00:01Z' AND '2026-01-01T02:59:00Z'",
+    ] {
+        let text = format!(
+            "SELECT city_id, reading_at FROM readings WHERE {condition} ORDER BY reading_at DESC, city_id"
+        );
+        assert_eq!(fixture.lines(&text).await, expected, "{condition}");
+        let plan = fixture.plan(&text).await;
+        assert!(plan.contains("from=2026-01-01T0"), "{plan}");
+    }
+    let text = "SELECT count(*) FROM readings WHERE date_trunc('hour', reading_at) = '2026-01-01T02:00:01Z'";
+    assert_eq!(fixture.lines(text).await, ["0"]);
+}
