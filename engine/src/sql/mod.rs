@@ -10,7 +10,7 @@
 //! - `session`, `prepare`, `run`: a statement from its text to the last batch of its answer.
 //! - `provider`, `translate`, `values`, `exec`, `part`, `dynamic`, `windows`: tables as the planner sees them, and
 //!   how their scans run.
-//! - `statistics`, `price`: what is known of a scan before it runs.
+//! - `statistics`, `price`, `opaque`: what is known before it runs, and what must not be concluded.
 //! - `guard`, `stop`, `queries`, `settings`: bounds on what runs, and who runs what.
 //! - `catalog`, `system`: which tables there are, and those that tell of the server itself.
 
@@ -19,6 +19,7 @@ mod dynamic;
 mod errors;
 mod exec;
 mod guard;
+mod opaque;
 mod part;
 mod prepare;
 mod price;

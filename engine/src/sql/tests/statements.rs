@@ -179,3 +179,28 @@ async fn rows_of_one_day_or_hour_stay_in_order() {
     let text = "SELECT count(*) FROM readings WHERE date_trunc('hour', reading_at) = '2026-01-01T02:00:01Z'";
     assert_eq!(fixture.lines(text).await, ["0"]);
 }
+
+#[tokio::test]
+async fn what_is_equal_after_a_function_is_still_sorted() {
+    let fixture = Fixture::new().await;
+    for (condition, column) in [
+        ("date_trunc('month', reading_at) = '2026-01-01T00:00:00Z'", "reading_at"),
+        ("seen_at::date = '2026-01-01'", "seen_at"),
+        ("date_trunc('day', seen_at) = '2026-01-01T00:00:00Z'", "seen_at"),
+        ("temperature::int = 3", "temperature"),
+        ("floor(temperature) = 3", "temperature"),
+        ("flashes::double = 3", "flashes"),
+        ("(flashes > 3)::int = 1", "flashes"),
+        ("flashes / 10 = 2", "flashes"),
+        ("-(temperature::int) = 3", "temperature"),
+    ] {
+        let text = format!(
+            "SELECT {column} FROM readings WHERE {condition} ORDER BY {column} DESC NULLS LAST"
+        );
+        let rows = fixture.ask(&text).await;
+        let options = arrow::compute::SortOptions { descending: true, nulls_first: false };
+        let sorted = arrow::compute::sort(rows.column(0), Some(options)).unwrap();
+        assert!(rows.num_rows() > 0, "{text}");
+        assert_eq!(sorted.as_ref(), rows.column(0).as_ref(), "{text}");
+    }
+}
