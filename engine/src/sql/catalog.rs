@@ -19,6 +19,7 @@ use datafusion::prelude::SessionConfig;
 
 use super::errors::told;
 use super::latest::LatestProvider;
+use super::opaque::OpaqueConditions;
 use super::provider::LakeProvider;
 use super::queries::Queries;
 use super::settings::SqlSettings;
@@ -142,6 +143,7 @@ impl Catalog {
         options.optimizer.hash_join_inlist_pushdown_max_distinct_values = JOIN_KEYS;
         options.optimizer.hash_join_inlist_pushdown_max_size = JOIN_KEY_BYTES;
         let mut rules = PhysicalOptimizer::new().rules;
+        rules.insert(0, Arc::new(OpaqueConditions));
         let at = rules.iter().position(|rule| rule.name() == "aggregate_statistics");
         rules.insert(at.map_or(0, |at| at + 1), Arc::new(AggregateWindows));
         let state = SessionStateBuilder::new()

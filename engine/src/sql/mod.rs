@@ -8,9 +8,9 @@
 //! ```
 //!
 //! - `session`, `prepare`, `run`: a statement from its text to the last batch of its answer.
-//! - `provider`, `translate`, `exec`, `part`, `dynamic`, `windows`, `latest`: tables as the planner sees
-//!   them, and how their scans run.
-//! - `statistics`, `price`: what is known of a scan before it runs.
+//! - `provider`, `translate`, `values`, `exec`, `part`, `dynamic`, `windows`, `latest`: tables as the
+//!   planner sees them, and how their scans run.
+//! - `statistics`, `price`, `opaque`: what is known before it runs, and what must not be concluded.
 //! - `guard`, `stop`, `queries`, `settings`: bounds on what runs, and who runs what.
 //! - `catalog`, `system`: which tables there are, and those that tell of the server itself.
 
@@ -20,6 +20,7 @@ mod errors;
 mod exec;
 mod guard;
 mod latest;
+mod opaque;
 mod part;
 mod prepare;
 mod price;
@@ -34,6 +35,7 @@ mod system;
 #[cfg(test)]
 mod tests;
 mod translate;
+mod values;
 mod windows;
 
 pub use catalog::{CATALOG, PUBLIC_SCHEMA, SYSTEM_SCHEMA, TableEntry};

@@ -10,18 +10,23 @@
 //! | `CAST(temperature AS DOUBLE) > 30.1` | `temperature > ` the greatest single-precision number at or below 30.1 |
 //! | `CAST(temperature AS DOUBLE) = 30.1` | never: no single-precision number is 30.1 |
 //! | `CAST(reading_at AS DATE) = '2026-11-22'` | `reading_at` in that UTC day |
+//! | `date_trunc('hour', reading_at) >= …`, `date_bin(…) >= …` | `reading_at >= ` the literal rounded up to an hour |
 //! | `CAST(reading_at AS TIMESTAMP(ns)) < …` | `reading_at < ` the literal rounded up to a µs |
 //! | `temperature > 30` where the column has no plausible range | stays above: it may hold a NaN with a sign, which SQL here puts below every number |
 
 use arrow::datatypes::{DataType, TimeUnit};
-use barograph_lake::schema::FIRST_VALUE_COLUMN;
+use barograph_lake::schema::{FIRST_VALUE_COLUMN, TIME_COLUMN};
 use barograph_lake::{Micros, TableSchema, ValueType};
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::{BinaryExpr, Expr, Operator};
 
+use super::values::{
+    float_literal, integer_literal, is_fine, is_micros, nanos, text_literal, window_length,
+};
 use crate::filter::{Builder, Literal, Node, Op, Wanted};
 
 const MICROS_PER_DAY: i64 = 86_400_000_000;
+const NANOS_PER_MICRO: i128 = 1_000;
 
 /// A condition of the scan for a condition of SQL.
 #[derive(Debug)]
@@ -133,6 +138,12 @@ impl<'a> Translator<'a> {
             _ => {}
         }
         let op = comparison(op)?;
+        if let Some(length) = self.window(left) {
+            return self.windowed(op, length, nanos(literal(right)?)?);
+        }
+        if let Some(length) = self.window(right) {
+            return self.windowed(op.mirrored(), length, nanos(literal(left)?)?);
+        }
         match (self.operand(left), self.operand(right)) {
             (Some(operand), None) => self.compare(&operand, op, literal(right)?),
             (None, Some(operand)) => self.compare(&operand, op.mirrored(), literal(left)?),
@@ -276,6 +287,40 @@ impl<'a> Translator<'a> {
         Translated::exactly(Node::And(vec![at(Op::Lt)?, at(Op::Gt)?]))
     }
 
+    /// Length of the windows that `expr` cuts the table's time into.
+    fn window(&self, expr: &Expr) -> Option<Micros> {
+        let Expr::ScalarFunction(call) = expr else { return None };
+        let [what, time] = call.args.as_slice() else { return None };
+        match self.operand(time)? {
+            Operand { column: TIME_COLUMN, cast } if is_fine(cast) => {}
+            _ => return None,
+        }
+        window_length(call.func.name(), literal(what)?)
+    }
+
+    /// The beginning of the window that an instant lies in beside a literal in ns.
+    fn windowed(&self, op: Op, length: Micros, literal: i128) -> Option<Translated> {
+        let every = i128::from(length) * NANOS_PER_MICRO;
+        let start = literal.div_euclid(every) * every;
+        let whole = start == literal;
+        // Windows begin at whole µs.
+        let instant = |nanos: i128| i64::try_from(nanos / NANOS_PER_MICRO).ok();
+        let (start, next) = (instant(start)?, instant(start + every)?);
+        let up = if whole { start } else { next };
+        let at = |op, instant| self.build.compare(TIME_COLUMN, op, Literal::Instant(instant));
+        let node = match op {
+            Op::Eq if whole => Node::And(vec![at(Op::Ge, start)?, at(Op::Lt, next)?]),
+            Op::Ne if whole => Node::Or(vec![at(Op::Lt, start)?, at(Op::Ge, next)?]),
+            Op::Eq => return self.never(TIME_COLUMN),
+            Op::Ne => return self.not(self.never(TIME_COLUMN)?),
+            Op::Lt => at(Op::Lt, up)?,
+            Op::Ge => at(Op::Ge, up)?,
+            Op::Le => at(Op::Lt, next)?,
+            Op::Gt => at(Op::Ge, next)?,
+        };
+        Translated::exactly(node)
+    }
+
     /// The UTC day of an instant beside a day since the Unix epoch.
     fn day(&self, column: usize, op: Op, day: i64) -> Option<Translated> {
         let (start, end) =
@@ -333,103 +378,4 @@ fn literal(expr: &Expr) -> Option<&ScalarValue> {
         Expr::Literal(value, _) => Some(value),
         _ => None,
     }
-}
-
-fn is_micros(cast: Option<&DataType>) -> bool {
-    matches!(cast, None | Some(DataType::Timestamp(TimeUnit::Microsecond, _)))
-}
-
-/// A number beside an integer column, where the cast of the column loses nothing.
-fn integer_literal(of: ValueType, cast: Option<&DataType>, value: &ScalarValue) -> Option<Literal> {
-    let bits = |of: ValueType| match of {
-        ValueType::Int16 => 16,
-        ValueType::Int32 => 32,
-        _ => 64,
-    };
-    let fits = match cast {
-        None => true,
-        Some(DataType::Int16) => bits(of) <= 16,
-        Some(DataType::Int32) => bits(of) <= 32,
-        Some(DataType::Int64) => true,
-        Some(DataType::Float32) => bits(of) <= 16,
-        Some(DataType::Float64) => bits(of) <= 32,
-        Some(_) => false,
-    };
-    let number = match value {
-        ScalarValue::Int8(Some(value)) => value.to_string(),
-        ScalarValue::Int16(Some(value)) => value.to_string(),
-        ScalarValue::Int32(Some(value)) => value.to_string(),
-        ScalarValue::Int64(Some(value)) => value.to_string(),
-        // The shortest decimal that names a float lies between the same whole numbers as the float.
-        ScalarValue::Float32(Some(value)) if value.is_finite() => value.to_string(),
-        ScalarValue::Float64(Some(value)) if value.is_finite() => value.to_string(),
-        _ => return None,
-    };
-    fits.then_some(Literal::Number(number))
-}
-
-fn text_literal(cast: Option<&DataType>, value: &ScalarValue) -> Option<Literal> {
-    let is_text =
-        matches!(cast, None | Some(DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View));
-    match value {
-        ScalarValue::Utf8(Some(text))
-        | ScalarValue::LargeUtf8(Some(text))
-        | ScalarValue::Utf8View(Some(text))
-            if is_text =>
-        {
-            Some(Literal::Text(text.clone()))
-        }
-        _ => None,
-    }
-}
-
-/// A number beside a float column; of a single-precision column that SQL widens, the same question to
-/// the column's own type.
-fn float_literal(
-    of: ValueType,
-    cast: Option<&DataType>,
-    op: Op,
-    value: &ScalarValue,
-) -> Option<(Op, Literal)> {
-    match (of, cast, value) {
-        (ValueType::Float32, None | Some(DataType::Float32), ScalarValue::Float32(Some(value))) => {
-            Some((op, number(*value)?))
-        }
-        (ValueType::Float64, None | Some(DataType::Float64), ScalarValue::Float64(Some(value))) => {
-            Some((op, number(*value)?))
-        }
-        (ValueType::Float32, Some(DataType::Float64), ScalarValue::Float64(Some(value))) => {
-            if !value.is_finite() {
-                return Some((op, number(*value)?));
-            }
-            let mut below = *value as f32;
-            if f64::from(below) > *value {
-                below = below.next_down();
-            }
-            let op = match op {
-                op if f64::from(below) == *value => op,
-                Op::Lt | Op::Le => Op::Le,
-                Op::Gt | Op::Ge => Op::Gt,
-                // Nothing is greater than NaN, and everything is at or below it.
-                Op::Eq => return Some((Op::Gt, not_a_number())),
-                Op::Ne => return Some((Op::Le, not_a_number())),
-            };
-            Some((op, number(below)?))
-        }
-        _ => None,
-    }
-}
-
-fn not_a_number() -> Literal {
-    Literal::Text("NaN".to_owned())
-}
-
-fn number<F: std::fmt::Display + Into<f64> + Copy>(value: F) -> Option<Literal> {
-    let wide: f64 = value.into();
-    Some(match (wide.is_nan(), wide.is_infinite()) {
-        (true, _) => return None,
-        (_, true) if wide > 0.0 => Literal::Text("Infinity".to_owned()),
-        (_, true) => Literal::Text("-Infinity".to_owned()),
-        _ => Literal::Number(value.to_string()),
-    })
 }

@@ -20,8 +20,8 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, SchemaRef, TimeUnit};
 use barograph_lake::schema::{FIRST_VALUE_COLUMN, KEY_COLUMN, TIME_COLUMN};
 use barograph_lake::{Micros, TableSchema};
+use datafusion::common::Result;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
-use datafusion::common::{Result, ScalarValue};
 use datafusion::config::ConfigOptions;
 use datafusion::physical_expr::expressions::{CastExpr, Column, Literal};
 use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr};
@@ -33,6 +33,7 @@ use datafusion::physical_plan::udaf::AggregateFunctionExpr;
 
 use super::exec::{Read, ScanExec};
 use super::provider::Layout;
+use super::values::window_length;
 use crate::scan::{Aggregate, Aggregation};
 
 /// A window so long that all instants since 1970 lie in it.
@@ -205,22 +206,7 @@ impl<'a> Input<'a> {
             ) => {}
             _ => return None,
         }
-        match function.fun().name() {
-            "date_bin" => interval(what),
-            "date_trunc" => match what {
-                ScalarValue::Utf8(Some(unit))
-                | ScalarValue::LargeUtf8(Some(unit))
-                | ScalarValue::Utf8View(Some(unit)) => match unit.to_lowercase().as_str() {
-                    "second" => Some(1_000_000),
-                    "minute" => Some(60_000_000),
-                    "hour" => Some(3_600_000_000),
-                    "day" => Some(86_400_000_000),
-                    _ => None,
-                },
-                _ => None,
-            },
-            _ => None,
-        }
+        window_length(function.fun().name(), what)
     }
 
     fn is_since_1970(&self) -> bool {
@@ -320,21 +306,4 @@ fn uncast(expr: &Arc<dyn PhysicalExpr>) -> (Arc<dyn PhysicalExpr>, Option<DataTy
         Some(cast) => (Arc::clone(cast.expr()), Some(cast.cast_type().clone())),
         None => (Arc::clone(expr), None),
     }
-}
-
-/// Length of an interval of fixed length.
-fn interval(value: &ScalarValue) -> Option<Micros> {
-    const DAY: i64 = 86_400_000_000;
-    let micros = match value {
-        ScalarValue::IntervalMonthDayNano(Some(interval)) if interval.months == 0 => {
-            let (days, nanos) = (i64::from(interval.days), interval.nanoseconds);
-            (nanos % 1_000 == 0).then_some(days.checked_mul(DAY)?.checked_add(nanos / 1_000)?)?
-        }
-        ScalarValue::IntervalDayTime(Some(interval)) => {
-            let (days, millis) = (i64::from(interval.days), i64::from(interval.milliseconds));
-            days.checked_mul(DAY)?.checked_add(millis.checked_mul(1_000)?)?
-        }
-        _ => return None,
-    };
-    (micros > 0).then_some(micros)
 }

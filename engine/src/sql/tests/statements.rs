@@ -155,6 +155,57 @@ async fn tables_are_listed() {
 }
 
 #[tokio::test]
+async fn rows_of_one_day_or_hour_stay_in_order() {
+    let fixture = Fixture::new().await;
+    let hour = START + 120 * MINUTE..START + 180 * MINUTE;
+    let mut expected: Vec<_> = fixture.model.keys().filter(|key| hour.contains(&key.1)).collect();
+    expected.sort_by_key(|(city, at)| (-at, *city));
+    let line =
+        |(city, at): &&(i32, i64)| format!("{city}|{}", barograph_lake::time::format_instant(*at));
+    let expected: Vec<_> = expected.iter().map(line).collect();
+    for condition in [
+        "date_trunc('hour', reading_at) = '2026-01-01T02:00:00Z'",
+        "date_bin(interval '1 hour', reading_at) = '2026-01-01T02:00:00Z'",
+        "reading_at::date = '2026-01-01' AND date_part('hour', reading_at) = 2",
+        "date_trunc('hour', reading_at) BETWEEN '2026-01-01T01:00:01Z' AND '2026-01-01T02:59:00Z'",
+    ] {
+        let text = format!(
+            "SELECT city_id, reading_at FROM readings WHERE {condition} ORDER BY reading_at DESC, city_id"
+        );
+        assert_eq!(fixture.lines(&text).await, expected, "{condition}");
+        let plan = fixture.plan(&text).await;
+        assert!(plan.contains("from=2026-01-01T0"), "{plan}");
+    }
+    let text = "SELECT count(*) FROM readings WHERE date_trunc('hour', reading_at) = '2026-01-01T02:00:01Z'";
+    assert_eq!(fixture.lines(text).await, ["0"]);
+}
+
+#[tokio::test]
+async fn what_is_equal_after_a_function_is_still_sorted() {
+    let fixture = Fixture::new().await;
+    for (condition, column) in [
+        ("date_trunc('month', reading_at) = '2026-01-01T00:00:00Z'", "reading_at"),
+        ("seen_at::date = '2026-01-01'", "seen_at"),
+        ("date_trunc('day', seen_at) = '2026-01-01T00:00:00Z'", "seen_at"),
+        ("temperature::int = 3", "temperature"),
+        ("floor(temperature) = 3", "temperature"),
+        ("flashes::double = 3", "flashes"),
+        ("(flashes > 3)::int = 1", "flashes"),
+        ("flashes / 10 = 2", "flashes"),
+        ("-(temperature::int) = 3", "temperature"),
+    ] {
+        let text = format!(
+            "SELECT {column} FROM readings WHERE {condition} ORDER BY {column} DESC NULLS LAST"
+        );
+        let rows = fixture.ask(&text).await;
+        let options = arrow::compute::SortOptions { descending: true, nulls_first: false };
+        let sorted = arrow::compute::sort(rows.column(0), Some(options)).unwrap();
+        assert!(rows.num_rows() > 0, "{text}");
+        assert_eq!(sorted.as_ref(), rows.column(0).as_ref(), "{text}");
+    }
+}
+
+#[tokio::test]
 async fn the_newest_row_of_every_key_is_a_table() {
     let fixture = Fixture::new().await;
     let mut newest: BTreeMap<i32, (i64, Row)> = BTreeMap::new();
