@@ -12,19 +12,20 @@ use arrow::array::RecordBatch;
 use arrow_flight::decode::FlightRecordBatchStream;
 use arrow_flight::error::FlightError;
 use arrow_flight::{FlightData, PutResult};
-use barograph_engine::{Ack, Durability, ErrorKind};
+use barograph_engine::{Ack, Durability};
 use futures::future::BoxFuture;
 use futures::stream::{BoxStream, FuturesOrdered};
 use futures::{FutureExt, Stream, StreamExt, TryStreamExt, stream};
 use http::HeaderMap;
 use tokio::sync::OwnedSemaphorePermit;
-use tonic::metadata::MetadataMap;
-use tonic::{Code, Request, Status, Streaming};
+use tonic::metadata::MetadataValue;
+use tonic::{Code, Request, Response, Status, Streaming};
 
 use super::State;
 use super::descriptor::put_table;
 use super::limits::Deadline;
 use super::shutdown::{Phase, Shutdown};
+use crate::sql::{self, Caller};
 use crate::{Error, Result};
 
 /// The request header that names the durability of a put's acknowledgements.
@@ -37,20 +38,15 @@ const PIPELINED_ROWS_MAX: usize = 32_768;
 
 type Acks = BoxStream<'static, Result<PutResult, Status>>;
 
-/// The acknowledgements of a put.
+/// The acknowledgements of a put, or what a DoPut of SQL did.
 pub(super) async fn answer(
     state: &Arc<State>,
     request: Request<Streaming<FlightData>>,
-) -> Result<Acks, Status> {
+) -> Result<Response<Acks>, Status> {
     state.shutdown.check()?;
-    let permit = state.limits.stream()?;
-    let durability = durability(request.metadata())?;
-    let source = match request.remote_addr() {
-        Some(peer) => format!("flight:{peer}"),
-        None => "flight".to_owned(),
-    };
-    let mut messages = request.into_inner();
-    let limit = state.settings.request_bytes_max;
+    let peer = request.remote_addr();
+    let (metadata, _, mut messages) = request.into_parts();
+    let headers = metadata.as_ref();
     let first = messages.next().await.transpose()?.ok_or_else(|| {
         Status::invalid_argument(
             "a put without any message: send a descriptor and the schema first",
@@ -61,9 +57,40 @@ pub(super) async fn answer(
             "the first message of a put has no descriptor: name the table with the path [\"readings\"]",
         )
     })?;
+    if let Some(command) = sql::command::read(&descriptor.cmd)? {
+        let caller = Caller::new(headers, peer);
+        let deadline = state.deadline(headers);
+        let done = sql::put::answer(state, command, first, messages, caller, deadline).await;
+        return done.map(changed).map_err(|error| error.in_sql().into());
+    }
+    let durability = durability(headers)?;
+    let source = match peer {
+        Some(peer) => format!("flight:{peer}"),
+        None => "flight".to_owned(),
+    };
     let table = put_table(descriptor)?;
     state.engine.schema(&table).map_err(Error::from)?;
+    let batches = batches_of(state, first, messages);
+    let writing = Writing::new(state, table, source, durability, batches)?;
+    Ok(Response::new(writing.acks().boxed()))
+}
 
+/// What a DoPut of SQL did, as a response.
+fn changed(done: sql::put::Done) -> Response<Acks> {
+    let mut response = Response::new(stream::iter([Ok(done.result)]).boxed());
+    for (name, count) in done.ingested.iter().flat_map(sql::put::counts) {
+        response.metadata_mut().insert(name, MetadataValue::from(count));
+    }
+    response
+}
+
+/// The batches that a client sends, from the message with the schema on.
+pub(crate) fn batches_of(
+    state: &State,
+    first: FlightData,
+    messages: Streaming<FlightData>,
+) -> BoxStream<'static, Result<RecordBatch>> {
+    let limit = state.settings.request_bytes_max;
     let messages =
         stream::once(std::future::ready(Ok(first))).chain(messages).map_err(move |status| {
             if status.code() == Code::OutOfRange {
@@ -75,21 +102,7 @@ pub(super) async fn answer(
             }
             FlightError::from(status)
         });
-    let batches = FlightRecordBatchStream::new_from_flight_data(messages);
-    let drained = {
-        let shutdown = state.shutdown.clone();
-        async move { shutdown.reached(Phase::Draining).await }.boxed()
-    };
-    let writing = Writing {
-        batches: batches.map_err(Error::from).boxed(),
-        target: Arc::new(Target { state: Arc::clone(state), table, source, durability }),
-        running: FuturesOrdered::new(),
-        alone: None,
-        end: None,
-        drained,
-        _permit: permit,
-    };
-    Ok(writing.acks().boxed())
+    FlightRecordBatchStream::new_from_flight_data(messages).map_err(Error::from).boxed()
 }
 
 /// Where batches go.
@@ -110,7 +123,7 @@ impl Target {
 }
 
 /// A running put.
-struct Writing {
+pub(crate) struct Writing {
     batches: BoxStream<'static, Result<RecordBatch>>,
     target: Arc<Target>,
     running: FuturesOrdered<BoxFuture<'static, Result<Ack>>>,
@@ -123,6 +136,28 @@ struct Writing {
 }
 
 impl Writing {
+    /// Puts `batches` into `table` as they come.
+    pub(crate) fn new(
+        state: &Arc<State>,
+        table: String,
+        source: String,
+        durability: Durability,
+        batches: BoxStream<'static, Result<RecordBatch>>,
+    ) -> Result<Self> {
+        let permit = state.limits.stream()?;
+        let shutdown = state.shutdown.clone();
+        let drained = async move { shutdown.reached(Phase::Draining).await }.boxed();
+        Ok(Self {
+            batches,
+            target: Arc::new(Target { state: Arc::clone(state), table, source, durability }),
+            running: FuturesOrdered::new(),
+            alone: None,
+            end: None,
+            drained,
+            _permit: permit,
+        })
+    }
+
     fn acks(self) -> impl Stream<Item = Result<PutResult, Status>> {
         stream::unfold(Some(self), async |writing| {
             let mut this = writing?;
@@ -138,7 +173,7 @@ impl Writing {
     }
 
     /// The next acknowledgement, in the order of the batches.
-    async fn next(&mut self) -> Result<Option<Ack>> {
+    pub(crate) async fn next(&mut self) -> Result<Option<Ack>> {
         let most = self.target.state.settings.put_batches_in_flight.max(1);
         loop {
             if self.running.is_empty() {
@@ -208,16 +243,22 @@ impl TryFrom<AckJson> for Ack {
     }
 }
 
-fn durability(headers: &MetadataMap) -> Result<Durability> {
-    match headers.get(DURABILITY_HEADER).map(|value| value.as_bytes()) {
-        None | Some(b"disk") => Ok(Durability::Disk),
-        Some(b"memory") => Ok(Durability::Memory),
-        Some(other) => Err(Error::new(
-            ErrorKind::Request,
-            format!(
-                "header {DURABILITY_HEADER} is {:?}: write memory or disk",
-                String::from_utf8_lossy(other)
-            ),
-        )),
+/// The durability that a request's headers ask for; disk if they say nothing.
+pub(crate) fn durability(headers: &HeaderMap) -> Result<Durability> {
+    let asked = headers.get(DURABILITY_HEADER).map(|value| value.as_bytes());
+    asked.map_or(Ok(Durability::Disk), |name| {
+        durability_of(&format!("header {DURABILITY_HEADER}"), name)
+    })
+}
+
+/// The durability of a name that stands in `place`.
+pub(crate) fn durability_of(place: &str, name: &[u8]) -> Result<Durability> {
+    match name {
+        b"disk" => Ok(Durability::Disk),
+        b"memory" => Ok(Durability::Memory),
+        other => Err(Error::request(format!(
+            "{place} is {:?}: write memory or disk",
+            String::from_utf8_lossy(other)
+        ))),
     }
 }
