@@ -188,10 +188,10 @@ impl<S> Execution<S> {
         let mut cancel = self.cancel.clone();
         async move {
             // The sender lives as long as the execution, which outlives whoever waits here.
-            match cancel.wait_for(|cancelled| *cancelled).await {
-                Ok(_) => cancelled(),
-                Err(_) => std::future::pending().await,
+            if cancel.wait_for(|cancelled| *cancelled).await.is_err() {
+                std::future::pending::<()>().await;
             }
+            cancelled()
         }
     }
 }

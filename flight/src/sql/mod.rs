@@ -63,6 +63,11 @@ impl Desk {
         Self { sql, executions: Executions::new(started), handle_bytes_max }
     }
 
+    #[cfg(test)]
+    pub(crate) fn sql(&self) -> &Arc<Sql> {
+        &self.sql
+    }
+
     /// Plans what a handle carries.
     async fn prepare(&self, handle: &Handle, user: &str) -> Result<Statement> {
         let session = handle.session.for_user(user);

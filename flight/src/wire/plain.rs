@@ -11,7 +11,7 @@ use barograph_engine::ErrorKind;
 use crate::{Error, Result};
 
 /// The type that values of `data_type` travel in.
-pub(crate) fn plain_type(data_type: &DataType) -> DataType {
+fn plain_type(data_type: &DataType) -> DataType {
     match data_type {
         DataType::Dictionary(_, values) => plain_type(values),
         DataType::RunEndEncoded(_, values) => plain_type(values.data_type()),
