@@ -7,13 +7,14 @@
 //!                          └─ ScanExec: filters, columns, order, statistics and windows pushed down
 //! ```
 //!
-//! - `session`, `prepare`, `run`: a statement from its text to the last batch of its answer.
+//! - `session`, `prepare`, `bind`, `run`: a statement from its text to the last batch of its answer.
 //! - `provider`, `translate`, `exec`, `part`, `dynamic`, `windows`: tables as the planner sees them, and
 //!   how their scans run.
 //! - `statistics`, `price`: what is known of a scan before it runs.
 //! - `guard`, `stop`, `queries`, `settings`: bounds on what runs, and who runs what.
 //! - `catalog`, `system`: which tables there are, and those that tell of the server itself.
 
+mod bind;
 mod catalog;
 mod dynamic;
 mod errors;

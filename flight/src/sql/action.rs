@@ -82,9 +82,9 @@ pub(crate) async fn answer(
             deadline.bound(prepare(state, unpack(asked)?, caller)).await?
         }
         CLOSE_PREPARED_STATEMENT => {
-            // Nothing is kept for it.
             let close: ActionClosePreparedStatementRequest = unpack(asked)?;
-            Handle::decode(&close.prepared_statement_handle)?;
+            let handle = Handle::decode(&close.prepared_statement_handle)?;
+            state.desk.bound.forget(&handle.name);
             Done::default()
         }
         CANCEL_FLIGHT_INFO => {
@@ -123,7 +123,8 @@ async fn prepare(
     caller: Caller<'_>,
 ) -> Result<Done> {
     no_transaction(request.transaction_id.as_ref())?;
-    let handle = Handle { text: request.query, ..Handle::default() };
+    let name = state.desk.executions.name();
+    let handle = Handle { text: request.query, name, ..Handle::default() };
     let planned = Handle { session: caller.session()?, ..handle.clone() };
     let statement = state.desk.prepare(&planned, &caller.user()).await?;
     // Drivers take a statement without a schema for one that changes something.
@@ -151,7 +152,7 @@ async fn cancel(state: &Arc<State>, info: &FlightInfo) -> Result<CancelStatus> {
             continue;
         };
         let handle = Handle::decode(&ticket.statement_handle)?;
-        let one = match state.desk.executions.cancel(&handle.execution).await {
+        let one = match state.desk.executions.cancel(&handle.name).await {
             Cancelled::Done => CancelStatus::Cancelled,
             Cancelled::Soon => CancelStatus::Cancelling,
             Cancelled::TooLate => CancelStatus::NotCancellable,

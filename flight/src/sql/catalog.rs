@@ -6,16 +6,13 @@ use std::collections::{BTreeSet, HashMap};
 use arrow::array::RecordBatch;
 use arrow::datatypes::{Field, Schema};
 use arrow_flight::sql::{Command, CommandGetTables};
+pub(super) use barograph_engine::sql::{CATALOG, PUBLIC_SCHEMA as DEFAULT_SCHEMA};
 use barograph_engine::sql::TableEntry;
 
 use super::{Desk, keys, sql_info, types};
 use crate::wire::plain_schema;
 use crate::{Error, Result};
 
-/// The one catalog.
-pub(super) const CATALOG: &str = "barograph";
-/// The schema of names without one.
-pub(super) const DEFAULT_SCHEMA: &str = "public";
 /// The kinds of tables.
 pub(super) const TABLE_TYPES: [&str; 2] = ["SYSTEM TABLE", "TABLE"];
 

@@ -21,7 +21,7 @@ use crate::{Error, Result};
 
 /// Planned statements kept until they are fetched.
 const PLANNED_MAX: usize = 256;
-/// How long a planned statement is kept: a plan holds the rows that it was made for.
+/// How long a planned statement is kept for whoever asked for its plan.
 const PLANNED_FOR: Duration = Duration::from_secs(10);
 /// Executions of which it is known how they ended.
 const ENDED_MAX: usize = 4_096;
@@ -97,8 +97,7 @@ impl<S> Executions<S> {
         state.planned.push_back((name.to_owned(), tokio::time::Instant::now(), statement));
     }
 
-    /// The plan of an execution, if it is still kept. It is given once: each execution shall see the rows
-    /// of its own moment.
+    /// The plan of an execution, if it is still kept. It is given once, as a ticket is used once.
     pub(super) fn take_plan(&self, name: &str) -> Option<S> {
         let mut state = lock(&self.state);
         state.forget_old_plans();

@@ -13,7 +13,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::executions::Execution;
 use super::handle::Handle;
-use super::{Caller, catalog, command, no_transaction, parameters, substrait};
+use super::{Caller, catalog, command, no_transaction, parameters, prepared, substrait};
 use crate::server::get::Running;
 use crate::server::{Deadline, State};
 use crate::wire::{BatchEncoder, GrpcBody, Pieces, Shape, plain_batch, plain_schema};
@@ -33,8 +33,8 @@ pub(crate) async fn answer(
     let handle = match &asked {
         Command::TicketStatementQuery(ticket) => Handle::decode(&ticket.statement_handle)?,
         Command::CommandPreparedStatementQuery(query) => {
-            let handle = Handle::decode(&query.prepared_statement_handle)?;
-            Handle { session: caller.session()?, ..handle }
+            let handle = prepared(&state.desk, &query.prepared_statement_handle)?;
+            Handle { session: caller.session()?, name: String::new(), ..handle }
         }
         Command::CommandStatementQuery(query) => {
             no_transaction(query.transaction_id.as_ref())?;
@@ -72,8 +72,7 @@ async fn execute(
     permit: OwnedSemaphorePermit,
 ) -> Result<GrpcBody> {
     let executions = &state.desk.executions;
-    let name =
-        if handle.execution.is_empty() { executions.name() } else { handle.execution.clone() };
+    let name = if handle.name.is_empty() { executions.name() } else { handle.name.clone() };
     let execution = executions.begin(&name)?;
     let mut cancelled = Box::pin(execution.cancelled());
     let begun = async {

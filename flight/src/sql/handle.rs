@@ -2,7 +2,7 @@
 //! any restart:
 //!
 //! ```text
-//! │ "bgs1" │ CRC32C, 4 bytes │ protobuf: text, parameters (Arrow IPC stream), session, execution │
+//! │ "bgs1" │ CRC32C, 4 bytes │ protobuf: text, parameters (Arrow IPC stream), session, name │
 //! ```
 //!
 //! The sum finds damage; nothing is signed, as a handle gives no right that its text alone would not.
@@ -27,8 +27,8 @@ pub(super) struct Handle {
     pub(super) parameters: Bytes,
     /// Under which it is executed.
     pub(super) session: Session,
-    /// Names this execution, so that it can be cancelled; empty in the handle of a prepared statement.
-    pub(super) execution: String,
+    /// Names this execution, so that it can be cancelled, or this prepared statement.
+    pub(super) name: String,
 }
 
 #[derive(Clone, PartialEq, Eq, prost::Message)]
@@ -42,7 +42,7 @@ struct Body {
     #[prost(string, optional, tag = "4")]
     time_zone: Option<String>,
     #[prost(string, tag = "5")]
-    execution: String,
+    name: String,
 }
 
 impl Handle {
@@ -59,7 +59,7 @@ impl Handle {
                 .timeout
                 .map(|timeout| u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX)),
             time_zone: self.session.time_zone.clone(),
-            execution: self.execution.clone(),
+            name: self.name.clone(),
         };
         let mut bytes = Vec::with_capacity(HEAD_BYTES + body.encoded_len());
         let body = body.encode_to_vec();
@@ -101,7 +101,7 @@ impl Handle {
                 timeout: body.timeout_ms.map(Duration::from_millis),
                 time_zone: body.time_zone,
             },
-            execution: body.execution,
+            name: body.name,
         })
     }
 }
@@ -118,7 +118,7 @@ mod tests {
                 timeout: Some(Duration::from_millis(1_500)),
                 time_zone: Some("Asia/Tokyo".to_owned()),
             },
-            execution: "5f-0".to_owned(),
+            name: "5f-0".to_owned(),
         }
     }
 

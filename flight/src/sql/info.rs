@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use arrow::ipc::writer::IpcWriteOptions;
 use arrow_flight::sql::{Command, ProstMessageExt, TicketStatementQuery};
@@ -13,7 +14,7 @@ use barograph_engine::sql::Statement;
 use prost::Message;
 
 use super::handle::Handle;
-use super::{Caller, catalog, command, no_transaction, parameters, substrait};
+use super::{Caller, catalog, command, no_transaction, parameters, prepared, substrait};
 use crate::server::info::signed;
 use crate::server::{Deadline, State};
 use crate::wire::plain_schema;
@@ -42,12 +43,12 @@ pub(crate) async fn answer(
     }
     let desk = &state.desk;
     let (mut handle, statement) = deadline.bound(planned(state, &asked, caller)).await?;
-    let schema = schema_of(state, &handle, &statement, caller).await?;
     let bound = parameters::decode(&handle.parameters)?;
     parameters::check(&bound, statement.parameters().fields().len())?;
-    handle.execution = desk.executions.name();
+    let schema = schema_of(&statement, bound)?;
+    handle.name = desk.executions.name();
     let ticket = TicketStatementQuery { statement_handle: desk.encode(&handle)? };
-    desk.executions.plan(&handle.execution, Arc::new(statement));
+    desk.executions.plan(&handle.name, Arc::new(statement));
     let ticket = Ticket::new(ticket.as_any().encode_to_vec());
     Ok(info
         .try_with_schema(&schema)?
@@ -68,7 +69,7 @@ pub(crate) async fn schema(
         Some(rows) => rows.schema(),
         None => {
             let (handle, statement) = deadline.bound(planned(state, &asked, caller)).await?;
-            schema_of(state, &handle, &statement, caller).await?
+            schema_of(&statement, parameters::decode(&handle.parameters)?)?
         }
     };
     Ok(SchemaAsIpc::new(&schema, &IpcWriteOptions::default()).try_into()?)
@@ -86,7 +87,7 @@ async fn planned(
             Handle { text: query.query.clone(), ..Handle::default() }
         }
         Command::CommandPreparedStatementQuery(query) => {
-            Handle::decode(&query.prepared_statement_handle)?
+            prepared(&state.desk, &query.prepared_statement_handle)?
         }
         Command::CommandStatementSubstraitPlan(_) => return Err(substrait()),
         other => {
@@ -102,12 +103,11 @@ async fn planned(
 }
 
 /// The schema of the answer, with the types that bound values give it.
-async fn schema_of(
-    state: &Arc<State>,
-    handle: &Handle,
-    statement: &Statement,
-    caller: Caller<'_>,
-) -> Result<SchemaRef> {
-    let _ = (state, handle, caller);
-    Ok(plain_schema(&statement.schema()))
+fn schema_of(statement: &Statement, bound: Vec<RecordBatch>) -> Result<SchemaRef> {
+    let first = if bound.is_empty() { None } else { parameters::rows(bound).next() };
+    let schema = match first {
+        Some(row) => statement.bind(&row?)?.schema(),
+        None => statement.schema(),
+    };
+    Ok(plain_schema(&schema))
 }

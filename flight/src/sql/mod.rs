@@ -8,12 +8,13 @@
 //! ```
 //!
 //! The server keeps nothing that a client could miss: a handle carries text, bound parameters and
-//! session ([`handle`]), a session is a cookie ([`session`]). What is kept in memory ([`executions`]) is
-//! bounded and only saves work or lets a running statement be cancelled.
+//! session ([`handle`]), a session is a cookie ([`session`]). What is kept in memory ([`executions`], [`bound`])
+//! is bounded and only saves work or lets a running statement be cancelled.
 //!
 //! Protocol: `FlightSql.proto` and `Flight.proto` of Apache Arrow.
 
 pub(crate) mod action;
+mod bound;
 mod caller;
 mod catalog;
 pub(crate) mod command;
@@ -26,6 +27,8 @@ mod keys;
 mod parameters;
 pub(crate) mod put;
 mod session;
+#[cfg(test)]
+pub(crate) use session::messages as session_messages;
 mod sql_info;
 mod types;
 
@@ -39,6 +42,7 @@ use bytes::Bytes;
 pub(crate) use caller::Caller;
 
 use crate::{Error, FlightSettings, Result};
+use bound::Bound;
 use executions::Executions;
 use handle::Handle;
 
@@ -47,6 +51,7 @@ use handle::Handle;
 pub(crate) struct Desk {
     sql: Arc<Sql>,
     executions: Executions<Arc<Statement>>,
+    bound: Bound,
     /// Bytes that a handle may have, so that it fits into a ticket.
     handle_bytes_max: usize,
 }
@@ -60,7 +65,7 @@ impl Desk {
     pub(crate) fn new(sql: Arc<Sql>, started: Micros, settings: &FlightSettings) -> Self {
         let handle_bytes_max =
             settings.ticket_bytes_max.get().saturating_sub(TICKET_FRAME_BYTES).max(1);
-        Self { sql, executions: Executions::new(started), handle_bytes_max }
+        Self { sql, executions: Executions::new(started), bound: Bound::default(), handle_bytes_max }
     }
 
     #[cfg(test)]
@@ -75,7 +80,7 @@ impl Desk {
         Ok(statement)
     }
 
-    /// Lets go for ever what was kept in vain, so that a plan holds its rows no longer than it may.
+    /// Lets go for ever what was kept in vain.
     pub(crate) async fn forget_when_due(&self) {
         loop {
             tokio::time::sleep(FORGET_EVERY).await;
@@ -86,6 +91,16 @@ impl Desk {
     fn encode(&self, handle: &Handle) -> Result<Bytes> {
         handle.encode(self.handle_bytes_max)
     }
+}
+
+/// The handle of a prepared statement, with the values that were bound to it.
+fn prepared(desk: &Desk, bytes: &Bytes) -> Result<Handle> {
+    let handle = Handle::decode(bytes)?;
+    let kept = if handle.parameters.is_empty() { desk.bound.get(&handle.name) } else { None };
+    Ok(match kept {
+        Some(parameters) => Handle { parameters, ..handle },
+        None => handle,
+    })
 }
 
 /// Refuses to work inside a transaction.

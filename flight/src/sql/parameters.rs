@@ -1,7 +1,9 @@
 //! How are values bound? As Arrow rows whose columns are the statement's parameters in order; each row is
 //! one execution.
 
-use arrow::array::RecordBatch;
+use std::error::Error as StdError;
+
+use arrow::array::{ArrayRef, RecordBatch, UnionArray};
 use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::StreamWriter;
 use barograph_engine::sql::ScalarValue;
@@ -73,17 +75,26 @@ fn values(batch: &RecordBatch, row: usize) -> Result<Vec<ScalarValue>> {
     let columns = batch.columns().iter().enumerate();
     columns
         .map(|(index, column)| {
-            ScalarValue::try_from_array(column, row)
-                .map_err(|e| Error::request(format!("value ${} of row {row}", index + 1)).with_source(e))
+            value(column, row).map_err(|e| Error::request(format!("value ${} of row {row}", index + 1)).with_source(e))
         })
         .collect()
+}
+
+/// One value. Some drivers put values of any type into one column, as a union.
+fn value(column: &ArrayRef, row: usize) -> Result<ScalarValue, Box<dyn StdError + Send + Sync>> {
+    if let Some(union) = column.as_any().downcast_ref::<UnionArray>() {
+        return Ok(ScalarValue::try_from_array(&union.value(row), 0)?);
+    }
+    Ok(ScalarValue::try_from_array(column, row)?)
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
-    use arrow::array::{ArrayRef, Int64Array, StringArray, StringViewArray};
+    use arrow::array::{Int64Array, StringArray, StringViewArray};
+    use arrow::buffer::ScalarBuffer;
+    use arrow::datatypes::{DataType, Field, UnionFields};
 
     use super::*;
 
@@ -118,6 +129,24 @@ mod tests {
         let views = batch(&[1], Arc::new(StringViewArray::from(vec!["a"])));
         let rows: Vec<_> = rows(vec![views]).map(Result::unwrap).collect();
         assert_eq!(rows[0][1], ScalarValue::Utf8(Some("a".to_owned())));
+    }
+
+    #[test]
+    fn a_union_is_the_value_in_it() {
+        let ids = ScalarBuffer::from(vec![1_i8, 0]);
+        let children: Vec<ArrayRef> =
+            vec![Arc::new(Int64Array::from(vec![7])), Arc::new(StringArray::from(vec!["a"]))];
+        let fields = UnionFields::from_fields(vec![
+            Field::new("i", DataType::Int64, true),
+            Field::new("s", DataType::Utf8, true),
+        ]);
+        let offsets = Some(ScalarBuffer::from(vec![0, 0]));
+        let union: ArrayRef =
+            Arc::new(UnionArray::try_new(fields, ids, offsets, children).unwrap());
+        let rows = rows(vec![RecordBatch::try_from_iter([("1", union)]).unwrap()]);
+        let rows: Vec<_> = rows.map(Result::unwrap).collect();
+        assert_eq!(rows[0], [ScalarValue::Utf8(Some("a".to_owned()))]);
+        assert_eq!(rows[1], [ScalarValue::Int64(Some(7))]);
     }
 
     #[test]

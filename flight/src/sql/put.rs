@@ -13,7 +13,7 @@ use tonic::Streaming;
 
 use super::handle::Handle;
 use super::ingest::{Ingested, ingest};
-use super::{Caller, command, no_transaction, parameters, substrait};
+use super::{Caller, command, no_transaction, parameters, prepared, substrait};
 use crate::server::put::batches_of;
 use crate::server::{Deadline, State};
 use crate::wire::BatchEncoder;
@@ -52,7 +52,7 @@ pub(crate) async fn answer(
             deadline.bound(work).await.map(|count| updated(count, None))
         }
         Command::CommandPreparedStatementUpdate(update) => {
-            let handle = Handle::decode(&update.prepared_statement_handle)?;
+            let handle = prepared(&state.desk, &update.prepared_statement_handle)?;
             let work = async {
                 let rows = bound(state, first, messages).await?;
                 change(state, handle, rows, caller).await
@@ -63,6 +63,7 @@ pub(crate) async fn answer(
             let handle = Handle::decode(&query.prepared_statement_handle)?;
             let rows = deadline.bound(bound(state, first, messages)).await?;
             let parameters = parameters::encode(&rows)?;
+            state.desk.bound.keep(&handle.name, &parameters);
             let handle = state.desk.encode(&Handle { parameters, ..handle })?;
             let result = DoPutPreparedStatementResult { prepared_statement_handle: Some(handle) };
             Ok(Done { result: put_result(&result), ingested: None })
