@@ -17,11 +17,23 @@ use tonic::Code;
 
 use super::{SqlClient, batch, count, refused, served};
 
-fn append(table: &str) -> CommandStatementIngest {
+pub(super) fn append(table: &str) -> CommandStatementIngest {
+    command(table, TableNotExistOption::Fail, TableExistsOption::Append)
+}
+
+pub(super) fn create(table: &str) -> CommandStatementIngest {
+    command(table, TableNotExistOption::Create, TableExistsOption::Fail)
+}
+
+fn command(
+    table: &str,
+    absent: TableNotExistOption,
+    present: TableExistsOption,
+) -> CommandStatementIngest {
     CommandStatementIngest {
         table_definition_options: Some(TableDefinitionOptions {
-            if_not_exist: TableNotExistOption::Fail.into(),
-            if_exists: TableExistsOption::Append.into(),
+            if_not_exist: absent.into(),
+            if_exists: present.into(),
         }),
         table: table.to_owned(),
         schema: None,

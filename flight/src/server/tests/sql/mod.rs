@@ -2,6 +2,7 @@
 
 mod bind;
 mod catalog;
+mod conformance;
 mod control;
 mod info;
 mod ingest;
