@@ -45,11 +45,13 @@ pub(super) struct Executions<S> {
     /// Part of every name, so that names of an earlier process mean nothing here.
     started: Micros,
     next: AtomicU64,
+    cancel_wait: Duration,
     state: Arc<Mutex<State<S>>>,
 }
 
 #[derive(Debug)]
 struct State<S> {
+    planned_for: Duration,
     /// In the order of their planning.
     planned: VecDeque<(String, tokio::time::Instant, S)>,
     running: HashMap<String, Running>,
@@ -73,13 +75,18 @@ enum Ended {
 
 impl<S> Executions<S> {
     pub(super) fn new(started: Micros) -> Self {
+        Self::waiting(started, PLANNED_FOR, CANCEL_WAIT)
+    }
+
+    fn waiting(started: Micros, planned_for: Duration, cancel_wait: Duration) -> Self {
         let state = State {
+            planned_for,
             planned: VecDeque::new(),
             running: HashMap::new(),
             ended: HashMap::new(),
             order: VecDeque::new(),
         };
-        Self { started, next: AtomicU64::new(0), state: Arc::new(Mutex::new(state)) }
+        Self { started, next: AtomicU64::new(0), cancel_wait, state: Arc::new(Mutex::new(state)) }
     }
 
     /// A name for an execution that is yet to begin.
@@ -147,7 +154,7 @@ impl<S> Executions<S> {
         };
         waiting.send_replace(true);
         // Every execution holds a receiver: when the last is gone, none runs.
-        match tokio::time::timeout(CANCEL_WAIT, waiting.closed()).await {
+        match tokio::time::timeout(self.cancel_wait, waiting.closed()).await {
             Ok(()) => Cancelled::Done,
             Err(_) => Cancelled::Soon,
         }
@@ -156,7 +163,8 @@ impl<S> Executions<S> {
 
 impl<S> State<S> {
     fn forget_old_plans(&mut self) {
-        while self.planned.front().is_some_and(|(_, since, _)| since.elapsed() > PLANNED_FOR) {
+        let most = self.planned_for;
+        while self.planned.front().is_some_and(|(_, since, _)| since.elapsed() > most) {
             self.planned.pop_front();
         }
     }
@@ -235,16 +243,18 @@ mod tests {
         assert_eq!(executions.take_plan(&first), None);
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn plans_are_few_and_let_go() {
         let executions = Executions::new(1);
         let names: Vec<_> = (0..=PLANNED_MAX).map(|_| executions.name()).collect();
         names.iter().for_each(|name| executions.plan(name, ()));
         assert_eq!(executions.take_plan(&names[0]), None);
         assert_eq!(executions.take_plan(&names[1]), Some(()));
-        tokio::time::advance(PLANNED_FOR + Duration::from_millis(1)).await;
-        executions.forget_old_plans();
-        assert_eq!(lock(&executions.state).planned.len(), 0);
+        let short = Executions::waiting(1, Duration::ZERO, CANCEL_WAIT);
+        short.plan("a", ());
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        short.forget_old_plans();
+        assert_eq!(lock(&short.state).planned.len(), 0);
     }
 
     #[tokio::test]
@@ -263,9 +273,9 @@ mod tests {
         assert_eq!(executions.cancel(&name).await, Cancelled::Done);
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn one_that_does_not_let_go_is_cancelled_soon() {
-        let executions = Executions::<()>::new(1);
+        let executions = Executions::<()>::waiting(1, PLANNED_FOR, Duration::from_millis(1));
         let name = executions.name();
         let _execution = executions.begin(&name).unwrap();
         assert_eq!(executions.cancel(&name).await, Cancelled::Soon);
