@@ -4,7 +4,7 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field};
+use arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::{ParamValues, ScalarValue};
 use datafusion::sql::sqlparser::ast::{
     Expr, Statement as Ast, Value, ValueWithSpan, visit_expressions, visit_expressions_mut,
@@ -85,7 +85,9 @@ impl Statement {
         let values = ParamValues::from(values.collect::<Result<Vec<_>>>()?);
         let plan = (*self.plan).clone().replace_params_with_values(&values).map_err(told)?;
         let plan = without_views(plan)?;
-        let schema = Arc::clone(plan.schema().inner());
+        // Another row of values may have nulls where this one has none.
+        let nullable = |field: &FieldRef| Field::clone(field).with_nullable(true);
+        let schema = columns(plan.schema().fields().iter().map(nullable).collect());
         let parameters = columns(Vec::new());
         Ok(Self { text: Arc::clone(&self.text), plan: Arc::new(plan), schema, parameters })
     }

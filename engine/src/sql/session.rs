@@ -26,6 +26,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::catalog::{self, TableEntry};
+use super::errors::told;
 use super::guard::{self, Gate};
 use super::prepare;
 use super::queries::{Queries, QueryId, QueryState};

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use arrow::array::{AsArray, RecordBatch};
-use arrow::datatypes::{Int64Type, UInt64Type};
+use arrow::datatypes::{Int64Type, Schema, UInt64Type};
 use arrow_flight::sql::{Command, DoPutPreparedStatementResult, DoPutUpdateResult};
 use arrow_flight::{FlightData, PutResult};
 use futures::TryStreamExt;
@@ -45,10 +45,8 @@ pub(crate) async fn answer(
         Command::CommandStatementUpdate(update) => {
             no_transaction(update.transaction_id.as_ref())?;
             let handle = Handle { text: update.query, ..Handle::default() };
-            let work = async {
-                drain(messages).await?;
-                change(state, handle, Vec::new(), caller).await
-            };
+            // Some clients wait for the answer before they end their stream.
+            let work = change(state, handle, Vec::new(), caller);
             deadline.bound(work).await.map(|count| updated(count, None))
         }
         Command::CommandPreparedStatementUpdate(update) => {
@@ -88,12 +86,6 @@ fn put_result(message: &impl Message) -> PutResult {
     PutResult { app_metadata: message.encode_to_vec().into() }
 }
 
-/// Reads what a client still sends that nobody wants.
-async fn drain(mut messages: Streaming<FlightData>) -> Result<()> {
-    while messages.message().await?.is_some() {}
-    Ok(())
-}
-
 /// The rows of values that a client sends after its command, in all no more than a handle may carry.
 async fn bound(
     state: &Arc<State>,
@@ -108,6 +100,7 @@ async fn bound(
         }
     }
     let most = state.settings.request_bytes_max;
+    let schema = Schema::try_from(&first)?;
     let mut batches = batches_of(state, first, messages);
     let (mut rows, mut bytes) = (Vec::new(), 0_usize);
     while let Some(batch) = batches.try_next().await? {
@@ -120,6 +113,10 @@ async fn bound(
             .with_sqlstate("54000"));
         }
         rows.push(batch);
+    }
+    if rows.is_empty() {
+        // No row of values is no execution, which is not the same as no values.
+        rows.push(RecordBatch::new_empty(Arc::new(schema)));
     }
     // Clients that bind nothing may send a batch without columns.
     rows.retain(|batch: &RecordBatch| batch.num_columns() > 0);

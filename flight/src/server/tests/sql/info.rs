@@ -122,7 +122,6 @@ async fn what_is_said_to_work_works() {
             "SELECT city_id FROM readings a WHERE temperature >= \
              (SELECT max(temperature) FROM readings b WHERE b.city_id = a.city_id)",
         ),
-        (SqlInfo::SqlSelectForUpdateSupported, "SELECT city_id FROM readings FOR UPDATE"),
         (SqlInfo::SqlSupportsLikeEscapeClause, "SELECT 'a_c' LIKE 'a!_c' ESCAPE '!'"),
         (SqlInfo::SqlDdlTable, "CREATE TABLE t (a INT)"),
         (SqlInfo::SqlDdlSchema, "CREATE SCHEMA s"),

@@ -96,10 +96,10 @@ async fn rejected_rows_are_counted_apart() {
 async fn a_batch_larger_than_the_engine_takes_is_cut() {
     let (server, mut client) = served().await;
     let most = server.state.engine.settings().batch_bytes_max.get();
-    let large = batch((0..2_000_000).map(|city| (city, 0, 0.5)));
+    let large = batch((0..2_200_000).map(|city| (city, 0, 0.5)));
     assert!(large.get_array_memory_size() > most);
     let count = ingest(&mut client, append("readings"), vec![large]).await.unwrap();
-    assert_eq!(count, 2_000_000);
+    assert_eq!(count, 2_200_000);
     server.stop().await.unwrap();
 }
 
