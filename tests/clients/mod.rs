@@ -53,8 +53,7 @@ fn deltalake_polars_and_duckdb_read_the_lake() {
 fn flight_sql_drivers() {
     let python = Python::ready();
     let folder = tempfile::tempdir().unwrap();
-    let document =
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/flight-sql-conformance.md");
+    let document = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/flight-sql-conformance.md");
     let server = Server::start(&[], folder.path());
     let arguments = [server.grpc_url(), document.display().to_string()];
     let arguments: Vec<&OsStr> = arguments.iter().map(AsRef::as_ref).collect();

@@ -142,7 +142,8 @@ mod tests {
                         WHERE x BETWEEN $4 AND $5 GROUP BY f($6) HAVING count(*) > $7 ORDER BY $8 \
                         LIMIT $9 OFFSET $10";
         assert_eq!(numbered(text).unwrap(), expected);
-        let inner = "SELECT CASE ? WHEN ? THEN ? ELSE ? END IN (SELECT a FROM t WHERE a = ?) OR ? LIKE ?";
+        let inner =
+            "SELECT CASE ? WHEN ? THEN ? ELSE ? END IN (SELECT a FROM t WHERE a = ?) OR ? LIKE ?";
         assert_eq!(
             numbered(inner).unwrap(),
             "SELECT CASE $1 WHEN $2 THEN $3 ELSE $4 END IN (SELECT a FROM t WHERE a = $5) OR $6 LIKE $7"

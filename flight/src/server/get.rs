@@ -56,11 +56,7 @@ pub(super) async fn dispatch(
 }
 
 /// The answer to a native ticket.
-async fn answer(
-    state: &Arc<State>,
-    ticket: &[u8],
-    deadline: Deadline,
-) -> Result<GrpcBody> {
+async fn answer(state: &Arc<State>, ticket: &[u8], deadline: Deadline) -> Result<GrpcBody> {
     state.shutdown.check()?;
     let permit = state.limits.stream()?;
     let ticket = Ticket::parse(ticket, state.settings.ticket_bytes_max.get())?;

@@ -7,17 +7,19 @@
 //! ```
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use arrow_flight::decode::FlightRecordBatchStream;
 use arrow_flight::error::FlightError;
 use arrow_flight::{FlightData, PutResult};
-use barograph_engine::{Ack, Durability};
+use barograph_engine::{Ack, Durability, ErrorKind};
 use futures::future::BoxFuture;
 use futures::stream::{BoxStream, FuturesOrdered};
 use futures::{FutureExt, Stream, StreamExt, TryStreamExt, stream};
 use http::HeaderMap;
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
 use tonic::metadata::MetadataValue;
 use tonic::{Code, Request, Response, Status, Streaming};
 
@@ -35,6 +37,9 @@ pub const DURABILITY_HEADER: &str = "x-barograph-durability";
 /// validates large batches aside, where a later small one could overtake it, and the rows of the later
 /// batch must win.
 const PIPELINED_ROWS_MAX: usize = 32_768;
+
+/// When a batch that found no room looks again, if nobody says.
+const RETRY_AFTER: Duration = Duration::from_millis(250);
 
 type Acks = BoxStream<'static, Result<PutResult, Status>>;
 
@@ -71,7 +76,7 @@ pub(super) async fn answer(
     let table = put_table(descriptor)?;
     state.engine.schema(&table).map_err(Error::from)?;
     let batches = batches_of(state, first, messages);
-    let writing = Writing::new(state, table, source, durability, batches)?;
+    let writing = Writing::new(state, table, source, durability, batches, false)?;
     Ok(Response::new(writing.acks().boxed()))
 }
 
@@ -111,14 +116,28 @@ struct Target {
     table: String,
     source: String,
     durability: Durability,
+    /// Whether a batch that finds no room waits for it rather than end the put. One at a time, as a later
+    /// batch may not overtake one that waits.
+    patient: bool,
 }
 
 impl Target {
     async fn put(self: Arc<Self>, batch: RecordBatch) -> Result<Ack> {
         let limit = self.state.settings.request_timeout.duration();
         let deadline = Deadline::new(limit, &HeaderMap::new());
-        let put = self.state.engine.put(&self.table, batch, &self.source, self.durability);
-        deadline.bound(put).await
+        loop {
+            let batch = batch.clone();
+            let put = self.state.engine.put(&self.table, batch, &self.source, self.durability);
+            let error = match deadline.bound(put).await {
+                Err(error) if self.patient && error.kind() == ErrorKind::Resources => error,
+                done => return done,
+            };
+            let again = Instant::now() + error.retry_after().unwrap_or(RETRY_AFTER);
+            if again > deadline.at() {
+                return Err(error);
+            }
+            tokio::time::sleep_until(again).await;
+        }
     }
 }
 
@@ -136,20 +155,27 @@ pub(crate) struct Writing {
 }
 
 impl Writing {
-    /// Puts `batches` into `table` as they come.
+    /// Puts `batches` into `table` as they come; `patient`, if they shall wait for room.
     pub(crate) fn new(
         state: &Arc<State>,
         table: String,
         source: String,
         durability: Durability,
         batches: BoxStream<'static, Result<RecordBatch>>,
+        patient: bool,
     ) -> Result<Self> {
         let permit = state.limits.stream()?;
         let shutdown = state.shutdown.clone();
         let drained = async move { shutdown.reached(Phase::Draining).await }.boxed();
         Ok(Self {
             batches,
-            target: Arc::new(Target { state: Arc::clone(state), table, source, durability }),
+            target: Arc::new(Target {
+                state: Arc::clone(state),
+                table,
+                source,
+                durability,
+                patient,
+            }),
             running: FuturesOrdered::new(),
             alone: None,
             end: None,
@@ -174,7 +200,10 @@ impl Writing {
 
     /// The next acknowledgement, in the order of the batches.
     pub(crate) async fn next(&mut self) -> Result<Option<Ack>> {
-        let most = self.target.state.settings.put_batches_in_flight.max(1);
+        let most = match self.target.patient {
+            true => 1,
+            false => self.target.state.settings.put_batches_in_flight.max(1),
+        };
         loop {
             if self.running.is_empty() {
                 if let Some(batch) = self.alone.take() {

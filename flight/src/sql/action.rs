@@ -43,12 +43,30 @@ const TRANSACTIONS: [&str; 4] =
 
 /// The actions with their descriptions; those that are always refused are not among them.
 const ACTIONS: [(&str, &str); 7] = [
-    (CREATE_PREPARED_STATEMENT, "Flight SQL: plans a statement. Body: ActionCreatePreparedStatementRequest. Result: ActionCreatePreparedStatementResult."),
-    (CLOSE_PREPARED_STATEMENT, "Flight SQL: forgets a prepared statement. Body: ActionClosePreparedStatementRequest. No result."),
-    (CANCEL_FLIGHT_INFO, "Cancels a statement. Body: CancelFlightInfoRequest. Result: CancelFlightInfoResult."),
-    (CANCEL_QUERY, "Flight SQL: cancels a statement, for older clients. Body: ActionCancelQueryRequest. Result: ActionCancelQueryResult."),
-    (SET_SESSION_OPTIONS, "Sets timeout and time_zone of later calls that send the returned cookie. Body: SetSessionOptionsRequest. Result: SetSessionOptionsResult."),
-    (GET_SESSION_OPTIONS, "The options of the session. Body: GetSessionOptionsRequest. Result: GetSessionOptionsResult."),
+    (
+        CREATE_PREPARED_STATEMENT,
+        "Flight SQL: plans a statement. Body: ActionCreatePreparedStatementRequest. Result: ActionCreatePreparedStatementResult.",
+    ),
+    (
+        CLOSE_PREPARED_STATEMENT,
+        "Flight SQL: forgets a prepared statement. Body: ActionClosePreparedStatementRequest. No result.",
+    ),
+    (
+        CANCEL_FLIGHT_INFO,
+        "Cancels a statement. Body: CancelFlightInfoRequest. Result: CancelFlightInfoResult.",
+    ),
+    (
+        CANCEL_QUERY,
+        "Flight SQL: cancels a statement, for older clients. Body: ActionCancelQueryRequest. Result: ActionCancelQueryResult.",
+    ),
+    (
+        SET_SESSION_OPTIONS,
+        "Sets timeout and time_zone of later calls that send the returned cookie. Body: SetSessionOptionsRequest. Result: SetSessionOptionsResult.",
+    ),
+    (
+        GET_SESSION_OPTIONS,
+        "The options of the session. Body: GetSessionOptionsRequest. Result: GetSessionOptionsResult.",
+    ),
     (CLOSE_SESSION, "Ends the session. Body: CloseSessionRequest. Result: CloseSessionResult."),
 ];
 
@@ -89,7 +107,8 @@ pub(crate) async fn answer(
         }
         CANCEL_FLIGHT_INFO => {
             let request: CancelFlightInfoRequest = decode(asked)?;
-            let info = request.info.ok_or_else(|| Error::request("CancelFlightInfo without info"))?;
+            let info =
+                request.info.ok_or_else(|| Error::request("CancelFlightInfo without info"))?;
             let status = cancel(state, &info).await? as i32;
             message(&CancelFlightInfoResult { status })
         }
@@ -185,7 +204,8 @@ fn set(request: SetSessionOptionsRequest, caller: Caller<'_>) -> Result<Done> {
 }
 
 fn cookie(text: &str) -> Result<MetadataValue<Ascii>> {
-    text.parse().map_err(|e| Error::request(format!("session {text:?} is no cookie")).with_source(e))
+    text.parse()
+        .map_err(|e| Error::request(format!("session {text:?} is no cookie")).with_source(e))
 }
 
 fn message(message: &impl Message) -> Done {
@@ -194,7 +214,8 @@ fn message(message: &impl Message) -> Done {
 
 /// A message of Flight SQL, which travels in an `Any`.
 fn unpack<M: ProstMessageExt>(action: &Action) -> Result<M> {
-    let wrong = || Error::request(format!("action {}: the body is no {}", action.r#type, M::type_url()));
+    let wrong =
+        || Error::request(format!("action {}: the body is no {}", action.r#type, M::type_url()));
     let any = Any::decode(action.body.clone()).map_err(|e| wrong().with_source(e))?;
     any.unpack().map_err(|e| wrong().with_source(e))?.ok_or_else(wrong)
 }

@@ -6,8 +6,8 @@ use std::collections::{BTreeSet, HashMap};
 use arrow::array::RecordBatch;
 use arrow::datatypes::{Field, Schema};
 use arrow_flight::sql::{Command, CommandGetTables};
-pub(super) use barograph_engine::sql::{CATALOG, PUBLIC_SCHEMA as DEFAULT_SCHEMA};
 use barograph_engine::sql::TableEntry;
+pub(super) use barograph_engine::sql::{CATALOG, PUBLIC_SCHEMA as DEFAULT_SCHEMA};
 
 use super::{Desk, keys, sql_info, types};
 use crate::wire::plain_schema;
@@ -29,8 +29,10 @@ pub(super) fn rows(desk: &Desk, asked: &Command) -> Result<Option<RecordBatch>> 
         Command::CommandGetDbSchemas(get) => {
             let mut builder = get.clone().into_builder();
             let tables = desk.sql.tables();
-            let names: BTreeSet<_> =
-                tables.iter().map(|table| (table.catalog.as_str(), table.schema.as_str())).collect();
+            let names: BTreeSet<_> = tables
+                .iter()
+                .map(|table| (table.catalog.as_str(), table.schema.as_str()))
+                .collect();
             names.into_iter().for_each(|(catalog, schema)| builder.append(catalog, schema));
             builder.build()
         }

@@ -1,5 +1,6 @@
 //! How are rows appended in bulk? As in a native put: every batch goes through validation and the log and
-//! is acknowledged before the client is told how many rows went in.
+//! is acknowledged before the client is told how many rows went in. Where a native put is refused for lack
+//! of room, an ingest waits.
 
 use std::sync::Arc;
 
@@ -50,7 +51,7 @@ pub(super) async fn ingest(
         })
         .try_flatten()
         .boxed();
-    let mut writing = Writing::new(state, table, caller.source(), durability, batches)?;
+    let mut writing = Writing::new(state, table, caller.source(), durability, batches, true)?;
     let mut ingested = Ingested::default();
     loop {
         match writing.next().await {
@@ -106,11 +107,7 @@ fn target(state: &State, command: &CommandStatementIngest) -> Result<String> {
 }
 
 /// Whether rows may be appended under these options to a table that exists, or does not as `exists` says.
-fn decide(
-    options: Option<&TableDefinitionOptions>,
-    table: &str,
-    exists: Result<()>,
-) -> Result<()> {
+fn decide(options: Option<&TableDefinitionOptions>, table: &str, exists: Result<()>) -> Result<()> {
     let options = options.ok_or_else(unspecified)?;
     let absent = TableNotExistOption::try_from(options.if_not_exist);
     let present = TableExistsOption::try_from(options.if_exists);
@@ -171,10 +168,7 @@ mod tests {
     #[test]
     fn only_appending_to_a_table_that_exists_is_done() {
         let options = |absent: TableNotExistOption, present: TableExistsOption| {
-            Some(TableDefinitionOptions {
-                if_not_exist: absent.into(),
-                if_exists: present.into(),
-            })
+            Some(TableDefinitionOptions { if_not_exist: absent.into(), if_exists: present.into() })
         };
         use TableExistsOption::{Append, Fail as Refuse, Replace};
         use TableNotExistOption::{Create, Fail};
@@ -187,7 +181,11 @@ mod tests {
             (options(Fail, Append), missing(), Some(Code::NotFound)),
             (options(Create, Append), missing(), Some(Code::Unimplemented)),
             (options(Create, Refuse), missing(), Some(Code::Unimplemented)),
-            (options(TableNotExistOption::Unspecified, Append), Ok(()), Some(Code::InvalidArgument)),
+            (
+                options(TableNotExistOption::Unspecified, Append),
+                Ok(()),
+                Some(Code::InvalidArgument),
+            ),
             (options(Fail, TableExistsOption::Unspecified), Ok(()), Some(Code::InvalidArgument)),
             (None, Ok(()), Some(Code::InvalidArgument)),
         ] {

@@ -12,7 +12,8 @@ use crate::Result;
 
 /// The columns of the primary keys that are asked for.
 pub(super) fn primary(get: &CommandGetPrimaryKeys, entries: &[TableEntry]) -> Result<RecordBatch> {
-    let is = |asked: &Option<String>, name: &str| asked.as_deref().is_none_or(|asked| asked == name);
+    let is =
+        |asked: &Option<String>, name: &str| asked.as_deref().is_none_or(|asked| asked == name);
     let mut wanted: Vec<_> = entries
         .iter()
         .filter(|entry| entry.name == get.table)

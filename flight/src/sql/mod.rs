@@ -65,7 +65,12 @@ impl Desk {
     pub(crate) fn new(sql: Arc<Sql>, started: Micros, settings: &FlightSettings) -> Self {
         let handle_bytes_max =
             settings.ticket_bytes_max.get().saturating_sub(TICKET_FRAME_BYTES).max(1);
-        Self { sql, executions: Executions::new(started), bound: Bound::default(), handle_bytes_max }
+        Self {
+            sql,
+            executions: Executions::new(started),
+            bound: Bound::default(),
+            handle_bytes_max,
+        }
     }
 
     #[cfg(test)]

@@ -75,7 +75,9 @@ fn values(batch: &RecordBatch, row: usize) -> Result<Vec<ScalarValue>> {
     let columns = batch.columns().iter().enumerate();
     columns
         .map(|(index, column)| {
-            value(column, row).map_err(|e| Error::request(format!("value ${} of row {row}", index + 1)).with_source(e))
+            value(column, row).map_err(|e| {
+                Error::request(format!("value ${} of row {row}", index + 1)).with_source(e)
+            })
         })
         .collect()
 }

@@ -173,4 +173,3 @@ pub(crate) fn counts(ingested: &Ingested) -> [(&'static str, u64); 2] {
 pub(crate) const ACCEPTED_HEADER: &str = "x-barograph-accepted";
 /// Response header with the rows that went to `dead_letters`.
 pub(crate) const REJECTED_HEADER: &str = "x-barograph-rejected";
-

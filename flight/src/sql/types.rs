@@ -98,10 +98,7 @@ fn infos() -> Vec<XdbcTypeInfo> {
         case_sensitive: true,
         ..quoted("VARCHAR", XdbcVarchar, "")
     });
-    infos.push(XdbcTypeInfo {
-        column_size: Some(i32::MAX),
-        ..quoted("BYTEA", XdbcVarbinary, "X")
-    });
+    infos.push(XdbcTypeInfo { column_size: Some(i32::MAX), ..quoted("BYTEA", XdbcVarbinary, "X") });
     // The subcode of a date is the one that this enumeration names after the year.
     let (date, time) = (XdbcDatetimeSubcode::XdbcSubcodeYear, XdbcDatetimeSubcode::XdbcSubcodeTime);
     infos.push(datetime("DATE", XdbcDate, date, "2026-01-01".len(), false));

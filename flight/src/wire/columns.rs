@@ -203,7 +203,8 @@ impl<'a> Columns<'a> {
         let mut counted = rows.to_vec();
         let mut children = Vec::with_capacity(fields.len());
         for (id, _) in fields.iter() {
-            let of_child = || ids.iter().zip(rows).filter(|(of, _)| **of == id).map(|(_, row)| *row);
+            let of_child =
+                || ids.iter().zip(rows).filter(|(of, _)| **of == id).map(|(_, row)| *row);
             let first = of_child().min().unwrap_or(0);
             let count = of_child().max().map_or(0, |last| last - first + 1);
             for (row, _) in counted.iter_mut().zip(ids).filter(|(_, of)| **of == id) {

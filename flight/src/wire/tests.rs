@@ -133,7 +133,8 @@ fn union(count: usize) -> UnionArray {
     let ids: Vec<i8> = (0..count).map(|i| i8::from(is_text(&i))).collect();
     let offsets = (0..count).map(|i| if is_text(&i) { i / 3 } else { i - i / 3 - 1 } as i32);
     let numbers: Int64Array = (0..count as i64).filter(|i| i % 3 != 0).collect();
-    let texts: StringArray = (0..count).filter(is_text).map(|i| Some(format!("text {i}"))).collect();
+    let texts: StringArray =
+        (0..count).filter(is_text).map(|i| Some(format!("text {i}"))).collect();
     let fields = arrow::datatypes::UnionFields::from_fields(vec![
         Field::new("number", DataType::Int64, true),
         Field::new("text", DataType::Utf8, true),
@@ -161,10 +162,15 @@ fn a_part_of_a_union_takes_only_its_own_values_along() {
 
 #[test]
 fn what_saves_memory_inside_travels_as_the_values_it_stands_for() {
-    let words: DictionaryArray<arrow::datatypes::Int32Type> = vec!["a", "b", "a"].into_iter().collect();
-    let views: ArrayRef = Arc::new(StringViewArray::from(vec!["x", "y", "a text that is not inlined"]));
+    let words: DictionaryArray<arrow::datatypes::Int32Type> =
+        vec!["a", "b", "a"].into_iter().collect();
+    let views: ArrayRef =
+        Arc::new(StringViewArray::from(vec!["x", "y", "a text that is not inlined"]));
     let inner: StructArray = vec![
-        (Arc::new(Field::new("w", words.data_type().clone(), true)), Arc::new(words.clone()) as ArrayRef),
+        (
+            Arc::new(Field::new("w", words.data_type().clone(), true)),
+            Arc::new(words.clone()) as ArrayRef,
+        ),
         (Arc::new(Field::new("v", DataType::Utf8View, true)), Arc::clone(&views)),
     ]
     .into();

@@ -204,7 +204,10 @@ mod tests {
         assert_eq!(Session::read(&headers(&[("cookie", &cookie)])).unwrap(), session);
         let options = session.options();
         assert_eq!(options["timeout"].option_value, Some(OptionValue::Text("30s".to_owned())));
-        assert_eq!(options["catalog"].option_value, Some(OptionValue::Text("barograph".to_owned())));
+        assert_eq!(
+            options["catalog"].option_value,
+            Some(OptionValue::Text("barograph".to_owned()))
+        );
         session.set(TIMEOUT, SessionOptionValue::default()).unwrap();
         session.set(TIME_ZONE, OptionValue::Text(String::new()).into()).unwrap();
         assert_eq!(session, Session::default());
@@ -229,8 +232,14 @@ mod tests {
         let text = |text: &str| SessionOptionValue::from(OptionValue::Text(text.to_owned()));
         assert_eq!(session.set("colour", text("red")), Err(ErrorValue::InvalidName));
         assert_eq!(session.set(TIMEOUT, text("soon")), Err(ErrorValue::InvalidValue));
-        assert_eq!(session.set(TIMEOUT, OptionValue::Int64(0).into()), Err(ErrorValue::InvalidValue));
-        assert_eq!(session.set(TIMEOUT, OptionValue::Double(-1.0).into()), Err(ErrorValue::InvalidValue));
+        assert_eq!(
+            session.set(TIMEOUT, OptionValue::Int64(0).into()),
+            Err(ErrorValue::InvalidValue)
+        );
+        assert_eq!(
+            session.set(TIMEOUT, OptionValue::Double(-1.0).into()),
+            Err(ErrorValue::InvalidValue)
+        );
         assert_eq!(session.set(TIME_ZONE, text("Mars/Olympus")), Err(ErrorValue::InvalidValue));
         assert_eq!(session.set("schema", text("system")), Err(ErrorValue::InvalidValue));
         session.set("schema", text("public")).unwrap();

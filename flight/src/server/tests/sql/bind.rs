@@ -16,7 +16,8 @@ use super::super::{MINUTE, START};
 use super::{SqlClient, connect, fetch, refused, served};
 
 fn values(columns: Vec<ArrayRef>) -> RecordBatch {
-    let named = columns.into_iter().enumerate().map(|(i, column)| (format!("{}", i + 1), column, true));
+    let named =
+        columns.into_iter().enumerate().map(|(i, column)| (format!("{}", i + 1), column, true));
     RecordBatch::try_from_iter_with_nullable(named).unwrap()
 }
 
@@ -41,7 +42,8 @@ async fn one_row_of_values() {
     assert_eq!(kinds, ["Int32", "Timestamp(µs, \"UTC\")"]);
     assert_eq!(prepared.dataset_schema().unwrap().fields().len(), 1);
     for (minute, expected) in [(0, 4), (2, 2), (9, 0)] {
-        let at = TimestampMicrosecondArray::from(vec![START + minute * MINUTE]).with_timezone("UTC");
+        let at =
+            TimestampMicrosecondArray::from(vec![START + minute * MINUTE]).with_timezone("UTC");
         prepared
             .set_parameters(values(vec![Arc::new(Int32Array::from(vec![1])), Arc::new(at)]))
             .unwrap();
@@ -56,7 +58,10 @@ async fn one_row_of_values() {
 async fn many_rows_of_values_are_as_many_executions() {
     let (server, mut client) = served().await;
     let mut prepared = client
-        .prepare("SELECT $1 AS city, count(*) AS n FROM readings WHERE city_id = $1".to_owned(), None)
+        .prepare(
+            "SELECT $1 AS city, count(*) AS n FROM readings WHERE city_id = $1".to_owned(),
+            None,
+        )
         .await
         .unwrap();
     let cities: Vec<i32> = (0..50).rev().collect();
@@ -87,7 +92,9 @@ async fn values_of_every_type() {
         (
             "Decimal128(10, 2)",
             Arc::new(
-                Decimal128Array::from(vec![Some(125), None]).with_precision_and_scale(10, 2).unwrap(),
+                Decimal128Array::from(vec![Some(125), None])
+                    .with_precision_and_scale(10, 2)
+                    .unwrap(),
             ),
         ),
         ("Boolean", Arc::new(arrow::array::BooleanArray::from(vec![Some(true), None]))),
@@ -138,7 +145,9 @@ async fn a_handle_outlives_the_server_that_made_it() {
     let (first, mut client) = served().await;
     let mut prepared = client.prepare(CITY.to_owned(), None).await.unwrap();
     let at = TimestampMicrosecondArray::from(vec![START]).with_timezone("UTC");
-    prepared.set_parameters(values(vec![Arc::new(Int32Array::from(vec![1])), Arc::new(at)])).unwrap();
+    prepared
+        .set_parameters(values(vec![Arc::new(Int32Array::from(vec![1])), Arc::new(at)]))
+        .unwrap();
     let info = prepared.execute().await.unwrap();
     first.stop().await.unwrap();
     let (second, mut client) = served().await;

@@ -116,7 +116,8 @@ async fn a_table_has_its_key_and_time_as_primary_key_and_no_foreign_keys() {
     let table = || "readings".to_owned();
     let exported = CommandGetExportedKeys { catalog: None, db_schema: None, table: table() };
     let imported = CommandGetImportedKeys { catalog: None, db_schema: None, table: table() };
-    let cross = CommandGetCrossReference { pk_table: table(), fk_table: table(), ..Default::default() };
+    let cross =
+        CommandGetCrossReference { pk_table: table(), fk_table: table(), ..Default::default() };
     let infos = [
         client.get_exported_keys(exported).await.unwrap(),
         client.get_imported_keys(imported).await.unwrap(),

@@ -73,7 +73,8 @@ async fn statements(client: &mut SqlClient, cells: &mut BTreeMap<&'static str, &
     let rows = query(client, "SELECT * FROM readings WHERE false").await.unwrap();
     assert_eq!((rows.num_rows(), rows.num_columns()), (0, 5));
     cells.insert("Empty result with its columns", YES);
-    let rows = query(client, "SELECT make_array(1), named_struct('a', 'x'), X'00', 1.5").await.unwrap();
+    let rows =
+        query(client, "SELECT make_array(1), named_struct('a', 'x'), X'00', 1.5").await.unwrap();
     assert_eq!(rows.num_columns(), 4);
     cells.insert("Every type that SQL makes", YES);
     let wide: Vec<_> = (0..1_000).map(|i| format!("{i} AS c{i}")).collect();

@@ -32,7 +32,8 @@ async fn every_question_of_the_protocol_has_an_answer() {
     let (server, mut client) = served().await;
     let infos = infos(&mut client, Vec::new()).await;
     // Versions of Substrait are said by those that read it.
-    let without = [SqlInfo::FlightSqlServerSubstraitMinVersion, SqlInfo::FlightSqlServerSubstraitMaxVersion];
+    let without =
+        [SqlInfo::FlightSqlServerSubstraitMinVersion, SqlInfo::FlightSqlServerSubstraitMaxVersion];
     for number in (0..=11).chain(100..=101).chain(500..=576) {
         let name = SqlInfo::try_from(number).unwrap();
         assert_eq!(
@@ -115,7 +116,10 @@ async fn what_is_said_to_work_works() {
     for (of, text) in [
         (SqlInfo::SqlSupportsColumnAliasing, "SELECT city_id AS c FROM readings"),
         (SqlInfo::SqlSupportsTableCorrelationNames, "SELECT r.city_id FROM readings AS r"),
-        (SqlInfo::SqlSupportsExpressionsInOrderBy, "SELECT city_id FROM readings ORDER BY -city_id"),
+        (
+            SqlInfo::SqlSupportsExpressionsInOrderBy,
+            "SELECT city_id FROM readings ORDER BY -city_id",
+        ),
         (SqlInfo::SqlSupportsOrderByUnrelated, "SELECT city_id FROM readings ORDER BY temperature"),
         (
             SqlInfo::SqlCorrelatedSubqueriesSupported,
@@ -138,12 +142,17 @@ async fn what_is_said_to_work_works() {
         (SqlInfo::SqlSupportedUnions, 0, "SELECT 1 UNION SELECT 2"),
         (SqlInfo::SqlSupportedUnions, 1, "SELECT 1 UNION ALL SELECT 2"),
         (SqlInfo::SqlSupportedGroupBy, 0, "SELECT count(*) FROM readings GROUP BY city_id"),
-        (SqlInfo::SqlSupportedGroupBy, 1, "SELECT city_id FROM readings GROUP BY city_id, reading_at"),
+        (
+            SqlInfo::SqlSupportedGroupBy,
+            1,
+            "SELECT city_id FROM readings GROUP BY city_id, reading_at",
+        ),
     ] {
         let works = query(&mut client, text).await;
         assert_eq!(works.is_ok(), masked(of) & (1 << bit) != 0, "{text}: {works:?}");
     }
-    let full = query(&mut client, "SELECT 1 FROM readings a FULL OUTER JOIN readings b USING (city_id)");
+    let full =
+        query(&mut client, "SELECT 1 FROM readings a FULL OUTER JOIN readings b USING (city_id)");
     assert_eq!((full.await.is_ok(), masked(SqlInfo::SqlOuterJoinsSupportLevel)), (true, 2));
     server.stop().await.unwrap();
 }
@@ -154,7 +163,10 @@ async fn names_and_nulls_are_as_said() {
     let infos = infos(&mut client, Vec::new()).await;
     let ordinal = |of: SqlInfo| infos[&(of as u32)].as_primitive::<Int32Type>().value(0);
     // Lower case, and as written in quotes.
-    assert_eq!((ordinal(SqlInfo::SqlIdentifierCase), ordinal(SqlInfo::SqlQuotedIdentifierCase)), (3, 0));
+    assert_eq!(
+        (ordinal(SqlInfo::SqlIdentifierCase), ordinal(SqlInfo::SqlQuotedIdentifierCase)),
+        (3, 0)
+    );
     let answer = query(&mut client, "SELECT CITY_ID, 1 AS \"Quoted\" FROM Readings LIMIT 1").await;
     let names: Vec<_> =
         answer.unwrap().schema().fields().iter().map(|field| field.name().clone()).collect();

@@ -4,12 +4,12 @@
 use std::collections::HashMap;
 
 use arrow::array::RecordBatch;
+use arrow_flight::FlightDescriptor;
 use arrow_flight::encode::FlightDataEncoderBuilder;
 use arrow_flight::sql::{
     CommandStatementIngest, ProstMessageExt, TableDefinitionOptions, TableExistsOption,
     TableNotExistOption,
 };
-use arrow_flight::FlightDescriptor;
 use bytes::Bytes;
 use futures::{TryStreamExt, stream};
 use prost::Message;
@@ -55,7 +55,8 @@ async fn ingest(
 #[tokio::test]
 async fn rows_go_in_and_are_seen_at_once() {
     let (server, mut client) = served().await;
-    let batches = vec![batch([(7, 0, 1.0), (7, 1, 2.0)]), batch([(8, 0, 3.0)]), batch([(7, 0, 9.0)])];
+    let batches =
+        vec![batch([(7, 0, 1.0), (7, 1, 2.0)]), batch([(8, 0, 3.0)]), batch([(7, 0, 9.0)])];
     assert_eq!(ingest(&mut client, append("readings"), batches).await.unwrap(), 4);
     let seen = count(&mut client, "SELECT count(*) FROM readings WHERE city_id IN (7, 8)").await;
     assert_eq!(seen, 3);

@@ -49,7 +49,8 @@ async fn a_session_is_a_cookie() {
     let set = options(&[("time_zone", "Europe/Berlin"), ("timeout", "30s"), ("colour", "red")]);
     let (body, cookie) = act(&mut client, "SetSessionOptions", set, None).await;
     let result = SetSessionOptionsResult::decode(body.as_slice()).unwrap();
-    let errors: HashMap<_, _> = result.errors.into_iter().map(|(name, e)| (name, e.value)).collect();
+    let errors: HashMap<_, _> =
+        result.errors.into_iter().map(|(name, e)| (name, e.value)).collect();
     assert_eq!(errors, HashMap::from([("colour".to_owned(), 1)]));
     let cookie = cookie.unwrap();
     server.stop().await.unwrap();
@@ -62,7 +63,10 @@ async fn a_session_is_a_cookie() {
         Some(OptionValue::Text(text)) => text.clone(),
         other => panic!("{other:?}"),
     };
-    assert_eq!((text("time_zone"), text("timeout")), ("Europe/Berlin".to_owned(), "30s".to_owned()));
+    assert_eq!(
+        (text("time_zone"), text("timeout")),
+        ("Europe/Berlin".to_owned(), "30s".to_owned())
+    );
     assert_eq!((text("catalog"), text("schema")), ("barograph".to_owned(), "public".to_owned()));
 
     client.set_header("cookie", &cookie);
@@ -89,7 +93,8 @@ async fn a_ticket_keeps_the_session_it_was_planned_in() {
 async fn a_statement_ends_when_the_sessions_time_is_up() {
     let (server, mut client) = served().await;
     client.set_header("x-barograph-timeout", "50ms");
-    let long = "SELECT count(*) FROM generate_series(1, 100000) a CROSS JOIN generate_series(1, 100000) b";
+    let long =
+        "SELECT count(*) FROM generate_series(1, 100000) a CROSS JOIN generate_series(1, 100000) b";
     refused(query(&mut client, long).await, Code::DeadlineExceeded, "HYT00", &["50 ms"]);
     client.set_header("x-barograph-timeout", "soon");
     refused(query(&mut client, "SELECT 1").await, Code::InvalidArgument, "22023", &["soon"]);

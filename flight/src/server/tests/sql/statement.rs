@@ -18,7 +18,8 @@ use crate::FlightSettings;
 #[tokio::test]
 async fn a_statement_sees_what_was_acknowledged() {
     let (server, mut client) = served().await;
-    let text = "SELECT city_id, reading_at, temperature FROM readings WHERE city_id >= 1 ORDER BY 1, 2";
+    let text =
+        "SELECT city_id, reading_at, temperature FROM readings WHERE city_id >= 1 ORDER BY 1, 2";
     let answer = query(&mut client, text).await.unwrap();
     let expected: Vec<_> = (1..3).flat_map(|c| (0..4).map(move |m| (c, m, c as f32))).collect();
     assert_eq!(rows(&answer), expected);
@@ -74,8 +75,10 @@ async fn every_type_that_sql_makes_arrives_as_it_was_made() {
 
 #[tokio::test]
 async fn rows_of_every_shape_are_cut_into_messages() {
-    let settings =
-        FlightSettings { message_bytes: barograph_lake::Size::bytes(4 << 10), ..Default::default() };
+    let settings = FlightSettings {
+        message_bytes: barograph_lake::Size::bytes(4 << 10),
+        ..Default::default()
+    };
     let (server, mut client) = served_with(settings).await;
     let text = "SELECT value AS n, 'text ' || value AS t, make_array(value, value + 1) AS l, \
                 named_struct('n', value, 's', repeat('x', CAST(value % 50 AS BIGINT))) AS s, \
@@ -85,12 +88,16 @@ async fn rows_of_every_shape_are_cut_into_messages() {
     assert_eq!(answer.num_rows(), 20_000);
     let numbers = answer.column(0).as_primitive::<arrow::datatypes::Int64Type>();
     let lists = answer.column(2).as_list::<i32>();
-    let inner = answer.column(3).as_struct().column(0).as_primitive::<arrow::datatypes::Int64Type>();
+    let inner =
+        answer.column(3).as_struct().column(0).as_primitive::<arrow::datatypes::Int64Type>();
     let maybe = answer.column(4).as_list::<i32>();
     for row in 0..answer.num_rows() {
         let n = row as i64 + 1;
         assert_eq!((numbers.value(row), inner.value(row)), (n, n));
-        assert_eq!(lists.value(row).as_primitive::<arrow::datatypes::Int64Type>().values(), &[n, n + 1]);
+        assert_eq!(
+            lists.value(row).as_primitive::<arrow::datatypes::Int64Type>().values(),
+            &[n, n + 1]
+        );
         assert_eq!(maybe.is_valid(row), n % 3 == 0);
     }
     server.stop().await.unwrap();
@@ -134,11 +141,11 @@ async fn a_schema_is_known_without_an_answer() {
         query: "SELECT city_id, avg(temperature) AS mean FROM readings GROUP BY city_id".to_owned(),
         transaction_id: None,
     };
-    let descriptor =
-        arrow_flight::FlightDescriptor::new_cmd(command.as_any().encode_to_vec());
+    let descriptor = arrow_flight::FlightDescriptor::new_cmd(command.as_any().encode_to_vec());
     let result = client.inner_mut().get_schema(descriptor.clone()).await.unwrap().into_inner();
     let schema: arrow::datatypes::Schema = (&result).try_into().unwrap();
-    let names: Vec<_> = schema.fields().iter().map(|f| (f.name().as_str(), f.data_type())).collect();
+    let names: Vec<_> =
+        schema.fields().iter().map(|f| (f.name().as_str(), f.data_type())).collect();
     assert_eq!(names, [("city_id", &DataType::Int32), ("mean", &DataType::Float64)]);
     let poll = client.inner_mut().poll_flight_info(descriptor).await.unwrap().into_inner();
     assert_eq!((poll.progress, poll.flight_descriptor), (Some(1.0), None));
