@@ -146,7 +146,8 @@ def parameter_schema(subject):
     with Connected(subject.url) as connection:
         with opened(connection, data.OF_CITY) as statement:
             statement.prepare()
-            schema = pa.Schema._import_from_c(statement.get_parameter_schema().address)
+            handle = statement.get_parameter_schema()
+            schema = pa.Schema._import_from_c(handle.address)
         assert schema.types == [pa.int32(), pa.timestamp("us", tz="UTC")], schema
 
 
@@ -155,7 +156,8 @@ def execute_schema(subject):
     with Connected(subject.url) as connection:
         text = "SELECT city_id, avg(temperature) AS mean FROM readings GROUP BY 1"
         with opened(connection, text) as statement:
-            schema = pa.Schema._import_from_c(statement.execute_schema().address)
+            handle = statement.execute_schema()
+            schema = pa.Schema._import_from_c(handle.address)
         assert schema.names == ["city_id", "mean"] and schema.types == [pa.int32(), pa.float64()], schema
 
 
@@ -296,8 +298,10 @@ def cancel(subject):
 @can("timeout")
 def timeout(subject):
     with Connected(subject.url, {"adbc.flight.sql.rpc.call_header.x-barograph-timeout": "100ms"}) as connection:
-        call = lambda: query(connection, data.SLOW)
-        raises(call, adbc_driver_manager.Error, STATUS.TIMEOUT, "100 ms", "HYT00")
+        try:
+            raise AssertionError(f"no error, but {query(connection, data.SLOW)}")
+        except (adbc_driver_manager.Error, OSError) as error:
+            assert "100 ms" in str(error) and "HYT00" in str(error), error
 
 
 @can("time_zone")

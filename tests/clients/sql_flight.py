@@ -298,7 +298,8 @@ def plain_cancel(subject):
         length, size = length + bytes([size & 0x7F | 0x80]), size >> 7
     request = b"\x0a" + length + bytes([size]) + raw
     (result,) = flight.connect(subject.url).do_action(flight.Action("CancelFlightInfo", request))
-    assert result.body.to_pybytes() == b"\x08\x01", result.body.to_pybytes()
+    # CANCELLED, or CANCELLING while the other connection does not read on.
+    assert result.body.to_pybytes() in (b"\x08\x01", b"\x08\x02"), result.body.to_pybytes()
 
     def rest():
         while True:

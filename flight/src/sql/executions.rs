@@ -190,16 +190,24 @@ pub(super) struct Execution<S> {
 }
 
 impl<S> Execution<S> {
+    /// How others learn that it is cancelled.
+    pub(super) fn cancellation(&self) -> Cancellation {
+        Cancellation(self.cancel.clone())
+    }
+}
+
+/// Tells whether an execution is cancelled.
+#[derive(Debug, Clone)]
+pub(super) struct Cancellation(watch::Receiver<bool>);
+
+impl Cancellation {
     /// Ready when the execution is cancelled, with the error that its client gets.
-    pub(super) fn cancelled(&self) -> impl Future<Output = Error> + Send + use<S> {
-        let mut cancel = self.cancel.clone();
-        async move {
-            // The sender lives as long as the execution, which outlives whoever waits here.
-            if cancel.wait_for(|cancelled| *cancelled).await.is_err() {
-                std::future::pending::<()>().await;
-            }
-            cancelled()
+    pub(super) async fn reached(mut self) -> Error {
+        // The sender lives as long as the execution, which outlives whoever waits here.
+        if self.0.wait_for(|cancelled| *cancelled).await.is_err() {
+            std::future::pending::<()>().await;
         }
+        cancelled()
     }
 }
 
@@ -266,7 +274,7 @@ mod tests {
             let (executions, name) = (Arc::clone(&executions), name.clone());
             async move { executions.cancel(&name).await }
         });
-        assert_eq!(execution.cancelled().await.kind(), ErrorKind::Cancelled);
+        assert_eq!(execution.cancellation().reached().await.kind(), ErrorKind::Cancelled);
         drop(execution);
         assert_eq!(canceller.await.unwrap(), Cancelled::Done);
         assert_eq!(executions.begin(&name).unwrap_err().kind(), ErrorKind::Cancelled);

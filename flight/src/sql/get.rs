@@ -6,12 +6,13 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use arrow_flight::sql::Command;
-use barograph_engine::sql::{Answer, Statement};
+use barograph_engine::sql::{Answer, Sql, Statement};
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt, stream};
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::task::JoinHandle;
 
-use super::executions::Execution;
+use super::executions::{Cancellation, Execution};
 use super::handle::Handle;
 use super::{Caller, catalog, command, no_transaction, parameters, prepared, substrait};
 use crate::server::get::Running;
@@ -74,13 +75,14 @@ async fn execute(
     let executions = &state.desk.executions;
     let name = if handle.name.is_empty() { executions.name() } else { handle.name.clone() };
     let execution = executions.begin(&name)?;
-    let mut cancelled = Box::pin(execution.cancelled());
+    let cancellation = execution.cancellation();
+    let mut cancelled = Box::pin(cancellation.clone().reached());
     let begun = async {
         let statement = match executions.take_plan(&name) {
             Some(statement) => statement,
             None => Arc::new(state.desk.prepare(&handle, user).await?),
         };
-        begin(state, &handle, user, statement).await
+        begin(state, &handle, user, statement, cancellation).await
     };
     let (schema, batches) = tokio::select! {
         biased;
@@ -100,6 +102,7 @@ async fn begin(
     handle: &Handle,
     user: &str,
     statement: Arc<Statement>,
+    cancellation: Cancellation,
 ) -> Result<(SchemaRef, Batches)> {
     let bound = parameters::decode(&handle.parameters)?;
     parameters::check(&bound, statement.parameters().fields().len())?;
@@ -109,18 +112,45 @@ async fn begin(
     let Some(row) = rows.next() else {
         return Ok((plain_schema(&statement.schema()), stream::empty().boxed()));
     };
-    let Answer { schema, batches, .. } = sql.execute(&session, &statement, &row?).await?;
+    let first = sql.execute(&session, &statement, &row?).await?;
+    let schema = plain_schema(&first.schema);
+    let first = watched(&sql, first, cancellation.clone());
     let others = stream::iter(rows)
         .then(move |row| {
-            let (sql, session, statement) =
-                (Arc::clone(&sql), session.clone(), Arc::clone(&statement));
+            let (sql, session, statement, cancellation) =
+                (Arc::clone(&sql), session.clone(), Arc::clone(&statement), cancellation.clone());
             async move {
                 let answer = sql.execute(&session, &statement, &row?).await?;
-                Ok::<_, Error>(answer.batches.map_err(Error::from))
+                Ok::<_, Error>(watched(&sql, answer, cancellation))
             }
         })
         .try_flatten();
-    Ok((plain_schema(&schema), batches.map_err(Error::from).chain(others).boxed()))
+    Ok((schema, first.chain(others).boxed()))
+}
+
+/// A task that ends with whoever holds it.
+struct Held(JoinHandle<()>);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// The batches of an answer whose query is stopped when it is cancelled, even while its client does not
+/// read.
+fn watched(sql: &Arc<Sql>, answer: Answer, cancellation: Cancellation) -> Batches {
+    let (sql, id) = (Arc::clone(sql), answer.id);
+    let watcher = Held(tokio::spawn(async move {
+        cancellation.reached().await;
+        // An error says that it has ended by itself.
+        let _ = sql.queries().cancel(id);
+    }));
+    let batches = answer.batches.map(move |batch| {
+        let _watcher = &watcher;
+        batch.map_err(Error::from)
+    });
+    batches.boxed()
 }
 
 /// The batches in the types that were promised, until the execution is cancelled.
