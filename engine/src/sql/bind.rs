@@ -25,15 +25,12 @@ const QUESTION_MARK: &str = "?";
 pub(super) fn number(ast: &mut Ast) -> Result<()> {
     let (mut places, mut numbered) = (Vec::new(), None);
     let _ = visit_expressions(ast, |expr| {
-        match expr {
-            Expr::Value(ValueWithSpan { value: Value::Placeholder(name), span }) => {
-                if name == QUESTION_MARK {
-                    places.push((span.start.line, span.start.column));
-                } else {
-                    numbered = Some(name.clone());
-                }
+        if let Expr::Value(ValueWithSpan { value: Value::Placeholder(name), span }) = expr {
+            if name == QUESTION_MARK {
+                places.push((span.start.line, span.start.column));
+            } else {
+                numbered = Some(name.clone());
             }
-            _ => {}
         }
         ControlFlow::<()>::Continue(())
     });
@@ -49,14 +46,11 @@ pub(super) fn number(ast: &mut Ast) -> Result<()> {
     // Where a parameter stands in the text, not in the tree, is its place among the values.
     places.sort_unstable();
     let _ = visit_expressions_mut(ast, |expr| {
-        match expr {
-            Expr::Value(ValueWithSpan { value: Value::Placeholder(name), span }) => {
-                let place = (span.start.line, span.start.column);
-                if let Ok(at) = places.binary_search(&place) {
-                    *name = format!("${}", at + 1);
-                }
+        if let Expr::Value(ValueWithSpan { value: Value::Placeholder(name), span }) = expr {
+            let place = (span.start.line, span.start.column);
+            if let Ok(at) = places.binary_search(&place) {
+                *name = format!("${}", at + 1);
             }
-            _ => {}
         }
         ControlFlow::<()>::Continue(())
     });
