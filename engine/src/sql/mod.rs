@@ -7,7 +7,7 @@
 //!                          └─ ScanExec: filters, columns, order, statistics and windows pushed down
 //! ```
 //!
-//! - `session`, `prepare`, `bind`, `run`: a statement from its text to the last batch of its answer.
+//! - `session`, `prepare`, `run`: a statement from its text to the last batch of its answer.
 //! - `provider`, `translate`, `exec`, `part`, `dynamic`, `windows`: tables as the planner sees them, and
 //!   how their scans run.
 //! - `statistics`, `price`: what is known of a scan before it runs.
