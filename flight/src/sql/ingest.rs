@@ -199,7 +199,7 @@ mod tests {
     fn a_large_batch_is_cut_and_a_small_one_is_not() {
         let numbers: ArrayRef = Arc::new((0..1_000).collect::<Int64Array>());
         let batch = RecordBatch::try_from_iter([("n", numbers)]).unwrap();
-        assert_eq!(parts(batch.clone(), 8_000).unwrap(), [batch.clone()]);
+        assert_eq!(parts(batch.clone(), 8_000).unwrap(), std::slice::from_ref(&batch));
         let cut = parts(batch.clone(), 3_000).unwrap();
         assert_eq!(cut.iter().map(RecordBatch::num_rows).collect::<Vec<_>>(), [334, 334, 332]);
         assert_eq!(cut[1].slice(0, 1), batch.slice(334, 1));

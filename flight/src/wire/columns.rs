@@ -148,7 +148,7 @@ impl<'a> Columns<'a> {
         let rows = offsets.get(offset..=offset + length).unwrap_or_default();
         let width = size_of::<O>();
         if first == 0 && !rows.is_empty() {
-            self.part(offsets.inner().inner(), offset * width, rows.len() * width);
+            self.part(offsets.inner().inner(), offset * width, size_of_val(rows));
         } else {
             let base = rows.first().copied().unwrap_or_default();
             let counted: Vec<O> = rows.iter().map(|end| *end - base).collect();
