@@ -23,6 +23,7 @@ use arrow_flight::{
     HandshakeRequest, HandshakeResponse, PollInfo, PutResult, Result as ActionResult, SchemaResult,
     Ticket as FlightTicket,
 };
+use barograph_engine::sql::{Sql, SqlSettings};
 use barograph_engine::{
     Components, Durability, Engine, EngineSettings, LogSource, Scan, SystemClock,
 };
@@ -239,7 +240,8 @@ async fn serve(folder: &std::path::Path) -> (Arc<Engine>, Client) {
         engine.put("readings", batch, "bench", Durability::Memory).await.unwrap();
     }
     let settings = FlightSettings { listen: "127.0.0.1:0".to_owned(), ..FlightSettings::default() };
-    let server = Server::bind(Arc::clone(&engine), settings).await.unwrap();
+    let sql = Sql::new(Arc::clone(&engine), SqlSettings::default()).unwrap();
+    let server = Server::bind(Arc::clone(&engine), sql, settings).await.unwrap();
     let url = format!("http://{}", server.local_addr());
     tokio::spawn(server.serve(std::future::pending()));
     (engine, Client::connect(&url).await.unwrap())

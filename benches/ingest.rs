@@ -21,6 +21,7 @@ use arrow::array::RecordBatch;
 use barograph::cities::Cities;
 use barograph::demo::weather::Weather;
 use barograph::settings::Settings;
+use barograph_engine::sql::{Sql, SqlSettings};
 use barograph_engine::{Components, Durability, Engine, ErrorKind, LogSource, SystemClock};
 use barograph_flight::ticket::RangeRead;
 use barograph_flight::{Client, FlightSettings, Server, Ticket};
@@ -56,7 +57,8 @@ async fn serve(folder: &Path) -> (Arc<Engine>, String) {
     };
     let engine = Engine::open(settings.engine.clone(), components).await.unwrap();
     let flight = FlightSettings { listen: "127.0.0.1:0".to_owned(), ..FlightSettings::default() };
-    let server = Server::bind(Arc::clone(&engine), flight).await.unwrap();
+    let sql = Sql::new(Arc::clone(&engine), SqlSettings::default()).unwrap();
+    let server = Server::bind(Arc::clone(&engine), sql, flight).await.unwrap();
     let url = format!("http://{}", server.local_addr());
     tokio::spawn(server.serve(std::future::pending()));
     (engine, url)

@@ -1,10 +1,12 @@
 //! How do settings become a running engine, a lake or a connection?
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Schema};
+use barograph_engine::sql::Sql;
 use barograph_engine::{Components, Engine, LogSource, SystemClock};
 use barograph_flight::Client;
 use barograph_lake::schema::{KeyType, TableDeclaration, ValueColumn, ValueType};
@@ -90,6 +92,12 @@ pub async fn open_engine(settings: &Settings, accept_damage: bool) -> Result<Arc
         tracing::warn!("lost, as --accept-log-damage allows: {lost}");
     }
     Ok(engine)
+}
+
+/// SQL over the tables of `engine`, with the cities as a table.
+pub fn open_sql(settings: &Settings, engine: &Arc<Engine>) -> Result<Arc<Sql>> {
+    let dimensions = BTreeMap::from([(CITIES.to_owned(), Cities::built_in()?.rows()?)]);
+    Ok(Sql::with_dimensions(Arc::clone(engine), settings.sql.clone(), dimensions)?)
 }
 
 /// Connects to the server that the settings name.

@@ -12,6 +12,8 @@ use tonic::{Code, Status};
 /// Name of the response header (or trailer) that says after how many ms a refused request may be
 /// sent again.
 pub const RETRY_AFTER_MS: &str = "retry-after-ms";
+/// Name of the response header (or trailer) that says the SQLSTATE of an error of SQL.
+pub const SQLSTATE: &str = "sqlstate";
 
 /// An error of the server or the client: what the caller can do, a message that names the thing, the
 /// value and the mend, and the cause. Crosses the wire as a gRPC status and keeps its kind:
@@ -26,6 +28,9 @@ pub const RETRY_AFTER_MS: &str = "retry-after-ms";
 /// | `Unavailable` | `UNAVAILABLE` |
 /// | `Damage` | `DATA_LOSS` |
 /// | `Internal` | `INTERNAL` |
+///
+/// Where SQL was asked the status also says an SQLSTATE, at the end of the message and in the metadata
+/// ([`SQLSTATE`]); what SQL cannot do here is `UNIMPLEMENTED`.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Error {
@@ -33,6 +38,9 @@ pub struct Error {
     message: String,
     retry_after: Option<Duration>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    /// The code where it says more than the kind.
+    code: Option<Code>,
+    sqlstate: Option<&'static str>,
 }
 
 /// Result with this crate's [`Error`].
@@ -41,12 +49,31 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 impl Error {
     /// An error without an underlying cause.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), retry_after: None, source: None }
+        Self {
+            kind,
+            message: message.into(),
+            retry_after: None,
+            source: None,
+            code: None,
+            sqlstate: None,
+        }
     }
 
     /// The request is wrong.
     pub fn request(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Request, message)
+    }
+
+    /// SQL has it, this server does not.
+    pub(crate) fn unsupported(message: impl Into<String>) -> Self {
+        let code = Some(Code::Unimplemented);
+        Self { code, ..Self::request(message) }.with_sqlstate("0A000")
+    }
+
+    /// It is there already.
+    pub(crate) fn exists(message: impl Into<String>) -> Self {
+        let code = Some(Code::AlreadyExists);
+        Self { code, ..Self::request(message) }.with_sqlstate("42P07")
     }
 
     /// The bound `setting` is reached.
@@ -57,6 +84,22 @@ impl Error {
         );
         error.retry_after = Some(retry_after);
         error
+    }
+
+    /// The same error with `note` after its message.
+    pub(crate) fn with_note(self, note: impl fmt::Display) -> Self {
+        Self { message: format!("{}; {note}", self.message), ..self }
+    }
+
+    /// Says `state` to those who ask in SQL.
+    pub(crate) fn with_sqlstate(self, state: &'static str) -> Self {
+        Self { sqlstate: Some(state), ..self }
+    }
+
+    /// The error as those who ask in SQL are told: with an SQLSTATE, that of its kind if none was said.
+    pub(crate) fn in_sql(self) -> Self {
+        let state = self.sqlstate.unwrap_or_else(|| sqlstate_of(self.kind));
+        self.with_sqlstate(state)
     }
 
     /// Keeps `source` as the cause.
@@ -81,16 +124,37 @@ impl Error {
     /// The same error once more.
     pub(crate) fn again(&self) -> Self {
         Self {
-            kind: self.kind,
-            message: self.to_string(),
             retry_after: self.retry_after,
-            source: None,
+            code: self.code,
+            ..Self::new(self.kind, self.to_string())
         }
     }
 
     /// The gRPC code that says the kind.
     pub fn code(&self) -> Code {
-        code_of(self.kind)
+        self.code.unwrap_or_else(|| code_of(self.kind))
+    }
+}
+
+/// The SQLSTATE of a kind of error: of ISO/IEC 9075, or of PostgreSQL where that has none.
+fn sqlstate_of(kind: ErrorKind) -> &'static str {
+    match kind {
+        // Syntax error or access rule violation.
+        ErrorKind::Request => "42000",
+        // Undefined table.
+        ErrorKind::NotFound => "42P01",
+        // Insufficient resources.
+        ErrorKind::Resources => "53000",
+        // Query cancelled.
+        ErrorKind::Cancelled => "57014",
+        // Timeout expired.
+        ErrorKind::Timeout => "HYT00",
+        // Cannot connect now.
+        ErrorKind::Unavailable => "57P03",
+        // Data corrupted.
+        ErrorKind::Damage => "XX001",
+        // Internal error.
+        _ => "XX000",
     }
 }
 
@@ -165,6 +229,9 @@ impl fmt::Display for Error {
         if let Some(source) = &self.source {
             write!(f, ": {source}")?;
         }
+        if let Some(state) = self.sqlstate {
+            write!(f, " (SQLSTATE {state})")?;
+        }
         Ok(())
     }
 }
@@ -177,12 +244,7 @@ impl std::error::Error for Error {
 
 impl From<barograph_engine::Error> for Error {
     fn from(error: barograph_engine::Error) -> Self {
-        Self {
-            kind: error.kind(),
-            message: error.to_string(),
-            retry_after: error.retry_after(),
-            source: None,
-        }
+        Self { retry_after: error.retry_after(), ..Self::new(error.kind(), error.to_string()) }
     }
 }
 
@@ -217,6 +279,9 @@ impl From<Error> for Status {
             let ms = u64::try_from(after.as_millis()).unwrap_or(u64::MAX);
             status.metadata_mut().insert(RETRY_AFTER_MS, MetadataValue::from(ms));
         }
+        if let Some(state) = error.sqlstate {
+            status.metadata_mut().insert(SQLSTATE, MetadataValue::from_static(state));
+        }
         status
     }
 }
@@ -232,7 +297,7 @@ impl From<Status> for Error {
             "" => status.code().description().to_owned(),
             message => message.to_owned(),
         };
-        Self { kind: kind_of(status.code()), message, retry_after, source: None }
+        Self { retry_after, ..Self::new(kind_of(status.code()), message) }
     }
 }
 

@@ -7,6 +7,7 @@ pub mod client;
 pub mod error;
 pub mod server;
 pub mod settings;
+mod sql;
 pub mod ticket;
 mod wire;
 

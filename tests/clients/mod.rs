@@ -49,6 +49,19 @@ fn deltalake_polars_and_duckdb_read_the_lake() {
     assert!(done.status.success(), "lake_readers.py compare:\n{}", text(&done));
 }
 
+#[test]
+fn flight_sql_drivers() {
+    let python = Python::ready();
+    let folder = tempfile::tempdir().unwrap();
+    let document = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/flight-sql-conformance.md");
+    let server = Server::start(&[], folder.path());
+    let arguments = [server.grpc_url(), document.display().to_string()];
+    let arguments: Vec<&OsStr> = arguments.iter().map(AsRef::as_ref).collect();
+    python.run("sql_clients.py", &arguments, &server);
+    let (status, output) = server.terminate();
+    assert!(status.success(), "the server ended with {status}:\n{output}");
+}
+
 /// A Python with the required packages.
 struct Python {
     interpreter: PathBuf,

@@ -2,6 +2,7 @@
 
 mod find;
 pub mod fold;
+mod rows;
 
 use std::collections::HashMap;
 use std::io::Cursor;

@@ -9,7 +9,8 @@ use crate::{Result, signals, wiring};
 
 pub(super) async fn run(arguments: ServeArguments, settings: Settings) -> Result<()> {
     let engine = wiring::open_engine(&settings, arguments.accept_log_damage).await?;
-    let server = Server::bind(engine, settings.flight.clone()).await?;
+    let sql = wiring::open_sql(&settings, &engine)?;
+    let server = Server::bind(engine, sql, settings.flight.clone()).await?;
     // Scripts wait for this line, and take the port from it.
     say(format_args!("barograph serves {} at http://{}", settings.data, server.local_addr()))?;
     server.serve(signals::stop()).await?;

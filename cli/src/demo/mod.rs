@@ -52,11 +52,15 @@ pub async fn run(arguments: DemoArguments, settings: Settings) -> Result<()> {
     let cities = Cities::built_in()?.largest(arguments.cities as usize);
     let weather = Arc::new(Weather::new(arguments.seed, &cities));
     let engine = wiring::open_engine(&settings, false).await?;
-    let server = match Server::bind(Arc::clone(&engine), settings.flight.clone()).await {
+    let bound = async {
+        let sql = wiring::open_sql(&settings, &engine)?;
+        Ok(Server::bind(Arc::clone(&engine), sql, settings.flight.clone()).await?)
+    };
+    let server = match bound.await {
         Ok(server) => server,
         Err(error) => {
             engine.shutdown().await?;
-            return Err(error.into());
+            return Err(error);
         }
     };
     let endpoint = format!("http://{}", server.local_addr());

@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use barograph_engine::EngineSettings;
+use barograph_engine::sql::SqlSettings;
 use barograph_flight::FlightSettings;
 use barograph_lake::TableSchema;
 use barograph_lake::schema::TableDeclaration;
@@ -43,6 +44,8 @@ pub struct Settings {
     pub engine: EngineSettings,
     /// The server: address and limits.
     pub flight: FlightSettings,
+    /// SQL: memory, time and number of queries.
+    pub sql: SqlSettings,
     /// Tables by name. A table of the built-in name `readings` replaces the built-in one.
     pub tables: BTreeMap<String, TableDeclaration>,
 }
@@ -79,6 +82,7 @@ impl Default for Settings {
             logging: LoggingSettings::default(),
             engine: EngineSettings::default(),
             flight: FlightSettings::default(),
+            sql: SqlSettings::default(),
             tables: BTreeMap::from([(tables::READINGS.to_owned(), tables::readings())]),
         }
     }

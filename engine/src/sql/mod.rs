@@ -14,6 +14,7 @@
 //! - `guard`, `stop`, `queries`, `settings`: bounds on what runs, and who runs what.
 //! - `catalog`, `system`: which tables there are, and those that tell of the server itself.
 
+mod bind;
 mod catalog;
 mod dynamic;
 mod errors;

@@ -14,6 +14,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, cast};
 use datafusion::sql::parser::Statement as Parsed;
 use datafusion::sql::sqlparser::ast::Statement as Ast;
 
+use super::bind;
 use super::catalog::{CATALOG, PUBLIC_SCHEMA, SYSTEM_SCHEMA, TableEntry};
 use super::errors::{nearest, told};
 use super::provider::Pinned;
@@ -39,8 +40,9 @@ pub(super) async fn statement(
     if text.trim().trim_end_matches(';').trim().is_empty() {
         return Err(Error::request("the statement is empty: write one, like SELECT 1"));
     }
-    let parsed = state.sql_to_statement(text, &Dialect::Generic).map_err(told)?;
+    let mut parsed = state.sql_to_statement(text, &Dialect::Generic).map_err(told)?;
     refuse_writing(&parsed)?;
+    number_parameters(&mut parsed)?;
     for reference in state.resolve_table_references(&parsed).map_err(told)? {
         if !state.table_functions().contains_key(reference.table()) {
             check_table(&reference, tables)?;
@@ -115,6 +117,14 @@ fn refuse_writing(parsed: &Parsed) -> Result<()> {
     }
 }
 
+fn number_parameters(parsed: &mut Parsed) -> Result<()> {
+    match parsed {
+        Parsed::Statement(ast) => bind::number(ast),
+        Parsed::Explain(explain) => number_parameters(&mut explain.statement),
+        _ => Ok(()),
+    }
+}
+
 fn no_variables(word: &str) -> Error {
     Error::request(format!(
         "{word} is not supported: set timeout and time zone as options of the Flight SQL session"
@@ -181,7 +191,7 @@ fn parameters(plan: &LogicalPlan) -> Result<SchemaRef> {
 }
 
 /// The plan with an answer that old drivers read: text and bytes as themselves, not as views.
-fn without_views(plan: LogicalPlan) -> Result<LogicalPlan> {
+pub(super) fn without_views(plan: LogicalPlan) -> Result<LogicalPlan> {
     let schema = Arc::clone(plan.schema());
     let has_views =
         schema.fields().iter().any(|field| plain(field.data_type()) != *field.data_type());

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{Field, Schema, SchemaRef};
-use datafusion::common::{ParamValues, ScalarValue};
+use datafusion::common::ScalarValue;
 use datafusion::execution::FunctionRegistry;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::execution::session_state::SessionState;
@@ -191,7 +191,8 @@ impl Sql {
         statement: &Statement,
         parameters: &[ScalarValue],
     ) -> Result<Answer> {
-        let plan = bind(statement, parameters)?;
+        let Statement { plan, schema, .. } = statement.bind(parameters)?;
+        let plan = Arc::unwrap_or_clone(plan);
         let mut state = self.state(session)?;
         let allowed = self.settings.timeout.duration();
         let allowed = session.timeout.map_or(allowed, |timeout| timeout.min(allowed));
@@ -221,7 +222,7 @@ impl Sql {
             plan,
             state,
             runtime: guard::metered(&self.shared, &meter),
-            schema: statement.schema(),
+            schema,
             budget: self.settings.clone(),
             watched: watch(&query, &sender, deadline, allowed),
             sender,
@@ -283,38 +284,6 @@ impl Sql {
         }
         Ok(state)
     }
-}
-
-/// The plan with its parameters.
-fn bind(statement: &Statement, values: &[ScalarValue]) -> Result<LogicalPlan> {
-    let declared = statement.parameters.fields();
-    if declared.len() != values.len() {
-        return Err(Error::request(format!(
-            "{} parameters were given, the statement has {}",
-            values.len(),
-            declared.len()
-        )));
-    }
-    if declared.is_empty() {
-        return Ok((*statement.plan).clone());
-    }
-    let cast = |(field, value): (&Arc<Field>, &ScalarValue)| {
-        if field.metadata().contains_key(UNTYPED) || value.data_type() == *field.data_type() {
-            return Ok(value.clone());
-        }
-        value.cast_to(field.data_type()).map_err(|error| {
-            Error::request(format!(
-                "parameter {} is {} and the statement takes {}: {}",
-                field.name(),
-                value.data_type(),
-                field.data_type(),
-                told(error)
-            ))
-        })
-    };
-    let values = declared.iter().zip(values).map(cast).collect::<Result<Vec<_>>>()?;
-    let plan = (*statement.plan).clone();
-    plan.replace_params_with_values(&ParamValues::from(values)).map_err(told)
 }
 
 /// Key of the metadata of a parameter whose type does not follow from its place.

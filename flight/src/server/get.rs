@@ -3,20 +3,22 @@
 //! The answer is written as HTTP/2 data directly, not through the generated service, so that columns
 //! reach the socket without being copied (`docs/adr/0008-flight-encoding.md`).
 
-use std::pin::Pin;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow_flight::Ticket as FlightTicket;
 use axum::extract::{Request, State as Shared};
 use axum::response::Response;
-use futures::{Stream, StreamExt, stream};
+use futures::stream::BoxStream;
+use futures::{Stream, StreamExt, TryStreamExt, stream};
 use tokio::sync::OwnedSemaphorePermit;
 use tonic::Status;
 
 use super::State;
 use super::limits::Deadline;
 use super::shutdown::{Phase, Shutdown};
+use crate::sql;
+use crate::sql::Caller;
 use crate::ticket::{Query, Ticket};
 use crate::wire::{BatchEncoder, GrpcBody, Pieces, Shape, read_message};
 use crate::{Error, Result};
@@ -30,19 +32,31 @@ pub(super) async fn call(Shared(state): Shared<Arc<State>>, request: Request) ->
 }
 
 async fn serve(state: &Arc<State>, request: Request) -> Result<GrpcBody, Status> {
-    let deadline = state.deadline(request.headers());
+    let (parts, body) = request.into_parts();
+    let deadline = state.deadline(&parts.headers);
     // A ticket message is the ticket and its protobuf tag and length.
     let bytes_max = state.settings.ticket_bytes_max.get().saturating_add(16);
-    let ticket: FlightTicket = read_message(request.into_body(), bytes_max).await?;
-    Ok(answer(state, &ticket.ticket, deadline).await?)
+    let ticket: FlightTicket = read_message(body, bytes_max).await?;
+    Ok(dispatch(state, ticket, Caller::of(&parts), deadline).await?)
 }
 
-/// The answer to a ticket.
-pub(super) async fn answer(
+/// The answer to a ticket, native or of SQL.
+pub(super) async fn dispatch(
     state: &Arc<State>,
-    ticket: &[u8],
+    ticket: FlightTicket,
+    caller: Caller<'_>,
     deadline: Deadline,
 ) -> Result<GrpcBody> {
+    match sql::command::read(&ticket.ticket)? {
+        None => answer(state, &ticket.ticket, deadline).await,
+        Some(command) => {
+            sql::get::answer(state, command, caller, deadline).await.map_err(Error::in_sql)
+        }
+    }
+}
+
+/// The answer to a native ticket.
+async fn answer(state: &Arc<State>, ticket: &[u8], deadline: Deadline) -> Result<GrpcBody> {
     state.shutdown.check()?;
     let permit = state.limits.stream()?;
     let ticket = Ticket::parse(ticket, state.settings.ticket_bytes_max.get())?;
@@ -71,29 +85,47 @@ pub(super) async fn answer(
             };
             let answer = deadline.bound(state.engine.scan(view, scan)).await?;
             first.copy(&message);
-            let running = Running {
-                batches: answer.batches,
-                encoder,
-                deadline,
-                shutdown: state.shutdown.clone(),
-                _permit: permit,
-            };
+            let batches = answer.batches.map_err(Error::from).boxed();
+            let running = Running::new(state, batches, deadline, permit);
             Ok(GrpcBody::stream(first, Box::pin(running.messages())))
         }
     }
 }
 
-/// A range read that is being sent. Dropped, with all its work, when the client goes away.
-struct Running {
-    batches: Pin<Box<dyn Stream<Item = Result<RecordBatch, barograph_engine::Error>> + Send>>,
+/// An answer that is being sent. Dropped, with all its work, when the client goes away.
+pub(crate) struct Running {
+    batches: BoxStream<'static, Result<RecordBatch>>,
     encoder: BatchEncoder,
     deadline: Deadline,
     shutdown: Shutdown,
+    /// What a client is told of an error.
+    told: fn(Error) -> Error,
     _permit: OwnedSemaphorePermit,
 }
 
 impl Running {
-    fn messages(self) -> impl Stream<Item = Result<Pieces, Status>> + Send {
+    pub(crate) fn new(
+        state: &State,
+        batches: BoxStream<'static, Result<RecordBatch>>,
+        deadline: Deadline,
+        permit: OwnedSemaphorePermit,
+    ) -> Self {
+        Self {
+            batches,
+            encoder: BatchEncoder { message_bytes: state.settings.message_bytes.get() },
+            deadline,
+            shutdown: state.shutdown.clone(),
+            told: std::convert::identity,
+            _permit: permit,
+        }
+    }
+
+    /// Says every error as `told` does.
+    pub(crate) fn telling(self, told: fn(Error) -> Error) -> Self {
+        Self { told, ..self }
+    }
+
+    pub(crate) fn messages(self) -> impl Stream<Item = Result<Pieces, Status>> + Send {
         let end = {
             let (deadline, shutdown) = (self.deadline, self.shutdown.clone());
             Box::pin(async move {
@@ -110,7 +142,7 @@ impl Running {
                 error = &mut end => Err(error),
                 next = this.batches.next() => match next {
                     None => return None,
-                    Some(batch) => batch.map_err(Error::from),
+                    Some(batch) => batch,
                 },
             };
             let encoded = next.and_then(|batch| {
@@ -120,7 +152,7 @@ impl Running {
             });
             match encoded {
                 Ok(pieces) => Some((Ok(pieces), Some((this, end)))),
-                Err(error) => Some((Err(Status::from(error)), None)),
+                Err(error) => Some((Err(Status::from((this.told)(error))), None)),
             }
         })
     }

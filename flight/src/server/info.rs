@@ -15,18 +15,24 @@ use prost_types::Timestamp;
 use super::State;
 use super::descriptor;
 use super::limits::Deadline;
-use crate::Result;
+use crate::sql::{self, Caller};
 use crate::ticket::{Bound, Query, RangeRead, Read, Ticket};
+use crate::{Error, Result};
 
 /// Rows and bytes are not known.
 const UNKNOWN: i64 = -1;
 
-/// The answer to GetFlightInfo.
+/// The answer to GetFlightInfo, native or of SQL.
 pub(super) async fn answer(
     state: &Arc<State>,
     asked: FlightDescriptor,
+    caller: Caller<'_>,
     deadline: Deadline,
 ) -> Result<FlightInfo> {
+    if let Some(command) = sql::command::read(&asked.cmd)? {
+        let info = sql::info::answer(state, command, asked, caller, deadline).await;
+        return info.map_err(Error::in_sql);
+    }
     state.shutdown.check()?;
     let ticket = descriptor::ticket(&asked, &state.settings)?;
     let bound = bind(state, &ticket)?;
@@ -48,8 +54,17 @@ pub(super) async fn answer(
     }
 }
 
-/// The answer to GetSchema.
-pub(super) fn schema(state: &State, asked: &FlightDescriptor) -> Result<SchemaResult> {
+/// The answer to GetSchema, native or of SQL.
+pub(super) async fn schema(
+    state: &Arc<State>,
+    asked: &FlightDescriptor,
+    caller: Caller<'_>,
+    deadline: Deadline,
+) -> Result<SchemaResult> {
+    if let Some(command) = sql::command::read(&asked.cmd)? {
+        let schema = sql::info::schema(state, command, caller, deadline).await;
+        return schema.map_err(Error::in_sql);
+    }
     let ticket = descriptor::ticket(asked, &state.settings)?;
     let bound = bind(state, &ticket)?;
     Ok(SchemaAsIpc::new(&bound.schema, &IpcWriteOptions::default()).try_into()?)
@@ -131,6 +146,6 @@ pub(super) fn endpoint(ticket: &Ticket, expires: Option<Micros>) -> FlightEndpoi
     }
 }
 
-pub(super) fn signed(count: u64) -> i64 {
+pub(crate) fn signed(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }

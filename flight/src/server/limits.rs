@@ -16,19 +16,19 @@ const RETRY_AFTER: Duration = Duration::from_millis(100);
 
 /// The bound on running streams.
 #[derive(Debug)]
-pub(super) struct Limits {
+pub(crate) struct Limits {
     streams: Arc<Semaphore>,
     streams_max: usize,
 }
 
 impl Limits {
-    pub(super) fn new(streams_max: usize) -> Self {
+    pub(crate) fn new(streams_max: usize) -> Self {
         let streams_max = streams_max.min(Semaphore::MAX_PERMITS);
         Self { streams: Arc::new(Semaphore::new(streams_max)), streams_max }
     }
 
     /// Leave to run one stream for as long as the permit is held.
-    pub(super) fn stream(&self) -> Result<OwnedSemaphorePermit> {
+    pub(crate) fn stream(&self) -> Result<OwnedSemaphorePermit> {
         Arc::clone(&self.streams).try_acquire_owned().map_err(|_| {
             Error::resources(
                 "flight.streams_max",
@@ -39,14 +39,14 @@ impl Limits {
     }
 
     #[cfg(test)]
-    pub(super) fn running(&self) -> usize {
+    pub(crate) fn running(&self) -> usize {
         self.streams_max - self.streams.available_permits()
     }
 }
 
 /// The instant by which a call must be done, and how long that was.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Deadline {
+pub(crate) struct Deadline {
     at: Instant,
     after: Duration,
     asked: bool,
@@ -54,14 +54,14 @@ pub(super) struct Deadline {
 
 impl Deadline {
     /// The server's `limit`, or less if the client asked for less in the `grpc-timeout` header.
-    pub(super) fn new(limit: Duration, headers: &HeaderMap) -> Self {
+    pub(crate) fn new(limit: Duration, headers: &HeaderMap) -> Self {
         let asked = headers.get("grpc-timeout").and_then(|value| timeout_of(value.to_str().ok()?));
         let after = asked.map_or(limit, |asked| asked.min(limit));
         Self { at: Instant::now() + after, after, asked: asked.is_some_and(|asked| asked < limit) }
     }
 
     /// Runs `work` until the deadline.
-    pub(super) async fn bound<T, E>(self, work: impl Future<Output = Result<T, E>>) -> Result<T>
+    pub(crate) async fn bound<T, E>(self, work: impl Future<Output = Result<T, E>>) -> Result<T>
     where
         Error: From<E>,
     {
@@ -71,12 +71,12 @@ impl Deadline {
         }
     }
 
-    pub(super) fn at(self) -> Instant {
+    pub(crate) fn at(self) -> Instant {
         self.at
     }
 
     /// The error of work that was not done by the deadline.
-    pub(super) fn error(self) -> Error {
+    pub(crate) fn error(self) -> Error {
         let ms = self.after.as_millis();
         let mend = if self.asked {
             "allow more in the call's timeout, or ask for less"

@@ -10,13 +10,13 @@ mod action;
 mod clock;
 mod descriptor;
 mod exchange;
-mod get;
+pub(crate) mod get;
 mod health;
-mod info;
+pub(crate) mod info;
 mod limits;
 mod list;
 mod pins;
-mod put;
+pub(crate) mod put;
 mod reflection;
 mod service;
 mod shutdown;
@@ -31,15 +31,18 @@ use std::time::Duration;
 use arrow_flight::flight_service_server::FlightServiceServer;
 use axum::routing::{get as http_get, post};
 use barograph_engine::Engine;
+use barograph_engine::sql::Sql;
 use tokio::net::TcpListener;
 use tonic::service::Routes;
 use tonic::transport::server::TcpIncoming;
 use tonic_health::ServingStatus;
 
 pub(crate) use action::RedriveJson;
+pub(crate) use limits::Deadline;
 pub(crate) use put::AckJson;
 pub use put::DURABILITY_HEADER;
 
+use crate::sql::Desk;
 use crate::wire::Shapes;
 use crate::{Error, FlightSettings, Result};
 use clock::EngineClock;
@@ -58,12 +61,13 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(1);
 /// What every call needs.
 #[derive(Debug)]
 pub(crate) struct State {
-    engine: Arc<Engine>,
-    settings: FlightSettings,
-    limits: Limits,
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) desk: Desk,
+    pub(crate) settings: FlightSettings,
+    pub(crate) limits: Limits,
     pins: Pins,
     shapes: Shapes,
-    shutdown: Shutdown,
+    pub(crate) shutdown: Shutdown,
 }
 
 /// A server that listens but does not answer yet.
@@ -75,11 +79,15 @@ pub struct Server {
 }
 
 impl Server {
-    /// Takes the address that the settings name.
+    /// Takes the address that the settings name. Native calls go to `engine`, those of SQL to `sql`.
     ///
     /// # Errors
     /// `Request` for settings that cannot be, `Unavailable` if the address is taken.
-    pub async fn bind(engine: Arc<Engine>, settings: FlightSettings) -> Result<Self> {
+    pub async fn bind(
+        engine: Arc<Engine>,
+        sql: Arc<Sql>,
+        settings: FlightSettings,
+    ) -> Result<Self> {
         settings.check()?;
         let listener = TcpListener::bind(&settings.listen).await.map_err(|e| {
             Error::new(
@@ -91,6 +99,7 @@ impl Server {
         let local_addr = listener.local_addr()?;
         let clock = EngineClock(Arc::clone(&engine));
         let state = State {
+            desk: Desk::new(sql, engine.now(), &settings),
             limits: Limits::new(settings.streams_max),
             pins: Pins::new(Box::new(clock), settings.view_lifetime, settings.views_max),
             shapes: Shapes::default(),
@@ -157,6 +166,7 @@ impl Server {
             tokio::select! {
                 served = &mut serving => served.map_err(Error::from),
                 () = state.pins.release_when_due() => Ok(()),
+                () = state.desk.forget_when_due() => Ok(()),
                 () = state.shutdown.drained_for(settings.drain_timeout.duration()) => {
                     tracing::warn!(
                         after = %settings.drain_timeout,

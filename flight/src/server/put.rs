@@ -7,6 +7,7 @@
 //! ```
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use arrow_flight::decode::FlightRecordBatchStream;
@@ -18,13 +19,15 @@ use futures::stream::{BoxStream, FuturesOrdered};
 use futures::{FutureExt, Stream, StreamExt, TryStreamExt, stream};
 use http::HeaderMap;
 use tokio::sync::OwnedSemaphorePermit;
-use tonic::metadata::MetadataMap;
-use tonic::{Code, Request, Status, Streaming};
+use tokio::time::Instant;
+use tonic::metadata::MetadataValue;
+use tonic::{Code, Request, Response, Status, Streaming};
 
 use super::State;
 use super::descriptor::put_table;
 use super::limits::Deadline;
 use super::shutdown::{Phase, Shutdown};
+use crate::sql::{self, Caller};
 use crate::{Error, Result};
 
 /// The request header that names the durability of a put's acknowledgements.
@@ -35,22 +38,20 @@ pub const DURABILITY_HEADER: &str = "x-barograph-durability";
 /// batch must win.
 const PIPELINED_ROWS_MAX: usize = 32_768;
 
+/// When a batch that found no room looks again, if nobody says.
+const RETRY_AFTER: Duration = Duration::from_millis(250);
+
 type Acks = BoxStream<'static, Result<PutResult, Status>>;
 
-/// The acknowledgements of a put.
+/// The acknowledgements of a put, or what a DoPut of SQL did.
 pub(super) async fn answer(
     state: &Arc<State>,
     request: Request<Streaming<FlightData>>,
-) -> Result<Acks, Status> {
+) -> Result<Response<Acks>, Status> {
     state.shutdown.check()?;
-    let permit = state.limits.stream()?;
-    let durability = durability(request.metadata())?;
-    let source = match request.remote_addr() {
-        Some(peer) => format!("flight:{peer}"),
-        None => "flight".to_owned(),
-    };
-    let mut messages = request.into_inner();
-    let limit = state.settings.request_bytes_max;
+    let peer = request.remote_addr();
+    let (metadata, _, mut messages) = request.into_parts();
+    let headers = metadata.as_ref();
     let first = messages.next().await.transpose()?.ok_or_else(|| {
         Status::invalid_argument(
             "a put without any message: send a descriptor and the schema first",
@@ -61,9 +62,40 @@ pub(super) async fn answer(
             "the first message of a put has no descriptor: name the table with the path [\"readings\"]",
         )
     })?;
+    if let Some(command) = sql::command::read(&descriptor.cmd)? {
+        let caller = Caller::new(headers, peer);
+        let deadline = state.deadline(headers);
+        let done = sql::put::answer(state, command, first, messages, caller, deadline).await;
+        return done.map(changed).map_err(|error| error.in_sql().into());
+    }
+    let durability = durability(headers)?;
+    let source = match peer {
+        Some(peer) => format!("flight:{peer}"),
+        None => "flight".to_owned(),
+    };
     let table = put_table(descriptor)?;
     state.engine.schema(&table).map_err(Error::from)?;
+    let batches = batches_of(state, first, messages);
+    let writing = Writing::new(state, table, source, durability, batches, false)?;
+    Ok(Response::new(writing.acks().boxed()))
+}
 
+/// What a DoPut of SQL did, as a response.
+fn changed(done: sql::put::Done) -> Response<Acks> {
+    let mut response = Response::new(stream::iter([Ok(done.result)]).boxed());
+    for (name, count) in done.ingested.iter().flat_map(sql::put::counts) {
+        response.metadata_mut().insert(name, MetadataValue::from(count));
+    }
+    response
+}
+
+/// The batches that a client sends, from the message with the schema on.
+pub(crate) fn batches_of(
+    state: &State,
+    first: FlightData,
+    messages: Streaming<FlightData>,
+) -> BoxStream<'static, Result<RecordBatch>> {
+    let limit = state.settings.request_bytes_max;
     let messages =
         stream::once(std::future::ready(Ok(first))).chain(messages).map_err(move |status| {
             if status.code() == Code::OutOfRange {
@@ -75,21 +107,7 @@ pub(super) async fn answer(
             }
             FlightError::from(status)
         });
-    let batches = FlightRecordBatchStream::new_from_flight_data(messages);
-    let drained = {
-        let shutdown = state.shutdown.clone();
-        async move { shutdown.reached(Phase::Draining).await }.boxed()
-    };
-    let writing = Writing {
-        batches: batches.map_err(Error::from).boxed(),
-        target: Arc::new(Target { state: Arc::clone(state), table, source, durability }),
-        running: FuturesOrdered::new(),
-        alone: None,
-        end: None,
-        drained,
-        _permit: permit,
-    };
-    Ok(writing.acks().boxed())
+    FlightRecordBatchStream::new_from_flight_data(messages).map_err(Error::from).boxed()
 }
 
 /// Where batches go.
@@ -98,19 +116,33 @@ struct Target {
     table: String,
     source: String,
     durability: Durability,
+    /// Whether a batch that finds no room waits for it rather than end the put. One at a time, as a later
+    /// batch may not overtake one that waits.
+    patient: bool,
 }
 
 impl Target {
     async fn put(self: Arc<Self>, batch: RecordBatch) -> Result<Ack> {
         let limit = self.state.settings.request_timeout.duration();
         let deadline = Deadline::new(limit, &HeaderMap::new());
-        let put = self.state.engine.put(&self.table, batch, &self.source, self.durability);
-        deadline.bound(put).await
+        loop {
+            let batch = batch.clone();
+            let put = self.state.engine.put(&self.table, batch, &self.source, self.durability);
+            let error = match deadline.bound(put).await {
+                Err(error) if self.patient && error.kind() == ErrorKind::Resources => error,
+                done => return done,
+            };
+            let again = Instant::now() + error.retry_after().unwrap_or(RETRY_AFTER);
+            if again > deadline.at() {
+                return Err(error);
+            }
+            tokio::time::sleep_until(again).await;
+        }
     }
 }
 
 /// A running put.
-struct Writing {
+pub(crate) struct Writing {
     batches: BoxStream<'static, Result<RecordBatch>>,
     target: Arc<Target>,
     running: FuturesOrdered<BoxFuture<'static, Result<Ack>>>,
@@ -123,6 +155,35 @@ struct Writing {
 }
 
 impl Writing {
+    /// Puts `batches` into `table` as they come; `patient`, if they shall wait for room.
+    pub(crate) fn new(
+        state: &Arc<State>,
+        table: String,
+        source: String,
+        durability: Durability,
+        batches: BoxStream<'static, Result<RecordBatch>>,
+        patient: bool,
+    ) -> Result<Self> {
+        let permit = state.limits.stream()?;
+        let shutdown = state.shutdown.clone();
+        let drained = async move { shutdown.reached(Phase::Draining).await }.boxed();
+        Ok(Self {
+            batches,
+            target: Arc::new(Target {
+                state: Arc::clone(state),
+                table,
+                source,
+                durability,
+                patient,
+            }),
+            running: FuturesOrdered::new(),
+            alone: None,
+            end: None,
+            drained,
+            _permit: permit,
+        })
+    }
+
     fn acks(self) -> impl Stream<Item = Result<PutResult, Status>> {
         stream::unfold(Some(self), async |writing| {
             let mut this = writing?;
@@ -138,8 +199,11 @@ impl Writing {
     }
 
     /// The next acknowledgement, in the order of the batches.
-    async fn next(&mut self) -> Result<Option<Ack>> {
-        let most = self.target.state.settings.put_batches_in_flight.max(1);
+    pub(crate) async fn next(&mut self) -> Result<Option<Ack>> {
+        let most = match self.target.patient {
+            true => 1,
+            false => self.target.state.settings.put_batches_in_flight.max(1),
+        };
         loop {
             if self.running.is_empty() {
                 if let Some(batch) = self.alone.take() {
@@ -208,16 +272,22 @@ impl TryFrom<AckJson> for Ack {
     }
 }
 
-fn durability(headers: &MetadataMap) -> Result<Durability> {
-    match headers.get(DURABILITY_HEADER).map(|value| value.as_bytes()) {
-        None | Some(b"disk") => Ok(Durability::Disk),
-        Some(b"memory") => Ok(Durability::Memory),
-        Some(other) => Err(Error::new(
-            ErrorKind::Request,
-            format!(
-                "header {DURABILITY_HEADER} is {:?}: write memory or disk",
-                String::from_utf8_lossy(other)
-            ),
-        )),
+/// The durability that a request's headers ask for; disk if they say nothing.
+pub(crate) fn durability(headers: &HeaderMap) -> Result<Durability> {
+    let asked = headers.get(DURABILITY_HEADER).map(|value| value.as_bytes());
+    asked.map_or(Ok(Durability::Disk), |name| {
+        durability_of(&format!("header {DURABILITY_HEADER}"), name)
+    })
+}
+
+/// The durability of a name that stands in `place`.
+pub(crate) fn durability_of(place: &str, name: &[u8]) -> Result<Durability> {
+    match name {
+        b"disk" => Ok(Durability::Disk),
+        b"memory" => Ok(Durability::Memory),
+        other => Err(Error::request(format!(
+            "{place} is {:?}: write memory or disk",
+            String::from_utf8_lossy(other)
+        ))),
     }
 }

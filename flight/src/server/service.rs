@@ -18,6 +18,7 @@ use tonic::{Request, Response, Status, Streaming};
 use super::State;
 use super::limits::Deadline;
 use super::{action, exchange, get, info, list, put};
+use crate::sql::{self, Caller};
 use crate::wire::{GrpcBody, Protobuf};
 
 /// The Flight service. `DoGet` and `DoExchange` are routed past it to `get` and `exchange`, which write
@@ -27,7 +28,7 @@ pub(super) struct Service(pub(super) Arc<State>);
 
 impl State {
     /// The deadline of a call with these headers.
-    pub(super) fn deadline(&self, headers: &HeaderMap) -> Deadline {
+    pub(crate) fn deadline(&self, headers: &HeaderMap) -> Deadline {
         Deadline::new(self.settings.request_timeout.duration(), headers)
     }
 
@@ -73,15 +74,17 @@ impl FlightService for Service {
         request: Request<FlightDescriptor>,
     ) -> Result<Response<FlightInfo>, Status> {
         let deadline = self.0.deadline_of(request.metadata());
-        Ok(Response::new(info::answer(&self.0, request.into_inner(), deadline).await?))
+        let peer = request.remote_addr();
+        let (metadata, _, asked) = request.into_parts();
+        let caller = Caller::new(metadata.as_ref(), peer);
+        Ok(Response::new(info::answer(&self.0, asked, caller, deadline).await?))
     }
 
     async fn poll_flight_info(
         &self,
         request: Request<FlightDescriptor>,
     ) -> Result<Response<PollInfo>, Status> {
-        let deadline = self.0.deadline_of(request.metadata());
-        let info = info::answer(&self.0, request.into_inner(), deadline).await?;
+        let info = self.get_flight_info(request).await?.into_inner();
         // Answers are planned at once: the first poll is the last.
         Ok(Response::new(
             PollInfo::new().with_info(info).try_with_progress(1.0).map_err(crate::Error::from)?,
@@ -92,7 +95,10 @@ impl FlightService for Service {
         &self,
         request: Request<FlightDescriptor>,
     ) -> Result<Response<SchemaResult>, Status> {
-        Ok(Response::new(info::schema(&self.0, request.get_ref())?))
+        let deadline = self.0.deadline_of(request.metadata());
+        let caller = Caller::new(request.metadata().as_ref(), request.remote_addr());
+        let schema = info::schema(&self.0, request.get_ref(), caller, deadline).await?;
+        Ok(Response::new(schema))
     }
 
     async fn do_get(
@@ -100,16 +106,17 @@ impl FlightService for Service {
         request: Request<Ticket>,
     ) -> Result<Response<Self::DoGetStream>, Status> {
         let deadline = self.0.deadline_of(request.metadata());
-        Ok(Response::new(messages(
-            get::answer(&self.0, &request.get_ref().ticket, deadline).await?,
-        )))
+        let peer = request.remote_addr();
+        let (metadata, _, ticket) = request.into_parts();
+        let caller = Caller::new(metadata.as_ref(), peer);
+        Ok(Response::new(messages(get::dispatch(&self.0, ticket, caller, deadline).await?)))
     }
 
     async fn do_put(
         &self,
         request: Request<Streaming<FlightData>>,
     ) -> Result<Response<Self::DoPutStream>, Status> {
-        Ok(Response::new(put::answer(&self.0, request).await?))
+        put::answer(&self.0, request).await
     }
 
     async fn do_exchange(
@@ -124,14 +131,27 @@ impl FlightService for Service {
         request: Request<Action>,
     ) -> Result<Response<Self::DoActionStream>, Status> {
         let deadline = self.0.deadline_of(request.metadata());
-        let body = action::answer(&self.0, request.into_inner(), deadline).await?;
-        Ok(Response::new(stream::iter([Ok(ActionResult { body })]).boxed()))
+        let peer = request.remote_addr();
+        let (metadata, _, asked) = request.into_parts();
+        let caller = Caller::new(metadata.as_ref(), peer);
+        let done = sql::action::answer(&self.0, &asked, caller, deadline).await;
+        let Some(done) = done.map_err(crate::Error::in_sql)? else {
+            let body = action::answer(&self.0, asked, deadline).await?;
+            return Ok(Response::new(stream::iter([Ok(ActionResult { body })]).boxed()));
+        };
+        let results = done.body.into_iter().map(|body| Ok(ActionResult { body }));
+        let mut response = Response::new(stream::iter(results).boxed());
+        if let Some(cookie) = done.cookie {
+            response.metadata_mut().insert("set-cookie", cookie);
+        }
+        Ok(response)
     }
 
     async fn list_actions(
         &self,
         _: Request<Empty>,
     ) -> Result<Response<Self::ListActionsStream>, Status> {
-        Ok(Response::new(stream::iter(action::list()).map(Ok).boxed()))
+        let actions = action::list().into_iter().chain(sql::action::list());
+        Ok(Response::new(stream::iter(actions).map(Ok).boxed()))
     }
 }

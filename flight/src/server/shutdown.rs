@@ -9,7 +9,7 @@ use crate::{Error, Result};
 
 /// Where the server is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Phase {
+pub(crate) enum Phase {
     /// It takes calls.
     Serving,
     /// It takes no new calls, and tells writers and exchanges to come to an end.
@@ -20,7 +20,7 @@ pub(super) enum Phase {
 
 /// The phase, shared by all calls.
 #[derive(Debug, Clone)]
-pub(super) struct Shutdown(watch::Sender<Phase>);
+pub(crate) struct Shutdown(watch::Sender<Phase>);
 
 impl Default for Shutdown {
     fn default() -> Self {
@@ -30,7 +30,7 @@ impl Default for Shutdown {
 
 impl Shutdown {
     /// Goes on to `phase`.
-    pub(super) fn enter(&self, phase: Phase) {
+    pub(crate) fn enter(&self, phase: Phase) {
         self.0.send_if_modified(|current| {
             let later = phase > *current;
             *current = phase.max(*current);
@@ -38,12 +38,12 @@ impl Shutdown {
         });
     }
 
-    pub(super) fn phase(&self) -> Phase {
+    pub(crate) fn phase(&self) -> Phase {
         *self.0.borrow()
     }
 
     /// Refuses a new call where none is taken any more.
-    pub(super) fn check(&self) -> Result<()> {
+    pub(crate) fn check(&self) -> Result<()> {
         match self.phase() {
             Phase::Serving => Ok(()),
             Phase::Draining | Phase::Stopped => Err(Self::error()),
@@ -51,20 +51,20 @@ impl Shutdown {
     }
 
     /// Ready when `phase` is reached.
-    pub(super) async fn reached(&self, phase: Phase) {
+    pub(crate) async fn reached(&self, phase: Phase) {
         let mut watch = self.0.subscribe();
         // The sender lives in `self`, so that waiting cannot fail.
         let _ = watch.wait_for(|current| *current >= phase).await;
     }
 
     /// Ready `limit` after draining began.
-    pub(super) async fn drained_for(&self, limit: Duration) {
+    pub(crate) async fn drained_for(&self, limit: Duration) {
         self.reached(Phase::Draining).await;
         tokio::time::sleep(limit).await;
     }
 
     /// What a call is told that cannot go on.
-    pub(super) fn error() -> Error {
+    pub(crate) fn error() -> Error {
         Error::new(
             ErrorKind::Unavailable,
             "the server is shutting down: send the request again to the next one",

@@ -1,13 +1,12 @@
 //! How does a batch become gRPC messages? Header and small buffers are copied, large buffers shared.
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
-use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer};
-use arrow::datatypes::DataType;
-use arrow::downcast_primitive_array;
+use arrow::array::RecordBatch;
+use arrow::buffer::Buffer;
 use barograph_engine::ErrorKind;
 use bytes::{BufMut, Bytes};
 
-use super::header::{Node, header_bytes, padded, write_header};
+use super::columns::{Columns, Source, estimate};
+use super::header::{header_bytes, padded, write_header};
 use super::pieces::{Pieces, SHARED_BYTES_MIN};
 use crate::{Error, Result};
 
@@ -17,28 +16,6 @@ const METADATA_TAG: u8 = 0x1a;
 const BODY_TAG: [u8; 2] = [0xc2, 0x3e];
 
 const PADDING: [u8; 8] = [0; 8];
-
-/// One buffer of the body.
-enum Source<'a> {
-    /// A part of a column's buffer, `offset` and `length` in bytes.
-    Part { buffer: &'a Buffer, offset: usize, length: usize },
-    /// Made for the message: bits or offsets that did not begin where the rows begin.
-    Made(Buffer),
-    /// A few bytes made for the message.
-    Few([u8; 8], usize),
-}
-
-impl Source<'_> {
-    const NONE: Self = Source::Few([0; 8], 0);
-
-    fn len(&self) -> usize {
-        match self {
-            Self::Part { length, .. } => *length,
-            Self::Made(buffer) => buffer.len(),
-            Self::Few(_, length) => *length,
-        }
-    }
-}
 
 /// Cuts batches into messages of about `message_bytes`.
 #[derive(Debug, Clone, Copy)]
@@ -90,13 +67,11 @@ pub(crate) fn encode_rows(
     length: usize,
     app_metadata: &[u8],
 ) -> Result<()> {
-    let mut nodes = Vec::with_capacity(batch.num_columns());
-    let mut sources = Vec::with_capacity(batch.num_columns() * 3);
+    let mut columns = Columns::with_capacity(batch.num_columns());
     for column in batch.columns() {
-        let nulls = validity(column, offset, length, &mut sources);
-        nodes.push(Node { rows: length, nulls });
-        values(column, offset, length, &mut sources)?;
+        columns.add(column, offset, length)?;
     }
+    let Columns { nodes, sources } = columns;
     let body: usize = sources.iter().map(|source| padded(source.len())).sum();
     let header = header_bytes(nodes.len(), sources.len());
     let mut message =
@@ -151,125 +126,9 @@ impl AsRef<[u8]> for Shared {
     }
 }
 
-/// Adds the validity bits of a column's rows, none where no row is null, and counts the nulls.
-fn validity(
-    column: &ArrayRef,
-    offset: usize,
-    length: usize,
-    sources: &mut Vec<Source<'_>>,
-) -> usize {
-    let rows = column.nulls().filter(|nulls| nulls.null_count() > 0).map(|nulls| {
-        if offset == 0 && length == nulls.len() {
-            nulls.clone()
-        } else {
-            nulls.slice(offset, length)
-        }
-    });
-    match rows {
-        Some(rows) if rows.null_count() > 0 => {
-            sources.push(bits(&rows));
-            rows.null_count()
-        }
-        _ => {
-            sources.push(Source::NONE);
-            0
-        }
-    }
-}
-
-fn bits(rows: &NullBuffer) -> Source<'static> {
-    made_bits(rows.inner())
-}
-
-fn made_bits(bits: &BooleanBuffer) -> Source<'static> {
-    if bits.len() <= 8 {
-        let byte = bits.iter().enumerate().fold(0, |byte, (i, set)| byte | (u8::from(set) << i));
-        return Source::Few([byte, 0, 0, 0, 0, 0, 0, 0], bits.len().div_ceil(8));
-    }
-    let buffer = bits.sliced();
-    let length = bits.len().div_ceil(8);
-    Source::Made(buffer.slice_with_length(0, length))
-}
-
-/// Adds the buffers of a column's values.
-fn values<'a>(
-    column: &'a ArrayRef,
-    offset: usize,
-    length: usize,
-    sources: &mut Vec<Source<'a>>,
-) -> Result<()> {
-    let array = column.as_ref();
-    downcast_primitive_array!(
-        array => {
-            let width = array.data_type().primitive_width().unwrap_or_default();
-            let buffer = array.values().inner();
-            sources.push(Source::Part { buffer, offset: offset * width, length: length * width });
-        },
-        DataType::Utf8 => {
-            let text = array.as_string::<i32>();
-            bytes_of(text.value_offsets(), text.values(), offset, length, sources);
-        }
-        DataType::Boolean => {
-            sources.push(made_bits(&array.as_boolean().values().slice(offset, length)));
-        }
-        other => return Err(unsent(other)),
-    );
-    Ok(())
-}
-
-/// Adds the offsets of text, counted from the first row sent, and the text.
-fn bytes_of<'a>(
-    offsets: &'a [i32],
-    text: &'a Buffer,
-    offset: usize,
-    length: usize,
-    sources: &mut Vec<Source<'a>>,
-) {
-    let rows = offsets.get(offset..=offset + length).unwrap_or(&[0]);
-    let (first, last) = match rows {
-        [first, .., last] => (*first, *last),
-        [only] => (*only, *only),
-        [] => (0, 0),
-    };
-    if length <= 1 {
-        let mut few = [0; 8];
-        few[4..].copy_from_slice(&(last - first).to_le_bytes());
-        sources.push(Source::Few(few, 4 * (length + 1)));
-    } else {
-        let counted: Vec<i32> = rows.iter().map(|end| end - first).collect();
-        sources.push(Source::Made(Buffer::from_vec(counted)));
-    }
-    sources.push(Source::Part {
-        buffer: text,
-        offset: first as usize,
-        length: (last - first) as usize,
-    });
-}
-
-/// Bytes that the values and validity bits of some rows take in a body, within a few bytes a column.
+/// Bytes that some rows take in a body, within a few bytes a column.
 fn body_estimate(batch: &RecordBatch, offset: usize, length: usize) -> Result<usize> {
-    let mut bytes = 0;
-    for column in batch.columns() {
-        bytes += match column.data_type() {
-            DataType::Utf8 => {
-                let offsets = column.as_string::<i32>().value_offsets();
-                match offsets.get(offset..=offset + length) {
-                    Some([first, .., last]) => (last - first) as usize + 4 * (length + 1),
-                    _ => 0,
-                }
-            }
-            DataType::Boolean => length.div_ceil(8),
-            other => length * other.primitive_width().ok_or_else(|| unsent(other))?,
-        };
-        if column.null_count() > 0 {
-            bytes += length.div_ceil(8);
-        }
-    }
-    Ok(bytes)
-}
-
-fn unsent(data_type: &DataType) -> Error {
-    Error::new(ErrorKind::Internal, format!("a column of type {data_type} cannot be sent"))
+    batch.columns().iter().map(|column| estimate(column, offset, length)).sum()
 }
 
 /// Bytes of `value` as a protobuf varint.

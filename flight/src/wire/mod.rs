@@ -12,8 +12,10 @@
 
 mod batch;
 mod body;
+mod columns;
 mod header;
 mod pieces;
+mod plain;
 mod schema;
 #[cfg(test)]
 mod tests;
@@ -27,6 +29,7 @@ use tonic::{Code, Status};
 pub(crate) use batch::{BatchEncoder, encode_rows};
 pub(crate) use body::GrpcBody;
 pub(crate) use pieces::Pieces;
+pub(crate) use plain::{plain_batch, plain_schema};
 pub(crate) use schema::{Shape, Shapes};
 
 /// Bytes before every gRPC message: one flag, four of length.

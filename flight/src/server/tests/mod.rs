@@ -5,12 +5,14 @@ mod exchange;
 mod lifecycle;
 mod put;
 mod read;
+mod sql;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use arrow::array::{Float32Array, Int32Array, RecordBatch, TimestampMicrosecondArray};
 use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
+use barograph_engine::sql::{Sql, SqlSettings};
 use barograph_engine::{Components, Engine, EngineSettings, LogSource, SystemClock};
 use barograph_lake::schema::{TableDeclaration, ValueColumn, ValueType};
 use barograph_lake::{LakeStore, TableSchema};
@@ -59,7 +61,8 @@ pub(super) async fn start(settings: FlightSettings) -> Running {
     };
     let engine = Engine::open(EngineSettings::default(), components).await.unwrap();
     let settings = FlightSettings { listen: "127.0.0.1:0".to_owned(), ..settings };
-    let server = Server::bind(engine, settings).await.unwrap();
+    let sql = Sql::new(Arc::clone(&engine), SqlSettings::default()).unwrap();
+    let server = Server::bind(engine, sql, settings).await.unwrap();
     let (addr, state) = (server.local_addr(), Arc::clone(&server.state));
     let (stop, stopped) = oneshot::channel();
     let task = tokio::spawn(server.serve(async {

@@ -1,0 +1,168 @@
+//! How do values get into a statement? Question marks are numbered in the order in which they stand, and
+//! values are put in the places of the numbers; what the answer looks like may depend on them.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, FieldRef};
+use datafusion::common::{ParamValues, ScalarValue};
+use datafusion::sql::sqlparser::ast::{
+    Expr, Statement as Ast, Value, ValueWithSpan, visit_expressions, visit_expressions_mut,
+};
+
+use super::errors::told;
+use super::prepare::without_views;
+use super::session::{Statement, UNTYPED, columns};
+use crate::{Error, Result};
+
+/// A parameter without a number.
+const QUESTION_MARK: &str = "?";
+
+/// Makes `$1`, `$2` … of question marks.
+///
+/// # Errors
+/// `Request` if some parameters have a number and some have not.
+pub(super) fn number(ast: &mut Ast) -> Result<()> {
+    let (mut places, mut numbered) = (Vec::new(), None);
+    let _ = visit_expressions(ast, |expr| {
+        if let Expr::Value(ValueWithSpan { value: Value::Placeholder(name), span }) = expr {
+            if name == QUESTION_MARK {
+                places.push((span.start.line, span.start.column));
+            } else {
+                numbered = Some(name.clone());
+            }
+        }
+        ControlFlow::<()>::Continue(())
+    });
+    match numbered {
+        _ if places.is_empty() => return Ok(()),
+        Some(name) => {
+            return Err(Error::request(format!(
+                "the statement has parameters ? and {name}: write all of them ?, or all of them $1, $2 …"
+            )));
+        }
+        None => {}
+    }
+    // Where a parameter stands in the text, not in the tree, is its place among the values.
+    places.sort_unstable();
+    let _ = visit_expressions_mut(ast, |expr| {
+        if let Expr::Value(ValueWithSpan { value: Value::Placeholder(name), span }) = expr {
+            let place = (span.start.line, span.start.column);
+            if let Ok(at) = places.binary_search(&place) {
+                *name = format!("${}", at + 1);
+            }
+        }
+        ControlFlow::<()>::Continue(())
+    });
+    Ok(())
+}
+
+impl Statement {
+    /// The statement with a value for each parameter, in their order: it has no parameters any more, and
+    /// its columns have the types that the values give them.
+    ///
+    /// # Errors
+    /// `Request` if there are more or fewer values than parameters, or one does not fit its place.
+    pub fn bind(&self, values: &[ScalarValue]) -> Result<Self> {
+        let declared = self.parameters.fields();
+        if declared.len() != values.len() {
+            return Err(Error::request(format!(
+                "{} parameters were given, the statement has {}",
+                values.len(),
+                declared.len()
+            )));
+        }
+        if declared.is_empty() {
+            return Ok(self.clone());
+        }
+        let values = declared.iter().zip(values).map(|(field, value)| fit(field, value));
+        let values = ParamValues::from(values.collect::<Result<Vec<_>>>()?);
+        let plan = (*self.plan).clone().replace_params_with_values(&values).map_err(told)?;
+        let plan = without_views(plan)?;
+        // Another row of values may have nulls where this one has none.
+        let nullable = |field: &FieldRef| Field::clone(field).with_nullable(true);
+        let schema = columns(plan.schema().fields().iter().map(nullable).collect());
+        let parameters = columns(Vec::new());
+        Ok(Self { text: Arc::clone(&self.text), plan: Arc::new(plan), schema, parameters })
+    }
+}
+
+/// The value in the type of its place. A number that the type does not hold stays as it is, and is
+/// compared as if it had been written there.
+fn fit(field: &Field, value: &ScalarValue) -> Result<ScalarValue> {
+    let (wanted, given) = (field.data_type(), value.data_type());
+    if field.metadata().contains_key(UNTYPED) || *wanted == given {
+        return Ok(value.clone());
+    }
+    let cast = value.cast_to(wanted);
+    if is_number(wanted) && is_number(&given) {
+        let back = cast.as_ref().ok().and_then(|cast| cast.cast_to(&given).ok());
+        return Ok(match cast {
+            Ok(cast) if back.as_ref() == Some(value) => cast,
+            _ => value.clone(),
+        });
+    }
+    cast.map_err(|error| {
+        Error::request(format!(
+            "parameter {} is {given} and the statement takes {wanted}: {}",
+            field.name(),
+            told(error)
+        ))
+    })
+}
+
+fn is_number(data_type: &DataType) -> bool {
+    data_type.is_numeric()
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::sql::sqlparser::dialect::GenericDialect;
+    use datafusion::sql::sqlparser::parser::Parser;
+
+    use super::*;
+
+    fn numbered(text: &str) -> Result<String> {
+        let mut parsed = Parser::parse_sql(&GenericDialect {}, text).unwrap();
+        number(&mut parsed[0])?;
+        Ok(parsed[0].to_string())
+    }
+
+    #[test]
+    fn question_marks_are_numbered_as_they_stand() {
+        let text = "SELECT ?, '?' FROM t JOIN u ON t.a = ? AND t.b > ?\nWHERE x BETWEEN ? AND ? -- ?\n\
+                    GROUP BY f(?) HAVING count(*) > ? ORDER BY ? LIMIT ? OFFSET ?";
+        let expected = "SELECT $1, '?' FROM t JOIN u ON t.a = $2 AND t.b > $3 \
+                        WHERE x BETWEEN $4 AND $5 GROUP BY f($6) HAVING count(*) > $7 ORDER BY $8 \
+                        LIMIT $9 OFFSET $10";
+        assert_eq!(numbered(text).unwrap(), expected);
+        let inner =
+            "SELECT CASE ? WHEN ? THEN ? ELSE ? END IN (SELECT a FROM t WHERE a = ?) OR ? LIKE ?";
+        assert_eq!(
+            numbered(inner).unwrap(),
+            "SELECT CASE $1 WHEN $2 THEN $3 ELSE $4 END IN (SELECT a FROM t WHERE a = $5) OR $6 LIKE $7"
+        );
+        assert_eq!(numbered("SELECT $2, $1").unwrap(), "SELECT $2, $1");
+    }
+
+    #[test]
+    fn both_kinds_at_once_are_refused() {
+        let error = numbered("SELECT ?, $1").unwrap_err().to_string();
+        assert!(error.contains("? and $1"), "{error}");
+    }
+
+    #[test]
+    fn a_number_is_never_rounded_into_its_place() {
+        let field = |of: DataType| Field::new("$1", of, true);
+        let float = |value| ScalarValue::Float64(Some(value));
+        let fit = |of, value| fit(&field(of), &value).unwrap();
+        assert_eq!(fit(DataType::Int32, float(2.0)), ScalarValue::Int32(Some(2)));
+        assert_eq!(fit(DataType::Int32, float(2.5)), float(2.5));
+        assert_eq!(fit(DataType::Float32, float(30.5)), ScalarValue::Float32(Some(30.5)));
+        assert_eq!(fit(DataType::Float32, float(30.1)), float(30.1));
+        let large = ScalarValue::Int64(Some(1 << 40));
+        assert_eq!(fit(DataType::Int32, large.clone()), large);
+        let null = ScalarValue::Int64(None);
+        assert_eq!(fit(DataType::Int32, null), ScalarValue::Int32(None));
+    }
+}

@@ -1,0 +1,176 @@
+//! How is a DoGet of SQL answered? A statement is executed and its batches are sent as they come; what the
+//! catalog says is sent at once.
+
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use arrow_flight::sql::Command;
+use barograph_engine::sql::{Answer, Sql, Statement};
+use futures::stream::BoxStream;
+use futures::{StreamExt, TryStreamExt, stream};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::task::JoinHandle;
+
+use super::executions::{Cancellation, Execution};
+use super::handle::Handle;
+use super::{Caller, catalog, command, no_transaction, parameters, prepared, substrait};
+use crate::server::get::Running;
+use crate::server::{Deadline, State};
+use crate::wire::{BatchEncoder, GrpcBody, Pieces, Shape, plain_batch, plain_schema};
+use crate::{Error, Result};
+
+type Batches = BoxStream<'static, Result<RecordBatch>>;
+
+/// The answer to a ticket of SQL: that of a planned statement, or the command itself.
+pub(crate) async fn answer(
+    state: &Arc<State>,
+    asked: Command,
+    caller: Caller<'_>,
+    deadline: Deadline,
+) -> Result<GrpcBody> {
+    state.shutdown.check()?;
+    let permit = state.limits.stream()?;
+    let handle = match &asked {
+        Command::TicketStatementQuery(ticket) => Handle::decode(&ticket.statement_handle)?,
+        Command::CommandPreparedStatementQuery(query) => {
+            let handle = prepared(&state.desk, &query.prepared_statement_handle)?;
+            Handle { session: caller.session()?, name: String::new(), ..handle }
+        }
+        Command::CommandStatementQuery(query) => {
+            no_transaction(query.transaction_id.as_ref())?;
+            let text = query.query.clone();
+            Handle { text, session: caller.session()?, ..Handle::default() }
+        }
+        Command::CommandStatementSubstraitPlan(_) => return Err(substrait()),
+        other => {
+            return match catalog::rows(&state.desk, other)? {
+                Some(rows) => whole(state, &rows),
+                None => Err(Error::request(format!(
+                    "{} is no ticket: take the tickets of GetFlightInfo",
+                    command::name(other)
+                ))),
+            };
+        }
+    };
+    execute(state, handle, &caller.user(), deadline, permit).await
+}
+
+/// Rows that are there already.
+fn whole(state: &State, rows: &RecordBatch) -> Result<GrpcBody> {
+    let mut pieces = Pieces::default();
+    pieces.copy(&Shape::new(rows.schema()).message);
+    let encoder = BatchEncoder { message_bytes: state.settings.message_bytes.get() };
+    encoder.encode(&mut pieces, rows)?;
+    Ok(GrpcBody::whole(pieces))
+}
+
+async fn execute(
+    state: &Arc<State>,
+    handle: Handle,
+    user: &str,
+    deadline: Deadline,
+    permit: OwnedSemaphorePermit,
+) -> Result<GrpcBody> {
+    let executions = &state.desk.executions;
+    let name = if handle.name.is_empty() { executions.name() } else { handle.name.clone() };
+    let execution = executions.begin(&name)?;
+    let cancellation = execution.cancellation();
+    let mut cancelled = Box::pin(cancellation.clone().reached());
+    let begun = async {
+        let statement = match executions.take_plan(&name) {
+            Some(statement) => statement,
+            None => Arc::new(state.desk.prepare(&handle, user).await?),
+        };
+        begin(state, &handle, user, statement, cancellation).await
+    };
+    let (schema, batches) = tokio::select! {
+        biased;
+        error = &mut cancelled => return Err(error),
+        begun = deadline.bound(begun) => begun?,
+    };
+    let mut first = Pieces::default();
+    first.copy(&Shape::new(Arc::clone(&schema)).message);
+    let batches = until_cancelled(batches, schema, cancelled, execution);
+    let running = Running::new(state, batches, deadline, permit).telling(Error::in_sql);
+    Ok(GrpcBody::stream(first, Box::pin(running.messages())))
+}
+
+/// Starts the execution of the first row of parameters; the others follow when it is done.
+async fn begin(
+    state: &Arc<State>,
+    handle: &Handle,
+    user: &str,
+    statement: Arc<Statement>,
+    cancellation: Cancellation,
+) -> Result<(SchemaRef, Batches)> {
+    let bound = parameters::decode(&handle.parameters)?;
+    parameters::check(&bound, statement.parameters().fields().len())?;
+    let mut rows = parameters::rows(bound);
+    let sql = Arc::clone(&state.desk.sql);
+    let session = handle.session.for_user(user);
+    let Some(row) = rows.next() else {
+        return Ok((plain_schema(&statement.schema()), stream::empty().boxed()));
+    };
+    let first = sql.execute(&session, &statement, &row?).await?;
+    let schema = plain_schema(&first.schema);
+    let first = watched(&sql, first, cancellation.clone());
+    let others = stream::iter(rows)
+        .then(move |row| {
+            let (sql, session, statement, cancellation) =
+                (Arc::clone(&sql), session.clone(), Arc::clone(&statement), cancellation.clone());
+            async move {
+                let answer = sql.execute(&session, &statement, &row?).await?;
+                Ok::<_, Error>(watched(&sql, answer, cancellation))
+            }
+        })
+        .try_flatten();
+    Ok((schema, first.chain(others).boxed()))
+}
+
+/// A task that ends with whoever holds it.
+struct Held(JoinHandle<()>);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// The batches of an answer whose query is stopped when it is cancelled, even while its client does not
+/// read.
+fn watched(sql: &Arc<Sql>, answer: Answer, cancellation: Cancellation) -> Batches {
+    let (sql, id) = (Arc::clone(sql), answer.id);
+    let watcher = Held(tokio::spawn(async move {
+        cancellation.reached().await;
+        // An error says that it has ended by itself.
+        let _ = sql.queries().cancel(id);
+    }));
+    let batches = answer.batches.map(move |batch| {
+        let _watcher = &watcher;
+        batch.map_err(Error::from)
+    });
+    batches.boxed()
+}
+
+/// The batches in the types that were promised, until the execution is cancelled.
+fn until_cancelled(
+    batches: Batches,
+    schema: SchemaRef,
+    cancelled: impl Future<Output = Error> + Send + Unpin + 'static,
+    execution: Execution<Arc<Statement>>,
+) -> Batches {
+    stream::unfold(Some((batches, schema, cancelled, execution)), async |running| {
+        let (mut batches, schema, mut cancelled, execution) = running?;
+        let next = tokio::select! {
+            biased;
+            error = &mut cancelled => Err(error),
+            next = batches.next() => next?.and_then(|batch| plain_batch(batch, &schema)),
+        };
+        match next {
+            Ok(batch) => Some((Ok(batch), Some((batches, schema, cancelled, execution)))),
+            Err(error) => Some((Err(error), None)),
+        }
+    })
+    .boxed()
+}

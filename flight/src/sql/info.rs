@@ -1,0 +1,113 @@
+//! What will a statement answer, and where can it be fetched? Planned, not executed: the endpoint's ticket
+//! carries the statement, and DoGet executes it.
+
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use arrow::ipc::writer::IpcWriteOptions;
+use arrow_flight::sql::{Command, ProstMessageExt, TicketStatementQuery};
+use arrow_flight::{
+    FlightDescriptor, FlightEndpoint, FlightInfo, SchemaAsIpc, SchemaResult, Ticket,
+};
+use barograph_engine::sql::Statement;
+use prost::Message;
+
+use super::handle::Handle;
+use super::{Caller, catalog, command, no_transaction, parameters, prepared, substrait};
+use crate::server::info::signed;
+use crate::server::{Deadline, State};
+use crate::wire::plain_schema;
+use crate::{Error, Result};
+
+/// The number of rows or bytes is not known.
+const UNKNOWN: i64 = -1;
+
+/// The answer to GetFlightInfo, and to PollFlightInfo, whose first poll is the last.
+pub(crate) async fn answer(
+    state: &Arc<State>,
+    asked: Command,
+    descriptor: FlightDescriptor,
+    caller: Caller<'_>,
+    deadline: Deadline,
+) -> Result<FlightInfo> {
+    state.shutdown.check()?;
+    let info = FlightInfo::new().with_total_bytes(UNKNOWN);
+    if let Some(rows) = catalog::rows(&state.desk, &asked)? {
+        let ticket = Ticket::new(descriptor.cmd.clone());
+        return Ok(info
+            .try_with_schema(rows.schema_ref())?
+            .with_total_records(signed(rows.num_rows() as u64))
+            .with_descriptor(descriptor)
+            .with_endpoint(FlightEndpoint::new().with_ticket(ticket)));
+    }
+    let desk = &state.desk;
+    let (mut handle, statement) = deadline.bound(planned(state, &asked, caller)).await?;
+    let bound = parameters::decode(&handle.parameters)?;
+    parameters::check(&bound, statement.parameters().fields().len())?;
+    let schema = schema_of(&statement, bound)?;
+    handle.name = desk.executions.name();
+    let ticket = TicketStatementQuery { statement_handle: desk.encode(&handle)? };
+    desk.executions.plan(&handle.name, Arc::new(statement));
+    let ticket = Ticket::new(ticket.as_any().encode_to_vec());
+    Ok(info
+        .try_with_schema(&schema)?
+        .with_total_records(UNKNOWN)
+        .with_descriptor(descriptor)
+        .with_endpoint(FlightEndpoint::new().with_ticket(ticket)))
+}
+
+/// The answer to GetSchema.
+pub(crate) async fn schema(
+    state: &Arc<State>,
+    asked: Command,
+    caller: Caller<'_>,
+    deadline: Deadline,
+) -> Result<SchemaResult> {
+    state.shutdown.check()?;
+    let schema = match catalog::rows(&state.desk, &asked)? {
+        Some(rows) => rows.schema(),
+        None => {
+            let (handle, statement) = deadline.bound(planned(state, &asked, caller)).await?;
+            schema_of(&statement, parameters::decode(&handle.parameters)?)?
+        }
+    };
+    Ok(SchemaAsIpc::new(&schema, &IpcWriteOptions::default()).try_into()?)
+}
+
+/// The statement that a command names, and what it was given.
+async fn planned(
+    state: &Arc<State>,
+    asked: &Command,
+    caller: Caller<'_>,
+) -> Result<(Handle, Statement)> {
+    let handle = match asked {
+        Command::CommandStatementQuery(query) => {
+            no_transaction(query.transaction_id.as_ref())?;
+            Handle { text: query.query.clone(), ..Handle::default() }
+        }
+        Command::CommandPreparedStatementQuery(query) => {
+            prepared(&state.desk, &query.prepared_statement_handle)?
+        }
+        Command::CommandStatementSubstraitPlan(_) => return Err(substrait()),
+        other => {
+            return Err(Error::request(format!(
+                "{} answers no rows: GetFlightInfo takes statements and metadata commands",
+                command::name(other)
+            )));
+        }
+    };
+    let handle = Handle { session: caller.session()?, ..handle };
+    let statement = state.desk.prepare(&handle, &caller.user()).await?;
+    Ok((handle, statement))
+}
+
+/// The schema of the answer, with the types that bound values give it.
+fn schema_of(statement: &Statement, bound: Vec<RecordBatch>) -> Result<SchemaRef> {
+    let first = if bound.is_empty() { None } else { parameters::rows(bound).next() };
+    let schema = match first {
+        Some(row) => statement.bind(&row?)?.schema(),
+        None => statement.schema(),
+    };
+    Ok(plain_schema(&schema))
+}
