@@ -33,6 +33,8 @@ pub enum Command {
     Latest(LatestArguments),
     /// The readings of cities in a range of time, or means and other figures of them.
     Range(RangeArguments),
+    /// Ask in SQL: a statement, statements from stdin, or a conversation.
+    Sql(SqlArguments),
     /// Import CSV, JSON lines, Parquet and Arrow files.
     Import(ImportArguments),
     /// Look at the files of the lake.
@@ -119,6 +121,18 @@ pub struct LatestArguments {
     /// The newest reading at or before this time: 2026-11-22T10:00:00Z, 2026-11-22, -2h.
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     pub at: Option<String>,
+    /// Who answers.
+    #[command(flatten)]
+    pub answer: AnswerArguments,
+}
+
+/// Arguments of `sql`.
+#[derive(Debug, Args)]
+pub struct SqlArguments {
+    /// The statement, such as 'SELECT count(*) FROM readings'; several are parted by semicolons. Without
+    /// one they are read from stdin, or asked for where stdin is a terminal.
+    #[arg(value_name = "STATEMENT")]
+    pub statement: Option<String>,
     /// Who answers.
     #[command(flatten)]
     pub answer: AnswerArguments,

@@ -43,6 +43,12 @@ impl Error {
         Self { kind: ErrorKind::Stopped, message: message.into() }
     }
 
+    /// The error with lines after its message that show more of it.
+    pub fn with_hint(mut self, lines: impl AsRef<str>) -> Self {
+        self.message = format!("{}\n{}", self.message, lines.as_ref());
+        self
+    }
+
     /// How the command ends.
     pub fn kind(&self) -> ErrorKind {
         self.kind

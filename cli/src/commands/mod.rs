@@ -6,6 +6,7 @@ mod lake;
 mod query;
 mod redrive;
 mod serve;
+mod sql;
 pub mod times;
 
 use std::io::Write;
@@ -43,6 +44,7 @@ pub async fn run(arguments: Arguments) -> Result<()> {
         }
         Command::Latest(command) => set("endpoint", &command.answer.endpoint),
         Command::Range(command) => set("endpoint", &command.answer.endpoint),
+        Command::Sql(command) => set("endpoint", &command.answer.endpoint),
         Command::Import(command) => {
             set("data", &command.data);
             set("endpoint", &command.endpoint);
@@ -59,6 +61,7 @@ pub async fn run(arguments: Arguments) -> Result<()> {
         Command::Serve(command) => serve::run(command, settings).await,
         Command::Latest(command) => query::latest(command, &settings).await,
         Command::Range(command) => query::range(command, &settings).await,
+        Command::Sql(command) => sql::run(command, &settings).await,
         Command::Import(command) => import::run(command, settings).await,
         Command::Lake(command) => lake::run(command, &settings).await,
         Command::Redrive(command) => redrive::run(command, &settings).await,

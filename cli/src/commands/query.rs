@@ -181,6 +181,7 @@ fn aggregate(name: &str) -> Result<Aggregate> {
     })
 }
 
-fn has_cities(schema: &SchemaRef) -> bool {
+/// Whether the first column is the key of cities.
+pub(super) fn has_cities(schema: &SchemaRef) -> bool {
     schema.fields().get(KEY_COLUMN).is_some_and(|key| key.name() == CITY_KEY)
 }

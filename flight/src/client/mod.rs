@@ -5,6 +5,7 @@ mod exchange;
 mod info;
 mod put;
 mod read;
+mod sql;
 
 use std::time::Duration;
 

@@ -1,0 +1,141 @@
+//! `barograph sql`: one statement from the command line or stdin, or a conversation.
+
+mod complete;
+mod fault;
+mod shell;
+
+use std::io::{BufWriter, IsTerminal, Read};
+use std::time::{Duration, Instant};
+
+use barograph_flight::Client;
+use futures::TryStreamExt;
+
+use super::query::has_cities;
+use crate::arguments::SqlArguments;
+use crate::output::{Format, RowWriter, check_terminal};
+use crate::settings::Settings;
+use crate::{Error, Result, signals, wiring};
+
+pub(super) async fn run(arguments: SqlArguments, settings: &Settings) -> Result<()> {
+    check_terminal(arguments.answer.format)?;
+    let format = arguments.answer.format;
+    let text = match arguments.statement {
+        Some(text) => text,
+        None if std::io::stdin().is_terminal() => {
+            let client = wiring::connect(settings).await?;
+            return shell::run(client, format).await;
+        }
+        None => {
+            let mut text = String::new();
+            std::io::stdin().lock().read_to_string(&mut text)?;
+            text
+        }
+    };
+    let client = wiring::connect(settings).await?;
+    let statements = statements(&text);
+    if statements.is_empty() {
+        return Err(Error::usage("no statement: write one, like barograph sql 'SELECT 1'"));
+    }
+    for statement in statements {
+        signals::unless_stopped(async {
+            answer(&client, statement, format).await.map_err(|e| fault::shown(e, statement))
+        })
+        .await?;
+    }
+    Ok(())
+}
+
+/// How large an answer was, and how long it took.
+struct Told {
+    rows: usize,
+    took: Duration,
+}
+
+/// Asks and writes the answer to stdout.
+async fn answer(client: &Client, statement: &str, format: Format) -> Result<Told> {
+    let begun = Instant::now();
+    let mut answer = client.sql(statement).await?;
+    let schema = answer.schema().clone();
+    let to = BufWriter::with_capacity(256 << 10, std::io::stdout());
+    let mut writer = RowWriter::new(to, format, &schema, has_cities(&schema))?;
+    let mut rows = 0;
+    while let Some(batch) = answer.try_next().await? {
+        rows += batch.num_rows();
+        writer.write(&batch)?;
+    }
+    writer.finish()?;
+    Ok(Told { rows, took: begun.elapsed() })
+}
+
+/// The statements of a text, without the semicolons that end them. A semicolon in quotes or in a comment
+/// ends none.
+fn statements(text: &str) -> Vec<&str> {
+    let mut statements = Vec::new();
+    let mut start = 0;
+    for end in ends(text).into_iter().chain([text.len()]) {
+        let statement = text.get(start..end).unwrap_or_default().trim();
+        if !only_comments(statement) {
+            statements.push(statement);
+        }
+        start = end + 1;
+    }
+    statements
+}
+
+/// Whether there is nothing to run.
+fn only_comments(text: &str) -> bool {
+    text.lines().all(|line| line.trim().is_empty() || line.trim().starts_with("--"))
+}
+
+/// Places of the semicolons that end statements.
+fn ends(text: &str) -> Vec<usize> {
+    let mut ends = Vec::new();
+    let mut inside: Option<&str> = None;
+    let mut rest = text;
+    while !rest.is_empty() {
+        let at = text.len() - rest.len();
+        let step = match inside {
+            Some(closing) if rest.starts_with(closing) => {
+                inside = None;
+                closing.len()
+            }
+            Some(_) => rest.chars().next().map_or(1, char::len_utf8),
+            None => {
+                let opening = [("'", "'"), ("\"", "\""), ("--", "\n"), ("/*", "*/")];
+                match opening.iter().find(|(opening, _)| rest.starts_with(opening)) {
+                    Some((opening, closing)) => {
+                        inside = Some(closing);
+                        opening.len()
+                    }
+                    None => {
+                        if rest.starts_with(';') {
+                            ends.push(at);
+                        }
+                        rest.chars().next().map_or(1, char::len_utf8)
+                    }
+                }
+            }
+        };
+        rest = rest.get(step..).unwrap_or_default();
+    }
+    ends
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statements_end_at_semicolons_outside_of_quotes_and_comments() {
+        assert_eq!(statements("select 1"), ["select 1"]);
+        assert_eq!(statements(" select 1 ; select 2;\n"), ["select 1", "select 2"]);
+        assert_eq!(
+            statements("select ';' as \"a;b\"; select 2"),
+            ["select ';' as \"a;b\"", "select 2"]
+        );
+        assert_eq!(statements("select 1 -- one; two\n + 1; select /* ; */ 2").len(), 2);
+        assert_eq!(statements("select 'it''s; fine'; -- the end"), ["select 'it''s; fine'"]);
+        assert_eq!(statements("select 'é;ü'; select 2").len(), 2);
+        assert!(statements(" ;; -- nothing\n;").is_empty());
+    }
+}
