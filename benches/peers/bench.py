@@ -1,7 +1,7 @@
 """Which measurement? Each prints our figure beside its peer's, measured by turns in one session, as a row of
 docs/benchmarks.md.
 
-    python bench.py [--work FOLDER] data|latest|day|million|load|size|restart|memory|all
+    python bench.py [--work FOLDER] data|latest|day|million|load|size|restart|memory|sql|all
 """
 
 import argparse
@@ -12,6 +12,7 @@ import loading
 import points
 import ranges
 import running
+import sql
 from dataset import Dataset
 
 MEASUREMENTS = {
@@ -22,6 +23,7 @@ MEASUREMENTS = {
     "size": loading.size,
     "restart": running.restart,
     "memory": running.memory,
+    "sql": sql.sql,
 }
 
 

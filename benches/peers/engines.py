@@ -30,7 +30,7 @@ class Sql:
     """An engine that takes SQL. `ask(sql)` gives an Arrow table; `instant` writes a timestamp."""
 
     def __init__(self, name, ask, table, instant, start, stop, settings=""):
-        self.name = name
+        self.name, self.ask, self.table, self.instant = name, ask, table, instant
 
         def form(query):
             bounds = {"table": table, "start": instant(start), "stop": instant(stop)}

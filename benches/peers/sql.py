@@ -1,0 +1,211 @@
+"""How fast is SQL over Flight, beside the best engine on the same Parquet files?"""
+
+import dataclasses
+import datetime
+import math
+import typing
+
+import adbc_driver_flightsql.dbapi as flight_sql
+import polars
+import pyarrow as pa
+import pyarrow.compute as pc
+
+import engines
+from dataset import HOUR, MINUTE
+from measure import by_turns, head, median, note, row, spread, timed
+from server import Server
+
+ROUNDS = 7
+METRICS = ["temperature", "humidity", "pressure", "wind_speed", "precipitation"]
+
+BIN = {
+    "barograph": lambda minutes: f"date_bin(interval '{minutes} minutes', reading_at)",
+    "datafusion": lambda minutes: f"date_bin(interval '{minutes} minutes', reading_at)",
+    "duckdb": lambda minutes: f"time_bucket(interval '{minutes} minutes', reading_at)",
+    "chdb": lambda minutes: f"toStartOfInterval(reading_at, interval {minutes} minute)",
+}
+LAST = {
+    "barograph": lambda column: f"last_value({column} order by reading_at)",
+    "datafusion": lambda column: f"last_value({column} order by reading_at)",
+    "duckdb": lambda column: f"arg_max({column}, reading_at)",
+    "chdb": lambda column: f"argMax({column}, reading_at)",
+}
+
+
+@dataclasses.dataclass
+class Query:
+    """A question in SQL, whose parts that differ between dialects are functions, and in polars."""
+
+    name: str
+    sql: typing.Callable
+    frame: typing.Callable
+    # Another form of it that only we have.
+    ours: str = ""
+
+
+class Dialect:
+    def __init__(self, name, table, instant):
+        self.table = table
+        self.instant = instant
+        self.bin = BIN[name]
+        self.last = LAST[name]
+
+
+def window(minutes, columns):
+    """Means, in polars, of windows of some minutes by city."""
+    return lambda frame: frame.group_by("city_id", polars.col("reading_at").dt.truncate(f"{minutes}m")).agg(
+        polars.col(column).mean().alias(f"{column}_mean") for column in columns
+    )
+
+
+def questions(dataset):
+    """Ten questions after the Time Series Benchmark Suite (github.com/timescale/tsbs, its devops queries)."""
+    one, eight = dataset.keys[4321], sorted(dataset.keys[100::1900][:8])
+    stop = dataset.start + 20 * HOUR
+    at = polars.col("reading_at")
+    last = lambda hours: (stop - hours * HOUR, stop)
+
+    def where(d, hours, more=""):
+        first, end = last(hours)
+        return f"from {d.table} where reading_at >= {d.instant(first)} and reading_at < {d.instant(end)} {more}"
+
+    def inside(frame, hours):
+        first, end = last(hours)
+        return frame.filter((at >= engines.utc(first)) & (at < engines.utc(end)))
+
+    def listed(function, columns):
+        return ", ".join(f"{function}({column}) as {column}_{function}" for column in columns)
+
+    def maxima(minutes, columns):
+        return lambda frame: frame.group_by(at.dt.truncate(f"{minutes}m")).agg(
+            polars.col(column).max().alias(f"{column}_max") for column in columns
+        )
+
+    def grouped(name, keys, hours, minutes, columns):
+        inlist = ", ".join(map(str, keys))
+        return Query(
+            name,
+            lambda d: f"select {d.bin(minutes)} as bin, {listed('max', columns)} "
+            + where(d, hours, f"and city_id in ({inlist}) group by 1 order by 1"),
+            lambda f: maxima(minutes, columns)(inside(f, hours).filter(polars.col("city_id").is_in(keys))).sort("reading_at"),
+        )
+
+    def by_city(name, columns):
+        return Query(
+            name,
+            lambda d: f"select city_id, {d.bin(60)} as bin, {listed('avg', columns)} " + where(d, 12, "group by 1, 2"),
+            lambda f: window(60, columns)(inside(f, 12)),
+        )
+
+    return [
+        grouped("single-groupby-1-1-1", [one], 1, 1, METRICS[:1]),
+        grouped("single-groupby-5-8-1", eight, 1, 1, METRICS),
+        grouped("max-all-8", eight, 8, 60, METRICS),
+        by_city("double-groupby-1", METRICS[:1]),
+        by_city("double-groupby-5", METRICS),
+        Query(
+            "high-temperature-all",
+            lambda d: "select city_id, reading_at, temperature " + where(d, 12, "and temperature > 32"),
+            lambda f: inside(f, 12).filter(polars.col("temperature") > 32).select("city_id", "reading_at", "temperature"),
+        ),
+        Query(
+            "lastpoint",
+            lambda d: f"select city_id, {d.last('temperature')} as temperature from {d.table} group by city_id",
+            lambda f: f.group_by("city_id").agg(polars.col("temperature").sort_by("reading_at").last()),
+            "select city_id, temperature from latest('readings')",
+        ),
+        Query(
+            "groupby-orderby-limit",
+            lambda d: f"select {d.bin(1)} as bin, max(temperature) as temperature from {d.table} "
+            f"where reading_at < {d.instant(stop)} group by 1 order by 1 desc limit 5",
+            lambda f: f.filter(at < engines.utc(stop)).group_by(at.dt.truncate("1m")).agg(polars.col("temperature").max())
+            .sort("reading_at", descending=True).head(5),
+        ),
+        Query(
+            "one city's day",
+            lambda d: "select * " + where(d, 20, f"and city_id = {one} order by reading_at"),
+            lambda f: inside(f, 20).filter(polars.col("city_id") == one).sort("reading_at"),
+        ),
+        Query(
+            "threshold over all",
+            lambda d: f"select count(*) as n from {d.table} where temperature > 25 and humidity > 60",
+            lambda f: f.filter((polars.col("temperature") > 25) & (polars.col("humidity") > 60)).select(polars.len()),
+        ),
+    ]
+
+
+def hourly(_):
+    """The hourly mean of every city over everything."""
+    return Query(
+        "hourly mean per city",
+        lambda d: f"select city_id, {d.bin(60)} as bin, avg(temperature) as mean from {d.table} group by 1, 2",
+        window(60, METRICS[:1]),
+    )
+
+
+def asked(query, dataset, ask):
+    """How each engine is asked a query, by name."""
+    timestamp = lambda at: f"timestamp '{engines.text(at)}+00'"
+    sql = {peer.name: peer for peer in engines.parquet_peers(dataset) if peer.name != "polars"}
+    scan = polars.scan_parquet([str(file) for file in dataset.files])
+    calls = {"barograph": lambda _: ask(query.ours or query.sql(Dialect("barograph", "readings", timestamp)))}
+    for name, peer in sql.items():
+        text = query.sql(Dialect(name.split(",")[0], peer.table, peer.instant))
+        calls[name] = lambda _, peer=peer, text=text: peer.ask(text)
+    for engine in ("in-memory", "streaming"):
+        calls[f"polars ({engine})"] = lambda _, engine=engine: query.frame(scan).collect(engine=engine).to_arrow()
+    return calls
+
+
+def sums(table):
+    """Rows, and the sum of every column of numbers: the same in any order of rows and under any name."""
+    table = pa.table(table)
+    numbers = [column for column in table.columns if pa.types.is_floating(column.type)]
+    return table.num_rows, sorted(round(pc.sum(column.cast(pa.float64())).as_py() or 0.0, 0) for column in numbers)
+
+
+def compare(query, dataset, ask, rounds=ROUNDS):
+    """Seconds of everybody, round by round, after their answers were compared."""
+    calls = asked(query, dataset, ask)
+    ours, expected = None, None
+    for name, call in calls.items():
+        answer = sums(call(None))
+        expected = expected or answer
+        close = lambda a, b: math.isclose(a, b, rel_tol=1e-4, abs_tol=1.0)
+        if answer[0] != expected[0] or not all(map(close, answer[1], expected[1])):
+            raise SystemExit(f"{query.name}: {name} gives {answer}, barograph {expected}")
+    times = by_turns(rounds, {name: (call, 1) for name, call in calls.items()}, [None])
+    return {name: [median(part) for part in parts] for name, parts in times.items()}
+
+
+def ratios_to_best(seconds):
+    best = min((name for name in seconds if name != "barograph"), key=lambda name: median(seconds[name]))
+    return best, [mine / other for mine, other in zip(seconds["barograph"], seconds[best])]
+
+
+def sql(dataset):
+    """SQL over Flight beside the best of duckdb, polars, datafusion and chdb on the same Parquet files."""
+    with Server(dataset.serve) as server, flight_sql.connect(server.url.replace("grpc", "grpc+tcp")) as connection:
+        cursor = connection.cursor()
+
+        def ask(text):
+            cursor.execute(text)
+            return cursor.fetch_arrow_table()
+
+        head()
+        seconds = compare(hourly(dataset), dataset, ask)
+        best, ratios = ratios_to_best(seconds)
+        figures = (spread(seconds["barograph"], 1e-3), f"{best}: {spread(seconds[best], 1e-3)} ms")
+        row("hourly mean per city over everything, ms", *figures, ratios, "≤ 0.8", median(ratios) <= 0.8)
+        every = []
+        for query in questions(dataset):
+            seconds = compare(query, dataset, ask)
+            best, ratios = ratios_to_best(seconds)
+            every.append(ratios)
+            figures = (spread(seconds["barograph"], 1e-3), f"{best}: {spread(seconds[best], 1e-3)} ms")
+            row(f"{query.name}, ms", *figures, ratios, "–", True)
+        means = [math.exp(sum(map(math.log, ratios)) / len(ratios)) for ratios in zip(*every)]
+        row("ten questions, geometric mean", "–", "–", means, "≤ 0.5", median(means) <= 0.5)
+        for text in ("select count(*) from readings", "select max(reading_at) from readings"):
+            seconds = [timed(ask, text)[0] for _ in range(200)]
+            row(f"{text}, p50 in ms", spread(seconds, 1e-3), "–", [], "≤ 1 ms", median(seconds) <= 1e-3)
