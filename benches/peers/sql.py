@@ -27,8 +27,9 @@ BIN = {
 LAST = {
     "barograph": lambda column: f"last_value({column} order by reading_at)",
     "datafusion": lambda column: f"last_value({column} order by reading_at)",
-    "duckdb": lambda column: f"arg_max({column}, reading_at)",
-    "chdb": lambda column: f"argMax({column}, reading_at)",
+    # The last row counts even if it has no value.
+    "duckdb": lambda column: f"arg_max_null({column}, reading_at)",
+    "chdb": lambda column: f"argMax(tuple({column}), reading_at).1",
 }
 
 
@@ -185,7 +186,7 @@ def ratios_to_best(seconds):
 
 def sql(dataset):
     """SQL over Flight beside the best of duckdb, polars, datafusion and chdb on the same Parquet files."""
-    with Server(dataset.serve) as server, flight_sql.connect(server.url.replace("grpc", "grpc+tcp")) as connection:
+    with Server(dataset.serve) as server, flight_sql.connect(server.url.replace("grpc", "grpc+tcp"), autocommit=True) as connection:
         cursor = connection.cursor()
 
         def ask(text):
