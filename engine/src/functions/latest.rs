@@ -20,7 +20,7 @@ pub(super) static LATEST: Entry = Entry {
     returns: "a table with the columns of `table`, one row a key",
     source: None,
     example: "SELECT c.name, l.reading_at, l.temperature\n\
-              FROM latest('readings') l JOIN cities c ON c.id = l.city_id",
+              FROM latest('readings') l JOIN cities c USING (city_id)",
 };
 
 /// `latest` over `tables`.

@@ -104,8 +104,8 @@ pub const SEA_LEVEL_PRESSURE: Entry = Entry {
     ],
     returns: "pressure at sea level, hPa",
     source: Some("U.S. Standard Atmosphere, 1976 (NOAA-S/T 76-1562), equation 33a"),
-    example: "SELECT r.city_id, sea_level_pressure(r.pressure, c.elevation, r.temperature)\n\
-              FROM readings r JOIN cities c ON c.id = r.city_id",
+    example: "SELECT reading_at, sea_level_pressure(pressure, 25, temperature)\n\
+              FROM readings WHERE city_id = 2643743",
 };
 
 /// Eastward wind.
