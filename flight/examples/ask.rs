@@ -4,8 +4,9 @@
 //! answer, and its rows:
 //!
 //! ```sh
+//! cargo build --release --workspace --examples
 //! echo '{"v":1,"table":"readings","latest":{"keys":[2988507]}}' |
-//!     cargo run --release -p barograph-flight --example ask -- grpc://127.0.0.1:8815
+//!     target/release/examples/ask grpc://127.0.0.1:8815
 //! ```
 
 use std::io::{BufRead, Write};
