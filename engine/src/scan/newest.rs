@@ -116,6 +116,14 @@ impl Newest {
         }
         None
     }
+
+    /// Whether the last rows of the view's newest file are known.
+    #[cfg(test)]
+    pub(crate) fn knows(&self, view: &View) -> bool {
+        let newest = view.snapshot.files().last().map(|file| file.path);
+        let found = self.last.load();
+        found.as_ref().is_some_and(|found| Some(found.0) == newest && found.1.is_some())
+    }
 }
 
 impl LastRows {

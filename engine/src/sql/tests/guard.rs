@@ -18,7 +18,7 @@ fn settings() -> SqlSettings {
     SqlSettings { threads: 2, ..SqlSettings::default() }
 }
 
-async fn until(what: &str, holds: impl Fn() -> bool) {
+pub(super) async fn until(what: &str, holds: impl Fn() -> bool) {
     let begun = Instant::now();
     while !holds() {
         assert!(begun.elapsed() < Duration::from_secs(10), "{what} in 10 s");

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod guard;
+mod newest;
 mod plans;
 mod random;
 mod statements;
