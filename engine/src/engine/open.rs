@@ -13,6 +13,7 @@ use arrow::ipc::reader::StreamReader;
 use barograph_lake::file::FileCache;
 use barograph_lake::schema::TIME_COLUMN;
 use barograph_lake::{Hour, LakeTable, LogPosition, Micros, Snapshot, TableSchema};
+use futures::future::BoxFuture;
 use hashbrown::HashMap;
 use tokio::sync::{Notify, Semaphore};
 
@@ -33,45 +34,51 @@ impl Engine {
     /// # Errors
     /// `Unavailable` if another process holds the log, `Damage` if the log or the lake is damaged,
     /// `Request` if a declaration does not fit the table that is stored.
-    pub async fn open(settings: EngineSettings, components: Components) -> Result<Arc<Self>> {
-        let Components { lake, log, clock, tables, dimensions } = components;
-        let tail_budget = Budget::new("tail_bytes_max", settings.tail_bytes_max.get());
-        let mut opened = BTreeMap::new();
-        for schema in tables.into_iter().chain([dead_letters::schema()?]) {
-            let name = schema.name().to_owned();
-            let known_keys = match &schema.declaration().dimension {
-                None => None,
-                Some(dimension) => {
-                    Some(Arc::clone(dimensions.get(dimension).ok_or_else(|| {
-                        Error::request(format!(
-                            "table {name:?}: there is no dimension {dimension:?}"
-                        ))
-                    })?))
+    pub fn open(
+        settings: EngineSettings,
+        components: Components,
+    ) -> BoxFuture<'static, Result<Arc<Self>>> {
+        Box::pin(async move {
+            let Components { lake, log, clock, tables, dimensions } = components;
+            let tail_budget = Budget::new("tail_bytes_max", settings.tail_bytes_max.get());
+            let mut opened = BTreeMap::new();
+            for schema in tables.into_iter().chain([dead_letters::schema()?]) {
+                let name = schema.name().to_owned();
+                let known_keys = match &schema.declaration().dimension {
+                    None => None,
+                    Some(dimension) => {
+                        Some(Arc::clone(dimensions.get(dimension).ok_or_else(|| {
+                            Error::request(format!(
+                                "table {name:?}: there is no dimension {dimension:?}"
+                            ))
+                        })?))
+                    }
+                };
+                let schema = Arc::new(schema);
+                let (lake, snapshot) =
+                    LakeTable::open(lake.child(&name), Arc::clone(&schema)).await?;
+                let tail = Tail::new(Arc::clone(&schema), Arc::clone(&tail_budget));
+                let view = View {
+                    schema: Arc::clone(&schema),
+                    snapshot: Arc::new(snapshot),
+                    tail: tail.view(),
+                };
+                let table = Table {
+                    schema,
+                    lake,
+                    view: ArcSwap::from_pointee(view),
+                    known_keys,
+                    newest: Default::default(),
+                    counted: parking_lot::Mutex::default(),
+                };
+                if opened.insert(name.clone(), (Arc::new(table), tail)).is_some() {
+                    return Err(Error::request(format!("the table {name:?} is declared twice")));
                 }
-            };
-            let schema = Arc::new(schema);
-            let (lake, snapshot) = LakeTable::open(lake.child(&name), Arc::clone(&schema)).await?;
-            let tail = Tail::new(Arc::clone(&schema), Arc::clone(&tail_budget));
-            let view = View {
-                schema: Arc::clone(&schema),
-                snapshot: Arc::new(snapshot),
-                tail: tail.view(),
-            };
-            let table = Table {
-                schema,
-                lake,
-                view: ArcSwap::from_pointee(view),
-                known_keys,
-                newest: Default::default(),
-                counted: parking_lot::Mutex::default(),
-            };
-            if opened.insert(name.clone(), (Arc::new(table), tail)).is_some() {
-                return Err(Error::request(format!("the table {name:?} is declared twice")));
             }
-        }
-        let (mut log, mut recovery) = open_log(log, &settings, &opened)?;
-        let last_ingested = replay(log.as_mut(), &mut opened, &mut recovery)?;
-        Self::start(settings, clock, log, opened, recovery, tail_budget, last_ingested)
+            let (mut log, mut recovery) = open_log(log, &settings, &opened)?;
+            let last_ingested = replay(log.as_mut(), &mut opened, &mut recovery)?;
+            Self::start(settings, clock, log, opened, recovery, tail_budget, last_ingested)
+        })
     }
 
     #[allow(clippy::too_many_arguments)]

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use barograph_lake::{Key, KeySelection};
+use futures::future::BoxFuture;
 use futures::{StreamExt, TryStreamExt, stream};
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
@@ -36,41 +37,43 @@ const FILES_AT_ONCE: usize = 8;
 
 impl Engine {
     /// What a scan would read.
-    pub async fn plan(&self, view: &Arc<View>, scan: &Scan) -> Result<Plan> {
-        let table = self.table(view.schema.name())?;
-        let execution = Execution::new(self.files_of(table), sources(view, scan), scan.clone());
-        let mut priced = Vec::with_capacity(execution.sources.len());
-        for source in &execution.sources {
-            let price = match &source.file {
-                None => None,
-                Some(entry) => {
-                    let files = &execution.files;
-                    let file = files.cache.open(&files.store, &files.schema, entry).await?;
-                    Some(file.price(&execution.file_read(&scan.keys)))
-                }
+    pub fn plan<'a>(&'a self, view: &'a Arc<View>, scan: &'a Scan) -> BoxFuture<'a, Result<Plan>> {
+        Box::pin(async move {
+            let table = self.table(view.schema.name())?;
+            let execution = Execution::new(self.files_of(table), sources(view, scan), scan.clone());
+            let mut priced = Vec::with_capacity(execution.sources.len());
+            for source in &execution.sources {
+                let price = match &source.file {
+                    None => None,
+                    Some(entry) => {
+                        let files = &execution.files;
+                        let file = files.cache.open(&files.store, &files.schema, entry).await?;
+                        Some(file.price(&execution.file_read(&scan.keys)))
+                    }
+                };
+                priced.push((source.clone(), price));
+            }
+            let slices = if is_small(scan, execution.sources.len()) {
+                1
+            } else {
+                let target = self.target_rows(scan, execution.sources.len());
+                self.slices(&execution, target).await?.len()
             };
-            priced.push((source.clone(), price));
-        }
-        let slices = if is_small(scan, execution.sources.len()) {
-            1
-        } else {
-            let target = self.target_rows(scan, execution.sources.len());
-            self.slices(&execution, target).await?.len()
-        };
-        let schema = execution.schema()?;
-        let aggregation = scan.aggregation.as_ref();
-        Ok(Plan {
-            table: view.schema.name().to_owned(),
-            version: view.snapshot.version().0,
-            keys: scan.keys.clone(),
-            time: scan.time,
-            columns: schema.fields().iter().map(|field| field.name().clone()).collect(),
-            filter: scan.filter.as_ref().map(ToString::to_string),
-            aggregation: aggregation.map(ToString::to_string),
-            limit: scan.limit,
-            files_in_table: view.snapshot.files().len(),
-            sources: priced,
-            slices,
+            let schema = execution.schema()?;
+            let aggregation = scan.aggregation.as_ref();
+            Ok(Plan {
+                table: view.schema.name().to_owned(),
+                version: view.snapshot.version().0,
+                keys: scan.keys.clone(),
+                time: scan.time,
+                columns: schema.fields().iter().map(|field| field.name().clone()).collect(),
+                filter: scan.filter.as_ref().map(ToString::to_string),
+                aggregation: aggregation.map(ToString::to_string),
+                limit: scan.limit,
+                files_in_table: view.snapshot.files().len(),
+                sources: priced,
+                slices,
+            })
         })
     }
 
@@ -79,46 +82,48 @@ impl Engine {
     /// # Errors
     /// `Resources` if the reads that are running take all of `scan_bytes_max`. An error inside the
     /// stream ends it; an answer that ends without one is whole.
-    pub async fn scan(&self, view: Arc<View>, scan: Scan) -> Result<ScanStream> {
-        let table = self.table(view.schema.name())?;
-        let sources = sources(&view, &scan);
-        let limit = scan.limit.unwrap_or(usize::MAX);
-        let small = is_small(&scan, sources.len());
-        let target = self.target_rows(&scan, sources.len());
-        let execution = Arc::new(Execution::new(self.files_of(table), sources, scan));
-        let schema = execution.schema()?;
-        if small {
-            let _reserved = self.reserve_scan(SMALL_READ_BYTES)?;
-            let keys = execution.scan.keys.clone();
-            let rows = head(execution.slice(&keys).await?, limit);
-            let batches = stream::iter((rows.num_rows() > 0).then_some(Ok(rows)));
-            return Ok(ScanStream { schema, batches: Box::pin(batches) });
-        }
-        let slices = self.slices(&execution, target).await?;
-        let at_once = self.bounds.thread_count.min(slices.len()).max(1);
-        // A slice is held as read, as merged and as given.
-        let bytes = at_once * target as usize * execution.row_bytes() * 3;
-        let reserved = Arc::new(self.reserve_scan(bytes.min(self.bounds.scan.limit() / 2))?);
-        let bounds = Arc::clone(&self.bounds);
-        let batches = stream::iter(slices)
-            .map(move |keys| {
-                let (execution, bounds) = (Arc::clone(&execution), Arc::clone(&bounds));
-                let reserved = Arc::clone(&reserved);
-                async move {
-                    let thread = Arc::clone(&bounds.threads).acquire_owned().await;
-                    let runtime = Handle::current();
-                    tokio::task::spawn_blocking(move || {
-                        let _held = (thread, reserved);
-                        runtime.block_on(execution.slice(&keys))
-                    })
-                    .await
-                    .map_err(|e| Error::internal("a slice of a range read").with_source(e))?
-                }
-            })
-            .buffered(at_once)
-            .try_filter(|rows| std::future::ready(rows.num_rows() > 0));
-        let batches = take_rows(batches, limit);
-        Ok(ScanStream { schema, batches: Box::pin(batches) })
+    pub fn scan(&self, view: Arc<View>, scan: Scan) -> BoxFuture<'_, Result<ScanStream>> {
+        Box::pin(async move {
+            let table = self.table(view.schema.name())?;
+            let sources = sources(&view, &scan);
+            let limit = scan.limit.unwrap_or(usize::MAX);
+            let small = is_small(&scan, sources.len());
+            let target = self.target_rows(&scan, sources.len());
+            let execution = Arc::new(Execution::new(self.files_of(table), sources, scan));
+            let schema = execution.schema()?;
+            if small {
+                let _reserved = self.reserve_scan(SMALL_READ_BYTES)?;
+                let keys = execution.scan.keys.clone();
+                let rows = head(execution.slice(&keys).await?, limit);
+                let batches = stream::iter((rows.num_rows() > 0).then_some(Ok(rows)));
+                return Ok(ScanStream { schema, batches: Box::pin(batches) });
+            }
+            let slices = self.slices(&execution, target).await?;
+            let at_once = self.bounds.thread_count.min(slices.len()).max(1);
+            // A slice is held as read, as merged and as given.
+            let bytes = at_once * target as usize * execution.row_bytes() * 3;
+            let reserved = Arc::new(self.reserve_scan(bytes.min(self.bounds.scan.limit() / 2))?);
+            let bounds = Arc::clone(&self.bounds);
+            let batches = stream::iter(slices)
+                .map(move |keys| {
+                    let (execution, bounds) = (Arc::clone(&execution), Arc::clone(&bounds));
+                    let reserved = Arc::clone(&reserved);
+                    async move {
+                        let thread = Arc::clone(&bounds.threads).acquire_owned().await;
+                        let runtime = Handle::current();
+                        tokio::task::spawn_blocking(move || {
+                            let _held = (thread, reserved);
+                            runtime.block_on(execution.slice(&keys))
+                        })
+                        .await
+                        .map_err(|e| Error::internal("a slice of a range read").with_source(e))?
+                    }
+                })
+                .buffered(at_once)
+                .try_filter(|rows| std::future::ready(rows.num_rows() > 0));
+            let batches = take_rows(batches, limit);
+            Ok(ScanStream { schema, batches: Box::pin(batches) })
+        })
     }
 
     /// Answers a point read over `view`: one batch of key, time and the columns asked for.

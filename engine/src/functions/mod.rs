@@ -13,6 +13,7 @@ mod asof;
 mod gap_fill;
 mod latest;
 mod planner;
+mod printed;
 mod reference;
 mod weather;
 

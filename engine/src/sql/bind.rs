@@ -7,7 +7,7 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::{ParamValues, ScalarValue};
 use datafusion::sql::sqlparser::ast::{
-    Expr, Statement as Ast, Value, ValueWithSpan, visit_expressions, visit_expressions_mut,
+    Expr, Statement as Ast, Value, ValueWithSpan, visit_expressions_mut,
 };
 
 use super::errors::told;
@@ -24,15 +24,12 @@ const QUESTION_MARK: &str = "?";
 /// `Request` if some parameters have a number and some have not.
 pub(super) fn number(ast: &mut Ast) -> Result<()> {
     let (mut places, mut numbered) = (Vec::new(), None);
-    let _ = visit_expressions(ast, |expr| {
-        if let Expr::Value(ValueWithSpan { value: Value::Placeholder(name), span }) = expr {
-            if name == QUESTION_MARK {
-                places.push((span.start.line, span.start.column));
-            } else {
-                numbered = Some(name.clone());
-            }
+    each_parameter(ast, &mut |name, place| {
+        if name == QUESTION_MARK {
+            places.push(place);
+        } else {
+            numbered = Some(name.clone());
         }
-        ControlFlow::<()>::Continue(())
     });
     match numbered {
         _ if places.is_empty() => return Ok(()),
@@ -45,16 +42,22 @@ pub(super) fn number(ast: &mut Ast) -> Result<()> {
     }
     // Where a parameter stands in the text, not in the tree, is its place among the values.
     places.sort_unstable();
+    each_parameter(ast, &mut |name, place| {
+        if let Ok(at) = places.binary_search(&place) {
+            *name = format!("${}", at + 1);
+        }
+    });
+    Ok(())
+}
+
+/// Tells `of` the name of every parameter, and the line and column where it stands.
+fn each_parameter(ast: &mut Ast, of: &mut dyn FnMut(&mut String, (u64, u64))) {
     let _ = visit_expressions_mut(ast, |expr| {
         if let Expr::Value(ValueWithSpan { value: Value::Placeholder(name), span }) = expr {
-            let place = (span.start.line, span.start.column);
-            if let Ok(at) = places.binary_search(&place) {
-                *name = format!("${}", at + 1);
-            }
+            of(name, (span.start.line, span.start.column));
         }
         ControlFlow::<()>::Continue(())
     });
-    Ok(())
 }
 
 impl Statement {

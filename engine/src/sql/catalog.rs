@@ -120,8 +120,8 @@ impl Catalog {
         Ok(())
     }
 
-    pub(super) fn into_entries(self) -> Vec<TableEntry> {
-        self.entries
+    pub(super) fn entries(&self) -> &[TableEntry] {
+        &self.entries
     }
 
     /// What every statement is planned with.

@@ -21,11 +21,13 @@ use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::LogicalPlan;
 use futures::Stream;
+use futures::future::BoxFuture;
+use parking_lot::Mutex;
 use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
-use super::catalog::{self, TableEntry};
+use super::catalog::{Catalog, TableEntry};
 use super::errors::told;
 use super::guard::{self, Gate};
 use super::prepare;
@@ -53,11 +55,17 @@ pub struct SqlSession {
 pub struct Sql {
     engine: Arc<Engine>,
     settings: SqlSettings,
-    state: SessionState,
-    tables: Vec<TableEntry>,
+    catalog: Catalog,
     shared: Arc<RuntimeEnv>,
     gate: Gate,
     queries: Arc<Queries>,
+    /// Made for the first question: a server that nobody asks in SQL does without.
+    planner: Mutex<Option<Arc<Planner>>>,
+}
+
+/// What plans and runs statements.
+struct Planner {
+    state: SessionState,
     threads: Threads,
 }
 
@@ -69,6 +77,18 @@ impl fmt::Debug for Sql {
 
 /// The threads of queries. They end when it is dropped, without being waited for.
 struct Threads(Option<Runtime>);
+
+impl Threads {
+    fn start(count: usize) -> Result<Self> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(count)
+            .thread_name("barograph-sql")
+            .enable_all()
+            .build()
+            .map_err(|e| Error::internal("start the threads of queries").with_source(e))?;
+        Ok(Self(Some(runtime)))
+    }
+}
 
 impl Drop for Threads {
     fn drop(&mut self) {
@@ -143,30 +163,27 @@ impl Sql {
         settings: SqlSettings,
         dimensions: BTreeMap<String, RecordBatch>,
     ) -> Result<Arc<Self>> {
-        let threads = match settings.threads {
+        let queries = Queries::new(settings.recent_max);
+        let shared = guard::runtime(&settings)?;
+        let catalog = Catalog::new(&engine, &queries, &settings, dimensions)?;
+        let gate = Gate::new(&settings);
+        let planner = Mutex::default();
+        Ok(Arc::new(Self { engine, settings, catalog, shared, gate, queries, planner }))
+    }
+
+    fn planner(&self) -> Result<Arc<Planner>> {
+        let mut planner = self.planner.lock();
+        if let Some(planner) = &*planner {
+            return Ok(Arc::clone(planner));
+        }
+        let threads = match self.settings.threads {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             count => count,
         };
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(threads)
-            .thread_name("barograph-sql")
-            .enable_all()
-            .build()
-            .map_err(|e| Error::internal("start the threads of queries").with_source(e))?;
-        let queries = Queries::new(settings.recent_max);
-        let shared = guard::runtime(&settings)?;
-        let catalog = catalog::Catalog::new(&engine, &queries, &settings, dimensions)?;
-        let state = catalog.state(&engine, threads, &shared)?;
-        Ok(Arc::new(Self {
-            gate: Gate::new(&settings),
-            tables: catalog.into_entries(),
-            engine,
-            settings,
-            state,
-            shared,
-            queries,
-            threads: Threads(Some(runtime)),
-        }))
+        let state = self.catalog.state(&self.engine, threads, &self.shared)?;
+        let made = Arc::new(Planner { state, threads: Threads::start(threads)? });
+        *planner = Some(Arc::clone(&made));
+        Ok(made)
     }
 
     /// Parses and plans; runs nothing.
@@ -174,9 +191,15 @@ impl Sql {
     /// # Errors
     /// `Request` with the place of the fault and, for a name that does not exist, the name that was
     /// probably meant; statements that write are refused.
-    pub async fn prepare(&self, session: &SqlSession, text: &str) -> Result<Statement> {
-        let state = self.state(session)?;
-        prepare::statement(&state, &self.tables, text).await
+    pub fn prepare<'a>(
+        &'a self,
+        session: &'a SqlSession,
+        text: &'a str,
+    ) -> BoxFuture<'a, Result<Statement>> {
+        Box::pin(async move {
+            let state = self.planner()?.state(session)?;
+            prepare::statement(&state, self.catalog.entries(), text).await
+        })
     }
 
     /// Runs a statement with its parameters, a value each, in their order. Waits for a place if too
@@ -185,56 +208,64 @@ impl Sql {
     /// # Errors
     /// `Request` if the parameters do not fit or the price is over the budget, `Resources` if the queue
     /// or the memory is full, `Timeout`, `Cancelled`. Later ones are in the answer's stream.
-    pub async fn execute(
-        &self,
-        session: &SqlSession,
-        statement: &Statement,
-        parameters: &[ScalarValue],
-    ) -> Result<Answer> {
-        let Statement { plan, schema, .. } = statement.bind(parameters)?;
-        let plan = Arc::unwrap_or_clone(plan);
-        let mut state = self.state(session)?;
-        let allowed = self.settings.timeout.duration();
-        let allowed = session.timeout.map_or(allowed, |timeout| timeout.min(allowed));
-        let deadline = Instant::now() + allowed;
-        let query = self.queries.begin(&session.user, &statement.text, self.engine.now());
-        let begun = Begun::new(Arc::clone(&query), Arc::clone(&self.queries), &self.engine);
-        let place = tokio::select! {
-            biased;
-            () = query.cancelled.notified() => Err(cancelled(query.id)),
-            place = self.gate.enter() => place,
-            () = tokio::time::sleep_until(deadline) => Err(timed_out(allowed)),
-        };
-        let place = match place {
-            Ok(place) => place,
-            Err(error) => {
-                begun.end(error.kind().into(), Some(error.to_string()));
-                return Err(error);
-            }
-        };
-        query.advance(QueryState::Planning, self.engine.now());
-        let meter = Arc::clone(&query.meter);
-        prepare::begin(&mut state, &self.engine, &meter, matches!(plan, LogicalPlan::Explain(_)));
-        let (sender, receiver) = mpsc::channel(AHEAD);
-        let (planned, answer) = oneshot::channel();
-        let job = Job {
-            begun,
-            plan,
-            state,
-            runtime: guard::metered(&self.shared, &meter),
-            schema,
-            budget: self.settings.clone(),
-            watched: watch(&query, &sender, deadline, allowed),
-            sender,
-            place,
-        };
-        let Some(runtime) = &self.threads.0 else {
-            return Err(Error::internal("the threads of queries have ended"));
-        };
-        runtime.spawn(job.run(planned));
-        let ended = || Error::internal(format!("query {} ended without a word", query.id));
-        let schema = answer.await.map_err(|_| ended())??;
-        Ok(Answer { id: query.id, schema, batches: super::run::batches(receiver, query.id) })
+    pub fn execute<'a>(
+        &'a self,
+        session: &'a SqlSession,
+        statement: &'a Statement,
+        parameters: &'a [ScalarValue],
+    ) -> BoxFuture<'a, Result<Answer>> {
+        Box::pin(async move {
+            let Statement { plan, schema, .. } = statement.bind(parameters)?;
+            let plan = Arc::unwrap_or_clone(plan);
+            let planner = self.planner()?;
+            let mut state = planner.state(session)?;
+            let allowed = self.settings.timeout.duration();
+            let allowed = session.timeout.map_or(allowed, |timeout| timeout.min(allowed));
+            let deadline = Instant::now() + allowed;
+            let query = self.queries.begin(&session.user, &statement.text, self.engine.now());
+            let begun = Begun::new(Arc::clone(&query), Arc::clone(&self.queries), &self.engine);
+            let place = tokio::select! {
+                biased;
+                () = query.cancelled.notified() => Err(cancelled(query.id)),
+                place = self.gate.enter() => place,
+                () = tokio::time::sleep_until(deadline) => Err(timed_out(allowed)),
+            };
+            let place = match place {
+                Ok(place) => place,
+                Err(error) => {
+                    begun.end(error.kind().into(), Some(error.to_string()));
+                    return Err(error);
+                }
+            };
+            query.advance(QueryState::Planning, self.engine.now());
+            let meter = Arc::clone(&query.meter);
+            prepare::begin(
+                &mut state,
+                &self.engine,
+                &meter,
+                matches!(plan, LogicalPlan::Explain(_)),
+            );
+            let (sender, receiver) = mpsc::channel(AHEAD);
+            let (planned, answer) = oneshot::channel();
+            let job = Job {
+                begun,
+                plan,
+                state,
+                runtime: guard::metered(&self.shared, &meter),
+                schema,
+                budget: self.settings.clone(),
+                watched: watch(&query, &sender, deadline, allowed),
+                sender,
+                place,
+            };
+            let Some(runtime) = &planner.threads.0 else {
+                return Err(Error::internal("the threads of queries have ended"));
+            };
+            runtime.spawn(job.run(planned));
+            let ended = || Error::internal(format!("query {} ended without a word", query.id));
+            let schema = answer.await.map_err(|_| ended())??;
+            Ok(Answer { id: query.id, schema, batches: super::run::batches(receiver, query.id) })
+        })
     }
 
     /// The running queries and the last finished ones.
@@ -244,7 +275,7 @@ impl Sql {
 
     /// All tables but those of `information_schema`.
     pub fn tables(&self) -> Vec<TableEntry> {
-        self.tables.clone()
+        self.catalog.entries().to_vec()
     }
 
     /// The settings.
@@ -259,11 +290,15 @@ impl Sql {
 
     /// Time that the threads of queries have worked so far, all together.
     pub fn busy(&self) -> Duration {
-        let Some(runtime) = &self.threads.0 else { return Duration::ZERO };
+        let planner = self.planner.lock();
+        let runtime = planner.as_ref().and_then(|planner| planner.threads.0.as_ref());
+        let Some(runtime) = runtime else { return Duration::ZERO };
         let metrics = runtime.metrics();
         (0..metrics.num_workers()).map(|worker| metrics.worker_total_busy_duration(worker)).sum()
     }
+}
 
+impl Planner {
     /// What a statement of the session is planned with.
     fn state(&self, session: &SqlSession) -> Result<SessionState> {
         let mut state = self.state.clone();

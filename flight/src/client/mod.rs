@@ -14,6 +14,7 @@ use arrow_flight::{Action, FlightDescriptor};
 use barograph_engine::{ErrorKind, FlushReport, RedriveReport};
 use barograph_lake::TimeRange;
 use bytes::Bytes;
+use futures::future::BoxFuture;
 use serde::de::DeserializeOwned;
 use tonic::transport::{Channel, Endpoint};
 
@@ -44,33 +45,35 @@ impl Client {
     ///
     /// # Errors
     /// `Request` for a URL that cannot be read, `Unavailable` if nobody answers there.
-    pub async fn connect(url: &str) -> Result<Self> {
-        let http = ["grpc://", "grpc+tcp://"]
-            .into_iter()
-            .find_map(|scheme| url.strip_prefix(scheme))
-            .map_or_else(|| url.to_owned(), |rest| format!("http://{rest}"));
-        let with_scheme = if http.contains("://") { http } else { format!("http://{http}") };
-        let endpoint = Endpoint::from_shared(with_scheme)
-            .map_err(|e| {
-                Error::request(format!("endpoint {url:?}: write it like http://127.0.0.1:8815"))
-                    .with_source(e)
-            })?
-            .connect_timeout(CONNECT_TIMEOUT)
-            .tcp_nodelay(true)
-            .initial_stream_window_size(STREAM_WINDOW)
-            .initial_connection_window_size(CONNECTION_WINDOW)
-            .http2_keep_alive_interval(Duration::from_secs(30));
-        let channel = endpoint.connect().await.map_err(|e| {
-            Error::new(
-                ErrorKind::Unavailable,
-                format!("nobody answers at {url}: is the server running?"),
-            )
-            .with_source(e)
-        })?;
-        let flight = FlightServiceClient::new(channel)
-            .max_decoding_message_size(MESSAGE_BYTES_MAX)
-            .max_encoding_message_size(usize::MAX);
-        Ok(Self { flight })
+    pub fn connect(url: &str) -> BoxFuture<'_, Result<Self>> {
+        Box::pin(async move {
+            let http = ["grpc://", "grpc+tcp://"]
+                .into_iter()
+                .find_map(|scheme| url.strip_prefix(scheme))
+                .map_or_else(|| url.to_owned(), |rest| format!("http://{rest}"));
+            let with_scheme = if http.contains("://") { http } else { format!("http://{http}") };
+            let endpoint = Endpoint::from_shared(with_scheme)
+                .map_err(|e| {
+                    Error::request(format!("endpoint {url:?}: write it like http://127.0.0.1:8815"))
+                        .with_source(e)
+                })?
+                .connect_timeout(CONNECT_TIMEOUT)
+                .tcp_nodelay(true)
+                .initial_stream_window_size(STREAM_WINDOW)
+                .initial_connection_window_size(CONNECTION_WINDOW)
+                .http2_keep_alive_interval(Duration::from_secs(30));
+            let channel = endpoint.connect().await.map_err(|e| {
+                Error::new(
+                    ErrorKind::Unavailable,
+                    format!("nobody answers at {url}: is the server running?"),
+                )
+                .with_source(e)
+            })?;
+            let flight = FlightServiceClient::new(channel)
+                .max_decoding_message_size(MESSAGE_BYTES_MAX)
+                .max_encoding_message_size(usize::MAX);
+            Ok(Self { flight })
+        })
     }
 
     /// Lands everything in the tail.

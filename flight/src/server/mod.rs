@@ -23,7 +23,6 @@ mod shutdown;
 #[cfg(test)]
 mod tests;
 
-use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,6 +31,7 @@ use arrow_flight::flight_service_server::FlightServiceServer;
 use axum::routing::{get as http_get, post};
 use barograph_engine::Engine;
 use barograph_engine::sql::Sql;
+use futures::future::BoxFuture;
 use tokio::net::TcpListener;
 use tonic::service::Routes;
 use tonic::transport::server::TcpIncoming;
@@ -83,32 +83,34 @@ impl Server {
     ///
     /// # Errors
     /// `Request` for settings that cannot be, `Unavailable` if the address is taken.
-    pub async fn bind(
+    pub fn bind(
         engine: Arc<Engine>,
         sql: Arc<Sql>,
         settings: FlightSettings,
-    ) -> Result<Self> {
-        settings.check()?;
-        let listener = TcpListener::bind(&settings.listen).await.map_err(|e| {
-            Error::new(
-                barograph_engine::ErrorKind::Unavailable,
-                format!("flight.listen {:?}: choose another address or port", settings.listen),
-            )
-            .with_source(e)
-        })?;
-        let local_addr = listener.local_addr()?;
-        let clock = EngineClock(Arc::clone(&engine));
-        let state = State {
-            desk: Desk::new(sql, engine.now(), &settings),
-            limits: Limits::new(settings.streams_max),
-            pins: Pins::new(Box::new(clock), settings.view_lifetime, settings.views_max),
-            shapes: Shapes::default(),
-            shutdown: Shutdown::default(),
-            engine,
-            settings,
-        };
-        let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-        Ok(Self { state: Arc::new(state), incoming, local_addr })
+    ) -> BoxFuture<'static, Result<Self>> {
+        Box::pin(async move {
+            settings.check()?;
+            let listener = TcpListener::bind(&settings.listen).await.map_err(|e| {
+                Error::new(
+                    barograph_engine::ErrorKind::Unavailable,
+                    format!("flight.listen {:?}: choose another address or port", settings.listen),
+                )
+                .with_source(e)
+            })?;
+            let local_addr = listener.local_addr()?;
+            let clock = EngineClock(Arc::clone(&engine));
+            let state = State {
+                desk: Desk::new(sql, engine.now(), &settings),
+                limits: Limits::new(settings.streams_max),
+                pins: Pins::new(Box::new(clock), settings.view_lifetime, settings.views_max),
+                shapes: Shapes::default(),
+                shutdown: Shutdown::default(),
+                engine,
+                settings,
+            };
+            let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+            Ok(Self { state: Arc::new(state), incoming, local_addr })
+        })
     }
 
     /// The address it listens on, with the port that was taken for port 0.
@@ -121,65 +123,74 @@ impl Server {
     ///
     /// # Errors
     /// What the engine's shutdown says, or `Unavailable` if the socket fails.
-    pub async fn serve(self, shutdown: impl Future<Output = ()> + Send) -> Result<()> {
-        let state = self.state;
-        let (reporter, health) = tonic_health::server::health_reporter();
-        for name in ["", FLIGHT_NAME] {
-            reporter.set_service_status(name, ServingStatus::Serving).await;
-        }
-        let routes = Routes::new(health)
-            .add_service(
-                FlightServiceServer::new(Service(Arc::clone(&state)))
-                    .max_decoding_message_size(state.settings.request_bytes_max.get()),
-            )
-            .add_service(reflection::v1()?)
-            .add_service(reflection::v1alpha()?)
-            .into_axum_router()
-            .route(&format!("{FLIGHT}/DoGet"), post(get::call).with_state(Arc::clone(&state)))
-            .route(
-                &format!("{FLIGHT}/DoExchange"),
-                post(exchange::call).with_state(Arc::clone(&state)),
-            )
-            .route("/health", http_get(health::answer).with_state(Arc::clone(&state)))
-            .fallback(health::unknown);
+    pub fn serve(
+        self,
+        shutdown: impl Future<Output = ()> + Send + 'static,
+    ) -> BoxFuture<'static, Result<()>> {
+        self.serve_until(Box::pin(shutdown))
+    }
 
-        let phase = state.shutdown.clone();
-        let signal = async {
-            shutdown.await;
-            phase.enter(Phase::Draining);
+    fn serve_until(self, shutdown: BoxFuture<'static, ()>) -> BoxFuture<'static, Result<()>> {
+        Box::pin(async move {
+            let state = self.state;
+            let (reporter, health) = tonic_health::server::health_reporter();
             for name in ["", FLIGHT_NAME] {
-                reporter.set_service_status(name, ServingStatus::NotServing).await;
+                reporter.set_service_status(name, ServingStatus::Serving).await;
             }
-        };
-        let settings = &state.settings;
-        let window = |size: barograph_lake::Size| u32::try_from(size.get()).ok();
-        let serving = tonic::transport::Server::builder()
-            .accept_http1(true)
-            .initial_stream_window_size(window(settings.stream_window))
-            .initial_connection_window_size(window(settings.connection_window))
-            .max_frame_size(window(settings.frame_bytes_max))
-            .http2_keepalive_interval(Some(settings.keepalive.duration()))
-            .add_routes(Routes::from(routes))
-            .serve_with_incoming_shutdown(self.incoming, signal);
-        let served = {
-            let mut serving = std::pin::pin!(serving);
-            tokio::select! {
-                served = &mut serving => served.map_err(Error::from),
-                () = state.pins.release_when_due() => Ok(()),
-                () = state.desk.forget_when_due() => Ok(()),
-                () = state.shutdown.drained_for(settings.drain_timeout.duration()) => {
-                    tracing::warn!(
-                        after = %settings.drain_timeout,
-                        "calls still run after flight.drain_timeout: they are ended"
-                    );
-                    state.shutdown.enter(Phase::Stopped);
-                    let _ = tokio::time::timeout(STOP_TIMEOUT, &mut serving).await;
-                    Ok(())
+            let routes = Routes::new(health)
+                .add_service(
+                    FlightServiceServer::new(Service(Arc::clone(&state)))
+                        .max_decoding_message_size(state.settings.request_bytes_max.get()),
+                )
+                .add_service(reflection::v1()?)
+                .add_service(reflection::v1alpha()?)
+                .into_axum_router()
+                .route(&format!("{FLIGHT}/DoGet"), post(get::call).with_state(Arc::clone(&state)))
+                .route(
+                    &format!("{FLIGHT}/DoExchange"),
+                    post(exchange::call).with_state(Arc::clone(&state)),
+                )
+                .route("/health", http_get(health::answer).with_state(Arc::clone(&state)))
+                .fallback(health::unknown);
+
+            let phase = state.shutdown.clone();
+            let signal = async {
+                shutdown.await;
+                phase.enter(Phase::Draining);
+                for name in ["", FLIGHT_NAME] {
+                    reporter.set_service_status(name, ServingStatus::NotServing).await;
                 }
-            }
-        };
-        state.shutdown.enter(Phase::Stopped);
-        let released = state.engine.shutdown().await.map_err(Error::from);
-        served.and(released)
+            };
+            let settings = &state.settings;
+            let window = |size: barograph_lake::Size| u32::try_from(size.get()).ok();
+            let serving = tonic::transport::Server::builder()
+                .accept_http1(true)
+                .initial_stream_window_size(window(settings.stream_window))
+                .initial_connection_window_size(window(settings.connection_window))
+                .max_frame_size(window(settings.frame_bytes_max))
+                .http2_keepalive_interval(Some(settings.keepalive.duration()))
+                .add_routes(Routes::from(routes))
+                .serve_with_incoming_shutdown(self.incoming, signal);
+            let served = {
+                let mut serving = std::pin::pin!(serving);
+                tokio::select! {
+                    served = &mut serving => served.map_err(Error::from),
+                    () = state.pins.release_when_due() => Ok(()),
+                    () = state.desk.forget_when_due() => Ok(()),
+                    () = state.shutdown.drained_for(settings.drain_timeout.duration()) => {
+                        tracing::warn!(
+                            after = %settings.drain_timeout,
+                            "calls still run after flight.drain_timeout: they are ended"
+                        );
+                        state.shutdown.enter(Phase::Stopped);
+                        let _ = tokio::time::timeout(STOP_TIMEOUT, &mut serving).await;
+                        Ok(())
+                    }
+                }
+            };
+            state.shutdown.enter(Phase::Stopped);
+            let released = state.engine.shutdown().await.map_err(Error::from);
+            served.and(released)
+        })
     }
 }

@@ -1,14 +1,14 @@
 //! What is an as-of join in a logical plan? A node over both sides, with the schema of a join.
 
-use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::fmt;
-use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use datafusion::common::{DFSchema, DFSchemaRef, JoinType, Result, internal_err};
 use datafusion::logical_expr::builder::build_join_schema;
 use datafusion::logical_expr::{Expr, LogicalPlan, UserDefinedLogicalNodeCore};
+
+use crate::functions::printed::same_if_printed_the_same;
 
 /// Rows of the left with the newest row of the right that is not younger.
 #[derive(Debug, Clone)]
@@ -54,40 +54,7 @@ impl AsOf {
     }
 }
 
-impl PartialEq for AsOf {
-    fn eq(&self, other: &Self) -> bool {
-        self.left == other.left
-            && self.right == other.right
-            && self.on == other.on
-            && self.time == other.time
-            && self.tolerance == other.tolerance
-            && self.outer == other.outer
-    }
-}
-
-impl Eq for AsOf {}
-
-impl Hash for AsOf {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.left.hash(state);
-        self.right.hash(state);
-        self.on.hash(state);
-        self.time.hash(state);
-        self.tolerance.hash(state);
-        self.outer.hash(state);
-    }
-}
-
-impl PartialOrd for AsOf {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        let sides = self.left.partial_cmp(&other.left)?;
-        match sides.then(self.right.partial_cmp(&other.right)?) {
-            Ordering::Equal if self == other => Some(Ordering::Equal),
-            Ordering::Equal => None,
-            unequal => Some(unequal),
-        }
-    }
-}
+same_if_printed_the_same!(AsOf);
 
 /// Places of the columns of `exprs` in `schema`.
 fn places<'a>(schema: &DFSchema, exprs: impl Iterator<Item = &'a Expr>) -> BTreeSet<usize> {

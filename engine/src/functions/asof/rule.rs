@@ -24,6 +24,7 @@ use datafusion::optimizer::optimizer::ApplyOrder;
 use datafusion::optimizer::{AnalyzerRule, OptimizerConfig, OptimizerRule};
 
 use super::{AsOf, is_asof};
+use crate::functions::printed::printed;
 
 /// Puts an [`AsOf`] in the place of a join whose ON calls `asof`.
 #[derive(Debug)]
@@ -167,7 +168,9 @@ fn for_right(node: &AsOf, condition: &Expr) -> Option<Expr> {
     let is_key = |column| node.on.iter().any(|(l, _)| matches!(l, Expr::Column(c) if c == column));
     if columns.into_iter().all(is_key) {
         let swapped = condition.clone().transform(|expr| {
-            let right = node.on.iter().find(|(l, _)| matches!(l, Expr::Column(_)) && *l == expr);
+            let is_it =
+                |left: &Expr| left.try_as_col().is_some_and(|c| Some(c) == expr.try_as_col());
+            let right = node.on.iter().find(|(left, _)| is_it(left));
             Ok(match right {
                 // What stands in for the key may hold columns of the same name: do not look inside.
                 Some((_, right)) => Transformed::new(right.clone(), true, TreeNodeRecursion::Jump),
@@ -176,17 +179,16 @@ fn for_right(node: &AsOf, condition: &Expr) -> Option<Expr> {
         });
         return swapped.ok().map(|t| t.data);
     }
+    let is_time = |expr: &Expr| printed(expr) == printed(&node.time.0);
     let at_most =
         |at: &Expr| at.column_refs().is_empty().then(|| node.time.1.clone().lt_eq(at.clone()));
     match condition {
         Expr::BinaryExpr(BinaryExpr { left, op, right }) => match op {
-            Operator::Lt | Operator::LtEq | Operator::Eq if **left == node.time.0 => at_most(right),
-            Operator::Gt | Operator::GtEq | Operator::Eq if **right == node.time.0 => at_most(left),
+            Operator::Lt | Operator::LtEq | Operator::Eq if is_time(left) => at_most(right),
+            Operator::Gt | Operator::GtEq | Operator::Eq if is_time(right) => at_most(left),
             _ => None,
         },
-        Expr::Between(Between { expr, negated: false, high, .. }) if **expr == node.time.0 => {
-            at_most(high)
-        }
+        Expr::Between(Between { expr, negated: false, high, .. }) if is_time(expr) => at_most(high),
         _ => None,
     }
 }

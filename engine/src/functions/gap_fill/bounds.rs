@@ -12,14 +12,14 @@ use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{Between, BinaryExpr, Expr, LogicalPlan, Operator};
 
 /// One end of a range: a constant, and whether it belongs to the range.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Hash)]
+#[derive(Debug, Clone)]
 pub(super) struct Bound {
     pub(super) at: Expr,
     pub(super) inclusive: bool,
 }
 
 /// What the conditions say of a column.
-#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Hash)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Range {
     pub(super) from: Vec<Bound>,
     pub(super) to: Vec<Bound>,

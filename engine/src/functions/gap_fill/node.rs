@@ -1,9 +1,7 @@
 //! What is gap filling in a logical plan? A node over the aggregation, whose schema is that of its input
 //! and one more column for each fill.
 
-use std::cmp::Ordering;
 use std::fmt;
-use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::Field;
@@ -12,6 +10,7 @@ use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, UserDefinedLogi
 
 use super::bounds::{Bound, Range};
 use super::{Fill, line_type};
+use crate::functions::printed::same_if_printed_the_same;
 
 /// Rows of an aggregation in windows of time, with the missing windows of every series.
 #[derive(Debug, Clone)]
@@ -32,7 +31,7 @@ pub(in crate::functions) struct GapFill {
 }
 
 /// A column that has a value where the expression has none.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Hash)]
+#[derive(Debug, Clone)]
 pub(in crate::functions) struct Filled {
     pub(super) fill: Fill,
     pub(super) expr: Expr,
@@ -96,44 +95,7 @@ impl GapFill {
     }
 }
 
-impl PartialEq for GapFill {
-    fn eq(&self, other: &Self) -> bool {
-        self.input == other.input
-            && self.series == other.series
-            && self.time == other.time
-            && self.stride == other.stride
-            && self.origin == other.origin
-            && self.range == other.range
-            && self.fills == other.fills
-    }
-}
-
-impl Eq for GapFill {}
-
-impl Hash for GapFill {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.input.hash(state);
-        self.series.hash(state);
-        self.time.hash(state);
-        self.stride.hash(state);
-        self.origin.hash(state);
-        self.range.hash(state);
-        self.fills.hash(state);
-    }
-}
-
-impl PartialOrd for GapFill {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        match self.input.partial_cmp(&other.input)? {
-            Ordering::Equal if self == other => Some(Ordering::Equal),
-            Ordering::Equal => match self.fills.partial_cmp(&other.fills)? {
-                Ordering::Equal => None,
-                unequal => Some(unequal),
-            },
-            unequal => Some(unequal),
-        }
-    }
-}
+same_if_printed_the_same!(GapFill);
 
 impl UserDefinedLogicalNodeCore for GapFill {
     fn name(&self) -> &str {
