@@ -1,18 +1,20 @@
 """Which measurement? Each prints our figure beside its peer's, measured by turns in one session, as a row of
 docs/benchmarks.md.
 
-    python bench.py [--work FOLDER] data|latest|day|million|load|size|restart|memory|sql|all
+    python bench.py [--work FOLDER] data|latest|day|million|load|size|restart|memory|sql|wide|dashboards|all
 """
 
 import argparse
 import pathlib
 import tempfile
 
+import dashboards
 import loading
 import points
 import ranges
 import running
 import sql
+import sql_servers
 from dataset import Dataset
 
 MEASUREMENTS = {
@@ -24,6 +26,8 @@ MEASUREMENTS = {
     "restart": running.restart,
     "memory": running.memory,
     "sql": sql.sql,
+    "wide": sql_servers.wide,
+    "dashboards": dashboards.dashboards,
 }
 
 

@@ -38,6 +38,7 @@ def fill(url):
         session.put(rows.slice(0, half))
         session.flush()
         session.put(rows.slice(half))
+        session.put(sql_data.many())
 
 
 def main(arguments):

@@ -13,7 +13,14 @@ HOURS = 2
 CITIES = sorted(readings.cities()[:20])
 # Cities that single checks append rows of.
 SPARE = sorted(readings.cities()[20:60])
+# Enough readings of other cities, before all others, that an answer with them is worth dividing.
+MANY_CITIES = sorted(readings.cities()[60:100])
+MANY_START = START - 20 * readings.DAY
+MANY = f"SELECT city_id, reading_at, temperature FROM readings WHERE city_id IN ({', '.join(map(str, MANY_CITIES))}) ORDER BY city_id, reading_at"
+ENDPOINTS = 4
+ENDPOINTS_HEADER = "x-barograph-endpoints"
 MODEL = readings.Model()
+MANY_MODEL = readings.Model()
 
 # Expression, Arrow type, value.
 TYPES = [
@@ -69,6 +76,18 @@ def base():
     """The rows that are there before the checks, as a table."""
     instants = range(START, START + HOURS * readings.HOUR, 10 * readings.MINUTE)
     return MODEL.make(CITIES, instants)
+
+
+def many():
+    """The rows that MANY finds, as a table to put."""
+    return MANY_MODEL.make(MANY_CITIES, range(MANY_START, MANY_START + 1_000 * readings.MINUTE, readings.MINUTE))
+
+
+def check_parts(parts):
+    """Fails unless tables are the parts of the answer to MANY."""
+    assert len(parts) == ENDPOINTS and all(part.num_rows > 0 for part in parts), [part.num_rows for part in parts]
+    expected = readings.as_table(MANY_MODEL.select()).select(["city_id", "reading_at", "temperature"])
+    same(pa.concat_tables(parts), expected, "the parts")
 
 
 def temperatures():

@@ -10,12 +10,14 @@
 //! - `session`, `prepare`, `run`: a statement from its text to the last batch of its answer.
 //! - `provider`, `translate`, `values`, `exec`, `part`, `dynamic`, `windows`, `latest`: tables as the
 //!   planner sees them, and how their scans run.
+//! - `divide`: answers whose parts are fetched apart.
 //! - `statistics`, `price`, `opaque`: what is known before it runs, and what must not be concluded.
 //! - `guard`, `stop`, `queries`, `settings`: bounds on what runs, and who runs what.
 //! - `catalog`, `system`: which tables there are, and those that tell of the server itself.
 
 mod bind;
 mod catalog;
+mod divide;
 mod dynamic;
 mod errors;
 mod exec;
@@ -41,6 +43,7 @@ mod windows;
 
 pub use catalog::{CATALOG, PUBLIC_SCHEMA, SYSTEM_SCHEMA, TableEntry};
 pub use datafusion::common::ScalarValue;
+pub use divide::{AnswerPart, Division, key_ranges};
 pub use price::Price;
 pub use queries::{Queries, QueryId, QueryInfo, QueryState};
 pub use session::{Answer, Sql, SqlSession, Statement};

@@ -16,6 +16,7 @@ use datafusion::sql::sqlparser::ast::Statement as Ast;
 
 use super::bind;
 use super::catalog::{CATALOG, PUBLIC_SCHEMA, SYSTEM_SCHEMA, TableEntry};
+use super::divide::AnswerPart;
 use super::errors::{nearest, told};
 use super::provider::Pinned;
 use super::queries::Meter;
@@ -55,17 +56,24 @@ pub(super) async fn statement(
     let parameters = parameters(&plan)?;
     let plan = without_views(plan)?;
     let schema = Arc::clone(plan.schema().inner());
-    Ok(Statement { text: text.into(), plan: Arc::new(plan), schema, parameters })
+    Ok(Statement { text: text.into(), plan: Arc::new(plan), schema, parameters, part: None })
 }
 
 /// Makes `state` ready for one execution: views are pinned, the clock is read, use is counted.
-pub(super) fn begin(state: &mut SessionState, engine: &Engine, meter: &Arc<Meter>, explain: bool) {
-    let pinned = Pinned::new(engine, explain);
+pub(super) fn begin(
+    state: &mut SessionState,
+    engine: &Engine,
+    meter: &Arc<Meter>,
+    explain: bool,
+    part: Option<Arc<AnswerPart>>,
+) {
+    let now = part.as_ref().map_or_else(|| engine.now(), |part| part.now);
+    let pinned = Pinned::new(engine, explain).with_part(part);
     let config = state.config_mut();
     config.set_extension(Arc::new(pinned));
     config.set_extension(Arc::clone(meter));
     state.mark_start_execution();
-    state.execution_props_mut().query_execution_start_time = instant(engine.now());
+    state.execution_props_mut().query_execution_start_time = instant(now);
 }
 
 fn instant(now: Micros) -> Option<chrono::DateTime<chrono::Utc>> {

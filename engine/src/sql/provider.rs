@@ -18,6 +18,7 @@ use datafusion::physical_expr::{
 use datafusion::physical_plan::ExecutionPlan;
 use parking_lot::Mutex;
 
+use super::divide::AnswerPart;
 use super::errors::external;
 use super::exec::{Read, ScanExec};
 use super::price::{self, Price};
@@ -36,12 +37,31 @@ pub(super) struct Pinned {
     /// Whether prices are to be exact and plans printed in full.
     pub(super) explain: bool,
     price: Mutex<Price>,
+    /// The part of the answer that is asked for.
+    part: Option<Arc<AnswerPart>>,
 }
 
 impl Pinned {
     /// The views of all tables at one instant.
     pub(super) fn new(engine: &Engine, explain: bool) -> Self {
-        Self { views: engine.views(), explain, price: Mutex::default() }
+        Self { views: engine.views(), explain, price: Mutex::default(), part: None }
+    }
+
+    /// The same with the view of a part.
+    pub(super) fn with_part(mut self, part: Option<Arc<AnswerPart>>) -> Self {
+        if let Some(part) = &part {
+            self.views.insert(part.table.clone(), Arc::clone(&part.view));
+        }
+        self.part = part;
+        self
+    }
+
+    /// Which of `keys` of a table are asked for.
+    fn keys(&self, table: &str, keys: &KeySelection) -> KeySelection {
+        match &self.part {
+            Some(part) if part.table == table => keys.within(part.keys.0, part.keys.1),
+            _ => keys.clone(),
+        }
     }
 
     /// The view of a table.
@@ -111,7 +131,8 @@ impl TableProvider for LakeProvider {
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let pinned = Pinned::of(session, &self.engine);
-        let (wanted, exact) = Translator::new(&self.table).wanted(filters);
+        let (mut wanted, exact) = Translator::new(&self.table).wanted(filters);
+        wanted.keys = pinned.keys(self.table.name(), &wanted.keys);
         let all = (0..self.table.arrow().fields().len()).collect();
         let output = projection.unwrap_or(&all);
         let columns: Vec<_> =

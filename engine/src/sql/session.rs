@@ -28,6 +28,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::catalog::{Catalog, TableEntry};
+use super::divide::{AnswerPart, Division, divided};
 use super::errors::told;
 use super::guard::{self, Gate};
 use super::prepare;
@@ -106,6 +107,8 @@ pub struct Statement {
     pub(super) plan: Arc<LogicalPlan>,
     pub(super) schema: SchemaRef,
     pub(super) parameters: SchemaRef,
+    /// The part of the answer that is asked for, if not all.
+    pub(super) part: Option<Arc<AnswerPart>>,
 }
 
 impl Statement {
@@ -122,6 +125,11 @@ impl Statement {
     /// The parameters `$1`, `$2` … in their order; one whose type does not follow from its place is text.
     pub fn parameters(&self) -> SchemaRef {
         Arc::clone(&self.parameters)
+    }
+
+    /// The same statement, for one part of its answer.
+    pub fn of_part(&self, part: AnswerPart) -> Self {
+        Self { part: Some(Arc::new(part)), ..self.clone() }
     }
 
     /// Whether it gives rows, as every statement does that is not refused.
@@ -215,7 +223,7 @@ impl Sql {
         parameters: &'a [ScalarValue],
     ) -> BoxFuture<'a, Result<Answer>> {
         Box::pin(async move {
-            let Statement { plan, schema, .. } = statement.bind(parameters)?;
+            let Statement { plan, schema, part, .. } = statement.bind(parameters)?;
             let plan = Arc::unwrap_or_clone(plan);
             let planner = self.planner()?;
             let mut state = planner.state(session)?;
@@ -239,12 +247,8 @@ impl Sql {
             };
             query.advance(QueryState::Planning, self.engine.now());
             let meter = Arc::clone(&query.meter);
-            prepare::begin(
-                &mut state,
-                &self.engine,
-                &meter,
-                matches!(plan, LogicalPlan::Explain(_)),
-            );
+            let explain = matches!(plan, LogicalPlan::Explain(_));
+            prepare::begin(&mut state, &self.engine, &meter, explain, part);
             let (sender, receiver) = mpsc::channel(AHEAD);
             let (planned, answer) = oneshot::channel();
             let job = Job {
@@ -265,6 +269,33 @@ impl Sql {
             let ended = || Error::internal(format!("query {} ended without a word", query.id));
             let schema = answer.await.map_err(|_| ended())??;
             Ok(Answer { id: query.id, schema, batches: super::run::batches(receiver, query.id) })
+        })
+    }
+
+    /// Divides the answer into at most `parts`; `None` if it cannot be, or is too small to be worth it.
+    ///
+    /// # Errors
+    /// As [`Sql::execute`] before anything runs.
+    pub fn divide<'a>(
+        &'a self,
+        session: &'a SqlSession,
+        statement: &'a Statement,
+        parameters: &'a [ScalarValue],
+        parts: usize,
+    ) -> BoxFuture<'a, Result<Option<Division>>> {
+        Box::pin(async move {
+            let plan = statement.bind(parameters)?.plan;
+            let mut state = self.planner()?.state(session)?;
+            let now = self.engine.now();
+            state.config_mut().options_mut().execution.target_partitions = parts.max(1);
+            prepare::begin(&mut state, &self.engine, &Arc::default(), false, None);
+            let physical = state.create_physical_plan(&plan).await.map_err(told)?;
+            Ok(divided(&physical).map(|scan| Division {
+                table: scan.read.table().name().to_owned(),
+                view: Arc::clone(&scan.read.view),
+                now,
+                cuts: scan.cuts.to_vec(),
+            }))
         })
     }
 

@@ -139,11 +139,16 @@ pub(super) fn endpoint(ticket: &Ticket, expires: Option<Micros>) -> FlightEndpoi
     let endpoint = FlightEndpoint::new().with_ticket(FlightTicket::new(ticket.to_json()));
     match expires {
         None => endpoint,
-        Some(expires) => endpoint.with_expiration_time(Timestamp {
-            seconds: expires.div_euclid(MICROS_PER_SECOND),
-            nanos: (expires.rem_euclid(MICROS_PER_SECOND) * 1_000) as i32,
-        }),
+        Some(expires) => until(endpoint, expires),
     }
+}
+
+/// An endpoint that is valid for some time.
+pub(crate) fn until(endpoint: FlightEndpoint, expires: Micros) -> FlightEndpoint {
+    endpoint.with_expiration_time(Timestamp {
+        seconds: expires.div_euclid(MICROS_PER_SECOND),
+        nanos: (expires.rem_euclid(MICROS_PER_SECOND) * 1_000) as i32,
+    })
 }
 
 pub(crate) fn signed(count: u64) -> i64 {

@@ -65,7 +65,7 @@ pub(crate) struct State {
     pub(crate) desk: Desk,
     pub(crate) settings: FlightSettings,
     pub(crate) limits: Limits,
-    pins: Pins,
+    pub(crate) pins: Pins,
     shapes: Shapes,
     pub(crate) shutdown: Shutdown,
 }

@@ -19,7 +19,7 @@ const RELEASE_EVERY: Duration = Duration::from_secs(1);
 
 /// The pinned views. Generic so that a test can pin what is easy to make.
 #[derive(Debug)]
-pub(super) struct Pins<V = View> {
+pub(crate) struct Pins<V = View> {
     clock: Box<dyn Clock>,
     lifetime: Span,
     max: usize,
@@ -38,11 +38,11 @@ struct Pin<V> {
 
 /// A view that was pinned.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Pinned {
+pub(crate) struct Pinned {
     /// Names it in tickets.
-    pub(super) id: String,
+    pub(crate) id: String,
     /// Until when it is held.
-    pub(super) expires: Micros,
+    pub(crate) expires: Micros,
 }
 
 impl<V> Pins<V> {
@@ -52,7 +52,7 @@ impl<V> Pins<V> {
     }
 
     /// Holds `view` for the lifetime. A view that is held already is held longer under the same id.
-    pub(super) fn pin(&self, table: &str, view: &Arc<V>) -> Result<Pinned> {
+    pub(crate) fn pin(&self, table: &str, view: &Arc<V>) -> Result<Pinned> {
         let now = self.clock.now();
         let expires = now.saturating_add(self.lifetime.micros());
         let mut held = self.held(now);
@@ -75,7 +75,7 @@ impl<V> Pins<V> {
     }
 
     /// The view that a ticket names.
-    pub(super) fn get(&self, id: &str, table: &str) -> Result<Arc<V>> {
+    pub(crate) fn get(&self, id: &str, table: &str) -> Result<Arc<V>> {
         let held = self.held(self.clock.now());
         held.get(id).filter(|pin| pin.table == table).map(|pin| Arc::clone(&pin.view)).ok_or_else(|| {
             Error::new(

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use arrow_flight::sql::Command;
-use barograph_engine::sql::{Answer, Sql, Statement};
+use barograph_engine::sql::{Answer, AnswerPart, Sql, Statement};
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt, stream};
 use tokio::sync::OwnedSemaphorePermit;
@@ -78,9 +78,18 @@ async fn execute(
     let cancellation = execution.cancellation();
     let mut cancelled = Box::pin(cancellation.clone().reached());
     let begun = async {
-        let statement = match executions.take_plan(&name) {
-            Some(statement) => statement,
-            None => Arc::new(state.desk.prepare(&handle, user).await?),
+        let statement = match (&handle.part, executions.take_plan(&name)) {
+            (None, Some(statement)) => statement,
+            (None, None) => Arc::new(state.desk.prepare(&handle, user).await?),
+            (Some(part), _) => {
+                let part = AnswerPart {
+                    view: state.pins.get(&part.view, &part.table)?,
+                    table: part.table.clone(),
+                    now: part.now,
+                    keys: (part.key_from, part.key_to),
+                };
+                Arc::new(state.desk.prepare(&handle, user).await?.of_part(part))
+            }
         };
         begin(state, &handle, user, statement, cancellation).await
     };

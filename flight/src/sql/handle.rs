@@ -2,7 +2,7 @@
 //! any restart:
 //!
 //! ```text
-//! │ "bgs1" │ CRC32C, 4 bytes │ protobuf: text, parameters (Arrow IPC stream), session, name │
+//! │ "bgs1" │ CRC32C, 4 bytes │ protobuf: text, parameters (Arrow IPC stream), session, name, part │
 //! ```
 //!
 //! The sum finds damage; nothing is signed, as a handle gives no right that its text alone would not.
@@ -29,6 +29,27 @@ pub(super) struct Handle {
     pub(super) session: Session,
     /// Names this execution, so that it can be cancelled, or this prepared statement.
     pub(super) name: String,
+    /// The part of the answer that is asked for, if not all.
+    pub(super) part: Option<Part>,
+}
+
+/// One part of a divided answer.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub(super) struct Part {
+    /// Table that is scanned.
+    #[prost(string, tag = "1")]
+    pub(super) table: String,
+    /// Name of the view that all parts see.
+    #[prost(string, tag = "2")]
+    pub(super) view: String,
+    /// What `now()` is.
+    #[prost(sint64, tag = "3")]
+    pub(super) now: i64,
+    /// First and last key.
+    #[prost(sint64, tag = "4")]
+    pub(super) key_from: i64,
+    #[prost(sint64, tag = "5")]
+    pub(super) key_to: i64,
 }
 
 #[derive(Clone, PartialEq, Eq, prost::Message)]
@@ -43,6 +64,8 @@ struct Body {
     time_zone: Option<String>,
     #[prost(string, tag = "5")]
     name: String,
+    #[prost(message, optional, tag = "6")]
+    part: Option<Part>,
 }
 
 impl Handle {
@@ -60,6 +83,7 @@ impl Handle {
                 .map(|timeout| u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX)),
             time_zone: self.session.time_zone.clone(),
             name: self.name.clone(),
+            part: self.part.clone(),
         };
         let mut bytes = Vec::with_capacity(HEAD_BYTES + body.encoded_len());
         let body = body.encode_to_vec();
@@ -100,8 +124,10 @@ impl Handle {
             session: Session {
                 timeout: body.timeout_ms.map(Duration::from_millis),
                 time_zone: body.time_zone,
+                endpoints: None,
             },
             name: body.name,
+            part: body.part,
         })
     }
 }
@@ -117,8 +143,16 @@ mod tests {
             session: Session {
                 timeout: Some(Duration::from_millis(1_500)),
                 time_zone: Some("Asia/Tokyo".to_owned()),
+                endpoints: None,
             },
             name: "5f-0".to_owned(),
+            part: Some(Part {
+                table: "readings".to_owned(),
+                view: "5f-1".to_owned(),
+                now: 1,
+                key_from: i64::MIN,
+                key_to: 4,
+            }),
         }
     }
 

@@ -1,5 +1,6 @@
 //! What will a statement answer, and where can it be fetched? Planned, not executed: the endpoint's ticket
-//! carries the statement, and DoGet executes it.
+//! carries the statement, and DoGet executes it. Who asks for several endpoints gets a part of the answer
+//! from each, where it can be divided.
 
 use std::sync::Arc;
 
@@ -10,12 +11,12 @@ use arrow_flight::sql::{Command, ProstMessageExt, TicketStatementQuery};
 use arrow_flight::{
     FlightDescriptor, FlightEndpoint, FlightInfo, SchemaAsIpc, SchemaResult, Ticket,
 };
-use barograph_engine::sql::Statement;
+use barograph_engine::sql::{Division, Statement, key_ranges};
 use prost::Message;
 
-use super::handle::Handle;
-use super::{Caller, catalog, command, no_transaction, parameters, prepared, substrait};
-use crate::server::info::signed;
+use super::handle::{Handle, Part};
+use super::{Caller, Desk, catalog, command, no_transaction, parameters, prepared, substrait};
+use crate::server::info::{signed, until};
 use crate::server::{Deadline, State};
 use crate::wire::plain_schema;
 use crate::{Error, Result};
@@ -45,16 +46,49 @@ pub(crate) async fn answer(
     let (mut handle, statement) = deadline.bound(planned(state, &asked, caller)).await?;
     let bound = parameters::decode(&handle.parameters)?;
     parameters::check(&bound, statement.parameters().fields().len())?;
-    let schema = schema_of(&statement, bound)?;
+    let schema = schema_of(&statement, bound.clone())?;
     handle.name = desk.executions.name();
-    let ticket = TicketStatementQuery { statement_handle: desk.encode(&handle)? };
+    let info =
+        info.try_with_schema(&schema)?.with_total_records(UNKNOWN).with_descriptor(descriptor);
+    let most = handle.session.endpoints.map_or(1, |count| count as usize);
+    let most = most.min(state.settings.endpoints_max);
+    if most > 1 && bound.iter().map(RecordBatch::num_rows).sum::<usize>() <= 1 {
+        let session = handle.session.for_user(&caller.user());
+        let row = parameters::rows(bound).next().transpose()?.unwrap_or_default();
+        let division = desk.sql.divide(&session, &statement, &row, most);
+        let division = deadline.bound(async { Ok::<_, Error>(division.await?) }).await?;
+        if let Some(division) = division {
+            return Ok(info.with_ordered(true).with_endpoints(parts(state, &handle, &division)?));
+        }
+    }
+    let endpoint = endpoint(desk, &handle)?;
     desk.executions.plan(&handle.name, Arc::new(statement));
+    Ok(info.with_endpoint(endpoint))
+}
+
+/// An endpoint for each part of an answer; all of them see the same rows.
+fn parts(state: &State, handle: &Handle, division: &Division) -> Result<Vec<FlightEndpoint>> {
+    let pinned = state.pins.pin(&division.table, &division.view)?;
+    key_ranges(&division.cuts)
+        .map(|(key_from, key_to)| {
+            let part = Part {
+                table: division.table.clone(),
+                view: pinned.id.clone(),
+                now: division.now,
+                key_from,
+                key_to,
+            };
+            let handle = Handle { part: Some(part), ..handle.clone() };
+            Ok(until(endpoint(&state.desk, &handle)?, pinned.expires))
+        })
+        .collect()
+}
+
+/// An endpoint that gives what a handle names.
+fn endpoint(desk: &Desk, handle: &Handle) -> Result<FlightEndpoint> {
+    let ticket = TicketStatementQuery { statement_handle: desk.encode(handle)? };
     let ticket = Ticket::new(ticket.as_any().encode_to_vec());
-    Ok(info
-        .try_with_schema(&schema)?
-        .with_total_records(UNKNOWN)
-        .with_descriptor(descriptor)
-        .with_endpoint(FlightEndpoint::new().with_ticket(ticket)))
+    Ok(FlightEndpoint::new().with_ticket(ticket))
 }
 
 /// The answer to GetSchema.

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! A client that keeps no cookies sends the same options as headers of each call
-//! ([`TIMEOUT_HEADER`], [`TIME_ZONE_HEADER`]), which go before the cookie.
+//! ([`TIMEOUT_HEADER`], [`TIME_ZONE_HEADER`], [`ENDPOINTS_HEADER`]), which go before the cookie.
 
 pub(crate) mod messages;
 
@@ -30,9 +30,13 @@ pub(crate) const TIMEOUT_HEADER: &str = "x-barograph-timeout";
 /// Request header with the time zone of a statement, such as `Europe/Berlin`.
 pub(crate) const TIME_ZONE_HEADER: &str = "x-barograph-time-zone";
 
+/// Request header with the most endpoints that an answer may be divided into, such as `8`.
+pub(crate) const ENDPOINTS_HEADER: &str = "x-barograph-endpoints";
+
 /// The options of a session.
 const TIMEOUT: &str = "timeout";
 const TIME_ZONE: &str = "time_zone";
+const ENDPOINTS: &str = "endpoints";
 /// Part of the cookie with the time in ms.
 const TIMEOUT_MS: &str = "timeout_ms";
 
@@ -43,6 +47,9 @@ pub(super) struct Session {
     pub(super) timeout: Option<Duration>,
     /// Name of the time zone in which times without one are read and shown; absent: UTC.
     pub(super) time_zone: Option<String>,
+    /// Most endpoints that an answer may be divided into; absent: one, since clients are about that read
+    /// the first only.
+    pub(super) endpoints: Option<u32>,
 }
 
 impl Session {
@@ -63,6 +70,10 @@ impl Session {
         }
         if let Some(text) = header(TIME_ZONE_HEADER) {
             session.time_zone = Some(zone(text).map_err(|e| wrong(TIME_ZONE_HEADER, text, e))?);
+        }
+        if let Some(text) = header(ENDPOINTS_HEADER) {
+            let count = endpoints(text).map_err(|e| wrong(ENDPOINTS_HEADER, text, e))?;
+            session.endpoints = Some(count);
         }
         Ok(session)
     }
@@ -99,11 +110,23 @@ impl Session {
                     text => Some(zone(text).map_err(invalid)?),
                 }
             }
+            (ENDPOINTS, None) => self.endpoints = None,
+            (ENDPOINTS, Some(OptionValue::Text(text))) => {
+                self.endpoints = match text.as_str() {
+                    "" => None,
+                    text => Some(endpoints(text).map_err(invalid)?),
+                }
+            }
+            (ENDPOINTS, Some(OptionValue::Int64(count))) => {
+                self.endpoints = Some(endpoints(&count.to_string()).map_err(invalid)?);
+            }
             // There is one catalog, and one schema that names without one mean.
             ("catalog", None) | ("schema", None) => {}
             ("catalog", Some(OptionValue::Text(text))) if text == CATALOG => {}
             ("schema", Some(OptionValue::Text(text))) if text == DEFAULT_SCHEMA => {}
-            (TIME_ZONE | "catalog" | "schema", Some(_)) => return Err(ErrorValue::InvalidValue),
+            (TIME_ZONE | ENDPOINTS | "catalog" | "schema", Some(_)) => {
+                return Err(ErrorValue::InvalidValue);
+            }
             _ => return Err(ErrorValue::InvalidName),
         }
         Ok(())
@@ -116,6 +139,7 @@ impl Session {
             ("catalog".to_owned(), text(CATALOG)),
             ("schema".to_owned(), text(DEFAULT_SCHEMA)),
             (TIME_ZONE.to_owned(), text(self.time_zone.as_deref().unwrap_or("UTC"))),
+            (ENDPOINTS.to_owned(), text(&self.endpoints.unwrap_or(1).to_string())),
         ]);
         if let Some(timeout) = self.timeout {
             let micros = i64::try_from(timeout.as_micros()).unwrap_or(i64::MAX);
@@ -132,6 +156,9 @@ impl Session {
         }
         if let Some(zone) = &self.time_zone {
             parts.push(format!("{TIME_ZONE}={zone}"));
+        }
+        if let Some(count) = self.endpoints {
+            parts.push(format!("{ENDPOINTS}={count}"));
         }
         format!("{COOKIE}={}", parts.join("&"))
     }
@@ -151,6 +178,10 @@ impl Session {
                 }
                 Some((TIME_ZONE, name)) => {
                     session.time_zone = Some(zone(name).map_err(|e| wrong(COOKIE, text, e))?);
+                }
+                Some((ENDPOINTS, count)) => {
+                    let count = endpoints(count).map_err(|e| wrong(COOKIE, text, e))?;
+                    session.endpoints = Some(count);
                 }
                 _ => return Err(wrong(COOKIE, text, "not a session of this server")),
             }
@@ -181,6 +212,14 @@ fn zone(text: &str) -> Result<String, String> {
     }
 }
 
+/// A number of endpoints.
+fn endpoints(text: &str) -> Result<u32, String> {
+    match text.parse() {
+        Ok(count) if count > 0 => Ok(count),
+        _ => Err("not a number of endpoints: give at least 1".to_owned()),
+    }
+}
+
 fn wrong(what: &str, value: &str, why: impl std::fmt::Display) -> Error {
     Error::request(format!("{what} is {value:?}: {why}")).with_sqlstate("22023")
 }
@@ -198,8 +237,11 @@ mod tests {
         let mut session = Session::default();
         session.set(TIMEOUT, OptionValue::Text("30s".to_owned()).into()).unwrap();
         session.set(TIME_ZONE, OptionValue::Text("Europe/Berlin".to_owned()).into()).unwrap();
+        session.set(ENDPOINTS, OptionValue::Int64(8).into()).unwrap();
         let cookie = session.to_cookie();
-        assert_eq!(cookie, "arrow_flight_session_id=timeout_ms=30000&time_zone=Europe/Berlin");
+        let expected =
+            "arrow_flight_session_id=timeout_ms=30000&time_zone=Europe/Berlin&endpoints=8";
+        assert_eq!(cookie, expected);
         let cookie = format!("other=1; {cookie}");
         assert_eq!(Session::read(&headers(&[("cookie", &cookie)])).unwrap(), session);
         let options = session.options();
@@ -210,6 +252,7 @@ mod tests {
         );
         session.set(TIMEOUT, SessionOptionValue::default()).unwrap();
         session.set(TIME_ZONE, OptionValue::Text(String::new()).into()).unwrap();
+        session.set(ENDPOINTS, SessionOptionValue::default()).unwrap();
         assert_eq!(session, Session::default());
         assert_eq!(Session::read(&headers(&[("cookie", &session.to_cookie())])).unwrap(), session);
     }
@@ -220,10 +263,12 @@ mod tests {
             ("cookie", "arrow_flight_session_id=timeout_ms=5&time_zone=UTC"),
             (TIMEOUT_HEADER, "2m"),
             (TIME_ZONE_HEADER, "Asia/Tokyo"),
+            (ENDPOINTS_HEADER, "4"),
         ]);
         let session = Session::read(&both).unwrap();
         assert_eq!(session.timeout, Some(Duration::from_secs(120)));
         assert_eq!(session.time_zone.as_deref(), Some("Asia/Tokyo"));
+        assert_eq!(session.endpoints, Some(4));
     }
 
     #[test]
@@ -242,6 +287,8 @@ mod tests {
         );
         assert_eq!(session.set(TIME_ZONE, text("Mars/Olympus")), Err(ErrorValue::InvalidValue));
         assert_eq!(session.set("schema", text("system")), Err(ErrorValue::InvalidValue));
+        assert_eq!(session.set(ENDPOINTS, text("0")), Err(ErrorValue::InvalidValue));
+        assert_eq!(session.set(ENDPOINTS, text("many")), Err(ErrorValue::InvalidValue));
         session.set("schema", text("public")).unwrap();
         assert_eq!(session, Session::default());
         for (name, value, expected) in [
@@ -249,6 +296,7 @@ mod tests {
             ("cookie", "arrow_flight_session_id=timeout_ms=x", "not a number of ms"),
             (TIME_ZONE_HEADER, "Nowhere", "Europe/Berlin"),
             (TIMEOUT_HEADER, "x", "x-barograph-timeout"),
+            (ENDPOINTS_HEADER, "-1", "at least 1"),
         ] {
             let error = Session::read(&headers(&[(name, value)])).unwrap_err().to_string();
             assert!(error.contains(expected), "{error}");

@@ -4,6 +4,7 @@ mod bind;
 mod catalog;
 mod conformance;
 mod control;
+mod division;
 mod info;
 mod ingest;
 mod session;
