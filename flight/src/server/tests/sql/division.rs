@@ -70,35 +70,36 @@ async fn parts_are_one_answer_of_one_moment() {
 #[tokio::test]
 async fn what_is_by_key_is_divided_and_nothing_else() {
     let (server, mut client) = served(FlightSettings::default()).await;
-    for (text, endpoints) in [
-        ("SELECT * FROM readings", 4),
-        ("SELECT * FROM readings WHERE temperature > 3 AND reading_at < now()", 4),
-        ("SELECT city_id, count(*) AS n FROM readings GROUP BY city_id", 4),
+    for (text, is_divided) in [
+        ("SELECT * FROM readings", true),
+        ("SELECT * FROM readings WHERE temperature > 3 AND reading_at < now()", true),
+        ("SELECT city_id, count(*) AS n FROM readings GROUP BY city_id", true),
         (
             "SELECT city_id, date_bin(INTERVAL '1 hour', reading_at) AS h, avg(temperature) AS mean FROM readings GROUP BY 1, 2",
-            4,
+            true,
         ),
         (
             "SELECT city_id, lag(temperature) OVER (PARTITION BY city_id ORDER BY reading_at) AS l FROM readings",
-            4,
+            true,
         ),
         (
             "SELECT r.city_id, c.column2 FROM readings r JOIN (VALUES (1, 'a'), (30, 'b')) c ON c.column1 = r.city_id",
-            4,
+            true,
         ),
-        ("SELECT count(*) AS n FROM readings", 1),
-        ("SELECT * FROM readings LIMIT 50000", 1),
-        ("SELECT * FROM readings ORDER BY reading_at, city_id", 1),
-        ("SELECT reading_at, count(*) AS n FROM readings GROUP BY 1", 1),
+        ("SELECT count(*) AS n FROM readings", false),
+        ("SELECT * FROM readings LIMIT 50000", false),
+        ("SELECT * FROM readings ORDER BY reading_at, city_id", false),
+        ("SELECT reading_at, count(*) AS n FROM readings GROUP BY 1", false),
         (
             "SELECT a.city_id FROM readings a JOIN readings b ON a.city_id = b.city_id AND a.reading_at = b.reading_at",
-            1,
+            false,
         ),
-        ("SELECT * FROM readings WHERE city_id = 7", 1),
-        ("SELECT city_id FROM readings UNION ALL SELECT city_id FROM readings", 1),
+        ("SELECT * FROM readings WHERE city_id = 7", false),
+        ("SELECT city_id FROM readings UNION ALL SELECT city_id FROM readings", false),
     ] {
         let divided = info(&mut client, text).await;
-        assert_eq!(divided.endpoint.len(), endpoints, "{text}");
+        assert_eq!(divided.endpoint.len() > 1, is_divided, "{text}");
+        assert!(divided.endpoint.len() <= 4, "{text}");
         let count =
             fetch_apart(&server, divided).await.iter().map(RecordBatch::num_rows).sum::<usize>();
         let mut whole = connect(&server).await;
