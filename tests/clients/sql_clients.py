@@ -15,6 +15,7 @@ import sql_adbc
 import sql_data
 import sql_dbapi
 import sql_flight
+import sql_node
 from session import Session
 from sql_matrix import RUST, column, render
 
@@ -49,7 +50,7 @@ def main(arguments):
     only = arguments[2] if len(arguments) == 3 else None
     fill(subject.url)
     cells, failed = {}, 0
-    for part in (sql_adbc, sql_dbapi, sql_flight):
+    for part in (sql_adbc, sql_dbapi, sql_flight, sql_node):
         found, wrong = part.MATRIX.run(subject, only)
         cells.update(found)
         failed += wrong
@@ -59,7 +60,8 @@ def main(arguments):
     document = path.read_text(encoding="utf-8") if path.exists() else ""
     # The Rust client's cells are those of its own tests.
     cells.update(column(document, RUST))
-    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in PACKAGES)
+    versions = [f"{name} {importlib.metadata.version(name)}" for name in PACKAGES]
+    versions = ", ".join([*versions, f"{sql_node.PACKAGE} {sql_node.VERSION}"])
     found = render(cells, versions)
     if os.environ.get("BAROGRAPH_WRITE_DOCS"):
         path.write_text(found, encoding="utf-8")

@@ -85,9 +85,13 @@ def many():
 
 def check_parts(parts):
     """Fails unless tables are the parts of the answer to MANY."""
-    assert len(parts) == ENDPOINTS and all(part.num_rows > 0 for part in parts), [part.num_rows for part in parts]
-    expected = readings.as_table(MANY_MODEL.select()).select(["city_id", "reading_at", "temperature"])
-    same(pa.concat_tables(parts), expected, "the parts")
+    assert 1 < len(parts) <= ENDPOINTS, [part.num_rows for part in parts]
+    same(pa.concat_tables(parts), of_many(), "the parts")
+
+
+def of_many():
+    """The answer to MANY."""
+    return readings.as_table(MANY_MODEL.select()).select(["city_id", "reading_at", "temperature"])
 
 
 def temperatures():

@@ -39,7 +39,7 @@ FEATURES = {
     "substrait": "Substrait plans are refused",
 }
 RUST = "arrow-flight (Rust)"
-DRIVERS = ["ADBC", "ADBC DB-API", "pandas", "polars", "flightsql-dbapi", "pyarrow.flight", RUST]
+DRIVERS = ["ADBC", "ADBC DB-API", "pandas", "polars", "flightsql-dbapi", "pyarrow.flight", "flight-sql-client (Node)", RUST]
 NONE = "–"
 
 HEAD = """\
@@ -47,11 +47,12 @@ HEAD = """\
 
 <!-- Written by the tests: BAROGRAPH_WRITE_DOCS=1 makes them write it, else they compare it. -->
 
-Every cell is what a check found over a real socket. The checks of the Python drivers are `tests/clients/sql_*.py`, run
+Every cell is what a check found over a real socket. The checks of the drivers for Python and Node are `tests/clients/sql_*.py`, run
 by `cargo test --test scenarios flight_sql`; those of the Rust client are `flight/src/server/tests/sql`.
 
 - **yes**: it works, and the answer was compared with what is right.
 - **refused**: the server says that it does not do this, with the right code, and a word on what to do instead.
+- **half**: the server does its part, but the driver keeps the server's words to itself or does not notice the end.
 - **–**: the driver has no call for it.
 
 Drivers: {versions}.

@@ -1,0 +1,150 @@
+"""What can programs in JavaScript do, by the Flight SQL client that npm has?"""
+
+import functools
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import pyarrow as pa
+
+import sql_data as data
+from sql_matrix import Matrix
+
+MATRIX = Matrix()
+DRIVER = "flight-sql-client (Node)"
+PACKAGE = "@lakehouse-rs/flight-sql-client"
+VERSION = "0.0.10"
+# Node itself comes with the Python packages.
+PROGRAMS = pathlib.Path(sys.executable).parent
+ANSWER_TIMEOUT = 5.0
+WAITS = "no answer yet"
+# The server says it, the client does not pass it on.
+HALF = "half"
+SCRIPT = pathlib.Path(__file__).with_suffix(".cjs")
+
+
+def can(feature):
+    return MATRIX.can(DRIVER, feature)
+
+
+@functools.cache
+def modules():
+    """The folder of the client's packages, made beside the Python packages if it is not there."""
+    home = pathlib.Path(sys.prefix) / "node"
+    if not (home / "finished").exists():
+        home.mkdir(exist_ok=True)
+        install = [str(PROGRAMS / "npm"), "install", "--prefix", str(home), "--no-audit", "--no-fund", f"{PACKAGE}@{VERSION}"]
+        done = subprocess.run(install, env=environment(), capture_output=True, text=True)
+        if done.returncode:
+            raise RuntimeError(f"npm cannot install {PACKAGE}:\n{done.stdout}{done.stderr}")
+        (home / "finished").touch()
+    return home / "node_modules"
+
+
+def environment(**more):
+    return {**os.environ, "PATH": os.pathsep.join([str(PROGRAMS), os.environ.get("PATH", "")]), **more}
+
+
+def called(subject, call, argument=None, **headers):
+    """What a method of the client gives: a table, the message of its error, or WAITS."""
+    request = {"port": subject.port, "headers": [{"key": k, "value": v} for k, v in headers.items()], "call": call}
+    if argument is not None:
+        request["argument"] = argument
+    command = [str(PROGRAMS / "node"), str(SCRIPT), json.dumps(request)]
+    settings = environment(NODE_PATH=str(modules()))
+    try:
+        done = subprocess.run(command, env=settings, capture_output=True, timeout=ANSWER_TIMEOUT)
+    except subprocess.TimeoutExpired:
+        return WAITS
+    if done.returncode:
+        return done.stderr.decode()
+    return pa.ipc.open_file(pa.py_buffer(done.stdout)).read_all()
+
+
+def query(subject, text, **headers):
+    return called(subject, "query", text, **headers)
+
+
+@can("statement")
+def statement(subject):
+    data.same(query(subject, data.TEMPERATURES.format(data.CITIES[9])), data.temperatures(), "temperatures")
+
+
+@can("empty")
+def empty(subject):
+    rows = query(subject, "SELECT * FROM readings WHERE city_id = -1")
+    assert rows.num_rows == 0 and rows.schema.names[:2] == ["city_id", "reading_at"], rows.schema
+
+
+@can("types")
+def types(subject):
+    data.check_types(query(subject, data.TYPES_QUERY))
+
+
+@can("wide")
+def wide(subject):
+    rows = query(subject, data.WIDE)
+    assert (rows.num_rows, rows.num_columns) == (1, 1_000)
+
+
+@can("large")
+def large(subject):
+    rows = query(subject, data.LARGE)
+    assert rows.num_rows == data.LARGE_ROWS and rows["n"].to_pylist() == list(range(1, data.LARGE_ROWS + 1))
+
+
+@can("partitions")
+def partitions(subject):
+    # The client fetches all parts by itself and gives them as one.
+    rows = query(subject, data.MANY, **{data.ENDPOINTS_HEADER: str(data.ENDPOINTS)})
+    data.same(rows, data.of_many(), "the parts")
+
+
+@can("objects")
+def objects(subject):
+    assert called(subject, "getCatalogs").to_pylist() == [{"catalog_name": "barograph"}]
+    schemas = called(subject, "getDbSchemas", {})["db_schema_name"].to_pylist()
+    assert {"public", "system"} <= set(schemas), schemas
+    tables = called(subject, "getTables", {"dbSchemaFilterPattern": "public", "tableNameFilterPattern": "reading%"})
+    assert tables["table_name"].to_pylist() == ["readings"], tables
+
+
+@can("table_schema")
+def table_schema(subject):
+    tables = called(subject, "getTables", {"tableNameFilterPattern": "readings", "includeSchema": True})
+    schema = pa.ipc.read_schema(pa.py_buffer(tables["table_schema"][0].as_py()))
+    assert schema.names[:3] == ["city_id", "reading_at", "temperature"], schema
+
+
+@can("syntax_error")
+def syntax_error(subject):
+    assert "Error" in query(subject, "SELEC 1")
+    return HALF
+
+
+@can("missing_table")
+def missing_table(subject):
+    assert "Error" in query(subject, "SELECT * FROM reedings")
+    return HALF
+
+
+@can("timeout")
+def timeout(subject):
+    # The client waits on when an answer breaks off.
+    assert query(subject, data.SLOW, **{"x-barograph-timeout": "100ms"}) is WAITS
+    running = query(subject, "SELECT state FROM system.queries WHERE text LIKE 'SELECT count(*) FROM generate%' ORDER BY id DESC")
+    assert running["state"][0].as_py() == "timed out", running
+    return HALF
+
+
+@can("time_zone")
+def time_zone(subject):
+    assert "Asia/Tokyo" in query(subject, data.ZONE, **{"x-barograph-time-zone": "Asia/Tokyo"}).to_pylist()[0]["zone"]
+
+
+@can("updates")
+def updates(subject):
+    assert "Error" in query(subject, "DELETE FROM readings")
+    return HALF
