@@ -23,28 +23,35 @@ class Peer:
 
     def __init__(self, name, program, arguments, table, work):
         self.name, self.table = name, table
-        self.port = free_port()
+        port = free_port()
+        self.url = f"grpc+tcp://127.0.0.1:{port}"
         self.log = open(pathlib.Path(work) / f"{program}.log", "w")
         path = pathlib.Path(sys.executable).parent / program
-        made = [argument.format(port=self.port, other=free_port()) for argument in arguments]
+        made = [argument.format(port=port, other=free_port()) for argument in arguments]
         self.process = subprocess.Popen([str(path), *made], stdout=self.log, stderr=subprocess.STDOUT, cwd=work)
         self.cursor = self.connected()
 
     def connected(self):
         until = time.monotonic() + START_TIMEOUT
-        while True:
-            try:
-                cursor = flight_sql.connect(f"grpc+tcp://127.0.0.1:{self.port}", autocommit=True).cursor()
+        while not self.answers():
+            if time.monotonic() > until or self.process.poll() is not None:
+                self.process.kill()
+                raise SystemExit(f"{self.name} did not start: see {self.log.name}")
+            time.sleep(0.2)
+        self.connection = flight_sql.connect(self.url, autocommit=True)
+        return self.connection.cursor()
+
+    def answers(self):
+        try:
+            with flight_sql.connect(self.url, autocommit=True) as connection, connection.cursor() as cursor:
                 cursor.execute(f"select count(*) from {self.table}")
-                cursor.fetchall()
-                return cursor
-            except flight_sql.Error:
-                if time.monotonic() > until or self.process.poll() is not None:
-                    self.stop()
-                    raise SystemExit(f"{self.name} did not start: see {self.log.name}") from None
-                time.sleep(0.2)
+                return cursor.fetchone() is not None
+        except flight_sql.Error:
+            return False
 
     def stop(self):
+        self.cursor.close()
+        self.connection.close()
         self.process.terminate()
         self.process.wait()
         self.log.close()
@@ -58,7 +65,8 @@ def free_port():
 
 def peers(dataset):
     """Every server that runs here; roapi in both its ways to hold a table."""
-    roapi = ["--addr-http", "127.0.0.1:{other}", "--addr-flight-sql", "127.0.0.1:{port}", "--table"]
+    places = {"--addr-http": "{other}", "--addr-postgres": "{other}", "--addr-flight-sql": "{port}"}
+    roapi = [*(part for name, port in places.items() for part in (name, f"127.0.0.1:{port}")), "--table"]
     table = f"readings={dataset.parquet},format=parquet,use_memory_table="
     sail = ["flight", "server", "--ip", "127.0.0.1", "--port", "{port}"]
     work = dataset.work
