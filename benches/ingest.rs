@@ -41,8 +41,16 @@ fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         flood(length).await;
-        real_load(length).await;
+        settle().await;
+        real_load(length * 3).await;
     });
+}
+
+/// Waits until the disk has what was written before, so that it does not slow down what comes.
+async fn settle() {
+    let synced = tokio::process::Command::new("sync").status().await.unwrap();
+    assert!(synced.success(), "sync: {synced}");
+    tokio::time::sleep(Duration::from_secs(2)).await;
 }
 
 async fn serve(folder: &Path) -> (Arc<Engine>, String) {
