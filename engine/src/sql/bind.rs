@@ -86,7 +86,8 @@ impl Statement {
         let nullable = |field: &FieldRef| Field::clone(field).with_nullable(true);
         let schema = columns(plan.schema().fields().iter().map(nullable).collect());
         let parameters = columns(Vec::new());
-        Ok(Self { text: Arc::clone(&self.text), plan: Arc::new(plan), schema, parameters })
+        let text = Arc::clone(&self.text);
+        Ok(Self { text, plan: Arc::new(plan), schema, parameters, optimized: None })
     }
 }
 
