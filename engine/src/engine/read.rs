@@ -189,17 +189,18 @@ impl Engine {
         self.slices(execution, self.slice_rows(execution)).await
     }
 
-    /// The slices of one hour of a range read.
+    /// The slices of one hour of a range read, of so many rows: one file gives all of them.
     pub(crate) async fn slices_of_hour(
         &self,
         execution: &Execution,
         hour: &Source,
+        rows: usize,
     ) -> Result<Vec<KeySelection>> {
         if is_small(&execution.scan, 1) {
             return Ok(vec![execution.scan.keys.clone()]);
         }
         let weights = weights(execution, vec![hour]).await?;
-        Ok(cut(&execution.scan.keys, weights, self.target_rows(&execution.scan, 1)))
+        Ok(cut(&execution.scan.keys, weights, rows as u64))
     }
 
     /// Bounds how many slices are worked on at once, whoever asks.

@@ -29,9 +29,12 @@ use super::fold::{Fold, Out, Places};
 use crate::scan::execute::Execution;
 use crate::scan::plan::Source;
 use crate::sql::errors::external;
-use crate::sql::exec::{Read, ScanExec};
+use crate::sql::exec::Read;
 use crate::sql::price::Price;
 use crate::sql::queries::Meter;
+
+/// Slices that are read as one: fewer pages lie in two of them, and no other hour is read beside them.
+const SLICES: usize = 4;
 
 /// A grouping by time alone, or of everything, as a leaf of a plan.
 #[derive(Debug)]
@@ -47,15 +50,15 @@ pub(super) struct HoursExec {
 }
 
 impl HoursExec {
-    /// In the place of `scan` and what groups it; windows in an order if they are whole.
+    /// In so many parts, at a price; windows in an order if they are whole.
     pub(super) fn new(
         read: Read,
         every: Option<Micros>,
         outs: Vec<Out>,
         schema: SchemaRef,
-        scan: &ScanExec,
+        (parts, price): (usize, Price),
         order: Option<SortOptions>,
-    ) -> Result<Self> {
+    ) -> Self {
         let sorted = order.map(|options| {
             let column: Arc<dyn PhysicalExpr> = Arc::new(Column::new(schema.field(0).name(), 0));
             vec![PhysicalSortExpr::new(column, options)]
@@ -63,19 +66,19 @@ impl HoursExec {
         let equivalences = EquivalenceProperties::new_with_orderings(Arc::clone(&schema), sorted);
         let properties = PlanProperties::new(
             equivalences,
-            Partitioning::UnknownPartitioning(scan.parts.len()),
+            Partitioning::UnknownPartitioning(parts),
             EmissionType::Incremental,
             Boundedness::Bounded,
         );
-        Ok(Self {
+        Self {
             read: Arc::new(read),
             every,
             outs: outs.into(),
-            price: scan.price,
+            price,
             descending: order.is_some_and(|options| options.descending),
             properties: Arc::new(properties),
             metrics: ExecutionPlanMetricsSet::new(),
-        })
+        }
     }
 }
 
@@ -154,7 +157,6 @@ impl ExecutionPlan for HoursExec {
         let mut sources: VecDeque<Source> =
             of_part.skip(partition).take(1).flatten().cloned().collect();
         if self.descending {
-            // Parts, too: the first has the oldest hours, and a limit needs the newest of each.
             sources.make_contiguous().reverse();
         }
         let run = Run {
@@ -213,9 +215,11 @@ impl Run {
         let mut folds: Vec<_> = self.outs.iter().map(|&out| Fold::new(out, places.count)).collect();
         let mut rows_of = Fold::new(Out::Count(TIME_COLUMN), places.count);
         let engine = Arc::clone(&self.read.engine);
-        let slices = engine.slices_of_hour(&self.execution, source).await.map_err(external)?;
+        let slice_rows = SLICES * engine.settings().scan_slice_rows;
+        let slices = engine.slices_of_hour(&self.execution, source, slice_rows);
+        let slices = slices.await.map_err(external)?;
         let row_bytes = self.execution.row_bytes() * 3;
-        self.memory.try_resize(engine.settings().scan_slice_rows * row_bytes)?;
+        self.memory.try_resize(slice_rows.min(source.rows() as usize) * row_bytes)?;
         for keys in slices {
             self.slice(source, &keys, &places, (&mut folds, &mut rows_of)).await?;
         }

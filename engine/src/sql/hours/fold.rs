@@ -17,7 +17,10 @@ pub(super) enum Out {
     /// First instant of the window.
     Window,
     Count(usize),
+    /// In double precision.
     Sum(usize),
+    /// Of integers.
+    WholeSum(usize),
     Mean(usize),
     Least(usize),
     Greatest(usize),
@@ -30,6 +33,7 @@ impl Out {
             Self::Window => None,
             Self::Count(column)
             | Self::Sum(column)
+            | Self::WholeSum(column)
             | Self::Mean(column)
             | Self::Least(column)
             | Self::Greatest(column) => Some(column),
@@ -43,8 +47,8 @@ impl Out {
                 matches!(of, DataType::Timestamp(TimeUnit::Microsecond | TimeUnit::Nanosecond, _))
             }
             Self::Count(_) => matches!(of, DataType::Int64 | DataType::UInt64),
-            Self::Sum(_) => matches!(of, DataType::Float64 | DataType::Int64),
-            Self::Mean(_) => *of == DataType::Float64,
+            Self::Sum(_) | Self::Mean(_) => *of == DataType::Float64,
+            Self::WholeSum(_) => *of == DataType::Int64,
             Self::Least(column) | Self::Greatest(column) => {
                 table.fields().get(column).is_some_and(|field| field.data_type() == of)
             }
@@ -110,7 +114,8 @@ impl Fold {
     pub(super) fn new(out: Out, places: usize) -> Self {
         let (floats, wholes) = match out {
             Out::Window | Out::Count(_) => (Vec::new(), Vec::new()),
-            Out::Sum(_) | Out::Mean(_) => (vec![0.0; places], vec![0; places]),
+            Out::Sum(_) | Out::Mean(_) => (vec![0.0; places], Vec::new()),
+            Out::WholeSum(_) => (Vec::new(), vec![0; places]),
             Out::Least(_) | Out::Greatest(_) => (Vec::new(), vec![i64::MIN; places]),
         };
         Self { out, known: vec![0; places], floats, wholes }
@@ -129,7 +134,7 @@ impl Fold {
         each(nulls, places, |place, _| known[place] += 1);
         match self.out {
             Out::Window | Out::Count(_) => {}
-            Out::Sum(_) if values.data_type().is_integer() => {
+            Out::WholeSum(_) => {
                 let values = cast(values, &DataType::Int64)?;
                 let (sums, values) =
                     (&mut self.wholes, values.as_primitive::<Int64Type>().values());
@@ -164,9 +169,7 @@ impl Fold {
         let floats = || windows.iter().map(|&place| self.floats[place]);
         let array: ArrayRef = match self.out {
             Out::Window | Out::Count(_) => Arc::new(Int64Array::from_iter_values(known())),
-            Out::Sum(_) if *of == DataType::Int64 => {
-                Arc::new(Int64Array::try_new(wholes().collect(), nulls)?)
-            }
+            Out::WholeSum(_) => Arc::new(Int64Array::try_new(wholes().collect(), nulls)?),
             Out::Sum(_) => Arc::new(Float64Array::try_new(floats().collect(), nulls)?),
             Out::Mean(_) => {
                 let means = floats().zip(known()).map(|(sum, known)| sum / known as f64);

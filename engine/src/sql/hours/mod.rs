@@ -57,7 +57,7 @@ impl PhysicalOptimizerRule for AggregateHours {
         plan.transform_down(|node| {
             let found = match node.downcast_ref::<SortExec>() {
                 Some(sort) => sorted(&node, sort)?,
-                None => grouped(&node, SortOptions::new(false, false))?,
+                None => grouped(&node, SortOptions::new(false, false), None)?,
             };
             Ok(match found {
                 Some(found) => Transformed::yes(found),
@@ -98,17 +98,19 @@ fn sorted(
     if column != 0 {
         return Ok(None);
     }
-    let Some(mut plan) = grouped(&below, first.options)? else { return Ok(None) };
+    let Some(mut plan) = grouped(&below, first.options, sort.fetch())? else { return Ok(None) };
     for above in path.into_iter().rev() {
         plan = above.with_new_children(vec![plan])?;
     }
     Ok(Some(plan))
 }
 
-/// What does the grouping `node` hour by hour, its windows in the order of `options`.
+/// What does the grouping `node` hour by hour, its windows in the order of `options`, of which only `fetch` may be
+/// wanted.
 fn grouped(
     node: &Arc<dyn ExecutionPlan>,
     options: SortOptions,
+    fetch: Option<usize>,
 ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
     let Some(last) = node.downcast_ref::<AggregateExec>() else { return Ok(None) };
     if !matches!(last.mode(), AggregateMode::Final | AggregateMode::FinalPartitioned) {
@@ -136,7 +138,10 @@ fn grouped(
         let Some((column, aggregate)) = input.aggregate(expr) else { return Ok(None) };
         match (aggregate, whole) {
             (Aggregate::Count, _) => outs.push(Out::Count(column)),
-            (Aggregate::Sum, _) => outs.push(Out::Sum(column)),
+            (Aggregate::Sum, _) => {
+                let of = input.table().arrow().field(column).data_type();
+                outs.push(if of.is_integer() { Out::WholeSum(column) } else { Out::Sum(column) });
+            }
             (Aggregate::Min, _) => outs.push(Out::Least(column)),
             (Aggregate::Max, _) => outs.push(Out::Greatest(column)),
             (Aggregate::Mean, true) => outs.push(Out::Mean(column)),
@@ -164,7 +169,11 @@ fn grouped(
         columns,
         aggregation: None,
     };
-    let hours = HoursExec::new(read, every, outs, schema, scan, whole.then_some(options))?;
+    // What one hour has is read quickest by one thread.
+    let an_hour = (HOUR / every.unwrap_or(HOUR)) as usize;
+    let parts = if fetch.is_some_and(|fetch| fetch <= an_hour) { 1 } else { scan.parts.len() };
+    let order = whole.then_some(options);
+    let hours = HoursExec::new(read, every, outs, schema, (parts, scan.price), order);
     let hours: Arc<dyn ExecutionPlan> = Arc::new(hours);
     match whole {
         true => Ok(Some(hours)),
