@@ -227,7 +227,7 @@ impl Run {
         let values = task.aggregates.iter().map(|of| of.prepared(evaluate(&of.argument)?));
         let values = values.collect::<Result<Vec<_>>>()?;
         let mut parts = match keys.is_empty() {
-            true => vec![0..rows],
+            true => std::iter::once(0..rows).collect(),
             false => partition(&keys)?.ranges(),
         };
         let last = parts.pop();

@@ -17,6 +17,8 @@ pub(super) enum Out {
     /// First instant of the window.
     Window,
     Count(usize),
+    /// The count that a mean is made with: null of nothing.
+    Weight(usize),
     /// In double precision.
     Sum(usize),
     /// Of integers.
@@ -32,6 +34,7 @@ impl Out {
         match self {
             Self::Window => None,
             Self::Count(column)
+            | Self::Weight(column)
             | Self::Sum(column)
             | Self::WholeSum(column)
             | Self::Mean(column)
@@ -46,7 +49,8 @@ impl Out {
             Self::Window => {
                 matches!(of, DataType::Timestamp(TimeUnit::Microsecond | TimeUnit::Nanosecond, _))
             }
-            Self::Count(_) => matches!(of, DataType::Int64 | DataType::UInt64),
+            Self::Count(_) => *of == DataType::Int64,
+            Self::Weight(_) => *of == DataType::UInt64,
             Self::Sum(_) | Self::Mean(_) => *of == DataType::Float64,
             Self::WholeSum(_) => *of == DataType::Int64,
             Self::Least(column) | Self::Greatest(column) => {
@@ -113,7 +117,7 @@ pub(super) struct Fold {
 impl Fold {
     pub(super) fn new(out: Out, places: usize) -> Self {
         let (floats, wholes) = match out {
-            Out::Window | Out::Count(_) => (Vec::new(), Vec::new()),
+            Out::Window | Out::Count(_) | Out::Weight(_) => (Vec::new(), Vec::new()),
             Out::Sum(_) | Out::Mean(_) => (vec![0.0; places], Vec::new()),
             Out::WholeSum(_) => (Vec::new(), vec![0; places]),
             Out::Least(_) | Out::Greatest(_) => (Vec::new(), vec![i64::MIN; places]),
@@ -133,7 +137,7 @@ impl Fold {
         let known = &mut self.known;
         each(nulls, places, |place, _| known[place] += 1);
         match self.out {
-            Out::Window | Out::Count(_) => {}
+            Out::Window | Out::Count(_) | Out::Weight(_) => {}
             Out::WholeSum(_) => {
                 let values = cast(values, &DataType::Int64)?;
                 let (sums, values) =
@@ -169,6 +173,7 @@ impl Fold {
         let floats = || windows.iter().map(|&place| self.floats[place]);
         let array: ArrayRef = match self.out {
             Out::Window | Out::Count(_) => Arc::new(Int64Array::from_iter_values(known())),
+            Out::Weight(_) => Arc::new(Int64Array::try_new(known().collect(), nulls)?),
             Out::WholeSum(_) => Arc::new(Int64Array::try_new(wholes().collect(), nulls)?),
             Out::Sum(_) => Arc::new(Float64Array::try_new(floats().collect(), nulls)?),
             Out::Mean(_) => {

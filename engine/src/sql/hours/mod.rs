@@ -29,10 +29,11 @@ use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::config::ConfigOptions;
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
-use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::ChildrenPropertiesMode::Recompute;
 use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode};
 use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::sorts::sort::SortExec;
+use datafusion::physical_plan::{ExecutionPlan, ReplaceChildrenOptions};
 
 use super::exec::Read;
 use super::windows::Input;
@@ -100,7 +101,7 @@ fn sorted(
     }
     let Some(mut plan) = grouped(&below, first.options, sort.fetch())? else { return Ok(None) };
     for above in path.into_iter().rev() {
-        plan = above.with_new_children(vec![plan])?;
+        plan = above.replace_children(vec![plan], ReplaceChildrenOptions::new(Recompute))?;
     }
     Ok(Some(plan))
 }
@@ -145,7 +146,7 @@ fn grouped(
             (Aggregate::Min, _) => outs.push(Out::Least(column)),
             (Aggregate::Max, _) => outs.push(Out::Greatest(column)),
             (Aggregate::Mean, true) => outs.push(Out::Mean(column)),
-            (Aggregate::Mean, false) => outs.extend([Out::Count(column), Out::Sum(column)]),
+            (Aggregate::Mean, false) => outs.extend([Out::Weight(column), Out::Sum(column)]),
             _ => return Ok(None),
         }
     }
@@ -177,6 +178,9 @@ fn grouped(
     let hours: Arc<dyn ExecutionPlan> = Arc::new(hours);
     match whole {
         true => Ok(Some(hours)),
-        false => Ok(Some(Arc::clone(node).with_new_children(vec![hours])?)),
+        false => {
+            let options = ReplaceChildrenOptions::new(Recompute);
+            Ok(Some(Arc::clone(node).replace_children(vec![hours], options)?))
+        }
     }
 }
