@@ -24,25 +24,25 @@ def timed(call, *arguments):
     return getattr(call, "seconds", elapsed), answer
 
 
-def by_turns(rounds, contenders, questions, seed=7):
+def by_turns(rounds, contenders, questions, seed=7, warm=2):
     """Rounds in which every contender answers: {name: (call, count)} to {name: [[seconds of each call] of each round]}.
 
-    All are asked the same questions of a round; the order of the contenders changes from round to round, and two
+    All are asked the same questions of a round; the order of the contenders changes from round to round, and the
     questions to warm up are not counted.
     """
     chance = random.Random(seed)
     times = {name: [] for name in contenders}
     for _ in range(rounds):
-        asked = [chance.choice(questions) for _ in range(max(count for _, count in contenders.values()) + 2)]
+        asked = [chance.choice(questions) for _ in range(max(count for _, count in contenders.values()) + warm)]
         names = list(contenders)
         chance.shuffle(names)
         for name in names:
             call, count = contenders[name]
             gc.collect()
             gc.disable()
-            seconds = [timed(call, question)[0] for question in asked[: count + 2]]
+            seconds = [timed(call, question)[0] for question in asked[: count + warm]]
             gc.enable()
-            times[name].append(seconds[2:])
+            times[name].append(seconds[warm:])
     return times
 
 

@@ -12,6 +12,7 @@ pub mod functions;
 pub mod landing;
 pub mod log;
 pub mod memory;
+mod recent;
 pub mod scan;
 pub mod settings;
 pub mod sql;

@@ -28,9 +28,11 @@ use crate::dead_letters::Ids;
 use crate::landing::Lander;
 use crate::log::Log;
 use crate::memory::Budget;
+use crate::recent::Recent;
 use crate::view::View;
 use crate::{Clock, EngineSettings, Error, ErrorKind, Result};
 
+use read::CutFrom;
 pub use redrive::RedriveReport;
 use writer::Writer;
 
@@ -148,6 +150,8 @@ pub(crate) struct Table {
     pub(crate) newest: Arc<crate::scan::newest::Newest>,
     /// Row counts of hours in which rows of the tail replace others.
     pub(crate) counted: parking_lot::Mutex<crate::sql::CountedHours>,
+    /// Where reads were cut into parts.
+    pub(crate) cuts: Recent<CutFrom, Arc<[Key]>>,
 }
 
 /// Bounds that running reads share.

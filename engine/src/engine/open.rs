@@ -17,12 +17,14 @@ use futures::future::BoxFuture;
 use hashbrown::HashMap;
 use tokio::sync::{Notify, Semaphore};
 
+use super::read::CUTS_KEPT;
 use super::writer::{self, LogGauge, State, Writer};
 use super::{Bounds, Components, Engine, LogSource, Recovery, Table};
 use crate::dead_letters::{self, DEAD_LETTERS, Ids};
 use crate::landing::{Lander, LanderParts};
 use crate::log::{Log, Record, SegmentLog};
 use crate::memory::Budget;
+use crate::recent::Recent;
 use crate::tail::Tail;
 use crate::validate::logged_schema;
 use crate::view::View;
@@ -70,6 +72,7 @@ impl Engine {
                     known_keys,
                     newest: Default::default(),
                     counted: parking_lot::Mutex::default(),
+                    cuts: Recent::new(CUTS_KEPT),
                 };
                 if opened.insert(name.clone(), (Arc::new(table), tail)).is_some() {
                     return Err(Error::request(format!("the table {name:?} is declared twice")));

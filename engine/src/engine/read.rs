@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
-use barograph_lake::{Key, KeySelection};
+use barograph_lake::{FilePath, Key, KeySelection};
 use futures::future::BoxFuture;
 use futures::{StreamExt, TryStreamExt, stream};
 use tokio::runtime::Handle;
@@ -32,6 +32,8 @@ const HOUR_ROWS_MIN: usize = 4_096;
 const MANY_HOURS_SLICE_MAX: usize = 8;
 /// Hours that are looked at to cut a read into parts.
 const SAMPLED_HOURS: usize = 16;
+/// Reads of a table whose cuts are kept.
+pub(super) const CUTS_KEPT: usize = 8;
 /// Lake files whose page index is looked at, at a time.
 const FILES_AT_ONCE: usize = 8;
 
@@ -155,22 +157,22 @@ impl Engine {
     }
 
     /// The keys at which a range read is best cut into `parts`, ascending, at most `parts - 1` of
-    /// them; found from a sample of its hours, so that the cost does not grow with their number.
-    pub(crate) async fn cuts(&self, execution: &Execution, parts: usize) -> Result<Vec<Key>> {
-        let step = execution.sources.len().div_ceil(SAMPLED_HOURS).max(1);
-        let sample = execution.sources.iter().step_by(step).collect();
-        let mut weights = weights(execution, sample).await?;
-        weights.sort_unstable_by_key(|&(key, _)| key);
-        let rows: u64 = weights.iter().map(|&(_, rows)| rows).sum();
-        let target = rows.div_ceil(parts.max(1) as u64).max(1);
-        let (mut cuts, mut held) = (Vec::new(), 0);
-        for (key, rows) in weights {
-            if held >= target && cuts.len() + 1 < parts && cuts.last() != Some(&key) {
-                cuts.push(key);
-                held = 0;
-            }
-            held += rows;
+    /// them; found from a sample of its hours, landed ones if there are, so that the cost does not grow
+    /// with their number. They are kept: the keys of landed hours do not change.
+    pub(crate) async fn cuts(&self, execution: &Execution, parts: usize) -> Result<Arc<[Key]>> {
+        let landed: Vec<_> =
+            execution.sources.iter().filter(|source| source.file.is_some()).collect();
+        let hours = if landed.is_empty() { execution.sources.iter().collect() } else { landed };
+        let step = hours.len().div_ceil(SAMPLED_HOURS).max(1);
+        let sample: Vec<_> = hours.into_iter().step_by(step).collect();
+        let files = sample.iter().filter_map(|source| Some(source.file.as_ref()?.path)).collect();
+        let from = CutFrom { parts, keys: execution.scan.keys.clone(), files };
+        let known = &self.table(execution.files.schema.name())?.cuts;
+        if let Some(cuts) = known.get(|known| *known == from && !from.files.is_empty()) {
+            return Ok(cuts);
         }
+        let cuts: Arc<[Key]> = even_cuts(weights(execution, sample).await?, parts).into();
+        known.keep(from, Arc::clone(&cuts));
         Ok(cuts)
     }
 
@@ -185,6 +187,20 @@ impl Engine {
             return Ok(vec![execution.scan.keys.clone()]);
         }
         self.slices(execution, self.slice_rows(execution)).await
+    }
+
+    /// The slices of one hour of a range read, of so many rows: one file gives all of them.
+    pub(crate) async fn slices_of_hour(
+        &self,
+        execution: &Execution,
+        hour: &Source,
+        rows: usize,
+    ) -> Result<Vec<KeySelection>> {
+        if is_small(&execution.scan, 1) {
+            return Ok(vec![execution.scan.keys.clone()]);
+        }
+        let weights = weights(execution, vec![hour]).await?;
+        Ok(cut(&execution.scan.keys, weights, rows as u64))
     }
 
     /// Bounds how many slices are worked on at once, whoever asks.
@@ -224,6 +240,30 @@ impl Engine {
 
 fn is_small(scan: &Scan, hours: usize) -> bool {
     matches!(&scan.keys, KeySelection::List(keys) if keys.len() * hours <= SMALL_READ)
+}
+
+/// What the cuts of a read were found from.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct CutFrom {
+    parts: usize,
+    keys: KeySelection,
+    files: Vec<FilePath>,
+}
+
+/// Cuts between parts with about as many rows each.
+fn even_cuts(mut weights: Vec<(Key, u64)>, parts: usize) -> Vec<Key> {
+    weights.sort_unstable_by_key(|&(key, _)| key);
+    let rows: u64 = weights.iter().map(|&(_, rows)| rows).sum();
+    let target = rows.div_ceil(parts.max(1) as u64).max(1);
+    let (mut cuts, mut held) = (Vec::new(), 0);
+    for (key, rows) in weights {
+        if held >= target && cuts.len() + 1 < parts && cuts.last() != Some(&key) {
+            cuts.push(key);
+            held = 0;
+        }
+        held += rows;
+    }
+    cuts
 }
 
 /// Keys of `sources` with the number of rows that begin there, from page indexes and tail.

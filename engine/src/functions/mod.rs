@@ -5,6 +5,7 @@
 //! - `aggregates`: wind direction, first and last by time, growth of a counter.
 //! - `gap_fill`: windows without rows. `asof`: the row that held at a time. Both are functions that a rule
 //!   turns into plan nodes; `planner` turns the nodes into physical plans.
+//! - `rolling`: windows that end at the current row, run column by column.
 //! - `latest`: the newest row of every key, through [`Tables`].
 //! - `reference`: the documentation of each, and the page made of it.
 
@@ -15,6 +16,7 @@ mod latest;
 mod planner;
 mod printed;
 mod reference;
+pub(crate) mod rolling;
 mod weather;
 
 use std::sync::Arc;
@@ -35,8 +37,8 @@ pub trait Tables: Send + Sync {
     fn latest(&self, table: &str) -> Result<Arc<dyn TableProvider>>;
 }
 
-/// Gives `context` every function but those that need tables, a `date_bin` that keeps the type of its time, the rules that gap filling and as-of joins
-/// need, and [`Planner`] as its query planner.
+/// Gives `context` every function but those that need tables, a `date_bin` that keeps the type of its time, the rules that gap filling, as-of joins
+/// and rolling windows need, and [`Planner`] as its query planner.
 ///
 /// A session with a planner of its own sets it after this and gives it [`NodePlanner`].
 pub fn register(context: &SessionContext) -> Result<()> {
@@ -58,9 +60,14 @@ pub fn register(context: &SessionContext) -> Result<()> {
     // At once after conditions come down to an as-of join: a later rule puts a projection between.
     let after = rules.iter().position(|rule| rule.name() == "push_down_filter");
     rules.insert(after.map_or(rules.len(), |at| at + 1), Arc::new(asof::AsOfPushdown));
+    let mut physical = state.physical_optimizers().to_vec();
+    // After all that looks for window operators, and before their input is told to give way.
+    let before = physical.iter().position(|rule| rule.name() == "EnsureCooperative");
+    physical.insert(before.unwrap_or(physical.len()), Arc::new(rolling::RollingRule));
     *state = SessionStateBuilder::new_from_existing(state.clone())
         .with_session_id(state.session_id().to_owned())
         .with_optimizer_rules(rules)
+        .with_physical_optimizer_rules(physical)
         .with_query_planner(Arc::new(Planner))
         .build();
     Ok(())

@@ -128,7 +128,7 @@ impl Execution {
     }
 
     /// Rows, or window states, of one hour.
-    async fn hour(&self, source: &Source, keys: &KeySelection) -> Result<RecordBatch> {
+    pub(crate) async fn hour(&self, source: &Source, keys: &KeySelection) -> Result<RecordBatch> {
         let time = self.scan.time;
         let landed = async || self.filter(self.files.read(source, &self.file_read(keys)).await?);
         let rows = match (&source.file, &source.tail) {

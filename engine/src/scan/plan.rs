@@ -31,6 +31,14 @@ pub struct Source {
     pub tail: Option<HourView>,
 }
 
+impl Source {
+    /// Rows of file and tail together.
+    pub(crate) fn rows(&self) -> u64 {
+        let landed = self.file.as_ref().map_or(0, |file| file.rows);
+        landed + self.tail.as_ref().map_or(0, HourView::rows)
+    }
+}
+
 /// The hours that may hold rows of `scan`, ascending.
 pub fn sources(view: &View, scan: &Scan) -> Vec<Source> {
     let wanted = |file: &&Arc<FileEntry>| {

@@ -87,7 +87,8 @@ impl Statement {
         let schema = columns(plan.schema().fields().iter().map(nullable).collect());
         let parameters = columns(Vec::new());
         let text = Arc::clone(&self.text);
-        Ok(Self { text, plan: Arc::new(plan), schema, parameters, part: self.part.clone() })
+        let part = self.part.clone();
+        Ok(Self { text, plan: Arc::new(plan), schema, parameters, optimized: None, part })
     }
 }
 

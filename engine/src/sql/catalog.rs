@@ -18,6 +18,7 @@ use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::prelude::SessionConfig;
 
 use super::errors::told;
+use super::hours::AggregateHours;
 use super::latest::LatestProvider;
 use super::opaque::OpaqueConditions;
 use super::provider::LakeProvider;
@@ -146,6 +147,7 @@ impl Catalog {
         rules.insert(0, Arc::new(OpaqueConditions));
         let at = rules.iter().position(|rule| rule.name() == "aggregate_statistics");
         rules.insert(at.map_or(0, |at| at + 1), Arc::new(AggregateWindows));
+        rules.insert(at.map_or(1, |at| at + 2), Arc::new(AggregateHours));
         let state = SessionStateBuilder::new()
             .with_config(config)
             .with_runtime_env(Arc::clone(shared))

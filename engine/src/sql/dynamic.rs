@@ -39,6 +39,11 @@ impl Dynamic {
         Self { filters, seen: false }
     }
 
+    /// Whether there are none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.filters.is_empty()
+    }
+
     /// What the filters say by now, if they say anything else than when they were last asked.
     pub(super) fn changed(&mut self, translator: Translator<'_>) -> Option<Vec<Node>> {
         let mut changed = !std::mem::replace(&mut self.seen, true);

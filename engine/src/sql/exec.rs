@@ -66,6 +66,45 @@ impl Read {
         }
     }
 
+    /// Says in a plan what is read, a word after the other with `between` between them.
+    pub(super) fn describe(&self, between: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { view, wanted, aggregation, .. } = self;
+        write!(f, "table={}", view.schema.name())?;
+        match &wanted.keys {
+            KeySelection::All => {}
+            KeySelection::Range { from, to } => write!(f, "{between}keys={from}..={to}")?,
+            KeySelection::List(keys) if keys.len() <= 8 => write!(f, "{between}keys={keys:?}")?,
+            KeySelection::List(keys) => write!(f, "{between}keys={} of them", keys.len())?,
+        }
+        if wanted.time.from > i64::MIN {
+            let from = barograph_lake::time::format_instant(wanted.time.from);
+            write!(f, "{between}from={from}")?;
+        }
+        if wanted.time.to < i64::MAX {
+            let to = barograph_lake::time::format_instant(wanted.time.to);
+            write!(f, "{between}to={to}")?;
+        }
+        if let Some(filter) = self.whole(None).filter {
+            write!(f, "{between}filter={filter}")?;
+        }
+        if let Some(aggregation) = aggregation {
+            write!(f, "{between}windows={aggregation}")?;
+        }
+        Ok(())
+    }
+
+    /// Says in a plan what it costs.
+    pub(super) fn priced(
+        &self,
+        price: Price,
+        between: &str,
+        f: &mut fmt::Formatter<'_>,
+    ) -> fmt::Result {
+        let files = self.view.snapshot.files().len();
+        write!(f, "{between}{} of {files} files{between}", price.files)?;
+        write!(f, "at most {} rows{between}{} bytes", price.rows, price.bytes)
+    }
+
     /// The whole scan.
     pub(super) fn whole(&self, limit: Option<usize>) -> Scan {
         self.scan(&self.wanted.keys, Vec::new(), limit)
@@ -130,33 +169,12 @@ impl ScanExec {
 
 impl DisplayAs for ScanExec {
     fn fmt_as(&self, format: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Read { view, wanted, aggregation, .. } = &*self.read;
         let tree = matches!(format, DisplayFormatType::TreeRender);
         let between = if tree { "\n" } else { ", " };
         if !tree {
             write!(f, "ScanExec: ")?;
         }
-        write!(f, "table={}", view.schema.name())?;
-        match &wanted.keys {
-            KeySelection::All => {}
-            KeySelection::Range { from, to } => write!(f, "{between}keys={from}..={to}")?,
-            KeySelection::List(keys) if keys.len() <= 8 => write!(f, "{between}keys={keys:?}")?,
-            KeySelection::List(keys) => write!(f, "{between}keys={} of them", keys.len())?,
-        }
-        if wanted.time.from > i64::MIN {
-            let from = barograph_lake::time::format_instant(wanted.time.from);
-            write!(f, "{between}from={from}")?;
-        }
-        if wanted.time.to < i64::MAX {
-            let to = barograph_lake::time::format_instant(wanted.time.to);
-            write!(f, "{between}to={to}")?;
-        }
-        if let Some(filter) = self.read.whole(None).filter {
-            write!(f, "{between}filter={filter}")?;
-        }
-        if let Some(aggregation) = aggregation {
-            write!(f, "{between}windows={aggregation}")?;
-        }
+        self.read.describe(between, f)?;
         let names: Vec<_> = self.schema().fields().iter().map(|f| f.name().clone()).collect();
         write!(f, "{between}columns=[{}]", names.join(", "))?;
         if let Some(limit) = self.limit {
@@ -165,9 +183,7 @@ impl DisplayAs for ScanExec {
         for filter in &self.dynamic {
             write!(f, "{between}dynamic={filter}")?;
         }
-        let files = view.snapshot.files().len();
-        write!(f, "{between}{} of {files} files{between}", self.price.files)?;
-        write!(f, "at most {} rows{between}{} bytes", self.price.rows, self.price.bytes)?;
+        self.read.priced(self.price, between, f)?;
         if self.parts.len() > 1 {
             write!(f, "{between}partitions={}", self.parts.len())?;
         }

@@ -7,14 +7,15 @@
 //!                          └─ ScanExec: filters, columns, order, statistics and windows pushed down
 //! ```
 //!
-//! - `session`, `prepare`, `run`: a statement from its text to the last batch of its answer.
-//! - `provider`, `translate`, `values`, `exec`, `part`, `dynamic`, `windows`, `latest`: tables as the
+//! - `session`, `prepare`, `asked`, `run`: a statement from its text to the last batch of its answer.
+//! - `provider`, `translate`, `values`, `exec`, `part`, `dynamic`, `windows`, `hours`, `latest`: tables as the
 //!   planner sees them, and how their scans run.
 //! - `divide`: answers whose parts are fetched apart.
 //! - `statistics`, `price`, `opaque`: what is known before it runs, and what must not be concluded.
 //! - `guard`, `stop`, `queries`, `settings`: bounds on what runs, and who runs what.
 //! - `catalog`, `system`: which tables there are, and those that tell of the server itself.
 
+mod asked;
 mod bind;
 mod catalog;
 mod divide;
@@ -22,6 +23,7 @@ mod dynamic;
 mod errors;
 mod exec;
 mod guard;
+mod hours;
 mod latest;
 mod opaque;
 mod part;

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use arrow::array::{RecordBatch, RecordBatchOptions};
+use arrow::compute::concat_batches;
 use arrow::datatypes::{FieldRef, SchemaRef};
 use barograph_lake::KeySelection;
 use datafusion::common::{DataFusionError, Result};
@@ -25,6 +26,8 @@ use crate::scan::execute::{Execution, head};
 
 /// Bytes taken for a partition that reads little.
 const SMALL_BYTES: usize = 64 << 10;
+/// Rows of several slices that are put together, so that few rows are not given one by one.
+const GATHERED_ROWS: usize = 2_048;
 
 /// The reading of one partition.
 pub(super) struct Part {
@@ -96,9 +99,29 @@ impl Part {
                 self.baseline.record_output(given);
                 return Ok(Some(batch));
             }
-            let Some(rows) = self.slice().await? else { return Ok(None) };
+            self.ready = self.gather().await?;
+            if self.ready.is_none() {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// The rows of the next slices, of several if a filter leaves little of each; `None` at the end.
+    async fn gather(&mut self) -> Result<Option<RecordBatch>> {
+        // Whoever filters while rows come has to see them soon.
+        let least = if self.dynamic.is_empty() { GATHERED_ROWS.min(self.left) } else { 1 };
+        let (mut gathered, mut count) = (Vec::new(), 0);
+        while count < least {
+            let Some(rows) = self.slice().await? else { break };
             let rows = self.dynamic.apply(self.project(rows)?)?;
-            self.ready = (rows.num_rows() > 0).then_some(rows);
+            count += rows.num_rows();
+            if rows.num_rows() > 0 {
+                gathered.push(rows);
+            }
+        }
+        match gathered.len() {
+            0 | 1 => Ok(gathered.pop()),
+            _ => Ok(Some(concat_batches(&self.schema, &gathered)?)),
         }
     }
 

@@ -5,23 +5,20 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, SchemaRef};
-use barograph_lake::Micros;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, TableReference};
 use datafusion::config::Dialect;
 use datafusion::execution::context::SQLOptions;
 use datafusion::execution::session_state::SessionState;
-use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, cast};
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, Volatility, cast};
 use datafusion::sql::parser::Statement as Parsed;
 use datafusion::sql::sqlparser::ast::Statement as Ast;
 
 use super::bind;
 use super::catalog::{CATALOG, PUBLIC_SCHEMA, SYSTEM_SCHEMA, TableEntry};
-use super::divide::AnswerPart;
 use super::errors::{nearest, told};
-use super::provider::Pinned;
-use super::queries::Meter;
 use super::session::{Statement, UNTYPED, columns};
-use crate::{Engine, Error, Result};
+use crate::{Error, Result};
 
 /// Longest text of a statement in bytes.
 const TEXT_BYTES_MAX: usize = 1 << 20;
@@ -44,8 +41,11 @@ pub(super) async fn statement(
     let mut parsed = state.sql_to_statement(text, &Dialect::Generic).map_err(told)?;
     refuse_writing(&parsed)?;
     number_parameters(&mut parsed)?;
+    let mut calls_tables = false;
     for reference in state.resolve_table_references(&parsed).map_err(told)? {
-        if !state.table_functions().contains_key(reference.table()) {
+        if state.table_functions().contains_key(reference.table()) {
+            calls_tables = true;
+        } else {
             check_table(&reference, tables)?;
         }
     }
@@ -56,28 +56,27 @@ pub(super) async fn statement(
     let parameters = parameters(&plan)?;
     let plan = without_views(plan)?;
     let schema = Arc::clone(plan.schema().inner());
-    Ok(Statement { text: text.into(), plan: Arc::new(plan), schema, parameters, part: None })
+    // Arguments of a table function are values by now, and may be of now.
+    let lasting = !calls_tables && lasts(&plan).map_err(told)?;
+    let optimized = lasting.then(Arc::default);
+    let (text, plan) = (text.into(), Arc::new(plan));
+    Ok(Statement { text, plan, schema, parameters, optimized, part: None })
 }
 
-/// Makes `state` ready for one execution: views are pinned, the clock is read, use is counted.
-pub(super) fn begin(
-    state: &mut SessionState,
-    engine: &Engine,
-    meter: &Arc<Meter>,
-    explain: bool,
-    part: Option<Arc<AnswerPart>>,
-) {
-    let now = part.as_ref().map_or_else(|| engine.now(), |part| part.now);
-    let pinned = Pinned::new(engine, explain).with_part(part);
-    let config = state.config_mut();
-    config.set_extension(Arc::new(pinned));
-    config.set_extension(Arc::clone(meter));
-    state.mark_start_execution();
-    state.execution_props_mut().query_execution_start_time = instant(now);
-}
-
-fn instant(now: Micros) -> Option<chrono::DateTime<chrono::Utc>> {
-    chrono::DateTime::from_timestamp_micros(now)
+/// Whether a plan means the same in every execution: nothing in it depends on when it is asked.
+fn lasts(plan: &LogicalPlan) -> datafusion::common::Result<bool> {
+    let mut lasting = !matches!(plan, LogicalPlan::Explain(_) | LogicalPlan::Analyze(_));
+    plan.apply_with_subqueries(|node| {
+        node.apply_expressions(|expr| {
+            expr.apply(|expr| {
+                if let Expr::ScalarFunction(call) = expr {
+                    lasting &= call.func.signature().volatility == Volatility::Immutable;
+                }
+                Ok(TreeNodeRecursion::Continue)
+            })
+        })
+    })?;
+    Ok(lasting)
 }
 
 fn only_reading(what: &str) -> Error {

@@ -154,7 +154,7 @@ impl TableProvider for LakeProvider {
             || matches!(&whole.keys, KeySelection::List(keys) if keys.len() < 2 * wanted_parts)
             || limit.is_some_and(|limit| limit as u64 <= slice_rows && whole.filter.is_none());
         let cuts = if few || wanted_parts < 2 {
-            Vec::new()
+            Arc::default()
         } else {
             self.engine.cuts(&execution, wanted_parts).await.map_err(external)?
         };
@@ -193,7 +193,7 @@ impl TableProvider for LakeProvider {
             layout.partitioning(&cuts)?,
             limit,
         );
-        exec.cuts = cuts.into();
+        exec.cuts = cuts;
         exec.statistics = Arc::new(statistics);
         exec.price = price;
         exec.plan = plan.map(Arc::new);

@@ -9,19 +9,18 @@ use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
-use datafusion::execution::TaskContext;
-use datafusion::execution::runtime_env::RuntimeEnv;
-use datafusion::execution::session_state::SessionState;
+use datafusion::catalog::Session;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::execute_stream;
 use futures::{Stream, StreamExt};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::time::Instant;
 
+use super::asked::Asked;
 use super::errors::told;
 use super::price::Price;
-use super::provider::Pinned;
 use super::queries::{Queries, Query, QueryId, QueryState};
+use super::session::Statement;
 use super::settings::SqlSettings;
 use super::stop::Stop;
 use crate::scan::execute::with_schema;
@@ -92,10 +91,8 @@ pub(super) fn timed_out(allowed: Duration) -> Error {
 /// Everything a query needs to run.
 pub(super) struct Job {
     pub(super) begun: Begun,
-    pub(super) plan: LogicalPlan,
-    pub(super) state: SessionState,
-    pub(super) runtime: Arc<RuntimeEnv>,
-    pub(super) schema: SchemaRef,
+    pub(super) statement: Statement,
+    pub(super) asked: Asked,
     pub(super) budget: SqlSettings,
     pub(super) watched: Watched,
     pub(super) sender: mpsc::Sender<Message>,
@@ -137,22 +134,28 @@ pub(super) fn watch(
 impl Job {
     /// Runs it; says through `planned` when it is planned.
     pub(super) async fn run(self, planned: oneshot::Sender<Result<SchemaRef>>) {
-        let Self { begun, plan, state, runtime, schema, budget, watched, sender, place } = self;
+        let Self { begun, statement, asked, budget, watched, sender, place } = self;
+        let Statement { plan, schema, optimized, .. } = statement;
         let Watched { stop, mut reason, _running } = watched;
         let query = Arc::clone(&begun.query);
         let mut planned = Some(planned);
         let work = async {
             let mut batches = {
-                let physical = state.create_physical_plan(&plan).await.map_err(told)?;
-                let price = state.config().get_extension::<Pinned>().map(|pinned| pinned.price());
-                let price = price.unwrap_or_default();
+                let optimized = match &optimized {
+                    Some(lasting) => asked.optimized(&plan, lasting),
+                    None => asked.optimize(&plan).map(Arc::new),
+                };
+                let optimized = optimized.map_err(told)?;
+                let planner = asked.query_planner();
+                let physical =
+                    planner.create_physical_plan(&optimized, &asked).await.map_err(told)?;
+                let price = asked.pinned().map(|pinned| pinned.price()).unwrap_or_default();
                 query.priced(price);
-                if !matches!(plan, LogicalPlan::Explain(_)) {
+                if !matches!(*plan, LogicalPlan::Explain(_)) {
                     check(&budget, price)?;
                 }
                 let physical = stop.stoppable(physical).map_err(told)?;
-                let context = TaskContext::from(&state).with_runtime(runtime);
-                execute_stream(physical, Arc::new(context)).map_err(told)?
+                execute_stream(physical, asked.task_ctx()).map_err(told)?
             };
             query.advance(QueryState::Running, begun.engine.now());
             if let Some(planned) = planned.take() {

@@ -2,7 +2,7 @@
 //! threads of its own, and given batch by batch.
 //!
 //! ```text
-//! prepare: text ─parse─► only reading? ─► names ─► Statement
+//! prepare: text ─parse─► only reading? ─► names ─► Statement, kept for who asks it again
 //! execute: Statement ─place in the queue─► views pinned ─► plan ─price─► run ─► Answer
 //!                                                          dropped, timed out, cancelled: it stops
 //! ```
@@ -10,7 +10,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
@@ -27,18 +27,25 @@ use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
+use super::asked::Asked;
 use super::catalog::{Catalog, TableEntry};
 use super::divide::{AnswerPart, Division, divided};
 use super::errors::told;
 use super::guard::{self, Gate};
 use super::prepare;
+use super::provider::Pinned;
 use super::queries::{Queries, QueryId, QueryState};
 use super::run::{Begun, Job, cancelled, timed_out, watch};
 use super::settings::SqlSettings;
+use crate::recent::Recent;
 use crate::{Engine, Error, Result};
 
 /// Batches that wait for the client, so that the query is not far ahead of it.
 const AHEAD: usize = 2;
+/// Statements that are kept for who asks them again.
+const KEPT: usize = 64;
+/// Longest text of a statement that is kept, in bytes.
+const KEPT_BYTES: usize = 16 << 10;
 
 /// Who asks, and under which conditions.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -62,11 +69,13 @@ pub struct Sql {
     queries: Arc<Queries>,
     /// Made for the first question: a server that nobody asks in SQL does without.
     planner: Mutex<Option<Arc<Planner>>>,
+    /// Statements by time zone and text.
+    kept: Recent<(Option<String>, Arc<str>), Statement>,
 }
 
 /// What plans and runs statements.
 struct Planner {
-    state: SessionState,
+    state: Arc<SessionState>,
     threads: Threads,
 }
 
@@ -121,6 +130,8 @@ pub struct Statement {
     pub(super) parameters: SchemaRef,
     /// The part of the answer that is asked for, if not all.
     pub(super) part: Option<Arc<AnswerPart>>,
+    /// The optimized plan, if it is the same in every execution; made by the first.
+    pub(super) optimized: Option<Arc<OnceLock<Arc<LogicalPlan>>>>,
 }
 
 impl Statement {
@@ -187,8 +198,8 @@ impl Sql {
         let shared = guard::runtime(&settings)?;
         let catalog = Catalog::new(&engine, &queries, &settings, dimensions)?;
         let gate = Gate::new(&settings);
-        let planner = Mutex::default();
-        Ok(Arc::new(Self { engine, settings, catalog, shared, gate, queries, planner }))
+        let (planner, kept) = (Mutex::default(), Recent::new(KEPT));
+        Ok(Arc::new(Self { engine, settings, catalog, shared, gate, queries, planner, kept }))
     }
 
     fn planner(&self) -> Result<Arc<Planner>> {
@@ -201,7 +212,8 @@ impl Sql {
             count => count,
         };
         let state = self.catalog.state(&self.engine, threads, &self.shared)?;
-        let made = Arc::new(Planner { state, threads: Threads::start(threads)? });
+        let threads = Threads::start(threads)?;
+        let made = Arc::new(Planner { state: Arc::new(state), threads });
         *planner = Some(Arc::clone(&made));
         Ok(made)
     }
@@ -217,8 +229,16 @@ impl Sql {
         text: &'a str,
     ) -> BoxFuture<'a, Result<Statement>> {
         Box::pin(async move {
+            let zone = &session.time_zone;
+            if let Some(kept) = self.kept.get(|of| of.0 == *zone && *of.1 == *text) {
+                return Ok(kept);
+            }
             let state = self.planner()?.state(session)?;
-            prepare::statement(&state, self.catalog.entries(), text).await
+            let statement = prepare::statement(&state, self.catalog.entries(), text).await?;
+            if statement.optimized.is_some() && text.len() <= KEPT_BYTES {
+                self.kept.keep((zone.clone(), Arc::clone(&statement.text)), statement.clone());
+            }
+            Ok(statement)
         })
     }
 
@@ -235,10 +255,9 @@ impl Sql {
         parameters: &'a [ScalarValue],
     ) -> BoxFuture<'a, Result<Answer>> {
         Box::pin(async move {
-            let Statement { plan, schema, part, .. } = statement.bind(parameters)?;
-            let plan = Arc::unwrap_or_clone(plan);
+            let bound = statement.bind(parameters)?;
             let planner = self.planner()?;
-            let mut state = planner.state(session)?;
+            let shared = planner.state(session)?;
             let allowed = self.settings.timeout.duration();
             let allowed = session.timeout.map_or(allowed, |timeout| timeout.min(allowed));
             let deadline = Instant::now() + allowed;
@@ -259,16 +278,17 @@ impl Sql {
             };
             query.advance(QueryState::Planning, self.engine.now());
             let meter = Arc::clone(&query.meter);
-            let explain = matches!(plan, LogicalPlan::Explain(_));
-            prepare::begin(&mut state, &self.engine, &meter, explain, part);
+            let runtime = guard::metered(&self.shared, &meter);
+            let explain = matches!(*bound.plan, LogicalPlan::Explain(_));
+            let now = bound.part.as_ref().map_or_else(|| self.engine.now(), |part| part.now);
+            let pinned = Pinned::new(&self.engine, explain).with_part(bound.part.clone());
+            let asked = Asked::new(shared, pinned, now, &meter, runtime);
             let (sender, receiver) = mpsc::channel(AHEAD);
             let (planned, answer) = oneshot::channel();
             let job = Job {
                 begun,
-                plan,
-                state,
-                runtime: guard::metered(&self.shared, &meter),
-                schema,
+                statement: bound,
+                asked,
                 budget: self.settings.clone(),
                 watched: watch(&query, &sender, deadline, allowed),
                 sender,
@@ -297,11 +317,12 @@ impl Sql {
     ) -> BoxFuture<'a, Result<Option<Division>>> {
         Box::pin(async move {
             let plan = statement.bind(parameters)?.plan;
-            let mut state = self.planner()?.state(session)?;
-            let now = self.engine.now();
-            state.config_mut().options_mut().execution.target_partitions = parts.max(1);
-            prepare::begin(&mut state, &self.engine, &Arc::default(), false, None);
-            let physical = state.create_physical_plan(&plan).await.map_err(told)?;
+            let shared = self.planner()?.state(session)?;
+            let (pinned, now) = (Pinned::new(&self.engine, false), self.engine.now());
+            let runtime = Arc::clone(&self.shared);
+            let asked = Asked::new(shared, pinned, now, &Arc::default(), runtime)
+                .with_partitions(parts.max(1));
+            let physical = asked.create_physical_plan(&plan).await.map_err(told)?;
             Ok(divided(&physical).map(|scan| Division {
                 table: scan.read.table().name().to_owned(),
                 view: Arc::clone(&scan.read.view),
@@ -343,24 +364,23 @@ impl Sql {
 
 impl Planner {
     /// What a statement of the session is planned with.
-    fn state(&self, session: &SqlSession) -> Result<SessionState> {
-        let mut state = self.state.clone();
-        if let Some(zone) = &session.time_zone {
-            zone.parse::<arrow::array::timezone::Tz>().map_err(|_| {
-                Error::request(format!(
-                    "time zone {zone:?}: name one like Europe/Zurich, or an offset like +02:00"
-                ))
-            })?;
-            state.config_mut().options_mut().execution.time_zone = Some(zone.clone());
-            let options = state.config_options();
-            let zoned = state.scalar_functions().values();
-            let zoned: Vec<_> =
-                zoned.filter_map(|of| of.inner().with_updated_config(options)).collect();
-            for function in zoned {
-                state.register_udf(Arc::new(function)).map_err(told)?;
-            }
+    fn state(&self, session: &SqlSession) -> Result<Arc<SessionState>> {
+        let Some(zone) = &session.time_zone else { return Ok(Arc::clone(&self.state)) };
+        zone.parse::<arrow::array::timezone::Tz>().map_err(|_| {
+            Error::request(format!(
+                "time zone {zone:?}: name one like Europe/Zurich, or an offset like +02:00"
+            ))
+        })?;
+        let mut state = SessionState::clone(&self.state);
+        state.config_mut().options_mut().execution.time_zone = Some(zone.clone());
+        let options = state.config_options();
+        let zoned = state.scalar_functions().values();
+        let zoned: Vec<_> =
+            zoned.filter_map(|of| of.inner().with_updated_config(options)).collect();
+        for function in zoned {
+            state.register_udf(Arc::new(function)).map_err(told)?;
         }
-        Ok(state)
+        Ok(Arc::new(state))
     }
 }
 

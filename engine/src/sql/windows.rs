@@ -90,8 +90,8 @@ fn windows(node: &Arc<dyn ExecutionPlan>) -> Result<Option<Arc<dyn ExecutionPlan
 }
 
 /// A scan, perhaps with a projection over it.
-struct Input<'a> {
-    scan: &'a ScanExec,
+pub(super) struct Input<'a> {
+    pub(super) scan: &'a ScanExec,
     projection: Option<&'a ProjectionExec>,
 }
 
@@ -103,7 +103,7 @@ struct Shape {
 }
 
 impl<'a> Input<'a> {
-    fn of(plan: &'a Arc<dyn ExecutionPlan>) -> Option<Self> {
+    pub(super) fn of(plan: &'a Arc<dyn ExecutionPlan>) -> Option<Self> {
         let (projection, below) = match plan.downcast_ref::<ProjectionExec>() {
             Some(projection) => (Some(projection), projection.input()),
             None => (None, plan),
@@ -112,7 +112,7 @@ impl<'a> Input<'a> {
         scan.is_plain().then_some(Self { scan, projection })
     }
 
-    fn table(&self) -> &TableSchema {
+    pub(super) fn table(&self) -> &TableSchema {
         self.scan.read.table()
     }
 
@@ -189,7 +189,7 @@ impl<'a> Input<'a> {
     }
 
     /// Length of the windows that `expr` cuts time into.
-    fn window(&self, expr: &Arc<dyn PhysicalExpr>) -> Option<Micros> {
+    pub(super) fn window(&self, expr: &Arc<dyn PhysicalExpr>) -> Option<Micros> {
         // The function may stand in the projection or over it.
         let below = self.below(expr).filter(|below| below.is::<ScalarFunctionExpr>());
         let is_below = below.is_some();
@@ -218,7 +218,7 @@ impl<'a> Input<'a> {
     }
 
     /// The aggregate of which column that `expr` is.
-    fn aggregate(&self, expr: &AggregateFunctionExpr) -> Option<(usize, Aggregate)> {
+    pub(super) fn aggregate(&self, expr: &AggregateFunctionExpr) -> Option<(usize, Aggregate)> {
         if expr.is_distinct() || !expr.order_bys().is_empty() {
             return None;
         }

@@ -27,7 +27,7 @@ async fn counts_and_bounds_read_no_data() {
     assert_eq!(fixture.lines(hour).await, [wanted.to_string()]);
     // Parts of hours are not.
     let part = "SELECT count(*) FROM readings WHERE reading_at >= '2026-01-01T01:30:00Z'";
-    assert!(fixture.plan(part).await.contains("ScanExec"));
+    assert!(fixture.plan(part).await.contains("HoursExec"));
     let wanted = fixture.model.keys().filter(|(_, at)| *at >= START + 90 * MINUTE).count();
     assert_eq!(fixture.lines(part).await, [wanted.to_string()]);
 }
@@ -153,4 +153,78 @@ async fn explain_shows_the_price() {
         fixture.ask("EXPLAIN VERBOSE SELECT temperature FROM readings WHERE city_id = 7").await;
     let shown = pretty_format_batches(&[rows]).unwrap().to_string();
     assert!(shown.contains("row groups") && shown.contains("Scan readings at version"), "{shown}");
+}
+
+#[tokio::test]
+async fn groupings_by_time_are_read_hour_by_hour() {
+    let fixture = Fixture::new().await;
+    for text in [
+        "SELECT date_bin(interval '1 minute', reading_at), max(temperature), count(*) FROM readings GROUP BY 1",
+        "SELECT date_trunc('day', reading_at), avg(temperature) FROM readings GROUP BY 1",
+        "SELECT date_bin(interval '7 minutes', reading_at), min(seen_at) FROM readings GROUP BY 1",
+        "SELECT count(*) FROM readings WHERE temperature > 25",
+        "SELECT avg(temperature), sum(wind_direction) FROM readings WHERE city_id < 50",
+    ] {
+        let plan = fixture.plan(text).await;
+        assert!(plan.contains("HoursExec"), "{text}\n{plan}");
+    }
+    for text in [
+        "SELECT date_bin(interval '1 month', reading_at), count(*) FROM readings GROUP BY 1",
+        "SELECT date_bin(interval '1 hour', reading_at), min(humidity) FROM readings GROUP BY 1",
+        "SELECT date_bin(interval '1 hour', seen_at), count(*) FROM readings GROUP BY 1",
+        "SELECT note, count(*) FROM readings GROUP BY 1",
+        "SELECT count(*) FILTER (WHERE flashes > 1) FROM readings",
+    ] {
+        let plan = fixture.plan(text).await;
+        assert!(!plan.contains("HoursExec"), "{text}\n{plan}");
+    }
+}
+
+#[tokio::test]
+async fn a_limit_on_newest_windows_ends_the_reading() {
+    let fixture = Fixture::new().await;
+    let text = "SELECT date_bin(interval '10 minutes', reading_at) AS w, max(temperature) FROM readings \
+                WHERE reading_at < '2026-01-01T05:00:00Z' GROUP BY 1 ORDER BY 1 DESC LIMIT 3";
+    let plan = fixture.plan(text).await;
+    assert!(plan.contains("newest first") && !plan.contains("SortExec"), "{plan}");
+    let rows = fixture.lines(text).await;
+    let window = |at: i64| at.div_euclid(10 * MINUTE) * 10 * MINUTE;
+    let mut windows: BTreeMap<i64, f32> = BTreeMap::new();
+    for ((_, at), row) in &fixture.model {
+        let most = windows.entry(window(*at)).or_insert(f32::MIN);
+        *most = most.max(row.temperature.unwrap_or(f32::MIN));
+    }
+    let before = windows.range(..START + 5 * 60 * MINUTE).rev().take(3);
+    let format = barograph_lake::time::format_instant;
+    let expected: Vec<_> = before.map(|(at, most)| format!("{}|{most:?}", format(*at))).collect();
+    assert_eq!(rows, expected);
+    let queries = fixture.sql.queries().list();
+    let read = queries.iter().find(|query| query.text == text).map(|query| query.rows_read);
+    assert!(read < Some(fixture.model.len() as u64 / 2), "{read:?}");
+}
+
+#[tokio::test]
+async fn a_statement_that_is_asked_again_sees_what_is_true_then() {
+    let mut fixture = Fixture::new().await;
+    let texts = [
+        "SELECT count(*) FROM readings",
+        "SELECT city_id, reading_at FROM readings WHERE city_id = 7 ORDER BY reading_at DESC LIMIT 1",
+        "SELECT count(*) > 0 FROM readings WHERE reading_at < now()",
+    ];
+    let mut before = Vec::new();
+    for text in texts {
+        before.push(fixture.lines(text).await);
+        assert_eq!(fixture.lines(text).await, before[before.len() - 1], "{text}");
+    }
+    let at = START + HOURS * 60 * MINUTE - MINUTE / 2;
+    let mut rng = SmallRng::seed_from_u64(9);
+    let row = row(&mut rng, at);
+    fixture.put(vec![((7, at), row)]).await;
+    let count: usize = before[0][0].parse().unwrap();
+    assert_eq!(fixture.lines(texts[0]).await, [(count + 1).to_string()]);
+    let newest = format!("7|{}", barograph_lake::time::format_instant(at));
+    assert_eq!(fixture.lines(texts[1]).await, [newest]);
+    let now = fixture.lines("SELECT now()").await;
+    fixture.clock.set(START + 100 * 60 * MINUTE);
+    assert_ne!(fixture.lines("SELECT now()").await, now);
 }

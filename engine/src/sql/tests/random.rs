@@ -128,6 +128,7 @@ impl Queries {
     fn window(&mut self) -> String {
         self.one(&[
             "date_bin(interval '1 hour', reading_at)",
+            "date_bin(interval '10 minutes', reading_at)",
             "date_bin(interval '17 minutes', reading_at)",
             "date_trunc('hour', reading_at)",
             "date_trunc('day', reading_at)",
@@ -150,7 +151,12 @@ impl Queries {
                 self.one(&["pressure", "flashes", "wind_direction"])
             ),
             5 => format!(
-                "SELECT count(*), count(temperature), min(reading_at), max(reading_at), min(city_id), max(city_id), min(flashes), sum(flashes) FROM readings WHERE {condition}"
+                "SELECT count(*), count(temperature), min(reading_at), max(reading_at), min(city_id), max(city_id), min(flashes), {} FROM readings WHERE {condition}",
+                self.one(&[
+                    "sum(flashes)",
+                    "sum(wind_direction)",
+                    "avg(temperature), max(pressure), min(temperature), avg(wind_direction)",
+                ])
             ),
             6 => format!(
                 "SELECT city_id, {window} AS w, avg(temperature), min(temperature), max(temperature), count(*), count(note), sum(temperature), sum(wind_direction) FROM readings WHERE {condition} GROUP BY 1, 2 ORDER BY 1, 2"
@@ -159,7 +165,14 @@ impl Queries {
                 "SELECT city_id, max(pressure), avg(humidity), count(*), min(flashes), max(seen_at), avg(wind_direction) FROM readings WHERE {condition} GROUP BY city_id ORDER BY city_id"
             ),
             8 => format!(
-                "SELECT {window} AS w, avg(temperature), count(*), max(flashes) FROM readings WHERE {condition} GROUP BY 1 ORDER BY 1"
+                "SELECT {window} AS w, avg(temperature), count(*), max(flashes), min(seen_at), sum(wind_direction), max(pressure), count(note) FROM readings WHERE {condition} GROUP BY 1 ORDER BY 1 {}",
+                self.one(&[
+                    "",
+                    "DESC",
+                    "LIMIT 4",
+                    "DESC LIMIT 4",
+                    "DESC NULLS LAST LIMIT 2 OFFSET 1"
+                ])
             ),
             9 => format!(
                 "SELECT c.name, count(*), avg(r.temperature), min(r.reading_at) FROM readings r JOIN cities c ON r.city_id = c.city_id WHERE c.country = 'CH' AND {} GROUP BY c.name ORDER BY c.name",

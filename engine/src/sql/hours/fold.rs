@@ -1,0 +1,205 @@
+//! What is the count, sum, mean, least and greatest value of each window of an hour, whatever the key of its rows?
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, Float64Array, Int64Array, TimestampMicrosecondArray};
+use arrow::buffer::NullBuffer;
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Float64Type, Int64Type, Schema, TimeUnit};
+use barograph_lake::{Hour, Micros};
+use datafusion::common::Result;
+
+use crate::functions::rolling::values::{of_ranks, ranks};
+
+/// A column of the answer, of a column of the table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Out {
+    /// First instant of the window.
+    Window,
+    Count(usize),
+    /// The count that a mean is made with: null of nothing.
+    Weight(usize),
+    /// In double precision.
+    Sum(usize),
+    /// Of integers.
+    WholeSum(usize),
+    Mean(usize),
+    Least(usize),
+    Greatest(usize),
+}
+
+impl Out {
+    /// The column of the table that is read for it.
+    pub(super) fn column(self) -> Option<usize> {
+        match self {
+            Self::Window => None,
+            Self::Count(column)
+            | Self::Weight(column)
+            | Self::Sum(column)
+            | Self::WholeSum(column)
+            | Self::Mean(column)
+            | Self::Least(column)
+            | Self::Greatest(column) => Some(column),
+        }
+    }
+
+    /// Whether it makes values of the type `of` from columns of `table`.
+    pub(super) fn makes(self, of: &DataType, table: &Schema) -> bool {
+        match self {
+            Self::Window => {
+                matches!(of, DataType::Timestamp(TimeUnit::Microsecond | TimeUnit::Nanosecond, _))
+            }
+            Self::Count(_) => *of == DataType::Int64,
+            Self::Weight(_) => *of == DataType::UInt64,
+            Self::Sum(_) | Self::Mean(_) => *of == DataType::Float64,
+            Self::WholeSum(_) => *of == DataType::Int64,
+            Self::Least(column) | Self::Greatest(column) => {
+                table.fields().get(column).is_some_and(|field| field.data_type() == of)
+            }
+        }
+    }
+}
+
+/// The windows of one hour, one after the other.
+#[derive(Debug)]
+pub(super) struct Places {
+    /// First instant of the first window.
+    start: Micros,
+    /// Length of a window; absent if there is one for everything.
+    every: Option<Micros>,
+    pub(super) count: usize,
+}
+
+impl Places {
+    pub(super) fn new(hour: Hour, every: Option<Micros>) -> Self {
+        let Some(every) = every else { return Self { start: hour.start(), every, count: 1 } };
+        let floor = |at: Micros| at - at.rem_euclid(every);
+        let (start, last) = (floor(hour.start()), floor(hour.end() - 1));
+        let count = (last - start) / every + 1;
+        Self { start, every: Some(every), count: count as usize }
+    }
+
+    /// The place of each instant, all of which lie in the hour.
+    pub(super) fn of(&self, times: &[Micros]) -> Vec<u32> {
+        let every = match self.every {
+            Some(every) if self.count > 1 => every,
+            _ => return vec![0; times.len()],
+        };
+        // The quotient in floating point is at most one off, which is cheaper to mend than to divide whole numbers.
+        let share = 1.0 / every as f64;
+        let place = |&at: &Micros| {
+            let offset = at - self.start;
+            let guess = (offset as f64 * share) as i64;
+            let rest = offset - guess * every;
+            (guess + i64::from(rest >= every) - i64::from(rest < 0)) as u32
+        };
+        times.iter().map(place).collect()
+    }
+
+    /// The first instants of windows.
+    pub(super) fn starts(&self, places: &[usize]) -> ArrayRef {
+        let every = self.every.unwrap_or(0);
+        let starts = places.iter().map(|&place| self.start + place as i64 * every);
+        Arc::new(TimestampMicrosecondArray::from_iter_values(starts).with_timezone("UTC"))
+    }
+}
+
+/// One column of the answer while rows of an hour come in.
+#[derive(Debug)]
+pub(super) struct Fold {
+    out: Out,
+    /// Values known in each window.
+    known: Vec<i64>,
+    floats: Vec<f64>,
+    wholes: Vec<i64>,
+}
+
+impl Fold {
+    pub(super) fn new(out: Out, places: usize) -> Self {
+        let (floats, wholes) = match out {
+            Out::Window | Out::Count(_) | Out::Weight(_) => (Vec::new(), Vec::new()),
+            Out::Sum(_) | Out::Mean(_) => (vec![0.0; places], Vec::new()),
+            Out::WholeSum(_) => (Vec::new(), vec![0; places]),
+            Out::Least(_) | Out::Greatest(_) => (Vec::new(), vec![i64::MIN; places]),
+        };
+        Self { out, known: vec![0; places], floats, wholes }
+    }
+
+    /// The windows that have values.
+    pub(super) fn filled(&self) -> Vec<usize> {
+        (0..self.known.len()).filter(|&place| self.known[place] > 0).collect()
+    }
+
+    /// Takes rows in: the values of its column, and the window of each.
+    pub(super) fn add(&mut self, values: &ArrayRef, places: &[u32]) -> Result<()> {
+        let nulls = values.logical_nulls().filter(|nulls| nulls.null_count() > 0);
+        let nulls = nulls.as_ref();
+        let known = &mut self.known;
+        each(nulls, places, |place, _| known[place] += 1);
+        match self.out {
+            Out::Window | Out::Count(_) | Out::Weight(_) => {}
+            Out::WholeSum(_) => {
+                let values = cast(values, &DataType::Int64)?;
+                let (sums, values) =
+                    (&mut self.wholes, values.as_primitive::<Int64Type>().values());
+                each(nulls, places, |place, row| sums[place] += values[row]);
+            }
+            Out::Sum(_) | Out::Mean(_) => {
+                let values = cast(values, &DataType::Float64)?;
+                let (sums, values) =
+                    (&mut self.floats, values.as_primitive::<Float64Type>().values());
+                each(nulls, places, |place, row| sums[place] += values[row]);
+            }
+            Out::Least(_) => {
+                let (most, ranks) = (&mut self.wholes, ranks(values)?);
+                let ranks = ranks.values();
+                each(nulls, places, |place, row| most[place] = most[place].max(!ranks[row]));
+            }
+            Out::Greatest(_) => {
+                let (most, ranks) = (&mut self.wholes, ranks(values)?);
+                let ranks = ranks.values();
+                each(nulls, places, |place, row| most[place] = most[place].max(ranks[row]));
+            }
+        }
+        Ok(())
+    }
+
+    /// The results of some windows, as values of the type `of`.
+    pub(super) fn finish(&self, windows: &[usize], of: &DataType) -> Result<ArrayRef> {
+        let known = || windows.iter().map(|&place| self.known[place]);
+        let nulls = NullBuffer::from_iter(known().map(|known| known > 0));
+        let nulls = Some(nulls).filter(|nulls| nulls.null_count() > 0);
+        let wholes = || windows.iter().map(|&place| self.wholes[place]);
+        let floats = || windows.iter().map(|&place| self.floats[place]);
+        let array: ArrayRef = match self.out {
+            Out::Window | Out::Count(_) => Arc::new(Int64Array::from_iter_values(known())),
+            Out::Weight(_) => Arc::new(Int64Array::try_new(known().collect(), nulls)?),
+            Out::WholeSum(_) => Arc::new(Int64Array::try_new(wholes().collect(), nulls)?),
+            Out::Sum(_) => Arc::new(Float64Array::try_new(floats().collect(), nulls)?),
+            Out::Mean(_) => {
+                let means = floats().zip(known()).map(|(sum, known)| sum / known as f64);
+                Arc::new(Float64Array::try_new(means.collect(), nulls)?)
+            }
+            Out::Least(_) => return of_ranks(wholes().map(|rank| !rank).collect(), nulls, of),
+            Out::Greatest(_) => return of_ranks(wholes().collect(), nulls, of),
+        };
+        Ok(cast(&array, of)?)
+    }
+}
+
+/// Tells `of` the window and number of each row whose value is known.
+#[inline(always)]
+fn each(nulls: Option<&NullBuffer>, places: &[u32], mut of: impl FnMut(usize, usize)) {
+    match nulls {
+        None => {
+            for (row, &place) in places.iter().enumerate() {
+                of(place as usize, row);
+            }
+        }
+        Some(nulls) => {
+            for row in nulls.valid_indices() {
+                of(places[row] as usize, row);
+            }
+        }
+    }
+}
