@@ -11,7 +11,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 
 use super::errors::told;
-use super::prepare::without_views;
+use super::prepare::{typed, without_views};
 use super::session::{Statement, UNTYPED, columns};
 use crate::{Error, Result};
 
@@ -81,7 +81,7 @@ impl Statement {
         let values = declared.iter().zip(values).map(|(field, value)| fit(field, value));
         let values = ParamValues::from(values.collect::<Result<Vec<_>>>()?);
         let plan = (*self.plan).clone().replace_params_with_values(&values).map_err(told)?;
-        let plan = without_views(plan)?;
+        let plan = without_views(typed(plan)?)?;
         // Another row of values may have nulls where this one has none.
         let nullable = |field: &FieldRef| Field::clone(field).with_nullable(true);
         let schema = columns(plan.schema().fields().iter().map(nullable).collect());

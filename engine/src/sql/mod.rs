@@ -10,7 +10,10 @@
 //! - `session`, `prepare`, `run`: a statement from its text to the last batch of its answer.
 //! - `provider`, `translate`, `values`, `exec`, `part`, `dynamic`, `windows`, `latest`: tables as the
 //!   planner sees them, and how their scans run.
-//! - `statistics`, `price`, `opaque`: what is known before it runs, and what must not be concluded.
+//! - `precedence`, `unheard`, `membership`, `multisets`: what a text means, where the parser or the planner
+//!   takes it for something else.
+//! - `statistics`, `price`, `opaque`, `unambiguous`: what is known before it runs, and what must not be
+//!   concluded.
 //! - `guard`, `stop`, `queries`, `settings`: bounds on what runs, and who runs what.
 //! - `catalog`, `system`: which tables there are, and those that tell of the server itself.
 
@@ -21,8 +24,11 @@ mod errors;
 mod exec;
 mod guard;
 mod latest;
+mod membership;
+mod multisets;
 mod opaque;
 mod part;
+mod precedence;
 mod prepare;
 mod price;
 mod provider;
@@ -36,6 +42,8 @@ mod system;
 #[cfg(test)]
 mod tests;
 mod translate;
+mod unambiguous;
+mod unheard;
 mod values;
 mod windows;
 

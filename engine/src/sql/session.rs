@@ -16,7 +16,6 @@ use std::time::Duration;
 use arrow::array::RecordBatch;
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::common::ScalarValue;
-use datafusion::execution::FunctionRegistry;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::LogicalPlan;
@@ -27,8 +26,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
-use super::catalog::{Catalog, TableEntry};
-use super::errors::told;
+use super::catalog::{Catalog, TableEntry, zoned};
 use super::guard::{self, Gate};
 use super::prepare;
 use super::queries::{Queries, QueryId, QueryState};
@@ -303,19 +301,7 @@ impl Planner {
     fn state(&self, session: &SqlSession) -> Result<SessionState> {
         let mut state = self.state.clone();
         if let Some(zone) = &session.time_zone {
-            zone.parse::<arrow::array::timezone::Tz>().map_err(|_| {
-                Error::request(format!(
-                    "time zone {zone:?}: name one like Europe/Zurich, or an offset like +02:00"
-                ))
-            })?;
-            state.config_mut().options_mut().execution.time_zone = Some(zone.clone());
-            let options = state.config_options();
-            let zoned = state.scalar_functions().values();
-            let zoned: Vec<_> =
-                zoned.filter_map(|of| of.inner().with_updated_config(options)).collect();
-            for function in zoned {
-                state.register_udf(Arc::new(function)).map_err(told)?;
-            }
+            zoned(&mut state, zone)?;
         }
         Ok(state)
     }
