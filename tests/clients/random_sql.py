@@ -193,9 +193,12 @@ class Expressions:
         cut = Tree(trunc % "{0}", (time,), duckdb=f"CAST({trunc % '{0}'} AS TIMESTAMP)")
         local = f"CAST(timezone('UTC', timezone('{{1}}', CAST({trunc % LOCAL} AS TIMESTAMP))) AS TIMESTAMP)"
         there = Tree(trunc % "{0} AT TIME ZONE '{1}'", (time, self.one(ZONES)), duckdb=local)
+        origin = "2025-01-01T00:03:00"
+        shifted = f"time_bucket(INTERVAL '{{1}}', {{0}}, TIMESTAMP '{origin}')"
+        moved = Tree(f"date_bin(INTERVAL '{{1}}', {{0}}, TIMESTAMP '{origin}Z')", windows.parts, duckdb=shifted)
         if zones and self.maybe(0.3):
             return there, LOCAL_TIME
-        return self.one([windows, cut]), TIME
+        return self.one([windows, windows, cut, cut, moved]), TIME
 
     def flag(self, depth):
         leaves = [self._compared, self._compared, self._within, self._null, self._timed, self._timed, self._like]
@@ -247,6 +250,8 @@ class Expressions:
         # Beside a column in another zone, a time without one would be read in that.
         plain = column.ours.endswith("reading_at") and kind == TIME
         first, last = (self.moment() if plain else self.moment(forms=()) for _ in range(2))
+        forms = [f"({{0}} {op} {{1}})" for op in COMPARISONS] + ["({0} BETWEEN {1} AND {2})", "({0} IN ({1}, {2}))"]
+        forms += ["({0} >= {1} AND {0} < {2})", "({0} >= {1} AND {0} < {2})"]
         return Tree(self.one(forms), (side, first, last))
 
     def _like(self, depth):

@@ -26,7 +26,7 @@ SEED = 1
 # How far apart two numbers may lie that were added up in another order.
 RELATIVE, ABSOLUTE = 1e-6, 1e-7
 # Two columns that differ by a cast alone have one name for the planner, which says what to do.
-REFUSED, MEND = "refused", "compute one of the two in a subquery"
+REFUSED, MEND = "refused", "do not count in the name of a column"
 # What DuckDB says of a few queries that it should answer.
 DEFECT = "BindBuiltinScalarFunction"
 

@@ -21,6 +21,7 @@ use datafusion::prelude::SessionConfig;
 
 use super::errors::told;
 use super::latest::LatestProvider;
+use super::limits::LimitsAboveWindows;
 use super::membership::Membership;
 use super::multisets::Multisets;
 use super::opaque::OpaqueConditions;
@@ -149,12 +150,11 @@ impl Catalog {
         options.optimizer.subset_repartition_threshold = KEPT_PARTITIONS;
         options.optimizer.hash_join_inlist_pushdown_max_distinct_values = JOIN_KEYS;
         options.optimizer.hash_join_inlist_pushdown_max_size = JOIN_KEY_BYTES;
-        // Rows that a window looks at are not to be cut off below it.
-        options.optimizer.enable_window_limits = false;
         // IS TRUE is never null for the logical plan, and may be null for the physical one.
         options.execution.skip_physical_aggregate_schema_check = true;
         let mut rules = Unambiguous::all(PhysicalOptimizer::new().rules);
         rules.insert(0, Arc::new(OpaqueConditions));
+        rules.insert(0, Arc::new(LimitsAboveWindows));
         let at = rules.iter().position(|rule| rule.name() == "aggregate_statistics");
         rules.insert(at.map_or(0, |at| at + 1), Arc::new(AggregateWindows));
         let state = SessionStateBuilder::new()

@@ -82,8 +82,8 @@ fn own(error: &DataFusionError) -> Option<&Error> {
 /// What the library says where two columns have one name, which is theirs without casts and time zones.
 const SAME_NAME: [&str; 2] =
     ["require unique expression names", "duplicate unqualified field name"];
-const APART: &str = "a cast or time zone does not count in the name of a column: compute one of the two \
-                     in a subquery, and name it there";
+const APART: &str = "casts and time zones do not count in the name of a column: name one of the two with \
+                     AS, or compute it in a subquery";
 
 /// The message without what the library puts before it.
 fn tidy(message: &str) -> String {

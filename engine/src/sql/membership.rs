@@ -1,8 +1,8 @@
 //! When is it not known whether a value is among others?
 //!
 //! `x IN (SELECT y …)` is neither true nor false where `x` is null, or where nothing equals it and one `y`
-//! is null. Where it is a whole condition the planner knows; inside OR, NOT and CASE it says false. There
-//! the third answer is written out:
+//! is null. Where it is a whole condition the planner knows; inside OR, NOT and CASE, and where the values
+//! depend on the row that asks, it says false. There the third answer is written out:
 //!
 //! ```text
 //! a OR x NOT IN (q)  ──►  a OR CASE WHEN x IN (q) THEN false
@@ -47,8 +47,7 @@ fn filtered(filter: Filter) -> Result<Transformed<LogicalPlan>> {
     let mut conditions = Vec::new();
     for condition in split_conjunction_owned(filter.predicate) {
         let condition = match condition {
-            whole if is_membership(&whole) => whole,
-            Expr::Not(inner) if is_membership(&inner) => Expr::Not(inner),
+            whole if is_known(&whole) => whole,
             other => {
                 let written = other.transform_up(|expr| written(expr, schema))?;
                 changed |= written.transformed;
@@ -62,8 +61,19 @@ fn filtered(filter: Filter) -> Result<Transformed<LogicalPlan>> {
     Ok(if changed { Transformed::yes(filter) } else { Transformed::no(filter) })
 }
 
-fn is_membership(expr: &Expr) -> bool {
-    matches!(expr, Expr::InSubquery(_))
+/// Whether the planner answers a whole condition rightly: one that says IN, where unknown is as good as false,
+/// or NOT IN among values that are the same for every row.
+fn is_known(condition: &Expr) -> bool {
+    let (membership, turned) = match condition {
+        Expr::Not(inner) => (inner.as_ref(), true),
+        other => (other, false),
+    };
+    match membership {
+        Expr::InSubquery(InSubquery { subquery, negated, .. }) => {
+            *negated == turned || subquery.outer_ref_columns.is_empty()
+        }
+        _ => false,
+    }
 }
 
 fn written(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {

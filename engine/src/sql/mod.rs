@@ -12,8 +12,8 @@
 //!   planner sees them, and how their scans run.
 //! - `precedence`, `unheard`, `membership`, `multisets`: what a text means, where the parser or the planner
 //!   takes it for something else.
-//! - `statistics`, `price`, `opaque`, `unambiguous`: what is known before it runs, and what must not be
-//!   concluded.
+//! - `statistics`, `price`, `opaque`, `unambiguous`, `limits`: what is known before it runs, and what must not
+//!   be concluded.
 //! - `guard`, `stop`, `queries`, `settings`: bounds on what runs, and who runs what.
 //! - `catalog`, `system`: which tables there are, and those that tell of the server itself.
 
@@ -24,6 +24,7 @@ mod errors;
 mod exec;
 mod guard;
 mod latest;
+mod limits;
 mod membership;
 mod multisets;
 mod opaque;

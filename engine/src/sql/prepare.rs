@@ -58,7 +58,7 @@ pub(super) async fn statement(
     // What parameters are is known when they are bound.
     let plan = if parameters.fields().is_empty() { typed(plan)? } else { plan };
     let plan = without_views(plan)?;
-    let schema = Arc::clone(plan.schema().inner());
+    let schema = answered(&plan);
     Ok(Statement { text: text.into(), plan: Arc::new(plan), schema, parameters })
 }
 
@@ -204,6 +204,13 @@ fn parameters(plan: &LogicalPlan) -> Result<SchemaRef> {
 pub(super) fn typed(plan: LogicalPlan) -> Result<LogicalPlan> {
     static OPTIONS: LazyLock<ConfigOptions> = LazyLock::new(ConfigOptions::default);
     TypeCoercion::new().analyze(plan, &OPTIONS).map_err(told)
+}
+
+/// The columns of a plan's answer. Any of them may be null: a window without rows has nothing to count, and
+/// another execution has other values.
+pub(super) fn answered(plan: &LogicalPlan) -> SchemaRef {
+    let nullable = |field: &FieldRef| Field::clone(field).with_nullable(true);
+    columns(plan.schema().fields().iter().map(nullable).collect())
 }
 
 /// The plan with an answer that old drivers read: text and bytes as themselves, not as views.
