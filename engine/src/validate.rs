@@ -289,8 +289,9 @@ fn check_plausible(column: &ValueColumn, values: &ArrayRef, faults: &mut Faults)
             for (row, &value) in values.values().iter().enumerate() {
                 if values.is_valid(row) && !fits(value as f64) {
                     faults.add(row, || {
-                        let unit = column.unit.as_deref().unwrap_or_default();
-                        format!("{} = {value} {unit} is outside {min} to {max}", column.name)
+                        let unit = column.unit.iter().map(|unit| format!(" {unit}"));
+                        let unit = unit.collect::<String>();
+                        format!("{} = {value}{unit} is outside {min} to {max}", column.name)
                     });
                 }
             }

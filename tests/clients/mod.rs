@@ -13,7 +13,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use crate::server::{BINARY, Server};
+use crate::server::{BINARY, Server, command};
 
 const REQUIREMENTS: &str = include_str!("requirements.txt");
 const MISSING: &str = "these tests run other people's clients, which need Python 3 with venv and pip \
@@ -60,6 +60,41 @@ fn flight_sql_drivers() {
     python.run("sql_clients.py", &arguments, &server);
     let (status, output) = server.terminate();
     assert!(status.success(), "the server ended with {status}:\n{output}");
+}
+
+#[test]
+fn random_queries_give_what_duckdb_gives() {
+    let python = Python::ready();
+    let folder = tempfile::tempdir().unwrap();
+    // Nothing lands but when the script says so.
+    let settings =
+        [("BAROGRAPH_ENGINE__LATENESS", "4000d"), ("BAROGRAPH_ENGINE__LATE_MERGE_EVERY", "4000d")];
+    let server = Server::start_with(&[], folder.path(), &settings);
+    let url = server.grpc_url();
+    python.run("sql_random.py", &[url.as_ref()], &server);
+    python.run("sql_weather.py", &[url.as_ref()], &server);
+}
+
+#[test]
+fn a_conversation_in_sql() {
+    let python = Python::ready();
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(&[], folder.path());
+    let address = server.address().to_string();
+    python.run("sql_shell.py", &[BINARY.as_ref(), address.as_ref()], &server);
+}
+
+#[test]
+fn every_block_of_the_cookbook_runs() {
+    let python = Python::ready();
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let demo = ["demo", "--once", "--hours", "30", "--cities", "300", "--data"];
+    let filled = command(&demo).arg(&data).output().unwrap();
+    assert!(filled.status.success(), "{}", text(&filled));
+    let server = Server::start(&[], &data);
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/cookbook.md");
+    python.run("cookbook.py", &[server.grpc_url().as_ref(), page.as_ref()], &server);
 }
 
 /// A Python with the required packages.

@@ -8,6 +8,7 @@ mod plans;
 mod reference;
 mod rolling;
 mod script;
+mod server;
 
 use barograph_engine::functions::register;
 use datafusion::prelude::{SessionConfig, SessionContext};
@@ -24,8 +25,8 @@ pub fn session(partitions: usize, batch_rows: usize) -> SessionContext {
 /// Runs `text` with every shape of execution that could change an answer.
 async fn holds(text: &str) {
     for (partitions, batch_rows) in [(1, 8192), (4, 2), (3, 1)] {
-        let context = session(partitions, batch_rows);
-        let wrong = script::run(&context, text).await;
+        let mut context = session(partitions, batch_rows);
+        let wrong = script::run(&mut context, text).await;
         assert!(
             wrong.is_empty(),
             "{partitions} partitions, batches of {batch_rows}:\n{}",

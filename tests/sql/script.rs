@@ -3,8 +3,11 @@
 //! ```text
 //! statement ok                 the statement runs
 //! statement error SOME WORDS   it fails, and its message holds the words
+//! statement shows SOME WORDS   its answer, as text, holds the words
 //! query IRT [rowsort]          it gives the rows after ----, in order or sorted as text; the letters
-//!                              are the columns: I whole, R float, T text, B boolean, P time
+//!                              are the columns: I whole, R float, T text, B boolean, P time, D date
+//! parameters 5, 'x'            values of the next statement's parameters
+//! do SOMETHING                 what the subject itself understands, with the lines after it
 //! ```
 //!
 //! The crate of that name would turn on features of shared crates (`md-5/std`, below `object_store`), and
@@ -13,26 +16,71 @@
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::DataType;
 use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
+use datafusion::common::ScalarValue;
 use datafusion::prelude::SessionContext;
+
+/// Who answers a script.
+pub trait Subject {
+    /// The answer to a statement.
+    async fn ask(
+        &mut self,
+        sql: &str,
+        parameters: &[ScalarValue],
+    ) -> Result<Vec<RecordBatch>, String>;
+
+    /// Does what a line after `do` says, with the text below it.
+    async fn act(&mut self, words: &[&str], text: &str) -> Result<(), String>;
+}
+
+impl Subject for SessionContext {
+    async fn ask(
+        &mut self,
+        sql: &str,
+        parameters: &[ScalarValue],
+    ) -> Result<Vec<RecordBatch>, String> {
+        let mut frame = self.sql(sql).await.map_err(|e| e.to_string())?;
+        if !parameters.is_empty() {
+            frame = frame.with_param_values(parameters.to_vec()).map_err(|e| e.to_string())?;
+        }
+        let schema = frame.schema().as_arrow().clone();
+        let mut batches = frame.collect().await.map_err(|e| e.to_string())?;
+        if batches.is_empty() {
+            batches.push(RecordBatch::new_empty(schema.into()));
+        }
+        Ok(batches)
+    }
+
+    async fn act(&mut self, words: &[&str], _: &str) -> Result<(), String> {
+        Err(format!("a session alone cannot do {words:?}"))
+    }
+}
 
 enum Expect {
     Success,
+    Action,
     Failure(String),
+    Shown(String),
     Rows { columns: String, sorted: bool, rows: Vec<String> },
 }
 
 struct Record {
     line: usize,
     sql: String,
+    parameters: Option<String>,
     expect: Expect,
 }
 
 fn parse(text: &str) -> Vec<Record> {
     let mut records = Vec::new();
+    let mut parameters = None;
     let mut lines = text.lines().enumerate().peekable();
     while let Some((number, line)) = lines.next() {
         let line = line.trim_end();
         if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        if let Some(values) = line.strip_prefix("parameters ") {
+            parameters = Some(values.to_owned());
             continue;
         }
         let mut block = Vec::new();
@@ -46,6 +94,14 @@ fn parse(text: &str) -> Vec<Record> {
                 let (_, words) = line.split_once("error ").expect("words of an error");
                 Expect::Failure(words.to_owned())
             }
+            ["statement", "shows", ..] => {
+                let (_, words) = line.split_once("shows ").expect("words of an answer");
+                Expect::Shown(words.to_owned())
+            }
+            ["do", ..] => {
+                block.insert(0, line.to_owned());
+                Expect::Action
+            }
             ["query", columns, mode @ ..] => {
                 let rule = block.iter().position(|l| l == "----");
                 let rule = rule.unwrap_or_else(|| panic!("line {}: no ----", number + 1));
@@ -56,19 +112,33 @@ fn parse(text: &str) -> Vec<Record> {
             }
             other => panic!("line {}: {other:?}", number + 1),
         };
-        records.push(Record { line: number + 1, sql: block.join("\n"), expect });
+        let (line, sql) = (number + 1, block.join("\n"));
+        records.push(Record { line, sql, parameters: parameters.take(), expect });
     }
     records
 }
 
-async fn answer(context: &SessionContext, sql: &str) -> Result<Vec<RecordBatch>, String> {
-    let frame = context.sql(sql).await.map_err(|e| e.to_string())?;
-    let schema = frame.schema().as_arrow().clone();
-    let mut batches = frame.collect().await.map_err(|e| e.to_string())?;
-    if batches.is_empty() {
-        batches.push(RecordBatch::new_empty(schema.into()));
+/// The values that a list of expressions stands for.
+async fn values(list: &str) -> Vec<ScalarValue> {
+    let context = SessionContext::new();
+    let frame = context.sql(&format!("SELECT {list}")).await.expect("values of parameters");
+    let rows = frame.collect().await.expect("values of parameters");
+    let columns = rows[0].columns().iter();
+    columns.map(|c| ScalarValue::try_from_array(c, 0).expect("a value")).collect()
+}
+
+/// What comes of a record.
+async fn outcome(subject: &mut impl Subject, record: &Record) -> Result<Vec<RecordBatch>, String> {
+    if let Expect::Action = record.expect {
+        let (line, text) = record.sql.split_once('\n').unwrap_or((&record.sql, ""));
+        let words: Vec<&str> = line.split_whitespace().skip(1).collect();
+        return subject.act(&words, text).await.map(|()| Vec::new());
     }
-    Ok(batches)
+    let parameters = match &record.parameters {
+        Some(list) => values(list).await,
+        None => Vec::new(),
+    };
+    subject.ask(&record.sql, &parameters).await
 }
 
 fn letter(data_type: &DataType) -> char {
@@ -78,6 +148,7 @@ fn letter(data_type: &DataType) -> char {
         DataType::Utf8 | DataType::Utf8View | DataType::LargeUtf8 => 'T',
         DataType::Boolean => 'B',
         DataType::Timestamp(_, _) => 'P',
+        DataType::Date32 => 'D',
         _ => '?',
     }
 }
@@ -100,13 +171,18 @@ fn texts(batches: &[RecordBatch]) -> Vec<String> {
 }
 
 /// Runs every record of `text`; returns what does not hold.
-pub async fn run(context: &SessionContext, text: &str) -> Vec<String> {
+pub async fn run(subject: &mut impl Subject, text: &str) -> Vec<String> {
     let mut wrong = Vec::new();
-    for Record { line, sql, expect } in parse(text) {
-        let got = answer(context, &sql).await;
+    for record in parse(text) {
+        let got = outcome(subject, &record).await;
+        let Record { line, sql, expect, .. } = record;
         let complaint = match (expect, got) {
-            (Expect::Success, Ok(_)) => None,
-            (Expect::Success, Err(e)) => Some(e),
+            (Expect::Success | Expect::Action, Ok(_)) => None,
+            (Expect::Success | Expect::Action | Expect::Shown(_), Err(e)) => Some(e),
+            (Expect::Shown(words), Ok(batches)) => {
+                let shown = texts(&batches).join("\n");
+                (!shown.contains(&words)).then(|| format!("expected {words:?} in:\n{shown}"))
+            }
             (Expect::Failure(words), Err(e)) if e.contains(&words) => None,
             (Expect::Failure(words), Err(e)) => Some(format!("expected {words:?}, got: {e}")),
             (Expect::Failure(words), Ok(_)) => Some(format!("expected {words:?}, got rows")),

@@ -95,7 +95,8 @@ const HEAD: &str = "\
 <!-- Written from the functions' own documentation; a test holds the two together. -->
 
 SQL is that of DataFusion, whose functions are all there. This page tells what Barograph adds. Every
-example runs against the built-in tables, `readings` and `cities`.
+example runs against the built-in tables, `readings` and `cities`. Whole answers, from the newest values
+to parallel downloads, are in the [cookbook](cookbook.md).
 ";
 
 const ONE_LINERS: &str = "

@@ -4,14 +4,14 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, FieldRef};
+use arrow::datatypes::{DataType, Field};
 use datafusion::common::{ParamValues, ScalarValue};
 use datafusion::sql::sqlparser::ast::{
     Expr, Statement as Ast, Value, ValueWithSpan, visit_expressions_mut,
 };
 
 use super::errors::told;
-use super::prepare::without_views;
+use super::prepare::{answered, typed, without_views};
 use super::session::{Statement, UNTYPED, columns};
 use crate::{Error, Result};
 
@@ -81,10 +81,8 @@ impl Statement {
         let values = declared.iter().zip(values).map(|(field, value)| fit(field, value));
         let values = ParamValues::from(values.collect::<Result<Vec<_>>>()?);
         let plan = (*self.plan).clone().replace_params_with_values(&values).map_err(told)?;
-        let plan = without_views(plan)?;
-        // Another row of values may have nulls where this one has none.
-        let nullable = |field: &FieldRef| Field::clone(field).with_nullable(true);
-        let schema = columns(plan.schema().fields().iter().map(nullable).collect());
+        let plan = without_views(typed(plan)?)?;
+        let schema = answered(&plan);
         let parameters = columns(Vec::new());
         let text = Arc::clone(&self.text);
         let part = self.part.clone();

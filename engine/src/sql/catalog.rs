@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
+use arrow::array::timezone::Tz;
 use arrow::datatypes::SchemaRef;
 use barograph_lake::schema::{KEY_COLUMN, TIME_COLUMN};
 use datafusion::catalog::{
     CatalogProvider, MemTable, MemoryCatalogProvider, MemorySchemaProvider, SchemaProvider,
     TableProvider,
 };
+use datafusion::execution::FunctionRegistry;
 use datafusion::execution::context::SessionContext;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
@@ -20,11 +22,15 @@ use datafusion::prelude::SessionConfig;
 use super::errors::told;
 use super::hours::AggregateHours;
 use super::latest::LatestProvider;
+use super::limits::LimitsAboveWindows;
+use super::membership::Membership;
+use super::multisets::Multisets;
 use super::opaque::OpaqueConditions;
 use super::provider::LakeProvider;
 use super::queries::Queries;
 use super::settings::SqlSettings;
 use super::system;
+use super::unambiguous::Unambiguous;
 use super::windows::AggregateWindows;
 use crate::{Engine, Error, Result, functions};
 
@@ -34,6 +40,8 @@ pub const CATALOG: &str = "barograph";
 pub const PUBLIC_SCHEMA: &str = "public";
 /// Schema of the tables that tell of the server itself.
 pub const SYSTEM_SCHEMA: &str = "system";
+/// Time zone of a session that names none.
+const UTC: &str = "UTC";
 
 /// Up to this many keys of the smaller side of a join narrow the scan of the other side one by one; more
 /// narrow it by their smallest and largest.
@@ -143,8 +151,11 @@ impl Catalog {
         options.optimizer.subset_repartition_threshold = KEPT_PARTITIONS;
         options.optimizer.hash_join_inlist_pushdown_max_distinct_values = JOIN_KEYS;
         options.optimizer.hash_join_inlist_pushdown_max_size = JOIN_KEY_BYTES;
-        let mut rules = PhysicalOptimizer::new().rules;
+        // IS TRUE is never null for the logical plan, and may be null for the physical one.
+        options.execution.skip_physical_aggregate_schema_check = true;
+        let mut rules = Unambiguous::all(PhysicalOptimizer::new().rules);
         rules.insert(0, Arc::new(OpaqueConditions));
+        rules.insert(0, Arc::new(LimitsAboveWindows));
         let at = rules.iter().position(|rule| rule.name() == "aggregate_statistics");
         rules.insert(at.map_or(0, |at| at + 1), Arc::new(AggregateWindows));
         rules.insert(at.map_or(1, |at| at + 2), Arc::new(AggregateHours));
@@ -152,6 +163,8 @@ impl Catalog {
             .with_config(config)
             .with_runtime_env(Arc::clone(shared))
             .with_default_features()
+            .with_analyzer_rule(Arc::new(Membership))
+            .with_analyzer_rule(Arc::new(Multisets))
             .with_physical_optimizer_rules(rules)
             .build();
         let catalog = MemoryCatalogProvider::new();
@@ -163,8 +176,31 @@ impl Catalog {
         context.register_catalog(CATALOG, Arc::new(catalog));
         functions::register(&context)?;
         functions::register_tables(&context, Arc::new(Newest(Arc::clone(engine))));
-        Ok(context.state())
+        let mut state = context.state();
+        zoned(&mut state, UTC)?;
+        Ok(state)
     }
+}
+
+/// Gives times with a zone, `now()` among them, that of `zone`.
+///
+/// # Errors
+/// `Request` if there is no such zone.
+pub(super) fn zoned(state: &mut SessionState, zone: &str) -> Result<()> {
+    zone.parse::<Tz>().map_err(|_| {
+        Error::request(format!(
+            "time zone {zone:?}: name one like Europe/Zurich, or an offset like +02:00"
+        ))
+    })?;
+    state.config_mut().options_mut().execution.time_zone = Some(zone.to_owned());
+    let options = state.config_options();
+    let functions = state.scalar_functions().values();
+    let functions: Vec<_> =
+        functions.filter_map(|of| of.inner().with_updated_config(options)).collect();
+    for function in functions {
+        state.register_udf(Arc::new(function)).map_err(told)?;
+    }
+    Ok(())
 }
 
 /// The newest rows of declared tables.

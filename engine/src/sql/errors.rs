@@ -24,7 +24,10 @@ pub(super) fn told(error: DataFusionError) -> Error {
         return own.again();
     }
     let root = error.find_root();
-    let message = tidy(&root.message());
+    let message = match root {
+        DataFusionError::SQL(parser, _) => tidy(&parser.to_string()),
+        other => tidy(&other.message()),
+    };
     // The library says so in words alone.
     if message.contains("used disk space during the spilling") {
         return Error::resources(
@@ -76,12 +79,21 @@ fn own(error: &DataFusionError) -> Option<&Error> {
     None
 }
 
+/// What the library says where two columns have one name, which is theirs without casts and time zones.
+const SAME_NAME: [&str; 2] =
+    ["require unique expression names", "duplicate unqualified field name"];
+const APART: &str = "casts and time zones do not count in the name of a column: name one of the two with \
+                     AS, or compute it in a subquery";
+
 /// The message without what the library puts before it.
 fn tidy(message: &str) -> String {
     let message = message.trim();
     let mut text = message;
     for prefix in ["sql parser error: ", "SQL error: ", "Error during planning: "] {
         text = text.strip_prefix(prefix).unwrap_or(text);
+    }
+    if SAME_NAME.iter().any(|words| text.contains(words)) {
+        return format!("{text}; {APART}");
     }
     text.to_owned()
 }

@@ -11,7 +11,10 @@
 //! - `provider`, `translate`, `values`, `exec`, `part`, `dynamic`, `windows`, `hours`, `latest`: tables as the
 //!   planner sees them, and how their scans run.
 //! - `divide`: answers whose parts are fetched apart.
-//! - `statistics`, `price`, `opaque`: what is known before it runs, and what must not be concluded.
+//! - `precedence`, `unheard`, `membership`, `multisets`: what a text means, where the parser or the planner
+//!   takes it for something else.
+//! - `statistics`, `price`, `opaque`, `unambiguous`, `limits`: what is known before it runs, and what must not
+//!   be concluded.
 //! - `guard`, `stop`, `queries`, `settings`: bounds on what runs, and who runs what.
 //! - `catalog`, `system`: which tables there are, and those that tell of the server itself.
 
@@ -25,8 +28,12 @@ mod exec;
 mod guard;
 mod hours;
 mod latest;
+mod limits;
+mod membership;
+mod multisets;
 mod opaque;
 mod part;
+mod precedence;
 mod prepare;
 mod price;
 mod provider;
@@ -40,6 +47,8 @@ mod system;
 #[cfg(test)]
 mod tests;
 mod translate;
+mod unambiguous;
+mod unheard;
 mod values;
 mod windows;
 

@@ -2,22 +2,24 @@
 //! one that was probably meant.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, SchemaRef};
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, TableReference};
-use datafusion::config::Dialect;
+use datafusion::config::{ConfigOptions, Dialect};
 use datafusion::execution::context::SQLOptions;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, Volatility, cast};
+use datafusion::optimizer::AnalyzerRule;
+use datafusion::optimizer::analyzer::type_coercion::TypeCoercion;
 use datafusion::sql::parser::Statement as Parsed;
 use datafusion::sql::sqlparser::ast::Statement as Ast;
 
-use super::bind;
 use super::catalog::{CATALOG, PUBLIC_SCHEMA, SYSTEM_SCHEMA, TableEntry};
 use super::errors::{nearest, told};
 use super::session::{Statement, UNTYPED, columns};
+use super::{bind, precedence, unheard};
 use crate::{Error, Result};
 
 /// Longest text of a statement in bytes.
@@ -40,7 +42,7 @@ pub(super) async fn statement(
     }
     let mut parsed = state.sql_to_statement(text, &Dialect::Generic).map_err(told)?;
     refuse_writing(&parsed)?;
-    number_parameters(&mut parsed)?;
+    understand(&mut parsed)?;
     let mut calls_tables = false;
     for reference in state.resolve_table_references(&parsed).map_err(told)? {
         if state.table_functions().contains_key(reference.table()) {
@@ -54,8 +56,10 @@ pub(super) async fn statement(
         SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
     reading.verify_plan(&plan).map_err(|error| only_reading(&told(error).to_string()))?;
     let parameters = parameters(&plan)?;
+    // What parameters are is known when they are bound.
+    let plan = if parameters.fields().is_empty() { typed(plan)? } else { plan };
     let plan = without_views(plan)?;
-    let schema = Arc::clone(plan.schema().inner());
+    let schema = answered(&plan);
     // Arguments of a table function are values by now, and may be of now.
     let lasting = !calls_tables && lasts(&plan).map_err(told)?;
     let optimized = lasting.then(Arc::default);
@@ -124,10 +128,15 @@ fn refuse_writing(parsed: &Parsed) -> Result<()> {
     }
 }
 
-fn number_parameters(parsed: &mut Parsed) -> Result<()> {
+/// Makes the text mean what it says, and numbers its parameters.
+fn understand(parsed: &mut Parsed) -> Result<()> {
     match parsed {
-        Parsed::Statement(ast) => bind::number(ast),
-        Parsed::Explain(explain) => number_parameters(&mut explain.statement),
+        Parsed::Statement(ast) => {
+            unheard::refuse(ast)?;
+            precedence::restore(ast);
+            bind::number(ast)
+        }
+        Parsed::Explain(explain) => understand(&mut explain.statement),
         _ => Ok(()),
     }
 }
@@ -195,6 +204,20 @@ fn parameters(plan: &LogicalPlan) -> Result<SchemaRef> {
         })
     };
     Ok(columns(numbered.into_iter().enumerate().map(declare).collect::<Result<_>>()?))
+}
+
+/// The plan with the types that its columns will have. The planner gives CASE and UNION the type of their
+/// first part, and finds the one that all parts have in common only when the plan is to be run.
+pub(super) fn typed(plan: LogicalPlan) -> Result<LogicalPlan> {
+    static OPTIONS: LazyLock<ConfigOptions> = LazyLock::new(ConfigOptions::default);
+    TypeCoercion::new().analyze(plan, &OPTIONS).map_err(told)
+}
+
+/// The columns of a plan's answer. Any of them may be null: a window without rows has nothing to count, and
+/// another execution has other values.
+pub(super) fn answered(plan: &LogicalPlan) -> SchemaRef {
+    let nullable = |field: &FieldRef| Field::clone(field).with_nullable(true);
+    columns(plan.schema().fields().iter().map(nullable).collect())
 }
 
 /// The plan with an answer that old drivers read: text and bytes as themselves, not as views.

@@ -15,8 +15,8 @@ use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{Field, Schema, SchemaRef};
+use datafusion::catalog::Session;
 use datafusion::common::ScalarValue;
-use datafusion::execution::FunctionRegistry;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::LogicalPlan;
@@ -28,7 +28,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::asked::Asked;
-use super::catalog::{Catalog, TableEntry};
+use super::catalog::{Catalog, TableEntry, zoned};
 use super::divide::{AnswerPart, Division, divided};
 use super::errors::told;
 use super::guard::{self, Gate};
@@ -366,20 +366,8 @@ impl Planner {
     /// What a statement of the session is planned with.
     fn state(&self, session: &SqlSession) -> Result<Arc<SessionState>> {
         let Some(zone) = &session.time_zone else { return Ok(Arc::clone(&self.state)) };
-        zone.parse::<arrow::array::timezone::Tz>().map_err(|_| {
-            Error::request(format!(
-                "time zone {zone:?}: name one like Europe/Zurich, or an offset like +02:00"
-            ))
-        })?;
         let mut state = SessionState::clone(&self.state);
-        state.config_mut().options_mut().execution.time_zone = Some(zone.clone());
-        let options = state.config_options();
-        let zoned = state.scalar_functions().values();
-        let zoned: Vec<_> =
-            zoned.filter_map(|of| of.inner().with_updated_config(options)).collect();
-        for function in zoned {
-            state.register_udf(Arc::new(function)).map_err(told)?;
-        }
+        zoned(&mut state, zone)?;
         Ok(Arc::new(state))
     }
 }

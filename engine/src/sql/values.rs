@@ -6,12 +6,15 @@ use datafusion::common::ScalarValue;
 
 use crate::filter::{Literal, Op};
 
-/// Whether a cast keeps every instant as it is.
+/// Whether a cast keeps every instant, and with it every hour and day of UTC, as it is.
 pub(super) fn is_fine(cast: Option<&DataType>) -> bool {
-    matches!(
-        cast,
-        None | Some(DataType::Timestamp(TimeUnit::Microsecond | TimeUnit::Nanosecond, _))
-    )
+    match cast {
+        None => true,
+        Some(DataType::Timestamp(TimeUnit::Microsecond | TimeUnit::Nanosecond, zone)) => {
+            zone.as_deref().is_none_or(|zone| ["UTC", "+00:00"].contains(&zone))
+        }
+        Some(_) => false,
+    }
 }
 
 /// An instant in ns.

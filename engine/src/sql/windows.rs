@@ -33,7 +33,7 @@ use datafusion::physical_plan::udaf::AggregateFunctionExpr;
 
 use super::exec::{Read, ScanExec};
 use super::provider::Layout;
-use super::values::window_length;
+use super::values::{is_fine, window_length};
 use crate::scan::{Aggregate, Aggregation};
 
 /// A window so long that all instants since 1970 lie in it.
@@ -199,11 +199,7 @@ impl<'a> Input<'a> {
         let what = what.downcast_ref::<Literal>()?.value();
         // The planner widens instants to ns for some functions; the windows are the same.
         match if is_below { self.scanned(time)? } else { self.column(time)? } {
-            (TIME_COLUMN, None) => {}
-            (
-                TIME_COLUMN,
-                Some(DataType::Timestamp(TimeUnit::Microsecond | TimeUnit::Nanosecond, _)),
-            ) => {}
+            (TIME_COLUMN, cast) if is_fine(cast.as_ref()) => {}
             _ => return None,
         }
         window_length(function.fun().name(), what)

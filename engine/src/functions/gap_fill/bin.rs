@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use datafusion::arrow::array::Array;
-use datafusion::arrow::datatypes::{DataType, Field, FieldRef, IntervalUnit};
+use datafusion::arrow::datatypes::{DataType, Field, FieldRef, IntervalUnit, TimeUnit};
 use datafusion::common::{Result, exec_err};
 use datafusion::functions::datetime;
 use datafusion::logical_expr::sort_properties::{ExprProperties, SortProperties};
@@ -68,8 +68,14 @@ impl ScalarUDFImpl for DateBin {
         Ok(Arc::new(Field::new(self.name(), self.return_type(&types)?, nullable)))
     }
 
-    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+    fn invoke_with_args(&self, mut args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let nullable = args.return_field.is_nullable();
+        // The place from which windows are counted is taken in nanoseconds alone.
+        if let Some(origin) = args.args.get_mut(2)
+            && let DataType::Timestamp(_, zone) = origin.data_type()
+        {
+            *origin = origin.cast_to(&DataType::Timestamp(TimeUnit::Nanosecond, zone), None)?;
+        }
         let windows = self.inner.invoke_with_args(args)?;
         let nulls = match &windows {
             ColumnarValue::Array(array) => array.null_count() > 0,

@@ -1,0 +1,59 @@
+"""Does the cookbook tell the truth? Runs every block of it against a server that has the demo's readings:
+
+    python cookbook.py grpc://127.0.0.1:8815 docs/cookbook.md [part of a block]
+
+A block of SQL gives rows, a block of Python ends without an error.
+"""
+
+import contextlib
+import io
+import pathlib
+import re
+import sys
+import traceback
+import warnings
+
+import adbc_driver_flightsql.dbapi as dbapi
+
+WRITTEN = "grpc://127.0.0.1:8815"
+BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+
+
+def sql(url, text):
+    with dbapi.connect(url, autocommit=True) as connection, connection.cursor() as cursor:
+        cursor.execute(text)
+        table = cursor.fetch_arrow_table()
+        assert table.num_rows > 0, "no rows"
+        assert any(column.null_count < table.num_rows for column in table.columns[-1:]), f"nothing but nulls: {table}"
+
+
+def python(url, text):
+    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        exec(compile(text.replace(WRITTEN, url), "cookbook", "exec"), {"__name__": "cookbook"})
+
+
+KINDS = {"sql": sql, "python": python}
+
+
+def main(arguments):
+    if not 2 <= len(arguments) <= 3:
+        print(__doc__, file=sys.stderr)
+        return 2
+    url, page = arguments[0], pathlib.Path(arguments[1]).read_text(encoding="utf-8")
+    blocks = [block for block in BLOCK.findall(page) if len(arguments) == 2 or arguments[2] in block[1]]
+    failed = 0
+    for kind, text in blocks:
+        try:
+            KINDS[kind](url, text)
+        except (Exception, SystemExit):
+            failed += 1
+            print(f"FAILED, {kind}:\n{text}")
+            traceback.print_exc(file=sys.stdout)
+    kinds = sorted({kind for kind, _ in blocks})
+    print(f"{len(blocks)} blocks of {', '.join(kinds)}: {failed} failed")
+    return 1 if failed or not blocks else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,179 @@
+//! Does SQL hold over real tables? Each script here runs against an engine of its own, whose rows are put
+//! and landed as `rows.slt` says: in the lake, late in the tail, and in open hours.
+//!
+//! ```text
+//! do put readings           rows of a query, put into a table
+//! do flush                  lands everything
+//! do time_zone Asia/Tokyo   zone of the session; none: the server's own
+//! do timeout 5              longest time of a statement in ms; none: the server's own
+//! ```
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use barograph_engine::sql::{Sql, SqlSession, SqlSettings};
+use barograph_engine::{Components, Durability, Engine, EngineSettings, LogSource, ManualClock};
+use barograph_lake::schema::{KeyType, TableDeclaration, ValueColumn, ValueType};
+use barograph_lake::{LakeStore, Span, TableSchema};
+use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::compute::cast;
+use datafusion::arrow::datatypes::{DataType, Field, Schema};
+use datafusion::common::ScalarValue;
+use datafusion::prelude::SessionContext;
+use futures::TryStreamExt;
+
+use crate::script::{Subject, run};
+
+/// 2026-03-29T03:30:00Z in µs: the day on which clocks changed in Europe, at 01:00Z.
+const NOW: i64 = 1_774_755_000_000_000;
+
+/// An engine with SQL over it.
+struct Served {
+    engine: Arc<Engine>,
+    sql: Arc<Sql>,
+    session: SqlSession,
+    _folder: tempfile::TempDir,
+}
+
+fn readings() -> TableSchema {
+    let column = |name: &str, value_type, range| ValueColumn {
+        name: name.to_owned(),
+        value_type,
+        unit: None,
+        range,
+    };
+    let declaration = TableDeclaration {
+        key: "city_id".to_owned(),
+        key_type: KeyType::Int32,
+        time: "reading_at".to_owned(),
+        columns: vec![
+            column("temperature", ValueType::Float32, Some([-90.0, 60.0])),
+            column("humidity", ValueType::Float32, Some([0.0, 100.0])),
+            column("wind_direction", ValueType::Int16, Some([0.0, 360.0])),
+            column("note", ValueType::Utf8, None),
+        ],
+        dimension: None,
+    };
+    TableSchema::new("readings", declaration).unwrap()
+}
+
+const CITIES: &str = "SELECT arrow_cast(column1, 'Int32') AS city_id, arrow_cast(column2, 'Utf8') AS name, \
+    arrow_cast(column3, 'Utf8') AS country, column4 AS latitude \
+    FROM (VALUES (1, 'Bern', 'CH', 46.95), (2, 'Oslo', 'NO', 59.91), (3, 'Lima', 'PE', -12.05), (4, 'Apia', 'WS', -13.83))";
+
+/// The rows of a query, apart from any server.
+async fn rows(query: &str) -> Result<RecordBatch, String> {
+    let frame = SessionContext::new().sql(query).await.map_err(|e| e.to_string())?;
+    let batches = frame.collect().await.map_err(|e| e.to_string())?;
+    batches.into_iter().next().ok_or_else(|| format!("no rows: {query}"))
+}
+
+impl Served {
+    async fn start(settings: SqlSettings) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let components = Components {
+            lake: LakeStore::local(&folder.path().join("lake")).unwrap(),
+            log: LogSource::Folder { path: folder.path().join("log"), accept_damage: false },
+            clock: Arc::new(ManualClock::new(NOW)),
+            tables: vec![readings()],
+            dimensions: Default::default(),
+        };
+        // The scripts say when to land.
+        let never = Span::seconds(1_000_000);
+        let engine_settings = EngineSettings {
+            lateness: never,
+            late_merge_every: never,
+            ..EngineSettings::default()
+        };
+        let engine = Engine::open(engine_settings, components).await.unwrap();
+        let cities = rows(CITIES).await.unwrap();
+        let dimensions = BTreeMap::from([("cities".to_owned(), cities)]);
+        let sql = Sql::with_dimensions(Arc::clone(&engine), settings, dimensions).unwrap();
+        let session = SqlSession { user: "script".to_owned(), ..SqlSession::default() };
+        Self { engine, sql, session, _folder: folder }
+    }
+
+    async fn put(&self, table: &str, query: &str) -> Result<(), String> {
+        let rows = rows(query).await?;
+        let schema = self.engine.schema(table).map_err(|e| e.to_string())?;
+        let told = schema.arrow().fields().iter().take(rows.num_columns());
+        let fields: Vec<Field> = told.map(|field| field.as_ref().clone()).collect();
+        let columns = rows.columns().iter().zip(&fields).map(|(column, field)| {
+            // Instants are written as text.
+            cast(column, &DataType::Utf8).and_then(|text| cast(&text, field.data_type()))
+        });
+        let columns = columns.collect::<Result<Vec<_>, _>>().map_err(|e| e.to_string())?;
+        let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns);
+        let batch = batch.map_err(|e| e.to_string())?;
+        self.engine
+            .put(table, batch, "script", Durability::Memory)
+            .await
+            .map(drop)
+            .map_err(|e| e.to_string())
+    }
+}
+
+impl Subject for Served {
+    async fn ask(
+        &mut self,
+        sql: &str,
+        parameters: &[ScalarValue],
+    ) -> Result<Vec<RecordBatch>, String> {
+        let statement = self.sql.prepare(&self.session, sql).await.map_err(|e| e.to_string())?;
+        let answer = self.sql.execute(&self.session, &statement, parameters).await;
+        let answer = answer.map_err(|e| e.to_string())?;
+        let mut batches = vec![RecordBatch::new_empty(Arc::clone(&answer.schema))];
+        let rows: Vec<_> = answer.batches.try_collect().await.map_err(|e| e.to_string())?;
+        batches.extend(rows);
+        Ok(batches)
+    }
+
+    async fn act(&mut self, words: &[&str], text: &str) -> Result<(), String> {
+        match words {
+            ["put", table] => self.put(table, text).await,
+            ["flush"] => self.engine.flush().await.map(drop).map_err(|e| e.to_string()),
+            ["time_zone", zone] => {
+                self.session.time_zone = (*zone != "none").then(|| (*zone).to_owned());
+                Ok(())
+            }
+            ["timeout", millis] => {
+                self.session.timeout = millis.parse().ok().map(Duration::from_millis);
+                Ok(())
+            }
+            other => Err(format!("nobody can do {other:?}")),
+        }
+    }
+}
+
+/// Runs a script over the rows of `rows.slt`.
+async fn holds(settings: SqlSettings, script: &str) {
+    let mut served = Served::start(settings).await;
+    for text in [include_str!("rows.slt"), script] {
+        let wrong = run(&mut served, text).await;
+        assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+    }
+}
+
+macro_rules! scripts {
+    ($($name:ident),*) => { $(
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $name() {
+            for threads in [1, 3] {
+                let settings = SqlSettings { threads, ..SqlSettings::default() };
+                holds(settings, include_str!(concat!(stringify!($name), ".slt"))).await;
+            }
+        }
+    )* };
+}
+
+scripts!(
+    selects, groups, joins, windows, subqueries, sets, zones, types, newest, gaps, system, explain,
+    errors, parameters
+);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn budget() {
+    let settings = SqlSettings { price_files_max: Some(1), ..SqlSettings::default() };
+    holds(settings, include_str!("budget.slt")).await;
+}
