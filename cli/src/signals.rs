@@ -2,23 +2,33 @@
 
 use crate::{Error, Result};
 
-/// Ready when the process is asked to stop.
-pub async fn stop() {
+/// Ready when the process is asked to stop, from this call on, even if it is not awaited yet.
+pub fn stop() -> impl Future<Output = ()> + Send + 'static {
     #[cfg(unix)]
-    {
+    let asked = {
         use tokio::signal::unix::{SignalKind, signal};
-        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
-            tokio::select! {
-                _ = tokio::signal::ctrl_c() => {}
-                _ = terminate.recv() => {}
+        let heard = [SignalKind::interrupt(), SignalKind::terminate()].map(signal);
+        async move {
+            let waits = heard.into_iter().flatten().map(|mut signal| {
+                Box::pin(async move {
+                    signal.recv().await;
+                })
+            });
+            let waits: Vec<_> = waits.collect();
+            if waits.is_empty() {
+                // No signal can be heard: nobody can ask.
+                std::future::pending::<()>().await;
             }
-            return;
+            futures::future::select_all(waits).await;
         }
-    }
-    if tokio::signal::ctrl_c().await.is_err() {
-        // No signal can be heard: nobody can ask.
-        std::future::pending::<()>().await;
-    }
+    };
+    #[cfg(not(unix))]
+    let asked = async {
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    };
+    asked
 }
 
 /// Does `work` unless the process is asked to stop first; it is then dropped where it stands.
