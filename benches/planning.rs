@@ -67,6 +67,7 @@ fn entry(hour: i64) -> Arc<FileEntry> {
             stats(instant(times.0), instant(times.1)),
             stats((-20.0).into(), 40.0.into()),
             stats(0.0.into(), 100.0.into()),
+            stats(instant(times.0), instant(times.1)),
         ],
     })
 }

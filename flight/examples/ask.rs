@@ -1,7 +1,7 @@
 //! How long does a Rust program wait for an answer?
 //!
-//! Reads tickets, one JSON object a line, asks a server for each and prints the seconds from asking to the whole
-//! answer, and its rows:
+//! Reads tickets, one JSON object a line, or statements of SQL as JSON strings, asks a server for each and prints the
+//! seconds from asking to the whole answer, and its rows:
 //!
 //! ```sh
 //! cargo build --release --workspace --examples
@@ -20,14 +20,34 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// Largest ticket read.
 const TICKET_BYTES_MAX: usize = 1 << 20;
 
+enum Question {
+    Ticket(Box<Ticket>),
+    Sql(String),
+}
+
+impl Question {
+    fn parse(line: &str) -> Result<Self, Box<dyn std::error::Error>> {
+        Ok(match serde_json::from_str(line) {
+            Ok(text) => Self::Sql(text),
+            Err(_) => Self::Ticket(Box::new(Ticket::parse(line.as_bytes(), TICKET_BYTES_MAX)?)),
+        })
+    }
+}
+
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let url = std::env::args().nth(1).ok_or("usage: ask grpc://HOST:PORT < TICKETS")?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let client = runtime.block_on(Client::connect(&url))?;
     for line in std::io::stdin().lock().lines() {
-        let ticket = Ticket::parse(line?.as_bytes(), TICKET_BYTES_MAX)?;
+        let question = Question::parse(&line?)?;
         let begun = Instant::now();
-        let rows = runtime.block_on(async { client.get(&ticket).await?.collect().await })?;
+        let rows = runtime.block_on(async {
+            let answer = match &question {
+                Question::Ticket(ticket) => client.get(ticket).await?,
+                Question::Sql(text) => client.sql(text).await?,
+            };
+            answer.collect().await
+        })?;
         let seconds = begun.elapsed().as_secs_f64();
         let mut out = std::io::stdout().lock();
         writeln!(out, "{seconds} {}", rows.num_rows())?;
