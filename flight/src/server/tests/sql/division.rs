@@ -61,7 +61,7 @@ async fn parts_are_one_answer_of_one_moment() {
     let last: Vec<_> = parts.iter().map(|part| rows(part).last().unwrap().0).collect();
     let first: Vec<_> = parts.iter().map(|part| rows(part)[0].0).collect();
     assert!(first[1..].iter().zip(&last).all(|(next, last)| last < next), "{first:?} {last:?}");
-    let got: Vec<_> = parts.iter().flat_map(|part| rows(part)).collect();
+    let got: Vec<_> = parts.iter().flat_map(rows).collect();
     let all =
         (0..CITIES).flat_map(|city| (0..MINUTES).map(move |minute| (city, minute, city as f32)));
     assert_eq!(got, all.collect::<Vec<_>>());
