@@ -38,6 +38,9 @@ Arrow keys bring back earlier statements, Tab completes names, Ctrl-C drops what
 const TABLES: &str = "select table_schema as schema, table_name as table, table_type as type \
     from information_schema.tables where table_schema <> 'information_schema' order by 1, 2";
 
+/// How long the signal of a key may be on its way.
+const SIGNAL_WAIT: Duration = Duration::from_millis(200);
+
 /// Talks until the user leaves.
 pub(super) async fn run(client: Client, format: Format) -> Result<()> {
     let words = Words::of(&client).await.unwrap_or_default();
@@ -75,6 +78,8 @@ pub(super) async fn run(client: Client, format: Format) -> Result<()> {
             Err(dialoguer::Error::IO(error)) if error.kind() == IoErrorKind::Interrupted => {
                 text.clear();
                 println!();
+                // The key comes as a signal as well, which must not stop the next statement.
+                let _ = tokio::time::timeout(SIGNAL_WAIT, shell.interrupts.recv()).await;
             }
             Err(dialoguer::Error::IO(error)) => return Err(error.into()),
         }
