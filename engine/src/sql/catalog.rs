@@ -23,7 +23,7 @@ use super::opaque::OpaqueConditions;
 use super::provider::LakeProvider;
 use super::queries::Queries;
 use super::settings::SqlSettings;
-use super::system;
+use super::system::{self, SystemRows};
 use super::windows::AggregateWindows;
 use crate::{Engine, Error, Result, functions};
 
@@ -72,6 +72,7 @@ impl Catalog {
         queries: &Arc<Queries>,
         settings: &SqlSettings,
         dimensions: BTreeMap<String, RecordBatch>,
+        given: Vec<Arc<dyn SystemRows>>,
     ) -> Result<Self> {
         let mut catalog = Self {
             public: Arc::new(MemorySchemaProvider::new()),
@@ -90,7 +91,10 @@ impl Catalog {
             let (provider, key) = dimension(&name, rows)?;
             catalog.add(PUBLIC_SCHEMA, name, provider, vec![key])?;
         }
-        for (name, provider, primary) in system::tables(engine, queries, settings)? {
+        let given = given.into_iter().map(system::given);
+        for (name, provider, primary) in
+            system::tables(engine, queries, settings)?.into_iter().chain(given)
+        {
             catalog.add(SYSTEM_SCHEMA, name, provider, primary)?;
         }
         Ok(catalog)

@@ -49,3 +49,4 @@ pub use queries::{Queries, QueryId, QueryInfo, QueryState};
 pub use session::{Answer, Sql, SqlSession, Statement};
 pub use settings::SqlSettings;
 pub(crate) use statistics::CountedHours;
+pub use system::SystemRows;
