@@ -170,5 +170,5 @@ async fn in_any_order_of_operations_and_faults_at_most_one_holds() {
         futures::future::join_all(processes).await;
         runs += held.lock().runs;
     }
-    assert!(runs > 1_000, "the processes took too few seats to prove anything: {runs}");
+    assert!(runs > 500, "the processes took too few seats to prove anything: {runs}");
 }
