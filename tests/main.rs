@@ -4,5 +4,6 @@
 
 mod clients;
 mod crash;
+mod jobs;
 mod nyc;
 mod server;

@@ -140,6 +140,7 @@ impl From<barograph_jobs::Error> for Error {
     fn from(error: barograph_jobs::Error) -> Self {
         match error.kind() {
             barograph_jobs::ErrorKind::Request => Self::usage(error.to_string()),
+            barograph_jobs::ErrorKind::Stopped => Self::stopped(error.to_string()),
             _ => Self::failed(error.to_string()),
         }
     }

@@ -9,6 +9,8 @@ use arrow::datatypes::{DataType, Schema};
 use barograph_engine::sql::Sql;
 use barograph_engine::{Components, Engine, LogSource, SystemClock};
 use barograph_flight::Client;
+use barograph_jobs::schedule::{Job, Schedule, system_rows};
+use barograph_jobs::upkeep::{Sweep, Verify};
 use barograph_lake::schema::{KeyType, TableDeclaration, ValueColumn, ValueType};
 use barograph_lake::store::LakeStore;
 use barograph_lake::{Key, TableSchema};
@@ -22,6 +24,8 @@ use crate::{Error, Result};
 
 /// Folder of the lake inside the data folder.
 const LAKE: &str = "lake";
+/// Folder of the jobs' records inside the data folder.
+const JOBS: &str = "jobs";
 /// Folder of the log inside the data folder.
 const LOG: &str = "log";
 
@@ -94,10 +98,35 @@ pub async fn open_engine(settings: &Settings, accept_damage: bool) -> Result<Arc
     Ok(engine)
 }
 
-/// SQL over the tables of `engine`, with the cities as a table.
-pub fn open_sql(settings: &Settings, engine: &Arc<Engine>) -> Result<Arc<Sql>> {
+/// SQL over the tables of `engine`, with the cities and the jobs as tables.
+pub fn open_sql(
+    settings: &Settings,
+    engine: &Arc<Engine>,
+    schedule: &Arc<Schedule>,
+) -> Result<Arc<Sql>> {
     let dimensions = BTreeMap::from([(CITIES.to_owned(), Cities::built_in()?.rows()?)]);
-    Ok(Sql::with_dimensions(Arc::clone(engine), settings.sql.clone(), dimensions)?)
+    let jobs = system_rows(schedule)?;
+    Ok(Sql::with_system(Arc::clone(engine), settings.sql.clone(), dimensions, jobs)?)
+}
+
+/// The jobs of the data folder.
+pub fn open_schedule(settings: &Settings) -> Result<Arc<Schedule>> {
+    let store = match local_data(&settings.data) {
+        Some(folder) => LakeStore::local(&folder.join(JOBS))?,
+        None => LakeStore::open(&settings.data)?.child(JOBS),
+    };
+    let clock = Arc::new(SystemClock);
+    let sweep = Sweep {
+        lake: lake(settings)?,
+        clock: clock.clone(),
+        kept: settings.scheduler.removed_files_kept,
+    };
+    let verify = Verify { lake: lake(settings)? };
+    let jobs: Vec<(Arc<dyn Job>, _)> = vec![
+        (Arc::new(sweep), settings.jobs.sweep.clone()),
+        (Arc::new(verify), settings.jobs.verify.clone()),
+    ];
+    Ok(Schedule::new(store, clock, settings.scheduler.clone(), jobs))
 }
 
 /// Connects to the server that the settings name.

@@ -37,9 +37,6 @@ pub struct EngineSettings {
     pub scan_threads: usize,
     /// After how many commits of a table a checkpoint is written, which keeps opening it fast.
     pub checkpoint_commits: u64,
-    /// How long files that were replaced, or were left behind by an interrupted landing, stay in the
-    /// lake for outside readers that may still be reading them.
-    pub removed_files_kept: Span,
     /// The log.
     pub log: LogSettings,
 }
@@ -57,7 +54,6 @@ impl Default for EngineSettings {
             scan_slice_rows: 16_384,
             scan_threads: 0,
             checkpoint_commits: 20,
-            removed_files_kept: Span::seconds(24 * 3600),
             log: LogSettings::default(),
         }
     }

@@ -17,6 +17,8 @@ pub enum ErrorKind {
     Unavailable,
     /// Stored bytes are damaged: call an operator.
     Damage,
+    /// The run was asked to stop: begin it again when it suits.
+    Stopped,
     /// A defect in this program.
     Internal,
 }

@@ -332,12 +332,10 @@ class Queries:
         shifted = self.one(["lag({0})", "lead({0})", "lag({0}, 3)", "lead({0}, 2, 0e0)", "nth_value({0}, 2)"])
         tied = Tree("PARTITION BY {0} ORDER BY {1}", (key, self.one([expressions.whole(0), expressions.text(0), value])))
         ranked = self.one(["rank()", "dense_rank()", "percent_rank()", "cume_dist()"])
-        # The planner takes minima and maxima of frames that shrink for sorted with nulls first, which they are not.
-        shrinking = framed in ("min", "max") and (way or "FOLLOWING" in frame.ours)
         choices = [
-            (Tree(f"{framed}({{0}}) OVER ({{1}})", (value, frame)), kind, steady and not shrinking),
-            (Tree(f"{framed}({{0}}) OVER ({{1}})", (value, frame)), kind, steady and not shrinking),
-            (Tree(f"{framed}({{0}}) OVER ({{1}})", (value, over)), kind, framed == "count"),
+            (Tree(f"{framed}({{0}}) OVER ({{1}})", (value, frame)), kind, steady),
+            (Tree(f"{framed}({{0}}) OVER ({{1}})", (value, frame)), kind, steady),
+            (Tree(f"{framed}({{0}}) OVER ({{1}})", (value, over)), kind, steady),
             (Tree(f"{shifted} OVER ({{1}})", (value, over)), NUMBER, True),
             (Tree(f"{place} OVER ({{0}})", (over,)), NUMBER, "n()" not in place),
             (Tree(f"{ranked} OVER ({{0}})", (tied,)), NUMBER, True),

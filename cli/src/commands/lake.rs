@@ -8,7 +8,7 @@ use arrow::array::{
     UInt64Array,
 };
 use barograph_lake::store::LakeStore;
-use barograph_lake::table::CheckReport;
+use barograph_lake::table::{self, CheckReport};
 use barograph_lake::{LakeTable, Snapshot};
 
 use crate::arguments::{LakeArguments, LakeCommand};
@@ -17,9 +17,6 @@ use crate::output::{Format, RowWriter, check_terminal};
 use crate::progress::{self, Progress};
 use crate::settings::Settings;
 use crate::{Error, Result, signals, wiring};
-
-/// The folder by which a table is recognised.
-const DELTA_LOG: &str = "_delta_log";
 
 impl LakeCommand {
     /// Its arguments.
@@ -58,7 +55,7 @@ async fn tables(
 ) -> Result<Vec<Opened>> {
     let names = match &arguments.table {
         Some(name) => vec![name.clone()],
-        None => names(lake).await?,
+        None => table::names(lake).await?,
     };
     if names.is_empty() {
         return Err(Error::failed(format!(
@@ -74,23 +71,6 @@ async fn tables(
         opened.push(Opened { name, table, snapshot });
     }
     Ok(opened)
-}
-
-/// The tables in the lake's folder, by name.
-async fn names(lake: &LakeStore) -> Result<Vec<String>> {
-    let failed = |e: object_store::Error| Error::failed(format!("{}: {e}", lake.url()));
-    let listed = lake.object().list_with_delimiter(Some(&lake.path(""))).await.map_err(failed)?;
-    let mut names = Vec::new();
-    for folder in listed.common_prefixes {
-        let Some(name) = folder.filename() else { continue };
-        let log = lake.child(name).path(DELTA_LOG);
-        let log = lake.object().list_with_delimiter(Some(&log)).await.map_err(failed)?;
-        if !log.objects.is_empty() {
-            names.push(name.to_owned());
-        }
-    }
-    names.sort_unstable();
-    Ok(names)
 }
 
 fn files(tables: &[Opened], format: Format) -> Result<()> {

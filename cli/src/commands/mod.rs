@@ -2,6 +2,7 @@
 
 mod config;
 mod import;
+mod jobs;
 mod lake;
 mod query;
 mod redrive;
@@ -50,6 +51,7 @@ pub async fn run(arguments: Arguments) -> Result<()> {
             set("endpoint", &command.endpoint);
         }
         Command::Lake(command) => set("data", &command.arguments().data),
+        Command::Jobs(command) => set("data", command.data()),
         Command::Redrive(command) => set("endpoint", &command.endpoint),
         Command::Config(_) => {}
     }
@@ -64,6 +66,7 @@ pub async fn run(arguments: Arguments) -> Result<()> {
         Command::Sql(command) => sql::run(command, &settings).await,
         Command::Import(command) => import::run(command, settings).await,
         Command::Lake(command) => lake::run(command, &settings).await,
+        Command::Jobs(command) => jobs::run(command, &settings).await,
         Command::Redrive(command) => redrive::run(command, &settings).await,
         Command::Config(_) => Ok(()),
     }

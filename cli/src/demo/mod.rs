@@ -22,6 +22,7 @@ use std::time::{Duration, Instant};
 use barograph_engine::dead_letters::DEAD_LETTERS;
 use barograph_engine::{Clock, Engine, SystemClock};
 use barograph_flight::{Client, Server};
+use barograph_jobs::schedule::Clockwork;
 use barograph_lake::time::MICROS_PER_HOUR;
 use barograph_lake::{Key, LakeTable, Micros, TimeRange};
 use tokio::sync::oneshot;
@@ -52,8 +53,9 @@ pub async fn run(arguments: DemoArguments, settings: Settings) -> Result<()> {
     let cities = Cities::built_in()?.largest(arguments.cities as usize);
     let weather = Arc::new(Weather::new(arguments.seed, &cities));
     let engine = wiring::open_engine(&settings, false).await?;
+    let schedule = wiring::open_schedule(&settings)?;
     let bound = async {
-        let sql = wiring::open_sql(&settings, &engine)?;
+        let sql = wiring::open_sql(&settings, &engine, &schedule)?;
         Ok(Server::bind(Arc::clone(&engine), sql, settings.flight.clone()).await?)
     };
     let server = match bound.await {
@@ -69,6 +71,7 @@ pub async fn run(arguments: DemoArguments, settings: Settings) -> Result<()> {
         // A dropped sender stops the server as well.
         let _ = stopped.await;
     }));
+    let clockwork = (!arguments.once).then(|| Clockwork::start(&schedule));
     let demo = Demo { arguments, settings, cities, weather, engine, endpoint };
     let shown = tokio::select! {
         shown = demo.show() => shown,
@@ -76,6 +79,9 @@ pub async fn run(arguments: DemoArguments, settings: Settings) -> Result<()> {
     };
     // The server shuts the engine down with it, in any case.
     drop(stop);
+    if let Some(clockwork) = clockwork {
+        clockwork.stop().await;
+    }
     let served = serving.await.map_err(|e| Error::failed(format!("server: {e}")))?;
     shown?;
     Ok(served?)

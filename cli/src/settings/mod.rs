@@ -15,6 +15,7 @@ use std::path::PathBuf;
 use barograph_engine::EngineSettings;
 use barograph_engine::sql::SqlSettings;
 use barograph_flight::FlightSettings;
+use barograph_jobs::schedule::{JobSettings, SchedulerSettings};
 use barograph_lake::TableSchema;
 use barograph_lake::schema::TableDeclaration;
 use schemars::JsonSchema;
@@ -46,6 +47,10 @@ pub struct Settings {
     pub flight: FlightSettings,
     /// SQL: memory, time and number of queries.
     pub sql: SqlSettings,
+    /// The scheduler of background jobs.
+    pub scheduler: SchedulerSettings,
+    /// The background jobs by name.
+    pub jobs: JobSettings,
     /// Tables by name. A table of the built-in name `readings` replaces the built-in one.
     pub tables: BTreeMap<String, TableDeclaration>,
 }
@@ -83,6 +88,8 @@ impl Default for Settings {
             engine: EngineSettings::default(),
             flight: FlightSettings::default(),
             sql: SqlSettings::default(),
+            scheduler: SchedulerSettings::default(),
+            jobs: JobSettings::default(),
             tables: BTreeMap::from([(tables::READINGS.to_owned(), tables::readings())]),
         }
     }
@@ -93,6 +100,8 @@ impl Settings {
     pub fn check(&self) -> Result<()> {
         self.flight.check().map_err(|e| Error::usage(e.to_string()))?;
         self.engine.log.check().map_err(|e| Error::usage(format!("engine.{e}")))?;
+        self.scheduler.check()?;
+        self.jobs.check()?;
         self.schemas().map(drop)
     }
 

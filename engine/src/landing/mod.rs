@@ -2,7 +2,7 @@
 //!
 //! `decide` says which hours; `land` writes each as one sorted file, commits, and asks the writer to
 //! swap; the [`Lander`] does so in the background and on request. An interrupted landing leaves an
-//! unreferenced file, which a later sweep deletes.
+//! unreferenced file, which the job `sweep` deletes.
 
 pub mod decide;
 mod land;
@@ -25,8 +25,6 @@ use decide::Reason;
 
 /// How often the background task looks for hours that are due, if nothing wakes it before.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// How often unreferenced files are swept.
-const SWEEP_EVERY: Micros = 3_600_000_000;
 /// After a failed landing the next attempt waits this long.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
@@ -102,7 +100,6 @@ impl Drop for Lander {
 struct Memory {
     /// When late rows of a table were last merged.
     merged: HashMap<String, Micros>,
-    swept: Option<Micros>,
 }
 
 async fn run(parts: LanderParts, mut commands: mpsc::UnboundedReceiver<Command>) {
@@ -141,23 +138,6 @@ async fn round(parts: &LanderParts, memory: &mut Memory, reason: Reason) -> Resu
         report.files += done.files;
         report.rows += done.rows;
         report.bytes += done.bytes;
-    }
-    let now = parts.clock.now();
-    if memory.swept.is_none_or(|swept| now.saturating_sub(swept) >= SWEEP_EVERY) {
-        memory.swept = Some(now);
-        let older_than = now.saturating_sub(parts.settings.removed_files_kept.micros());
-        for table in &parts.tables {
-            let snapshot = Arc::clone(&table.view.load().snapshot);
-            match table.lake.sweep(&snapshot, older_than).await {
-                Ok(swept) if swept.is_empty() => {}
-                Ok(swept) => tracing::info!(
-                    table = table.schema.name(),
-                    files = swept.len(),
-                    "swept unreferenced files"
-                ),
-                Err(error) => tracing::warn!(%error, "sweeping failed: it is tried again"),
-            }
-        }
     }
     Ok(report)
 }

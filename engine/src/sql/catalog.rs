@@ -29,8 +29,9 @@ use super::opaque::OpaqueConditions;
 use super::provider::LakeProvider;
 use super::queries::Queries;
 use super::settings::SqlSettings;
-use super::system;
+use super::system::{self, SystemRows};
 use super::unambiguous::Unambiguous;
+use super::unsorted::UnsortedWindows;
 use super::windows::AggregateWindows;
 use crate::{Engine, Error, Result, functions};
 
@@ -81,6 +82,7 @@ impl Catalog {
         queries: &Arc<Queries>,
         settings: &SqlSettings,
         dimensions: BTreeMap<String, RecordBatch>,
+        given: Vec<Arc<dyn SystemRows>>,
     ) -> Result<Self> {
         let mut catalog = Self {
             public: Arc::new(MemorySchemaProvider::new()),
@@ -99,7 +101,10 @@ impl Catalog {
             let (provider, key) = dimension(&name, rows)?;
             catalog.add(PUBLIC_SCHEMA, name, provider, vec![key])?;
         }
-        for (name, provider, primary) in system::tables(engine, queries, settings)? {
+        let given = given.into_iter().map(system::given);
+        for (name, provider, primary) in
+            system::tables(engine, queries, settings)?.into_iter().chain(given)
+        {
             catalog.add(SYSTEM_SCHEMA, name, provider, primary)?;
         }
         Ok(catalog)
@@ -165,6 +170,7 @@ impl Catalog {
             .with_default_features()
             .with_analyzer_rule(Arc::new(Membership))
             .with_analyzer_rule(Arc::new(Multisets))
+            .with_analyzer_rule(Arc::new(UnsortedWindows))
             .with_physical_optimizer_rules(rules)
             .build();
         let catalog = MemoryCatalogProvider::new();

@@ -37,6 +37,7 @@ use super::provider::Pinned;
 use super::queries::{Queries, QueryId, QueryState};
 use super::run::{Begun, Job, cancelled, timed_out, watch};
 use super::settings::SqlSettings;
+use super::system::SystemRows;
 use crate::recent::Recent;
 use crate::{Engine, Error, Result};
 
@@ -194,9 +195,22 @@ impl Sql {
         settings: SqlSettings,
         dimensions: BTreeMap<String, RecordBatch>,
     ) -> Result<Arc<Self>> {
+        Self::with_system(engine, settings, dimensions, Vec::new())
+    }
+
+    /// The same with more tables of the schema `system`.
+    ///
+    /// # Errors
+    /// The same, also if a table of `system` is there already.
+    pub fn with_system(
+        engine: Arc<Engine>,
+        settings: SqlSettings,
+        dimensions: BTreeMap<String, RecordBatch>,
+        system: Vec<Arc<dyn SystemRows>>,
+    ) -> Result<Arc<Self>> {
         let queries = Queries::new(settings.recent_max);
         let shared = guard::runtime(&settings)?;
-        let catalog = Catalog::new(&engine, &queries, &settings, dimensions)?;
+        let catalog = Catalog::new(&engine, &queries, &settings, dimensions, system)?;
         let gate = Gate::new(&settings);
         let (planner, kept) = (Mutex::default(), Recent::new(KEPT));
         Ok(Arc::new(Self { engine, settings, catalog, shared, gate, queries, planner, kept }))

@@ -111,7 +111,9 @@ pub(super) struct Added {
 
 /// What the history tells of a removed file.
 #[derive(Debug, Deserialize)]
-pub(super) struct Removed {}
+pub(super) struct Removed {
+    pub(super) path: String,
+}
 
 /// The part of an added file's statistics that the history tells.
 #[derive(Debug, Deserialize)]

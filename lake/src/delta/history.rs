@@ -1,12 +1,14 @@
 //! What was committed, when, and by which operation?
 
+use std::collections::HashSet;
+
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::{ObjectMeta, ObjectStoreExt};
 
 use super::actions::{AddedRows, Line};
 use super::log_path::{LOG_FOLDER, LogKind, LogName};
 use crate::store::LakeStore;
-use crate::{Error, Micros, Result, TableVersion};
+use crate::{Error, FilePath, Micros, Result, TableVersion};
 
 /// How many commits are read at a time.
 const READ_AHEAD: usize = 16;
@@ -32,6 +34,36 @@ pub struct CommitInfo {
 
 /// The commits that the log still holds, oldest first.
 pub(crate) async fn history(store: &LakeStore) -> Result<Vec<CommitInfo>> {
+    stream::iter(commits(store).await?)
+        .map(|(version, meta)| async move {
+            let written = meta.last_modified.timestamp_micros();
+            told(version, written, read(store, version, &meta).await?)
+        })
+        .buffered(READ_AHEAD)
+        .try_collect()
+        .await
+}
+
+/// The files that commits written at `since` or later, by the store's clock, removed.
+pub(crate) async fn removed_since(store: &LakeStore, since: Micros) -> Result<HashSet<FilePath>> {
+    let young = commits(store)
+        .await?
+        .into_iter()
+        .filter(|(_, meta)| meta.last_modified.timestamp_micros() >= since);
+    let removed: Vec<Vec<FilePath>> = stream::iter(young)
+        .map(|(version, meta)| async move {
+            let lines = read(store, version, &meta).await?;
+            let removed = lines.into_iter().filter_map(|line| line.remove?.path.parse().ok());
+            Ok::<_, Error>(removed.collect())
+        })
+        .buffered(READ_AHEAD)
+        .try_collect()
+        .await?;
+    Ok(removed.into_iter().flatten().collect())
+}
+
+/// The commits in the log, in order of their versions.
+async fn commits(store: &LakeStore) -> Result<Vec<(TableVersion, ObjectMeta)>> {
     let listed: Vec<ObjectMeta> =
         store.object().list(Some(&store.path(LOG_FOLDER))).try_collect().await?;
     let mut commits: Vec<_> = listed
@@ -42,18 +74,20 @@ pub(crate) async fn history(store: &LakeStore) -> Result<Vec<CommitInfo>> {
         })
         .collect();
     commits.sort_by_key(|(version, _)| *version);
-    stream::iter(commits)
-        .map(|(version, meta)| async move {
-            let bytes = store.object().get(&meta.location).await?.bytes().await?;
-            read(version, meta.last_modified.timestamp_micros(), &bytes)
-        })
-        .buffered(READ_AHEAD)
-        .try_collect()
-        .await
+    Ok(commits)
 }
 
-fn read(version: TableVersion, written: Micros, bytes: &[u8]) -> Result<CommitInfo> {
-    let damaged = |e| Error::damage(format!("Delta commit of version {version}")).with_source(e);
+async fn read(store: &LakeStore, version: TableVersion, meta: &ObjectMeta) -> Result<Vec<Line>> {
+    let bytes = store.object().get(&meta.location).await?.bytes().await?;
+    let lines = bytes.split(|b| *b == b'\n').filter(|line| !line.is_empty());
+    lines.map(|line| serde_json::from_slice(line).map_err(|e| damaged(version, e))).collect()
+}
+
+fn damaged(version: TableVersion, error: serde_json::Error) -> Error {
+    Error::damage(format!("Delta commit of version {version}")).with_source(error)
+}
+
+fn told(version: TableVersion, written: Micros, lines: Vec<Line>) -> Result<CommitInfo> {
     let mut commit = CommitInfo {
         version,
         at: written,
@@ -63,8 +97,7 @@ fn read(version: TableVersion, written: Micros, bytes: &[u8]) -> Result<CommitIn
         rows_added: 0,
         bytes_added: 0,
     };
-    for line in bytes.split(|b| *b == b'\n').filter(|line| !line.is_empty()) {
-        let line: Line = serde_json::from_slice(line).map_err(damaged)?;
+    for line in lines {
         if let Some(info) = line.commit_info {
             commit.at = info.timestamp.map_or(written, |millis| millis.saturating_mul(1_000));
             commit.operation = info.operation.unwrap_or_default();
@@ -73,7 +106,8 @@ fn read(version: TableVersion, written: Micros, bytes: &[u8]) -> Result<CommitIn
             commit.files_added += 1;
             commit.bytes_added += add.size;
             if let Some(stats) = add.stats {
-                let stats: AddedRows = serde_json::from_str(&stats).map_err(damaged)?;
+                let stats: AddedRows =
+                    serde_json::from_str(&stats).map_err(|e| damaged(version, e))?;
                 commit.rows_added += stats.num_records;
             }
         }

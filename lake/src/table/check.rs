@@ -18,7 +18,7 @@ mod verify;
 
 /// How many files are read at a time.
 const READ_AHEAD: usize = 4;
-/// Bytes of open files to keep: each is opened once.
+/// Bytes that an open file may keep; it is opened once.
 const CACHE_BYTES: usize = 1 << 20;
 
 /// What a check found.
@@ -140,9 +140,8 @@ impl LakeTable {
             bytes: 0,
             findings: hours(files),
         };
-        let cache = FileCache::new(CACHE_BYTES);
         let mut checked = stream::iter(files)
-            .map(|entry| self.check_file(Arc::clone(&cache), entry.clone()))
+            .map(|entry| self.check_file(Arc::clone(entry)))
             .buffered(READ_AHEAD);
         let mut done = 0;
         while let Some(mut file) = checked.try_next().await? {
@@ -157,7 +156,11 @@ impl LakeTable {
         Ok(report)
     }
 
-    async fn check_file(&self, cache: Arc<FileCache>, entry: Arc<FileEntry>) -> Result<FileCheck> {
+    /// Reads one active file in full and compares it with its entry and the table's rules.
+    ///
+    /// # Errors
+    /// A store error if the store fails to answer: then nothing is known of the file.
+    pub async fn check_file(&self, entry: Arc<FileEntry>) -> Result<FileCheck> {
         let mut check = FileCheck { subject: entry.path.to_string(), ..FileCheck::default() };
         let path = self.store().path(&check.subject);
         let bytes: Bytes = match self.store().object().get(&path).await {
@@ -181,7 +184,11 @@ impl LakeTable {
             if check.findings.is_empty() {
                 // The rows are right as one reader sees them; the table's own reader also knows checksums.
                 let verified = runtime.block_on(async {
-                    cache.open(table.store(), table.schema(), &entry).await?.verify().await
+                    FileCache::new(CACHE_BYTES)
+                        .open(table.store(), table.schema(), &entry)
+                        .await?
+                        .verify()
+                        .await
                 });
                 match verified {
                     Err(e) if e.kind() == ErrorKind::Damage => {
@@ -197,6 +204,17 @@ impl LakeTable {
             check.find(FindingKind::Unreadable, format!("decoding ended early: {e}"));
             Ok(check)
         })
+    }
+
+    /// Compares the active files of `snapshot` with each other and with what lies in the table's folder:
+    /// hours without a file or with two, and objects in no entry.
+    ///
+    /// # Errors
+    /// A store error if the store fails to answer.
+    pub async fn check_places(&self, snapshot: &Snapshot) -> Result<Vec<Finding>> {
+        let mut findings = hours(snapshot.files());
+        findings.extend(self.orphans(snapshot).await?);
+        Ok(findings)
     }
 
     async fn orphans(&self, snapshot: &Snapshot) -> Result<Vec<Finding>> {
@@ -222,11 +240,15 @@ impl LakeTable {
 
 /// What was found in one file.
 #[derive(Debug, Default)]
-struct FileCheck {
-    subject: String,
-    rows: u64,
-    bytes: u64,
-    findings: Vec<Finding>,
+pub struct FileCheck {
+    /// Its path below the table's folder.
+    pub subject: String,
+    /// Rows found in it.
+    pub rows: u64,
+    /// Bytes found in it.
+    pub bytes: u64,
+    /// What is not as it should be.
+    pub findings: Vec<Finding>,
 }
 
 impl FileCheck {

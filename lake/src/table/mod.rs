@@ -20,7 +20,8 @@ mod sweep;
 pub(crate) mod tests;
 
 pub use crate::delta::CommitInfo;
-pub use check::{CheckReport, Finding, FindingKind};
+pub use check::{CheckReport, FileCheck, Finding, FindingKind};
+pub use sweep::Unreferenced;
 
 /// A table in the lake. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -167,6 +168,22 @@ impl LakeTable {
     pub async fn history(&self) -> Result<Vec<CommitInfo>> {
         delta::history(&self.store).await
     }
+}
+
+/// The tables in a folder of tables, by name.
+pub async fn names(lake: &LakeStore) -> Result<Vec<String>> {
+    let listed = lake.object().list_with_delimiter(Some(&lake.path(""))).await?;
+    let mut names = Vec::new();
+    for folder in listed.common_prefixes {
+        let Some(name) = folder.filename() else { continue };
+        let log = lake.child(name).path(delta::LOG_FOLDER);
+        let log = lake.object().list_with_delimiter(Some(&log)).await?;
+        if !log.objects.is_empty() {
+            names.push(name.to_owned());
+        }
+    }
+    names.sort_unstable();
+    Ok(names)
 }
 
 fn next(version: TableVersion) -> TableVersion {

@@ -9,30 +9,52 @@ use futures::{StreamExt, TryStreamExt, stream};
 use object_store::ObjectMeta;
 
 use super::LakeTable;
+use crate::delta;
 use crate::store::is_temporary;
 use crate::{Error, ErrorKind, FilePath, Micros, Result, Snapshot};
 
+/// A data file that no version needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unreferenced {
+    /// Its path below the table's folder.
+    pub path: FilePath,
+    /// Its size.
+    pub bytes: u64,
+}
+
 impl LakeTable {
-    /// Deletes data files that are active neither in `snapshot` nor in the newest version, and the
-    /// leftovers of unfinished puts, if last modified before `older_than`. Returns their paths below the
-    /// table's folder.
+    /// The data files that were last modified before `older_than`, are active neither in `snapshot` nor
+    /// in the newest version, and were not removed by a commit since `older_than`.
     ///
-    /// Files that were removed by a commit, and files whose commit is still to come, look the same: the
+    /// Files that were removed earlier, and files whose commit is still to come, look the same: the
     /// caller chooses `older_than` such that no reader holds a view from before it and no landing takes as
-    /// long.
-    pub async fn sweep(&self, snapshot: &Snapshot, older_than: Micros) -> Result<Vec<String>> {
+    /// long. A commit that was expired from the log protects nothing, so that it lies within seven days.
+    pub async fn unreferenced(
+        &self,
+        snapshot: &Snapshot,
+        older_than: Micros,
+    ) -> Result<Vec<Unreferenced>> {
         let objects = self.data_objects().await?;
         let newest = self.refresh().await?;
-        let active: HashSet<FilePath> =
-            snapshot.files().iter().chain(newest.files()).map(|entry| entry.path).collect();
-        let doomed: Vec<_> = objects
+        let mut needed = delta::removed_since(self.store(), older_than).await?;
+        needed.extend(snapshot.files().iter().chain(newest.files()).map(|entry| entry.path));
+        Ok(objects
             .into_iter()
             .filter(|(_, meta)| meta.last_modified.timestamp_micros() < older_than)
-            .filter_map(|(name, meta)| Some((name.parse::<FilePath>().ok()?, meta)))
-            .filter(|(path, _)| !active.contains(path))
-            .collect();
-        let hours: HashSet<_> = doomed.iter().map(|(path, _)| path.hour()).collect();
-        let locations: Vec<_> = doomed.into_iter().map(|(_, meta)| Ok(meta.location)).collect();
+            .filter_map(|(name, meta)| {
+                Some(Unreferenced { path: name.parse().ok()?, bytes: meta.size })
+            })
+            .filter(|file| !needed.contains(&file.path))
+            .collect())
+    }
+
+    /// Deletes the files that are [`Self::unreferenced`], and the leftovers of unfinished puts that were
+    /// last modified before `older_than`. Returns their paths below the table's folder.
+    pub async fn sweep(&self, snapshot: &Snapshot, older_than: Micros) -> Result<Vec<String>> {
+        let doomed = self.unreferenced(snapshot, older_than).await?;
+        let hours: HashSet<_> = doomed.iter().map(|file| file.path.hour()).collect();
+        let locations: Vec<_> =
+            doomed.iter().map(|file| Ok(self.store().path(&file.path.to_string()))).collect();
         let deletions = self.store().object().delete_stream(stream::iter(locations).boxed());
         let mut swept: Vec<String> = deletions
             .filter_map(|deleted| async {

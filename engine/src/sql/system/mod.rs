@@ -9,8 +9,11 @@
 //! | `system.settings` | a setting with its value |
 //! | `system.queries` | a running query, or one that ended lately |
 //! | `system.completeness` | a key in an hour: what was due, what came, what came late |
+//!
+//! Whoever opens SQL may give more of them ([`SystemRows`]).
 
 mod completeness;
+mod given;
 mod queries;
 mod settings;
 mod storage;
@@ -34,8 +37,11 @@ use super::session::columns;
 use super::settings::SqlSettings;
 use crate::{Engine, Result};
 
+pub use given::SystemRows;
+pub(super) use given::table as given;
+
 /// A table's name, provider and primary key.
-type Named = (String, Arc<dyn TableProvider>, Vec<String>);
+pub(super) type Named = (String, Arc<dyn TableProvider>, Vec<String>);
 
 /// All system tables.
 pub(super) fn tables(

@@ -36,6 +36,9 @@ async fn old_objects_that_no_version_needs_go() {
     {
         touch(&local(name), MIDNIGHT);
     }
+    for version in 0..=2 {
+        touch(&local(&format!("_delta_log/{version:020}.json")), MIDNIGHT - SECOND);
+    }
     touch(&local(&young.path.to_string()), MIDNIGHT + SECOND);
     touch(&local(&fresh), MIDNIGHT + SECOND);
 
@@ -49,6 +52,27 @@ async fn old_objects_that_no_version_needs_go() {
     assert!(!local(&format!("hour/{}", hour(2))).exists(), "an empty folder goes too");
     assert_eq!(table.sweep(&two, MIDNIGHT + SECOND).await.unwrap(), Vec::<String>::new());
     assert_eq!(table.refresh().await.unwrap().files(), two.files());
+}
+
+#[tokio::test]
+async fn a_file_stays_for_as_long_after_its_removal() {
+    let fixture = Fixture::new();
+    let (table, base) = fixture.open().await;
+    let local = |name: &str| fixture.store().local_path(name).unwrap();
+    let one = fixture.land(&table, &base, hour(1), &[(1, 0, None)]).await;
+    let two = fixture.land(&table, &one, hour(1), &[(1, 0, Some(2.0))]).await;
+    let replaced = one.files()[0].path.to_string();
+    touch(&local(&replaced), MIDNIGHT);
+    for version in 0..=2 {
+        touch(&local(&format!("_delta_log/{version:020}.json")), MIDNIGHT + version * SECOND);
+    }
+    let limit = MIDNIGHT + 2 * SECOND;
+    assert!(table.sweep(&two, limit).await.unwrap().is_empty(), "removed at the limit");
+    let found = table.unreferenced(&two, limit + 1).await.unwrap();
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0].path.to_string(), replaced);
+    assert!(found[0].bytes > 0);
+    assert_eq!(table.sweep(&two, limit + 1).await.unwrap(), [replaced]);
 }
 
 #[tokio::test]

@@ -1,0 +1,66 @@
+//! What do the parts beside the engine tell of themselves? Tables whose rows they make when they are
+//! asked, such as those of the jobs.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use async_trait::async_trait;
+use datafusion::catalog::memory::MemorySourceConfig;
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::Result as QueryResult;
+use datafusion::logical_expr::{Expr, TableType};
+use datafusion::physical_plan::ExecutionPlan;
+use futures::future::BoxFuture;
+
+use super::Named;
+use crate::Result;
+use crate::sql::errors::external;
+
+/// A table of the schema `system` whose rows are made each time it is asked.
+///
+/// 1. `name`, `primary_key` and `schema` are the same for ever.
+/// 2. Every batch that `rows` gives has that schema.
+pub trait SystemRows: Debug + Send + Sync {
+    /// Its name without the schema.
+    fn name(&self) -> &'static str;
+    /// The columns that tell its rows apart.
+    fn primary_key(&self) -> &'static [&'static str];
+    /// Its columns.
+    fn schema(&self) -> SchemaRef;
+    /// Its rows at this moment.
+    fn rows(&self) -> BoxFuture<'_, Result<RecordBatch>>;
+}
+
+/// The table of `rows`.
+pub(in crate::sql) fn table(rows: Arc<dyn SystemRows>) -> Named {
+    let primary = rows.primary_key().iter().map(|&name| name.to_owned()).collect();
+    (rows.name().to_owned(), Arc::new(GivenTable(rows)), primary)
+}
+
+#[derive(Debug)]
+struct GivenTable(Arc<dyn SystemRows>);
+
+#[async_trait]
+impl TableProvider for GivenTable {
+    fn schema(&self) -> SchemaRef {
+        self.0.schema()
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::View
+    }
+
+    async fn scan(
+        &self,
+        _: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        _: &[Expr],
+        _: Option<usize>,
+    ) -> QueryResult<Arc<dyn ExecutionPlan>> {
+        let batch = self.0.rows().await.map_err(external)?;
+        let schema = self.0.schema();
+        Ok(MemorySourceConfig::try_new_exec(&[vec![batch]], schema, projection.cloned())?)
+    }
+}

@@ -1,0 +1,96 @@
+//! Who runs the jobs of a server? A task for each job that looks when it is due.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+
+use super::context::{Stop, Why};
+use super::record::{RunRecord, RunState};
+use super::{Looked, Schedule};
+
+/// A job that is due later is looked at again this often, as the machine's clock may be set.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
+/// The least time between two looks.
+const LOOK_AFTER: Duration = Duration::from_millis(10);
+/// After a failed look the next one waits this long.
+const RETRY_AFTER: Duration = Duration::from_secs(10);
+
+/// The running jobs of a process. Dropped, it leaves them where they stand.
+#[derive(Debug)]
+pub struct Clockwork {
+    stop: Stop,
+    tasks: JoinSet<()>,
+}
+
+impl Clockwork {
+    /// Runs the jobs of `schedule` whenever they are due, if its settings want that.
+    pub fn start(schedule: &Arc<Schedule>) -> Self {
+        let (stop, mut tasks) = (Stop::default(), JoinSet::new());
+        if schedule.settings.enabled {
+            for job in schedule.names() {
+                tasks.spawn(turn(Arc::clone(schedule), job, stop.clone()));
+            }
+        }
+        Self { stop, tasks }
+    }
+
+    /// Lets running jobs save where they are, and ends.
+    pub async fn stop(mut self) {
+        self.stop.stop(Why::ShuttingDown);
+        while self.tasks.join_next().await.is_some() {}
+    }
+}
+
+/// Runs one job whenever it is due.
+async fn turn(schedule: Arc<Schedule>, job: &'static str, shutdown: Stop) {
+    while shutdown.why().is_none() {
+        let stop = Stop::default();
+        let looked = tokio::select! {
+            looked = schedule.look(job, stop.clone()) => looked,
+            () = forward(&shutdown, &stop) => return,
+        };
+        let wait = match looked {
+            Ok(Looked::Never) => return,
+            Ok(Looked::Ran(record)) => {
+                report(&record);
+                LOOK_AFTER
+            }
+            Ok(Looked::Beaten) => LOOK_AFTER,
+            Ok(Looked::Wait(time)) => {
+                let left = time.saturating_sub(schedule.clock.now()).max(0);
+                Duration::from_micros(left.unsigned_abs()).clamp(LOOK_AFTER, LOOK_EVERY)
+            }
+            Err(error) => {
+                tracing::warn!(job, %error, "the job is looked at again");
+                RETRY_AFTER
+            }
+        };
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            () = shutdown.asked() => {}
+        }
+    }
+}
+
+/// Tells a run that the process is shutting down, and waits for it to end.
+async fn forward(shutdown: &Stop, stop: &Stop) {
+    shutdown.asked().await;
+    stop.stop(Why::ShuttingDown);
+    std::future::pending().await
+}
+
+fn report(record: &RunRecord) {
+    let (run, state) = (&record.run, record.state);
+    let done = record.figures;
+    let error = record.error.as_deref().unwrap_or_default();
+    let findings = record.findings_count;
+    match state {
+        RunState::Failed => {
+            tracing::error!(%run, %state, files = done.files, rows = done.rows, bytes = done.bytes, findings, error, "job");
+        }
+        _ => {
+            tracing::info!(%run, %state, files = done.files, rows = done.rows, bytes = done.bytes, findings, "job");
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! With what does a run work? Its budget, what it has done, from where it continues, and whether it is to
+//! stop.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use barograph_engine::Clock;
+use barograph_lake::Size;
+use parking_lot::Mutex;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::job::Finding;
+use super::record::{Figures, RunRecord, write};
+use super::seat::Seat;
+use super::shelf::Shelf;
+use crate::{Error, ErrorKind, Result};
+
+/// Why a run is to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Why {
+    /// Somebody asked for it.
+    Cancelled,
+    /// The process is shutting down.
+    ShuttingDown,
+    /// The process gave no sign of life for so long that another may have taken the job over.
+    SeatLost,
+}
+
+/// Asks a run to stop. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Stop(Arc<watch::Sender<Option<Why>>>);
+
+/// How far a run is, of how much.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// What is done.
+    pub done: Figures,
+    /// What the plan's price is.
+    pub total: Figures,
+}
+
+/// What a run works with.
+#[derive(Debug)]
+pub struct Context {
+    pub(super) stop: Stop,
+    pub(super) record: Mutex<RunRecord>,
+    pub(super) seat: Mutex<Seat>,
+    pub(super) shelf: Shelf,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) progress: watch::Sender<Progress>,
+    /// When the next bytes may be read.
+    pub(super) paced: Mutex<Option<Instant>>,
+}
+
+impl Default for Stop {
+    fn default() -> Self {
+        Self(Arc::new(watch::Sender::new(None)))
+    }
+}
+
+impl Stop {
+    /// Asks to stop, unless that was asked before.
+    pub fn stop(&self, why: Why) {
+        self.0.send_if_modified(|asked| {
+            let first = asked.is_none();
+            asked.get_or_insert(why);
+            first
+        });
+    }
+
+    /// Why to stop, if that was asked.
+    pub fn why(&self) -> Option<Why> {
+        *self.0.borrow()
+    }
+
+    /// Ready when it is asked.
+    pub async fn asked(&self) {
+        let mut asked = self.0.subscribe();
+        // The sender lives in `self`, so that waiting cannot fail.
+        let _ = asked.wait_for(Option::is_some).await;
+    }
+}
+
+impl Context {
+    /// Memory it may take.
+    pub fn memory(&self) -> Size {
+        self.record.lock().spec.memory
+    }
+
+    /// Threads it may take.
+    pub fn threads(&self) -> usize {
+        self.record.lock().spec.threads
+    }
+
+    /// Whether to go on.
+    ///
+    /// # Errors
+    /// `Stopped` if the run is to stop or its seat is over: nothing may be changed then.
+    pub fn check(&self) -> Result<()> {
+        if self.seat.lock().is_abandoned(self.clock.now()) {
+            self.stop.stop(Why::SeatLost);
+        }
+        match self.stop.why() {
+            None => Ok(()),
+            Some(why) => Err(Error::new(ErrorKind::Stopped, why.to_string())),
+        }
+    }
+
+    /// Waits until `bytes` more may be read.
+    ///
+    /// # Errors
+    /// As of [`Self::check`].
+    pub async fn pace(&self, bytes: u64) -> Result<()> {
+        let rate = self.record.lock().spec.bytes_per_second;
+        if let Some(rate) = rate {
+            let begin = {
+                let mut paced = self.paced.lock();
+                let begin = paced.map_or_else(Instant::now, |at| at.max(Instant::now()));
+                let takes = bytes as f64 / rate.get().max(1) as f64;
+                *paced = Some(begin + Duration::from_secs_f64(takes));
+                begin
+            };
+            self.sleep_until(begin).await;
+        }
+        self.check()
+    }
+
+    pub(super) async fn sleep_until(&self, instant: Instant) {
+        tokio::select! {
+            () = tokio::time::sleep_until(instant) => {}
+            () = self.stop.asked() => {}
+        }
+    }
+
+    /// From where to continue, as [`Self::save`] was told; `None` to begin.
+    pub fn checkpoint<T: DeserializeOwned>(&self) -> Result<Option<T>> {
+        let checkpoint = self.record.lock().checkpoint.clone();
+        let read = checkpoint.map(serde_json::from_value).transpose();
+        read.map_err(|e| {
+            Error::internal("the checkpoint of another form of this job").with_source(e)
+        })
+    }
+
+    /// What has been done so far, that of the run it continues included.
+    pub fn figures(&self) -> Figures {
+        self.record.lock().figures
+    }
+
+    /// What damage was found so far: how much of what is kept, and the first of it.
+    pub fn damage(&self) -> (usize, Option<Finding>) {
+        let record = self.record.lock();
+        let mut damage = record.findings.iter().filter(|finding| finding.damage);
+        let first = damage.next().cloned();
+        (damage.count() + usize::from(first.is_some()), first)
+    }
+
+    /// Says that so much more is done and found, and that a later run can continue from `checkpoint`. It is
+    /// durable when this returns.
+    ///
+    /// # Errors
+    /// As of [`Self::check`], or `Unavailable` if the store fails.
+    pub async fn save<T: Serialize>(
+        &self,
+        checkpoint: &T,
+        done: Figures,
+        found: Vec<Finding>,
+    ) -> Result<()> {
+        self.check()?;
+        let checkpoint = serde_json::to_value(checkpoint)
+            .map_err(|e| Error::internal("write a checkpoint").with_source(e))?;
+        let record = {
+            let mut record = self.record.lock();
+            record.checkpoint = Some(checkpoint);
+            record.figures = record.figures.plus(done);
+            record.find(found);
+            record.clone()
+        };
+        self.progress.send_modify(|progress| progress.done = record.figures);
+        self.write(record).await
+    }
+
+    /// Writes the record as it is, changed by `change`.
+    pub(super) async fn update(&self, change: impl FnOnce(&mut RunRecord)) -> Result<()> {
+        let record = {
+            let mut record = self.record.lock();
+            change(&mut record);
+            record.clone()
+        };
+        self.write(record).await
+    }
+
+    async fn write(&self, mut record: RunRecord) -> Result<()> {
+        record.updated_at = self.clock.now();
+        write(&self.shelf, &record).await
+    }
+}
+
+impl std::fmt::Display for Why {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Cancelled => "somebody stopped the run",
+            Self::ShuttingDown => "the process is shutting down",
+            Self::SeatLost => {
+                "the process gave no sign of life for longer than scheduler.lease, so that another may \
+                 have taken the job over"
+            }
+        })
+    }
+}

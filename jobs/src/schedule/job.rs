@@ -1,0 +1,89 @@
+//! What is a job? It plans, tells the price, and works through its plan.
+
+use std::fmt::Debug;
+
+use futures::future::BoxFuture;
+use serde::{Deserialize, Serialize};
+
+use super::context::Context;
+use super::record::{Asked, Figures};
+use crate::Result;
+
+/// Steps that a plan shows; all are priced.
+const STEPS_KEPT: usize = 1_000;
+
+/// Work that is done over and over in the background.
+///
+/// 1. `name` is of `a-z` and stays the same; records and settings go by it.
+/// 2. `plan` changes nothing.
+/// 3. `run` asks [`Context::check`] before each step, and ends with its error.
+/// 4. What a step did is whole before [`Context::save`] says so; a run that was cut off anywhere, and is
+///    begun again with the checkpoint saved last, comes to the same end.
+/// 5. `run` keeps to the context's budget, and does what takes a processor's time on threads for it.
+/// 6. It never runs twice at the same time, but a process that stood still for longer than its lease may
+///    carry out the step that it stood in: what a step changes goes through commits that others can win.
+pub trait Job: Debug + Send + Sync {
+    /// Its name.
+    fn name(&self) -> &'static str;
+
+    /// What it does, in a line.
+    fn about(&self) -> &'static str;
+
+    /// What a run would do.
+    ///
+    /// # Errors
+    /// `Request` if it cannot do what is asked.
+    fn plan<'a>(&'a self, asked: &'a Asked) -> BoxFuture<'a, Result<Plan>>;
+
+    /// Does it.
+    ///
+    /// # Errors
+    /// `Unavailable` and `Resources` are tried again from the last checkpoint, any other ends the run.
+    fn run<'a>(&'a self, asked: &'a Asked, context: &'a Context) -> BoxFuture<'a, Result<()>>;
+}
+
+/// What a run is about to do.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    /// What is done, in order, up to a bound.
+    pub steps: Vec<Step>,
+    /// How many steps there are.
+    pub steps_count: u64,
+    /// What all of them read or delete.
+    pub price: Figures,
+}
+
+/// A part of a plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Step {
+    /// The table it works on.
+    pub table: String,
+    /// What it does there.
+    pub what: String,
+    /// What it reads or deletes.
+    pub price: Figures,
+}
+
+/// Something that a run found and an operator should know.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding {
+    /// The table.
+    pub table: String,
+    /// The object or the hour.
+    pub subject: String,
+    /// What it is, and what was expected.
+    pub detail: String,
+    /// Whether rows are lost, doubled or wrong.
+    pub damage: bool,
+}
+
+impl Plan {
+    /// Adds a step.
+    pub fn add(&mut self, table: &str, what: impl Into<String>, price: Figures) {
+        self.steps_count += 1;
+        self.price = self.price.plus(price);
+        if self.steps.len() < STEPS_KEPT {
+            self.steps.push(Step { table: table.to_owned(), what: what.into(), price });
+        }
+    }
+}

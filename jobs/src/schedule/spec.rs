@@ -1,0 +1,184 @@
+//! What can be set of jobs? When each runs, what it may take, and what happens when it fails.
+
+use barograph_lake::{Size, Span};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::cron::Cron;
+use crate::Result;
+
+/// The scheduler of background jobs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct SchedulerSettings {
+    /// Whether a server runs jobs when they are due. Where it does not, `barograph jobs run` still
+    /// does.
+    pub enabled: bool,
+    /// How long after its last sign of life the job of a process that died is taken over by another. The
+    /// holder gives a sign three times as often. The clocks of the processes must agree much better than
+    /// that.
+    pub lease: Span,
+    /// Records of ended runs that are kept of each job.
+    pub runs_kept: usize,
+    /// How long files that were replaced, or were left behind by an interrupted landing, stay in the
+    /// lake for readers that may still be reading them, before the job `sweep` deletes them. At most
+    /// seven days, which is how long the log of a table remembers.
+    pub removed_files_kept: Span,
+}
+
+/// The jobs by name.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct JobSettings {
+    /// Deletes files that no version of a table needs.
+    pub sweep: JobSpec,
+    /// Reads every active file in full and compares it with what the table's log says of it.
+    pub verify: JobSpec,
+}
+
+/// When a job runs and what it may take.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct JobSpec {
+    /// Whether it runs by itself. `barograph jobs run` runs it in any case.
+    pub enabled: bool,
+    /// When it is due: minute, hour, day of month, month and day of week, in UTC, each `*`, a number, a
+    /// range, a list, or a step such as `*/15`.
+    pub cron: Cron,
+    /// It begins up to so much later, by a draw that differs from process to process, so that not
+    /// everything begins at once.
+    pub jitter: Span,
+    /// Memory it may take. A single file that is larger is worked on alone.
+    pub memory: Size,
+    /// Threads it may take.
+    pub threads: usize,
+    /// Bytes a second that it may read; absent: as many as it can.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes_per_second: Option<Size>,
+    /// How often a run that failed is tried again from where it was, if trying again can help.
+    pub retries: u32,
+    /// How long the first retry waits; each later one waits twice as long, an hour at most.
+    pub backoff: Span,
+}
+
+const DAY: Span = Span::seconds(24 * 3600);
+/// How long a table's log remembers what was removed.
+const LOG_KEPT: Span = Span::seconds(7 * 24 * 3600);
+const BACKOFF_MAX: Span = Span::seconds(3600);
+
+impl Default for SchedulerSettings {
+    fn default() -> Self {
+        Self { enabled: true, lease: Span::seconds(30), runs_kept: 100, removed_files_kept: DAY }
+    }
+}
+
+impl Default for JobSettings {
+    fn default() -> Self {
+        let hourly = Span::seconds(5 * 60);
+        Self {
+            sweep: JobSpec { cron: Cron::hourly(7), jitter: hourly, ..JobSpec::default() },
+            verify: JobSpec {
+                jitter: Span::seconds(30 * 60),
+                bytes_per_second: Some(Size::mebibytes(32)),
+                ..JobSpec::default()
+            },
+        }
+    }
+}
+
+impl Default for JobSpec {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            cron: Cron::daily(2, 30),
+            jitter: Span::seconds(60),
+            memory: Size::mebibytes(128),
+            threads: 1,
+            bytes_per_second: None,
+            retries: 5,
+            backoff: Span::seconds(30),
+        }
+    }
+}
+
+impl SchedulerSettings {
+    /// Refuses settings that no scheduler can run with.
+    pub fn check(&self) -> Result<()> {
+        let wrong = |what: String| Err(crate::Error::request(what));
+        if self.lease < Span::millis(100) {
+            return wrong(format!("scheduler.lease {}: write 100ms or more", self.lease));
+        }
+        if self.runs_kept == 0 {
+            return wrong("scheduler.runs_kept 0: write 1 or more".to_owned());
+        }
+        if self.removed_files_kept > LOG_KEPT {
+            let kept = self.removed_files_kept;
+            return wrong(format!("scheduler.removed_files_kept {kept}: write 7d or less"));
+        }
+        Ok(())
+    }
+}
+
+impl JobSettings {
+    /// The spec of a job; `None` if there is no such job.
+    pub fn get(&self, job: &str) -> Option<&JobSpec> {
+        match job {
+            "sweep" => Some(&self.sweep),
+            "verify" => Some(&self.verify),
+            _ => None,
+        }
+    }
+
+    /// Refuses settings that no job can run with.
+    pub fn check(&self) -> Result<()> {
+        for (name, spec) in [("sweep", &self.sweep), ("verify", &self.verify)] {
+            if spec.threads == 0 {
+                let message = format!("jobs.{name}.threads 0: write 1 or more");
+                return Err(crate::Error::request(message));
+            }
+            if spec.bytes_per_second.is_some_and(|rate| rate.get() == 0) {
+                return Err(crate::Error::request(format!(
+                    "jobs.{name}.bytes_per_second 0B: write a size, or leave it out for no bound"
+                )));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl JobSpec {
+    /// How long the retry after attempt `attempt` (from 1) waits.
+    pub fn wait_after(&self, attempt: u32) -> Span {
+        let doubled = 1_i64.checked_shl(attempt.saturating_sub(1).min(62)).unwrap_or(i64::MAX);
+        Span::from_micros(self.backoff.micros().saturating_mul(doubled)).min(BACKOFF_MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+    use super::*;
+
+    #[test]
+    fn each_retry_waits_twice_as_long_up_to_an_hour() {
+        let spec = JobSpec::default();
+        let waits: Vec<_> = (1..=9).map(|attempt| spec.wait_after(attempt).to_string()).collect();
+        assert_eq!(waits, ["30s", "1m", "2m", "4m", "8m", "16m", "32m", "1h", "1h"]);
+        assert_eq!(spec.wait_after(u32::MAX), BACKOFF_MAX);
+    }
+
+    #[test]
+    fn settings_that_cannot_be_are_refused() {
+        SchedulerSettings::default().check().unwrap();
+        JobSettings::default().check().unwrap();
+        let scheduler = SchedulerSettings { lease: Span::millis(1), ..Default::default() };
+        assert!(scheduler.check().unwrap_err().to_string().contains("scheduler.lease 1ms"));
+        let scheduler =
+            SchedulerSettings { removed_files_kept: "8d".parse().unwrap(), ..Default::default() };
+        assert!(scheduler.check().unwrap_err().to_string().contains("7d or less"));
+        let mut jobs = JobSettings::default();
+        jobs.verify.threads = 0;
+        assert!(jobs.check().unwrap_err().to_string().contains("jobs.verify.threads"));
+    }
+}

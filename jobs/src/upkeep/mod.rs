@@ -1,0 +1,31 @@
+//! Which jobs keep the lake in order? `sweep` deletes what no version needs, `verify` looks whether all is
+//! there as it was written.
+
+mod sweep;
+#[cfg(test)]
+mod tests;
+mod verify;
+
+pub use sweep::Sweep;
+pub use verify::Verify;
+
+use barograph_lake::{LakeStore, LakeTable, Snapshot, table};
+
+use crate::Result;
+
+/// A table and its newest version.
+struct Opened {
+    name: String,
+    table: LakeTable,
+    snapshot: Snapshot,
+}
+
+/// The tables of a lake, by name.
+async fn tables(lake: &LakeStore) -> Result<Vec<Opened>> {
+    let mut opened = Vec::new();
+    for name in table::names(lake).await? {
+        let (table, snapshot) = LakeTable::open_existing(lake.child(&name)).await?;
+        opened.push(Opened { name, table, snapshot });
+    }
+    Ok(opened)
+}

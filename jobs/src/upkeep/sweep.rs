@@ -1,0 +1,82 @@
+//! Which files does nobody need any more? They are deleted once they are old enough.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use barograph_engine::Clock;
+use barograph_lake::{LakeStore, Micros, Span};
+use futures::future::BoxFuture;
+
+use super::{Opened, tables};
+use crate::schedule::{Asked, Context, Figures, Job, Plan};
+use crate::{Error, Result};
+
+/// The job `sweep`.
+#[derive(Debug)]
+pub struct Sweep {
+    /// The tables.
+    pub lake: LakeStore,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+    /// How long files stay after they were removed or left behind.
+    pub kept: Span,
+}
+
+impl Sweep {
+    fn older_than(&self) -> Micros {
+        self.clock.now().saturating_sub(self.kept.micros())
+    }
+
+    /// Sweeps one table.
+    async fn table(&self, opened: &Opened) -> Result<Figures> {
+        let (table, snapshot) = (&opened.table, &opened.snapshot);
+        let limit = self.older_than();
+        let found = table.unreferenced(snapshot, limit).await?;
+        let sizes: HashMap<_, _> =
+            found.iter().map(|file| (file.path.to_string(), file.bytes)).collect();
+        let swept = table.sweep(snapshot, limit).await?;
+        let bytes = swept.iter().filter_map(|path| sizes.get(path)).sum();
+        Ok(Figures { files: swept.len() as u64, rows: 0, bytes })
+    }
+}
+
+impl Job for Sweep {
+    fn name(&self) -> &'static str {
+        "sweep"
+    }
+
+    fn about(&self) -> &'static str {
+        "deletes files that no version of a table needs"
+    }
+
+    fn plan<'a>(&'a self, asked: &'a Asked) -> BoxFuture<'a, Result<Plan>> {
+        Box::pin(async move {
+            if *asked != Asked::default() {
+                return Err(Error::request(
+                    "the job sweep looks at all hours: leave out --from and --to",
+                ));
+            }
+            let mut plan = Plan::default();
+            for Opened { name, table, snapshot } in tables(&self.lake).await? {
+                let found = table.unreferenced(&snapshot, self.older_than()).await?;
+                let bytes = found.iter().map(|file| file.bytes).sum();
+                let price = Figures { files: found.len() as u64, rows: 0, bytes };
+                let kept = self.kept;
+                plan.add(&name, format!("delete files that were not needed for {kept}"), price);
+            }
+            Ok(plan)
+        })
+    }
+
+    fn run<'a>(&'a self, _: &'a Asked, context: &'a Context) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            // What is deleted is not found again: a run that was cut off needs no more than its figures.
+            for opened in tables(&self.lake).await? {
+                context.check()?;
+                let swept = self.table(&opened).await?;
+                context.save(&opened.name, swept, Vec::new()).await?;
+            }
+            Ok(())
+        })
+    }
+}

@@ -1,0 +1,159 @@
+//! Tests of the jobs that keep the lake in order, through the schedule.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
+
+use arrow::array::{ArrayRef, Float32Array, Int32Array, RecordBatch, TimestampMicrosecondArray};
+use barograph_engine::{Clock, ManualClock};
+use barograph_lake::file::encode;
+use barograph_lake::schema::{KeyType, TableDeclaration, ValueColumn, ValueType};
+use barograph_lake::time::MICROS_PER_HOUR;
+use barograph_lake::{FilePath, Hour, LogPosition, Micros, Span, TableSchema};
+use object_store::memory::InMemory;
+use tokio::sync::watch;
+
+use super::*;
+use crate::ErrorKind;
+use crate::schedule::{
+    Asked, Figures, Job, JobSpec, RunRecord, RunState, Schedule, SchedulerSettings, Stop,
+};
+
+/// 2026-11-22T00:00:00Z.
+const MIDNIGHT: Micros = 1_795_305_600_000_000;
+const DAY: Span = Span::seconds(86_400);
+
+struct Fixture {
+    folder: tempfile::TempDir,
+    lake: LakeStore,
+    clock: Arc<ManualClock>,
+    schedule: Arc<Schedule>,
+}
+
+impl Fixture {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let lake = LakeStore::local(folder.path()).unwrap();
+        let clock = Arc::new(ManualClock::new(MIDNIGHT));
+        let sweep = Sweep { lake: lake.clone(), clock: clock.clone(), kept: DAY };
+        let jobs: Vec<(Arc<dyn Job>, JobSpec)> = vec![
+            (Arc::new(sweep), JobSpec::default()),
+            (Arc::new(Verify { lake: lake.clone() }), JobSpec { threads: 2, ..JobSpec::default() }),
+        ];
+        let store =
+            LakeStore::with_store(Arc::new(InMemory::new()), "memory:///jobs".parse().unwrap());
+        let settings = SchedulerSettings::default();
+        let schedule = Schedule::new(store, clock.clone(), settings, jobs);
+        Self { folder, lake, clock, schedule }
+    }
+
+    /// Lands three rows in each of the first `hours` hours of a table; gives the files.
+    async fn fill(&self, name: &str, hours: i64) -> Vec<PathBuf> {
+        let value = |name: &str| ValueColumn {
+            name: name.to_owned(),
+            value_type: ValueType::Float32,
+            unit: None,
+            range: None,
+        };
+        let declaration = TableDeclaration {
+            key: "id".to_owned(),
+            key_type: KeyType::Int32,
+            time: "at".to_owned(),
+            columns: vec![value("v")],
+            dimension: None,
+        };
+        let schema = Arc::new(TableSchema::new(name, declaration).unwrap());
+        let opened = LakeTable::open(self.lake.child(name), schema.clone()).await;
+        let (table, mut snapshot) = opened.unwrap();
+        let mut files = Vec::new();
+        for hour in 0..hours {
+            let hour = Hour::of(MIDNIGHT + hour * MICROS_PER_HOUR).unwrap();
+            let times = |late: i64| -> ArrayRef {
+                let times = [0, 1, 2].map(|n| hour.start() + n + late);
+                Arc::new(TimestampMicrosecondArray::from(times.to_vec()).with_timezone("UTC"))
+            };
+            let columns: Vec<ArrayRef> = vec![
+                Arc::new(Int32Array::from(vec![1, 2, 3])),
+                times(0),
+                Arc::new(Float32Array::from(vec![1.0, 2.0, 3.0])),
+                times(9),
+            ];
+            let rows = RecordBatch::try_new(schema.arrow().clone(), columns).unwrap();
+            let path = FilePath::new(hour, LogPosition(1));
+            let (bytes, entry) = encode(&schema, &[rows], path).unwrap();
+            table.write_file(&entry, bytes).await.unwrap();
+            files.push(self.folder.path().join(name).join(entry.path.to_string()));
+            let removed: Vec<_> = snapshot.home(hour).cloned().into_iter().collect();
+            let added = vec![Arc::new(entry)];
+            snapshot = table.commit(&snapshot, &removed, added, "LAND", MIDNIGHT).await.unwrap();
+        }
+        files
+    }
+
+    async fn run(&self, job: &str, asked: Asked) -> RunRecord {
+        let run = self.schedule.run(job, asked, Stop::default(), watch::Sender::default());
+        run.await.unwrap()
+    }
+}
+
+#[tokio::test]
+async fn verify_reads_every_file_and_names_what_is_damaged() {
+    let fixture = Fixture::new();
+    let files = fixture.fill("readings", 6).await;
+    fixture.fill("tides", 2).await;
+    let plan = fixture.schedule.plan("verify", &Asked::default()).await.unwrap();
+    assert_eq!((plan.price.files, plan.price.rows, plan.steps_count), (8, 24, 2));
+    let record = fixture.run("verify", Asked::default()).await;
+    assert_eq!((record.state, record.findings_count), (RunState::Done, 0));
+    assert_eq!(record.figures, plan.price);
+
+    std::fs::write(&files[4], "no Parquet").unwrap();
+    std::fs::remove_file(&files[1]).unwrap();
+    let part = Asked {
+        from: Some(MIDNIGHT + 2 * MICROS_PER_HOUR),
+        to: Some(MIDNIGHT + 4 * MICROS_PER_HOUR),
+    };
+    let record = fixture.run("verify", part).await;
+    assert_eq!((record.state, record.figures.files), (RunState::Done, 2));
+    let record = fixture.run("verify", Asked::default()).await;
+    assert_eq!((record.state, record.figures.files), (RunState::Failed, 8));
+    let error = record.error.unwrap();
+    assert!(error.contains("the first in readings"), "{error}");
+    assert!(error.contains("missing file: 3 rows are not there"), "{error}");
+    let damaged: Vec<_> = record.findings.iter().filter(|finding| finding.damage).collect();
+    let named = |file: &PathBuf| {
+        let name = file.file_name().unwrap().to_string_lossy().into_owned();
+        damaged.iter().any(|finding| finding.subject.ends_with(&name))
+    };
+    assert!(named(&files[1]) && named(&files[4]), "{damaged:?}");
+    assert_eq!(record.attempts, 1, "damage does not go away");
+}
+
+#[tokio::test]
+async fn sweep_deletes_what_nobody_needed_for_a_day() {
+    let fixture = Fixture::new();
+    let replaced = fixture.fill("readings", 2).await;
+    let active = fixture.fill("readings", 2).await;
+    let commits = std::fs::read_dir(fixture.folder.path().join("readings/_delta_log")).unwrap();
+    let commits: Vec<_> = commits.map(|entry| entry.unwrap().path()).collect();
+    for path in replaced.iter().chain(&active).chain(&commits) {
+        let time = UNIX_EPOCH + Duration::from_micros(MIDNIGHT as u64);
+        File::options().write(true).open(path).unwrap().set_modified(time).unwrap();
+    }
+    fixture.clock.set(MIDNIGHT + DAY.micros());
+    assert_eq!(fixture.run("sweep", Asked::default()).await.figures, Figures::default());
+    fixture.clock.set(MIDNIGHT + DAY.micros() + 1);
+    let plan = fixture.schedule.plan("sweep", &Asked::default()).await.unwrap();
+    assert_eq!(plan.price.files, 2);
+    assert!(replaced[0].exists(), "a plan changes nothing");
+    let record = fixture.run("sweep", Asked::default()).await;
+    assert_eq!((record.state, record.figures), (RunState::Done, plan.price));
+    assert!(record.figures.bytes > 0);
+    assert!(replaced.iter().all(|path| !path.exists()) && active.iter().all(|path| path.exists()));
+    let asked = Asked { from: Some(fixture.clock.now()), to: None };
+    let error = fixture.schedule.plan("sweep", &asked).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Request);
+}

@@ -1,0 +1,219 @@
+//! Jobs of the real binary: killed with -9 and continued, run by one process of several, stopped, and beside
+//! a server.
+
+use std::path::Path;
+use std::process::{Child, Output, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arrow::array::{
+    ArrayRef, Float32Array, Int32Array, RecordBatch, StringArray, TimestampMicrosecondArray,
+};
+use barograph_engine::Durability;
+use barograph_flight::Client;
+use serde_json::Value;
+
+use crate::server::{Server, command};
+
+/// 2024-01-01T00:00:00Z
+const START: i64 = 1_704_067_200_000_000;
+const HOUR: i64 = 3_600_000_000;
+const HOURS: i64 = 12;
+/// A key of each hour's rows; the built-in cities have it.
+const CITY: i32 = 2_988_507;
+/// Long enough for any test.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// A process that dies is taken over soon.
+const LEASE: &str = "scheduler.lease=600ms";
+
+/// A data folder with a file for each of some hours.
+fn folder() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(&["--set", "scheduler.enabled=false"], folder.path());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let client = Client::connect(&server.url()).await.unwrap();
+        let minutes = || (0..HOURS * 60).map(|minute| START + minute * HOUR / 60);
+        let times: TimestampMicrosecondArray = minutes().map(Some).collect();
+        let rows = RecordBatch::try_from_iter([
+            (
+                "city_id",
+                Arc::new(Int32Array::from_iter_values(minutes().map(|_| CITY))) as ArrayRef,
+            ),
+            ("reading_at", Arc::new(times.with_timezone("UTC"))),
+            (
+                "temperature",
+                Arc::new(Float32Array::from_iter_values(
+                    (0..HOURS * 60).map(|n| (n % 400) as f32 / 10.0),
+                )),
+            ),
+        ])
+        .unwrap();
+        client.put_batch("readings", rows, Durability::Disk).await.unwrap();
+        client.flush().await.unwrap();
+    });
+    let (status, printed) = server.terminate();
+    assert!(status.success(), "{printed}");
+    folder
+}
+
+fn jobs(data: &Path, args: &[&str]) -> Output {
+    let mut command = command(&["jobs"]);
+    command.args(args).arg("--data").arg(data).args(["--set", LEASE]);
+    command.output().unwrap()
+}
+
+fn lines(output: &Output) -> Vec<Value> {
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn history(data: &Path) -> Vec<Value> {
+    lines(&jobs(data, &["history", "verify", "--format", "json"]))
+}
+
+/// A run of `verify` that takes a second for some files.
+fn slow(data: &Path) -> Child {
+    command(&["jobs", "run", "verify", "--format", "json", "--data"])
+        .arg(data)
+        .args(["--set", LEASE, "--set", "jobs.verify.bytes_per_second=12KiB"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+/// Waits until the newest run is as wanted.
+fn until(data: &Path, wanted: impl Fn(&Value) -> bool) -> Value {
+    let started = Instant::now();
+    loop {
+        if let Some(run) = history(data).pop().filter(|run| wanted(run)) {
+            return run;
+        }
+        assert!(started.elapsed() < PATIENCE, "{:?}", history(data));
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn a_verification_killed_with_9_is_continued_where_it_was() {
+    let folder = folder();
+    let data = folder.path();
+    let plan = lines(&jobs(data, &["run", "verify", "--dry-run", "--format", "json"]));
+    let files: i64 = plan.iter().map(|step| step["files"].as_i64().unwrap()).sum();
+    assert_eq!(files, HOURS, "{plan:?}");
+    assert!(!data.join("jobs").exists(), "a dry run changes nothing");
+
+    let mut earlier = 0;
+    let mut continues = Value::Null;
+    for _ in 0..3 {
+        let mut process = slow(data);
+        let run = until(data, |run| {
+            run["state"] == "running" && run["files"].as_i64().unwrap() > earlier
+        });
+        process.kill().unwrap();
+        process.wait().unwrap();
+        assert_eq!(run["continues"], continues);
+        let run = until(data, |run| run["state"] == "interrupted");
+        earlier = run["files"].as_i64().unwrap();
+        assert!((1..HOURS).contains(&earlier), "{run}");
+        continues = run["run"].clone();
+    }
+    let ended = lines(&jobs(data, &["run", "verify", "--format", "json"])).pop().unwrap();
+    assert_eq!((&ended["state"], &ended["continues"]), (&Value::from("done"), &continues));
+    assert_eq!(ended["files"], HOURS);
+    assert_eq!(ended["rows"], HOURS * 60);
+    assert_eq!(ended["findings_count"], 0);
+    let states: Vec<_> = history(data).iter().map(|run| run["state"].clone()).collect();
+    assert_eq!(states, ["interrupted", "interrupted", "interrupted", "done"]);
+}
+
+#[test]
+fn of_several_processes_one_runs_a_job_and_another_stops_it() {
+    let folder = folder();
+    let data = folder.path();
+    let process = slow(data);
+    let run = until(data, |run| run["files"].as_i64().unwrap() > 0);
+    let beaten = jobs(data, &["run", "verify"]);
+    let said = String::from_utf8_lossy(&beaten.stderr);
+    assert_eq!(beaten.status.code(), Some(1), "{said}");
+    let name = run["run"].as_str().unwrap();
+    assert!(said.contains(&format!("barograph jobs cancel {name}")), "{said}");
+    assert!(jobs(data, &["cancel", name]).status.success());
+    let ended = process.wait_with_output().unwrap();
+    assert_eq!(ended.status.code(), Some(1));
+    assert_eq!(history(data).pop().unwrap()["state"], "cancelled");
+
+    // Ctrl-C comes to the same.
+    let process = slow(data);
+    until(data, |run| run["state"] == "running" && run["files"].as_i64().unwrap() > 0);
+    let interrupt = format!("kill -INT {}", process.id());
+    assert!(std::process::Command::new("sh").args(["-c", &interrupt]).status().unwrap().success());
+    assert_eq!(process.wait_with_output().unwrap().status.code(), Some(1));
+    let states: Vec<_> = history(data).iter().map(|run| run["state"].clone()).collect();
+    assert_eq!(states, ["cancelled", "cancelled"]);
+}
+
+#[test]
+fn damage_is_in_the_record_and_a_server_shows_it_in_sql() {
+    let folder = folder();
+    let data = folder.path();
+    let files = lines(&{
+        command(&["lake", "files", "--format", "json", "--data"]).arg(data).output().unwrap()
+    });
+    let path = data.join("lake/readings").join(files[3]["path"].as_str().unwrap());
+    let mut bytes = std::fs::read(&path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 0xff;
+    std::fs::write(&path, bytes).unwrap();
+    let failed = jobs(data, &["run", "verify"]);
+    let said = String::from_utf8_lossy(&failed.stderr);
+    assert_eq!(failed.status.code(), Some(1), "{said}");
+    assert!(said.contains("1 findings of damage, the first in readings"), "{said}");
+    assert!(said.contains(files[3]["path"].as_str().unwrap()), "{said}");
+
+    let server = Server::start(&["--set", LEASE], data);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let shown = runtime.block_on(async {
+        let client = Client::connect(&server.url()).await.unwrap();
+        let text = "SELECT state || ' ' || CAST(files AS VARCHAR) || ' ' || CAST(findings_count AS VARCHAR) FROM system.job_runs \
+                    WHERE job = 'verify' UNION ALL SELECT job || ' ' || CAST(enabled AS VARCHAR) FROM system.jobs ORDER BY 1";
+        let rows = client.sql(text).await.unwrap().collect().await.unwrap();
+        let texts = rows.column(0).as_any().downcast_ref::<StringArray>().unwrap().clone();
+        texts.iter().map(|text| text.unwrap().to_owned()).collect::<Vec<_>>()
+    });
+    assert_eq!(shown, ["failed 12 1", "sweep true", "verify true"]);
+    let (status, printed) = server.terminate();
+    assert!(status.success(), "{printed}");
+}
+
+#[test]
+fn a_server_runs_what_is_due_and_hands_it_on_when_it_stops() {
+    let folder = folder();
+    let data = folder.path();
+    // Interrupted by hand, so that it is due at once.
+    let mut process = slow(data);
+    until(data, |run| run["files"].as_i64().unwrap() > 0);
+    process.kill().unwrap();
+    process.wait().unwrap();
+    let before = until(data, |run| run["state"] == "interrupted");
+    let args = ["--set", LEASE, "--set", "jobs.verify.bytes_per_second=12KiB"];
+    let server = Server::start(&args, data);
+    let run = until(data, |run| {
+        run["state"] == "running" && run["files"].as_i64() > before["files"].as_i64()
+    });
+    assert_eq!(run["continues"], before["run"]);
+    let (status, printed) = server.terminate();
+    assert!(status.success(), "{printed}");
+    let handed_on = history(data).pop().unwrap();
+    assert_eq!(
+        (&handed_on["run"], &handed_on["state"]),
+        (&run["run"], &Value::from("interrupted"))
+    );
+
+    let _server = Server::start(&["--set", LEASE], data);
+    let done = until(data, |run| run["state"] == "done");
+    assert_eq!((&done["continues"], &done["files"]), (&run["run"], &Value::from(HOURS)));
+}
