@@ -17,7 +17,7 @@ use barograph_lake::schema::TableDeclaration;
 use barograph_lake::snapshot::ColumnStats;
 use barograph_lake::time::format_instant;
 use barograph_lake::{
-    FileEntry, FilePath, Hour, LakeStore, LakeTable, LogPosition, TableSchema, ValueColumn,
+    Change, FileEntry, FilePath, Hour, LakeStore, LakeTable, LogPosition, TableSchema, ValueColumn,
     ValueType,
 };
 use datafusion::arrow::array::{
@@ -94,7 +94,10 @@ async fn serve(folder: &std::path::Path, before: i64) -> Arc<Sql> {
     let (landed, snapshot) =
         LakeTable::open(lake.child("readings"), Arc::new(table())).await.expect("table");
     let entries = (1..=before).map(entry).collect();
-    landed.commit(&snapshot, &[], entries, "BENCH", DAY).await.expect("commit");
+    landed
+        .commit(&snapshot, &[], entries, &Change { operation: "BENCH", hours: &[], at: DAY })
+        .await
+        .expect("commit");
     let components = Components {
         lake,
         log: LogSource::Folder { path: folder.join("log"), accept_damage: false },

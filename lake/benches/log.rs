@@ -15,7 +15,8 @@ use barograph_lake::snapshot::ColumnStats;
 use barograph_lake::store::LakeStore;
 use barograph_lake::time::{MICROS_PER_HOUR, format_instant};
 use barograph_lake::{
-    FileEntry, FilePath, Hour, KeyType, LakeTable, LogPosition, TableSchema, ValueColumn, ValueType,
+    Change, FileEntry, FilePath, Hour, KeyType, LakeTable, LogPosition, TableSchema, ValueColumn,
+    ValueType,
 };
 
 const FILES: i64 = 10_000;
@@ -32,7 +33,10 @@ async fn run() {
     let schema = Arc::new(schema());
     let (table, base) = LakeTable::open(store.clone(), schema.clone()).await.unwrap();
     let added = (0..FILES).map(|n| Arc::new(entry(n))).collect();
-    let mut held = table.commit(&base, &[], added, "LAND", 0).await.unwrap();
+    let mut held = table
+        .commit(&base, &[], added, &Change { operation: "LAND", hours: &[], at: 0 })
+        .await
+        .unwrap();
 
     let mut open = Timings::new("open, JSON only");
     for _ in 0..ROUNDS {
@@ -67,7 +71,10 @@ async fn run() {
         black_box(held.apply(held.version(), &[old.path], vec![new.clone()]));
         apply.add(start);
         let start = Instant::now();
-        held = table.commit(&held, &[old], vec![new], "LAND", 0).await.unwrap();
+        held = table
+            .commit(&held, &[old], vec![new], &Change { operation: "LAND", hours: &[], at: 0 })
+            .await
+            .unwrap();
         commit.add(start);
     }
     commit.print();

@@ -13,8 +13,8 @@ use barograph_lake::schema::TableDeclaration;
 use barograph_lake::store::LakeStore;
 use barograph_lake::time::MICROS_PER_HOUR;
 use barograph_lake::{
-    FilePath, Hour, KeySelection, KeyType, LakeTable, LogPosition, Micros, Size, TableSchema,
-    TimeRange, ValueColumn, ValueType,
+    Change, FilePath, Hour, KeySelection, KeyType, LakeTable, LogPosition, Micros, Size,
+    TableSchema, TimeRange, ValueColumn, ValueType,
 };
 use proptest::prelude::*;
 
@@ -101,7 +101,15 @@ async fn lands(hours: Vec<Vec<(i64, Row)>>) {
         let path = FilePath::new(hour, LogPosition(n as u64));
         let (bytes, entry) = encode(&schema, std::slice::from_ref(&rows), path).unwrap();
         table.write_file(&entry, bytes).await.unwrap();
-        held = table.commit(&held, &[], vec![Arc::new(entry)], "LAND", 0).await.unwrap();
+        held = table
+            .commit(
+                &held,
+                &[],
+                vec![Arc::new(entry)],
+                &Change { operation: "LAND", hours: &[], at: 0 },
+            )
+            .await
+            .unwrap();
         landed.push(rows);
     }
     table.checkpoint(&held).await.unwrap();

@@ -10,7 +10,8 @@ use std::sync::Arc;
 use barograph_lake::file::FileRead;
 use barograph_lake::schema::FIRST_VALUE_COLUMN;
 use barograph_lake::{
-    ErrorKind as LakeErrorKind, FileEntry, FilePath, Hour, KeySelection, Snapshot, TimeRange,
+    Change, ErrorKind as LakeErrorKind, FileEntry, FilePath, Hour, KeySelection, Snapshot,
+    TimeRange,
 };
 use futures::{StreamExt, TryStreamExt, stream};
 use tokio::sync::{Semaphore, oneshot};
@@ -103,16 +104,18 @@ async fn land_hours(
         let added = write_files(parts, table, &view.snapshot, &frozen).await?;
         let removed: Vec<_> =
             frozen.iter().filter_map(|hour| view.snapshot.home(hour.hour())).cloned().collect();
-        let operation = if removed.is_empty() { "LAND" } else { "MERGE" };
+        let changed: Vec<_> = frozen.iter().map(HourView::hour).collect();
+        let change = Change {
+            operation: if removed.is_empty() { "LAND" } else { "MERGE" },
+            hours: &changed,
+            at: parts.clock.now(),
+        };
         let report = FlushReport {
             files: added.len() as u64,
             rows: added.iter().map(|file| file.rows).sum(),
             bytes: added.iter().map(|file| file.bytes).sum(),
         };
-        let committed = table
-            .lake
-            .commit(&view.snapshot, &removed, added.clone(), operation, parts.clock.now())
-            .await;
+        let committed = table.lake.commit(&view.snapshot, &removed, added.clone(), &change).await;
         match committed {
             Ok(snapshot) => {
                 let snapshot = Arc::new(snapshot);

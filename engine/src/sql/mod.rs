@@ -48,8 +48,8 @@ mod system;
 mod tests;
 mod translate;
 mod unambiguous;
-mod unsorted;
 mod unheard;
+mod unsorted;
 mod values;
 mod windows;
 

@@ -12,7 +12,7 @@ use barograph_engine::{Clock, ManualClock};
 use barograph_lake::file::encode;
 use barograph_lake::schema::{KeyType, TableDeclaration, ValueColumn, ValueType};
 use barograph_lake::time::MICROS_PER_HOUR;
-use barograph_lake::{FilePath, Hour, LogPosition, Micros, Span, TableSchema};
+use barograph_lake::{Change, FilePath, Hour, LogPosition, Micros, Span, TableSchema};
 use object_store::memory::InMemory;
 use tokio::sync::watch;
 
@@ -88,7 +88,15 @@ impl Fixture {
             files.push(self.folder.path().join(name).join(entry.path.to_string()));
             let removed: Vec<_> = snapshot.home(hour).cloned().into_iter().collect();
             let added = vec![Arc::new(entry)];
-            snapshot = table.commit(&snapshot, &removed, added, "LAND", MIDNIGHT).await.unwrap();
+            snapshot = table
+                .commit(
+                    &snapshot,
+                    &removed,
+                    added,
+                    &Change { operation: "LAND", hours: &[], at: MIDNIGHT },
+                )
+                .await
+                .unwrap();
         }
         files
     }

@@ -96,22 +96,28 @@ pub(super) struct Line {
 
 /// What the history tells of a commit as a whole.
 #[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub(super) struct Told {
     /// ms since the Unix epoch.
     pub(super) timestamp: Option<i64>,
     pub(super) operation: Option<String>,
+    pub(super) operation_parameters: Option<Map<String, Value>>,
 }
 
 /// What the history tells of an added file.
 #[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub(super) struct Added {
+    pub(super) data_change: bool,
     pub(super) size: u64,
     pub(super) stats: Option<String>,
 }
 
 /// What the history tells of a removed file.
 #[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub(super) struct Removed {
+    pub(super) data_change: bool,
     pub(super) path: String,
 }
 

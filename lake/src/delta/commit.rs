@@ -12,9 +12,23 @@ use super::log_path::LogName;
 use super::metadata::Metadata;
 use super::stats;
 use crate::store::LakeStore;
-use crate::{Error, ErrorKind, FileEntry, Micros, Result, TableSchema, TableVersion};
+use crate::{Error, ErrorKind, FileEntry, Hour, Micros, Result, TableSchema, TableVersion};
 
 const MICROS_PER_MILLI: Micros = 1_000;
+/// Name of the hours of a change among the parameters of a commit.
+pub(super) const HOURS: &str = "hours";
+
+/// What a commit is for.
+#[derive(Debug, Clone, Copy)]
+pub struct Change<'a> {
+    /// What the history calls it: `LAND`, `MERGE` and so on.
+    pub operation: &'a str,
+    /// The hours whose rows are others than before, ascending; none if the same rows have moved to other
+    /// files. What is derived of these hours is out of date from this version on.
+    pub hours: &'a [Hour],
+    /// When it is made.
+    pub at: Micros,
+}
 
 /// The bytes of a commit, unlike those of any other commit.
 #[derive(Debug, Clone)]
@@ -23,14 +37,14 @@ pub(crate) struct Commit(Bytes);
 impl Commit {
     /// The commit that creates a table.
     pub(crate) fn create(metadata: &Metadata, schema: &TableSchema) -> Result<Self> {
-        let info = info("CREATE TABLE", None, Map::new());
+        let info = info("CREATE TABLE", None, &[], Map::new());
         let protocol = Action::Protocol(Protocol { min_reader_version: 1, min_writer_version: 2 });
         Self::of(&[info, protocol, Action::MetaData(Box::new(metadata.action(schema)))])
     }
 
     /// The commit that changes what a table declares of itself.
     pub(crate) fn redeclare(metadata: &Metadata, schema: &TableSchema) -> Result<Self> {
-        let info = info("SET TBLPROPERTIES", None, Map::new());
+        let info = info("SET TBLPROPERTIES", None, &[], Map::new());
         Self::of(&[info, Action::MetaData(Box::new(metadata.action(schema)))])
     }
 
@@ -39,16 +53,17 @@ impl Commit {
         schema: &TableSchema,
         removed: &[Arc<FileEntry>],
         added: &[Arc<FileEntry>],
-        operation: &str,
-        now: Micros,
+        change: &Change<'_>,
     ) -> Result<Self> {
-        let millis = now.div_euclid(MICROS_PER_MILLI);
-        let mut actions = vec![info(operation, Some(millis), metrics(removed, added))];
+        let millis = change.at.div_euclid(MICROS_PER_MILLI);
+        let data_change = !change.hours.is_empty();
+        let mut actions =
+            vec![info(change.operation, Some(millis), change.hours, metrics(removed, added))];
         actions.extend(removed.iter().map(|entry| {
             Action::Remove(Remove {
                 path: entry.path.to_string(),
                 deletion_timestamp: millis,
-                data_change: true,
+                data_change,
                 extended_file_metadata: true,
                 partition_values: Map::new(),
                 size: entry.bytes,
@@ -60,7 +75,7 @@ impl Commit {
                 partition_values: Map::new(),
                 size: entry.bytes,
                 modification_time: millis,
-                data_change: true,
+                data_change,
                 stats: stats::encode(schema, entry)?,
             }));
         }
@@ -109,15 +124,46 @@ pub(crate) async fn put_commit(
     }
 }
 
-fn info(operation: &str, timestamp: Option<i64>, operation_metrics: Map<String, Value>) -> Action {
+fn info(
+    operation: &str,
+    timestamp: Option<i64>,
+    hours: &[Hour],
+    operation_metrics: Map<String, Value>,
+) -> Action {
+    let mut operation_parameters = Map::new();
+    if !hours.is_empty() {
+        operation_parameters.insert(HOURS.to_owned(), json!(spans(hours)));
+    }
     Action::CommitInfo(Info {
         timestamp,
         operation: operation.to_owned(),
+        operation_parameters,
         operation_metrics,
         engine_info: concat!("barograph/", env!("CARGO_PKG_VERSION")).to_owned(),
         txn_id: Uuid::new_v4().to_string(),
         ..Info::default()
     })
+}
+
+/// Hours as spans from their first to the first after them: `2026-11-22T10/2026-11-22T13 …`.
+pub(super) fn spans(hours: &[Hour]) -> String {
+    let runs = hours.chunk_by(|hour, then| hour.next() == *then);
+    let runs = runs.filter_map(|run| Some(format!("{}/{}", run.first()?, run.last()?.next())));
+    runs.collect::<Vec<_>>().join(" ")
+}
+
+/// The hours of [`spans`]; `None` if the text is none.
+pub(super) fn hours(spans: &str) -> Option<Vec<Hour>> {
+    let mut hours = Vec::new();
+    for span in spans.split_whitespace() {
+        let (from, to) = span.split_once('/')?;
+        let (from, to): (Hour, Hour) = (from.parse().ok()?, to.parse().ok()?);
+        hours.extend(
+            std::iter::successors(Some(from), |hour| Some(hour.next()))
+                .take_while(|hour| *hour < to),
+        );
+    }
+    Some(hours)
 }
 
 /// Metrics under the names, and as the text, that other engines write.

@@ -6,9 +6,10 @@ use futures::{StreamExt, TryStreamExt, stream};
 use object_store::{ObjectMeta, ObjectStoreExt};
 
 use super::actions::{AddedRows, Line};
+use super::commit::{HOURS, hours};
 use super::log_path::{LOG_FOLDER, LogKind, LogName};
 use crate::store::LakeStore;
-use crate::{Error, FilePath, Micros, Result, TableVersion};
+use crate::{Error, FilePath, Hour, Micros, Result, TableVersion};
 
 /// How many commits are read at a time.
 const READ_AHEAD: usize = 16;
@@ -22,6 +23,8 @@ pub struct CommitInfo {
     pub at: Micros,
     /// What the writer called it.
     pub operation: String,
+    /// The hours whose rows it changed; `None` if its writer does not say.
+    pub hours: Option<Vec<Hour>>,
     /// Files that became active.
     pub files_added: u64,
     /// Files that ceased to be.
@@ -92,18 +95,23 @@ fn told(version: TableVersion, written: Micros, lines: Vec<Line>) -> Result<Comm
         version,
         at: written,
         operation: String::new(),
+        hours: None,
         files_added: 0,
         files_removed: 0,
         rows_added: 0,
         bytes_added: 0,
     };
+    let (mut named, mut changed) = (None, false);
     for line in lines {
         if let Some(info) = line.commit_info {
             commit.at = info.timestamp.map_or(written, |millis| millis.saturating_mul(1_000));
             commit.operation = info.operation.unwrap_or_default();
+            let parameters = info.operation_parameters.unwrap_or_default();
+            named = parameters.get(HOURS).map(|spans| spans.as_str().and_then(hours));
         }
         if let Some(add) = line.add {
             commit.files_added += 1;
+            changed |= add.data_change;
             commit.bytes_added += add.size;
             if let Some(stats) = add.stats {
                 let stats: AddedRows =
@@ -111,7 +119,11 @@ fn told(version: TableVersion, written: Micros, lines: Vec<Line>) -> Result<Comm
                 commit.rows_added += stats.num_records;
             }
         }
-        commit.files_removed += u64::from(line.remove.is_some());
+        if let Some(remove) = line.remove {
+            commit.files_removed += 1;
+            changed |= remove.data_change;
+        }
     }
+    commit.hours = named.unwrap_or_else(|| (!changed).then(Vec::new));
     Ok(commit)
 }

@@ -22,6 +22,7 @@ mod stats;
 #[cfg(test)]
 mod tests;
 
+pub use commit::Change;
 pub use history::CommitInfo;
 
 pub(crate) use checkpoint::{expire, write_checkpoint};

@@ -5,12 +5,13 @@
 use proptest::prelude::*;
 use serde_json::Value;
 
+use super::commit::{hours, spans};
 use super::log_path::{LogKind, LogName};
 use super::{Commit, put_commit, stats};
 use crate::snapshot::ColumnStats;
-use crate::table::tests::fixture::{Fixture, hour, wide_schema};
+use crate::table::tests::fixture::{Fixture, change, hour, wide_schema};
 use crate::time::format_instant;
-use crate::{ErrorKind, FileEntry, FilePath, LogPosition, TableVersion};
+use crate::{Change, ErrorKind, FileEntry, FilePath, LogPosition, TableVersion};
 
 fn range<T: Clone + PartialOrd>(a: T, b: T) -> (T, T) {
     if b < a { (b, a) } else { (a, b) }
@@ -155,11 +156,33 @@ fn an_entry_that_contradicts_itself_is_not_written() {
 async fn a_repeated_put_meets_its_own_commit() {
     let fixture = Fixture::new();
     let (table, base) = fixture.open().await;
-    let commit = Commit::replace(table.schema(), &[], &[], "WRITE", 0).unwrap();
-    let other = Commit::replace(table.schema(), &[], &[], "WRITE", 0).unwrap();
+    let commit = Commit::replace(table.schema(), &[], &[], &change("WRITE", 0)).unwrap();
+    let other = Commit::replace(table.schema(), &[], &[], &change("WRITE", 0)).unwrap();
     let version = TableVersion(base.version().0 + 1);
     put_commit(table.store(), version, &commit).await.unwrap();
     put_commit(table.store(), version, &commit).await.unwrap();
     let lost = put_commit(table.store(), version, &other).await.unwrap_err();
     assert_eq!(lost.kind(), ErrorKind::Conflict);
+}
+
+#[test]
+fn hours_of_a_change_are_read_as_they_were_written() {
+    let [three, four, nine] = [3, 4, 9].map(hour);
+    let text = spans(&[three, four, nine]);
+    assert_eq!(text, format!("{three}/{} {nine}/{}", four.next(), nine.next()));
+    assert_eq!(hours(&text).unwrap(), [three, four, nine]);
+    assert_eq!(hours(&spans(&[])).unwrap(), []);
+    assert_eq!(hours("2026-11-22T10"), None);
+}
+
+#[tokio::test]
+async fn the_history_tells_whose_rows_changed() {
+    let fixture = Fixture::new();
+    let (table, base) = fixture.open().await;
+    let hours = [hour(3), hour(4)];
+    let landed = Change { operation: "LAND", hours: &hours, at: 0 };
+    let after = table.commit(&base, &[], vec![], &landed).await.unwrap();
+    table.commit(&after, &[], vec![], &change("FOLD", 0)).await.unwrap();
+    let told: Vec<_> = table.history().await.unwrap().into_iter().map(|c| c.hours).collect();
+    assert_eq!(told, [Some(vec![]), Some(hours.to_vec()), Some(vec![])]);
 }

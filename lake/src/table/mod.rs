@@ -10,16 +10,14 @@ use object_store::PutMode;
 
 use crate::delta::{self, Commit, Difference, Loaded, Metadata};
 use crate::store::LakeStore;
-use crate::{
-    Error, ErrorKind, FileEntry, FilePath, Micros, Result, Snapshot, TableSchema, TableVersion,
-};
+use crate::{Error, ErrorKind, FileEntry, FilePath, Result, Snapshot, TableSchema, TableVersion};
 
 mod check;
 mod sweep;
 #[cfg(test)]
 pub(crate) mod tests;
 
-pub use crate::delta::CommitInfo;
+pub use crate::delta::{Change, CommitInfo};
 pub use check::{CheckReport, FileCheck, Finding, FindingKind};
 pub use sweep::Unreferenced;
 
@@ -105,7 +103,7 @@ impl LakeTable {
     }
 
     /// Commits the version after `base`: `removed` cease to be active and `added`, all of them already
-    /// written, become so, at once. `operation` is for the reader of the history.
+    /// written, become so, at once.
     ///
     /// # Errors
     /// `Conflict` if another writer committed that version first: take a new snapshot and decide again.
@@ -117,8 +115,7 @@ impl LakeTable {
         base: &Snapshot,
         removed: &[Arc<FileEntry>],
         added: Vec<Arc<FileEntry>>,
-        operation: &str,
-        now: Micros,
+        change: &Change<'_>,
     ) -> Result<Snapshot> {
         let version = next(base.version());
         let gone: Vec<FilePath> = removed.iter().map(|entry| entry.path).collect();
@@ -130,7 +127,7 @@ impl LakeTable {
                 )));
             }
         }
-        let commit = Commit::replace(&self.schema, removed, &added, operation, now)?;
+        let commit = Commit::replace(&self.schema, removed, &added, change)?;
         let after = base.apply(version, &gone, added);
         if let Some([first, second]) = after.files().windows(2).find_map(|pair| match pair {
             [a, b] if a.path.hour() == b.path.hour() => Some([a, b]),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::fixture::{Fixture, MIDNIGHT, Row, hour};
+use super::fixture::{Fixture, MIDNIGHT, Row, change, hour};
 use crate::table::{CheckReport, FindingKind};
 use crate::{FileEntry, LakeTable, Snapshot};
 
@@ -114,8 +114,10 @@ async fn missing_damaged_and_left_over_objects_are_found() {
     assert!(found[2].1.contains("3 rows are not there"));
 
     // The orphan of the old snapshot is active in the newest version.
-    let next =
-        table.commit(&snapshot, &[], vec![Arc::new(orphan)], "LAND", MIDNIGHT).await.unwrap();
+    let next = table
+        .commit(&snapshot, &[], vec![Arc::new(orphan)], &change("LAND", MIDNIGHT))
+        .await
+        .unwrap();
     assert_eq!(next.files().len(), 5);
     let kinds = findings(&table, &snapshot).await.into_iter().map(|(kind, _)| kind);
     assert!(kinds.into_iter().all(|kind| kind != Orphan));

@@ -16,8 +16,8 @@ use crate::snapshot::ColumnStats;
 use crate::store::LakeStore;
 use crate::time::{MICROS_PER_HOUR, format_instant};
 use crate::{
-    FileEntry, FilePath, Hour, Key, KeyType, LakeTable, LogPosition, Micros, Snapshot, TableSchema,
-    ValueColumn, ValueType,
+    Change, FileEntry, FilePath, Hour, Key, KeyType, LakeTable, LogPosition, Micros, Snapshot,
+    TableSchema, ValueColumn, ValueType,
 };
 
 /// 2026-11-22T00:00:00Z.
@@ -25,6 +25,11 @@ pub(crate) const MIDNIGHT: Micros = 1_795_305_600_000_000;
 
 /// A row: key, µs after the start of its hour, temperature.
 pub(crate) type Row = (i32, Micros, Option<f32>);
+
+/// A change that names no hours.
+pub(crate) fn change(operation: &str, at: Micros) -> Change<'_> {
+    Change { operation, hours: &[], at }
+}
 
 /// A table of temperatures in a folder of its own.
 pub(crate) struct Fixture {
@@ -184,7 +189,10 @@ impl Fixture {
         let (entry, bytes) = self.file(hour, rows);
         table.write_file(&entry, bytes).await.unwrap();
         let removed: Vec<_> = base.home(hour).cloned().into_iter().collect();
-        table.commit(base, &removed, vec![Arc::new(entry)], "LAND", MIDNIGHT).await.unwrap()
+        table
+            .commit(base, &removed, vec![Arc::new(entry)], &change("LAND", MIDNIGHT))
+            .await
+            .unwrap()
     }
 }
 

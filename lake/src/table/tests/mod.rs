@@ -10,7 +10,7 @@ mod sweep;
 
 use std::sync::Arc;
 
-use fixture::{Fixture, MIDNIGHT, declaration, hour, value, wide_schema};
+use fixture::{Fixture, MIDNIGHT, change, declaration, hour, value, wide_schema};
 
 use crate::store::LakeStore;
 use crate::store::faults::{Fault, FaultPlan, FaultStore, Operation};
@@ -92,7 +92,8 @@ async fn what_was_committed_is_read_back() {
     assert_eq!(home.columns[2].max, Some(f64::from(0.1f32).into()));
     assert_eq!((home.columns[3].min.as_ref(), home.columns[3].nulls), (None, 2));
 
-    let empty = table.commit(&three, three.files(), vec![], "EXPIRE", MIDNIGHT).await.unwrap();
+    let empty =
+        table.commit(&three, three.files(), vec![], &change("EXPIRE", MIDNIGHT)).await.unwrap();
     assert!(empty.files().is_empty());
     assert!(table.refresh().await.unwrap().files().is_empty());
 }
@@ -107,11 +108,13 @@ async fn a_change_that_does_not_fit_its_base_is_refused() {
     let gone = one.files().to_vec();
     let second = Arc::new(second);
     for (removed, added) in [(gone, vec![]), (vec![], vec![second.clone()])] {
-        let refused = table.commit(&two, &removed, added, "LAND", MIDNIGHT).await.unwrap_err();
+        let refused =
+            table.commit(&two, &removed, added, &change("LAND", MIDNIGHT)).await.unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::Request, "{refused}");
     }
     let twice = vec![second.clone(), second.clone()];
-    let refused = table.commit(&two, two.files(), twice, "LAND", MIDNIGHT).await.unwrap_err();
+    let refused =
+        table.commit(&two, two.files(), twice, &change("LAND", MIDNIGHT)).await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Request, "{refused}");
     let cut = table.write_file(&second, bytes.slice(1..)).await.unwrap_err();
     assert_eq!(cut.kind(), ErrorKind::Request);
@@ -137,7 +140,8 @@ async fn of_racing_writers_one_wins_each_version() {
                     let (entry, bytes) = fixture.file(hour(0), &rows);
                     table.write_file(&entry, bytes).await.unwrap();
                     let added = vec![Arc::new(entry)];
-                    match table.commit(&base, base.files(), added, "LAND", MIDNIGHT).await {
+                    match table.commit(&base, base.files(), added, &change("LAND", MIDNIGHT)).await
+                    {
                         Ok(_) => break,
                         Err(e) if e.kind() == ErrorKind::Conflict => conflicts += 1,
                         Err(e) => panic!("{e}"),
@@ -172,10 +176,12 @@ async fn a_commit_whose_reply_was_lost_is_found_as_a_conflict() {
         Fault::LoseReply,
     ));
     for _ in 0..2 {
-        let lost = table.commit(&base, &[], added.clone(), "LAND", MIDNIGHT).await.unwrap_err();
+        let lost =
+            table.commit(&base, &[], added.clone(), &change("LAND", MIDNIGHT)).await.unwrap_err();
         assert_eq!(lost.kind(), ErrorKind::Store);
     }
-    let again = table.commit(&base, &[], added.clone(), "LAND", MIDNIGHT).await.unwrap_err();
+    let again =
+        table.commit(&base, &[], added.clone(), &change("LAND", MIDNIGHT)).await.unwrap_err();
     assert_eq!(again.kind(), ErrorKind::Conflict);
     let read = table.refresh().await.unwrap();
     assert_eq!((read.version(), read.files()), (TableVersion(1), added.as_slice()));
@@ -196,8 +202,10 @@ async fn a_table_for_other_engines() {
         }
     }
     let expired = snapshot.files()[..1].to_vec();
-    let last = table.commit(&snapshot, &expired, vec![], "EXPIRE", MIDNIGHT).await.unwrap();
-    let lost = table.commit(&snapshot, &expired, vec![], "EXPIRE", MIDNIGHT).await.unwrap_err();
+    let last =
+        table.commit(&snapshot, &expired, vec![], &change("EXPIRE", MIDNIGHT)).await.unwrap();
+    let lost =
+        table.commit(&snapshot, &expired, vec![], &change("EXPIRE", MIDNIGHT)).await.unwrap_err();
     assert_eq!(lost.kind(), ErrorKind::Conflict);
     assert_eq!(table.refresh().await.unwrap().files(), last.files());
     let report = table.check(&last, &mut |_, _| {}).await.unwrap();
