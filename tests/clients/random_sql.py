@@ -103,7 +103,8 @@ class Expressions:
             return Tree("CAST({0} AS DOUBLE)", (column,)) if column else literal(_)
 
         def pair(depth):
-            form = self.one(["({0} + {1})", "({0} - {1})", "({0} * {1})", "({0} / nullif({1}, 0e0))"])
+            # What comes to minus zero is made zero, which DuckDB takes for the same.
+            form = self.one(["({0} + {1})", "({0} - {1})", "({0} * {1} + 0e0)", "({0} / nullif({1}, 0e0) + 0e0)"])
             return Tree(form, (self.number(depth), self.number(depth)))
 
         def single(depth):

@@ -96,7 +96,8 @@ const HEAD: &str = "\
 
 SQL is that of DataFusion, whose functions are all there. This page tells what Barograph adds. Every
 example runs against the built-in tables, `readings` and `cities`. Whole answers, from the newest values
-to parallel downloads, are in the [cookbook](cookbook.md).
+to parallel downloads, are in the [cookbook](cookbook.md). `ORDER BY` puts −0.0 before 0.0; they are
+equal everywhere else.
 ";
 
 const ONE_LINERS: &str = "
