@@ -39,6 +39,17 @@ pub(super) struct WrittenChunk<V> {
     pub(super) bounded: bool,
 }
 
+impl<V> WrittenChunk<V> {
+    /// Says where everything stands if `before` bytes of the file stand before.
+    pub(super) fn shift(&mut self, before: u64) {
+        self.first_page_offset += before;
+        self.dictionary_offset = self.dictionary_offset.map(|offset| offset + before);
+        for page in &mut self.pages {
+            page.offset += before;
+        }
+    }
+}
+
 /// What was written for a data page.
 pub(super) struct WrittenPage<V> {
     pub(super) offset: u64,

@@ -1,0 +1,104 @@
+//! How does one column of a row group become pages?
+
+use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanBufferBuilder};
+use arrow::buffer::BooleanBuffer;
+use arrow::datatypes::{
+    DataType, Float32Type, Float64Type, Int16Type, Int32Type, Int64Type, TimestampMicrosecondType,
+};
+use parquet::schema::types::SchemaDescPtr;
+use zstd::bulk::Compressor;
+
+use super::chunk::{self, ChunkRows};
+use super::layout::Layout;
+use super::rows::Rows;
+use super::statistics::{ChunkMetadata, describe};
+use super::value::Store;
+use crate::Result;
+use crate::schema::KEY_COLUMN;
+
+/// Writes one column of one row group.
+pub(super) struct ColumnWriter<'a, 'z> {
+    pub(super) rows: &'a Rows,
+    pub(super) column: usize,
+    /// Where its pages start, and where the last one ends.
+    pub(super) pages: &'a [usize],
+    pub(super) parquet: &'a SchemaDescPtr,
+    pub(super) layout: &'a Layout,
+    pub(super) zstd: &'a mut Compressor<'z>,
+    /// Bytes of the file that stand before those given to [`Self::write`].
+    pub(super) before: u64,
+}
+
+impl ColumnWriter<'_, '_> {
+    /// Appends the column's pages to `file`.
+    pub(super) fn write(&mut self, file: &mut Vec<u8>) -> Result<ChunkMetadata> {
+        match self.rows.data_type(self.column) {
+            DataType::Int16 => self.numbers::<Int16Type>(file),
+            DataType::Int32 => self.numbers::<Int32Type>(file),
+            DataType::Int64 => self.numbers::<Int64Type>(file),
+            DataType::Float32 => self.numbers::<Float32Type>(file),
+            DataType::Float64 => self.numbers::<Float64Type>(file),
+            DataType::Timestamp(..) => self.numbers::<TimestampMicrosecondType>(file),
+            _ => self.texts(file),
+        }
+    }
+
+    fn numbers<T: ArrowPrimitiveType>(&mut self, file: &mut Vec<u8>) -> Result<ChunkMetadata>
+    where
+        T::Native: Store,
+    {
+        let mut values = Vec::with_capacity(self.count());
+        for slice in self.slices() {
+            let slice = slice.as_primitive::<T>();
+            match slice.nulls() {
+                Some(nulls) => {
+                    for (from, to) in nulls.valid_slices() {
+                        values.extend_from_slice(&slice.values()[from..to]);
+                    }
+                }
+                None => values.extend_from_slice(slice.values()),
+            }
+        }
+        self.chunk(values, file)
+    }
+
+    fn texts(&mut self, file: &mut Vec<u8>) -> Result<ChunkMetadata> {
+        let slices: Vec<_> = self.slices().collect();
+        let values =
+            slices.iter().flat_map(|slice| slice.as_string::<i32>().iter().flatten()).collect();
+        self.chunk(values, file)
+    }
+
+    fn chunk<V: Store>(&mut self, values: Vec<V>, file: &mut Vec<u8>) -> Result<ChunkMetadata> {
+        let start = self.pages.first().copied().unwrap_or_default();
+        let descriptor = self.parquet.column(self.column);
+        let rows = ChunkRows {
+            values,
+            valid: (descriptor.max_def_level() > 0).then(|| self.valid()),
+            page_ends: self.pages.iter().skip(1).map(|end| end - start).collect(),
+        };
+        let mut written = chunk::write(&rows, self.layout, self.zstd, file)?;
+        written.shift(self.before);
+        describe(written, descriptor, self.column == KEY_COLUMN)
+    }
+
+    fn valid(&self) -> BooleanBuffer {
+        let mut valid = BooleanBufferBuilder::new(self.count());
+        for slice in self.slices() {
+            match slice.nulls() {
+                Some(nulls) => valid.append_buffer(nulls.inner()),
+                None => valid.append_n(slice.len(), true),
+            }
+        }
+        valid.finish()
+    }
+
+    fn count(&self) -> usize {
+        self.pages.last().zip(self.pages.first()).map_or(0, |(end, start)| end - start)
+    }
+
+    fn slices(&self) -> impl Iterator<Item = ArrayRef> {
+        let range = self.pages.first().zip(self.pages.last());
+        self.rows.slices(self.column, range.map_or((0, 0), |(&from, &to)| (from, to)))
+    }
+}
