@@ -38,9 +38,9 @@ const SLICE_ROWS_MIN: usize = 65_536;
 pub struct RewriteBounds {
     /// Memory, in bytes.
     pub memory: usize,
-    /// Slices that are read at a time.
+    /// Slices that are read at a time, and columns that are written.
     pub threads: usize,
-    /// Where they are read and written.
+    /// Where that is done.
     pub on: Handle,
     /// Bytes from which on the next key goes into another file.
     pub file_bytes: u64,
@@ -141,7 +141,10 @@ impl Rewrite {
         if step.rows > 0 {
             let writer = match self.writer.take() {
                 Some(writer) => writer,
-                None => self.table.begin_file(FilePath::new(self.target, self.through)).await?,
+                None => {
+                    let path = FilePath::new(self.target, self.through);
+                    self.table.begin_file(path, self.bounds.threads).await?
+                }
             };
             let writer = writer.push(rows, &self.bounds.on).await?;
             if writer.written() < self.bounds.file_bytes {

@@ -57,10 +57,14 @@ impl Compact {
         folds(snapshot, self.clock.now(), time, &self.settings)
     }
 
-    async fn fold(&self, table: &LakeTable, fold: &Fold, context: &Context) -> Result<Folded> {
+    async fn fold(
+        &self,
+        table: &LakeTable,
+        fold: &Fold,
+        (context, threads): (&Context, &Threads),
+    ) -> Result<Folded> {
         let memory = context.memory().get();
         let cache = FileCache::new(memory / CACHE_SHARE);
-        let threads = Threads::start("barograph-compact", context.threads())?;
         let bounds = RewriteBounds {
             memory: memory - memory / CACHE_SHARE,
             threads: context.threads(),
@@ -147,6 +151,7 @@ impl Job for Compact {
 
     fn run<'a>(&'a self, asked: &'a Asked, context: &'a Context) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
+            let threads = Threads::start("barograph-compact", context.threads())?;
             // What is folded is not found again: a run that was cut off needs no more than its figures.
             for opened in tables(&self.lake).await? {
                 let (mut snapshot, version) = (opened.snapshot.clone(), opened.snapshot.version());
@@ -155,7 +160,9 @@ impl Job for Compact {
                         break;
                     };
                     context.check()?;
-                    if let Folded::Done(done) = self.fold(&opened.table, &fold, context).await? {
+                    if let Folded::Done(done) =
+                        self.fold(&opened.table, &fold, (context, &threads)).await?
+                    {
                         context.save(&opened.name, done, Vec::new()).await?;
                     }
                     snapshot = opened.table.refresh().await?;

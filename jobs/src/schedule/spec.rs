@@ -81,7 +81,8 @@ impl Default for JobSettings {
             compact: JobSpec {
                 cron: Cron::hourly(17),
                 jitter: hourly,
-                memory: Size::mebibytes(192),
+                memory: Size::mebibytes(256),
+                threads: 2,
                 ..JobSpec::default()
             },
             sweep: JobSpec { cron: Cron::hourly(7), jitter: hourly, ..JobSpec::default() },

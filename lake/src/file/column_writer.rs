@@ -11,7 +11,7 @@ use zstd::bulk::Compressor;
 use super::chunk::{self, ChunkRows};
 use super::layout::Layout;
 use super::rows::Rows;
-use super::statistics::{ChunkMetadata, describe};
+use super::statistics::{Described, describe};
 use super::value::Store;
 use crate::Result;
 use crate::schema::KEY_COLUMN;
@@ -25,25 +25,23 @@ pub(super) struct ColumnWriter<'a, 'z> {
     pub(super) parquet: &'a SchemaDescPtr,
     pub(super) layout: &'a Layout,
     pub(super) zstd: &'a mut Compressor<'z>,
-    /// Bytes of the file that stand before those given to [`Self::write`].
-    pub(super) before: u64,
 }
 
 impl ColumnWriter<'_, '_> {
-    /// Appends the column's pages to `file`.
-    pub(super) fn write(&mut self, file: &mut Vec<u8>) -> Result<ChunkMetadata> {
+    /// Writes the column's pages, and what is known of them.
+    pub(super) fn write(&mut self) -> Result<(Vec<u8>, Described)> {
         match self.rows.data_type(self.column) {
-            DataType::Int16 => self.numbers::<Int16Type>(file),
-            DataType::Int32 => self.numbers::<Int32Type>(file),
-            DataType::Int64 => self.numbers::<Int64Type>(file),
-            DataType::Float32 => self.numbers::<Float32Type>(file),
-            DataType::Float64 => self.numbers::<Float64Type>(file),
-            DataType::Timestamp(..) => self.numbers::<TimestampMicrosecondType>(file),
-            _ => self.texts(file),
+            DataType::Int16 => self.numbers::<Int16Type>(),
+            DataType::Int32 => self.numbers::<Int32Type>(),
+            DataType::Int64 => self.numbers::<Int64Type>(),
+            DataType::Float32 => self.numbers::<Float32Type>(),
+            DataType::Float64 => self.numbers::<Float64Type>(),
+            DataType::Timestamp(..) => self.numbers::<TimestampMicrosecondType>(),
+            _ => self.texts(),
         }
     }
 
-    fn numbers<T: ArrowPrimitiveType>(&mut self, file: &mut Vec<u8>) -> Result<ChunkMetadata>
+    fn numbers<T: ArrowPrimitiveType>(&mut self) -> Result<(Vec<u8>, Described)>
     where
         T::Native: Store,
     {
@@ -59,17 +57,17 @@ impl ColumnWriter<'_, '_> {
                 None => values.extend_from_slice(slice.values()),
             }
         }
-        self.chunk(values, file)
+        self.chunk(values)
     }
 
-    fn texts(&mut self, file: &mut Vec<u8>) -> Result<ChunkMetadata> {
+    fn texts(&mut self) -> Result<(Vec<u8>, Described)> {
         let slices: Vec<_> = self.slices().collect();
         let values =
             slices.iter().flat_map(|slice| slice.as_string::<i32>().iter().flatten()).collect();
-        self.chunk(values, file)
+        self.chunk(values)
     }
 
-    fn chunk<V: Store>(&mut self, values: Vec<V>, file: &mut Vec<u8>) -> Result<ChunkMetadata> {
+    fn chunk<V: Store>(&mut self, values: Vec<V>) -> Result<(Vec<u8>, Described)> {
         let start = self.pages.first().copied().unwrap_or_default();
         let descriptor = self.parquet.column(self.column);
         let rows = ChunkRows {
@@ -77,9 +75,9 @@ impl ColumnWriter<'_, '_> {
             valid: (descriptor.max_def_level() > 0).then(|| self.valid()),
             page_ends: self.pages.iter().skip(1).map(|end| end - start).collect(),
         };
-        let mut written = chunk::write(&rows, self.layout, self.zstd, file)?;
-        written.shift(self.before);
-        describe(written, descriptor, self.column == KEY_COLUMN)
+        let mut pages = Vec::new();
+        let written = chunk::write(&rows, self.layout, self.zstd, &mut pages)?;
+        Ok((pages, describe(written, descriptor, self.column == KEY_COLUMN)?))
     }
 
     fn valid(&self) -> BooleanBuffer {

@@ -2,6 +2,8 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::{self, ScopedJoinHandle};
 
 use arrow::array::RecordBatch;
 use bytes::Bytes;
@@ -18,7 +20,7 @@ use super::column_writer::ColumnWriter;
 use super::footer::{self, MAGIC};
 use super::layout::Layout;
 use super::rows::Rows;
-use super::statistics::{ChunkMetadata, Known};
+use super::statistics::{ChunkMetadata, Described, Known};
 use crate::schema::{KEY_COLUMN, TIME_COLUMN};
 use crate::{Error, ErrorKind, FileEntry, FilePath, Key, Result, TableSchema};
 
@@ -47,7 +49,7 @@ pub fn encode_as(
     rows: &[RecordBatch],
     path: FilePath,
 ) -> Result<(Bytes, FileEntry)> {
-    let mut encoder = FileEncoder::new(layout, schema, path)?;
+    let mut encoder = FileEncoder::new(layout, schema, path, 1)?;
     for batch in rows {
         encoder.push(batch.clone())?;
     }
@@ -60,7 +62,8 @@ pub struct FileEncoder {
     schema: Arc<TableSchema>,
     path: FilePath,
     parquet: SchemaDescPtr,
-    zstd: Compressor<'static>,
+    /// One for each thread.
+    zstd: Vec<Compressor<'static>>,
     rows: Rows,
     /// What is written and was not taken yet.
     bytes: Vec<u8>,
@@ -73,9 +76,16 @@ pub struct FileEncoder {
 }
 
 impl FileEncoder {
-    /// An empty file at `path`.
-    pub fn new(layout: &Layout, schema: &Arc<TableSchema>, path: FilePath) -> Result<Self> {
-        let zstd = Compressor::new(layout.zstd_level)
+    /// An empty file at `path`, written by so many threads.
+    pub fn new(
+        layout: &Layout,
+        schema: &Arc<TableSchema>,
+        path: FilePath,
+        threads: usize,
+    ) -> Result<Self> {
+        let zstd = (0..threads.max(1)).map(|_| Compressor::new(layout.zstd_level));
+        let zstd = zstd
+            .collect::<Result<_, _>>()
             .map_err(|e| Error::new(ErrorKind::Internal, "zstd does not start").with_source(e))?;
         Ok(Self {
             layout: *layout,
@@ -160,17 +170,11 @@ impl FileEncoder {
     fn write_groups(&mut self, ended: bool) -> Result<()> {
         while let Some(pages) = self.rows.group(self.layout.row_group_rows, ended) {
             let mut chunks = Vec::new();
-            for (column, known) in self.known.iter_mut().enumerate() {
-                let mut writer = ColumnWriter {
-                    rows: &self.rows,
-                    column,
-                    pages: &pages,
-                    parquet: &self.parquet,
-                    layout: &self.layout,
-                    zstd: &mut self.zstd,
-                    before: self.taken,
-                };
-                let chunk = writer.write(&mut self.bytes)?;
+            for (column, (bytes, described)) in self.write_columns(&pages)?.into_iter().enumerate()
+            {
+                let chunk = described.at(self.written())?;
+                self.bytes.extend_from_slice(&bytes);
+                let known = &mut self.known[column];
                 *known = Some(known.map_or(chunk.known, |earlier| earlier.and(chunk.known)));
                 chunks.push(chunk);
             }
@@ -180,6 +184,41 @@ impl FileEncoder {
             self.rows.written(pages.last().copied().unwrap_or_default());
         }
         Ok(())
+    }
+
+    /// The columns of a row group, as many at a time as there are threads for.
+    fn write_columns(&mut self, pages: &[usize]) -> Result<Vec<(Vec<u8>, Described)>> {
+        let columns = self.known.len();
+        let (rows, parquet, layout) = (&self.rows, &self.parquet, &self.layout);
+        let write = |column, zstd: &mut Compressor<'static>| {
+            ColumnWriter { rows, column, pages, parquet, layout, zstd }.write()
+        };
+        let [zstd] = self.zstd.as_mut_slice() else {
+            let next = AtomicUsize::new(0);
+            let work = |zstd: &mut Compressor<'static>| {
+                let mut written = Vec::new();
+                loop {
+                    let column = next.fetch_add(1, Ordering::Relaxed);
+                    if column >= columns {
+                        return Ok::<_, Error>(written);
+                    }
+                    written.push((column, write(column, zstd)?));
+                }
+            };
+            let written: Vec<_> = thread::scope(|scope| {
+                let threads: Vec<_> =
+                    self.zstd.iter_mut().map(|zstd| scope.spawn(|| work(zstd))).collect();
+                threads.into_iter().map(ScopedJoinHandle::join).collect()
+            });
+            let mut all = Vec::with_capacity(columns);
+            for written in written {
+                let panicked = |_| Error::new(ErrorKind::Internal, "writing a column ended early");
+                all.extend(written.map_err(panicked)??);
+            }
+            all.sort_unstable_by_key(|(column, _)| *column);
+            return Ok(all.into_iter().map(|(_, written)| written).collect());
+        };
+        (0..columns).map(|column| write(column, zstd)).collect()
     }
 
     fn fault(&self, what: &str) -> Error {
