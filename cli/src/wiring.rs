@@ -9,6 +9,7 @@ use arrow::datatypes::{DataType, Schema};
 use barograph_engine::sql::Sql;
 use barograph_engine::{Components, Engine, LogSource, SystemClock};
 use barograph_flight::Client;
+use barograph_jobs::compact::Compact;
 use barograph_jobs::schedule::{Job, Schedule, system_rows};
 use barograph_jobs::upkeep::{Sweep, Verify};
 use barograph_lake::schema::{KeyType, TableDeclaration, ValueColumn, ValueType};
@@ -122,7 +123,13 @@ pub fn open_schedule(settings: &Settings) -> Result<Arc<Schedule>> {
         kept: settings.scheduler.removed_files_kept,
     };
     let verify = Verify { lake: lake(settings)? };
+    let compact = Compact {
+        lake: lake(settings)?,
+        clock: clock.clone(),
+        settings: settings.compaction.clone(),
+    };
     let jobs: Vec<(Arc<dyn Job>, _)> = vec![
+        (Arc::new(compact), settings.jobs.compact.clone()),
         (Arc::new(sweep), settings.jobs.sweep.clone()),
         (Arc::new(verify), settings.jobs.verify.clone()),
     ];

@@ -13,10 +13,12 @@ pub mod landing;
 pub mod log;
 pub mod memory;
 mod recent;
+pub mod rewrite;
 pub mod scan;
 pub mod settings;
 pub mod sql;
 pub mod tail;
+pub mod threads;
 pub mod validate;
 pub mod view;
 

@@ -19,6 +19,9 @@ pub struct EngineSettings {
     /// How often readings that came late for landed hours are merged into their files. Shorter means
     /// that outside readers of the lake see late readings sooner, at the price of more rewriting.
     pub late_merge_every: Span,
+    /// How often readings that came late for days and months that hours were folded into are merged into
+    /// their files, each of which is written anew for it. Until then they are answered from the tail.
+    pub folded_merge_every: Span,
     /// Memory that the tail, and the batches on their way to it, may take. At three quarters of it
     /// open hours are landed early; at the bound a put is refused with RESOURCE_EXHAUSTED.
     pub tail_bytes_max: Size,
@@ -47,6 +50,7 @@ impl Default for EngineSettings {
             lateness: Span::seconds(5 * 60),
             future_max: Span::seconds(5 * 60),
             late_merge_every: Span::seconds(5 * 60),
+            folded_merge_every: Span::seconds(60 * 60),
             tail_bytes_max: Size::mebibytes(256),
             batch_bytes_max: Size::mebibytes(32),
             file_cache_bytes: Size::mebibytes(64),

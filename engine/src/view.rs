@@ -38,17 +38,23 @@ impl View {
         lake.max(tail)
     }
 
-    /// Every hour that has rows, ascending.
+    /// Every hour that has rows, ascending, and those between the first and last row of a day or month.
     pub fn hours(&self) -> Vec<Hour> {
         let mut hours: Vec<_> = self
             .snapshot
             .files()
             .iter()
-            .map(|file| file.path.hour())
+            .flat_map(|file| hours_between(file.times))
             .chain(self.tail.hours().iter().map(|hour| hour.hour()))
             .collect();
         hours.sort_unstable();
         hours.dedup();
         hours
     }
+}
+
+/// The hours from the first instant to the last.
+fn hours_between((first, last): (Micros, Micros)) -> impl Iterator<Item = Hour> {
+    std::iter::successors(Hour::of(first), |hour| Some(hour.next()))
+        .take_while(move |hour| hour.start() <= last)
 }

@@ -1,6 +1,7 @@
 //! What must happen over time: import, and what is done over and over.
 
 pub mod audit;
+pub mod compact;
 pub mod error;
 pub mod frame;
 pub mod import;

@@ -65,7 +65,7 @@ async fn run() {
     let mut commit = Timings::new("commit: one file for another");
     let mut apply = Timings::new("  of it: snapshot chained");
     for n in 0..100 {
-        let old = held.home(entry(n).path.hour()).unwrap().clone();
+        let old = held.homes(Hour::of(n * MICROS_PER_HOUR).unwrap()).first().unwrap().clone();
         let new = Arc::new(entry(n));
         let start = Instant::now();
         black_box(held.apply(held.version(), &[old.path], vec![new.clone()]));

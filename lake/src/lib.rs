@@ -8,6 +8,7 @@ pub mod delta;
 pub mod error;
 pub mod file;
 pub mod paths;
+pub mod period;
 pub mod schema;
 pub mod select;
 pub mod snapshot;
@@ -18,6 +19,7 @@ pub mod units;
 
 pub use error::{Error, ErrorKind, Result};
 pub use paths::{FilePath, LogPosition, TableVersion};
+pub use period::{Period, Tier};
 pub use schema::{Key, KeyType, TableSchema, ValueColumn, ValueType};
 pub use select::KeySelection;
 pub use snapshot::{FileEntry, Snapshot};

@@ -3,7 +3,8 @@
 //! ```text
 //! readings/_delta_log/00000000000000000042.json              commit of version 42
 //! readings/hour/2026-11-22T10/00000000000000123456-1f0c….parquet
-//!          tier hour         log position         random id
+//! readings/day/2026-11-21/…   readings/month/2026-10/…
+//!          tier period        log position         random id
 //! ```
 
 use std::fmt;
@@ -12,7 +13,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::{Error, Hour, Result};
+use crate::{Error, Period, Result, Tier};
 
 /// A place in the log of readings. Positions grow; a row's position is that of its record.
 ///
@@ -28,28 +29,33 @@ pub struct TableVersion(pub u64);
 
 /// Path of a data file below its table's folder.
 ///
-/// The name carries the log position through which the rows of its hour are in the lake, so that a
-/// replay after a crash skips exactly what is already there. Invariant: `Display` and `FromStr` are
-/// inverse.
+/// The name carries the log position through which the rows of its period are in the lake, so that a
+/// replay after a crash skips what is already there; position 0 says that nothing is known of it.
+/// Invariant: `Display` and `FromStr` are inverse.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct FilePath {
-    hour: Hour,
+    period: Period,
     through: LogPosition,
     id: Uuid,
 }
 
 impl FilePath {
     /// A new path, unlike any other.
-    pub fn new(hour: Hour, through: LogPosition) -> Self {
-        Self { hour, through, id: Uuid::new_v4() }
+    pub fn new(period: impl Into<Period>, through: LogPosition) -> Self {
+        Self { period: period.into(), through, id: Uuid::new_v4() }
     }
 
-    /// The hour whose rows the file holds.
-    pub fn hour(&self) -> Hour {
-        self.hour
+    /// The time whose rows the file holds: all of them, or those of its keys.
+    pub fn period(&self) -> Period {
+        self.period
     }
 
-    /// The log position through which rows of the hour are in the lake.
+    /// Folder of the file below the table's folder.
+    pub fn folder(&self) -> String {
+        format!("{}/{}", self.period.tier(), self.period)
+    }
+
+    /// The log position through which rows of the period are in the lake.
     pub fn through(&self) -> LogPosition {
         self.through
     }
@@ -57,7 +63,7 @@ impl FilePath {
 
 impl fmt::Display for FilePath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "hour/{}/{}-{}.parquet", self.hour, self.through, self.id.simple())
+        write!(f, "{}/{}-{}.parquet", self.folder(), self.through, self.id.simple())
     }
 }
 
@@ -66,10 +72,11 @@ impl FromStr for FilePath {
 
     fn from_str(text: &str) -> Result<Self> {
         let parse = || {
-            let (hour, name) = text.strip_prefix("hour/")?.split_once('/')?;
+            let (tier, rest) = text.split_once('/')?;
+            let (period, name) = rest.split_once('/')?;
             let (through, id) = name.strip_suffix(".parquet")?.split_once('-')?;
             Some(Self {
-                hour: hour.parse().ok()?,
+                period: Period::parse(tier.parse::<Tier>().ok()?, period).ok()?,
                 through: through.parse().ok()?,
                 id: Uuid::try_parse(id).ok()?,
             })
@@ -77,7 +84,7 @@ impl FromStr for FilePath {
         // One object has one name: `7` for `00000000000000000007` is another object.
         parse().filter(|path| path.to_string() == text).ok_or_else(|| {
             Error::damage(format!(
-                "data file path {text:?} is not of the form hour/HOUR/POSITION-ID.parquet"
+                "data file path {text:?} is not of the form TIER/PERIOD/POSITION-ID.parquet"
             ))
         })
     }

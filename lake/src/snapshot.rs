@@ -1,8 +1,10 @@
 //! Which files are active at one version, and which of them can a read touch?
 //!
 //! The files stand in order of time in an interval index, so that planning costs what the hours
-//! touched cost, not what the table holds.
+//! touched cost, not what the table holds. The periods of two files are apart, or they are the same and
+//! the files share it out by keys; so every row has one home.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::{FilePath, Hour, Key, KeySelection, Micros, TableVersion, TimeRange};
@@ -40,14 +42,14 @@ pub struct ColumnStats {
 #[derive(Debug, Clone)]
 pub struct Snapshot {
     version: TableVersion,
-    /// By (first instant, hour).
+    /// By (period, smallest key).
     files: Vec<Arc<FileEntry>>,
 }
 
 impl Snapshot {
     /// A snapshot of `files`, in any order.
     pub fn new(version: TableVersion, mut files: Vec<Arc<FileEntry>>) -> Self {
-        files.sort_by_key(|file| (file.path.hour(), file.times.0));
+        files.sort_by_key(|file| (file.path.period().start(), file.keys.0));
         Self { version, files }
     }
 
@@ -58,6 +60,7 @@ impl Snapshot {
         removed: &[FilePath],
         added: Vec<Arc<FileEntry>>,
     ) -> Self {
+        let removed: HashSet<_> = removed.iter().collect();
         let mut files: Vec<_> =
             self.files.iter().filter(|file| !removed.contains(&file.path)).cloned().collect();
         files.extend(added);
@@ -74,12 +77,34 @@ impl Snapshot {
         &self.files
     }
 
-    /// The file that is the home of `hour`, if it has landed.
-    pub fn home(&self, hour: Hour) -> Option<&Arc<FileEntry>> {
-        self.files
-            .binary_search_by_key(&hour, |file| file.path.hour())
-            .ok()
-            .and_then(|i| self.files.get(i))
+    /// The files that are the home of `hour`, ascending by their keys; none if it has not landed. Rows of
+    /// keys that lie in none of them have their home in the last that begins before them, or the first.
+    pub fn homes(&self, hour: Hour) -> &[Arc<FileEntry>] {
+        let start = hour.start();
+        let first = self.files.partition_point(|file| file.path.period().end() <= start);
+        let last = self.files.partition_point(|file| file.path.period().start() <= start);
+        self.files.get(first..last).unwrap_or_default()
+    }
+
+    /// Whether the file is active.
+    pub fn is_active(&self, path: &FilePath) -> bool {
+        let start = path.period().start();
+        let first = self.files.partition_point(|file| file.path.period().start() < start);
+        let files = self.files.get(first..).unwrap_or_default().iter();
+        files.take_while(|file| file.path.period().start() == start).any(|file| file.path == *path)
+    }
+
+    /// The active files, period by period.
+    pub fn periods(&self) -> impl DoubleEndedIterator<Item = &[Arc<FileEntry>]> {
+        self.files.chunk_by(|file, then| file.path.period() == then.path.period())
+    }
+
+    /// Two files that would both be the home of a row, if there are such.
+    pub fn contradiction(&self) -> Option<[&Arc<FileEntry>; 2]> {
+        self.files.windows(2).find_map(|pair| match pair {
+            [a, b] if !apart(a, b) => Some([a, b]),
+            _ => None,
+        })
     }
 
     /// The files that may hold a row of `keys` in `time`, in order of time.
@@ -88,10 +113,16 @@ impl Snapshot {
         keys: &KeySelection,
         time: TimeRange,
     ) -> impl DoubleEndedIterator<Item = &Arc<FileEntry>> {
-        let first = self.files.partition_point(|file| file.path.hour().end() <= time.from);
-        let last = self.files.partition_point(|file| file.path.hour().start() < time.to);
+        let first = self.files.partition_point(|file| file.path.period().end() <= time.from);
+        let last = self.files.partition_point(|file| file.path.period().start() < time.to);
         self.files.get(first..last.max(first)).unwrap_or_default().iter().filter(move |file| {
             time.touches(file.times.0, file.times.1) && keys.touches(file.keys.0, file.keys.1)
         })
     }
+}
+
+/// Whether no row can have its home in both files, of which `a` stands first.
+pub(crate) fn apart(a: &FileEntry, b: &FileEntry) -> bool {
+    let (earlier, later) = (a.path.period(), b.path.period());
+    if earlier == later { a.keys.1 < b.keys.0 } else { earlier.end() <= later.start() }
 }

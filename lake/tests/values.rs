@@ -37,7 +37,7 @@ proptest! {
         let path = FilePath::new(Hour::of(instant).unwrap(), LogPosition(position));
         let read: FilePath = path.to_string().parse().unwrap();
         prop_assert_eq!(read, path);
-        prop_assert_eq!((read.hour(), read.through()), (path.hour(), LogPosition(position)));
+        prop_assert_eq!((read.period(), read.through()), (path.period(), LogPosition(position)));
     }
 
     #[test]

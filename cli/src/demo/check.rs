@@ -153,7 +153,7 @@ impl Check<'_> {
 
     fn files(&self, hours: TimeRange) -> impl Iterator<Item = &Arc<FileEntry>> {
         let files = self.snapshot.files().iter();
-        files.filter(move |file| hours.contains(file.path.hour().start()))
+        files.filter(move |file| hours.contains(file.path.period().start()))
     }
 
     fn newest(&self) -> Result<TimeRange> {

@@ -15,6 +15,7 @@ use std::path::PathBuf;
 use barograph_engine::EngineSettings;
 use barograph_engine::sql::SqlSettings;
 use barograph_flight::FlightSettings;
+use barograph_jobs::compact::CompactionSettings;
 use barograph_jobs::schedule::{JobSettings, SchedulerSettings};
 use barograph_lake::TableSchema;
 use barograph_lake::schema::TableDeclaration;
@@ -51,6 +52,8 @@ pub struct Settings {
     pub scheduler: SchedulerSettings,
     /// The background jobs by name.
     pub jobs: JobSettings,
+    /// When hours are folded into days, and days into months.
+    pub compaction: CompactionSettings,
     /// Tables by name. A table of the built-in name `readings` replaces the built-in one.
     pub tables: BTreeMap<String, TableDeclaration>,
 }
@@ -90,6 +93,7 @@ impl Default for Settings {
             sql: SqlSettings::default(),
             scheduler: SchedulerSettings::default(),
             jobs: JobSettings::default(),
+            compaction: CompactionSettings::default(),
             tables: BTreeMap::from([(tables::READINGS.to_owned(), tables::readings())]),
         }
     }

@@ -148,8 +148,8 @@ pub(crate) struct Table {
     known_keys: Option<Arc<HashSet<Key>>>,
     /// The newest readings in the lake, as far as files were looked at.
     pub(crate) newest: Arc<crate::scan::newest::Newest>,
-    /// Row counts of hours in which rows of the tail replace others.
-    pub(crate) counted: parking_lot::Mutex<crate::sql::CountedHours>,
+    /// Row counts of periods in which rows of the tail replace others.
+    pub(crate) counted: parking_lot::Mutex<crate::sql::CountedPeriods>,
     /// Where reads were cut into parts.
     pub(crate) cuts: Recent<CutFrom, Arc<[Key]>>,
 }

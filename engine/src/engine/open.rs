@@ -189,9 +189,9 @@ fn replay(
     recovery: &mut Recovery,
 ) -> Result<Micros> {
     let mut last_ingested = Micros::MIN;
-    let landed: HashMap<String, HashMap<Hour, LogPosition>> = tables
+    let mut landed: HashMap<String, Landed> = tables
         .iter()
-        .map(|(name, (table, _))| (name.clone(), landed_through(&table.view.load().snapshot)))
+        .map(|(name, (table, _))| (name.clone(), Landed::of(&table.view.load().snapshot)))
         .collect();
     log.replay(LogPosition(0), &mut |position, record| {
         last_ingested = last_ingested.max(record.ingested_at);
@@ -207,10 +207,11 @@ fn replay(
         };
         let rows = decode(&table.schema, position, &record)?;
         let rows = writer::complete(table, &rows, record.ingested_at)?;
-        let empty = HashMap::new();
-        let through = landed.get(table.schema.name()).unwrap_or(&empty);
         let all = rows.num_rows();
-        let rows = not_landed(rows, position, through)?;
+        let rows = match landed.get_mut(table.schema.name()) {
+            Some(landed) => landed.others(rows, position)?,
+            None => rows,
+        };
         recovery.rows += rows.num_rows() as u64;
         recovery.landed_rows += (all - rows.num_rows()) as u64;
         if rows.num_rows() > 0 {
@@ -221,8 +222,39 @@ fn replay(
     Ok(last_ingested)
 }
 
-fn landed_through(snapshot: &Snapshot) -> HashMap<Hour, LogPosition> {
-    snapshot.files().iter().map(|file| (file.path.hour(), file.path.through())).collect()
+/// Through which positions of the log the hours of a table are in the lake.
+struct Landed {
+    snapshot: Arc<Snapshot>,
+    /// The greatest of any hour.
+    newest: Option<LogPosition>,
+    /// Of the hours that were asked for.
+    hours: HashMap<Hour, Option<LogPosition>>,
+}
+
+impl Landed {
+    fn of(snapshot: &Arc<Snapshot>) -> Self {
+        let newest = snapshot.files().iter().map(|file| file.path.through()).max();
+        Self { snapshot: Arc::clone(snapshot), newest, hours: HashMap::new() }
+    }
+
+    /// Whether the rows of an hour at `position` are in the lake: in each of its files, if a fold made several.
+    /// Position 0 says that nothing is known.
+    fn holds(&mut self, hour: Hour, position: LogPosition) -> bool {
+        let homes = |hour| self.snapshot.homes(hour).iter().map(|file| file.path.through()).min();
+        let through = *self.hours.entry(hour).or_insert_with(|| homes(hour));
+        through.is_some_and(|through| through > LogPosition(0) && position <= through)
+    }
+
+    /// The rows that are not in the lake.
+    fn others(&mut self, rows: RecordBatch, position: LogPosition) -> Result<RecordBatch> {
+        if self.newest.is_none_or(|newest| newest < position) {
+            return Ok(rows);
+        }
+        let times = rows.column(TIME_COLUMN).as_primitive::<TimestampMicrosecondType>();
+        let mut landed = |&time| Hour::of(time).is_some_and(|hour| self.holds(hour, position));
+        let keep: BooleanArray = times.values().iter().map(|time| Some(!landed(time))).collect();
+        Ok(filter_record_batch(&rows, &keep)?)
+    }
 }
 
 fn decode(schema: &TableSchema, position: LogPosition, record: &Record) -> Result<RecordBatch> {
@@ -245,25 +277,4 @@ fn decode(schema: &TableSchema, position: LogPosition, record: &Record) -> Resul
     });
     let columns = columns.collect::<Result<Vec<_>, _>>().map_err(unreadable)?;
     RecordBatch::try_new(logged, columns).map_err(unreadable)
-}
-
-/// The rows whose hour did not land through `position`.
-fn not_landed(
-    rows: RecordBatch,
-    position: LogPosition,
-    through: &HashMap<Hour, LogPosition>,
-) -> Result<RecordBatch> {
-    if through.values().all(|&landed| landed < position) {
-        return Ok(rows);
-    }
-    let times = rows.column(TIME_COLUMN).as_primitive::<TimestampMicrosecondType>();
-    let keep: BooleanArray = times
-        .values()
-        .iter()
-        .map(|&time| {
-            let landed = Hour::of(time).and_then(|hour| through.get(&hour));
-            Some(landed.is_none_or(|&landed| landed < position))
-        })
-        .collect();
-    Ok(filter_record_batch(&rows, &keep)?)
 }

@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 use super::{Engine, Table};
 use crate::memory::Reservation;
 use crate::scan::execute::{Execution, Files, head};
-use crate::scan::plan::{Source, cut, sources};
+use crate::scan::plan::{Source, cut, hours, sources};
 use crate::scan::point::PointRead;
 use crate::scan::{Plan, PointQuery, Scan, ScanStream};
 use crate::view::View;
@@ -26,16 +26,14 @@ const SMALL_READ: usize = 64;
 const SMALL_READ_BYTES: usize = 1 << 20;
 /// When a refused read is worth trying again.
 const RETRY_AFTER: Duration = Duration::from_millis(100);
-/// Rows of each hour that a slice of several hours has at least: two pages of its file, about.
-const HOUR_ROWS_MIN: usize = 4_096;
-/// How many times larger than `scan_slice_rows` a slice of many hours may be.
-const MANY_HOURS_SLICE_MAX: usize = 8;
-/// Hours that are looked at to cut a read into parts.
-const SAMPLED_HOURS: usize = 16;
+/// Rows of each source that a slice of several has at least: two pages of its file, about.
+const SOURCE_ROWS_MIN: usize = 4_096;
+/// How many times larger than `scan_slice_rows` a slice of many sources may be.
+const MANY_SOURCES_SLICE_MAX: usize = 8;
+/// Sources that are looked at to cut a read into parts.
+const SAMPLED_SOURCES: usize = 16;
 /// Reads of a table whose cuts are kept.
 pub(super) const CUTS_KEPT: usize = 8;
-/// Lake files whose page index is looked at, at a time.
-const FILES_AT_ONCE: usize = 8;
 
 impl Engine {
     /// What a scan would read.
@@ -45,17 +43,15 @@ impl Engine {
             let execution = Execution::new(self.files_of(table), sources(view, scan), scan.clone());
             let mut priced = Vec::with_capacity(execution.sources.len());
             for source in &execution.sources {
-                let price = match &source.file {
-                    None => None,
-                    Some(entry) => {
-                        let files = &execution.files;
-                        let file = files.cache.open(&files.store, &files.schema, entry).await?;
-                        Some(file.price(&execution.file_read(&scan.keys)))
-                    }
-                };
-                priced.push((source.clone(), price));
+                let mut prices = Vec::with_capacity(source.files.len());
+                for entry in &source.files {
+                    let files = &execution.files;
+                    let file = files.cache.open(&files.store, &files.schema, entry).await?;
+                    prices.push(file.price(&execution.file_read(&scan.keys)));
+                }
+                priced.push((source.clone(), prices));
             }
-            let slices = if is_small(scan, execution.sources.len()) {
+            let slices = if is_small(scan, &execution.sources) {
                 1
             } else {
                 let target = self.target_rows(scan, execution.sources.len());
@@ -89,7 +85,7 @@ impl Engine {
             let table = self.table(view.schema.name())?;
             let sources = sources(&view, &scan);
             let limit = scan.limit.unwrap_or(usize::MAX);
-            let small = is_small(&scan, sources.len());
+            let small = is_small(&scan, &sources);
             let target = self.target_rows(&scan, sources.len());
             let execution = Arc::new(Execution::new(self.files_of(table), sources, scan));
             let schema = execution.schema()?;
@@ -144,7 +140,7 @@ impl Engine {
         parts: usize,
     ) -> Result<Vec<KeySelection>> {
         let execution = self.execution(view, scan.clone())?;
-        let weights = weights(&execution, execution.sources.iter().collect()).await?;
+        let weights = execution.weights(execution.sources.iter().collect()).await?;
         let rows: u64 = weights.iter().map(|&(_, rows)| rows).sum();
         let target = rows.div_ceil(parts.max(1) as u64).max(1);
         Ok(cut(&scan.keys, weights, target))
@@ -161,17 +157,18 @@ impl Engine {
     /// with their number. They are kept: the keys of landed hours do not change.
     pub(crate) async fn cuts(&self, execution: &Execution, parts: usize) -> Result<Arc<[Key]>> {
         let landed: Vec<_> =
-            execution.sources.iter().filter(|source| source.file.is_some()).collect();
-        let hours = if landed.is_empty() { execution.sources.iter().collect() } else { landed };
-        let step = hours.len().div_ceil(SAMPLED_HOURS).max(1);
-        let sample: Vec<_> = hours.into_iter().step_by(step).collect();
-        let files = sample.iter().filter_map(|source| Some(source.file.as_ref()?.path)).collect();
+            execution.sources.iter().filter(|source| !source.files.is_empty()).collect();
+        let held = if landed.is_empty() { execution.sources.iter().collect() } else { landed };
+        let step = held.len().div_ceil(SAMPLED_SOURCES).max(1);
+        let sample: Vec<_> = held.into_iter().step_by(step).collect();
+        let files =
+            sample.iter().flat_map(|source| source.files.iter().map(|file| file.path)).collect();
         let from = CutFrom { parts, keys: execution.scan.keys.clone(), files };
         let known = &self.table(execution.files.schema.name())?.cuts;
         if let Some(cuts) = known.get(|known| *known == from && !from.files.is_empty()) {
             return Ok(cuts);
         }
-        let cuts: Arc<[Key]> = even_cuts(weights(execution, sample).await?, parts).into();
+        let cuts: Arc<[Key]> = even_cuts(execution.weights(sample).await?, parts).into();
         known.keep(from, Arc::clone(&cuts));
         Ok(cuts)
     }
@@ -183,23 +180,23 @@ impl Engine {
 
     /// The slices of a range read, in order of their keys.
     pub(crate) async fn slices_of(&self, execution: &Execution) -> Result<Vec<KeySelection>> {
-        if is_small(&execution.scan, execution.sources.len()) {
+        if is_small(&execution.scan, &execution.sources) {
             return Ok(vec![execution.scan.keys.clone()]);
         }
         self.slices(execution, self.slice_rows(execution)).await
     }
 
-    /// The slices of one hour of a range read, of so many rows: one file gives all of them.
-    pub(crate) async fn slices_of_hour(
+    /// The slices of one period of a range read, of so many rows.
+    pub(crate) async fn slices_of_source(
         &self,
         execution: &Execution,
-        hour: &Source,
+        source: &Source,
         rows: usize,
     ) -> Result<Vec<KeySelection>> {
-        if is_small(&execution.scan, 1) {
+        if is_small(&execution.scan, std::slice::from_ref(source)) {
             return Ok(vec![execution.scan.keys.clone()]);
         }
-        let weights = weights(execution, vec![hour]).await?;
+        let weights = execution.weights(vec![source]).await?;
         Ok(cut(&execution.scan.keys, weights, rows as u64))
     }
 
@@ -220,11 +217,11 @@ impl Engine {
         self.bounds.scan.try_reserve(bytes, RETRY_AFTER)
     }
 
-    /// Rows of a slice: more if they come from many hours, as a page that lies in two slices is decoded for
+    /// Rows of a slice: more if they come from many sources, as a page that lies in two slices is decoded for
     /// each; fewer if no more than a few are asked for.
-    fn target_rows(&self, scan: &Scan, hours: usize) -> u64 {
+    fn target_rows(&self, scan: &Scan, sources: usize) -> u64 {
         let slice = self.bounds.slice_rows;
-        let most = slice.max((hours * HOUR_ROWS_MIN).min(slice * MANY_HOURS_SLICE_MAX));
+        let most = slice.max((sources * SOURCE_ROWS_MIN).min(slice * MANY_SOURCES_SLICE_MAX));
         let rows = match (scan.limit, &scan.filter, &scan.aggregation) {
             (Some(limit), None, None) => limit.clamp(1_024, most.max(1_024)),
             _ => most,
@@ -233,13 +230,13 @@ impl Engine {
     }
 
     async fn slices(&self, execution: &Execution, target: u64) -> Result<Vec<KeySelection>> {
-        let weights = weights(execution, execution.sources.iter().collect()).await?;
+        let weights = execution.weights(execution.sources.iter().collect()).await?;
         Ok(cut(&execution.scan.keys, weights, target))
     }
 }
 
-fn is_small(scan: &Scan, hours: usize) -> bool {
-    matches!(&scan.keys, KeySelection::List(keys) if keys.len() * hours <= SMALL_READ)
+fn is_small(scan: &Scan, sources: &[Source]) -> bool {
+    matches!(&scan.keys, KeySelection::List(keys) if keys.len() * hours(sources, scan.time) <= SMALL_READ)
 }
 
 /// What the cuts of a read were found from.
@@ -264,37 +261,6 @@ fn even_cuts(mut weights: Vec<(Key, u64)>, parts: usize) -> Vec<Key> {
         held += rows;
     }
     cuts
-}
-
-/// Keys of `sources` with the number of rows that begin there, from page indexes and tail.
-async fn weights(execution: &Execution, sources: Vec<&Source>) -> Result<Vec<(Key, u64)>> {
-    let (files, scan) = (&execution.files, &execution.scan);
-    let of_source = |source: &Source| {
-        let source = source.clone();
-        async move {
-            let mut weights = Vec::new();
-            if let Some(entry) = &source.file {
-                let file = files.cache.open(&files.store, &files.schema, entry).await?;
-                let (first, last) = entry.times;
-                let inside = scan.time.to.min(last + 1) - scan.time.from.max(first);
-                let share = inside as f64 / (last + 1 - first) as f64;
-                let pages =
-                    file.pages().iter().filter(|page| scan.keys.touches(page.first, page.last));
-                weights.extend(
-                    pages.map(|page| (page.first, (f64::from(page.rows) * share) as u64 + 1)),
-                );
-            }
-            if let Some(tail) = &source.tail {
-                let counts = tail.key_counts().into_iter();
-                let counts = counts.filter(|&(key, _)| scan.keys.contains(key));
-                weights.extend(counts.map(|(key, rows)| (key, u64::from(rows))));
-            }
-            Ok::<_, Error>(weights)
-        }
-    };
-    let parts: Vec<_> =
-        stream::iter(sources).map(of_source).buffered(FILES_AT_ONCE).try_collect().await?;
-    Ok(parts.into_iter().flatten().collect())
 }
 
 /// The first `limit` rows of a stream of batches.

@@ -6,10 +6,11 @@
 //!           │ late    │ watermark - lateness   watermark
 //! Due        merge*    land        wait
 //! Pressure   merge     land        land, oldest first, until enough is freed
-//! Flush      merge     land        land                * at most every `late_merge_every`
+//! Flush      merge     land        land                * at most every `late_merge_every`, or
+//!                                                          `folded_merge_every` into days and months
 //! ```
 
-use barograph_lake::{Hour, Micros};
+use barograph_lake::{Hour, Micros, Tier};
 
 /// Why a landing is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,8 +28,8 @@ pub struct HourFacts {
     pub hour: Hour,
     /// Bytes its rows take in the tail.
     pub bytes: usize,
-    /// Whether the hour has a file in the lake, so that these rows are late.
-    pub landed: bool,
+    /// The tier of the hour's file in the lake, if it has one, so that these rows are late.
+    pub home: Option<Tier>,
 }
 
 /// What an hour's landing depends on besides its own facts.
@@ -38,8 +39,10 @@ pub struct Situation {
     pub watermark: Micros,
     /// How long after its end an hour stays open.
     pub lateness: Micros,
-    /// Whether enough time has passed since late rows were last merged.
+    /// Whether enough time has passed since late rows were last merged into files of hours.
     pub merge_due: bool,
+    /// The same of files of days and months.
+    pub folded_merge_due: bool,
     /// Bytes to free; 0 if memory is not short.
     pub bytes_to_free: usize,
 }
@@ -49,8 +52,14 @@ pub fn decide(hours: &[HourFacts], situation: &Situation, reason: Reason) -> Vec
     let closed = |hour: Hour| hour.end().saturating_add(situation.lateness) <= situation.watermark;
     let wanted = |facts: &HourFacts| match reason {
         Reason::Flush => true,
-        Reason::Due if facts.landed => situation.merge_due && closed(facts.hour),
-        Reason::Due => closed(facts.hour),
+        Reason::Due => {
+            closed(facts.hour)
+                && match facts.home {
+                    None => true,
+                    Some(Tier::Hour) => situation.merge_due,
+                    Some(Tier::Day | Tier::Month) => situation.folded_merge_due,
+                }
+        }
     };
     let mut chosen: Vec<_> = hours.iter().filter(|facts| wanted(facts)).copied().collect();
     let mut freed: usize = chosen.iter().map(|facts| facts.bytes).sum();
@@ -79,11 +88,17 @@ mod tests {
     }
 
     fn facts(n: i64, landed: bool) -> HourFacts {
-        HourFacts { hour: hour(n), bytes: 100, landed }
+        HourFacts { hour: hour(n), bytes: 100, home: landed.then_some(Tier::Hour) }
     }
 
     fn situation(watermark: Micros) -> Situation {
-        Situation { watermark, lateness: H / 12, merge_due: false, bytes_to_free: 0 }
+        Situation {
+            watermark,
+            lateness: H / 12,
+            merge_due: false,
+            folded_merge_due: false,
+            bytes_to_free: 0,
+        }
     }
 
     #[test]
@@ -99,6 +114,16 @@ mod tests {
         let mut now = situation(11 * H + H / 2);
         assert_eq!(decide(&hours, &now, Reason::Due), []);
         now.merge_due = true;
+        assert_eq!(decide(&hours, &now, Reason::Due), [hour(8)]);
+    }
+
+    #[test]
+    fn late_rows_of_folded_hours_wait_longer() {
+        let mut now = situation(11 * H + H / 2);
+        now.merge_due = true;
+        let hours = [HourFacts { home: Some(Tier::Day), ..facts(8, true) }];
+        assert_eq!(decide(&hours, &now, Reason::Due), []);
+        now.folded_merge_due = true;
         assert_eq!(decide(&hours, &now, Reason::Due), [hour(8)]);
     }
 

@@ -10,16 +10,18 @@ use std::sync::Arc;
 use barograph_lake::file::FileRead;
 use barograph_lake::schema::FIRST_VALUE_COLUMN;
 use barograph_lake::{
-    Change, ErrorKind as LakeErrorKind, FileEntry, FilePath, Hour, KeySelection, Snapshot,
-    TimeRange,
+    Change, ErrorKind as LakeErrorKind, FileEntry, FilePath, Hour, KeySelection, Micros, Snapshot,
+    Span, Tier, TimeRange,
 };
 use futures::{StreamExt, TryStreamExt, stream};
+use hashbrown::HashMap;
 use tokio::sync::{Semaphore, oneshot};
 
 use super::decide::{HourFacts, Reason, Situation, decide};
-use super::{LanderParts, Memory};
+use super::{LanderParts, Memory, late};
 use crate::engine::{FlushReport, Table, writer::Landed};
 use crate::scan::merge::merge;
+use crate::scan::plan::Source;
 use crate::tail::HourView;
 use crate::view::View;
 use crate::{Error, ErrorKind, Result};
@@ -43,14 +45,22 @@ pub(super) async fn land_table(
     let now = parts.clock.now();
     let view = table.view.load_full();
     let name = table.schema.name();
-    let merged = *memory.merged.entry(name.to_owned()).or_insert(now);
-    let merge_due = now.saturating_sub(merged) >= parts.settings.late_merge_every.micros();
-    let hours = choose(parts, &view, now, merge_due, reason);
-    if merge_due || reason == Reason::Flush {
-        memory.merged.insert(name.to_owned(), now);
-    }
+    let due = |merged: &mut HashMap<String, Micros>, every: Span| {
+        let last = *merged.entry(name.to_owned()).or_insert(now);
+        let is_due = now.saturating_sub(last) >= every.micros();
+        if is_due || reason == Reason::Flush {
+            merged.insert(name.to_owned(), now);
+        }
+        is_due
+    };
+    let merge_due = due(&mut memory.merged, parts.settings.late_merge_every);
+    let folded_merge_due = due(&mut memory.folded_merged, parts.settings.folded_merge_every);
+    let hours = choose(parts, &view, now, (merge_due, folded_merge_due), reason);
+    // Whole days and months take long to write: fresh hours do not wait for them.
+    let is_folded = |hour: &Hour| home_tier(&view, *hour).is_some_and(|tier| tier > Tier::Hour);
+    let (folded, hours): (Vec<_>, Vec<_>) = hours.into_iter().partition(is_folded);
     let mut report = FlushReport::default();
-    for hours in hours.chunks(HOURS_PER_COMMIT) {
+    for hours in hours.chunks(HOURS_PER_COMMIT).chain(folded.chunks(HOURS_PER_COMMIT)) {
         let done = land_hours(parts, table, hours).await?;
         report.files += done.files;
         report.rows += done.rows;
@@ -62,8 +72,8 @@ pub(super) async fn land_table(
 fn choose(
     parts: &LanderParts,
     view: &View,
-    now: i64,
-    merge_due: bool,
+    now: Micros,
+    (merge_due, folded_merge_due): (bool, bool),
     reason: Reason,
 ) -> Vec<Hour> {
     let facts: Vec<_> = view
@@ -73,7 +83,7 @@ fn choose(
         .map(|hour| HourFacts {
             hour: hour.hour(),
             bytes: hour.bytes(),
-            landed: view.snapshot.home(hour.hour()).is_some(),
+            home: home_tier(view, hour.hour()),
         })
         .collect();
     if facts.is_empty() {
@@ -84,9 +94,36 @@ fn choose(
         watermark: view.newest().unwrap_or(now).min(now),
         lateness: parts.settings.lateness.micros(),
         merge_due,
+        folded_merge_due,
         bytes_to_free: if used > limit / 4 * 3 { used - limit / 2 } else { 0 },
     };
     decide(&facts, &situation, reason)
+}
+
+fn home_tier(view: &View, hour: Hour) -> Option<Tier> {
+    view.snapshot.homes(hour).first().map(|home| home.path.period().tier())
+}
+
+/// Hours of the tail with the files they go into, if there are such.
+#[derive(Debug)]
+struct Unit {
+    homes: Vec<Arc<FileEntry>>,
+    hours: Vec<HourView>,
+}
+
+/// The units of some hours. Of a day or month all hours go together, so that no late row of it is left.
+fn units(view: &View, hours: &[Hour]) -> Vec<Unit> {
+    let mut units: Vec<Unit> = Vec::new();
+    for &hour in hours {
+        if units.last().is_some_and(|unit| unit.hours.iter().any(|held| held.hour() == hour)) {
+            continue;
+        }
+        let Source { files: homes, tails: hours, .. } = Source::of(view, hour);
+        if !hours.is_empty() {
+            units.push(Unit { homes, hours });
+        }
+    }
+    units
 }
 
 async fn land_hours(
@@ -96,14 +133,12 @@ async fn land_hours(
 ) -> Result<FlushReport> {
     for _ in 0..ATTEMPTS {
         let view = table.view.load_full();
-        let frozen: Vec<_> =
-            hours.iter().filter_map(|&hour| view.tail.hour(hour)).cloned().collect();
+        let units = units(&view, hours);
+        let frozen: Vec<_> = units.iter().flat_map(|unit| unit.hours.clone()).collect();
         if frozen.is_empty() {
             return Ok(FlushReport::default());
         }
-        let added = write_files(parts, table, &view.snapshot, &frozen).await?;
-        let removed: Vec<_> =
-            frozen.iter().filter_map(|hour| view.snapshot.home(hour.hour())).cloned().collect();
+        let (removed, added) = write_files(parts, table, units).await?;
         let changed: Vec<_> = frozen.iter().map(HourView::hour).collect();
         let change = Change {
             operation: if removed.is_empty() { "LAND" } else { "MERGE" },
@@ -140,27 +175,41 @@ async fn land_hours(
     ))
 }
 
+/// The files that are replaced, and the new ones.
 async fn write_files(
     parts: &LanderParts,
     table: &Arc<Table>,
-    snapshot: &Arc<Snapshot>,
-    frozen: &[HourView],
-) -> Result<Vec<Arc<FileEntry>>> {
+    units: Vec<Unit>,
+) -> Result<(Vec<Arc<FileEntry>>, Vec<Arc<FileEntry>>)> {
     let space = Arc::new(Semaphore::new(BYTES_AT_ONCE));
-    stream::iter(frozen.iter().cloned())
-        .map(|hour| {
+    let written: Vec<_> = stream::iter(units)
+        .map(|Unit { homes, mut hours }| {
             let space = Arc::clone(&space);
-            let home = snapshot.home(hour.hour()).cloned();
             async move {
-                let bytes = hour.bytes() + home.as_ref().map_or(0, |home| home.bytes as usize * 8);
+                let landed: u64 = homes.iter().map(|home| home.bytes).sum();
+                let tail: usize = hours.iter().map(HourView::bytes).sum();
+                let bytes = tail.saturating_add(landed as usize * 8);
                 let wanted = bytes.clamp(1, BYTES_AT_ONCE) as u32;
                 let _space = space.acquire_many_owned(wanted).await;
-                write_file(parts, table, hour, home).await
+                let of_hour = homes.iter().all(|home| home.path.period().tier() == Tier::Hour);
+                match hours.pop() {
+                    Some(hour) if of_hour => {
+                        let home = homes.first().cloned();
+                        let file = write_file(parts, table, hour, home).await?;
+                        Ok((homes, vec![file]))
+                    }
+                    last => {
+                        hours.extend(last);
+                        late::merge(parts, table, &homes, &hours).await
+                    }
+                }
             }
         })
         .buffered(HOURS_AT_ONCE)
         .try_collect()
-        .await
+        .await?;
+    let (removed, added): (Vec<_>, Vec<_>) = written.into_iter().unzip();
+    Ok((removed.concat(), added.concat()))
 }
 
 async fn write_file(

@@ -1,11 +1,12 @@
 //! When and how do hours go from the tail into the lake?
 //!
-//! `decide` says which hours; `land` writes each as one sorted file, commits, and asks the writer to
-//! swap; the [`Lander`] does so in the background and on request. An interrupted landing leaves an
+//! `decide` says which hours; `land` writes each as one sorted file, `late` merges rows into the files of days
+//! and months; `land` commits, and asks the writer to swap; the [`Lander`] does so in the background and on request. An interrupted landing leaves an
 //! unreferenced file, which the job `sweep` deletes.
 
 pub mod decide;
 mod land;
+mod late;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -98,8 +99,10 @@ impl Drop for Lander {
 /// What the task remembers between landings.
 #[derive(Debug, Default)]
 struct Memory {
-    /// When late rows of a table were last merged.
+    /// When late rows of a table were last merged into files of hours.
     merged: HashMap<String, Micros>,
+    /// The same of files of days and months.
+    folded_merged: HashMap<String, Micros>,
 }
 
 async fn run(parts: LanderParts, mut commands: mpsc::UnboundedReceiver<Command>) {

@@ -1,9 +1,9 @@
-//! How is a range read answered? Slice by slice of keys, each slice hour by hour.
+//! How is a range read answered? Slice by slice of keys, each slice period by period.
 //!
 //! ```text
-//! slice of keys ─► per hour: file rows ─filter─┐
-//!                            tail rows ────────┴merge (tail wins)─filter─► rows or window states
-//!               ─► merge of the hours by (key, time) ─► batch
+//! slice of keys ─► per period: file rows ─filter─┐
+//!                              tail rows ────────┴merge (tail wins)─filter─► rows or window states
+//!               ─► merge of the periods by (key, time) ─► batch
 //! ```
 //!
 //! Rows of a file may be filtered before the merge, rows of the tail only after it: a tail row that
@@ -16,16 +16,16 @@ use arrow::compute::filter_record_batch;
 use arrow::datatypes::SchemaRef;
 use barograph_lake::file::{FileCache, FileRead, PagePredicate};
 use barograph_lake::schema::{FIRST_VALUE_COLUMN, KEY_COLUMN, TIME_COLUMN};
-use barograph_lake::{KeySelection, LakeStore, TableSchema, TimeRange};
+use barograph_lake::{FileEntry, Key, KeySelection, LakeStore, TableSchema, TimeRange};
 use futures::{StreamExt, TryStreamExt, stream};
 
 use super::Scan;
 use super::merge::merge;
 use super::plan::Source;
-use crate::Result;
+use crate::{Error, Result};
 
-/// Lake files of one slice that are read at a time.
-const FILES_AT_ONCE: usize = 8;
+/// Periods of one slice that are read at a time.
+const PERIODS_AT_ONCE: usize = 8;
 
 /// Where rows are read from, apart from the tail.
 #[derive(Debug, Clone)]
@@ -82,6 +82,37 @@ impl Execution {
         Self { files, sources, scan, read, given, pages }
     }
 
+    /// Keys of some of its sources with the number of rows that begin there, from page indexes and tail.
+    pub(crate) async fn weights(&self, sources: Vec<&Source>) -> Result<Vec<(Key, u64)>> {
+        let (files, scan) = (&self.files, &self.scan);
+        let of_source = |source: &Source| {
+            let source = source.clone();
+            async move {
+                let mut weights = Vec::new();
+                for entry in &source.files {
+                    let file = files.cache.open(&files.store, &files.schema, entry).await?;
+                    let (first, last) = entry.times;
+                    let inside = scan.time.to.min(last + 1) - scan.time.from.max(first);
+                    let share = inside as f64 / (last + 1 - first) as f64;
+                    let pages =
+                        file.pages().iter().filter(|page| scan.keys.touches(page.first, page.last));
+                    weights.extend(
+                        pages.map(|page| (page.first, (f64::from(page.rows) * share) as u64 + 1)),
+                    );
+                }
+                for tail in &source.tails {
+                    let counts = tail.key_counts().into_iter();
+                    let counts = counts.filter(|&(key, _)| scan.keys.contains(key));
+                    weights.extend(counts.map(|(key, rows)| (key, u64::from(rows))));
+                }
+                Ok::<_, Error>(weights)
+            }
+        };
+        let parts: Vec<_> =
+            stream::iter(sources).map(of_source).buffered(PERIODS_AT_ONCE).try_collect().await?;
+        Ok(parts.into_iter().flatten().collect())
+    }
+
     /// Columns of the answer.
     pub(crate) fn schema(&self) -> Result<SchemaRef> {
         match &self.scan.aggregation {
@@ -110,9 +141,11 @@ impl Execution {
     /// The answer for some of the scan's keys.
     pub(crate) async fn slice(&self, keys: &KeySelection) -> Result<RecordBatch> {
         // A closure over borrowed sources inside the stream would make the future not provably `Send`.
-        let hours: Vec<_> = self.sources.iter().map(|source| self.hour(source, keys)).collect();
-        let parts: Vec<RecordBatch> = stream::iter(hours)
-            .buffered(FILES_AT_ONCE)
+        let time = self.scan.time;
+        let sources: Vec<_> =
+            self.sources.iter().map(|source| self.source(source, keys, time)).collect();
+        let parts: Vec<RecordBatch> = stream::iter(sources)
+            .buffered(PERIODS_AT_ONCE)
             .try_filter(|rows| std::future::ready(rows.num_rows() > 0))
             .try_collect()
             .await?;
@@ -127,19 +160,29 @@ impl Execution {
         }
     }
 
-    /// Rows, or window states, of one hour.
-    pub(crate) async fn hour(&self, source: &Source, keys: &KeySelection) -> Result<RecordBatch> {
-        let time = self.scan.time;
-        let landed = async || self.filter(self.files.read(source, &self.file_read(keys)).await?);
-        let rows = match (&source.file, &source.tail) {
-            (None, None) => RecordBatch::new_empty(project(&self.files.schema, &self.read)?),
-            (Some(_), None) => landed().await?,
-            (None, Some(tail)) => self.filter(tail.read(keys, time, &self.read)?)?,
-            (Some(_), Some(tail)) => {
-                let late = tail.read(keys, time, &self.read)?;
-                let landed = landed().await?;
-                if late.num_rows() == 0 { landed } else { self.filter(merge(&[landed, late])?)? }
+    /// Rows, or window states, of one period, at no other times than `time`.
+    pub(crate) async fn source(
+        &self,
+        source: &Source,
+        keys: &KeySelection,
+        time: TimeRange,
+    ) -> Result<RecordBatch> {
+        let read = FileRead { time, ..self.file_read(keys) };
+        let mut runs = Vec::with_capacity(source.files.len() + source.tails.len());
+        for file in touched(source, keys, time) {
+            runs.push(self.filter(self.files.file(file, &read).await?)?);
+        }
+        let landed = runs.len();
+        for tail in &source.tails {
+            let late = tail.read(keys, time, &self.read)?;
+            if late.num_rows() > 0 {
+                runs.push(late);
             }
+        }
+        let rows = match (runs.len(), landed) {
+            (0, _) => RecordBatch::new_empty(project(&self.files.schema, &self.read)?),
+            (all, landed) if all == landed => merge(&runs)?,
+            _ => self.filter(merge(&runs)?)?,
         };
         let rows =
             if self.given.len() < rows.num_columns() { rows.project(&self.given)? } else { rows };
@@ -171,19 +214,18 @@ impl Execution {
 }
 
 impl Files {
-    /// Rows of a source's file; none if it has no file.
-    pub(crate) async fn read(&self, source: &Source, read: &FileRead) -> Result<RecordBatch> {
-        match &source.file {
-            None => Ok(RecordBatch::new_empty(project(&self.schema, &read.columns)?)),
-            Some(entry) => {
-                let file = self.cache.open(&self.store, &self.schema, entry).await?;
-                Ok(file.read(read).await?)
-            }
-        }
+    /// Rows of a file.
+    pub(crate) async fn file(
+        &self,
+        entry: &Arc<FileEntry>,
+        read: &FileRead,
+    ) -> Result<RecordBatch> {
+        let file = self.cache.open(&self.store, &self.schema, entry).await?;
+        Ok(file.read(read).await?)
     }
 
-    /// Rows of one hour, file and tail merged.
-    pub(crate) async fn hour(
+    /// Rows of one period, files and tail merged.
+    pub(crate) async fn source(
         &self,
         source: &Source,
         keys: &KeySelection,
@@ -191,15 +233,29 @@ impl Files {
         columns: &[usize],
     ) -> Result<RecordBatch> {
         let read = FileRead { keys: keys.clone(), time, columns: columns.to_vec(), pages: None };
-        let landed = self.read(source, &read).await?;
-        match &source.tail {
-            None => Ok(landed),
-            Some(tail) => {
-                let late = tail.read(keys, time, columns)?;
-                if landed.num_rows() == 0 { Ok(late) } else { merge(&[landed, late]) }
-            }
+        let mut runs = Vec::with_capacity(source.files.len() + source.tails.len());
+        for file in touched(source, keys, time) {
+            runs.push(self.file(file, &read).await?);
         }
+        for tail in &source.tails {
+            runs.push(tail.read(keys, time, columns)?);
+        }
+        if runs.is_empty() {
+            return Ok(RecordBatch::new_empty(project(&self.schema, columns)?));
+        }
+        merge(&runs)
     }
+}
+
+/// The files of a source that may hold rows of `keys` in `time`.
+fn touched<'a>(
+    source: &'a Source,
+    keys: &'a KeySelection,
+    time: TimeRange,
+) -> impl Iterator<Item = &'a Arc<FileEntry>> {
+    source.files.iter().filter(move |file| {
+        keys.touches(file.keys.0, file.keys.1) && time.touches(file.times.0, file.times.1)
+    })
 }
 
 /// The first `rows` rows, sharing memory.

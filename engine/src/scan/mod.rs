@@ -41,6 +41,13 @@ pub struct Scan {
     pub limit: Option<usize>,
 }
 
+impl Scan {
+    /// The keys and instants of all rows of some keys and times.
+    pub fn of(keys: KeySelection, time: TimeRange) -> Self {
+        Self { keys, time, columns: Vec::new(), filter: None, aggregation: None, limit: None }
+    }
+}
+
 /// Which of a key's readings a point read asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Point {

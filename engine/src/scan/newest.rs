@@ -21,13 +21,13 @@ use arrow::datatypes::TimestampMicrosecondType;
 use barograph_lake::file::FileRead;
 use barograph_lake::schema::{KEY_COLUMN, TIME_COLUMN};
 use barograph_lake::{
-    FileEntry, FilePath, Hour, Key, KeySelection, Micros, TableVersion, TimeRange,
+    FileEntry, FilePath, Hour, Key, KeySelection, Micros, TableVersion, Tier, TimeRange,
 };
 use hashbrown::{HashMap, HashSet};
 use tokio::sync::Mutex;
 
 use super::execute::{Files, read_columns};
-use super::plan::{Source, cut};
+use super::plan::cut;
 use crate::Result;
 use crate::validate::key_at;
 use crate::view::View;
@@ -83,21 +83,26 @@ impl Newest {
             if times.seen.contains(&file.path) {
                 continue;
             }
-            let rows = read(files, file, KeySelection::All, read_columns([])).await?;
-            for (key, time, _) in last_rows(&rows) {
-                let newest = times.newest.entry(key).or_insert(time);
-                *newest = time.max(*newest);
+            for keys in slices(files, file).await? {
+                let rows = read(files, file, keys, read_columns([])).await?;
+                for (key, time, _) in last_rows(&rows) {
+                    let newest = times.newest.entry(key).or_insert(time);
+                    *newest = time.max(*newest);
+                }
             }
             times.seen.insert(file.path);
         }
         Ok(Some(times.newest.clone()))
     }
 
-    /// The last rows of the view's newest file, unless the tail has rows of its hour. If they are not
-    /// known yet, they are looked for in the background, and the next call may find them.
+    /// The last rows of the view's newest file, if it holds an hour and the tail has no rows of that hour. If
+    /// they are not known yet, they are looked for in the background, and the next call may find them.
     pub(crate) fn last(self: &Arc<Self>, files: &Files, view: &View) -> Option<Arc<LastRows>> {
         let file = view.snapshot.files().last()?;
-        if view.tail.hour(file.path.hour()).is_some() {
+        let period = file.path.period();
+        if period.tier() != Tier::Hour
+            || view.tail.hours().iter().any(|tail| period.holds(tail.hour()))
+        {
             return None;
         }
         if let Some(found) = self.last.load().as_ref().filter(|found| found.0 == file.path) {
@@ -128,11 +133,10 @@ impl Newest {
 
 impl LastRows {
     async fn collect(files: &Files, file: &Arc<FileEntry>) -> Result<Option<Self>> {
-        let opened = files.cache.open(&files.store, &files.schema, file).await?;
-        let pages = opened.pages().iter().map(|page| (page.first, u64::from(page.rows)));
+        let Some(hour) = Hour::of(file.path.period().start()) else { return Ok(None) };
         let columns: Vec<usize> = (0..files.schema.arrow().fields().len()).collect();
         let (mut parts, mut bytes) = (Vec::new(), 0);
-        for keys in cut(&KeySelection::All, pages.collect(), SLICE_ROWS) {
+        for keys in slices(files, file).await? {
             let rows = read(files, file, keys, columns.clone()).await?;
             let part = take_rows(&rows, last_rows(&rows).map(|(.., row)| row))?;
             bytes += part.get_array_memory_size();
@@ -144,7 +148,7 @@ impl LastRows {
         }
         let Some(first) = parts.first() else { return Ok(None) };
         let rows = concat_batches(first.schema_ref(), &parts)?;
-        Ok(Some(Self { hour: file.path.hour(), rows }))
+        Ok(Some(Self { hour, rows }))
     }
 
     /// The hour of the file.
@@ -183,8 +187,14 @@ async fn read(
     keys: KeySelection,
     columns: Vec<usize>,
 ) -> Result<RecordBatch> {
-    let source = Source { hour: file.path.hour(), file: Some(Arc::clone(file)), tail: None };
-    files.read(&source, &FileRead { keys, time: TimeRange::ALL, columns, pages: None }).await
+    files.file(file, &FileRead { keys, time: TimeRange::ALL, columns, pages: None }).await
+}
+
+/// The keys of a file in slices with about [`SLICE_ROWS`] rows.
+async fn slices(files: &Files, file: &Arc<FileEntry>) -> Result<Vec<KeySelection>> {
+    let opened = files.cache.open(&files.store, &files.schema, file).await?;
+    let pages = opened.pages().iter().map(|page| (page.first, u64::from(page.rows)));
+    Ok(cut(&KeySelection::All, pages.collect(), SLICE_ROWS))
 }
 
 /// Some rows, in the order given.

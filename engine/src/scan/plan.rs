@@ -1,7 +1,7 @@
 //! What would a read touch? A pure function of view and scan.
 //!
 //! ```text
-//! view ──interval index──► one Source an hour: its lake file, its tail rows, or both
+//! view ──interval index──► one Source a period: its lake files, its tail rows, or both
 //!                              │
 //!                              └──page index──► slices of keys with about equally many rows
 //! ```
@@ -10,59 +10,105 @@ use std::fmt;
 use std::sync::Arc;
 
 use barograph_lake::file::ReadPrice;
-use barograph_lake::time::format_instant;
-use barograph_lake::{FileEntry, Hour, Key, KeySelection, TimeRange};
+use barograph_lake::time::{MICROS_PER_HOUR, format_instant};
+use barograph_lake::{FileEntry, Hour, Key, KeySelection, Micros, Period, TimeRange};
 
 use super::Scan;
 use crate::tail::HourView;
 use crate::view::View;
 
-/// Lines that a printed plan has at most for its hours.
-const PRINTED_HOURS: usize = 48;
+/// Lines that a printed plan has at most for its sources.
+const PRINTED_SOURCES: usize = 48;
 
-/// Where the rows of one hour come from. Rows of the tail replace rows of the file.
+/// Where the rows of one period come from: an hour, or the day or month that it was folded into. Rows of the
+/// tail replace rows of the files.
 #[derive(Debug, Clone)]
 pub struct Source {
-    /// The hour.
-    pub hour: Hour,
-    /// Its file in the lake.
-    pub file: Option<Arc<FileEntry>>,
-    /// Its rows in the tail.
-    pub tail: Option<HourView>,
+    /// The period.
+    pub period: Period,
+    /// Its files in the lake, ascending by their keys, which are apart.
+    pub files: Vec<Arc<FileEntry>>,
+    /// Its hours in the tail, ascending.
+    pub tails: Vec<HourView>,
 }
 
 impl Source {
-    /// Rows of file and tail together.
+    /// Where the rows of the period of `hour` come from, all of them.
+    pub(crate) fn of(view: &View, hour: Hour) -> Self {
+        let files = view.snapshot.homes(hour).to_vec();
+        let period = files.first().map_or(hour.into(), |file| file.path.period());
+        let tails = view.tail.hours().iter().filter(|tail| period.holds(tail.hour()));
+        Self { period, tails: tails.cloned().collect(), files }
+    }
+
+    /// Rows of files and tail together.
     pub(crate) fn rows(&self) -> u64 {
-        let landed = self.file.as_ref().map_or(0, |file| file.rows);
-        landed + self.tail.as_ref().map_or(0, HourView::rows)
+        let landed: u64 = self.files.iter().map(|file| file.rows).sum();
+        landed + self.tail_rows()
+    }
+
+    /// Rows of the tail.
+    pub(crate) fn tail_rows(&self) -> u64 {
+        self.tails.iter().map(HourView::rows).sum()
+    }
+
+    /// The newest instant, if there are rows.
+    pub(crate) fn newest(&self) -> Option<Micros> {
+        let landed = self.files.iter().map(|file| file.times.1);
+        landed.chain(self.tails.iter().filter_map(|tail| Some(tail.times()?.1))).max()
     }
 }
 
-/// The hours that may hold rows of `scan`, ascending.
+/// The periods that may hold rows of `scan`, ascending.
 pub fn sources(view: &View, scan: &Scan) -> Vec<Source> {
     let wanted = |file: &&Arc<FileEntry>| {
         scan.filter.as_ref().is_none_or(|filter| filter.may_match_file(file))
     };
-    let files = view.snapshot.prune(&scan.keys, scan.time).filter(wanted);
-    let mut sources: Vec<_> = files
-        .map(|file| Source { hour: file.path.hour(), file: Some(Arc::clone(file)), tail: None })
-        .collect();
+    let mut sources = landed(view.snapshot.prune(&scan.keys, scan.time).filter(wanted));
     for tail in view.tail.hours() {
         let touched = tail.keys().is_some_and(|(min, max)| scan.keys.touches(min, max))
             && tail.times().is_some_and(|(min, max)| scan.time.touches(min, max));
         if !touched {
             continue;
         }
-        match sources.binary_search_by_key(&tail.hour(), |source| source.hour) {
-            Ok(at) => sources[at].tail = Some(tail.clone()),
-            Err(at) => {
-                let source = Source { hour: tail.hour(), file: None, tail: Some(tail.clone()) };
-                sources.insert(at, source);
+        let hour = tail.hour();
+        let at = sources.partition_point(|source| source.period.end() <= hour.start());
+        match sources.get_mut(at).filter(|source| source.period.holds(hour)) {
+            Some(source) => source.tails.push(tail.clone()),
+            None => {
+                let tails = vec![tail.clone()];
+                sources.insert(at, Source { period: hour.into(), files: Vec::new(), tails });
             }
         }
     }
     sources
+}
+
+/// The periods of `files`, which stand in their order.
+pub(crate) fn landed<'a>(files: impl IntoIterator<Item = &'a Arc<FileEntry>>) -> Vec<Source> {
+    let mut sources: Vec<Source> = Vec::new();
+    for file in files {
+        let period = file.path.period();
+        match sources.last_mut().filter(|last| last.period == period) {
+            Some(last) => last.files.push(Arc::clone(file)),
+            None => {
+                sources.push(Source { period, files: vec![Arc::clone(file)], tails: Vec::new() });
+            }
+        }
+    }
+    sources
+}
+
+/// How many hours of `sources` have rows in `time`, at most.
+pub(crate) fn hours(sources: &[Source], time: TimeRange) -> usize {
+    let of = |source: &Source| {
+        let period = source.period;
+        let inside = period.end().min(time.to).saturating_sub(period.start().max(time.from));
+        usize::try_from(inside / MICROS_PER_HOUR + 1)
+            .unwrap_or(1)
+            .min(period.hours_count() as usize)
+    };
+    sources.iter().map(of).sum()
 }
 
 /// Cuts `keys` into selections that follow one another and hold about `target` rows each.
@@ -96,26 +142,26 @@ pub struct Plan {
     pub(crate) aggregation: Option<String>,
     pub(crate) limit: Option<usize>,
     pub(crate) files_in_table: usize,
-    pub(crate) sources: Vec<(Source, Option<ReadPrice>)>,
+    /// With the price of each of its files.
+    pub(crate) sources: Vec<(Source, Vec<ReadPrice>)>,
     pub(crate) slices: usize,
 }
 
 impl Plan {
     /// Lake files that would be read.
     pub fn files(&self) -> usize {
-        self.sources.iter().filter(|(source, _)| source.file.is_some()).count()
+        self.sources.iter().map(|(source, _)| source.files.len()).sum()
     }
 
     /// Bytes that would be read from lake files, if nothing of them is cached.
     pub fn bytes(&self) -> u64 {
-        self.sources.iter().filter_map(|(_, price)| price.as_ref()).map(|price| price.bytes).sum()
+        self.sources.iter().flat_map(|(_, prices)| prices).map(|price| price.bytes).sum()
     }
 
     /// Rows that would be looked at, at most.
     pub fn rows(&self) -> u64 {
-        let of = |(source, price): &(Source, Option<ReadPrice>)| {
-            price.as_ref().map_or(0, |price| price.rows)
-                + source.tail.as_ref().map_or(0, HourView::rows)
+        let of = |(source, prices): &(Source, Vec<ReadPrice>)| {
+            prices.iter().map(|price| price.rows).sum::<u64>() + source.tail_rows()
         };
         self.sources.iter().map(of).sum()
     }
@@ -146,7 +192,7 @@ impl fmt::Display for Plan {
         if let Some(limit) = self.limit {
             writeln!(f, "  limit     {limit}")?;
         }
-        let tail = self.sources.iter().filter(|(source, _)| source.tail.is_some()).count();
+        let tail: usize = self.sources.iter().map(|(source, _)| source.tails.len()).sum();
         writeln!(
             f,
             "  reads     {} of {} files, {} hours of the tail, at most {} rows, {} bytes, in {} slices",
@@ -157,22 +203,22 @@ impl fmt::Display for Plan {
             self.bytes(),
             self.slices
         )?;
-        for (source, price) in self.sources.iter().take(PRINTED_HOURS) {
-            write!(f, "  {}", source.hour)?;
-            if let (Some(file), Some(price)) = (&source.file, price) {
+        for (source, prices) in self.sources.iter().take(PRINTED_SOURCES) {
+            write!(f, "  {}", source.period)?;
+            for (file, price) in source.files.iter().zip(prices) {
                 write!(
                     f,
                     "  {} ({} row groups, {} pages, {} rows, {} bytes)",
                     file.path, price.row_groups, price.pages, price.rows, price.bytes
                 )?;
             }
-            if let Some(tail) = &source.tail {
-                write!(f, "  tail ({} rows)", tail.rows())?;
+            if !source.tails.is_empty() {
+                write!(f, "  tail ({} rows)", source.tail_rows())?;
             }
             writeln!(f)?;
         }
-        if self.sources.len() > PRINTED_HOURS {
-            writeln!(f, "  … and {} hours more", self.sources.len() - PRINTED_HOURS)?;
+        if self.sources.len() > PRINTED_SOURCES {
+            writeln!(f, "  … and {} more", self.sources.len() - PRINTED_SOURCES)?;
         }
         Ok(())
     }

@@ -1,21 +1,22 @@
 //! How is a point read answered?
 //!
-//! The newest reading of a key that reports is in the tail, or among the last rows of the newest file,
-//! and costs O(1). Anything else is looked for hour by hour, newest first, until every key asked for is
-//! found.
+//! The newest reading of a key that reports is in the tail, or among the last rows of the newest hour's
+//! file, and costs O(1). Anything else is looked for stretch by stretch of time, newest first, until every key
+//! asked for is found.
 
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
 use barograph_lake::schema::KEY_COLUMN;
+use barograph_lake::time::MICROS_PER_HOUR;
 use barograph_lake::{Hour, Key, KeySelection, Micros, TimeRange};
 use hashbrown::{HashMap, HashSet};
 
 use super::execute::{Files, project, read_columns, with_schema};
 use super::newest::{Newest, instants_of, last_rows, take_rows};
-use super::plan::Source;
-use super::{Point, PointQuery};
+use super::plan::{Source, sources};
+use super::{Point, PointQuery, Scan};
 use crate::Result;
 use crate::validate::key_at;
 use crate::view::View;
@@ -93,7 +94,7 @@ impl PointRead<'_> {
             parts.push(last.of(&distinct(&keys), columns)?);
         }
         for (hour, wanted) in by_hour {
-            parts.push(self.rows_at(&self.source(hour), &wanted, columns).await?);
+            parts.push(self.rows_at(&Source::of(self.view, hour), &wanted, columns).await?);
         }
         self.in_order(parts, columns)
     }
@@ -108,8 +109,14 @@ impl PointRead<'_> {
         let mut missing = keys.map(|keys| keys.into_iter().collect::<HashSet<_>>());
         let mut found = HashSet::new();
         let mut parts = Vec::new();
-        for hour in self.view.hours().into_iter().rev() {
-            if hour.start() >= before {
+        let scan = Scan::of(KeySelection::All, TimeRange { from: Micros::MIN, to: before });
+        let sources = sources(self.view, &scan);
+        let newest_first = sources
+            .iter()
+            .rev()
+            .flat_map(|source| stretches(source, before).map(move |stretch| (source, stretch)));
+        for (source, time) in newest_first {
+            if time.is_empty() {
                 continue;
             }
             let selection = match &missing {
@@ -117,12 +124,10 @@ impl PointRead<'_> {
                 Some(missing) => KeySelection::list(missing.iter().copied().collect()),
                 None => KeySelection::All,
             };
-            let source = self.source(hour);
-            let time = TimeRange { from: hour.start(), to: before };
             let wanted = match &missing {
                 // Few keys: their rows with all columns at once.
                 Some(missing) if missing.len() <= 64 => {
-                    let rows = self.files.hour(&source, &selection, time, columns).await?;
+                    let rows = self.files.source(source, &selection, time, columns).await?;
                     let last: Vec<_> = last_rows(&rows).collect();
                     found.extend(last.iter().map(|&(key, ..)| key));
                     parts.push(take_rows(&rows, last.iter().map(|&(.., row)| row))?);
@@ -130,14 +135,14 @@ impl PointRead<'_> {
                 }
                 _ => {
                     let times =
-                        self.files.hour(&source, &selection, time, &read_columns([])).await?;
+                        self.files.source(source, &selection, time, &read_columns([])).await?;
                     let last = last_rows(&times).filter(|(key, ..)| !found.contains(key));
                     last.map(|(key, time, _)| (key, time)).collect()
                 }
             };
             if !wanted.is_empty() {
                 found.extend(wanted.iter().map(|&(key, _)| key));
-                parts.push(self.rows_at(&source, &wanted, columns).await?);
+                parts.push(self.rows_at(source, &wanted, columns).await?);
             }
             if let Some(missing) = &mut missing {
                 missing.retain(|key| !found.contains(key));
@@ -146,7 +151,7 @@ impl PointRead<'_> {
         Ok(parts)
     }
 
-    /// The rows of one hour at exactly these keys and instants.
+    /// The rows of one period at exactly these keys and instants.
     async fn rows_at(
         &self,
         source: &Source,
@@ -158,20 +163,12 @@ impl PointRead<'_> {
         let from = wanted.iter().map(|&(_, time)| time).min().unwrap_or(Micros::MIN);
         let to = wanted.iter().map(|&(_, time)| time).max().unwrap_or(Micros::MIN);
         let time = TimeRange { from, to: to.saturating_add(1) };
-        let rows = self.files.hour(source, &keys, time, columns).await?;
+        let rows = self.files.source(source, &keys, time, columns).await?;
         let chosen = instants_of(&rows)
             .filter(|(key, time, _)| instants.get(key) == Some(time))
             .map(|(.., row)| row)
             .collect::<Vec<_>>();
         take_rows(&rows, chosen)
-    }
-
-    fn source(&self, hour: Hour) -> Source {
-        Source {
-            hour,
-            file: self.view.snapshot.home(hour).cloned(),
-            tail: self.view.tail.hour(hour).cloned(),
-        }
     }
 
     fn in_order(&self, parts: Vec<RecordBatch>, columns: &[usize]) -> Result<RecordBatch> {
@@ -187,6 +184,17 @@ impl PointRead<'_> {
         order.sort_unstable_by_key(|&row| key_at(keys, row as usize));
         take_rows(&rows, order)
     }
+}
+
+/// The time of a source before `before`, newest first: its last hour, its last day, and the rest. Most keys
+/// are found in the first.
+fn stretches(source: &Source, before: Micros) -> impl Iterator<Item = TimeRange> {
+    let (start, end) = (source.period.start(), source.period.end().min(before));
+    let newest = source.newest().map_or(end, |newest| newest.saturating_add(1)).min(end);
+    let hour = newest.saturating_sub(MICROS_PER_HOUR).max(start);
+    let day = newest.saturating_sub(24 * MICROS_PER_HOUR).max(start);
+    let cuts = [end, hour, day, start];
+    (0..3).map(move |i| TimeRange { from: cuts[i + 1], to: cuts[i] })
 }
 
 fn distinct(keys: &[Key]) -> Vec<Key> {

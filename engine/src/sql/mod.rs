@@ -60,5 +60,5 @@ pub use price::Price;
 pub use queries::{Queries, QueryId, QueryInfo, QueryState};
 pub use session::{Answer, Sql, SqlSession, Statement};
 pub use settings::SqlSettings;
-pub(crate) use statistics::CountedHours;
+pub(crate) use statistics::CountedPeriods;
 pub use system::SystemRows;

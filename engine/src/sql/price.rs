@@ -8,7 +8,6 @@ use std::fmt;
 use barograph_lake::FileEntry;
 
 use crate::scan::execute::Execution;
-use crate::scan::plan::Source;
 use crate::{Engine, Result};
 
 /// Up to this many files are opened to know a price exactly.
@@ -47,14 +46,14 @@ pub(super) fn bound(execution: &Execution) -> Price {
     let columns = execution.files.schema.arrow().fields().len().max(1) as f64;
     let wanted = execution.read_columns() as f64;
     let mut price = Price::default();
-    for Source { file, tail, .. } in &execution.sources {
-        if let Some(file) = file {
+    for source in &execution.sources {
+        for file in &source.files {
             let share = share(file, execution);
             price.files += 1;
             price.rows += (file.rows as f64 * share).ceil() as u64;
             price.bytes += (file.bytes as f64 * share * wanted / columns).ceil() as u64;
         }
-        price.rows += tail.as_ref().map_or(0, |tail| tail.rows());
+        price.rows += source.tail_rows();
     }
     price
 }
@@ -71,21 +70,21 @@ pub(super) fn share(file: &FileEntry, execution: &Execution) -> f64 {
 impl Engine {
     /// The price of a scan: exact if it touches few files, else a bound.
     pub(super) async fn price(&self, execution: &Execution) -> Result<Price> {
-        let files = execution.sources.iter().filter(|source| source.file.is_some()).count();
+        let files: usize = execution.sources.iter().map(|source| source.files.len()).sum();
         if files > EXACT_FILES {
             return Ok(bound(execution));
         }
         let read = execution.file_read(&execution.scan.keys);
         let mut price = Price::default();
-        for Source { file, tail, .. } in &execution.sources {
-            if let Some(entry) = file {
+        for source in &execution.sources {
+            for entry in &source.files {
                 let lake = &execution.files;
                 let one = lake.cache.open(&lake.store, &lake.schema, entry).await?.price(&read);
                 price.files += u64::from(one.pages > 0);
                 price.rows += one.rows;
                 price.bytes += one.bytes;
             }
-            price.rows += tail.as_ref().map_or(0, |tail| tail.rows());
+            price.rows += source.tail_rows();
         }
         Ok(price)
     }

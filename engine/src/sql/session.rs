@@ -23,7 +23,6 @@ use datafusion::logical_expr::LogicalPlan;
 use futures::Stream;
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
-use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
@@ -39,6 +38,7 @@ use super::run::{Begun, Job, cancelled, timed_out, watch};
 use super::settings::SqlSettings;
 use super::system::SystemRows;
 use crate::recent::Recent;
+use crate::threads::Threads;
 use crate::{Engine, Error, Result};
 
 /// Batches that wait for the client, so that the query is not far ahead of it.
@@ -83,41 +83,6 @@ struct Planner {
 impl fmt::Debug for Sql {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Sql").field("settings", &self.settings).finish_non_exhaustive()
-    }
-}
-
-/// The threads of queries. They end when it is dropped, without being waited for.
-struct Threads(Option<Runtime>);
-
-/// How much less of busy processors a thread of queries gets than one of ingestion: a tenth, where both want
-/// all they can get (`nice` of POSIX).
-const NICENESS: i32 = 10;
-
-/// Lets ingestion and point reads go before the calling thread.
-fn step_back() {
-    if let Err(error) = rustix::process::nice(NICENESS) {
-        tracing::warn!(%error, "queries run with the priority of ingestion");
-    }
-}
-
-impl Threads {
-    fn start(count: usize) -> Result<Self> {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(count)
-            .thread_name("barograph-sql")
-            .on_thread_start(step_back)
-            .enable_all()
-            .build()
-            .map_err(|e| Error::internal("start the threads of queries").with_source(e))?;
-        Ok(Self(Some(runtime)))
-    }
-}
-
-impl Drop for Threads {
-    fn drop(&mut self) {
-        if let Some(runtime) = self.0.take() {
-            runtime.shutdown_background();
-        }
     }
 }
 
@@ -226,7 +191,7 @@ impl Sql {
             count => count,
         };
         let state = self.catalog.state(&self.engine, threads, &self.shared)?;
-        let threads = Threads::start(threads)?;
+        let threads = Threads::start("barograph-sql", threads)?;
         let made = Arc::new(Planner { state: Arc::new(state), threads });
         *planner = Some(Arc::clone(&made));
         Ok(made)
@@ -308,10 +273,7 @@ impl Sql {
                 sender,
                 place,
             };
-            let Some(runtime) = &planner.threads.0 else {
-                return Err(Error::internal("the threads of queries have ended"));
-            };
-            runtime.spawn(job.run(planned));
+            planner.threads.handle()?.spawn(job.run(planned));
             let ended = || Error::internal(format!("query {} ended without a word", query.id));
             let schema = answer.await.map_err(|_| ended())??;
             Ok(Answer { id: query.id, schema, batches: super::run::batches(receiver, query.id) })
@@ -369,9 +331,9 @@ impl Sql {
     /// Time that the threads of queries have worked so far, all together.
     pub fn busy(&self) -> Duration {
         let planner = self.planner.lock();
-        let runtime = planner.as_ref().and_then(|planner| planner.threads.0.as_ref());
-        let Some(runtime) = runtime else { return Duration::ZERO };
-        let metrics = runtime.metrics();
+        let threads = planner.as_ref().and_then(|planner| planner.threads.handle().ok());
+        let Some(threads) = threads else { return Duration::ZERO };
+        let metrics = threads.metrics();
         (0..metrics.num_workers()).map(|worker| metrics.worker_total_busy_duration(worker)).sum()
     }
 }

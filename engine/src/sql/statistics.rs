@@ -1,8 +1,8 @@
 //! What is known of a scan's rows without reading them?
 //!
 //! Row counts, and the smallest and largest key and instant, are exact wherever the scan takes whole
-//! hours: a row of the tail that replaces a row of the lake has the same key and instant. How many it
-//! replaces is looked up once an hour and kept. What cannot be exact is said to be an estimate.
+//! files: a row of the tail that replaces a row of the lake has the same key and instant. How many it
+//! replaces is looked up once a period and kept. What cannot be exact is said to be an estimate.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use arrow::datatypes::DataType;
 use barograph_lake::schema::{KEY_COLUMN, TIME_COLUMN};
 use barograph_lake::snapshot::ColumnStats;
 use barograph_lake::time::parse_instant;
-use barograph_lake::{FilePath, Hour, Key, KeySelection, LogPosition, Micros, TimeRange};
+use barograph_lake::{FilePath, Key, KeySelection, LogPosition, Micros, Period};
 use datafusion::common::stats::Precision;
 use datafusion::common::{ColumnStatistics, ScalarValue, Statistics};
 use hashbrown::HashMap;
@@ -24,36 +24,40 @@ use crate::{Engine, Result};
 /// Rows of the tail that are compared with those of a file to count what they replace. Of more, an
 /// estimate has to do.
 const COUNTED_ROWS: u64 = 65_536;
-/// Hours whose counts are kept.
-const KEPT_HOURS: usize = 4_096;
+/// Periods whose counts are kept.
+const KEPT_PERIODS: usize = 4_096;
 
-/// Row counts of hours whose tail replaces rows, kept while the hour is as it was.
+/// Row counts of periods whose tail replaces rows, kept while the period is as it was.
 #[derive(Debug, Default)]
-pub(crate) struct CountedHours(HashMap<Hour, Counted>);
+pub(crate) struct CountedPeriods(HashMap<Period, (Held, u64)>);
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Counted {
-    file: Option<FilePath>,
+/// What a period was when its rows were counted.
+#[derive(Debug, PartialEq, Eq)]
+struct Held {
+    files: Vec<FilePath>,
     /// Which rows of the tail.
-    tail: (LogPosition, LogPosition, u64),
-    rows: u64,
+    tails: Vec<(LogPosition, LogPosition, u64)>,
 }
 
-impl CountedHours {
-    fn get(&self, source: &Source, tail: &HourView) -> Option<u64> {
-        let counted = self.0.get(&source.hour)?;
-        (counted.file == source.file.as_ref().map(|file| file.path)
-            && counted.tail == (tail.first(), tail.through(), tail.rows()))
-            .then_some(counted.rows)
+impl Held {
+    fn of(source: &Source) -> Self {
+        let tails = source.tails.iter().map(|tail| (tail.first(), tail.through(), tail.rows()));
+        let files = source.files.iter().map(|file| file.path);
+        Self { files: files.collect(), tails: tails.collect() }
+    }
+}
+
+impl CountedPeriods {
+    fn get(&self, source: &Source) -> Option<u64> {
+        let (held, rows) = self.0.get(&source.period)?;
+        (*held == Held::of(source)).then_some(*rows)
     }
 
-    fn keep(&mut self, source: &Source, tail: &HourView, rows: u64) {
-        if self.0.len() >= KEPT_HOURS {
+    fn keep(&mut self, source: &Source, rows: u64) {
+        if self.0.len() >= KEPT_PERIODS {
             self.0.clear();
         }
-        let file = source.file.as_ref().map(|file| file.path);
-        let tail = (tail.first(), tail.through(), tail.rows());
-        self.0.insert(source.hour, Counted { file, tail, rows });
+        self.0.insert(source.period, (Held::of(source), rows));
     }
 }
 
@@ -81,7 +85,7 @@ impl Engine {
         })
     }
 
-    /// Adds one hour to what is known.
+    /// Adds one period to what is known.
     async fn count(&self, execution: &Execution, source: &Source, known: &mut Known) -> Result<()> {
         let scan = &execution.scan;
         let whole = |keys: Option<(Key, Key)>, times: Option<(Micros, Micros)>| {
@@ -90,7 +94,7 @@ impl Engine {
         };
         let mut covered = scan.filter.is_none();
         let mut rows = 0;
-        if let Some(file) = &source.file {
+        for file in &source.files {
             covered &= whole(Some(file.keys), Some(file.times));
             known.widen(file.keys, file.times);
             rows += match &scan.keys {
@@ -102,62 +106,53 @@ impl Engine {
                 _ if covered => file.rows,
                 _ => (file.rows as f64 * share(file, execution)).ceil() as u64,
             };
-            known.files_only &= source.tail.is_none();
         }
-        if let Some(tail) = &source.tail {
+        for tail in &source.tails {
             known.files_only = false;
             covered &= whole(tail.keys(), tail.times());
             if let (Some(keys), Some(times)) = (tail.keys(), tail.times()) {
                 known.widen(keys, times);
             }
-            let distinct = source.file.is_none() && !tail.may_repeat();
-            match (covered && !distinct, distinct) {
-                (true, _) => match self.distinct_rows(execution, source, tail).await? {
-                    Some(counted) => rows = counted,
-                    None => {
-                        covered = false;
-                        rows += tail.rows();
-                    }
-                },
-                _ => rows += tail.rows(),
+        }
+        let may_repeat = !source.files.is_empty() || source.tails.iter().any(HourView::may_repeat);
+        if covered && may_repeat && !source.tails.is_empty() {
+            match self.distinct_rows(execution, source).await? {
+                Some(counted) => rows = counted,
+                None => {
+                    covered = false;
+                    rows += source.tail_rows();
+                }
             }
+        } else {
+            rows += source.tail_rows();
         }
         known.exact &= covered;
         known.rows += rows;
         Ok(())
     }
 
-    /// Rows of an hour, each key and instant once, if they can be counted at a small price.
-    async fn distinct_rows(
-        &self,
-        execution: &Execution,
-        source: &Source,
-        tail: &HourView,
-    ) -> Result<Option<u64>> {
+    /// Rows of a period, each key and instant once, if they can be counted at a small price.
+    async fn distinct_rows(&self, execution: &Execution, source: &Source) -> Result<Option<u64>> {
         let table = self.table(execution.files.schema.name())?;
-        if let Some(rows) = table.counted.lock().get(source, tail) {
+        if let Some(rows) = table.counted.lock().get(source) {
             return Ok(Some(rows));
         }
-        if tail.rows() > COUNTED_ROWS {
+        if source.tail_rows() > COUNTED_ROWS {
             return Ok(None);
         }
         let columns = [KEY_COLUMN, TIME_COLUMN];
-        let late = tail.read(&KeySelection::All, TimeRange::ALL, &columns)?;
-        let mut rows = late.num_rows() as u64;
-        if let Some(file) = &source.file {
+        let mut rows: u64 = source.files.iter().map(|file| file.rows).sum();
+        for tail in &source.tails {
             let keys = tail.key_counts().into_iter().map(|(key, _)| key).collect();
             let keys = KeySelection::list(keys);
-            let time = tail.times().map_or(TimeRange::ALL, |(min, max)| TimeRange {
-                from: min,
-                to: max.saturating_add(1),
-            });
-            let landed = Source { tail: None, ..source.clone() };
+            let time = tail.hour().range();
+            let landed = Source { tails: Vec::new(), ..source.clone() };
             let files = &execution.files;
-            let before = files.hour(&landed, &keys, time, &columns).await?.num_rows() as u64;
-            let after = files.hour(source, &keys, time, &columns).await?.num_rows() as u64;
-            rows = file.rows + after - before.min(after);
+            let before = files.source(&landed, &keys, time, &columns).await?.num_rows() as u64;
+            let after = files.source(source, &keys, time, &columns).await?.num_rows() as u64;
+            rows += after - before.min(after);
         }
-        table.counted.lock().keep(source, tail, rows);
+        table.counted.lock().keep(source, rows);
         Ok(Some(rows))
     }
 }
@@ -230,7 +225,7 @@ impl Known {
         of: &DataType,
         statistics: &mut ColumnStatistics,
     ) {
-        let files = execution.sources.iter().filter_map(|source| source.file.as_ref());
+        let files = execution.sources.iter().flat_map(|source| &source.files);
         let (mut nulls, mut bounds, mut bounded) =
             (0_u64, None::<(ScalarValue, ScalarValue)>, true);
         for file in files {

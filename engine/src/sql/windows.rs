@@ -207,10 +207,10 @@ impl<'a> Input<'a> {
 
     fn is_since_1970(&self) -> bool {
         let Read { view, wanted, .. } = &*self.scan.read;
-        let lake = view.snapshot.files().first().map(|file| file.path.hour());
-        let tail = view.tail.hours().first().map(|hour| hour.hour());
+        let lake = view.snapshot.files().first().map(|file| file.path.period().start());
+        let tail = view.tail.hours().first().map(|hour| hour.hour().start());
         let first = lake.into_iter().chain(tail).min();
-        wanted.time.from >= 0 || first.is_none_or(|first| first.start() >= 0)
+        wanted.time.from >= 0 || first.is_none_or(|first| first >= 0)
     }
 
     /// The aggregate of which column that `expr` is.

@@ -144,6 +144,12 @@ impl Context {
         })
     }
 
+    /// Shows that so much is under way, beside what is saved.
+    pub fn show(&self, doing: Figures) {
+        let done = self.figures().plus(doing);
+        self.progress.send_modify(|progress| progress.done = done);
+    }
+
     /// What has been done so far, that of the run it continues included.
     pub fn figures(&self) -> Figures {
         self.record.lock().figures

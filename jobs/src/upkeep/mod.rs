@@ -14,14 +14,14 @@ use barograph_lake::{LakeStore, LakeTable, Snapshot, table};
 use crate::Result;
 
 /// A table and its newest version.
-struct Opened {
-    name: String,
-    table: LakeTable,
-    snapshot: Snapshot,
+pub(crate) struct Opened {
+    pub(crate) name: String,
+    pub(crate) table: LakeTable,
+    pub(crate) snapshot: Snapshot,
 }
 
 /// The tables of a lake, by name.
-async fn tables(lake: &LakeStore) -> Result<Vec<Opened>> {
+pub(crate) async fn tables(lake: &LakeStore) -> Result<Vec<Opened>> {
     let mut opened = Vec::new();
     for name in table::names(lake).await? {
         let (table, snapshot) = LakeTable::open_existing(lake.child(&name)).await?;

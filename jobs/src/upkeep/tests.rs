@@ -86,7 +86,7 @@ impl Fixture {
             let (bytes, entry) = encode(&schema, &[rows], path).unwrap();
             table.write_file(&entry, bytes).await.unwrap();
             files.push(self.folder.path().join(name).join(entry.path.to_string()));
-            let removed: Vec<_> = snapshot.home(hour).cloned().into_iter().collect();
+            let removed: Vec<_> = snapshot.homes(hour).to_vec();
             let added = vec![Arc::new(entry)];
             snapshot = table
                 .commit(

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use barograph_lake::table::{FileCheck, Finding as Found};
 use barograph_lake::time::format_instant;
-use barograph_lake::{FileEntry, Hour, KeySelection, LakeStore, LakeTable, TimeRange};
+use barograph_lake::{FileEntry, Key, KeySelection, LakeStore, LakeTable, Micros, TimeRange};
 use futures::future::BoxFuture;
 use futures::{StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
@@ -32,8 +32,8 @@ pub struct Verify {
 struct Reached {
     /// The table it is at; those with smaller names are done.
     table: String,
-    /// The hour whose file was looked at last; those before are done.
-    hour: Option<Hour>,
+    /// The file that was looked at last; those before are done.
+    file: Option<Place>,
     /// Whether the table is done.
     whole: bool,
 }
@@ -59,12 +59,12 @@ impl Room {
 }
 
 impl Reached {
-    /// Whether the file of an hour of a table, or with `None` the table, is still to be looked at.
-    fn leaves(&self, table: &str, hour: Option<Hour>) -> bool {
+    /// Whether a file of a table, or with `None` the table, is still to be looked at.
+    fn leaves(&self, table: &str, file: Option<Place>) -> bool {
         match table.cmp(&self.table) {
             std::cmp::Ordering::Less => false,
             std::cmp::Ordering::Greater => true,
-            std::cmp::Ordering::Equal => !self.whole && (hour.is_none() || hour > self.hour),
+            std::cmp::Ordering::Equal => !self.whole && (file.is_none() || file > self.file),
         }
     }
 }
@@ -92,8 +92,8 @@ impl Job for Verify {
                     (Some(first), Some(last)) => format!(
                         "read version {} from {} to {}",
                         opened.snapshot.version(),
-                        format_instant(first.path.hour().start()),
-                        format_instant(last.path.hour().end())
+                        format_instant(first.path.period().start()),
+                        format_instant(last.path.period().end())
                     ),
                     _ => format!("version {} has no files", opened.snapshot.version()),
                 };
@@ -106,13 +106,13 @@ impl Job for Verify {
     fn run<'a>(&'a self, asked: &'a Asked, context: &'a Context) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
             let reached: Option<Reached> = context.checkpoint()?;
-            let left = |table: &str, hour| reached.as_ref().is_none_or(|r| r.leaves(table, hour));
+            let left = |table: &str, file| reached.as_ref().is_none_or(|r| r.leaves(table, file));
             for opened in tables(&self.lake).await? {
                 if !left(&opened.name, None) {
                     continue;
                 }
                 let mut files = files(&opened, asked.time());
-                files.retain(|file| left(&opened.name, Some(file.path.hour())));
+                files.retain(|file| left(&opened.name, Some(place(file))));
                 verify(&opened, files, context).await?;
                 let mut found = Vec::new();
                 // Gaps and orphans are of the table as a whole.
@@ -120,7 +120,7 @@ impl Job for Verify {
                     let places = opened.table.check_places(&opened.snapshot).await?;
                     found.extend(places.into_iter().map(|place| finding(&opened.name, place)));
                 }
-                let done = Reached { table: opened.name, hour: None, whole: true };
+                let done = Reached { table: opened.name, file: None, whole: true };
                 context.save(&done, Figures::default(), found).await?;
             }
             match context.damage() {
@@ -149,10 +149,10 @@ async fn verify(opened: &Opened, files: Vec<Arc<FileEntry>>, context: &Context) 
         .map(|file| look(&opened.table, file, &room, context))
         .buffered(context.threads());
     let mut checks = std::pin::pin!(checks);
-    while let Some((hour, check)) = checks.try_next().await? {
+    while let Some((file, check)) = checks.try_next().await? {
         let done = Figures { files: 1, rows: check.rows, bytes: check.bytes };
         let found = check.findings.into_iter().map(|found| finding(&opened.name, found)).collect();
-        let reached = Reached { table: opened.name.clone(), hour: Some(hour), whole: false };
+        let reached = Reached { table: opened.name.clone(), file: Some(file), whole: false };
         context.save(&reached, done, found).await?;
     }
     Ok(())
@@ -163,12 +163,19 @@ async fn look(
     file: Arc<FileEntry>,
     room: &Room,
     context: &Context,
-) -> Result<(Hour, FileCheck)> {
+) -> Result<(Place, FileCheck)> {
     let taken = room.pieces.acquire_many(room.pieces(file.bytes)).await;
     let _taken = taken.map_err(|e| Error::internal("memory for a file").with_source(e))?;
     context.pace(file.bytes).await?;
-    let hour = file.path.hour();
-    Ok((hour, table.check_file(file).await?))
+    let place = place(&file);
+    Ok((place, table.check_file(file).await?))
+}
+
+/// Where a file stands among those of a table: first instant of its period, smallest key.
+type Place = (Micros, Key);
+
+fn place(file: &FileEntry) -> Place {
+    (file.path.period().start(), file.keys.0)
 }
 
 fn finding(table: &str, found: Found) -> Finding {

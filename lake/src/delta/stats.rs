@@ -51,8 +51,8 @@ pub(super) fn encode(schema: &TableSchema, entry: &FileEntry) -> Result<String> 
     if keys != entry.keys || times != entry.times {
         return Err(wrong("its key or time range differs from its statistics"));
     }
-    if times.0 < entry.path.hour().start() || times.1 >= entry.path.hour().end() {
-        return Err(wrong("it has rows outside its hour"));
+    if !entry.path.period().range().covers(times.0, times.1) {
+        return Err(wrong("it has rows outside its period"));
     }
     let (mut min, mut max, mut nulls) = (Map::new(), Map::new(), Map::new());
     for (field, stats) in fields.iter().zip(&entry.columns) {

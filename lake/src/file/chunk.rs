@@ -49,6 +49,16 @@ pub(super) struct WrittenPage<V> {
     pub(super) bounds: Option<(V, V)>,
 }
 
+/// How a chunk is written.
+#[derive(Debug, Clone, Copy)]
+struct Choice {
+    coding: Coding,
+    /// Level of zstd, if it is compressed.
+    level: Option<i32>,
+    /// Bytes, and what reading them costs in bytes.
+    price: f64,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Coding {
     /// Dictionary indexes at the fewest bits.
@@ -67,16 +77,19 @@ pub(super) fn write<V: Store>(
     file: &mut Vec<u8>,
 ) -> Result<WrittenChunk<V>> {
     let mut writer = ChunkWriter::new(rows, zstd);
-    let (coding, compress) = writer.choose(layout)?;
+    let Choice { coding, level, .. } = writer.choose(layout)?;
+    let compress = level.is_some();
+    if let Some(level) = level {
+        writer.set_level(level)?;
+    }
     let bounded = match &writer.dictionary {
         Some((entries, _)) => entries.iter().all(|entry| entry.bounds()),
         None => rows.values.iter().all(|value| value.bounds()),
     };
     let mut chunk = WrittenChunk {
-        compression: if compress {
-            Compression::ZSTD(ZstdLevel::try_new(layout.zstd_level)?)
-        } else {
-            Compression::UNCOMPRESSED
+        compression: match level {
+            Some(level) => Compression::ZSTD(ZstdLevel::try_new(level)?),
+            None => Compression::UNCOMPRESSED,
         },
         encodings: coding.encodings(),
         dictionary_offset: None,
@@ -153,14 +166,31 @@ impl<'a, 'z, V: Store> ChunkWriter<'a, 'z, V> {
         from..self.value_ends[page]
     }
 
-    /// The encoding that makes the chunk smallest, and whether to compress it.
-    fn choose(&mut self, layout: &Layout) -> Result<(Coding, bool)> {
+    /// What makes the chunk smallest, at what reading may cost.
+    fn choose(&mut self, layout: &Layout) -> Result<Choice> {
+        let plain = self.choose_at(layout, layout.zstd_level)?;
+        if layout.thorough_gain >= 1.0 {
+            return Ok(plain);
+        }
+        let thorough = self.choose_at(layout, layout.thorough_level)?;
+        let gains = thorough.price <= plain.price * (1.0 - layout.thorough_gain);
+        Ok(if gains { thorough } else { plain })
+    }
+
+    fn set_level(&mut self, level: i32) -> Result<()> {
+        self.zstd.set_compression_level(level).map_err(|e| {
+            Error::new(ErrorKind::Internal, format!("zstd's level {level}")).with_source(e)
+        })
+    }
+
+    /// What makes the chunk smallest with this level of zstd, by a sample of its pages.
+    fn choose_at(&mut self, layout: &Layout, level: i32) -> Result<Choice> {
+        self.set_level(level)?;
         let pages = self.rows.page_ends.len();
         let sample: Vec<_> =
             (0..pages.min(SAMPLE_PAGES)).map(|i| i * pages / pages.min(SAMPLE_PAGES)).collect();
         let scale = pages as f64 / sample.len().max(1) as f64;
-        let mut best = (Coding::Plain, false);
-        let mut best_price = f64::INFINITY;
+        let mut best = Choice { coding: Coding::Plain, level: None, price: f64::INFINITY };
         for coding in [Coding::Dictionary, Coding::DictionaryBytes, Coding::Delta, Coding::Plain] {
             let possible = match coding {
                 Coding::Dictionary => self.dictionary.is_some(),
@@ -190,10 +220,9 @@ impl<'a, 'z, V: Store> ChunkWriter<'a, 'z, V> {
                 packed += self.compress(&content)?.len() as f64;
             }
             let unpack = pages as f64 * layout.unpack_page_price + raw * layout.unpack_price;
-            for (compress, price) in [(false, raw), (true, packed + unpack)] {
-                if price < best_price {
-                    best_price = price;
-                    best = (coding, compress);
+            for (level, price) in [(None, raw), (Some(level), packed + unpack)] {
+                if price < best.price {
+                    best = Choice { coding, level, price };
                 }
             }
         }

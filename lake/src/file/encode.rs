@@ -1,27 +1,28 @@
-//! How does a sorted hour become a file?
+//! How do sorted rows become a file? Row group by row group, while they come.
 
+use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::{self, ScopedJoinHandle};
 
-use arrow::array::{Array, ArrowPrimitiveType, AsArray, BooleanBufferBuilder, RecordBatch};
-use arrow::datatypes::{
-    DataType, Float32Type, Float64Type, Int16Type, Int32Type, Int64Type, TimestampMicrosecondType,
-};
+use arrow::array::RecordBatch;
 use bytes::Bytes;
 use parquet::arrow::ArrowSchemaConverter;
 use parquet::file::metadata::{
     FileMetaData, ParquetMetaDataBuilder, RowGroupMetaData, SortingColumn,
 };
+use parquet::file::page_index::column_index::ColumnIndexMetaData;
+use parquet::file::page_index::offset_index::OffsetIndexMetaData;
 use parquet::schema::types::SchemaDescPtr;
 use zstd::bulk::Compressor;
 
-use super::chunk::{self, ChunkRows};
+use super::column_writer::ColumnWriter;
 use super::footer::{self, MAGIC};
 use super::layout::Layout;
-use super::statistics::{ChunkMetadata, Known, describe};
-use super::value::Store;
+use super::rows::Rows;
+use super::statistics::{ChunkMetadata, Described, Known};
 use crate::schema::{KEY_COLUMN, TIME_COLUMN};
-use crate::time::format_instant;
-use crate::{Error, ErrorKind, FileEntry, FilePath, Key, KeyType, Micros, Result, TableSchema};
+use crate::{Error, ErrorKind, FileEntry, FilePath, Key, Result, TableSchema};
 
 /// Parquet's version 2 logical types, data pages of version 1.
 const PARQUET_VERSION: i32 = 2;
@@ -29,81 +30,208 @@ const PARQUET_VERSION: i32 = 2;
 /// The Parquet bytes and the entry of a file at `path` that holds `rows`.
 ///
 /// The batches, one after the other, have the table's columns and are sorted by (key, time), each (key,
-/// time) once, all in the path's hour. The entry's statistics are exact.
+/// time) once, all in the path's period. The entry's statistics are exact.
 ///
 /// # Errors
 /// An internal error if the rows are not so, or none.
 pub fn encode(
-    schema: &TableSchema,
+    schema: &Arc<TableSchema>,
     rows: &[RecordBatch],
     path: FilePath,
 ) -> Result<(Bytes, FileEntry)> {
-    encode_as(&Layout::default(), schema, rows, path)
+    encode_as(&Layout::of(path.period().tier()), schema, rows, path)
 }
 
 /// [`encode`] with another layout.
 pub fn encode_as(
     layout: &Layout,
-    schema: &TableSchema,
+    schema: &Arc<TableSchema>,
     rows: &[RecordBatch],
     path: FilePath,
 ) -> Result<(Bytes, FileEntry)> {
-    let source = Source::check(schema, rows, path, layout.page_rows.max(1))?;
-    let parquet = Arc::new(ArrowSchemaConverter::new().convert(schema.arrow())?);
-    let mut zstd = Compressor::new(layout.zstd_level)
-        .map_err(|e| Error::new(ErrorKind::Internal, "zstd does not start").with_source(e))?;
-    let mut file = Vec::with_capacity(source.rows * schema.arrow().fields().len());
-    file.extend_from_slice(MAGIC);
-    let (mut groups, mut column_indexes, mut offset_indexes) = (Vec::new(), Vec::new(), Vec::new());
-    let mut known: Vec<Option<Known>> = vec![None; schema.arrow().fields().len()];
-    for pages in source.row_groups(layout.row_group_rows) {
-        let mut chunks = Vec::new();
-        for (column, known) in known.iter_mut().enumerate() {
-            let mut writer = ColumnWriter {
-                source: &source,
-                column,
-                pages,
-                parquet: &parquet,
-                layout,
-                zstd: &mut zstd,
-            };
-            let chunk = writer.write(&mut file)?;
-            *known = Some(known.map_or(chunk.known, |earlier| earlier.and(chunk.known)));
-            chunks.push(chunk);
-        }
-        column_indexes.push(chunks.iter().map(|chunk| chunk.column_index.clone()).collect());
-        offset_indexes.push(chunks.iter().map(|chunk| chunk.offset_index.clone()).collect());
-        groups.push(row_group(&parquet, chunks, pages, groups.len())?);
+    let mut encoder = FileEncoder::new(layout, schema, path, 1)?;
+    for batch in rows {
+        encoder.push(batch.clone())?;
     }
-    let metadata = FileMetaData::new(
-        PARQUET_VERSION,
-        source.rows as i64,
-        Some("barograph".to_owned()),
-        Some(vec![footer::unsealed(file.len() as u64)]),
-        parquet,
-        None,
-    );
-    let metadata = ParquetMetaDataBuilder::new(metadata)
-        .set_row_groups(groups)
-        .set_column_index(Some(column_indexes))
-        .set_offset_index(Some(offset_indexes))
-        .build();
-    let file = footer::append(file, &metadata)?;
-    let entry = FileEntry {
-        path,
-        bytes: file.len() as u64,
-        rows: source.rows as u64,
-        keys: source.keys,
-        times: source.times,
-        columns: known
-            .iter()
-            .zip(schema.arrow().fields())
-            .map(|(known, field)| {
-                known.map(|known| known.entry(field.data_type())).unwrap_or_default()
-            })
-            .collect(),
-    };
-    Ok((file.into(), entry))
+    encoder.finish()
+}
+
+/// Writes a file of any size while its rows come, holding about a row group of them.
+pub struct FileEncoder {
+    layout: Layout,
+    schema: Arc<TableSchema>,
+    path: FilePath,
+    parquet: SchemaDescPtr,
+    /// One for each thread.
+    zstd: Vec<Compressor<'static>>,
+    rows: Rows,
+    /// What is written and was not taken yet.
+    bytes: Vec<u8>,
+    /// Number of bytes that were taken.
+    taken: u64,
+    groups: Vec<RowGroupMetaData>,
+    column_indexes: Vec<Vec<ColumnIndexMetaData>>,
+    offset_indexes: Vec<Vec<OffsetIndexMetaData>>,
+    known: Vec<Option<Known>>,
+}
+
+impl FileEncoder {
+    /// An empty file at `path`, written by so many threads.
+    pub fn new(
+        layout: &Layout,
+        schema: &Arc<TableSchema>,
+        path: FilePath,
+        threads: usize,
+    ) -> Result<Self> {
+        let zstd = (0..threads.max(1)).map(|_| Compressor::new(layout.zstd_level));
+        let zstd = zstd
+            .collect::<Result<_, _>>()
+            .map_err(|e| Error::new(ErrorKind::Internal, "zstd does not start").with_source(e))?;
+        Ok(Self {
+            layout: *layout,
+            schema: Arc::clone(schema),
+            path,
+            parquet: Arc::new(ArrowSchemaConverter::new().convert(schema.arrow())?),
+            zstd,
+            rows: Rows::new(layout.page_rows.max(1)),
+            bytes: MAGIC.to_vec(),
+            taken: 0,
+            groups: Vec::new(),
+            column_indexes: Vec::new(),
+            offset_indexes: Vec::new(),
+            known: vec![None; schema.arrow().fields().len()],
+        })
+    }
+
+    /// Appends rows, which come after those before.
+    ///
+    /// # Errors
+    /// An internal error if they do not, or lie outside the path's period.
+    pub fn push(&mut self, batch: RecordBatch) -> Result<()> {
+        let inside = self.path.period().range();
+        self.rows.push(&self.schema, inside, batch).map_err(|what| self.fault(&what))?;
+        self.write_groups(false)
+    }
+
+    /// Takes what is written so far. The bytes of a file are those taken one after the other, then those of
+    /// [`Self::finish`].
+    pub fn take(&mut self) -> Bytes {
+        self.taken += self.bytes.len() as u64;
+        std::mem::take(&mut self.bytes).into()
+    }
+
+    /// Bytes written so far, taken or not.
+    pub fn written(&self) -> u64 {
+        self.taken + self.bytes.len() as u64
+    }
+
+    /// Ends the file: its last bytes, and its entry.
+    ///
+    /// # Errors
+    /// An internal error if there are no rows.
+    pub fn finish(mut self) -> Result<(Bytes, FileEntry)> {
+        self.rows.end();
+        self.write_groups(true)?;
+        let keys: (Key, Key) = self.rows.keys().ok_or_else(|| self.fault("there are no rows"))?;
+        let (rows, pages_end) = (self.rows.count(), self.written());
+        let metadata = FileMetaData::new(
+            PARQUET_VERSION,
+            rows as i64,
+            Some("barograph".to_owned()),
+            Some(vec![footer::unsealed(pages_end)]),
+            self.parquet,
+            None,
+        );
+        let metadata = ParquetMetaDataBuilder::new(metadata)
+            .set_row_groups(self.groups)
+            .set_column_index(Some(self.column_indexes))
+            .set_offset_index(Some(self.offset_indexes))
+            .build();
+        let end = footer::encode(pages_end, &metadata)?;
+        self.bytes.extend_from_slice(&end);
+        let entry = FileEntry {
+            path: self.path,
+            bytes: self.taken + self.bytes.len() as u64,
+            rows: rows as u64,
+            keys,
+            times: self.rows.times(),
+            columns: self
+                .known
+                .iter()
+                .zip(self.schema.arrow().fields())
+                .map(|(known, field)| {
+                    known.map(|known| known.entry(field.data_type())).unwrap_or_default()
+                })
+                .collect(),
+        };
+        Ok((self.bytes.into(), entry))
+    }
+
+    fn write_groups(&mut self, ended: bool) -> Result<()> {
+        while let Some(pages) = self.rows.group(self.layout.row_group_rows, ended) {
+            let mut chunks = Vec::new();
+            for (column, (bytes, described)) in self.write_columns(&pages)?.into_iter().enumerate()
+            {
+                let chunk = described.at(self.written())?;
+                self.bytes.extend_from_slice(&bytes);
+                let known = &mut self.known[column];
+                *known = Some(known.map_or(chunk.known, |earlier| earlier.and(chunk.known)));
+                chunks.push(chunk);
+            }
+            self.column_indexes.push(chunks.iter().map(|of| of.column_index.clone()).collect());
+            self.offset_indexes.push(chunks.iter().map(|of| of.offset_index.clone()).collect());
+            self.groups.push(row_group(&self.parquet, chunks, &pages, self.groups.len())?);
+            self.rows.written(pages.last().copied().unwrap_or_default());
+        }
+        Ok(())
+    }
+
+    /// The columns of a row group, as many at a time as there are threads for.
+    fn write_columns(&mut self, pages: &[usize]) -> Result<Vec<(Vec<u8>, Described)>> {
+        let columns = self.known.len();
+        let (rows, parquet, layout) = (&self.rows, &self.parquet, &self.layout);
+        let write = |column, zstd: &mut Compressor<'static>| {
+            ColumnWriter { rows, column, pages, parquet, layout, zstd }.write()
+        };
+        let [zstd] = self.zstd.as_mut_slice() else {
+            let next = AtomicUsize::new(0);
+            let work = |zstd: &mut Compressor<'static>| {
+                let mut written = Vec::new();
+                loop {
+                    let column = next.fetch_add(1, Ordering::Relaxed);
+                    if column >= columns {
+                        return Ok::<_, Error>(written);
+                    }
+                    written.push((column, write(column, zstd)?));
+                }
+            };
+            let written: Vec<_> = thread::scope(|scope| {
+                let threads: Vec<_> =
+                    self.zstd.iter_mut().map(|zstd| scope.spawn(|| work(zstd))).collect();
+                threads.into_iter().map(ScopedJoinHandle::join).collect()
+            });
+            let mut all = Vec::with_capacity(columns);
+            for written in written {
+                let panicked = |_| Error::new(ErrorKind::Internal, "writing a column ended early");
+                all.extend(written.map_err(panicked)??);
+            }
+            all.sort_unstable_by_key(|(column, _)| *column);
+            return Ok(all.into_iter().map(|(_, written)| written).collect());
+        };
+        (0..columns).map(|column| write(column, zstd)).collect()
+    }
+
+    fn fault(&self, what: &str) -> Error {
+        let name = self.schema.name();
+        Error::new(ErrorKind::Internal, format!("table {name:?}, file {}: {what}", self.path))
+    }
+}
+
+impl fmt::Debug for FileEncoder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("FileEncoder");
+        shown.field("path", &self.path).field("rows", &self.rows.count()).finish_non_exhaustive()
+    }
 }
 
 fn row_group(
@@ -130,247 +258,4 @@ fn row_group(
         group = group.set_file_offset(first.byte_range().0 as i64);
     }
     Ok(group.set_column_metadata(chunks).build()?)
-}
-
-/// The rows of a file, checked.
-struct Source<'a> {
-    batches: &'a [RecordBatch],
-    /// Row of the file at which each batch starts.
-    starts: Vec<usize>,
-    rows: usize,
-    /// Where pages start, and the number of rows.
-    cuts: Vec<usize>,
-    keys: (Key, Key),
-    times: (Micros, Micros),
-}
-
-impl<'a> Source<'a> {
-    fn check(
-        schema: &TableSchema,
-        batches: &'a [RecordBatch],
-        path: FilePath,
-        page_rows: usize,
-    ) -> Result<Self> {
-        let fault = |what: String| {
-            Err(Error::new(
-                ErrorKind::Internal,
-                format!("table {:?}, file {path}: {what}", schema.name()),
-            ))
-        };
-        let mut cutter = Cutter::new(page_rows);
-        let mut starts = Vec::with_capacity(batches.len());
-        for batch in batches {
-            starts.push(cutter.rows);
-            let columns = batch.columns().iter().map(|column| column.data_type());
-            if !columns.eq(schema.arrow().fields().iter().map(|field| field.data_type())) {
-                return fault("the rows do not have the table's columns".to_owned());
-            }
-            for (field, column) in schema.arrow().fields().iter().zip(batch.columns()) {
-                if !field.is_nullable() && column.null_count() > 0 {
-                    return fault(format!("column {:?} holds a null", field.name()));
-                }
-            }
-            let times =
-                batch.column(TIME_COLUMN).as_primitive::<TimestampMicrosecondType>().values();
-            let keys = batch.column(KEY_COLUMN);
-            let disorder = match schema.key_type() {
-                KeyType::Int32 => cutter.batch(keys.as_primitive::<Int32Type>().values(), times),
-                KeyType::Int64 => cutter.batch(keys.as_primitive::<Int64Type>().values(), times),
-            };
-            if let Err((key, time)) = disorder {
-                return fault(format!(
-                    "the row of key {key} at {} does not come after the row before it",
-                    format_instant(time)
-                ));
-            }
-        }
-        let (Some((last, _)), hour) = (cutter.last, path.hour().range()) else {
-            return fault("there are no rows".to_owned());
-        };
-        if !hour.covers(cutter.times.0, cutter.times.1) {
-            return fault(format!(
-                "the rows reach from {} to {}, outside its hour",
-                format_instant(cutter.times.0),
-                format_instant(cutter.times.1)
-            ));
-        }
-        cutter.cuts.push(cutter.rows);
-        let (rows, times) = (cutter.rows, cutter.times);
-        Ok(Self { batches, starts, rows, cuts: cutter.cuts, keys: (cutter.first_key, last), times })
-    }
-
-    /// The cuts of each row group: where its pages start, and where the last one ends.
-    fn row_groups(&self, rows_max: usize) -> Vec<&[usize]> {
-        let mut groups = Vec::new();
-        let mut first = 0;
-        while first + 1 < self.cuts.len() {
-            let limit = self.cuts[first].saturating_add(rows_max);
-            let last = self.cuts.partition_point(|&cut| cut <= limit).max(first + 2) - 1;
-            groups.push(&self.cuts[first..=last]);
-            first = last;
-        }
-        groups
-    }
-
-    /// Rows `from..to` of a column, batch by batch.
-    fn slices(
-        &self,
-        column: usize,
-        from: usize,
-        to: usize,
-    ) -> impl Iterator<Item = arrow::array::ArrayRef> {
-        let first = self.starts.partition_point(|&start| start <= from).saturating_sub(1);
-        self.batches[first..]
-            .iter()
-            .zip(&self.starts[first..])
-            .take_while(move |(_, start)| **start < to)
-            .filter_map(move |(batch, &start)| {
-                let (begin, end) = (from.max(start), to.min(start + batch.num_rows()));
-                (begin < end).then(|| batch.column(column).slice(begin - start, end - begin))
-            })
-    }
-}
-
-/// Walks over the sorted rows, checks their order and decides where pages end.
-struct Cutter {
-    page_rows: usize,
-    rows: usize,
-    cuts: Vec<usize>,
-    /// First row of the last key.
-    key_start: usize,
-    first_key: Key,
-    last: Option<(Key, Micros)>,
-    times: (Micros, Micros),
-}
-
-impl Cutter {
-    fn new(page_rows: usize) -> Self {
-        Self {
-            page_rows,
-            rows: 0,
-            cuts: vec![0],
-            key_start: 0,
-            first_key: 0,
-            last: None,
-            times: (Micros::MAX, Micros::MIN),
-        }
-    }
-
-    /// Takes the next rows; the row that is out of order, if one is.
-    fn batch<K: Copy + Into<Key>>(
-        &mut self,
-        keys: &[K],
-        times: &[Micros],
-    ) -> Result<(), (Key, Micros)> {
-        let mut page_start = self.cuts.last().copied().unwrap_or_default();
-        for (&key, &time) in keys.iter().zip(times) {
-            let row = (key.into(), time);
-            match self.last {
-                Some(last) if last >= row => return Err(row),
-                Some(last) if last.0 == row.0 => {}
-                Some(_) => self.key_start = self.rows,
-                None => self.first_key = row.0,
-            }
-            if self.rows - page_start == self.page_rows {
-                // A page that ends with a key spares a read of that key the next page.
-                let whole_keys = self.key_start > page_start + self.page_rows * 3 / 4;
-                page_start = if whole_keys { self.key_start } else { self.rows };
-                self.cuts.push(page_start);
-            }
-            self.times = (self.times.0.min(time), self.times.1.max(time));
-            self.last = Some(row);
-            self.rows += 1;
-        }
-        Ok(())
-    }
-}
-
-/// Writes one column of one row group.
-struct ColumnWriter<'a, 'z> {
-    source: &'a Source<'a>,
-    column: usize,
-    pages: &'a [usize],
-    parquet: &'a SchemaDescPtr,
-    layout: &'a Layout,
-    zstd: &'a mut Compressor<'z>,
-}
-
-impl ColumnWriter<'_, '_> {
-    fn write(&mut self, file: &mut Vec<u8>) -> Result<ChunkMetadata> {
-        match self.parquet_type() {
-            DataType::Int16 => self.numbers::<Int16Type>(file),
-            DataType::Int32 => self.numbers::<Int32Type>(file),
-            DataType::Int64 => self.numbers::<Int64Type>(file),
-            DataType::Float32 => self.numbers::<Float32Type>(file),
-            DataType::Float64 => self.numbers::<Float64Type>(file),
-            DataType::Timestamp(..) => self.numbers::<TimestampMicrosecondType>(file),
-            _ => self.texts(file),
-        }
-    }
-
-    fn parquet_type(&self) -> DataType {
-        self.source
-            .batches
-            .first()
-            .map_or(DataType::Null, |batch| batch.column(self.column).data_type().clone())
-    }
-
-    fn numbers<T: ArrowPrimitiveType>(&mut self, file: &mut Vec<u8>) -> Result<ChunkMetadata>
-    where
-        T::Native: Store,
-    {
-        let mut values = Vec::with_capacity(self.rows());
-        for slice in self.slices() {
-            let slice = slice.as_primitive::<T>();
-            match slice.nulls() {
-                Some(nulls) => {
-                    for (from, to) in nulls.valid_slices() {
-                        values.extend_from_slice(&slice.values()[from..to]);
-                    }
-                }
-                None => values.extend_from_slice(slice.values()),
-            }
-        }
-        self.chunk(values, file)
-    }
-
-    fn texts(&mut self, file: &mut Vec<u8>) -> Result<ChunkMetadata> {
-        let slices: Vec<_> = self.slices().collect();
-        let values =
-            slices.iter().flat_map(|slice| slice.as_string::<i32>().iter().flatten()).collect();
-        self.chunk(values, file)
-    }
-
-    fn chunk<V: Store>(&mut self, values: Vec<V>, file: &mut Vec<u8>) -> Result<ChunkMetadata> {
-        let start = self.pages.first().copied().unwrap_or_default();
-        let descriptor = self.parquet.column(self.column);
-        let rows = ChunkRows {
-            values,
-            valid: (descriptor.max_def_level() > 0).then(|| self.valid()),
-            page_ends: self.pages.iter().skip(1).map(|end| end - start).collect(),
-        };
-        let written = chunk::write(&rows, self.layout, self.zstd, file)?;
-        describe(written, descriptor, self.column == KEY_COLUMN)
-    }
-
-    fn valid(&self) -> arrow::buffer::BooleanBuffer {
-        let mut valid = BooleanBufferBuilder::new(self.rows());
-        for slice in self.slices() {
-            match slice.nulls() {
-                Some(nulls) => valid.append_buffer(nulls.inner()),
-                None => valid.append_n(slice.len(), true),
-            }
-        }
-        valid.finish()
-    }
-
-    fn rows(&self) -> usize {
-        self.pages.last().zip(self.pages.first()).map_or(0, |(end, start)| end - start)
-    }
-
-    fn slices(&self) -> impl Iterator<Item = arrow::array::ArrayRef> {
-        let range =
-            self.pages.first().zip(self.pages.last()).map_or((0, 0), |(&from, &to)| (from, to));
-        self.source.slices(self.column, range.0, range.1)
-    }
 }

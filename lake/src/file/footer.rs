@@ -7,7 +7,7 @@
 //! ```
 //! The checksum is taken with its own eight digits as zeros. Parquet itself checks only the pages.
 
-use std::io::Write;
+use std::io::{self, Read, Write};
 use std::ops::Range;
 
 use bytes::Bytes;
@@ -48,23 +48,42 @@ pub(super) fn unsealed(pages_end: u64) -> KeyValue {
     KeyValue::new(CHECKSUM.to_owned(), format!("{UNSET}:{pages_end:020}"))
 }
 
-/// Appends page indexes and footer to the pages of a file, and seals them with their checksum.
-pub(super) fn append(pages: Vec<u8>, metadata: &ParquetMetaData) -> Result<Vec<u8>> {
-    let start = pages.len();
-    let mut file = Vec::with_capacity(start + start / 16 + 4_096);
-    let mut writer = TrackedWrite::new(&mut file);
-    writer.write_all(&pages).map_err(ParquetError::from)?;
+/// Page indexes and footer of a file whose pages end at `pages_end`, sealed with their checksum.
+pub(super) fn encode(pages_end: u64, metadata: &ParquetMetaData) -> Result<Vec<u8>> {
+    let mut end = After { skipped: pages_end, bytes: Vec::new() };
+    let mut writer = TrackedWrite::new(&mut end);
+    // The writer takes offsets from what it has written.
+    io::copy(&mut io::repeat(0).take(pages_end), &mut writer).map_err(ParquetError::from)?;
     ParquetMetaDataWriter::new_with_tracked(writer, metadata).finish()?;
-    let sealed = file.get_mut(start..).and_then(|end| {
-        let digits = digits(end)?;
-        let crc = format!("{:08x}", crc32fast::hash(end));
+    let mut end = end.bytes;
+    let crc = format!("{:08x}", crc32fast::hash(&end));
+    let sealed = digits(&end).and_then(|digits| {
         end.get_mut(digits)?.copy_from_slice(crc.as_bytes());
         Some(())
     });
     sealed.ok_or_else(|| {
         Error::new(crate::ErrorKind::Internal, "the Parquet footer lacks its checksum")
     })?;
-    Ok(file)
+    Ok(end)
+}
+
+/// Keeps what is written after so many bytes.
+struct After {
+    skipped: u64,
+    bytes: Vec<u8>,
+}
+
+impl Write for After {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let skipped = self.skipped.min(bytes.len() as u64);
+        self.skipped -= skipped;
+        self.bytes.extend_from_slice(bytes.get(skipped as usize..).unwrap_or_default());
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Checks and parses `end`, the last bytes of a file of `file_bytes`.

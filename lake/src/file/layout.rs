@@ -1,5 +1,7 @@
 //! How are rows cut into pages and row groups, and when is a column compressed?
 
+use crate::Tier;
+
 /// The knobs of the layout; the default is the decision of docs/adr/0004-parquet-layout.md, other values
 /// are for measuring it again.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -10,6 +12,11 @@ pub struct Layout {
     pub row_group_rows: usize,
     /// zstd's level.
     pub zstd_level: i32,
+    /// zstd's level for columns that it makes smaller by [`Self::thorough_gain`] at least: many times slower to
+    /// write, as fast to read.
+    pub thorough_level: i32,
+    /// See [`Self::thorough_level`]; 1 uses it never.
+    pub thorough_gain: f64,
     /// What unpacking a page costs, in bytes that compression must save: this for each page, and
     /// [`Self::unpack_price`] for each byte of it. Negative compresses always.
     pub unpack_page_price: f64,
@@ -20,12 +27,32 @@ pub struct Layout {
     pub whole_bytes: bool,
 }
 
+impl Layout {
+    /// The layout of files of a tier. Months are written once and kept: they are made as small as they can be
+    /// read fast, in pages of a key's days in place of hours.
+    pub fn of(tier: Tier) -> Self {
+        match tier {
+            Tier::Hour | Tier::Day => Self::default(),
+            Tier::Month => Self {
+                page_rows: 8_192,
+                row_group_rows: 1_048_576,
+                thorough_gain: 0.03,
+                unpack_page_price: 0.0,
+                unpack_price: 0.0,
+                ..Self::default()
+            },
+        }
+    }
+}
+
 impl Default for Layout {
     fn default() -> Self {
         Self {
             page_rows: 2_048,
             row_group_rows: 262_144,
             zstd_level: 5,
+            thorough_level: 15,
+            thorough_gain: 1.0,
             unpack_page_price: 64.0,
             unpack_price: 0.2,
             whole_bytes: true,

@@ -22,6 +22,7 @@ mod bits;
 mod cache;
 mod chunk;
 mod column;
+mod column_writer;
 mod delta;
 mod dictionary;
 mod encode;
@@ -33,6 +34,7 @@ mod layout;
 mod open;
 mod page;
 mod read;
+mod rows;
 mod select;
 mod slice;
 mod source;
@@ -43,7 +45,7 @@ mod value;
 mod verify;
 
 pub use cache::FileCache;
-pub use encode::{encode, encode_as};
+pub use encode::{FileEncoder, encode, encode_as};
 pub use layout::Layout;
 pub use open::OpenFile;
 

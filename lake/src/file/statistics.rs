@@ -3,10 +3,11 @@
 
 use arrow::datatypes::DataType;
 use chrono::{DateTime, SecondsFormat, Utc};
-use parquet::basic::BoundaryOrder;
+use parquet::basic::{BoundaryOrder, Compression, Encoding};
 use parquet::file::metadata::{ColumnChunkMetaData, ColumnIndexBuilder, OffsetIndexBuilder};
 use parquet::file::page_index::column_index::ColumnIndexMetaData;
 use parquet::file::page_index::offset_index::OffsetIndexMetaData;
+use parquet::file::statistics::Statistics;
 use parquet::schema::types::ColumnDescPtr;
 use serde_json::Value;
 
@@ -33,14 +34,29 @@ pub(super) struct Known {
     bounded: bool,
 }
 
-/// Metadata of `written`; `ascending` if its pages stand in order of their values.
+/// A written column chunk, wherever in the file it will stand.
+pub(super) struct Described {
+    descriptor: ColumnDescPtr,
+    compression: Compression,
+    encodings: Vec<Encoding>,
+    statistics: Statistics,
+    column_index: ColumnIndexMetaData,
+    known: Known,
+    dictionary_offset: Option<u64>,
+    first_page_offset: u64,
+    uncompressed_bytes: u64,
+    stored_bytes: u64,
+    /// Offset, bytes and rows of each page.
+    places: Vec<(u64, usize, usize)>,
+}
+
+/// What is known of `written`; `ascending` if its pages stand in order of their values.
 pub(super) fn describe<V: Store>(
     written: WrittenChunk<V>,
     descriptor: ColumnDescPtr,
     ascending: bool,
-) -> Result<ChunkMetadata> {
+) -> Result<Described> {
     let nulls: usize = written.pages.iter().map(|page| page.nulls).sum();
-    let rows: usize = written.pages.iter().map(|page| page.rows).sum();
     let bounds = written.pages.iter().filter_map(|page| page.bounds).reduce(|a, b| {
         let min = if b.0.order(a.0).is_lt() { b.0 } else { a.0 };
         let max = if b.1.order(a.1).is_gt() { b.1 } else { a.1 };
@@ -50,40 +66,64 @@ pub(super) fn describe<V: Store>(
     if ascending {
         index.set_boundary_order(BoundaryOrder::ASCENDING);
     }
-    let mut offsets = OffsetIndexBuilder::new();
     for page in &written.pages {
         let (min, max) = page
             .bounds
             .map(|(min, max)| (min.index_bytes(), max.index_bytes()))
             .unwrap_or_default();
         index.append(page.nulls == page.rows, min, max, page.nulls as i64);
-        offsets.append_row_count(page.rows as i64);
-        offsets.append_offset_and_size(
-            page.offset as i64,
-            i32::try_from(page.bytes).unwrap_or(i32::MAX),
-        );
     }
-    let chunk = ColumnChunkMetaData::builder(descriptor)
-        .set_compression(written.compression)
-        .set_encodings(written.encodings)
-        .set_num_values(rows as i64)
-        .set_total_compressed_size(written.stored_bytes as i64)
-        .set_total_uncompressed_size(written.uncompressed_bytes as i64)
-        .set_data_page_offset(written.first_page_offset as i64)
-        .set_dictionary_page_offset(written.dictionary_offset.map(|offset| offset as i64))
-        .set_statistics(V::statistics(bounds, nulls as u64))
-        .build()?;
-    Ok(ChunkMetadata {
-        chunk,
+    let places = written.pages.iter().map(|page| (page.offset, page.bytes, page.rows));
+    Ok(Described {
+        descriptor,
+        statistics: V::statistics(bounds, nulls as u64),
         // The page index has no place for a page whose bounds are not known.
         column_index: if written.bounded { index.build()? } else { ColumnIndexMetaData::NONE },
-        offset_index: offsets.build(),
         known: Known {
             bounds: bounds.and_then(|(min, max)| min.number().zip(max.number())),
             nulls: nulls as u64,
             bounded: written.bounded,
         },
+        places: places.collect(),
+        compression: written.compression,
+        encodings: written.encodings,
+        dictionary_offset: written.dictionary_offset,
+        first_page_offset: written.first_page_offset,
+        uncompressed_bytes: written.uncompressed_bytes,
+        stored_bytes: written.stored_bytes,
     })
+}
+
+impl Described {
+    /// The metadata of the chunk if `before` bytes of the file stand before it.
+    pub(super) fn at(self, before: u64) -> Result<ChunkMetadata> {
+        let mut offsets = OffsetIndexBuilder::new();
+        for &(offset, bytes, rows) in &self.places {
+            offsets.append_row_count(rows as i64);
+            offsets.append_offset_and_size(
+                (before + offset) as i64,
+                i32::try_from(bytes).unwrap_or(i32::MAX),
+            );
+        }
+        let rows: usize = self.places.iter().map(|(.., rows)| rows).sum();
+        let dictionary = self.dictionary_offset.map(|offset| (before + offset) as i64);
+        let chunk = ColumnChunkMetaData::builder(self.descriptor)
+            .set_compression(self.compression)
+            .set_encodings(self.encodings)
+            .set_num_values(rows as i64)
+            .set_total_compressed_size(self.stored_bytes as i64)
+            .set_total_uncompressed_size(self.uncompressed_bytes as i64)
+            .set_data_page_offset((before + self.first_page_offset) as i64)
+            .set_dictionary_page_offset(dictionary)
+            .set_statistics(self.statistics)
+            .build()?;
+        Ok(ChunkMetadata {
+            chunk,
+            column_index: self.column_index,
+            offset_index: offsets.build(),
+            known: self.known,
+        })
+    }
 }
 
 impl Known {

@@ -15,7 +15,7 @@ use crate::{Error, Key, KeySelection, Micros, Result, TimeRange};
 
 impl OpenFile {
     /// Reads the whole file and checks it: every checksum; that its bytes are all accounted for; that rows are
-    /// in order, each (key, time) once and inside the file's hour; that the statistics of every page and of the
+    /// in order, each (key, time) once and inside the file's period; that the statistics of every page and of the
     /// file's entry are exactly those of the rows. Reads one row group at a time.
     ///
     /// # Errors
@@ -124,7 +124,7 @@ impl OpenFile {
             DataType::Int32 => &|row| keys.as_primitive::<Int32Type>().value(row).into(),
             _ => &|row| keys.as_primitive::<Int64Type>().value(row),
         };
-        let hour = self.entry().path.hour().range();
+        let period = self.entry().path.period().range();
         for (row, &time) in times.iter().enumerate() {
             let this = (key(row), time);
             if last.is_some_and(|last| last >= this) {
@@ -134,9 +134,9 @@ impl OpenFile {
                     format_instant(time)
                 ));
             }
-            if !hour.contains(time) {
+            if !period.contains(time) {
                 return Err(format!(
-                    "the row of key {} at {} lies outside its hour",
+                    "the row of key {} at {} lies outside its period",
                     this.0,
                     format_instant(time)
                 ));

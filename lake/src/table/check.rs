@@ -11,6 +11,7 @@ use tokio::runtime::Handle;
 
 use super::LakeTable;
 use crate::file::FileCache;
+use crate::snapshot::apart;
 use crate::{ErrorKind, FileEntry, FilePath, Hour, Result, Snapshot, TableVersion};
 
 mod bounds;
@@ -69,10 +70,10 @@ pub enum FindingKind {
     OutOfOrder,
     /// A key and time stands in more than one row.
     RepeatedKey,
-    /// A row's time lies outside the hour that the file is for.
-    OutsideHour,
-    /// Two active files are for the same hour.
-    SharedHour,
+    /// A row's time lies outside the period that the file is for.
+    OutsidePeriod,
+    /// Two active files are the home of the same rows.
+    SharedHome,
     /// There is no file for an hour between the first and the last.
     Gap,
     /// An object in the table's folder is not an active file: removed by a commit and not swept yet, not
@@ -107,8 +108,8 @@ impl fmt::Display for FindingKind {
             Self::StatisticDiffers => "statistic differs",
             Self::OutOfOrder => "out of order",
             Self::RepeatedKey => "repeated key",
-            Self::OutsideHour => "row outside its hour",
-            Self::SharedHour => "two files for an hour",
+            Self::OutsidePeriod => "row outside its period",
+            Self::SharedHome => "two homes",
             Self::Gap => "gap",
             Self::Orphan => "orphan",
         })
@@ -257,20 +258,23 @@ impl FileCheck {
     }
 }
 
-/// Hours that have no file or two.
+/// Hours that have no file, and files that share rows.
 fn hours(files: &[Arc<FileEntry>]) -> Vec<Finding> {
     let mut findings = Vec::new();
     for pair in files.windows(2) {
         let [before, after] = pair else { continue };
-        let (hour, then) = (before.path.hour(), after.path.hour());
-        if hour == then {
+        let (period, then) = (before.path.period(), after.path.period());
+        if !apart(before, after) {
             findings.push(Finding {
-                kind: FindingKind::SharedHour,
-                subject: hour.to_string(),
+                kind: FindingKind::SharedHome,
+                subject: period.to_string(),
                 detail: format!("{} and {}", before.path, after.path),
             });
-        } else if hour.next() != then {
-            findings.push(gap(hour.next(), then));
+        } else if period != then
+            && let (Some(end), Some(next)) = (Hour::of(period.end()), Hour::of(then.start()))
+            && end < next
+        {
+            findings.push(gap(end, next));
         }
     }
     findings

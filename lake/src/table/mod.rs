@@ -16,10 +16,12 @@ mod check;
 mod sweep;
 #[cfg(test)]
 pub(crate) mod tests;
+mod writer;
 
 pub use crate::delta::{Change, CommitInfo};
 pub use check::{CheckReport, FileCheck, Finding, FindingKind};
 pub use sweep::Unreferenced;
+pub use writer::FileWriter;
 
 /// A table in the lake. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -109,7 +111,7 @@ impl LakeTable {
     /// `Conflict` if another writer committed that version first: take a new snapshot and decide again.
     /// `Store` if the store failed: the commit may have been made, which a repetition finds out as a
     /// conflict. A request error if the change does not fit `base`: a file to remove is not active, or
-    /// an hour would have two files.
+    /// rows would have their home in two files.
     pub async fn commit(
         &self,
         base: &Snapshot,
@@ -120,7 +122,7 @@ impl LakeTable {
         let version = next(base.version());
         let gone: Vec<FilePath> = removed.iter().map(|entry| entry.path).collect();
         for path in &gone {
-            if !base.home(path.hour()).is_some_and(|home| home.path == *path) {
+            if !base.is_active(path) {
                 return Err(Error::request(format!(
                     "{path} is not active in version {}",
                     base.version()
@@ -129,15 +131,10 @@ impl LakeTable {
         }
         let commit = Commit::replace(&self.schema, removed, &added, change)?;
         let after = base.apply(version, &gone, added);
-        if let Some([first, second]) = after.files().windows(2).find_map(|pair| match pair {
-            [a, b] if a.path.hour() == b.path.hour() => Some([a, b]),
-            _ => None,
-        }) {
+        if let Some([first, second]) = after.contradiction() {
             return Err(Error::request(format!(
-                "the hour {} would have two files, {} and {}",
-                first.path.hour(),
-                first.path,
-                second.path
+                "rows would have two homes, {} and {}",
+                first.path, second.path
             )));
         }
         delta::put_commit(&self.store, version, &commit).await?;

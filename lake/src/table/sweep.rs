@@ -52,7 +52,7 @@ impl LakeTable {
     /// last modified before `older_than`. Returns their paths below the table's folder.
     pub async fn sweep(&self, snapshot: &Snapshot, older_than: Micros) -> Result<Vec<String>> {
         let doomed = self.unreferenced(snapshot, older_than).await?;
-        let hours: HashSet<_> = doomed.iter().map(|file| file.path.hour()).collect();
+        let folders: HashSet<_> = doomed.iter().map(|file| file.path.folder()).collect();
         let locations: Vec<_> =
             doomed.iter().map(|file| Ok(self.store().path(&file.path.to_string()))).collect();
         let deletions = self.store().object().delete_stream(stream::iter(locations).boxed());
@@ -67,10 +67,8 @@ impl LakeTable {
             .try_collect()
             .await?;
         if let Some(folder) = self.store().local_path("") {
-            let folders: Vec<_> = hours
-                .iter()
-                .filter_map(|hour| self.store().local_path(&format!("hour/{hour}")))
-                .collect();
+            let folders: Vec<_> =
+                folders.iter().filter_map(|folder| self.store().local_path(folder)).collect();
             let leftovers = tokio::task::spawn_blocking(move || {
                 // Succeeds for empty folders only, and a put makes its folder anew.
                 folders.iter().for_each(|folder| drop(fs::remove_dir(folder)));

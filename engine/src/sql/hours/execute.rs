@@ -1,4 +1,5 @@
 //! How is a grouping run hour by hour? Each hour in slices of keys, folded one after the other; a batch an hour.
+//! Of a day or month that hours were folded into, a batch a day if only some are wanted, else one for all of it.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -8,7 +9,7 @@ use arrow::array::{AsArray, RecordBatch};
 use arrow::compute::{SortOptions, cast};
 use arrow::datatypes::{SchemaRef, TimestampMicrosecondType};
 use barograph_lake::schema::{FIRST_VALUE_COLUMN, TIME_COLUMN};
-use barograph_lake::{KeySelection, Micros};
+use barograph_lake::{KeySelection, Micros, Period, Tier, TimeRange};
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{Result, internal_err};
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
@@ -33,8 +34,26 @@ use crate::sql::exec::Read;
 use crate::sql::price::Price;
 use crate::sql::queries::Meter;
 
+/// Bytes of a window in a fold.
+const FOLD_BYTES: usize = 24;
 /// Slices that are read as one: fewer pages lie in two of them, and no other hour is read beside them.
 const SLICES: usize = 4;
+
+/// In which order windows come.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Order {
+    /// That of the windows, if they are whole.
+    pub(super) options: Option<SortOptions>,
+    /// Whether only the first of them may be wanted.
+    pub(super) limited: bool,
+}
+
+impl Order {
+    /// Whether the newest hour comes first.
+    fn descending(self) -> bool {
+        self.options.is_some_and(|options| options.descending)
+    }
+}
 
 /// A grouping by time alone, or of everything, as a leaf of a plan.
 #[derive(Debug)]
@@ -43,8 +62,7 @@ pub(super) struct HoursExec {
     every: Option<Micros>,
     outs: Arc<[Out]>,
     price: Price,
-    /// Whether the newest hour comes first.
-    descending: bool,
+    order: Order,
     properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
 }
@@ -57,9 +75,9 @@ impl HoursExec {
         outs: Vec<Out>,
         schema: SchemaRef,
         (parts, price): (usize, Price),
-        order: Option<SortOptions>,
+        order: Order,
     ) -> Self {
-        let sorted = order.map(|options| {
+        let sorted = order.options.map(|options| {
             let column: Arc<dyn PhysicalExpr> = Arc::new(Column::new(schema.field(0).name(), 0));
             vec![PhysicalSortExpr::new(column, options)]
         });
@@ -75,7 +93,7 @@ impl HoursExec {
             every,
             outs: outs.into(),
             price,
-            descending: order.is_some_and(|options| options.descending),
+            order,
             properties: Arc::new(properties),
             metrics: ExecutionPlanMetricsSet::new(),
         }
@@ -95,7 +113,7 @@ impl DisplayAs for HoursExec {
         }
         let names: Vec<_> = self.schema().fields().iter().map(|f| f.name().clone()).collect();
         write!(f, "{between}columns=[{}]", names.join(", "))?;
-        if self.descending {
+        if self.order.descending() {
             write!(f, "{between}newest first")?;
         }
         self.read.priced(self.price, between, f)
@@ -152,22 +170,22 @@ impl ExecutionPlan for HoursExec {
         let read = &self.read;
         let execution = read.engine.execution(&read.view, read.whole(None)).map_err(external)?;
         let parts = self.properties.partitioning.partition_count();
-        let hours = execution.sources.len().div_ceil(parts).max(1);
-        let of_part = execution.sources.chunks(hours);
-        let mut sources: VecDeque<Source> =
+        let stretches = stretches(&execution, self.order.limited);
+        let of_part = stretches.chunks(stretches.len().div_ceil(parts).max(1));
+        let mut stretches: VecDeque<_> =
             of_part.skip(partition).take(1).flatten().cloned().collect();
-        if self.descending {
-            sources.make_contiguous().reverse();
+        if self.order.descending() {
+            stretches.make_contiguous().reverse();
         }
         let run = Run {
             read: Arc::clone(read),
             memory: MemoryConsumer::new(format!("hours of {}", read.table().name()))
                 .register(context.memory_pool()),
             execution,
-            sources,
+            stretches,
             every: self.every,
             outs: Arc::clone(&self.outs),
-            descending: self.descending,
+            descending: self.order.descending(),
             schema: self.schema(),
             meter: context.session_config().get_extension::<Meter>(),
             metrics: BaselineMetrics::new(&self.metrics, partition),
@@ -183,11 +201,34 @@ impl ExecutionPlan for HoursExec {
     }
 }
 
-/// The hours of one part.
+/// The sources of a read with the time that is read of each at once.
+fn stretches(execution: &Execution, limited: bool) -> Vec<(Source, TimeRange)> {
+    let asked = execution.scan.time;
+    let mut stretches = Vec::new();
+    for source in &execution.sources {
+        let of = |period: Period| TimeRange {
+            from: period.start().max(asked.from),
+            to: period.end().min(asked.to),
+        };
+        let days = std::iter::successors(Period::of(Tier::Day, source.period.start()), |day| {
+            Period::of(Tier::Day, day.end())
+        });
+        if limited && source.period.tier() > Tier::Day {
+            let days = days.take_while(|day| source.period.covers(*day)).map(of);
+            let days = days.filter(|day| !day.is_empty());
+            stretches.extend(days.map(|day| (source.clone(), day)));
+        } else {
+            stretches.push((source.clone(), of(source.period)));
+        }
+    }
+    stretches
+}
+
+/// The stretches of time of one part.
 struct Run {
     read: Arc<Read>,
     execution: Execution,
-    sources: VecDeque<Source>,
+    stretches: VecDeque<(Source, TimeRange)>,
     every: Option<Micros>,
     outs: Arc<[Out]>,
     descending: bool,
@@ -199,8 +240,8 @@ struct Run {
 
 impl Run {
     async fn next(&mut self) -> Result<Option<RecordBatch>> {
-        while let Some(source) = self.sources.pop_front() {
-            let batch = self.hour(&source).await?;
+        while let Some((source, time)) = self.stretches.pop_front() {
+            let batch = self.stretch(&source, time).await?;
             if batch.num_rows() > 0 {
                 self.metrics.record_output(batch.num_rows());
                 return Ok(Some(batch));
@@ -209,19 +250,20 @@ impl Run {
         Ok(None)
     }
 
-    /// The windows of an hour that have rows.
-    async fn hour(&mut self, source: &Source) -> Result<RecordBatch> {
-        let places = Places::new(source.hour, self.every);
+    /// The windows of a stretch of time that have rows.
+    async fn stretch(&mut self, source: &Source, time: TimeRange) -> Result<RecordBatch> {
+        let places = Places::new(time, self.every);
+        let folded = (self.outs.len() + 1) * places.count * FOLD_BYTES;
+        let row_bytes = self.execution.row_bytes() * 3;
+        let slice_rows = SLICES * self.read.engine.settings().scan_slice_rows;
+        self.memory.try_resize(folded + slice_rows.min(source.rows() as usize) * row_bytes)?;
         let mut folds: Vec<_> = self.outs.iter().map(|&out| Fold::new(out, places.count)).collect();
         let mut rows_of = Fold::new(Out::Count(TIME_COLUMN), places.count);
         let engine = Arc::clone(&self.read.engine);
-        let slice_rows = SLICES * engine.settings().scan_slice_rows;
-        let slices = engine.slices_of_hour(&self.execution, source, slice_rows);
-        let slices = slices.await.map_err(external)?;
-        let row_bytes = self.execution.row_bytes() * 3;
-        self.memory.try_resize(slice_rows.min(source.rows() as usize) * row_bytes)?;
-        for keys in slices {
-            self.slice(source, &keys, &places, (&mut folds, &mut rows_of)).await?;
+        let slices = engine.slices_of_source(&self.execution, source, slice_rows);
+        for keys in slices.await.map_err(external)? {
+            let slice = (source, &keys, time);
+            self.slice(slice, &places, (&mut folds, &mut rows_of)).await?;
         }
         let mut windows = rows_of.filled();
         if self.descending {
@@ -238,8 +280,7 @@ impl Run {
     /// Folds the rows of some keys.
     async fn slice(
         &self,
-        source: &Source,
-        keys: &KeySelection,
+        (source, keys, time): (&Source, &KeySelection, TimeRange),
         places: &Places,
         (folds, rows_of): (&mut [Fold], &mut Fold),
     ) -> Result<()> {
@@ -247,13 +288,13 @@ impl Run {
         let closed = |e| external(crate::Error::internal("the threads of scans").with_source(e));
         let _held = threads.acquire_owned().await.map_err(closed)?;
         let _timed = self.metrics.elapsed_compute().timer();
-        let rows = self.execution.hour(source, keys).await.map_err(external)?;
+        let rows = self.execution.source(source, keys, time).await.map_err(external)?;
         if let Some(meter) = &self.meter {
             meter.read(rows.num_rows());
         }
         let Some(times) = rows.column(TIME_COLUMN).as_primitive_opt::<TimestampMicrosecondType>()
         else {
-            return internal_err!("an hour has no times");
+            return internal_err!("a slice has no times");
         };
         let windows = places.of(times.values());
         rows_of.add(rows.column(TIME_COLUMN), &windows)?;

@@ -1,4 +1,5 @@
-//! What is the count, sum, mean, least and greatest value of each window of an hour, whatever the key of its rows?
+//! What is the count, sum, mean, least and greatest value of each window of a stretch of time, whatever the key of its
+//! rows?
 
 use std::sync::Arc;
 
@@ -6,7 +7,7 @@ use arrow::array::{Array, ArrayRef, AsArray, Float64Array, Int64Array, Timestamp
 use arrow::buffer::NullBuffer;
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type, Int64Type, Schema, TimeUnit};
-use barograph_lake::{Hour, Micros};
+use barograph_lake::{Micros, TimeRange};
 use datafusion::common::Result;
 
 use crate::functions::rolling::values::{of_ranks, ranks};
@@ -60,7 +61,7 @@ impl Out {
     }
 }
 
-/// The windows of one hour, one after the other.
+/// The windows of a stretch of time, one after the other.
 #[derive(Debug)]
 pub(super) struct Places {
     /// First instant of the first window.
@@ -71,15 +72,15 @@ pub(super) struct Places {
 }
 
 impl Places {
-    pub(super) fn new(hour: Hour, every: Option<Micros>) -> Self {
-        let Some(every) = every else { return Self { start: hour.start(), every, count: 1 } };
+    pub(super) fn new(time: TimeRange, every: Option<Micros>) -> Self {
+        let Some(every) = every else { return Self { start: time.from, every, count: 1 } };
         let floor = |at: Micros| at - at.rem_euclid(every);
-        let (start, last) = (floor(hour.start()), floor(hour.end() - 1));
+        let (start, last) = (floor(time.from), floor(time.to - 1));
         let count = (last - start) / every + 1;
         Self { start, every: Some(every), count: count as usize }
     }
 
-    /// The place of each instant, all of which lie in the hour.
+    /// The place of each instant, all of which lie in the stretch.
     pub(super) fn of(&self, times: &[Micros]) -> Vec<u32> {
         let every = match self.every {
             Some(every) if self.count > 1 => every,
@@ -104,7 +105,7 @@ impl Places {
     }
 }
 
-/// One column of the answer while rows of an hour come in.
+/// One column of the answer while rows come in.
 #[derive(Debug)]
 pub(super) struct Fold {
     out: Out,

@@ -38,7 +38,7 @@ use datafusion::physical_plan::{ExecutionPlan, ReplaceChildrenOptions};
 use super::exec::Read;
 use super::windows::Input;
 use crate::scan::Aggregate;
-use execute::HoursExec;
+use execute::{HoursExec, Order};
 use fold::Out;
 
 const HOUR: Micros = 3_600_000_000;
@@ -173,7 +173,7 @@ fn grouped(
     // What one hour has is read quickest by one thread.
     let an_hour = (HOUR / every.unwrap_or(HOUR)) as usize;
     let parts = if fetch.is_some_and(|fetch| fetch <= an_hour) { 1 } else { scan.parts.len() };
-    let order = whole.then_some(options);
+    let order = Order { options: whole.then_some(options), limited: fetch.is_some() };
     let hours = HoursExec::new(read, every, outs, schema, (parts, scan.price), order);
     let hours: Arc<dyn ExecutionPlan> = Arc::new(hours);
     match whole {

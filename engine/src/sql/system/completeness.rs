@@ -20,8 +20,10 @@ use arrow::datatypes::{SchemaRef, TimestampMicrosecondType};
 use async_trait::async_trait;
 use barograph_lake::schema::{KEY_COLUMN, KeyType, TIME_COLUMN, TableDeclaration};
 use barograph_lake::schema::{ValueColumn, ValueType};
-use barograph_lake::time::parse_instant;
-use barograph_lake::{FilePath, Hour, Key, KeySelection, Micros, Span, TableSchema, TimeRange};
+use barograph_lake::time::{MICROS_PER_HOUR, parse_instant};
+use barograph_lake::{
+    FilePath, Hour, Key, KeySelection, Micros, Period, Span, TableSchema, Tier, TimeRange,
+};
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::Result as QueryResult;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
@@ -36,7 +38,7 @@ use super::{Declared, Of, declared, times};
 use crate::dead_letters::DEAD_LETTERS;
 use crate::filter::{Builder, Predicate, Wanted};
 use crate::scan::Scan;
-use crate::scan::execute::{Execution, read_columns};
+use crate::scan::execute::read_columns;
 use crate::scan::plan::Source;
 use crate::sql::errors::external;
 use crate::sql::provider::Pinned;
@@ -56,6 +58,8 @@ const COLUMNS: &[Declared] = &[
 ];
 /// Columns that conditions are pushed down on.
 const FILTERED: usize = 3;
+/// Rows that are counted at a time.
+const SLICE_ROWS: usize = 1 << 20;
 /// Memory of what is kept of files.
 const KEPT_BYTES: usize = 32 << 20;
 
@@ -68,26 +72,26 @@ struct KeyHour {
     last: Micros,
 }
 
-/// What was read of files, the oldest given up first.
+/// What was read of the hours of files, the oldest given up first.
 #[derive(Debug, Default)]
 struct Kept {
-    files: HashMap<FilePath, Arc<[KeyHour]>>,
-    order: VecDeque<FilePath>,
+    hours: HashMap<(FilePath, Hour), Arc<[KeyHour]>>,
+    order: VecDeque<(FilePath, Hour)>,
     bytes: usize,
 }
 
 impl Kept {
-    fn keep(&mut self, file: FilePath, keys: &Arc<[KeyHour]>) {
+    fn keep(&mut self, hour: (FilePath, Hour), keys: &Arc<[KeyHour]>) {
         self.bytes += size_of_val(keys.as_ref());
-        if let Some(before) = self.files.insert(file, Arc::clone(keys)) {
+        if let Some(before) = self.hours.insert(hour, Arc::clone(keys)) {
             self.bytes -= size_of_val(before.as_ref());
         } else {
-            self.order.push_back(file);
+            self.order.push_back(hour);
         }
         while self.bytes > KEPT_BYTES
             && let Some(oldest) = self.order.pop_front()
         {
-            let gone = self.files.remove(&oldest);
+            let gone = self.hours.remove(&oldest);
             self.bytes -= gone.map_or(0, |keys| size_of_val(keys.as_ref()));
         }
     }
@@ -314,55 +318,54 @@ impl Walk {
 impl Asked {
     /// What an hour holds, ascending by key.
     async fn hour(&self, view: &Arc<View>, hour: Hour) -> Result<Arc<[KeyHour]>> {
-        let source = Source {
-            hour,
-            file: view.snapshot.home(hour).cloned(),
-            tail: view.tail.hour(hour).cloned(),
+        let mut source = Source::of(view, hour);
+        source.tails.retain(|tail| tail.hour() == hour);
+        let nothing = || Arc::from([]);
+        let path = source.files.first().map(|file| file.path);
+        let Some(path) = path.filter(|_| self.keys == KeySelection::All && source.tails.is_empty())
+        else {
+            let mut read = self.read(view, &source, hour.into()).await?;
+            return Ok(read.pop().map_or_else(nothing, |(_, keys)| keys));
         };
-        let everything = self.keys == KeySelection::All;
-        let path = source.file.as_ref().map(|file| file.path);
-        if let (true, Some(path), None) = (everything, path, &source.tail) {
-            if let Some(kept) = self.kept.lock().files.get(&path) {
-                return Ok(Arc::clone(kept));
-            }
-            let keys = self.read(view, &source).await?;
-            self.kept.lock().keep(path, &keys);
-            return Ok(keys);
+        if let Some(kept) = self.kept.lock().hours.get(&(path, hour)) {
+            return Ok(Arc::clone(kept));
         }
-        if source.file.is_none() && source.tail.is_none() {
-            return Ok(Arc::new([]));
-        }
-        self.read(view, &source).await
+        // The hours of a day stand in the same pages.
+        let day = Period::of(source.period.tier().min(Tier::Day), hour.start());
+        let read = self.read(view, &source, day.unwrap_or_else(|| hour.into())).await?;
+        let mut kept = self.kept.lock();
+        read.iter().for_each(|(hour, keys)| kept.keep((path, *hour), keys));
+        let found = read.into_iter().find(|(of, _)| *of == hour);
+        Ok(found.map_or_else(nothing, |(_, keys)| keys))
     }
 
-    /// Reads what an hour holds.
-    async fn read(&self, view: &Arc<View>, source: &Source) -> Result<Arc<[KeyHour]>> {
-        let settings = self.engine.settings();
-        let closed = source.hour.end().saturating_add(settings.lateness.micros());
+    /// Reads what the hours of `period` hold, all of them from `source`.
+    async fn read(
+        &self,
+        view: &Arc<View>,
+        source: &Source,
+        period: Period,
+    ) -> Result<Vec<(Hour, Arc<[KeyHour]>)>> {
+        let lateness = self.engine.settings().lateness.micros();
         let ingested = view.schema.ingested_at();
         // Nothing is late of an hour that is still open, nor of a file whose newest row is not.
-        let accepted_last = match (&source.file, &source.tail) {
-            (Some(file), None) => file
-                .columns
-                .get(ingested)
-                .and_then(|stats| stats.max.as_ref()?.as_str())
-                .and_then(|text| parse_instant(text).ok())
-                .unwrap_or(Micros::MAX),
-            _ => self.engine.now(),
-        };
-        let may_be_late = accepted_last > closed;
+        let accepted = source.files.iter().map(|file| {
+            let newest = file.columns.get(ingested).and_then(|stats| stats.max.as_ref()?.as_str());
+            newest.and_then(|text| parse_instant(text).ok()).unwrap_or(Micros::MAX)
+        });
+        let from_tail = (!source.tails.is_empty()).then(|| self.engine.now());
+        let closed =
+            Hour::of(period.start()).map_or(period.end(), Hour::end).saturating_add(lateness);
+        let may_be_late = accepted.chain(from_tail).any(|accepted| accepted > closed);
         let columns = read_columns(may_be_late.then_some(ingested));
-        let scan = Scan {
-            keys: self.keys.clone(),
-            time: source.hour.range(),
-            columns: Vec::new(),
-            filter: None,
-            aggregation: None,
-            limit: None,
-        };
-        let Execution { files, .. } = self.engine.execution(view, scan)?;
-        let rows = files.hour(source, &self.keys, source.hour.range(), &columns).await?;
-        summed(&rows, may_be_late.then_some(closed))
+        let execution = self.engine.execution(view, Scan::of(self.keys.clone(), period.range()))?;
+        let mut hours: Vec<_> = period.hours().map(|hour| (hour, Vec::new())).collect();
+        for keys in self.engine.slices_of_source(&execution, source, SLICE_ROWS).await? {
+            let files = &execution.files;
+            let rows = files.source(source, &keys, period.range(), &columns).await?;
+            summed(&rows, may_be_late.then_some(lateness), &mut hours)?;
+        }
+        Ok(hours.into_iter().map(|(hour, keys)| (hour, keys.into())).collect())
     }
 
     fn filter(&self, batch: RecordBatch) -> Result<RecordBatch> {
@@ -382,19 +385,28 @@ impl Asked {
     }
 }
 
-/// Counts rows sorted by (key, time); those accepted after `closed` are late.
-fn summed(rows: &RecordBatch, closed: Option<Micros>) -> Result<Arc<[KeyHour]>> {
+/// Counts rows sorted by (key, time), which follow those counted before, in `hours` in a row; those accepted
+/// `lateness` after their hour's end are late.
+fn summed(
+    rows: &RecordBatch,
+    lateness: Option<Micros>,
+    hours: &mut [(Hour, Vec<KeyHour>)],
+) -> Result<()> {
     let missing = || Error::internal("completeness: a column was not read");
     let instants = |column: usize| {
         let column = rows.columns().get(column).ok_or_else(missing)?;
         column.as_primitive_opt::<TimestampMicrosecondType>().ok_or_else(missing)
     };
     let (keys, times) = (rows.column(KEY_COLUMN), instants(TIME_COLUMN)?);
-    let accepted = closed.map(|closed| Ok::<_, Error>((closed, instants(2)?))).transpose()?;
-    let mut counted: Vec<KeyHour> = Vec::new();
+    let accepted = lateness.map(|lateness| Ok::<_, Error>((lateness, instants(2)?))).transpose()?;
+    let first = hours.first().map_or(0, |(hour, _)| hour.start());
     for row in 0..keys.len() {
         let (key, last) = (key_at(keys, row), times.value(row));
-        let late = accepted.is_some_and(|(closed, accepted)| accepted.value(row) > closed);
+        let place = usize::try_from((last - first).div_euclid(MICROS_PER_HOUR)).ok();
+        let Some((hour, counted)) = place.and_then(|place| hours.get_mut(place)) else { continue };
+        let late = accepted.is_some_and(|(lateness, accepted)| {
+            accepted.value(row) > hour.end().saturating_add(lateness)
+        });
         match counted.last_mut() {
             Some(held) if held.key == key => {
                 held.received += 1;
@@ -404,5 +416,5 @@ fn summed(rows: &RecordBatch, closed: Option<Micros>) -> Result<Arc<[KeyHour]>> 
             _ => counted.push(KeyHour { key, received: 1, late: u32::from(late), last }),
         }
     }
-    Ok(counted.into())
+    Ok(())
 }

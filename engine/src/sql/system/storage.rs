@@ -4,17 +4,20 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use arrow::array::{ArrayRef, BooleanArray, Int64Array, StringArray};
-use barograph_lake::FileEntry;
+use barograph_lake::{FileEntry, KeySelection, TimeRange};
 
 use super::{Declared, Of, Told, times, whole};
 use crate::Result;
+use crate::scan::Scan;
+use crate::scan::plan::{Source, sources};
 use crate::sql::provider::Pinned;
 use crate::tail::HourView;
 
 pub(super) const FILES: &[Declared] = &[
     ("table_name", Of::Text, false),
     ("path", Of::Text, false),
-    ("hour", Of::Time, false),
+    ("tier", Of::Text, false),
+    ("period_start", Of::Time, false),
     ("rows", Of::Whole, false),
     ("bytes", Of::Whole, false),
     ("key_min", Of::Whole, false),
@@ -27,6 +30,7 @@ pub(super) const FILES: &[Declared] = &[
 pub(super) const HOURS: &[Declared] = &[
     ("table_name", Of::Text, false),
     ("hour", Of::Time, false),
+    ("tier", Of::Text, false),
     ("landed", Of::Flag, false),
     ("lake_rows", Of::Whole, false),
     ("lake_bytes", Of::Whole, false),
@@ -74,7 +78,12 @@ pub(super) fn files(_: &Told, pinned: &Pinned) -> Result<Vec<ArrayRef>> {
     Ok(vec![
         Arc::new(list.iter().map(|(name, _)| Some(*name)).collect::<StringArray>()),
         Arc::new(list.iter().map(|(_, f)| Some(f.path.to_string())).collect::<StringArray>()),
-        instants(|file| file.path.hour().start()),
+        Arc::new(
+            list.iter()
+                .map(|(_, f)| Some(f.path.period().tier().to_string()))
+                .collect::<StringArray>(),
+        ),
+        instants(|file| file.path.period().start()),
         numbers(|file| whole(file.rows)),
         numbers(|file| whole(file.bytes)),
         numbers(|file| file.keys.0),
@@ -85,27 +94,30 @@ pub(super) fn files(_: &Told, pinned: &Pinned) -> Result<Vec<ArrayRef>> {
     ])
 }
 
-/// The hours of all tables.
+/// The hours of all tables, and the days and months that hours were folded into.
 pub(super) fn hours(_: &Told, pinned: &Pinned) -> Result<Vec<ArrayRef>> {
-    let mut list = Vec::new();
+    let everything = Scan::of(KeySelection::All, TimeRange::ALL);
+    let mut list: Vec<(&str, Source)> = Vec::new();
     for (name, view) in pinned.views() {
-        for hour in view.hours() {
-            let file = view.snapshot.home(hour);
-            list.push((name.as_str(), hour, file, view.tail.hour(hour)));
-        }
+        list.extend(sources(view, &everything).into_iter().map(|source| (name.as_str(), source)));
     }
     let lake = |of: fn(&FileEntry) -> u64| -> ArrayRef {
-        let counts = list.iter().map(|(.., file, _)| Some(file.map_or(0, |file| whole(of(file)))));
+        let counts = list
+            .iter()
+            .map(|(_, source)| Some(whole(source.files.iter().map(|file| of(file)).sum())));
         Arc::new(counts.collect::<Int64Array>())
     };
     let tail = |of: fn(&HourView) -> u64| -> ArrayRef {
-        let counts = list.iter().map(|(.., tail)| Some(tail.map_or(0, |tail| whole(of(tail)))));
+        let counts = list.iter().map(|(_, source)| Some(whole(source.tails.iter().map(of).sum())));
         Arc::new(counts.collect::<Int64Array>())
     };
+    let tiers = list.iter().map(|(_, source)| Some(source.period.tier().to_string()));
+    let landed = list.iter().map(|(_, source)| Some(!source.files.is_empty()));
     Ok(vec![
-        Arc::new(list.iter().map(|(name, ..)| Some(*name)).collect::<StringArray>()),
-        times(list.iter().map(|(_, hour, ..)| Some(hour.start()))),
-        Arc::new(list.iter().map(|(.., f, _)| Some(f.is_some())).collect::<BooleanArray>()),
+        Arc::new(list.iter().map(|(name, _)| Some(*name)).collect::<StringArray>()),
+        times(list.iter().map(|(_, source)| Some(source.period.start()))),
+        Arc::new(tiers.collect::<StringArray>()),
+        Arc::new(landed.collect::<BooleanArray>()),
         lake(|file| file.rows),
         lake(|file| file.bytes),
         tail(HourView::rows),

@@ -309,6 +309,6 @@ fn rows_that_no_file_may_hold_are_refused() {
     assert!(message(&[rows(&[])]).contains("no rows"));
     assert!(message(&[rows(&[(1, 5), (1, 5)])]).contains("does not come after"));
     assert!(message(&[rows(&[(2, 5)]), rows(&[(1, 6)])]).contains("does not come after"));
-    assert!(message(&[rows(&[(1, 5), (2, -1)])]).contains("outside its hour"));
+    assert!(message(&[rows(&[(1, 5), (2, -1)])]).contains("outside its period"));
     assert!(encode(&schema, &[rows(&[(1, 5), (1, 6)]), rows(&[(2, 0)])], path()).is_ok());
 }

@@ -63,7 +63,7 @@ fn decode(
     Ok(())
 }
 
-/// Whether rows are sorted, distinct and inside the file's hour.
+/// Whether rows are sorted, distinct and inside the file's period.
 #[derive(Default)]
 struct Order {
     last: Option<(Key, Micros)>,
@@ -88,7 +88,7 @@ impl Faults {
 
 impl Order {
     fn add(&mut self, batch: &RecordBatch, entry: &FileEntry) {
-        let hour = entry.path.hour().range();
+        let period = entry.path.period().range();
         let (key, time) = (batch.column(KEY_COLUMN), batch.column(TIME_COLUMN));
         let times = time.as_primitive::<TimestampMicrosecondType>().values();
         let keys: Vec<Key> = match key.data_type() {
@@ -103,7 +103,7 @@ impl Order {
                 Some(last) if row == last => self.repeated.add(row),
                 _ => {}
             }
-            if !hour.contains(row.1) {
+            if !period.contains(row.1) {
                 self.outside.add(row);
             }
             self.last = Some(row);
@@ -114,7 +114,7 @@ impl Order {
         for (kind, faults) in [
             (FindingKind::OutOfOrder, &self.out_of_order),
             (FindingKind::RepeatedKey, &self.repeated),
-            (FindingKind::OutsideHour, &self.outside),
+            (FindingKind::OutsidePeriod, &self.outside),
         ] {
             if let Some((key, time)) = faults.first {
                 let detail = format!(

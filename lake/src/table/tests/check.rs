@@ -73,12 +73,12 @@ async fn wrong_entries_are_found() {
 
 #[tokio::test]
 async fn wrong_rows_are_found() {
-    use FindingKind::{OutOfOrder, OutsideHour, RepeatedKey};
+    use FindingKind::{OutOfOrder, OutsidePeriod, RepeatedKey};
     let cases: [(FindingKind, &str, &[Row]); 4] = [
         (OutOfOrder, "1 rows, the first of key 1", &[(2, 0, None), (1, 0, None), (3, 0, None)]),
         (OutOfOrder, "key 1 at 2026-11-22T00:00:00Z", &[(1, 5, None), (1, 0, None)]),
         (RepeatedKey, "2 rows, the first of key 1", &[(1, 0, None), (1, 0, None), (1, 0, None)]),
-        (OutsideHour, "key 1 at 2026-11-22T01:00:00Z", &[(1, 0, None), (1, 3_600_000_000, None)]),
+        (OutsidePeriod, "key 1 at 2026-11-22T01:00:00Z", &[(1, 0, None), (1, 3_600_000_000, None)]),
     ];
     for (kind, text, rows) in cases {
         let found = found_after(rows, |_| {}).await;
@@ -96,7 +96,7 @@ async fn missing_damaged_and_left_over_objects_are_found() {
         snapshot = fixture.land(&table, &snapshot, hour(n), &SOUND).await;
     }
     let local = |n: i64| {
-        let path = snapshot.home(hour(n)).unwrap().path.to_string();
+        let path = snapshot.homes(hour(n)).first().unwrap().path.to_string();
         fixture.store().local_path(&path).unwrap()
     };
     std::fs::remove_file(local(0)).unwrap();
@@ -155,7 +155,7 @@ async fn other_columns_and_shared_hours_are_found() {
     table.write_file(&second, bytes).await.unwrap();
     let shared = one.apply(one.version(), &[], vec![Arc::new(second)]);
     let found = findings(&table, &shared).await;
-    assert_eq!(found.iter().map(|(kind, _)| *kind).collect::<Vec<_>>(), [FindingKind::SharedHour]);
+    assert_eq!(found.iter().map(|(kind, _)| *kind).collect::<Vec<_>>(), [FindingKind::SharedHome]);
 
     let (entry, _) = fixture.file(hour(1), &SOUND);
     let columns = arrow::record_batch::RecordBatch::new_empty(Arc::new(

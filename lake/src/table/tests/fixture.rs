@@ -188,7 +188,7 @@ impl Fixture {
     ) -> Snapshot {
         let (entry, bytes) = self.file(hour, rows);
         table.write_file(&entry, bytes).await.unwrap();
-        let removed: Vec<_> = base.home(hour).cloned().into_iter().collect();
+        let removed: Vec<_> = base.homes(hour).to_vec();
         table
             .commit(base, &removed, vec![Arc::new(entry)], &change("LAND", MIDNIGHT))
             .await

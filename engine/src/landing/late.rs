@@ -1,0 +1,63 @@
+//! How do late rows get into the files of a day or month? The files whose keys they have are written anew.
+
+use std::sync::Arc;
+
+use barograph_lake::{FileEntry, Key, KeySelection, Period};
+
+use tokio::runtime::Handle;
+
+use super::LanderParts;
+use crate::Result;
+use crate::engine::Table;
+use crate::rewrite::{Rewrite, RewriteBounds};
+use crate::scan::execute::Files;
+use crate::scan::plan::Source;
+use crate::tail::HourView;
+
+/// Memory of a merge.
+const MEMORY: usize = 64 << 20;
+
+/// The files of `homes` that were replaced, and those that replace them.
+pub(super) async fn merge(
+    parts: &LanderParts,
+    table: &Arc<Table>,
+    homes: &[Arc<FileEntry>],
+    late: &[HourView],
+) -> Result<(Vec<Arc<FileEntry>>, Vec<Arc<FileEntry>>)> {
+    let (mut removed, mut added) = (Vec::new(), Vec::new());
+    for (home, keys) in homes.iter().zip(territories(homes)) {
+        let is_late = |hour: &HourView| {
+            let touched = hour.keys().is_some_and(|(min, max)| keys.touches(min, max));
+            touched && hour.key_counts().iter().any(|&(key, _)| keys.contains(key))
+        };
+        if !late.iter().any(is_late) {
+            continue;
+        }
+        let period: Period = home.path.period();
+        // All late rows of the period are here, so that none up to the newest of them is missing after it.
+        let through = late.iter().map(HourView::through).max().unwrap_or_default();
+        let through = through.max(home.path.through());
+        let from = Source { period, files: vec![Arc::clone(home)], tails: late.to_vec() };
+        let lake = Files {
+            cache: Arc::clone(&parts.files),
+            store: table.lake.store().clone(),
+            schema: Arc::clone(&table.schema),
+        };
+        let on = Handle::current();
+        let bounds = RewriteBounds { memory: MEMORY, threads: 1, on, file_bytes: u64::MAX };
+        let rewrite =
+            Rewrite::begin(&table.lake, lake, vec![from], (keys, None), (period, through), bounds);
+        added.extend(rewrite.await?.finish().await?);
+        removed.push(Arc::clone(home));
+    }
+    Ok((removed, added))
+}
+
+/// The keys whose home each of the files of a period is.
+fn territories(homes: &[Arc<FileEntry>]) -> impl Iterator<Item = KeySelection> {
+    let next = homes.iter().skip(1).map(|home| Some(home.keys.0));
+    let last = next.chain([None]).map(|next| next.map_or(Key::MAX, |next| next - 1));
+    let first = homes.iter().enumerate();
+    let first = first.map(|(at, home)| if at == 0 { Key::MIN } else { home.keys.0 });
+    first.zip(last).map(|(from, to)| KeySelection::Range { from, to })
+}

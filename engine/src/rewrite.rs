@@ -1,0 +1,193 @@
+//! How do rows move to other files? Slice by slice of keys, read and merged ahead of the slice that is being
+//! written, so that any number of rows takes the memory of a few slices.
+//!
+//! ```text
+//! files, tail ──Execution::slice──► rows by (key, time) ──FileWriter──► files of one period
+//! ```
+//!
+//! Nothing is committed here, and what is written is not part of the table before that.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use barograph_lake::file::FileCache;
+use barograph_lake::schema::FIRST_VALUE_COLUMN;
+use barograph_lake::table::FileWriter;
+use barograph_lake::{
+    FileEntry, FilePath, KeySelection, LakeTable, LogPosition, Period, Snapshot, TableVersion,
+    TimeRange,
+};
+use futures::future::BoxFuture;
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
+
+use crate::filter::Predicate;
+use crate::scan::Scan;
+use crate::scan::execute::{Execution, Files};
+use crate::scan::plan::{Source, cut, landed};
+use crate::{Error, Result};
+
+/// A slice is held as pages, as rows of each file, merged, and as columns of a row group.
+const COPIES: usize = 6;
+/// Rows of a slice at least: two pages of each of a day's files.
+const SLICE_ROWS_MIN: usize = 65_536;
+
+/// What a rewriting may take.
+#[derive(Debug, Clone)]
+pub struct RewriteBounds {
+    /// Memory, in bytes.
+    pub memory: usize,
+    /// Slices that are read at a time, and columns that are written.
+    pub threads: usize,
+    /// Where that is done.
+    pub on: Handle,
+    /// Bytes from which on the next key goes into another file.
+    pub file_bytes: u64,
+}
+
+/// Rows on their way to other files.
+#[derive(Debug)]
+pub struct Rewrite {
+    table: LakeTable,
+    execution: Arc<Execution>,
+    target: Period,
+    through: LogPosition,
+    bounds: RewriteBounds,
+    slices: VecDeque<KeySelection>,
+    ahead: VecDeque<JoinHandle<Result<RecordBatch>>>,
+    writer: Option<FileWriter>,
+    written: Vec<Arc<FileEntry>>,
+    /// Bytes of the old files, of one slice.
+    slice_bytes: u64,
+}
+
+/// What one step did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RewriteStep {
+    /// Rows written.
+    pub rows: u64,
+    /// Bytes of the old files that they stood in, about.
+    pub bytes: u64,
+}
+
+impl Rewrite {
+    /// The rows of `files`, which all lie in `target`, on their way to files of `target`; those that match
+    /// `filter`, if there is one.
+    pub fn of_files<'a>(
+        table: &'a LakeTable,
+        cache: &'a Arc<FileCache>,
+        files: &'a [Arc<FileEntry>],
+        target: Period,
+        filter: Option<Predicate>,
+        bounds: RewriteBounds,
+    ) -> BoxFuture<'a, Result<Self>> {
+        let snapshot = Snapshot::new(TableVersion(0), files.to_vec());
+        let through = through(&snapshot, target);
+        let from = landed(snapshot.files());
+        let lake = Files {
+            cache: Arc::clone(cache),
+            store: table.store().clone(),
+            schema: Arc::clone(table.schema()),
+        };
+        let asked = (KeySelection::All, filter);
+        Box::pin(Self::begin(table, lake, from, asked, (target, through), bounds))
+    }
+
+    /// The rows of some keys in `from`, on their way to files at `target`.
+    pub(crate) async fn begin(
+        table: &LakeTable,
+        lake: Files,
+        from: Vec<Source>,
+        (keys, filter): (KeySelection, Option<Predicate>),
+        (target, through): (Period, LogPosition),
+        bounds: RewriteBounds,
+    ) -> Result<Self> {
+        let columns = (FIRST_VALUE_COLUMN..table.schema().arrow().fields().len()).collect();
+        let scan = Scan { columns, filter, ..Scan::of(keys, TimeRange::ALL) };
+        let files: Vec<_> = from.iter().flat_map(|source| source.files.clone()).collect();
+        let execution = Arc::new(Execution::new(lake, from, scan));
+        let copies = COPIES + bounds.threads;
+        let rows = bounds.memory / (execution.row_bytes() * copies).max(1);
+        let weights = execution.weights(execution.sources.iter().collect()).await?;
+        let slices = cut(&execution.scan.keys, weights, rows.max(SLICE_ROWS_MIN) as u64);
+        let bytes: u64 = files.iter().map(|file| file.bytes).sum();
+        Ok(Self {
+            table: table.clone(),
+            execution,
+            target,
+            through,
+            bounds,
+            slice_bytes: bytes / slices.len().max(1) as u64,
+            slices: slices.into(),
+            ahead: VecDeque::new(),
+            writer: None,
+            written: Vec::new(),
+        })
+    }
+
+    /// Writes the next slice; `None` if all are written.
+    pub fn step(&mut self) -> BoxFuture<'_, Result<Option<RewriteStep>>> {
+        Box::pin(self.next())
+    }
+
+    async fn next(&mut self) -> Result<Option<RewriteStep>> {
+        self.read_ahead();
+        let Some(slice) = self.ahead.pop_front() else { return Ok(None) };
+        let ended = |e| Error::internal("reading a slice ended early").with_source(e);
+        let rows = slice.await.map_err(ended)??;
+        self.read_ahead();
+        let step = RewriteStep { rows: rows.num_rows() as u64, bytes: self.slice_bytes };
+        if step.rows > 0 {
+            let writer = match self.writer.take() {
+                Some(writer) => writer,
+                None => {
+                    let path = FilePath::new(self.target, self.through);
+                    self.table.begin_file(path, self.bounds.threads).await?
+                }
+            };
+            let writer = writer.push(rows, &self.bounds.on).await?;
+            if writer.written() < self.bounds.file_bytes {
+                self.writer = Some(writer);
+            } else {
+                self.written.push(writer.finish(&self.bounds.on).await?);
+            }
+        }
+        Ok(Some(step))
+    }
+
+    /// The new files, ascending by their keys; none if no row is left.
+    pub fn finish(mut self) -> BoxFuture<'static, Result<Vec<Arc<FileEntry>>>> {
+        Box::pin(async move {
+            while self.next().await?.is_some() {}
+            if let Some(writer) = self.writer.take() {
+                self.written.push(writer.finish(&self.bounds.on).await?);
+            }
+            Ok(std::mem::take(&mut self.written))
+        })
+    }
+
+    fn read_ahead(&mut self) {
+        while self.ahead.len() < self.bounds.threads.max(1)
+            && let Some(keys) = self.slices.pop_front()
+        {
+            let execution = Arc::clone(&self.execution);
+            let on = self.bounds.on.clone();
+            let read = move || on.block_on(execution.slice(&keys));
+            self.ahead.push_back(self.bounds.on.spawn_blocking(read));
+        }
+    }
+}
+
+impl Drop for Rewrite {
+    fn drop(&mut self) {
+        self.ahead.iter().for_each(JoinHandle::abort);
+    }
+}
+
+/// The position through which all rows of `period` are in the files of `snapshot`: 0, which is unknown, if an
+/// hour has none.
+fn through(snapshot: &Snapshot, period: Period) -> LogPosition {
+    let homes = |hour| snapshot.homes(hour).iter().map(|file| file.path.through()).min();
+    period.hours().map(|hour| homes(hour).unwrap_or_default()).min().unwrap_or_default()
+}

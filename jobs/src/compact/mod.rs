@@ -1,0 +1,177 @@
+//! How does the lake stay fast for years? The job `compact` folds hours into days and days into months, sorted
+//! by key, so that a year of one key is twelve files.
+//!
+//! ```text
+//! plan::folds ──► Rewrite: read, merge, write ──► commit FOLD (same rows, other files)
+//!     ▲                                               │ another commit was first: are the files the same?
+//!     └── no: fold anew ◄─────────────────────────────┤
+//!                               yes: commit again ◄───┘
+//! ```
+
+mod plan;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use barograph_engine::Clock;
+use barograph_engine::rewrite::{Rewrite, RewriteBounds};
+use barograph_engine::threads::Threads;
+use barograph_lake::file::FileCache;
+use barograph_lake::{
+    Change, ErrorKind as LakeErrorKind, FileEntry, LakeStore, LakeTable, Snapshot, TimeRange,
+};
+use futures::future::BoxFuture;
+
+pub use plan::{CompactionSettings, Fold, folds};
+
+use crate::schedule::{Asked, Context, Figures, Job, Plan};
+use crate::upkeep::tables;
+use crate::{Error, ErrorKind, Result};
+
+/// How often a lost race for a commit is run again.
+const ATTEMPTS: usize = 20;
+/// Share of the memory that page indexes and dictionaries of the files take.
+const CACHE_SHARE: usize = 4;
+
+/// The job `compact`.
+#[derive(Debug)]
+pub struct Compact {
+    /// The tables.
+    pub lake: LakeStore,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+    /// When what is folded.
+    pub settings: CompactionSettings,
+}
+
+/// What became of a fold.
+enum Folded {
+    Done(Figures),
+    /// Others folded these files, or changed them, before.
+    Overtaken,
+}
+
+impl Compact {
+    fn folds(&self, snapshot: &Snapshot, time: TimeRange) -> Vec<Fold> {
+        folds(snapshot, self.clock.now(), time, &self.settings)
+    }
+
+    async fn fold(
+        &self,
+        table: &LakeTable,
+        fold: &Fold,
+        (context, threads): (&Context, &Threads),
+    ) -> Result<Folded> {
+        let memory = context.memory().get();
+        let cache = FileCache::new(memory / CACHE_SHARE);
+        let bounds = RewriteBounds {
+            memory: memory - memory / CACHE_SHARE,
+            threads: context.threads(),
+            on: threads.handle()?.clone(),
+            file_bytes: self.settings.file_bytes.get() as u64,
+        };
+        let mut rewrite =
+            Rewrite::of_files(table, &cache, &fold.files, fold.target, None, bounds).await?;
+        let mut done = Figures { files: fold.files.len() as u64, ..Figures::default() };
+        loop {
+            context.check()?;
+            let Some(step) = rewrite.step().await? else { break };
+            context.pace(step.bytes).await?;
+            done.rows += step.rows;
+            done.bytes += step.bytes;
+            context.show(Figures { files: 0, ..done });
+        }
+        let added = rewrite.finish().await?;
+        context.check()?;
+        let done = Figures { bytes: fold.files.iter().map(|file| file.bytes).sum(), ..done };
+        self.commit(table, fold, added, done).await
+    }
+
+    /// Puts the new files in the place of the old, beside whatever else is committed meanwhile.
+    async fn commit(
+        &self,
+        table: &LakeTable,
+        fold: &Fold,
+        added: Vec<Arc<FileEntry>>,
+        done: Figures,
+    ) -> Result<Folded> {
+        for _ in 0..ATTEMPTS {
+            let base = table.refresh().await?;
+            if !is_current(&base, fold) {
+                return Ok(Folded::Overtaken);
+            }
+            let change = Change { operation: "FOLD", hours: &[], at: self.clock.now() };
+            match table.commit(&base, &fold.files, added.clone(), &change).await {
+                Ok(_) => return Ok(Folded::Done(done)),
+                Err(error) if error.kind() == LakeErrorKind::Conflict => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let name = table.schema().name();
+        Err(Error::new(
+            ErrorKind::Unavailable,
+            format!("table {name:?}: other writers committed first {ATTEMPTS} times"),
+        ))
+    }
+}
+
+/// Whether the files of a fold are all that its period has.
+fn is_current(snapshot: &Snapshot, fold: &Fold) -> bool {
+    let files = snapshot.files().iter();
+    let inside = files.filter(|file| fold.target.covers(file.path.period()));
+    inside.map(|file| file.path).eq(fold.files.iter().map(|file| file.path))
+}
+
+impl Job for Compact {
+    fn name(&self) -> &'static str {
+        "compact"
+    }
+
+    fn about(&self) -> &'static str {
+        "folds hours into days and days into months"
+    }
+
+    fn plan<'a>(&'a self, asked: &'a Asked) -> BoxFuture<'a, Result<Plan>> {
+        Box::pin(async move {
+            let mut plan = Plan::default();
+            for opened in tables(&self.lake).await? {
+                for Fold { target, files } in self.folds(&opened.snapshot, asked.time()) {
+                    let price = Figures {
+                        files: files.len() as u64,
+                        rows: files.iter().map(|file| file.rows).sum(),
+                        bytes: files.iter().map(|file| file.bytes).sum(),
+                    };
+                    plan.add(&opened.name, format!("fold the {} {target}", target.tier()), price);
+                }
+            }
+            Ok(plan)
+        })
+    }
+
+    fn run<'a>(&'a self, asked: &'a Asked, context: &'a Context) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            let threads = Threads::start("barograph-compact", context.threads())?;
+            // What is folded is not found again: a run that was cut off needs no more than its figures.
+            for opened in tables(&self.lake).await? {
+                let (mut snapshot, version) = (opened.snapshot.clone(), opened.snapshot.version());
+                loop {
+                    let Some(fold) = self.folds(&snapshot, asked.time()).into_iter().next() else {
+                        break;
+                    };
+                    context.check()?;
+                    if let Folded::Done(done) =
+                        self.fold(&opened.table, &fold, (context, &threads)).await?
+                    {
+                        context.save(&opened.name, done, Vec::new()).await?;
+                    }
+                    snapshot = opened.table.refresh().await?;
+                }
+                if snapshot.version() != version {
+                    opened.table.checkpoint(&snapshot).await?;
+                }
+            }
+            Ok(())
+        })
+    }
+}

@@ -1,0 +1,85 @@
+//! Which hours become a day, and which days a month? A pure function of the active files and of the time.
+//!
+//! ```text
+//! hours of a day    ──`day_after` its end────► day      one file, sorted by key, then time
+//! days of a month   ──`month_after` its end──► month    one file, or several of different keys
+//! ```
+
+use std::sync::Arc;
+
+use barograph_lake::{FileEntry, Micros, Period, Size, Snapshot, Span, Tier, TimeRange};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Hours of up to so many rows become a month at once: folding them twice costs more than it saves.
+const DIRECT_ROWS: u64 = 4_000_000;
+
+/// When hours become days, and days months.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct CompactionSettings {
+    /// How long after a day's end its hours are folded into one file. Readings that come later are
+    /// merged into that file.
+    pub day_after: Span,
+    /// How long after a month's end its days are folded.
+    pub month_after: Span,
+    /// Size from which on the next key of a month goes into another file.
+    pub file_bytes: Size,
+}
+
+impl Default for CompactionSettings {
+    fn default() -> Self {
+        Self {
+            day_after: Span::seconds(3 * 3600),
+            month_after: Span::seconds(3 * 24 * 3600),
+            file_bytes: Size::mebibytes(512),
+        }
+    }
+}
+
+/// Files that become those of one period.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Fold {
+    /// The period.
+    pub target: Period,
+    /// All active files in it, in their order.
+    pub files: Vec<Arc<FileEntry>>,
+}
+
+/// What is to be folded now, in order of time, of periods that lie within `time`. Folds that need others first
+/// come when those are done.
+pub fn folds(
+    snapshot: &Snapshot,
+    now: Micros,
+    time: TimeRange,
+    settings: &CompactionSettings,
+) -> Vec<Fold> {
+    let past = |period: Period, after: Span| {
+        period.end().saturating_add(after.micros()) <= now
+            && time.from <= period.start()
+            && period.end() <= time.to
+    };
+    let mut folds = Vec::new();
+    for month in within(snapshot.files(), Tier::Month) {
+        let whole = past(month.target, settings.month_after);
+        let rows: u64 = month.files.iter().map(|file| file.rows).sum();
+        let has_hours = month.files.iter().any(|file| file.path.period().tier() == Tier::Hour);
+        if whole && (rows <= DIRECT_ROWS || !has_hours) {
+            folds.push(month);
+            continue;
+        }
+        let days = within(&month.files, Tier::Day);
+        folds.extend(days.into_iter().filter(|day| past(day.target, settings.day_after)));
+    }
+    folds
+}
+
+/// The periods of `tier` in which shorter ones have files.
+fn within(files: &[Arc<FileEntry>], tier: Tier) -> Vec<Fold> {
+    let of = |file: &Arc<FileEntry>| Period::of(tier, file.path.period().start());
+    let periods = files.chunk_by(|file, then| of(file) == of(then));
+    periods
+        .filter_map(|files| Some(Fold { target: of(files.first()?)?, files: files.to_vec() }))
+        .filter(|fold| fold.files.iter().any(|file| file.path.period().tier() < tier))
+        .collect()
+}
