@@ -9,6 +9,7 @@ use arrow::datatypes::{DataType, Schema};
 use barograph_engine::sql::Sql;
 use barograph_engine::{Components, Engine, LogSource, SystemClock};
 use barograph_flight::Client;
+use barograph_jobs::derive;
 use barograph_jobs::schedule::{Job, Schedule, system_rows};
 use barograph_jobs::upkeep::{Sweep, Verify};
 use barograph_lake::schema::{KeyType, TableDeclaration, ValueColumn, ValueType};
@@ -84,6 +85,9 @@ pub async fn open_engine(settings: &Settings, accept_damage: bool) -> Result<Arc
         dimensions: [(CITIES.to_owned(), Arc::new(cities))].into_iter().collect(),
     };
     let engine = Engine::open(settings.engine.clone(), components).await?;
+    for rollup in settings.rollups()? {
+        engine.declare_rollup(rollup)?;
+    }
     let found = engine.recovery();
     tracing::info!(
         records = found.records,
@@ -109,8 +113,9 @@ pub fn open_sql(
     Ok(Sql::with_system(Arc::clone(engine), settings.sql.clone(), dimensions, jobs)?)
 }
 
-/// The jobs of the data folder.
-pub fn open_schedule(settings: &Settings) -> Result<Arc<Schedule>> {
+/// The jobs of the data folder. Those that put rows run where there is an engine, and can only be looked at
+/// elsewhere.
+pub fn open_schedule(settings: &Settings, engine: Option<&Arc<Engine>>) -> Result<Arc<Schedule>> {
     let store = match local_data(&settings.data) {
         Some(folder) => LakeStore::local(&folder.join(JOBS))?,
         None => LakeStore::open(&settings.data)?.child(JOBS),
@@ -122,9 +127,11 @@ pub fn open_schedule(settings: &Settings) -> Result<Arc<Schedule>> {
         kept: settings.scheduler.removed_files_kept,
     };
     let verify = Verify { lake: lake(settings)? };
+    let rollup = derive::rollups(engine.cloned(), store.clone(), &settings.rollups()?);
     let jobs: Vec<(Arc<dyn Job>, _)> = vec![
         (Arc::new(sweep), settings.jobs.sweep.clone()),
         (Arc::new(verify), settings.jobs.verify.clone()),
+        (Arc::new(rollup), settings.jobs.rollup.clone()),
     ];
     Ok(Schedule::new(store, clock, settings.scheduler.clone(), jobs))
 }

@@ -13,6 +13,7 @@ pub mod landing;
 pub mod log;
 pub mod memory;
 mod recent;
+pub mod rollup;
 pub mod scan;
 pub mod settings;
 pub mod sql;

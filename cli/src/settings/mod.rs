@@ -11,8 +11,10 @@ pub mod tables;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use barograph_engine::EngineSettings;
+use barograph_engine::rollup::{Rollup, RollupSettings};
 use barograph_engine::sql::SqlSettings;
 use barograph_flight::FlightSettings;
 use barograph_jobs::schedule::{JobSettings, SchedulerSettings};
@@ -53,6 +55,10 @@ pub struct Settings {
     pub jobs: JobSettings,
     /// Tables by name. A table of the built-in name `readings` replaces the built-in one.
     pub tables: BTreeMap<String, TableDeclaration>,
+    /// Rollups by name: tables whose rows are the windows of another, `every` long, which the job `rollup`
+    /// keeps as their tables are. `of` names the table; `every` is a whole number of hours that divides a
+    /// day, or whole days. [docs/jobs.md](jobs.md) tells their columns.
+    pub rollups: BTreeMap<String, RollupSettings>,
 }
 
 /// What is reported to stderr.
@@ -91,6 +97,7 @@ impl Default for Settings {
             scheduler: SchedulerSettings::default(),
             jobs: JobSettings::default(),
             tables: BTreeMap::from([(tables::READINGS.to_owned(), tables::readings())]),
+            rollups: tables::rollups(),
         }
     }
 }
@@ -108,6 +115,32 @@ impl Settings {
     /// The tables, checked.
     pub fn schemas(&self) -> Result<Vec<TableSchema>> {
         let tables = self.tables.iter();
-        tables.map(|(name, table)| Ok(TableSchema::new(name, table.clone())?)).collect()
+        let mut schemas = tables
+            .map(|(name, table)| Ok(TableSchema::new(name, table.clone())?))
+            .collect::<Result<Vec<_>>>()?;
+        schemas.extend(self.rollups()?.iter().map(|rollup| TableSchema::clone(rollup.table())));
+        Ok(schemas)
+    }
+
+    /// The rollups, checked.
+    pub fn rollups(&self) -> Result<Vec<Rollup>> {
+        let rollup = |(name, rollup): (&String, &RollupSettings)| {
+            let of = &rollup.of;
+            let Some(table) = self.tables.get(of) else {
+                let names: Vec<_> = self.tables.keys().map(String::as_str).collect();
+                return Err(Error::usage(format!(
+                    "rollups.{name}.of {of:?}: there is no such table, there are {}",
+                    names.join(", ")
+                )));
+            };
+            if self.tables.contains_key(name) {
+                return Err(Error::usage(format!(
+                    "rollups.{name}: there is a table of that name: rename one"
+                )));
+            }
+            let source = Arc::new(TableSchema::new(of, table.clone())?);
+            Ok(Rollup::new(name, rollup, source, self.sql.reading_every)?)
+        };
+        self.rollups.iter().map(rollup).collect()
     }
 }

@@ -34,6 +34,10 @@ pub struct JobSettings {
     pub sweep: JobSpec,
     /// Reads every active file in full and compares it with what the table's log says of it.
     pub verify: JobSpec,
+    /// Keeps rollups as the tables are that they are made of: when it is due, and within a second of a
+    /// commit that changed rows. It reads with the threads and within the memory of range reads
+    /// (`engine.scan_threads`, `engine.scan_bytes_max`).
+    pub rollup: JobSpec,
 }
 
 /// When a job runs and what it may take.
@@ -82,6 +86,7 @@ impl Default for JobSettings {
                 bytes_per_second: Some(Size::mebibytes(32)),
                 ..JobSpec::default()
             },
+            rollup: JobSpec { cron: Cron::hourly(11), jitter: hourly, ..JobSpec::default() },
         }
     }
 }
@@ -125,13 +130,15 @@ impl JobSettings {
         match job {
             "sweep" => Some(&self.sweep),
             "verify" => Some(&self.verify),
+            "rollup" => Some(&self.rollup),
             _ => None,
         }
     }
 
     /// Refuses settings that no job can run with.
     pub fn check(&self) -> Result<()> {
-        for (name, spec) in [("sweep", &self.sweep), ("verify", &self.verify)] {
+        let all = [("sweep", &self.sweep), ("verify", &self.verify), ("rollup", &self.rollup)];
+        for (name, spec) in all {
             if spec.threads == 0 {
                 let message = format!("jobs.{name}.threads 0: write 1 or more");
                 return Err(crate::Error::request(message));
