@@ -184,7 +184,7 @@ fn damage_is_in_the_record_and_a_server_shows_it_in_sql() {
         let texts = rows.column(0).as_any().downcast_ref::<StringArray>().unwrap().clone();
         texts.iter().map(|text| text.unwrap().to_owned()).collect::<Vec<_>>()
     });
-    assert_eq!(shown, ["failed 12 1", "rollup true", "sweep true", "verify true"]);
+    assert_eq!(shown, ["failed 12 1", "quality true", "rollup true", "sweep true", "verify true"]);
     let (status, printed) = server.terminate();
     assert!(status.success(), "{printed}");
 }
@@ -240,7 +240,7 @@ fn a_server_keeps_rollups_as_readings_are_and_nobody_else_does_beside_it() {
     let refused = jobs(data, &["run", "rollup"]);
     let said = String::from_utf8_lossy(&refused.stderr);
     assert_eq!(refused.status.code(), Some(1), "{said}");
-    assert!(said.contains("that server runs the job by itself"), "{said}");
+    assert!(said.contains("that server runs the job by itself, within a second"), "{said}");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let client = Client::connect(&server.url()).await.unwrap();

@@ -9,9 +9,10 @@ use arrow::datatypes::{DataType, Schema};
 use barograph_engine::sql::Sql;
 use barograph_engine::{Components, Engine, LogSource, SystemClock};
 use barograph_flight::Client;
-use barograph_jobs::derive;
+use barograph_jobs::quality::Site;
 use barograph_jobs::schedule::{Job, Schedule, system_rows};
 use barograph_jobs::upkeep::{Sweep, Verify};
+use barograph_jobs::{derive, quality};
 use barograph_lake::schema::{KeyType, TableDeclaration, ValueColumn, ValueType};
 use barograph_lake::store::LakeStore;
 use barograph_lake::{Key, TableSchema};
@@ -128,10 +129,20 @@ pub fn open_schedule(settings: &Settings, engine: Option<&Arc<Engine>>) -> Resul
     };
     let verify = Verify { lake: lake(settings)? };
     let rollup = derive::rollups(engine.cloned(), store.clone(), &settings.rollups()?);
+    let (source, checks) = settings.checked()?;
+    let sites = Cities::built_in()?.all().iter().map(|city| Site {
+        key: Key::from(city.id),
+        latitude: city.latitude,
+        longitude: city.longitude,
+        elevation: None,
+    });
+    let quality =
+        quality::quality(engine.cloned(), store.clone(), source, checks, sites.collect())?;
     let jobs: Vec<(Arc<dyn Job>, _)> = vec![
         (Arc::new(sweep), settings.jobs.sweep.clone()),
         (Arc::new(verify), settings.jobs.verify.clone()),
         (Arc::new(rollup), settings.jobs.rollup.clone()),
+        (Arc::new(quality), settings.jobs.quality.clone()),
     ];
     Ok(Schedule::new(store, clock, settings.scheduler.clone(), jobs))
 }

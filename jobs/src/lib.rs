@@ -6,6 +6,7 @@ pub mod derive;
 pub mod error;
 pub mod frame;
 pub mod import;
+pub mod quality;
 pub mod schedule;
 pub mod upkeep;
 

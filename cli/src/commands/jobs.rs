@@ -18,7 +18,7 @@ use crate::settings::Settings;
 use crate::{Error, Result, signals, wiring};
 
 /// Jobs that put rows, for which they need the engine.
-const PUTTING: [&str; 1] = ["rollup"];
+const PUTTING: [&str; 2] = ["rollup", "quality"];
 /// What a table for people has room for; the other forms have every column.
 const JOB_COLUMNS: [&str; 7] =
     ["job", "enabled", "cron", "next_at", "last_run", "last_state", "last_finished_at"];
@@ -66,7 +66,9 @@ async fn engine(job: &str, settings: &Settings) -> Result<Arc<Engine>> {
     let opened = wiring::open_engine(settings, false).await;
     opened.map_err(|error| {
         error.during(format!(
-            "the job {job} puts rows, for which it needs the log for itself. Where a server has it, that server              runs the job by itself, within a second of a change: `barograph jobs history {job}` shows its runs"
+            "the job {job} puts rows, for which it needs the log for itself. Where a server has it, that \
+             server runs the job by itself, within a second of a change: `barograph jobs history {job}` \
+             shows its runs"
         ))
     })
 }

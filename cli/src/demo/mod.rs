@@ -7,6 +7,8 @@
 
 pub mod check;
 mod climate;
+#[cfg(test)]
+mod faults;
 pub mod feed;
 mod fill;
 mod noise;

@@ -6,6 +6,7 @@
 
 pub mod catalogue;
 pub mod layers;
+pub mod quality;
 pub mod reference;
 pub mod tables;
 
@@ -17,6 +18,7 @@ use barograph_engine::EngineSettings;
 use barograph_engine::rollup::{Rollup, RollupSettings};
 use barograph_engine::sql::SqlSettings;
 use barograph_flight::FlightSettings;
+use barograph_jobs::quality::{Checks, flags_of};
 use barograph_jobs::schedule::{JobSettings, SchedulerSettings};
 use barograph_lake::TableSchema;
 use barograph_lake::schema::TableDeclaration;
@@ -24,6 +26,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use layers::Layers;
+pub use quality::QualitySettings;
 
 use crate::{Error, Result};
 
@@ -59,6 +62,9 @@ pub struct Settings {
     /// keeps as their tables are. `of` names the table; `every` is a whole number of hours that divides a
     /// day, or whole days. [docs/jobs.md](jobs.md) tells their columns.
     pub rollups: BTreeMap<String, RollupSettings>,
+    /// The job `quality`: what makes a reading doubtful, in the units of the columns. Columns that the
+    /// table does not have are not checked.
+    pub quality: QualitySettings,
 }
 
 /// What is reported to stderr.
@@ -98,6 +104,7 @@ impl Default for Settings {
             jobs: JobSettings::default(),
             tables: BTreeMap::from([(tables::READINGS.to_owned(), tables::readings())]),
             rollups: tables::rollups(),
+            quality: QualitySettings::default(),
         }
     }
 }
@@ -119,7 +126,25 @@ impl Settings {
             .map(|(name, table)| Ok(TableSchema::new(name, table.clone())?))
             .collect::<Result<Vec<_>>>()?;
         schemas.extend(self.rollups()?.iter().map(|rollup| TableSchema::clone(rollup.table())));
+        let (source, checks) = self.checked()?;
+        let flags = flags_of(&source, &checks)?;
+        if schemas.iter().any(|schema| schema.name() == flags.name()) {
+            let name = flags.name();
+            return Err(Error::usage(format!(
+                "the table {name:?} holds the flags of the job quality: give yours another name"
+            )));
+        }
+        schemas.push(flags);
         Ok(schemas)
+    }
+
+    /// The table whose quality is checked, and the checks.
+    pub fn checked(&self) -> Result<(TableSchema, Checks)> {
+        let of = &self.quality.of;
+        let table = self.tables.get(of).ok_or_else(|| {
+            Error::usage(format!("quality.of {of:?}: there is no such table in the settings"))
+        })?;
+        Ok((TableSchema::new(of, table.clone())?, self.quality.checks()?))
     }
 
     /// The rollups, checked.

@@ -53,7 +53,8 @@ struct Work<'a> {
 }
 
 impl Derive {
-    pub(super) fn new(
+    /// The job `name` over some tables; without an engine it can only be looked at.
+    pub(crate) fn new(
         name: &'static str,
         about: &'static str,
         engine: Option<Arc<Engine>>,

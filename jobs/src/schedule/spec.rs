@@ -38,6 +38,9 @@ pub struct JobSettings {
     /// commit that changed rows. It reads with the threads and within the memory of range reads
     /// (`engine.scan_threads`, `engine.scan_bytes_max`).
     pub rollup: JobSpec,
+    /// Flags doubtful readings: when it is due, and within a second of a commit that changed rows. It reads
+    /// as `rollup` does.
+    pub quality: JobSpec,
 }
 
 /// When a job runs and what it may take.
@@ -87,6 +90,7 @@ impl Default for JobSettings {
                 ..JobSpec::default()
             },
             rollup: JobSpec { cron: Cron::hourly(11), jitter: hourly, ..JobSpec::default() },
+            quality: JobSpec { cron: Cron::hourly(17), jitter: hourly, ..JobSpec::default() },
         }
     }
 }
@@ -131,13 +135,19 @@ impl JobSettings {
             "sweep" => Some(&self.sweep),
             "verify" => Some(&self.verify),
             "rollup" => Some(&self.rollup),
+            "quality" => Some(&self.quality),
             _ => None,
         }
     }
 
     /// Refuses settings that no job can run with.
     pub fn check(&self) -> Result<()> {
-        let all = [("sweep", &self.sweep), ("verify", &self.verify), ("rollup", &self.rollup)];
+        let all = [
+            ("sweep", &self.sweep),
+            ("verify", &self.verify),
+            ("rollup", &self.rollup),
+            ("quality", &self.quality),
+        ];
         for (name, spec) in all {
             if spec.threads == 0 {
                 let message = format!("jobs.{name}.threads 0: write 1 or more");
