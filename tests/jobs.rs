@@ -184,7 +184,7 @@ fn damage_is_in_the_record_and_a_server_shows_it_in_sql() {
         let texts = rows.column(0).as_any().downcast_ref::<StringArray>().unwrap().clone();
         texts.iter().map(|text| text.unwrap().to_owned()).collect::<Vec<_>>()
     });
-    assert_eq!(shown, ["failed 12 1", "sweep true", "verify true"]);
+    assert_eq!(shown, ["failed 12 1", "quality true", "rollup true", "sweep true", "verify true"]);
     let (status, printed) = server.terminate();
     assert!(status.success(), "{printed}");
 }
@@ -216,4 +216,63 @@ fn a_server_runs_what_is_due_and_hands_it_on_when_it_stops() {
     let _server = Server::start(&["--set", LEASE], data);
     let done = until(data, |run| run["state"] == "done");
     assert_eq!((&done["continues"], &done["files"]), (&run["run"], &Value::from(HOURS)));
+}
+
+/// Rows, then hours with their temperature counts, of a rollup.
+async fn windows(client: &Client, from: &str) -> Vec<String> {
+    let text = format!(
+        "SELECT CAST(window_start AS VARCHAR) || ' ' || CAST(rows AS VARCHAR) || ' ' || \
+         CAST(temperature_max AS VARCHAR) FROM {from} ORDER BY 1"
+    );
+    let rows = client.sql(&text).await.unwrap().collect().await.unwrap();
+    let texts = rows.column(0).as_any().downcast_ref::<StringArray>().unwrap().clone();
+    texts.iter().map(|text| text.unwrap().to_owned()).collect()
+}
+
+#[test]
+fn a_server_keeps_rollups_as_readings_are_and_nobody_else_does_beside_it() {
+    let folder = folder();
+    let data = folder.path();
+    // Without a server the command has the log.
+    let ran = lines(&jobs(data, &["run", "rollup", "--format", "json"])).pop().unwrap();
+    assert_eq!((&ran["state"], &ran["rows"]), (&Value::from("done"), &Value::from(2 * HOURS * 60)));
+    let server = Server::start(&["--set", LEASE], data);
+    let refused = jobs(data, &["run", "rollup"]);
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(1), "{said}");
+    assert!(said.contains("that server runs the job by itself, within a second"), "{said}");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let client = Client::connect(&server.url()).await.unwrap();
+        let before = windows(&client, "readings_1h").await;
+        assert_eq!(before.len(), HOURS as usize);
+        assert!(before[3].ends_with(" 60 23.9"), "{before:?}");
+        let rows = RecordBatch::try_from_iter([
+            ("city_id", Arc::new(Int32Array::from(vec![CITY])) as ArrayRef),
+            (
+                "reading_at",
+                Arc::new(
+                    TimestampMicrosecondArray::from(vec![START + 3 * HOUR + 1])
+                        .with_timezone("UTC"),
+                ),
+            ),
+            ("temperature", Arc::new(Float32Array::from(vec![50.5]))),
+        ]);
+        client.put_batch("readings", rows.unwrap(), Durability::Disk).await.unwrap();
+        let live = windows(&client, "live('readings_1h')").await;
+        assert!(live[3].ends_with(" 61 50.5"), "{live:?}");
+        assert_eq!(windows(&client, "readings_1h").await, before, "it has not landed");
+        client.flush().await.unwrap();
+        let started = Instant::now();
+        while windows(&client, "readings_1h").await != live {
+            assert!(started.elapsed() < PATIENCE, "{:?}", windows(&client, "readings_1h").await);
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        assert_eq!(windows(&client, "live('readings_1h')").await, live);
+        let days = windows(&client, "readings_1d").await;
+        assert_eq!(days.len(), 1);
+        assert!(days[0].ends_with(" 721 50.5"), "{days:?}");
+    });
+    let (status, printed) = server.terminate();
+    assert!(status.success(), "{printed}");
 }

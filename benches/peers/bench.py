@@ -1,7 +1,7 @@
 """Which measurement? Each prints our figure beside its peer's, measured by turns in one session, as a row of
 docs/benchmarks.md.
 
-    python bench.py [--work FOLDER] data|latest|day|million|load|size|restart|memory|sql|wide|dashboards|all
+    python bench.py [--work FOLDER] data|latest|day|million|load|size|restart|memory|sql|wide|dashboards|rollup|all
 """
 
 import argparse
@@ -12,6 +12,7 @@ import dashboards
 import loading
 import points
 import ranges
+import rollups
 import running
 import sql
 import sql_servers
@@ -28,6 +29,7 @@ MEASUREMENTS = {
     "sql": sql.sql,
     "wide": sql_servers.wide,
     "dashboards": dashboards.dashboards,
+    "rollup": rollups.rollup,
 }
 
 

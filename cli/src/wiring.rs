@@ -10,8 +10,10 @@ use barograph_engine::sql::Sql;
 use barograph_engine::{Components, Engine, LogSource, SystemClock};
 use barograph_flight::Client;
 use barograph_jobs::compact::Compact;
+use barograph_jobs::quality::Site;
 use barograph_jobs::schedule::{Job, Schedule, system_rows};
 use barograph_jobs::upkeep::{Sweep, Verify};
+use barograph_jobs::{derive, quality};
 use barograph_lake::schema::{KeyType, TableDeclaration, ValueColumn, ValueType};
 use barograph_lake::store::LakeStore;
 use barograph_lake::{Key, TableSchema};
@@ -85,6 +87,9 @@ pub async fn open_engine(settings: &Settings, accept_damage: bool) -> Result<Arc
         dimensions: [(CITIES.to_owned(), Arc::new(cities))].into_iter().collect(),
     };
     let engine = Engine::open(settings.engine.clone(), components).await?;
+    for rollup in settings.rollups()? {
+        engine.declare_rollup(rollup)?;
+    }
     let found = engine.recovery();
     tracing::info!(
         records = found.records,
@@ -110,8 +115,9 @@ pub fn open_sql(
     Ok(Sql::with_system(Arc::clone(engine), settings.sql.clone(), dimensions, jobs)?)
 }
 
-/// The jobs of the data folder.
-pub fn open_schedule(settings: &Settings) -> Result<Arc<Schedule>> {
+/// The jobs of the data folder. Those that put rows run where there is an engine, and can only be looked at
+/// elsewhere.
+pub fn open_schedule(settings: &Settings, engine: Option<&Arc<Engine>>) -> Result<Arc<Schedule>> {
     let store = match local_data(&settings.data) {
         Some(folder) => LakeStore::local(&folder.join(JOBS))?,
         None => LakeStore::open(&settings.data)?.child(JOBS),
@@ -128,10 +134,22 @@ pub fn open_schedule(settings: &Settings) -> Result<Arc<Schedule>> {
         clock: clock.clone(),
         settings: settings.compaction.clone(),
     };
+    let rollup = derive::rollups(engine.cloned(), store.clone(), &settings.rollups()?);
+    let (source, checks) = settings.checked()?;
+    let sites = Cities::built_in()?.all().iter().map(|city| Site {
+        key: Key::from(city.id),
+        latitude: city.latitude,
+        longitude: city.longitude,
+        elevation: None,
+    });
+    let quality =
+        quality::quality(engine.cloned(), store.clone(), source, checks, sites.collect())?;
     let jobs: Vec<(Arc<dyn Job>, _)> = vec![
         (Arc::new(compact), settings.jobs.compact.clone()),
         (Arc::new(sweep), settings.jobs.sweep.clone()),
         (Arc::new(verify), settings.jobs.verify.clone()),
+        (Arc::new(rollup), settings.jobs.rollup.clone()),
+        (Arc::new(quality), settings.jobs.quality.clone()),
     ];
     Ok(Schedule::new(store, clock, settings.scheduler.clone(), jobs))
 }

@@ -14,6 +14,7 @@ pub mod log;
 pub mod memory;
 mod recent;
 pub mod rewrite;
+pub mod rollup;
 pub mod scan;
 pub mod settings;
 pub mod sql;

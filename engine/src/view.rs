@@ -44,17 +44,11 @@ impl View {
             .snapshot
             .files()
             .iter()
-            .flat_map(|file| hours_between(file.times))
+            .flat_map(|file| file.hours())
             .chain(self.tail.hours().iter().map(|hour| hour.hour()))
             .collect();
         hours.sort_unstable();
         hours.dedup();
         hours
     }
-}
-
-/// The hours from the first instant to the last.
-fn hours_between((first, last): (Micros, Micros)) -> impl Iterator<Item = Hour> {
-    std::iter::successors(Hour::of(first), |hour| Some(hour.next()))
-        .take_while(move |hour| hour.start() <= last)
 }

@@ -1,10 +1,13 @@
-//! What must happen over time: import, and what is done over and over.
+//! What must happen over time: import, what is computed of readings, and what is done
+//! over and over.
 
 pub mod audit;
 pub mod compact;
+pub mod derive;
 pub mod error;
 pub mod frame;
 pub mod import;
+pub mod quality;
 pub mod schedule;
 pub mod upkeep;
 

@@ -26,6 +26,15 @@ pub struct FileEntry {
     pub columns: Vec<ColumnStats>,
 }
 
+impl FileEntry {
+    /// The hours from its first row to its last. An hour between them may have no row.
+    pub fn hours(&self) -> impl Iterator<Item = Hour> + use<> {
+        let (first, last) = self.times;
+        std::iter::successors(Hour::of(first), |hour| Some(hour.next()))
+            .take_while(move |hour| hour.start() <= last)
+    }
+}
+
 /// What is known of one column in one file. Minimum and maximum are exact; absent where a column
 /// holds only nulls or is text.
 #[derive(Debug, Clone, PartialEq, Default)]

@@ -68,7 +68,7 @@ async fn with_tables() -> SessionContext {
     context
 }
 
-/// The newest rows, by SQL.
+/// What table functions give, by SQL.
 struct Newest(SessionContext);
 
 impl Tables for Newest {
@@ -76,9 +76,29 @@ impl Tables for Newest {
         if table != "readings" {
             return Err(Error::new(ErrorKind::NotFound, format!("no table {table:?} is declared")));
         }
+        self.table(
+            "SELECT * FROM readings r WHERE reading_at =
+             (SELECT max(reading_at) FROM readings s WHERE s.city_id = r.city_id)",
+        )
+    }
+
+    fn live(&self, rollup: &str) -> Result<Arc<dyn TableProvider>> {
+        if rollup != "readings_1h" {
+            return Err(Error::new(ErrorKind::Request, format!("there is no rollup {rollup:?}")));
+        }
+        self.table(
+            "SELECT city_id, date_bin(INTERVAL '1 hour', reading_at) AS window_start,
+                    count(*) AS rows, avg(temperature) AS temperature_mean,
+                    mean_direction(wind_direction, wind_speed) AS wind_direction_mean
+             FROM readings GROUP BY city_id, window_start",
+        )
+    }
+}
+
+impl Newest {
+    /// The answer to a question, as a table.
+    fn table(&self, sql: &'static str) -> Result<Arc<dyn TableProvider>> {
         let context = self.0.clone();
-        let sql = "SELECT * FROM readings r WHERE reading_at =
-                   (SELECT max(reading_at) FROM readings s WHERE s.city_id = r.city_id)";
         let batches = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
             runtime.block_on(async { context.sql(sql).await.unwrap().collect().await.unwrap() })
@@ -120,6 +140,7 @@ async fn latest_is_a_table() {
         ("SELECT * FROM latest('nothing')", "no table \"nothing\" is declared"),
         ("SELECT * FROM latest(5)", "the name of a table as text"),
         ("SELECT * FROM latest()", "latest('readings')"),
+        ("SELECT * FROM live('nothing')", "no rollup \"nothing\""),
     ] {
         let error = context.sql(sql).await.unwrap_err().to_string();
         assert!(error.contains(words), "{error}");

@@ -1,7 +1,9 @@
 //! `barograph jobs list|run|history|cancel`: what is done in the background, with or without a server.
 
+use std::sync::Arc;
+
 use arrow::array::RecordBatch;
-use barograph_engine::{Clock, SystemClock};
+use barograph_engine::{Clock, Engine, SystemClock};
 use barograph_jobs::schedule::{
     Asked, RunRecord, RunState, Schedule, Stop, Why, job_rows, plan_rows, run_rows,
 };
@@ -15,6 +17,8 @@ use crate::progress::{self, Progress};
 use crate::settings::Settings;
 use crate::{Error, Result, signals, wiring};
 
+/// Jobs that put rows, for which they need the engine.
+const PUTTING: [&str; 2] = ["rollup", "quality"];
 /// What a table for people has room for; the other forms have every column.
 const JOB_COLUMNS: [&str; 7] =
     ["job", "enabled", "cron", "next_at", "last_run", "last_state", "last_finished_at"];
@@ -43,15 +47,41 @@ impl JobsCommand {
 }
 
 pub(super) async fn run(command: JobsCommand, settings: &Settings) -> Result<()> {
-    let schedule = wiring::open_schedule(settings)?;
-    match command {
-        JobsCommand::List(arguments) => list(&schedule, &arguments).await,
-        JobsCommand::Run(arguments) if arguments.dry_run => {
-            plan(&schedule, &arguments, settings).await
+    let engine = match &command {
+        JobsCommand::Run(arguments) if PUTTING.contains(&arguments.name.as_str()) => {
+            Some(engine(&arguments.name, settings).await?)
         }
-        JobsCommand::Run(arguments) => work(&schedule, &arguments).await,
+        _ => None,
+    };
+    let schedule = wiring::open_schedule(settings, engine.as_ref())?;
+    let done = carry_out(command, &schedule, settings).await;
+    if let Some(engine) = engine {
+        engine.shutdown().await?;
+    }
+    done
+}
+
+/// The engine for a job that puts rows.
+async fn engine(job: &str, settings: &Settings) -> Result<Arc<Engine>> {
+    let opened = wiring::open_engine(settings, false).await;
+    opened.map_err(|error| {
+        error.during(format!(
+            "the job {job} puts rows, for which it needs the log for itself. Where a server has it, that \
+             server runs the job by itself, within a second of a change: `barograph jobs history {job}` \
+             shows its runs"
+        ))
+    })
+}
+
+async fn carry_out(command: JobsCommand, schedule: &Schedule, settings: &Settings) -> Result<()> {
+    match command {
+        JobsCommand::List(arguments) => list(schedule, &arguments).await,
+        JobsCommand::Run(arguments) if arguments.dry_run => {
+            plan(schedule, &arguments, settings).await
+        }
+        JobsCommand::Run(arguments) => work(schedule, &arguments).await,
         JobsCommand::History(arguments) => {
-            history(&schedule, arguments.name.as_deref(), &arguments.jobs).await
+            history(schedule, arguments.name.as_deref(), &arguments.jobs).await
         }
         JobsCommand::Cancel(arguments) => {
             let run = arguments.run.parse()?;

@@ -11,7 +11,7 @@ use crate::{Result, signals, wiring};
 
 pub(super) async fn run(arguments: ServeArguments, settings: Settings) -> Result<()> {
     let engine = wiring::open_engine(&settings, arguments.accept_log_damage).await?;
-    let schedule = wiring::open_schedule(&settings)?;
+    let schedule = wiring::open_schedule(&settings, Some(&engine))?;
     let sql = wiring::open_sql(&settings, &engine, &schedule)?;
     let server = Server::bind(engine, sql, settings.flight.clone()).await?;
     let stopped = signals::stop();

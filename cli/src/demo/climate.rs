@@ -133,6 +133,14 @@ impl Climate {
     }
 }
 
+#[cfg(test)]
+impl Site {
+    /// Metres above the sea.
+    pub fn elevation(&self) -> f32 {
+        self.elevation
+    }
+}
+
 impl Moment {
     /// What prevails at a station.
     pub fn conditions(&self, site: &Site) -> Conditions {

@@ -7,6 +7,8 @@
 
 pub mod check;
 mod climate;
+#[cfg(test)]
+mod faults;
 pub mod feed;
 mod fill;
 mod noise;
@@ -53,7 +55,7 @@ pub async fn run(arguments: DemoArguments, settings: Settings) -> Result<()> {
     let cities = Cities::built_in()?.largest(arguments.cities as usize);
     let weather = Arc::new(Weather::new(arguments.seed, &cities));
     let engine = wiring::open_engine(&settings, false).await?;
-    let schedule = wiring::open_schedule(&settings)?;
+    let schedule = wiring::open_schedule(&settings, Some(&engine))?;
     let bound = async {
         let sql = wiring::open_sql(&settings, &engine, &schedule)?;
         Ok(Server::bind(Arc::clone(&engine), sql, settings.flight.clone()).await?)

@@ -103,6 +103,12 @@ impl Weather {
         self.sites.len()
     }
 
+    /// Height of station `id` above the sea in metres.
+    #[cfg(test)]
+    pub fn elevation(&self, id: i32) -> Option<f32> {
+        self.sites.iter().find(|site| site.id == id).map(Site::elevation)
+    }
+
     /// What happens to the readings of station `id` in `hour`.
     pub fn delivery(&self, id: i32, hour: Hour) -> Delivery {
         let draw = self.draw(id, hour);

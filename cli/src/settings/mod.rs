@@ -6,16 +6,20 @@
 
 pub mod catalogue;
 pub mod layers;
+pub mod quality;
 pub mod reference;
 pub mod tables;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use barograph_engine::EngineSettings;
+use barograph_engine::rollup::{Rollup, RollupSettings};
 use barograph_engine::sql::SqlSettings;
 use barograph_flight::FlightSettings;
 use barograph_jobs::compact::CompactionSettings;
+use barograph_jobs::quality::{Checks, flags_of};
 use barograph_jobs::schedule::{JobSettings, SchedulerSettings};
 use barograph_lake::TableSchema;
 use barograph_lake::schema::TableDeclaration;
@@ -23,6 +27,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use layers::Layers;
+pub use quality::QualitySettings;
 
 use crate::{Error, Result};
 
@@ -56,6 +61,13 @@ pub struct Settings {
     pub compaction: CompactionSettings,
     /// Tables by name. A table of the built-in name `readings` replaces the built-in one.
     pub tables: BTreeMap<String, TableDeclaration>,
+    /// Rollups by name: tables whose rows are the windows of another, `every` long, which the job `rollup`
+    /// keeps as their tables are. `of` names the table; `every` is a whole number of hours that divides a
+    /// day, or whole days. [docs/jobs.md](jobs.md) tells their columns.
+    pub rollups: BTreeMap<String, RollupSettings>,
+    /// The job `quality`: what makes a reading doubtful, in the units of the columns. Columns that the
+    /// table does not have are not checked.
+    pub quality: QualitySettings,
 }
 
 /// What is reported to stderr.
@@ -95,6 +107,8 @@ impl Default for Settings {
             jobs: JobSettings::default(),
             compaction: CompactionSettings::default(),
             tables: BTreeMap::from([(tables::READINGS.to_owned(), tables::readings())]),
+            rollups: tables::rollups(),
+            quality: QualitySettings::default(),
         }
     }
 }
@@ -112,6 +126,50 @@ impl Settings {
     /// The tables, checked.
     pub fn schemas(&self) -> Result<Vec<TableSchema>> {
         let tables = self.tables.iter();
-        tables.map(|(name, table)| Ok(TableSchema::new(name, table.clone())?)).collect()
+        let mut schemas = tables
+            .map(|(name, table)| Ok(TableSchema::new(name, table.clone())?))
+            .collect::<Result<Vec<_>>>()?;
+        schemas.extend(self.rollups()?.iter().map(|rollup| TableSchema::clone(rollup.table())));
+        let (source, checks) = self.checked()?;
+        let flags = flags_of(&source, &checks)?;
+        if schemas.iter().any(|schema| schema.name() == flags.name()) {
+            let name = flags.name();
+            return Err(Error::usage(format!(
+                "the table {name:?} holds the flags of the job quality: give yours another name"
+            )));
+        }
+        schemas.push(flags);
+        Ok(schemas)
+    }
+
+    /// The table whose quality is checked, and the checks.
+    pub fn checked(&self) -> Result<(TableSchema, Checks)> {
+        let of = &self.quality.of;
+        let table = self.tables.get(of).ok_or_else(|| {
+            Error::usage(format!("quality.of {of:?}: there is no such table in the settings"))
+        })?;
+        Ok((TableSchema::new(of, table.clone())?, self.quality.checks()?))
+    }
+
+    /// The rollups, checked.
+    pub fn rollups(&self) -> Result<Vec<Rollup>> {
+        let rollup = |(name, rollup): (&String, &RollupSettings)| {
+            let of = &rollup.of;
+            let Some(table) = self.tables.get(of) else {
+                let names: Vec<_> = self.tables.keys().map(String::as_str).collect();
+                return Err(Error::usage(format!(
+                    "rollups.{name}.of {of:?}: there is no such table, there are {}",
+                    names.join(", ")
+                )));
+            };
+            if self.tables.contains_key(name) {
+                return Err(Error::usage(format!(
+                    "rollups.{name}: there is a table of that name: rename one"
+                )));
+            }
+            let source = Arc::new(TableSchema::new(of, table.clone())?);
+            Ok(Rollup::new(name, rollup, source, self.sql.reading_every)?)
+        };
+        self.rollups.iter().map(rollup).collect()
     }
 }

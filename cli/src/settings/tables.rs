@@ -1,5 +1,9 @@
-//! Which table is built in?
+//! Which tables are built in?
 
+use std::collections::BTreeMap;
+
+use barograph_engine::rollup::RollupSettings;
+use barograph_lake::Span;
 use barograph_lake::schema::{KeyType, TableDeclaration, ValueColumn, ValueType};
 
 /// Name of the built-in table.
@@ -29,4 +33,13 @@ pub fn readings() -> TableDeclaration {
         ],
         dimension: Some(CITIES.to_owned()),
     }
+}
+
+/// The rollups of `readings`: hours and days.
+pub fn rollups() -> BTreeMap<String, RollupSettings> {
+    let rollup = |name: &str, hours: i64| {
+        let every = Span::seconds(hours * 3_600);
+        (name.to_owned(), RollupSettings { of: READINGS.to_owned(), every })
+    };
+    BTreeMap::from([rollup("readings_1h", 1), rollup("readings_1d", 24)])
 }

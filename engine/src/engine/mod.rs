@@ -175,6 +175,7 @@ pub struct Engine {
     gauge: Arc<writer::LogGauge>,
     writer: Writer,
     lander: Lander,
+    pub(crate) rollups: crate::rollup::Told,
     recovery: Recovery,
 }
 

@@ -153,6 +153,7 @@ impl Engine {
             gauge,
             writer,
             lander,
+            rollups: Default::default(),
             recovery,
         }))
     }

@@ -1,22 +1,22 @@
 //! Which functions does SQL have beside DataFusion's own? Weather formulas, aggregates, gap filling, as-of
-//! joins and `latest`.
+//! joins, `latest` and `live`.
 //!
 //! - `weather`: a number from numbers, row by row.
 //! - `aggregates`: wind direction, first and last by time, growth of a counter.
 //! - `gap_fill`: windows without rows. `asof`: the row that held at a time. Both are functions that a rule
 //!   turns into plan nodes; `planner` turns the nodes into physical plans.
 //! - `rolling`: windows that end at the current row, run column by column.
-//! - `latest`: the newest row of every key, through [`Tables`].
+//! - `tables`: what stands in FROM, through [`Tables`].
 //! - `reference`: the documentation of each, and the page made of it.
 
 mod aggregates;
 mod asof;
 mod gap_fill;
-mod latest;
 mod planner;
 mod printed;
 mod reference;
 pub(crate) mod rolling;
+mod tables;
 mod weather;
 
 use std::sync::Arc;
@@ -25,6 +25,7 @@ use datafusion::catalog::TableProvider;
 use datafusion::execution::SessionStateBuilder;
 use datafusion::prelude::SessionContext;
 
+pub(crate) use aggregates::direction;
 pub use planner::{NodePlanner, Planner};
 
 use crate::{Error, Result};
@@ -35,6 +36,9 @@ pub trait Tables: Send + Sync {
     /// The newest row of every key of `table`, as a table of the same columns. A name that is not a
     /// declared table is an error of kind `NotFound` that names it.
     fn latest(&self, table: &str) -> Result<Arc<dyn TableProvider>>;
+    /// The windows of `rollup` as they are at the moment, as a table of the same columns. A name that is
+    /// not a declared rollup is an error that names it.
+    fn live(&self, rollup: &str) -> Result<Arc<dyn TableProvider>>;
 }
 
 /// Gives `context` every function but those that need tables, a `date_bin` that keeps the type of its time, the rules that gap filling, as-of joins
@@ -75,7 +79,9 @@ pub fn register(context: &SessionContext) -> Result<()> {
 
 /// Gives `context` the table functions, which ask `tables`.
 pub fn register_tables(context: &SessionContext, tables: Arc<dyn Tables>) {
-    context.register_udtf(latest::LATEST.name, Arc::new(latest::Latest::new(tables)));
+    for (name, function) in tables::functions(&tables) {
+        context.register_udtf(name, function);
+    }
 }
 
 /// The reference page, `docs/sql.md`.
@@ -91,7 +97,7 @@ fn entries() -> Result<Vec<&'static Entry>> {
         entries.extend(functions.map_err(failed)?.into_iter().map(|(entry, _)| entry));
     }
     entries.extend(aggregates::functions().map_err(failed)?.into_iter().map(|(entry, _)| entry));
-    entries.push(&latest::LATEST);
+    entries.extend([&tables::LATEST, &tables::LIVE]);
     Ok(entries)
 }
 

@@ -23,6 +23,7 @@ use super::errors::told;
 use super::hours::AggregateHours;
 use super::latest::LatestProvider;
 use super::limits::LimitsAboveWindows;
+use super::live::LiveProvider;
 use super::membership::Membership;
 use super::multisets::Multisets;
 use super::opaque::OpaqueConditions;
@@ -33,6 +34,7 @@ use super::system::{self, SystemRows};
 use super::unambiguous::Unambiguous;
 use super::unsorted::UnsortedWindows;
 use super::windows::AggregateWindows;
+use crate::rollup::Declared;
 use crate::{Engine, Error, Result, functions};
 
 /// Name of the only catalog.
@@ -181,7 +183,7 @@ impl Catalog {
         let context = SessionContext::new_with_state(state);
         context.register_catalog(CATALOG, Arc::new(catalog));
         functions::register(&context)?;
-        functions::register_tables(&context, Arc::new(Newest(Arc::clone(engine))));
+        functions::register_tables(&context, Arc::new(Given(Arc::clone(engine))));
         let mut state = context.state();
         zoned(&mut state, UTC)?;
         Ok(state)
@@ -209,13 +211,20 @@ pub(super) fn zoned(state: &mut SessionState, zone: &str) -> Result<()> {
     Ok(())
 }
 
-/// The newest rows of declared tables.
-struct Newest(Arc<Engine>);
+/// What table functions give of declared tables.
+struct Given(Arc<Engine>);
 
-impl functions::Tables for Newest {
+impl functions::Tables for Given {
     fn latest(&self, table: &str) -> Result<Arc<dyn TableProvider>> {
         let table = self.0.schema(table)?;
         Ok(Arc::new(LatestProvider { engine: Arc::clone(&self.0), table }))
+    }
+
+    fn live(&self, rollup: &str) -> Result<Arc<dyn TableProvider>> {
+        let rollups = self.0.rollups();
+        let declared = rollups.get(rollup).ok_or_else(|| Declared::missing(&rollups, rollup))?;
+        let rollup = Arc::clone(&declared.rollup);
+        Ok(Arc::new(LiveProvider { engine: Arc::clone(&self.0), rollup }))
     }
 }
 

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! - `session`, `prepare`, `asked`, `run`: a statement from its text to the last batch of its answer.
-//! - `provider`, `translate`, `values`, `exec`, `part`, `dynamic`, `windows`, `hours`, `latest`: tables as the
+//! - `provider`, `translate`, `values`, `exec`, `part`, `dynamic`, `windows`, `hours`, `latest`, `live`: tables as the
 //!   planner sees them, and how their scans run.
 //! - `divide`: answers whose parts are fetched apart.
 //! - `precedence`, `unheard`, `membership`, `multisets`: what a text means, where the parser or the planner
@@ -29,6 +29,7 @@ mod guard;
 mod hours;
 mod latest;
 mod limits;
+mod live;
 mod membership;
 mod multisets;
 mod opaque;

@@ -23,6 +23,7 @@ use super::errors::external;
 use super::exec::{Read, ScanExec};
 use super::price::{self, Price};
 use super::translate::Translator;
+use crate::rollup::Rollups;
 use crate::scan::plan::cut;
 use crate::view::View;
 use crate::{Engine, Error};
@@ -34,6 +35,7 @@ const PRICED_FILES: usize = 4;
 #[derive(Debug)]
 pub(super) struct Pinned {
     views: BTreeMap<String, Arc<View>>,
+    rollups: Arc<Rollups>,
     /// Whether prices are to be exact and plans printed in full.
     pub(super) explain: bool,
     price: Mutex<Price>,
@@ -44,7 +46,9 @@ pub(super) struct Pinned {
 impl Pinned {
     /// The views of all tables at one instant.
     pub(super) fn new(engine: &Engine, explain: bool) -> Self {
-        Self { views: engine.views(), explain, price: Mutex::default(), part: None }
+        // Before the views: they then have what these tell of.
+        let rollups = engine.rollups();
+        Self { views: engine.views(), rollups, explain, price: Mutex::default(), part: None }
     }
 
     /// The same with the view of a part.
@@ -71,6 +75,11 @@ impl Pinned {
         })
     }
 
+    /// How far the rollups are computed, in these views.
+    pub(super) fn rollups(&self) -> &Rollups {
+        &self.rollups
+    }
+
     /// All views, by table.
     pub(super) fn views(&self) -> &BTreeMap<String, Arc<View>> {
         &self.views
@@ -81,7 +90,7 @@ impl Pinned {
         *self.price.lock()
     }
 
-    fn charge(&self, price: Price) {
+    pub(super) fn charge(&self, price: Price) {
         let mut sum = self.price.lock();
         *sum = sum.and(price);
     }

@@ -42,14 +42,22 @@ impl Clockwork {
     }
 }
 
-/// Runs one job whenever it is due.
+/// Runs one job whenever it is due or has work before that.
 async fn turn(schedule: Arc<Schedule>, job: &'static str, shutdown: Stop) {
+    let mut woken = false;
     while shutdown.why().is_none() {
         let stop = Stop::default();
+        let look = async {
+            match woken {
+                true => schedule.wake(job, stop.clone()).await,
+                false => schedule.look(job, stop.clone()).await,
+            }
+        };
         let looked = tokio::select! {
-            looked = schedule.look(job, stop.clone()) => looked,
+            looked = look => looked,
             () = forward(&shutdown, &stop) => return,
         };
+        woken = false;
         let wait = match looked {
             Ok(Looked::Never) => return,
             Ok(Looked::Ran(record)) => {
@@ -68,6 +76,7 @@ async fn turn(schedule: Arc<Schedule>, job: &'static str, shutdown: Stop) {
         };
         tokio::select! {
             () = tokio::time::sleep(wait) => {}
+            () = schedule.woken(job) => woken = true,
             () = shutdown.asked() => {}
         }
     }

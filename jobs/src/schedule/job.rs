@@ -40,6 +40,12 @@ pub trait Job: Debug + Send + Sync {
     /// # Errors
     /// `Unavailable` and `Resources` are tried again from the last checkpoint, any other ends the run.
     fn run<'a>(&'a self, asked: &'a Asked, context: &'a Context) -> BoxFuture<'a, Result<()>>;
+
+    /// Ready when there is work before the job is due, in this process; never of a job that only the clock
+    /// tells.
+    fn woken(&self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::pending())
+    }
 }
 
 /// What a run is about to do.

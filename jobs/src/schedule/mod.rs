@@ -12,6 +12,7 @@
 //! - `decide`: whether a job is due; pure.
 //! - `seat`: who runs a job; `shelf`: where its objects stand; `record`: what became of its runs.
 //! - `run`: one run from its seat to its record; `clockwork`: the runs of a server.
+//! - `memory`: what a job knows from run to run.
 //! - `told`: jobs and runs as rows.
 
 mod clockwork;
@@ -20,6 +21,7 @@ mod cron;
 mod decide;
 mod instants;
 mod job;
+mod memory;
 mod record;
 mod run;
 mod seat;
@@ -41,6 +43,7 @@ pub use context::{Context, Progress, Stop, Why};
 pub use cron::Cron;
 pub use decide::{Due, due};
 pub use job::{Finding, Job, Plan, Step};
+pub use memory::Memory;
 pub use record::{Asked, Figures, History, RunRecord, RunState};
 pub use seat::Seat;
 pub use shelf::RunId;
@@ -163,6 +166,27 @@ impl Schedule {
         };
         let progress = watch::Sender::default();
         let begin = Begin { seat, slot, asked: Asked::default(), stop, progress };
+        let ran = self.begin(registered, begin).await?;
+        Ok(ran.map_or(Looked::Beaten, |record| Looked::Ran(Box::new(record))))
+    }
+
+    /// Ready when a job has work before its time.
+    pub(super) async fn woken(&self, job: &str) {
+        match self.registered(job) {
+            Ok(registered) => registered.job.woken().await,
+            Err(_) => std::future::pending().await,
+        }
+    }
+
+    /// Runs a job that has work before its time.
+    pub(super) async fn wake(&self, job: &str, stop: Stop) -> Result<Looked> {
+        let registered = self.registered(job)?;
+        let seat = self.seats.read(job).await?;
+        if let Some(until) = seat.until.filter(|_| seat.is_taken(self.clock.now())) {
+            return Ok(Looked::Wait(until));
+        }
+        let begin =
+            Begin { seat, slot: None, asked: Asked::default(), stop, progress: Default::default() };
         let ran = self.begin(registered, begin).await?;
         Ok(ran.map_or(Looked::Beaten, |record| Looked::Ran(Box::new(record))))
     }

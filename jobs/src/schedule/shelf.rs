@@ -5,6 +5,7 @@
 //! jobs/verify/seat/00000000000000000042.json      who runs the job, as said by the 42nd
 //! jobs/verify/runs/00000000000000000041.json      the record of the run verify-41
 //! jobs/verify/cancel/00000000000000000041.json    somebody asks that run to stop
+//! jobs/rollup/memory/00000000000000000007.json    what the job knows from run to run
 //! ```
 
 use std::fmt;
@@ -38,6 +39,7 @@ pub(super) enum Kind {
     Seat,
     Run,
     Cancel,
+    Memory,
 }
 
 /// The objects of all jobs.
@@ -59,6 +61,7 @@ impl Kind {
             Self::Seat => "seat",
             Self::Run => "runs",
             Self::Cancel => "cancel",
+            Self::Memory => "memory",
         }
     }
 }

@@ -36,6 +36,13 @@ pub struct JobSettings {
     pub sweep: JobSpec,
     /// Reads every active file in full and compares it with what the table's log says of it.
     pub verify: JobSpec,
+    /// Keeps rollups as the tables are that they are made of: when it is due, and within a second of a
+    /// commit that changed rows. It reads with the threads and within the memory of range reads
+    /// (`engine.scan_threads`, `engine.scan_bytes_max`).
+    pub rollup: JobSpec,
+    /// Flags doubtful readings: when it is due, and within a second of a commit that changed rows. It reads
+    /// as `rollup` does.
+    pub quality: JobSpec,
 }
 
 /// When a job runs and what it may take.
@@ -91,6 +98,8 @@ impl Default for JobSettings {
                 bytes_per_second: Some(Size::mebibytes(32)),
                 ..JobSpec::default()
             },
+            rollup: JobSpec { cron: Cron::hourly(11), jitter: hourly, ..JobSpec::default() },
+            quality: JobSpec { cron: Cron::hourly(17), jitter: hourly, ..JobSpec::default() },
         }
     }
 }
@@ -135,15 +144,22 @@ impl JobSettings {
             "compact" => Some(&self.compact),
             "sweep" => Some(&self.sweep),
             "verify" => Some(&self.verify),
+            "rollup" => Some(&self.rollup),
+            "quality" => Some(&self.quality),
             _ => None,
         }
     }
 
     /// Refuses settings that no job can run with.
     pub fn check(&self) -> Result<()> {
-        for (name, spec) in
-            [("compact", &self.compact), ("sweep", &self.sweep), ("verify", &self.verify)]
-        {
+        let all = [
+            ("compact", &self.compact),
+            ("sweep", &self.sweep),
+            ("verify", &self.verify),
+            ("rollup", &self.rollup),
+            ("quality", &self.quality),
+        ];
+        for (name, spec) in all {
             if spec.threads == 0 {
                 let message = format!("jobs.{name}.threads 0: write 1 or more");
                 return Err(crate::Error::request(message));

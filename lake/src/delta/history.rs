@@ -47,6 +47,34 @@ pub(crate) async fn history(store: &LakeStore) -> Result<Vec<CommitInfo>> {
         .await
 }
 
+/// The commits after a version through another, in order; `None` if the log no longer holds one of them.
+pub(crate) async fn between(
+    store: &LakeStore,
+    after: TableVersion,
+    through: TableVersion,
+) -> Result<Option<Vec<CommitInfo>>> {
+    let read = stream::iter(after.0.saturating_add(1)..=through.0)
+        .map(|version| async move {
+            let version = TableVersion(version);
+            let path = store.path(&LogName::commit(version).path());
+            let object = match store.object().get(&path).await {
+                Err(object_store::Error::NotFound { .. }) => return Ok(None),
+                object => object?,
+            };
+            let written = object.meta.last_modified.timestamp_micros();
+            let lines = lines(version, &object.bytes().await?)?;
+            told(version, written, lines).map(Some)
+        })
+        .buffered(READ_AHEAD);
+    let mut read = std::pin::pin!(read);
+    let mut commits = Vec::new();
+    while let Some(commit) = read.try_next().await? {
+        let Some(commit) = commit else { return Ok(None) };
+        commits.push(commit);
+    }
+    Ok(Some(commits))
+}
+
 /// The files that commits written at `since` or later, by the store's clock, removed.
 pub(crate) async fn removed_since(store: &LakeStore, since: Micros) -> Result<HashSet<FilePath>> {
     let young = commits(store)
@@ -82,7 +110,11 @@ async fn commits(store: &LakeStore) -> Result<Vec<(TableVersion, ObjectMeta)>> {
 
 async fn read(store: &LakeStore, version: TableVersion, meta: &ObjectMeta) -> Result<Vec<Line>> {
     let bytes = store.object().get(&meta.location).await?.bytes().await?;
-    let lines = bytes.split(|b| *b == b'\n').filter(|line| !line.is_empty());
+    lines(version, &bytes)
+}
+
+fn lines(version: TableVersion, commit: &[u8]) -> Result<Vec<Line>> {
+    let lines = commit.split(|b| *b == b'\n').filter(|line| !line.is_empty());
     lines.map(|line| serde_json::from_slice(line).map_err(|e| damaged(version, e))).collect()
 }
 

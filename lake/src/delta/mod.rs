@@ -27,7 +27,7 @@ pub use history::CommitInfo;
 
 pub(crate) use checkpoint::{expire, write_checkpoint};
 pub(crate) use commit::{Commit, put_commit};
-pub(crate) use history::{history, removed_since};
+pub(crate) use history::{between, history, removed_since};
 pub(crate) use load::{Loaded, load};
 pub(crate) use log_path::LOG_FOLDER;
 pub(crate) use metadata::{Difference, Metadata};

@@ -182,7 +182,14 @@ async fn the_history_tells_whose_rows_changed() {
     let hours = [hour(3), hour(4)];
     let landed = Change { operation: "LAND", hours: &hours, at: 0 };
     let after = table.commit(&base, &[], vec![], &landed).await.unwrap();
-    table.commit(&after, &[], vec![], &change("FOLD", 0)).await.unwrap();
-    let told: Vec<_> = table.history().await.unwrap().into_iter().map(|c| c.hours).collect();
+    let last = table.commit(&after, &[], vec![], &change("FOLD", 0)).await.unwrap().version();
+    let history = table.history().await.unwrap();
+    let told: Vec<_> = history.iter().map(|commit| commit.hours.clone()).collect();
     assert_eq!(told, [Some(vec![]), Some(hours.to_vec()), Some(vec![])]);
+    for after in base.version().0..=last.0 {
+        let commits = table.commits_between(TableVersion(after), last).await.unwrap();
+        assert_eq!(commits.as_deref(), history.get(after as usize + 1..));
+    }
+    let gone = TableVersion(last.0 + 1);
+    assert_eq!(table.commits_between(last, gone).await.unwrap(), None, "it is not in the log");
 }

@@ -158,6 +158,16 @@ impl LakeTable {
         Ok(())
     }
 
+    /// The commits after a version through another, in order, without reading others; `None` if the log
+    /// no longer holds one of them.
+    pub async fn commits_between(
+        &self,
+        after: TableVersion,
+        through: TableVersion,
+    ) -> Result<Option<Vec<CommitInfo>>> {
+        delta::between(&self.store, after, through).await
+    }
+
     /// The commits that the log still holds, oldest first.
     pub async fn history(&self) -> Result<Vec<CommitInfo>> {
         delta::history(&self.store).await

@@ -153,15 +153,24 @@ impl Sum {
         if self.unknown > 0 {
             return Some(f64::NAN);
         }
-        // `way` is 0 without rows and in a calm.
-        if self.way <= 0.0 || self.east.hypot(self.north) <= CALM * self.way {
-            return None;
-        }
-        let degrees = self.east.atan2(self.north).to_degrees();
-        let degrees = if degrees < 0.0 { degrees + 360.0 } else { degrees };
-        // A hair below north rounds up to 360.
-        Some(if degrees >= 360.0 { 0.0 } else { degrees })
+        direction(self.east, self.north, self.way)
     }
+}
+
+/// The direction in degrees from north of a sum of wind vectors whose lengths add up to `way`; `None` in a
+/// calm and where the winds cancel out, NaN where a wind is no number.
+pub(crate) fn direction(east: f64, north: f64, way: f64) -> Option<f64> {
+    if !(east.is_finite() && north.is_finite()) {
+        return Some(f64::NAN);
+    }
+    // `way` is 0 without rows and in a calm.
+    if way <= 0.0 || east.hypot(north) <= CALM * way {
+        return None;
+    }
+    let degrees = east.atan2(north).to_degrees();
+    let degrees = if degrees < 0.0 { degrees + 360.0 } else { degrees };
+    // A hair below north rounds up to 360.
+    Some(if degrees >= 360.0 { 0.0 } else { degrees })
 }
 
 /// Calls `f` with the row, direction and speed of every row that counts.

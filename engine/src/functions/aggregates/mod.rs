@@ -5,6 +5,8 @@ mod by_time;
 mod counter;
 mod direction;
 
+pub(crate) use direction::direction;
+
 use datafusion::common::Result;
 use datafusion::logical_expr::AggregateUDF;
 

@@ -55,7 +55,11 @@ impl ColumnStates {
                 Part::Last | Part::LastTime => end(Part::LastTime, kept),
                 // Counts add up; everything else reduces as values do.
                 _ => {
-                    let reduction = if kept == Part::Count { Part::WholeSum } else { kept };
+                    let reduction = match kept {
+                        Part::Count => Part::WholeSum,
+                        Part::East | Part::North | Part::Way => Part::FloatSum,
+                        kept => kept,
+                    };
                     let mut reduced = reduce(part(kept)?, segments, &[reduction])?;
                     reduced.pop().ok_or_else(|| Error::internal("aggregate: a part is missing"))
                 }

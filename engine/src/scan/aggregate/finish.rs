@@ -7,7 +7,7 @@ use arrow::datatypes::{Float64Type, Int64Type};
 use barograph_lake::TableSchema;
 use barograph_lake::schema::KEY_COLUMN;
 
-use super::{Aggregate, Aggregation, ColumnStates, Part, WINDOW_COLUMN};
+use super::{Aggregate, Aggregation, ColumnStates, Part, WINDOW_COLUMN, winds};
 use crate::{Error, Result};
 
 impl Aggregation {
@@ -51,6 +51,9 @@ impl ColumnStates {
             Aggregate::Max => part(Part::Max),
             Aggregate::First => part(Part::First),
             Aggregate::Last => part(Part::Last),
+            Aggregate::MeanDirection { .. } => {
+                Ok(winds::directions(&part(Part::East)?, &part(Part::North)?, &part(Part::Way)?))
+            }
         }
     }
 }

@@ -16,6 +16,7 @@
 //! | mean | float64 | sum as float64, count | null |
 //! | min, max | the column's | value; NaN is the greatest number | null |
 //! | first, last | the column's | value that is not null and its time | null |
+//! | mean direction | float64 | sum of the wind vectors, length of the way | null |
 //!
 //! Windows are aligned to the Unix epoch, before it too: an hour's window begins at a full hour.
 
@@ -26,6 +27,7 @@ mod reduce;
 mod segments;
 #[cfg(test)]
 mod tests;
+mod winds;
 
 use std::fmt;
 use std::sync::Arc;
@@ -54,6 +56,12 @@ pub enum Aggregate {
     First,
     /// Latest value that is not null.
     Last,
+    /// Mean of directions in degrees on the circle, as `mean_direction` of SQL gives it.
+    MeanDirection {
+        /// Index into the table's Arrow schema of the speed that each direction weighs; absent: all weigh
+        /// the same.
+        speed: Option<usize>,
+    },
 }
 
 impl Aggregate {
@@ -62,7 +70,7 @@ impl Aggregate {
         match self {
             Self::Count => "count",
             Self::Sum => "sum",
-            Self::Mean => "mean",
+            Self::Mean | Self::MeanDirection { .. } => "mean",
             Self::Min => "min",
             Self::Max => "max",
             Self::First => "first",
@@ -119,7 +127,17 @@ impl Aggregation {
                         field.name()
                     )));
                 }
-                let needs_number = matches!(aggregate, Aggregate::Sum | Aggregate::Mean);
+                let needs_number = matches!(
+                    aggregate,
+                    Aggregate::Sum | Aggregate::Mean | Aggregate::MeanDirection { .. }
+                );
+                let speed = aggregate.speed().map(|speed| table.arrow().fields().get(speed));
+                if speed.is_some_and(|of| !of.is_some_and(|of| of.data_type().is_numeric())) {
+                    return Err(Error::request(format!(
+                        "the mean direction {:?} is weighted by a column that holds no numbers",
+                        field.name()
+                    )));
+                }
                 if needs_number && !field.data_type().is_numeric() {
                     return Err(Error::request(format!(
                         "{aggregate} of column {:?}: it holds no numbers; count, min, max, first and last are possible",
@@ -133,8 +151,17 @@ impl Aggregation {
 
     /// Indexes into the table's Arrow schema of the columns it reads besides key and time.
     pub fn columns(&self) -> Vec<usize> {
-        let columns = self.aggregates.iter().map(|(column, _)| *column);
-        columns.filter(|&column| column >= FIRST_VALUE_COLUMN).collect()
+        let mut columns: Vec<usize> = self.aggregates.iter().map(|(column, _)| *column).collect();
+        columns.retain(|&column| column >= FIRST_VALUE_COLUMN);
+        for (_, aggregates) in &self.aggregates {
+            let speeds = aggregates.iter().filter_map(|aggregate| aggregate.speed());
+            for speed in speeds {
+                if !columns.contains(&speed) {
+                    columns.push(speed);
+                }
+            }
+        }
+        columns
     }
 
     /// Columns of the answer: key, `window_start`, then the aggregates in the order asked for.
@@ -162,22 +189,26 @@ impl Aggregation {
         self.check(table)?;
         let mut fields = vec![key_field(table), window_field()];
         let mut columns = Vec::with_capacity(self.aggregates.len());
-        let mut next_value = FIRST_VALUE_COLUMN;
+        let read = self.columns();
+        let position = |column: usize| {
+            let value = read.iter().position(|&read| read == column);
+            value.map_or(column, |value| FIRST_VALUE_COLUMN + value)
+        };
         for (column, aggregates) in &self.aggregates {
             let field = table.arrow().field(*column);
-            let position = if *column < FIRST_VALUE_COLUMN {
-                *column
-            } else {
-                next_value += 1;
-                next_value - 1
-            };
+            let speed = aggregates.iter().find_map(|aggregate| aggregate.speed());
             let parts = parts(aggregates, field.data_type());
             let at = fields.len();
             fields.extend(parts.iter().map(|part| {
                 let name = format!("{} {part:?}", field.name());
                 Arc::new(Field::new(name, part.data_type(field.data_type()), true))
             }));
-            columns.push(ColumnStates { position, at, parts });
+            columns.push(ColumnStates {
+                position: position(*column),
+                speed: speed.map(position),
+                at,
+                parts,
+            });
         }
         Ok(Layout { schema: Arc::new(Schema::new(fields)), columns })
     }
@@ -205,11 +236,18 @@ fn instant() -> DataType {
 }
 
 impl Aggregate {
+    fn speed(self) -> Option<usize> {
+        match self {
+            Self::MeanDirection { speed } => speed,
+            _ => None,
+        }
+    }
+
     fn data_type(self, of: &DataType) -> DataType {
         match self {
             Self::Count => DataType::Int64,
             Self::Sum if of.is_integer() => DataType::Int64,
-            Self::Sum | Self::Mean => DataType::Float64,
+            Self::Sum | Self::Mean | Self::MeanDirection { .. } => DataType::Float64,
             Self::Min | Self::Max | Self::First | Self::Last => of.clone(),
         }
     }
@@ -228,18 +266,28 @@ enum Part {
     FirstTime,
     Last,
     LastTime,
+    /// Sum of the wind vectors' parts from the east and from the north, and of their lengths.
+    East,
+    North,
+    Way,
 }
 
 impl Part {
     /// Whether it is made of the values alone, without their times.
     fn is_reduction(self) -> bool {
-        !matches!(self, Self::First | Self::FirstTime | Self::Last | Self::LastTime)
+        !self.is_wind()
+            && !matches!(self, Self::First | Self::FirstTime | Self::Last | Self::LastTime)
+    }
+
+    /// Whether it is made of directions and speeds.
+    fn is_wind(self) -> bool {
+        matches!(self, Self::East | Self::North | Self::Way)
     }
 
     fn data_type(self, of: &DataType) -> DataType {
         match self {
             Self::Count | Self::WholeSum => DataType::Int64,
-            Self::FloatSum => DataType::Float64,
+            Self::FloatSum | Self::East | Self::North | Self::Way => DataType::Float64,
             Self::FirstTime | Self::LastTime => instant(),
             Self::Min | Self::Max | Self::First | Self::Last => of.clone(),
         }
@@ -251,6 +299,8 @@ impl Part {
 struct ColumnStates {
     /// Where the column stands in a batch of rows.
     position: usize,
+    /// Where the speed of directions stands in a batch of rows.
+    speed: Option<usize>,
     /// Where its first part stands in a batch of states.
     at: usize,
     /// Its parts, side by side.
@@ -286,6 +336,7 @@ fn parts(aggregates: &[Aggregate], of: &DataType) -> Vec<Part> {
             Aggregate::Max => &[Part::Max],
             Aggregate::First => &[Part::First, Part::FirstTime],
             Aggregate::Last => &[Part::Last, Part::LastTime],
+            Aggregate::MeanDirection { .. } => &[Part::East, Part::North, Part::Way],
         };
         for part in needed {
             if !parts.contains(part) {

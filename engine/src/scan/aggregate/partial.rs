@@ -7,6 +7,7 @@ use barograph_lake::schema::{FIRST_VALUE_COLUMN, TIME_COLUMN};
 
 use super::reduce::{end, reduce};
 use super::segments::Segments;
+use super::winds::Winds;
 use super::{Aggregation, ColumnStates, Part};
 use crate::{Error, Result};
 
@@ -47,6 +48,12 @@ impl ColumnStates {
         };
         let reductions: Vec<Part> =
             self.parts.iter().copied().filter(|part| part.is_reduction()).collect();
+        let winds = if self.parts.iter().any(|part| part.is_wind()) {
+            let speeds = self.speed.map(|speed| rows.column(speed));
+            Some(Winds::of(column, speeds, segments)?)
+        } else {
+            None
+        };
         let mut reduced = reduce(column, segments, &reductions)?.into_iter();
         self.parts
             .iter()
@@ -55,6 +62,11 @@ impl ColumnStates {
                 Part::FirstTime => pick(times, &first),
                 Part::Last => pick(column, &last),
                 Part::LastTime => pick(times, &last),
+                Part::East | Part::North | Part::Way => {
+                    let winds =
+                        winds.as_ref().ok_or_else(|| Error::internal("aggregate: no winds"))?;
+                    Ok(winds.part(*part))
+                }
                 _ => reduced.next().ok_or_else(|| Error::internal("aggregate: a part is missing")),
             })
             .collect()

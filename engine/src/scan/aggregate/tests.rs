@@ -120,6 +120,11 @@ fn expected(aggregate: Aggregate, values: &[Option<f64>]) -> Option<f64> {
         Aggregate::Max => values.iter().copied().max_by(order),
         Aggregate::First => values.first().copied(),
         Aggregate::Last => values.last().copied(),
+        Aggregate::MeanDirection { .. } => {
+            let east: f64 = values.iter().map(|degrees| degrees.to_radians().sin()).sum();
+            let north: f64 = values.iter().map(|degrees| degrees.to_radians().cos()).sum();
+            Some(east.atan2(north).to_degrees().rem_euclid(360.0))
+        }
     }
 }
 
@@ -276,6 +281,53 @@ fn answers_are_named_and_typed() {
     let state = aggregation.partial(&table, &empty).unwrap();
     let state = aggregation.combine(&table, &[state]).unwrap();
     assert_eq!(aggregation.finish(&table, &state).unwrap(), RecordBatch::new_empty(schema));
+}
+
+#[test]
+fn winds_add_up_as_vectors_in_one_source_or_several() {
+    let table = table();
+    let winds = |speed| Aggregation {
+        every: 100,
+        aggregates: vec![(2, vec![Aggregate::MeanDirection { speed }])],
+    };
+    assert_eq!(winds(Some(4)).columns(), [2, 4]);
+    let rows = |speed: Option<usize>, winds: &[(Option<i16>, Option<f32>)]| {
+        let times = (0..winds.len() as i64).map(Some).collect::<TimestampMicrosecondArray>();
+        let mut columns: Vec<ArrayRef> = vec![
+            Arc::new(Int32Array::from(vec![1; winds.len()])),
+            Arc::new(times.with_timezone("UTC")),
+            Arc::new(winds.iter().map(|wind| wind.0).collect::<Int16Array>()),
+        ];
+        let mut read = vec![0, 1, 2];
+        if let Some(speed) = speed {
+            columns.push(Arc::new(winds.iter().map(|wind| wind.1).collect::<Float32Array>()));
+            read.push(speed);
+        }
+        RecordBatch::try_new(Arc::new(table.arrow().project(&read).unwrap()), columns).unwrap()
+    };
+    let mean = |speed, parts: &[&[(Option<i16>, Option<f32>)]]| {
+        let aggregation = winds(speed);
+        let states = parts.iter().map(|part| aggregation.partial(&table, &rows(speed, part)));
+        let states: Vec<_> = states.collect::<Result<_>>().unwrap();
+        let state = aggregation.combine(&table, &states).unwrap();
+        let answer = aggregation.finish(&table, &state).unwrap();
+        let means = answer.column(2).as_primitive::<Float64Type>();
+        means.is_valid(0).then(|| (means.value(0) * 1e6).round() / 1e6)
+    };
+    let north = [(Some(350), Some(1.0)), (Some(10), Some(1.0))];
+    assert_eq!(mean(None, &[&north]).map(|mean| mean % 360.0), Some(0.0));
+    // 3 m/s from the east and 4 m/s from the south; what lacks one of the two does not count.
+    let (east, south) = ((Some(90), Some(3.0)), (Some(180), Some(4.0)));
+    let expected = Some(143.130102);
+    let unknown = [(None, Some(9.0)), (Some(0), None)];
+    assert_eq!(mean(Some(4), &[&[east, south]]), expected);
+    assert_eq!(mean(Some(4), &[&[east], &unknown, &[south]]), expected);
+    assert_eq!(mean(None, &[&[east], &[south]]), Some(135.0));
+    assert_eq!(mean(Some(4), &[&unknown]), None);
+    let opposite = [(Some(0), Some(2.0)), (Some(180), Some(2.0))];
+    assert_eq!(mean(Some(4), &[&opposite]), None);
+    let wrong = winds(Some(6)).check(&table).unwrap_err();
+    assert!(wrong.to_string().contains("no numbers"), "{wrong}");
 }
 
 #[test]

@@ -172,6 +172,7 @@ proptest! {
         group_pages in 1..6usize,
         unpack_price in prop::sample::select(vec![f64::INFINITY, 0.1, -1e9]),
         whole_bytes: bool,
+        thorough: bool,
         reads in prop::collection::vec(read(), 8),
     ) {
         let key_type = if wide { KeyType::Int64 } else { KeyType::Int32 };
@@ -195,11 +196,14 @@ proptest! {
             page_rows,
             row_group_rows: page_rows * group_pages,
             zstd_level: 1,
+            thorough_level: 4,
+            thorough_gain: if thorough { 0.0 } else { 1.0 },
             unpack_page_price: 0.0,
             unpack_price,
             whole_bytes,
         };
         let fixture = Fixture::new(&schema, &layout, &batches);
+        prop_assert_eq!(&fixture.bytes, &in_parts(&schema, &layout, &batches));
         let file = block_on(fixture.open()).unwrap();
         block_on(file.verify()).unwrap();
         prop_assert_eq!(file.pages().iter().map(|page| page.rows as usize).sum::<usize>(), rows.len());
@@ -311,4 +315,17 @@ fn rows_that_no_file_may_hold_are_refused() {
     assert!(message(&[rows(&[(2, 5)]), rows(&[(1, 6)])]).contains("does not come after"));
     assert!(message(&[rows(&[(1, 5), (2, -1)])]).contains("outside its period"));
     assert!(encode(&schema, &[rows(&[(1, 5), (1, 6)]), rows(&[(2, 0)])], path()).is_ok());
+}
+
+/// The file as it comes from several threads, taken away after each batch.
+fn in_parts(schema: &Arc<TableSchema>, layout: &Layout, batches: &[RecordBatch]) -> Vec<u8> {
+    let mut encoder = FileEncoder::new(layout, schema, path(), 3).unwrap();
+    let mut bytes = Vec::new();
+    for batch in batches {
+        encoder.push(batch.clone()).unwrap();
+        bytes.extend(encoder.take());
+        assert_eq!(encoder.written(), bytes.len() as u64);
+    }
+    bytes.extend(encoder.finish().unwrap().0);
+    bytes
 }

@@ -1,0 +1,113 @@
+//! What can be set of the quality checks? Which quantities are checked, and how strictly.
+
+use barograph_jobs::quality::{Check, Checks, Height};
+use barograph_lake::Span;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, Result};
+
+/// Fall of temperature with height in the standard atmosphere, K/m (ICAO Doc 7488).
+const LAPSE: f64 = 0.0065;
+/// Height over which pressure falls to 1/e at 288.15 K, m.
+const SCALE_HEIGHT: f64 = 8_434.0;
+
+/// The job `quality`: what makes a reading doubtful. Columns that the table does not have are not checked.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct QualitySettings {
+    /// The table whose readings are checked.
+    pub of: String,
+    /// How old the reading may be that a reading is compared with.
+    pub step_within: Span,
+    /// Over how long a value is to vary.
+    pub persistence_over: Span,
+    /// How far away a neighbour may be, in km.
+    pub neighbours_within_km: f64,
+    /// So many of the nearest neighbours are asked.
+    pub neighbours_max: usize,
+    /// So many of them must have readings in the hour.
+    pub neighbours_min: usize,
+    /// The column `temperature`, in °C.
+    pub temperature: Thresholds,
+    /// The column `humidity`, in %.
+    pub humidity: Thresholds,
+    /// The column `pressure`, in hPa. Neighbours are asked where the heights of both sites are known.
+    pub pressure: Thresholds,
+    /// The column `wind_speed`, in m/s.
+    pub wind_speed: Thresholds,
+}
+
+/// When a reading of a column is doubtful, in the unit of the column.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Thresholds {
+    /// It differs by more from the last reading that did not jump; 0: not checked.
+    pub step: f64,
+    /// All readings of `persistence_over` lie within less; 0: not checked.
+    pub persistence: f64,
+    /// It differs by more from the median of what the neighbours measure; 0: not checked.
+    pub neighbour: f64,
+}
+
+impl Thresholds {
+    fn of(step: f64, persistence: f64, neighbour: f64) -> Self {
+        Self { step, persistence, neighbour }
+    }
+}
+
+impl Default for QualitySettings {
+    fn default() -> Self {
+        Self {
+            of: super::tables::READINGS.to_owned(),
+            step_within: Span::seconds(300),
+            persistence_over: Span::seconds(3_600),
+            neighbours_within_km: 100.0,
+            neighbours_max: 8,
+            neighbours_min: 3,
+            temperature: Thresholds::of(3.0, 0.1, 8.0),
+            humidity: Thresholds::of(10.0, 1.0, 40.0),
+            pressure: Thresholds::of(0.5, 0.1, 8.0),
+            wind_speed: Thresholds::of(20.0, 0.5, 0.0),
+        }
+    }
+}
+
+impl QualitySettings {
+    /// The checks, checked.
+    pub fn checks(&self) -> Result<Checks> {
+        let columns = [
+            ("temperature", self.temperature, Height::Falls(LAPSE)),
+            ("humidity", self.humidity, Height::Level),
+            ("pressure", self.pressure, Height::Decays(SCALE_HEIGHT)),
+            ("wind_speed", self.wind_speed, Height::Level),
+        ];
+        for (name, of, _) in &columns {
+            for (what, value) in
+                [("step", of.step), ("persistence", of.persistence), ("neighbour", of.neighbour)]
+            {
+                if !(value >= 0.0 && value.is_finite()) {
+                    return Err(Error::usage(format!(
+                        "quality.{name}.{what}: write a number of 0 or more"
+                    )));
+                }
+            }
+        }
+        let checked = |value: f64| Some(value).filter(|value| *value > 0.0);
+        let columns = columns.map(|(name, of, height)| Check {
+            column: name.to_owned(),
+            step: checked(of.step),
+            persistence: checked(of.persistence),
+            neighbour: checked(of.neighbour),
+            height,
+        });
+        Ok(Checks {
+            step_within: self.step_within,
+            persistence_over: self.persistence_over,
+            near_km: self.neighbours_within_km,
+            near_most: self.neighbours_max,
+            near_least: self.neighbours_min,
+            columns: columns.to_vec(),
+        })
+    }
+}

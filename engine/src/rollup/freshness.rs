@@ -1,0 +1,127 @@
+//! Which windows of a rollup are as its source is? Those that no commit changed since they were computed,
+//! and of which the tail holds no row.
+//!
+//! ```text
+//! version of the source   … 41 ──────── 42 ──────── 43      the view of a query
+//! rolled up through          41, of which window 7 is still to do
+//! commits since                         hour 9      moved   (compaction changes no hour)
+//! tail                                                hour 10
+//! stale                      windows 7, 9 and 10
+//! ```
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use barograph_lake::{Hour, Micros, TableVersion};
+
+use super::Rollup;
+use crate::{Engine, Error, Result, View};
+
+/// Through which version of its source a rollup is computed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Followed {
+    /// The version.
+    pub version: TableVersion,
+    /// First instants of the windows that are still to be computed, as that version has them.
+    pub stale: BTreeSet<Micros>,
+}
+
+/// A rollup of the engine.
+#[derive(Debug, Clone)]
+pub struct Declared {
+    /// What it is.
+    pub rollup: Arc<Rollup>,
+    /// How far it is computed; absent: that is not known, and no row of it counts.
+    pub followed: Option<Arc<Followed>>,
+}
+
+/// The rollups by name.
+pub(crate) type Rollups = BTreeMap<String, Declared>;
+
+/// The rollups of an engine, as whoever computes them tells.
+#[derive(Debug, Default)]
+pub(crate) struct Told(ArcSwap<Rollups>);
+
+impl Engine {
+    /// Tells the engine of a rollup.
+    ///
+    /// # Errors
+    /// `NotFound` if its table or its source is none of the engine's.
+    pub fn declare_rollup(&self, rollup: Rollup) -> Result<()> {
+        self.table(rollup.source().name())?;
+        self.table(rollup.table().name())?;
+        let name = rollup.table().name().to_owned();
+        let declared = Declared { rollup: Arc::new(rollup), followed: None };
+        self.rollups.0.rcu(|rollups| {
+            let mut rollups = Rollups::clone(rollups);
+            rollups.insert(name.clone(), declared.clone());
+            rollups
+        });
+        Ok(())
+    }
+
+    /// The rollups by name, and how far each is computed. Views that are taken afterwards have at least the
+    /// rows that this tells of.
+    pub fn rollups(&self) -> Arc<BTreeMap<String, Declared>> {
+        self.rollups.0.load_full()
+    }
+
+    /// Tells how far a rollup is computed: all rows of it that this says are there can be read.
+    pub fn rolled_up_through(&self, rollup: &str, followed: Followed) {
+        let followed = Arc::new(followed);
+        self.rollups.0.rcu(|rollups| {
+            let mut rollups = Rollups::clone(rollups);
+            if let Some(declared) = rollups.get_mut(rollup) {
+                declared.followed = Some(Arc::clone(&followed));
+            }
+            rollups
+        });
+    }
+
+    /// Hours of a table whose rows commits after a version through another changed; `None` if that is not
+    /// known: a commit does not say it, or is gone from the log.
+    pub async fn changed_hours(
+        &self,
+        table: &str,
+        after: TableVersion,
+        through: TableVersion,
+    ) -> Result<Option<BTreeSet<Hour>>> {
+        if after >= through {
+            return Ok((after == through).then(BTreeSet::new));
+        }
+        let commits = self.table(table)?.lake.commits_between(after, through).await?;
+        let Some(commits) = commits else { return Ok(None) };
+        let hours = commits.into_iter().map(|commit| commit.hours);
+        Ok(hours.collect::<Option<Vec<_>>>().map(|hours| hours.into_iter().flatten().collect()))
+    }
+
+    /// First instants of the windows of a rollup that are to be computed of `source`, as its rows are not what
+    /// they would be; `None` if none of its rows is to be trusted.
+    pub(crate) async fn stale_windows(
+        &self,
+        declared: &Declared,
+        source: &View,
+    ) -> Result<Option<BTreeSet<Micros>>> {
+        let Some(followed) = &declared.followed else { return Ok(None) };
+        let (table, through) = (declared.rollup.source().name(), source.snapshot.version());
+        let Some(mut hours) = self.changed_hours(table, followed.version, through).await? else {
+            return Ok(None);
+        };
+        hours.extend(source.tail.hours().iter().map(|hour| hour.hour()));
+        let mut windows = declared.rollup.windows(&hours);
+        windows.extend(followed.stale.iter().copied());
+        Ok(Some(windows))
+    }
+}
+
+impl Declared {
+    /// The error for a name that is no rollup.
+    pub(crate) fn missing(rollups: &Rollups, name: &str) -> Error {
+        let names: Vec<_> = rollups.keys().map(String::as_str).collect();
+        let there = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+        Error::request(format!(
+            "there is no rollup {name:?}: there are {there}; the settings declare them as [rollups.{name}]"
+        ))
+    }
+}

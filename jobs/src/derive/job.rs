@@ -1,0 +1,253 @@
+//! How does a run keep tables true? It finds the windows that are stale, and computes them from the newest
+//! to the oldest.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use barograph_engine::Engine;
+use barograph_engine::rollup::Followed;
+use barograph_lake::time::format_instant;
+use barograph_lake::{KeySelection, LakeStore, Micros, TableVersion, TimeRange};
+use futures::future::BoxFuture;
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+
+use super::Derivation;
+use super::known::{Known, starts};
+use super::replace::replace;
+use crate::schedule::{Asked, Context, Figures, Job, Memory, Plan};
+use crate::{Error, Result};
+
+/// How often the tables' versions are looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How often a run writes down how far it is. What is done twice is put once.
+const SAVE_EVERY: Duration = Duration::from_secs(1);
+
+/// A job that keeps tables as they follow from others.
+#[derive(Debug)]
+pub struct Derive {
+    name: &'static str,
+    about: &'static str,
+    engine: Option<Arc<Engine>>,
+    memory: Memory,
+    derivations: Vec<Box<dyn Derivation>>,
+    /// The versions of the sources, by table, whose hours were looked at.
+    seen: Mutex<HashMap<String, TableVersion>>,
+}
+
+/// How far a run is.
+#[derive(Debug, Serialize, Deserialize)]
+struct Reached {
+    stale_windows: usize,
+}
+
+/// What a run has on its hands.
+struct Work<'a> {
+    engine: &'a Arc<Engine>,
+    context: &'a Context,
+    known: Known,
+    done: Figures,
+    saved_at: Instant,
+}
+
+impl Derive {
+    /// The job `name` over some tables; without an engine it can only be looked at.
+    pub(crate) fn new(
+        name: &'static str,
+        about: &'static str,
+        engine: Option<Arc<Engine>>,
+        store: LakeStore,
+        derivations: Vec<Box<dyn Derivation>>,
+    ) -> Self {
+        let memory = Memory::new(store, name);
+        Self { name, about, engine, memory, derivations, seen: Mutex::default() }
+    }
+
+    fn engine(&self) -> Result<&Arc<Engine>> {
+        self.engine.as_ref().ok_or_else(|| {
+            Error::internal(format!("the job {} was made without an engine", self.name))
+        })
+    }
+
+    async fn known(&self) -> Result<Known> {
+        Ok(self.memory.read().await?.unwrap_or_default())
+    }
+
+    /// What is to be done for a table, also where it is asked for.
+    async fn follow(
+        &self,
+        engine: &Engine,
+        derivation: &dyn Derivation,
+        known: &Known,
+        asked: &Asked,
+    ) -> Result<Followed> {
+        let mut followed = known.follow(engine, derivation).await?;
+        if *asked != Asked::default() {
+            let hours = engine.view(derivation.source())?.hours();
+            if let (Some(first), Some(last)) = (hours.first(), hours.last()) {
+                let asked = asked.time();
+                let from = asked.from.max(first.start());
+                let stretch = TimeRange { from, to: asked.to.min(last.end()) };
+                followed.stale.extend(starts(derivation, stretch));
+            }
+        }
+        Ok(followed)
+    }
+
+    /// Whether hours changed that no run has looked at.
+    async fn has_work(&self, engine: &Engine) -> Result<bool> {
+        let mut has_work = false;
+        for derivation in &self.derivations {
+            let (source, table) = (derivation.source(), derivation.table().name());
+            let version = engine.view(source)?.snapshot.version();
+            let before = self.seen.lock().insert(table.to_owned(), version);
+            has_work |= match before {
+                None => true,
+                Some(before) if before == version => false,
+                Some(before) => {
+                    let hours = engine.changed_hours(source, before, version).await?;
+                    hours.is_none_or(|hours| !hours.is_empty())
+                }
+            };
+        }
+        Ok(has_work)
+    }
+
+    /// Writes down how far tables are computed, and tells the engine.
+    async fn save(
+        &self,
+        work: &mut Work<'_>,
+        tables: &[(&dyn Derivation, Followed)],
+    ) -> Result<()> {
+        let mut known = work.known.clone();
+        for (derivation, followed) in tables {
+            known.set(*derivation, followed);
+        }
+        if known != work.known {
+            self.memory.keep(&known).await?;
+            work.known = known;
+        }
+        let stale_windows = tables.iter().map(|(_, followed)| followed.stale.len()).sum();
+        let figures = std::mem::take(&mut work.done);
+        work.context.save(&Reached { stale_windows }, figures, Vec::new()).await?;
+        for (derivation, followed) in tables {
+            derivation.tell(work.engine, followed);
+        }
+        work.saved_at = Instant::now();
+        Ok(())
+    }
+}
+
+impl Job for Derive {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn about(&self) -> &'static str {
+        self.about
+    }
+
+    fn plan<'a>(&'a self, asked: &'a Asked) -> BoxFuture<'a, Result<Plan>> {
+        Box::pin(async move {
+            let (engine, known) = (self.engine()?, self.known().await?);
+            let mut plan = Plan::default();
+            for derivation in &self.derivations {
+                let derivation = derivation.as_ref();
+                let followed = self.follow(engine, derivation, &known, asked).await?;
+                let view = engine.view(derivation.source())?;
+                let windows = followed.stale.iter().map(|&start| derivation.window(start));
+                let price = windows.map(|window| price(&view, window));
+                let price = price.fold(Figures::default(), Figures::plus);
+                let what = match (followed.stale.first(), followed.stale.last()) {
+                    (Some(&first), Some(&last)) => format!(
+                        "compute {} windows of {} from {} to {}",
+                        followed.stale.len(),
+                        derivation.source(),
+                        format_instant(first),
+                        format_instant(derivation.window(last).to)
+                    ),
+                    _ => format!("is as version {} of its source", followed.version),
+                };
+                plan.add(derivation.table().name(), what, price);
+            }
+            Ok(plan)
+        })
+    }
+
+    fn run<'a>(&'a self, asked: &'a Asked, context: &'a Context) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            let engine = self.engine()?;
+            let known = self.known().await?;
+            // What is asked for is among what is stale once a run has begun.
+            let begun = context.checkpoint::<Reached>()?.is_some();
+            let all = Asked::default();
+            let asked = if begun { &all } else { asked };
+            let (done, saved_at) = (Figures::default(), Instant::now());
+            let mut work = Work { engine, context, known, done, saved_at };
+            let mut tables: Vec<(&dyn Derivation, Followed)> = Vec::new();
+            for derivation in &self.derivations {
+                let derivation = derivation.as_ref();
+                let followed = self.follow(engine, derivation, &work.known, asked).await?;
+                tables.push((derivation, followed));
+            }
+            self.save(&mut work, &tables).await?;
+            for at in 0..tables.len() {
+                // The newest are asked for most.
+                while let Some((derivation, start)) = newest(&tables, at) {
+                    let window = derivation.window(start);
+                    let view = engine.view(derivation.source())?;
+                    let price = price(&view, window);
+                    context.pace(price.bytes).await?;
+                    let put = replace(engine, derivation, view, window, context, self.name);
+                    let put = put.await?;
+                    let (table, window) = (derivation.table().name(), format_instant(start));
+                    tracing::debug!(table, window, rows = price.rows, put, "window computed");
+                    if let Some((_, followed)) = tables.get_mut(at) {
+                        followed.stale.remove(&start);
+                    }
+                    work.done = work.done.plus(price);
+                    if work.saved_at.elapsed() >= SAVE_EVERY {
+                        self.save(&mut work, &tables).await?;
+                    }
+                }
+            }
+            self.save(&mut work, &tables).await
+        })
+    }
+
+    fn woken(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            let Some(engine) = &self.engine else { return std::future::pending().await };
+            loop {
+                match self.has_work(engine).await {
+                    Ok(false) => {}
+                    Ok(true) => return,
+                    Err(error) => {
+                        tracing::warn!(job = self.name, %error, "looking for changed hours");
+                        return;
+                    }
+                }
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+        })
+    }
+}
+
+/// The newest stale window of a table.
+fn newest<'a>(
+    tables: &[(&'a dyn Derivation, Followed)],
+    at: usize,
+) -> Option<(&'a dyn Derivation, Micros)> {
+    let (derivation, followed) = tables.get(at)?;
+    Some((*derivation, *followed.stale.last()?))
+}
+
+/// What is read of the source for a window.
+fn price(view: &barograph_engine::View, window: TimeRange) -> Figures {
+    let files = view.snapshot.prune(&KeySelection::All, window);
+    files.fold(Figures::default(), |sum, file| {
+        sum.plus(Figures { files: 1, rows: file.rows, bytes: file.bytes })
+    })
+}

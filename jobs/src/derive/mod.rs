@@ -1,0 +1,78 @@
+//! What is computed of a table's rows and kept true as they change? Tables of their own, window by window.
+//!
+//! ```text
+//! commits of the source ─hours─► windows that are stale ─► rows computed anew of the source ┐
+//!        ▲ since the version that is known                 rows that the table has          ┴► those that differ
+//!        └───────── known: version, stale windows ◄──────────────────── put, durable ◄──────────┘
+//! ```
+//!
+//! A window that is computed twice is put once: what is there already is not put again. So a run may be cut
+//! off anywhere, and rows that came late change the rows of their windows alone.
+//!
+//! - `known`: through which version a table is computed, from run to run.
+//! - `replace`: which rows are to be put in a window.
+//! - `job`: the run; `rollup`: the windows of a table.
+
+mod job;
+mod known;
+mod replace;
+mod rollup;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch};
+use barograph_engine::rollup::Followed;
+use barograph_engine::{Engine, ScanStream, View};
+use barograph_lake::{Hour, Micros, TableSchema, TimeRange};
+use futures::future::BoxFuture;
+
+pub use job::Derive;
+pub use rollup::rollups;
+
+use crate::Result;
+
+/// A table that is computed of another.
+///
+/// 1. What `compute` gives depends on the rows of the source alone.
+/// 2. It changes in the windows that `windows` names of an hour, and in no other, if rows of that hour change.
+/// 3. Its rows are ordered by (key, time), and all rows of a key stand in one batch.
+pub trait Derivation: Debug + Send + Sync {
+    /// Name of the table whose rows it is computed of.
+    fn source(&self) -> &str;
+
+    /// The table that holds what is computed.
+    fn table(&self) -> &Arc<TableSchema>;
+
+    /// What tells it from another computation: if that changes, all is computed anew.
+    fn definition(&self) -> String;
+
+    /// First instants of the windows that rows of `hours` have a share in.
+    fn windows(&self, hours: &BTreeSet<Hour>) -> BTreeSet<Micros>;
+
+    /// The window that holds an instant.
+    fn window(&self, instant: Micros) -> TimeRange;
+
+    /// The rows of a window, all columns but `ingested_at`, as `view` of the source has them.
+    ///
+    /// # Errors
+    /// As of a scan.
+    fn compute<'a>(
+        &'a self,
+        engine: &'a Engine,
+        view: Arc<View>,
+        window: TimeRange,
+    ) -> BoxFuture<'a, Result<ScanStream>>;
+
+    /// Rows in place of those that are not computed any more.
+    ///
+    /// # Errors
+    /// `Internal`.
+    fn emptied(&self, keys: ArrayRef, times: ArrayRef) -> Result<RecordBatch>;
+
+    /// Tells the engine how far the table is computed.
+    fn tell(&self, engine: &Engine, followed: &Followed);
+}

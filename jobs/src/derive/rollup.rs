@@ -1,0 +1,78 @@
+//! Rollups: tables whose rows are the windows of another.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch};
+use barograph_engine::rollup::{Followed, Rollup};
+use barograph_engine::{Engine, ScanStream, View};
+use barograph_lake::{Hour, KeySelection, LakeStore, Micros, TableSchema, TimeRange};
+use futures::future::BoxFuture;
+
+use super::{Derivation, Derive};
+use crate::Result;
+
+/// The job `rollup`, which keeps `rollups` as their tables are; its records and what it knows lie in
+/// `store`. Without an engine it can only be looked at.
+pub fn rollups(engine: Option<Arc<Engine>>, store: LakeStore, rollups: &[Rollup]) -> Derive {
+    let mut rollups: Vec<_> = rollups.iter().collect();
+    // What is made soonest is there soonest.
+    rollups.sort_by_key(|rollup| rollup.every());
+    let boxed = |rollup| Box::new(Rolled::of(rollup)) as Box<dyn Derivation>;
+    let derivations = rollups.into_iter().map(boxed);
+    let about = "keeps rollups as the tables are that they are made of";
+    Derive::new("rollup", about, engine, store, derivations.collect())
+}
+
+/// A rollup and its table.
+#[derive(Debug)]
+pub(super) struct Rolled {
+    rollup: Arc<Rollup>,
+}
+
+impl Rolled {
+    pub(super) fn of(rollup: &Rollup) -> Self {
+        Self { rollup: Arc::new(rollup.clone()) }
+    }
+}
+
+impl Derivation for Rolled {
+    fn source(&self) -> &str {
+        self.rollup.source().name()
+    }
+
+    fn table(&self) -> &Arc<TableSchema> {
+        self.rollup.table()
+    }
+
+    fn definition(&self) -> String {
+        self.rollup.to_string()
+    }
+
+    fn windows(&self, hours: &BTreeSet<Hour>) -> BTreeSet<Micros> {
+        self.rollup.windows(hours)
+    }
+
+    fn window(&self, instant: Micros) -> TimeRange {
+        self.rollup.window(instant)
+    }
+
+    fn compute<'a>(
+        &'a self,
+        engine: &'a Engine,
+        view: Arc<View>,
+        window: TimeRange,
+    ) -> BoxFuture<'a, Result<ScanStream>> {
+        Box::pin(
+            async move { Ok(engine.roll_up(&self.rollup, view, KeySelection::All, window).await?) },
+        )
+    }
+
+    fn emptied(&self, keys: ArrayRef, times: ArrayRef) -> Result<RecordBatch> {
+        Ok(self.rollup.emptied(keys, times)?)
+    }
+
+    fn tell(&self, engine: &Engine, followed: &Followed) {
+        engine.rolled_up_through(self.rollup.table().name(), followed.clone());
+    }
+}
