@@ -4,6 +4,8 @@
 //! readings/_delta_log/00000000000000000042.json              commit of version 42
 //! readings/hour/2026-11-22T10/00000000000000123456-1f0c….parquet
 //!          tier hour         log position         random id
+//! readings/_landed/00000000000000123456-1f0c….json
+//!                  largest position     random id
 //! ```
 
 use std::fmt;
@@ -78,6 +80,53 @@ impl FromStr for FilePath {
         parse().filter(|path| path.to_string() == text).ok_or_else(|| {
             Error::damage(format!(
                 "data file path {text:?} is not of the form hour/HOUR/POSITION-ID.parquet"
+            ))
+        })
+    }
+}
+
+/// Path of a mark below its table's folder: what has landed of hours whose file does not say it.
+///
+/// Invariant: `Display` and `FromStr` are inverse.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct MarkPath {
+    through: LogPosition,
+    id: Uuid,
+}
+
+impl MarkPath {
+    /// A new path, unlike any other.
+    pub(crate) fn new(through: LogPosition) -> Self {
+        Self { through, id: Uuid::new_v4() }
+    }
+
+    /// The largest log position in the mark.
+    pub(crate) fn through(&self) -> LogPosition {
+        self.through
+    }
+}
+
+/// Folder of the marks below its table's folder. Delta Lake leaves names that begin so to others.
+pub(crate) const MARKS_FOLDER: &str = "_landed";
+
+impl fmt::Display for MarkPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{MARKS_FOLDER}/{}-{}.json", self.through, self.id.simple())
+    }
+}
+
+impl FromStr for MarkPath {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let parse = || {
+            let name = text.strip_prefix(MARKS_FOLDER)?.strip_prefix('/')?;
+            let (through, id) = name.strip_suffix(".json")?.split_once('-')?;
+            Some(Self { through: through.parse().ok()?, id: Uuid::try_parse(id).ok()? })
+        };
+        parse().filter(|path| path.to_string() == text).ok_or_else(|| {
+            Error::damage(format!(
+                "path of a mark {text:?} is not of the form {MARKS_FOLDER}/POSITION-ID.json"
             ))
         })
     }

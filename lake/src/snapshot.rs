@@ -3,6 +3,7 @@
 //! The files stand in order of time in an interval index, so that planning costs what the hours
 //! touched cost, not what the table holds.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::{FilePath, Hour, Key, KeySelection, Micros, TableVersion, TimeRange};
@@ -58,10 +59,28 @@ impl Snapshot {
         removed: &[FilePath],
         added: Vec<Arc<FileEntry>>,
     ) -> Self {
+        let removed: HashSet<_> = removed.iter().collect();
         let mut files: Vec<_> =
             self.files.iter().filter(|file| !removed.contains(&file.path)).cloned().collect();
         files.extend(added);
         Self::new(version, files)
+    }
+
+    /// The same, its entries shared with `other` where both have them: many entries take much memory.
+    pub fn sharing(mut self, other: &Self) -> Self {
+        let known: HashMap<_, _> = other.files.iter().map(|file| (file.path, file)).collect();
+        for file in &mut self.files {
+            if let Some(same) = known.get(&file.path) {
+                *file = Arc::clone(same);
+            }
+        }
+        self
+    }
+
+    /// The files that are active here and not in `other`, in order of time.
+    pub fn without(&self, other: &Self) -> Vec<Arc<FileEntry>> {
+        let known: HashSet<_> = other.files.iter().map(|file| file.path).collect();
+        self.files.iter().filter(|file| !known.contains(&file.path)).cloned().collect()
     }
 
     /// The version.

@@ -1,6 +1,7 @@
 //! What does each command do?
 
 mod config;
+mod export;
 mod import;
 mod jobs;
 mod lake;
@@ -50,7 +51,8 @@ pub async fn run(arguments: Arguments) -> Result<()> {
             set("data", &command.data);
             set("endpoint", &command.endpoint);
         }
-        Command::Lake(command) => set("data", &command.arguments().data),
+        Command::Export(command) => set("endpoint", &command.endpoint),
+        Command::Lake(command) => set("data", command.data()),
         Command::Jobs(command) => set("data", command.data()),
         Command::Redrive(command) => set("endpoint", &command.endpoint),
         Command::Config(_) => {}
@@ -64,6 +66,7 @@ pub async fn run(arguments: Arguments) -> Result<()> {
         Command::Latest(command) => query::latest(command, &settings).await,
         Command::Range(command) => query::range(command, &settings).await,
         Command::Sql(command) => sql::run(command, &settings).await,
+        Command::Export(command) => export::run(command, &settings).await,
         Command::Import(command) => import::run(command, settings).await,
         Command::Lake(command) => lake::run(command, &settings).await,
         Command::Jobs(command) => jobs::run(command, &settings).await,

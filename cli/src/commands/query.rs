@@ -54,6 +54,7 @@ pub(super) async fn range(arguments: RangeArguments, settings: &Settings) -> Res
         filter: arguments.filter.clone(),
         windows,
         limit: arguments.limit,
+        as_of: arguments.as_of.as_deref().map(|text| times::as_of(text, now)).transpose()?,
         ..RangeRead::default()
     };
     let mut ticket = Ticket::range(&arguments.keys.table, range);

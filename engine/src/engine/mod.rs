@@ -7,6 +7,7 @@
 //! ```
 
 mod open;
+mod past;
 mod put;
 mod read;
 mod redrive;
@@ -19,7 +20,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use barograph_lake::file::FileCache;
-use barograph_lake::{Key, LakeStore, LakeTable, LogPosition, Micros, TableSchema};
+use barograph_lake::{Key, LakeStore, LakeTable, LogPosition, Micros, TableSchema, TableVersion};
 use hashbrown::{HashMap, HashSet};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
@@ -152,6 +153,8 @@ pub(crate) struct Table {
     pub(crate) counted: parking_lot::Mutex<crate::sql::CountedHours>,
     /// Where reads were cut into parts.
     pub(crate) cuts: Recent<CutFrom, Arc<[Key]>>,
+    /// Earlier versions that were read.
+    past: Recent<TableVersion, Arc<View>>,
 }
 
 /// Bounds that running reads share.

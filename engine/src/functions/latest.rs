@@ -45,12 +45,15 @@ impl TableFunctionImpl for Latest {
         let [Expr::Literal(name, _)] = args.exprs() else {
             return plan_err!("latest takes the name of a table: latest('readings')");
         };
-        let (ScalarValue::Utf8(Some(name))
-        | ScalarValue::Utf8View(Some(name))
-        | ScalarValue::LargeUtf8(Some(name))) = name
-        else {
-            return plan_err!("latest takes the name of a table as text, not {name}");
-        };
+        let name = table_name("latest", name)?;
         self.tables.latest(name).map_err(|e| DataFusionError::External(Box::new(e)))
+    }
+}
+
+/// The name of a table that `function` was given.
+pub(super) fn table_name<'a>(function: &str, name: &'a ScalarValue) -> Result<&'a str> {
+    match name.try_as_str() {
+        Some(Some(name)) => Ok(name),
+        _ => plan_err!("{function} takes the name of a table as text, not {name}"),
     }
 }

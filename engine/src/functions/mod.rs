@@ -1,18 +1,19 @@
 //! Which functions does SQL have beside DataFusion's own? Weather formulas, aggregates, gap filling, as-of
-//! joins and `latest`.
+//! joins, `latest` and `as_of`.
 //!
 //! - `weather`: a number from numbers, row by row.
 //! - `aggregates`: wind direction, first and last by time, growth of a counter.
 //! - `gap_fill`: windows without rows. `asof`: the row that held at a time. Both are functions that a rule
 //!   turns into plan nodes; `planner` turns the nodes into physical plans.
 //! - `rolling`: windows that end at the current row, run column by column.
-//! - `latest`: the newest row of every key, through [`Tables`].
+//! - `latest`: the newest row of every key; `past`: the rows of an earlier version; both through [`Tables`].
 //! - `reference`: the documentation of each, and the page made of it.
 
 mod aggregates;
 mod asof;
 mod gap_fill;
 mod latest;
+mod past;
 mod planner;
 mod printed;
 mod reference;
@@ -21,6 +22,7 @@ mod weather;
 
 use std::sync::Arc;
 
+use barograph_lake::AsOf;
 use datafusion::catalog::TableProvider;
 use datafusion::execution::SessionStateBuilder;
 use datafusion::prelude::SessionContext;
@@ -35,6 +37,10 @@ pub trait Tables: Send + Sync {
     /// The newest row of every key of `table`, as a table of the same columns. A name that is not a
     /// declared table is an error of kind `NotFound` that names it.
     fn latest(&self, table: &str) -> Result<Arc<dyn TableProvider>>;
+
+    /// The rows of `table` at an earlier version, as a table of the same columns. The same holds for names;
+    /// a version that cannot be read is an error when it is.
+    fn as_of(&self, table: &str, as_of: AsOf) -> Result<Arc<dyn TableProvider>>;
 }
 
 /// Gives `context` every function but those that need tables, a `date_bin` that keeps the type of its time, the rules that gap filling, as-of joins
@@ -75,7 +81,8 @@ pub fn register(context: &SessionContext) -> Result<()> {
 
 /// Gives `context` the table functions, which ask `tables`.
 pub fn register_tables(context: &SessionContext, tables: Arc<dyn Tables>) {
-    context.register_udtf(latest::LATEST.name, Arc::new(latest::Latest::new(tables)));
+    context.register_udtf(latest::LATEST.name, Arc::new(latest::Latest::new(Arc::clone(&tables))));
+    context.register_udtf(past::AS_OF.name, Arc::new(past::Past::new(tables)));
 }
 
 /// The reference page, `docs/sql.md`.
@@ -91,7 +98,7 @@ fn entries() -> Result<Vec<&'static Entry>> {
         entries.extend(functions.map_err(failed)?.into_iter().map(|(entry, _)| entry));
     }
     entries.extend(aggregates::functions().map_err(failed)?.into_iter().map(|(entry, _)| entry));
-    entries.push(&latest::LATEST);
+    entries.extend([&latest::LATEST, &past::AS_OF]);
     Ok(entries)
 }
 

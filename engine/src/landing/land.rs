@@ -17,6 +17,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use tokio::sync::{Semaphore, oneshot};
 
 use super::decide::{HourFacts, Reason, Situation, decide};
+use super::notice::adopt;
 use super::{LanderParts, Memory};
 use crate::engine::{FlushReport, Table, writer::Landed};
 use crate::scan::merge::merge;
@@ -128,8 +129,7 @@ async fn land_hours(
                     table = table.schema.name(),
                     "another writer committed first: deciding again"
                 );
-                let newest = Arc::new(table.lake.refresh().await?);
-                swap(parts, table, Vec::new(), newest).await?;
+                adopt(parts, table).await?;
             }
             Err(error) => return Err(error.into()),
         }
@@ -205,7 +205,7 @@ async fn write_file(
     Ok(Arc::new(entry))
 }
 
-async fn swap(
+pub(super) async fn swap(
     parts: &LanderParts,
     table: &Arc<Table>,
     hours: Vec<HourView>,

@@ -1,11 +1,12 @@
 //! When and how do hours go from the tail into the lake?
 //!
 //! `decide` says which hours; `land` writes each as one sorted file, commits, and asks the writer to
-//! swap; the [`Lander`] does so in the background and on request. An interrupted landing leaves an
+//! swap; `notice` sees what others committed; the [`Lander`] does so in the background and on request. An interrupted landing leaves an
 //! unreferenced file, which the job `sweep` deletes.
 
 pub mod decide;
 mod land;
+mod notice;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -100,6 +101,8 @@ impl Drop for Lander {
 struct Memory {
     /// When late rows of a table were last merged.
     merged: HashMap<String, Micros>,
+    /// When commits of others were last looked for.
+    noticed: Option<Micros>,
 }
 
 async fn run(parts: LanderParts, mut commands: mpsc::UnboundedReceiver<Command>) {
@@ -132,6 +135,7 @@ async fn run(parts: LanderParts, mut commands: mpsc::UnboundedReceiver<Command>)
 }
 
 async fn round(parts: &LanderParts, memory: &mut Memory, reason: Reason) -> Result<FlushReport> {
+    notice::notice(parts, memory).await;
     let mut report = FlushReport::default();
     for table in &parts.tables {
         let done = land::land_table(parts, table, memory, reason).await?;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::array::timezone::Tz;
 use arrow::datatypes::SchemaRef;
+use barograph_lake::AsOf;
 use barograph_lake::schema::{KEY_COLUMN, TIME_COLUMN};
 use datafusion::catalog::{
     CatalogProvider, MemTable, MemoryCatalogProvider, MemorySchemaProvider, SchemaProvider,
@@ -94,7 +95,7 @@ impl Catalog {
             let names: Vec<_> = table.arrow().fields().iter().map(|f| f.name().clone()).collect();
             let primary = names.get(KEY_COLUMN..=TIME_COLUMN).unwrap_or_default().to_vec();
             let name = table.name().to_owned();
-            let provider = LakeProvider { engine: Arc::clone(engine), table };
+            let provider = LakeProvider { engine: Arc::clone(engine), table, as_of: None };
             catalog.add(PUBLIC_SCHEMA, name, Arc::new(provider), primary)?;
         }
         for (name, rows) in dimensions {
@@ -181,7 +182,7 @@ impl Catalog {
         let context = SessionContext::new_with_state(state);
         context.register_catalog(CATALOG, Arc::new(catalog));
         functions::register(&context)?;
-        functions::register_tables(&context, Arc::new(Newest(Arc::clone(engine))));
+        functions::register_tables(&context, Arc::new(Declared(Arc::clone(engine))));
         let mut state = context.state();
         zoned(&mut state, UTC)?;
         Ok(state)
@@ -209,13 +210,18 @@ pub(super) fn zoned(state: &mut SessionState, zone: &str) -> Result<()> {
     Ok(())
 }
 
-/// The newest rows of declared tables.
-struct Newest(Arc<Engine>);
+/// What functions tell of declared tables.
+struct Declared(Arc<Engine>);
 
-impl functions::Tables for Newest {
+impl functions::Tables for Declared {
     fn latest(&self, table: &str) -> Result<Arc<dyn TableProvider>> {
         let table = self.0.schema(table)?;
         Ok(Arc::new(LatestProvider { engine: Arc::clone(&self.0), table }))
+    }
+
+    fn as_of(&self, table: &str, as_of: AsOf) -> Result<Arc<dyn TableProvider>> {
+        let table = self.0.schema(table)?;
+        Ok(Arc::new(LakeProvider { engine: Arc::clone(&self.0), table, as_of: Some(as_of) }))
     }
 }
 

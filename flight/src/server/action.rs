@@ -10,8 +10,8 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::State;
 use super::limits::Deadline;
+use super::{State, shown};
 use crate::ticket::{Query, Ticket, VERSION};
 use crate::{Error, Result};
 
@@ -81,18 +81,15 @@ pub(super) async fn answer(
         "plan" => {
             let ticket = Ticket::parse(&action.body, state.settings.ticket_bytes_max.get())?;
             let table = state.engine.schema(&ticket.table)?;
-            let Query::Scan(scan) = ticket.bind(&table, state.settings.ticket_keys_max)?.query
-            else {
+            let query = ticket.bind(&table, state.settings.ticket_keys_max)?.query;
+            let Query::Scan(scan) = &query else {
                 return Err(Error::request(
                     "action plan: a point read has no plan, it reads hour by hour until every key is \
                      found; give a ticket with \"range\"",
                 ));
             };
-            let view = match &ticket.view {
-                Some(id) => state.pins.get(id, &ticket.table)?,
-                None => state.engine.view(&ticket.table)?,
-            };
-            Ok(deadline.bound(state.engine.plan(&view, &scan)).await?.to_string().into())
+            let view = deadline.bound(shown::view(state, &ticket, &query)).await?;
+            Ok(deadline.bound(state.engine.plan(&view, scan)).await?.to_string().into())
         }
         "redrive" => {
             let asked: RedriveJson = serde_json::from_slice(&action.body)

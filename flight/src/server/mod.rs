@@ -19,6 +19,7 @@ mod pins;
 pub(crate) mod put;
 mod reflection;
 mod service;
+mod shown;
 mod shutdown;
 #[cfg(test)]
 mod tests;

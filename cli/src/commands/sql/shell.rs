@@ -117,7 +117,7 @@ impl Shell {
         match told {
             Ok(Told { rows, took }) => {
                 if self.timing {
-                    let rows = grouped(rows as u64);
+                    let rows = grouped(rows);
                     progress::line(&format!("{rows} rows in {:.1} ms", took.as_secs_f64() * 1e3));
                 }
                 true
