@@ -10,7 +10,7 @@ use barograph_engine::sql::Sql;
 use barograph_engine::{Components, Engine, LogSource, SystemClock};
 use barograph_flight::Client;
 use barograph_jobs::schedule::{Job, Schedule, system_rows};
-use barograph_jobs::upkeep::{Sweep, Verify};
+use barograph_jobs::upkeep::{Expire, Sweep, Verify};
 use barograph_lake::schema::{KeyType, TableDeclaration, ValueColumn, ValueType};
 use barograph_lake::store::LakeStore;
 use barograph_lake::{Key, TableSchema};
@@ -116,6 +116,11 @@ pub fn open_schedule(settings: &Settings) -> Result<Arc<Schedule>> {
         None => LakeStore::open(&settings.data)?.child(JOBS),
     };
     let clock = Arc::new(SystemClock);
+    let expire = Expire {
+        lake: lake(settings)?,
+        clock: clock.clone(),
+        retention: settings.retention.clone(),
+    };
     let sweep = Sweep {
         lake: lake(settings)?,
         clock: clock.clone(),
@@ -123,6 +128,7 @@ pub fn open_schedule(settings: &Settings) -> Result<Arc<Schedule>> {
     };
     let verify = Verify { lake: lake(settings)? };
     let jobs: Vec<(Arc<dyn Job>, _)> = vec![
+        (Arc::new(expire), settings.jobs.expire.clone()),
         (Arc::new(sweep), settings.jobs.sweep.clone()),
         (Arc::new(verify), settings.jobs.verify.clone()),
     ];

@@ -16,6 +16,7 @@ use barograph_engine::EngineSettings;
 use barograph_engine::sql::SqlSettings;
 use barograph_flight::FlightSettings;
 use barograph_jobs::schedule::{JobSettings, SchedulerSettings};
+use barograph_jobs::upkeep::Retention;
 use barograph_lake::TableSchema;
 use barograph_lake::schema::TableDeclaration;
 use schemars::JsonSchema;
@@ -51,6 +52,10 @@ pub struct Settings {
     pub scheduler: SchedulerSettings,
     /// The background jobs by name.
     pub jobs: JobSettings,
+    /// How long the rows of tables are kept, such as `[retention.readings]` with `after = "730d"`: the job
+    /// `expire` removes files whose newest row is older. The rows of a table that is not named are kept for
+    /// ever.
+    pub retention: BTreeMap<String, Retention>,
     /// Tables by name. A table of the built-in name `readings` replaces the built-in one.
     pub tables: BTreeMap<String, TableDeclaration>,
 }
@@ -90,6 +95,7 @@ impl Default for Settings {
             sql: SqlSettings::default(),
             scheduler: SchedulerSettings::default(),
             jobs: JobSettings::default(),
+            retention: BTreeMap::new(),
             tables: BTreeMap::from([(tables::READINGS.to_owned(), tables::readings())]),
         }
     }
@@ -102,6 +108,7 @@ impl Settings {
         self.engine.log.check().map_err(|e| Error::usage(format!("engine.{e}")))?;
         self.scheduler.check()?;
         self.jobs.check()?;
+        self.retention.iter().try_for_each(|(name, retention)| retention.check(name))?;
         self.schemas().map(drop)
     }
 

@@ -30,6 +30,8 @@ pub struct SchedulerSettings {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct JobSettings {
+    /// Takes files whose rows are older than `retention` says out of the tables.
+    pub expire: JobSpec,
     /// Deletes files that no version of a table needs.
     pub sweep: JobSpec,
     /// Reads every active file in full and compares it with what the table's log says of it.
@@ -76,6 +78,7 @@ impl Default for JobSettings {
     fn default() -> Self {
         let hourly = Span::seconds(5 * 60);
         Self {
+            expire: JobSpec { cron: Cron::hourly(37), jitter: hourly, ..JobSpec::default() },
             sweep: JobSpec { cron: Cron::hourly(7), jitter: hourly, ..JobSpec::default() },
             verify: JobSpec {
                 jitter: Span::seconds(30 * 60),
@@ -123,6 +126,7 @@ impl JobSettings {
     /// The spec of a job; `None` if there is no such job.
     pub fn get(&self, job: &str) -> Option<&JobSpec> {
         match job {
+            "expire" => Some(&self.expire),
             "sweep" => Some(&self.sweep),
             "verify" => Some(&self.verify),
             _ => None,
@@ -131,7 +135,9 @@ impl JobSettings {
 
     /// Refuses settings that no job can run with.
     pub fn check(&self) -> Result<()> {
-        for (name, spec) in [("sweep", &self.sweep), ("verify", &self.verify)] {
+        for (name, spec) in
+            [("expire", &self.expire), ("sweep", &self.sweep), ("verify", &self.verify)]
+        {
             if spec.threads == 0 {
                 let message = format!("jobs.{name}.threads 0: write 1 or more");
                 return Err(crate::Error::request(message));
