@@ -13,7 +13,7 @@ use arrow::datatypes::Int64Type;
 use barograph_engine::Durability;
 use barograph_flight::ticket::RangeRead;
 use barograph_flight::{Client, Ticket};
-use barograph_lake::{AsOf, TableVersion};
+use barograph_lake::{AsOf, TableVersion, TimeRange};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::Value;
 
@@ -215,6 +215,73 @@ fn a_running_server_sees_a_restored_version_and_a_crash_does_not_undo_it() {
         client.flush().await.unwrap();
         assert_eq!(count(&client, rows).await, 70);
     });
+    let checked = run(&["lake", "check", "--data", folder]);
+    assert!(checked.status.success(), "{}", said(&checked));
+}
+
+#[test]
+fn deleted_rows_are_gone_after_kill_9_and_from_the_disk_after_a_sweep() {
+    let data = tempfile::tempdir().unwrap();
+    let folder = data.path().to_str().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let server = Server::start(&SETTINGS, data.path());
+    let rows = "SELECT count(*) FROM readings";
+    let delete = |server: &Server, more: &[&str]| {
+        let args = ["lake", "delete", "readings", "--reason", "asked for", "--endpoint"];
+        run(&[&args[..], &[&server.url()], more].concat())
+    };
+    runtime.block_on(async {
+        let client = Client::connect(&server.url()).await.unwrap();
+        client.put_batch("readings", readings(0..120, 1.0), Durability::Disk).await.unwrap();
+        client.flush().await.unwrap();
+        // Not landed, some of it late.
+        client.put_batch("readings", readings(90..150, 2.0), Durability::Disk).await.unwrap();
+        let (from, to) = ("2024-01-01T00:30:00Z", "2024-01-01T02:00:00Z");
+        let done = delete(&server, &["--keys", "Paris,FR", "--from", from, "--to", to]);
+        assert!(said(&done).contains("90 rows of readings are gone"), "{}", said(&done));
+        assert_eq!(count(&client, rows).await, 60);
+        let none = delete(&server, &["--keys", "Tokyo,JP;Paris,FR", "--to", "2023-01-01"]);
+        assert!(said(&none).contains("no such rows"), "{}", said(&none));
+        let refused = client.delete("readings", None, TimeRange::ALL, " ").await.unwrap_err();
+        assert!(refused.to_string().contains("\"reason\" is empty"), "{refused}");
+        let all = TimeRange { from: START + 120 * MINUTE, to: TimeRange::ALL.to };
+        let report = client.delete("readings", None, all, "a test").await.unwrap();
+        assert_eq!((report.rows, report.files), (30, 1));
+        let past = client.sql("SELECT count(*) FROM as_of('readings', 1)").await;
+        let refused = match past {
+            Ok(answer) => answer.collect().await.unwrap_err(),
+            Err(error) => error,
+        };
+        assert!(refused.to_string().contains("rows that were deleted"), "{refused}");
+    });
+    server.kill();
+    let server = Server::start(&SETTINGS, data.path());
+    runtime.block_on(async {
+        let client = Client::connect(&server.url()).await.unwrap();
+        assert_eq!(count(&client, rows).await, 30, "{}", server.output());
+        let records =
+            "SELECT sum(rows) FROM system.deletions WHERE reason IN ('asked for', 'a test')";
+        assert_eq!(count(&client, records).await, 120);
+    });
+    let (status, printed) = server.terminate();
+    assert!(status.success(), "{printed}");
+    let files = || {
+        let hours = std::fs::read_dir(data.path().join("lake/readings/hour")).unwrap();
+        hours.map(|hour| names(&hour.unwrap().path()).len()).sum::<usize>()
+    };
+    assert!(files() > 1);
+    std::thread::sleep(Duration::from_millis(10));
+    let swept = run(&[
+        "jobs",
+        "run",
+        "sweep",
+        "--data",
+        folder,
+        "--set",
+        "scheduler.removed_files_kept=1ms",
+    ]);
+    assert!(swept.status.success(), "{}", said(&swept));
+    assert_eq!(files(), 1);
     let checked = run(&["lake", "check", "--data", folder]);
     assert!(checked.status.success(), "{}", said(&checked));
 }

@@ -269,8 +269,42 @@ pub enum LakeCommand {
     Check(LakeArguments),
     /// The commits of each table.
     History(LakeArguments),
+    /// Delete rows for good, through a running server, which goes on if it is not waited for. It cannot be
+    /// undone.
+    Delete(LakeDeleteArguments),
     /// Make the files of an earlier version of a table the active ones again. It can be undone in the same way.
     Restore(LakeRestoreArguments),
+}
+
+/// Arguments of `lake delete`.
+#[derive(Debug, Args)]
+pub struct LakeDeleteArguments {
+    /// The table.
+    pub table: String,
+    /// Rows of these cities, by name or id, or keys, for a table without cities; separated by semicolons.
+    #[arg(
+        long,
+        value_delimiter = ';',
+        value_name = "CITY;…",
+        required_unless_present = "all",
+        allow_hyphen_values = true
+    )]
+    pub keys: Vec<String>,
+    /// Rows of every key.
+    #[arg(long, conflicts_with = "keys")]
+    pub all: bool,
+    /// First instant of the rows; from the beginning if absent.
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    pub from: Option<String>,
+    /// First instant after them; to the end if absent.
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    pub to: Option<String>,
+    /// Why; it is kept with the record, which `system.deletions` shows.
+    #[arg(long, value_name = "TEXT")]
+    pub reason: String,
+    /// The server.
+    #[arg(long, value_name = "URL")]
+    pub endpoint: Option<String>,
 }
 
 /// Arguments of `lake restore`.
@@ -441,6 +475,8 @@ mod tests {
             "barograph lake check --format csv",
             "barograph lake history --table readings",
             "barograph lake restore readings --version 42 --dry-run --data d",
+            "barograph lake delete readings --keys Paris;-7 --from -24h --reason asked",
+            "barograph lake delete readings --all --to 2026-01-01 --reason asked",
             "barograph range Paris --as-of 42",
             "barograph export SELECT --out rows.parquet --force",
             "barograph export SELECT --out rows --format csv --endpoint http://h:1",
@@ -470,6 +506,8 @@ mod tests {
             "barograph config --set engine",
             "barograph export SELECT",
             "barograph lake restore readings",
+            "barograph lake delete readings --reason asked",
+            "barograph lake delete readings --all",
             "barograph jobs run",
             "barograph jobs cancel",
             "barograph dance",

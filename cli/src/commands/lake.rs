@@ -1,4 +1,4 @@
-//! `barograph lake files|check|history|restore`: the lake's files, beside a server or without one.
+//! `barograph lake files|check|history|delete|restore`: the lake's files, beside a server or without one.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -13,6 +13,7 @@ use barograph_lake::store::LakeStore;
 use barograph_lake::table::{self, CheckReport};
 use barograph_lake::{ErrorKind, Hour, LakeTable, Snapshot, TableVersion};
 
+use super::delete;
 use crate::arguments::{LakeArguments, LakeCommand, LakeRestoreArguments};
 use crate::figures::{bytes, grouped};
 use crate::output::{Format, RowWriter, check_terminal};
@@ -24,6 +25,7 @@ impl LakeCommand {
     /// The folder or object store of the data.
     pub fn data(&self) -> &Option<String> {
         match self {
+            Self::Delete(_) => &None,
             Self::Files(arguments) | Self::Check(arguments) | Self::History(arguments) => {
                 &arguments.data
             }
@@ -36,6 +38,7 @@ pub(super) async fn run(command: LakeCommand, settings: &Settings) -> Result<()>
     let lake = wiring::lake(settings)?;
     signals::unless_stopped(async {
         match &command {
+            LakeCommand::Delete(arguments) => delete::run(arguments, settings).await,
             LakeCommand::Files(arguments) => {
                 files(&tables(&lake, arguments, settings).await?, arguments.format)
             }

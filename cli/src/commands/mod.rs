@@ -1,6 +1,7 @@
 //! What does each command do?
 
 mod config;
+mod delete;
 mod export;
 mod import;
 mod jobs;
@@ -13,7 +14,7 @@ pub mod times;
 
 use std::io::Write;
 
-use crate::arguments::{Arguments, Command};
+use crate::arguments::{Arguments, Command, LakeCommand};
 use crate::settings::{Layers, Settings};
 use crate::wiring::start_logging;
 use crate::{Result, demo};
@@ -52,6 +53,7 @@ pub async fn run(arguments: Arguments) -> Result<()> {
             set("endpoint", &command.endpoint);
         }
         Command::Export(command) => set("endpoint", &command.endpoint),
+        Command::Lake(LakeCommand::Delete(command)) => set("endpoint", &command.endpoint),
         Command::Lake(command) => set("data", command.data()),
         Command::Jobs(command) => set("data", command.data()),
         Command::Redrive(command) => set("endpoint", &command.endpoint),

@@ -20,13 +20,14 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use barograph_lake::file::FileCache;
+use barograph_lake::table::Deletion;
 use barograph_lake::{Key, LakeStore, LakeTable, LogPosition, Micros, TableSchema, TableVersion};
 use hashbrown::{HashMap, HashSet};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 
 use crate::dead_letters::Ids;
-use crate::landing::Lander;
+use crate::landing::{DeletionReport, DeletionRequest, Lander};
 use crate::log::Log;
 use crate::memory::Budget;
 use crate::recent::Recent;
@@ -264,6 +265,20 @@ impl Engine {
     /// Lands the hours that are due, as the background task does by itself.
     pub async fn land_due(&self) -> Result<FlushReport> {
         self.lander.land_due().await
+    }
+
+    /// Deletes rows of a table that were acknowledged before. No answer of a view that is taken from then on
+    /// has them, whatever happens to the process.
+    ///
+    /// # Errors
+    /// `Unavailable` if the store failed: the rows may be there or not, all of them; ask again.
+    pub async fn delete(&self, table: &str, asked: DeletionRequest) -> Result<DeletionReport> {
+        self.lander.delete(Arc::clone(self.table(table)?), asked).await
+    }
+
+    /// The deletions of a table, oldest first.
+    pub async fn deletions(&self, table: &str) -> Result<Vec<Deletion>> {
+        Ok(self.table(table)?.lake.deletions().await?)
     }
 
     /// Takes no more batches, finishes a running landing, syncs the log and releases it.

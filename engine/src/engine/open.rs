@@ -61,6 +61,9 @@ impl Engine {
                 let (lake, snapshot) =
                     LakeTable::open(lake.child(&name), Arc::clone(&schema)).await?;
                 landed.insert(name.clone(), lake.landed_through(&snapshot).await?);
+                if let Err(error) = lake.settle_deletions().await {
+                    tracing::warn!(%error, table = name, "records of deletions stay unfinished");
+                }
                 let tail = Tail::new(Arc::clone(&schema), Arc::clone(&tail_budget));
                 let view = View {
                     schema: Arc::clone(&schema),

@@ -90,7 +90,7 @@ fn choose(
     decide(&facts, &situation, reason)
 }
 
-async fn land_hours(
+pub(super) async fn land_hours(
     parts: &LanderParts,
     table: &Arc<Table>,
     hours: &[Hour],
@@ -216,7 +216,7 @@ pub(super) async fn swap(
     swapped.await.map_err(|_| crate::engine::writer::stopped())
 }
 
-async fn checkpoint(parts: &LanderParts, table: &Arc<Table>, snapshot: &Snapshot) {
+pub(super) async fn checkpoint(parts: &LanderParts, table: &Arc<Table>, snapshot: &Snapshot) {
     let every = parts.settings.checkpoint_commits.max(1);
     if snapshot.version().0.is_multiple_of(every)
         && let Err(error) = table.lake.checkpoint(snapshot).await

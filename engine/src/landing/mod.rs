@@ -1,10 +1,11 @@
 //! When and how do hours go from the tail into the lake?
 //!
 //! `decide` says which hours; `land` writes each as one sorted file, commits, and asks the writer to
-//! swap; `notice` sees what others committed; the [`Lander`] does so in the background and on request. An interrupted landing leaves an
+//! swap; `delete` takes rows out of the lake; `notice` sees what others committed; the [`Lander`] does so in the background and on request. An interrupted landing leaves an
 //! unreferenced file, which the job `sweep` deletes.
 
 pub mod decide;
+mod delete;
 mod land;
 mod notice;
 
@@ -23,6 +24,7 @@ use crate::memory::Budget;
 use crate::{Clock, EngineSettings, Error, ErrorKind, Result};
 
 use decide::Reason;
+pub use delete::{DeletionReport, DeletionRequest};
 
 /// How often the background task looks for hours that are due, if nothing wakes it before.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -43,6 +45,7 @@ pub(crate) struct LanderParts {
 
 enum Command {
     Land(Reason, oneshot::Sender<Result<FlushReport>>),
+    Delete(Arc<Table>, DeletionRequest, oneshot::Sender<Result<DeletionReport>>),
     Stop,
 }
 
@@ -71,6 +74,17 @@ impl Lander {
         self.land(Reason::Due).await
     }
 
+    /// Deletes rows of a table.
+    pub(crate) async fn delete(
+        &self,
+        table: Arc<Table>,
+        asked: DeletionRequest,
+    ) -> Result<DeletionReport> {
+        let (reply, report) = oneshot::channel();
+        self.commands.send(Command::Delete(table, asked, reply)).map_err(|_| stopped())?;
+        report.await.unwrap_or_else(|_| Err(stopped()))
+    }
+
     /// Finishes a running landing and ends the task.
     pub(crate) async fn stop(&self) {
         let _ = self.commands.send(Command::Stop);
@@ -81,11 +95,14 @@ impl Lander {
     }
 
     async fn land(&self, reason: Reason) -> Result<FlushReport> {
-        let stopped = || Error::new(ErrorKind::Unavailable, "the engine is shutting down");
         let (reply, report) = oneshot::channel();
         self.commands.send(Command::Land(reason, reply)).map_err(|_| stopped())?;
         report.await.unwrap_or_else(|_| Err(stopped()))
     }
+}
+
+fn stopped() -> Error {
+    Error::new(ErrorKind::Unavailable, "the engine is shutting down")
 }
 
 impl Drop for Lander {
@@ -118,6 +135,9 @@ async fn run(parts: LanderParts, mut commands: mpsc::UnboundedReceiver<Command>)
         };
         match command {
             None | Some(Command::Stop) => return,
+            Some(Command::Delete(table, asked, reply)) => {
+                let _ = reply.send(delete::delete(&parts, &table, &asked).await);
+            }
             Some(Command::Land(reason, reply)) => {
                 let asked = !reply.is_closed();
                 let result = round(&parts, &mut memory, reason).await;

@@ -49,6 +49,18 @@ pub(crate) async fn history(store: &LakeStore, from: TableVersion) -> Result<Vec
         .await
 }
 
+/// The commit of a version; `None` if the log does not hold it.
+pub(crate) async fn commit_of(
+    store: &LakeStore,
+    version: TableVersion,
+) -> Result<Option<CommitInfo>> {
+    match store.object().head(&store.path(&LogName::commit(version).path())).await {
+        Ok(meta) => told(version, &meta, read(store, version, &meta).await?).map(Some),
+        Err(object_store::Error::NotFound { .. }) => Ok(None),
+        Err(e) => Err(e.into()),
+    }
+}
+
 /// The files that commits written at `since` or later, by the store's clock, removed.
 pub(crate) async fn removed_since(store: &LakeStore, since: Micros) -> Result<HashSet<FilePath>> {
     let young = commits(store)

@@ -28,7 +28,7 @@ pub use history::CommitInfo;
 
 pub(crate) use checkpoint::{expire, write_checkpoint};
 pub(crate) use commit::{Commit, put_commit};
-pub(crate) use history::{history, removed_since};
+pub(crate) use history::{commit_of, history, removed_since};
 pub(crate) use load::{Loaded, load, load_at};
 pub(crate) use log_path::{LOG_FOLDER, LogName};
 pub(crate) use metadata::{Difference, Metadata};

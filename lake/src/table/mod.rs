@@ -13,6 +13,7 @@ use crate::store::LakeStore;
 use crate::{Error, ErrorKind, FileEntry, FilePath, Result, Snapshot, TableSchema, TableVersion};
 
 mod check;
+mod deletions;
 mod landed;
 mod past;
 mod sweep;
@@ -21,6 +22,7 @@ pub(crate) mod tests;
 
 pub use crate::delta::{Change, CommitInfo};
 pub use check::{CheckReport, FileCheck, Finding, FindingKind};
+pub use deletions::Deletion;
 pub use past::{AsOf, Restore};
 pub use sweep::Unreferenced;
 

@@ -60,16 +60,29 @@ impl LakeTable {
         Ok(delta::load_at(self.store(), version).await?.snapshot)
     }
 
-    /// Refuses if some of `files`, which were active at `version`, are not there any more.
+    /// Refuses if some of `files`, which were active at `version`, are not there any more or hold rows that
+    /// were deleted.
     ///
     /// # Errors
-    /// A request error that names how many, the first of them, and how long files are kept.
+    /// A request error that names the first of them, and how long files are kept or which version lacks the
+    /// deleted rows.
     pub async fn check_there(
         &self,
         version: TableVersion,
         files: impl IntoIterator<Item = Arc<FileEntry>>,
     ) -> Result<()> {
         let paths: Vec<FilePath> = files.into_iter().map(|file| file.path).collect();
+        if paths.is_empty() {
+            return Ok(());
+        }
+        let deleted = self.deleted_since(version).await?;
+        if let Some((path, since)) = paths.iter().find_map(|path| deleted.get_key_value(path)) {
+            return Err(Error::request(format!(
+                "version {version} of table {:?} has rows that were deleted, in {path}: ask for version {since} or \
+                 a later one",
+                self.schema().name()
+            )));
+        }
         let missing: Vec<Option<FilePath>> = stream::iter(paths)
             .map(|path| async move {
                 match self.store().object().head(&self.store().path(&path.to_string())).await {

@@ -76,6 +76,8 @@ pub(super) async fn write_answer<W: Write + Send>(
         writer.write(&batch)?;
         rows += batch.num_rows() as u64;
         told(rows);
+        // Where the next batch is there already, a Ctrl-C would not be heard.
+        tokio::task::yield_now().await;
     }
     let to = writer.finish()?.into_inner().map_err(std::io::IntoInnerError::into_error)?;
     Ok((to, rows))

@@ -2,6 +2,7 @@
 //! rows for them in the tail, open hours with repeats, and a dimension.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod deletion;
 mod guard;
 mod newest;
 mod past;
@@ -160,8 +161,19 @@ async fn open(
     clock: &Arc<ManualClock>,
     settings: SqlSettings,
 ) -> (Arc<Engine>, Arc<Sql>) {
+    let lake = LakeStore::local(&folder.path().join("lake")).unwrap();
+    open_at(lake, folder, clock, settings).await
+}
+
+/// The same with another way to the lake.
+async fn open_at(
+    lake: LakeStore,
+    folder: &tempfile::TempDir,
+    clock: &Arc<ManualClock>,
+    settings: SqlSettings,
+) -> (Arc<Engine>, Arc<Sql>) {
     let components = Components {
-        lake: LakeStore::local(&folder.path().join("lake")).unwrap(),
+        lake,
         log: LogSource::Folder { path: folder.path().join("log"), accept_damage: false },
         clock: Arc::clone(clock) as _,
         tables: vec![table()],

@@ -1,0 +1,203 @@
+//! How do rows go before their time? Out of the lake, in one commit.
+//!
+//! ```text
+//! tail hours that may hold some ──land──► lake
+//! files that hold some ──read──► other rows ──► files ──► one commit (remove + add) ──► swap view
+//! ```
+//!
+//! What was acknowledged before is in the lake by then. A crash finds all of the rows, or none: a file that
+//! is left says in its name through which position of the log its hour has landed, and for an hour that has
+//! no file left the commit is preceded by a mark, so that a replay brings none back.
+
+use std::sync::Arc;
+
+use arrow::array::{AsArray, BooleanArray, RecordBatch};
+use arrow::compute::filter_record_batch;
+use arrow::datatypes::TimestampMicrosecondType;
+use barograph_lake::file::FileRead;
+use barograph_lake::schema::{KEY_COLUMN, TIME_COLUMN};
+use barograph_lake::table::Deletion;
+use barograph_lake::{
+    ErrorKind as LakeErrorKind, FileEntry, FilePath, Key, KeySelection, Snapshot, TableVersion,
+    TimeRange,
+};
+use serde::{Deserialize, Serialize};
+
+use super::LanderParts;
+use super::land::{checkpoint, land_hours, swap};
+use super::notice::adopt;
+use crate::engine::Table;
+use crate::validate::key_at;
+use crate::{Error, ErrorKind, Result};
+
+/// How often a lost race for the commit is run again.
+const ATTEMPTS: usize = 5;
+
+/// Which rows are to be deleted, and what the record says of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeletionRequest {
+    /// Rows of these keys; `None` is all.
+    pub keys: Option<Vec<Key>>,
+    /// Rows of these instants.
+    pub time: TimeRange,
+    /// Who asks.
+    pub by: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// What a deletion did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeletionReport {
+    /// Rows that are not there any more.
+    pub rows: u64,
+    /// Files that held some.
+    pub files: u64,
+    /// The version from which on they are not; `None` if there were none.
+    pub version: Option<u64>,
+}
+
+/// A file that held rows to delete.
+struct Rewritten {
+    file: Arc<FileEntry>,
+    /// The file of its other rows, if there are any.
+    rest: Option<Arc<FileEntry>>,
+    /// Rows to delete.
+    rows: u64,
+}
+
+impl DeletionRequest {
+    fn keys(&self) -> KeySelection {
+        self.keys.as_ref().map_or(KeySelection::All, |keys| KeySelection::list(keys.clone()))
+    }
+}
+
+/// Deletes rows of a table.
+pub(super) async fn delete(
+    parts: &LanderParts,
+    table: &Arc<Table>,
+    asked: &DeletionRequest,
+) -> Result<DeletionReport> {
+    table.lake.settle_deletions().await?;
+    let keys = asked.keys();
+    for _ in 0..ATTEMPTS {
+        let touched: Vec<_> = {
+            let view = table.view.load();
+            let hours = view.tail.hours().iter().filter(|hour| {
+                hour.keys().is_some_and(|(min, max)| keys.touches(min, max))
+                    && hour.times().is_some_and(|(min, max)| asked.time.touches(min, max))
+            });
+            hours.map(|hour| hour.hour()).collect()
+        };
+        land_hours(parts, table, &touched).await?;
+        let snapshot = Arc::clone(&table.view.load().snapshot);
+        let rewritten = rewrite(parts, table, &snapshot, &keys, asked.time).await?;
+        if rewritten.is_empty() {
+            return Ok(DeletionReport::default());
+        }
+        let deletion = record(parts, &snapshot, asked, &rewritten);
+        let report = DeletionReport {
+            rows: deletion.rows,
+            files: rewritten.len() as u64,
+            version: Some(deletion.version.0),
+        };
+        let removed: Vec<_> = rewritten.iter().map(|one| Arc::clone(&one.file)).collect();
+        let added = rewritten.into_iter().filter_map(|one| one.rest).collect();
+        match table.lake.delete(&snapshot, &removed, added, &deletion).await {
+            Ok(after) => {
+                // Before the swap: an earlier view then looks for itself.
+                table.newest.forget(after.version()).await;
+                let after = Arc::new(after);
+                swap(parts, table, Vec::new(), Arc::clone(&after)).await?;
+                checkpoint(parts, table, &after).await;
+                return Ok(report);
+            }
+            Err(error) if error.kind() == LakeErrorKind::Conflict => adopt(parts, table).await?,
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(Error::new(
+        ErrorKind::Unavailable,
+        format!("table {:?}: other writers committed first {ATTEMPTS} times", table.schema.name()),
+    ))
+}
+
+fn record(
+    parts: &LanderParts,
+    snapshot: &Snapshot,
+    asked: &DeletionRequest,
+    rewritten: &[Rewritten],
+) -> Deletion {
+    let all = TimeRange::ALL;
+    Deletion {
+        version: TableVersion(snapshot.version().0 + 1),
+        at: parts.clock.now(),
+        by: asked.by.clone(),
+        reason: asked.reason.clone(),
+        keys: asked.keys.clone(),
+        from: (asked.time.from != all.from).then_some(asked.time.from),
+        to: (asked.time.to != all.to).then_some(asked.time.to),
+        rows: rewritten.iter().map(|one| one.rows).sum(),
+        files: rewritten.iter().map(|one| one.file.path.to_string()).collect(),
+    }
+}
+
+/// Writes the other rows of every file that holds some to delete.
+async fn rewrite(
+    parts: &LanderParts,
+    table: &Arc<Table>,
+    snapshot: &Snapshot,
+    keys: &KeySelection,
+    time: TimeRange,
+) -> Result<Vec<Rewritten>> {
+    let mut rewritten = Vec::new();
+    for file in snapshot.prune(keys, time) {
+        let opened = parts.files.open(table.lake.store(), &table.schema, file).await?;
+        let read = FileRead {
+            keys: KeySelection::All,
+            time: TimeRange::ALL,
+            columns: (0..table.schema.arrow().fields().len()).collect(),
+            pages: None,
+        };
+        let rows = opened.read(&read).await?;
+        let path = FilePath::new(file.path.hour(), file.path.through());
+        let (schema, keys) = (Arc::clone(&table.schema), keys.clone());
+        let encode = move || -> Result<_> {
+            let all = rows.num_rows();
+            let rest = without(&rows, &keys, time)?;
+            let gone = (all - rest.num_rows()) as u64;
+            let file = match gone > 0 && rest.num_rows() > 0 {
+                true => Some(barograph_lake::file::encode(&schema, &[rest], path)?),
+                false => None,
+            };
+            Ok((gone, file))
+        };
+        let (rows, rest) = tokio::task::spawn_blocking(encode)
+            .await
+            .map_err(|e| Error::internal("encoding the rows that stay").with_source(e))??;
+        if rows == 0 {
+            continue;
+        }
+        let rest = match rest {
+            None => None,
+            Some((bytes, entry)) => {
+                table.lake.write_file(&entry, bytes).await?;
+                Some(Arc::new(entry))
+            }
+        };
+        rewritten.push(Rewritten { file: Arc::clone(file), rest, rows });
+    }
+    Ok(rewritten)
+}
+
+/// The rows that are not of `keys` and `time`.
+fn without(rows: &RecordBatch, keys: &KeySelection, time: TimeRange) -> Result<RecordBatch> {
+    let key_column = rows.column(KEY_COLUMN);
+    let times = rows.column(TIME_COLUMN).as_primitive::<TimestampMicrosecondType>().values();
+    let stay: BooleanArray = times
+        .iter()
+        .enumerate()
+        .map(|(row, &at)| Some(!(time.contains(at) && keys.contains(key_at(key_column, row)))))
+        .collect();
+    Ok(filter_record_batch(rows, &stay)?)
+}
