@@ -27,7 +27,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 
 use crate::dead_letters::Ids;
-use crate::landing::{DeletionReport, DeletionRequest, Lander};
+use crate::landing::{DeletionReport, DeletionRequest, Lander, Looked, look};
 use crate::log::Log;
 use crate::memory::Budget;
 use crate::recent::Recent;
@@ -268,12 +268,24 @@ impl Engine {
     }
 
     /// Deletes rows of a table that were acknowledged before. No answer of a view that is taken from then on
-    /// has them, whatever happens to the process.
+    /// has them, whatever happens to the process. It goes on if nobody waits for it.
     ///
     /// # Errors
     /// `Unavailable` if the store failed: the rows may be there or not, all of them; ask again.
-    pub async fn delete(&self, table: &str, asked: DeletionRequest) -> Result<DeletionReport> {
-        self.lander.delete(Arc::clone(self.table(table)?), asked).await
+    pub async fn delete(
+        self: &Arc<Self>,
+        table: &str,
+        asked: DeletionRequest,
+    ) -> Result<DeletionReport> {
+        let (engine, table) = (Arc::clone(self), Arc::clone(self.table(table)?));
+        let deleting = tokio::spawn(async move {
+            let snapshot = Arc::clone(&table.view.load().snapshot);
+            let (files, budget) = (&engine.files, &engine.tail_budget);
+            let mut looked = Looked::default();
+            look(files, budget, &table, &snapshot, &asked, &mut looked).await?;
+            engine.lander.delete(table, asked, looked).await
+        });
+        deleting.await.map_err(|e| Error::internal("a deletion ended early").with_source(e))?
     }
 
     /// The deletions of a table, oldest first.

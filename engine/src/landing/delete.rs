@@ -1,8 +1,10 @@
 //! How do rows go before their time? Out of the lake, in one commit.
 //!
 //! ```text
-//! tail hours that may hold some ──land──► lake
-//! files that hold some ──read──► other rows ──► files ──► one commit (remove + add) ──► swap view
+//! files that hold some ──read──► other rows ──► files        beside landing, however many there are
+//! tail hours that may hold some ──land──► lake               then, while nothing else lands:
+//! files that came meanwhile ──read──► other rows ──► files
+//! one commit (remove + add) ──► swap view
 //! ```
 //!
 //! What was acknowledged before is in the lake by then. A crash finds all of the rows, or none: a file that
@@ -14,19 +16,21 @@ use std::sync::Arc;
 use arrow::array::{AsArray, BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::TimestampMicrosecondType;
-use barograph_lake::file::FileRead;
+use barograph_lake::file::{FileCache, FileRead};
 use barograph_lake::schema::{KEY_COLUMN, TIME_COLUMN};
 use barograph_lake::table::Deletion;
 use barograph_lake::{
     ErrorKind as LakeErrorKind, FileEntry, FilePath, Key, KeySelection, Snapshot, TableVersion,
     TimeRange,
 };
+use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 
 use super::LanderParts;
 use super::land::{checkpoint, land_hours, swap};
 use super::notice::adopt;
 use crate::engine::Table;
+use crate::memory::Budget;
 use crate::validate::key_at;
 use crate::{Error, ErrorKind, Result};
 
@@ -57,7 +61,8 @@ pub struct DeletionReport {
     pub version: Option<u64>,
 }
 
-/// A file that held rows to delete.
+/// A file that holds rows to delete.
+#[derive(Debug)]
 struct Rewritten {
     file: Arc<FileEntry>,
     /// The file of its other rows, if there are any.
@@ -72,11 +77,36 @@ impl DeletionRequest {
     }
 }
 
-/// Deletes rows of a table.
+/// What was found in files that may hold rows to delete; nothing in those that hold none.
+#[derive(Debug, Default)]
+pub(crate) struct Looked(HashMap<FilePath, Option<Rewritten>>);
+
+/// Looks into the files of `snapshot` that were not looked into, and writes the other rows of those that hold
+/// some to delete. Changes nothing that anybody sees.
+pub(crate) async fn look(
+    files: &FileCache,
+    budget: &Arc<Budget>,
+    table: &Arc<Table>,
+    snapshot: &Snapshot,
+    asked: &DeletionRequest,
+    looked: &mut Looked,
+) -> Result<()> {
+    let keys = asked.keys();
+    for file in snapshot.prune(&keys, asked.time) {
+        if !looked.0.contains_key(&file.path) {
+            let rewritten = rewrite(files, budget, table, file, &keys, asked.time).await?;
+            looked.0.insert(file.path, rewritten);
+        }
+    }
+    Ok(())
+}
+
+/// Deletes rows of a table; files that were looked into before are not looked into again.
 pub(super) async fn delete(
     parts: &LanderParts,
     table: &Arc<Table>,
     asked: &DeletionRequest,
+    mut looked: Looked,
 ) -> Result<DeletionReport> {
     table.lake.settle_deletions().await?;
     let keys = asked.keys();
@@ -91,7 +121,10 @@ pub(super) async fn delete(
         };
         land_hours(parts, table, &touched).await?;
         let snapshot = Arc::clone(&table.view.load().snapshot);
-        let rewritten = rewrite(parts, table, &snapshot, &keys, asked.time).await?;
+        look(&parts.files, &parts.budget, table, &snapshot, asked, &mut looked).await?;
+        let active = snapshot.prune(&keys, asked.time);
+        let rewritten: Vec<&Rewritten> =
+            active.filter_map(|file| looked.0.get(&file.path)?.as_ref()).collect();
         if rewritten.is_empty() {
             return Ok(DeletionReport::default());
         }
@@ -102,7 +135,7 @@ pub(super) async fn delete(
             version: Some(deletion.version.0),
         };
         let removed: Vec<_> = rewritten.iter().map(|one| Arc::clone(&one.file)).collect();
-        let added = rewritten.into_iter().filter_map(|one| one.rest).collect();
+        let added = rewritten.iter().filter_map(|one| one.rest.clone()).collect();
         match table.lake.delete(&snapshot, &removed, added, &deletion).await {
             Ok(after) => {
                 // Before the swap: an earlier view then looks for itself.
@@ -126,7 +159,7 @@ fn record(
     parts: &LanderParts,
     snapshot: &Snapshot,
     asked: &DeletionRequest,
-    rewritten: &[Rewritten],
+    rewritten: &[&Rewritten],
 ) -> Deletion {
     let all = TimeRange::ALL;
     Deletion {
@@ -142,52 +175,51 @@ fn record(
     }
 }
 
-/// Writes the other rows of every file that holds some to delete.
+/// Writes the other rows of a file, if it holds some to delete.
 async fn rewrite(
-    parts: &LanderParts,
+    files: &FileCache,
+    budget: &Arc<Budget>,
     table: &Arc<Table>,
-    snapshot: &Snapshot,
+    file: &Arc<FileEntry>,
     keys: &KeySelection,
     time: TimeRange,
-) -> Result<Vec<Rewritten>> {
-    let mut rewritten = Vec::new();
-    for file in snapshot.prune(keys, time) {
-        let opened = parts.files.open(table.lake.store(), &table.schema, file).await?;
-        let read = FileRead {
-            keys: KeySelection::All,
-            time: TimeRange::ALL,
-            columns: (0..table.schema.arrow().fields().len()).collect(),
-            pages: None,
+) -> Result<Option<Rewritten>> {
+    let opened = files.open(table.lake.store(), &table.schema, file).await?;
+    let read = FileRead {
+        keys: KeySelection::All,
+        time: TimeRange::ALL,
+        columns: (0..table.schema.arrow().fields().len()).collect(),
+        pages: None,
+    };
+    let rows = opened.read(&read).await?;
+    // The rows are held twice while they are encoded.
+    let held = budget.reserve(2 * rows.get_array_memory_size());
+    let path = FilePath::new(file.path.hour(), file.path.through());
+    let (schema, keys) = (Arc::clone(&table.schema), keys.clone());
+    let encode = move || -> Result<_> {
+        let _held = held;
+        let rest = without(&rows, &keys, time)?;
+        let gone = (rows.num_rows() - rest.num_rows()) as u64;
+        let file = match gone > 0 && rest.num_rows() > 0 {
+            true => Some(barograph_lake::file::encode(&schema, &[rest], path)?),
+            false => None,
         };
-        let rows = opened.read(&read).await?;
-        let path = FilePath::new(file.path.hour(), file.path.through());
-        let (schema, keys) = (Arc::clone(&table.schema), keys.clone());
-        let encode = move || -> Result<_> {
-            let all = rows.num_rows();
-            let rest = without(&rows, &keys, time)?;
-            let gone = (all - rest.num_rows()) as u64;
-            let file = match gone > 0 && rest.num_rows() > 0 {
-                true => Some(barograph_lake::file::encode(&schema, &[rest], path)?),
-                false => None,
-            };
-            Ok((gone, file))
-        };
-        let (rows, rest) = tokio::task::spawn_blocking(encode)
-            .await
-            .map_err(|e| Error::internal("encoding the rows that stay").with_source(e))??;
-        if rows == 0 {
-            continue;
-        }
-        let rest = match rest {
-            None => None,
-            Some((bytes, entry)) => {
-                table.lake.write_file(&entry, bytes).await?;
-                Some(Arc::new(entry))
-            }
-        };
-        rewritten.push(Rewritten { file: Arc::clone(file), rest, rows });
+        Ok((gone, file))
+    };
+    let (rows, rest) = tokio::task::spawn_blocking(encode)
+        .await
+        .map_err(|e| Error::internal("encoding the rows that stay").with_source(e))??;
+    if rows == 0 {
+        return Ok(None);
     }
-    Ok(rewritten)
+    let rest = match rest {
+        None => None,
+        Some((bytes, entry)) => {
+            table.lake.write_file(&entry, bytes).await?;
+            Some(Arc::new(entry))
+        }
+    };
+    Ok(Some(Rewritten { file: Arc::clone(file), rest, rows }))
 }
 
 /// The rows that are not of `keys` and `time`.

@@ -25,6 +25,7 @@ use crate::{Clock, EngineSettings, Error, ErrorKind, Result};
 
 use decide::Reason;
 pub use delete::{DeletionReport, DeletionRequest};
+pub(crate) use delete::{Looked, look};
 
 /// How often the background task looks for hours that are due, if nothing wakes it before.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -45,7 +46,7 @@ pub(crate) struct LanderParts {
 
 enum Command {
     Land(Reason, oneshot::Sender<Result<FlushReport>>),
-    Delete(Arc<Table>, DeletionRequest, oneshot::Sender<Result<DeletionReport>>),
+    Delete(Arc<Table>, DeletionRequest, Looked, oneshot::Sender<Result<DeletionReport>>),
     Stop,
 }
 
@@ -79,9 +80,11 @@ impl Lander {
         &self,
         table: Arc<Table>,
         asked: DeletionRequest,
+        looked: Looked,
     ) -> Result<DeletionReport> {
         let (reply, report) = oneshot::channel();
-        self.commands.send(Command::Delete(table, asked, reply)).map_err(|_| stopped())?;
+        let command = Command::Delete(table, asked, looked, reply);
+        self.commands.send(command).map_err(|_| stopped())?;
         report.await.unwrap_or_else(|_| Err(stopped()))
     }
 
@@ -135,8 +138,8 @@ async fn run(parts: LanderParts, mut commands: mpsc::UnboundedReceiver<Command>)
         };
         match command {
             None | Some(Command::Stop) => return,
-            Some(Command::Delete(table, asked, reply)) => {
-                let _ = reply.send(delete::delete(&parts, &table, &asked).await);
+            Some(Command::Delete(table, asked, looked, reply)) => {
+                let _ = reply.send(delete::delete(&parts, &table, &asked, looked).await);
             }
             Some(Command::Land(reason, reply)) => {
                 let asked = !reply.is_closed();
