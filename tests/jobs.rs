@@ -184,7 +184,18 @@ fn damage_is_in_the_record_and_a_server_shows_it_in_sql() {
         let texts = rows.column(0).as_any().downcast_ref::<StringArray>().unwrap().clone();
         texts.iter().map(|text| text.unwrap().to_owned()).collect::<Vec<_>>()
     });
-    assert_eq!(shown, ["failed 12 1", "quality true", "rollup true", "sweep true", "verify true"]);
+    assert_eq!(
+        shown,
+        [
+            "compact true",
+            "expire true",
+            "failed 12 1",
+            "quality true",
+            "rollup true",
+            "sweep true",
+            "verify true"
+        ]
+    );
     let (status, printed) = server.terminate();
     assert!(status.success(), "{printed}");
 }

@@ -4,6 +4,7 @@
 
 mod clients;
 mod crash;
+mod files;
 mod jobs;
 mod nyc;
 mod server;

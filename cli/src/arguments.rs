@@ -35,9 +35,11 @@ pub enum Command {
     Range(RangeArguments),
     /// Ask in SQL: a statement, statements from stdin, or a conversation.
     Sql(SqlArguments),
+    /// Write the answer to an SQL statement to a file.
+    Export(ExportArguments),
     /// Import CSV, JSON lines, Parquet and Arrow files.
     Import(ImportArguments),
-    /// Look at the files of the lake.
+    /// Look at the files of the lake, or go back to earlier ones.
     #[command(subcommand)]
     Lake(LakeCommand),
     /// Look at background jobs, run one, or stop one.
@@ -141,6 +143,27 @@ pub struct SqlArguments {
     pub answer: AnswerArguments,
 }
 
+/// Arguments of `export`.
+#[derive(Debug, Args)]
+pub struct ExportArguments {
+    /// The statement, such as 'SELECT * FROM readings'.
+    #[arg(value_name = "STATEMENT")]
+    pub statement: String,
+    /// The file. It is there, whole, when the command has ended, and not before.
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+    /// Form of the file, where its name does not say it: .parquet, .csv, .json, .jsonl, .ndjson, .arrow,
+    /// .arrows.
+    #[arg(long, value_enum)]
+    pub format: Option<Format>,
+    /// Replace the file if it is there.
+    #[arg(long)]
+    pub force: bool,
+    /// The server.
+    #[arg(long, value_name = "URL")]
+    pub endpoint: Option<String>,
+}
+
 /// Arguments of `range`.
 #[derive(Debug, Args)]
 pub struct RangeArguments {
@@ -165,6 +188,9 @@ pub struct RangeArguments {
     /// At most so many rows.
     #[arg(long)]
     pub limit: Option<usize>,
+    /// The rows that had landed at this version of the table, or at this time.
+    #[arg(long, value_name = "VERSION|TIME", allow_hyphen_values = true)]
+    pub as_of: Option<String>,
     /// Print what would be read, in place of reading it.
     #[arg(long)]
     pub explain: bool,
@@ -243,6 +269,62 @@ pub enum LakeCommand {
     Check(LakeArguments),
     /// The commits of each table.
     History(LakeArguments),
+    /// Delete rows for good, through a running server, which goes on if it is not waited for. It cannot be
+    /// undone.
+    Delete(LakeDeleteArguments),
+    /// Make the files of an earlier version of a table the active ones again. It can be undone in the same way.
+    Restore(LakeRestoreArguments),
+}
+
+/// Arguments of `lake delete`.
+#[derive(Debug, Args)]
+pub struct LakeDeleteArguments {
+    /// The table.
+    pub table: String,
+    /// Rows of these cities, by name or id, or keys, for a table without cities; separated by semicolons.
+    #[arg(
+        long,
+        value_delimiter = ';',
+        value_name = "CITY;…",
+        required_unless_present = "all",
+        allow_hyphen_values = true
+    )]
+    pub keys: Vec<String>,
+    /// Rows of every key.
+    #[arg(long, conflicts_with = "keys")]
+    pub all: bool,
+    /// First instant of the rows; from the beginning if absent.
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    pub from: Option<String>,
+    /// First instant after them; to the end if absent.
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    pub to: Option<String>,
+    /// Why; it is kept with the record, which `system.deletions` shows.
+    #[arg(long, value_name = "TEXT")]
+    pub reason: String,
+    /// The server.
+    #[arg(long, value_name = "URL")]
+    pub endpoint: Option<String>,
+}
+
+/// Arguments of `lake restore`.
+#[derive(Debug, Args)]
+#[command(disable_version_flag = true)]
+pub struct LakeRestoreArguments {
+    /// The table.
+    pub table: String,
+    /// The version, as `barograph lake history` shows it.
+    #[arg(long, value_name = "N")]
+    pub version: u64,
+    /// Print what would be removed and added, and change nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Folder or object-store URL of the data.
+    #[arg(long, value_name = "DIR|URL")]
+    pub data: Option<String>,
+    /// Form of the answer.
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
 }
 
 /// Which lake.
@@ -392,6 +474,12 @@ mod tests {
             "barograph lake files --data d",
             "barograph lake check --format csv",
             "barograph lake history --table readings",
+            "barograph lake restore readings --version 42 --dry-run --data d",
+            "barograph lake delete readings --keys Paris;-7 --from -24h --reason asked",
+            "barograph lake delete readings --all --to 2026-01-01 --reason asked",
+            "barograph range Paris --as-of 42",
+            "barograph export SELECT --out rows.parquet --force",
+            "barograph export SELECT --out rows --format csv --endpoint http://h:1",
             "barograph config --defaults --set engine.lateness=1m",
             "barograph redrive --from -1h",
             "barograph jobs list --data d --format json",
@@ -416,6 +504,10 @@ mod tests {
             "barograph import",
             "barograph import a.csv --data d --endpoint e",
             "barograph config --set engine",
+            "barograph export SELECT",
+            "barograph lake restore readings",
+            "barograph lake delete readings --reason asked",
+            "barograph lake delete readings --all",
             "barograph jobs run",
             "barograph jobs cancel",
             "barograph dance",

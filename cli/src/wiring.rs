@@ -12,7 +12,7 @@ use barograph_flight::Client;
 use barograph_jobs::compact::Compact;
 use barograph_jobs::quality::Site;
 use barograph_jobs::schedule::{Job, Schedule, system_rows};
-use barograph_jobs::upkeep::{Sweep, Verify};
+use barograph_jobs::upkeep::{Expire, Sweep, Verify};
 use barograph_jobs::{derive, quality};
 use barograph_lake::schema::{KeyType, TableDeclaration, ValueColumn, ValueType};
 use barograph_lake::store::LakeStore;
@@ -123,6 +123,11 @@ pub fn open_schedule(settings: &Settings, engine: Option<&Arc<Engine>>) -> Resul
         None => LakeStore::open(&settings.data)?.child(JOBS),
     };
     let clock = Arc::new(SystemClock);
+    let expire = Expire {
+        lake: lake(settings)?,
+        clock: clock.clone(),
+        retention: settings.retention.clone(),
+    };
     let sweep = Sweep {
         lake: lake(settings)?,
         clock: clock.clone(),
@@ -146,6 +151,7 @@ pub fn open_schedule(settings: &Settings, engine: Option<&Arc<Engine>>) -> Resul
         quality::quality(engine.cloned(), store.clone(), source, checks, sites.collect())?;
     let jobs: Vec<(Arc<dyn Job>, _)> = vec![
         (Arc::new(compact), settings.jobs.compact.clone()),
+        (Arc::new(expire), settings.jobs.expire.clone()),
         (Arc::new(sweep), settings.jobs.sweep.clone()),
         (Arc::new(verify), settings.jobs.verify.clone()),
         (Arc::new(rollup), settings.jobs.rollup.clone()),

@@ -10,9 +10,11 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
+use arrow::array::{AsArray, BooleanArray, RecordBatch};
+use arrow::compute::filter_record_batch;
+use arrow::datatypes::TimestampMicrosecondType;
 use barograph_lake::file::FileCache;
-use barograph_lake::schema::FIRST_VALUE_COLUMN;
+use barograph_lake::schema::{FIRST_VALUE_COLUMN, KEY_COLUMN, TIME_COLUMN};
 use barograph_lake::table::FileWriter;
 use barograph_lake::{
     FileEntry, FilePath, KeySelection, LakeTable, LogPosition, Period, Snapshot, TableVersion,
@@ -22,10 +24,10 @@ use futures::future::BoxFuture;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
-use crate::filter::Predicate;
 use crate::scan::Scan;
 use crate::scan::execute::{Execution, Files};
 use crate::scan::plan::{Source, cut, landed};
+use crate::validate::key_at;
 use crate::{Error, Result};
 
 /// A slice is held as pages, as rows of each file, merged, and as columns of a row group.
@@ -51,6 +53,7 @@ pub struct RewriteBounds {
 pub struct Rewrite {
     table: LakeTable,
     execution: Arc<Execution>,
+    except: Option<(KeySelection, TimeRange)>,
     target: Period,
     through: LogPosition,
     bounds: RewriteBounds,
@@ -72,14 +75,14 @@ pub struct RewriteStep {
 }
 
 impl Rewrite {
-    /// The rows of `files`, which all lie in `target`, on their way to files of `target`; those that match
-    /// `filter`, if there is one.
+    /// The rows of `files`, which all lie in `target`, on their way to files of `target`; but not those of the
+    /// keys and instants of `except`.
     pub fn of_files<'a>(
         table: &'a LakeTable,
         cache: &'a Arc<FileCache>,
         files: &'a [Arc<FileEntry>],
         target: Period,
-        filter: Option<Predicate>,
+        except: Option<(KeySelection, TimeRange)>,
         bounds: RewriteBounds,
     ) -> BoxFuture<'a, Result<Self>> {
         let snapshot = Snapshot::new(TableVersion(0), files.to_vec());
@@ -90,7 +93,7 @@ impl Rewrite {
             store: table.store().clone(),
             schema: Arc::clone(table.schema()),
         };
-        let asked = (KeySelection::All, filter);
+        let asked = (KeySelection::All, except);
         Box::pin(Self::begin(table, lake, from, asked, (target, through), bounds))
     }
 
@@ -99,12 +102,12 @@ impl Rewrite {
         table: &LakeTable,
         lake: Files,
         from: Vec<Source>,
-        (keys, filter): (KeySelection, Option<Predicate>),
+        (keys, except): (KeySelection, Option<(KeySelection, TimeRange)>),
         (target, through): (Period, LogPosition),
         bounds: RewriteBounds,
     ) -> Result<Self> {
         let columns = (FIRST_VALUE_COLUMN..table.schema().arrow().fields().len()).collect();
-        let scan = Scan { columns, filter, ..Scan::of(keys, TimeRange::ALL) };
+        let scan = Scan { columns, ..Scan::of(keys, TimeRange::ALL) };
         let files: Vec<_> = from.iter().flat_map(|source| source.files.clone()).collect();
         let execution = Arc::new(Execution::new(lake, from, scan));
         let copies = COPIES + bounds.threads;
@@ -115,6 +118,7 @@ impl Rewrite {
         Ok(Self {
             table: table.clone(),
             execution,
+            except,
             target,
             through,
             bounds,
@@ -172,8 +176,14 @@ impl Rewrite {
             && let Some(keys) = self.slices.pop_front()
         {
             let execution = Arc::clone(&self.execution);
-            let on = self.bounds.on.clone();
-            let read = move || on.block_on(execution.slice(&keys));
+            let (on, except) = (self.bounds.on.clone(), self.except.clone());
+            let read = move || {
+                let rows = on.block_on(execution.slice(&keys))?;
+                match except {
+                    Some((keys, time)) => without(&rows, &keys, time),
+                    None => Ok(rows),
+                }
+            };
             self.ahead.push_back(self.bounds.on.spawn_blocking(read));
         }
     }
@@ -190,4 +200,16 @@ impl Drop for Rewrite {
 fn through(snapshot: &Snapshot, period: Period) -> LogPosition {
     let homes = |hour| snapshot.homes(hour).iter().map(|file| file.path.through()).min();
     period.hours().map(|hour| homes(hour).unwrap_or_default()).min().unwrap_or_default()
+}
+
+/// The rows that are not of `keys` and `time`.
+fn without(rows: &RecordBatch, keys: &KeySelection, time: TimeRange) -> Result<RecordBatch> {
+    let key_column = rows.column(KEY_COLUMN);
+    let times = rows.column(TIME_COLUMN).as_primitive::<TimestampMicrosecondType>().values();
+    let stay: BooleanArray = times
+        .iter()
+        .enumerate()
+        .map(|(row, &at)| Some(!(time.contains(at) && keys.contains(key_at(key_column, row)))))
+        .collect();
+    Ok(filter_record_batch(rows, &stay)?)
 }

@@ -40,6 +40,10 @@ pub struct EngineSettings {
     pub scan_threads: usize,
     /// After how many commits of a table a checkpoint is written, which keeps opening it fast.
     pub checkpoint_commits: u64,
+    /// How often the engine looks whether another process has committed to a table, such as a job that is
+    /// run by hand or `barograph lake restore`. Shorter means that queries see it sooner, at the price of a
+    /// request to the store for each table.
+    pub notice_every: Span,
     /// The log.
     pub log: LogSettings,
 }
@@ -58,6 +62,7 @@ impl Default for EngineSettings {
             scan_slice_rows: 16_384,
             scan_threads: 0,
             checkpoint_commits: 20,
+            notice_every: Span::seconds(10),
             log: LogSettings::default(),
         }
     }

@@ -24,6 +24,6 @@ pub use schema::{Key, KeyType, TableSchema, ValueColumn, ValueType};
 pub use select::KeySelection;
 pub use snapshot::{FileEntry, Snapshot};
 pub use store::LakeStore;
-pub use table::{Change, LakeTable};
+pub use table::{AsOf, Change, LakeTable};
 pub use time::{Hour, Micros, TimeRange};
 pub use units::{Size, Span};

@@ -5,6 +5,10 @@
 //! readings/hour/2026-11-22T10/00000000000000123456-1f0c….parquet
 //! readings/day/2026-11-21/…   readings/month/2026-10/…
 //!          tier period        log position         random id
+//! readings/_landed/00000000000000123456-1f0c….json
+//!                  largest position     random id
+//! readings/_deletions/00000000000000000042-1f0c….json
+//!                     version              random id
 //! ```
 
 use std::fmt;
@@ -85,6 +89,115 @@ impl FromStr for FilePath {
         parse().filter(|path| path.to_string() == text).ok_or_else(|| {
             Error::damage(format!(
                 "data file path {text:?} is not of the form TIER/PERIOD/POSITION-ID.parquet"
+            ))
+        })
+    }
+}
+
+/// Path of a mark below its table's folder: what has landed of hours whose file does not say it.
+///
+/// Invariant: `Display` and `FromStr` are inverse.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct MarkPath {
+    through: LogPosition,
+    id: Uuid,
+}
+
+impl MarkPath {
+    /// A new path, unlike any other.
+    pub(crate) fn new(through: LogPosition) -> Self {
+        Self { through, id: Uuid::new_v4() }
+    }
+
+    /// The largest log position in the mark.
+    pub(crate) fn through(&self) -> LogPosition {
+        self.through
+    }
+}
+
+/// Folder of the marks below its table's folder. Delta Lake leaves names that begin so to others.
+pub(crate) const MARKS_FOLDER: &str = "_landed";
+
+impl fmt::Display for MarkPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{MARKS_FOLDER}/{}-{}.json", self.through, self.id.simple())
+    }
+}
+
+impl FromStr for MarkPath {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let parse = || {
+            let name = text.strip_prefix(MARKS_FOLDER)?.strip_prefix('/')?;
+            let (through, id) = name.strip_suffix(".json")?.split_once('-')?;
+            Some(Self { through: through.parse().ok()?, id: Uuid::try_parse(id).ok()? })
+        };
+        parse().filter(|path| path.to_string() == text).ok_or_else(|| {
+            Error::damage(format!(
+                "path of a mark {text:?} is not of the form {MARKS_FOLDER}/POSITION-ID.json"
+            ))
+        })
+    }
+}
+
+/// Path of the record of a deletion below its table's folder.
+///
+/// Invariant: `Display` and `FromStr` are inverse.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct DeletionPath {
+    version: TableVersion,
+    id: Uuid,
+    begun: bool,
+}
+
+/// Folder of the records of deletions below their table's folder.
+pub(crate) const DELETIONS_FOLDER: &str = "_deletions";
+
+impl DeletionPath {
+    /// A new path, unlike any other, of a deletion that is about to make `version`.
+    pub(crate) fn begun(version: TableVersion) -> Self {
+        Self { version, id: Uuid::new_v4(), begun: true }
+    }
+
+    /// The path of the same deletion when it has made its version.
+    pub(crate) fn done(self) -> Self {
+        Self { begun: false, ..self }
+    }
+
+    /// Whether it is not known to have made its version.
+    pub(crate) fn is_begun(&self) -> bool {
+        self.begun
+    }
+
+    /// The version that the deletion makes.
+    pub(crate) fn version(&self) -> TableVersion {
+        self.version
+    }
+}
+
+impl fmt::Display for DeletionPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (version, id) = (self.version.0, self.id.simple());
+        let state = if self.begun { "begun" } else { "json" };
+        write!(f, "{DELETIONS_FOLDER}/{version:020}-{id}.{state}")
+    }
+}
+
+impl FromStr for DeletionPath {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let parse = || {
+            let name = text.strip_prefix(DELETIONS_FOLDER)?.strip_prefix('/')?;
+            let (name, state) = name.split_once('.')?;
+            let (version, id) = name.split_once('-')?;
+            let version = TableVersion(version.parse().ok()?);
+            Some(Self { version, id: Uuid::try_parse(id).ok()?, begun: state == "begun" })
+        };
+        parse().filter(|path| path.to_string() == text).ok_or_else(|| {
+            Error::damage(format!(
+                "path of a deletion {text:?} is not of the form {DELETIONS_FOLDER}/VERSION-ID.json"
             ))
         })
     }

@@ -4,7 +4,7 @@
 //! touched cost, not what the table holds. The periods of two files are apart, or they are the same and
 //! the files share it out by keys; so every row has one home.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::{FilePath, Hour, Key, KeySelection, Micros, TableVersion, TimeRange};
@@ -74,6 +74,23 @@ impl Snapshot {
             self.files.iter().filter(|file| !removed.contains(&file.path)).cloned().collect();
         files.extend(added);
         Self::new(version, files)
+    }
+
+    /// The same, its entries shared with `other` where both have them: many entries take much memory.
+    pub fn sharing(mut self, other: &Self) -> Self {
+        let known: HashMap<_, _> = other.files.iter().map(|file| (file.path, file)).collect();
+        for file in &mut self.files {
+            if let Some(same) = known.get(&file.path) {
+                *file = Arc::clone(same);
+            }
+        }
+        self
+    }
+
+    /// The files that are active here and not in `other`, in order of time.
+    pub fn without(&self, other: &Self) -> Vec<Arc<FileEntry>> {
+        let known: HashSet<_> = other.files.iter().map(|file| file.path).collect();
+        self.files.iter().filter(|file| !known.contains(&file.path)).cloned().collect()
     }
 
     /// The version.

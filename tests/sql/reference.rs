@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use barograph_engine::functions::{Tables, page, register_tables};
 use barograph_engine::{Error, ErrorKind, Result};
-use datafusion::arrow::array::Int32Array;
+use barograph_lake::{AsOf, TableVersion};
+use datafusion::arrow::array::{Int32Array, Int64Array};
 use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::catalog::{MemTable, TableProvider};
 use datafusion::prelude::SessionContext;
@@ -73,20 +74,28 @@ struct Newest(SessionContext);
 
 impl Tables for Newest {
     fn latest(&self, table: &str) -> Result<Arc<dyn TableProvider>> {
-        if table != "readings" {
-            return Err(Error::new(ErrorKind::NotFound, format!("no table {table:?} is declared")));
-        }
-        self.table(
+        self.rows(
+            table,
             "SELECT * FROM readings r WHERE reading_at =
              (SELECT max(reading_at) FROM readings s WHERE s.city_id = r.city_id)",
         )
+    }
+
+    fn as_of(&self, table: &str, as_of: AsOf) -> Result<Arc<dyn TableProvider>> {
+        match as_of {
+            AsOf::Version(TableVersion(version)) => {
+                self.rows(table, format!("SELECT * FROM readings WHERE city_id < {version}"))
+            }
+            AsOf::Time(_) => self.rows(table, "SELECT * FROM readings"),
+        }
     }
 
     fn live(&self, rollup: &str) -> Result<Arc<dyn TableProvider>> {
         if rollup != "readings_1h" {
             return Err(Error::new(ErrorKind::Request, format!("there is no rollup {rollup:?}")));
         }
-        self.table(
+        self.rows(
+            "readings",
             "SELECT city_id, date_bin(INTERVAL '1 hour', reading_at) AS window_start,
                     count(*) AS rows, avg(temperature) AS temperature_mean,
                     mean_direction(wind_direction, wind_speed) AS wind_direction_mean
@@ -96,12 +105,14 @@ impl Tables for Newest {
 }
 
 impl Newest {
-    /// The answer to a question, as a table.
-    fn table(&self, sql: &'static str) -> Result<Arc<dyn TableProvider>> {
-        let context = self.0.clone();
+    fn rows(&self, table: &str, sql: impl Into<String>) -> Result<Arc<dyn TableProvider>> {
+        if table != "readings" {
+            return Err(Error::new(ErrorKind::NotFound, format!("no table {table:?} is declared")));
+        }
+        let (context, sql) = (self.0.clone(), sql.into());
         let batches = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-            runtime.block_on(async { context.sql(sql).await.unwrap().collect().await.unwrap() })
+            runtime.block_on(async { context.sql(&sql).await.unwrap().collect().await.unwrap() })
         })
         .join()
         .unwrap();
@@ -144,5 +155,29 @@ async fn latest_is_a_table() {
     ] {
         let error = context.sql(sql).await.unwrap_err().to_string();
         assert!(error.contains(words), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn an_earlier_version_is_a_table() {
+    let context = with_tables().await;
+    for moment in ["3000000", "TIMESTAMP '2026-11-21T10:00:00Z'", "'2026-11-21'", "now()"] {
+        let sql = format!("SELECT count(DISTINCT city_id) FROM as_of('readings', {moment})");
+        let batches = context.sql(&sql).await.unwrap().collect().await.unwrap();
+        let counts = batches[0].column(0).as_any().downcast_ref::<Int64Array>().unwrap().clone();
+        assert_eq!(counts.value(0), if moment == "3000000" { 1 } else { 2 }, "{moment}");
+    }
+    for (arguments, words) in [
+        ("'nothing', 1", "no table \"nothing\" is declared"),
+        ("5, 1", "the name of a table as text"),
+        ("'readings'", "a version or time, both constant"),
+        ("'readings', -1", "there is no version -1"),
+        ("'readings', 'noon'", "noon"),
+        ("'readings', 1.5", "a version or time, not 1.5"),
+        ("'readings', NULL", "not NULL"),
+    ] {
+        let sql = format!("SELECT * FROM as_of({arguments})");
+        let error = context.sql(&sql).await.unwrap_err().to_string();
+        assert!(error.contains(words), "{sql}: {error}");
     }
 }

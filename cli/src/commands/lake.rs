@@ -1,4 +1,4 @@
-//! `barograph lake files|check|history`: the lake's files, read without a server.
+//! `barograph lake files|check|history|delete|restore`: the lake's files, beside a server or without one.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -7,11 +7,14 @@ use arrow::array::{
     ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
     UInt64Array,
 };
+use barograph_engine::{Clock, SystemClock};
+use barograph_lake::delta::spans;
 use barograph_lake::store::LakeStore;
 use barograph_lake::table::{self, CheckReport};
-use barograph_lake::{LakeTable, Snapshot};
+use barograph_lake::{ErrorKind, Hour, LakeTable, Snapshot, TableVersion};
 
-use crate::arguments::{LakeArguments, LakeCommand};
+use super::delete;
+use crate::arguments::{LakeArguments, LakeCommand, LakeRestoreArguments};
 use crate::figures::{bytes, grouped};
 use crate::output::{Format, RowWriter, check_terminal};
 use crate::progress::{self, Progress};
@@ -19,24 +22,36 @@ use crate::settings::Settings;
 use crate::{Error, Result, signals, wiring};
 
 impl LakeCommand {
-    /// Its arguments.
-    pub fn arguments(&self) -> &LakeArguments {
+    /// The folder or object store of the data.
+    pub fn data(&self) -> &Option<String> {
         match self {
-            Self::Files(arguments) | Self::Check(arguments) | Self::History(arguments) => arguments,
+            Self::Delete(_) => &None,
+            Self::Files(arguments) | Self::Check(arguments) | Self::History(arguments) => {
+                &arguments.data
+            }
+            Self::Restore(arguments) => &arguments.data,
         }
     }
 }
 
 pub(super) async fn run(command: LakeCommand, settings: &Settings) -> Result<()> {
-    let arguments = command.arguments();
-    check_terminal(arguments.format)?;
     let lake = wiring::lake(settings)?;
     signals::unless_stopped(async {
-        let tables = tables(&lake, arguments, settings).await?;
         match &command {
-            LakeCommand::Files(_) => files(&tables, arguments.format),
-            LakeCommand::Check(_) => check(&tables, arguments.format).await,
-            LakeCommand::History(_) => history(&tables, arguments.format).await,
+            LakeCommand::Delete(arguments) => delete::run(arguments, settings).await,
+            LakeCommand::Files(arguments) => {
+                files(&tables(&lake, arguments, settings).await?, arguments.format)
+            }
+            LakeCommand::Check(arguments) => {
+                check(&tables(&lake, arguments, settings).await?, arguments.format).await
+            }
+            LakeCommand::History(arguments) => {
+                history(&tables(&lake, arguments, settings).await?, arguments.format).await
+            }
+            LakeCommand::Restore(arguments) => {
+                check_terminal(arguments.format)?;
+                restore(open(&lake, &arguments.table, settings).await?, arguments).await
+            }
         }
     })
     .await
@@ -53,6 +68,7 @@ async fn tables(
     arguments: &LakeArguments,
     settings: &Settings,
 ) -> Result<Vec<Opened>> {
+    check_terminal(arguments.format)?;
     let names = match &arguments.table {
         Some(name) => vec![name.clone()],
         None => table::names(lake).await?,
@@ -65,12 +81,16 @@ async fn tables(
     }
     let mut opened = Vec::with_capacity(names.len());
     for name in names {
-        let (table, snapshot) = LakeTable::open_existing(lake.child(&name))
-            .await
-            .map_err(|e| Error::failed(format!("table {name:?} in {}: {e}", settings.data)))?;
-        opened.push(Opened { name, table, snapshot });
+        opened.push(open(lake, &name, settings).await?);
     }
     Ok(opened)
+}
+
+async fn open(lake: &LakeStore, name: &str, settings: &Settings) -> Result<Opened> {
+    let (table, snapshot) = LakeTable::open_existing(lake.child(name))
+        .await
+        .map_err(|e| Error::failed(format!("table {name:?} in {}: {e}", settings.data)))?;
+    Ok(Opened { name: name.to_owned(), table, snapshot })
 }
 
 fn files(tables: &[Opened], format: Format) -> Result<()> {
@@ -171,12 +191,60 @@ async fn history(tables: &[Opened], format: Format) -> Result<()> {
         ("version", count(commits.iter().map(|(_, commit)| commit.version.0))),
         ("at", time(commits.iter().map(|(_, commit)| commit.at))),
         ("operation", text(commits.iter().map(|(_, commit)| commit.operation.clone()))),
+        ("hours", hours(commits.iter().map(|(_, commit)| commit.hours.as_deref()))),
         ("files_added", count(commits.iter().map(|(_, commit)| commit.files_added))),
         ("files_removed", count(commits.iter().map(|(_, commit)| commit.files_removed))),
         ("rows_added", count(commits.iter().map(|(_, commit)| commit.rows_added))),
         ("bytes_added", count(commits.iter().map(|(_, commit)| commit.bytes_added))),
     ])?;
     print(&rows, format)
+}
+
+async fn restore(opened: Opened, arguments: &LakeRestoreArguments) -> Result<()> {
+    let Opened { name, table, snapshot } = opened;
+    let version = TableVersion(arguments.version);
+    let plan = table.plan_restore(&snapshot, version).await?;
+    let removed = plan.removed.iter().map(|file| ("remove", file));
+    let changed: Vec<_> = removed.chain(plan.added.iter().map(|file| ("add", file))).collect();
+    let rows = RecordBatch::try_from_iter([
+        ("change", text(changed.iter().map(|(change, _)| (*change).to_owned()))),
+        ("path", text(changed.iter().map(|(_, file)| file.path.to_string()))),
+        ("rows", count(changed.iter().map(|(_, file)| file.rows))),
+        ("bytes", count(changed.iter().map(|(_, file)| file.bytes))),
+        ("from", time(changed.iter().map(|(_, file)| file.times.0))),
+        ("to", time(changed.iter().map(|(_, file)| file.times.1))),
+    ])?;
+    print(&rows, arguments.format)?;
+    let (before, after) = plan.rows();
+    let change = format!(
+        "{name}: {} files removed, {} added, {} rows before, {} after",
+        grouped(plan.removed.len() as u64),
+        grouped(plan.added.len() as u64),
+        grouped(before),
+        grouped(after)
+    );
+    if arguments.dry_run {
+        progress::line(&format!("{change}; nothing was changed"));
+        return Ok(());
+    }
+    let restored = table.restore(&plan, SystemClock.now()).await.map_err(|e| match e.kind() {
+        ErrorKind::Conflict => Error::failed(format!(
+            "{e}: what it did would be lost unseen; nothing was changed, look and restore again"
+        )),
+        _ => e.into(),
+    })?;
+    progress::line(&format!(
+        "{change}; version {} has the files of version {version}, and `barograph lake restore {name} --version {}` \
+         undoes it",
+        restored.version(),
+        snapshot.version()
+    ));
+    Ok(())
+}
+
+/// Spans of hours; null where they are not known.
+fn hours<'a>(values: impl Iterator<Item = Option<&'a [Hour]>>) -> ArrayRef {
+    Arc::new(values.map(|hours| hours.map(spans)).collect::<StringArray>())
 }
 
 fn text(values: impl Iterator<Item = String>) -> ArrayRef {

@@ -1,6 +1,8 @@
 //! What does each command do?
 
 mod config;
+mod delete;
+mod export;
 mod import;
 mod jobs;
 mod lake;
@@ -12,7 +14,7 @@ pub mod times;
 
 use std::io::Write;
 
-use crate::arguments::{Arguments, Command};
+use crate::arguments::{Arguments, Command, LakeCommand};
 use crate::settings::{Layers, Settings};
 use crate::wiring::start_logging;
 use crate::{Result, demo};
@@ -50,7 +52,9 @@ pub async fn run(arguments: Arguments) -> Result<()> {
             set("data", &command.data);
             set("endpoint", &command.endpoint);
         }
-        Command::Lake(command) => set("data", &command.arguments().data),
+        Command::Export(command) => set("endpoint", &command.endpoint),
+        Command::Lake(LakeCommand::Delete(command)) => set("endpoint", &command.endpoint),
+        Command::Lake(command) => set("data", command.data()),
         Command::Jobs(command) => set("data", command.data()),
         Command::Redrive(command) => set("endpoint", &command.endpoint),
         Command::Config(_) => {}
@@ -64,6 +68,7 @@ pub async fn run(arguments: Arguments) -> Result<()> {
         Command::Latest(command) => query::latest(command, &settings).await,
         Command::Range(command) => query::range(command, &settings).await,
         Command::Sql(command) => sql::run(command, &settings).await,
+        Command::Export(command) => export::run(command, &settings).await,
         Command::Import(command) => import::run(command, settings).await,
         Command::Lake(command) => lake::run(command, &settings).await,
         Command::Jobs(command) => jobs::run(command, &settings).await,

@@ -54,6 +54,7 @@ pub(super) async fn range(arguments: RangeArguments, settings: &Settings) -> Res
         filter: arguments.filter.clone(),
         windows,
         limit: arguments.limit,
+        as_of: arguments.as_of.as_deref().map(|text| times::as_of(text, now)).transpose()?,
         ..RangeRead::default()
     };
     let mut ticket = Ticket::range(&arguments.keys.table, range);
@@ -94,16 +95,9 @@ impl Asked {
         check_terminal(answer.format)?;
         let client = wiring::connect(settings).await?;
         let schema = client.schema(&keys.table).await?;
-        let cities = has_cities(&schema).then(Cities::built_in).transpose()?;
-        let key = |text: &String| match cities {
-            Some(cities) => cities.key(text),
-            None => text.parse().map_err(|_| {
-                Error::usage(format!("{text:?} is no key of table {}: give a number", keys.table))
-            }),
-        };
         let keys = match keys.all {
             true => None,
-            false => Some(keys.cities.iter().map(key).collect::<Result<_>>()?),
+            false => Some(keys_of(&keys.cities, &keys.table, &schema)?),
         };
         Ok(Self { client, schema, keys, format: answer.format })
     }
@@ -157,6 +151,18 @@ impl Asked {
         let city = cities.and_then(|cities| cities.get(key));
         city.map_or_else(|| key.to_string(), |city| format!("{} ({key})", city.name))
     }
+}
+
+/// The keys that cities, or numbers, name in a table.
+pub(super) fn keys_of(names: &[String], table: &str, schema: &SchemaRef) -> Result<Vec<Key>> {
+    let cities = has_cities(schema).then(Cities::built_in).transpose()?;
+    let key = |text: &String| match cities {
+        Some(cities) => cities.key(text),
+        None => text.parse().map_err(|_| {
+            Error::usage(format!("{text:?} is no key of table {table}: give a number"))
+        }),
+    };
+    names.iter().map(key).collect()
 }
 
 /// Takes the keys of `rows`, which are sorted by key, off the list of those that nothing was seen of.

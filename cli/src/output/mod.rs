@@ -5,6 +5,7 @@
 mod table;
 
 use std::io::{self, IsTerminal, Write};
+use std::path::Path;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
@@ -31,6 +32,19 @@ pub enum Format {
     Arrow,
     /// Parquet file.
     Parquet,
+}
+
+impl Format {
+    /// The form that the name of a file says; `None` if it says none.
+    pub fn of_name(file: &Path) -> Option<Self> {
+        Some(match file.extension()?.to_str()?.to_lowercase().as_str() {
+            "parquet" => Self::Parquet,
+            "csv" => Self::Csv,
+            "json" | "jsonl" | "ndjson" => Self::Json,
+            "arrow" | "arrows" => Self::Arrow,
+            _ => return None,
+        })
+    }
 }
 
 /// Writes the rows of one answer.

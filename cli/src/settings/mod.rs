@@ -21,6 +21,7 @@ use barograph_flight::FlightSettings;
 use barograph_jobs::compact::CompactionSettings;
 use barograph_jobs::quality::{Checks, flags_of};
 use barograph_jobs::schedule::{JobSettings, SchedulerSettings};
+use barograph_jobs::upkeep::Retention;
 use barograph_lake::TableSchema;
 use barograph_lake::schema::TableDeclaration;
 use schemars::JsonSchema;
@@ -59,6 +60,10 @@ pub struct Settings {
     pub jobs: JobSettings,
     /// When hours are folded into days, and days into months.
     pub compaction: CompactionSettings,
+    /// How long the rows of tables are kept, such as `[retention.readings]` with `after = "730d"`: the job
+    /// `expire` removes files whose newest row is older. The rows of a table that is not named are kept for
+    /// ever.
+    pub retention: BTreeMap<String, Retention>,
     /// Tables by name. A table of the built-in name `readings` replaces the built-in one.
     pub tables: BTreeMap<String, TableDeclaration>,
     /// Rollups by name: tables whose rows are the windows of another, `every` long, which the job `rollup`
@@ -106,6 +111,7 @@ impl Default for Settings {
             scheduler: SchedulerSettings::default(),
             jobs: JobSettings::default(),
             compaction: CompactionSettings::default(),
+            retention: BTreeMap::new(),
             tables: BTreeMap::from([(tables::READINGS.to_owned(), tables::readings())]),
             rollups: tables::rollups(),
             quality: QualitySettings::default(),
@@ -120,6 +126,7 @@ impl Settings {
         self.engine.log.check().map_err(|e| Error::usage(format!("engine.{e}")))?;
         self.scheduler.check()?;
         self.jobs.check()?;
+        self.retention.iter().try_for_each(|(name, retention)| retention.check(name))?;
         self.schemas().map(drop)
     }
 

@@ -7,6 +7,7 @@
 //! ```
 
 mod open;
+mod past;
 mod put;
 mod read;
 mod redrive;
@@ -19,13 +20,14 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use barograph_lake::file::FileCache;
-use barograph_lake::{Key, LakeStore, LakeTable, LogPosition, Micros, TableSchema};
+use barograph_lake::table::Deletion;
+use barograph_lake::{Key, LakeStore, LakeTable, LogPosition, Micros, TableSchema, TableVersion};
 use hashbrown::{HashMap, HashSet};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 
 use crate::dead_letters::Ids;
-use crate::landing::Lander;
+use crate::landing::{DeletionReport, DeletionRequest, Lander, Looked, look};
 use crate::log::Log;
 use crate::memory::Budget;
 use crate::recent::Recent;
@@ -152,6 +154,8 @@ pub(crate) struct Table {
     pub(crate) counted: parking_lot::Mutex<crate::sql::CountedPeriods>,
     /// Where reads were cut into parts.
     pub(crate) cuts: Recent<CutFrom, Arc<[Key]>>,
+    /// Earlier versions that were read.
+    past: Recent<TableVersion, Arc<View>>,
 }
 
 /// Bounds that running reads share.
@@ -262,6 +266,31 @@ impl Engine {
     /// Lands the hours that are due, as the background task does by itself.
     pub async fn land_due(&self) -> Result<FlushReport> {
         self.lander.land_due().await
+    }
+
+    /// Deletes rows of a table that were acknowledged before. No answer of a view that is taken from then on
+    /// has them, whatever happens to the process. It goes on if nobody waits for it.
+    ///
+    /// # Errors
+    /// `Unavailable` if the store failed: the rows may be there or not, all of them; ask again.
+    pub async fn delete(
+        self: &Arc<Self>,
+        table: &str,
+        asked: DeletionRequest,
+    ) -> Result<DeletionReport> {
+        let (engine, table) = (Arc::clone(self), Arc::clone(self.table(table)?));
+        let deleting = tokio::spawn(async move {
+            let snapshot = Arc::clone(&table.view.load().snapshot);
+            let mut looked = Looked::default();
+            look(&engine.files, &table, &snapshot, &asked, &mut looked).await?;
+            engine.lander.delete(table, asked, looked).await
+        });
+        deleting.await.map_err(|e| Error::internal("a deletion ended early").with_source(e))?
+    }
+
+    /// The deletions of a table, oldest first.
+    pub async fn deletions(&self, table: &str) -> Result<Vec<Deletion>> {
+        Ok(self.table(table)?.lake.deletions().await?)
     }
 
     /// Takes no more batches, finishes a running landing, syncs the log and releases it.

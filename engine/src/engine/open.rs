@@ -1,7 +1,7 @@
 //! How does an engine start? It reads the newest snapshot of each table and replays what the log holds
 //! beyond it; nothing is reloaded.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::Cursor;
 use std::sync::Arc;
 
@@ -12,11 +12,11 @@ use arrow::datatypes::TimestampMicrosecondType;
 use arrow::ipc::reader::StreamReader;
 use barograph_lake::file::FileCache;
 use barograph_lake::schema::TIME_COLUMN;
-use barograph_lake::{Hour, LakeTable, LogPosition, Micros, Snapshot, TableSchema};
+use barograph_lake::{Hour, LakeTable, LogPosition, Micros, TableSchema};
 use futures::future::BoxFuture;
-use hashbrown::HashMap;
 use tokio::sync::{Notify, Semaphore};
 
+use super::past::PAST_KEPT;
 use super::read::CUTS_KEPT;
 use super::writer::{self, LogGauge, State, Writer};
 use super::{Bounds, Components, Engine, LogSource, Recovery, Table};
@@ -44,6 +44,7 @@ impl Engine {
             let Components { lake, log, clock, tables, dimensions } = components;
             let tail_budget = Budget::new("tail_bytes_max", settings.tail_bytes_max.get());
             let mut opened = BTreeMap::new();
+            let mut landed = HashMap::new();
             for schema in tables.into_iter().chain([dead_letters::schema()?]) {
                 let name = schema.name().to_owned();
                 let known_keys = match &schema.declaration().dimension {
@@ -59,6 +60,11 @@ impl Engine {
                 let schema = Arc::new(schema);
                 let (lake, snapshot) =
                     LakeTable::open(lake.child(&name), Arc::clone(&schema)).await?;
+                let through = lake.landed_through(&snapshot).await?;
+                landed.insert(name.clone(), Landed::of(through));
+                if let Err(error) = lake.settle_deletions().await {
+                    tracing::warn!(%error, table = name, "records of deletions stay unfinished");
+                }
                 let tail = Tail::new(Arc::clone(&schema), Arc::clone(&tail_budget));
                 let view = View {
                     schema: Arc::clone(&schema),
@@ -73,13 +79,21 @@ impl Engine {
                     newest: Default::default(),
                     counted: parking_lot::Mutex::default(),
                     cuts: Recent::new(CUTS_KEPT),
+                    past: Recent::new(PAST_KEPT),
                 };
                 if opened.insert(name.clone(), (Arc::new(table), tail)).is_some() {
                     return Err(Error::request(format!("the table {name:?} is declared twice")));
                 }
             }
-            let (mut log, mut recovery) = open_log(log, &settings, &opened)?;
-            let last_ingested = replay(log.as_mut(), &mut opened, &mut recovery)?;
+            let (mut log, mut recovery) = open_log(log, &settings, &landed)?;
+            let replayed = replay(log.as_mut(), &mut opened, &landed, &mut recovery)?;
+            let first = replayed.first.unwrap_or_else(|| log.end());
+            for (table, _) in opened.values() {
+                if let Err(error) = table.lake.forget_landed(first).await {
+                    tracing::warn!(%error, table = table.schema.name(), "marks stay that are not needed");
+                }
+            }
+            let last_ingested = replayed.last_ingested;
             Self::start(settings, clock, log, opened, recovery, tail_budget, last_ingested)
         })
     }
@@ -162,18 +176,14 @@ impl Engine {
 fn open_log(
     source: LogSource,
     settings: &EngineSettings,
-    tables: &BTreeMap<String, (Arc<Table>, Tail)>,
+    landed: &HashMap<String, Landed>,
 ) -> Result<(Box<dyn Log>, Recovery)> {
     let mut recovery = Recovery::default();
     let log = match source {
         LogSource::Ready(log) => log,
         LogSource::Folder { path, accept_damage } => {
-            let in_lake = tables
-                .values()
-                .flat_map(|(table, _)| table.view.load().snapshot.files().to_vec())
-                .map(|file| file.path.through().0 + 1)
-                .max();
-            let at_least = LogPosition(in_lake.unwrap_or(0));
+            let in_lake = landed.values().filter_map(|landed| landed.newest).max();
+            let at_least = LogPosition(in_lake.map_or(0, |through| through.0 + 1));
             let (log, opened) = SegmentLog::open(&path, &settings.log, at_least, accept_damage)?;
             recovery.torn_bytes = opened.torn_bytes;
             recovery.lost = opened.lost.iter().map(ToString::to_string).collect();
@@ -183,19 +193,33 @@ fn open_log(
     Ok((log, recovery))
 }
 
-/// Puts the rows that are not in the lake yet back into the tails; gives the largest `ingested_at`.
+/// Through which positions of the log the rows of a table have landed.
+struct Landed {
+    /// Those of each hour.
+    hours: HashMap<Hour, LogPosition>,
+    /// The largest.
+    newest: Option<LogPosition>,
+}
+
+/// What the log holds.
+struct Replayed {
+    /// Where its first record stands.
+    first: Option<LogPosition>,
+    /// The largest `ingested_at`.
+    last_ingested: Micros,
+}
+
+/// Puts the rows that are not in the lake yet back into the tails.
 fn replay(
     log: &mut dyn Log,
     tables: &mut BTreeMap<String, (Arc<Table>, Tail)>,
+    landed: &HashMap<String, Landed>,
     recovery: &mut Recovery,
-) -> Result<Micros> {
-    let mut last_ingested = Micros::MIN;
-    let mut landed: HashMap<String, Landed> = tables
-        .iter()
-        .map(|(name, (table, _))| (name.clone(), Landed::of(&table.view.load().snapshot)))
-        .collect();
+) -> Result<Replayed> {
+    let mut replayed = Replayed { first: None, last_ingested: Micros::MIN };
     log.replay(LogPosition(0), &mut |position, record| {
-        last_ingested = last_ingested.max(record.ingested_at);
+        replayed.first.get_or_insert(position);
+        replayed.last_ingested = replayed.last_ingested.max(record.ingested_at);
         recovery.records += 1;
         let Some((table, tail)) = tables.get_mut(record.table.as_ref() as &str) else {
             return Err(Error::new(
@@ -209,7 +233,7 @@ fn replay(
         let rows = decode(&table.schema, position, &record)?;
         let rows = writer::complete(table, &rows, record.ingested_at)?;
         let all = rows.num_rows();
-        let rows = match landed.get_mut(table.schema.name()) {
+        let rows = match landed.get(table.schema.name()) {
             Some(landed) => landed.others(rows, position)?,
             None => rows,
         };
@@ -220,42 +244,7 @@ fn replay(
         }
         Ok(())
     })?;
-    Ok(last_ingested)
-}
-
-/// Through which positions of the log the hours of a table are in the lake.
-struct Landed {
-    snapshot: Arc<Snapshot>,
-    /// The greatest of any hour.
-    newest: Option<LogPosition>,
-    /// Of the hours that were asked for.
-    hours: HashMap<Hour, Option<LogPosition>>,
-}
-
-impl Landed {
-    fn of(snapshot: &Arc<Snapshot>) -> Self {
-        let newest = snapshot.files().iter().map(|file| file.path.through()).max();
-        Self { snapshot: Arc::clone(snapshot), newest, hours: HashMap::new() }
-    }
-
-    /// Whether the rows of an hour at `position` are in the lake: in each of its files, if a fold made several.
-    /// Position 0 says that nothing is known.
-    fn holds(&mut self, hour: Hour, position: LogPosition) -> bool {
-        let homes = |hour| self.snapshot.homes(hour).iter().map(|file| file.path.through()).min();
-        let through = *self.hours.entry(hour).or_insert_with(|| homes(hour));
-        through.is_some_and(|through| through > LogPosition(0) && position <= through)
-    }
-
-    /// The rows that are not in the lake.
-    fn others(&mut self, rows: RecordBatch, position: LogPosition) -> Result<RecordBatch> {
-        if self.newest.is_none_or(|newest| newest < position) {
-            return Ok(rows);
-        }
-        let times = rows.column(TIME_COLUMN).as_primitive::<TimestampMicrosecondType>();
-        let mut landed = |&time| Hour::of(time).is_some_and(|hour| self.holds(hour, position));
-        let keep: BooleanArray = times.values().iter().map(|time| Some(!landed(time))).collect();
-        Ok(filter_record_batch(&rows, &keep)?)
-    }
+    Ok(replayed)
 }
 
 fn decode(schema: &TableSchema, position: LogPosition, record: &Record) -> Result<RecordBatch> {
@@ -278,4 +267,25 @@ fn decode(schema: &TableSchema, position: LogPosition, record: &Record) -> Resul
     });
     let columns = columns.collect::<Result<Vec<_>, _>>().map_err(unreadable)?;
     RecordBatch::try_new(logged, columns).map_err(unreadable)
+}
+
+impl Landed {
+    fn of(hours: HashMap<Hour, LogPosition>) -> Self {
+        let newest = hours.values().copied().max();
+        Self { hours, newest }
+    }
+
+    /// The rows that have not landed.
+    fn others(&self, rows: RecordBatch, position: LogPosition) -> Result<RecordBatch> {
+        if self.newest.is_none_or(|newest| newest < position) {
+            return Ok(rows);
+        }
+        let times = rows.column(TIME_COLUMN).as_primitive::<TimestampMicrosecondType>();
+        let landed = |&time| {
+            let through = Hour::of(time).and_then(|hour| self.hours.get(&hour));
+            through.is_some_and(|&through| position <= through)
+        };
+        let keep: BooleanArray = times.values().iter().map(|time| Some(!landed(time))).collect();
+        Ok(filter_record_batch(&rows, &keep)?)
+    }
 }

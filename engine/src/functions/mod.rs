@@ -1,17 +1,18 @@
 //! Which functions does SQL have beside DataFusion's own? Weather formulas, aggregates, gap filling, as-of
-//! joins, `latest` and `live`.
+//! joins, `latest`, `live` and `as_of`.
 //!
 //! - `weather`: a number from numbers, row by row.
 //! - `aggregates`: wind direction, first and last by time, growth of a counter.
 //! - `gap_fill`: windows without rows. `asof`: the row that held at a time. Both are functions that a rule
 //!   turns into plan nodes; `planner` turns the nodes into physical plans.
 //! - `rolling`: windows that end at the current row, run column by column.
-//! - `tables`: what stands in FROM, through [`Tables`].
+//! - `tables`, `past`: what stands in FROM, through [`Tables`]; `past`: the rows of an earlier version.
 //! - `reference`: the documentation of each, and the page made of it.
 
 mod aggregates;
 mod asof;
 mod gap_fill;
+mod past;
 mod planner;
 mod printed;
 mod reference;
@@ -21,6 +22,7 @@ mod weather;
 
 use std::sync::Arc;
 
+use barograph_lake::AsOf;
 use datafusion::catalog::TableProvider;
 use datafusion::execution::SessionStateBuilder;
 use datafusion::prelude::SessionContext;
@@ -39,6 +41,10 @@ pub trait Tables: Send + Sync {
     /// The windows of `rollup` as they are at the moment, as a table of the same columns. A name that is
     /// not a declared rollup is an error that names it.
     fn live(&self, rollup: &str) -> Result<Arc<dyn TableProvider>>;
+
+    /// The rows of `table` at an earlier version, as a table of the same columns. The same holds for names;
+    /// a version that cannot be read is an error when it is.
+    fn as_of(&self, table: &str, as_of: AsOf) -> Result<Arc<dyn TableProvider>>;
 }
 
 /// Gives `context` every function but those that need tables, a `date_bin` that keeps the type of its time, the rules that gap filling, as-of joins
@@ -82,6 +88,7 @@ pub fn register_tables(context: &SessionContext, tables: Arc<dyn Tables>) {
     for (name, function) in tables::functions(&tables) {
         context.register_udtf(name, function);
     }
+    context.register_udtf(past::AS_OF.name, Arc::new(past::Past::new(tables)));
 }
 
 /// The reference page, `docs/sql.md`.
@@ -97,7 +104,7 @@ fn entries() -> Result<Vec<&'static Entry>> {
         entries.extend(functions.map_err(failed)?.into_iter().map(|(entry, _)| entry));
     }
     entries.extend(aggregates::functions().map_err(failed)?.into_iter().map(|(entry, _)| entry));
-    entries.extend([&tables::LATEST, &tables::LIVE]);
+    entries.extend([&tables::LATEST, &tables::LIVE, &past::AS_OF]);
     Ok(entries)
 }
 

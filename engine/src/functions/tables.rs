@@ -74,12 +74,15 @@ impl TableFunctionImpl for Named {
         let [Expr::Literal(name, _)] = args.exprs() else {
             return plan_err!("{function} takes the name of a table: {function}('readings')");
         };
-        let (ScalarValue::Utf8(Some(name))
-        | ScalarValue::Utf8View(Some(name))
-        | ScalarValue::LargeUtf8(Some(name))) = name
-        else {
-            return plan_err!("{function} takes the name of a table as text, not {name}");
-        };
+        let name = table_name(function, name)?;
         (self.of)(self.tables.as_ref(), name).map_err(|e| DataFusionError::External(Box::new(e)))
+    }
+}
+
+/// The name of a table that `function` was given.
+pub(super) fn table_name<'a>(function: &str, name: &'a ScalarValue) -> Result<&'a str> {
+    match name.try_as_str() {
+        Some(Some(name)) => Ok(name),
+        _ => plan_err!("{function} takes the name of a table as text, not {name}"),
     }
 }

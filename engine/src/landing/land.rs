@@ -18,6 +18,7 @@ use hashbrown::HashMap;
 use tokio::sync::{Semaphore, oneshot};
 
 use super::decide::{HourFacts, Reason, Situation, decide};
+use super::notice::adopt;
 use super::{LanderParts, Memory, late};
 use crate::engine::{FlushReport, Table, writer::Landed};
 use crate::scan::merge::merge;
@@ -126,7 +127,7 @@ fn units(view: &View, hours: &[Hour]) -> Vec<Unit> {
     units
 }
 
-async fn land_hours(
+pub(super) async fn land_hours(
     parts: &LanderParts,
     table: &Arc<Table>,
     hours: &[Hour],
@@ -163,8 +164,7 @@ async fn land_hours(
                     table = table.schema.name(),
                     "another writer committed first: deciding again"
                 );
-                let newest = Arc::new(table.lake.refresh().await?);
-                swap(parts, table, Vec::new(), newest).await?;
+                adopt(parts, table).await?;
             }
             Err(error) => return Err(error.into()),
         }
@@ -254,7 +254,7 @@ async fn write_file(
     Ok(Arc::new(entry))
 }
 
-async fn swap(
+pub(super) async fn swap(
     parts: &LanderParts,
     table: &Arc<Table>,
     hours: Vec<HourView>,
@@ -265,7 +265,7 @@ async fn swap(
     swapped.await.map_err(|_| crate::engine::writer::stopped())
 }
 
-async fn checkpoint(parts: &LanderParts, table: &Arc<Table>, snapshot: &Snapshot) {
+pub(super) async fn checkpoint(parts: &LanderParts, table: &Arc<Table>, snapshot: &Snapshot) {
     let every = parts.settings.checkpoint_commits.max(1);
     if snapshot.version().0.is_multiple_of(every)
         && let Err(error) = table.lake.checkpoint(snapshot).await

@@ -1,12 +1,15 @@
 //! When and how do hours go from the tail into the lake?
 //!
 //! `decide` says which hours; `land` writes each as one sorted file, `late` merges rows into the files of days
-//! and months; `land` commits, and asks the writer to swap; the [`Lander`] does so in the background and on request. An interrupted landing leaves an
+//! and months; `land` commits, and asks the writer to swap; `delete` takes rows out of the lake; `notice` sees
+//! what others committed; the [`Lander`] does so in the background and on request. An interrupted landing leaves an
 //! unreferenced file, which the job `sweep` deletes.
 
 pub mod decide;
+mod delete;
 mod land;
 mod late;
+mod notice;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +26,8 @@ use crate::memory::Budget;
 use crate::{Clock, EngineSettings, Error, ErrorKind, Result};
 
 use decide::Reason;
+pub use delete::{DeletionReport, DeletionRequest};
+pub(crate) use delete::{Looked, look};
 
 /// How often the background task looks for hours that are due, if nothing wakes it before.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -43,6 +48,7 @@ pub(crate) struct LanderParts {
 
 enum Command {
     Land(Reason, oneshot::Sender<Result<FlushReport>>),
+    Delete(Arc<Table>, DeletionRequest, Looked, oneshot::Sender<Result<DeletionReport>>),
     Stop,
 }
 
@@ -71,6 +77,19 @@ impl Lander {
         self.land(Reason::Due).await
     }
 
+    /// Deletes rows of a table.
+    pub(crate) async fn delete(
+        &self,
+        table: Arc<Table>,
+        asked: DeletionRequest,
+        looked: Looked,
+    ) -> Result<DeletionReport> {
+        let (reply, report) = oneshot::channel();
+        let command = Command::Delete(table, asked, looked, reply);
+        self.commands.send(command).map_err(|_| stopped())?;
+        report.await.unwrap_or_else(|_| Err(stopped()))
+    }
+
     /// Finishes a running landing and ends the task.
     pub(crate) async fn stop(&self) {
         let _ = self.commands.send(Command::Stop);
@@ -81,11 +100,14 @@ impl Lander {
     }
 
     async fn land(&self, reason: Reason) -> Result<FlushReport> {
-        let stopped = || Error::new(ErrorKind::Unavailable, "the engine is shutting down");
         let (reply, report) = oneshot::channel();
         self.commands.send(Command::Land(reason, reply)).map_err(|_| stopped())?;
         report.await.unwrap_or_else(|_| Err(stopped()))
     }
+}
+
+fn stopped() -> Error {
+    Error::new(ErrorKind::Unavailable, "the engine is shutting down")
 }
 
 impl Drop for Lander {
@@ -103,6 +125,8 @@ struct Memory {
     merged: HashMap<String, Micros>,
     /// The same of files of days and months.
     folded_merged: HashMap<String, Micros>,
+    /// When commits of others were last looked for.
+    noticed: Option<Micros>,
 }
 
 async fn run(parts: LanderParts, mut commands: mpsc::UnboundedReceiver<Command>) {
@@ -118,6 +142,9 @@ async fn run(parts: LanderParts, mut commands: mpsc::UnboundedReceiver<Command>)
         };
         match command {
             None | Some(Command::Stop) => return,
+            Some(Command::Delete(table, asked, looked, reply)) => {
+                let _ = reply.send(delete::delete(&parts, &table, &asked, looked).await);
+            }
             Some(Command::Land(reason, reply)) => {
                 let asked = !reply.is_closed();
                 let result = round(&parts, &mut memory, reason).await;
@@ -135,6 +162,7 @@ async fn run(parts: LanderParts, mut commands: mpsc::UnboundedReceiver<Command>)
 }
 
 async fn round(parts: &LanderParts, memory: &mut Memory, reason: Reason) -> Result<FlushReport> {
+    notice::notice(parts, memory).await;
     let mut report = FlushReport::default();
     for table in &parts.tables {
         let done = land::land_table(parts, table, memory, reason).await?;

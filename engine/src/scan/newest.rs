@@ -46,8 +46,8 @@ pub(crate) struct Newest {
     looking: AtomicBool,
 }
 
-/// Newest instant of every key in the lake, from the files looked at so far. Files are only ever
-/// replaced by files with the same keys or more, so what was seen stays true.
+/// Newest instant of every key in the lake, from the files looked at so far. Landing replaces files by
+/// files with the same keys or more, so what was seen stays true until [`Newest::forget`].
 #[derive(Debug, Default)]
 struct Times {
     version: Option<TableVersion>,
@@ -93,6 +93,11 @@ impl Newest {
             times.seen.insert(file.path);
         }
         Ok(Some(times.newest.clone()))
+    }
+
+    /// Begins anew with `version`, before which rows may have been taken away.
+    pub(crate) async fn forget(&self, version: TableVersion) {
+        *self.times.lock().await = Times { version: Some(version), ..Times::default() };
     }
 
     /// The last rows of the view's newest file, if it holds an hour and the tail has no rows of that hour. If

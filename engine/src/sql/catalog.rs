@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::array::timezone::Tz;
 use arrow::datatypes::SchemaRef;
+use barograph_lake::AsOf;
 use barograph_lake::schema::{KEY_COLUMN, TIME_COLUMN};
 use datafusion::catalog::{
     CatalogProvider, MemTable, MemoryCatalogProvider, MemorySchemaProvider, SchemaProvider,
@@ -96,7 +97,7 @@ impl Catalog {
             let names: Vec<_> = table.arrow().fields().iter().map(|f| f.name().clone()).collect();
             let primary = names.get(KEY_COLUMN..=TIME_COLUMN).unwrap_or_default().to_vec();
             let name = table.name().to_owned();
-            let provider = LakeProvider { engine: Arc::clone(engine), table };
+            let provider = LakeProvider { engine: Arc::clone(engine), table, as_of: None };
             catalog.add(PUBLIC_SCHEMA, name, Arc::new(provider), primary)?;
         }
         for (name, rows) in dimensions {
@@ -225,6 +226,11 @@ impl functions::Tables for Given {
         let declared = rollups.get(rollup).ok_or_else(|| Declared::missing(&rollups, rollup))?;
         let rollup = Arc::clone(&declared.rollup);
         Ok(Arc::new(LiveProvider { engine: Arc::clone(&self.0), rollup }))
+    }
+
+    fn as_of(&self, table: &str, as_of: AsOf) -> Result<Arc<dyn TableProvider>> {
+        let table = self.0.schema(table)?;
+        Ok(Arc::new(LakeProvider { engine: Arc::clone(&self.0), table, as_of: Some(as_of) }))
     }
 }
 

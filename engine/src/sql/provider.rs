@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use barograph_lake::schema::{FIRST_VALUE_COLUMN, KEY_COLUMN, TIME_COLUMN};
-use barograph_lake::{Key, KeySelection, KeyType, TableSchema};
+use barograph_lake::{AsOf, Key, KeySelection, KeyType, TableSchema};
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::{Result, ScalarValue, SplitPoint};
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
@@ -23,6 +23,7 @@ use super::errors::external;
 use super::exec::{Read, ScanExec};
 use super::price::{self, Price};
 use super::translate::Translator;
+use crate::filter::Wanted;
 use crate::rollup::Rollups;
 use crate::scan::plan::cut;
 use crate::view::View;
@@ -68,6 +69,11 @@ impl Pinned {
         }
     }
 
+    /// Whether a part of the rows of `table` is asked for.
+    fn is_divided(&self, table: &str) -> bool {
+        self.part.as_ref().is_some_and(|part| part.table == table)
+    }
+
     /// The view of a table.
     pub(super) fn view(&self, table: &str) -> Result<&Arc<View>> {
         self.views.get(table).ok_or_else(|| {
@@ -102,11 +108,27 @@ impl Pinned {
     }
 }
 
-/// A declared table.
+/// A declared table, or what of it had landed at an earlier version.
 #[derive(Debug)]
 pub(super) struct LakeProvider {
     pub(super) engine: Arc<Engine>,
     pub(super) table: Arc<TableSchema>,
+    pub(super) as_of: Option<AsOf>,
+}
+
+impl LakeProvider {
+    /// The rows that are seen.
+    async fn view(&self, pinned: &Pinned, wanted: &Wanted) -> Result<Arc<View>> {
+        let name = self.table.name();
+        match self.as_of {
+            // Whoever divided the answer knows the view.
+            Some(as_of) if !pinned.is_divided(name) => {
+                let view = self.engine.view_as_of(name, as_of, &wanted.keys, wanted.time);
+                view.await.map_err(external)
+            }
+            _ => pinned.view(name).cloned(),
+        }
+    }
 }
 
 #[async_trait]
@@ -142,13 +164,14 @@ impl TableProvider for LakeProvider {
         let pinned = Pinned::of(session, &self.engine);
         let (mut wanted, exact) = Translator::new(&self.table).wanted(filters);
         wanted.keys = pinned.keys(self.table.name(), &wanted.keys);
+        let view = self.view(&pinned, &wanted).await?;
         let all = (0..self.table.arrow().fields().len()).collect();
         let output = projection.unwrap_or(&all);
         let columns: Vec<_> =
             output.iter().copied().filter(|&column| column >= FIRST_VALUE_COLUMN).collect();
         let read = Arc::new(Read {
             engine: Arc::clone(&self.engine),
-            view: Arc::clone(pinned.view(self.table.name())?),
+            view,
             wanted,
             columns,
             aggregation: None,

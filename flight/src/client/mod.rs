@@ -11,14 +11,14 @@ use std::time::Duration;
 
 use arrow_flight::flight_service_client::FlightServiceClient;
 use arrow_flight::{Action, FlightDescriptor};
-use barograph_engine::{ErrorKind, FlushReport, RedriveReport};
-use barograph_lake::TimeRange;
+use barograph_engine::{DeletionReport, ErrorKind, FlushReport, RedriveReport};
+use barograph_lake::{Key, TimeRange};
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use serde::de::DeserializeOwned;
 use tonic::transport::{Channel, Endpoint};
 
-use crate::server::RedriveJson;
+use crate::server::{DeleteJson, RedriveJson};
 use crate::{Error, Result, Ticket};
 
 pub use exchange::{Exchange, ExchangeAnswer, ExchangeSender};
@@ -87,11 +87,29 @@ impl Client {
         String::from_utf8(text.into()).map_err(|e| unexpected("plan", e))
     }
 
+    /// Stops a query by its id in `system.queries`, whoever asked.
+    pub async fn kill(&self, query: &str) -> Result<()> {
+        self.action("kill", query.to_owned().into()).await.map(drop)
+    }
+
     /// Puts the dead letters of `table` that were rejected in `time` again.
     pub async fn redrive(&self, table: &str, time: TimeRange) -> Result<RedriveReport> {
         let body = serde_json::to_vec(&RedriveJson::new(table, time))
             .map_err(|e| unexpected("redrive", e))?;
         self.json_action("redrive", body.into()).await
+    }
+
+    /// Deletes the rows of `keys` (`None`: of every key) and `time` for good. `reason` is kept with the record.
+    pub async fn delete(
+        &self,
+        table: &str,
+        keys: Option<Vec<Key>>,
+        time: TimeRange,
+        reason: &str,
+    ) -> Result<DeletionReport> {
+        let body = serde_json::to_vec(&DeleteJson::new(table, keys, time, reason))
+            .map_err(|e| unexpected("delete", e))?;
+        self.json_action("delete", body.into()).await
     }
 
     async fn json_action<T: DeserializeOwned>(&self, name: &str, body: Bytes) -> Result<T> {

@@ -3,21 +3,28 @@
 use std::sync::Arc;
 
 use arrow_flight::{Action, ActionType};
-use barograph_engine::ErrorKind;
-use barograph_lake::TimeRange;
+use barograph_engine::sql::QueryId;
+use barograph_engine::{DeletionRequest, ErrorKind};
 use barograph_lake::time::{format_instant, parse_instant};
+use barograph_lake::{Key, TimeRange};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::State;
 use super::limits::Deadline;
+use super::{State, shown};
 use crate::ticket::{Query, Ticket, VERSION};
 use crate::{Error, Result};
 
 /// The actions with their descriptions.
-const ACTIONS: [(&str, &str); 4] = [
+const ACTIONS: [(&str, &str); 6] = [
+    (
+        "delete",
+        "Body: JSON {\"table\":…,\"keys\":[…],\"from\":…,\"to\":…,\"reason\":…}; keys or times absent: all. Deletes those \
+         rows for good. Result: JSON with rows, files and version.",
+    ),
     ("flush", "Lands everything in the tail now. Result: JSON with files, rows and bytes written."),
+    ("kill", "Body: the id of a query in system.queries. Stops it, whoever asked. Result: the id."),
     ("plan", "Body: a ticket. Result: text, what the range read would touch."),
     (
         "redrive",
@@ -39,22 +46,64 @@ pub(crate) struct RedriveJson {
 
 impl RedriveJson {
     pub(crate) fn new(table: &str, time: TimeRange) -> Self {
-        let text = |instant, open| (instant != open).then(|| format_instant(instant));
-        Self {
-            table: table.to_owned(),
-            from: text(time.from, TimeRange::ALL.from),
-            to: text(time.to, TimeRange::ALL.to),
-        }
+        let (from, to) = texts(time);
+        Self { table: table.to_owned(), from, to }
+    }
+}
+
+/// Which rows to delete, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct DeleteJson {
+    table: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    keys: Option<Vec<Key>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    from: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    to: Option<String>,
+    reason: String,
+}
+
+impl DeleteJson {
+    pub(crate) fn new(table: &str, keys: Option<Vec<Key>>, time: TimeRange, reason: &str) -> Self {
+        let (from, to) = texts(time);
+        Self { table: table.to_owned(), keys, from, to, reason: reason.to_owned() }
     }
 
-    fn time(&self) -> Result<TimeRange> {
-        let instant = |text: &Option<String>, open| text.as_deref().map_or(Ok(open), parse_instant);
-        let request = |e: barograph_lake::Error| Error::request("action redrive").with_source(e);
-        Ok(TimeRange {
-            from: instant(&self.from, TimeRange::ALL.from).map_err(request)?,
-            to: instant(&self.to, TimeRange::ALL.to).map_err(request)?,
-        })
+    fn request(self, by: String, keys_max: usize) -> Result<DeletionRequest> {
+        let refused = |what: String| Err(Error::request(format!("action delete: {what}")));
+        if self.reason.trim().is_empty() {
+            return refused("\"reason\" is empty: say why, it is kept with the record".to_owned());
+        }
+        if self.keys.as_ref().is_some_and(|keys| keys.len() > keys_max) {
+            return refused(format!(
+                "\"keys\" lists more than flight.ticket_keys_max allows, {keys_max}: delete in several steps"
+            ));
+        }
+        let time = time("delete", &self.from, &self.to)?;
+        if time.from >= time.to {
+            return refused("\"to\" is exclusive and must be later than \"from\"".to_owned());
+        }
+        Ok(DeletionRequest { keys: self.keys, time, by, reason: self.reason })
     }
+}
+
+/// A range as an action names it; an open end is not named.
+fn texts(time: TimeRange) -> (Option<String>, Option<String>) {
+    let text = |instant, open| (instant != open).then(|| format_instant(instant));
+    (text(time.from, TimeRange::ALL.from), text(time.to, TimeRange::ALL.to))
+}
+
+/// The range that an action names.
+fn time(action: &str, from: &Option<String>, to: &Option<String>) -> Result<TimeRange> {
+    let instant = |text: &Option<String>, open| text.as_deref().map_or(Ok(open), parse_instant);
+    let request =
+        |e: barograph_lake::Error| Error::request(format!("action {action}")).with_source(e);
+    Ok(TimeRange {
+        from: instant(from, TimeRange::ALL.from).map_err(request)?,
+        to: instant(to, TimeRange::ALL.to).map_err(request)?,
+    })
 }
 
 /// The answer to ListActions.
@@ -70,34 +119,45 @@ pub(super) fn list() -> Vec<ActionType> {
 pub(super) async fn answer(
     state: &Arc<State>,
     action: Action,
+    by: String,
     deadline: Deadline,
 ) -> Result<Bytes> {
     state.shutdown.check()?;
     match action.r#type.as_str() {
+        "delete" => {
+            let asked: DeleteJson = serde_json::from_slice(&action.body)
+                .map_err(|e| Error::request(format!("action delete: {e}")))?;
+            let table = asked.table.clone();
+            let request = asked.request(by, state.settings.ticket_keys_max)?;
+            // Not given up half-way either.
+            json(&deadline.bound(state.engine.delete(&table, request)).await?)
+        }
         "flush" => {
             // Not given up half-way: the landing goes on by itself if the client does not wait for it.
             json(&deadline.bound(state.engine.flush()).await?)
         }
+        "kill" => {
+            let id: QueryId = String::from_utf8_lossy(&action.body).trim().parse()?;
+            state.desk.sql().queries().cancel(id)?;
+            Ok(id.to_string().into())
+        }
         "plan" => {
             let ticket = Ticket::parse(&action.body, state.settings.ticket_bytes_max.get())?;
             let table = state.engine.schema(&ticket.table)?;
-            let Query::Scan(scan) = ticket.bind(&table, state.settings.ticket_keys_max)?.query
-            else {
+            let query = ticket.bind(&table, state.settings.ticket_keys_max)?.query;
+            let Query::Scan(scan) = &query else {
                 return Err(Error::request(
                     "action plan: a point read has no plan, it reads hour by hour until every key is \
                      found; give a ticket with \"range\"",
                 ));
             };
-            let view = match &ticket.view {
-                Some(id) => state.pins.get(id, &ticket.table)?,
-                None => state.engine.view(&ticket.table)?,
-            };
-            Ok(deadline.bound(state.engine.plan(&view, &scan)).await?.to_string().into())
+            let view = deadline.bound(shown::view(state, &ticket, &query)).await?;
+            Ok(deadline.bound(state.engine.plan(&view, scan)).await?.to_string().into())
         }
         "redrive" => {
             let asked: RedriveJson = serde_json::from_slice(&action.body)
                 .map_err(|e| Error::request(format!("action redrive: {e}")))?;
-            let time = asked.time()?;
+            let time = time("redrive", &asked.from, &asked.to)?;
             json(&deadline.bound(state.engine.redrive(&asked.table, time)).await?)
         }
         "version" => json(&json!({ "version": env!("CARGO_PKG_VERSION"), "ticket": VERSION })),

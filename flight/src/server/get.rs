@@ -14,9 +14,9 @@ use futures::{Stream, StreamExt, TryStreamExt, stream};
 use tokio::sync::OwnedSemaphorePermit;
 use tonic::Status;
 
-use super::State;
 use super::limits::Deadline;
 use super::shutdown::{Phase, Shutdown};
+use super::{State, shown};
 use crate::sql;
 use crate::sql::Caller;
 use crate::ticket::{Query, Ticket};
@@ -61,11 +61,8 @@ async fn answer(state: &Arc<State>, ticket: &[u8], deadline: Deadline) -> Result
     let permit = state.limits.stream()?;
     let ticket = Ticket::parse(ticket, state.settings.ticket_bytes_max.get())?;
     let schema = state.engine.schema(&ticket.table)?;
-    let view = match &ticket.view {
-        Some(id) => state.pins.get(id, &ticket.table)?,
-        None => state.engine.view(&ticket.table)?,
-    };
     let bound = ticket.bind(&schema, state.settings.ticket_keys_max)?;
+    let view = deadline.bound(shown::view(state, &ticket, &bound.query)).await?;
     let encoder = BatchEncoder { message_bytes: state.settings.message_bytes.get() };
     let mut first = Pieces::default();
     match bound.query {

@@ -12,9 +12,8 @@ use barograph_lake::time::MICROS_PER_SECOND;
 use barograph_lake::{Key, KeySelection, Micros};
 use prost_types::Timestamp;
 
-use super::State;
-use super::descriptor;
 use super::limits::Deadline;
+use super::{State, descriptor, shown};
 use crate::sql::{self, Caller};
 use crate::ticket::{Bound, Query, RangeRead, Read, Ticket};
 use crate::{Error, Result};
@@ -38,18 +37,18 @@ pub(super) async fn answer(
     let bound = bind(state, &ticket)?;
     let info =
         FlightInfo::new().try_with_schema(&bound.schema)?.with_descriptor(asked).with_ordered(true);
-    match bound.query {
+    match &bound.query {
         Query::Point(query) => {
-            let rows = query.keys.map_or(UNKNOWN, |keys| signed(keys.len() as u64));
+            let rows = query.keys.as_ref().map_or(UNKNOWN, |keys| signed(keys.len() as u64));
             let info = info.with_total_records(rows).with_total_bytes(UNKNOWN);
             Ok(info.with_endpoint(endpoint(&ticket, None)))
         }
         Query::Scan(scan) => {
-            let view = match &ticket.view {
-                Some(id) => state.pins.get(id, &ticket.table)?,
-                None => state.engine.view(&ticket.table)?,
+            let answer = async {
+                let view = shown::view(state, &ticket, &bound.query).await?;
+                ranges(state, info, &ticket, &view, scan).await
             };
-            deadline.bound(ranges(state, info, &ticket, &view, &scan)).await
+            deadline.bound(answer).await
         }
     }
 }

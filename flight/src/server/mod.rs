@@ -19,6 +19,7 @@ mod pins;
 pub(crate) mod put;
 mod reflection;
 mod service;
+mod shown;
 mod shutdown;
 #[cfg(test)]
 mod tests;
@@ -37,7 +38,7 @@ use tonic::service::Routes;
 use tonic::transport::server::TcpIncoming;
 use tonic_health::ServingStatus;
 
-pub(crate) use action::RedriveJson;
+pub(crate) use action::{DeleteJson, RedriveJson};
 pub(crate) use limits::Deadline;
 pub(crate) use put::AckJson;
 pub use put::DURABILITY_HEADER;

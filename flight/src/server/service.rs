@@ -134,9 +134,10 @@ impl FlightService for Service {
         let peer = request.remote_addr();
         let (metadata, _, asked) = request.into_parts();
         let caller = Caller::new(metadata.as_ref(), peer);
+        let by = caller.user();
         let done = sql::action::answer(&self.0, &asked, caller, deadline).await;
         let Some(done) = done.map_err(crate::Error::in_sql)? else {
-            let body = action::answer(&self.0, asked, deadline).await?;
+            let body = action::answer(&self.0, asked, by, deadline).await?;
             return Ok(Response::new(stream::iter([Ok(ActionResult { body })]).boxed()));
         };
         let results = done.body.into_iter().map(|body| Ok(ActionResult { body }));

@@ -31,8 +31,8 @@ impl<'a> Caller<'a> {
         Session::read(self.headers)
     }
 
-    /// How the caller is named in the list of queries: the address it asks from.
-    pub(super) fn user(&self) -> String {
+    /// How the caller is named in the list of queries and in records: the address it asks from.
+    pub(crate) fn user(&self) -> String {
         self.peer.map_or_else(|| "local".to_owned(), |peer| peer.ip().to_string())
     }
 

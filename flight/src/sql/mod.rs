@@ -73,7 +73,6 @@ impl Desk {
         }
     }
 
-    #[cfg(test)]
     pub(crate) fn sql(&self) -> &Arc<Sql> {
         &self.sql
     }

@@ -1,6 +1,7 @@
 //! How is a ticket written as JSON?
 
 use barograph_engine::{Aggregate, Point};
+use barograph_lake::AsOf;
 use barograph_lake::time::format_instant;
 use serde_json::{Map, Value, json};
 
@@ -47,6 +48,11 @@ impl Ticket {
                     ticket.insert("aggregates".to_owned(), aggregates.into());
                 }
                 put(&mut ticket, "limit", range.limit);
+                let as_of = range.as_of.map(|as_of| match as_of {
+                    AsOf::Version(version) => Value::from(version.0),
+                    AsOf::Time(time) => format_instant(time).into(),
+                });
+                put(&mut ticket, "as_of", as_of);
             }
         }
         put(&mut ticket, "columns", self.columns.clone());

@@ -8,6 +8,7 @@
 //!  "columns":["temperature"],"filter":"temperature > 30 and humidity is not null","limit":1000}
 //! {"v":1,"table":"readings","range":{"from":"2026-11-21","to":"2026-11-22"},"every":"1h",
 //!  "aggregates":{"temperature":["mean","max"],"humidity":["count"]}}
+//! {"v":1,"table":"readings","range":{"keys":[2988507]},"as_of":42}
 //! ```
 //!
 //! ```text
@@ -24,7 +25,7 @@ mod tests;
 mod value;
 
 use barograph_engine::{Aggregate, Point};
-use barograph_lake::{Key, Micros, Span};
+use barograph_lake::{AsOf, Key, Micros, Span};
 
 pub use bind::{Bound, Query};
 pub(crate) use bind::{bind_columns, check_keys};
@@ -81,6 +82,8 @@ pub struct RangeRead {
     pub windows: Option<Windows>,
     /// At most this many rows (or windows).
     pub limit: Option<usize>,
+    /// The rows of the lake as they were then, without those of the tail; `None` is what is true now.
+    pub as_of: Option<AsOf>,
 }
 
 /// Windows of time and what to compute in each.

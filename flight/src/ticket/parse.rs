@@ -4,7 +4,7 @@ use barograph_engine::Point;
 use barograph_lake::Micros;
 use serde::Deserialize;
 
-use super::value::{Instant, Keys, Limit, Object, OneKey, RawAggregates, Text, Version};
+use super::value::{Instant, Keys, Limit, Moment, Object, OneKey, RawAggregates, Text, Version};
 use super::{RangeRead, Read, Ticket, VERSION, Windows};
 use crate::{Error, Result};
 
@@ -24,6 +24,7 @@ struct RawTicket {
     every: Option<Text>,
     aggregates: Option<RawAggregates>,
     limit: Option<Limit>,
+    as_of: Option<Moment>,
     view: Option<Text>,
 }
 
@@ -68,6 +69,7 @@ impl Ticket {
             ("filter", raw.filter.is_some()),
             ("every", windows.is_some()),
             ("limit", raw.limit.is_some()),
+            ("as_of", raw.as_of.is_some()),
         ];
         if !is_range && let Some((name, _)) = only_range.into_iter().find(|(_, given)| *given) {
             return Err(Error::request(format!(
@@ -92,6 +94,7 @@ impl Ticket {
                 filter: raw.filter.map(|text| text.0),
                 windows,
                 limit: raw.limit.map(|limit| limit.0),
+                as_of: raw.as_of.map(|as_of| as_of.0),
                 ..range.checked()?
             }),
             (None, None, None) => {

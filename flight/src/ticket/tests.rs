@@ -3,7 +3,7 @@
 use barograph_engine::{Aggregate, ErrorKind, Point};
 use barograph_lake::schema::{TableDeclaration, ValueColumn, ValueType};
 use barograph_lake::time::parse_instant;
-use barograph_lake::{KeySelection, TableSchema, TimeRange};
+use barograph_lake::{KeySelection, TableSchema, TableVersion, TimeRange};
 use proptest::prelude::*;
 
 use super::*;
@@ -208,6 +208,9 @@ const REFUSED: &[(&str, &[&str])] = &[
     ),
     (r#"{"v":1,"table":"readings","latest":{},"limit":1}"#, &[r#""limit" without "range""#]),
     (r#"{"v":1,"table":"readings","range":{},"limit":0}"#, &["`0`", "at least 1"]),
+    (r#"{"v":1,"table":"readings","latest":{},"as_of":1}"#, &[r#""as_of" without "range""#]),
+    (r#"{"v":1,"table":"readings","range":{},"as_of":-1}"#, &["`-1`", "a version, like 42"]),
+    (r#"{"v":1,"table":"readings","range":{},"as_of":"noon"}"#, &[r#"time "noon""#]),
     (r#"{"v":1,"table":"readings","range":{},"limit":-1}"#, &["`-1`", "at least 1"]),
     (r#"{"v":1,"table":"readings","range":{},"every":"1h"}"#, &[r#""every" without "aggregates""#]),
     (
@@ -339,8 +342,12 @@ fn range() -> impl Strategy<Value = RangeRead> {
     let key = || proptest::option::of(any::<i64>());
     let filter = proptest::option::of("\\PC{0,20}");
     let limit = proptest::option::of(1..usize::MAX);
-    (keys(), key(), key(), times, filter, proptest::option::of(windows()), limit).prop_map(
-        |(keys, key_from, key_to, (from, to), filter, windows, limit)| RangeRead {
+    let as_of = proptest::option::of(prop_oneof![
+        any::<u64>().prop_map(|version| AsOf::Version(TableVersion(version))),
+        instant().prop_map(AsOf::Time),
+    ]);
+    (keys(), key(), key(), times, filter, proptest::option::of(windows()), limit, as_of).prop_map(
+        |(keys, key_from, key_to, (from, to), filter, windows, limit, as_of)| RangeRead {
             keys,
             key_from,
             key_to,
@@ -349,6 +356,7 @@ fn range() -> impl Strategy<Value = RangeRead> {
             filter,
             windows,
             limit,
+            as_of,
         },
     )
 }

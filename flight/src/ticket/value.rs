@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 
 use barograph_engine::Aggregate;
 use barograph_lake::time::parse_instant;
-use barograph_lake::{Key, Micros};
+use barograph_lake::{AsOf, Key, Micros, TableVersion};
 use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, Error as _, MapAccess, SeqAccess, Unexpected, Visitor};
@@ -95,6 +95,17 @@ value! {
     "a time in quotes, like \"2026-11-22T10:00:00Z\"",
     fn visit_str<E: serde::de::Error>(self, value: &str) -> Result<Self::Value, E> {
         parse_instant(value).map(Instant).map_err(E::custom)
+    }
+}
+
+value! {
+    Moment(AsOf),
+    "\"as_of\" as a version, like 42, or a time in quotes, like \"2026-11-22T10:00:00Z\"",
+    fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<Self::Value, E> {
+        Ok(Moment(AsOf::Version(TableVersion(value))))
+    }
+    fn visit_str<E: serde::de::Error>(self, value: &str) -> Result<Self::Value, E> {
+        parse_instant(value).map(|time| Moment(AsOf::Time(time))).map_err(E::custom)
     }
 }
 

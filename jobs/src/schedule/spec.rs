@@ -32,6 +32,8 @@ pub struct SchedulerSettings {
 pub struct JobSettings {
     /// Folds hours into days and days into months.
     pub compact: JobSpec,
+    /// Takes files whose rows are older than `retention` says out of the tables.
+    pub expire: JobSpec,
     /// Deletes files that no version of a table needs.
     pub sweep: JobSpec,
     /// Reads every active file in full and compares it with what the table's log says of it.
@@ -92,6 +94,7 @@ impl Default for JobSettings {
                 threads: 2,
                 ..JobSpec::default()
             },
+            expire: JobSpec { cron: Cron::hourly(37), jitter: hourly, ..JobSpec::default() },
             sweep: JobSpec { cron: Cron::hourly(7), jitter: hourly, ..JobSpec::default() },
             verify: JobSpec {
                 jitter: Span::seconds(30 * 60),
@@ -142,6 +145,7 @@ impl JobSettings {
     pub fn get(&self, job: &str) -> Option<&JobSpec> {
         match job {
             "compact" => Some(&self.compact),
+            "expire" => Some(&self.expire),
             "sweep" => Some(&self.sweep),
             "verify" => Some(&self.verify),
             "rollup" => Some(&self.rollup),
@@ -154,6 +158,7 @@ impl JobSettings {
     pub fn check(&self) -> Result<()> {
         let all = [
             ("compact", &self.compact),
+            ("expire", &self.expire),
             ("sweep", &self.sweep),
             ("verify", &self.verify),
             ("rollup", &self.rollup),

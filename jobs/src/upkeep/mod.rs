@@ -1,11 +1,13 @@
-//! Which jobs keep the lake in order? `sweep` deletes what no version needs, `verify` looks whether all is
-//! there as it was written.
+//! Which jobs keep the lake in order? `expire` takes out what is too old, `sweep` deletes what no version
+//! needs, `verify` looks whether all is there as it was written.
 
+mod expire;
 mod sweep;
 #[cfg(test)]
 mod tests;
 mod verify;
 
+pub use expire::{Expire, Retention};
 pub use sweep::Sweep;
 pub use verify::Verify;
 
@@ -24,8 +26,12 @@ pub(crate) struct Opened {
 pub(crate) async fn tables(lake: &LakeStore) -> Result<Vec<Opened>> {
     let mut opened = Vec::new();
     for name in table::names(lake).await? {
-        let (table, snapshot) = LakeTable::open_existing(lake.child(&name)).await?;
-        opened.push(Opened { name, table, snapshot });
+        opened.push(open(lake, &name).await?);
     }
     Ok(opened)
+}
+
+async fn open(lake: &LakeStore, name: &str) -> Result<Opened> {
+    let (table, snapshot) = LakeTable::open_existing(lake.child(name)).await?;
+    Ok(Opened { name: name.to_owned(), table, snapshot })
 }

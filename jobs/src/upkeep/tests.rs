@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -38,8 +39,15 @@ impl Fixture {
         let folder = tempfile::tempdir().unwrap();
         let lake = LakeStore::local(folder.path()).unwrap();
         let clock = Arc::new(ManualClock::new(MIDNIGHT));
+        let after = Span::seconds(2 * 3_600);
+        let expire = Expire {
+            lake: lake.clone(),
+            clock: clock.clone(),
+            retention: [("readings".to_owned(), Retention { after })].into(),
+        };
         let sweep = Sweep { lake: lake.clone(), clock: clock.clone(), kept: DAY };
         let jobs: Vec<(Arc<dyn Job>, JobSpec)> = vec![
+            (Arc::new(expire), JobSpec::default()),
             (Arc::new(sweep), JobSpec::default()),
             (Arc::new(Verify { lake: lake.clone() }), JobSpec { threads: 2, ..JobSpec::default() }),
         ];
@@ -164,4 +172,54 @@ async fn sweep_deletes_what_nobody_needed_for_a_day() {
     let asked = Asked { from: Some(fixture.clock.now()), to: None };
     let error = fixture.schedule.plan("sweep", &asked).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Request);
+}
+
+#[tokio::test]
+async fn expire_removes_whole_files_of_the_tables_that_retention_names() {
+    let fixture = Fixture::new();
+    let error = fixture.schedule.plan("expire", &Asked::default()).await.unwrap_err();
+    assert!(error.to_string().contains("retention.readings: there is no table"), "{error}");
+    let files = fixture.fill("readings", 6).await;
+    fixture.fill("tides", 6).await;
+    let opened = || async { open(&fixture.lake, "readings").await.unwrap() };
+
+    // The newest row of the third hour is two µs younger than its first.
+    fixture.clock.set(MIDNIGHT + 4 * MICROS_PER_HOUR + 2);
+    assert_eq!(fixture.schedule.plan("expire", &Asked::default()).await.unwrap().price.files, 2);
+    fixture.clock.set(MIDNIGHT + 4 * MICROS_PER_HOUR + 3);
+    let plan = fixture.schedule.plan("expire", &Asked::default()).await.unwrap();
+    assert_eq!((plan.price.files, plan.price.rows, plan.steps_count), (3, 9, 1));
+    assert_eq!(opened().await.snapshot.files().len(), 6, "a plan changes nothing");
+    let before = opened().await;
+    let record = fixture.run("expire", Asked::default()).await;
+    assert_eq!((record.state, record.figures), (RunState::Done, plan.price));
+    let after = opened().await;
+    assert_eq!(after.snapshot.files(), &before.snapshot.files()[3..]);
+    let last = after.table.history().await.unwrap().pop().unwrap();
+    assert_eq!(last.operation, "EXPIRE");
+    let hours = [0, 1, 2].map(|n| Hour::of(MIDNIGHT + n * MICROS_PER_HOUR).unwrap());
+    assert_eq!(last.hours.unwrap(), hours);
+    assert!(files.iter().all(|file| file.exists()), "the sweep deletes them");
+    assert_eq!(fixture.run("expire", Asked::default()).await.figures, Figures::default());
+    assert_eq!(open(&fixture.lake, "tides").await.unwrap().snapshot.files().len(), 6);
+
+    // Whoever decided on an earlier version decides again.
+    let expire = Expire {
+        lake: fixture.lake.clone(),
+        clock: fixture.clock.clone(),
+        retention: BTreeMap::new(),
+    };
+    let kept = MIDNIGHT + 5 * MICROS_PER_HOUR;
+    assert_eq!(expire.table(&before, kept).await.unwrap().files, 2);
+    assert_eq!(opened().await.snapshot.files().len(), 1);
+}
+
+#[test]
+fn rows_are_kept_for_an_hour_at_least() {
+    Retention { after: "730d".parse().unwrap() }.check("readings").unwrap();
+    let error = Retention { after: Span::seconds(3_599) }.check("readings").unwrap_err();
+    assert!(
+        error.to_string().contains("retention.readings.after 3599s: write 1h or more"),
+        "{error}"
+    );
 }

@@ -7,13 +7,14 @@ use delta_kernel::checkpoint::LastCheckpointHintStats;
 use delta_kernel::engine::arrow_data::ArrowEngineData;
 use delta_kernel::{KernelError, Snapshot};
 use futures::{StreamExt, TryStreamExt, stream};
-use object_store::{ObjectMeta, PutMode};
+use object_store::PutMode;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::Compression;
 use parquet::file::properties::WriterProperties;
 
+use super::history::objects;
 use super::kernel::{kernel_error, with_engine};
-use super::log_path::{LOG_FOLDER, LogKind, LogName};
+use super::log_path::{LogKind, LogName};
 use crate::store::LakeStore;
 use crate::time::MICROS_PER_HOUR;
 use crate::{Error, ErrorKind, Micros, Result, TableVersion};
@@ -57,14 +58,10 @@ pub(crate) async fn write_checkpoint(store: &LakeStore, version: TableVersion) -
 /// Deletes what readers no longer need: versions before the newest checkpoint that is itself older than
 /// seven days. The age is told by the store, against its youngest checkpoint. Returns what was deleted.
 pub(crate) async fn expire(store: &LakeStore) -> Result<Vec<String>> {
-    let listed: Vec<ObjectMeta> =
-        store.object().list(Some(&store.path(LOG_FOLDER))).try_collect().await?;
-    let objects: Vec<_> = listed
+    let objects: Vec<_> = objects(store)
+        .await?
         .into_iter()
-        .filter_map(|meta| {
-            let name: LogName = meta.location.filename()?.parse().ok()?;
-            Some((name, meta.last_modified.timestamp_micros(), meta.location))
-        })
+        .map(|(name, meta)| (name, meta.last_modified.timestamp_micros(), meta.location))
         .collect();
     let names: Vec<_> = objects.iter().map(|(name, age, _)| (*name, *age)).collect();
     let expired = expired(&names);

@@ -146,7 +146,7 @@ fn info(
 }
 
 /// Hours as spans from their first to the first after them: `2026-11-22T10/2026-11-22T13 …`.
-pub(super) fn spans(hours: &[Hour]) -> String {
+pub fn spans(hours: &[Hour]) -> String {
     let runs = hours.chunk_by(|hour, then| hour.next() == *then);
     let runs = runs.filter_map(|run| Some(format!("{}/{}", run.first()?, run.last()?.next())));
     runs.collect::<Vec<_>>().join(" ")

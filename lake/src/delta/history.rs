@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::{ObjectMeta, ObjectStoreExt};
 
-use super::actions::{AddedRows, Line};
+use super::actions::{AddedRows, Line, Told};
 use super::commit::{HOURS, hours};
 use super::log_path::{LOG_FOLDER, LogKind, LogName};
 use crate::store::LakeStore;
@@ -13,6 +13,8 @@ use crate::{Error, FilePath, Hour, Micros, Result, TableVersion};
 
 /// How many commits are read at a time.
 const READ_AHEAD: usize = 16;
+/// Bytes of a commit in which its first line, which says when it was made, has room.
+const HEAD_BYTES: u64 = 16 << 10;
 
 /// What one commit did.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,12 +37,12 @@ pub struct CommitInfo {
     pub bytes_added: u64,
 }
 
-/// The commits that the log still holds, oldest first.
-pub(crate) async fn history(store: &LakeStore) -> Result<Vec<CommitInfo>> {
-    stream::iter(commits(store).await?)
+/// The commits that the log still holds, from `from` on, oldest first.
+pub(crate) async fn history(store: &LakeStore, from: TableVersion) -> Result<Vec<CommitInfo>> {
+    let wanted = commits(store).await?.into_iter().filter(|(version, _)| *version >= from);
+    stream::iter(wanted)
         .map(|(version, meta)| async move {
-            let written = meta.last_modified.timestamp_micros();
-            told(version, written, read(store, version, &meta).await?)
+            told(version, &meta, read(store, version, &meta).await?)
         })
         .buffered(READ_AHEAD)
         .try_collect()
@@ -61,9 +63,9 @@ pub(crate) async fn between(
                 Err(object_store::Error::NotFound { .. }) => return Ok(None),
                 object => object?,
             };
-            let written = object.meta.last_modified.timestamp_micros();
+            let meta = object.meta.clone();
             let lines = lines(version, &object.bytes().await?)?;
-            told(version, written, lines).map(Some)
+            told(version, &meta, lines).map(Some)
         })
         .buffered(READ_AHEAD);
     let mut read = std::pin::pin!(read);
@@ -73,6 +75,18 @@ pub(crate) async fn between(
         commits.push(commit);
     }
     Ok(Some(commits))
+}
+
+/// The commit of a version; `None` if the log does not hold it.
+pub(crate) async fn commit_of(
+    store: &LakeStore,
+    version: TableVersion,
+) -> Result<Option<CommitInfo>> {
+    match store.object().head(&store.path(&LogName::commit(version).path())).await {
+        Ok(meta) => told(version, &meta, read(store, version, &meta).await?).map(Some),
+        Err(object_store::Error::NotFound { .. }) => Ok(None),
+        Err(e) => Err(e.into()),
+    }
 }
 
 /// The files that commits written at `since` or later, by the store's clock, removed.
@@ -95,17 +109,43 @@ pub(crate) async fn removed_since(store: &LakeStore, since: Micros) -> Result<Ha
 
 /// The commits in the log, in order of their versions.
 async fn commits(store: &LakeStore) -> Result<Vec<(TableVersion, ObjectMeta)>> {
-    let listed: Vec<ObjectMeta> =
-        store.object().list(Some(&store.path(LOG_FOLDER))).try_collect().await?;
-    let mut commits: Vec<_> = listed
+    let mut commits: Vec<_> = objects(store)
+        .await?
         .into_iter()
-        .filter_map(|meta| {
-            let name: LogName = meta.location.filename()?.parse().ok()?;
-            (name.kind == LogKind::Commit).then_some((name.version, meta))
-        })
+        .filter(|(name, _)| name.kind == LogKind::Commit)
+        .map(|(name, meta)| (name.version, meta))
         .collect();
     commits.sort_by_key(|(version, _)| *version);
     Ok(commits)
+}
+
+/// The objects of the log that belong to a version, in any order.
+pub(super) async fn objects(store: &LakeStore) -> Result<Vec<(LogName, ObjectMeta)>> {
+    let listed: Vec<ObjectMeta> =
+        store.object().list(Some(&store.path(LOG_FOLDER))).try_collect().await?;
+    let named = |meta: ObjectMeta| Some((meta.location.filename()?.parse().ok()?, meta));
+    Ok(listed.into_iter().filter_map(named).collect())
+}
+
+/// When a commit was made: by its writer's clock, or by the store's if the commit does not say.
+pub(super) async fn made_at(
+    store: &LakeStore,
+    version: TableVersion,
+    meta: &ObjectMeta,
+) -> Result<Micros> {
+    let head = store.object().get_range(&meta.location, 0..meta.size.min(HEAD_BYTES)).await?;
+    let first = head.split(|b| *b == b'\n').next().unwrap_or_default();
+    let info = match serde_json::from_slice(first) {
+        Ok(Line { commit_info: Some(info), .. }) => Some(info),
+        // Of another writer, who says it elsewhere.
+        _ => read(store, version, meta).await?.into_iter().find_map(|line| line.commit_info),
+    };
+    Ok(instant(info.as_ref(), meta))
+}
+
+fn instant(info: Option<&Told>, meta: &ObjectMeta) -> Micros {
+    let written = || meta.last_modified.timestamp_micros();
+    info.and_then(|info| info.timestamp).map_or_else(written, |millis| millis.saturating_mul(1_000))
 }
 
 async fn read(store: &LakeStore, version: TableVersion, meta: &ObjectMeta) -> Result<Vec<Line>> {
@@ -122,10 +162,10 @@ fn damaged(version: TableVersion, error: serde_json::Error) -> Error {
     Error::damage(format!("Delta commit of version {version}")).with_source(error)
 }
 
-fn told(version: TableVersion, written: Micros, lines: Vec<Line>) -> Result<CommitInfo> {
+fn told(version: TableVersion, meta: &ObjectMeta, lines: Vec<Line>) -> Result<CommitInfo> {
     let mut commit = CommitInfo {
         version,
-        at: written,
+        at: instant(None, meta),
         operation: String::new(),
         hours: None,
         files_added: 0,
@@ -136,7 +176,7 @@ fn told(version: TableVersion, written: Micros, lines: Vec<Line>) -> Result<Comm
     let (mut named, mut changed) = (None, false);
     for line in lines {
         if let Some(info) = line.commit_info {
-            commit.at = info.timestamp.map_or(written, |millis| millis.saturating_mul(1_000));
+            commit.at = instant(Some(&info), meta);
             commit.operation = info.operation.unwrap_or_default();
             let parameters = info.operation_parameters.unwrap_or_default();
             named = parameters.get(HOURS).map(|spans| spans.as_str().and_then(hours));

@@ -31,11 +31,25 @@ pub(crate) async fn load(store: &LakeStore) -> Result<Option<Loaded>> {
         Some(first) => first.map(drop)?,
     }
     drop(log);
+    read(store, None).await.map(Some)
+}
+
+/// Reads a version that the log holds.
+pub(crate) async fn load_at(store: &LakeStore, version: TableVersion) -> Result<Loaded> {
+    read(store, Some(version)).await
+}
+
+/// Reads a version, or the newest.
+async fn read(store: &LakeStore, version: Option<TableVersion>) -> Result<Loaded> {
     let table = store.clone();
     with_engine(store, move |engine| {
         let failed = |e| kernel_error(&table, e);
-        let kernel =
-            delta_kernel::Snapshot::builder_for(table.url()).build(engine).map_err(failed)?;
+        let newest = delta_kernel::Snapshot::builder_for(table.url());
+        let wanted = match version {
+            None => newest,
+            Some(version) => newest.at_version(version.0),
+        };
+        let kernel = wanted.build(engine).map_err(failed)?;
         let metadata = Metadata::read(&kernel);
         let schema = metadata.schema()?;
         let version = TableVersion(kernel.version());
@@ -51,7 +65,7 @@ pub(crate) async fn load(store: &LakeStore) -> Result<Option<Loaded>> {
             let rows = ArrowEngineData::try_from_engine_data(rows).map_err(failed)?;
             files.extend(entries(&schema, rows.record_batch())?);
         }
-        Ok(Some(Loaded { metadata, schema, snapshot: Snapshot::new(version, files) }))
+        Ok(Loaded { metadata, schema, snapshot: Snapshot::new(version, files) })
     })
     .await
 }

@@ -21,13 +21,15 @@ mod metadata;
 mod stats;
 #[cfg(test)]
 mod tests;
+mod versions;
 
-pub use commit::Change;
+pub use commit::{Change, spans};
 pub use history::CommitInfo;
 
 pub(crate) use checkpoint::{expire, write_checkpoint};
 pub(crate) use commit::{Commit, put_commit};
-pub(crate) use history::{between, history, removed_since};
-pub(crate) use load::{Loaded, load};
-pub(crate) use log_path::LOG_FOLDER;
+pub(crate) use history::{between, commit_of, history, removed_since};
+pub(crate) use load::{Loaded, load, load_at};
+pub(crate) use log_path::{LOG_FOLDER, LogName};
 pub(crate) use metadata::{Difference, Metadata};
+pub(crate) use versions::Versions;

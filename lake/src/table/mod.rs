@@ -6,13 +6,16 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use object_store::PutMode;
+use object_store::{ObjectStoreExt, PutMode};
 
-use crate::delta::{self, Commit, Difference, Loaded, Metadata};
+use crate::delta::{self, Commit, Difference, Loaded, LogName, Metadata};
 use crate::store::LakeStore;
 use crate::{Error, ErrorKind, FileEntry, FilePath, Result, Snapshot, TableSchema, TableVersion};
 
 mod check;
+mod deletions;
+mod landed;
+mod past;
 mod sweep;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -20,6 +23,8 @@ mod writer;
 
 pub use crate::delta::{Change, CommitInfo};
 pub use check::{CheckReport, FileCheck, Finding, FindingKind};
+pub use deletions::Deletion;
+pub use past::{AsOf, Restore};
 pub use sweep::Unreferenced;
 pub use writer::FileWriter;
 
@@ -137,8 +142,19 @@ impl LakeTable {
                 first.path, second.path
             )));
         }
+        self.mark(base, removed, &after).await?;
         delta::put_commit(&self.store, version, &commit).await?;
         Ok(after)
+    }
+
+    /// Whether there is a version after `version`.
+    pub async fn is_behind(&self, version: TableVersion) -> Result<bool> {
+        let path = self.store.path(&LogName::commit(next(version)).path());
+        match self.store.object().head(&path).await {
+            Ok(_) => Ok(true),
+            Err(object_store::Error::NotFound { .. }) => Ok(false),
+            Err(e) => Err(e.into()),
+        }
     }
 
     /// The newest version in the store.
@@ -170,7 +186,12 @@ impl LakeTable {
 
     /// The commits that the log still holds, oldest first.
     pub async fn history(&self) -> Result<Vec<CommitInfo>> {
-        delta::history(&self.store).await
+        delta::history(&self.store, TableVersion(0)).await
+    }
+
+    /// The commits after `version` that the log still holds, oldest first.
+    pub async fn history_after(&self, version: TableVersion) -> Result<Vec<CommitInfo>> {
+        delta::history(&self.store, next(version)).await
     }
 }
 

@@ -9,7 +9,7 @@
 use crate::Error;
 
 /// The error with the line of the statement that it speaks of.
-pub(super) fn shown(error: Error, statement: &str) -> Error {
+pub(in crate::commands) fn shown(error: Error, statement: &str) -> Error {
     match pointed(&error.to_string(), statement) {
         Some(lines) => error.with_hint(lines),
         None => error,

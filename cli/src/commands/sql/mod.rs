@@ -1,10 +1,10 @@
 //! `barograph sql`: one statement from the command line or stdin, or a conversation.
 
 mod complete;
-mod fault;
+pub(super) mod fault;
 mod shell;
 
-use std::io::{BufWriter, IsTerminal, Read};
+use std::io::{BufWriter, IsTerminal, Read, Write};
 use std::time::{Duration, Instant};
 
 use barograph_flight::Client;
@@ -47,24 +47,40 @@ pub(super) async fn run(arguments: SqlArguments, settings: &Settings) -> Result<
 
 /// How large an answer was, and how long it took.
 struct Told {
-    rows: usize,
+    rows: u64,
     took: Duration,
 }
 
 /// Asks and writes the answer to stdout.
 async fn answer(client: &Client, statement: &str, format: Format) -> Result<Told> {
     let begun = Instant::now();
+    let (_, rows) = write_answer(client, statement, format, std::io::stdout(), |_| {}).await?;
+    Ok(Told { rows, took: begun.elapsed() })
+}
+
+/// Asks and writes the answer batch by batch; `told` hears how many rows have been written. Gives back what
+/// was written to, and the number of rows.
+pub(super) async fn write_answer<W: Write + Send>(
+    client: &Client,
+    statement: &str,
+    format: Format,
+    to: W,
+    mut told: impl FnMut(u64),
+) -> Result<(W, u64)> {
     let mut answer = client.sql(statement).await?;
     let schema = answer.schema().clone();
-    let to = BufWriter::with_capacity(256 << 10, std::io::stdout());
+    let to = BufWriter::with_capacity(256 << 10, to);
     let mut writer = RowWriter::new(to, format, &schema, has_cities(&schema))?;
     let mut rows = 0;
     while let Some(batch) = answer.try_next().await? {
-        rows += batch.num_rows();
         writer.write(&batch)?;
+        rows += batch.num_rows() as u64;
+        told(rows);
+        // Where the next batch is there already, a Ctrl-C would not be heard.
+        tokio::task::yield_now().await;
     }
-    writer.finish()?;
-    Ok(Told { rows, took: begun.elapsed() })
+    let to = writer.finish()?.into_inner().map_err(std::io::IntoInnerError::into_error)?;
+    Ok((to, rows))
 }
 
 /// The statements of a text, without the semicolons that end them. A semicolon in quotes or in a comment

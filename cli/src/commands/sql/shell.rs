@@ -31,6 +31,7 @@ const HELP: &str = r"SELECT …;          a statement, ended by a semicolon
 \d TABLE           columns of a table
 \format NAME       form of answers: table, csv, json
 \timing            say how long answers take, or no longer
+\kill ID           stops a query of system.queries, whoever asked
 \watch [SECONDS]   the last statement again and again, until Ctrl-C
 \q                 leave
 Arrow keys bring back earlier statements, Tab completes names, Ctrl-C drops what is written.";
@@ -117,7 +118,7 @@ impl Shell {
         match told {
             Ok(Told { rows, took }) => {
                 if self.timing {
-                    let rows = grouped(rows as u64);
+                    let rows = grouped(rows);
                     progress::line(&format!("{rows} rows in {:.1} ms", took.as_secs_f64() * 1e3));
                 }
                 true
@@ -162,6 +163,10 @@ impl Shell {
                 })?;
                 check_terminal(format)?;
                 self.format = format;
+            }
+            ("\\kill", Some(id)) => {
+                self.client.kill(id).await?;
+                progress::line(&format!("query {id} is stopped"));
             }
             ("\\watch", seconds) => self.watch(seconds).await?,
             _ => return Err(Error::usage(format!("{line}: \\? shows what there is"))),

@@ -8,11 +8,13 @@
 //! | `system.log` | the log; there is one |
 //! | `system.settings` | a setting with its value |
 //! | `system.queries` | a running query, or one that ended lately |
+//! | `system.deletions` | a deletion of rows: which, when, by whom, why |
 //! | `system.completeness` | a key in an hour: what was due, what came, what came late |
 //!
 //! Whoever opens SQL may give more of them ([`SystemRows`]).
 
 mod completeness;
+mod deletions;
 mod given;
 mod queries;
 mod settings;
@@ -70,6 +72,7 @@ pub(super) fn tables(
     ];
     let completeness = completeness::CompletenessTable::new(engine, settings.reading_every)?;
     let primary = ["table_name", "key", "hour"].map(str::to_owned).to_vec();
+    tables.push(given(Arc::new(deletions::Deletions(Arc::clone(engine)))));
     tables.push(("completeness".to_owned(), Arc::new(completeness), primary));
     Ok(tables)
 }

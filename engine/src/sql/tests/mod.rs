@@ -2,8 +2,10 @@
 //! rows for them in the tail, open hours with repeats, and a dimension.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod deletion;
 mod guard;
 mod newest;
+mod past;
 mod plans;
 mod random;
 mod statements;
@@ -41,7 +43,7 @@ struct Fixture {
     session: SqlSession,
     /// What the tables hold: the last row of every (city, instant).
     model: BTreeMap<(i32, i64), Row>,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -153,6 +155,47 @@ fn cities() -> RecordBatch {
     .unwrap()
 }
 
+/// What is in a folder.
+async fn open(
+    folder: &tempfile::TempDir,
+    clock: &Arc<ManualClock>,
+    settings: SqlSettings,
+) -> (Arc<Engine>, Arc<Sql>) {
+    let lake = LakeStore::local(&folder.path().join("lake")).unwrap();
+    open_at(lake, folder, clock, settings).await
+}
+
+/// The same with another way to the lake.
+async fn open_at(
+    lake: LakeStore,
+    folder: &tempfile::TempDir,
+    clock: &Arc<ManualClock>,
+    settings: SqlSettings,
+) -> (Arc<Engine>, Arc<Sql>) {
+    let components = Components {
+        lake,
+        log: LogSource::Folder { path: folder.path().join("log"), accept_damage: false },
+        clock: Arc::clone(clock) as _,
+        tables: vec![table()],
+        dimensions: Default::default(),
+    };
+    let never = barograph_lake::Span::seconds(1_000_000);
+    let engine_settings = EngineSettings {
+        scan_slice_rows: 1_024,
+        scan_threads: 2,
+        // The tests say when to land.
+        lateness: never,
+        late_merge_every: never,
+        notice_every: barograph_lake::Span::millis(0),
+        tail_bytes_max: Size::mebibytes(512),
+        ..EngineSettings::default()
+    };
+    let engine = Engine::open(engine_settings, components).await.unwrap();
+    let dimensions = BTreeMap::from([("cities".to_owned(), cities())]);
+    let sql = Sql::with_dimensions(Arc::clone(&engine), settings, dimensions).unwrap();
+    (engine, sql)
+}
+
 impl Fixture {
     /// Hours in lake and tail, late rows between them.
     async fn new() -> Self {
@@ -189,27 +232,9 @@ impl Fixture {
     async fn empty(settings: SqlSettings) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let clock = Arc::new(ManualClock::new(START + HOURS * 60 * MINUTE));
-        let components = Components {
-            lake: LakeStore::local(&folder.path().join("lake")).unwrap(),
-            log: LogSource::Folder { path: folder.path().join("log"), accept_damage: false },
-            clock: Arc::clone(&clock) as _,
-            tables: vec![table()],
-            dimensions: Default::default(),
-        };
-        let engine_settings = EngineSettings {
-            scan_slice_rows: 1_024,
-            scan_threads: 2,
-            // The tests say when to land.
-            lateness: barograph_lake::Span::seconds(1_000_000),
-            late_merge_every: barograph_lake::Span::seconds(1_000_000),
-            tail_bytes_max: Size::mebibytes(512),
-            ..EngineSettings::default()
-        };
-        let engine = Engine::open(engine_settings, components).await.unwrap();
-        let dimensions = BTreeMap::from([("cities".to_owned(), cities())]);
-        let sql = Sql::with_dimensions(Arc::clone(&engine), settings, dimensions).unwrap();
+        let (engine, sql) = open(&folder, &clock, settings).await;
         let session = SqlSession { user: "tester".to_owned(), ..SqlSession::default() };
-        Self { engine, clock, sql, session, model: BTreeMap::new(), _folder: folder }
+        Self { engine, clock, sql, session, model: BTreeMap::new(), folder }
     }
 
     async fn put(&mut self, rows: Vec<((i32, i64), Row)>) {

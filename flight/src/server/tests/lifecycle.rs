@@ -42,14 +42,17 @@ async fn tables_and_actions_are_listed_and_done() {
     let listed: Vec<_> =
         raw.list_actions(Empty {}).await.unwrap().into_inner().try_collect().await.unwrap();
     assert_eq!(
-        listed.iter().take(4).map(|action| action.r#type.as_str()).collect::<Vec<_>>(),
-        ["flush", "plan", "redrive", "version"]
+        listed.iter().take(5).map(|action| action.r#type.as_str()).collect::<Vec<_>>(),
+        ["delete", "flush", "kill", "plan", "redrive", "version"]
     );
     let mut version = raw.do_action(Action::new("version", "")).await.unwrap().into_inner();
     let version = version.message().await.unwrap().unwrap().body;
     assert!(std::str::from_utf8(&version).unwrap().contains("\"ticket\":1"));
     let status = raw.do_action(Action::new("dance", "")).await.unwrap_err();
-    assert!(status.message().contains("there are flush, plan, redrive, version"), "{status:?}");
+    assert!(
+        status.message().contains("there are delete, flush, plan, redrive, version"),
+        "{status:?}"
+    );
     let status = raw
         .do_action(Action::new("redrive", r#"{"table":"readings","until":"x"}"#))
         .await

@@ -6,6 +6,7 @@ pub(crate) mod fixture;
 
 mod check;
 mod log;
+mod past;
 mod sweep;
 
 use std::sync::Arc;

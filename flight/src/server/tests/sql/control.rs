@@ -52,6 +52,23 @@ async fn nothing_runs(server: &Running) {
 }
 
 #[tokio::test]
+async fn a_query_is_killed_by_its_id() {
+    let (server, mut client) = served().await;
+    let info = client.execute(ENDLESS.to_owned(), None).await.unwrap();
+    let mut answer = client.do_get(info.endpoint[0].ticket.clone().unwrap()).await.unwrap();
+    answer.try_next().await.unwrap().unwrap();
+    let other = crate::Client::connect(&format!("http://{}", server.addr)).await.unwrap();
+    let id = server.state.desk.sql().queries().list()[0].id.to_string();
+    other.kill(&id).await.unwrap();
+    let ended = answer.try_collect::<Vec<_>>().await.unwrap_err().to_string();
+    assert!(ended.contains("cancelled"), "{ended}");
+    nothing_runs(&server).await;
+    let gone = other.kill(&id).await.unwrap_err().to_string();
+    assert!(gone.contains("system.queries"), "{gone}");
+    assert!(other.kill("x").await.unwrap_err().to_string().contains("write a number"));
+}
+
+#[tokio::test]
 async fn a_running_statement_is_cancelled_from_another_connection() {
     let (server, mut client) = served().await;
     let info = client.execute(ENDLESS.to_owned(), None).await.unwrap();

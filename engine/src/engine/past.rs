@@ -1,0 +1,63 @@
+//! How does a read see a table as it was? Through a view of the lake at an earlier version, without a tail.
+
+use std::sync::Arc;
+
+use barograph_lake::time::format_instant;
+use barograph_lake::{AsOf, KeySelection, TimeRange};
+
+use super::Engine;
+use crate::memory::Budget;
+use crate::tail::Tail;
+use crate::view::View;
+use crate::{Error, Result};
+
+/// Earlier versions of a table that are kept for who asks again.
+pub(super) const PAST_KEPT: usize = 4;
+
+impl Engine {
+    /// The rows of a table that had landed then, for a read of `keys` and `time`.
+    ///
+    /// # Errors
+    /// `Request` if the log does not tell of that version any more, if files of it that the read touches were
+    /// deleted, or if the time has not come.
+    pub async fn view_as_of(
+        &self,
+        table: &str,
+        as_of: AsOf,
+        keys: &KeySelection,
+        time: TimeRange,
+    ) -> Result<Arc<View>> {
+        let table = self.table(table)?;
+        if let AsOf::Time(time) = as_of
+            && time > self.now()
+        {
+            return Err(Error::request(format!(
+                "{} has not come: which version was the newest then is not known",
+                format_instant(time)
+            )));
+        }
+        let version = table.lake.version_as_of(as_of).await?;
+        let current = table.view.load_full();
+        let view = match table.past.get(|known| *known == version) {
+            Some(view) => view,
+            None => {
+                let snapshot = match version == current.snapshot.version() {
+                    true => Arc::clone(&current.snapshot),
+                    false => {
+                        let past = table.lake.snapshot_at(version).await?;
+                        Arc::new(past.sharing(&current.snapshot))
+                    }
+                };
+                let schema = Arc::clone(&table.schema);
+                let tail = Tail::new(Arc::clone(&schema), Budget::new("an empty tail", 0)).view();
+                let view = Arc::new(View { schema, snapshot, tail });
+                table.past.keep(version, Arc::clone(&view));
+                view
+            }
+        };
+        let touched = view.snapshot.prune(keys, time);
+        let replaced = touched.filter(|file| !current.snapshot.is_active(&file.path));
+        table.lake.check_there(version, replaced.cloned()).await?;
+        Ok(view)
+    }
+}

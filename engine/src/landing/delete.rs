@@ -1,0 +1,198 @@
+//! How do rows go before their time? Out of the lake, in one commit.
+//!
+//! ```text
+//! files that hold some ──read──► other rows ──► files        beside landing, however many there are
+//! tail hours that may hold some ──land──► lake               then, while nothing else lands:
+//! files that came meanwhile ──read──► other rows ──► files
+//! one commit (remove + add) ──► swap view
+//! ```
+//!
+//! What was acknowledged before is in the lake by then. A crash finds all of the rows, or none: a file that
+//! is left says in its name through which position of the log its hour has landed, and for an hour that has
+//! no file left the commit is preceded by a mark, so that a replay brings none back.
+
+use std::sync::Arc;
+
+use barograph_lake::file::{FileCache, FileRead};
+use barograph_lake::schema::{KEY_COLUMN, TIME_COLUMN};
+use barograph_lake::table::Deletion;
+use barograph_lake::{
+    ErrorKind as LakeErrorKind, FileEntry, FilePath, Key, KeySelection, Snapshot, TableVersion,
+    TimeRange,
+};
+use hashbrown::HashMap;
+use serde::{Deserialize, Serialize};
+use tokio::runtime::Handle;
+
+use super::LanderParts;
+use super::land::{checkpoint, land_hours, swap};
+use super::notice::adopt;
+use crate::engine::Table;
+use crate::rewrite::{Rewrite, RewriteBounds};
+use crate::{Error, ErrorKind, Result};
+
+/// How often a lost race for the commit is run again.
+const ATTEMPTS: usize = 5;
+/// Memory for the rows of a file that stay.
+const MEMORY: usize = 64 << 20;
+
+/// Which rows are to be deleted, and what the record says of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeletionRequest {
+    /// Rows of these keys; `None` is all.
+    pub keys: Option<Vec<Key>>,
+    /// Rows of these instants.
+    pub time: TimeRange,
+    /// Who asks.
+    pub by: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// What a deletion did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeletionReport {
+    /// Rows that are not there any more.
+    pub rows: u64,
+    /// Files that held some.
+    pub files: u64,
+    /// The version from which on they are not; `None` if there were none.
+    pub version: Option<u64>,
+}
+
+/// A file that holds rows to delete.
+#[derive(Debug)]
+struct Rewritten {
+    file: Arc<FileEntry>,
+    /// The file of its other rows, if there are any.
+    rest: Option<Arc<FileEntry>>,
+    /// Rows to delete.
+    rows: u64,
+}
+
+impl DeletionRequest {
+    fn keys(&self) -> KeySelection {
+        self.keys.as_ref().map_or(KeySelection::All, |keys| KeySelection::list(keys.clone()))
+    }
+}
+
+/// What was found in files that may hold rows to delete; nothing in those that hold none.
+#[derive(Debug, Default)]
+pub(crate) struct Looked(HashMap<FilePath, Option<Rewritten>>);
+
+/// Looks into the files of `snapshot` that were not looked into, and writes the other rows of those that hold
+/// some to delete. Changes nothing that anybody sees.
+pub(crate) async fn look(
+    files: &Arc<FileCache>,
+    table: &Arc<Table>,
+    snapshot: &Snapshot,
+    asked: &DeletionRequest,
+    looked: &mut Looked,
+) -> Result<()> {
+    let keys = asked.keys();
+    for file in snapshot.prune(&keys, asked.time) {
+        if !looked.0.contains_key(&file.path) {
+            let rewritten = rewrite(files, table, file, &keys, asked.time).await?;
+            looked.0.insert(file.path, rewritten);
+        }
+    }
+    Ok(())
+}
+
+/// Deletes rows of a table; files that were looked into before are not looked into again.
+pub(super) async fn delete(
+    parts: &LanderParts,
+    table: &Arc<Table>,
+    asked: &DeletionRequest,
+    mut looked: Looked,
+) -> Result<DeletionReport> {
+    table.lake.settle_deletions().await?;
+    let keys = asked.keys();
+    for _ in 0..ATTEMPTS {
+        let touched: Vec<_> = {
+            let view = table.view.load();
+            let hours = view.tail.hours().iter().filter(|hour| {
+                hour.keys().is_some_and(|(min, max)| keys.touches(min, max))
+                    && hour.times().is_some_and(|(min, max)| asked.time.touches(min, max))
+            });
+            hours.map(|hour| hour.hour()).collect()
+        };
+        land_hours(parts, table, &touched).await?;
+        let snapshot = Arc::clone(&table.view.load().snapshot);
+        look(&parts.files, table, &snapshot, asked, &mut looked).await?;
+        let active = snapshot.prune(&keys, asked.time);
+        let rewritten: Vec<&Rewritten> =
+            active.filter_map(|file| looked.0.get(&file.path)?.as_ref()).collect();
+        if rewritten.is_empty() {
+            return Ok(DeletionReport::default());
+        }
+        let deletion = record(parts, &snapshot, asked, &rewritten);
+        let report = DeletionReport {
+            rows: deletion.rows,
+            files: rewritten.len() as u64,
+            version: Some(deletion.version.0),
+        };
+        let removed: Vec<_> = rewritten.iter().map(|one| Arc::clone(&one.file)).collect();
+        let added = rewritten.iter().filter_map(|one| one.rest.clone()).collect();
+        match table.lake.delete(&snapshot, &removed, added, &deletion).await {
+            Ok(after) => {
+                // Before the swap: an earlier view then looks for itself.
+                table.newest.forget(after.version()).await;
+                let after = Arc::new(after);
+                swap(parts, table, Vec::new(), Arc::clone(&after)).await?;
+                checkpoint(parts, table, &after).await;
+                return Ok(report);
+            }
+            Err(error) if error.kind() == LakeErrorKind::Conflict => adopt(parts, table).await?,
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(Error::new(
+        ErrorKind::Unavailable,
+        format!("table {:?}: other writers committed first {ATTEMPTS} times", table.schema.name()),
+    ))
+}
+
+fn record(
+    parts: &LanderParts,
+    snapshot: &Snapshot,
+    asked: &DeletionRequest,
+    rewritten: &[&Rewritten],
+) -> Deletion {
+    let all = TimeRange::ALL;
+    Deletion {
+        version: TableVersion(snapshot.version().0 + 1),
+        at: parts.clock.now(),
+        by: asked.by.clone(),
+        reason: asked.reason.clone(),
+        keys: asked.keys.clone(),
+        from: (asked.time.from != all.from).then_some(asked.time.from),
+        to: (asked.time.to != all.to).then_some(asked.time.to),
+        rows: rewritten.iter().map(|one| one.rows).sum(),
+        files: rewritten.iter().map(|one| one.file.path.to_string()).collect(),
+    }
+}
+
+/// Writes the other rows of a file, if it holds some to delete.
+async fn rewrite(
+    files: &Arc<FileCache>,
+    table: &Arc<Table>,
+    file: &Arc<FileEntry>,
+    keys: &KeySelection,
+    time: TimeRange,
+) -> Result<Option<Rewritten>> {
+    let opened = files.open(table.lake.store(), &table.schema, file).await?;
+    let columns = vec![KEY_COLUMN, TIME_COLUMN];
+    let price = opened.price(&FileRead { keys: keys.clone(), time, columns, pages: None });
+    if price.rows == 0 {
+        return Ok(None);
+    }
+    let bounds =
+        RewriteBounds { memory: MEMORY, threads: 1, on: Handle::current(), file_bytes: u64::MAX };
+    let (period, except) = (file.path.period(), Some((keys.clone(), time)));
+    let one = std::slice::from_ref(file);
+    let rest = Rewrite::of_files(&table.lake, files, one, period, except, bounds);
+    let rest = rest.await?.finish().await?.pop();
+    let rows = file.rows - rest.as_ref().map_or(0, |rest| rest.rows);
+    Ok((rows > 0).then(|| Rewritten { file: Arc::clone(file), rest, rows }))
+}

@@ -1,0 +1,62 @@
+//! A table of weather, and entries of files that are not there.
+
+use barograph_lake::schema::TableDeclaration;
+use barograph_lake::snapshot::ColumnStats;
+use barograph_lake::time::{MICROS_PER_HOUR, format_instant};
+use barograph_lake::{
+    FileEntry, FilePath, Hour, KeyType, LogPosition, TableSchema, ValueColumn, ValueType,
+};
+
+/// Six values a minute.
+pub fn schema() -> TableSchema {
+    let columns = [
+        ("temperature", ValueType::Float32),
+        ("humidity", ValueType::Float32),
+        ("pressure", ValueType::Float32),
+        ("wind_speed", ValueType::Float32),
+        ("wind_direction", ValueType::Int16),
+        ("precipitation", ValueType::Float32),
+    ];
+    let columns = columns.map(|(name, value_type)| ValueColumn {
+        name: name.to_owned(),
+        value_type,
+        unit: None,
+        range: None,
+    });
+    let declaration = TableDeclaration {
+        key: "city_id".to_owned(),
+        key_type: KeyType::Int32,
+        time: "reading_at".to_owned(),
+        columns: columns.into(),
+        dimension: None,
+    };
+    TableSchema::new("readings", declaration).unwrap()
+}
+
+/// The entry of the `n`-th hour, whose file nobody needs.
+pub fn entry(n: i64) -> FileEntry {
+    let hour = Hour::of(n * MICROS_PER_HOUR).unwrap();
+    let times = (hour.start(), hour.end() - 1);
+    let time = ColumnStats {
+        min: Some(format_instant(times.0).into()),
+        max: Some(format_instant(times.1).into()),
+        nulls: 0,
+    };
+    let float = |n: i64| {
+        let tenths = |t: i64| f64::from((t % 1_000) as f32 / 10.0);
+        ColumnStats { min: Some((-tenths(n)).into()), max: Some(tenths(n).into()), nulls: 3 }
+    };
+    let integer =
+        |a: i64, b: i64| ColumnStats { min: Some(a.into()), max: Some(b.into()), nulls: 0 };
+    let mut columns = vec![integer(1, 15_000), time.clone()];
+    columns.extend([float(n), float(n * 3), float(n * 7), float(n * 11)]);
+    columns.extend([integer(0, 360), float(n * 13), time]);
+    FileEntry {
+        path: FilePath::new(hour, LogPosition(n as u64)),
+        bytes: 5_000_000,
+        rows: 900_000,
+        keys: (1, 15_000),
+        times,
+        columns,
+    }
+}

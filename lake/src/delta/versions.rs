@@ -1,0 +1,101 @@
+//! Which versions can be read, and which was the newest at a time?
+
+use object_store::ObjectMeta;
+
+use super::history::{made_at, objects};
+use super::log_path::LogKind;
+use crate::store::LakeStore;
+use crate::time::format_instant;
+use crate::{Error, Micros, Result, TableVersion};
+
+/// The versions that a log can still tell of: all from the first to the newest.
+#[derive(Debug)]
+pub(crate) struct Versions {
+    store: LakeStore,
+    /// Without gaps, ascending.
+    commits: Vec<(TableVersion, ObjectMeta)>,
+}
+
+impl Versions {
+    /// Those of the table at `store`.
+    pub(crate) async fn of(store: &LakeStore) -> Result<Self> {
+        let (mut commits, mut checkpoints) = (Vec::new(), Vec::new());
+        for (name, meta) in objects(store).await? {
+            match name.kind {
+                LogKind::Commit => commits.push((name.version, meta)),
+                LogKind::Checkpoint => checkpoints.push(name.version),
+                LogKind::Checksum => {}
+            }
+        }
+        commits.sort_by_key(|(version, _)| *version);
+        let first = first_readable(
+            &commits.iter().map(|(version, _)| *version).collect::<Vec<_>>(),
+            &checkpoints,
+        );
+        commits.retain(|(version, _)| first.is_some_and(|first| *version >= first));
+        Ok(Self { store: store.clone(), commits })
+    }
+
+    /// Refuses a version that cannot be read.
+    pub(crate) fn check(&self, version: TableVersion) -> Result<()> {
+        if self.commits.binary_search_by_key(&version, |(version, _)| *version).is_ok() {
+            return Ok(());
+        }
+        Err(Error::request(format!("there is no version {version} to read: {}", self.kept())))
+    }
+
+    /// The newest version that was made at `time` or before.
+    pub(crate) async fn at(&self, time: Micros) -> Result<TableVersion> {
+        let (mut before, mut after): (usize, usize) = (0, self.commits.len());
+        while before < after {
+            let middle = before.midpoint(after);
+            let Some((version, meta)) = self.commits.get(middle) else { break };
+            match made_at(&self.store, *version, meta).await? <= time {
+                true => before = middle + 1,
+                false => after = middle,
+            }
+        }
+        let found = before.checked_sub(1).and_then(|at| self.commits.get(at));
+        found.map(|(version, _)| *version).ok_or_else(|| {
+            let time = format_instant(time);
+            Error::request(format!("there is no version of {time} to read: {}", self.kept()))
+        })
+    }
+
+    fn kept(&self) -> String {
+        match &self.commits[..] {
+            [(first, _), .., (newest, _)] => format!(
+                "versions {first} to {newest} are kept, at least all of the last seven days"
+            ),
+            [(only, _)] => format!("version {only} is the only one"),
+            [] => "the table has none".to_owned(),
+        }
+    }
+}
+
+/// The first version from which on all can be read: by their commits alone, or from a checkpoint.
+fn first_readable(commits: &[TableVersion], checkpoints: &[TableVersion]) -> Option<TableVersion> {
+    let gap = commits.windows(2).rposition(|pair| !matches!(pair, [a, b] if a.0 + 1 == b.0));
+    let unbroken = commits.get(gap.map_or(0, |gap| gap + 1)..)?;
+    let start = |version: &&TableVersion| version.0 == 0 || checkpoints.contains(version);
+    unbroken.iter().find(start).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_read_from_the_creation_or_a_checkpoint() {
+        let versions =
+            |numbers: &[u64]| numbers.iter().map(|&n| TableVersion(n)).collect::<Vec<_>>();
+        let first = |commits: &[u64], checkpoints: &[u64]| {
+            first_readable(&versions(commits), &versions(checkpoints)).map(|version| version.0)
+        };
+        assert_eq!(first(&[0, 1, 2, 3], &[2]), Some(0));
+        assert_eq!(first(&[3, 4, 5, 6], &[4, 6]), Some(4));
+        assert_eq!(first(&[0, 1, 4, 5], &[1, 5]), Some(5));
+        assert_eq!(first(&[4, 5], &[]), None);
+        assert_eq!(first(&[], &[]), None);
+    }
+}

@@ -1,0 +1,118 @@
+//! Through which position of the log have the rows of an hour landed, if no active file says it?
+//!
+//! The name of an hour's file says it, as long as it is there. A commit that takes the file away, puts an
+//! earlier one in its place, or folds it with others that say less, is preceded by a mark, so that a replay of the log does not bring back what it took
+//! away:
+//!
+//! ```text
+//! hour 10 landed through 70   ──►  mark {"2026-11-22T10": 70}  ──►  commit: hour 10 has no file
+//! ```
+//!
+//! A mark is true whether its commit follows or not: those rows have landed once. It is needed until no log
+//! holds its positions.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt, stream};
+use object_store::{ObjectStoreExt, PutMode};
+
+use super::LakeTable;
+use crate::paths::{MARKS_FOLDER, MarkPath};
+use crate::{Error, ErrorKind, FileEntry, Hour, LogPosition, Period, Result, Snapshot};
+
+/// Marks that are read at a time.
+const READ_AHEAD: usize = 16;
+
+impl LakeTable {
+    /// For each hour that has ever landed, as far as a log may hold its rows, the position through which they
+    /// have: a replay leaves those rows out.
+    pub async fn landed_through(&self, snapshot: &Snapshot) -> Result<HashMap<Hour, LogPosition>> {
+        let mut landed: HashMap<Hour, LogPosition> = HashMap::new();
+        for files in snapshot.periods() {
+            let Some((period, through)) = told(files) else { continue };
+            landed.extend(period.hours().map(|hour| (hour, through)));
+        }
+        let marks: Vec<_> = stream::iter(self.marks().await?)
+            .map(|path| self.read_mark(path))
+            .buffered(READ_AHEAD)
+            .try_collect()
+            .await?;
+        for (hour, through) in marks.into_iter().flatten() {
+            let known = landed.entry(hour).or_insert(through);
+            *known = through.max(*known);
+        }
+        Ok(landed)
+    }
+
+    /// Deletes the marks of which no log holds a row any more, as its first record stands at `first`.
+    pub async fn forget_landed(&self, first: LogPosition) -> Result<()> {
+        let marks = self.marks().await?.into_iter().filter(|path| path.through() < first);
+        let locations: Vec<_> = marks.map(|path| Ok(self.store.path(&path.to_string()))).collect();
+        let mut deleted = self.store.object().delete_stream(stream::iter(locations).boxed());
+        while let Some(deleted) = deleted.next().await {
+            match deleted {
+                Ok(_) | Err(object_store::Error::NotFound { .. }) => {}
+                Err(e) => return Err(e.into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts a mark for the hours of `removed`, files of `base`, of which the files in `after`, if there are any,
+    /// say less.
+    pub(super) async fn mark(
+        &self,
+        base: &Snapshot,
+        removed: &[Arc<FileEntry>],
+        after: &Snapshot,
+    ) -> Result<()> {
+        let mut landed: BTreeMap<String, u64> = BTreeMap::new();
+        for file in removed {
+            for hour in file.path.period().hours() {
+                let Some((_, before)) = told(base.homes(hour)) else { continue };
+                if told(after.homes(hour)).is_none_or(|(_, through)| through < before) {
+                    landed.insert(hour.to_string(), before.0);
+                }
+            }
+        }
+        let Some(through) = landed.values().max() else { return Ok(()) };
+        let json = serde_json::to_vec(&landed)
+            .map_err(|e| Error::new(ErrorKind::Internal, "mark").with_source(e))?;
+        let path = self.store.path(&MarkPath::new(LogPosition(*through)).to_string());
+        let put = Bytes::from(json).into();
+        self.store.object().put_opts(&path, put, PutMode::Create.into()).await?;
+        Ok(())
+    }
+
+    async fn marks(&self) -> Result<Vec<MarkPath>> {
+        let folder = self.store.path(MARKS_FOLDER);
+        let listed: Vec<_> = self.store.object().list(Some(&folder)).try_collect().await?;
+        let names = listed.iter().filter_map(|meta| self.store.relative(&meta.location));
+        names.map(|name| name.parse()).collect()
+    }
+
+    async fn read_mark(&self, path: MarkPath) -> Result<Vec<(Hour, LogPosition)>> {
+        let bytes =
+            self.store.object().get(&self.store.path(&path.to_string())).await?.bytes().await?;
+        let damaged = || Error::damage(format!("mark {path} of {}", self.store.url()));
+        let landed: BTreeMap<String, u64> =
+            serde_json::from_slice(&bytes).map_err(|e| damaged().with_source(e))?;
+        landed
+            .into_iter()
+            .map(|(hour, through)| {
+                let hour = hour.parse().map_err(|e: Error| damaged().with_source(e))?;
+                Ok((hour, LogPosition(through)))
+            })
+            .collect()
+    }
+}
+
+/// Through which position the files of one period say that it has landed: what the least of them says, as each
+/// holds other keys. `None` if nothing is known.
+fn told(files: &[Arc<FileEntry>]) -> Option<(Period, LogPosition)> {
+    let period = files.first()?.path.period();
+    let through = files.iter().map(|file| file.path.through()).min()?;
+    (through > LogPosition(0)).then_some((period, through))
+}

@@ -1,0 +1,163 @@
+//! How is a table read as it was, and made so again?
+
+use std::fmt;
+use std::sync::Arc;
+
+use futures::{StreamExt, TryStreamExt, stream};
+use object_store::ObjectStoreExt;
+
+use super::LakeTable;
+use crate::delta::{self, Change, Versions};
+use crate::time::format_instant;
+use crate::{Error, FileEntry, FilePath, Hour, Micros, Result, Snapshot, TableVersion};
+
+/// Files that are looked for at a time.
+const LOOK_AHEAD: usize = 16;
+
+/// Which state of a table is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum AsOf {
+    /// That of a version.
+    Version(TableVersion),
+    /// That of the newest version that was committed at this instant or before.
+    Time(Micros),
+}
+
+/// What it takes to make the files of an earlier version the active ones again.
+#[derive(Debug, Clone)]
+pub struct Restore {
+    /// The version that is gone back to.
+    pub version: TableVersion,
+    /// What is true before.
+    pub base: Snapshot,
+    /// Files that cease to be active.
+    pub removed: Vec<Arc<FileEntry>>,
+    /// Files that become so again.
+    pub added: Vec<Arc<FileEntry>>,
+}
+
+impl LakeTable {
+    /// The version that is meant.
+    ///
+    /// # Errors
+    /// A request error that names what is kept, if the log does not tell of it any more, or not yet.
+    pub async fn version_as_of(&self, as_of: AsOf) -> Result<TableVersion> {
+        let versions = Versions::of(self.store()).await?;
+        let found = match as_of {
+            AsOf::Version(version) => versions.check(version).map(|()| version),
+            AsOf::Time(time) => versions.at(time).await,
+        };
+        let name = self.schema().name();
+        found.map_err(|e| Error::new(e.kind(), format!("table {name:?}")).with_source(e))
+    }
+
+    /// The files that were active at a version, whether they are still there or not.
+    ///
+    /// # Errors
+    /// As of [`Self::version_as_of`].
+    pub async fn snapshot_at(&self, version: TableVersion) -> Result<Snapshot> {
+        let version = self.version_as_of(AsOf::Version(version)).await?;
+        Ok(delta::load_at(self.store(), version).await?.snapshot)
+    }
+
+    /// Refuses if some of `files`, which were active at `version`, are not there any more or hold rows that
+    /// were deleted.
+    ///
+    /// # Errors
+    /// A request error that names the first of them, and how long files are kept or which version lacks the
+    /// deleted rows.
+    pub async fn check_there(
+        &self,
+        version: TableVersion,
+        files: impl IntoIterator<Item = Arc<FileEntry>>,
+    ) -> Result<()> {
+        let paths: Vec<FilePath> = files.into_iter().map(|file| file.path).collect();
+        if paths.is_empty() {
+            return Ok(());
+        }
+        let deleted = self.deleted_since(version).await?;
+        if let Some((path, since)) = paths.iter().find_map(|path| deleted.get_key_value(path)) {
+            return Err(Error::request(format!(
+                "version {version} of table {:?} has rows that were deleted, in {path}: ask for version {since} or \
+                 a later one",
+                self.schema().name()
+            )));
+        }
+        let missing: Vec<Option<FilePath>> = stream::iter(paths)
+            .map(|path| async move {
+                match self.store().object().head(&self.store().path(&path.to_string())).await {
+                    Ok(_) => Ok(None),
+                    Err(object_store::Error::NotFound { .. }) => Ok(Some(path)),
+                    Err(e) => Err(Error::from(e)),
+                }
+            })
+            .buffered(LOOK_AHEAD)
+            .try_collect()
+            .await?;
+        let missing: Vec<_> = missing.into_iter().flatten().collect();
+        match missing.first() {
+            None => Ok(()),
+            Some(first) => Err(Error::request(format!(
+                "version {version} of table {:?} needs {} files that were deleted, the first {first}: \
+                 replaced files are kept for scheduler.removed_files_kept; ask for a later version",
+                self.schema().name(),
+                missing.len()
+            ))),
+        }
+    }
+
+    /// What would make the files of `version` the active ones again.
+    ///
+    /// # Errors
+    /// A request error if the version or one of its files is not there any more, or if its files are active
+    /// already.
+    pub async fn plan_restore(&self, base: &Snapshot, version: TableVersion) -> Result<Restore> {
+        let past = self.snapshot_at(version).await?;
+        let (removed, added) = (base.without(&past), past.without(base));
+        if removed.is_empty() && added.is_empty() {
+            return Err(Error::request(format!(
+                "the files of version {version} of table {:?} are the active ones: there is nothing to restore",
+                self.schema().name()
+            )));
+        }
+        self.check_there(version, added.iter().cloned()).await?;
+        Ok(Restore { version, base: base.clone(), removed, added })
+    }
+
+    /// Carries out what was planned.
+    ///
+    /// # Errors
+    /// `Conflict` if another writer committed since: what it did would be lost unseen.
+    pub async fn restore(&self, restore: &Restore, at: Micros) -> Result<Snapshot> {
+        let hours = restore.hours();
+        let change = Change { operation: "RESTORE", hours: &hours, at };
+        self.commit(&restore.base, &restore.removed, restore.added.clone(), &change).await
+    }
+}
+
+impl Restore {
+    /// The hours whose rows change, ascending.
+    pub fn hours(&self) -> Vec<Hour> {
+        let files = self.removed.iter().chain(&self.added);
+        let mut hours: Vec<_> = files.flat_map(|file| file.hours()).collect();
+        hours.sort_unstable();
+        hours.dedup();
+        hours
+    }
+
+    /// Rows of the table before and after.
+    pub fn rows(&self) -> (u64, u64) {
+        let rows = |files: &[Arc<FileEntry>]| files.iter().map(|file| file.rows).sum::<u64>();
+        let before = rows(self.base.files());
+        (before, before - rows(&self.removed) + rows(&self.added))
+    }
+}
+
+impl fmt::Display for AsOf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Version(version) => write!(f, "version {version}"),
+            Self::Time(time) => f.write_str(&format_instant(*time)),
+        }
+    }
+}
