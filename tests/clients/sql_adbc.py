@@ -189,7 +189,7 @@ def objects(subject):
         assert {"readings", "cities", "dead_letters"} <= set(tables), tables.keys()
         columns = [c["column_name"] for c in tables["readings"]["table_columns"]]
         assert columns[:3] == ["city_id", "reading_at", "temperature"], columns
-        only = imported(connection.get_objects(depth, table_name="read%", table_types=["TABLE"]))
+        only = imported(connection.get_objects(depth, table_name="%dings", table_types=["TABLE"]))
         found = only.read_all().to_pylist()[0]["catalog_db_schemas"]
         names = [t["table_name"] for s in found for t in s["db_schema_tables"] or []]
         assert names == ["readings"], names

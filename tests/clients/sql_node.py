@@ -107,7 +107,7 @@ def objects(subject):
     assert called(subject, "getCatalogs").to_pylist() == [{"catalog_name": "barograph"}]
     schemas = called(subject, "getDbSchemas", {})["db_schema_name"].to_pylist()
     assert {"public", "system"} <= set(schemas), schemas
-    tables = called(subject, "getTables", {"dbSchemaFilterPattern": "public", "tableNameFilterPattern": "reading%"})
+    tables = called(subject, "getTables", {"dbSchemaFilterPattern": "public", "tableNameFilterPattern": "%dings"})
     assert tables["table_name"].to_pylist() == ["readings"], tables
 
 
