@@ -1,0 +1,250 @@
+"""What does folding bring to a year of 1,500 cities, 788 million readings, and what does it cost?
+
+    python year.py [--work FOLDER] [--hours 8760] [--cities 1500] read|fold|size|beside|all
+
+    WORK/year-hours     as the demo left it, a file an hour
+    WORK/year-folded    the same after the job `compact`
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import resource
+import shutil
+import subprocess
+import tempfile
+import threading
+import time
+
+import deltalake
+import duckdb
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+import measure
+from server import Server, command, get, put
+
+ROUNDS = 15
+# Row groups of a month whose rows are written by other writers: about four million rows.
+SAMPLED_GROUPS = 4
+SECONDS = 25
+
+
+class Year:
+    def __init__(self, work, hours, cities):
+        self.work, self.hours_count, self.cities = pathlib.Path(work), hours, cities
+        self.hours, self.folded = self.work / "year-hours", self.work / "year-folded"
+
+    def make(self):
+        if not (self.hours / "finished").exists():
+            asked = ("--cities", self.cities, "--hours", self.hours_count)
+            quiet = {**os.environ, "BAROGRAPH_SCHEDULER__ENABLED": "false", "BAROGRAPH_FLIGHT__LISTEN": "127.0.0.1:0"}
+            subprocess.run(command("demo", "--once", "--data", self.hours, *asked), check=True, env=quiet)
+            (self.hours / "finished").touch()
+        return self
+
+    def files(self, data):
+        """Active files of the readings, with their rows."""
+        table = deltalake.DeltaTable(str(data / "lake" / "readings"))
+        return pa.table(table.get_add_actions(flatten=True))
+
+    def copy(self, name):
+        target = self.work / name
+        shutil.rmtree(target, ignore_errors=True)
+        subprocess.run(["cp", "-al", str(self.hours), str(target)], check=True)
+        # What is written to in its place is a file of its own.
+        shutil.rmtree(target / "log", ignore_errors=True)
+        shutil.copytree(self.hours / "log", target / "log")
+        return target
+
+
+def compact(data):
+    """Runs the job; seconds, rows, and the most memory it took."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    begun = time.perf_counter()
+    done = subprocess.run(
+        command("jobs", "run", "compact", "--data", data, "--format", "json"), check=True, capture_output=True, text=True
+    )
+    seconds = time.perf_counter() - begun
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    return seconds, json.loads(done.stdout)["rows"], peak if peak > before else 0
+
+
+def fold(year):
+    """Compaction of everything, days and then months: rows read and written a second, and memory."""
+    year.copy("year-folded")
+    seconds, rows, peak = compact(year.folded)
+    print(f"{rows:,} rows folded in {seconds:.0f} s: {rows / seconds / 1e6:.2f} M rows/s, at most {peak / 1024:.0f} MiB")
+    measure.row("compaction, hours to days to months", f"{rows / seconds / 1e6:.2f} M rows/s", "–", None, "≥ 3 M rows/s", rows / seconds >= 3e6)
+    measure.row("memory of compaction", f"{peak / 1024:.0f} MiB", "–", None, "≤ 512 MiB", 0 < peak <= 512 * 1024)
+
+
+def read(year):
+    """One city, one year, one column, warm, over Flight: folded, not folded, and by others on the folded files."""
+    tables = year.files(year.folded)
+    paths = [str(year.folded / "lake" / "readings" / path) for path in tables["path"].to_pylist()]
+    whole = pq.read_table(paths[-1], columns=["city_id"])["city_id"].unique().to_pylist()
+    keys = whole[:: max(1, len(whole) // 40)]
+    ticket = lambda key: {"table": "readings", "keys": [key], "range": {}, "columns": ["temperature"]}
+    connection = duckdb.connect()
+    connection.execute("set timezone = 'UTC'; set parquet_metadata_cache = true")
+    listed = ", ".join(f"'{path}'" for path in paths)
+    connection.execute(f"create view readings as select * from read_parquet([{listed}])")
+    sql = "select city_id, reading_at, temperature from readings where city_id = {} order by reading_at"
+    lazy = pl.scan_parquet(paths)
+
+    def polars(key):
+        chosen = lazy.filter(pl.col("city_id") == key).select("city_id", "reading_at", "temperature")
+        return chosen.sort("reading_at").collect().to_arrow()
+
+    with Server(year.folded) as folded, Server(year.hours) as hours:
+        clients = {"folded": folded.connect(), "hours": hours.connect()}
+        ask = {name: lambda key, client=client: get(client, ticket(key)) for name, client in clients.items()}
+        others = {"duckdb": lambda key: connection.sql(sql.format(key)).to_arrow_table(), "polars": polars}
+        for key in keys[:2]:
+            counts = {name: call(key).num_rows for name, call in {**ask, **others}.items()}
+            if len(set(counts.values())) > 1:
+                raise SystemExit(f"key {key}: answers of different length: {counts}")
+        print(f"{counts['folded']:,} rows of a city, {len(paths)} files")
+        contenders = {"folded": (ask["folded"], 5), "hours": (ask["hours"], 1)}
+        contenders |= {name: (call, 1) for name, call in others.items()}
+        times = measure.by_turns(ROUNDS, contenders, keys, warm=1)
+    medians = {name: [measure.median(seconds) for seconds in rounds] for name, rounds in times.items()}
+    ours = medians["folded"]
+    shown = measure.spread(ours, 1e-3) + " ms"
+    for name, bar in (("hours", 1 / 20), ("duckdb", 1 / 4), ("polars", 1 / 4)):
+        ratios = [a / b for a, b in zip(ours, medians[name])]
+        theirs = measure.spread(medians[name], 1e-3) + f" ms: {name}"
+        measure.row("one city, one year, one column", shown, theirs, ratios, f"≤ 1/{round(1 / bar)}", measure.median(ratios) <= bar)
+    measure.row("the same", shown, "–", None, "≤ 40 ms", measure.median(ours) <= 0.040)
+
+
+def size(year):
+    """Bytes a row of months, beside hours, and beside what other writers make of the same rows."""
+
+    def bytes_a_row(data, tier):
+        files = year.files(data)
+        chosen = [i for i, path in enumerate(files["path"].to_pylist()) if path.startswith(tier)]
+        rows = sum(files["num_records"][i].as_py() for i in chosen)
+        return sum(files["size_bytes"][i].as_py() for i in chosen) / rows
+
+    hours, months = bytes_a_row(year.hours, "hour"), bytes_a_row(year.folded, "month")
+    measure.row("bytes a row, months", f"{months:.3f}", f"{hours:.3f}: hours", [months / hours], "≤ 0.88", months <= 0.88 * hours)
+    path = next(p for p in year.files(year.folded)["path"].to_pylist() if p.startswith("month"))
+    file = pq.ParquetFile(year.folded / "lake" / "readings" / path)
+    groups = range(min(SAMPLED_GROUPS, file.num_row_groups))
+    rows = file.read_row_groups(list(groups))
+    stored = sum(
+        file.metadata.row_group(group).column(column).total_compressed_size
+        for group in groups
+        for column in range(file.metadata.num_columns)
+    )
+    ours = stored / rows.num_rows
+    made = {}
+    frame = pl.from_arrow(rows)
+    with tempfile.TemporaryDirectory() as folder:
+        target = str(pathlib.Path(folder) / "rows.parquet")
+
+        def written(name, write):
+            write()
+            made[name] = os.path.getsize(target) / rows.num_rows
+            print(f"  {name}: {made[name]:.3f}", flush=True)
+
+        for level in (3, 9, 19):
+            written(f"pyarrow, zstd {level}", lambda: pq.write_table(rows, target, compression="zstd", compression_level=level))
+            written(f"polars, zstd {level}", lambda: frame.write_parquet(target, compression="zstd", compression_level=level))
+            copy = "copy rows to '{}' (format parquet, parquet_version {}, compression zstd, compression_level {})"
+            for version in ("v1", "v2"):
+                written(f"duckdb {version}, zstd {level}", lambda: duckdb.sql(copy.format(target, version, level)))
+        whole = {"compression": "zstd", "compression_level": 19, "row_group_size": rows.num_rows}
+        written("polars, zstd 19, one row group", lambda: frame.write_parquet(target, **whole))
+    best = min(made, key=made.get)
+    ratio = ours / made[best]
+    measure.row("bytes a row, months, the same rows", f"{ours:.3f}", f"{made[best]:.3f}: {best}", [ratio], "≤ 0.95", ratio <= 0.95)
+
+
+def beside(year):
+    """Waiting for answers and acknowledgements while compaction runs, and while it does not."""
+    data = year.copy("year-beside")
+    tables = year.files(data)
+    last = str(data / "lake" / "readings" / sorted(tables["path"].to_pylist())[-1])
+    keys = pq.read_table(last, columns=["city_id"])["city_id"].unique().to_pylist()[:250]
+
+    def load(server, until):
+        """Seconds of queries and of puts until `until` is set."""
+        asked, acknowledged = [], []
+
+        def ask():
+            client, number = server.connect(), 0
+            while not until.is_set():
+                ticket = {"table": "readings", "keys": [keys[number % len(keys)]], "range": {"from": "-24h"}, "columns": ["temperature"]}
+                begun = time.perf_counter()
+                get(client, ticket)
+                asked.append(time.perf_counter() - begun)
+                number += 1
+                time.sleep(0.002)
+
+        def send():
+            client, number = server.connect(), 0
+            while not until.is_set():
+                now = int(time.time() * 1e6)
+                columns = {"city_id": pa.array(keys, pa.int32()), "reading_at": pa.array([now] * len(keys), pa.timestamp("us", "UTC"))}
+                columns["temperature"] = pa.array([10.0] * len(keys), pa.float32())
+                begun = time.perf_counter()
+                put(client, [pa.RecordBatch.from_pydict(columns)])
+                acknowledged.append(time.perf_counter() - begun)
+                number += 1
+                time.sleep(0.03)
+
+        threads = [threading.Thread(target=work, daemon=True) for work in (ask, send)]
+        [thread.start() for thread in threads]
+        [thread.join() for thread in threads]
+        return asked, acknowledged
+
+    with Server(data) as server:
+
+        def quiet():
+            until = threading.Event()
+            threading.Timer(SECONDS, until.set).start()
+            return load(server, until)
+
+        def busy():
+            until = threading.Event()
+            job = subprocess.Popen(command("jobs", "run", "compact", "--data", data), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            time.sleep(1)
+            threading.Timer(SECONDS, until.set).start()
+            times = load(server, until)
+            if job.poll() is not None:
+                print("  compaction had ended before the measurement")
+            job.terminate()
+            job.wait()
+            return times
+
+        quiet()
+        without, during = quiet(), busy()
+    for what, a, b in zip(("24 h of a city, p99", "acknowledgement of 250 rows, p99"), during, without):
+        a, b = measure.percentile(a, 0.99), measure.percentile(b, 0.99)
+        measure.row(f"{what}, while compaction runs", f"{a * 1e3:.1f} ms", f"{b * 1e3:.1f} ms without", [a / b], "≤ 2", a <= 2 * b)
+
+
+MEASUREMENTS = {"fold": fold, "read": read, "size": size, "beside": beside}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    default = pathlib.Path(tempfile.gettempdir()) / "barograph-bench"
+    parser.add_argument("--work", type=pathlib.Path, default=default, help=f"folder for data (default {default})")
+    parser.add_argument("--hours", type=int, default=8760)
+    parser.add_argument("--cities", type=int, default=1500)
+    parser.add_argument("what", choices=[*MEASUREMENTS, "all"])
+    arguments = parser.parse_args()
+    year = Year(arguments.work, arguments.hours, arguments.cities).make()
+    for name in MEASUREMENTS if arguments.what == "all" else [arguments.what]:
+        print(f"\n{name}: {MEASUREMENTS[name].__doc__.strip()}\n")
+        MEASUREMENTS[name](year)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,133 @@
+//! The job `compact` of the real binary, killed with -9 again and again, and by two at once: the lake is sound
+//! after each, answers stay as they were, and nothing is left behind.
+
+use std::path::Path;
+use std::process::{Output, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::array::{ArrayRef, Float32Array, Int32Array, RecordBatch, TimestampMicrosecondArray};
+use barograph_engine::Durability;
+use barograph_flight::Client;
+use rand::rngs::SmallRng;
+use rand::{Rng, SeedableRng};
+
+use crate::server::{Server, command};
+
+/// 2024-01-20T00:00:00Z
+const START: i64 = 1_705_708_800_000_000;
+const HOUR: i64 = 3_600_000_000;
+/// Two months, one of them whole.
+const HOURS: i64 = 20 * 24;
+const CITIES: [i32; 3] = [2_643_743, 2_988_507, 5_128_581];
+const KILLS: usize = 12;
+/// A process that dies is taken over soon.
+const LEASE: &str = "scheduler.lease=300ms";
+
+fn put(server: &Server) {
+    let instants = || CITIES.iter().flat_map(|_| (0..HOURS * 60).map(|n| START + n * HOUR / 60));
+    let cities = CITIES.iter().flat_map(|&city| (0..HOURS * 60).map(move |_| city));
+    let times: TimestampMicrosecondArray = instants().map(Some).collect();
+    let values = instants().map(|at| ((at / HOUR * 7) % 600) as f32 / 10.0 - 20.0);
+    let rows = RecordBatch::try_from_iter([
+        ("city_id", Arc::new(Int32Array::from_iter_values(cities)) as ArrayRef),
+        ("reading_at", Arc::new(times.with_timezone("UTC"))),
+        ("temperature", Arc::new(Float32Array::from_iter_values(values))),
+    ])
+    .unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let client = Client::connect(&server.url()).await.unwrap();
+        client.put_batch("readings", rows, Durability::Disk).await.unwrap();
+        client.flush().await.unwrap();
+    });
+}
+
+/// What the rows of each city and day come to, by a server of its own.
+fn answers(data: &Path) -> String {
+    let server = Server::start(&["--set", "scheduler.enabled=false"], data);
+    let text = asked(
+        &server,
+        "SELECT city_id, date_trunc('day', reading_at) AS day, count(*) AS n, sum(temperature) AS s, \
+         min(temperature) AS a, max(temperature) AS z, max(reading_at) AS last \
+         FROM readings GROUP BY 1, 2 ORDER BY 1, 2",
+    );
+    let newest = asked(&server, "SELECT * FROM latest('readings') ORDER BY city_id");
+    let (status, printed) = server.terminate();
+    assert!(status.success(), "{printed}");
+    text + &newest
+}
+
+fn asked(server: &Server, sql: &str) -> String {
+    let url = server.url();
+    text(command(&["sql", sql, "--format", "csv", "--endpoint", &url]).output().unwrap())
+}
+
+fn text(output: Output) -> String {
+    let printed = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{printed}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn run(data: &Path, args: &[&str]) -> std::process::Command {
+    let mut command = command(args);
+    command.arg("--data").arg(data).args(["--set", LEASE]);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// The data files of `readings`, by their paths below the table's folder.
+fn stored(data: &Path) -> Vec<String> {
+    let table = data.join("lake/readings");
+    let mut found = Vec::new();
+    for tier in ["hour", "day", "month"] {
+        let Ok(periods) = std::fs::read_dir(table.join(tier)) else { continue };
+        for period in periods {
+            for file in std::fs::read_dir(period.unwrap().path()).unwrap() {
+                found
+                    .push(file.unwrap().path().strip_prefix(&table).unwrap().display().to_string());
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn compaction_killed_with_9_changes_no_answer_and_leaves_nothing_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path();
+    let server = Server::start(&["--set", "scheduler.enabled=false"], data);
+    put(&server);
+    let (status, printed) = server.terminate();
+    assert!(status.success(), "{printed}");
+    let before = answers(data);
+    assert_eq!(stored(data).len() as i64, HOURS);
+
+    let mut rng = SmallRng::seed_from_u64(4);
+    let mut killed = 0;
+    for _ in 0..KILLS {
+        let mut job = run(data, &["jobs", "run", "compact"]).spawn().unwrap();
+        std::thread::sleep(Duration::from_millis(rng.random_range(5..250)));
+        killed += usize::from(job.try_wait().unwrap().is_none());
+        job.kill().unwrap();
+        job.wait().unwrap();
+        text(run(data, &["lake", "check"]).output().unwrap());
+        std::thread::sleep(Duration::from_millis(350));
+    }
+    assert!(killed > 0, "every run had ended before it was killed");
+    assert_eq!(answers(data), before, "after {killed} kills");
+
+    let two = [(); 2].map(|()| run(data, &["jobs", "run", "compact"]).spawn().unwrap());
+    let ended = two.map(|job| job.wait_with_output().unwrap());
+    assert!(ended.iter().any(|output| output.status.success()), "{ended:?}");
+    text(run(data, &["lake", "check"]).output().unwrap());
+    assert_eq!(answers(data), before);
+
+    std::thread::sleep(Duration::from_millis(350));
+    let swept = ["jobs", "run", "sweep", "--set", "scheduler.removed_files_kept=1ms"];
+    text(run(data, &swept).output().unwrap());
+    let left = stored(data);
+    assert_eq!(left.len(), 2, "{left:?}");
+    assert!(left.iter().all(|path| path.starts_with("month/")), "{left:?}");
+    assert_eq!(answers(data), before);
+}
