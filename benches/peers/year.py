@@ -60,6 +60,10 @@ class Year:
         return target
 
 
+def text(seconds):
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
+
+
 def compact(data):
     """Runs the job; seconds, rows, and the most memory it took."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
@@ -87,7 +91,7 @@ def read(year):
     paths = [str(year.folded / "lake" / "readings" / path) for path in tables["path"].to_pylist()]
     whole = pq.read_table(paths[-1], columns=["city_id"])["city_id"].unique().to_pylist()
     keys = whole[:: max(1, len(whole) // 40)]
-    ticket = lambda key: {"table": "readings", "keys": [key], "range": {}, "columns": ["temperature"]}
+    ticket = lambda key: {"v": 1, "table": "readings", "range": {"keys": [key], "from": "2000-01-01", "to": "2100-01-01"}, "columns": ["temperature"]}
     connection = duckdb.connect()
     connection.execute("set timezone = 'UTC'; set parquet_metadata_cache = true")
     listed = ", ".join(f"'{path}'" for path in paths)
@@ -144,6 +148,8 @@ def size(year):
     ours = stored / rows.num_rows
     made = {}
     frame = pl.from_arrow(rows)
+    connection = duckdb.connect()
+    connection.register("rows_of_months", rows)
     with tempfile.TemporaryDirectory() as folder:
         target = str(pathlib.Path(folder) / "rows.parquet")
 
@@ -155,9 +161,9 @@ def size(year):
         for level in (3, 9, 19):
             written(f"pyarrow, zstd {level}", lambda: pq.write_table(rows, target, compression="zstd", compression_level=level))
             written(f"polars, zstd {level}", lambda: frame.write_parquet(target, compression="zstd", compression_level=level))
-            copy = "copy rows to '{}' (format parquet, parquet_version {}, compression zstd, compression_level {})"
+            copy = "copy rows_of_months to '{}' (format parquet, parquet_version {}, compression zstd, compression_level {})"
             for version in ("v1", "v2"):
-                written(f"duckdb {version}, zstd {level}", lambda: duckdb.sql(copy.format(target, version, level)))
+                written(f"duckdb {version}, zstd {level}", lambda: connection.sql(copy.format(target, version, level)))
         whole = {"compression": "zstd", "compression_level": 19, "row_group_size": rows.num_rows}
         written("polars, zstd 19, one row group", lambda: frame.write_parquet(target, **whole))
     best = min(made, key=made.get)
@@ -179,7 +185,8 @@ def beside(year):
         def ask():
             client, number = server.connect(), 0
             while not until.is_set():
-                ticket = {"table": "readings", "keys": [keys[number % len(keys)]], "range": {"from": "-24h"}, "columns": ["temperature"]}
+                asked_for = {"keys": [keys[number % len(keys)]], "from": text(time.time() - 86_400)}
+                ticket = {"v": 1, "table": "readings", "range": asked_for, "columns": ["temperature"]}
                 begun = time.perf_counter()
                 get(client, ticket)
                 asked.append(time.perf_counter() - begun)

@@ -42,7 +42,7 @@ fn engine_agrees_with_the_model() {
     let seeds = match std::env::var("BAROGRAPH_TEST_SEED") {
         Ok(seed) => vec![seed.parse().unwrap()],
         Err(_) => {
-            let count = std::env::var("BAROGRAPH_TEST_SEEDS").map_or(40, |n| n.parse().unwrap());
+            let count = std::env::var("BAROGRAPH_TEST_SEEDS").map_or(16, |n| n.parse().unwrap());
             (0..count).collect::<Vec<u64>>()
         }
     };

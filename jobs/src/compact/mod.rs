@@ -47,9 +47,9 @@ pub struct Compact {
 
 /// What became of a fold.
 enum Folded {
-    Done(Figures),
+    Done(Figures, Snapshot),
     /// Others folded these files, or changed them, before.
-    Overtaken,
+    Overtaken(Snapshot),
 }
 
 impl Compact {
@@ -59,7 +59,7 @@ impl Compact {
 
     async fn fold(
         &self,
-        table: &LakeTable,
+        (table, base): (&LakeTable, Snapshot),
         fold: &Fold,
         (context, threads): (&Context, &Threads),
     ) -> Result<Folded> {
@@ -85,27 +85,27 @@ impl Compact {
         let added = rewrite.finish().await?;
         context.check()?;
         let done = Figures { bytes: fold.files.iter().map(|file| file.bytes).sum(), ..done };
-        self.commit(table, fold, added, done).await
+        self.commit((table, base), fold, added, done).await
     }
 
     /// Puts the new files in the place of the old, beside whatever else is committed meanwhile.
     async fn commit(
         &self,
-        table: &LakeTable,
+        (table, mut base): (&LakeTable, Snapshot),
         fold: &Fold,
         added: Vec<Arc<FileEntry>>,
         done: Figures,
     ) -> Result<Folded> {
         for _ in 0..ATTEMPTS {
-            let base = table.refresh().await?;
-            if !is_current(&base, fold) {
-                return Ok(Folded::Overtaken);
-            }
             let change = Change { operation: "FOLD", hours: &[], at: self.clock.now() };
             match table.commit(&base, &fold.files, added.clone(), &change).await {
-                Ok(_) => return Ok(Folded::Done(done)),
+                Ok(after) => return Ok(Folded::Done(done, after)),
                 Err(error) if error.kind() == LakeErrorKind::Conflict => {}
                 Err(error) => return Err(error.into()),
+            }
+            base = table.refresh().await?;
+            if !is_current(&base, fold) {
+                return Ok(Folded::Overtaken(base));
             }
         }
         let name = table.schema().name();
@@ -160,12 +160,14 @@ impl Job for Compact {
                         break;
                     };
                     context.check()?;
-                    if let Folded::Done(done) =
-                        self.fold(&opened.table, &fold, (context, &threads)).await?
-                    {
-                        context.save(&opened.name, done, Vec::new()).await?;
-                    }
-                    snapshot = opened.table.refresh().await?;
+                    let table = (&opened.table, snapshot);
+                    snapshot = match self.fold(table, &fold, (context, &threads)).await? {
+                        Folded::Done(done, after) => {
+                            context.save(&opened.name, done, Vec::new()).await?;
+                            after
+                        }
+                        Folded::Overtaken(newest) => newest,
+                    };
                 }
                 if snapshot.version() != version {
                     opened.table.checkpoint(&snapshot).await?;

@@ -90,7 +90,7 @@ impl Default for JobSettings {
             compact: JobSpec {
                 cron: Cron::hourly(17),
                 jitter: hourly,
-                memory: Size::mebibytes(256),
+                memory: Size::mebibytes(128),
                 threads: 2,
                 ..JobSpec::default()
             },

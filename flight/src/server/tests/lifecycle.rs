@@ -42,7 +42,7 @@ async fn tables_and_actions_are_listed_and_done() {
     let listed: Vec<_> =
         raw.list_actions(Empty {}).await.unwrap().into_inner().try_collect().await.unwrap();
     assert_eq!(
-        listed.iter().take(5).map(|action| action.r#type.as_str()).collect::<Vec<_>>(),
+        listed.iter().take(6).map(|action| action.r#type.as_str()).collect::<Vec<_>>(),
         ["delete", "flush", "kill", "plan", "redrive", "version"]
     );
     let mut version = raw.do_action(Action::new("version", "")).await.unwrap().into_inner();
@@ -50,7 +50,7 @@ async fn tables_and_actions_are_listed_and_done() {
     assert!(std::str::from_utf8(&version).unwrap().contains("\"ticket\":1"));
     let status = raw.do_action(Action::new("dance", "")).await.unwrap_err();
     assert!(
-        status.message().contains("there are delete, flush, plan, redrive, version"),
+        status.message().contains("there are delete, flush, kill, plan, redrive, version"),
         "{status:?}"
     );
     let status = raw
