@@ -5,6 +5,7 @@ second must work without the server:
     python lake_readers.py compare DATA/lake EXPECTED.arrow              server stopped: reads the lake and compares
 """
 
+import os
 import pathlib
 import sys
 
@@ -184,4 +185,8 @@ def main(arguments):
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    status = main(sys.argv[1:])
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Threads of the libraries that still run would now and then abort the process while it ends.
+    os._exit(status or 0)
