@@ -131,6 +131,15 @@ async fn lands(hours: Vec<Vec<(i64, Row)>>) {
         let got = file.read(&all).await.unwrap();
         assert_eq!(format!("{:?}", got.columns()), format!("{:?}", rows.columns()));
     }
+
+    let change = Change { operation: "EXPIRE", hours: &[], at: 0 };
+    let empty = table.commit(&read, read.files(), Vec::new(), &change).await.unwrap();
+    let known = table.landed_through(&empty).await.unwrap();
+    assert_eq!(known.len(), landed.len(), "a log may still hold the rows of files that went");
+    for file in read.files() {
+        let hour = Hour::of(file.times.0).unwrap();
+        assert_eq!(known[&hour], file.path.through(), "the first position of a log too");
+    }
 }
 
 proptest! {
