@@ -22,11 +22,12 @@ use barograph_lake::{
 };
 use futures::future::BoxFuture;
 use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 use crate::scan::Scan;
 use crate::scan::execute::{Execution, Files};
-use crate::scan::plan::{Source, cut, landed};
+use crate::scan::plan::{Slice, Source, cut, landed};
 use crate::validate::key_at;
 use crate::{Error, Result};
 
@@ -40,7 +41,8 @@ const SLICE_ROWS_MIN: usize = 65_536;
 pub struct RewriteBounds {
     /// Memory, in bytes.
     pub memory: usize,
-    /// Slices that are read at a time, and columns that are written.
+    /// Processors that it keeps busy: slices that are read and rows that are encoded at a time, and columns
+    /// that are written.
     pub threads: usize,
     /// Where that is done.
     pub on: Handle,
@@ -57,6 +59,8 @@ pub struct Rewrite {
     target: Period,
     through: LogPosition,
     bounds: RewriteBounds,
+    /// One permit for each of the threads.
+    threads: Arc<Semaphore>,
     slices: VecDeque<KeySelection>,
     ahead: VecDeque<JoinHandle<Result<RecordBatch>>>,
     writer: Option<FileWriter>,
@@ -112,7 +116,7 @@ impl Rewrite {
         let execution = Arc::new(Execution::new(lake, from, scan));
         let copies = COPIES + bounds.threads;
         let rows = bounds.memory / (execution.row_bytes() * copies).max(1);
-        let weights = execution.weights(execution.sources.iter().collect()).await?;
+        let weights = execution.weights(execution.sources.iter().collect()).await?.concat();
         let slices = cut(&execution.scan.keys, weights, rows.max(SLICE_ROWS_MIN) as u64);
         let bytes: u64 = files.iter().map(|file| file.bytes).sum();
         Ok(Self {
@@ -121,6 +125,7 @@ impl Rewrite {
             except,
             target,
             through,
+            threads: Arc::new(Semaphore::new(bounds.threads.max(1))),
             bounds,
             slice_bytes: bytes / slices.len().max(1) as u64,
             slices: slices.into(),
@@ -138,8 +143,7 @@ impl Rewrite {
     async fn next(&mut self) -> Result<Option<RewriteStep>> {
         self.read_ahead();
         let Some(slice) = self.ahead.pop_front() else { return Ok(None) };
-        let ended = |e| Error::internal("reading a slice ended early").with_source(e);
-        let rows = slice.await.map_err(ended)??;
+        let rows = slice.await.map_err(|e| ended().with_source(e))??;
         self.read_ahead();
         let step = RewriteStep { rows: rows.num_rows() as u64, bytes: self.slice_bytes };
         if step.rows > 0 {
@@ -150,6 +154,7 @@ impl Rewrite {
                     self.table.begin_file(path, self.bounds.threads).await?
                 }
             };
+            let _thread = self.threads.acquire().await.map_err(|e| ended().with_source(e))?;
             let writer = writer.push(rows, &self.bounds.on).await?;
             if writer.written() < self.bounds.file_bytes {
                 self.writer = Some(writer);
@@ -176,15 +181,22 @@ impl Rewrite {
             && let Some(keys) = self.slices.pop_front()
         {
             let execution = Arc::clone(&self.execution);
-            let (on, except) = (self.bounds.on.clone(), self.except.clone());
-            let read = move || {
-                let rows = on.block_on(execution.slice(&keys))?;
-                match except {
-                    Some((keys, time)) => without(&rows, &keys, time),
-                    None => Ok(rows),
-                }
+            let (on, threads) = (self.bounds.on.clone(), Arc::clone(&self.threads));
+            let except = self.except.clone();
+            let read = async move {
+                let thread = threads.acquire_owned().await.map_err(|e| ended().with_source(e))?;
+                let read = Handle::current().spawn_blocking(move || {
+                    let _held = thread;
+                    let slice = Slice { keys, time: TimeRange::ALL };
+                    let rows = Handle::current().block_on(execution.slice(&slice))?;
+                    match except {
+                        Some((keys, time)) => without(&rows, &keys, time),
+                        None => Ok(rows),
+                    }
+                });
+                read.await.map_err(|e| ended().with_source(e))?
             };
-            self.ahead.push_back(self.bounds.on.spawn_blocking(read));
+            self.ahead.push_back(on.spawn(read));
         }
     }
 }
@@ -193,6 +205,10 @@ impl Drop for Rewrite {
     fn drop(&mut self) {
         self.ahead.iter().for_each(JoinHandle::abort);
     }
+}
+
+fn ended() -> Error {
+    Error::internal("rewriting files ended early")
 }
 
 /// The position through which all rows of `period` are in the files of `snapshot`: 0, which is unknown, if an

@@ -99,6 +99,11 @@ impl TimeRange {
         self.from <= min && max < self.to
     }
 
+    /// The instants that lie in both.
+    pub fn within(self, other: Self) -> Self {
+        Self { from: self.from.max(other.from), to: self.to.min(other.to) }
+    }
+
     /// Whether no instant lies inside.
     pub fn is_empty(&self) -> bool {
         self.from >= self.to

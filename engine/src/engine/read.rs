@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 use super::{Engine, Table};
 use crate::memory::Reservation;
 use crate::scan::execute::{Execution, Files, head};
-use crate::scan::plan::{Source, cut, hours, sources};
+use crate::scan::plan::{self, Slice, Source, cut, hours, sources};
 use crate::scan::point::PointRead;
 use crate::scan::{Plan, PointQuery, Scan, ScanStream};
 use crate::view::View;
@@ -91,8 +91,7 @@ impl Engine {
             let schema = execution.schema()?;
             if small {
                 let _reserved = self.reserve_scan(SMALL_READ_BYTES)?;
-                let keys = execution.scan.keys.clone();
-                let rows = head(execution.slice(&keys).await?, limit);
+                let rows = head(execution.slice(&execution.whole()).await?, limit);
                 let batches = stream::iter((rows.num_rows() > 0).then_some(Ok(rows)));
                 return Ok(ScanStream { schema, batches: Box::pin(batches) });
             }
@@ -103,7 +102,7 @@ impl Engine {
             let reserved = Arc::new(self.reserve_scan(bytes.min(self.bounds.scan.limit() / 2))?);
             let bounds = Arc::clone(&self.bounds);
             let batches = stream::iter(slices)
-                .map(move |keys| {
+                .map(move |slice| {
                     let (execution, bounds) = (Arc::clone(&execution), Arc::clone(&bounds));
                     let reserved = Arc::clone(&reserved);
                     async move {
@@ -111,7 +110,7 @@ impl Engine {
                         let runtime = Handle::current();
                         tokio::task::spawn_blocking(move || {
                             let _held = (thread, reserved);
-                            runtime.block_on(execution.slice(&keys))
+                            runtime.block_on(execution.slice(&slice))
                         })
                         .await
                         .map_err(|e| Error::internal("a slice of a range read").with_source(e))?
@@ -140,7 +139,7 @@ impl Engine {
         parts: usize,
     ) -> Result<Vec<KeySelection>> {
         let execution = self.execution(view, scan.clone())?;
-        let weights = execution.weights(execution.sources.iter().collect()).await?;
+        let weights = execution.weights(execution.sources.iter().collect()).await?.concat();
         let rows: u64 = weights.iter().map(|&(_, rows)| rows).sum();
         let target = rows.div_ceil(parts.max(1) as u64).max(1);
         Ok(cut(&scan.keys, weights, target))
@@ -168,7 +167,7 @@ impl Engine {
         if let Some(cuts) = known.get(|known| *known == from && !from.files.is_empty()) {
             return Ok(cuts);
         }
-        let cuts: Arc<[Key]> = even_cuts(execution.weights(sample).await?, parts).into();
+        let cuts: Arc<[Key]> = even_cuts(execution.weights(sample).await?.concat(), parts).into();
         known.keep(from, Arc::clone(&cuts));
         Ok(cuts)
     }
@@ -178,10 +177,10 @@ impl Engine {
         self.target_rows(&execution.scan, execution.sources.len())
     }
 
-    /// The slices of a range read, in order of their keys.
-    pub(crate) async fn slices_of(&self, execution: &Execution) -> Result<Vec<KeySelection>> {
+    /// The slices of a range read, in order.
+    pub(crate) async fn slices_of(&self, execution: &Execution) -> Result<Vec<Slice>> {
         if is_small(&execution.scan, &execution.sources) {
-            return Ok(vec![execution.scan.keys.clone()]);
+            return Ok(vec![execution.whole()]);
         }
         self.slices(execution, self.slice_rows(execution)).await
     }
@@ -196,7 +195,7 @@ impl Engine {
         if is_small(&execution.scan, std::slice::from_ref(source)) {
             return Ok(vec![execution.scan.keys.clone()]);
         }
-        let weights = execution.weights(vec![source]).await?;
+        let weights = execution.weights(vec![source]).await?.concat();
         Ok(cut(&execution.scan.keys, weights, rows as u64))
     }
 
@@ -229,9 +228,10 @@ impl Engine {
         rows as u64
     }
 
-    async fn slices(&self, execution: &Execution, target: u64) -> Result<Vec<KeySelection>> {
+    async fn slices(&self, execution: &Execution, target: u64) -> Result<Vec<Slice>> {
         let weights = execution.weights(execution.sources.iter().collect()).await?;
-        Ok(cut(&execution.scan.keys, weights, target))
+        let periods: Vec<_> = execution.sources.iter().map(|source| source.period).collect();
+        Ok(plan::slices(&execution.scan, &periods, &weights, target))
     }
 }
 

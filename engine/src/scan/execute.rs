@@ -21,7 +21,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 
 use super::Scan;
 use super::merge::merge;
-use super::plan::Source;
+use super::plan::{Slice, Source};
 use crate::{Error, Result};
 
 /// Periods of one slice that are read at a time.
@@ -82,8 +82,9 @@ impl Execution {
         Self { files, sources, scan, read, given, pages }
     }
 
-    /// Keys of some of its sources with the number of rows that begin there, from page indexes and tail.
-    pub(crate) async fn weights(&self, sources: Vec<&Source>) -> Result<Vec<(Key, u64)>> {
+    /// For each of some of its sources, keys with the number of rows that begin there, from page indexes and
+    /// tail.
+    pub(crate) async fn weights(&self, sources: Vec<&Source>) -> Result<Vec<Vec<(Key, u64)>>> {
         let (files, scan) = (&self.files, &self.scan);
         let of_source = |source: &Source| {
             let source = source.clone();
@@ -108,9 +109,7 @@ impl Execution {
                 Ok::<_, Error>(weights)
             }
         };
-        let parts: Vec<_> =
-            stream::iter(sources).map(of_source).buffered(PERIODS_AT_ONCE).try_collect().await?;
-        Ok(parts.into_iter().flatten().collect())
+        stream::iter(sources).map(of_source).buffered(PERIODS_AT_ONCE).try_collect().await
     }
 
     /// Columns of the answer.
@@ -138,12 +137,20 @@ impl Execution {
         widths.sum()
     }
 
-    /// The answer for some of the scan's keys.
-    pub(crate) async fn slice(&self, keys: &KeySelection) -> Result<RecordBatch> {
+    /// The whole scan as one slice.
+    pub(crate) fn whole(&self) -> Slice {
+        Slice { keys: self.scan.keys.clone(), time: self.scan.time }
+    }
+
+    /// The answer for a slice of the scan.
+    pub(crate) async fn slice(&self, slice: &Slice) -> Result<RecordBatch> {
         // A closure over borrowed sources inside the stream would make the future not provably `Send`.
-        let time = self.scan.time;
-        let sources: Vec<_> =
-            self.sources.iter().map(|source| self.source(source, keys, time)).collect();
+        let Slice { keys, time } = slice;
+        let sources = self
+            .sources
+            .iter()
+            .filter(|source| source.period.start() < time.to && time.from < source.period.end());
+        let sources: Vec<_> = sources.map(|source| self.source(source, keys, *time)).collect();
         let parts: Vec<RecordBatch> = stream::iter(sources)
             .buffered(PERIODS_AT_ONCE)
             .try_filter(|rows| std::future::ready(rows.num_rows() > 0))

@@ -3,9 +3,11 @@
 //! ```text
 //! view ──interval index──► one Source a period: its lake files, its tail rows, or both
 //!                              │
-//!                              └──page index──► slices of keys with about equally many rows
+//!                              └──page index──► slices of keys, or of one key's time, with about equally
+//!                                               many rows
 //! ```
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -130,6 +132,79 @@ pub fn cut(keys: &KeySelection, mut weights: Vec<(Key, u64)>, target: u64) -> Ve
     slices
 }
 
+/// A key whose rows would fill so many slices is cut in time.
+const HEAVY: u64 = 4;
+
+/// A part of a range read: the rows of some keys at some times.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Slice {
+    /// The keys; one alone if other slices have other times of it.
+    pub(crate) keys: KeySelection,
+    /// The times.
+    pub(crate) time: TimeRange,
+}
+
+/// Cuts `scan` into slices of about `target` rows, which one after the other give its rows in order.
+///
+/// `weights` are those of [`cut`], for each of `periods`, which ascend. A key that has many more rows than
+/// a slice is cut between periods, unless windows are asked for, which two slices would share.
+pub(crate) fn slices(
+    scan: &Scan,
+    periods: &[Period],
+    weights: &[Vec<(Key, u64)>],
+    target: u64,
+) -> Vec<Slice> {
+    let mut keys: BTreeMap<Key, Vec<(Period, u64)>> = BTreeMap::new();
+    for (&period, weights) in periods.iter().zip(weights) {
+        for &(key, rows) in weights {
+            let periods = keys.entry(key).or_default();
+            match periods.last_mut().filter(|last| last.0 == period) {
+                Some(last) => last.1 += rows,
+                None => periods.push((period, rows)),
+            }
+        }
+    }
+    let cut_keys = |from, to, weights| {
+        let cut = cut(&scan.keys.within(from, to), weights, target).into_iter();
+        cut.map(|keys| Slice { keys, time: scan.time })
+    };
+    let (mut slices, mut light, mut from) = (Vec::new(), Vec::new(), Some(Key::MIN));
+    for (key, periods) in keys {
+        let rows = periods.iter().map(|&(_, rows)| rows).sum::<u64>();
+        if scan.aggregation.is_some() || rows <= target.saturating_mul(HEAVY) {
+            light.push((key, rows));
+            continue;
+        }
+        if let Some(from) = from.filter(|&from| from < key) {
+            slices.extend(cut_keys(from, key - 1, std::mem::take(&mut light)));
+        }
+        let alone = scan.keys.within(key, key);
+        let times = cut_time(scan.time, &periods, target).into_iter();
+        slices.extend(times.map(|time| Slice { keys: alone.clone(), time }));
+        from = key.checked_add(1);
+    }
+    if let Some(from) = from {
+        slices.extend(cut_keys(from, Key::MAX, light));
+    }
+    slices.retain(|slice| !matches!(&slice.keys, KeySelection::List(keys) if keys.is_empty()));
+    slices
+}
+
+/// Cuts `time` between `periods`, which ascend and are given with their rows, into stretches of about
+/// `target` rows.
+fn cut_time(time: TimeRange, periods: &[(Period, u64)], target: u64) -> Vec<TimeRange> {
+    let (mut times, mut from, mut held) = (Vec::new(), time.from, 0);
+    for &(period, rows) in periods {
+        if held >= target && from < period.start() {
+            times.push(TimeRange { from, to: period.start() });
+            (from, held) = (period.start(), 0);
+        }
+        held += rows;
+    }
+    times.push(TimeRange { from, to: time.to });
+    times
+}
+
 /// What a scan would read, to be looked at before it runs.
 #[derive(Debug, Clone)]
 pub struct Plan {
@@ -230,6 +305,43 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
+        #[test]
+        fn slices_hold_every_row_once_and_in_order(
+            rows in proptest::collection::btree_map((-9i64..9, 0i64..12), 1u64..60, 0..60),
+            target in 1u64..100,
+            list in proptest::option::of(proptest::collection::vec(-9i64..9, 0..9)),
+            (from, to) in (0i64..12, 0i64..13),
+        ) {
+            // A row a key and hour; the pages that weights come of begin there, or before.
+            let at = |hour: i64| hour * MICROS_PER_HOUR;
+            let time = TimeRange { from: at(from) + 1, to: at(to) };
+            let keys = list.map_or(KeySelection::All, KeySelection::list);
+            let scan = Scan::of(keys.clone(), time);
+            let periods: Vec<Period> = (0..12).map(|hour| Hour::of(at(hour)).unwrap().into()).collect();
+            let of = |hour: i64| rows.range(..).filter(move |((_, of), _)| *of == hour);
+            let weights: Vec<Vec<_>> =
+                (0..12).map(|hour| of(hour).map(|(&(key, _), &rows)| (key, rows)).collect()).collect();
+            let slices = slices(&scan, &periods, &weights, target);
+            let mut given = Vec::new();
+            for slice in &slices {
+                let inside = rows.keys().filter(|&&(key, hour)| {
+                    slice.keys.contains(key) && slice.time.contains(at(hour) + 2)
+                });
+                given.extend(inside.copied());
+            }
+            let asked = rows.keys().filter(|&&(key, hour)| keys.contains(key) && time.contains(at(hour) + 2));
+            prop_assert_eq!(given, asked.copied().collect::<Vec<_>>());
+            let heaviest = |slice: &Slice| -> u64 {
+                let inside = rows.iter().filter(|&(&(key, hour), _)| {
+                    slice.keys.contains(key) && slice.time.contains(at(hour) + 2)
+                });
+                inside.map(|(_, rows)| rows).sum()
+            };
+            for slice in &slices {
+                prop_assert!(heaviest(slice) < (HEAVY + 1) * target + 60);
+            }
+        }
+
         #[test]
         fn slices_hold_every_key_once_and_in_order(
             weights in proptest::collection::vec((-50i64..50, 1u64..40), 0..60),

@@ -23,6 +23,7 @@ use super::queries::Meter;
 use super::translate::Translator;
 use crate::filter::Node;
 use crate::scan::execute::{Execution, head};
+use crate::scan::plan::Slice;
 
 /// Bytes taken for a partition that reads little.
 const SMALL_BYTES: usize = 64 << 10;
@@ -40,7 +41,7 @@ pub(super) struct Part {
     left: usize,
     batch_rows: usize,
     execution: Option<Execution>,
-    slices: VecDeque<KeySelection>,
+    slices: VecDeque<Slice>,
     ready: Option<RecordBatch>,
     memory: MemoryReservation,
     meter: Option<Arc<Meter>>,
@@ -140,13 +141,14 @@ impl Part {
         if execution.sources.is_empty() {
             return Ok(None);
         }
-        let Some(keys) = self.slices.pop_front() else { return Ok(None) };
-        let keys = both(&keys, &execution.scan.keys);
+        let Some(Slice { keys, time }) = self.slices.pop_front() else { return Ok(None) };
+        let time = time.within(execution.scan.time);
+        let slice = Slice { keys: both(&keys, &execution.scan.keys), time };
         let rows = {
             let threads = Arc::clone(self.read.engine.slice_threads());
             let _held = threads.acquire_owned().await.map_err(|e| external_closed(e.into()))?;
             let _timed = self.baseline.elapsed_compute().timer();
-            execution.slice(&keys).await.map_err(external)?
+            execution.slice(&slice).await.map_err(external)?
         };
         self.slices_read.add(1);
         self.rows_read.add(rows.num_rows());

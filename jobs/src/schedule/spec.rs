@@ -91,7 +91,6 @@ impl Default for JobSettings {
                 cron: Cron::hourly(17),
                 jitter: hourly,
                 memory: Size::mebibytes(128),
-                threads: 2,
                 ..JobSpec::default()
             },
             expire: JobSpec { cron: Cron::hourly(37), jitter: hourly, ..JobSpec::default() },

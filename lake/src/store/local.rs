@@ -4,6 +4,8 @@
 //! put:  write NAME#ID  →  sync the file  →  link (create) or rename (overwrite) to NAME  →  sync the folder
 //! ```
 //!
+//! A put in parts syncs each part, so that the syncs of others never wait for more than a part or two.
+//!
 //! The object is on disk before its name is, and its name before the put returns. Names that end with
 //! `#` and digits are temporary: no listing shows them, a crash may leave them behind.
 
@@ -252,7 +254,7 @@ impl MultipartUpload for Upload {
                     staged.file.write_all_at(chunk, at)?;
                     at += chunk.len() as u64;
                 }
-                Ok(())
+                staged.file.sync_data()
             })
             .await
             .map_err(|e| convert(e, &location))
