@@ -37,6 +37,15 @@ impl KeySelection {
         }
     }
 
+    /// The smallest key asked for that is `min` or larger.
+    pub fn next(&self, min: Key) -> Option<Key> {
+        match self {
+            Self::All => Some(min),
+            Self::Range { from, to } => Some(min.max(*from)).filter(|key| key <= to),
+            Self::List(keys) => keys.get(keys.partition_point(|&key| key < min)).copied(),
+        }
+    }
+
     /// Whether any key of the closed interval `[min, max]` is asked for.
     pub fn touches(&self, min: Key, max: Key) -> bool {
         match self {

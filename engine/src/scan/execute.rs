@@ -95,11 +95,11 @@ impl Execution {
                     let (first, last) = entry.times;
                     let inside = scan.time.to.min(last + 1) - scan.time.from.max(first);
                     let share = inside as f64 / (last + 1 - first) as f64;
-                    let pages =
-                        file.pages().iter().filter(|page| scan.keys.touches(page.first, page.last));
-                    weights.extend(
-                        pages.map(|page| (page.first, (f64::from(page.rows) * share) as u64 + 1)),
-                    );
+                    let rows = |rows: u32| (f64::from(rows) * share) as u64 + 1;
+                    weights.extend(file.pages().iter().filter_map(|page| {
+                        let key = scan.keys.next(page.first).filter(|&key| key <= page.last)?;
+                        Some((key, rows(page.rows)))
+                    }));
                 }
                 for tail in &source.tails {
                     let counts = tail.key_counts().into_iter();

@@ -133,7 +133,9 @@ pub fn cut(keys: &KeySelection, mut weights: Vec<(Key, u64)>, target: u64) -> Ve
 }
 
 /// A key whose rows would fill so many slices is cut in time.
-const HEAVY: u64 = 4;
+const HEAVY: u64 = 2;
+/// How many times smaller slices in time may be: none of their pages lies in two.
+const FINER: u64 = 4;
 
 /// A part of a range read: the rows of some keys at some times.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -179,7 +181,7 @@ pub(crate) fn slices(
             slices.extend(cut_keys(from, key - 1, std::mem::take(&mut light)));
         }
         let alone = scan.keys.within(key, key);
-        let times = cut_time(scan.time, &periods, target).into_iter();
+        let times = cut_time(scan.time, &periods, target / FINER).into_iter();
         slices.extend(times.map(|time| Slice { keys: alone.clone(), time }));
         from = key.checked_add(1);
     }

@@ -21,6 +21,7 @@ mod reflection;
 mod service;
 mod shown;
 mod shutdown;
+mod socket;
 #[cfg(test)]
 mod tests;
 
@@ -32,6 +33,7 @@ use arrow_flight::flight_service_server::FlightServiceServer;
 use axum::routing::{get as http_get, post};
 use barograph_engine::Engine;
 use barograph_engine::sql::Sql;
+use futures::TryStreamExt;
 use futures::future::BoxFuture;
 use tokio::net::TcpListener;
 use tonic::service::Routes;
@@ -51,6 +53,7 @@ use limits::Limits;
 use pins::Pins;
 use service::Service;
 use shutdown::{Phase, Shutdown};
+use socket::Socket;
 
 /// Path of the Flight service's methods.
 const FLIGHT: &str = "/arrow.flight.protocol.FlightService";
@@ -171,7 +174,7 @@ impl Server {
                 .max_frame_size(window(settings.frame_bytes_max))
                 .http2_keepalive_interval(Some(settings.keepalive.duration()))
                 .add_routes(Routes::from(routes))
-                .serve_with_incoming_shutdown(self.incoming, signal);
+                .serve_with_incoming_shutdown(self.incoming.map_ok(Socket::new), signal);
             let served = {
                 let mut serving = std::pin::pin!(serving);
                 tokio::select! {

@@ -197,16 +197,12 @@ impl OpenFile {
                 .map(|&c| Arc::clone(&self.schema().arrow().fields()[c]))
                 .collect::<Vec<_>>(),
         );
-        let capacity = match &read.keys {
-            // A list's rows are few in each page.
-            crate::KeySelection::List(_) => 0,
-            _ => fetched
-                .spans
-                .iter()
-                .flat_map(|span| span.pages.clone())
-                .map(|p| self.page_rows(p) as usize)
-                .sum(),
-        };
+        // Of a page with several keys, those of a list have few rows.
+        let is_listed = matches!(&read.keys, crate::KeySelection::List(_));
+        let pages = fetched.spans.iter().flat_map(|span| span.pages.clone());
+        let pages = pages.filter_map(|page| self.pages().get(page));
+        let whole = pages.filter(|page| !is_listed || page.first == page.last);
+        let capacity = whole.map(|page| page.rows as usize).sum();
         let builders =
             schema.fields().iter().map(|field| ColumnBuilder::new(field.data_type(), capacity));
         let mut decoder = Decoder {
