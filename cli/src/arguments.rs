@@ -233,7 +233,8 @@ pub struct ImportArguments {
     /// File that remembers how far each file is.
     #[arg(long, value_name = "FILE")]
     pub state: Option<PathBuf>,
-    /// Import into this folder or object store, which no server may have open, in place of a server.
+    /// Write files of the lake in this folder or object store, beside a server or without one, in place of putting
+    /// rows to a server.
     #[arg(long, value_name = "DIR|URL", conflicts_with = "endpoint")]
     pub data: Option<String>,
     /// The server to import into.

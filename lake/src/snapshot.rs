@@ -7,10 +7,12 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::{FilePath, Hour, Key, KeySelection, Micros, TableVersion, TimeRange};
 
 /// An active file with what its Delta entry says of it.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct FileEntry {
     /// Path below the table's folder.
     pub path: FilePath,
@@ -37,7 +39,7 @@ impl FileEntry {
 
 /// What is known of one column in one file. Minimum and maximum are exact; absent where a column
 /// holds only nulls or is text.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct ColumnStats {
     /// Smallest value, as JSON in the Delta entry's form.
     pub min: Option<serde_json::Value>,
@@ -145,6 +147,15 @@ impl Snapshot {
             time.touches(file.times.0, file.times.1) && keys.touches(file.keys.0, file.keys.1)
         })
     }
+}
+
+/// The keys whose home each of the files of a period is, ascending like the files: all keys together.
+pub fn territories(homes: &[Arc<FileEntry>]) -> impl Iterator<Item = KeySelection> {
+    let next = homes.iter().skip(1).map(|home| Some(home.keys.0));
+    let last = next.chain([None]).map(|next| next.map_or(Key::MAX, |next| next - 1));
+    let first = homes.iter().enumerate();
+    let first = first.map(|(at, home)| if at == 0 { Key::MIN } else { home.keys.0 });
+    first.zip(last).map(|(from, to)| KeySelection::Range { from, to })
 }
 
 /// Whether no row can have its home in both files, of which `a` stands first.
