@@ -6,6 +6,7 @@ mod clients;
 mod compaction;
 mod crash;
 mod files;
+mod import;
 mod jobs;
 mod nyc;
 mod server;

@@ -59,17 +59,19 @@ fn engine_agrees_with_the_model() {
     }
 }
 
-struct World {
-    folder: tempfile::TempDir,
-    clock: Arc<ManualClock>,
+/// An engine, and what it must hold.
+pub(crate) struct World {
+    pub(crate) folder: tempfile::TempDir,
+    pub(crate) clock: Arc<ManualClock>,
     engine: Option<Arc<Engine>>,
     faults: Option<Arc<FaultStore>>,
-    model: Model,
-    rejected: u64,
-    rng: SmallRng,
+    pub(crate) model: Model,
+    pub(crate) rejected: u64,
+    pub(crate) rng: SmallRng,
 }
 
-async fn simulate(seed: u64) {
+/// A world without a row.
+pub(crate) async fn world(seed: u64) -> World {
     let mut world = World {
         folder: tempfile::tempdir().unwrap(),
         clock: Arc::new(ManualClock::new(START)),
@@ -80,6 +82,11 @@ async fn simulate(seed: u64) {
         rng: SmallRng::seed_from_u64(seed),
     };
     world.open().await;
+    world
+}
+
+async fn simulate(seed: u64) {
+    let mut world = world(seed).await;
     for _ in 0..STEPS {
         match world.rng.random_range(0..100) {
             0..45 => world.put().await,
@@ -90,6 +97,7 @@ async fn simulate(seed: u64) {
             60..66 => world.restart().await,
             66..72 => world.break_store().await,
             72..78 => world.fold().await,
+            78..84 => world.import().await,
             _ => world.query().await,
         }
     }
@@ -139,7 +147,7 @@ async fn open(
 }
 
 impl World {
-    fn engine(&self) -> &Arc<Engine> {
+    pub(crate) fn engine(&self) -> &Arc<Engine> {
         self.engine.as_ref().unwrap()
     }
 
@@ -151,17 +159,27 @@ impl World {
         self.faults = Some(faults);
     }
 
+    pub(crate) fn faults(&self) -> Arc<FaultStore> {
+        Arc::clone(self.faults.as_ref().unwrap())
+    }
+
+    pub(crate) async fn put_rows(&mut self, rows: &[Row]) {
+        let put = self.engine().put("readings", batch(rows), "test", Durability::Disk);
+        put.await.unwrap();
+        self.model.put(rows);
+    }
+
     /// The lake behind the faults.
-    fn lake(&self) -> LakeStore {
+    pub(crate) fn lake(&self) -> LakeStore {
         let local = LakeStore::local(&self.folder.path().join("lake")).unwrap();
         LakeStore::with_store(self.faults.clone().unwrap() as _, local.url().clone())
     }
 
-    fn now(&self) -> Micros {
+    pub(crate) fn now(&self) -> Micros {
         barograph_engine::Clock::now(self.clock.as_ref())
     }
 
-    fn row(&mut self) -> Row {
+    pub(crate) fn row(&mut self) -> Row {
         let age = match self.rng.random_range(0..10) {
             0..7 => self.rng.random_range(0..20),
             7..9 => self.rng.random_range(0..180),
@@ -211,7 +229,7 @@ impl World {
         let _ = self.engine().land_due().await;
     }
 
-    async fn restart(&mut self) {
+    pub(crate) async fn restart(&mut self) {
         let engine = self.engine.take().unwrap();
         engine.shutdown().await.unwrap();
         drop(engine);
@@ -251,7 +269,7 @@ impl World {
         assert_eq!(record.state, RunState::Done, "{:?}", record.error);
     }
 
-    async fn query(&mut self) {
+    pub(crate) async fn query(&mut self) {
         let keys = self.rng.random_bool(0.6).then(|| {
             let count = self.rng.random_range(1..5);
             (0..count).map(|_| self.rng.random_range(0..KEYS + 2)).collect::<Vec<_>>()
@@ -266,7 +284,7 @@ impl World {
         }
     }
 
-    async fn check_everything(&mut self) {
+    pub(crate) async fn check_everything(&mut self) {
         self.check_range(None, START - 10_000 * HOUR, START + 10_000 * HOUR).await;
         self.check_point(None, None).await;
         let letters = self.scan("dead_letters", &full_scan(5)).await;
@@ -360,7 +378,7 @@ impl World {
     }
 
     /// After a flush the lake alone holds every row once, each in its home.
-    async fn check_lake(&mut self) {
+    pub(crate) async fn check_lake(&mut self) {
         let view = self.engine().view("readings").unwrap();
         assert_eq!(view.tail.rows(), 0);
         let in_files: u64 = view.snapshot.files().iter().map(|file| file.rows).sum();

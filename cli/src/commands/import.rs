@@ -162,6 +162,7 @@ async fn files<S: Sink>(
 fn options(arguments: &ImportArguments) -> Options {
     Options {
         batch_rows: arguments.batch_rows as usize,
+        memory: arguments.memory.get(),
         form: arguments.form.map(Into::into),
         restart: arguments.restart,
         ..Options::default()

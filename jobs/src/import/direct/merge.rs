@@ -12,7 +12,6 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use barograph_engine::Clock;
 use barograph_engine::rewrite::{Rewrite, RewriteBounds, RewriteOf};
 use barograph_engine::threads::Threads;
 use barograph_lake::file::FileCache;
@@ -23,8 +22,7 @@ use barograph_lake::{
 };
 
 use super::place::{home, next};
-use super::{MEMORY, Merged, Told, cores};
-use crate::import::run::Stop;
+use super::{DirectImport, Merged, Told, cores};
 use crate::import::state::{Run, Staging, State};
 use crate::{Error, ErrorKind, Result};
 
@@ -36,14 +34,11 @@ const CACHE_SHARE: usize = 4;
 /// The runs of a table on their way into it.
 #[derive(Debug)]
 pub(super) struct Merge<'a> {
-    pub(super) table: &'a LakeTable,
-    pub(super) clock: &'a dyn Clock,
-    pub(super) stop: &'a Stop,
-    pub(super) threads: &'a Threads,
-    /// Bytes from which on the next key of a month goes into another file.
-    pub(super) file_bytes: u64,
-    pub(super) snapshot: Snapshot,
-    pub(super) cache: Arc<FileCache>,
+    import: &'a DirectImport,
+    table: &'a LakeTable,
+    threads: &'a Threads,
+    snapshot: Snapshot,
+    cache: Arc<FileCache>,
 }
 
 /// Files that change, and those in their place.
@@ -63,12 +58,12 @@ enum Ended {
 
 impl<'a> Merge<'a> {
     pub(super) async fn begin(
+        import: &'a DirectImport,
         table: &'a LakeTable,
-        (clock, stop, threads): (&'a dyn Clock, &'a Stop, &'a Threads),
-        file_bytes: u64,
+        threads: &'a Threads,
     ) -> Result<Self> {
-        let (snapshot, cache) = (table.refresh().await?, FileCache::new(MEMORY / CACHE_SHARE));
-        Ok(Self { table, clock, stop, threads, file_bytes, snapshot, cache })
+        let cache = FileCache::new(import.options.memory / CACHE_SHARE);
+        Ok(Self { import, table, threads, snapshot: table.refresh().await?, cache })
     }
 
     /// Merges the runs of the table that are left, or until it is asked to stop; `state` says which are done.
@@ -85,7 +80,7 @@ impl<'a> Merge<'a> {
         let of = left.iter().map(|run| run.file.rows).sum();
         let mut merged = Merged::default();
         while let Some((target, runs)) = next(&self.snapshot, &left)
-            && !self.stop.is_stopped()
+            && !self.import.stop.is_stopped()
         {
             let files: Vec<_> = runs.iter().map(|run| Arc::new(run.file.clone())).collect();
             let mut show = |rows| told(Told::Merged { table: name, rows: merged.rows + rows, of });
@@ -125,7 +120,7 @@ impl<'a> Merge<'a> {
         let hours: BTreeSet<Hour> = runs.iter().flat_map(|run| run.hours()).collect();
         let hours: Vec<_> = hours.into_iter().collect();
         for _ in 0..ATTEMPTS {
-            let change = Change { operation: "IMPORT", hours: &hours, at: self.clock.now() };
+            let change = Change { operation: "IMPORT", hours: &hours, at: self.import.clock.now() };
             let (removed, added) = (&changed.removed, changed.added.clone());
             match self.table.commit(&self.snapshot, removed, added, &change).await {
                 Ok(after) => {
@@ -182,7 +177,7 @@ impl<'a> Merge<'a> {
                 continue;
             }
             while let Some(step) = rewrite.step().await? {
-                if self.stop.is_stopped() {
+                if self.import.stop.is_stopped() {
                     return Ok(None);
                 }
                 written += step.rows;
@@ -195,11 +190,13 @@ impl<'a> Merge<'a> {
     }
 
     fn bounds(&self, target: Period) -> Result<RewriteBounds> {
+        let memory = self.import.options.memory;
+        let file_bytes = self.import.compaction.file_bytes.get() as u64;
         Ok(RewriteBounds {
-            memory: MEMORY - MEMORY / CACHE_SHARE,
+            memory: memory - memory / CACHE_SHARE,
             threads: cores(),
             on: self.threads.handle()?.clone(),
-            file_bytes: if target.tier() == Tier::Month { self.file_bytes } else { u64::MAX },
+            file_bytes: if target.tier() == Tier::Month { file_bytes } else { u64::MAX },
         })
     }
 }

@@ -39,8 +39,6 @@ use super::state::{Identity, Run, Staging, State};
 use crate::compact::CompactionSettings;
 use crate::{Error, Result};
 
-/// Memory of rows that are gathered, and then of rows that are merged.
-const MEMORY: usize = 256 << 20;
 /// Runs that are looked for at a time.
 const LOOKED_FOR_AT_ONCE: usize = 16;
 
@@ -163,9 +161,7 @@ impl DirectImport {
         stage.settle(state).await?;
         for table in [&table, &letters] {
             if !self.stop.is_stopped() {
-                let with = (self.clock.as_ref(), &self.stop, &threads);
-                let bytes = self.compaction.file_bytes.get() as u64;
-                let mut merge = Merge::begin(table, with, bytes).await?;
+                let mut merge = Merge::begin(self, table, &threads).await?;
                 let merged = merge.runs(&mut staging, state, told).await?;
                 imported.merged.periods += merged.periods;
                 imported.merged.files += merged.files;

@@ -20,14 +20,14 @@ use futures::{StreamExt, TryStreamExt, stream};
 
 use super::prepare::{Prepare, Prepared};
 use super::sorted::Gathered;
-use super::{MEMORY, Told, cores};
+use super::{Told, cores};
 use crate::import::reading::Reading;
 use crate::import::run::{FileSummary, Options, Stop};
 use crate::import::state::{Identity, Run, Staging, State};
 use crate::{Error, Result};
 
-/// Gathered rows are written at this many bytes; while they are merged they are held twice.
-const GATHERED_BYTES: usize = MEMORY / 2;
+/// Share of the memory that gathered rows take: while they are merged they are held twice.
+const GATHERED_SHARE: usize = 2;
 /// Runs that are written at a time.
 const RUNS_AT_ONCE: usize = 4;
 
@@ -123,7 +123,9 @@ impl Stage<'_> {
             self.rows.gathered.add(rows);
             self.letters.gathered.add(letters);
             self.staging.reach(identity, reached + summary.read, false);
-            if self.rows.gathered.bytes() + self.letters.gathered.bytes() >= GATHERED_BYTES {
+            if self.rows.gathered.bytes() + self.letters.gathered.bytes()
+                >= self.options.memory / GATHERED_SHARE
+            {
                 spill((&mut self.rows, &mut self.letters), self.threads, self.staging, state)
                     .await?;
             }

@@ -31,6 +31,8 @@ pub struct Options {
     pub batch_rows: usize,
     /// Batches that may be on their way at one time.
     pub in_flight: usize,
+    /// Memory of rows that are sorted and merged, in bytes, where rows go into the lake directly.
+    pub memory: usize,
     /// Form of the files; by their names if absent.
     pub form: Option<FileForm>,
     /// Whether to begin at the first row even if an earlier run got further.
@@ -39,7 +41,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { batch_rows: 65_536, in_flight: 4, form: None, restart: false }
+        Self { batch_rows: 65_536, in_flight: 4, memory: 256 << 20, form: None, restart: false }
     }
 }
 
