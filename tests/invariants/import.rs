@@ -116,6 +116,7 @@ impl World {
             assert_eq!(version, self.lake_version().await);
             self.rejected += again.files[0].implausible;
             self.model.put(&rows[cut..]);
+            self.clock.set(self.now() + MICROS_PER_HOUR / 60);
         }
     }
 
@@ -126,6 +127,17 @@ impl World {
     }
 }
 
+/// Rows of an hour, a day and a month.
+fn few_periods(world: &mut World, count: i64) -> Vec<Row> {
+    let now = world.now() / MICROS_PER_HOUR * MICROS_PER_HOUR;
+    let ages = [2, 50, 60 * 24].map(|hours| now - hours * MICROS_PER_HOUR);
+    let row = |(n, mut row): (usize, Row)| {
+        row.1 = ages[n % 3] + row.1 % MICROS_PER_HOUR;
+        row
+    };
+    (0..count).map(|_| world.row()).enumerate().map(row).collect()
+}
+
 /// Everything that is asked of the store fails once, in turn, with and without being carried out.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_import_goes_on_after_any_fault_of_the_store() {
@@ -134,13 +146,13 @@ async fn an_import_goes_on_after_any_fault_of_the_store() {
         for fault in [Fault::Fail, Fault::LoseReply] {
             for nth in 0.. {
                 let mut world = world(nth).await;
-                let landed: Vec<Row> = (0..300).map(|_| world.row()).collect();
+                let landed = few_periods(&mut world, 300);
                 world.put_rows(&landed).await;
                 world.engine().flush().await.unwrap();
-                let rows: Vec<Row> = (0..400).map(|_| world.row()).collect();
+                let rows = few_periods(&mut world, 400);
                 let file = world.folder.path().join("rows.csv");
                 std::fs::write(&file, csv(&rows)).unwrap();
-                let import = import(world.lake(), &world.clock, 60_000);
+                let import = import(world.lake(), &world.clock, 100_000);
                 let faults = world.faults();
                 faults.set_plan(FaultPlan::none().on(operation, nth, fault));
                 let files = [file];

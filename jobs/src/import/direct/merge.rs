@@ -154,14 +154,6 @@ impl<'a> Merge<'a> {
         show: &mut (dyn FnMut(u64) + Send),
     ) -> Result<Option<Changed>> {
         let mut changed = Changed::default();
-        if let ([], [run]) = (active, runs)
-            && target.tier() < Tier::Month
-            && run.path.period() == target
-        {
-            // Laid out as files of hours and days are.
-            changed.added.push(Arc::clone(run));
-            return Ok(Some(changed));
-        }
         let rows: u64 = runs.iter().map(|run| run.rows).sum();
         let mut written = 0;
         for (files, keys) in units(active, target) {

@@ -132,7 +132,9 @@ impl DirectImport {
         let (letters, letters_base) = self.open(&Arc::new(dead_letters::schema()?)).await?;
         let mut staging = self.staging(&files, [&table, &letters], state, told).await?;
         let threads = Threads::start("barograph-import", cores())?;
-        let largest = letters_base.files().iter().map(|file| file.keys.1).max();
+        let staged = staging.runs.iter().filter(|run| run.table == letters.schema().name());
+        let taken = letters_base.files().iter().map(|file| file.keys.1);
+        let largest = taken.chain(staged.map(|run| run.file.keys.1)).max();
         let prepare = Prepare {
             table: self.into(&table, base),
             letters: self.into(&letters, letters_base),
@@ -144,21 +146,23 @@ impl DirectImport {
             prepare: Arc::new(prepare),
             options: &self.options,
             stop: &self.stop,
-            threads: &threads,
+            on: threads.handle()?.clone(),
             staging: &mut staging,
             rows: Gathering::new(table.clone()),
             letters: Gathering::new(letters.clone()),
+            writing: None,
         };
+        let mut read = Staging { files: stage.staging.files.clone(), runs: Vec::new() };
         for (path, identity) in &files {
             let reading = Reading::open(path, &self.table, &self.mapping, &self.options)?;
-            let file = stage.file((path, identity), reading, state, told).await?;
+            let file = stage.file((path, identity), reading, &mut read, state, told).await?;
             let stopped = file.stopped;
             imported.files.push(file);
             if stopped {
                 break;
             }
         }
-        stage.settle(state).await?;
+        stage.settle(&read, state).await?;
         for table in [&table, &letters] {
             if !self.stop.is_stopped() {
                 let mut merge = Merge::begin(self, table, &threads).await?;
