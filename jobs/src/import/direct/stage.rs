@@ -77,9 +77,10 @@ impl Gathering {
             let (table, on) = (table.clone(), on.clone());
             async move {
                 let merged = on.spawn_blocking(move || merge(&batches)).await.map_err(ended)??;
-                // No record of a log is known to be in it.
+                // No record of a log is known to be in it. It is read once: packing it takes longer than it saves.
                 let path = FilePath::new(period, LogPosition(0));
-                let writer = table.begin_file_as(&Layout::default(), path, cores).await?;
+                let layout = Layout { unpack_price: f64::INFINITY, ..Layout::default() };
+                let writer = table.begin_file_as(&layout, path, cores).await?;
                 let file = writer.push(merged, &on).await?.finish(&on).await?;
                 // Nobody looks for rows by the statistics of a run.
                 let file = FileEntry { columns: Vec::new(), ..FileEntry::clone(&file) };
