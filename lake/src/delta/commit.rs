@@ -8,11 +8,14 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::actions::{Action, Add, Info, Protocol, Remove};
+use super::expired;
 use super::log_path::LogName;
 use super::metadata::Metadata;
 use super::stats;
 use crate::store::LakeStore;
-use crate::{Error, ErrorKind, FileEntry, Hour, Micros, Result, TableSchema, TableVersion};
+use crate::{
+    Error, ErrorKind, FileEntry, Hour, Micros, Result, Snapshot, TableSchema, TableVersion,
+};
 
 const MICROS_PER_MILLI: Micros = 1_000;
 /// Name of the hours of a change among the parameters of a commit.
@@ -48,12 +51,13 @@ impl Commit {
         Self::of(&[info, Action::MetaData(Box::new(metadata.action(schema)))])
     }
 
-    /// The commit that replaces files by others.
+    /// The commit that replaces files of `base` by others, which makes it `after`.
     pub(crate) fn replace(
         schema: &TableSchema,
         removed: &[Arc<FileEntry>],
         added: &[Arc<FileEntry>],
         change: &Change<'_>,
+        [base, after]: [&Snapshot; 2],
     ) -> Result<Self> {
         let millis = change.at.div_euclid(MICROS_PER_MILLI);
         let data_change = !change.hours.is_empty();
@@ -78,6 +82,9 @@ impl Commit {
                 data_change,
                 stats: stats::encode(schema, entry)?,
             }));
+        }
+        if after.expired_through() != base.expired_through() {
+            actions.push(Action::Txn(expired::action(after.expired_through())));
         }
         Self::of(&actions)
     }
