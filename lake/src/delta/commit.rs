@@ -103,8 +103,8 @@ impl Commit {
 /// Writes `commit` as `version` if there is no such version.
 ///
 /// # Errors
-/// `Conflict` if another writer was first. `Store` if the store failed: the commit may then exist, which
-/// the next attempt finds out as a conflict.
+/// `Conflict` if another writer was first. `Store` if the store failed: the commit may exist then or later,
+/// which the next attempt finds out as a conflict.
 pub(crate) async fn put_commit(
     store: &LakeStore,
     version: TableVersion,
@@ -119,16 +119,26 @@ pub(crate) async fn put_commit(
         ) => {
             // A client of an object store sends a put again when the reply was lost, and then meets its
             // own commit.
-            if store.object().get(&path).await?.bytes().await? == commit.0 {
-                return Ok(());
+            match stands(store, version, commit).await? {
+                true => Ok(()),
+                false => Err(Error::new(
+                    ErrorKind::Conflict,
+                    format!("version {version} of {} was committed by another writer", store.url()),
+                )),
             }
-            Err(Error::new(
-                ErrorKind::Conflict,
-                format!("version {version} of {} was committed by another writer", store.url()),
-            ))
         }
-        Err(e) => Err(e.into()),
+        // Only the reply may be lost.
+        Err(e) => match stands(store, version, commit).await {
+            Ok(true) => Ok(()),
+            _ => Err(e.into()),
+        },
     }
+}
+
+/// Whether `commit` is that of a version.
+async fn stands(store: &LakeStore, version: TableVersion, commit: &Commit) -> Result<bool> {
+    let path = store.path(&LogName::commit(version).path());
+    Ok(store.object().get(&path).await?.bytes().await? == commit.0)
 }
 
 fn info(
