@@ -7,5 +7,6 @@ mod compaction;
 mod crash;
 mod files;
 mod jobs;
+mod kills;
 mod nyc;
 mod server;
