@@ -40,7 +40,8 @@ pub struct JobSettings {
     pub verify: JobSpec,
     /// Keeps rollups as the tables are that they are made of: when it is due, and within a second of a
     /// commit that changed rows. It reads with the threads and within the memory of range reads
-    /// (`engine.scan_threads`, `engine.scan_bytes_max`).
+    /// (`engine.scan_threads`, `engine.scan_bytes_max`), whatever `memory` and `threads` say;
+    /// `bytes_per_second` slows it down.
     pub rollup: JobSpec,
     /// Flags doubtful readings: when it is due, and within a second of a commit that changed rows. It reads
     /// as `rollup` does.
