@@ -150,7 +150,7 @@ pub fn open_schedule(settings: &Settings, engine: Option<&Arc<Engine>>) -> Resul
         key: Key::from(city.id),
         latitude: city.latitude,
         longitude: city.longitude,
-        elevation: None,
+        elevation: city.elevation,
     });
     let quality =
         quality::quality(engine.cloned(), store.clone(), source, checks, sites.collect())?;
