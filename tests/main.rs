@@ -8,5 +8,6 @@ mod crash;
 mod files;
 mod import;
 mod jobs;
+mod kills;
 mod nyc;
 mod server;

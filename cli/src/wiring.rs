@@ -151,15 +151,20 @@ pub fn open_schedule(settings: &Settings, engine: Option<&Arc<Engine>>) -> Resul
         None => LakeStore::open(&settings.data)?.child(JOBS),
     };
     let clock = Arc::new(SystemClock);
+    let rollups = settings.rollups()?;
+    // Where nobody computes rollups, rows do not wait for them.
+    let computed = if settings.jobs.rollup.enabled { rollups.clone() } else { Vec::new() };
     let expire = Expire {
         lake: lake(settings)?,
         clock: clock.clone(),
         retention: settings.retention.clone(),
+        rollups: derive::rollups(None, store.clone(), &computed),
     };
     let sweep = Sweep {
         lake: lake(settings)?,
         clock: clock.clone(),
         kept: settings.scheduler.removed_files_kept,
+        retention: settings.retention.clone(),
     };
     let verify = Verify { lake: lake(settings)? };
     let compact = Compact {
@@ -167,13 +172,13 @@ pub fn open_schedule(settings: &Settings, engine: Option<&Arc<Engine>>) -> Resul
         clock: clock.clone(),
         settings: settings.compaction.clone(),
     };
-    let rollup = derive::rollups(engine.cloned(), store.clone(), &settings.rollups()?);
+    let rollup = derive::rollups(engine.cloned(), store.clone(), &rollups);
     let (source, checks) = settings.checked()?;
     let sites = Cities::built_in()?.all().iter().map(|city| Site {
         key: Key::from(city.id),
         latitude: city.latitude,
         longitude: city.longitude,
-        elevation: None,
+        elevation: city.elevation,
     });
     let quality =
         quality::quality(engine.cloned(), store.clone(), source, checks, sites.collect())?;

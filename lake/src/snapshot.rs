@@ -55,13 +55,19 @@ pub struct Snapshot {
     version: TableVersion,
     /// By (period, smallest key).
     files: Vec<Arc<FileEntry>>,
+    expired_through: Option<Hour>,
 }
 
 impl Snapshot {
     /// A snapshot of `files`, in any order.
     pub fn new(version: TableVersion, mut files: Vec<Arc<FileEntry>>) -> Self {
         files.sort_by_key(|file| (file.path.period().start(), file.keys.0));
-        Self { version, files }
+        Self { version, files, expired_through: None }
+    }
+
+    /// The same, of which rows of the hours through this one may have gone by age.
+    pub(crate) fn expired(self, through: Option<Hour>) -> Self {
+        Self { expired_through: through, ..self }
     }
 
     /// The snapshot after a commit that removed and added files.
@@ -75,7 +81,7 @@ impl Snapshot {
         let mut files: Vec<_> =
             self.files.iter().filter(|file| !removed.contains(&file.path)).cloned().collect();
         files.extend(added);
-        Self::new(version, files)
+        Self::new(version, files).expired(self.expired_through)
     }
 
     /// The same, its entries shared with `other` where both have them: many entries take much memory.
@@ -98,6 +104,12 @@ impl Snapshot {
     /// The version.
     pub fn version(&self) -> TableVersion {
         self.version
+    }
+
+    /// The last hour of which rows may have gone because they were too old. What was computed of this hour and
+    /// those before it cannot be computed again.
+    pub fn expired_through(&self) -> Option<Hour> {
+        self.expired_through
     }
 
     /// All active files in order of time.

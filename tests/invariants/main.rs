@@ -5,5 +5,6 @@
 
 mod damage;
 mod import;
+mod jobs;
 mod model;
 mod simulation;

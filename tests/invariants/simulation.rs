@@ -1,9 +1,11 @@
-//! Random interleavings of put, late rows, repeats, landing, folding, queries, faults of the store and
-//! restarts, each answer held against the naive model.
+//! Random interleavings of put, late rows, repeats, landing, folding, rolling up, expiry, queries, faults of the store
+//! and restarts, each answer held against the naive model.
 //!
 //! A run is a pure function of its seed, which it prints when it fails.
 //! `BAROGRAPH_TEST_SEEDS=1000 cargo test --release --workspace --test invariants simulation`
 //! runs more of them, `BAROGRAPH_TEST_SEED=7` just that one.
+
+mod derived;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -66,6 +68,9 @@ pub(crate) struct World {
     engine: Option<Arc<Engine>>,
     faults: Option<Arc<FaultStore>>,
     pub(crate) model: Model,
+    rollups: derived::Windows,
+    /// What jobs know from run to run.
+    jobs: LakeStore,
     pub(crate) rejected: u64,
     pub(crate) rng: SmallRng,
 }
@@ -78,6 +83,8 @@ pub(crate) async fn world(seed: u64) -> World {
         engine: None,
         faults: None,
         model: Model::default(),
+        rollups: derived::Windows::default(),
+        jobs: LakeStore::with_store(Arc::new(InMemory::new()), "memory:///jobs".parse().unwrap()),
         rejected: 0,
         rng: SmallRng::seed_from_u64(seed),
     };
@@ -97,7 +104,9 @@ async fn simulate(seed: u64) {
             60..66 => world.restart().await,
             66..72 => world.break_store().await,
             72..78 => world.fold().await,
-            78..84 => world.import().await,
+            78..82 => world.import().await,
+            82..85 => world.roll_up().await,
+            85..87 => world.expire().await,
             _ => world.query().await,
         }
     }
@@ -106,6 +115,7 @@ async fn simulate(seed: u64) {
     world.engine().flush().await.unwrap();
     world.check_everything().await;
     world.check_lake().await;
+    world.roll_up().await;
     world.clock.set(world.now() + 40 * 24 * HOUR);
     world.fold_now().await;
     world.restart().await;
@@ -114,6 +124,7 @@ async fn simulate(seed: u64) {
     let view = world.engine().view("readings").unwrap();
     let mut tiers = view.snapshot.files().iter().map(|file| file.path.period().tier());
     assert!(tiers.all(|tier| tier == Tier::Month), "everything is old enough for months");
+    world.roll_up().await;
     world.engine().shutdown().await.unwrap();
 }
 
@@ -140,10 +151,14 @@ async fn open(
         lake,
         log: LogSource::Folder { path: folder.join("log"), accept_damage: false },
         clock: Arc::clone(clock) as _,
-        tables: vec![schema("readings")],
+        tables: derived::tables(),
         dimensions: Default::default(),
     };
-    (Engine::open(settings, components).await.unwrap(), faults)
+    let engine = Engine::open(settings, components).await.unwrap();
+    for rollup in derived::declared() {
+        engine.declare_rollup(rollup).unwrap();
+    }
+    (engine, faults)
 }
 
 impl World {
