@@ -6,6 +6,8 @@ mod clients;
 mod compaction;
 mod crash;
 mod files;
+mod import;
 mod jobs;
+mod kills;
 mod nyc;
 mod server;

@@ -89,6 +89,10 @@ fn a_year_of_real_observations() {
         "the second time nothing is left to do"
     );
 
+    let table = folder.path().join("lake/readings");
+    assert_eq!(std::fs::read_dir(table.join("month")).unwrap().count(), 12, "a year is old enough");
+    assert!(!table.join("hour").exists() && !table.join("day").exists());
+
     // The one implausible row blows at 1,048 miles an hour.
     let mut expected = observations();
     let storm = expected.extract_if(.., |_, o| o.0[3].is_some_and(|wind| wind > 120.0));

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use barograph_jobs::import::FileForm;
+use barograph_lake::Size;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::output::Format;
@@ -233,7 +234,8 @@ pub struct ImportArguments {
     /// File that remembers how far each file is.
     #[arg(long, value_name = "FILE")]
     pub state: Option<PathBuf>,
-    /// Import into this folder or object store, which no server may have open, in place of a server.
+    /// Write files of the lake in this folder or object store, beside a server or without one, in place of putting
+    /// rows to a server.
     #[arg(long, value_name = "DIR|URL", conflicts_with = "endpoint")]
     pub data: Option<String>,
     /// The server to import into.
@@ -242,6 +244,9 @@ pub struct ImportArguments {
     /// Rows put at a time.
     #[arg(long, default_value_t = 65_536, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub batch_rows: u32,
+    /// Memory of rows that are sorted and merged, with --data.
+    #[arg(long, value_name = "SIZE", default_value = "256MiB")]
+    pub memory: Size,
     /// Form of the summary.
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,

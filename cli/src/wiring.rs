@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Schema};
+use barograph_engine::dead_letters;
 use barograph_engine::sql::Sql;
-use barograph_engine::{Components, Engine, LogSource, SystemClock};
+use barograph_engine::validate::Rules;
+use barograph_engine::{Clock, Components, Engine, LogSource, SystemClock};
 use barograph_flight::Client;
 use barograph_jobs::compact::Compact;
 use barograph_jobs::quality::Site;
@@ -104,6 +106,32 @@ pub async fn open_engine(settings: &Settings, accept_damage: bool) -> Result<Arc
     Ok(engine)
 }
 
+/// A table that the settings declare, or the dead letters.
+pub fn table(settings: &Settings, name: &str) -> Result<TableSchema> {
+    let letters = dead_letters::schema()?;
+    let tables: Vec<_> = settings.schemas()?.into_iter().chain([letters]).collect();
+    let names: Vec<_> = tables.iter().map(|table| table.name().to_owned()).collect();
+    tables.into_iter().find(|table| table.name() == name).ok_or_else(|| {
+        Error::usage(format!("there is no table {name:?}, there are {}", names.join(", ")))
+    })
+}
+
+/// Which rows may go into a table.
+pub fn rules(settings: &Settings, table: &TableSchema) -> Result<Rules> {
+    let known_keys = match table.declaration().dimension.as_deref() {
+        None => None,
+        Some(CITIES) => Some(Arc::new(
+            Cities::built_in()?.all().iter().map(|city| Key::from(city.id)).collect(),
+        )),
+        Some(other) => {
+            let name = table.name();
+            return Err(Error::usage(format!("table {name:?}: there is no dimension {other:?}")));
+        }
+    };
+    let future = SystemClock.now().saturating_add(settings.engine.future_max.micros());
+    Ok(Rules { future, known_keys })
+}
+
 /// SQL over the tables of `engine`, with the cities and the jobs as tables.
 pub fn open_sql(
     settings: &Settings,
@@ -123,15 +151,20 @@ pub fn open_schedule(settings: &Settings, engine: Option<&Arc<Engine>>) -> Resul
         None => LakeStore::open(&settings.data)?.child(JOBS),
     };
     let clock = Arc::new(SystemClock);
+    let rollups = settings.rollups()?;
+    // Where nobody computes rollups, rows do not wait for them.
+    let computed = if settings.jobs.rollup.enabled { rollups.clone() } else { Vec::new() };
     let expire = Expire {
         lake: lake(settings)?,
         clock: clock.clone(),
         retention: settings.retention.clone(),
+        rollups: derive::rollups(None, store.clone(), &computed),
     };
     let sweep = Sweep {
         lake: lake(settings)?,
         clock: clock.clone(),
         kept: settings.scheduler.removed_files_kept,
+        retention: settings.retention.clone(),
     };
     let verify = Verify { lake: lake(settings)? };
     let compact = Compact {
@@ -139,13 +172,13 @@ pub fn open_schedule(settings: &Settings, engine: Option<&Arc<Engine>>) -> Resul
         clock: clock.clone(),
         settings: settings.compaction.clone(),
     };
-    let rollup = derive::rollups(engine.cloned(), store.clone(), &settings.rollups()?);
+    let rollup = derive::rollups(engine.cloned(), store.clone(), &rollups);
     let (source, checks) = settings.checked()?;
     let sites = Cities::built_in()?.all().iter().map(|city| Site {
         key: Key::from(city.id),
         latitude: city.latitude,
         longitude: city.longitude,
-        elevation: None,
+        elevation: city.elevation,
     });
     let quality =
         quality::quality(engine.cloned(), store.clone(), source, checks, sites.collect())?;

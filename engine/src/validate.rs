@@ -11,7 +11,8 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions, new_null_array,
+    Array, ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions,
+    TimestampMicrosecondArray, new_null_array,
 };
 use arrow::compute::{CastOptions, cast_with_options, filter_record_batch};
 use arrow::datatypes::{
@@ -106,6 +107,19 @@ pub fn validate(schema: &TableSchema, batch: &RecordBatch, rules: &Rules) -> Res
         RecordBatch::try_new(logged, kept.columns().to_vec())?
     };
     Ok(Validated { accepted, rejected })
+}
+
+/// Accepted rows with their `ingested_at`: all columns of the table.
+pub fn complete(
+    schema: &TableSchema,
+    rows: &RecordBatch,
+    ingested_at: Micros,
+) -> Result<RecordBatch> {
+    let zone = rows.column(TIME_COLUMN).data_type().clone();
+    let assigned = TimestampMicrosecondArray::from_value(ingested_at, rows.num_rows());
+    let mut columns: Vec<ArrayRef> = rows.columns().to_vec();
+    columns.push(Arc::new(assigned.with_data_type(zone)));
+    Ok(RecordBatch::try_new(Arc::clone(schema.arrow()), columns)?)
 }
 
 /// Which rows have a fault, and the first one each has.

@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 use crate::{Error, Period, Result, Tier};
 
-/// A place in the log of readings. Positions grow; a row's position is that of its record.
+/// A place in the log of readings. Positions grow from 1 on; a row's position is that of its record.
 ///
 /// Invariant: `Display` (20 digits) and `FromStr` are inverse.
 #[derive(
@@ -36,7 +36,8 @@ pub struct TableVersion(pub u64);
 /// The name carries the log position through which the rows of its period are in the lake, so that a
 /// replay after a crash skips what is already there; position 0 says that nothing is known of it.
 /// Invariant: `Display` and `FromStr` are inverse.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
 pub struct FilePath {
     period: Period,
     through: LogPosition,
@@ -68,6 +69,20 @@ impl FilePath {
 impl fmt::Display for FilePath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}-{}.parquet", self.folder(), self.through, self.id.simple())
+    }
+}
+
+impl From<FilePath> for String {
+    fn from(path: FilePath) -> Self {
+        path.to_string()
+    }
+}
+
+impl TryFrom<String> for FilePath {
+    type Error = Error;
+
+    fn try_from(text: String) -> Result<Self> {
+        text.parse()
     }
 }
 

@@ -7,10 +7,12 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::{FilePath, Hour, Key, KeySelection, Micros, TableVersion, TimeRange};
 
 /// An active file with what its Delta entry says of it.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct FileEntry {
     /// Path below the table's folder.
     pub path: FilePath,
@@ -37,7 +39,7 @@ impl FileEntry {
 
 /// What is known of one column in one file. Minimum and maximum are exact; absent where a column
 /// holds only nulls or is text.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct ColumnStats {
     /// Smallest value, as JSON in the Delta entry's form.
     pub min: Option<serde_json::Value>,
@@ -53,13 +55,19 @@ pub struct Snapshot {
     version: TableVersion,
     /// By (period, smallest key).
     files: Vec<Arc<FileEntry>>,
+    expired_through: Option<Hour>,
 }
 
 impl Snapshot {
     /// A snapshot of `files`, in any order.
     pub fn new(version: TableVersion, mut files: Vec<Arc<FileEntry>>) -> Self {
         files.sort_by_key(|file| (file.path.period().start(), file.keys.0));
-        Self { version, files }
+        Self { version, files, expired_through: None }
+    }
+
+    /// The same, of which rows of the hours through this one may have gone by age.
+    pub(crate) fn expired(self, through: Option<Hour>) -> Self {
+        Self { expired_through: through, ..self }
     }
 
     /// The snapshot after a commit that removed and added files.
@@ -73,7 +81,7 @@ impl Snapshot {
         let mut files: Vec<_> =
             self.files.iter().filter(|file| !removed.contains(&file.path)).cloned().collect();
         files.extend(added);
-        Self::new(version, files)
+        Self::new(version, files).expired(self.expired_through)
     }
 
     /// The same, its entries shared with `other` where both have them: many entries take much memory.
@@ -96,6 +104,12 @@ impl Snapshot {
     /// The version.
     pub fn version(&self) -> TableVersion {
         self.version
+    }
+
+    /// The last hour of which rows may have gone because they were too old. What was computed of this hour and
+    /// those before it cannot be computed again.
+    pub fn expired_through(&self) -> Option<Hour> {
+        self.expired_through
     }
 
     /// All active files in order of time.
@@ -145,6 +159,15 @@ impl Snapshot {
             time.touches(file.times.0, file.times.1) && keys.touches(file.keys.0, file.keys.1)
         })
     }
+}
+
+/// The keys whose home each of the files of a period is, ascending like the files: all keys together.
+pub fn territories(homes: &[Arc<FileEntry>]) -> impl Iterator<Item = KeySelection> {
+    let next = homes.iter().skip(1).map(|home| Some(home.keys.0));
+    let last = next.chain([None]).map(|next| next.map_or(Key::MAX, |next| next - 1));
+    let first = homes.iter().enumerate();
+    let first = first.map(|(at, home)| if at == 0 { Key::MIN } else { home.keys.0 });
+    first.zip(last).map(|(from, to)| KeySelection::Range { from, to })
 }
 
 /// Whether no row can have its home in both files, of which `a` stands first.

@@ -30,6 +30,16 @@ impl Hour {
         i32::try_from(instant.div_euclid(MICROS_PER_HOUR)).ok().map(Self)
     }
 
+    /// The hour of a number, as of [`Self::number`].
+    pub(crate) fn of_number(number: i64) -> Option<Self> {
+        Self::of(number.checked_mul(MICROS_PER_HOUR)?)
+    }
+
+    /// Hours from the Unix epoch to this one.
+    pub(crate) fn number(self) -> i64 {
+        i64::from(self.0)
+    }
+
     /// First instant of the hour.
     pub fn start(self) -> Micros {
         i64::from(self.0) * MICROS_PER_HOUR

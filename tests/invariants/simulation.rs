@@ -1,9 +1,11 @@
-//! Random interleavings of put, late rows, repeats, landing, folding, queries, faults of the store and
-//! restarts, each answer held against the naive model.
+//! Random interleavings of put, late rows, repeats, landing, folding, rolling up, expiry, queries, faults of the store
+//! and restarts, each answer held against the naive model.
 //!
 //! A run is a pure function of its seed, which it prints when it fails.
 //! `BAROGRAPH_TEST_SEEDS=1000 cargo test --release --workspace --test invariants simulation`
 //! runs more of them, `BAROGRAPH_TEST_SEED=7` just that one.
+
+mod derived;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -59,27 +61,39 @@ fn engine_agrees_with_the_model() {
     }
 }
 
-struct World {
-    folder: tempfile::TempDir,
-    clock: Arc<ManualClock>,
+/// An engine, and what it must hold.
+pub(crate) struct World {
+    pub(crate) folder: tempfile::TempDir,
+    pub(crate) clock: Arc<ManualClock>,
     engine: Option<Arc<Engine>>,
     faults: Option<Arc<FaultStore>>,
-    model: Model,
-    rejected: u64,
-    rng: SmallRng,
+    pub(crate) model: Model,
+    rollups: derived::Windows,
+    /// What jobs know from run to run.
+    jobs: LakeStore,
+    pub(crate) rejected: u64,
+    pub(crate) rng: SmallRng,
 }
 
-async fn simulate(seed: u64) {
+/// A world without a row.
+pub(crate) async fn world(seed: u64) -> World {
     let mut world = World {
         folder: tempfile::tempdir().unwrap(),
         clock: Arc::new(ManualClock::new(START)),
         engine: None,
         faults: None,
         model: Model::default(),
+        rollups: derived::Windows::default(),
+        jobs: LakeStore::with_store(Arc::new(InMemory::new()), "memory:///jobs".parse().unwrap()),
         rejected: 0,
         rng: SmallRng::seed_from_u64(seed),
     };
     world.open().await;
+    world
+}
+
+async fn simulate(seed: u64) {
+    let mut world = world(seed).await;
     for _ in 0..STEPS {
         match world.rng.random_range(0..100) {
             0..45 => world.put().await,
@@ -90,6 +104,9 @@ async fn simulate(seed: u64) {
             60..66 => world.restart().await,
             66..72 => world.break_store().await,
             72..78 => world.fold().await,
+            78..82 => world.import().await,
+            82..85 => world.roll_up().await,
+            85..87 => world.expire().await,
             _ => world.query().await,
         }
     }
@@ -98,6 +115,7 @@ async fn simulate(seed: u64) {
     world.engine().flush().await.unwrap();
     world.check_everything().await;
     world.check_lake().await;
+    world.roll_up().await;
     world.clock.set(world.now() + 40 * 24 * HOUR);
     world.fold_now().await;
     world.restart().await;
@@ -106,6 +124,7 @@ async fn simulate(seed: u64) {
     let view = world.engine().view("readings").unwrap();
     let mut tiers = view.snapshot.files().iter().map(|file| file.path.period().tier());
     assert!(tiers.all(|tier| tier == Tier::Month), "everything is old enough for months");
+    world.roll_up().await;
     world.engine().shutdown().await.unwrap();
 }
 
@@ -132,14 +151,18 @@ async fn open(
         lake,
         log: LogSource::Folder { path: folder.join("log"), accept_damage: false },
         clock: Arc::clone(clock) as _,
-        tables: vec![schema("readings")],
+        tables: derived::tables(),
         dimensions: Default::default(),
     };
-    (Engine::open(settings, components).await.unwrap(), faults)
+    let engine = Engine::open(settings, components).await.unwrap();
+    for rollup in derived::declared() {
+        engine.declare_rollup(rollup).unwrap();
+    }
+    (engine, faults)
 }
 
 impl World {
-    fn engine(&self) -> &Arc<Engine> {
+    pub(crate) fn engine(&self) -> &Arc<Engine> {
         self.engine.as_ref().unwrap()
     }
 
@@ -151,17 +174,27 @@ impl World {
         self.faults = Some(faults);
     }
 
+    pub(crate) fn faults(&self) -> Arc<FaultStore> {
+        Arc::clone(self.faults.as_ref().unwrap())
+    }
+
+    pub(crate) async fn put_rows(&mut self, rows: &[Row]) {
+        let put = self.engine().put("readings", batch(rows), "test", Durability::Disk);
+        put.await.unwrap();
+        self.model.put(rows);
+    }
+
     /// The lake behind the faults.
-    fn lake(&self) -> LakeStore {
+    pub(crate) fn lake(&self) -> LakeStore {
         let local = LakeStore::local(&self.folder.path().join("lake")).unwrap();
         LakeStore::with_store(self.faults.clone().unwrap() as _, local.url().clone())
     }
 
-    fn now(&self) -> Micros {
+    pub(crate) fn now(&self) -> Micros {
         barograph_engine::Clock::now(self.clock.as_ref())
     }
 
-    fn row(&mut self) -> Row {
+    pub(crate) fn row(&mut self) -> Row {
         let age = match self.rng.random_range(0..10) {
             0..7 => self.rng.random_range(0..20),
             7..9 => self.rng.random_range(0..180),
@@ -211,7 +244,7 @@ impl World {
         let _ = self.engine().land_due().await;
     }
 
-    async fn restart(&mut self) {
+    pub(crate) async fn restart(&mut self) {
         let engine = self.engine.take().unwrap();
         engine.shutdown().await.unwrap();
         drop(engine);
@@ -251,7 +284,7 @@ impl World {
         assert_eq!(record.state, RunState::Done, "{:?}", record.error);
     }
 
-    async fn query(&mut self) {
+    pub(crate) async fn query(&mut self) {
         let keys = self.rng.random_bool(0.6).then(|| {
             let count = self.rng.random_range(1..5);
             (0..count).map(|_| self.rng.random_range(0..KEYS + 2)).collect::<Vec<_>>()
@@ -266,7 +299,7 @@ impl World {
         }
     }
 
-    async fn check_everything(&mut self) {
+    pub(crate) async fn check_everything(&mut self) {
         self.check_range(None, START - 10_000 * HOUR, START + 10_000 * HOUR).await;
         self.check_point(None, None).await;
         let letters = self.scan("dead_letters", &full_scan(5)).await;
@@ -360,7 +393,7 @@ impl World {
     }
 
     /// After a flush the lake alone holds every row once, each in its home.
-    async fn check_lake(&mut self) {
+    pub(crate) async fn check_lake(&mut self) {
         let view = self.engine().view("readings").unwrap();
         assert_eq!(view.tail.rows(), 0);
         let in_files: u64 = view.snapshot.files().iter().map(|file| file.rows).sum();

@@ -214,8 +214,8 @@ mod tests {
 
     #[test]
     fn the_exact_spelling_wins_over_folded_ones() {
-        let csv = "city_id,name,country,admin1,latitude,longitude,population,timezone\n\
-                   1,San Jose,US,CA,1,1,10,x\n2,San José,CR,08,1,1,20,x\n3,Sãn Jose,XX,,1,1,30,x\n";
+        let csv = "city_id,name,country,admin1,latitude,longitude,population,timezone,elevation\n\
+                   1,San Jose,US,CA,1,1,10,x,\n2,San José,CR,08,1,1,20,x,9\n3,Sãn Jose,XX,,1,1,30,x,-2\n";
         let cities = Cities::parse(csv).unwrap();
         assert_eq!(cities.find("San José").unwrap().id, 2);
         assert_eq!(cities.find("San Jose").unwrap().id, 1);

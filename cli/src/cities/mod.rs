@@ -38,6 +38,8 @@ pub struct City {
     pub population: i64,
     /// IANA time zone.
     pub timezone: String,
+    /// Metres above the sea, if known.
+    pub elevation: Option<f64>,
 }
 
 /// Cities by id and by name.
@@ -70,6 +72,7 @@ impl Cities {
             ("longitude", DataType::Float64),
             ("population", DataType::Int64),
             ("timezone", DataType::Utf8),
+            ("elevation", DataType::Float64),
         ];
         let fields: Vec<_> =
             columns.into_iter().map(|(name, kind)| Field::new(name, kind, true)).collect();
@@ -96,6 +99,7 @@ impl Cities {
                     longitude: number(5, row),
                     population: batch.column(6).as_primitive::<Int64Type>().value(row),
                     timezone: text(7, row),
+                    elevation: batch.column(8).is_valid(row).then(|| number(8, row)),
                 });
             }
         }

@@ -1,4 +1,4 @@
-//! `barograph import`: files into a table, of a server or of a folder.
+//! `barograph import`: files into a table, through a server or as files of the lake.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -6,10 +6,10 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Float64Array, RecordBatch, StringArray, UInt64Array};
 use barograph_engine::dead_letters::DEAD_LETTERS;
 use barograph_engine::validate::Rejected;
-use barograph_engine::{Durability, Engine};
+use barograph_engine::{Durability, SystemClock};
 use barograph_flight::Client;
 use barograph_jobs::import::{
-    EngineSink, FileSummary, Import, Mapping, Options, Sink, State, Stop, Taken,
+    DirectImport, FileSummary, Import, Imported, Mapping, Options, Sink, State, Stop, Taken, Told,
 };
 use barograph_lake::TableSchema;
 
@@ -27,41 +27,87 @@ pub(super) async fn run(arguments: ImportArguments, settings: Settings) -> Resul
     let table = arguments.table.clone().or_else(|| mapping.table.clone());
     let table = table.unwrap_or_else(|| READINGS.to_owned());
     match arguments.data.is_some() {
-        true => into_folder(&arguments, &settings, mapping, &table).await,
+        true => into_lake(&arguments, &settings, mapping, &table).await,
         false => into_server(&arguments, &settings, mapping, &table).await,
     }
 }
 
-async fn into_folder(
+async fn into_lake(
     arguments: &ImportArguments,
     settings: &Settings,
     mapping: Mapping,
     table: &str,
 ) -> Result<()> {
-    let engine = wiring::open_engine(settings, false).await?;
-    let imported = async {
-        let target = wiring::lake(settings)?.url().to_string();
-        let state = wiring::local_data(&settings.data).unwrap_or_else(wiring::user_state);
-        let schema = engine.schema(table)?;
-        let sink = EngineSink(Arc::clone(&engine));
-        files(arguments, &sink, target, schema, mapping, state.join("imports.json")).await?;
-        land(&engine).await
+    let lake = wiring::lake(settings)?;
+    let schema = wiring::table(settings, table)?;
+    let state = wiring::local_data(&settings.data).unwrap_or_else(wiring::user_state);
+    let stop = Stop::default();
+    let import = DirectImport {
+        target: lake.url().to_string(),
+        lake,
+        rules: wiring::rules(settings, &schema)?,
+        table: Arc::new(schema),
+        clock: Arc::new(SystemClock),
+        compaction: settings.compaction.clone(),
+        mapping,
+        options: options(arguments),
+        stop: stop.clone(),
+    };
+    let mut state = open_state(arguments, state.join("imports.json"))?;
+    let mut imported = Imported::default();
+    let mut shown = Shown::default();
+    let mut told = |told: Told<'_>| shown.show(told);
+    let done = {
+        let work = import.run(&arguments.files, &mut state, &mut imported, &mut told);
+        stoppable(&stop, work).await
+    };
+    drop(shown);
+    imported.files.iter().for_each(note);
+    let merged = imported.merged;
+    if merged.periods > 0 {
+        progress::line(&format!(
+            "{} rows in {} hours, days and months, {} files written",
+            grouped(merged.rows),
+            grouped(merged.periods),
+            grouped(merged.files)
+        ));
     }
-    .await;
-    // What was imported is in the log even if landing it failed; the folder is given back in any case.
-    let closed = engine.shutdown().await;
-    imported?;
-    Ok(closed?)
+    if !imported.files.is_empty() {
+        print(&imported.files, arguments)?;
+    }
+    done?;
+    if imported.stopped { Err(stopped()) } else { Ok(()) }
 }
 
-async fn land(engine: &Arc<Engine>) -> Result<()> {
-    let landed = engine.flush().await?;
-    progress::line(&format!(
-        "landed {} rows in {} files",
-        grouped(landed.rows),
-        grouped(landed.files)
-    ));
-    Ok(())
+/// How far an import into a lake is.
+#[derive(Default)]
+struct Shown(Option<(String, Progress)>);
+
+impl Shown {
+    fn show(&mut self, told: Told<'_>) {
+        let (label, rows, of) = match told {
+            Told::Note(text) => return progress::line(&text),
+            Told::Read { path, rows } => (path.display().to_string(), rows, 0),
+            Told::Merged { table, rows, of } => (format!("into {table}"), rows, of),
+        };
+        if self.0.as_ref().is_none_or(|(other, _)| *other != label) {
+            if let Some((_, progress)) = self.0.take() {
+                progress.finish();
+            }
+            self.0 = Some((label.clone(), Progress::new(label, "rows", of)));
+        }
+        if let Some((_, progress)) = &mut self.0 {
+            progress.set(rows);
+        }
+    }
+}
+
+impl Drop for Shown {
+    fn drop(&mut self) {
+        if let Some((_, progress)) = self.0.take() {
+            progress.finish();
+        }
+    }
 }
 
 async fn into_server(
@@ -102,36 +148,46 @@ async fn files<S: Sink>(
     state: PathBuf,
 ) -> Result<()> {
     let stop = Stop::default();
-    let import = Import {
-        sink,
-        target,
-        table,
-        mapping,
-        options: Options {
-            batch_rows: arguments.batch_rows as usize,
-            form: arguments.form.map(Into::into),
-            restart: arguments.restart,
-            ..Options::default()
-        },
-        stop: stop.clone(),
-    };
-    let mut state = State::open(arguments.state.clone().unwrap_or(state))?;
+    let import =
+        Import { sink, target, table, mapping, options: options(arguments), stop: stop.clone() };
+    let mut state = open_state(arguments, state)?;
     let mut summaries = Vec::new();
-    let done = {
-        let mut work = std::pin::pin!(each(arguments, &import, &mut state, &mut summaries));
-        tokio::select! {
-            done = &mut work => done,
-            () = signals::stop() => {
-                stop.stop();
-                progress::line("stopping after what is on its way");
-                work.await
-            }
-        }
-    };
+    let done = stoppable(&stop, each(arguments, &import, &mut state, &mut summaries)).await;
     if !summaries.is_empty() {
         print(&summaries, arguments)?;
     }
     done
+}
+
+fn options(arguments: &ImportArguments) -> Options {
+    Options {
+        batch_rows: arguments.batch_rows as usize,
+        memory: arguments.memory.get(),
+        form: arguments.form.map(Into::into),
+        restart: arguments.restart,
+        ..Options::default()
+    }
+}
+
+fn open_state(arguments: &ImportArguments, otherwise: PathBuf) -> Result<State> {
+    Ok(State::open(arguments.state.clone().unwrap_or(otherwise))?)
+}
+
+/// Lets Ctrl-C stop the work, which then ends by itself.
+async fn stoppable<T>(stop: &Stop, work: impl Future<Output = T>) -> T {
+    let mut work = std::pin::pin!(work);
+    tokio::select! {
+        done = &mut work => done,
+        () = signals::stop() => {
+            stop.stop();
+            progress::line("stopping after what is on its way");
+            work.await
+        }
+    }
+}
+
+fn stopped() -> Error {
+    Error::stopped("stopped; the same command goes on from here, with every row accounted for")
 }
 
 async fn each<S: Sink>(
@@ -150,9 +206,7 @@ async fn each<S: Sink>(
         note(&summary);
         summaries.push(summary);
         if stopped {
-            return Err(Error::stopped(
-                "stopped; the same command goes on from here, with every row accounted for",
-            ));
+            return Err(self::stopped());
         }
     }
     Ok(())

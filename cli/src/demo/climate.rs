@@ -106,6 +106,7 @@ impl Climate {
         let relief: f32 =
             self.ridges.iter().map(|wave| (dot(&wave.k, &place) + wave.phase as f32).sin()).sum();
         let draw = mix(city.id as u64);
+        let imagined = 15.0 + 90.0 * share(draw, 0) + 260.0 * relief.max(0.0).powi(2);
         Site {
             id: city.id,
             place,
@@ -113,7 +114,7 @@ impl Climate {
             north: [-sin_lat * cos_lon, -sin_lat * sin_lon, cos_lat],
             longitude: city.longitude as f32,
             sine: sin_lat,
-            elevation: 15.0 + 90.0 * share(draw, 0) + 260.0 * relief.max(0.0).powi(2),
+            elevation: city.elevation.map_or(imagined, |height| height as f32),
             swing: 2.5 + 3.5 * share(draw, 1) + 0.6 * relief.max(0.0),
         }
     }

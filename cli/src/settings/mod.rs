@@ -62,7 +62,8 @@ pub struct Settings {
     pub compaction: CompactionSettings,
     /// How long the rows of tables are kept, such as `[retention.readings]` with `after = "730d"`: the job
     /// `expire` removes files whose newest row is older. The rows of a table that is not named are kept for
-    /// ever.
+    /// ever; a rollup is a table of its own. `removed_files_kept` is said of a table in place of
+    /// `scheduler.removed_files_kept`.
     pub retention: BTreeMap<String, Retention>,
     /// Tables by name. A table of the built-in name `readings` replaces the built-in one.
     pub tables: BTreeMap<String, TableDeclaration>,

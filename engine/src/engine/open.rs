@@ -18,7 +18,7 @@ use tokio::sync::{Notify, Semaphore};
 
 use super::past::PAST_KEPT;
 use super::read::CUTS_KEPT;
-use super::writer::{self, LogGauge, State, Writer};
+use super::writer::{LogGauge, State, Writer};
 use super::{Bounds, Components, Engine, LogSource, Recovery, Table};
 use crate::dead_letters::{self, DEAD_LETTERS, Ids};
 use crate::landing::{Lander, LanderParts};
@@ -26,7 +26,7 @@ use crate::log::{Log, Record, SegmentLog};
 use crate::memory::Budget;
 use crate::recent::Recent;
 use crate::tail::Tail;
-use crate::validate::logged_schema;
+use crate::validate::{complete, logged_schema};
 use crate::view::View;
 use crate::{EngineSettings, Error, ErrorKind, Result};
 
@@ -231,7 +231,7 @@ fn replay(
             ));
         };
         let rows = decode(&table.schema, position, &record)?;
-        let rows = writer::complete(table, &rows, record.ingested_at)?;
+        let rows = complete(&table.schema, &rows, record.ingested_at)?;
         let all = rows.num_rows();
         let rows = match landed.get(table.schema.name()) {
             Some(landed) => landed.others(rows, position)?,

@@ -10,8 +10,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel}
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use arrow::array::{Array, ArrayRef, RecordBatch, TimestampMicrosecondArray};
-use barograph_lake::schema::TIME_COLUMN;
+use arrow::array::RecordBatch;
 use barograph_lake::{Hour, LogPosition, Micros, Snapshot};
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -21,6 +20,7 @@ use super::{Durability, Table};
 use crate::log::{Log, Record};
 use crate::memory::{Budget, Reservation};
 use crate::tail::{HourView, Tail};
+use crate::validate::complete;
 use crate::view::View;
 use crate::{Clock, Error, ErrorKind, Result};
 
@@ -305,7 +305,7 @@ impl State {
         let entries = group.iter().flat_map(|submission| &submission.entries);
         for (entry, &position) in entries.zip(positions) {
             let name = entry.table.schema.name();
-            self.append(name, position, &complete(&entry.table, &entry.rows, ingested_at)?)?;
+            self.append(name, position, &complete(&entry.table.schema, &entry.rows, ingested_at)?)?;
             touched.insert(name, &entry.table);
         }
         for (name, table) in touched {
@@ -357,17 +357,4 @@ impl State {
             self.wake_lander.notify_one();
         }
     }
-}
-
-/// The rows with their `ingested_at`.
-pub(crate) fn complete(
-    table: &Table,
-    rows: &RecordBatch,
-    ingested_at: Micros,
-) -> Result<RecordBatch> {
-    let zone = rows.column(TIME_COLUMN).data_type().clone();
-    let assigned = TimestampMicrosecondArray::from_value(ingested_at, rows.num_rows());
-    let mut columns: Vec<ArrayRef> = rows.columns().to_vec();
-    columns.push(Arc::new(assigned.with_data_type(zone)));
-    Ok(RecordBatch::try_new(Arc::clone(table.schema.arrow()), columns)?)
 }

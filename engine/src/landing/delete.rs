@@ -28,7 +28,7 @@ use super::LanderParts;
 use super::land::{checkpoint, land_hours, swap};
 use super::notice::adopt;
 use crate::engine::Table;
-use crate::rewrite::{Rewrite, RewriteBounds};
+use crate::rewrite::{Rewrite, RewriteBounds, RewriteOf};
 use crate::{Error, ErrorKind, Result};
 
 /// How often a lost race for the commit is run again.
@@ -189,9 +189,10 @@ async fn rewrite(
     }
     let bounds =
         RewriteBounds { memory: MEMORY, threads: 1, on: Handle::current(), file_bytes: u64::MAX };
-    let (period, except) = (file.path.period(), Some((keys.clone(), time)));
-    let one = std::slice::from_ref(file);
-    let rest = Rewrite::of_files(&table.lake, files, one, period, except, bounds);
+    let except = Some((keys.clone(), time));
+    let others =
+        RewriteOf { except, ..RewriteOf::files(vec![Arc::clone(file)], file.path.period()) };
+    let rest = Rewrite::of(&table.lake, files, &others, bounds);
     let rest = rest.await?.finish().await?.pop();
     let rows = file.rows - rest.as_ref().map_or(0, |rest| rest.rows);
     Ok((rows > 0).then(|| Rewritten { file: Arc::clone(file), rest, rows }))

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use barograph_lake::{FileEntry, Key, KeySelection, Period};
-
+use barograph_lake::snapshot::territories;
+use barograph_lake::{FileEntry, Period};
 use tokio::runtime::Handle;
 
 use super::LanderParts;
@@ -51,13 +51,4 @@ pub(super) async fn merge(
         removed.push(Arc::clone(home));
     }
     Ok((removed, added))
-}
-
-/// The keys whose home each of the files of a period is.
-fn territories(homes: &[Arc<FileEntry>]) -> impl Iterator<Item = KeySelection> {
-    let next = homes.iter().skip(1).map(|home| Some(home.keys.0));
-    let last = next.chain([None]).map(|next| next.map_or(Key::MAX, |next| next - 1));
-    let first = homes.iter().enumerate();
-    let first = first.map(|(at, home)| if at == 0 { Key::MIN } else { home.keys.0 });
-    first.zip(last).map(|(from, to)| KeySelection::Range { from, to })
 }

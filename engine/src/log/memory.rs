@@ -68,7 +68,7 @@ impl MemoryLog {
         settings.check()?;
         {
             let mut state = disk.0.lock();
-            state.end = state.end.max(at_least.0);
+            state.end = state.end.max(at_least.0).max(1);
             // What an opening shows has to stay.
             state.synced = state.end;
         }

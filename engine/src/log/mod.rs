@@ -4,8 +4,8 @@
 //! and after a crash the tail is filled again from here.
 //!
 //! ```text
-//!  positions    0 ................ 67108800 ............ 134217520 ..........▶ end
-//!  files        00…000.log         00…67108800.log       00…134217520.log
+//!  positions    8 ................ 67108800 ............ 134217520 ..........▶ end
+//!  files        00…008.log         00…67108800.log       00…134217520.log
 //!
 //!  one file     ┌ header block, 4 KiB ────────────┐┌ group ┐┌ group ────────┐┌ group ┐
 //!               │ first position, previous end    ││ h │ r ││ h │ r │ r │ r ││ h │ r │
@@ -82,7 +82,8 @@ pub struct Opened {
 /// A durable sequence of records.
 ///
 /// 1. `append` writes all of `records` or none, in their order. It returns a position for each;
-///    positions grow strictly, over calls and over restarts, and are never given twice.
+///    positions grow strictly, over calls and over restarts, and are never given twice. Position 0 is
+///    never given: it says of a file that nothing is known of its rows' positions.
 /// 2. What `append` returned without `sync` survives the death of the process. What it returned with
 ///    `sync`, and everything before it, survives the death of the machine.
 /// 3. An error of `append` means that no record of the call may be acknowledged. If writing failed, the

@@ -8,6 +8,8 @@
 //! tail                                                hour 10
 //! stale                      windows 7, 9 and 10
 //! ```
+//!
+//! Windows of which rows have expired are as they were computed, for ever: they cannot be computed of what is left.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -96,9 +98,23 @@ impl Engine {
         Ok(hours.collect::<Option<Vec<_>>>().map(|hours| hours.into_iter().flatten().collect()))
     }
 
-    /// First instants of the windows of a rollup that are to be computed of `source`, as its rows are not what
-    /// they would be; `None` if none of its rows is to be trusted.
+    /// First instants of the windows of a rollup that are to be computed of `source`, as the rows of `kept` are
+    /// not what they would be.
     pub(crate) async fn stale_windows(
+        &self,
+        declared: &Declared,
+        [source, kept]: [&View; 2],
+    ) -> Result<BTreeSet<Micros>> {
+        let rollup = &declared.rollup;
+        let mut stale = match self.changed_windows(declared, source).await? {
+            Some(changed) => changed,
+            None => rollup.windows(source.hours().iter().chain(&kept.hours())),
+        };
+        Ok(stale.split_off(&rollup.computed_from(source)))
+    }
+
+    /// First instants of the windows that are not as when they were computed; `None` if that is not known.
+    async fn changed_windows(
         &self,
         declared: &Declared,
         source: &View,

@@ -37,7 +37,7 @@ pub use freshness::{Declared, Followed};
 pub(crate) use freshness::{Rollups, Told};
 
 use crate::scan::aggregate::WINDOW_START;
-use crate::{Aggregate, Aggregation, Error, Result};
+use crate::{Aggregate, Aggregation, Error, Result, View};
 
 /// Index of the column `rows` in a rollup's Arrow schema.
 pub(crate) const ROWS_COLUMN: usize = FIRST_VALUE_COLUMN;
@@ -145,6 +145,13 @@ impl Rollup {
     pub fn window(&self, instant: Micros) -> TimeRange {
         let from = instant.saturating_sub(instant.rem_euclid(self.every()));
         TimeRange { from, to: from.saturating_add(self.every()) }
+    }
+
+    /// First instant of the windows that can be computed of `source`: rows of the windows before may have
+    /// expired.
+    pub(crate) fn computed_from(&self, source: &View) -> Micros {
+        let expired = source.snapshot.expired_through();
+        expired.map_or(Micros::MIN, |hour| self.window(hour.start()).to)
     }
 
     /// First instants of the windows that have a share in `hours`.

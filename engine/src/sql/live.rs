@@ -32,7 +32,7 @@ use super::errors::external;
 use super::price;
 use super::provider::Pinned;
 use super::translate::Translator;
-use crate::rollup::{ROWS_COLUMN, Rollup};
+use crate::rollup::{Declared, ROWS_COLUMN, Rollup};
 use crate::{Engine, Error, Result, Scan, ScanStream, View};
 
 /// The windows of a rollup as they are.
@@ -93,18 +93,17 @@ impl TableProvider for LiveProvider {
         let schema = Arc::new(table.arrow().project(output)?);
         let (source, kept) =
             (pinned.view(self.rollup.source().name())?, pinned.view(table.name())?);
-        let stale = match pinned.rollups().get(table.name()) {
-            Some(declared) => {
-                self.engine.stale_windows(declared, source).await.map_err(external)?
-            }
-            None => None,
-        };
+        let rollups = pinned.rollups();
+        let declared = rollups.get(table.name());
+        let declared =
+            declared.ok_or_else(|| external(Declared::missing(rollups, table.name())))?;
+        let stale = self.engine.stale_windows(declared, [source, kept]).await.map_err(external)?;
         let live = Live {
             engine: Arc::clone(&self.engine),
             rollup: Arc::clone(&self.rollup),
             source: Arc::clone(source),
-            kept: stale.is_some().then(|| Arc::clone(kept)),
-            stale: stale.unwrap_or_else(|| self.rollup.windows(&source.hours())),
+            kept: Arc::clone(kept),
+            stale,
             keys: wanted.keys,
             windows: wanted.time,
             output: output.clone(),
@@ -125,8 +124,8 @@ struct Live {
     engine: Arc<Engine>,
     rollup: Arc<Rollup>,
     source: Arc<View>,
-    /// The rollup's rows; absent if none is to be trusted.
-    kept: Option<Arc<View>>,
+    /// The rollup's rows.
+    kept: Arc<View>,
     /// First instants of the windows that are computed.
     stale: BTreeSet<Micros>,
     keys: KeySelection,
@@ -170,7 +169,7 @@ impl Live {
 
     /// What is read of rollup and source.
     fn scans(&self) -> impl Iterator<Item = (&Arc<View>, Scan)> {
-        let kept = self.kept.iter().map(|kept| (kept, self.reading()));
+        let kept = std::iter::once((&self.kept, self.reading()));
         let computed = self.stretches().into_iter();
         let computed =
             computed.map(|windows| (&self.source, self.rollup.scan(self.keys.clone(), windows)));
@@ -179,13 +178,7 @@ impl Live {
 
     /// Rows of the rollup that are as the source is.
     async fn fresh(self: Arc<Self>) -> Result<ScanStream> {
-        let Some(kept) = &self.kept else {
-            return Ok(ScanStream {
-                schema: Arc::clone(&self.schema),
-                batches: stream::empty().boxed(),
-            });
-        };
-        let rows = self.engine.scan(Arc::clone(kept), self.reading()).await?;
+        let rows = self.engine.scan(Arc::clone(&self.kept), self.reading()).await?;
         let live = Arc::clone(&self);
         let batches = rows.batches.map(move |batch| live.select(batch?));
         Ok(ScanStream { schema: Arc::clone(&self.schema), batches: batches.boxed() })
@@ -195,8 +188,9 @@ impl Live {
         let windows = batch.column(TIME_COLUMN).as_primitive::<TimestampMicrosecondType>();
         let rows = batch.column(FIRST_VALUE_COLUMN).as_primitive::<Int64Type>();
         let fresh = windows.values().iter().zip(rows.values());
+        let is_stale = |start: Micros| self.stale.contains(&self.rollup.window(start).from);
         let fresh: BooleanArray =
-            fresh.map(|(start, &rows)| Some(rows > 0 && !self.stale.contains(start))).collect();
+            fresh.map(|(&start, &rows)| Some(rows > 0 && !is_stale(start))).collect();
         let batch = filter_record_batch(&batch, &fresh)?;
         let read = self.columns();
         self.project(batch.num_rows(), |column| {

@@ -15,7 +15,7 @@ mod tests;
 use std::sync::Arc;
 
 use barograph_engine::Clock;
-use barograph_engine::rewrite::{Rewrite, RewriteBounds};
+use barograph_engine::rewrite::{Rewrite, RewriteBounds, RewriteOf};
 use barograph_engine::threads::Threads;
 use barograph_lake::file::FileCache;
 use barograph_lake::{
@@ -23,7 +23,7 @@ use barograph_lake::{
 };
 use futures::future::BoxFuture;
 
-pub use plan::{CompactionSettings, Fold, folds};
+pub use plan::{CompactionSettings, Fold, folds, settled};
 
 use crate::schedule::{Asked, Context, Figures, Job, Plan};
 use crate::upkeep::tables;
@@ -71,8 +71,8 @@ impl Compact {
             on: threads.handle()?.clone(),
             file_bytes: self.settings.file_bytes.get() as u64,
         };
-        let mut rewrite =
-            Rewrite::of_files(table, &cache, &fold.files, fold.target, None, bounds).await?;
+        let of = RewriteOf::files(fold.files.clone(), fold.target);
+        let mut rewrite = Rewrite::of(table, &cache, &of, bounds).await?;
         let mut done = Figures { files: fold.files.len() as u64, ..Figures::default() };
         loop {
             context.check()?;

@@ -55,9 +55,7 @@ pub fn folds(
     settings: &CompactionSettings,
 ) -> Vec<Fold> {
     let past = |period: Period, after: Span| {
-        period.end().saturating_add(after.micros()) <= now
-            && time.from <= period.start()
-            && period.end() <= time.to
+        is_due(period, after, now) && time.from <= period.start() && period.end() <= time.to
     };
     let mut folds = Vec::new();
     for month in within(snapshot.files(), Tier::Month) {
@@ -72,6 +70,19 @@ pub fn folds(
         folds.extend(days.into_iter().filter(|day| past(day.target, settings.day_after)));
     }
     folds
+}
+
+/// The period in whose files a reading of `instant` stands when all that is due is folded; `None` outside the years
+/// that a date can name.
+pub fn settled(instant: Micros, now: Micros, settings: &CompactionSettings) -> Option<Period> {
+    let due =
+        |(tier, after)| Period::of(tier, instant).filter(|&period| is_due(period, after, now));
+    let tiers = [(Tier::Month, settings.month_after), (Tier::Day, settings.day_after)];
+    tiers.into_iter().find_map(due).or_else(|| Period::of(Tier::Hour, instant))
+}
+
+fn is_due(period: Period, after: Span, now: Micros) -> bool {
+    period.end().saturating_add(after.micros()) <= now
 }
 
 /// The periods of `tier` in which shorter ones have files.

@@ -72,6 +72,7 @@ proptest! {
                 _ => Tier::Hour,
             };
             prop_assert_eq!(period.tier(), expected);
+            prop_assert_eq!(super::settled(period.start(), now, &settings), Some(period));
             rows.insert(period.start(), file.rows);
         }
         for file in after.files() {

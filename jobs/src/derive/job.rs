@@ -32,7 +32,7 @@ pub struct Derive {
     about: &'static str,
     engine: Option<Arc<Engine>>,
     memory: Memory,
-    derivations: Vec<Box<dyn Derivation>>,
+    pub(super) derivations: Vec<Box<dyn Derivation>>,
     /// The versions of the sources, by table, whose hours were looked at.
     seen: Mutex<HashMap<String, TableVersion>>,
 }
@@ -71,7 +71,7 @@ impl Derive {
         })
     }
 
-    async fn known(&self) -> Result<Known> {
+    pub(super) async fn known(&self) -> Result<Known> {
         Ok(self.memory.read().await?.unwrap_or_default())
     }
 
@@ -93,6 +93,9 @@ impl Derive {
                 followed.stale.extend(starts(derivation, stretch));
             }
         }
+        let view = engine.view(derivation.source())?;
+        let from = derivation.computed_from(&view.snapshot);
+        followed.stale = followed.stale.split_off(&from);
         Ok(followed)
     }
 
@@ -198,16 +201,19 @@ impl Job for Derive {
                 while let Some((derivation, start)) = newest(&tables, at) {
                     let window = derivation.window(start);
                     let view = engine.view(derivation.source())?;
-                    let price = price(&view, window);
-                    context.pace(price.bytes).await?;
-                    let put = replace(engine, derivation, view, window, context, self.name);
-                    let put = put.await?;
-                    let (table, window) = (derivation.table().name(), format_instant(start));
-                    tracing::debug!(table, window, rows = price.rows, put, "window computed");
+                    // Its rows may have expired since the run began.
+                    if start >= derivation.computed_from(&view.snapshot) {
+                        let price = price(&view, window);
+                        context.pace(price.bytes).await?;
+                        let put = replace(engine, derivation, view, window, context, self.name);
+                        let put = put.await?;
+                        let (table, window) = (derivation.table().name(), format_instant(start));
+                        tracing::debug!(table, window, rows = price.rows, put, "window computed");
+                        work.done = work.done.plus(price);
+                    }
                     if let Some((_, followed)) = tables.get_mut(at) {
                         followed.stale.remove(&start);
                     }
-                    work.done = work.done.plus(price);
                     if work.saved_at.elapsed() >= SAVE_EVERY {
                         self.save(&mut work, &tables).await?;
                     }

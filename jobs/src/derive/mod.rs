@@ -10,11 +10,13 @@
 //! off anywhere, and rows that came late change the rows of their windows alone.
 //!
 //! - `known`: through which version a table is computed, from run to run.
+//! - `pending`: which files are not to go yet, as something is still to be computed of them.
 //! - `replace`: which rows are to be put in a window.
 //! - `job`: the run; `rollup`: the windows of a table.
 
 mod job;
 mod known;
+mod pending;
 mod replace;
 mod rollup;
 #[cfg(test)]
@@ -27,7 +29,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, RecordBatch};
 use barograph_engine::rollup::Followed;
 use barograph_engine::{Engine, ScanStream, View};
-use barograph_lake::{Hour, Micros, TableSchema, TimeRange};
+use barograph_lake::{Hour, Micros, Snapshot, TableSchema, TimeRange};
 use futures::future::BoxFuture;
 
 pub use job::Derive;
@@ -55,6 +57,14 @@ pub trait Derivation: Debug + Send + Sync {
 
     /// The window that holds an instant.
     fn window(&self, instant: Micros) -> TimeRange;
+
+    /// First instant of the windows that can be computed of the source: rows that have a share in the windows
+    /// before may have expired, and those windows stay as they were computed.
+    fn computed_from(&self, source: &Snapshot) -> Micros {
+        let expired = source.expired_through();
+        let windows = self.windows(&expired.into_iter().collect());
+        windows.last().map_or(Micros::MIN, |&last| self.window(last).to)
+    }
 
     /// The rows of a window, all columns but `ingested_at`, as `view` of the source has them.
     ///

@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod expired;
+
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::task::Poll;
@@ -60,8 +62,9 @@ struct Fixture {
     clock: Arc<ManualClock>,
     sql: Arc<Sql>,
     schedule: Arc<Schedule>,
+    store: LakeStore,
     model: BTreeMap<(i32, Micros), Values>,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 fn source() -> TableSchema {
@@ -98,6 +101,13 @@ impl Fixture {
     async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let clock = Arc::new(ManualClock::new(START + HOURS * MICROS_PER_HOUR));
+        let store =
+            LakeStore::with_store(Arc::new(InMemory::new()), "memory:///jobs".parse().unwrap());
+        Self::open(folder, clock, store).await
+    }
+
+    /// Over a folder, with what the job knows in `store`.
+    async fn open(folder: tempfile::TempDir, clock: Arc<ManualClock>, store: LakeStore) -> Self {
         let rollups = declared(&source());
         let mut tables = vec![source()];
         tables.extend(rollups.iter().map(|rollup| TableSchema::clone(rollup.table())));
@@ -114,6 +124,7 @@ impl Fixture {
             lateness: never,
             late_merge_every: never,
             scan_slice_rows: 1_024,
+            notice_every: Span::millis(0),
             ..EngineSettings::default()
         };
         let engine = Engine::open(settings, components).await.unwrap();
@@ -121,12 +132,11 @@ impl Fixture {
             engine.declare_rollup(rollup.clone()).unwrap();
         }
         let sql = Sql::new(Arc::clone(&engine), SqlSettings::default()).unwrap();
-        let store =
-            LakeStore::with_store(Arc::new(InMemory::new()), "memory:///jobs".parse().unwrap());
         let job = super::rollups(Some(Arc::clone(&engine)), store.clone(), &rollups);
         let jobs: Vec<(Arc<dyn Job>, _)> = vec![(Arc::new(job), JobSpec::default())];
-        let schedule = Schedule::new(store, clock.clone(), SchedulerSettings::default(), jobs);
-        Self { engine, clock, sql, schedule, model: BTreeMap::new(), _folder: folder }
+        let settings = SchedulerSettings::default();
+        let schedule = Schedule::new(store.clone(), clock.clone(), settings, jobs);
+        Self { engine, clock, sql, schedule, store, model: BTreeMap::new(), folder }
     }
 
     async fn put(&mut self, rows: Vec<((i32, Micros), Values)>) {
@@ -204,12 +214,9 @@ impl Fixture {
         windows.iter().map(line).collect()
     }
 
-    /// Holds a table of windows against the model and against the same asked of the source.
-    async fn check(&self, from: &str, rollup: &str, seed: u64) {
-        let (every, interval) = match rollup {
-            "readings_1h" => (MICROS_PER_HOUR, "1 hour"),
-            _ => (24 * MICROS_PER_HOUR, "1 day"),
-        };
+    /// Holds a table of windows against the model.
+    async fn check_model(&self, from: &str, rollup: &str, seed: u64) {
+        let every = if rollup == "readings_1h" { MICROS_PER_HOUR } else { 24 * MICROS_PER_HOUR };
         let temperature = ["count", "sum", "min", "max", "first", "last"]
             .map(|of| format!("temperature_{of}"))
             .join(", ");
@@ -217,6 +224,15 @@ impl Fixture {
             "SELECT id, window_start, rows, {temperature} FROM {from} WHERE rows > 0 ORDER BY 1, 2"
         );
         assert_eq!(self.lines(&text).await, self.modelled(every), "seed {seed}: {text}");
+    }
+
+    /// Holds a table of windows against the model and against the same asked of the source.
+    async fn check(&self, from: &str, rollup: &str, seed: u64) {
+        self.check_model(from, rollup, seed).await;
+        let (every, interval) = match rollup {
+            "readings_1h" => (MICROS_PER_HOUR, "1 hour"),
+            _ => (24 * MICROS_PER_HOUR, "1 day"),
+        };
         let of_windows = format!(
             "SELECT id, window_start, rows, temperature_mean, wind_speed_mean, wind_speed_count, \
              round(wind_direction_mean, 6), wind_direction_count, wind_direction_first, \

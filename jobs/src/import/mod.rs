@@ -1,21 +1,24 @@
-//! How do files of readings get into a table? Read piece by piece, mapped, put with several pieces in
-//! flight, every row accounted for, and resumed where an earlier run stopped.
+//! How do files of readings get into a table? Read piece by piece, mapped, every row accounted for, and resumed
+//! where an earlier run stopped: through the log of a server, or as files of the lake.
 //!
 //! ```text
-//! file ─► input ─► apply (mapping) ─► queue ─► sink, n at a time ─► acknowledged, in order ─► state
-//!         └──────── one thread ────┘           └──────────── asynchronous ─────────────┘
+//! file ─► input ─► apply (mapping) ─► queue ─┬► sink, n at a time ─► acknowledged, in order ─► state
+//!         └──────── one thread ────┘         └► direct: sorted runs ─► state ─► merged into the table
 //! ```
 
 pub mod apply;
+pub mod direct;
 pub mod input;
 pub mod mapping;
 pub mod sink;
 pub mod state;
 
+mod reading;
 mod run;
 
+pub use direct::{DirectImport, Imported, Told};
 pub use input::FileForm;
 pub use mapping::Mapping;
 pub use run::{FileSummary, Import, Options, Progress, Stop};
-pub use sink::{EngineSink, Sink, Taken};
+pub use sink::{Sink, Taken};
 pub use state::{Identity, State};

@@ -1,11 +1,9 @@
-//! Who takes the rows of an import? An engine in this process, or a server through a client.
+//! Who takes the rows of an import that goes through a log? A server through a client.
 
 use std::future::Future;
-use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use barograph_engine::validate::Rejected;
-use barograph_engine::{Durability, Engine};
 
 use crate::Result;
 
@@ -41,25 +39,4 @@ pub trait Sink: Send + Sync {
         rejected: &[Rejected],
         source: &str,
     ) -> impl Future<Output = Result<Taken>> + Send;
-}
-
-/// An engine in this process, at durability `disk`.
-#[derive(Debug, Clone)]
-pub struct EngineSink(pub Arc<Engine>);
-
-impl Sink for EngineSink {
-    async fn put(&self, table: &str, rows: RecordBatch, source: &str) -> Result<Taken> {
-        let ack = self.0.put(table, rows, source, Durability::Disk).await?;
-        Ok(Taken { accepted: ack.accepted, rejected: ack.rejected })
-    }
-
-    async fn put_rejected(
-        &self,
-        table: &str,
-        rejected: &[Rejected],
-        source: &str,
-    ) -> Result<Taken> {
-        let ack = self.0.put_rejected(table, rejected, source, Durability::Disk).await?;
-        Ok(Taken { accepted: 0, rejected: ack.rejected })
-    }
 }

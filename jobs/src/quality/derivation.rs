@@ -114,7 +114,9 @@ impl Derivation for Flagged {
 
     fn definition(&self) -> String {
         let checks = serde_json::to_string(&self.checks).unwrap_or_default();
-        format!("flags of {}, {} sites, {checks}", self.source.name(), self.sites.len())
+        let heights = self.sites.iter().filter(|site| site.elevation.is_some()).count();
+        let (source, sites) = (self.source.name(), self.sites.len());
+        format!("flags of {source}, {sites} sites, {heights} of known height, {checks}")
     }
 
     fn windows(&self, hours: &BTreeSet<Hour>) -> BTreeSet<Micros> {

@@ -6,9 +6,9 @@
 //! | 2 | persistence | all readings of the `persistence_over` up to it lie within less than `persistence` |
 //! | 4 | neighbour | it differs from the median of the hour's means of the nearest sites by more than `neighbour` |
 //!
-//! The checks are those of WMO-No. 488, Guide to the Global Observing System, appendix VI.2 (quality control of
-//! data from automatic weather stations: maximum allowed variability, minimum required variability), and of WMO-No. 1269
-//! (spatial consistency). A value that is out of its plausible range never gets into a table.
+//! Step and persistence are the checks for maximum allowed and minimum required variability of I. Zahumenský,
+//! Guidelines on Quality Control Procedures for Data from Automatic Weather Stations (WMO, 2004). A value that is
+//! out of its plausible range never gets into a table.
 //!
 //! ```text
 //! hour H:  rows of H ─────────── hour's means of all keys ─► medians of neighbours ┐
@@ -78,7 +78,7 @@ pub struct Check {
 pub enum Height {
     /// It does not.
     Level,
-    /// It falls by so much a metre.
+    /// It falls by so much a metre: sites of unknown height are compared with each other alone.
     Falls(f64),
     /// It falls to 1/e over so many metres: sites of unknown height are not compared.
     Decays(f64),

@@ -68,13 +68,15 @@ impl Near {
     }
 }
 
-/// What is measured at `from`, as it would be at the height of `to`.
+/// What is measured at `from`, as it would be at the height of `to`; `None` if that cannot be told.
 fn reduced(value: f64, from: &Site, to: &Site, height: Height) -> Option<f64> {
     let up = to.elevation.zip(from.elevation).map(|(to, from)| to - from);
-    match height {
-        Height::Level => Some(value),
-        Height::Falls(by) => Some(value - by * up.unwrap_or(0.0)),
-        Height::Decays(over) => Some(value * (-up? / over).exp()),
+    let none_known = to.elevation.is_none() && from.elevation.is_none();
+    match (height, up) {
+        (Height::Level, _) => Some(value),
+        (Height::Falls(by), Some(up)) => Some(value - by * up),
+        (Height::Falls(_), None) => none_known.then_some(value),
+        (Height::Decays(over), up) => Some(value * (-up? / over).exp()),
     }
 }
 

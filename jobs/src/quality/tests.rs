@@ -77,6 +77,11 @@ fn neighbours_are_the_nearest_and_their_median_counts_at_the_height_of_the_key()
     assert!((decays - 12.0 * (-500.0_f64 / 8_434.0).exp()).abs() < 1e-9, "{decays}");
     assert_eq!(near.say(1, Height::Level, 4, mean), None, "only three say something");
     assert_eq!(near.say(6, Height::Decays(8_434.0), 1, mean), None, "its height is not known");
+    assert_eq!(
+        near.say(6, Height::Falls(0.0065), 1, mean),
+        None,
+        "nor are others without one near"
+    );
     assert_eq!(near.say(7, Height::Level, 1, mean), None);
     let check = check(None, None, Some(5.0));
     assert_eq!(

@@ -47,6 +47,7 @@ pub use memory::Memory;
 pub use record::{Asked, Figures, History, RunRecord, RunState};
 pub use seat::Seat;
 pub use shelf::RunId;
+pub(crate) use spec::LOG_KEPT;
 pub use spec::{JobSettings, JobSpec, SchedulerSettings};
 pub use told::{job_rows, plan_rows, run_rows, system_rows};
 

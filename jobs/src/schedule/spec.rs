@@ -32,7 +32,7 @@ pub struct SchedulerSettings {
 pub struct JobSettings {
     /// Folds hours into days and days into months.
     pub compact: JobSpec,
-    /// Takes files whose rows are older than `retention` says out of the tables.
+    /// Takes files whose rows are older than `retention` says out of the tables, once their rollups are computed.
     pub expire: JobSpec,
     /// Deletes files that no version of a table needs.
     pub sweep: JobSpec,
@@ -40,7 +40,8 @@ pub struct JobSettings {
     pub verify: JobSpec,
     /// Keeps rollups as the tables are that they are made of: when it is due, and within a second of a
     /// commit that changed rows. It reads with the threads and within the memory of range reads
-    /// (`engine.scan_threads`, `engine.scan_bytes_max`).
+    /// (`engine.scan_threads`, `engine.scan_bytes_max`), whatever `memory` and `threads` say;
+    /// `bytes_per_second` slows it down.
     pub rollup: JobSpec,
     /// Flags doubtful readings: when it is due, and within a second of a commit that changed rows. It reads
     /// as `rollup` does.
@@ -74,7 +75,7 @@ pub struct JobSpec {
 
 const DAY: Span = Span::seconds(24 * 3600);
 /// How long a table's log remembers what was removed.
-const LOG_KEPT: Span = Span::seconds(7 * 24 * 3600);
+pub(crate) const LOG_KEPT: Span = Span::seconds(7 * 24 * 3600);
 const BACKOFF_MAX: Span = Span::seconds(3600);
 
 impl Default for SchedulerSettings {

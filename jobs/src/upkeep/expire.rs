@@ -1,31 +1,21 @@
-//! Which rows are too old to be kept? Their files cease to be active, whole files at a time.
+//! Which rows are too old to be kept? Their files cease to be active, whole files at a time, once all is computed
+//! that is computed of them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use barograph_engine::Clock;
 use barograph_lake::time::format_instant;
-use barograph_lake::{Change, FileEntry, LakeStore, Micros, Span, table};
+use barograph_lake::{FileEntry, LakeStore, Micros, Snapshot, table};
 use futures::future::BoxFuture;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 
-use super::{Opened, open};
-use crate::schedule::{Asked, Context, Figures, Job, Plan};
+use super::{Opened, Retention, open};
+use crate::derive::Derive;
+use crate::schedule::{Asked, Context, Figures, Finding, Job, Plan};
 use crate::{Error, ErrorKind, Result};
 
 /// How often a lost race for a commit is run again.
 const ATTEMPTS: usize = 5;
-/// The shortest time that rows can be kept.
-const AFTER_MIN: Span = Span::seconds(3600);
-
-/// How long the rows of a table are kept.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Retention {
-    /// A file goes when its newest row is older than this.
-    pub after: Span,
-}
 
 /// The job `expire`.
 #[derive(Debug)]
@@ -36,19 +26,23 @@ pub struct Expire {
     pub clock: Arc<dyn Clock>,
     /// How long the rows of each table are kept; those of others for ever.
     pub retention: BTreeMap<String, Retention>,
+    /// What is to be computed of rows before they go.
+    pub rollups: Derive,
 }
 
-impl Retention {
-    /// Refuses what cannot be meant, for the table `name`.
-    pub fn check(&self, name: &str) -> Result<()> {
-        match self.after < AFTER_MIN {
-            true => Err(Error::request(format!(
-                "retention.{name}.after {}: write {AFTER_MIN} or more",
-                self.after
-            ))),
-            false => Ok(()),
-        }
-    }
+/// The files of a table that are too old.
+#[derive(Debug, Default)]
+struct Old {
+    files: Vec<Arc<FileEntry>>,
+    /// Those that stay until a table is computed, by the table.
+    waiting: Vec<(String, Vec<Arc<FileEntry>>)>,
+}
+
+/// What became of a table.
+#[derive(Debug, Default)]
+pub(super) struct Expired {
+    pub(super) removed: Figures,
+    pub(super) waiting: Vec<Finding>,
 }
 
 impl Expire {
@@ -57,32 +51,53 @@ impl Expire {
         let names = table::names(&self.lake).await?;
         let mut opened = Vec::new();
         for (name, retention) in &self.retention {
+            let Some(after) = retention.after else { continue };
             if !names.contains(name) {
                 return Err(Error::request(format!(
                     "retention.{name}: there is no table {name:?}, there are {}",
                     names.join(", ")
                 )));
             }
-            let kept = self.clock.now().saturating_sub(retention.after.micros());
+            let kept = self.clock.now().saturating_sub(after.micros());
+            let kept = self.rollups.whole_windows(name, kept);
             opened.push((open(&self.lake, name).await?, kept));
         }
         Ok(opened)
     }
 
+    /// The files of `snapshot` whose newest row is older than `kept`.
+    async fn old(&self, opened: &Opened, snapshot: &Snapshot, kept: Micros) -> Result<Old> {
+        let files = snapshot.files().iter().filter(|file| file.times.1 < kept).cloned();
+        let mut old = Old { files: files.collect(), waiting: Vec::new() };
+        if old.files.is_empty() {
+            return Ok(old);
+        }
+        for pending in self.rollups.pending(&opened.table, snapshot).await? {
+            let (waiting, files) = old.files.into_iter().partition(|file| pending.needs(file));
+            old.files = files;
+            old.waiting.push((pending.table().to_owned(), waiting));
+        }
+        old.waiting.retain(|(_, files)| !files.is_empty());
+        Ok(old)
+    }
+
     /// Takes what is older than `kept` out of a table, in one commit.
-    pub(super) async fn table(&self, opened: &Opened, kept: Micros) -> Result<Figures> {
+    pub(super) async fn table(&self, opened: &Opened, kept: Micros) -> Result<Expired> {
         let mut snapshot = opened.snapshot.clone();
         for _ in 0..ATTEMPTS {
-            let old = old(snapshot.files(), kept);
-            if old.is_empty() {
-                return Ok(Figures::default());
+            let Old { files, waiting } = self.old(opened, &snapshot, kept).await?;
+            let waiting = waiting.into_iter().map(|(table, files)| Finding {
+                table: opened.name.clone(),
+                subject: table,
+                detail: waits(&files),
+                damage: false,
+            });
+            let expired = Expired { removed: figures(&files), waiting: waiting.collect() };
+            if files.is_empty() {
+                return Ok(expired);
             }
-            let mut hours: Vec<_> = old.iter().flat_map(|file| file.hours()).collect();
-            hours.sort_unstable();
-            hours.dedup();
-            let change = Change { operation: "EXPIRE", hours: &hours, at: self.clock.now() };
-            match opened.table.commit(&snapshot, &old, Vec::new(), &change).await {
-                Ok(_) => return Ok(figures(&old)),
+            match opened.table.expire(&snapshot, &files, self.clock.now()).await {
+                Ok(_) => return Ok(expired),
                 Err(e) if e.kind() == barograph_lake::ErrorKind::Conflict => {
                     snapshot = opened.table.refresh().await?;
                 }
@@ -114,13 +129,14 @@ impl Job for Expire {
             }
             let mut plan = Plan::default();
             for (opened, kept) in self.tables().await? {
-                let old = old(opened.snapshot.files(), kept);
+                let old = self.old(&opened, &opened.snapshot, kept).await?;
                 let before = format_instant(kept);
-                plan.add(
-                    &opened.name,
-                    format!("remove files without a row since {before}"),
-                    figures(&old),
-                );
+                let what = format!("remove files without a row since {before}");
+                plan.add(&opened.name, what, figures(&old.files));
+                for (table, files) in old.waiting {
+                    let what = format!("until {table} is computed, {}", waits(&files));
+                    plan.add(&opened.name, what, Figures::default());
+                }
             }
             Ok(plan)
         })
@@ -131,17 +147,17 @@ impl Job for Expire {
             // What is removed is not found again: a run that was cut off needs no more than its figures.
             for (opened, kept) in self.tables().await? {
                 context.check()?;
-                let removed = self.table(&opened, kept).await?;
-                context.save(&opened.name, removed, Vec::new()).await?;
+                let Expired { removed, waiting } = self.table(&opened, kept).await?;
+                context.save(&opened.name, removed, waiting).await?;
             }
             Ok(())
         })
     }
 }
 
-/// The files whose newest row is older than `kept`.
-fn old(files: &[Arc<FileEntry>], kept: Micros) -> Vec<Arc<FileEntry>> {
-    files.iter().filter(|file| file.times.1 < kept).cloned().collect()
+fn waits(files: &[Arc<FileEntry>]) -> String {
+    let Figures { files, rows, .. } = figures(files);
+    format!("{files} files with {rows} rows stay: the job rollup computes it")
 }
 
 fn figures(files: &[Arc<FileEntry>]) -> Figures {

@@ -2,12 +2,14 @@
 //! needs, `verify` looks whether all is there as it was written.
 
 mod expire;
+mod retention;
 mod sweep;
 #[cfg(test)]
 mod tests;
 mod verify;
 
-pub use expire::{Expire, Retention};
+pub use expire::Expire;
+pub use retention::Retention;
 pub use sweep::Sweep;
 pub use verify::Verify;
 

@@ -1,13 +1,13 @@
 //! Which files does nobody need any more? They are deleted once they are old enough.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use barograph_engine::Clock;
 use barograph_lake::{LakeStore, Micros, Span};
 use futures::future::BoxFuture;
 
-use super::{Opened, tables};
+use super::{Opened, Retention, tables};
 use crate::schedule::{Asked, Context, Figures, Job, Plan};
 use crate::{Error, Result};
 
@@ -20,17 +20,25 @@ pub struct Sweep {
     pub clock: Arc<dyn Clock>,
     /// How long files stay after they were removed or left behind.
     pub kept: Span,
+    /// The tables of which that is said otherwise.
+    pub retention: BTreeMap<String, Retention>,
 }
 
 impl Sweep {
-    fn older_than(&self) -> Micros {
-        self.clock.now().saturating_sub(self.kept.micros())
+    /// How long those of a table stay.
+    fn kept(&self, table: &str) -> Span {
+        let retention = self.retention.get(table);
+        retention.and_then(|retention| retention.removed_files_kept).unwrap_or(self.kept)
+    }
+
+    fn older_than(&self, table: &str) -> Micros {
+        self.clock.now().saturating_sub(self.kept(table).micros())
     }
 
     /// Sweeps one table.
     async fn table(&self, opened: &Opened) -> Result<Figures> {
         let (table, snapshot) = (&opened.table, &opened.snapshot);
-        let limit = self.older_than();
+        let limit = self.older_than(&opened.name);
         let found = table.unreferenced(snapshot, limit).await?;
         let sizes: HashMap<_, _> =
             found.iter().map(|file| (file.path.to_string(), file.bytes)).collect();
@@ -58,10 +66,10 @@ impl Job for Sweep {
             }
             let mut plan = Plan::default();
             for Opened { name, table, snapshot } in tables(&self.lake).await? {
-                let found = table.unreferenced(&snapshot, self.older_than()).await?;
+                let found = table.unreferenced(&snapshot, self.older_than(&name)).await?;
                 let bytes = found.iter().map(|file| file.bytes).sum();
                 let price = Figures { files: found.len() as u64, rows: 0, bytes };
-                let kept = self.kept;
+                let kept = self.kept(&name);
                 plan.add(&name, format!("delete files that were not needed for {kept}"), price);
             }
             Ok(plan)

@@ -13,6 +13,7 @@ pub(super) enum Action {
     MetaData(Box<MetaData>),
     Add(Add),
     Remove(Remove),
+    Txn(Txn),
 }
 
 /// Who committed what, and when.
@@ -83,6 +84,14 @@ pub(super) struct Remove {
     pub(super) extended_file_metadata: bool,
     pub(super) partition_values: Map<String, Value>,
     pub(super) size: u64,
+}
+
+/// A number that an application keeps in the log; the newest counts.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Txn {
+    pub(super) app_id: &'static str,
+    pub(super) version: i64,
 }
 
 /// One line of a commit by whichever writer, read for the table's history.

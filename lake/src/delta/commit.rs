@@ -8,11 +8,14 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::actions::{Action, Add, Info, Protocol, Remove};
+use super::expired;
 use super::log_path::LogName;
 use super::metadata::Metadata;
 use super::stats;
 use crate::store::LakeStore;
-use crate::{Error, ErrorKind, FileEntry, Hour, Micros, Result, TableSchema, TableVersion};
+use crate::{
+    Error, ErrorKind, FileEntry, Hour, Micros, Result, Snapshot, TableSchema, TableVersion,
+};
 
 const MICROS_PER_MILLI: Micros = 1_000;
 /// Name of the hours of a change among the parameters of a commit.
@@ -48,12 +51,13 @@ impl Commit {
         Self::of(&[info, Action::MetaData(Box::new(metadata.action(schema)))])
     }
 
-    /// The commit that replaces files by others.
+    /// The commit that replaces files of `base` by others, which makes it `after`.
     pub(crate) fn replace(
         schema: &TableSchema,
         removed: &[Arc<FileEntry>],
         added: &[Arc<FileEntry>],
         change: &Change<'_>,
+        [base, after]: [&Snapshot; 2],
     ) -> Result<Self> {
         let millis = change.at.div_euclid(MICROS_PER_MILLI);
         let data_change = !change.hours.is_empty();
@@ -79,6 +83,9 @@ impl Commit {
                 stats: stats::encode(schema, entry)?,
             }));
         }
+        if after.expired_through() != base.expired_through() {
+            actions.push(Action::Txn(expired::action(after.expired_through())));
+        }
         Self::of(&actions)
     }
 
@@ -96,8 +103,8 @@ impl Commit {
 /// Writes `commit` as `version` if there is no such version.
 ///
 /// # Errors
-/// `Conflict` if another writer was first. `Store` if the store failed: the commit may then exist, which
-/// the next attempt finds out as a conflict.
+/// `Conflict` if another writer was first. `Store` if the store failed: the commit may exist then or later,
+/// which the next attempt finds out as a conflict.
 pub(crate) async fn put_commit(
     store: &LakeStore,
     version: TableVersion,
@@ -112,16 +119,26 @@ pub(crate) async fn put_commit(
         ) => {
             // A client of an object store sends a put again when the reply was lost, and then meets its
             // own commit.
-            if store.object().get(&path).await?.bytes().await? == commit.0 {
-                return Ok(());
+            match stands(store, version, commit).await? {
+                true => Ok(()),
+                false => Err(Error::new(
+                    ErrorKind::Conflict,
+                    format!("version {version} of {} was committed by another writer", store.url()),
+                )),
             }
-            Err(Error::new(
-                ErrorKind::Conflict,
-                format!("version {version} of {} was committed by another writer", store.url()),
-            ))
         }
-        Err(e) => Err(e.into()),
+        // Only the reply may be lost.
+        Err(e) => match stands(store, version, commit).await {
+            Ok(true) => Ok(()),
+            _ => Err(e.into()),
+        },
     }
+}
+
+/// Whether `commit` is that of a version.
+async fn stands(store: &LakeStore, version: TableVersion, commit: &Commit) -> Result<bool> {
+    let path = store.path(&LogName::commit(version).path());
+    Ok(store.object().get(&path).await?.bytes().await? == commit.0)
 }
 
 fn info(

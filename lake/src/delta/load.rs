@@ -8,6 +8,7 @@ use delta_kernel::engine::arrow_data::ArrowEngineData;
 use delta_kernel::scan::StatsOptions;
 use futures::StreamExt;
 
+use super::expired;
 use super::kernel::{kernel_error, with_engine};
 use super::log_path::LOG_FOLDER;
 use super::metadata::Metadata;
@@ -53,6 +54,7 @@ async fn read(store: &LakeStore, version: Option<TableVersion>) -> Result<Loaded
         let metadata = Metadata::read(&kernel);
         let schema = metadata.schema()?;
         let version = TableVersion(kernel.version());
+        let through = expired::read(&kernel, engine).map_err(failed)?;
         let scan = kernel
             .scan_builder()
             .with_stats(StatsOptions::json_only())
@@ -65,7 +67,8 @@ async fn read(store: &LakeStore, version: Option<TableVersion>) -> Result<Loaded
             let rows = ArrowEngineData::try_from_engine_data(rows).map_err(failed)?;
             files.extend(entries(&schema, rows.record_batch())?);
         }
-        Ok(Loaded { metadata, schema, snapshot: Snapshot::new(version, files) })
+        let snapshot = Snapshot::new(version, files).expired(through);
+        Ok(Loaded { metadata, schema, snapshot })
     })
     .await
 }

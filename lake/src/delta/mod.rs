@@ -13,6 +13,7 @@
 mod actions;
 mod checkpoint;
 mod commit;
+mod expired;
 mod history;
 mod kernel;
 mod load;

@@ -41,6 +41,9 @@ pub enum Fault {
     LoseReply,
     /// The operation is carried out after a while.
     Delay(Duration),
+    /// The operation fails, and a put is carried out all the same when the test calls
+    /// [`FaultStore::deliver`]: it was under way when the caller gave up waiting.
+    Late,
 }
 
 /// Which operations go wrong.
@@ -69,6 +72,7 @@ struct State {
     plan: FaultPlan,
     counts: HashMap<Operation, u64>,
     faults: u64,
+    late: Vec<(Path, PutPayload, PutOptions)>,
 }
 
 impl FaultPlan {
@@ -116,7 +120,20 @@ impl FaultStore {
 
     /// Follows another plan from here on; operations are counted from zero again.
     pub fn set_plan(&self, plan: FaultPlan) {
-        *self.state.lock() = State { plan, ..State::default() };
+        let mut state = self.state.lock();
+        let late = std::mem::take(&mut state.late);
+        *state = State { plan, late, ..State::default() };
+    }
+
+    /// Carries out the puts that were under way; gives how many there were.
+    pub async fn deliver(&self) -> usize {
+        let late = std::mem::take(&mut self.state.lock().late);
+        let count = late.len();
+        for (location, payload, options) in late {
+            // Nobody waits for the answer.
+            let _ = self.inner.put_opts(&location, payload, options).await;
+        }
+        count
     }
 
     /// How many operations of a kind were asked for since the plan was set.
@@ -144,9 +161,17 @@ impl FaultStore {
         operation: Operation,
         work: impl Future<Output = Result<T>>,
     ) -> Result<T> {
-        match self.next(operation) {
+        self.carry_out(self.next(operation), work).await
+    }
+
+    async fn carry_out<T>(
+        &self,
+        fault: Option<Fault>,
+        work: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        match fault {
             None => work.await,
-            Some(Fault::Fail) => Err(injected("the operation failed")),
+            Some(Fault::Fail | Fault::Late) => Err(injected("the operation failed")),
             Some(Fault::LoseReply) => {
                 work.await?;
                 Err(injected("the reply was lost"))
@@ -165,7 +190,9 @@ impl FaultStore {
     ) -> BoxStream<'static, Result<T>> {
         match self.next(operation) {
             None => work,
-            Some(Fault::Fail) => stream::iter([Err(injected("the operation failed"))]).boxed(),
+            Some(Fault::Fail | Fault::Late) => {
+                stream::iter([Err(injected("the operation failed"))]).boxed()
+            }
             Some(Fault::LoseReply) => {
                 work.chain(stream::iter([Err(injected("the reply was lost"))])).boxed()
             }
@@ -193,7 +220,12 @@ impl ObjectStore for FaultStore {
         payload: PutPayload,
         options: PutOptions,
     ) -> Result<PutResult> {
-        self.run(Operation::Put, self.inner.put_opts(location, payload, options)).await
+        let fault = self.next(Operation::Put);
+        if fault == Some(Fault::Late) {
+            let late = (location.clone(), payload.clone(), options.clone());
+            self.state.lock().late.push(late);
+        }
+        self.carry_out(fault, self.inner.put_opts(location, payload, options)).await
     }
 
     async fn put_multipart_opts(

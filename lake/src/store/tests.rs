@@ -158,6 +158,24 @@ async fn faults_strike_as_planned() {
 }
 
 #[tokio::test]
+async fn a_late_put_is_there_when_it_is_delivered() {
+    let plan =
+        FaultPlan::none().on(Operation::Put, 0, Fault::Late).on(Operation::Put, 1, Fault::Late);
+    let store = FaultStore::new(Arc::new(InMemory::new()), plan);
+    let path = |name: &str| object_store::path::Path::from(name);
+    store.put(&path("a"), "early".into()).await.unwrap_err();
+    store.put_opts(&path("b"), "early".into(), PutMode::Create.into()).await.unwrap_err();
+    assert_eq!(store.list(None).try_collect::<Vec<_>>().await.unwrap().len(), 0);
+    for name in ["a", "b"] {
+        store.put(&path(name), "later".into()).await.unwrap();
+    }
+    store.set_plan(FaultPlan::none());
+    assert_eq!((store.deliver().await, store.deliver().await), (2, 0));
+    let content = async |name| store.get(&path(name)).await.unwrap().bytes().await.unwrap();
+    assert_eq!((content("a").await, content("b").await), ("early".into(), "later".into()));
+}
+
+#[tokio::test]
 async fn seeded_faults_repeat() {
     let run = |seed| async move {
         let plan = FaultPlan::seeded(seed, 200, Duration::from_micros(10));

@@ -20,7 +20,7 @@ use object_store::{ObjectStoreExt, PutMode};
 
 use super::LakeTable;
 use crate::paths::{MARKS_FOLDER, MarkPath};
-use crate::{Error, ErrorKind, FileEntry, Hour, LogPosition, Period, Result, Snapshot, Tier};
+use crate::{Error, ErrorKind, FileEntry, Hour, LogPosition, Period, Result, Snapshot};
 
 /// Marks that are read at a time.
 const READ_AHEAD: usize = 16;
@@ -110,10 +110,9 @@ impl LakeTable {
 }
 
 /// Through which position the files of one period say that it has landed: what the least of them says, as each
-/// holds other keys. `None` if nothing is known, which a fold says by
-/// position 0; of an hour that is the first position of the log.
+/// holds other keys. `None` if nothing is known, which position 0 says: no record of a log stands there.
 fn told(files: &[Arc<FileEntry>]) -> Option<(Period, LogPosition)> {
     let period = files.first()?.path.period();
     let through = files.iter().map(|file| file.path.through()).min()?;
-    (through > LogPosition(0) || period.tier() == Tier::Hour).then_some((period, through))
+    (through > LogPosition(0)).then_some((period, through))
 }

@@ -10,10 +10,13 @@ use object_store::{ObjectStoreExt, PutMode};
 
 use crate::delta::{self, Commit, Difference, Loaded, LogName, Metadata};
 use crate::store::LakeStore;
-use crate::{Error, ErrorKind, FileEntry, FilePath, Result, Snapshot, TableSchema, TableVersion};
+use crate::{
+    Error, ErrorKind, FileEntry, FilePath, Hour, Result, Snapshot, TableSchema, TableVersion,
+};
 
 mod check;
 mod deletions;
+mod expired;
 mod landed;
 mod past;
 mod sweep;
@@ -124,6 +127,18 @@ impl LakeTable {
         added: Vec<Arc<FileEntry>>,
         change: &Change<'_>,
     ) -> Result<Snapshot> {
+        self.replace(base, removed, added, change, base.expired_through()).await
+    }
+
+    /// The same; of the table after it rows of the hours through `expired_through` may have gone by age.
+    async fn replace(
+        &self,
+        base: &Snapshot,
+        removed: &[Arc<FileEntry>],
+        added: Vec<Arc<FileEntry>>,
+        change: &Change<'_>,
+        expired_through: Option<Hour>,
+    ) -> Result<Snapshot> {
         let version = next(base.version());
         let gone: Vec<FilePath> = removed.iter().map(|entry| entry.path).collect();
         for path in &gone {
@@ -134,8 +149,8 @@ impl LakeTable {
                 )));
             }
         }
-        let commit = Commit::replace(&self.schema, removed, &added, change)?;
-        let after = base.apply(version, &gone, added);
+        let after = base.apply(version, &gone, added.clone()).expired(expired_through);
+        let commit = Commit::replace(&self.schema, removed, &added, change, [base, &after])?;
         if let Some([first, second]) = after.contradiction() {
             return Err(Error::request(format!(
                 "rows would have two homes, {} and {}",

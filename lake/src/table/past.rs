@@ -34,6 +34,8 @@ pub struct Restore {
     pub removed: Vec<Arc<FileEntry>>,
     /// Files that become so again.
     pub added: Vec<Arc<FileEntry>>,
+    /// Through which hour rows may have gone by age then.
+    pub expired_through: Option<Hour>,
 }
 
 impl LakeTable {
@@ -121,7 +123,8 @@ impl LakeTable {
             )));
         }
         self.check_there(version, added.iter().cloned()).await?;
-        Ok(Restore { version, base: base.clone(), removed, added })
+        let expired_through = past.expired_through();
+        Ok(Restore { version, base: base.clone(), removed, added, expired_through })
     }
 
     /// Carries out what was planned.
@@ -131,7 +134,8 @@ impl LakeTable {
     pub async fn restore(&self, restore: &Restore, at: Micros) -> Result<Snapshot> {
         let hours = restore.hours();
         let change = Change { operation: "RESTORE", hours: &hours, at };
-        self.commit(&restore.base, &restore.removed, restore.added.clone(), &change).await
+        let (removed, added) = (&restore.removed, restore.added.clone());
+        self.replace(&restore.base, removed, added, &change, restore.expired_through).await
     }
 }
 

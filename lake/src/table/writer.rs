@@ -27,8 +27,17 @@ impl LakeTable {
     /// Begins the file at `path`, written by so many threads. It becomes part of the table by
     /// [`Self::commit`].
     pub async fn begin_file(&self, path: FilePath, threads: usize) -> Result<FileWriter> {
-        let layout = Layout::of(path.period().tier());
-        let encoder = FileEncoder::new(&layout, self.schema(), path, threads)?;
+        self.begin_file_as(&Layout::of(path.period().tier()), path, threads).await
+    }
+
+    /// The same in another layout than that of the path's tier.
+    pub async fn begin_file_as(
+        &self,
+        layout: &Layout,
+        path: FilePath,
+        threads: usize,
+    ) -> Result<FileWriter> {
+        let encoder = FileEncoder::new(layout, self.schema(), path, threads)?;
         let location = self.store().path(&path.to_string());
         let upload = self.store().object().put_multipart(&location).await?;
         Ok(FileWriter { encoder, upload: WriteMultipart::new_with_chunk_size(upload, PART_BYTES) })

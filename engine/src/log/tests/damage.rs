@@ -16,6 +16,8 @@ struct Subject {
     records: Records,
     /// Records before the last group.
     before: usize,
+    /// Position of the first record.
+    first: u64,
     /// Where in the file the last group begins.
     start: usize,
     synced: bool,
@@ -36,14 +38,15 @@ impl Subject {
     fn new(synced: bool) -> Self {
         let folder = temporary();
         let (mut log, _) = open(folder.path(), false).unwrap();
+        let first = log.end().0;
         let mut records = append(&mut log, &[record(1, 40)], true);
         records.extend(append(&mut log, &[record(2, 9), record(3, 0)], true));
         let before = records.len();
-        let start = (HEADER_BYTES + log.end().0) as usize;
+        let start = (HEADER_BYTES + log.end().0 - first) as usize;
         let last = [record(4, 50), record(5, 4100), record(6, 14)];
         records.extend(append(&mut log, &last, synced));
         drop(log);
-        Self { image: Image::of(folder.path()), records, before, start, synced }
+        Self { image: Image::of(folder.path()), records, before, first, start, synced }
     }
 
     fn length(&self) -> usize {
@@ -52,7 +55,8 @@ impl Subject {
 
     /// Positions of the last group.
     fn positions(&self) -> std::ops::Range<u64> {
-        self.start as u64 - HEADER_BYTES..self.length() as u64 - HEADER_BYTES
+        let position = |byte: usize| byte as u64 - HEADER_BYTES + self.first;
+        position(self.start)..position(self.length())
     }
 
     /// What is expected if the last group is broken and the file has `length` bytes.

@@ -98,7 +98,7 @@ async fn deleted_rows_are_in_no_answer_and_no_replay() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_deletion_that_fails_anywhere_takes_all_rows_or_none() {
     let (mut failed, mut made) = (0, 0);
-    for fault in [Fault::Fail, Fault::LoseReply] {
+    for fault in [Fault::Fail, Fault::LoseReply, Fault::Late] {
         for n in 0.. {
             let (mut fixture, mut faults) = (Fixture::new().await, 0);
             // A whole hour goes, and parts of others.
@@ -114,6 +114,7 @@ async fn a_deletion_that_fails_anywhere_takes_all_rows_or_none() {
                 store.set_plan(FaultPlan::none().on(Operation::Put, n, fault));
                 let deleted = fixture.engine.delete("readings", asked.clone()).await;
                 faults += store.faults();
+                store.deliver().await;
                 fixture.reopen().await;
                 let left = fixture.lines(ALL).await;
                 let records = fixture.engine.deletions("readings").await.unwrap();

@@ -1,4 +1,4 @@
-//! One run of an import over some files.
+//! How do the rows of a file get into a sink? Piece by piece, several on their way at a time.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -7,18 +7,16 @@ use std::time::{Duration, Instant};
 
 use arrow::array::RecordBatch;
 use barograph_lake::TableSchema;
-use futures::{Stream, StreamExt};
-use tokio::sync::mpsc;
+use futures::StreamExt;
 
-use super::apply::{Applied, apply};
-use super::input::{FileForm, Input};
-use super::mapping::{Mapping, Plan};
+use super::apply::Applied;
+use super::input::FileForm;
+use super::mapping::Mapping;
+use super::reading::{Reading, batch_bytes};
 use super::sink::{Sink, Taken};
 use super::state::{Identity, State};
 use crate::{Error, ErrorKind, Result};
 
-/// Pieces that wait between the reading thread and the sink.
-const QUEUE: usize = 2;
 /// Largest batch handed to the sink, in bytes.
 const BATCH_BYTES: usize = 8 << 20;
 /// When a sink that is full is asked again, if it does not say.
@@ -33,6 +31,8 @@ pub struct Options {
     pub batch_rows: usize,
     /// Batches that may be on their way at one time.
     pub in_flight: usize,
+    /// Memory of rows that are sorted and merged, in bytes, where rows go into the lake directly.
+    pub memory: usize,
     /// Form of the files; by their names if absent.
     pub form: Option<FileForm>,
     /// Whether to begin at the first row even if an earlier run got further.
@@ -41,7 +41,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { batch_rows: 65_536, in_flight: 4, form: None, restart: false }
+        Self { batch_rows: 65_536, in_flight: 4, memory: 256 << 20, form: None, restart: false }
     }
 }
 
@@ -132,26 +132,13 @@ impl<S: Sink> Import<'_, S> {
             state.forget(&identity);
         }
         let (reached, done) = state.reached(&identity);
-        let form = self.options.form.map_or_else(|| FileForm::of(path), Ok)?;
-        let input = Input::open(path, form, &self.mapping)?;
-        let plan = Plan::new(&self.table, &self.mapping, &input.columns())?;
-        let mut summary = FileSummary {
-            path: path.to_owned(),
-            earlier: reached,
-            read: 0,
-            accepted: 0,
-            unreadable: 0,
-            implausible: 0,
-            ignored: plan.ignored.clone(),
-            absent: plan.absent.clone(),
-            took: Duration::ZERO,
-            stopped: false,
-        };
+        let reading = Reading::open(path, &self.table, &self.mapping, &self.options)?;
+        let mut summary = reading.summary(path, reached);
         if done {
             return Ok(summary);
         }
         let source = path.display().to_string();
-        let pieces = self.pieces(input, plan, reached);
+        let pieces = reading.pieces(reached, &self.options, &self.stop);
         let puts =
             pieces.map(|piece| self.put(piece, &source)).buffered(self.options.in_flight.max(1));
         let mut puts = std::pin::pin!(puts);
@@ -179,41 +166,6 @@ impl<S: Sink> Import<'_, S> {
         }
         summary.took = started.elapsed();
         Ok(summary)
-    }
-
-    /// The file's pieces, read and mapped in a thread of their own.
-    fn pieces(
-        &self,
-        input: Input,
-        plan: Plan,
-        skip: u64,
-    ) -> impl Stream<Item = Result<Applied>> + use<S> {
-        let (send, receive) = mpsc::channel(QUEUE);
-        let (rows, stop) = (self.options.batch_rows.max(1), self.stop.clone());
-        let read = move || {
-            let chunks = match input.chunks(&plan.needed, rows, skip) {
-                Ok(chunks) => chunks,
-                Err(e) => return drop(send.blocking_send(Err(e))),
-            };
-            for chunk in chunks {
-                let piece = chunk.and_then(|chunk| apply(&plan, chunk));
-                let failed = piece.is_err();
-                // Nobody receives any more: the import has failed elsewhere.
-                if stop.is_stopped() || send.blocking_send(piece).is_err() || failed {
-                    return;
-                }
-            }
-        };
-        let reader = tokio::task::spawn_blocking(read);
-        futures::stream::unfold((receive, Some(reader)), |(mut receive, mut reader)| async move {
-            if let Some(piece) = receive.recv().await {
-                return Some((piece, (receive, reader)));
-            }
-            // The end of the queue is the end of the file only if the thread came to its end.
-            let failed = reader.take()?.await.err()?;
-            let error = Error::internal("reading the file").with_source(failed);
-            Some((Err(error), (receive, None)))
-        })
     }
 
     async fn put(&self, piece: Result<Applied>, source: &str) -> Result<Put> {
@@ -270,14 +222,7 @@ fn parts(rows: RecordBatch) -> Vec<RecordBatch> {
     if count == 0 {
         return Vec::new();
     }
-    let bytes: usize = rows
-        .columns()
-        .iter()
-        .map(|column| {
-            let data = column.to_data();
-            data.get_slice_memory_size().unwrap_or_else(|_| column.get_array_memory_size())
-        })
-        .sum();
+    let bytes = batch_bytes(&rows);
     let step = count.div_ceil(bytes.div_ceil(BATCH_BYTES).max(1)).max(1);
     let starts = (0..count).step_by(step);
     starts.map(|from| rows.slice(from, step.min(count - from))).collect()

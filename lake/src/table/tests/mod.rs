@@ -161,7 +161,7 @@ async fn of_racing_writers_one_wins_each_version() {
 }
 
 #[tokio::test]
-async fn a_commit_whose_reply_was_lost_is_found_as_a_conflict() {
+async fn a_commit_that_comes_late_is_found_as_a_conflict_and_a_lost_reply_at_once() {
     let fixture = Fixture::new();
     fixture.open().await;
     let faults = FaultStore::new(fixture.store().object().clone(), FaultPlan::none());
@@ -174,18 +174,23 @@ async fn a_commit_whose_reply_was_lost_is_found_as_a_conflict() {
     faults.set_plan(FaultPlan::none().on(Operation::Put, 0, Fault::Fail).on(
         Operation::Put,
         1,
-        Fault::LoseReply,
+        Fault::Late,
     ));
     for _ in 0..2 {
         let lost =
             table.commit(&base, &[], added.clone(), &change("LAND", MIDNIGHT)).await.unwrap_err();
         assert_eq!(lost.kind(), ErrorKind::Store);
     }
+    assert_eq!(faults.deliver().await, 1);
     let again =
         table.commit(&base, &[], added.clone(), &change("LAND", MIDNIGHT)).await.unwrap_err();
     assert_eq!(again.kind(), ErrorKind::Conflict);
     let read = table.refresh().await.unwrap();
     assert_eq!((read.version(), read.files()), (TableVersion(1), added.as_slice()));
+
+    faults.set_plan(FaultPlan::none().on(Operation::Put, 0, Fault::LoseReply));
+    let after = table.commit(&read, &[], vec![], &change("FOLD", MIDNIGHT)).await.unwrap();
+    assert_eq!(table.refresh().await.unwrap().version(), after.version());
 }
 
 /// Writes the table that `tests/outside.py` reads with other engines.

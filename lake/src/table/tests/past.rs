@@ -136,3 +136,51 @@ async fn marks_tell_what_has_landed_until_no_log_holds_it() {
     let forgotten = table.landed_through(&restored).await.unwrap();
     assert_eq!((forgotten.len(), forgotten[&hour(1)]), (1, LogPosition(1)));
 }
+
+#[tokio::test]
+async fn what_expired_is_known_for_ever() {
+    let fixture = Fixture::new();
+    let (table, versions) = three(&fixture).await;
+    let known = async || {
+        let opened = fixture.open().await.1;
+        let refreshed = table.refresh().await.unwrap();
+        assert_eq!(opened.expired_through(), refreshed.expired_through());
+        opened.expired_through()
+    };
+    assert_eq!(known().await, None);
+    let after = table.expire(&versions[3], &versions[3].files()[..1], committed(4)).await.unwrap();
+    assert_eq!(after.files(), &versions[3].files()[1..]);
+    let last = table.history().await.unwrap().pop().unwrap();
+    assert_eq!((last.operation.as_str(), last.hours.unwrap()), ("EXPIRE", vec![hour(1)]));
+    for held in [after.expired_through(), known().await] {
+        assert_eq!(held, Some(hour(1)));
+    }
+    // Other commits and a checkpoint leave it as it is, and an earlier hour does not take it back.
+    let (entry, bytes) = fixture.file(hour(0), &[(1, 0, None)]);
+    table.write_file(&entry, bytes).await.unwrap();
+    let added = vec![std::sync::Arc::new(entry)];
+    let late = table.commit(&after, &[], added, &change("LAND", committed(5))).await.unwrap();
+    table.checkpoint(&late).await.unwrap();
+    for version in 0..late.version().0 {
+        let commit = fixture.store().local_path(&format!("_delta_log/{version:020}.json"));
+        fs::remove_file(commit.unwrap()).unwrap();
+    }
+    assert_eq!((late.expired_through(), known().await), (Some(hour(1)), Some(hour(1))));
+    let again = table.expire(&late, &late.files()[..1], committed(6)).await.unwrap();
+    assert_eq!((again.expired_through(), known().await), (Some(hour(1)), Some(hour(1))));
+    assert_eq!(table.snapshot_at(late.version()).await.unwrap().expired_through(), Some(hour(1)));
+}
+
+#[tokio::test]
+async fn a_restore_of_what_expired_forgets_that_it_had() {
+    let fixture = Fixture::new();
+    let (table, versions) = three(&fixture).await;
+    let expired = table.expire(&versions[3], versions[3].files(), committed(4)).await.unwrap();
+    assert_eq!(expired.expired_through(), Some(hour(2)));
+    let plan = table.plan_restore(&expired, TableVersion(3)).await.unwrap();
+    let restored = table.restore(&plan, committed(5)).await.unwrap();
+    assert_eq!((restored.expired_through(), restored.files()), (None, versions[3].files()));
+    assert_eq!(table.refresh().await.unwrap().expired_through(), None);
+    let back = table.plan_restore(&restored, TableVersion(4)).await.unwrap();
+    assert_eq!(table.restore(&back, committed(6)).await.unwrap().expired_through(), Some(hour(2)));
+}

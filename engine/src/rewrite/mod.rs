@@ -2,10 +2,12 @@
 //! written, so that any number of rows takes the memory of a few slices.
 //!
 //! ```text
-//! files, tail ──Execution::slice──► rows by (key, time) ──FileWriter──► files of one period
+//! files, runs, tail ──Execution::slice──► rows by (key, time) ──FileWriter──► files of one period
 //! ```
 //!
 //! Nothing is committed here, and what is written is not part of the table before that.
+
+mod difference;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -50,11 +52,36 @@ pub struct RewriteBounds {
     pub file_bytes: u64,
 }
 
+/// Which rows go to which period's files.
+#[derive(Debug, Clone)]
+pub struct RewriteOf {
+    /// Active files, which all lie in `target`.
+    pub files: Vec<Arc<FileEntry>>,
+    /// Sorted runs that lie in `target`. Their rows join those of `files`, in the place of rows of the same key and
+    /// time; those of later runs in the place of those of earlier ones.
+    pub runs: Vec<Arc<FileEntry>>,
+    /// Only rows of these keys.
+    pub keys: KeySelection,
+    /// But not rows of these keys and instants.
+    pub except: Option<(KeySelection, TimeRange)>,
+    /// The period.
+    pub target: Period,
+}
+
+impl RewriteOf {
+    /// All rows of `files`.
+    pub fn files(files: Vec<Arc<FileEntry>>, target: Period) -> Self {
+        Self { files, runs: Vec::new(), keys: KeySelection::All, except: None, target }
+    }
+}
+
 /// Rows on their way to other files.
 #[derive(Debug)]
 pub struct Rewrite {
     table: LakeTable,
     execution: Arc<Execution>,
+    /// How many of the sources are active files; the others are runs, or the tail.
+    landed: usize,
     except: Option<(KeySelection, TimeRange)>,
     target: Period,
     through: LogPosition,
@@ -79,26 +106,31 @@ pub struct RewriteStep {
 }
 
 impl Rewrite {
-    /// The rows of `files`, which all lie in `target`, on their way to files of `target`; but not those of the
-    /// keys and instants of `except`.
-    pub fn of_files<'a>(
+    /// The rows of files and runs of `table`.
+    pub fn of<'a>(
         table: &'a LakeTable,
         cache: &'a Arc<FileCache>,
-        files: &'a [Arc<FileEntry>],
-        target: Period,
-        except: Option<(KeySelection, TimeRange)>,
+        of: &'a RewriteOf,
         bounds: RewriteBounds,
     ) -> BoxFuture<'a, Result<Self>> {
-        let snapshot = Snapshot::new(TableVersion(0), files.to_vec());
-        let through = through(&snapshot, target);
-        let from = landed(snapshot.files());
-        let lake = Files {
-            cache: Arc::clone(cache),
-            store: table.store().clone(),
-            schema: Arc::clone(table.schema()),
-        };
-        let asked = (KeySelection::All, except);
-        Box::pin(Self::begin(table, lake, from, asked, (target, through), bounds))
+        Box::pin(async move {
+            let snapshot = Snapshot::new(TableVersion(0), of.files.clone());
+            let through = through(&snapshot, of.target);
+            let mut from = landed(snapshot.files());
+            let landed = from.len();
+            let runs = of.runs.iter().map(|run| (run.path.period(), vec![Arc::clone(run)]));
+            from.extend(runs.map(|(period, files)| Source { period, files, tails: Vec::new() }));
+            let lake = Files {
+                cache: Arc::clone(cache),
+                store: table.store().clone(),
+                schema: Arc::clone(table.schema()),
+            };
+            let asked = (of.keys.clone(), of.except.clone());
+            let begun = Self::begin(table, lake, from, asked, (of.target, through), bounds);
+            let mut begun = begun.await?;
+            begun.landed = landed;
+            Ok(begun)
+        })
     }
 
     /// The rows of some keys in `from`, on their way to files at `target`.
@@ -122,6 +154,7 @@ impl Rewrite {
         Ok(Self {
             table: table.clone(),
             execution,
+            landed: 0,
             except,
             target,
             through,

@@ -1,0 +1,90 @@
+//! May a file of a table go? Not before all is computed that is computed of its rows, and not without the rows
+//! that share a window with its own.
+//!
+//! ```text
+//! too old       ◄──────────────────────────┤
+//! windows       ├────────┼────────┼────────┼ ─ ─ ─
+//! whole windows ◄────────────────┤
+//! pending                ├────────┤
+//! may go        ◄────────┤
+//! ```
+
+use std::collections::BTreeSet;
+
+use barograph_lake::{FileEntry, LakeTable, Micros, Snapshot};
+
+use super::{Derivation, Derive};
+use crate::Result;
+
+/// What is still to be computed of a table for another.
+#[derive(Debug)]
+pub(crate) struct Pending<'a> {
+    derivation: &'a dyn Derivation,
+    from: Micros,
+    /// First instants of the windows; absent: all.
+    windows: Option<BTreeSet<Micros>>,
+}
+
+impl Derive {
+    /// The last instant up to `before` at which no window of a table that is computed of `source` is under way.
+    pub(crate) fn whole_windows(&self, source: &str, before: Micros) -> Micros {
+        let mut end = before;
+        loop {
+            let windows = self.of(source).map(|derivation| derivation.window(end));
+            let start = windows.fold(end, |start, window| start.min(window.from));
+            if start == end {
+                return end;
+            }
+            end = start;
+        }
+    }
+
+    /// What is still to be computed of the rows of `snapshot`, table by table.
+    pub(crate) async fn pending(
+        &self,
+        table: &LakeTable,
+        snapshot: &Snapshot,
+    ) -> Result<Vec<Pending<'_>>> {
+        let known = self.known().await?;
+        let mut pending = Vec::new();
+        for derivation in self.of(table.schema().name()) {
+            let windows = match known.get(derivation)? {
+                None => None,
+                Some(followed) => {
+                    let commits =
+                        table.commits_between(followed.version, snapshot.version()).await?;
+                    let hours: Option<Vec<_>> = commits
+                        .and_then(|all| all.into_iter().map(|commit| commit.hours).collect());
+                    hours.map(|hours| {
+                        let mut windows =
+                            derivation.windows(&hours.into_iter().flatten().collect());
+                        windows.extend(followed.stale);
+                        windows
+                    })
+                }
+            };
+            let from = derivation.computed_from(snapshot);
+            pending.push(Pending { derivation, from, windows });
+        }
+        Ok(pending)
+    }
+
+    fn of(&self, source: &str) -> impl Iterator<Item = &dyn Derivation> {
+        let all = self.derivations.iter().map(AsRef::as_ref);
+        all.filter(move |derivation| derivation.source() == source)
+    }
+}
+
+impl Pending<'_> {
+    /// The table that is not computed yet.
+    pub(crate) fn table(&self) -> &str {
+        self.derivation.table().name()
+    }
+
+    /// Whether a window is still to be computed of rows of `file`.
+    pub(crate) fn needs(&self, file: &FileEntry) -> bool {
+        let windows = self.derivation.windows(&file.hours().collect());
+        let mut open = windows.iter().filter(|start| **start >= self.from);
+        open.any(|start| self.windows.as_ref().is_none_or(|pending| pending.contains(start)))
+    }
+}
