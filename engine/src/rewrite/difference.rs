@@ -20,11 +20,11 @@ impl Rewrite {
         let columns = self.table.schema().ingested_at();
         let (slices, on) = (self.slices.clone(), self.bounds.on.clone());
         Box::pin(async move {
-            for keys in slices {
+            for slice in slices {
                 let (before, after, then) = (Arc::clone(&before), Arc::clone(&after), on.clone());
                 let read = move || -> Result<bool> {
-                    let before = then.block_on(before.slice(&keys))?;
-                    Ok(!same(&before, &then.block_on(after.slice(&keys))?, columns))
+                    let before = then.block_on(before.slice(&slice))?;
+                    Ok(!same(&before, &then.block_on(after.slice(&slice))?, columns))
                 };
                 let ended = |e| Error::internal("comparing a slice ended early").with_source(e);
                 if on.spawn_blocking(read).await.map_err(ended)?? {

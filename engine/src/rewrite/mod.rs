@@ -88,7 +88,7 @@ pub struct Rewrite {
     bounds: RewriteBounds,
     /// One permit for each of the threads.
     threads: Arc<Semaphore>,
-    slices: VecDeque<KeySelection>,
+    slices: VecDeque<Slice>,
     ahead: VecDeque<JoinHandle<Result<RecordBatch>>>,
     writer: Option<FileWriter>,
     written: Vec<Arc<FileEntry>>,
@@ -150,6 +150,8 @@ impl Rewrite {
         let rows = bounds.memory / (execution.row_bytes() * copies).max(1);
         let weights = execution.weights(execution.sources.iter().collect()).await?.concat();
         let slices = cut(&execution.scan.keys, weights, rows.max(SLICE_ROWS_MIN) as u64);
+        let slices = slices.into_iter().map(|keys| Slice { keys, time: TimeRange::ALL });
+        let slices: VecDeque<_> = slices.collect();
         let bytes: u64 = files.iter().map(|file| file.bytes).sum();
         Ok(Self {
             table: table.clone(),
@@ -161,7 +163,7 @@ impl Rewrite {
             threads: Arc::new(Semaphore::new(bounds.threads.max(1))),
             bounds,
             slice_bytes: bytes / slices.len().max(1) as u64,
-            slices: slices.into(),
+            slices,
             ahead: VecDeque::new(),
             writer: None,
             written: Vec::new(),
@@ -211,7 +213,7 @@ impl Rewrite {
 
     fn read_ahead(&mut self) {
         while self.ahead.len() < self.bounds.threads.max(1)
-            && let Some(keys) = self.slices.pop_front()
+            && let Some(slice) = self.slices.pop_front()
         {
             let execution = Arc::clone(&self.execution);
             let (on, threads) = (self.bounds.on.clone(), Arc::clone(&self.threads));
@@ -220,7 +222,6 @@ impl Rewrite {
                 let thread = threads.acquire_owned().await.map_err(|e| ended().with_source(e))?;
                 let read = Handle::current().spawn_blocking(move || {
                     let _held = thread;
-                    let slice = Slice { keys, time: TimeRange::ALL };
                     let rows = Handle::current().block_on(execution.slice(&slice))?;
                     match except {
                         Some((keys, time)) => without(&rows, &keys, time),

@@ -197,12 +197,13 @@ impl OpenFile {
                 .map(|&c| Arc::clone(&self.schema().arrow().fields()[c]))
                 .collect::<Vec<_>>(),
         );
-        // Of a page with several keys, those of a list have few rows.
-        let is_listed = matches!(&read.keys, crate::KeySelection::List(_));
+        // Of pages with several keys, those of a list have few rows, unless one fills pages of its own.
         let pages = fetched.spans.iter().flat_map(|span| span.pages.clone());
-        let pages = pages.filter_map(|page| self.pages().get(page));
-        let whole = pages.filter(|page| !is_listed || page.first == page.last);
-        let capacity = whole.map(|page| page.rows as usize).sum();
+        let pages: Vec<_> = pages.filter_map(|page| self.pages().get(page)).collect();
+        let is_whole = !matches!(&read.keys, crate::KeySelection::List(_))
+            || pages.iter().any(|page| page.first == page.last);
+        let rows = pages.iter().map(|page| page.rows as usize);
+        let capacity = if is_whole { rows.sum() } else { 0 };
         let builders =
             schema.fields().iter().map(|field| ColumnBuilder::new(field.data_type(), capacity));
         let mut decoder = Decoder {
