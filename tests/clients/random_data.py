@@ -77,10 +77,10 @@ def fill(url):
 
 
 def dimension():
-    """The rows of `cities` that queries ask for: those of CITIES."""
+    """The rows of the table `cities` that queries ask for: those of CITIES, without their heights."""
     path = pathlib.Path(__file__).resolve().parents[2] / "cli" / "data" / "cities.csv"
     with path.open(encoding="utf-8", newline="") as file:
-        return [tuple(row.values()) for row in csv.DictReader(file) if int(row["city_id"]) in CITIES]
+        return [tuple(row.values())[:8] for row in csv.DictReader(file) if int(row["city_id"]) in CITIES]
 
 
 def stands(session, rows):

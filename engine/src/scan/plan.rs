@@ -197,7 +197,7 @@ pub(crate) fn slices(
 fn cut_time(time: TimeRange, periods: &[(Period, u64)], target: u64) -> Vec<TimeRange> {
     let (mut times, mut from, mut held) = (Vec::new(), time.from, 0);
     for &(period, rows) in periods {
-        if held >= target && from < period.start() {
+        if held >= target && from < period.start() && period.start() < time.to {
             times.push(TimeRange { from, to: period.start() });
             (from, held) = (period.start(), 0);
         }

@@ -116,3 +116,84 @@ impl Connected for Socket {
         self.stream.connect_info()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+    use std::future::poll_fn;
+    use std::time::Duration;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+    use tokio::time::timeout;
+
+    use super::*;
+
+    async fn pair() -> (Socket, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let other = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        (Socket::new(listener.accept().await.unwrap().0), other)
+    }
+
+    fn bytes(count: usize) -> Vec<u8> {
+        (0..count).map(|at| (at * 31 / 7) as u8).collect()
+    }
+
+    #[tokio::test]
+    async fn a_small_answer_goes_out_at_once() {
+        let (mut socket, mut other) = pair().await;
+        socket.write_all(b"few").await.unwrap();
+        socket.flush().await.unwrap();
+        let mut got = [0; 3];
+        other.read_exact(&mut got).await.unwrap();
+        assert_eq!(&got, b"few");
+    }
+
+    #[tokio::test]
+    async fn many_bytes_are_held_until_requests_are_looked_for() {
+        let (mut socket, mut other) = pair().await;
+        let sent = bytes(HELD_MAX / 2);
+        socket.write_all(&sent).await.unwrap();
+        socket.flush().await.unwrap();
+        assert_eq!(socket.held, sent);
+        let mut request = [0; 1];
+        let waited = Duration::from_millis(50);
+        assert!(timeout(waited, socket.read(&mut request)).await.is_err());
+        assert!(socket.held.is_empty());
+        let mut got = vec![0; sent.len()];
+        other.read_exact(&mut got).await.unwrap();
+        assert_eq!(got, sent);
+    }
+
+    #[tokio::test]
+    async fn every_byte_arrives_in_order_however_it_is_written_and_read() {
+        let (mut socket, mut other) = pair().await;
+        let sent = bytes(9_000_000);
+        let reader = tokio::spawn(async move {
+            let (mut got, mut buffer) = (Vec::new(), vec![0; 70_000]);
+            loop {
+                tokio::task::yield_now().await;
+                match other.read(&mut buffer).await.unwrap() {
+                    0 => return got,
+                    read => got.extend_from_slice(&buffer[..read]),
+                }
+            }
+        });
+        let sizes = [1, 9, 16_384, 16_393, 131_072, 131_073, 400_000].into_iter().cycle();
+        let (mut rest, mut held_most) = (sent.as_slice(), 0);
+        for size in sizes {
+            let (frame, left) = rest.split_at(size.min(rest.len()));
+            socket.write_all(frame).await.unwrap();
+            socket.flush().await.unwrap();
+            held_most = held_most.max(socket.held.len());
+            rest = left;
+            if rest.is_empty() {
+                break;
+            }
+        }
+        poll_fn(|cx| Pin::new(&mut socket).poll_shutdown(cx)).await.unwrap();
+        assert!(held_most <= HELD_MAX);
+        assert!(reader.await.unwrap() == sent);
+    }
+}
