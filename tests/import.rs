@@ -2,6 +2,7 @@
 //! by the same command, while the server ingests; then the server is killed too.
 
 use std::fmt::Write as _;
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Output, Stdio};
 use std::sync::Arc;
@@ -121,17 +122,15 @@ fn an_import_beside_a_server_is_killed_and_goes_on_and_no_row_is_lost_or_doubled
     let (mut killed, mut stopped, mut live_rows) = (0, 0, 20);
     for round in 0..KILLS {
         let mut process = import(&[]).spawn().unwrap();
-        std::thread::sleep(Duration::from_millis(rng.random_range(20..500)));
+        std::thread::sleep(Duration::from_millis(rng.random_range(15..90)));
         if round % 3 == 2 {
             let interrupt = format!("kill -INT {}", process.id());
             let _ = std::process::Command::new("sh").args(["-c", &interrupt]).status().unwrap();
             let ended = process.wait_with_output().unwrap();
             stopped += usize::from(!ended.status.success());
-            assert!(
-                ended.status.success() || said(&ended).contains("goes on from here"),
-                "{}",
-                said(&ended)
-            );
+            // It may be stopped before it listens to signals.
+            let is_clean = ended.status.success() || ended.status.signal().is_some();
+            assert!(is_clean || said(&ended).contains("goes on from here"), "{}", said(&ended));
         } else {
             killed += usize::from(process.try_wait().unwrap().is_none());
             process.kill().unwrap();
