@@ -7,8 +7,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::array::{ArrayRef, Float32Array, Int32Array, RecordBatch, TimestampMicrosecondArray};
-use barograph_engine::Durability;
-use barograph_flight::Client;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
@@ -44,12 +42,7 @@ fn put(server: &Server) {
         ("temperature", Arc::new(Float32Array::from_iter_values(values))),
     ])
     .unwrap();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async {
-        let client = Client::connect(&server.url()).await.unwrap();
-        client.put_batch("readings", rows, Durability::Disk).await.unwrap();
-        client.flush().await.unwrap();
-    });
+    server.land("readings", rows);
 }
 
 /// What the rows of each city and day come to, by a server of its own.

@@ -8,8 +8,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arrow::array::{ArrayRef, Float32Array, Int32Array, RecordBatch, TimestampMicrosecondArray};
-use barograph_engine::Durability;
-use barograph_flight::Client;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use serde_json::Value;
@@ -58,12 +56,7 @@ fn folder() -> tempfile::TempDir {
         ("temperature", Arc::new(Float32Array::from_iter_values(values))),
     ])
     .unwrap();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async {
-        let client = Client::connect(&server.url()).await.unwrap();
-        client.put_batch("readings", rows, Durability::Disk).await.unwrap();
-        client.flush().await.unwrap();
-    });
+    server.land("readings", rows);
     let (status, printed) = server.terminate();
     assert!(status.success(), "{printed}");
     std::fs::write(folder.path().join("settings.toml"), RETENTION).unwrap();

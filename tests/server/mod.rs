@@ -11,6 +11,10 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use arrow::array::RecordBatch;
+use barograph_engine::Durability;
+use barograph_flight::Client;
+
 /// The binary under test.
 pub const BINARY: &str = env!("CARGO_BIN_EXE_barograph");
 
@@ -56,6 +60,16 @@ pub fn command(args: &[&str]) -> Command {
 }
 
 impl Server {
+    /// Puts rows into a table, and waits until they have landed.
+    pub fn land(&self, table: &str, rows: RecordBatch) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let client = Client::connect(&self.url()).await.unwrap();
+            client.put_batch(table, rows, Durability::Disk).await.unwrap();
+            client.flush().await.unwrap();
+        });
+    }
+
     /// `barograph serve` on `data`, with `args` in addition, once it takes calls.
     pub fn start(args: &[&str], data: &Path) -> Self {
         Self::start_with(args, data, &[])

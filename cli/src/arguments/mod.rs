@@ -1,10 +1,18 @@
 //! What can be asked on the command line? The names here are stable: scripts rely on them.
 
+mod jobs;
+mod lake;
+
 use std::path::PathBuf;
 
 use barograph_jobs::import::FileForm;
 use barograph_lake::Size;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub use jobs::{
+    JobsArguments, JobsCancelArguments, JobsCommand, JobsHistoryArguments, JobsRunArguments,
+};
+pub use lake::{LakeArguments, LakeCommand, LakeDeleteArguments, LakeRestoreArguments};
 
 use crate::output::Format;
 
@@ -263,150 +271,6 @@ pub enum Form {
     Parquet,
     /// Arrow IPC file or stream.
     Arrow,
-}
-
-/// What to look at in the lake.
-#[derive(Debug, Subcommand)]
-pub enum LakeCommand {
-    /// The active files of each table.
-    Files(LakeArguments),
-    /// Open and verify every active file; name what is damaged, missing, left behind or a gap.
-    Check(LakeArguments),
-    /// The commits of each table.
-    History(LakeArguments),
-    /// Delete rows for good, through a running server, which goes on if it is not waited for. It cannot be
-    /// undone.
-    Delete(LakeDeleteArguments),
-    /// Make the files of an earlier version of a table the active ones again. It can be undone in the same way.
-    Restore(LakeRestoreArguments),
-}
-
-/// Arguments of `lake delete`.
-#[derive(Debug, Args)]
-pub struct LakeDeleteArguments {
-    /// The table.
-    pub table: String,
-    /// Rows of these cities, by name or id, or keys, for a table without cities; separated by semicolons.
-    #[arg(
-        long,
-        value_delimiter = ';',
-        value_name = "CITY;…",
-        required_unless_present = "all",
-        allow_hyphen_values = true
-    )]
-    pub keys: Vec<String>,
-    /// Rows of every key.
-    #[arg(long, conflicts_with = "keys")]
-    pub all: bool,
-    /// First instant of the rows; from the beginning if absent.
-    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
-    pub from: Option<String>,
-    /// First instant after them; to the end if absent.
-    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
-    pub to: Option<String>,
-    /// Why; it is kept with the record, which `system.deletions` shows.
-    #[arg(long, value_name = "TEXT")]
-    pub reason: String,
-    /// The server.
-    #[arg(long, value_name = "URL")]
-    pub endpoint: Option<String>,
-}
-
-/// Arguments of `lake restore`.
-#[derive(Debug, Args)]
-#[command(disable_version_flag = true)]
-pub struct LakeRestoreArguments {
-    /// The table.
-    pub table: String,
-    /// The version, as `barograph lake history` shows it.
-    #[arg(long, value_name = "N")]
-    pub version: u64,
-    /// Print what would be removed and added, and change nothing.
-    #[arg(long)]
-    pub dry_run: bool,
-    /// Folder or object-store URL of the data.
-    #[arg(long, value_name = "DIR|URL")]
-    pub data: Option<String>,
-    /// Form of the answer.
-    #[arg(long, value_enum, default_value_t)]
-    pub format: Format,
-}
-
-/// Which lake.
-#[derive(Debug, Args)]
-pub struct LakeArguments {
-    /// Folder or object-store URL of the data.
-    #[arg(long, value_name = "DIR|URL")]
-    pub data: Option<String>,
-    /// Only this table.
-    #[arg(long)]
-    pub table: Option<String>,
-    /// Form of the answer.
-    #[arg(long, value_enum, default_value_t)]
-    pub format: Format,
-}
-
-/// What to do about jobs.
-#[derive(Debug, Subcommand)]
-pub enum JobsCommand {
-    /// The jobs: when each is due, and how its newest run went.
-    List(JobsArguments),
-    /// Run a job now, beside a running server or without one.
-    Run(JobsRunArguments),
-    /// The runs that are remembered.
-    History(JobsHistoryArguments),
-    /// Stop a run, whichever process has it.
-    Cancel(JobsCancelArguments),
-}
-
-/// Whose jobs.
-#[derive(Debug, Args)]
-pub struct JobsArguments {
-    /// Folder or object-store URL of the data.
-    #[arg(long, value_name = "DIR|URL")]
-    pub data: Option<String>,
-    /// Form of the answer.
-    #[arg(long, value_enum, default_value_t)]
-    pub format: Format,
-}
-
-/// Arguments of `jobs run`.
-#[derive(Debug, Args)]
-pub struct JobsRunArguments {
-    /// The job.
-    pub name: String,
-    /// Print what it would do and what that costs, and change nothing.
-    #[arg(long)]
-    pub dry_run: bool,
-    /// First instant to work on: 2026-11-22T10:00:00Z, 2026-11-22, or before now such as -24h.
-    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
-    pub from: Option<String>,
-    /// First instant after the range.
-    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
-    pub to: Option<String>,
-    /// Whose jobs.
-    #[command(flatten)]
-    pub jobs: JobsArguments,
-}
-
-/// Arguments of `jobs history`.
-#[derive(Debug, Args)]
-pub struct JobsHistoryArguments {
-    /// Only runs of this job.
-    pub name: Option<String>,
-    /// Whose jobs.
-    #[command(flatten)]
-    pub jobs: JobsArguments,
-}
-
-/// Arguments of `jobs cancel`.
-#[derive(Debug, Args)]
-pub struct JobsCancelArguments {
-    /// The run, such as `verify-41`.
-    pub run: String,
-    /// Folder or object-store URL of the data.
-    #[arg(long, value_name = "DIR|URL")]
-    pub data: Option<String>,
 }
 
 /// Arguments of `redrive`.

@@ -1,0 +1,86 @@
+//! What can be asked of the lake?
+
+use clap::{Args, Subcommand};
+
+use crate::output::Format;
+
+/// What to look at in the lake.
+#[derive(Debug, Subcommand)]
+pub enum LakeCommand {
+    /// The active files of each table.
+    Files(LakeArguments),
+    /// Open and verify every active file; name what is damaged, missing, left behind or a gap.
+    Check(LakeArguments),
+    /// The commits of each table.
+    History(LakeArguments),
+    /// Delete rows for good, through a running server, which goes on if it is not waited for. It cannot be
+    /// undone.
+    Delete(LakeDeleteArguments),
+    /// Make the files of an earlier version of a table the active ones again. It can be undone in the same way.
+    Restore(LakeRestoreArguments),
+}
+
+/// Arguments of `lake delete`.
+#[derive(Debug, Args)]
+pub struct LakeDeleteArguments {
+    /// The table.
+    pub table: String,
+    /// Rows of these cities, by name or id, or keys, for a table without cities; separated by semicolons.
+    #[arg(
+        long,
+        value_delimiter = ';',
+        value_name = "CITY;…",
+        required_unless_present = "all",
+        allow_hyphen_values = true
+    )]
+    pub keys: Vec<String>,
+    /// Rows of every key.
+    #[arg(long, conflicts_with = "keys")]
+    pub all: bool,
+    /// First instant of the rows; from the beginning if absent.
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    pub from: Option<String>,
+    /// First instant after them; to the end if absent.
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    pub to: Option<String>,
+    /// Why; it is kept with the record, which `system.deletions` shows.
+    #[arg(long, value_name = "TEXT")]
+    pub reason: String,
+    /// The server.
+    #[arg(long, value_name = "URL")]
+    pub endpoint: Option<String>,
+}
+
+/// Arguments of `lake restore`.
+#[derive(Debug, Args)]
+#[command(disable_version_flag = true)]
+pub struct LakeRestoreArguments {
+    /// The table.
+    pub table: String,
+    /// The version, as `barograph lake history` shows it.
+    #[arg(long, value_name = "N")]
+    pub version: u64,
+    /// Print what would be removed and added, and change nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Folder or object-store URL of the data.
+    #[arg(long, value_name = "DIR|URL")]
+    pub data: Option<String>,
+    /// Form of the answer.
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+/// Which lake.
+#[derive(Debug, Args)]
+pub struct LakeArguments {
+    /// Folder or object-store URL of the data.
+    #[arg(long, value_name = "DIR|URL")]
+    pub data: Option<String>,
+    /// Only this table.
+    #[arg(long)]
+    pub table: Option<String>,
+    /// Form of the answer.
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
