@@ -95,7 +95,12 @@ async fn serve(folder: &std::path::Path, before: i64) -> Arc<Sql> {
         LakeTable::open(lake.child("readings"), Arc::new(table())).await.expect("table");
     let entries = (1..=before).map(entry).collect();
     landed
-        .commit(&snapshot, &[], entries, &Change { operation: "BENCH", hours: &[], at: DAY })
+        .commit(
+            &snapshot,
+            &[],
+            entries,
+            &Change { operation: "BENCH", hours: &[], keys: None, at: DAY },
+        )
         .await
         .expect("commit");
     let components = Components {

@@ -1,13 +1,15 @@
 //! Which work waits for other work? What runs on threads of its own here steps back before ingestion and point
 //! reads.
 
+use barograph_lake::priority;
 use tokio::runtime::{Handle, Runtime};
 
 use crate::{Error, Result};
 
-/// How much less of busy processors a thread gets than one of ingestion: a tenth, where both want all they
-/// can get (`nice` of POSIX).
-const NICENESS: i32 = 10;
+/// Blocking work of a rewrite beside one piece for each of its threads: the end of a file, and names of hosts.
+const MORE_BLOCKING: usize = 2;
+/// Blocking work at a time where nothing bounds it: tokio's own bound.
+const ANY_BLOCKING: usize = 512;
 
 /// Threads that step back before others. They end when it is dropped, without being waited for.
 #[derive(Debug)]
@@ -16,8 +18,19 @@ pub struct Threads(Option<Runtime>);
 impl Threads {
     /// Starts `count` of them, named `name`.
     pub fn start(name: &str, count: usize) -> Result<Self> {
+        Self::blocking(name, count, ANY_BLOCKING)
+    }
+
+    /// Starts `count` of them for a [rewrite](crate::rewrite) that keeps as many busy. Blocking work takes few threads
+    /// in turn, as each of them keeps memory for its next piece.
+    pub fn for_rewrite(name: &str, count: usize) -> Result<Self> {
+        Self::blocking(name, count, count + MORE_BLOCKING)
+    }
+
+    fn blocking(name: &str, count: usize, blocking: usize) -> Result<Self> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(count.max(1))
+            .max_blocking_threads(blocking)
             .thread_name(name)
             .on_thread_start(step_back)
             .enable_all()
@@ -46,7 +59,7 @@ impl Drop for Threads {
 
 /// Lets ingestion and point reads go before the calling thread.
 fn step_back() {
-    if let Err(error) = rustix::process::nice(NICENESS) {
+    if let Err(error) = priority::step_back() {
         tracing::warn!(%error, "a thread runs with the priority of ingestion");
     }
 }

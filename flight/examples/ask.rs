@@ -12,7 +12,9 @@
 use std::io::{BufRead, Write};
 use std::time::Instant;
 
+use arrow::array::RecordBatch;
 use barograph_flight::{Client, Ticket};
+use futures::TryStreamExt;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -41,16 +43,17 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     for line in std::io::stdin().lock().lines() {
         let question = Question::parse(&line?)?;
         let begun = Instant::now();
-        let rows = runtime.block_on(async {
+        let batches: Vec<RecordBatch> = runtime.block_on(async {
             let answer = match &question {
                 Question::Ticket(ticket) => client.get(ticket).await?,
                 Question::Sql(text) => client.sql(text).await?,
             };
-            answer.collect().await
+            answer.try_collect().await
         })?;
         let seconds = begun.elapsed().as_secs_f64();
         let mut out = std::io::stdout().lock();
-        writeln!(out, "{seconds} {}", rows.num_rows())?;
+        let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
+        writeln!(out, "{seconds} {rows}")?;
         out.flush()?;
     }
     Ok(())

@@ -31,7 +31,7 @@ async fn run() {
     let (table, base) = LakeTable::open(store.clone(), schema.clone()).await.unwrap();
     let added = (0..FILES).map(|n| Arc::new(entry(n))).collect();
     let mut held = table
-        .commit(&base, &[], added, &Change { operation: "LAND", hours: &[], at: 0 })
+        .commit(&base, &[], added, &Change { operation: "LAND", hours: &[], keys: None, at: 0 })
         .await
         .unwrap();
 
@@ -70,7 +70,12 @@ async fn run() {
         apply.add(start);
         let start = Instant::now();
         held = table
-            .commit(&held, &[old], vec![new], &Change { operation: "LAND", hours: &[], at: 0 })
+            .commit(
+                &held,
+                &[old],
+                vec![new],
+                &Change { operation: "LAND", hours: &[], keys: None, at: 0 },
+            )
             .await
             .unwrap();
         commit.add(start);

@@ -53,7 +53,7 @@ async fn run(name: &str, files: i64) {
     let store = LakeStore::with_store(counted.clone(), url).child("readings");
     let schema = Arc::new(schema());
     let (table, base) = LakeTable::open(store.clone(), schema.clone()).await.unwrap();
-    let change = Change { operation: "LAND", hours: &[], at: 0 };
+    let change = Change { operation: "LAND", hours: &[], keys: None, at: 0 };
     let added = (COMMITS..files).map(|n| Arc::new(entry(n))).collect();
     let mut held = table.commit(&base, &[], added, &change).await.unwrap();
     let begun = Instant::now();

@@ -9,6 +9,7 @@ pub mod error;
 pub mod file;
 pub mod paths;
 pub mod period;
+pub mod priority;
 pub mod schema;
 pub mod select;
 pub mod snapshot;

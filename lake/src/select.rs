@@ -28,6 +28,16 @@ impl KeySelection {
         Self::List(keys.into())
     }
 
+    /// Every key that one of both asks for, and perhaps others.
+    pub fn or(&self, other: &Self) -> Self {
+        match (self, other) {
+            (Self::List(keys), Self::List(others)) => {
+                Self::list(keys.iter().chain(others.iter()).copied().collect())
+            }
+            _ => Self::All,
+        }
+    }
+
     /// Whether `key` is asked for.
     pub fn contains(&self, key: Key) -> bool {
         match self {

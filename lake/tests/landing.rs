@@ -106,7 +106,7 @@ async fn lands(hours: Vec<Vec<(i64, Row)>>) {
                 &held,
                 &[],
                 vec![Arc::new(entry)],
-                &Change { operation: "LAND", hours: &[], at: 0 },
+                &Change { operation: "LAND", hours: &[], keys: None, at: 0 },
             )
             .await
             .unwrap();
@@ -132,7 +132,7 @@ async fn lands(hours: Vec<Vec<(i64, Row)>>) {
         assert_eq!(format!("{:?}", got.columns()), format!("{:?}", rows.columns()));
     }
 
-    let change = Change { operation: "EXPIRE", hours: &[], at: 0 };
+    let change = Change { operation: "EXPIRE", hours: &[], keys: None, at: 0 };
     let empty = table.commit(&read, read.files(), Vec::new(), &change).await.unwrap();
     let known = table.landed_through(&empty).await.unwrap();
     assert_eq!(known.len(), landed.len(), "a log may still hold the rows of files that went");

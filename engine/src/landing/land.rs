@@ -10,8 +10,8 @@ use std::sync::Arc;
 use barograph_lake::file::FileRead;
 use barograph_lake::schema::FIRST_VALUE_COLUMN;
 use barograph_lake::{
-    Change, ErrorKind as LakeErrorKind, FileEntry, FilePath, Hour, KeySelection, Micros, Snapshot,
-    Span, Tier, TimeRange,
+    Change, ErrorKind as LakeErrorKind, FileEntry, FilePath, Hour, Key, KeySelection, Micros,
+    Snapshot, Span, Tier, TimeRange,
 };
 use futures::{StreamExt, TryStreamExt, stream};
 use hashbrown::HashMap;
@@ -141,9 +141,11 @@ pub(super) async fn land_hours(
         }
         let (removed, added) = write_files(parts, table, units).await?;
         let changed: Vec<_> = frozen.iter().map(HourView::hour).collect();
+        let keys = keys_of(&frozen);
         let change = Change {
             operation: if removed.is_empty() { "LAND" } else { "MERGE" },
             hours: &changed,
+            keys: Some(&keys),
             at: parts.clock.now(),
         };
         let report = FlushReport {
@@ -173,6 +175,15 @@ pub(super) async fn land_hours(
         ErrorKind::Unavailable,
         format!("table {:?}: other writers committed first {ATTEMPTS} times", table.schema.name()),
     ))
+}
+
+/// The keys of the rows of some hours, ascending.
+fn keys_of(hours: &[HourView]) -> Vec<Key> {
+    let mut keys: Vec<Key> =
+        hours.iter().flat_map(|hour| hour.key_counts()).map(|(key, _)| key).collect();
+    keys.sort_unstable();
+    keys.dedup();
+    keys
 }
 
 /// The files that are replaced, and the new ones.

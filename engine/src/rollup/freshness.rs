@@ -15,7 +15,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use barograph_lake::{Hour, Micros, TableVersion};
+use barograph_lake::table::CommitInfo;
+use barograph_lake::{Hour, KeySelection, Micros, TableVersion};
 
 use super::Rollup;
 use crate::{Engine, Error, Result, View};
@@ -27,6 +28,23 @@ pub struct Followed {
     pub version: TableVersion,
     /// First instants of the windows that are still to be computed, as that version has them.
     pub stale: BTreeSet<Micros>,
+}
+
+/// Rows of a table that a commit changed: none of other hours, and none of other keys.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Changed {
+    /// The hours.
+    pub hours: BTreeSet<Hour>,
+    /// The keys.
+    pub keys: KeySelection,
+}
+
+impl Changed {
+    /// What a commit says; `None` if it says nothing.
+    fn of(commit: CommitInfo) -> Option<Self> {
+        let keys = commit.keys.map_or(KeySelection::All, KeySelection::list);
+        Some(Self { hours: commit.hours?.into_iter().collect(), keys })
+    }
 }
 
 /// A rollup of the engine.
@@ -81,21 +99,19 @@ impl Engine {
         });
     }
 
-    /// Hours of a table whose rows commits after a version through another changed; `None` if that is not
-    /// known: a commit does not say it, or is gone from the log.
-    pub async fn changed_hours(
+    /// The rows of a table that commits after a version through another changed; `None` if that is not known:
+    /// a commit does not say it, or is gone from the log.
+    pub async fn changes(
         &self,
         table: &str,
         after: TableVersion,
         through: TableVersion,
-    ) -> Result<Option<BTreeSet<Hour>>> {
+    ) -> Result<Option<Vec<Changed>>> {
         if after >= through {
-            return Ok((after == through).then(BTreeSet::new));
+            return Ok((after == through).then(Vec::new));
         }
         let commits = self.table(table)?.lake.commits_between(after, through).await?;
-        let Some(commits) = commits else { return Ok(None) };
-        let hours = commits.into_iter().map(|commit| commit.hours);
-        Ok(hours.collect::<Option<Vec<_>>>().map(|hours| hours.into_iter().flatten().collect()))
+        Ok(commits.and_then(|commits| commits.into_iter().map(Changed::of).collect()))
     }
 
     /// First instants of the windows of a rollup that are to be computed of `source`, as the rows of `kept` are
@@ -121,9 +137,11 @@ impl Engine {
     ) -> Result<Option<BTreeSet<Micros>>> {
         let Some(followed) = &declared.followed else { return Ok(None) };
         let (table, through) = (declared.rollup.source().name(), source.snapshot.version());
-        let Some(mut hours) = self.changed_hours(table, followed.version, through).await? else {
+        let Some(changes) = self.changes(table, followed.version, through).await? else {
             return Ok(None);
         };
+        let mut hours: BTreeSet<Hour> =
+            changes.into_iter().flat_map(|changed| changed.hours).collect();
         hours.extend(source.tail.hours().iter().map(|hour| hour.hour()));
         let mut windows = declared.rollup.windows(&hours);
         windows.extend(followed.stale.iter().copied());

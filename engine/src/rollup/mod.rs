@@ -33,7 +33,7 @@ use barograph_lake::{Hour, Micros, Span, TableSchema, TimeRange, ValueColumn, Va
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use freshness::{Declared, Followed};
+pub use freshness::{Changed, Declared, Followed};
 pub(crate) use freshness::{Rollups, Told};
 
 use crate::scan::aggregate::WINDOW_START;

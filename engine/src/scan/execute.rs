@@ -92,14 +92,7 @@ impl Execution {
                 let mut weights = Vec::new();
                 for entry in &source.files {
                     let file = files.cache.open(&files.store, &files.schema, entry).await?;
-                    let (first, last) = entry.times;
-                    let inside = scan.time.to.min(last + 1) - scan.time.from.max(first);
-                    let share = inside as f64 / (last + 1 - first) as f64;
-                    let rows = |rows: u32| (f64::from(rows) * share) as u64 + 1;
-                    weights.extend(file.pages().iter().filter_map(|page| {
-                        let key = scan.keys.next(page.first).filter(|&key| key <= page.last)?;
-                        Some((key, rows(page.rows)))
-                    }));
+                    weights.extend(file.weights(&scan.keys, scan.time));
                 }
                 for tail in &source.tails {
                     let counts = tail.key_counts().into_iter();

@@ -31,6 +31,8 @@ const MESSAGE_BYTES_MAX: usize = 64 << 20;
 /// HTTP/2 flow-control windows: what a server may send ahead.
 const STREAM_WINDOW: u32 = 8 << 20;
 const CONNECTION_WINDOW: u32 = 32 << 20;
+/// Largest frame that a server may send: a column of a batch goes out and comes in with few calls.
+const FRAME_BYTES_MAX: u32 = 1 << 20;
 /// How long a connection may take to be made.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -61,6 +63,7 @@ impl Client {
                 .tcp_nodelay(true)
                 .initial_stream_window_size(STREAM_WINDOW)
                 .initial_connection_window_size(CONNECTION_WINDOW)
+                .max_frame_size(FRAME_BYTES_MAX)
                 .http2_keep_alive_interval(Duration::from_secs(30));
             let channel = endpoint.connect().await.map_err(|e| {
                 Error::new(

@@ -97,7 +97,7 @@ impl Compact {
         done: Figures,
     ) -> Result<Folded> {
         for _ in 0..ATTEMPTS {
-            let change = Change { operation: "FOLD", hours: &[], at: self.clock.now() };
+            let change = Change { operation: "FOLD", hours: &[], keys: None, at: self.clock.now() };
             match table.commit(&base, &fold.files, added.clone(), &change).await {
                 Ok(after) => return Ok(Folded::Done(done, after)),
                 Err(error) if error.kind() == LakeErrorKind::Conflict => {}
@@ -151,7 +151,7 @@ impl Job for Compact {
 
     fn run<'a>(&'a self, asked: &'a Asked, context: &'a Context) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
-            let threads = Threads::start("barograph-compact", context.threads())?;
+            let threads = Threads::for_rewrite("barograph-compact", context.threads())?;
             // What is folded is not found again: a run that was cut off needs no more than its figures.
             for opened in tables(&self.lake).await? {
                 let (mut snapshot, version) = (opened.snapshot.clone(), opened.snapshot.version());

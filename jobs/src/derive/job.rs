@@ -15,13 +15,13 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use super::Derivation;
-use super::known::{Known, starts};
+use super::known::{Known, Narrow, starts};
 use super::replace::replace;
 use crate::schedule::{Asked, Context, Figures, Job, Memory, Plan};
 use crate::{Error, Result};
 
 /// How often the tables' versions are looked at.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// How often a run writes down how far it is. What is done twice is put once.
 const SAVE_EVERY: Duration = Duration::from_secs(1);
 
@@ -82,21 +82,24 @@ impl Derive {
         derivation: &dyn Derivation,
         known: &Known,
         asked: &Asked,
-    ) -> Result<Followed> {
-        let mut followed = known.follow(engine, derivation).await?;
+    ) -> Result<(Followed, Narrow)> {
+        let (mut followed, mut narrow) = known.follow(engine, derivation).await?;
         if *asked != Asked::default() {
             let hours = engine.view(derivation.source())?.hours();
             if let (Some(first), Some(last)) = (hours.first(), hours.last()) {
                 let asked = asked.time();
                 let from = asked.from.max(first.start());
                 let stretch = TimeRange { from, to: asked.to.min(last.end()) };
-                followed.stale.extend(starts(derivation, stretch));
+                for start in starts(derivation, stretch) {
+                    followed.stale.insert(start);
+                    narrow.remove(&start);
+                }
             }
         }
         let view = engine.view(derivation.source())?;
         let from = derivation.computed_from(&view.snapshot);
         followed.stale = followed.stale.split_off(&from);
-        Ok(followed)
+        Ok((followed, narrow))
     }
 
     /// Whether hours changed that no run has looked at.
@@ -110,8 +113,8 @@ impl Derive {
                 None => true,
                 Some(before) if before == version => false,
                 Some(before) => {
-                    let hours = engine.changed_hours(source, before, version).await?;
-                    hours.is_none_or(|hours| !hours.is_empty())
+                    let changes = engine.changes(source, before, version).await?;
+                    changes.is_none_or(|all| all.iter().any(|changed| !changed.hours.is_empty()))
                 }
             };
         }
@@ -158,10 +161,11 @@ impl Job for Derive {
             let mut plan = Plan::default();
             for derivation in &self.derivations {
                 let derivation = derivation.as_ref();
-                let followed = self.follow(engine, derivation, &known, asked).await?;
+                let (followed, narrow) = self.follow(engine, derivation, &known, asked).await?;
                 let view = engine.view(derivation.source())?;
-                let windows = followed.stale.iter().map(|&start| derivation.window(start));
-                let price = windows.map(|window| price(&view, window));
+                let windows = followed.stale.iter();
+                let price = windows
+                    .map(|&start| price(&view, keys_of(&narrow, start), derivation.window(start)));
                 let price = price.fold(Figures::default(), Figures::plus);
                 let what = match (followed.stale.first(), followed.stale.last()) {
                     (Some(&first), Some(&last)) => format!(
@@ -190,22 +194,27 @@ impl Job for Derive {
             let (done, saved_at) = (Figures::default(), Instant::now());
             let mut work = Work { engine, context, known, done, saved_at };
             let mut tables: Vec<(&dyn Derivation, Followed)> = Vec::new();
+            let mut narrows = Vec::new();
             for derivation in &self.derivations {
                 let derivation = derivation.as_ref();
-                let followed = self.follow(engine, derivation, &work.known, asked).await?;
+                let (followed, narrow) =
+                    self.follow(engine, derivation, &work.known, asked).await?;
                 tables.push((derivation, followed));
+                narrows.push(narrow);
             }
             self.save(&mut work, &tables).await?;
-            for at in 0..tables.len() {
+            for (at, narrow) in narrows.iter().enumerate() {
                 // The newest are asked for most.
                 while let Some((derivation, start)) = newest(&tables, at) {
                     let window = derivation.window(start);
                     let view = engine.view(derivation.source())?;
                     // Its rows may have expired since the run began.
                     if start >= derivation.computed_from(&view.snapshot) {
-                        let price = price(&view, window);
+                        let keys = keys_of(narrow, start);
+                        let price = price(&view, keys, window);
                         context.pace(price.bytes).await?;
-                        let put = replace(engine, derivation, view, window, context, self.name);
+                        let put =
+                            replace(engine, derivation, view, (keys, window), context, self.name);
                         let put = put.await?;
                         let (table, window) = (derivation.table().name(), format_instant(start));
                         tracing::debug!(table, window, rows = price.rows, put, "window computed");
@@ -250,9 +259,14 @@ fn newest<'a>(
     Some((*derivation, *followed.stale.last()?))
 }
 
-/// What is read of the source for a window.
-fn price(view: &barograph_engine::View, window: TimeRange) -> Figures {
-    let files = view.snapshot.prune(&KeySelection::All, window);
+/// The keys whose rows are computed in a window.
+fn keys_of(narrow: &Narrow, start: Micros) -> &KeySelection {
+    narrow.get(&start).unwrap_or(&KeySelection::All)
+}
+
+/// The files that are read of the source for some keys in a window.
+fn price(view: &barograph_engine::View, keys: &KeySelection, window: TimeRange) -> Figures {
+    let files = view.snapshot.prune(keys, window);
     files.fold(Figures::default(), |sum, file| {
         sum.plus(Figures { files: 1, rows: file.rows, bytes: file.bytes })
     })

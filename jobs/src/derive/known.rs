@@ -1,15 +1,18 @@
 //! Through which version of its source is a table computed? One JSON object for all tables of a job.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use barograph_engine::Engine;
-use barograph_engine::rollup::Followed;
+use barograph_engine::rollup::{Changed, Followed};
 use barograph_lake::time::{format_instant, parse_instant};
-use barograph_lake::{Micros, TableVersion, TimeRange};
+use barograph_lake::{KeySelection, Micros, TableVersion, TimeRange};
 use serde::{Deserialize, Serialize};
 
 use super::Derivation;
 use crate::Result;
+
+/// Keys by the first instant of a window in which rows of no other key are out of date.
+pub(super) type Narrow = HashMap<Micros, KeySelection>;
 
 /// What a job knows of its tables, by name.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,19 +67,30 @@ impl Known {
         self.tables.insert(name, computed);
     }
 
-    /// What is to be done for a table to be computed as its source is at the moment.
+    /// What is to be done for a table to be computed as its source is at the moment, and the windows of which
+    /// it is to be done for some keys alone.
     pub(super) async fn follow(
         &self,
         engine: &Engine,
         derivation: &dyn Derivation,
-    ) -> Result<Followed> {
+    ) -> Result<(Followed, Narrow)> {
         let view = engine.view(derivation.source())?;
         let version = view.snapshot.version();
         if let Some(mut followed) = self.get(derivation)? {
-            let changed = engine.changed_hours(derivation.source(), followed.version, version);
-            if let Some(hours) = changed.await? {
-                followed.stale.extend(derivation.windows(&hours));
-                return Ok(Followed { version, ..followed });
+            let changes = engine.changes(derivation.source(), followed.version, version);
+            if let Some(changes) = changes.await? {
+                let mut narrow = Narrow::new();
+                for Changed { hours, keys } in changes {
+                    let keys = derivation.keys(&keys);
+                    for start in derivation.windows(&hours) {
+                        if followed.stale.insert(start) {
+                            narrow.insert(start, keys.clone());
+                        } else if let Some(others) = narrow.get_mut(&start) {
+                            *others = others.or(&keys);
+                        }
+                    }
+                }
+                return Ok((Followed { version, ..followed }, narrow));
             }
         }
         let kept = engine.view(derivation.table().name())?;
@@ -85,7 +99,7 @@ impl Known {
         // What is there of hours that are gone.
         let there = kept.hours().into_iter();
         stale.extend(there.map(|hour| derivation.window(hour.start()).from));
-        Ok(Followed { version, stale })
+        Ok((Followed { version, stale }, Narrow::new()))
     }
 }
 

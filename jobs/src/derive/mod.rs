@@ -29,7 +29,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, RecordBatch};
 use barograph_engine::rollup::Followed;
 use barograph_engine::{Engine, ScanStream, View};
-use barograph_lake::{Hour, Micros, Snapshot, TableSchema, TimeRange};
+use barograph_lake::{Hour, KeySelection, Micros, Snapshot, TableSchema, TimeRange};
 use futures::future::BoxFuture;
 
 pub use job::Derive;
@@ -40,7 +40,8 @@ use crate::Result;
 /// A table that is computed of another.
 ///
 /// 1. What `compute` gives depends on the rows of the source alone.
-/// 2. It changes in the windows that `windows` names of an hour, and in no other, if rows of that hour change.
+/// 2. It changes in the windows that `windows` names of an hour, and in no other, if rows of that hour change, and
+///    of keys, the same with `keys`.
 /// 3. Its rows are ordered by (key, time), and all rows of a key stand in one batch.
 pub trait Derivation: Debug + Send + Sync {
     /// Name of the table whose rows it is computed of.
@@ -66,7 +67,10 @@ pub trait Derivation: Debug + Send + Sync {
         windows.last().map_or(Micros::MIN, |&last| self.window(last).to)
     }
 
-    /// The rows of a window, all columns but `ingested_at`, as `view` of the source has them.
+    /// The keys whose rows change if rows of `keys` change.
+    fn keys(&self, keys: &KeySelection) -> KeySelection;
+
+    /// The rows of some keys in a window, all columns but `ingested_at`, as `view` of the source has them.
     ///
     /// # Errors
     /// As of a scan.
@@ -74,6 +78,7 @@ pub trait Derivation: Debug + Send + Sync {
         &'a self,
         engine: &'a Engine,
         view: Arc<View>,
+        keys: KeySelection,
         window: TimeRange,
     ) -> BoxFuture<'a, Result<ScanStream>>;
 

@@ -23,20 +23,20 @@ const ROWS_AT_ONCE: usize = 8_192;
 /// How long a refused put waits if it is not told.
 const RETRY_AFTER: Duration = Duration::from_millis(250);
 
-/// Makes a window of a table hold what is computed of `view`; gives the number of rows put. Rows are put in
+/// Makes a window of a table hold, of some keys, what is computed of `view`; gives the number of rows put. Rows are put in
 /// the name of `by`.
 pub(super) async fn replace(
     engine: &Arc<Engine>,
     derivation: &dyn Derivation,
     view: Arc<View>,
-    window: TimeRange,
+    (keys, window): (&KeySelection, TimeRange),
     context: &Context,
     by: &str,
 ) -> Result<u64> {
     let table = derivation.table();
     let kept = engine.view(table.name())?;
     let schema = logged_schema(table);
-    let mut computed = derivation.compute(engine, view, window).await?.batches;
+    let mut computed = derivation.compute(engine, view, keys.clone(), window).await?.batches;
     let (mut held, mut rows, mut from, mut put) = (Vec::new(), 0, Key::MIN, 0);
     loop {
         let batch = computed.next().await.transpose()?;
@@ -54,8 +54,7 @@ pub(super) async fn replace(
             true => Key::MAX,
             false => last_key(&given)?,
         };
-        let keys = KeySelection::Range { from, to };
-        let there = there(engine, &kept, &schema, keys, window).await?;
+        let there = there(engine, &kept, &schema, keys.within(from, to), window).await?;
         for changed in changes(derivation, &given, &there)? {
             put += store(engine, table.name(), &changed, context, by).await?;
         }

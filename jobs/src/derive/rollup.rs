@@ -57,15 +57,18 @@ impl Derivation for Rolled {
         self.rollup.window(instant)
     }
 
+    fn keys(&self, keys: &KeySelection) -> KeySelection {
+        keys.clone()
+    }
+
     fn compute<'a>(
         &'a self,
         engine: &'a Engine,
         view: Arc<View>,
+        keys: KeySelection,
         window: TimeRange,
     ) -> BoxFuture<'a, Result<ScanStream>> {
-        Box::pin(
-            async move { Ok(engine.roll_up(&self.rollup, view, KeySelection::All, window).await?) },
-        )
+        Box::pin(async move { Ok(engine.roll_up(&self.rollup, view, keys, window).await?) })
     }
 
     fn emptied(&self, keys: ArrayRef, times: ArrayRef) -> Result<RecordBatch> {

@@ -176,6 +176,15 @@ impl Fixture {
         self.schedule.run("rollup", asked, Stop::default(), progress).await.unwrap()
     }
 
+    /// The stale windows of a rollup, with the keys whose rows are to be computed.
+    async fn due(&self, rollup: &Rollup) -> Vec<(Micros, KeySelection)> {
+        let job = super::rollups(None, self.store.clone(), &[]);
+        let (known, rolled) = (job.known().await.unwrap(), Rolled::of(rollup));
+        let (followed, narrow) = known.follow(&self.engine, &rolled).await.unwrap();
+        let keys = |start| narrow.get(&start).cloned().unwrap_or(KeySelection::All);
+        followed.stale.into_iter().map(|start| (start, keys(start))).collect()
+    }
+
     async fn lines(&self, text: &str) -> Vec<String> {
         let session = SqlSession::default();
         let statement = self.sql.prepare(&session, text).await.unwrap();
@@ -292,6 +301,11 @@ async fn a_late_row_changes_the_rows_of_its_windows_alone() {
     let hour = START + 30 * MICROS_PER_HOUR;
     fixture.put(vec![((3, hour + 7 * MINUTE), (Some(0.25), None, None))]).await;
     fixture.engine.flush().await.unwrap();
+    // Of its windows the rows of its key alone are computed.
+    for (rollup, start) in declared(&source()).iter().zip([hour, START + 24 * MICROS_PER_HOUR]) {
+        let due = fixture.due(rollup).await;
+        assert_eq!(due, [(start, KeySelection::list(vec![3]))]);
+    }
     fixture.run(Asked::default()).await;
     let changed = |table: &str| {
         format!(

@@ -132,10 +132,16 @@ impl Derivation for Flagged {
         TimeRange { from, to: from.saturating_add(MICROS_PER_HOUR) }
     }
 
+    /// A reading has a say in the flags of neighbours.
+    fn keys(&self, _: &KeySelection) -> KeySelection {
+        KeySelection::All
+    }
+
     fn compute<'a>(
         &'a self,
         engine: &'a Engine,
         view: Arc<View>,
+        keys: KeySelection,
         window: TimeRange,
     ) -> BoxFuture<'a, Result<ScanStream>> {
         Box::pin(async move {
@@ -145,7 +151,7 @@ impl Derivation for Flagged {
                 .unzip();
             let (table, checks) = (Arc::clone(&self.table), self.checks.clone());
             let from = window.from.saturating_sub(self.hours_before() * MICROS_PER_HOUR);
-            let asked = (KeySelection::All, TimeRange { from, to: window.to });
+            let asked = (keys, TimeRange { from, to: window.to });
             let rows = engine.scan(view, scan(asked, places, None)).await?;
             let schema = logged_schema(&self.table);
             let hours = Hours { table, checks, columns, said, from: window.from };

@@ -114,7 +114,7 @@ impl Fixture {
                     &snapshot,
                     &removed,
                     added,
-                    &Change { operation: "LAND", hours: &[], at: MIDNIGHT },
+                    &Change { operation: "LAND", hours: &[], keys: None, at: MIDNIGHT },
                 )
                 .await
                 .unwrap();

@@ -14,12 +14,16 @@ use super::metadata::Metadata;
 use super::stats;
 use crate::store::LakeStore;
 use crate::{
-    Error, ErrorKind, FileEntry, Hour, Micros, Result, Snapshot, TableSchema, TableVersion,
+    Error, ErrorKind, FileEntry, Hour, Key, Micros, Result, Snapshot, TableSchema, TableVersion,
 };
 
 const MICROS_PER_MILLI: Micros = 1_000;
 /// Name of the hours of a change among the parameters of a commit.
 pub(super) const HOURS: &str = "hours";
+/// Name of its keys there.
+pub(super) const KEYS: &str = "keys";
+/// Keys that a commit names at most: beyond them whoever follows the table has much to do anyway.
+const KEYS_MAX: usize = 256;
 
 /// What a commit is for.
 #[derive(Debug, Clone, Copy)]
@@ -29,6 +33,8 @@ pub struct Change<'a> {
     /// The hours whose rows are others than before, ascending; none if the same rows have moved to other
     /// files. What is derived of these hours is out of date from this version on.
     pub hours: &'a [Hour],
+    /// The only keys whose rows are others than before, ascending; `None` if that may be any.
+    pub keys: Option<&'a [Key]>,
     /// When it is made.
     pub at: Micros,
 }
@@ -40,14 +46,14 @@ pub(crate) struct Commit(Bytes);
 impl Commit {
     /// The commit that creates a table.
     pub(crate) fn create(metadata: &Metadata, schema: &TableSchema) -> Result<Self> {
-        let info = info("CREATE TABLE", None, &[], Map::new());
+        let info = info("CREATE TABLE", None, Map::new(), Map::new());
         let protocol = Action::Protocol(Protocol { min_reader_version: 1, min_writer_version: 2 });
         Self::of(&[info, protocol, Action::MetaData(Box::new(metadata.action(schema)))])
     }
 
     /// The commit that changes what a table declares of itself.
     pub(crate) fn redeclare(metadata: &Metadata, schema: &TableSchema) -> Result<Self> {
-        let info = info("SET TBLPROPERTIES", None, &[], Map::new());
+        let info = info("SET TBLPROPERTIES", None, Map::new(), Map::new());
         Self::of(&[info, Action::MetaData(Box::new(metadata.action(schema)))])
     }
 
@@ -62,7 +68,7 @@ impl Commit {
         let millis = change.at.div_euclid(MICROS_PER_MILLI);
         let data_change = !change.hours.is_empty();
         let mut actions =
-            vec![info(change.operation, Some(millis), change.hours, metrics(removed, added))];
+            vec![info(change.operation, Some(millis), parameters(change), metrics(removed, added))];
         actions.extend(removed.iter().map(|entry| {
             Action::Remove(Remove {
                 path: entry.path.to_string(),
@@ -144,13 +150,9 @@ async fn stands(store: &LakeStore, version: TableVersion, commit: &Commit) -> Re
 fn info(
     operation: &str,
     timestamp: Option<i64>,
-    hours: &[Hour],
+    operation_parameters: Map<String, Value>,
     operation_metrics: Map<String, Value>,
 ) -> Action {
-    let mut operation_parameters = Map::new();
-    if !hours.is_empty() {
-        operation_parameters.insert(HOURS.to_owned(), json!(spans(hours)));
-    }
     Action::CommitInfo(Info {
         timestamp,
         operation: operation.to_owned(),
@@ -160,6 +162,24 @@ fn info(
         txn_id: Uuid::new_v4().to_string(),
         ..Info::default()
     })
+}
+
+/// Hours and keys of a change, as texts.
+fn parameters(change: &Change<'_>) -> Map<String, Value> {
+    let mut parameters = Map::new();
+    if !change.hours.is_empty() {
+        parameters.insert(HOURS.to_owned(), json!(spans(change.hours)));
+    }
+    if let Some(keys) = change.keys.filter(|keys| keys.len() <= KEYS_MAX) {
+        let keys: Vec<_> = keys.iter().map(Key::to_string).collect();
+        parameters.insert(KEYS.to_owned(), json!(keys.join(" ")));
+    }
+    parameters
+}
+
+/// The keys of a change; `None` if the text is none.
+pub(super) fn keys(text: &str) -> Option<Vec<Key>> {
+    text.split_whitespace().map(|key| key.parse().ok()).collect()
 }
 
 /// Hours as spans from their first to the first after them: `2026-11-22T10/2026-11-22T13 …`.

@@ -6,10 +6,10 @@ use futures::{StreamExt, TryStreamExt, stream};
 use object_store::{ObjectMeta, ObjectStoreExt};
 
 use super::actions::{AddedRows, Line, Told};
-use super::commit::{HOURS, hours};
+use super::commit::{HOURS, KEYS, hours, keys};
 use super::log_path::{LOG_FOLDER, LogKind, LogName};
 use crate::store::LakeStore;
-use crate::{Error, FilePath, Hour, Micros, Result, TableVersion};
+use crate::{Error, FilePath, Hour, Key, Micros, Result, TableVersion};
 
 /// How many commits are read at a time.
 const READ_AHEAD: usize = 16;
@@ -27,6 +27,8 @@ pub struct CommitInfo {
     pub operation: String,
     /// The hours whose rows it changed; `None` if its writer does not say.
     pub hours: Option<Vec<Hour>>,
+    /// The only keys whose rows it changed, ascending; `None` if its writer does not say, or they are many.
+    pub keys: Option<Vec<Key>>,
     /// Files that became active.
     pub files_added: u64,
     /// Files that ceased to be.
@@ -168,6 +170,7 @@ fn told(version: TableVersion, meta: &ObjectMeta, lines: Vec<Line>) -> Result<Co
         at: instant(None, meta),
         operation: String::new(),
         hours: None,
+        keys: None,
         files_added: 0,
         files_removed: 0,
         rows_added: 0,
@@ -179,6 +182,7 @@ fn told(version: TableVersion, meta: &ObjectMeta, lines: Vec<Line>) -> Result<Co
             commit.at = instant(Some(&info), meta);
             commit.operation = info.operation.unwrap_or_default();
             let parameters = info.operation_parameters.unwrap_or_default();
+            commit.keys = parameters.get(KEYS).and_then(|text| keys(text.as_str()?));
             named = parameters.get(HOURS).map(|spans| spans.as_str().and_then(hours));
         }
         if let Some(add) = line.add {

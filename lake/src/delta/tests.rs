@@ -11,7 +11,7 @@ use super::{Commit, put_commit, stats};
 use crate::snapshot::ColumnStats;
 use crate::table::tests::fixture::{Fixture, change, hour, wide_schema};
 use crate::time::format_instant;
-use crate::{Change, ErrorKind, FileEntry, FilePath, LogPosition, TableVersion};
+use crate::{Change, ErrorKind, FileEntry, FilePath, Key, LogPosition, TableVersion};
 
 fn range<T: Clone + PartialOrd>(a: T, b: T) -> (T, T) {
     if b < a { (b, a) } else { (a, b) }
@@ -181,12 +181,19 @@ async fn the_history_tells_whose_rows_changed() {
     let fixture = Fixture::new();
     let (table, base) = fixture.open().await;
     let hours = [hour(3), hour(4)];
-    let landed = Change { operation: "LAND", hours: &hours, at: 0 };
+    let keys: Vec<Key> = (-3..253).collect();
+    let landed = Change { operation: "LAND", hours: &hours, keys: Some(&keys), at: 0 };
     let after = table.commit(&base, &[], vec![], &landed).await.unwrap();
-    let last = table.commit(&after, &[], vec![], &change("FOLD", 0)).await.unwrap().version();
+    let folded = table.commit(&after, &[], vec![], &change("FOLD", 0)).await.unwrap();
+    let many: Vec<Key> = (0..257).collect();
+    let many = Change { operation: "LAND", hours: &hours[..1], keys: Some(&many), at: 0 };
+    let last = table.commit(&folded, &[], vec![], &many).await.unwrap().version();
     let history = table.history().await.unwrap();
     let told: Vec<_> = history.iter().map(|commit| commit.hours.clone()).collect();
-    assert_eq!(told, [Some(vec![]), Some(hours.to_vec()), Some(vec![])]);
+    let [none, both, first] = [&hours[..0], &hours, &hours[..1]].map(|of| Some(of.to_vec()));
+    assert_eq!(told, [none.clone(), both, none, first]);
+    let told: Vec<_> = history.iter().map(|commit| commit.keys.clone()).collect();
+    assert_eq!(told, [None, Some(keys), None, None]);
     for after in base.version().0..=last.0 {
         let commits = table.commits_between(TableVersion(after), last).await.unwrap();
         assert_eq!(commits.as_deref(), history.get(after as usize + 1..));

@@ -11,6 +11,7 @@ use super::dictionary;
 use super::header::{self, PageHeader};
 use super::layout::Layout;
 use super::value::Store;
+use crate::priority::give_way;
 use crate::{Error, ErrorKind, Result};
 
 /// Pages on which the encodings are tried.
@@ -109,6 +110,7 @@ pub(super) fn write<V: Store>(
     }
     chunk.first_page_offset = file.len() as u64;
     for page in 0..rows.page_ends.len() {
+        give_way();
         let offset = file.len();
         content.clear();
         writer.content(page, coding, &mut content);
@@ -230,6 +232,7 @@ impl<'a, 'z, V: Store> ChunkWriter<'a, 'z, V> {
     }
 
     fn compress(&mut self, content: &[u8]) -> Result<&[u8]> {
+        give_way();
         self.compressed.clear();
         self.compressed.reserve(zstd::zstd_safe::compress_bound(content.len()));
         self.zstd.compress_to_buffer(content, &mut self.compressed).map_err(|e| {

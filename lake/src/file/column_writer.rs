@@ -14,6 +14,7 @@ use super::rows::Rows;
 use super::statistics::{Described, describe};
 use super::value::Store;
 use crate::Result;
+use crate::priority::give_way;
 use crate::schema::KEY_COLUMN;
 
 /// Writes one column of one row group.
@@ -47,6 +48,7 @@ impl ColumnWriter<'_, '_> {
     {
         let mut values = Vec::with_capacity(self.count());
         for slice in self.slices() {
+            give_way();
             let slice = slice.as_primitive::<T>();
             match slice.nulls() {
                 Some(nulls) => {

@@ -51,12 +51,9 @@ pub(super) fn read(mut bytes: &[u8], type_bits: usize, upto: usize) -> Result<Ve
         return Err(damaged());
     }
     // Whole miniblocks are written, so that the loops have fixed lengths; what lies beyond `upto` is cut.
-    let mut values = vec![0; (upto + MINIBLOCK).next_multiple_of(MINIBLOCK)];
+    let mut values = Vec::with_capacity((upto + MINIBLOCK).next_multiple_of(MINIBLOCK));
     let mut value = unzigzag(varint(&mut bytes)?);
-    if let Some(first) = values.first_mut() {
-        *first = value;
-    }
-    let mut miniblocks = values.get_mut(1..).unwrap_or_default().chunks_exact_mut(MINIBLOCK);
+    values.push(value);
     let mut left = upto.saturating_sub(1);
     while left > 0 {
         let smallest = unzigzag(varint(&mut bytes)?);
@@ -72,21 +69,28 @@ pub(super) fn read(mut bytes: &[u8], type_bits: usize, upto: usize) -> Result<Ve
             // What follows the miniblock stays in the slice, so that whole words can be read to its end.
             let packed = bytes;
             take(&mut bytes, MINIBLOCK / 8 * width).ok_or_else(damaged)?;
-            let out = miniblocks.next().ok_or_else(damaged)?;
-            if width <= 32 {
+            let mut out = [value; MINIBLOCK];
+            if width == 0 {
+                // A steady pace, and no value waits for the one before it.
+                for (steps, out) in (1..).zip(&mut out) {
+                    *out = out.wrapping_add(smallest.wrapping_mul(steps));
+                }
+            } else if width <= 32 {
                 let mut above = [0; MINIBLOCK];
                 unpack(packed, width, 0, &mut above);
                 for (out, above) in out.iter_mut().zip(above) {
-                    value = value.wrapping_add(smallest).wrapping_add(i64::from(above));
+                    value = value.wrapping_add(smallest.wrapping_add(i64::from(above)));
                     *out = value;
                 }
             } else {
                 for (i, out) in out.iter_mut().enumerate() {
                     let above = value_at(packed, width, i) as i64;
-                    value = value.wrapping_add(smallest).wrapping_add(above);
+                    value = value.wrapping_add(smallest.wrapping_add(above));
                     *out = value;
                 }
             }
+            value = out[MINIBLOCK - 1];
+            values.extend_from_slice(&out);
             left = left.saturating_sub(MINIBLOCK);
         }
     }

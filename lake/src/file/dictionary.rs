@@ -6,10 +6,13 @@
 use parquet::errors::ParquetError;
 
 use super::value::{Load, Store};
+use crate::priority::give_way;
 use crate::{Error, Result};
 
 /// Most entries of a dictionary: indexes stay within two bytes.
 const ENTRIES_MAX: usize = 1 << 16;
+/// Values that are looked up before others may run.
+const BLOCK: usize = 8_192;
 
 /// Distinct values in ascending order, and for each value its index among them; `None` if a dictionary
 /// cannot pay because most values occur once or there are too many.
@@ -19,16 +22,19 @@ pub(super) fn build<V: Store>(values: &[V]) -> Option<(Vec<V>, Vec<u32>)> {
     let mut entries: Vec<V> = Vec::new();
     let mut indexes = Vec::with_capacity(values.len());
     let mut last: Option<(V, u32)> = None;
-    for &value in values {
-        let index = match last {
-            Some((earlier, index)) if earlier.same(value) => index,
-            _ => table.index_of(value, &mut entries),
-        };
-        if entries.len() > entries_max {
-            return None;
+    for block in values.chunks(BLOCK) {
+        give_way();
+        for &value in block {
+            let index = match last {
+                Some((earlier, index)) if earlier.same(value) => index,
+                _ => table.index_of(value, &mut entries),
+            };
+            if entries.len() > entries_max {
+                return None;
+            }
+            last = Some((value, index));
+            indexes.push(index);
         }
-        last = Some((value, index));
-        indexes.push(index);
     }
     let mut order: Vec<u32> = (0..entries.len() as u32).collect();
     order.sort_unstable_by(|&a, &b| entries[a as usize].order(entries[b as usize]));

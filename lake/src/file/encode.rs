@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread::{self, ScopedJoinHandle};
+use std::thread;
 
 use arrow::array::RecordBatch;
 use bytes::Bytes;
@@ -22,7 +22,7 @@ use super::layout::Layout;
 use super::rows::Rows;
 use super::statistics::{ChunkMetadata, Described, Known};
 use crate::schema::{KEY_COLUMN, TIME_COLUMN};
-use crate::{Error, ErrorKind, FileEntry, FilePath, Key, Result, TableSchema};
+use crate::{Error, ErrorKind, FileEntry, FilePath, Key, Result, TableSchema, priority};
 
 /// Parquet's version 2 logical types, data pages of version 1.
 const PARQUET_VERSION: i32 = 2;
@@ -193,32 +193,34 @@ impl FileEncoder {
         let write = |column, zstd: &mut Compressor<'static>| {
             ColumnWriter { rows, column, pages, parquet, layout, zstd }.write()
         };
-        let [zstd] = self.zstd.as_mut_slice() else {
-            let next = AtomicUsize::new(0);
-            let work = |zstd: &mut Compressor<'static>| {
-                let mut written = Vec::new();
-                loop {
-                    let column = next.fetch_add(1, Ordering::Relaxed);
-                    if column >= columns {
-                        return Ok::<_, Error>(written);
-                    }
-                    written.push((column, write(column, zstd)?));
+        let next = AtomicUsize::new(0);
+        let work = |zstd: &mut Compressor<'static>| {
+            let mut written = Vec::new();
+            loop {
+                let column = next.fetch_add(1, Ordering::Relaxed);
+                if column >= columns {
+                    return Ok::<_, Error>(written);
                 }
-            };
-            let written: Vec<_> = thread::scope(|scope| {
-                let threads: Vec<_> =
-                    self.zstd.iter_mut().map(|zstd| scope.spawn(|| work(zstd))).collect();
-                threads.into_iter().map(ScopedJoinHandle::join).collect()
-            });
-            let mut all = Vec::with_capacity(columns);
-            for written in written {
-                let panicked = |_| Error::new(ErrorKind::Internal, "writing a column ended early");
-                all.extend(written.map_err(panicked)??);
+                written.push((column, write(column, zstd)?));
             }
-            all.sort_unstable_by_key(|(column, _)| *column);
-            return Ok(all.into_iter().map(|(_, written)| written).collect());
         };
-        (0..columns).map(|column| write(column, zstd)).collect()
+        let Some((zstd, others)) = self.zstd.split_first_mut() else { return Ok(Vec::new()) };
+        let stepped_back = priority::has_stepped_back();
+        let work_beside = |zstd: &mut Compressor<'static>| {
+            priority::inherit(stepped_back);
+            work(zstd)
+        };
+        let written = thread::scope(|scope| {
+            let beside: Vec<_> =
+                others.iter_mut().map(|zstd| scope.spawn(|| work_beside(zstd))).collect();
+            let mut written = vec![work(zstd)];
+            let panicked = |_| Error::new(ErrorKind::Internal, "writing a column ended early");
+            written.extend(beside.into_iter().map(|t| t.join().map_err(panicked).flatten()));
+            written.into_iter().collect::<Result<Vec<_>>>()
+        })?;
+        let mut all: Vec<_> = written.into_iter().flatten().collect();
+        all.sort_unstable_by_key(|(column, _)| *column);
+        Ok(all.into_iter().map(|(_, written)| written).collect())
     }
 
     fn fault(&self, what: &str) -> Error {

@@ -9,6 +9,7 @@ use super::bits::{Piece, visit_hybrid};
 use super::dictionary::{Dictionary, TextDictionary, load_numbers};
 use super::header::{self, PageHeader};
 use super::value::Kind;
+use crate::priority::give_way;
 use crate::{Error, ErrorKind, Result};
 
 thread_local! {
@@ -122,6 +123,7 @@ fn unpack<'a>(
     compressed: bool,
     unpacked: &'a mut Vec<u8>,
 ) -> Result<(PageHeader, &'a [u8])> {
+    give_way();
     let header = PageHeader::take(&mut stored)?;
     if i64::from(header.stored) != stored.len() as i64 {
         return Err(damaged("a page is not as long as its header says"));

@@ -3,21 +3,39 @@
 use std::ops::Range;
 
 use super::{FileRead, OpenFile, PageKeys, PageStats, ReadPrice};
-use crate::KeySelection;
+use crate::{Key, KeySelection, TimeRange};
 
 impl OpenFile {
     /// The pages, ascending, that may hold a row of `read`.
     pub(super) fn candidates(&self, read: &FileRead) -> Vec<usize> {
         let predicate = read.pages.as_deref();
-        spans(self.pages(), &read.keys)
-            .into_iter()
-            .flatten()
-            .filter(|&page| {
-                let (min, max) = self.index().times(page);
-                read.time.touches(min, max)
-            })
+        self.touched(&read.keys, read.time)
             .filter(|&page| predicate.is_none_or(|p| p.may_match(&PageStats { file: self, page })))
             .collect()
+    }
+
+    /// The pages, ascending, that may hold a row of `keys` in `time`.
+    fn touched(&self, keys: &KeySelection, time: TimeRange) -> impl Iterator<Item = usize> {
+        spans(self.pages(), keys).into_iter().flatten().filter(move |&page| {
+            let (min, max) = self.index().times(page);
+            time.touches(min, max)
+        })
+    }
+
+    /// The pages that may hold a row of `keys` in `time`: the first key of each that is asked for, and about how
+    /// many of its rows lie in that time.
+    pub fn weights(
+        &self,
+        keys: &KeySelection,
+        time: TimeRange,
+    ) -> impl Iterator<Item = (Key, u64)> {
+        self.touched(keys, time).filter_map(move |page| {
+            let of = self.pages().get(page)?;
+            let (first, last) = self.index().times(page);
+            let inside = time.to.min(last.saturating_add(1)).saturating_sub(time.from.max(first));
+            let share = inside as f64 / (last as f64 - first as f64 + 1.0);
+            Some((keys.next(of.first)?, (f64::from(of.rows) * share) as u64 + 1))
+        })
     }
 
     /// What `read` would touch at most, from metadata alone.

@@ -86,7 +86,8 @@ impl LakeTable {
         hours.retain(|hour| deletion.touches(*hour));
         hours.sort_unstable();
         hours.dedup();
-        let change = Change { operation: OPERATION, hours: &hours, at: deletion.at };
+        let keys = deletion.keys.as_deref();
+        let change = Change { operation: OPERATION, hours: &hours, keys, at: deletion.at };
         match self.commit(base, removed, added, &change).await {
             Ok(after) => {
                 if let Err(error) = self.settle(begun, deletion, true).await {

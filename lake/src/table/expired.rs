@@ -24,7 +24,7 @@ impl LakeTable {
         let mut hours: Vec<Hour> = removed.iter().flat_map(|file| file.hours()).collect();
         hours.sort_unstable();
         hours.dedup();
-        let change = Change { operation: "EXPIRE", hours: &hours, at };
+        let change = Change { operation: "EXPIRE", hours: &hours, keys: None, at };
         let through = base.expired_through().max(hours.last().copied());
         self.replace(base, removed, Vec::new(), &change, through).await
     }

@@ -133,7 +133,7 @@ impl LakeTable {
     /// `Conflict` if another writer committed since: what it did would be lost unseen.
     pub async fn restore(&self, restore: &Restore, at: Micros) -> Result<Snapshot> {
         let hours = restore.hours();
-        let change = Change { operation: "RESTORE", hours: &hours, at };
+        let change = Change { operation: "RESTORE", hours: &hours, keys: None, at };
         let (removed, added) = (&restore.removed, restore.added.clone());
         self.replace(&restore.base, removed, added, &change, restore.expired_through).await
     }

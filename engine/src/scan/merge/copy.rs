@@ -13,6 +13,8 @@ use arrow::datatypes::{
     TimeUnit, TimestampMicrosecondType,
 };
 
+use barograph_lake::priority::give_way;
+
 use super::Stretch;
 use crate::{Error, Result};
 
@@ -37,6 +39,7 @@ pub(super) fn gather(runs: &[&RecordBatch], stretches: &[Stretch]) -> Result<Rec
     let mut columns: Vec<Box<dyn Column + '_>> =
         parts.iter().zip(&data).map(|(parts, data)| column(parts, data, rows)).collect();
     for stretches in stretches.chunks(BLOCK) {
+        give_way();
         let block = Block { stretches, single: stretches.iter().all(|stretch| stretch.rows == 1) };
         for column in &mut columns {
             column.append(&block)?;

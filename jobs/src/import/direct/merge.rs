@@ -120,7 +120,12 @@ impl<'a> Merge<'a> {
         let hours: BTreeSet<Hour> = runs.iter().flat_map(|run| run.hours()).collect();
         let hours: Vec<_> = hours.into_iter().collect();
         for _ in 0..ATTEMPTS {
-            let change = Change { operation: "IMPORT", hours: &hours, at: self.import.clock.now() };
+            let change = Change {
+                operation: "IMPORT",
+                hours: &hours,
+                keys: None,
+                at: self.import.clock.now(),
+            };
             let (removed, added) = (&changed.removed, changed.added.clone());
             match self.table.commit(&self.snapshot, removed, added, &change).await {
                 Ok(after) => {

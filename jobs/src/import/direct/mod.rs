@@ -131,7 +131,7 @@ impl DirectImport {
         let (table, base) = self.open(&self.table).await?;
         let (letters, letters_base) = self.open(&Arc::new(dead_letters::schema()?)).await?;
         let mut staging = self.staging(&files, [&table, &letters], state, told).await?;
-        let threads = Threads::start("barograph-import", cores())?;
+        let threads = Threads::for_rewrite("barograph-import", cores())?;
         let staged = staging.runs.iter().filter(|run| run.table == letters.schema().name());
         let taken = letters_base.files().iter().map(|file| file.keys.1);
         let largest = taken.chain(staged.map(|run| run.file.keys.1)).max();

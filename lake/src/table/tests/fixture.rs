@@ -28,7 +28,7 @@ pub(crate) type Row = (i32, Micros, Option<f32>);
 
 /// A change that names no hours.
 pub(crate) fn change(operation: &str, at: Micros) -> Change<'_> {
-    Change { operation, hours: &[], at }
+    Change { operation, hours: &[], keys: None, at }
 }
 
 /// A table of temperatures in a folder of its own.
