@@ -172,7 +172,7 @@ pub fn parse_duration(text: &str) -> Result<Micros> {
         .filter(|&micros| micros > 0 && TimeDelta::microseconds(micros).num_days() < 366_000)
         .ok_or_else(|| {
             Error::request(format!(
-                "duration {text:?}: write a number and a unit (us, ms, s, m, h, d, w), like 5m"
+                "duration {text:?}: write a number above 0 and a unit (us, ms, s, m, h, d, w), like 5m"
             ))
         })
 }

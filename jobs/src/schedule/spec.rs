@@ -91,7 +91,7 @@ impl Default for JobSettings {
             compact: JobSpec {
                 cron: Cron::hourly(17),
                 jitter: hourly,
-                memory: Size::mebibytes(128),
+                memory: Size::mebibytes(96),
                 ..JobSpec::default()
             },
             expire: JobSpec { cron: Cron::hourly(37), jitter: hourly, ..JobSpec::default() },

@@ -78,7 +78,8 @@ impl Index {
             columns.push(ColumnPages::new(footer, field)?);
         }
         let metadata = &footer.metadata;
-        let mut index = Self { keys: Vec::new(), groups: vec![0], columns };
+        let keys = Vec::with_capacity(pages(metadata, 0)?);
+        let mut index = Self { keys, groups: vec![0], columns };
         let mut rows = 0;
         for group in 0..metadata.num_row_groups() {
             let locations = locations(metadata, group, 0)?;
@@ -210,16 +211,17 @@ impl ColumnPages {
         {
             return Err(bad(&format!("column {:?} has another type than the table", field.name())));
         }
+        let count = pages(&footer.metadata, leaf)?;
         let bounds = match kind {
-            Kind::Int16 | Kind::Int32 | Kind::Int64 => Bounds::Int(Vec::new()),
-            Kind::Float32 | Kind::Float64 => Bounds::Float(Vec::new()),
-            Kind::Text => Bounds::Text(Vec::new()),
+            Kind::Int16 | Kind::Int32 | Kind::Int64 => Bounds::Int(Vec::with_capacity(count)),
+            Kind::Float32 | Kind::Float64 => Bounds::Float(Vec::with_capacity(count)),
+            Kind::Text => Bounds::Text(Vec::with_capacity(count)),
         };
         let mut pages = Self {
             kind,
             nullable: field.is_nullable(),
-            places: Vec::new(),
-            chunks: Vec::new(),
+            places: Vec::with_capacity(count),
+            chunks: Vec::with_capacity(footer.metadata.num_row_groups()),
             bounds,
         };
         for group in 0..footer.metadata.num_row_groups() {
@@ -319,6 +321,12 @@ fn locations(metadata: &ParquetMetaData, group: usize, leaf: usize) -> Result<&[
         .and_then(|index| index.get(group)?.get(leaf))
         .map(|index| index.page_locations().as_slice())
         .ok_or_else(|| bad("it has no page index"))
+}
+
+/// How many pages a column has.
+fn pages(metadata: &ParquetMetaData, leaf: usize) -> Result<usize> {
+    let groups = 0..metadata.num_row_groups();
+    groups.map(|group| Ok(locations(metadata, group, leaf)?.len())).sum()
 }
 
 fn compressed(chunk: &ColumnChunkMetaData) -> Result<bool> {
