@@ -8,11 +8,10 @@ use std::time::Duration;
 use barograph_engine::Engine;
 use barograph_engine::rollup::Followed;
 use barograph_lake::time::format_instant;
-use barograph_lake::{KeySelection, LakeStore, Micros, TableVersion, TimeRange};
+use barograph_lake::{KeySelection, LakeStore, Micros, Span, TableVersion, TimeRange};
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
-use tokio::time::Instant;
 
 use super::Derivation;
 use super::known::{Known, Narrow, starts};
@@ -23,7 +22,7 @@ use crate::{Error, Result};
 /// How often the tables' versions are looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// How often a run writes down how far it is. What is done twice is put once.
-const SAVE_EVERY: Duration = Duration::from_secs(1);
+const SAVE_EVERY: Span = Span::seconds(1);
 
 /// A job that keeps tables as they follow from others.
 #[derive(Debug)]
@@ -49,7 +48,7 @@ struct Work<'a> {
     context: &'a Context,
     known: Known,
     done: Figures,
-    saved_at: Instant,
+    saved_at: Micros,
 }
 
 impl Derive {
@@ -141,7 +140,7 @@ impl Derive {
         for (derivation, followed) in tables {
             derivation.tell(work.engine, followed);
         }
-        work.saved_at = Instant::now();
+        work.saved_at = work.context.now();
         Ok(())
     }
 }
@@ -191,7 +190,7 @@ impl Job for Derive {
             let begun = context.checkpoint::<Reached>()?.is_some();
             let all = Asked::default();
             let asked = if begun { &all } else { asked };
-            let (done, saved_at) = (Figures::default(), Instant::now());
+            let (done, saved_at) = (Figures::default(), context.now());
             let mut work = Work { engine, context, known, done, saved_at };
             let mut tables: Vec<(&dyn Derivation, Followed)> = Vec::new();
             let mut narrows = Vec::new();
@@ -223,7 +222,7 @@ impl Job for Derive {
                     if let Some((_, followed)) = tables.get_mut(at) {
                         followed.stale.remove(&start);
                     }
-                    if work.saved_at.elapsed() >= SAVE_EVERY {
+                    if (context.now() - work.saved_at).abs() >= SAVE_EVERY.micros() {
                         self.save(&mut work, &tables).await?;
                     }
                 }

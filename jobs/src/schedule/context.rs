@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use barograph_engine::Clock;
-use barograph_lake::Size;
+use barograph_lake::{Micros, Size};
 use parking_lot::Mutex;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -93,6 +93,11 @@ impl Context {
     /// Threads it may take.
     pub fn threads(&self) -> usize {
         self.record.lock().spec.threads
+    }
+
+    /// The time by the clock of the scheduler.
+    pub fn now(&self) -> Micros {
+        self.clock.now()
     }
 
     /// Whether to go on.
