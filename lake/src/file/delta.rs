@@ -6,7 +6,10 @@
 //! ```
 //! Differences wrap at the width of the column's type, so that every value can be stored.
 
+use std::ops::Range;
+
 use super::bits::{pack, put_varint, take, take_varint, unpack, value_at, width_of};
+use super::value::Load;
 use crate::{Error, Result};
 
 const BLOCK: usize = 128;
@@ -43,23 +46,33 @@ pub(super) fn put(values: &[i64], type_bits: usize, out: &mut Vec<u8>) {
     }
 }
 
-/// The first `upto` values.
-pub(super) fn read(mut bytes: &[u8], type_bits: usize, upto: usize) -> Result<Vec<i64>> {
+/// Appends the values `range`.
+pub(super) fn read<V: Load>(mut bytes: &[u8], range: Range<usize>, out: &mut Vec<V>) -> Result<()> {
     let varint = |bytes: &mut &[u8]| take_varint(bytes).ok_or_else(damaged);
+    let type_bits = V::INTEGER_BITS.ok_or_else(damaged)?;
     let header = [varint(&mut bytes)?, varint(&mut bytes)?, varint(&mut bytes)?];
-    if header[..2] != [BLOCK as u64, MINIBLOCKS as u64] || header[2] < upto as u64 {
+    if header[..2] != [BLOCK as u64, MINIBLOCKS as u64] || header[2] < range.end as u64 {
         return Err(damaged());
     }
-    // Whole miniblocks are written, so that the loops have fixed lengths; what lies beyond `upto` is cut.
-    let mut values = Vec::with_capacity((upto + MINIBLOCK).next_multiple_of(MINIBLOCK));
+    let (mut at, mut fit) = (0, true);
+    let mut append = |values: &[i64]| {
+        let within = |row: usize| row.saturating_sub(at).min(values.len());
+        out.extend(values[within(range.start)..within(range.end)].iter().map(|&value| {
+            let wrapped = if type_bits == 32 { i64::from(value as i32) } else { value };
+            let value = V::from_integer(wrapped);
+            fit &= value.is_some();
+            value.unwrap_or_default()
+        }));
+        at += values.len();
+        at < range.end
+    };
     let mut value = unzigzag(varint(&mut bytes)?);
-    values.push(value);
-    let mut left = upto.saturating_sub(1);
-    while left > 0 {
+    let mut more = append(&[value]);
+    while more {
         let smallest = unzigzag(varint(&mut bytes)?);
         let widths = take(&mut bytes, MINIBLOCKS).ok_or_else(damaged)?;
         for &width in widths {
-            if left == 0 {
+            if !more {
                 break;
             }
             let width = usize::from(width);
@@ -69,36 +82,31 @@ pub(super) fn read(mut bytes: &[u8], type_bits: usize, upto: usize) -> Result<Ve
             // What follows the miniblock stays in the slice, so that whole words can be read to its end.
             let packed = bytes;
             take(&mut bytes, MINIBLOCK / 8 * width).ok_or_else(damaged)?;
-            let mut out = [value; MINIBLOCK];
+            let mut values = [value; MINIBLOCK];
             if width == 0 {
                 // A steady pace, and no value waits for the one before it.
-                for (steps, out) in (1..).zip(&mut out) {
-                    *out = out.wrapping_add(smallest.wrapping_mul(steps));
+                for (steps, value) in (1..).zip(&mut values) {
+                    *value = value.wrapping_add(smallest.wrapping_mul(steps));
                 }
             } else if width <= 32 {
                 let mut above = [0; MINIBLOCK];
                 unpack(packed, width, 0, &mut above);
-                for (out, above) in out.iter_mut().zip(above) {
+                for (next, above) in values.iter_mut().zip(above) {
                     value = value.wrapping_add(smallest.wrapping_add(i64::from(above)));
-                    *out = value;
+                    *next = value;
                 }
             } else {
-                for (i, out) in out.iter_mut().enumerate() {
+                for (i, next) in values.iter_mut().enumerate() {
                     let above = value_at(packed, width, i) as i64;
                     value = value.wrapping_add(smallest.wrapping_add(above));
-                    *out = value;
+                    *next = value;
                 }
             }
-            value = out[MINIBLOCK - 1];
-            values.extend_from_slice(&out);
-            left = left.saturating_sub(MINIBLOCK);
+            value = values[MINIBLOCK - 1];
+            more = append(&values);
         }
     }
-    values.truncate(upto);
-    if type_bits == 32 {
-        values.iter_mut().for_each(|value| *value = i64::from(*value as i32));
-    }
-    Ok(values)
+    if fit { Ok(()) } else { Err(damaged()) }
 }
 
 fn put_zigzag(value: i64, out: &mut Vec<u8>) {
@@ -119,18 +127,37 @@ mod tests {
 
     use proptest::prelude::*;
 
+    use super::super::value::Store;
     use super::*;
 
     proptest! {
         #[test]
-        fn all_values_round_trip(wide: bool, values in prop::collection::vec(prop_oneof![any::<i64>(), -40..40i64, Just(i64::MIN), Just(i64::MAX)], 1..400), upto: prop::sample::Index) {
-            let bits = if wide { 64 } else { 32 };
-            let values: Vec<_> = values.into_iter().map(|v| if wide { v } else { i64::from(v as i32) }).collect();
-            let mut bytes = Vec::new();
-            put(&values, bits, &mut bytes);
-            let upto = upto.index(values.len()) + 1;
-            prop_assert_eq!(&read(&bytes, bits, upto).unwrap()[..], &values[..upto]);
-            prop_assert!(read(&bytes, bits, values.len() + 1).is_err());
+        fn all_values_round_trip(values in prop::collection::vec(prop_oneof![any::<i64>(), -40..40i64, Just(i64::MIN), Just(i64::MAX)], 1..400), from: prop::sample::Index, to: prop::sample::Index) {
+            let (from, to) = (from.index(values.len()), to.index(values.len()) + 1);
+            let range = from.min(to)..to;
+            check(&values, range.clone());
+            let narrow: Vec<_> = values.into_iter().map(|value| value as i32).collect();
+            check(&narrow, range);
         }
+    }
+
+    fn check<V: Load + Store + PartialEq>(values: &[V], range: Range<usize>) {
+        let mut bytes = Vec::new();
+        let integers: Vec<_> = values.iter().map(|value| value.integer()).collect();
+        put(&integers, <V as Load>::INTEGER_BITS.unwrap(), &mut bytes);
+        let mut out = vec![V::default()];
+        read(&bytes, range.clone(), &mut out).unwrap();
+        assert_eq!(&out[1..], &values[range.clone()]);
+        assert!(read(&bytes, range.start..values.len() + 1, &mut out).is_err());
+    }
+
+    #[test]
+    fn a_value_that_does_not_fit_is_damage() {
+        let mut bytes = Vec::new();
+        put(&[1, 40_000, 2], 32, &mut bytes);
+        assert!(read::<i16>(&bytes, 0..3, &mut Vec::new()).is_err());
+        let mut out = Vec::new();
+        read::<i16>(&bytes, 2..3, &mut out).unwrap();
+        assert_eq!(out, [2]);
     }
 }

@@ -160,18 +160,7 @@ pub(super) fn dense<V: Load>(
             })?;
             if largest as usize > last { Err(malformed()) } else { Ok(()) }
         }
-        header::DELTA_BINARY_PACKED => {
-            let bits = V::INTEGER_BITS.ok_or_else(malformed)?;
-            let integers = delta::read(page.values, bits, range.end)?;
-            let integers = integers.get(range).ok_or_else(malformed)?;
-            let mut fit = true;
-            out.extend(integers.iter().map(|&integer| {
-                let value = V::from_integer(integer);
-                fit &= value.is_some();
-                value.unwrap_or_default()
-            }));
-            if fit { Ok(()) } else { Err(malformed()) }
-        }
+        header::DELTA_BINARY_PACKED => delta::read(page.values, range, out),
         header::PLAIN => {
             let bytes = page
                 .values
