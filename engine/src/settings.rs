@@ -29,6 +29,9 @@ pub struct EngineSettings {
     pub batch_bytes_max: Size,
     /// Memory for footers, page indexes and dictionaries of lake files.
     pub file_cache_bytes: Size,
+    /// Memory for pages of lake files, unpacked, that reads of few keys came by: the next read of the same keys neither
+    /// reads nor unpacks them; 0 keeps none.
+    pub page_cache_bytes: Size,
     /// Memory that running range reads may take together. At the bound a read is refused with
     /// RESOURCE_EXHAUSTED.
     pub scan_bytes_max: Size,
@@ -58,6 +61,7 @@ impl Default for EngineSettings {
             tail_bytes_max: Size::mebibytes(256),
             batch_bytes_max: Size::mebibytes(32),
             file_cache_bytes: Size::mebibytes(64),
+            page_cache_bytes: Size::mebibytes(48),
             scan_bytes_max: Size::mebibytes(256),
             scan_slice_rows: 16_384,
             scan_threads: 0,

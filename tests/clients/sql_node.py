@@ -4,6 +4,7 @@ import functools
 import json
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 
@@ -54,13 +55,19 @@ def called(subject, call, argument=None, **headers):
         request["argument"] = argument
     command = [str(PROGRAMS / "node"), str(SCRIPT), json.dumps(request)]
     settings = environment(NODE_PATH=str(modules()))
+    process = subprocess.Popen(
+        command, env=settings, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+    )
     try:
-        done = subprocess.run(command, env=settings, capture_output=True, timeout=ANSWER_TIMEOUT)
+        answer, error = process.communicate(timeout=ANSWER_TIMEOUT)
     except subprocess.TimeoutExpired:
+        # The command may be a script that has started Node: both are to go.
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
         return WAITS
-    if done.returncode:
-        return done.stderr.decode()
-    return pa.ipc.open_file(pa.py_buffer(done.stdout)).read_all()
+    if process.returncode:
+        return error.decode()
+    return pa.ipc.open_file(pa.py_buffer(answer)).read_all()
 
 
 def query(subject, text, **headers):

@@ -136,7 +136,8 @@ impl Engine {
             budget: Arc::clone(&tail_budget),
             newest_hour: None,
         })?;
-        let files = FileCache::new(settings.file_cache_bytes.get());
+        let (known, pages) = (settings.file_cache_bytes.get(), settings.page_cache_bytes.get());
+        let files = FileCache::with_pages(known, pages);
         let lander = Lander::start(LanderParts {
             tables: tables.values().cloned().collect(),
             settings: settings.clone(),

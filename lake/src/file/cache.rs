@@ -1,4 +1,5 @@
-//! Which files are open? Their page indexes and dictionaries stay in memory up to a bound.
+//! Which files are open? Their page indexes and dictionaries stay in memory up to a bound, and pages that were asked for
+//! up to another.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -8,6 +9,7 @@ use parking_lot::RwLock;
 
 use super::OpenFile;
 use super::source::Handles;
+use super::unpacked::{PageCache, Pages};
 use crate::store::LakeStore;
 use crate::{FileEntry, FilePath, Result, TableSchema};
 
@@ -25,6 +27,7 @@ pub struct FileCache {
     /// Counts uses, to know which was last.
     uses: AtomicU64,
     handles: Arc<Handles>,
+    pages: Arc<PageCache>,
 }
 
 #[derive(Debug)]
@@ -34,18 +37,30 @@ struct Slot {
 }
 
 impl FileCache {
-    /// A cache that keeps about `capacity_bytes` in memory.
+    /// A cache that keeps about `capacity_bytes` in memory, and no pages.
     pub fn new(capacity_bytes: usize) -> Arc<Self> {
+        Self::with_pages(capacity_bytes, 0)
+    }
+
+    /// A cache that keeps about `capacity_bytes` of what is known of files, and at most `page_bytes` of their pages
+    /// as they are once unpacked: those that reads of few keys came by.
+    pub fn with_pages(capacity_bytes: usize, page_bytes: usize) -> Arc<Self> {
         Arc::new(Self {
             capacity: capacity_bytes,
             files: RwLock::new(HashMap::new()),
             used: Arc::new(AtomicUsize::new(0)),
             uses: AtomicU64::new(0),
             handles: Handles::new(HANDLES_MAX),
+            pages: PageCache::new(page_bytes),
         })
     }
 
-    /// Bytes that open files hold in memory.
+    /// Bytes that unpacked pages take in memory.
+    pub fn page_bytes(&self) -> usize {
+        self.pages.used_bytes()
+    }
+
+    /// Bytes that open files hold in memory besides.
     pub fn used_bytes(&self) -> usize {
         self.used.load(Ordering::Relaxed)
     }
@@ -67,8 +82,10 @@ impl FileCache {
         if let Some(file) = self.find(&entry.path) {
             return Ok(file);
         }
-        let file = Arc::new(OpenFile::open(store, schema, entry, &self.handles, &self.used).await?);
-        let used_at = AtomicU64::new(self.uses.fetch_add(1, Ordering::Relaxed));
+        let use_number = self.uses.fetch_add(1, Ordering::Relaxed);
+        let pages = Pages { cache: Arc::clone(&self.pages), file: use_number };
+        let file = OpenFile::open(store, schema, entry, &self.handles, &self.used, pages).await?;
+        let (file, used_at) = (Arc::new(file), AtomicU64::new(use_number));
         let slot = Slot { file: Arc::clone(&file), used_at };
         // If another reader opened it meanwhile, the later copy stays: both read the same bytes.
         self.files.write().insert(entry.path, slot);

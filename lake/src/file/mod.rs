@@ -41,6 +41,7 @@ mod source;
 mod statistics;
 #[cfg(test)]
 mod tests;
+mod unpacked;
 mod value;
 mod verify;
 

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::footer::{self, Parsed};
 use super::index::Index;
 use super::source::{Handles, Source};
+use super::unpacked::Pages;
 use super::{PageColumn, PageKeys};
 use crate::store::LakeStore;
 use crate::{Error, ErrorKind, FileEntry, Result, TableSchema};
@@ -24,6 +25,7 @@ pub struct OpenFile {
     source: Source,
     pages_end: u64,
     memory: Account,
+    unpacked: Pages,
 }
 
 /// Bytes that a file holds in memory, counted in the cache's sum as long as the file lives.
@@ -62,6 +64,7 @@ impl OpenFile {
         entry: &Arc<FileEntry>,
         handles: &Arc<Handles>,
         used: &Arc<AtomicUsize>,
+        unpacked: Pages,
     ) -> Result<Self> {
         let fault = |error: Error| {
             Error::new(error.kind(), format!("data file {} of {}", entry.path, store.url()))
@@ -89,6 +92,7 @@ impl OpenFile {
                         source,
                         pages_end: footer.pages_end,
                         memory,
+                        unpacked,
                     });
                 }
             }
@@ -122,6 +126,11 @@ impl OpenFile {
 
     pub(super) fn source(&self) -> &Source {
         &self.source
+    }
+
+    /// Pages that are in memory.
+    pub(super) fn unpacked(&self) -> &Pages {
+        &self.unpacked
     }
 
     pub(super) fn memory(&self) -> &Account {

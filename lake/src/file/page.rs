@@ -8,6 +8,7 @@ use zstd::bulk::Decompressor;
 use super::bits::{Piece, visit_hybrid};
 use super::dictionary::{Dictionary, TextDictionary, load_numbers};
 use super::header::{self, PageHeader};
+use super::unpacked::Unpacked;
 use super::value::Kind;
 use crate::priority::give_way;
 use crate::{Error, ErrorKind, Result};
@@ -37,9 +38,28 @@ impl<'a> Page<'a> {
         nullable: bool,
         unpacked: &'a mut Vec<u8>,
     ) -> Result<Self> {
-        let (header, mut content) = unpack(stored, compressed, unpacked)?;
-        if header.dictionary || i64::from(header.values) != i64::from(rows) {
-            return Err(damaged("a data page is not the one its index names"));
+        let (header, content) = unpack(stored, compressed, unpacked)?;
+        if header.dictionary {
+            return Err(not_indexed());
+        }
+        Self::of(header.encoding, i64::from(header.values), content, rows, nullable)
+    }
+
+    /// A page that was unpacked before.
+    pub(super) fn again(unpacked: &'a Unpacked, rows: u32, nullable: bool) -> Result<Self> {
+        let Unpacked { encoding, rows: has, content } = unpacked;
+        Self::of(*encoding, i64::from(*has), content, rows, nullable)
+    }
+
+    fn of(
+        encoding: i32,
+        has: i64,
+        mut content: &'a [u8],
+        rows: u32,
+        nullable: bool,
+    ) -> Result<Self> {
+        if has != i64::from(rows) {
+            return Err(not_indexed());
         }
         let mut levels = None;
         if nullable {
@@ -48,7 +68,7 @@ impl<'a> Page<'a> {
                 rest.split_at_checked(u32::from_le_bytes(*len) as usize).ok_or_else(short)?;
             (levels, content) = (Some(bits), rest);
         }
-        Ok(Self { rows: rows as usize, encoding: header.encoding, levels, values: content })
+        Ok(Self { rows: rows as usize, encoding, levels, values: content })
     }
 
     /// Puts into `runs` the rows of `span` that are not null, as runs; returns how many values stand before
@@ -150,6 +170,22 @@ fn unpack<'a>(
         return Err(damaged("a page unpacks to another size than its header says"));
     }
     Ok((header, content))
+}
+
+impl Unpacked {
+    /// Checks and unpacks a stored data page.
+    pub(super) fn new(stored: &[u8], compressed: bool) -> Result<Self> {
+        let mut unpacked = Vec::new();
+        let (header, content) = unpack(stored, compressed, &mut unpacked)?;
+        let rows = u32::try_from(header.values).ok().filter(|_| !header.dictionary);
+        let (encoding, rows) = (header.encoding, rows.ok_or_else(not_indexed)?);
+        let content = if compressed { unpacked } else { content.to_vec() };
+        Ok(Self { encoding, rows, content })
+    }
+}
+
+fn not_indexed() -> Error {
+    damaged("a data page is not the one its index names")
 }
 
 fn short() -> Error {

@@ -14,6 +14,7 @@ use super::index::{Chunk, ColumnPages};
 use super::keys::KeyRuns;
 use super::page::{self, Page};
 use super::slice::dense;
+use super::unpacked::{Pages, Unpacked};
 use super::{FileRead, OpenFile};
 use crate::schema::{KEY_COLUMN, TIME_COLUMN};
 use crate::{Error, ErrorKind, Result};
@@ -28,18 +29,25 @@ struct Span {
     group: usize,
 }
 
-/// The stored bytes of a read's pages.
+/// A read's pages.
 struct Fetched {
     spans: Vec<Span>,
     /// For each column that the file has, for each span.
-    bytes: Vec<Bytes>,
-    /// Where the spans of a column start in `bytes`, by column of the read.
+    pieces: Vec<Content>,
+    /// Where the spans of a column start in `pieces`, by column of the read.
     columns: Vec<Option<usize>>,
 }
 
+/// The pages of a span in one column.
+enum Content {
+    Stored(Bytes),
+    Unpacked(Vec<Arc<Unpacked>>),
+}
+
 /// What has to be read for a read of pages.
-#[derive(Default)]
 struct Wanted<'a> {
+    /// Pages that are in memory, if the read looks for them.
+    unpacked: Option<&'a Pages>,
     ranges: Vec<Range<u64>>,
     /// For each column that the file has, for each span.
     pieces: Vec<Piece<'a>>,
@@ -50,7 +58,7 @@ struct Wanted<'a> {
 /// Where the pages of a span are.
 enum Piece<'a> {
     /// In memory.
-    Kept(Bytes),
+    Here(Content),
     /// In the range with this number.
     Read(usize),
     /// `part` of the range with this number, all of which is to be kept.
@@ -58,7 +66,18 @@ enum Piece<'a> {
 }
 
 impl<'a> Wanted<'a> {
-    fn pages(&mut self, pages: &'a ColumnPages, span: &Span) -> Result<()> {
+    fn new(unpacked: Option<&'a Pages>) -> Self {
+        Self { unpacked, ranges: Vec::new(), pieces: Vec::new(), dictionaries: Vec::new() }
+    }
+
+    fn pages(&mut self, column: usize, pages: &'a ColumnPages, span: &Span) -> Result<()> {
+        if let Some(unpacked) = self.unpacked
+            && let Some(all) =
+                span.pages.clone().map(|page| unpacked.get(column, page)).collect::<Option<_>>()
+        {
+            self.pieces.push(Piece::Here(Content::Unpacked(all)));
+            return Ok(());
+        }
         let range = pages.range(span.pages.clone())?;
         let at = self.ranges.len();
         let small = |chunk: &&Chunk| chunk.pages.end - chunk.pages.start <= KEPT_BYTES_MAX;
@@ -70,7 +89,7 @@ impl<'a> Wanted<'a> {
         let start = chunk.pages.start;
         let part = (range.start - start) as usize..(range.end - start) as usize;
         self.pieces.push(match chunk.kept.get() {
-            Some(kept) => Piece::Kept(kept.slice(part)),
+            Some(kept) => Piece::Here(Content::Stored(kept.slice(part))),
             None => {
                 self.ranges.push(chunk.pages.clone());
                 Piece::Keep { chunk, at, part }
@@ -117,8 +136,9 @@ impl OpenFile {
         every_page: bool,
     ) -> Result<RecordBatch> {
         let spans = self.spans(pages);
-        let fetched = self.fetch(spans, &read.columns).await?;
-        self.decode(read, &fetched, every_page).map_err(|error| {
+        let unpacked = Some(self.unpacked()).filter(|kept| !every_page && kept.serve(&read.keys));
+        let fetched = self.fetch(spans, &read.columns, unpacked).await?;
+        self.decode(read, &fetched, every_page, unpacked).map_err(|error| {
             Error::new(error.kind(), format!("data file {}", self.entry().path)).with_source(error)
         })
     }
@@ -138,8 +158,13 @@ impl OpenFile {
     }
 
     /// Fetches the pages of `spans`, and the dictionaries they need, as far as they are not in memory.
-    async fn fetch(&self, spans: Vec<Span>, columns: &[usize]) -> Result<Fetched> {
-        let mut wanted = Wanted::default();
+    async fn fetch(
+        &self,
+        spans: Vec<Span>,
+        columns: &[usize],
+        unpacked: Option<&Pages>,
+    ) -> Result<Fetched> {
+        let mut wanted = Wanted::new(unpacked);
         let mut starts = Vec::with_capacity(columns.len());
         for &column in columns {
             let Some(pages) = self.column(column) else {
@@ -149,7 +174,7 @@ impl OpenFile {
             starts.push(Some(wanted.pieces.len()));
             let mut last_group = None;
             for span in &spans {
-                wanted.pages(pages, span)?;
+                wanted.pages(column, pages, span)?;
                 if last_group.replace(span.group) != Some(span.group) {
                     wanted.dictionary(pages, span.group);
                 }
@@ -169,11 +194,13 @@ impl OpenFile {
                 self.memory().add(size);
             }
         }
-        let mut bytes = Vec::with_capacity(wanted.pieces.len());
+        let mut pieces = Vec::with_capacity(wanted.pieces.len());
         for piece in wanted.pieces {
-            bytes.push(match piece {
-                Piece::Kept(stored) => stored,
-                Piece::Read(at) => read.get_mut(at).map(std::mem::take).unwrap_or_default(),
+            pieces.push(match piece {
+                Piece::Here(content) => content,
+                Piece::Read(at) => {
+                    Content::Stored(read.get_mut(at).map(std::mem::take).unwrap_or_default())
+                }
                 Piece::Keep { chunk, at, part } => {
                     let fault = || Error::new(ErrorKind::Internal, "a chunk that was not fetched");
                     let all = read.get(at).filter(|all| part.end <= all.len()).ok_or_else(fault)?;
@@ -183,14 +210,20 @@ impl OpenFile {
                     if chunk.kept.set(stored).is_ok() {
                         self.memory().add(size);
                     }
-                    part
+                    Content::Stored(part)
                 }
             });
         }
-        Ok(Fetched { spans, bytes, columns: starts })
+        Ok(Fetched { spans, pieces, columns: starts })
     }
 
-    fn decode(&self, read: &FileRead, fetched: &Fetched, every_page: bool) -> Result<RecordBatch> {
+    fn decode(
+        &self,
+        read: &FileRead,
+        fetched: &Fetched,
+        every_page: bool,
+        keep: Option<&Pages>,
+    ) -> Result<RecordBatch> {
         let schema = Schema::new(
             read.columns
                 .iter()
@@ -212,6 +245,8 @@ impl OpenFile {
             fetched,
             every_page,
             builders: builders.collect(),
+            keep,
+            kept: None,
             unpacked: Vec::new(),
             scratch: Scratch::default(),
             rows: 0,
@@ -257,7 +292,11 @@ struct Decoder<'a> {
     fetched: &'a Fetched,
     every_page: bool,
     builders: Vec<ColumnBuilder>,
-    /// Room for the content of a compressed page.
+    /// Where unpacked pages go, if they are to be kept.
+    keep: Option<&'a Pages>,
+    /// The last of them.
+    kept: Option<Arc<Unpacked>>,
+    /// Room for the content of a compressed page that is not.
     unpacked: Vec<u8>,
     scratch: Scratch,
     rows: usize,
@@ -359,20 +398,30 @@ impl<'a> Decoder<'a> {
         let column = self.read.columns.get(slot).copied().ok_or_else(fault)?;
         let pages = self.file.column(column).ok_or_else(fault)?;
         let start = fetched.columns.get(slot).copied().flatten().ok_or_else(fault)?;
-        let bytes = fetched.bytes.get(start + span).ok_or_else(fault)?;
+        let content = fetched.pieces.get(start + span).ok_or_else(fault)?;
         let span = fetched.spans.get(span).ok_or_else(fault)?;
-        let (first, place) =
-            pages.places.get(span.pages.start).zip(pages.places.get(page)).ok_or_else(fault)?;
-        let from = (place.offset - first.offset) as usize;
-        let stored = bytes.get(from..from + place.bytes as usize).ok_or_else(fault)?;
-        let compressed = pages.chunks.get(span.group).ok_or_else(fault)?.compressed;
-        let opened = Page::open(
-            stored,
-            self.file.page_rows(page),
-            compressed,
-            pages.nullable,
-            &mut self.unpacked,
-        )?;
+        let (rows, nullable) = (self.file.page_rows(page), pages.nullable);
+        let opened = match content {
+            Content::Unpacked(all) => {
+                let unpacked = all.get(page - span.pages.start).ok_or_else(fault)?;
+                Page::again(unpacked, rows, nullable)?
+            }
+            Content::Stored(bytes) => {
+                let places = pages.places.get(span.pages.start).zip(pages.places.get(page));
+                let (first, place) = places.ok_or_else(fault)?;
+                let from = (place.offset - first.offset) as usize;
+                let stored = bytes.get(from..from + place.bytes as usize).ok_or_else(fault)?;
+                let compressed = pages.chunks.get(span.group).ok_or_else(fault)?.compressed;
+                match self.keep {
+                    Some(keep) => {
+                        let unpacked = Arc::new(Unpacked::new(stored, compressed)?);
+                        keep.keep(column, page, Arc::clone(&unpacked));
+                        Page::again(self.kept.insert(unpacked), rows, nullable)?
+                    }
+                    None => Page::open(stored, rows, compressed, nullable, &mut self.unpacked)?,
+                }
+            }
+        };
         Ok((opened, pages, pages.dictionary(span.group)))
     }
 }
