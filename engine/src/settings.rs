@@ -29,8 +29,8 @@ pub struct EngineSettings {
     pub batch_bytes_max: Size,
     /// Memory for footers, page indexes and dictionaries of lake files.
     pub file_cache_bytes: Size,
-    /// Memory for pages of lake files, unpacked, that reads of few keys came by: the next read of the same keys neither
-    /// reads nor unpacks them; 0 keeps none.
+    /// Memory for pages of lake files, unpacked, that reads of few keys came by twice: the next read of the same keys
+    /// neither reads nor unpacks them. 0 keeps none.
     pub page_cache_bytes: Size,
     /// Memory that running range reads may take together. At the bound a read is refused with
     /// RESOURCE_EXHAUSTED.

@@ -43,7 +43,7 @@ impl FileCache {
     }
 
     /// A cache that keeps about `capacity_bytes` of what is known of files, and at most `page_bytes` of their pages
-    /// as they are once unpacked: those that reads of few keys came by.
+    /// as they are once unpacked: those that reads of few keys came by twice.
     pub fn with_pages(capacity_bytes: usize, page_bytes: usize) -> Arc<Self> {
         Arc::new(Self {
             capacity: capacity_bytes,

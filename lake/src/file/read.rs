@@ -39,26 +39,30 @@ struct Fetched {
 }
 
 /// The pages of a span in one column.
-enum Content {
-    Stored(Bytes),
-    Unpacked(Vec<Arc<Unpacked>>),
+struct Content {
+    /// As stored; empty if all of them were in memory.
+    stored: Bytes,
+    /// Those that were in memory, by page; empty if the read does not look for them.
+    unpacked: Here,
 }
+
+type Here = Vec<Option<Arc<Unpacked>>>;
 
 /// What has to be read for a read of pages.
 struct Wanted<'a> {
     /// Pages that are in memory, if the read looks for them.
     unpacked: Option<&'a Pages>,
     ranges: Vec<Range<u64>>,
-    /// For each column that the file has, for each span.
-    pieces: Vec<Piece<'a>>,
+    /// For each column that the file has, for each span; with those of its pages that are in memory unpacked.
+    pieces: Vec<(Piece<'a>, Here)>,
     /// Column, row group, and which range holds the dictionary.
     dictionaries: Vec<(&'a ColumnPages, usize, usize)>,
 }
 
 /// Where the pages of a span are.
 enum Piece<'a> {
-    /// In memory.
-    Here(Content),
+    /// In memory, or not needed.
+    Kept(Bytes),
     /// In the range with this number.
     Read(usize),
     /// `part` of the range with this number, all of which is to be kept.
@@ -71,31 +75,33 @@ impl<'a> Wanted<'a> {
     }
 
     fn pages(&mut self, column: usize, pages: &'a ColumnPages, span: &Span) -> Result<()> {
-        if let Some(unpacked) = self.unpacked
-            && let Some(all) =
-                span.pages.clone().map(|page| unpacked.get(column, page)).collect::<Option<_>>()
-        {
-            self.pieces.push(Piece::Here(Content::Unpacked(all)));
-            return Ok(());
-        }
+        let look = |kept: &Pages| span.pages.clone().map(|page| kept.get(column, page)).collect();
+        let here: Here = self.unpacked.map(look).unwrap_or_default();
+        let piece = match !here.is_empty() && here.iter().all(Option::is_some) {
+            true => Piece::Kept(Bytes::new()),
+            false => self.stored(pages, span)?,
+        };
+        self.pieces.push((piece, here));
+        Ok(())
+    }
+
+    fn stored(&mut self, pages: &'a ColumnPages, span: &Span) -> Result<Piece<'a>> {
         let range = pages.range(span.pages.clone())?;
         let at = self.ranges.len();
         let small = |chunk: &&Chunk| chunk.pages.end - chunk.pages.start <= KEPT_BYTES_MAX;
         let Some(chunk) = pages.chunks.get(span.group).filter(small) else {
             self.ranges.push(range);
-            self.pieces.push(Piece::Read(at));
-            return Ok(());
+            return Ok(Piece::Read(at));
         };
         let start = chunk.pages.start;
         let part = (range.start - start) as usize..(range.end - start) as usize;
-        self.pieces.push(match chunk.kept.get() {
-            Some(kept) => Piece::Here(Content::Stored(kept.slice(part))),
+        Ok(match chunk.kept.get() {
+            Some(kept) => Piece::Kept(kept.slice(part)),
             None => {
                 self.ranges.push(chunk.pages.clone());
                 Piece::Keep { chunk, at, part }
             }
-        });
-        Ok(())
+        })
     }
 
     fn dictionary(&mut self, pages: &'a ColumnPages, group: usize) {
@@ -195,12 +201,10 @@ impl OpenFile {
             }
         }
         let mut pieces = Vec::with_capacity(wanted.pieces.len());
-        for piece in wanted.pieces {
-            pieces.push(match piece {
-                Piece::Here(content) => content,
-                Piece::Read(at) => {
-                    Content::Stored(read.get_mut(at).map(std::mem::take).unwrap_or_default())
-                }
+        for (piece, unpacked) in wanted.pieces {
+            let stored = match piece {
+                Piece::Kept(stored) => stored,
+                Piece::Read(at) => read.get_mut(at).map(std::mem::take).unwrap_or_default(),
                 Piece::Keep { chunk, at, part } => {
                     let fault = || Error::new(ErrorKind::Internal, "a chunk that was not fetched");
                     let all = read.get(at).filter(|all| part.end <= all.len()).ok_or_else(fault)?;
@@ -210,9 +214,10 @@ impl OpenFile {
                     if chunk.kept.set(stored).is_ok() {
                         self.memory().add(size);
                     }
-                    Content::Stored(part)
+                    part
                 }
-            });
+            };
+            pieces.push(Content { stored, unpacked });
         }
         Ok(Fetched { spans, pieces, columns: starts })
     }
@@ -401,26 +406,22 @@ impl<'a> Decoder<'a> {
         let content = fetched.pieces.get(start + span).ok_or_else(fault)?;
         let span = fetched.spans.get(span).ok_or_else(fault)?;
         let (rows, nullable) = (self.file.page_rows(page), pages.nullable);
-        let opened = match content {
-            Content::Unpacked(all) => {
-                let unpacked = all.get(page - span.pages.start).ok_or_else(fault)?;
-                Page::again(unpacked, rows, nullable)?
+        if let Some(Some(unpacked)) = content.unpacked.get(page - span.pages.start) {
+            let opened = Page::again(unpacked, rows, nullable)?;
+            return Ok((opened, pages, pages.dictionary(span.group)));
+        }
+        let (first, place) =
+            pages.places.get(span.pages.start).zip(pages.places.get(page)).ok_or_else(fault)?;
+        let from = (place.offset - first.offset) as usize;
+        let stored = content.stored.get(from..from + place.bytes as usize).ok_or_else(fault)?;
+        let compressed = pages.chunks.get(span.group).ok_or_else(fault)?.compressed;
+        let opened = match self.keep.filter(|keep| keep.asked_again(column, page)) {
+            Some(keep) => {
+                let unpacked = Arc::new(Unpacked::new(stored, compressed)?);
+                keep.keep(column, page, Arc::clone(&unpacked));
+                Page::again(self.kept.insert(unpacked), rows, nullable)?
             }
-            Content::Stored(bytes) => {
-                let places = pages.places.get(span.pages.start).zip(pages.places.get(page));
-                let (first, place) = places.ok_or_else(fault)?;
-                let from = (place.offset - first.offset) as usize;
-                let stored = bytes.get(from..from + place.bytes as usize).ok_or_else(fault)?;
-                let compressed = pages.chunks.get(span.group).ok_or_else(fault)?.compressed;
-                match self.keep {
-                    Some(keep) => {
-                        let unpacked = Arc::new(Unpacked::new(stored, compressed)?);
-                        keep.keep(column, page, Arc::clone(&unpacked));
-                        Page::again(self.kept.insert(unpacked), rows, nullable)?
-                    }
-                    None => Page::open(stored, rows, compressed, nullable, &mut self.unpacked)?,
-                }
-            }
+            None => Page::open(stored, rows, compressed, nullable, &mut self.unpacked)?,
         };
         Ok((opened, pages, pages.dictionary(span.group)))
     }

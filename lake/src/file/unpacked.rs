@@ -1,12 +1,15 @@
-//! Which pages stay in memory as they are once unpacked? Those that reads of few keys came by, as far as they fit.
+//! Which pages stay in memory as they are once unpacked? Those that reads of few keys came by twice, as far as they fit.
 //!
 //! Programs ask for the same cities over and over. What was unpacked for one answer is there for the next, which
-//! then neither reads nor unpacks. Who reads everything asks for none of it and drives nothing out.
+//! then neither reads nor unpacks. Who reads everything asks for none of it and drives nothing out; a page that
+//! is asked for once costs a look at the list of those asked for lately.
 
+use std::hash::BuildHasher;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
-use quick_cache::Weighter;
 use quick_cache::sync::Cache;
+use quick_cache::{DefaultHashBuilder, Weighter};
 
 use crate::KeySelection;
 
@@ -16,6 +19,9 @@ const KEYS_MAX: usize = 64;
 const OVERHEAD_BYTES: u64 = 128;
 /// What a page takes, roughly: the cache's tables are made for so many.
 const USUAL_BYTES: usize = 8 << 10;
+
+/// Pages asked for lately that share a place in the list.
+const WAYS: usize = 4;
 
 /// The content of a data page, checked and unpacked.
 #[derive(Debug)]
@@ -39,7 +45,14 @@ pub(super) struct PageId {
 
 /// Unpacked pages of files that are open, in a bounded number of bytes.
 #[derive(Debug)]
-pub(super) struct PageCache(Option<Cache<PageId, Arc<Unpacked>, Bytes>>);
+pub(super) struct PageCache(Option<Kept>);
+
+struct Kept {
+    pages: Cache<PageId, Arc<Unpacked>, Bytes>,
+    /// Hashes of the pages asked for lately, newest first in each place.
+    lately: Box<[[AtomicU32; WAYS]]>,
+    hasher: DefaultHashBuilder,
+}
 
 /// The pages of one file.
 #[derive(Debug)]
@@ -58,17 +71,30 @@ impl Weighter<PageId, Arc<Unpacked>> for Bytes {
     }
 }
 
+impl std::fmt::Debug for Kept {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Kept").field("pages", &self.pages).finish_non_exhaustive()
+    }
+}
+
 impl PageCache {
     /// A cache that holds at most `capacity_bytes`; none with 0.
     pub(super) fn new(capacity_bytes: usize) -> Arc<Self> {
-        let cache =
-            || Cache::with_weighter(capacity_bytes / USUAL_BYTES, capacity_bytes as u64, Bytes);
-        Arc::new(Self((capacity_bytes > 0).then(cache)))
+        let kept = || {
+            let usual = capacity_bytes / USUAL_BYTES;
+            let places = (2 * usual / WAYS).next_power_of_two();
+            Kept {
+                pages: Cache::with_weighter(usual, capacity_bytes as u64, Bytes),
+                lately: (0..places).map(|_| Default::default()).collect(),
+                hasher: DefaultHashBuilder::default(),
+            }
+        };
+        Arc::new(Self((capacity_bytes > 0).then(kept)))
     }
 
     /// Bytes that its pages take.
     pub(super) fn used_bytes(&self) -> usize {
-        self.0.as_ref().map_or(0, |cache| cache.weight() as usize)
+        self.0.as_ref().map_or(0, |kept| kept.pages.weight() as usize)
     }
 }
 
@@ -78,13 +104,37 @@ impl Pages {
         self.cache.0.is_some() && matches!(keys, KeySelection::List(keys) if keys.len() <= KEYS_MAX)
     }
 
+    /// A page that is in memory.
     pub(super) fn get(&self, column: usize, page: usize) -> Option<Arc<Unpacked>> {
-        self.cache.0.as_ref()?.get(&PageId { file: self.file, column, page })
+        self.cache.0.as_ref()?.pages.get(&self.id(column, page))
     }
 
+    /// Whether a page that is not in memory was asked for lately, before this time.
+    pub(super) fn asked_again(&self, column: usize, page: usize) -> bool {
+        self.cache.0.as_ref().is_some_and(|kept| {
+            let hash = kept.hasher.hash_one(self.id(column, page));
+            let place = &kept.lately[hash as usize & (kept.lately.len() - 1)];
+            let mark = (hash >> 32) as u32;
+            if place.iter().any(|asked| asked.load(Ordering::Relaxed) == mark) {
+                return true;
+            }
+            // Another thread may change the place meanwhile: then one of the marks is lost.
+            for at in (1..WAYS).rev() {
+                place[at].store(place[at - 1].load(Ordering::Relaxed), Ordering::Relaxed);
+            }
+            place[0].store(mark, Ordering::Relaxed);
+            false
+        })
+    }
+
+    /// Leaves a page for those who ask next.
     pub(super) fn keep(&self, column: usize, page: usize, unpacked: Arc<Unpacked>) {
-        if let Some(cache) = &self.cache.0 {
-            cache.insert(PageId { file: self.file, column, page }, unpacked);
+        if let Some(kept) = &self.cache.0 {
+            kept.pages.insert(self.id(column, page), unpacked);
         }
+    }
+
+    fn id(&self, column: usize, page: usize) -> PageId {
+        PageId { file: self.file, column, page }
     }
 }

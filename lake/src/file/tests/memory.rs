@@ -133,8 +133,11 @@ async fn pages_that_were_asked_for_are_neither_read_nor_unpacked_again() {
     let cache = FileCache::with_pages(1 << 20, 8 << 20);
     let file = counted.open(&cache).await;
     let (first, asked) = counted.read(&file, &few).await;
-    assert!(asked > 0 && cache.page_bytes() > 0);
-    assert_eq!((first, counted.read(&file, &few).await), (expected.clone(), (expected.clone(), 0)));
+    assert!(first == expected && asked > 0);
+    assert_eq!(cache.page_bytes(), 0, "most pages are asked for once");
+    let (second, asked) = counted.read(&file, &few).await;
+    assert!(second == expected && asked > 0 && cache.page_bytes() > 0);
+    assert_eq!(counted.read(&file, &few).await, (expected.clone(), 0));
     let kept = cache.page_bytes();
     assert_eq!(counted.read(&file, &everything(&schema)).await.0, rows);
     assert_eq!(cache.page_bytes(), kept, "who reads everything leaves nothing");
@@ -154,9 +157,11 @@ async fn pages_in_memory_stay_within_their_bound() {
     let bound = 300_000;
     let cache = FileCache::with_pages(1 << 20, bound);
     let file = counted.open(&cache).await;
-    for key in (100..9_000).step_by(150).chain((100..9_000).step_by(150)) {
+    for key in (100..9_000).step_by(150) {
         let read = FileRead { keys: KeySelection::list(vec![key]), ..everything(&schema) };
-        assert_eq!(counted.read(&file, &read).await.0, filtered(&rows, &read));
+        for _ in 0..3 {
+            assert_eq!(counted.read(&file, &read).await.0, filtered(&rows, &read));
+        }
         assert!(cache.page_bytes() <= bound, "{} of {bound}", cache.page_bytes());
     }
     assert!(cache.page_bytes() > bound / 2);
@@ -174,7 +179,9 @@ async fn a_damaged_page_is_not_kept() {
     let end = damaged.len() / 2;
     damaged[..end].iter_mut().for_each(|byte| *byte ^= 1);
     counted.put(&damaged).await;
-    file.read(&read).await.unwrap_err();
+    for _ in 0..3 {
+        file.read(&read).await.unwrap_err();
+    }
     counted.put(&counted.fixture.bytes).await;
     assert_eq!(file.read(&read).await.unwrap(), filtered(&rows, &read));
 }
