@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::TryStreamExt;
 use object_store::memory::InMemory;
-use object_store::{Error, ObjectStore, ObjectStoreExt, PutMode};
+use object_store::{Error, ObjectStore, ObjectStoreExt, PutMode, PutPayload};
 use url::Url;
 
 use super::LakeStore;
@@ -59,6 +59,19 @@ async fn conforms(store: LakeStore) {
     assert_eq!(names(&store).await.len(), 1, "a part is not visible");
     upload.complete().await.unwrap();
     assert_eq!(object.get(&store.path("large")).await.unwrap().bytes().await.unwrap(), "abcdefg");
+
+    let long: Bytes = (0..(2_u32 << 20) + 5).map(|byte| (byte % 251) as u8).collect();
+    object.put(&store.path("long"), long.clone().into()).await.unwrap();
+    assert_eq!(object.get(&store.path("long")).await.unwrap().bytes().await.unwrap(), long);
+    let cut = |from, to| long.slice(from..to);
+    let mut upload = object.put_multipart(&store.path("long")).await.unwrap();
+    let chunks = PutPayload::from_iter([cut(0, 700_000), cut(700_000, 1_900_000)]);
+    let parts = [chunks, cut(1_900_000, long.len()).into()].map(|part| upload.put_part(part));
+    futures::future::try_join_all(parts).await.unwrap();
+    upload.complete().await.unwrap();
+    assert_eq!(object.get(&store.path("long")).await.unwrap().bytes().await.unwrap(), long);
+    object.delete(&store.path("long")).await.unwrap();
+
     let mut aborted = object.put_multipart(&store.path("aborted")).await.unwrap();
     aborted.put_part("abc".into()).await.unwrap();
     aborted.abort().await.unwrap();
