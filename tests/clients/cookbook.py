@@ -16,15 +16,15 @@ import warnings
 import adbc_driver_flightsql.dbapi as dbapi
 
 WRITTEN = "grpc://127.0.0.1:8815"
-# The city that blocks ask for, and others: one sensor in a hundred is silent for an hour, but not that of all three.
-CITIES = ("2643743", "2988507", "1850147")
+# The cities that blocks ask for, and others: one sensor in a hundred is silent for an hour, but not those of all pairs.
+CITIES = (("1850147", "2643743"), ("2988507", "3117735"), ("1816670", "524901"))
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
 def sql(url, text):
     with dbapi.connect(url, autocommit=True) as connection, connection.cursor() as cursor:
-        for city in CITIES:
-            cursor.execute(text.replace(CITIES[0], city))
+        for one, other in CITIES:
+            cursor.execute(text.replace(CITIES[0][0], one).replace(CITIES[0][1], other))
             table = cursor.fetch_arrow_table()
             assert table.num_rows > 0, "no rows"
             if table.columns[-1].null_count < table.num_rows:
