@@ -1,6 +1,6 @@
 """Other engines read a table of the lake: deltalake, polars, duckdb.
 
-    BAROGRAPH_OUTSIDE=/tmp/outside cargo test --release -p barograph-lake a_table_for_other_engines -- --ignored
+    BAROGRAPH_OUTSIDE=/tmp/outside cargo test --release -p barograph-lake a_table_for_other_engines
     pip install deltalake pyarrow polars duckdb
     python lake/tests/outside.py /tmp/outside
 """

@@ -33,7 +33,7 @@ use tokio::runtime::Handle;
 use uuid::Uuid;
 
 const NAME: &str = "DurableLocal";
-/// Bytes that are written before they are synced: a small sync beside 20 MB/s of writes waits as long as alone (ADR 16).
+/// Bytes that are written before they are synced: with so many a small sync beside waits as long as alone (ADR 16).
 const STEP_BYTES: usize = 1 << 20;
 
 /// The local file system as an object store whose puts are durable. Rooted at `/`.
