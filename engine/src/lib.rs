@@ -28,7 +28,7 @@ pub use engine::{
     Ack, Components, Durability, Engine, FlushReport, LogSource, Recovery, RedriveReport, TableInfo,
 };
 pub use error::{Error, ErrorKind, Result};
-pub use landing::{DeletionReport, DeletionRequest};
+pub use landing::{DeletionReport, DeletionRequest, LandingFault};
 pub use scan::{Aggregate, Aggregation, Point, PointQuery, Scan, ScanStream};
 pub use settings::EngineSettings;
 pub use view::View;

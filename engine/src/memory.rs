@@ -15,6 +15,7 @@ pub struct Budget {
     name: &'static str,
     limit: usize,
     used: AtomicUsize,
+    stuck: AtomicUsize,
 }
 
 /// Bytes taken from a [`Budget`] until dropped.
@@ -27,7 +28,12 @@ pub struct Reservation {
 impl Budget {
     /// A bound of `limit` bytes under `name`, which is the setting that sets it.
     pub fn new(name: &'static str, limit: usize) -> Arc<Self> {
-        Arc::new(Self { name, limit, used: AtomicUsize::new(0) })
+        Arc::new(Self { name, limit, used: AtomicUsize::new(0), stuck: AtomicUsize::new(0) })
+    }
+
+    /// The setting that sets the bound.
+    pub fn name(&self) -> &'static str {
+        self.name
     }
 
     /// Bytes taken.
@@ -38,6 +44,23 @@ impl Budget {
     /// The bound in bytes.
     pub fn limit(&self) -> usize {
         self.limit
+    }
+
+    /// Says how many of the bytes taken cannot be given back for the time being.
+    pub fn set_stuck(&self, bytes: usize) {
+        self.stuck.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Whether what cannot be given back takes so much that no more of it is to be taken.
+    pub fn is_stuck(&self) -> bool {
+        self.stuck.load(Ordering::Relaxed) > self.limit / 4 * 3
+    }
+
+    /// Bytes to give back because three quarters are taken of what can be given back at all; 0 if they are not.
+    pub fn to_free(&self) -> usize {
+        let stuck = self.stuck.load(Ordering::Relaxed).min(self.limit);
+        let (used, limit) = (self.used().saturating_sub(stuck), self.limit - stuck);
+        if used > limit / 4 * 3 { used - limit / 2 } else { 0 }
     }
 
     /// Takes `bytes`, or says that the bound is reached and when to come back.

@@ -11,6 +11,8 @@ mod past;
 mod put;
 mod read;
 mod redrive;
+#[cfg(test)]
+mod tests;
 pub(crate) mod writer;
 
 use std::collections::BTreeMap;
@@ -27,7 +29,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 
 use crate::dead_letters::Ids;
-use crate::landing::{DeletionReport, DeletionRequest, Lander, Looked, look};
+use crate::landing::{DeletionReport, DeletionRequest, Faults, Lander, LandingFault, Looked, look};
 use crate::log::Log;
 use crate::memory::Budget;
 use crate::recent::Recent;
@@ -179,6 +181,7 @@ pub struct Engine {
     gauge: Arc<writer::LogGauge>,
     writer: Writer,
     lander: Lander,
+    faults: Arc<Faults>,
     pub(crate) rollups: crate::rollup::Told,
     recovery: Recovery,
 }
@@ -258,7 +261,15 @@ impl Engine {
         &self.gauge
     }
 
+    /// What cannot land for the time being, by table and time. Its rows stay in log and tail.
+    pub fn landing_faults(&self) -> Vec<LandingFault> {
+        self.faults.all()
+    }
+
     /// Lands everything that is in the tail now, open hours included.
+    ///
+    /// # Errors
+    /// Why some of it could not land, once all else has.
     pub async fn flush(&self) -> Result<FlushReport> {
         self.lander.flush().await
     }
@@ -293,7 +304,17 @@ impl Engine {
         Ok(self.table(table)?.lake.deletions().await?)
     }
 
-    /// Takes no more batches, finishes a running landing, syncs the log and releases it.
+    /// Why nothing more is written until the engine is opened again; `None` while it works. Reads go on.
+    pub fn failure(&self) -> Option<Error> {
+        self.writer.condition().failure()
+    }
+
+    /// Ready with [`Self::failure`] when there is one.
+    pub async fn failed(&self) -> Error {
+        self.writer.condition().failed().await
+    }
+
+    /// Takes no more batches, finishes the hours that are landing, syncs the log and releases it.
     pub async fn shutdown(&self) -> Result<()> {
         self.lander.stop().await;
         self.writer.stop().await

@@ -8,10 +8,10 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use arrow::array::{AsArray, BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
-use arrow::datatypes::TimestampMicrosecondType;
+use arrow::datatypes::{SchemaRef, TimestampMicrosecondType};
 use arrow::ipc::reader::StreamReader;
 use barograph_lake::file::FileCache;
-use barograph_lake::schema::TIME_COLUMN;
+use barograph_lake::schema::{INGESTED_AT, TIME_COLUMN};
 use barograph_lake::{Hour, LakeTable, LogPosition, Micros, TableSchema};
 use futures::future::BoxFuture;
 use tokio::sync::{Notify, Semaphore};
@@ -21,7 +21,7 @@ use super::read::CUTS_KEPT;
 use super::writer::{LogGauge, State, Writer};
 use super::{Bounds, Components, Engine, LogSource, Recovery, Table};
 use crate::dead_letters::{self, DEAD_LETTERS, Ids};
-use crate::landing::{Lander, LanderParts};
+use crate::landing::{Faults, Lander, LanderParts};
 use crate::log::{Log, Record, SegmentLog};
 use crate::memory::Budget;
 use crate::recent::Recent;
@@ -125,6 +125,7 @@ impl Engine {
         }));
         let wake_lander = Arc::new(Notify::new());
         let gauge = Arc::new(LogGauge::default());
+        let faults = Arc::new(Faults::default());
         gauge.measure(log.as_ref());
         let writer = Writer::start(State {
             log,
@@ -135,6 +136,7 @@ impl Engine {
             wake_lander: Arc::clone(&wake_lander),
             budget: Arc::clone(&tail_budget),
             newest_hour: None,
+            sync_at: None,
         })?;
         let (known, pages) = (settings.file_cache_bytes.get(), settings.page_cache_bytes.get());
         let files = FileCache::with_pages(known, pages);
@@ -146,6 +148,9 @@ impl Engine {
             writer: writer.handle(),
             budget: Arc::clone(&tail_budget),
             wake: wake_lander,
+            gauge: Arc::clone(&gauge),
+            faults: Arc::clone(&faults),
+            stop: Arc::default(),
         });
         let thread_count = match settings.scan_threads {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
@@ -168,6 +173,7 @@ impl Engine {
             gauge,
             writer,
             lander,
+            faults,
             rollups: Default::default(),
             recovery,
         }))
@@ -232,7 +238,6 @@ fn replay(
             ));
         };
         let rows = decode(&table.schema, position, &record)?;
-        let rows = complete(&table.schema, &rows, record.ingested_at)?;
         let all = rows.num_rows();
         let rows = match landed.get(table.schema.name()) {
             Some(landed) => landed.others(rows, position)?,
@@ -248,26 +253,42 @@ fn replay(
     Ok(replayed)
 }
 
+/// The rows of a record as the table has them. Rows that were written again say themselves when they came.
 fn decode(schema: &TableSchema, position: LogPosition, record: &Record) -> Result<RecordBatch> {
-    let unreadable = |e: arrow::error::ArrowError| {
-        Error::new(ErrorKind::Damage, format!("log record at position {position}")).with_source(e)
-    };
-    let mut reader = StreamReader::try_new(Cursor::new(&record.body), None).map_err(unreadable)?;
-    let batch = reader.next().transpose().map_err(unreadable)?.ok_or_else(|| {
-        Error::new(ErrorKind::Damage, format!("log record at position {position} has no rows"))
-    })?;
+    let rows = body(position, record)?;
     let logged = logged_schema(schema);
+    let arrived = rows.column_by_name(INGESTED_AT).cloned();
+    let rows = fit(&rows, logged).map_err(|e| unreadable(position, e))?;
+    let Some(arrived) = arrived else { return complete(schema, &rows, record.ingested_at) };
+    let columns = rows.columns().iter().cloned().chain([arrived]).collect();
+    RecordBatch::try_new(Arc::clone(schema.arrow()), columns).map_err(|e| unreadable(position, e))
+}
+
+fn body(position: LogPosition, record: &Record) -> Result<RecordBatch> {
+    let mut reader = StreamReader::try_new(Cursor::new(&record.body), None)
+        .map_err(|e| unreadable(position, e))?;
+    let batch = reader.next().transpose().map_err(|e| unreadable(position, e))?;
+    batch.ok_or_else(|| {
+        Error::new(ErrorKind::Damage, format!("log record at position {position} has no rows"))
+    })
+}
+
+fn unreadable(position: LogPosition, error: arrow::error::ArrowError) -> Error {
+    Error::new(ErrorKind::Damage, format!("log record at position {position}")).with_source(error)
+}
+
+/// The rows with the columns of `logged`. Value columns declared since the record was written are null in it.
+fn fit(batch: &RecordBatch, logged: SchemaRef) -> Result<RecordBatch, arrow::error::ArrowError> {
     if batch.schema_ref() == &logged {
-        return Ok(batch);
+        return Ok(batch.clone());
     }
-    // Value columns declared since the record was written are null in it.
     let rows = batch.num_rows();
     let columns = logged.fields().iter().map(|field| match batch.column_by_name(field.name()) {
         Some(column) => arrow::compute::cast(column, field.data_type()),
         None => Ok(arrow::array::new_null_array(field.data_type(), rows)),
     });
-    let columns = columns.collect::<Result<Vec<_>, _>>().map_err(unreadable)?;
-    RecordBatch::try_new(logged, columns).map_err(unreadable)
+    let columns = columns.collect::<Result<Vec<_>, _>>()?;
+    RecordBatch::try_new(logged, columns)
 }
 
 impl Landed {

@@ -9,7 +9,7 @@ use barograph_lake::LogPosition;
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
-use super::writer::{Entry, Submission, stopped};
+use super::writer::{Entry, Submission};
 use super::{Ack, Durability, Engine, Table};
 use crate::dead_letters::{self, DEAD_LETTERS};
 use crate::validate::{Rejected, Rules, Validated, validate};
@@ -88,7 +88,10 @@ impl Engine {
         let (reply, answer) = oneshot::channel();
         let submission = Submission { entries, durability, reply, reservation };
         self.writer.handle().put(submission)?;
-        answer.await.unwrap_or_else(|_| Err(stopped()))
+        match answer.await {
+            Ok(answer) => answer,
+            Err(_) => Err(self.writer.condition().gone().await),
+        }
     }
 
     pub(super) fn reserve_tail(&self, bytes: usize) -> Result<crate::memory::Reservation> {
@@ -111,6 +114,11 @@ impl Engine {
             batch
         };
         let Validated { accepted, rejected } = validate(&table.schema, batch, &self.rules(table))?;
+        if self.tail_budget.is_stuck()
+            && let Some(refusal) = self.faults.refusal(table, &accepted, self.tail_budget.name())
+        {
+            return Err(refusal);
+        }
         let counts = (accepted.num_rows() as u64, rejected.len() as u64);
         let mut entries = Vec::with_capacity(2);
         if accepted.num_rows() > 0 {

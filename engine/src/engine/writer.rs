@@ -3,12 +3,16 @@
 //!
 //! It is the only one that changes tails and views, so a landing asks it to swap tail and snapshot.
 
+mod condition;
+mod relog;
+
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arrow::array::RecordBatch;
 use barograph_lake::{Hour, LogPosition, Micros, Snapshot};
@@ -22,7 +26,11 @@ use crate::memory::{Budget, Reservation};
 use crate::tail::{HourView, Tail};
 use crate::validate::complete;
 use crate::view::View;
-use crate::{Clock, Error, ErrorKind, Result};
+use crate::{Clock, Error, Result};
+
+use condition::Teller;
+pub(crate) use condition::{Condition, panic_text};
+pub(crate) use relog::Relog;
 
 /// A group is closed at this many bytes, so that one sync never waits for too much.
 const GROUP_BYTES: usize = 16 << 20;
@@ -63,6 +71,7 @@ pub(crate) struct Landed {
 enum Message {
     Put(Submission),
     Landed(Landed),
+    Relog(Relog),
     Stop(oneshot::Sender<Result<()>>),
 }
 
@@ -70,6 +79,7 @@ enum Message {
 #[derive(Debug)]
 pub(crate) struct Writer {
     sender: Sender<Message>,
+    condition: Condition,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -83,12 +93,31 @@ pub(crate) struct LogGauge {
     pub(crate) rows: AtomicU64,
     /// Appends: each one write, and at most one sync, for all its records.
     pub(crate) groups: AtomicU64,
+    /// Rows written again, as they held the log back.
+    pub(crate) again: AtomicU64,
 }
 
 impl LogGauge {
     pub(crate) fn measure(&self, log: &dyn Log) {
         self.end.store(log.end().0, Ordering::Relaxed);
         self.bytes.store(log.bytes(), Ordering::Relaxed);
+    }
+
+    pub(crate) fn end(&self) -> LogPosition {
+        LogPosition(self.end.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Rows that were written to the log again, as they held it back.
+    pub(crate) fn rows_written_again(&self) -> u64 {
+        self.again.load(Ordering::Relaxed)
+    }
+
+    fn rows_again(&self, rows: u64) {
+        self.again.fetch_add(rows, Ordering::Relaxed);
     }
 }
 
@@ -105,31 +134,53 @@ pub(crate) struct State {
     pub(crate) budget: Arc<Budget>,
     /// Newest hour seen, over all tables.
     pub(crate) newest_hour: Option<Hour>,
+    /// When the oldest batch that was acknowledged at `memory` and not synced since is to be synced.
+    pub(crate) sync_at: Option<Instant>,
 }
 
 impl Writer {
     /// Starts the thread.
     pub(crate) fn start(state: State) -> Result<Self> {
         let (sender, receiver) = channel();
+        let teller = Teller::default();
+        let condition = teller.condition();
         let thread = std::thread::Builder::new()
             .name("barograph-writer".to_owned())
-            .spawn(move || run(state, &receiver))
+            .spawn(move || {
+                // The receiver goes after the end is told, so that who finds it gone knows why.
+                let work = AssertUnwindSafe(|| run(state, &receiver, &teller));
+                match catch_unwind(work) {
+                    Ok(()) => teller.stop(),
+                    Err(panic) => teller.panicked(panic.as_ref()),
+                }
+            })
             .map_err(|e| Error::internal("start the writer thread").with_source(e))?;
-        Ok(Self { sender, thread: Mutex::new(Some(thread)) })
+        Ok(Self { sender, condition, thread: Mutex::new(Some(thread)) })
     }
 
     /// A second way to the same thread.
     pub(crate) fn handle(&self) -> WriterHandle {
-        WriterHandle { sender: self.sender.clone() }
+        WriterHandle { sender: self.sender.clone(), condition: self.condition.clone() }
+    }
+
+    /// How the thread is.
+    pub(crate) fn condition(&self) -> &Condition {
+        &self.condition
     }
 
     /// Finishes what was sent before, syncs and closes the log.
+    ///
+    /// # Errors
+    /// Why the log could not be synced, or the writer had failed before.
     pub(crate) async fn stop(&self) -> Result<()> {
         let (reply, stopped) = oneshot::channel();
-        if self.sender.send(Message::Stop(reply)).is_err() {
-            return Ok(());
-        }
-        let result = stopped.await.unwrap_or(Ok(()));
+        let result = match self.sender.send(Message::Stop(reply)) {
+            Ok(()) => match stopped.await {
+                Ok(result) => result,
+                Err(_) => self.condition.end().await,
+            },
+            Err(_) => self.condition.end().await,
+        };
         let thread = self.thread.lock().take();
         if let Some(thread) = thread {
             let _ = tokio::task::spawn_blocking(move || thread.join()).await;
@@ -142,6 +193,7 @@ impl Writer {
 #[derive(Debug, Clone)]
 pub(crate) struct WriterHandle {
     sender: Sender<Message>,
+    condition: Condition,
 }
 
 impl WriterHandle {
@@ -155,34 +207,40 @@ impl WriterHandle {
         self.send(Message::Landed(landed))
     }
 
+    /// Writes rows of the tail to the log again.
+    pub(crate) fn relog(&self, asked: Relog) -> Result<()> {
+        self.send(Message::Relog(asked))
+    }
+
+    /// How the thread is.
+    pub(crate) fn condition(&self) -> &Condition {
+        &self.condition
+    }
+
     fn send(&self, message: Message) -> Result<()> {
-        self.sender.send(message).map_err(|_| stopped())
+        self.sender.send(message).map_err(|_| self.condition.refusal())
     }
 }
 
-pub(crate) fn stopped() -> Error {
-    Error::new(ErrorKind::Unavailable, "the engine is shutting down: send the batch again later")
-}
-
-fn run(mut state: State, receiver: &Receiver<Message>) {
-    let mut unsynced = false;
+fn run(mut state: State, receiver: &Receiver<Message>, teller: &Teller) {
     let mut poison: Option<Error> = None;
     loop {
-        let first = if unsynced {
-            receiver.recv_timeout(SYNC_WITHIN)
-        } else {
-            receiver.recv().map_err(|_| RecvTimeoutError::Disconnected)
+        if let Some(error) = &poison {
+            teller.fail(error);
+        }
+        let left = state.sync_at.map(|at| at.saturating_duration_since(Instant::now()));
+        let first = match left {
+            Some(Duration::ZERO) => Err(RecvTimeoutError::Timeout),
+            Some(left) => receiver.recv_timeout(left),
+            None => receiver.recv().map_err(|_| RecvTimeoutError::Disconnected),
         };
         let first = match first {
             Ok(message) => message,
             Err(RecvTimeoutError::Timeout) => {
-                match state.log.sync() {
-                    Ok(()) => unsynced = false,
-                    Err(error) => {
-                        tracing::error!(%error, "syncing the log failed");
-                        poison = Some(error);
-                        unsynced = false;
-                    }
+                state.sync_at = None;
+                if let Err(error) = state.log.sync() {
+                    tracing::error!(%error, "syncing the log failed");
+                    poison.get_or_insert(error);
                 }
                 continue;
             }
@@ -193,8 +251,7 @@ fn run(mut state: State, receiver: &Receiver<Message>) {
             match &poison {
                 Some(error) => refuse(group, error),
                 None => {
-                    unsynced = group.iter().all(|s| s.durability == Durability::Memory);
-                    poison = state.commit(group);
+                    poison = state.commit(group).or_else(|| state.log.stopped());
                     if poison.is_none() {
                         state.wake_lander_if_needed();
                     }
@@ -205,6 +262,13 @@ fn run(mut state: State, receiver: &Receiver<Message>) {
             None => {}
             Some(Message::Put(_)) => {}
             Some(Message::Landed(landed)) => state.swap(landed),
+            Some(Message::Relog(asked)) => match &poison {
+                Some(error) => drop(asked.reply.send(Err(error.again()))),
+                None => {
+                    state.relog(asked);
+                    poison = state.log.stopped();
+                }
+            },
             Some(Message::Stop(reply)) => {
                 let _ = reply.send(match poison {
                     Some(error) => Err(error),
@@ -270,6 +334,10 @@ impl State {
                 refuse(group, &error);
                 return None;
             }
+        };
+        self.sync_at = match sync {
+            true => None,
+            false => self.sync_at.or_else(|| Some(Instant::now() + SYNC_WITHIN)),
         };
         let rows: u64 = records.iter().map(|record| u64::from(record.rows)).sum();
         self.gauge.records.fetch_add(records.len() as u64, Ordering::Relaxed);
@@ -337,12 +405,17 @@ impl State {
             }
         }
         self.publish(name, &landed.table, landed.snapshot);
+        self.give_back();
+        let _ = landed.reply.send(());
+    }
+
+    /// Gives back the space of the log that no row of the tail needs.
+    fn give_back(&mut self) {
         let needed = self.tails.values().filter_map(Tail::first_position).min();
         if let Err(error) = self.log.truncate(needed.unwrap_or_else(|| self.log.end())) {
             tracing::warn!(%error, "old log segments could not be deleted: they will be next time");
         }
         self.gauge.measure(self.log.as_ref());
-        let _ = landed.reply.send(());
     }
 
     fn wake_lander_if_needed(&mut self) {
@@ -351,7 +424,7 @@ impl State {
             .values()
             .filter_map(|tail| tail.view().hours().last().map(|hour| hour.hour()))
             .max();
-        let short = self.budget.used() > self.budget.limit() / 4 * 3;
+        let short = self.budget.to_free() > 0;
         if newest > self.newest_hour || short {
             self.newest_hour = newest.max(self.newest_hour);
             self.wake_lander.notify_one();

@@ -3,7 +3,8 @@
 //! ```text
 //!            landed      closed        open
 //! hours   ──┬─────────┬───────────┬───────────►  reading_at
-//!           │ late    │ watermark - lateness   watermark
+//!           │ late    │ watermark - lateness   watermark      or `lateness` after their end and their first row,
+//!           │         │                                       by the clock: nothing newer may come
 //! Due        merge*    land        wait
 //! Pressure   merge     land        land, oldest first, until enough is freed
 //! Flush      merge     land        land                * at most every `late_merge_every`, or
@@ -30,6 +31,8 @@ pub struct HourFacts {
     pub bytes: usize,
     /// The tier of the hour's file in the lake, if it has one, so that these rows are late.
     pub home: Option<Tier>,
+    /// When its first row came.
+    pub since: Micros,
 }
 
 /// What an hour's landing depends on besides its own facts.
@@ -37,6 +40,8 @@ pub struct HourFacts {
 pub struct Situation {
     /// Newest instant seen, but no later than the present.
     pub watermark: Micros,
+    /// The present.
+    pub now: Micros,
     /// How long after its end an hour stays open.
     pub lateness: Micros,
     /// Whether enough time has passed since late rows were last merged into files of hours.
@@ -49,11 +54,17 @@ pub struct Situation {
 
 /// The hours to land now, ascending.
 pub fn decide(hours: &[HourFacts], situation: &Situation, reason: Reason) -> Vec<Hour> {
-    let closed = |hour: Hour| hour.end().saturating_add(situation.lateness) <= situation.watermark;
+    let past = |instant: Micros, by| instant.saturating_add(situation.lateness) <= by;
+    let closed = |facts: &HourFacts| {
+        // A row that came in the future came before the clock was set back.
+        let waited = past(facts.since, situation.now) || facts.since > situation.now;
+        let end = facts.hour.end();
+        past(end, situation.watermark) || (waited && past(end, situation.now))
+    };
     let wanted = |facts: &HourFacts| match reason {
         Reason::Flush => true,
         Reason::Due => {
-            closed(facts.hour)
+            closed(facts)
                 && match facts.home {
                     None => true,
                     Some(Tier::Hour) => situation.merge_due,
@@ -88,12 +99,13 @@ mod tests {
     }
 
     fn facts(n: i64, landed: bool) -> HourFacts {
-        HourFacts { hour: hour(n), bytes: 100, home: landed.then_some(Tier::Hour) }
+        HourFacts { hour: hour(n), bytes: 100, home: landed.then_some(Tier::Hour), since: n * H }
     }
 
     fn situation(watermark: Micros) -> Situation {
         Situation {
             watermark,
+            now: watermark,
             lateness: H / 12,
             merge_due: false,
             folded_merge_due: false,
@@ -106,6 +118,23 @@ mod tests {
         let hours = [facts(10, false), facts(11, false)];
         assert_eq!(decide(&hours, &situation(11 * H + H / 12 - 1), Reason::Due), []);
         assert_eq!(decide(&hours, &situation(11 * H + H / 12), Reason::Due), [hour(10)]);
+    }
+
+    #[test]
+    fn an_hour_closes_by_the_clock_where_nothing_newer_comes() {
+        let (end, lateness) = (11 * H, H / 12);
+        let due = |since, now| {
+            let facts = HourFacts { since, ..facts(10, false) };
+            !decide(&[facts], &Situation { now, ..situation(10 * H + 1) }, Reason::Due).is_empty()
+        };
+        assert!(!due(10 * H, end + lateness - 1));
+        assert!(due(10 * H, end + lateness));
+        // Old readings get as long to come.
+        assert!(!due(20 * H, 20 * H + lateness - 1));
+        assert!(due(20 * H, 20 * H + lateness));
+        // The clock was set back.
+        assert!(due(90 * H, end + lateness));
+        assert!(!due(90 * H, end + lateness - 1));
     }
 
     #[test]

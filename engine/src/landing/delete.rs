@@ -27,6 +27,7 @@ use tokio::runtime::Handle;
 use super::LanderParts;
 use super::land::{checkpoint, land_hours, swap};
 use super::notice::adopt;
+use super::round::HOURS_PER_COMMIT;
 use crate::engine::Table;
 use crate::rewrite::{Rewrite, RewriteBounds, RewriteOf};
 use crate::{Error, ErrorKind, Result};
@@ -117,7 +118,12 @@ pub(super) async fn delete(
             });
             hours.map(|hour| hour.hour()).collect()
         };
-        land_hours(parts, table, &touched).await?;
+        for piece in touched.chunks(HOURS_PER_COMMIT) {
+            let landing = land_hours(parts, table, piece).await?;
+            if let Some((_, error)) = landing.failed.into_iter().next() {
+                return Err(error);
+            }
+        }
         let snapshot = Arc::clone(&table.view.load().snapshot);
         look(&parts.files, table, &snapshot, asked, &mut looked).await?;
         let active = snapshot.prune(&keys, asked.time);

@@ -10,16 +10,14 @@ use std::sync::Arc;
 use barograph_lake::file::FileRead;
 use barograph_lake::schema::FIRST_VALUE_COLUMN;
 use barograph_lake::{
-    Change, ErrorKind as LakeErrorKind, FileEntry, FilePath, Hour, Key, KeySelection, Micros,
-    Snapshot, Span, Tier, TimeRange,
+    Change, ErrorKind as LakeErrorKind, FileEntry, FilePath, Hour, Key, KeySelection, Period,
+    Snapshot, Tier, TimeRange,
 };
-use futures::{StreamExt, TryStreamExt, stream};
-use hashbrown::HashMap;
+use futures::{StreamExt, stream};
 use tokio::sync::{Semaphore, oneshot};
 
-use super::decide::{HourFacts, Reason, Situation, decide};
 use super::notice::adopt;
-use super::{LanderParts, Memory, late};
+use super::{LanderParts, guarded, late};
 use crate::engine::{FlushReport, Table, writer::Landed};
 use crate::scan::merge::merge;
 use crate::scan::plan::Source;
@@ -27,8 +25,6 @@ use crate::tail::HourView;
 use crate::view::View;
 use crate::{Error, ErrorKind, Result};
 
-/// Hours that one commit carries at most.
-const HOURS_PER_COMMIT: usize = 64;
 /// Hours that are read, sorted and encoded at a time.
 const HOURS_AT_ONCE: usize = 8;
 /// Bytes of tail hours that are read, sorted and encoded at a time; one hour may always go.
@@ -36,80 +32,26 @@ const BYTES_AT_ONCE: usize = 96 << 20;
 /// How often a lost race for a commit is run again.
 const ATTEMPTS: usize = 5;
 
-/// Lands the hours of a table that `reason` asks for.
-pub(super) async fn land_table(
-    parts: &LanderParts,
-    table: &Arc<Table>,
-    memory: &mut Memory,
-    reason: Reason,
-) -> Result<FlushReport> {
-    let now = parts.clock.now();
-    let view = table.view.load_full();
-    let name = table.schema.name();
-    let due = |merged: &mut HashMap<String, Micros>, every: Span| {
-        let last = *merged.entry(name.to_owned()).or_insert(now);
-        let is_due = now.saturating_sub(last) >= every.micros();
-        if is_due || reason == Reason::Flush {
-            merged.insert(name.to_owned(), now);
-        }
-        is_due
-    };
-    let merge_due = due(&mut memory.merged, parts.settings.late_merge_every);
-    let folded_merge_due = due(&mut memory.folded_merged, parts.settings.folded_merge_every);
-    let hours = choose(parts, &view, now, (merge_due, folded_merge_due), reason);
-    // Whole days and months take long to write: fresh hours do not wait for them.
-    let is_folded = |hour: &Hour| home_tier(&view, *hour).is_some_and(|tier| tier > Tier::Hour);
-    let (folded, hours): (Vec<_>, Vec<_>) = hours.into_iter().partition(is_folded);
-    let mut report = FlushReport::default();
-    for hours in hours.chunks(HOURS_PER_COMMIT).chain(folded.chunks(HOURS_PER_COMMIT)) {
-        let done = land_hours(parts, table, hours).await?;
-        report.files += done.files;
-        report.rows += done.rows;
-        report.bytes += done.bytes;
-    }
-    Ok(report)
-}
-
-fn choose(
-    parts: &LanderParts,
-    view: &View,
-    now: Micros,
-    (merge_due, folded_merge_due): (bool, bool),
-    reason: Reason,
-) -> Vec<Hour> {
-    let facts: Vec<_> = view
-        .tail
-        .hours()
-        .iter()
-        .map(|hour| HourFacts {
-            hour: hour.hour(),
-            bytes: hour.bytes(),
-            home: home_tier(view, hour.hour()),
-        })
-        .collect();
-    if facts.is_empty() {
-        return Vec::new();
-    }
-    let (used, limit) = (parts.budget.used(), parts.budget.limit());
-    let situation = Situation {
-        watermark: view.newest().unwrap_or(now).min(now),
-        lateness: parts.settings.lateness.micros(),
-        merge_due,
-        folded_merge_due,
-        bytes_to_free: if used > limit / 4 * 3 { used - limit / 2 } else { 0 },
-    };
-    decide(&facts, &situation, reason)
-}
-
-fn home_tier(view: &View, hour: Hour) -> Option<Tier> {
-    view.snapshot.homes(hour).first().map(|home| home.path.period().tier())
-}
-
 /// Hours of the tail with the files they go into, if there are such.
 #[derive(Debug)]
-struct Unit {
-    homes: Vec<Arc<FileEntry>>,
+pub(super) struct Unit {
+    period: Period,
+    pub(super) homes: Vec<Arc<FileEntry>>,
     hours: Vec<HourView>,
+}
+
+impl Unit {
+    /// The period whose rows land together.
+    pub(super) fn period(&self) -> Period {
+        self.period
+    }
+
+    /// Memory that its writing takes, of [`BYTES_AT_ONCE`].
+    fn space(&self) -> u32 {
+        let landed: u64 = self.homes.iter().map(|home| home.bytes).sum();
+        let tail: usize = self.hours.iter().map(HourView::bytes).sum();
+        tail.saturating_add(landed as usize * 8).clamp(1, BYTES_AT_ONCE) as u32
+    }
 }
 
 /// The units of some hours. Of a day or month all hours go together, so that no late row of it is left.
@@ -119,27 +61,48 @@ fn units(view: &View, hours: &[Hour]) -> Vec<Unit> {
         if units.last().is_some_and(|unit| unit.hours.iter().any(|held| held.hour() == hour)) {
             continue;
         }
-        let Source { files: homes, tails: hours, .. } = Source::of(view, hour);
+        let Source { period, files: homes, tails: hours } = Source::of(view, hour);
         if !hours.is_empty() {
-            units.push(Unit { homes, hours });
+            units.push(Unit { period, homes, hours });
         }
     }
     units
 }
 
+/// What became of some hours.
+#[derive(Debug, Default)]
+pub(super) struct Landing {
+    pub(super) report: FlushReport,
+    /// The periods whose rows have landed.
+    pub(super) landed: Vec<Period>,
+    /// Those whose rows could not, with the files that they were to be merged into.
+    pub(super) failed: Vec<(Unit, Error)>,
+}
+
+/// Lands some hours in one commit, all that can.
+///
+/// # Errors
+/// Why none of them could: the table as a whole is at fault, or landing is to stop.
 pub(super) async fn land_hours(
     parts: &LanderParts,
     table: &Arc<Table>,
     hours: &[Hour],
-) -> Result<FlushReport> {
+) -> Result<Landing> {
     for _ in 0..ATTEMPTS {
         let view = table.view.load_full();
         let units = units(&view, hours);
-        let frozen: Vec<_> = units.iter().flat_map(|unit| unit.hours.clone()).collect();
-        if frozen.is_empty() {
-            return Ok(FlushReport::default());
+        if units.is_empty() {
+            return Ok(Landing::default());
         }
-        let (removed, added) = write_files(parts, table, units).await?;
+        let Written { units, removed, added, failed } = write_files(parts, table, units).await;
+        let landed = units.iter().map(Unit::period).collect();
+        let frozen: Vec<_> = units.into_iter().flat_map(|unit| unit.hours).collect();
+        if frozen.is_empty() {
+            return match failed.is_empty() && parts.is_stopping() {
+                true => Err(super::stopped()),
+                false => Ok(Landing { failed, ..Landing::default() }),
+            };
+        }
         let changed: Vec<_> = frozen.iter().map(HourView::hour).collect();
         let keys = keys_of(&frozen);
         let change = Change {
@@ -159,7 +122,7 @@ pub(super) async fn land_hours(
                 let snapshot = Arc::new(snapshot);
                 swap(parts, table, frozen, Arc::clone(&snapshot)).await?;
                 checkpoint(parts, table, &snapshot).await;
-                return Ok(report);
+                return Ok(Landing { report, landed, failed });
             }
             Err(error) if error.kind() == LakeErrorKind::Conflict => {
                 tracing::warn!(
@@ -186,41 +149,65 @@ fn keys_of(hours: &[HourView]) -> Vec<Key> {
     keys
 }
 
-/// The files that are replaced, and the new ones.
-async fn write_files(
-    parts: &LanderParts,
-    table: &Arc<Table>,
+/// What was written of some units.
+#[derive(Debug, Default)]
+struct Written {
+    /// Those that were.
     units: Vec<Unit>,
-) -> Result<(Vec<Arc<FileEntry>>, Vec<Arc<FileEntry>>)> {
+    /// The files that are replaced.
+    removed: Vec<Arc<FileEntry>>,
+    /// The new ones.
+    added: Vec<Arc<FileEntry>>,
+    /// Those that could not be; one that was not begun, as landing is to stop, is in neither list.
+    failed: Vec<(Unit, Error)>,
+}
+
+/// Files removed and added.
+type Replaced = (Vec<Arc<FileEntry>>, Vec<Arc<FileEntry>>);
+
+/// Writes the files of some units, each for itself.
+async fn write_files(parts: &LanderParts, table: &Arc<Table>, units: Vec<Unit>) -> Written {
     let space = Arc::new(Semaphore::new(BYTES_AT_ONCE));
-    let written: Vec<_> = stream::iter(units)
-        .map(|Unit { homes, mut hours }| {
+    let mut outcomes = stream::iter(units)
+        .map(|unit| {
             let space = Arc::clone(&space);
             async move {
-                let landed: u64 = homes.iter().map(|home| home.bytes).sum();
-                let tail: usize = hours.iter().map(HourView::bytes).sum();
-                let bytes = tail.saturating_add(landed as usize * 8);
-                let wanted = bytes.clamp(1, BYTES_AT_ONCE) as u32;
-                let _space = space.acquire_many_owned(wanted).await;
-                let of_hour = homes.iter().all(|home| home.path.period().tier() == Tier::Hour);
-                match hours.pop() {
-                    Some(hour) if of_hour => {
-                        let home = homes.first().cloned();
-                        let file = write_file(parts, table, hour, home).await?;
-                        Ok((homes, vec![file]))
-                    }
-                    last => {
-                        hours.extend(last);
-                        late::merge(parts, table, &homes, &hours).await
-                    }
+                let _space = space.acquire_many_owned(unit.space()).await;
+                if parts.is_stopping() {
+                    return None;
+                }
+                match guarded(write_unit(parts, table, &unit)).await {
+                    Err(_) if parts.is_stopping() => None,
+                    written => Some((unit, written)),
                 }
             }
         })
-        .buffered(HOURS_AT_ONCE)
-        .try_collect()
-        .await?;
-    let (removed, added): (Vec<_>, Vec<_>) = written.into_iter().unzip();
-    Ok((removed.concat(), added.concat()))
+        .buffered(HOURS_AT_ONCE);
+    let mut written = Written::default();
+    while let Some(outcome) = outcomes.next().await {
+        match outcome {
+            None => {}
+            Some((unit, Ok((removed, added)))) => {
+                written.units.push(unit);
+                written.removed.extend(removed);
+                written.added.extend(added);
+            }
+            Some((unit, Err(error))) => written.failed.push((unit, error)),
+        }
+    }
+    written
+}
+
+async fn write_unit(parts: &LanderParts, table: &Arc<Table>, unit: &Unit) -> Result<Replaced> {
+    let of_hour = unit.homes.iter().all(|home| home.path.period().tier() == Tier::Hour);
+    match unit.hours.as_slice() {
+        [hour] if of_hour => {
+            let home = unit.homes.first().cloned();
+            let file = write_file(parts, table, hour.clone(), home).await?;
+            Ok((unit.homes.clone(), vec![file]))
+        }
+        hours => late::merge(parts, table, &unit.homes, hours).await,
+    }
 }
 
 async fn write_file(
@@ -273,7 +260,10 @@ pub(super) async fn swap(
 ) -> Result<()> {
     let (reply, swapped) = oneshot::channel();
     parts.writer.landed(Landed { table: Arc::clone(table), hours, snapshot, reply })?;
-    swapped.await.map_err(|_| crate::engine::writer::stopped())
+    match swapped.await {
+        Ok(()) => Ok(()),
+        Err(_) => Err(parts.writer.condition().gone().await),
+    }
 }
 
 pub(super) async fn checkpoint(parts: &LanderParts, table: &Arc<Table>, snapshot: &Snapshot) {

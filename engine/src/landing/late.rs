@@ -47,7 +47,13 @@ pub(super) async fn merge(
         let bounds = RewriteBounds { memory: MEMORY, threads: 1, on, file_bytes: u64::MAX };
         let rewrite =
             Rewrite::begin(&table.lake, lake, vec![from], (keys, None), (period, through), bounds);
-        added.extend(rewrite.await?.finish().await?);
+        let mut rewrite = rewrite.await?;
+        while rewrite.step().await?.is_some() {
+            if parts.is_stopping() {
+                return Err(super::stopped());
+            }
+        }
+        added.extend(rewrite.finish().await?);
         removed.push(Arc::clone(home));
     }
     Ok((removed, added))

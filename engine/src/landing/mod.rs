@@ -1,38 +1,46 @@
 //! When and how do hours go from the tail into the lake?
 //!
-//! `decide` says which hours; `land` writes each as one sorted file, `late` merges rows into the files of days
-//! and months; `land` commits, and asks the writer to swap; `delete` takes rows out of the lake; `notice` sees
-//! what others committed; the [`Lander`] does so in the background and on request. An interrupted landing leaves an
-//! unreferenced file, which the job `sweep` deletes.
+//! `decide` says which hours; `round` goes through the tables piece by piece; `land` writes each hour as one sorted
+//! file, `late` merges rows into the files of days and months; `land` commits, and asks the writer to swap; `faults`
+//! knows what cannot land; `relog` keeps the log short behind what stays; `delete` takes rows out of the lake;
+//! `notice` sees what others committed; the [`Lander`] does so in the background and on request. An interrupted
+//! landing leaves an unreferenced file, which the job `sweep` deletes.
 
 pub mod decide;
 mod delete;
+mod faults;
 mod land;
 mod late;
 mod notice;
+mod relog;
+mod round;
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use barograph_lake::Micros;
 use barograph_lake::file::FileCache;
+use futures::FutureExt;
 use hashbrown::HashMap;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-use crate::engine::{FlushReport, Table, writer::WriterHandle};
+use crate::engine::writer::{LogGauge, WriterHandle, panic_text};
+use crate::engine::{FlushReport, Table};
 use crate::memory::Budget;
 use crate::{Clock, EngineSettings, Error, ErrorKind, Result};
 
 use decide::Reason;
 pub use delete::{DeletionReport, DeletionRequest};
 pub(crate) use delete::{Looked, look};
+pub(crate) use faults::Faults;
+pub use faults::LandingFault;
 
 /// How often the background task looks for hours that are due, if nothing wakes it before.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// After a failed landing the next attempt waits this long.
-const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// What the lander works with.
 #[derive(Debug)]
@@ -44,6 +52,16 @@ pub(crate) struct LanderParts {
     pub(crate) writer: WriterHandle,
     pub(crate) budget: Arc<Budget>,
     pub(crate) wake: Arc<Notify>,
+    pub(crate) gauge: Arc<LogGauge>,
+    pub(crate) faults: Arc<Faults>,
+    pub(crate) stop: Arc<AtomicBool>,
+}
+
+impl LanderParts {
+    /// Whether to come to an end: what is begun of an hour is finished, nothing else is begun.
+    fn is_stopping(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
 }
 
 enum Command {
@@ -56,6 +74,7 @@ enum Command {
 #[derive(Debug)]
 pub(crate) struct Lander {
     commands: mpsc::UnboundedSender<Command>,
+    stop: Arc<AtomicBool>,
     task: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -63,11 +82,15 @@ impl Lander {
     /// Starts the task.
     pub(crate) fn start(parts: LanderParts) -> Self {
         let (commands, receiver) = mpsc::unbounded_channel();
+        let stop = Arc::clone(&parts.stop);
         let task = tokio::spawn(run(parts, receiver));
-        Self { commands, task: Mutex::new(Some(task)) }
+        Self { commands, stop, task: Mutex::new(Some(task)) }
     }
 
-    /// Lands every hour, open ones included.
+    /// Lands every hour, open ones included, also those whose landing failed before.
+    ///
+    /// # Errors
+    /// Why some could not land, once all others have.
     pub(crate) async fn flush(&self) -> Result<FlushReport> {
         self.land(Reason::Flush).await
     }
@@ -90,8 +113,9 @@ impl Lander {
         report.await.unwrap_or_else(|_| Err(stopped()))
     }
 
-    /// Finishes a running landing and ends the task.
+    /// Ends the task. A running landing finishes the hours that it has begun.
     pub(crate) async fn stop(&self) {
+        self.stop.store(true, Ordering::Relaxed);
         let _ = self.commands.send(Command::Stop);
         let task = self.task.lock().take();
         if let Some(task) = task {
@@ -143,32 +167,29 @@ async fn run(parts: LanderParts, mut commands: mpsc::UnboundedReceiver<Command>)
         match command {
             None | Some(Command::Stop) => return,
             Some(Command::Delete(table, asked, looked, reply)) => {
-                let _ = reply.send(delete::delete(&parts, &table, &asked, looked).await);
+                let work = guarded(delete::delete(&parts, &table, &asked, looked));
+                let _ = reply.send(work.await);
             }
             Some(Command::Land(reason, reply)) => {
-                let asked = !reply.is_closed();
-                let result = round(&parts, &mut memory, reason).await;
-                let failed = result.is_err();
-                if let Err(error) = &result {
-                    tracing::error!(%error, "landing failed: the rows stay in log and tail, and landing is tried again");
+                let result = guarded(round::round(&parts, &mut memory, reason)).await;
+                parts.budget.set_stuck(parts.faults.settle(&parts.tables));
+                // Faults are told where they are noted, the writer's failure by itself.
+                if let Err(error) = &result
+                    && error.kind() == ErrorKind::Internal
+                    && parts.writer.condition().failure().is_none()
+                {
+                    tracing::error!(%error, "landing failed");
                 }
                 let _ = reply.send(result);
-                if failed && !asked {
-                    tokio::time::sleep(RETRY_AFTER).await;
-                }
             }
         }
     }
 }
 
-async fn round(parts: &LanderParts, memory: &mut Memory, reason: Reason) -> Result<FlushReport> {
-    notice::notice(parts, memory).await;
-    let mut report = FlushReport::default();
-    for table in &parts.tables {
-        let done = land::land_table(parts, table, memory, reason).await?;
-        report.files += done.files;
-        report.rows += done.rows;
-        report.bytes += done.bytes;
-    }
-    Ok(report)
+/// The outcome of `work`, also if it panics, which must end nothing else.
+async fn guarded<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+    AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|panic| {
+        let why = panic_text(panic.as_ref());
+        Err(Error::internal(format!("landing panicked ({why}): report the message")))
+    })
 }

@@ -21,6 +21,8 @@ struct State {
     synced: u64,
     full: bool,
     sync_fails: bool,
+    panics: bool,
+    keeps: bool,
 }
 
 /// A log on a [`MemoryDisk`].
@@ -38,6 +40,21 @@ impl MemoryDisk {
         let synced = state.synced;
         state.records.retain(|(position, _)| position.0 < synced);
         state.end = synced;
+    }
+
+    /// Everything below this position is synced.
+    pub fn synced(&self) -> LogPosition {
+        LogPosition(self.0.lock().synced)
+    }
+
+    /// From now on nothing is given back, as truncation is a hint.
+    pub fn set_keeps(&self, keeps: bool) {
+        self.0.lock().keeps = keeps;
+    }
+
+    /// From now on appends panic, as a defect of the writer would.
+    pub fn set_panics(&self, panics: bool) {
+        self.0.lock().panics = panics;
     }
 
     /// From now on the disk is full, or has space again.
@@ -76,10 +93,7 @@ impl MemoryLog {
     }
 
     fn running(&self) -> Result<()> {
-        if self.stopped {
-            return Err(Error::new(ErrorKind::Unavailable, "log in memory: has stopped"));
-        }
-        Ok(())
+        self.stopped().map_or(Ok(()), Err)
     }
 }
 
@@ -87,6 +101,9 @@ impl Log for MemoryLog {
     fn append(&mut self, records: &[Record], sync: bool) -> Result<Vec<LogPosition>> {
         self.running()?;
         frame::check(records, self.settings.record_bytes_max.get())?;
+        if self.disk.0.lock().panics {
+            std::panic::panic_any("the log was set to panic");
+        }
         let mut positions = Vec::with_capacity(records.len());
         {
             let mut state = self.disk.0.lock();
@@ -135,6 +152,9 @@ impl Log for MemoryLog {
     fn truncate(&mut self, below: LogPosition) -> Result<()> {
         self.running()?;
         let mut state = self.disk.0.lock();
+        if state.keeps {
+            return Ok(());
+        }
         let kept = state.records.partition_point(|(position, _)| *position < below);
         state.records.drain(..kept);
         Ok(())
@@ -146,5 +166,10 @@ impl Log for MemoryLog {
 
     fn bytes(&self) -> u64 {
         self.disk.0.lock().records.iter().map(|(_, record)| frame::record_bytes(record)).sum()
+    }
+
+    fn stopped(&self) -> Option<Error> {
+        let stopped = || Error::new(ErrorKind::Unavailable, "log in memory: has stopped");
+        self.stopped.then(stopped)
     }
 }

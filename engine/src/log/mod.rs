@@ -41,7 +41,7 @@ use std::sync::Arc;
 use barograph_lake::{LogPosition, Micros};
 use bytes::Bytes;
 
-use crate::Result;
+use crate::{Error, Result};
 
 pub use lost::Lost;
 pub use memory::{MemoryDisk, MemoryLog};
@@ -115,4 +115,6 @@ pub trait Log: Send + fmt::Debug {
     fn end(&self) -> LogPosition;
     /// Bytes the log takes.
     fn bytes(&self) -> u64;
+    /// Why it has stopped (promise 3), if it has.
+    fn stopped(&self) -> Option<Error>;
 }

@@ -149,10 +149,7 @@ impl SegmentLog {
     }
 
     fn running(&self) -> Result<()> {
-        match &self.stopped {
-            Some(why) => Err(Error::new(ErrorKind::Unavailable, why.clone())),
-            None => Ok(()),
-        }
+        self.stopped().map_or(Ok(()), Err)
     }
 }
 
@@ -226,6 +223,10 @@ impl Log for SegmentLog {
     fn bytes(&self) -> u64 {
         let closed: u64 = self.closed.iter().map(|segment| segment.file_bytes).sum();
         closed + self.active.stretch().file_bytes
+    }
+
+    fn stopped(&self) -> Option<Error> {
+        self.stopped.as_ref().map(|why| Error::new(ErrorKind::Unavailable, why.clone()))
     }
 }
 

@@ -39,7 +39,9 @@ impl Source {
     pub(crate) fn of(view: &View, hour: Hour) -> Self {
         let files = view.snapshot.homes(hour).to_vec();
         let period = files.first().map_or(hour.into(), |file| file.path.period());
-        let tails = view.tail.hours().iter().filter(|tail| period.holds(tail.hour()));
+        let tails = view.tail.hours();
+        let first = tails.partition_point(|tail| tail.hour().start() < period.start());
+        let tails = tails.iter().skip(first).take_while(|tail| period.holds(tail.hour()));
         Self { period, tails: tails.cloned().collect(), files }
     }
 

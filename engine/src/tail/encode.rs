@@ -27,6 +27,7 @@ pub(super) struct Batch<'a> {
     times: &'a [Micros],
     sources: Vec<Source<'a>>,
     texts: Vec<(Field, &'a StringArray)>,
+    arrived: Micros,
 }
 
 enum Keys<'a> {
@@ -66,7 +67,15 @@ impl<'a> Batch<'a> {
             .filter(|(_, field)| field.is_text())
             .map(|(i, field)| (*field, columns[i].as_string::<i32>()))
             .collect();
-        Ok(Self { stride: layout.stride, keys, times, sources, texts })
+        let ingested =
+            columns[layout.schema.ingested_at()].as_primitive::<TimestampMicrosecondType>();
+        let arrived = ingested.values().first().copied().unwrap_or(Micros::MAX);
+        Ok(Self { stride: layout.stride, keys, times, sources, texts, arrived })
+    }
+
+    /// When the rows came, as the first of them says.
+    pub(super) fn arrived(&self) -> Micros {
+        self.arrived
     }
 
     /// Number of rows.

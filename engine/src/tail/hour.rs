@@ -60,6 +60,8 @@ pub(super) struct Summary {
     pub keys: (Key, Key),
     pub times: (Micros, Micros),
     pub positions: (LogPosition, LogPosition),
+    /// When the first row of the stay came.
+    pub since: Micros,
     /// Rows that came with an instant at or before the newest of their key: only they can be repeats.
     pub backward: u32,
     pub bytes: usize,
@@ -75,6 +77,7 @@ pub(super) struct HourWriter {
     keys: (Key, Key),
     times: (Micros, Micros),
     positions: (LogPosition, LogPosition),
+    since: Micros,
     /// Rows at or before the newest instant of their key.
     backward: u32,
     /// Number of the publication that does not show the last rows yet.
@@ -124,6 +127,7 @@ impl HourWriter {
             keys: (Key::MAX, Key::MIN),
             times: (Micros::MAX, Micros::MIN),
             positions: (LogPosition(u64::MAX), LogPosition(0)),
+            since: Micros::MAX,
             backward: 0,
             stale_since: 0,
         }
@@ -152,6 +156,7 @@ impl HourWriter {
             }
         }
         self.seen_positions(position, position);
+        self.since = self.since.min(batch.arrived());
         self.account();
     }
 
@@ -200,6 +205,7 @@ impl HourWriter {
             keys: self.keys,
             times: self.times,
             positions: self.positions,
+            since: self.since,
             backward: self.backward,
             bytes: self.bytes(),
         };
@@ -224,6 +230,11 @@ impl HourWriter {
     /// Smallest position of any row held.
     pub(super) fn first_position(&self) -> LogPosition {
         self.positions.0
+    }
+
+    /// All rows held stand in the log again, from `first` through `through`, or came after `first`.
+    pub(super) fn moved(&mut self, first: LogPosition, through: LogPosition) {
+        self.positions = (first, through.max(self.positions.1));
     }
 
     /// The hour's shared part.
@@ -270,6 +281,7 @@ impl HourWriter {
             hour.push(key, time, &mut words);
         }
         hour.seen_positions(position, self.positions.1);
+        hour.since = self.since;
         hour.account();
         Some(hour)
     }

@@ -153,6 +153,15 @@ impl Tail {
         self.published.get_mut().stale.push(hour);
     }
 
+    /// Notes that every row of `hour` that came before position `first` stands in the log again, from `first`
+    /// through `through`.
+    pub fn moved(&mut self, hour: Hour, first: LogPosition, through: LogPosition) {
+        let Some(writer) = self.hours.get_mut(&hour) else { return };
+        writer.moved(first, through);
+        self.through = self.through.max(through);
+        mark_stale(self.published.get_mut(), writer, hour);
+    }
+
     /// The smallest log position of any row held, or, where rows of an hour landed while later ones
     /// stayed, the position through which they landed.
     pub fn first_position(&self) -> Option<LogPosition> {

@@ -160,6 +160,11 @@ impl HourView {
         self.0.summary.positions.0
     }
 
+    /// When the first of them came, or of those that landed meanwhile.
+    pub fn since(&self) -> Micros {
+        self.0.summary.since
+    }
+
     /// The rows of `keys` in `time`, sorted by (key, time), of several with one key and instant the
     /// last to arrive, with the columns of these Arrow indexes. Touches only rows of these keys.
     pub fn read(

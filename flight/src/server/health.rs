@@ -1,5 +1,5 @@
 //! Is the server well? `GET /health` for those who do not speak gRPC: 200 while it takes calls, 503 when
-//! it does not.
+//! it does not, or can write nothing more until it is started again.
 
 use std::sync::Arc;
 
@@ -14,11 +14,17 @@ use super::State;
 use super::shutdown::Phase;
 
 pub(super) async fn answer(Shared(state): Shared<Arc<State>>) -> Response {
-    let (code, status) = match state.shutdown.phase() {
-        Phase::Serving => (StatusCode::OK, "serving"),
-        Phase::Draining | Phase::Stopped => (StatusCode::SERVICE_UNAVAILABLE, "draining"),
+    let failure = state.engine.failure();
+    let (code, status) = match (state.shutdown.phase(), &failure) {
+        (Phase::Draining | Phase::Stopped, _) => (StatusCode::SERVICE_UNAVAILABLE, "draining"),
+        (Phase::Serving, Some(_)) => (StatusCode::SERVICE_UNAVAILABLE, "failed"),
+        (Phase::Serving, None) => (StatusCode::OK, "serving"),
     };
-    (code, Json(json!({ "status": status, "version": env!("CARGO_PKG_VERSION") }))).into_response()
+    let mut answer = json!({ "status": status, "version": env!("CARGO_PKG_VERSION") });
+    if let (Some(failure), Some(answer)) = (failure, answer.as_object_mut()) {
+        answer.insert("error".to_owned(), failure.to_string().into());
+    }
+    (code, Json(answer)).into_response()
 }
 
 /// The answer to a path that does not exist.

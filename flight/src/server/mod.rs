@@ -158,12 +158,21 @@ impl Server {
                 .fallback(health::unknown);
 
             let phase = state.shutdown.clone();
-            let signal = async {
-                shutdown.await;
-                phase.enter(Phase::Draining);
+            let unwell = async || {
                 for name in ["", FLIGHT_NAME] {
                     reporter.set_service_status(name, ServingStatus::NotServing).await;
                 }
+            };
+            let signal = async {
+                shutdown.await;
+                phase.enter(Phase::Draining);
+                unwell().await;
+            };
+            // Reads go on; whoever looks after the server sees that it has to be started again.
+            let failing = async {
+                state.engine.failed().await;
+                unwell().await;
+                std::future::pending().await
             };
             let settings = &state.settings;
             let window = |size: barograph_lake::Size| u32::try_from(size.get()).ok();
@@ -179,6 +188,7 @@ impl Server {
                 let mut serving = std::pin::pin!(serving);
                 tokio::select! {
                     served = &mut serving => served.map_err(Error::from),
+                    () = failing => Ok(()),
                     () = state.pins.release_when_due() => Ok(()),
                     () = state.desk.forget_when_due() => Ok(()),
                     () = state.shutdown.drained_for(settings.drain_timeout.duration()) => {

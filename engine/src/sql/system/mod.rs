@@ -6,6 +6,7 @@
 //! | `system.hours` | an hour of a table, in the lake, the tail or both |
 //! | `system.tail` | an hour of a table in the tail |
 //! | `system.log` | the log; there is one |
+//! | `system.faults` | an hour, day, month or table that cannot land |
 //! | `system.settings` | a setting with its value |
 //! | `system.queries` | a running query, or one that ended lately |
 //! | `system.deletions` | a deletion of rows: which, when, by whom, why |
@@ -15,6 +16,7 @@
 
 mod completeness;
 mod deletions;
+mod faults;
 mod given;
 mod queries;
 mod settings;
@@ -67,6 +69,7 @@ pub(super) fn tables(
         table("hours", &["table_name", "hour"], storage::HOURS, storage::hours),
         table("tail", &["table_name", "hour"], storage::TAIL, storage::tail),
         table("log", &[], storage::LOG, storage::log),
+        table("faults", &["table_name", "period_start"], faults::COLUMNS, faults::rows),
         table("settings", &["name"], settings::COLUMNS, settings::rows),
         table("queries", &["id"], queries::COLUMNS, queries::rows),
     ];

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use arrow_flight::flight_service_client::FlightServiceClient;
 use arrow_flight::{Action, Empty};
-use barograph_engine::{Durability, ErrorKind};
-use barograph_lake::{Span, TimeRange};
+use barograph_engine::log::{LogSettings, MemoryDisk, MemoryLog};
+use barograph_engine::{Durability, ErrorKind, LogSource};
+use barograph_lake::{LogPosition, Span, TimeRange};
 use futures::{StreamExt, TryStreamExt, stream};
 use prost::Message;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -18,7 +19,7 @@ use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 
 use super::read::fill;
-use super::{batch, channel, start};
+use super::{batch, channel, start, start_on};
 use crate::ticket::RangeRead;
 use crate::{Client, FlightSettings, Ticket};
 
@@ -121,6 +122,40 @@ async fn one_port_speaks_http_health_and_reflection() {
         prost_types::FileDescriptorProto::decode(file.file_descriptor_proto[0].as_slice()).unwrap();
     assert_eq!(file.service[0].method.len(), 10);
     server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_writer_that_panicked_is_an_internal_error_and_the_server_is_unwell() {
+    let disk = MemoryDisk::default();
+    let log = MemoryLog::open(&disk, &LogSettings::default(), LogPosition(0)).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let log = LogSource::Ready(Box::new(log));
+    let server = start_on(folder, log, FlightSettings::default()).await;
+    let put = async |value| {
+        let rows = batch([(1, 0, value)]);
+        server.client.put_batch("readings", rows, Durability::Disk).await
+    };
+    put(1.0).await.unwrap();
+    disk.set_panics(true);
+    for _ in 0..2 {
+        let error = put(2.0).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Internal, "{error}");
+        assert!(error.to_string().contains("the writer panicked"), "{error}");
+    }
+    let health = http(server.addr, "/health").await;
+    assert!(health.starts_with("HTTP/1.1 503"), "{health}");
+    assert!(health.contains(r#""status":"failed""#) && health.contains("panicked"), "{health}");
+    let mut health = HealthClient::new(channel(server.addr).await);
+    for service in ["", "arrow.flight.protocol.FlightService"] {
+        let asked = HealthCheckRequest { service: service.to_owned() };
+        let mut watched = health.watch(asked).await.unwrap().into_inner();
+        // The status changes beside the answer to the put.
+        while watched.message().await.unwrap().unwrap().status != 2 {}
+    }
+    let answer = server.client.get(&Ticket::latest("readings", None)).await.unwrap();
+    assert_eq!(answer.collect().await.unwrap().num_rows(), 1, "reads go on");
+    let error = server.stop().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Internal, "{error}");
 }
 
 #[tokio::test]

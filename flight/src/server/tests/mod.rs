@@ -52,9 +52,19 @@ impl Running {
 
 pub(super) async fn start(settings: FlightSettings) -> Running {
     let folder = tempfile::tempdir().unwrap();
+    let log = LogSource::Folder { path: folder.path().join("log"), accept_damage: false };
+    start_on(folder, log, settings).await
+}
+
+/// A server with its log somewhere else.
+pub(super) async fn start_on(
+    folder: tempfile::TempDir,
+    log: LogSource,
+    settings: FlightSettings,
+) -> Running {
     let components = Components {
         lake: LakeStore::local(&folder.path().join("lake")).unwrap(),
-        log: LogSource::Folder { path: folder.path().join("log"), accept_damage: false },
+        log,
         clock: Arc::new(SystemClock),
         tables: vec![readings()],
         dimensions: Default::default(),

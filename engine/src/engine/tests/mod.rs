@@ -1,0 +1,145 @@
+//! The engine over a store and a log that fail when a test says so, with a clock that stands where it is set.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod landing;
+mod log_space;
+mod writer;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::array::{AsArray, Float32Array, Int32Array, RecordBatch, TimestampMicrosecondArray};
+use arrow::datatypes::{Float32Type, Int32Type, TimestampMicrosecondType};
+use barograph_lake::schema::{KeyType, TableDeclaration, ValueColumn, ValueType};
+use barograph_lake::store::faults::{FaultPlan, FaultStore};
+use barograph_lake::{KeySelection, LakeStore, LogPosition, TableSchema, TimeRange};
+use futures::TryStreamExt;
+use object_store::memory::InMemory;
+
+use crate::log::{MemoryDisk, MemoryLog};
+use crate::scan::Scan;
+use crate::{Ack, Components, Durability, Engine, EngineSettings, LogSource, ManualClock, Result};
+
+/// 2026-01-01T00:00:00Z in µs.
+const START: i64 = 1_767_225_600_000_000;
+const MINUTE: i64 = 60_000_000;
+const HOUR: i64 = 60 * MINUTE;
+/// How long a condition is waited for: longer than any machine takes.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A row: key, instant, value.
+type Row = (i32, i64, f32);
+
+/// What outlives an engine.
+struct Bed {
+    disk: MemoryDisk,
+    objects: Arc<InMemory>,
+    store: Arc<FaultStore>,
+    clock: Arc<ManualClock>,
+    settings: EngineSettings,
+    tables: Vec<&'static str>,
+}
+
+impl Bed {
+    fn new(settings: EngineSettings) -> Self {
+        let objects = Arc::new(InMemory::new());
+        Self {
+            disk: MemoryDisk::default(),
+            store: FaultStore::new(objects.clone(), FaultPlan::none()),
+            objects,
+            clock: Arc::new(ManualClock::new(START)),
+            settings,
+            tables: vec!["readings", "tides"],
+        }
+    }
+
+    async fn open(&self) -> Arc<Engine> {
+        let log = MemoryLog::open(&self.disk, &self.settings.log, LogPosition(0)).unwrap();
+        let url = "memory:///lake".parse().unwrap();
+        let components = Components {
+            lake: LakeStore::with_store(self.store.clone(), url),
+            log: LogSource::Ready(Box::new(log)),
+            clock: self.clock.clone(),
+            tables: self.tables.iter().map(|name| table(name)).collect(),
+            dimensions: Default::default(),
+        };
+        Engine::open(self.settings.clone(), components).await.unwrap()
+    }
+}
+
+impl Bed {
+    fn clock_now(&self) -> i64 {
+        crate::Clock::now(self.clock.as_ref())
+    }
+}
+
+fn table(name: &str) -> TableSchema {
+    let declaration = TableDeclaration {
+        key: "id".to_owned(),
+        key_type: KeyType::Int32,
+        time: "at".to_owned(),
+        columns: vec![ValueColumn {
+            name: "value".to_owned(),
+            value_type: ValueType::Float32,
+            unit: None,
+            range: None,
+        }],
+        dimension: None,
+    };
+    TableSchema::new(name, declaration).unwrap()
+}
+
+fn batch(rows: &[Row]) -> RecordBatch {
+    let times: TimestampMicrosecondArray = rows.iter().map(|row| Some(row.1)).collect();
+    RecordBatch::try_from_iter([
+        ("id", Arc::new(rows.iter().map(|row| row.0).collect::<Int32Array>()) as _),
+        ("at", Arc::new(times.with_timezone("UTC")) as _),
+        ("value", Arc::new(rows.iter().map(|row| row.2).collect::<Float32Array>()) as _),
+    ])
+    .unwrap()
+}
+
+async fn put(engine: &Arc<Engine>, table: &str, rows: &[Row]) -> Result<Ack> {
+    engine.put(table, batch(rows), "test", Durability::Disk).await
+}
+
+/// Everything a table holds, with what the engine says when each row came.
+async fn rows_with_arrival(engine: &Arc<Engine>, table: &str) -> Result<Vec<(Row, i64)>> {
+    let scan = Scan {
+        keys: KeySelection::All,
+        time: TimeRange::ALL,
+        columns: vec![2, 3],
+        filter: None,
+        aggregation: None,
+        limit: None,
+    };
+    let answer = engine.scan(engine.view(table)?, scan).await?;
+    let batches: Vec<_> = answer.batches.try_collect().await?;
+    let mut rows = Vec::new();
+    for batch in batches {
+        let keys = batch.column_by_name("id").unwrap().as_primitive::<Int32Type>();
+        let times = batch.column_by_name("at").unwrap().as_primitive::<TimestampMicrosecondType>();
+        let values = batch.column_by_name("value").unwrap().as_primitive::<Float32Type>();
+        let arrived = batch.column_by_name("ingested_at").unwrap();
+        let arrived = arrived.as_primitive::<TimestampMicrosecondType>();
+        rows.extend((0..batch.num_rows()).map(|row| {
+            ((keys.value(row), times.value(row), values.value(row)), arrived.value(row))
+        }));
+    }
+    rows.sort_by_key(|((key, time, _), _)| (*key, *time));
+    Ok(rows)
+}
+
+async fn rows(engine: &Arc<Engine>, table: &str) -> Result<Vec<Row>> {
+    Ok(rows_with_arrival(engine, table).await?.into_iter().map(|(row, _)| row).collect())
+}
+
+/// Waits until `condition` holds.
+async fn until(what: &str, mut condition: impl FnMut() -> bool) {
+    let waiting = async {
+        while !condition() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, waiting).await.unwrap_or_else(|_| panic!("{what}"));
+}

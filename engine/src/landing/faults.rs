@@ -1,0 +1,257 @@
+//! The faults that landing met and goes on beside: which rows cannot land, since when and why, and when they are
+//! tried again. They stay in log and tail.
+
+use std::collections::HashMap;
+
+use arrow::array::{AsArray, RecordBatch};
+use arrow::datatypes::TimestampMicrosecondType;
+use barograph_lake::schema::TIME_COLUMN;
+use barograph_lake::time::format_instant;
+use barograph_lake::{FileEntry, Hour, Micros, Period};
+use parking_lot::Mutex;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::engine::Table;
+use crate::view::View;
+use crate::{Error, ErrorKind};
+
+/// How long the second try waits; each further one waits twice as long.
+const WAIT_MIN: Micros = 5_000_000;
+/// The longest wait where the store or the disk may come back by itself.
+const WAIT_MAX: Micros = 60_000_000;
+/// The longest wait where an operator has to mend something.
+const WAIT_MAX_DAMAGE: Micros = 600_000_000;
+/// When a put that was refused because of a fault is worth trying again.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
+
+/// An hour, day or month of a table, or the table as a whole, whose rows cannot land.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LandingFault {
+    /// The table.
+    pub table: String,
+    /// The rows it is about; `None` is all of the table.
+    pub period: Option<Period>,
+    /// The files that the rows are to be merged into.
+    pub files: Vec<String>,
+    /// When it was met first.
+    pub since: Micros,
+    /// When it was tried last.
+    pub tried_at: Micros,
+    /// How often it was tried.
+    pub tries: u32,
+    /// What the error's kind is.
+    pub kind: ErrorKind,
+    /// What went wrong.
+    pub error: String,
+    /// What an operator does.
+    pub cure: String,
+}
+
+/// What a table's or period's rows are waiting for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// Nothing.
+    Sound,
+    /// For the next try.
+    Waiting,
+    /// Nothing any more: they are to be tried.
+    Due,
+}
+
+/// The faults of all tables.
+#[derive(Debug, Default)]
+pub(crate) struct Faults(Mutex<HashMap<String, HashMap<Option<Period>, LandingFault>>>);
+
+impl LandingFault {
+    /// When it is tried again, as far as the clock is not set meanwhile.
+    pub fn next_at(&self) -> Micros {
+        self.tried_at.saturating_add(self.wait())
+    }
+
+    /// The bytes that its rows take in the tail, and how many there are.
+    pub fn held(&self, view: &View) -> (usize, u64) {
+        let hours = view.tail.hours().iter().filter(|hour| match self.period {
+            None => true,
+            Some(period) => period.holds(hour.hour()),
+        });
+        hours.fold((0, 0), |(bytes, rows), hour| (bytes + hour.bytes(), rows + hour.rows()))
+    }
+
+    fn wait(&self) -> Micros {
+        let most = match self.kind {
+            ErrorKind::Unavailable | ErrorKind::Resources => WAIT_MAX,
+            _ => WAIT_MAX_DAMAGE,
+        };
+        let doubled = self.tries.saturating_sub(1).min(10);
+        (WAIT_MIN << doubled).min(most)
+    }
+
+    fn standing(&self, now: Micros) -> Standing {
+        // A clock that was set, either way, must not keep a try from coming.
+        let passed = now.saturating_sub(self.tried_at).saturating_abs();
+        if passed >= self.wait() { Standing::Due } else { Standing::Waiting }
+    }
+
+    fn subject(&self) -> String {
+        match self.period {
+            None => format!("table {:?}", self.table),
+            Some(period) => format!("{} {period} of table {:?}", period.tier(), self.table),
+        }
+    }
+}
+
+impl Faults {
+    /// All of them, by table and time.
+    pub(crate) fn all(&self) -> Vec<LandingFault> {
+        let faults = self.0.lock();
+        let mut all: Vec<_> = faults.values().flat_map(HashMap::values).cloned().collect();
+        all.sort_by(|a, b| {
+            let start = |fault: &LandingFault| fault.period.map(Period::start);
+            (&a.table, start(a)).cmp(&(&b.table, start(b)))
+        });
+        all
+    }
+
+    /// Notes that rows could not land. The first time, and when another reason is given, it is said in a message.
+    pub(super) fn note(
+        &self,
+        table: &Table,
+        period: Option<Period>,
+        homes: &[Arc<FileEntry>],
+        error: &Error,
+        now: Micros,
+    ) {
+        let name = table.schema.name();
+        let mut faults = self.0.lock();
+        let of_table = faults.entry(name.to_owned()).or_default();
+        let before = of_table.get(&period);
+        let fault = LandingFault {
+            table: name.to_owned(),
+            period,
+            files: homes.iter().map(|home| place(table, home)).collect(),
+            since: before.map_or(now, |before| before.since),
+            tried_at: now,
+            tries: before.map_or(0, |before| before.tries) + 1,
+            kind: error.kind(),
+            error: error.to_string(),
+            cure: cure(table, homes, error),
+        };
+        let told = before.is_some_and(|before| before.kind == fault.kind);
+        let (what, error, cure) = (fault.subject(), &fault.error, &fault.cure);
+        if told {
+            tracing::debug!(tries = fault.tries, "{what} still cannot land: {error}");
+        } else {
+            tracing::error!(
+                "{what} cannot land: {error}; its rows stay in log and tail, all else lands; {cure}"
+            );
+        }
+        of_table.insert(period, fault);
+    }
+
+    /// Notes that rows have landed.
+    pub(super) fn mended(&self, table: &Table, period: Option<Period>) {
+        let mut faults = self.0.lock();
+        let name = table.schema.name();
+        let Some(of_table) = faults.get_mut(name) else { return };
+        if let Some(fault) = of_table.remove(&period) {
+            tracing::info!(tries = fault.tries, "{} has landed", fault.subject());
+        }
+        if of_table.is_empty() {
+            faults.remove(name);
+        }
+    }
+
+    /// What rows of a table and period are waiting for.
+    pub(super) fn standing(&self, table: &str, period: Option<Period>, now: Micros) -> Standing {
+        let faults = self.0.lock();
+        let fault = faults.get(table).and_then(|of_table| of_table.get(&period));
+        fault.map_or(Standing::Sound, |fault| fault.standing(now))
+    }
+
+    /// Forgets faults whose rows are not in the tail any more, and gives the bytes that the others hold there.
+    pub(super) fn settle(&self, tables: &[Arc<Table>]) -> usize {
+        let mut faults = self.0.lock();
+        let mut bytes = 0;
+        for table in tables {
+            let Some(of_table) = faults.get_mut(table.schema.name()) else { continue };
+            let view = table.view.load();
+            of_table.retain(|&period, _| match period {
+                None => !view.tail.hours().is_empty(),
+                Some(period) => {
+                    let mut hours = view.tail.hours().iter().filter(|h| period.holds(h.hour()));
+                    hours.any(|hour| period_of(&view, hour.hour()) == period)
+                }
+            });
+            if let Some(whole) = of_table.get(&None) {
+                bytes += whole.held(&view).0;
+                continue;
+            }
+            bytes += of_table.values().map(|fault| fault.held(&view).0).sum::<usize>();
+        }
+        faults.retain(|_, of_table| !of_table.is_empty());
+        bytes
+    }
+
+    /// Why rows are not taken, as rows of theirs that cannot land take too much memory.
+    pub(crate) fn refusal(&self, table: &Table, rows: &RecordBatch, bound: &str) -> Option<Error> {
+        let faults = self.0.lock();
+        let of_table = faults.get(table.schema.name())?;
+        let view = table.view.load();
+        let times = rows.column(TIME_COLUMN).as_primitive_opt::<TimestampMicrosecondType>()?;
+        let mut last = None;
+        let fault = of_table.get(&None).or_else(|| {
+            times.values().iter().find_map(|&time| {
+                let hour = Hour::of(time).filter(|&hour| last.replace(hour) != Some(hour))?;
+                of_table.get(&Some(period_of(&view, hour)))
+            })
+        })?;
+        let message = format!(
+            "rows that cannot land take three quarters of it, those of {} among them since {}: {}; {}",
+            fault.subject(),
+            format_instant(fault.since),
+            fault.error,
+            fault.cure
+        );
+        Some(Error::resources(bound, message, RETRY_AFTER))
+    }
+}
+
+/// The period whose rows land together with those of `hour`.
+pub(super) fn period_of(view: &View, hour: Hour) -> Period {
+    view.snapshot.homes(hour).first().map_or(hour.into(), |home| home.path.period())
+}
+
+/// Where a file stands, as an operator looks for it.
+fn place(table: &Table, file: &FileEntry) -> String {
+    let path = file.path.to_string();
+    match table.lake.store().local_path(&path) {
+        Some(path) => path.display().to_string(),
+        None => format!("{}/{path}", table.lake.store().url().as_str().trim_end_matches('/')),
+    }
+}
+
+fn cure(table: &Table, homes: &[Arc<FileEntry>], error: &Error) -> String {
+    let name = table.schema.name();
+    match error.kind() {
+        ErrorKind::Damage if !homes.is_empty() => {
+            let files: Vec<_> = homes.iter().map(|home| place(table, home)).collect();
+            format!(
+                "bring the file back from a copy of the lake ({}), and landing goes on by itself; if there is no \
+                 copy, `barograph lake history {name}` shows the versions before it, and `barograph lake \
+                 restore` goes back to one",
+                files.join(", ")
+            )
+        }
+        ErrorKind::Damage => format!(
+            "look at {} with `barograph lake check {name}`; landing goes on by itself when it is mended",
+            table.lake.store().url()
+        ),
+        ErrorKind::Unavailable => format!(
+            "see that {} can be read and written; landing goes on by itself",
+            table.lake.store().url()
+        ),
+        ErrorKind::Resources => "make room; landing goes on by itself".to_owned(),
+        _ => "this is a defect of the program: report the message".to_owned(),
+    }
+}
