@@ -21,7 +21,7 @@ struct State {
     synced: u64,
     full: bool,
     sync_fails: bool,
-    panics: bool,
+    before_append: Option<Arc<dyn Fn() + Send + Sync>>,
     keeps: bool,
 }
 
@@ -52,9 +52,9 @@ impl MemoryDisk {
         self.0.lock().keeps = keeps;
     }
 
-    /// From now on appends panic, as a defect of the writer would.
-    pub fn set_panics(&self, panics: bool) {
-        self.0.lock().panics = panics;
+    /// From now on `hook` is called before each append.
+    pub fn set_before_append(&self, hook: impl Fn() + Send + Sync + 'static) {
+        self.0.lock().before_append = Some(Arc::new(hook));
     }
 
     /// From now on the disk is full, or has space again.
@@ -101,8 +101,9 @@ impl Log for MemoryLog {
     fn append(&mut self, records: &[Record], sync: bool) -> Result<Vec<LogPosition>> {
         self.running()?;
         frame::check(records, self.settings.record_bytes_max.get())?;
-        if self.disk.0.lock().panics {
-            std::panic::panic_any("the log was set to panic");
+        let hook = self.disk.0.lock().before_append.clone();
+        if let Some(hook) = hook {
+            hook();
         }
         let mut positions = Vec::with_capacity(records.len());
         {

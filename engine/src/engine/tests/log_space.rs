@@ -12,6 +12,9 @@ use crate::landing::DeletionRequest;
 use crate::log::LogSettings;
 use crate::{Engine, EngineSettings};
 
+/// The rows of each table by key and instant: value, and when it came.
+type Model = BTreeMap<&'static str, BTreeMap<(i32, i64), (f32, i64)>>;
+
 const SEGMENT: usize = 16 << 10;
 
 fn settings() -> EngineSettings {
@@ -76,7 +79,7 @@ async fn whatever_is_written_again_changes_no_row() {
         let bed = Bed::new(settings());
         bed.disk.set_keeps(seed % 2 == 0);
         let mut engine = bed.open().await;
-        let mut model: BTreeMap<&str, BTreeMap<(i32, i64), (f32, i64)>> = BTreeMap::new();
+        let mut model: Model = BTreeMap::new();
         let mut again = 0;
         for step in 0..150 {
             bed.clock.set(START + step * 10 * MINUTE);
@@ -125,12 +128,7 @@ async fn whatever_is_written_again_changes_no_row() {
     }
 }
 
-async fn check(
-    engine: &Arc<Engine>,
-    model: &BTreeMap<&str, BTreeMap<(i32, i64), (f32, i64)>>,
-    seed: u64,
-    step: i64,
-) {
+async fn check(engine: &Arc<Engine>, model: &Model, seed: u64, step: i64) {
     for (table, rows) in model {
         let found = rows_with_arrival(engine, table).await.unwrap();
         let expected = rows.iter().map(|(&(key, at), &(value, came))| ((key, at, value), came));

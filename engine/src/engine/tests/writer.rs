@@ -43,7 +43,7 @@ async fn a_writer_that_panicked_says_so_to_everybody_and_stops() {
     let engine = bed.open().await;
     put(&engine, "readings", &[(1, START, 1.0)]).await.unwrap();
     assert!(engine.failure().is_none());
-    bed.disk.set_panics(true);
+    bed.disk.set_before_append(|| panic!("the log was set to panic"));
     let failed = tokio::spawn({
         let engine = engine.clone();
         async move { engine.failed().await }
@@ -53,7 +53,7 @@ async fn a_writer_that_panicked_says_so_to_everybody_and_stops() {
         assert!(error.to_string().contains("the writer panicked (the log was set to"), "{error}");
     };
     told(put(&engine, "readings", &[(2, START, 2.0)]).await.unwrap_err());
-    bed.disk.set_panics(false);
+    bed.disk.set_before_append(|| {});
     told(put(&engine, "tides", &[(2, START, 2.0)]).await.unwrap_err());
     told(engine.flush().await.unwrap_err());
     told(engine.failure().unwrap());

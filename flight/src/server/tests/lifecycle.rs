@@ -136,7 +136,7 @@ async fn a_writer_that_panicked_is_an_internal_error_and_the_server_is_unwell() 
         server.client.put_batch("readings", rows, Durability::Disk).await
     };
     put(1.0).await.unwrap();
-    disk.set_panics(true);
+    disk.set_before_append(|| panic!("the log was set to panic"));
     for _ in 0..2 {
         let error = put(2.0).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Internal, "{error}");
