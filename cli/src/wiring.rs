@@ -51,26 +51,27 @@ pub fn start_logging(settings: &Settings, level: &str) -> Result<()> {
     Ok(())
 }
 
-/// The data folder on the local disk; `None` if `data` is an object-store URL.
-pub fn local_data(data: &str) -> Option<PathBuf> {
+/// The data folder on the local disk; `None` if `data` is an object-store URL. A `file://` URL has the characters
+/// that URLs cannot hold in percent-encoding.
+pub fn local_data(data: &str) -> Result<Option<PathBuf>> {
     match data.split_once("://") {
-        Some(("file", path)) => Some(PathBuf::from(path)),
-        Some(_) => None,
-        None => Some(PathBuf::from(data)),
+        Some(("file", _)) => Ok(LakeStore::open(data)?.local_path("")),
+        Some(_) => Ok(None),
+        None => Ok(Some(PathBuf::from(data))),
     }
 }
 
 /// The folder of all tables.
 pub fn lake(settings: &Settings) -> Result<LakeStore> {
-    Ok(match local_data(&settings.data) {
+    Ok(match local_data(&settings.data)? {
         Some(folder) => LakeStore::local(&folder.join(LAKE))?,
         None => LakeStore::open(&settings.data)?.child(LAKE),
     })
 }
 
 fn log_folder(settings: &Settings) -> Result<PathBuf> {
-    let inside = || local_data(&settings.data).map(|folder| folder.join(LOG));
-    settings.log_folder.clone().or_else(inside).ok_or_else(|| {
+    let inside = local_data(&settings.data)?.map(|folder| folder.join(LOG));
+    settings.log_folder.clone().or(inside).ok_or_else(|| {
         Error::usage(format!(
             "data is {}, so the log needs a folder of its own on a local disk: set log_folder (--set log_folder=DIR)",
             settings.data
@@ -146,7 +147,7 @@ pub fn open_sql(
 /// The jobs of the data folder. Those that put rows run where there is an engine, and can only be looked at
 /// elsewhere.
 pub fn open_schedule(settings: &Settings, engine: Option<&Arc<Engine>>) -> Result<Arc<Schedule>> {
-    let store = match local_data(&settings.data) {
+    let store = match local_data(&settings.data)? {
         Some(folder) => LakeStore::local(&folder.join(JOBS))?,
         None => LakeStore::open(&settings.data)?.child(JOBS),
     };
@@ -268,9 +269,24 @@ mod tests {
 
     #[test]
     fn data_is_a_folder_or_a_url() {
-        assert_eq!(local_data("data"), Some(PathBuf::from("data")));
-        assert_eq!(local_data("file:///srv/data"), Some(PathBuf::from("/srv/data")));
-        assert_eq!(local_data("s3://bucket/data"), None);
+        for (data, folder) in [
+            ("data", Some("data")),
+            ("my data", Some("my data")),
+            ("my%20data", Some("my%20data")),
+            ("file:///srv/data", Some("/srv/data")),
+            ("file:///srv/my%20data", Some("/srv/my data")),
+            ("file:///srv/50%25", Some("/srv/50%")),
+            ("file:///srv/w%C3%A4rme/", Some("/srv/wärme")),
+            ("file:///srv/wärme", Some("/srv/wärme")),
+            ("file://localhost/srv/data", Some("/srv/data")),
+            ("s3://bucket/data", None),
+        ] {
+            assert_eq!(local_data(data).unwrap(), folder.map(PathBuf::from), "{data}");
+        }
+        for wrong in ["file://data", "file://host/data"] {
+            let error = local_data(wrong).unwrap_err().to_string();
+            assert!(error.contains("file:///srv/"), "{error}");
+        }
         let settings = Settings { data: "s3://bucket/data".to_owned(), ..Settings::default() };
         assert!(log_folder(&settings).unwrap_err().to_string().contains("log_folder"));
         let folder = Some(PathBuf::from("/log"));

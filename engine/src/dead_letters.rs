@@ -1,8 +1,11 @@
 //! Where do rows go that may not go into their table?
 //!
-//! Into `dead_letters`, a table like any other: durable in the same log append as the rest of their
-//! batch, landed, queryable by time, and re-driven after a fix.
+//! Into `dead_letters`, a table like any other: durable when the rest of their batch is, landed, queryable by
+//! time, and re-driven after a fix.
 
+pub mod row;
+
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -10,7 +13,7 @@ use arrow::array::{
     Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
 };
 use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
-use barograph_lake::schema::{KEY_COLUMN, TIME_COLUMN};
+use barograph_lake::schema::{INGESTED_AT, KEY_COLUMN, TIME_COLUMN};
 use barograph_lake::schema::{KeyType, TableDeclaration, ValueColumn, ValueType};
 use barograph_lake::{Micros, TableSchema};
 
@@ -19,6 +22,9 @@ use crate::{Error, Result};
 
 /// Name of the table of dead letters.
 pub const DEAD_LETTERS: &str = "dead_letters";
+
+/// Longest reason that is kept whole, in bytes: a reason may quote what was sent.
+const REASON_BYTES_MAX: usize = 1 << 10;
 
 const COLUMNS: [(&str, ValueType); 5] = [
     ("table_name", ValueType::Utf8),
@@ -29,7 +35,8 @@ const COLUMNS: [(&str, ValueType); 5] = [
 ];
 
 /// The declaration of `dead_letters`: `id`, `rejected_at`, `table_name`, `source`, `reason`, `row`
-/// (a JSON object) and `redriven_at` (null until the row was put again with success).
+/// (a JSON object: see [`mod@row`]) and `redriven_at` (null until the row was put again with success, or gave
+/// way to a newer one).
 pub fn schema() -> Result<TableSchema> {
     let columns = COLUMNS
         .map(|(name, value_type)| ValueColumn {
@@ -84,8 +91,11 @@ pub struct Letter {
     pub source: String,
     /// Why it was rejected, and the row as it was sent.
     pub rejected: Rejected,
-    /// When it was put again with success.
+    /// When it was put again with success, or gave way to a newer row.
     pub redriven_at: Option<Micros>,
+    /// When it was written, as the engine counts: what was accepted later has a larger `ingested_at`. Not
+    /// written.
+    pub written_at: Micros,
 }
 
 /// Rows of `dead_letters` for rows of `table` rejected at `now`, without `ingested_at`.
@@ -106,8 +116,12 @@ pub fn letters(
             rejected_at: now,
             table: table.to_owned(),
             source: source.to_owned(),
-            rejected: rejected.clone(),
+            rejected: Rejected {
+                reason: short(&rejected.reason).into_owned(),
+                row: row::bounded(&rejected.row),
+            },
             redriven_at: None,
+            written_at: now,
         })
         .collect();
     encode(schema, &letters)
@@ -144,6 +158,7 @@ pub fn decode(rows: &RecordBatch) -> Result<Vec<Letter>> {
     let ids = rows.column(KEY_COLUMN).as_primitive::<Int64Type>();
     let times = rows.column(TIME_COLUMN).as_primitive::<TimestampMicrosecondType>();
     let redriven = column("redriven_at")?.as_primitive::<TimestampMicrosecondType>();
+    let ingested = column(INGESTED_AT)?.as_primitive::<TimestampMicrosecondType>();
     let [table, source, reason, row] = [
         column("table_name")?.as_string::<i32>(),
         column("source")?.as_string::<i32>(),
@@ -158,17 +173,43 @@ pub fn decode(rows: &RecordBatch) -> Result<Vec<Letter>> {
             source: source.value(i).to_owned(),
             rejected: Rejected { reason: reason.value(i).to_owned(), row: row.value(i).to_owned() },
             redriven_at: redriven.is_valid(i).then(|| redriven.value(i)),
+            // Who wrote it may have had another clock.
+            written_at: times.value(i).min(ingested.value(i)),
         })
         .collect())
 }
 
+/// A reason no longer than is kept.
+fn short(reason: &str) -> Cow<'_, str> {
+    match reason.get(..reason.floor_char_boundary(REASON_BYTES_MAX)) {
+        Some(beginning) if beginning.len() < reason.len() => Cow::Owned(format!("{beginning}…")),
+        _ => Cow::Borrowed(reason),
+    }
+}
+
+/// The column `name` with its texts shortened, where some are too long.
+fn shorten(column: &ArrayRef, name: &str) -> ArrayRef {
+    let (most, shorten): (_, fn(&str) -> String) = match name {
+        "row" => (row::ROW_BYTES_MAX, row::bounded),
+        "reason" => (REASON_BYTES_MAX, |reason| short(reason).into_owned()),
+        _ => return Arc::clone(column),
+    };
+    match column.as_string_opt::<i32>() {
+        Some(texts) if texts.iter().flatten().any(|text| text.len() > most) => {
+            Arc::new(texts.iter().map(|text| text.map(shorten)).collect::<StringArray>())
+        }
+        _ => Arc::clone(column),
+    }
+}
+
 /// Gives letters that a client sends to `dead_letters` itself their `id` and `rejected_at`, where it
-/// left them out.
+/// left them out, and shortens what is too long to be kept.
 pub fn complete(batch: &RecordBatch, ids: &Ids, now: Micros) -> Result<RecordBatch> {
     let schema = batch.schema();
     let rows = batch.num_rows();
     let mut fields: Vec<_> = schema.fields().iter().cloned().collect();
-    let mut columns = batch.columns().to_vec();
+    let sent = batch.columns().iter().zip(schema.fields());
+    let mut columns: Vec<_> = sent.map(|(column, field)| shorten(column, field.name())).collect();
     if schema.index_of("id").is_err() {
         let first = ids.take(now, rows as i64);
         let ids = Int64Array::from_iter_values((first..).take(rows));

@@ -8,23 +8,28 @@
 //! A fault of the whole batch (a missing key column, an unknown column, a type that cannot be read) is
 //! an error; a fault of one row rejects that row alone.
 
+mod cast;
+mod rejections;
+
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions,
-    TimestampMicrosecondArray, new_null_array,
+    Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions, TimestampMicrosecondArray,
+    new_null_array,
 };
-use arrow::compute::{CastOptions, cast_with_options, filter_record_batch};
+use arrow::compute::filter_record_batch;
 use arrow::datatypes::{
-    DataType, Field, Float32Type, Float64Type, Int16Type, Int32Type, Int64Type, Schema, SchemaRef,
+    DataType, Float32Type, Float64Type, Int16Type, Int32Type, Int64Type, Schema, SchemaRef,
     TimestampMicrosecondType,
 };
 use barograph_lake::schema::{FIRST_VALUE_COLUMN, KEY_COLUMN, TIME_COLUMN};
-use barograph_lake::time::format_instant;
 use barograph_lake::{Key, Micros, TableSchema, ValueColumn};
 use hashbrown::HashSet;
 
+pub use rejections::{Rejected, Rejections};
+
 use crate::{Error, Result};
+use rejections::{Fault, Faults};
 
 /// Earliest instant taken for a reading: the year 1.
 const EARLIEST: Micros = -62_135_596_800_000_000;
@@ -46,16 +51,7 @@ pub struct Validated {
     /// Rows for the table: all its columns but `ingested_at`.
     pub accepted: RecordBatch,
     /// The others.
-    pub rejected: Vec<Rejected>,
-}
-
-/// A row that may not go into its table.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Rejected {
-    /// What is wrong with it.
-    pub reason: String,
-    /// The row as it was sent, as a JSON object.
-    pub row: String,
+    pub rejected: Rejections,
 }
 
 /// The table's columns without `ingested_at`, which the engine adds: what the log holds.
@@ -68,13 +64,14 @@ pub fn logged_schema(schema: &TableSchema) -> SchemaRef {
 /// Matches, casts and checks `batch` for a table.
 pub fn validate(schema: &TableSchema, batch: &RecordBatch, rules: &Rules) -> Result<Validated> {
     check_names(schema, batch)?;
+    let batch = cast::plain(batch)?;
     let logged = logged_schema(schema);
     let rows = batch.num_rows();
     let mut faults = Faults::new(rows);
     let mut columns = Vec::with_capacity(logged.fields().len());
     for (index, field) in logged.fields().iter().enumerate() {
         let column = match batch.schema().index_of(field.name()) {
-            Ok(sent) => cast_column(schema, batch.column(sent), field, &mut faults)?,
+            Ok(sent) => cast::cast_column(schema, index, batch.column(sent), &mut faults)?,
             Err(_) if index < FIRST_VALUE_COLUMN => {
                 return Err(Error::request(format!(
                     "table {:?}: the batch has no column {:?}, which every row needs",
@@ -86,27 +83,25 @@ pub fn validate(schema: &TableSchema, batch: &RecordBatch, rules: &Rules) -> Res
         };
         columns.push(column);
     }
-    check_keys(schema, &columns[KEY_COLUMN], rules, &mut faults);
-    check_times(schema, &columns[TIME_COLUMN], rules, &mut faults);
-    for (column, values) in schema.values().iter().zip(&columns[FIRST_VALUE_COLUMN..]) {
-        check_plausible(column, values, &mut faults);
+    check_keys(&columns[KEY_COLUMN], rules, &mut faults);
+    check_times(&columns[TIME_COLUMN], rules, &mut faults);
+    let values = schema.values().iter().zip(&columns[FIRST_VALUE_COLUMN..]);
+    for (index, (column, values)) in values.enumerate() {
+        check_plausible(column, values, FIRST_VALUE_COLUMN + index, &mut faults);
     }
-    let rejected = faults.rejected(batch)?;
     let options = RecordBatchOptions::new().with_row_count(Some(rows));
-    let accepted = if rejected.is_empty() {
-        RecordBatch::try_new_with_options(logged, columns, &options)?
-    } else {
-        let nullable: Vec<_> = logged
-            .fields()
-            .iter()
-            .map(|f| Arc::new(f.as_ref().clone().with_nullable(true)))
-            .collect();
-        let all =
-            RecordBatch::try_new_with_options(Arc::new(Schema::new(nullable)), columns, &options)?;
-        let kept = filter_record_batch(&all, &faults.accepted())?;
-        RecordBatch::try_new(logged, kept.columns().to_vec())?
+    let accepted = match faults.accepted() {
+        None => RecordBatch::try_new_with_options(logged, columns.clone(), &options)?,
+        Some(kept) => {
+            let nullable = logged.fields().iter();
+            let nullable = nullable.map(|f| Arc::new(f.as_ref().clone().with_nullable(true)));
+            let nullable = Arc::new(Schema::new(nullable.collect::<Vec<_>>()));
+            let all = RecordBatch::try_new_with_options(nullable, columns.clone(), &options)?;
+            let kept = filter_record_batch(&all, &kept)?;
+            RecordBatch::try_new(logged, kept.columns().to_vec())?
+        }
     };
-    Ok(Validated { accepted, rejected })
+    Ok(Validated { accepted, rejected: faults.rejections(schema, batch, columns) })
 }
 
 /// Accepted rows with their `ingested_at`: all columns of the table.
@@ -120,49 +115,6 @@ pub fn complete(
     let mut columns: Vec<ArrayRef> = rows.columns().to_vec();
     columns.push(Arc::new(assigned.with_data_type(zone)));
     Ok(RecordBatch::try_new(Arc::clone(schema.arrow()), columns)?)
-}
-
-/// Which rows have a fault, and the first one each has.
-struct Faults {
-    reasons: Vec<Option<String>>,
-    rows: usize,
-}
-
-impl Faults {
-    fn new(rows: usize) -> Self {
-        Self { reasons: Vec::new(), rows }
-    }
-
-    fn add(&mut self, row: usize, reason: impl FnOnce() -> String) {
-        if self.reasons.is_empty() {
-            self.reasons.resize(self.rows, None);
-        }
-        if let Some(slot @ None) = self.reasons.get_mut(row) {
-            *slot = Some(reason());
-        }
-    }
-
-    fn accepted(&self) -> BooleanArray {
-        self.reasons.iter().map(|reason| Some(reason.is_none())).collect()
-    }
-
-    fn rejected(&self, batch: &RecordBatch) -> Result<Vec<Rejected>> {
-        let faulty = self.reasons.iter().enumerate().filter_map(|(i, r)| Some((i, r.as_ref()?)));
-        faulty
-            .map(|(row, reason)| {
-                Ok(Rejected { reason: reason.clone(), row: row_as_json(&batch.slice(row, 1))? })
-            })
-            .collect()
-    }
-}
-
-fn row_as_json(row: &RecordBatch) -> Result<String> {
-    let mut writer = arrow::json::WriterBuilder::new()
-        .with_explicit_nulls(true)
-        .build::<_, arrow::json::writer::LineDelimited>(Vec::new());
-    writer.write(row)?;
-    writer.finish()?;
-    Ok(String::from_utf8_lossy(&writer.into_inner()).trim_end().to_owned())
 }
 
 fn check_names(schema: &TableSchema, batch: &RecordBatch) -> Result<()> {
@@ -182,78 +134,6 @@ fn check_names(schema: &TableSchema, batch: &RecordBatch) -> Result<()> {
     Ok(())
 }
 
-/// Casts a column to the table's type. A value that cannot be held exactly enough is a fault of its
-/// row: numbers may lose precision from double to single, but never their size or, for integers and
-/// times, any part.
-fn cast_column(
-    schema: &TableSchema,
-    sent: &ArrayRef,
-    field: &Field,
-    faults: &mut Faults,
-) -> Result<ArrayRef> {
-    if sent.data_type() == field.data_type() {
-        return Ok(Arc::clone(sent));
-    }
-    let to = field.data_type();
-    if !can_take(to, sent.data_type()) {
-        return Err(Error::request(format!(
-            "table {:?}, column {:?}: cannot take {} where {to} is declared",
-            schema.name(),
-            field.name(),
-            sent.data_type()
-        )));
-    }
-    let options = CastOptions { safe: true, ..Default::default() };
-    let cast = cast_with_options(sent, to, &options)?;
-    let exact = !matches!(to, DataType::Float32 | DataType::Float64 | DataType::Utf8);
-    let back =
-        if exact { Some(cast_with_options(&cast, sent.data_type(), &options)?) } else { None };
-    let sent_nulls = sent.logical_nulls();
-    let lost = |row: usize| {
-        sent_nulls.as_ref().is_none_or(|nulls| nulls.is_valid(row)) && cast.is_null(row)
-    };
-    let differs = match &back {
-        Some(back) if back.data_type() == sent.data_type() => {
-            Some(arrow::compute::kernels::cmp::distinct(sent, back)?)
-        }
-        _ => None,
-    };
-    if cast.null_count() > sent_nulls.as_ref().map_or(0, |n| n.null_count())
-        || differs.as_ref().is_some_and(|d| d.true_count() > 0)
-    {
-        for row in 0..sent.len() {
-            if lost(row) || differs.as_ref().is_some_and(|d| d.value(row)) {
-                faults.add(row, || {
-                    let value = arrow::util::display::array_value_to_string(sent, row)
-                        .unwrap_or_else(|_| "value".to_owned());
-                    format!("{} = {value} does not fit {to}", field.name())
-                });
-            }
-        }
-    }
-    Ok(cast)
-}
-
-fn can_take(to: &DataType, from: &DataType) -> bool {
-    let from = match from {
-        DataType::Dictionary(_, values) => values.as_ref(),
-        other => other,
-    };
-    if *from == DataType::Null {
-        return true;
-    }
-    match to {
-        DataType::Timestamp(..) => matches!(from, DataType::Timestamp(..)),
-        DataType::Utf8 => {
-            matches!(from, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)
-        }
-        _ => {
-            from.is_numeric()
-                && !matches!(from, DataType::Decimal128(..) | DataType::Decimal256(..))
-        }
-    }
-}
-
 /// The keys of a column, widened.
 pub fn key_at(keys: &ArrayRef, row: usize) -> Key {
     match keys.data_type() {
@@ -262,35 +142,33 @@ pub fn key_at(keys: &ArrayRef, row: usize) -> Key {
     }
 }
 
-fn check_keys(schema: &TableSchema, keys: &ArrayRef, rules: &Rules, faults: &mut Faults) {
-    let name = &schema.declaration().key;
+fn check_keys(keys: &ArrayRef, rules: &Rules, faults: &mut Faults) {
     for row in 0..keys.len() {
         if keys.is_null(row) {
-            faults.add(row, || format!("{name} is null"));
+            faults.add(row, KEY_COLUMN, Fault::Null);
         } else if let Some(known) = &rules.known_keys
             && !known.contains(&key_at(keys, row))
         {
-            faults.add(row, || format!("{name} = {} is not known", key_at(keys, row)));
+            faults.add(row, KEY_COLUMN, Fault::Unknown);
         }
     }
 }
 
-fn check_times(schema: &TableSchema, times: &ArrayRef, rules: &Rules, faults: &mut Faults) {
-    let name = &schema.declaration().time;
+fn check_times(times: &ArrayRef, rules: &Rules, faults: &mut Faults) {
     let times = times.as_primitive::<TimestampMicrosecondType>();
     for (row, &time) in times.values().iter().enumerate() {
         if times.is_null(row) {
-            faults.add(row, || format!("{name} is null"));
+            faults.add(row, TIME_COLUMN, Fault::Null);
         } else if !(EARLIEST..LATEST).contains(&time) {
-            faults.add(row, || format!("{name} = {time} µs is outside the years 1 to 9999"));
+            faults.add(row, TIME_COLUMN, Fault::Outside);
         } else if time >= rules.future {
-            faults
-                .add(row, || format!("{name} = {} is too far in the future", format_instant(time)));
+            faults.add(row, TIME_COLUMN, Fault::Future);
         }
     }
 }
 
-fn check_plausible(column: &ValueColumn, values: &ArrayRef, faults: &mut Faults) {
+/// NaN and infinities are outside every range.
+fn check_plausible(column: &ValueColumn, values: &ArrayRef, index: usize, faults: &mut Faults) {
     let Some([min, max]) = column.range else { return };
     macro_rules! check {
         ($type:ty) => {{
@@ -302,11 +180,7 @@ fn check_plausible(column: &ValueColumn, values: &ArrayRef, faults: &mut Faults)
             }
             for (row, &value) in values.values().iter().enumerate() {
                 if values.is_valid(row) && !fits(value as f64) {
-                    faults.add(row, || {
-                        let unit = column.unit.iter().map(|unit| format!(" {unit}"));
-                        let unit = unit.collect::<String>();
-                        format!("{} = {value}{unit} is outside {min} to {max}", column.name)
-                    });
+                    faults.add(row, index, Fault::Implausible);
                 }
             }
         }};
@@ -320,3 +194,6 @@ fn check_plausible(column: &ValueColumn, values: &ArrayRef, faults: &mut Faults)
         _ => {}
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -40,7 +40,7 @@ async fn into_lake(
 ) -> Result<()> {
     let lake = wiring::lake(settings)?;
     let schema = wiring::table(settings, table)?;
-    let state = wiring::local_data(&settings.data).unwrap_or_else(wiring::user_state);
+    let state = wiring::local_data(&settings.data)?.unwrap_or_else(wiring::user_state);
     let stop = Stop::default();
     let import = DirectImport {
         target: lake.url().to_string(),

@@ -28,6 +28,20 @@ pub(super) async fn run(arguments: RedriveArguments, settings: &Settings) -> Res
         grouped(report.letters),
         arguments.table,
         grouped(report.accepted),
-        grouped(report.rejected)
-    ))
+        grouped(report.rejected + report.unreadable)
+    ))?;
+    if report.superseded > 0 {
+        say(format_args!(
+            "{} gave way to rows of the same key and time that were accepted later",
+            grouped(report.superseded)
+        ))?;
+    }
+    if report.unreadable > 0 {
+        say(format_args!(
+            "{} of those that stay do not hold the values as they were sent (rows as they stood in a file, rows that \
+             are cut, letters of earlier versions): import or send those rows again",
+            grouped(report.unreadable)
+        ))?;
+    }
+    Ok(())
 }

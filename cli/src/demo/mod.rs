@@ -152,7 +152,7 @@ impl Demo {
 
     /// Where the demonstration keeps what it has filled; refuses data that is not its own.
     fn state(&self) -> Result<State> {
-        let path = match wiring::local_data(&self.settings.data) {
+        let path = match wiring::local_data(&self.settings.data)? {
             Some(folder) => folder.join("demo.json"),
             None => {
                 let name: String = self

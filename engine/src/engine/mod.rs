@@ -178,6 +178,8 @@ pub struct Engine {
     tail_budget: Arc<Budget>,
     bounds: Arc<Bounds>,
     letter_ids: Ids,
+    /// Letters are put again by one at a time.
+    redriving: tokio::sync::Mutex<()>,
     gauge: Arc<writer::LogGauge>,
     writer: Writer,
     lander: Lander,

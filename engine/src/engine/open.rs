@@ -170,6 +170,7 @@ impl Engine {
             tail_budget,
             bounds,
             letter_ids,
+            redriving: tokio::sync::Mutex::default(),
             gauge,
             writer,
             lander,

@@ -25,7 +25,7 @@ const SMALL_READ: usize = 64;
 /// Bytes that a small read reserves.
 const SMALL_READ_BYTES: usize = 1 << 20;
 /// When a refused read is worth trying again.
-const RETRY_AFTER: Duration = Duration::from_millis(100);
+pub(super) const RETRY_AFTER: Duration = Duration::from_millis(100);
 /// Rows of each source that a slice of several has at least: two pages of its file, about.
 const SOURCE_ROWS_MIN: usize = 4_096;
 /// How many times larger than `scan_slice_rows` a slice of many sources may be.

@@ -5,6 +5,7 @@
 
 mod condition;
 mod relog;
+mod seen;
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -31,6 +32,7 @@ use crate::{Clock, Error, Result};
 use condition::Teller;
 pub(crate) use condition::{Condition, panic_text};
 pub(crate) use relog::Relog;
+pub(crate) use seen::Seen;
 
 /// A group is closed at this many bytes, so that one sync never waits for too much.
 const GROUP_BYTES: usize = 16 << 20;
@@ -53,9 +55,27 @@ pub(crate) struct Entry {
 pub(crate) struct Submission {
     pub(crate) entries: Vec<Entry>,
     pub(crate) durability: Durability,
-    pub(crate) reply: oneshot::Sender<Result<LogPosition>>,
+    pub(crate) reply: oneshot::Sender<Result<Written>>,
     /// Memory of the rows until the tail holds them.
     pub(crate) reservation: Reservation,
+}
+
+/// What became of a submission that is in the log.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Written {
+    /// Position of its last entry.
+    pub(crate) position: LogPosition,
+    /// What its rows have in `ingested_at`.
+    pub(crate) ingested_at: Micros,
+}
+
+/// A submission that goes in if nobody has put the rows that it puts since they were looked at.
+#[derive(Debug)]
+pub(crate) struct Guarded {
+    pub(crate) submission: Submission,
+    pub(crate) seen: Seen,
+    /// Told if it does not.
+    pub(crate) changed: oneshot::Sender<()>,
 }
 
 /// Hours that have landed.
@@ -68,8 +88,21 @@ pub(crate) struct Landed {
     pub(crate) reply: oneshot::Sender<()>,
 }
 
+impl Entry {
+    fn record(&self, ingested_at: Micros) -> Record {
+        Record {
+            table: self.table.schema.name().into(),
+            source: self.source.clone(),
+            ingested_at,
+            rows: self.rows.num_rows() as u32,
+            body: self.body.clone(),
+        }
+    }
+}
+
 enum Message {
     Put(Submission),
+    Guarded(Guarded),
     Landed(Landed),
     Relog(Relog),
     Stop(oneshot::Sender<Result<()>>),
@@ -202,6 +235,11 @@ impl WriterHandle {
         self.send(Message::Put(submission))
     }
 
+    /// The same, unless rows have changed.
+    pub(crate) fn put_unchanged(&self, guarded: Guarded) -> Result<()> {
+        self.send(Message::Guarded(guarded))
+    }
+
     /// Swaps tail and snapshot for hours that have landed.
     pub(crate) fn landed(&self, landed: Landed) -> Result<()> {
         self.send(Message::Landed(landed))
@@ -261,6 +299,10 @@ fn run(mut state: State, receiver: &Receiver<Message>, teller: &Teller) {
         match control {
             None => {}
             Some(Message::Put(_)) => {}
+            Some(Message::Guarded(guarded)) => match &poison {
+                Some(error) => refuse(vec![guarded.submission], error),
+                None => poison = state.commit_unchanged(guarded),
+            },
             Some(Message::Landed(landed)) => state.swap(landed),
             Some(Message::Relog(asked)) => match &poison {
                 Some(error) => drop(asked.reply.send(Err(error.again()))),
@@ -312,27 +354,20 @@ fn refuse(group: Vec<Submission>, error: &Error) {
 impl State {
     /// Log, sync, apply, publish, acknowledge. An error given back poisons the writer: what is in the
     /// log and what is in the tails may differ, and only a restart makes them one again.
-    fn commit(&mut self, mut group: Vec<Submission>) -> Option<Error> {
-        let ingested_at = self.clock.now().max(self.last_ingested);
+    fn commit(&mut self, group: Vec<Submission>) -> Option<Error> {
+        // Larger than any before, so that it tells which of two rows was accepted later.
+        let ingested_at = self.clock.now().max(self.last_ingested.saturating_add(1));
         self.last_ingested = ingested_at;
-        let records: Vec<_> = group
-            .iter_mut()
-            .flat_map(|submission| &mut submission.entries)
-            .map(|entry| Record {
-                table: entry.table.schema.name().into(),
-                source: std::mem::take(&mut entry.source),
-                ingested_at,
-                rows: entry.rows.num_rows() as u32,
-                body: entry.body.clone(),
-            })
-            .collect();
+        let (group, records) = self.fitting(group, ingested_at);
+        if group.is_empty() {
+            return None;
+        }
         let sync = group.iter().any(|submission| submission.durability == Durability::Disk);
         let positions = match self.log.append(&records, sync) {
             Ok(positions) => positions,
             Err(error) => {
                 tracing::error!(%error, "appending to the log failed");
-                refuse(group, &error);
-                return None;
+                return self.commit_each(group, &error);
             }
         };
         self.sync_at = match sync {
@@ -351,7 +386,8 @@ impl State {
                 for submission in group {
                     drop(submission.reservation);
                     let position = positions.by_ref().take(submission.entries.len()).last();
-                    let _ = submission.reply.send(Ok(position.unwrap_or_default()));
+                    let position = position.unwrap_or_default();
+                    let _ = submission.reply.send(Ok(Written { position, ingested_at }));
                 }
                 None
             }
@@ -359,6 +395,60 @@ impl State {
                 tracing::error!(%error, "applying logged rows to the tail failed");
                 refuse(group, &error);
                 Some(error)
+            }
+        }
+    }
+
+    /// The submissions that the log takes, with their records; each of the others is refused by itself.
+    fn fitting(
+        &self,
+        group: Vec<Submission>,
+        ingested_at: Micros,
+    ) -> (Vec<Submission>, Vec<Record>) {
+        let mut records = Vec::with_capacity(group.len());
+        let mut fitting = Vec::with_capacity(group.len());
+        for submission in group {
+            let first = records.len();
+            records.extend(submission.entries.iter().map(|entry| entry.record(ingested_at)));
+            match self.log.check(&records[first..]) {
+                Ok(()) => fitting.push(submission),
+                Err(error) => {
+                    records.truncate(first);
+                    refuse(vec![submission], &error);
+                }
+            }
+        }
+        (fitting, records)
+    }
+
+    /// After a group as a whole met an error: one by one, so that a small one goes in where a large one finds
+    /// no room.
+    fn commit_each(&mut self, group: Vec<Submission>, error: &Error) -> Option<Error> {
+        if group.len() == 1 {
+            refuse(group, error);
+            return None;
+        }
+        let mut poison = None;
+        for submission in group {
+            match &poison {
+                None => poison = self.commit(vec![submission]),
+                Some(error) => refuse(vec![submission], error),
+            }
+        }
+        poison
+    }
+
+    fn commit_unchanged(&mut self, guarded: Guarded) -> Option<Error> {
+        let Guarded { submission, seen, changed } = guarded;
+        match seen.is_unchanged() {
+            Ok(true) => self.commit(vec![submission]),
+            Ok(false) => {
+                let _ = changed.send(());
+                None
+            }
+            Err(error) => {
+                refuse(vec![submission], &error);
+                None
             }
         }
     }

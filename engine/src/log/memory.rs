@@ -98,9 +98,13 @@ impl MemoryLog {
 }
 
 impl Log for MemoryLog {
+    fn check(&self, records: &[Record]) -> Result<()> {
+        frame::check(records, self.settings.record_bytes_max.get())
+    }
+
     fn append(&mut self, records: &[Record], sync: bool) -> Result<Vec<LogPosition>> {
         self.running()?;
-        frame::check(records, self.settings.record_bytes_max.get())?;
+        self.check(records)?;
         let hook = self.disk.0.lock().before_append.clone();
         if let Some(hook) = hook {
             hook();

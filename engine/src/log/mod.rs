@@ -98,6 +98,8 @@ pub struct Opened {
 /// 7. A record over a bound is refused with [`ErrorKind::Request`](crate::ErrorKind::Request), a full
 ///    disk with [`ErrorKind::Resources`](crate::ErrorKind::Resources).
 pub trait Log: Send + fmt::Debug {
+    /// Whether `append` takes such records (promise 7), apart from the disk.
+    fn check(&self, records: &[Record]) -> Result<()>;
     /// Writes `records`, syncs them if `sync`, and returns the position of each.
     fn append(&mut self, records: &[Record], sync: bool) -> Result<Vec<LogPosition>>;
     /// Syncs everything appended. Called again without an append between, it also makes durable what

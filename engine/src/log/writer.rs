@@ -154,9 +154,13 @@ impl SegmentLog {
 }
 
 impl Log for SegmentLog {
+    fn check(&self, records: &[Record]) -> Result<()> {
+        frame::check(records, self.settings.record_bytes_max.get())
+    }
+
     fn append(&mut self, records: &[Record], sync: bool) -> Result<Vec<LogPosition>> {
         self.running()?;
-        frame::check(records, self.settings.record_bytes_max.get())?;
+        self.check(records)?;
         let mut positions = Vec::new();
         if !records.is_empty() {
             let written = self.write_records(records);

@@ -296,7 +296,7 @@ async fn a_late_row_changes_the_rows_of_its_windows_alone() {
     fixture.engine.flush().await.unwrap();
     let record = fixture.run(Asked::default()).await;
     assert!(record.figures.files > 20, "{record:?}");
-    let computed = fixture.clock.now();
+    let computed = fixture.clock.now() + MINUTE;
     fixture.clock.set(computed + 1_000 * MINUTE);
     let hour = START + 30 * MICROS_PER_HOUR;
     fixture.put(vec![((3, hour + 7 * MINUTE), (Some(0.25), None, None))]).await;

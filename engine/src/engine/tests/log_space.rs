@@ -39,6 +39,7 @@ async fn one_row_far_ahead_of_time_keeps_no_more_than_it_must() {
     let engine = bed.open().await;
     let far = START + 19 * 24 * HOUR;
     put(&engine, "tides", &[(1, far, 1.0), (2, far, 2.0)]).await.unwrap();
+    bed.clock.set(START + 1);
     put(&engine, "tides", &[(2, far, 3.0)]).await.unwrap();
     let mut most = 0;
     for hour in 0..60 {
@@ -53,14 +54,14 @@ async fn one_row_far_ahead_of_time_keeps_no_more_than_it_must() {
         most = most.max(log_bytes(&engine));
     }
     assert!(most < 10 * SEGMENT, "the log grew to {most} bytes");
-    let expected = [((1, far, 1.0), START), ((2, far, 3.0), START)];
+    let expected = [((1, far, 1.0), START), ((2, far, 3.0), START + 1)];
     assert_eq!(rows_with_arrival(&engine, "tides").await.unwrap(), expected);
     // The repetition is replayed in its place, and the newest row still wins.
     put(&engine, "tides", &[(1, far, 4.0)]).await.unwrap();
     let now = bed.clock_now();
     drop(engine);
     let engine = bed.open().await;
-    let expected = [((1, far, 4.0), now), ((2, far, 3.0), START)];
+    let expected = [((1, far, 4.0), now), ((2, far, 3.0), START + 1)];
     assert_eq!(rows_with_arrival(&engine, "tides").await.unwrap(), expected);
     engine.flush().await.unwrap();
     drop(engine);
@@ -85,7 +86,9 @@ async fn whatever_is_written_again_changes_no_row() {
             bed.clock.set(START + step * 10 * MINUTE);
             let now = bed.clock_now();
             let table = if rng.random_bool(0.5) { "readings" } else { "tides" };
-            for _ in 0..rng.random_range(1..6) {
+            for put_number in 0..rng.random_range(1..6) {
+                // Each batch comes later than the one before.
+                bed.clock.set(now + put_number);
                 let ahead = match rng.random_range(0..10) {
                     0 => rng.random_range(0..3) * 100 * HOUR,
                     1 => -rng.random_range(0..20) * HOUR,
@@ -97,7 +100,7 @@ async fn whatever_is_written_again_changes_no_row() {
                 let rows: Vec<_> = (0..keys).map(|key| (key, at, value)).collect();
                 put(&engine, table, &rows).await.unwrap();
                 for (key, at, value) in rows {
-                    model.entry(table).or_default().insert((key, at), (value, now));
+                    model.entry(table).or_default().insert((key, at), (value, now + put_number));
                 }
             }
             match rng.random_range(0..12) {

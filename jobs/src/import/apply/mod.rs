@@ -162,7 +162,8 @@ pub(super) fn from_floats(
             let instants = instants.as_primitive::<TimestampMicrosecondType>().clone();
             Arc::new(instants.with_timezone("UTC"))
         }
-        to => cast(&numbers, to)?,
+        // In double precision, so that the engine sees what single precision cannot hold.
+        _ => Arc::new(numbers),
     })
 }
 

@@ -71,8 +71,8 @@ fn text_is_mapped_converted_and_typed() {
     assert_eq!(rows.column(0).as_primitive::<Int32Type>().values(), &[1, 2, 1]);
     let at = rows.column(1).as_primitive::<TimestampMicrosecondType>();
     assert_eq!(at.values(), &[1_357_020_000_000_000, 1_357_023_600_000_000, 1_357_020_000_000_001]);
-    let celsius: Vec<_> = rows.column(2).as_primitive::<Float32Type>().iter().collect();
-    assert_eq!(celsius, [Some(3.9), None, None]);
+    let celsius = rows.column(2).as_primitive::<Float64Type>().iter();
+    assert_eq!(celsius.map(|c| c.map(|c| c as f32)).collect::<Vec<_>>(), [Some(3.9), None, None]);
     assert_eq!(rows.column(3).as_primitive::<Int16Type>().values(), &[270, 90, 0]);
     assert_eq!(rows.column(4).as_string::<i32>().value(2), "manual");
 }
@@ -127,7 +127,7 @@ fn typed_columns_pass_untouched_or_are_calculated() {
     assert_eq!(made.rejected[0].reason, "direction: 36000 does not fit Int16 (row 13)");
     assert_eq!(made.rows.column(0).as_ref(), ids.slice(0, 2).as_ref());
     assert_eq!(made.rows.column(1).as_ref(), instants.slice(0, 2).as_ref());
-    let celsius = made.rows.column(2).as_primitive::<Float32Type>();
+    let celsius = made.rows.column(2).as_primitive::<Float64Type>();
     assert!(celsius.value(0).abs() < 1e-4 && celsius.is_null(1));
     assert_eq!(made.rows.column(3).as_primitive::<Int16Type>().values(), &[90, 360]);
 }
@@ -146,4 +146,29 @@ fn whole_numbers_and_dates_become_instants() {
     let made = applied(&Mapping::default(), vec![("id", ids), ("at", dates)]);
     let at = made.rows.column(1).as_primitive::<TimestampMicrosecondType>();
     assert_eq!(at.value(0), 15_706 * 86_400_000_000);
+}
+
+#[test]
+fn numbers_that_single_precision_cannot_hold_are_refused_and_never_infinite() {
+    let at = ["2013-01-01T06:00:00Z"; 4];
+    let plain = Mapping::default();
+    let sent = vec![
+        ("id", texts(&["1", "2", "3", "4"])),
+        ("at", texts(&at)),
+        ("celsius", texts(&["1e39", "-1e-46", "0.0", "inf"])),
+    ];
+    let made = applied(&plain, sent.clone());
+    assert_eq!(made.rejected.len(), 3, "{:?}", made.rejected);
+    assert_eq!(made.rows.column(0).as_primitive::<Int32Type>().values(), &[3]);
+    let mut scaled = Mapping::default();
+    scaled.map("celsius=celsius * 10").unwrap();
+    let mut sent = sent;
+    sent[2].1 = texts(&["1e38", "-1e-47", "0.0", "21.5"]);
+    let made = applied(&scaled, sent);
+    assert!(made.rejected.is_empty(), "the engine judges them: {:?}", made.rejected);
+    let rules = barograph_engine::validate::Rules { future: i64::MAX, known_keys: None };
+    let judged = barograph_engine::validate::validate(&table(), &made.rows, &rules).unwrap();
+    assert_eq!(judged.rejected.len(), 2);
+    let held = judged.accepted.column(2).as_primitive::<Float32Type>();
+    assert_eq!(held.values()[..], [0.0, 215.0]);
 }

@@ -50,7 +50,10 @@ impl Reader<'_> {
             DataType::Int32 => self.parsed::<Int32Type>(texts, faults, whole),
             DataType::Int64 => self.parsed::<Int64Type>(texts, faults, whole),
             DataType::Float32 => self.parsed::<Float32Type>(texts, faults, |text| {
-                text.parse().ok().filter(|number: &f32| number.is_finite())
+                // Not what is only zero because it is too small.
+                let vanishes = |number: f32| number == 0.0 && text.parse() != Ok(0.0_f64);
+                let fits = |number: &f32| number.is_finite() && !vanishes(*number);
+                text.parse().ok().filter(fits)
             }),
             DataType::Float64 => self.parsed::<Float64Type>(texts, faults, number),
             DataType::Timestamp(..) => {

@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use std::sync::atomic::AtomicU64;
 
 use arrow::array::AsArray;
-use arrow::datatypes::{Float32Type, Int32Type};
+use arrow::datatypes::{DataType, Float32Type, Int32Type};
 use barograph_engine::validate::Rejected;
 use barograph_lake::schema::{KeyType, TableDeclaration, ValueColumn, ValueType};
 
@@ -217,12 +217,25 @@ fn large_batches_are_cut() {
     assert!(super::parts(rows.slice(0, 0)).is_empty());
 }
 
+/// Rows with computed columns in single precision, as the table holds them.
+fn single(rows: &RecordBatch) -> RecordBatch {
+    let columns = rows.schema_ref().fields().iter().zip(rows.columns()).map(|(field, column)| {
+        let column = match column.data_type() {
+            DataType::Float64 => arrow::compute::cast(column, &DataType::Float32).unwrap(),
+            _ => Arc::clone(column),
+        };
+        (field.name().clone(), column)
+    });
+    RecordBatch::try_from_iter(columns).unwrap()
+}
+
 /// Takes the real observations and sums what it gets.
 #[derive(Default)]
 struct Observations(Mutex<BTreeMap<i32, [f64; 6]>>);
 
 impl Sink for Observations {
     async fn put(&self, _: &str, rows: RecordBatch, _: &str) -> Result<Taken> {
+        let rows = single(&rows);
         let value = |name: &str| rows.column_by_name(name).unwrap().as_primitive::<Float32Type>();
         let cities = rows.column_by_name("city_id").unwrap().as_primitive::<Int32Type>();
         let mut sums = self.0.lock().unwrap();
