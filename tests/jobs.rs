@@ -7,8 +7,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arrow::array::{
-    ArrayRef, Float32Array, Int32Array, RecordBatch, StringArray, TimestampMicrosecondArray,
+    ArrayRef, AsArray, Float32Array, Int32Array, RecordBatch, StringArray,
+    TimestampMicrosecondArray,
 };
+use arrow::datatypes::Int64Type;
 use barograph_engine::Durability;
 use barograph_flight::Client;
 use serde_json::Value;
@@ -286,4 +288,83 @@ fn a_server_keeps_rollups_as_readings_are_and_nobody_else_does_beside_it() {
     });
     let (status, printed) = server.terminate();
     assert!(status.success(), "{printed}");
+}
+
+/// Waits until `count` files of hours stand in a table's folder.
+fn until_landed(data: &Path, table: &str, count: usize) {
+    fn files(folder: &Path) -> usize {
+        let Ok(entries) = std::fs::read_dir(folder) else { return 0 };
+        let entries = entries.filter_map(Result::ok);
+        entries
+            .map(|entry| match entry.path() {
+                path if path.is_dir() => files(&path),
+                path => usize::from(path.extension().is_some_and(|e| e == "parquet")),
+            })
+            .sum()
+    }
+    let started = Instant::now();
+    while files(&data.join("lake").join(table)) < count {
+        assert!(started.elapsed() < PATIENCE, "{count} files of {table}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn a_server_told_to_stop_in_a_long_landing_round_ends_between_two_pieces_and_keeps_every_row() {
+    const OLD_HOURS: i64 = 30_000;
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path();
+    let lazy = ["--set", "scheduler.enabled=false", "--set", "engine.late_merge_every=1h"];
+    let server = Server::start(&lazy, data);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let client = Client::connect(&server.url()).await.unwrap();
+        let first = START - OLD_HOURS * HOUR;
+        let times: TimestampMicrosecondArray =
+            (0..OLD_HOURS).map(|hour| Some(first + hour * HOUR)).collect();
+        let rows = RecordBatch::try_from_iter([
+            ("city_id", Arc::new(Int32Array::from(vec![CITY; OLD_HOURS as usize])) as ArrayRef),
+            ("reading_at", Arc::new(times.with_timezone("UTC"))),
+            ("temperature", Arc::new(Float32Array::from(vec![1.5; OLD_HOURS as usize]))),
+        ])
+        .unwrap();
+        client.put_batch("readings", rows, Durability::Disk).await.unwrap();
+    });
+    drop(server);
+
+    let eager = ["--set", "scheduler.enabled=false", "--set", "engine.late_merge_every=50ms"];
+    let server = Server::start(&eager, data);
+    until_landed(data, "readings", 100);
+    let (status, printed) = server.terminate();
+    assert!(status.success(), "{printed}");
+    let listed =
+        command(&["lake", "files", "--format", "json", "--data"]).arg(data).output().unwrap();
+    let landed = lines(&listed).len() as i64;
+    assert!((100..OLD_HOURS).contains(&landed), "{landed} files landed: the round was cut short");
+
+    let server = Server::start(&lazy, data);
+    let counted = runtime.block_on(async {
+        let client = Client::connect(&server.url()).await.unwrap();
+        let counted = client.sql("SELECT count(*) AS n FROM readings").await.unwrap();
+        counted.collect().await.unwrap()
+    });
+    let counted = counted.column(0).as_primitive::<Int64Type>().value(0);
+    assert_eq!(counted, OLD_HOURS);
+}
+
+#[test]
+fn jobs_do_all_but_what_is_damaged_and_end_as_failed() {
+    let folder = folder();
+    let data = folder.path();
+    let log = data.join("lake/readings_1h/_delta_log/00000000000000000000.json");
+    std::fs::write(&log, "no JSON").unwrap();
+    for job in ["compact", "sweep", "verify"] {
+        let run = jobs(data, &["run", job]);
+        let said = String::from_utf8_lossy(&run.stderr).into_owned();
+        assert!(!run.status.success(), "{job}: {said}");
+        assert!(said.contains("all but one part of the work is done"), "{job}: {said}");
+        assert!(said.contains("readings_1h"), "{job}: {said}");
+    }
+    let month = data.join("lake/readings/month");
+    assert!(month.exists(), "readings are folded beside the table that is damaged");
 }

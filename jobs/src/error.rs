@@ -83,6 +83,11 @@ impl Error {
         self.kind
     }
 
+    /// Whether the same may work later.
+    pub fn can_be_helped(&self) -> bool {
+        matches!(self.kind, ErrorKind::Unavailable | ErrorKind::Resources)
+    }
+
     /// When it makes sense to try again, if that is known.
     pub fn retry_after(&self) -> Option<Duration> {
         self.retry_after

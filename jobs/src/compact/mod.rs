@@ -12,6 +12,7 @@ mod plan;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use barograph_engine::Clock;
@@ -26,7 +27,7 @@ use futures::future::BoxFuture;
 pub use plan::{CompactionSettings, Fold, folds, settled};
 
 use crate::schedule::{Asked, Context, Figures, Job, Plan};
-use crate::upkeep::tables;
+use crate::upkeep::{Opened, tables};
 use crate::{Error, ErrorKind, Result};
 
 /// How often a lost race for a commit is run again.
@@ -55,6 +56,44 @@ enum Folded {
 impl Compact {
     fn folds(&self, snapshot: &Snapshot, time: TimeRange) -> Vec<Fold> {
         folds(snapshot, self.clock.now(), time, &self.settings)
+    }
+
+    /// Folds what is due of a table; periods that cannot be folded stay as they are.
+    async fn table(
+        &self,
+        opened: Opened,
+        time: TimeRange,
+        (context, threads): (&Context, &Threads),
+    ) -> Result<()> {
+        let Opened { name, table, mut snapshot } = opened;
+        let (version, mut failed) = (snapshot.version(), HashSet::new());
+        loop {
+            let mut folds = self.folds(&snapshot, time).into_iter();
+            let Some(fold) = folds.find(|fold| !failed.contains(&fold.target)) else { break };
+            context.check()?;
+            match self.fold((&table, snapshot.clone()), &fold, (context, threads)).await {
+                Ok(Folded::Done(done, after)) => {
+                    context.save(&name, done, Vec::new()).await?;
+                    snapshot = after;
+                }
+                Ok(Folded::Overtaken(newest)) => snapshot = newest,
+                Err(error) => {
+                    let target = fold.target;
+                    context.failed(&name, format!("{} {target}", target.tier()), error)?;
+                    failed.insert(target);
+                }
+            }
+        }
+        if snapshot.version() != version
+            && let Err(error) = table.checkpoint(&snapshot).await
+        {
+            context.failed(
+                &name,
+                format!("the checkpoint of {}", snapshot.version()),
+                error.into(),
+            )?;
+        }
+        Ok(())
     }
 
     async fn fold(
@@ -135,7 +174,7 @@ impl Job for Compact {
     fn plan<'a>(&'a self, asked: &'a Asked) -> BoxFuture<'a, Result<Plan>> {
         Box::pin(async move {
             let mut plan = Plan::default();
-            for opened in tables(&self.lake).await? {
+            for opened in tables(&self.lake).await?.planned(&mut plan) {
                 for Fold { target, files } in self.folds(&opened.snapshot, asked.time()) {
                     let price = Figures {
                         files: files.len() as u64,
@@ -153,25 +192,8 @@ impl Job for Compact {
         Box::pin(async move {
             let threads = Threads::for_rewrite("barograph-compact", context.threads())?;
             // What is folded is not found again: a run that was cut off needs no more than its figures.
-            for opened in tables(&self.lake).await? {
-                let (mut snapshot, version) = (opened.snapshot.clone(), opened.snapshot.version());
-                loop {
-                    let Some(fold) = self.folds(&snapshot, asked.time()).into_iter().next() else {
-                        break;
-                    };
-                    context.check()?;
-                    let table = (&opened.table, snapshot);
-                    snapshot = match self.fold(table, &fold, (context, &threads)).await? {
-                        Folded::Done(done, after) => {
-                            context.save(&opened.name, done, Vec::new()).await?;
-                            after
-                        }
-                        Folded::Overtaken(newest) => newest,
-                    };
-                }
-                if snapshot.version() != version {
-                    opened.table.checkpoint(&snapshot).await?;
-                }
+            for opened in tables(&self.lake).await?.begun(context)? {
+                self.table(opened, asked.time(), (context, &threads)).await?;
             }
             Ok(())
         })

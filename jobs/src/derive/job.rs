@@ -1,7 +1,7 @@
 //! How does a run keep tables true? It finds the windows that are stale, and computes them from the newest
 //! to the oldest.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -120,6 +120,30 @@ impl Derive {
         Ok(has_work)
     }
 
+    /// Computes one window.
+    async fn window(
+        &self,
+        work: &mut Work<'_>,
+        derivation: &dyn Derivation,
+        narrow: &Narrow,
+        start: Micros,
+    ) -> Result<()> {
+        let (engine, context, window) = (work.engine, work.context, derivation.window(start));
+        let view = engine.view(derivation.source())?;
+        // Its rows may have expired since the run began.
+        if start < derivation.computed_from(&view.snapshot) {
+            return Ok(());
+        }
+        let keys = keys_of(narrow, start);
+        let price = price(&view, keys, window);
+        context.pace(price.bytes).await?;
+        let put = replace(engine, derivation, view, (keys, window), context, self.name).await?;
+        let (table, window) = (derivation.table().name(), format_instant(start));
+        tracing::debug!(table, window, rows = price.rows, put, "window computed");
+        work.done = work.done.plus(price);
+        Ok(())
+    }
+
     /// Writes down how far tables are computed, and tells the engine.
     async fn save(
         &self,
@@ -160,7 +184,15 @@ impl Job for Derive {
             let mut plan = Plan::default();
             for derivation in &self.derivations {
                 let derivation = derivation.as_ref();
-                let (followed, narrow) = self.follow(engine, derivation, &known, asked).await?;
+                let name = derivation.table().name();
+                let (followed, narrow) = match self.follow(engine, derivation, &known, asked).await
+                {
+                    Ok(followed) => followed,
+                    Err(error) => {
+                        plan.add(name, format!("cannot be done: {error}"), Figures::default());
+                        continue;
+                    }
+                };
                 let view = engine.view(derivation.source())?;
                 let windows = followed.stale.iter();
                 let price = windows
@@ -176,7 +208,7 @@ impl Job for Derive {
                     ),
                     _ => format!("is as version {} of its source", followed.version),
                 };
-                plan.add(derivation.table().name(), what, price);
+                plan.add(name, what, price);
             }
             Ok(plan)
         })
@@ -196,31 +228,31 @@ impl Job for Derive {
             let mut narrows = Vec::new();
             for derivation in &self.derivations {
                 let derivation = derivation.as_ref();
-                let (followed, narrow) =
-                    self.follow(engine, derivation, &work.known, asked).await?;
-                tables.push((derivation, followed));
-                narrows.push(narrow);
+                match self.follow(engine, derivation, &work.known, asked).await {
+                    Ok((followed, narrow)) => {
+                        tables.push((derivation, followed));
+                        narrows.push(narrow);
+                    }
+                    Err(error) => context.failed(derivation.table().name(), "all", error)?,
+                }
             }
             self.save(&mut work, &tables).await?;
             for (at, narrow) in narrows.iter().enumerate() {
+                let mut failed = HashSet::new();
                 // The newest are asked for most.
-                while let Some((derivation, start)) = newest(&tables, at) {
-                    let window = derivation.window(start);
-                    let view = engine.view(derivation.source())?;
-                    // Its rows may have expired since the run began.
-                    if start >= derivation.computed_from(&view.snapshot) {
-                        let keys = keys_of(narrow, start);
-                        let price = price(&view, keys, window);
-                        context.pace(price.bytes).await?;
-                        let put =
-                            replace(engine, derivation, view, (keys, window), context, self.name);
-                        let put = put.await?;
-                        let (table, window) = (derivation.table().name(), format_instant(start));
-                        tracing::debug!(table, window, rows = price.rows, put, "window computed");
-                        work.done = work.done.plus(price);
-                    }
-                    if let Some((_, followed)) = tables.get_mut(at) {
-                        followed.stale.remove(&start);
+                while let Some((derivation, start)) = newest(&tables, at, &failed) {
+                    match self.window(&mut work, derivation, narrow, start).await {
+                        Ok(()) => {
+                            if let Some((_, followed)) = tables.get_mut(at) {
+                                followed.stale.remove(&start);
+                            }
+                        }
+                        // It stays stale: the next run computes it.
+                        Err(error) => {
+                            let part = format!("the window {}", format_instant(start));
+                            context.failed(derivation.table().name(), part, error)?;
+                            failed.insert(start);
+                        }
                     }
                     if (context.now() - work.saved_at).abs() >= SAVE_EVERY.micros() {
                         self.save(&mut work, &tables).await?;
@@ -249,13 +281,15 @@ impl Job for Derive {
     }
 }
 
-/// The newest stale window of a table.
+/// The newest stale window of a table that has not failed.
 fn newest<'a>(
     tables: &[(&'a dyn Derivation, Followed)],
     at: usize,
+    failed: &HashSet<Micros>,
 ) -> Option<(&'a dyn Derivation, Micros)> {
     let (derivation, followed) = tables.get(at)?;
-    Some((*derivation, *followed.stale.last()?))
+    let start = followed.stale.iter().rev().find(|start| !failed.contains(start))?;
+    Some((*derivation, *start))
 }
 
 /// The keys whose rows are computed in a window.

@@ -407,3 +407,32 @@ async fn windows_whose_rows_are_gone_are_emptied_once() {
     assert_eq!(changed, row(vec![4], &none));
     assert_eq!(emptied, row(vec![2], &none));
 }
+
+#[tokio::test]
+async fn a_window_whose_rows_cannot_be_read_stops_no_other() {
+    let mut fixture = Fixture::new().await;
+    let values = (Some(0.5), None, None);
+    let hours = (0..HOURS).map(|hour| ((0, START + hour * MICROS_PER_HOUR + 9), values));
+    fixture.put(hours.collect()).await;
+    fixture.engine.flush().await.unwrap();
+    let view = fixture.engine.view("readings").unwrap();
+    let broken = view.snapshot.files()[30].path;
+    let path = fixture.folder.path().join("lake/readings").join(broken.to_string());
+    let whole = std::fs::read(&path).unwrap();
+    std::fs::write(&path, "no Parquet").unwrap();
+
+    let record = fixture.run(Asked::default()).await;
+    assert_eq!(record.state, RunState::Failed);
+    let mut failed: Vec<_> = record.findings.iter().map(|found| found.table.as_str()).collect();
+    failed.sort_unstable();
+    assert_eq!(failed, ["readings_1d", "readings_1h"], "the hour, and its day");
+    assert_eq!(fixture.lines("SELECT count(*) FROM readings_1h").await, [format!("{}", HOURS - 1)]);
+
+    std::fs::write(&path, whole).unwrap();
+    let record = fixture.run(Asked::default()).await;
+    assert_eq!(record.state, RunState::Done, "{:?}", record.error);
+    assert!(record.figures.files < 30, "the two windows alone: {:?}", record.figures);
+    for rollup in ["readings_1h", "readings_1d"] {
+        fixture.check_model(rollup, rollup, 0).await;
+    }
+}

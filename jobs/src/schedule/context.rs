@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::failures::Failures;
 use super::job::Finding;
 use super::record::{Figures, RunRecord, write};
 use super::seat::Seat;
@@ -51,6 +52,7 @@ pub struct Context {
     pub(super) shelf: Shelf,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) progress: watch::Sender<Progress>,
+    pub(super) failures: Mutex<Failures>,
     /// When the next bytes may be read.
     pub(super) paced: Mutex<Option<Instant>>,
 }
@@ -190,7 +192,9 @@ impl Context {
             record.clone()
         };
         self.progress.send_modify(|progress| progress.done = record.figures);
-        self.write(record).await
+        self.write(record).await?;
+        self.answered();
+        Ok(())
     }
 
     /// Writes the record as it is, changed by `change`.

@@ -20,7 +20,9 @@ const STEPS_KEPT: usize = 1_000;
 /// 4. What a step did is whole before [`Context::save`] says so; a run that was cut off anywhere, and is
 ///    begun again with the checkpoint saved last, comes to the same end.
 /// 5. `run` keeps to the context's budget, and does what takes a processor's time on threads for it.
-/// 6. It never runs twice at the same time, but a process that stood still for longer than its lease may
+/// 6. A part of the work that fails (a period, a file, a table) is told to [`Context::failed`], and the others
+///    are done: the run ends as failed, as its record says.
+/// 7. It never runs twice at the same time, but a process that stood still for longer than its lease may
 ///    carry out the step that it stood in: what a step changes goes through commits that others can win.
 pub trait Job: Debug + Send + Sync {
     /// Its name.

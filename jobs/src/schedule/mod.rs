@@ -11,6 +11,7 @@
 //! - `job`: what a job is: a plan with a price, and work with a [`Context`].
 //! - `decide`: whether a job is due; pure.
 //! - `seat`: who runs a job; `shelf`: where its objects stand; `record`: what became of its runs.
+//! - `failures`: parts of a run's work that fail beside the others.
 //! - `run`: one run from its seat to its record; `clockwork`: the runs of a server.
 //! - `memory`: what a job knows from run to run.
 //! - `told`: jobs and runs as rows.
@@ -19,6 +20,7 @@ mod clockwork;
 mod context;
 mod cron;
 mod decide;
+mod failures;
 mod instants;
 mod job;
 mod memory;

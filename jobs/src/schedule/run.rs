@@ -75,6 +75,7 @@ impl Schedule {
             shelf: self.shelf.clone(),
             clock: Arc::clone(&self.clock),
             progress,
+            failures: Mutex::default(),
             paced: Mutex::default(),
         };
         let result = self.work_and_beat(registered, &context).await;
@@ -133,7 +134,7 @@ impl Schedule {
         loop {
             attempt += 1;
             let error = match self.attempt(registered, context).await {
-                Err(error) if can_be_helped(&error) && attempt <= registered.spec.retries => error,
+                Err(error) if error.can_be_helped() && attempt <= registered.spec.retries => error,
                 result => return result,
             };
             let wait = registered.spec.wait_after(attempt).duration();
@@ -147,6 +148,7 @@ impl Schedule {
     }
 
     async fn attempt(&self, registered: &Registered, context: &Context) -> Result<()> {
+        context.begin_attempt();
         context.update(|record| record.attempts += 1).await?;
         let (asked, planned) = {
             let record = context.record.lock();
@@ -159,7 +161,8 @@ impl Schedule {
             context.record.lock().plan = Some(plan);
         }
         context.update(|record| record.state = RunState::Running).await?;
-        registered.job.run(&asked, context).await
+        registered.job.run(&asked, context).await?;
+        context.end_attempt()
     }
 
     /// Keeps the seat for as long as it is polled.
@@ -201,6 +204,9 @@ impl Schedule {
             },
             (Err(error), _) => (RunState::Failed, Some(error.to_string())),
         };
+        if state == RunState::Failed {
+            context.record.lock().find(context.take_failures());
+        }
         let finish = |record: &mut RunRecord| {
             record.finish(state, now);
             record.error = error.clone();
@@ -228,9 +234,4 @@ impl Schedule {
         }
         Ok(record)
     }
-}
-
-/// Whether the same may work later.
-fn can_be_helped(error: &Error) -> bool {
-    matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Resources)
 }

@@ -9,7 +9,7 @@ use barograph_lake::time::format_instant;
 use barograph_lake::{FileEntry, LakeStore, Micros, Snapshot, table};
 use futures::future::BoxFuture;
 
-use super::{Opened, Retention, open};
+use super::{Opened, Retention, Tables, open};
 use crate::derive::Derive;
 use crate::schedule::{Asked, Context, Figures, Finding, Job, Plan};
 use crate::{Error, ErrorKind, Result};
@@ -47,22 +47,24 @@ pub(super) struct Expired {
 
 impl Expire {
     /// The tables whose rows are not kept for ever, each with the first instant that is kept.
-    async fn tables(&self) -> Result<Vec<(Opened, Micros)>> {
+    async fn tables(&self) -> Result<Tables<(Opened, Micros)>> {
         let names = table::names(&self.lake).await?;
-        let mut opened = Vec::new();
+        let mut tables = Tables::new();
         for (name, retention) in &self.retention {
             let Some(after) = retention.after else { continue };
             if !names.contains(name) {
-                return Err(Error::request(format!(
+                let error = Error::request(format!(
                     "retention.{name}: there is no table {name:?}, there are {}",
                     names.join(", ")
-                )));
+                ));
+                tables.add(name, Err(error));
+                continue;
             }
             let kept = self.clock.now().saturating_sub(after.micros());
             let kept = self.rollups.whole_windows(name, kept);
-            opened.push((open(&self.lake, name).await?, kept));
+            tables.add(name, open(&self.lake, name).await.map(|opened| (opened, kept)));
         }
-        Ok(opened)
+        Ok(tables)
     }
 
     /// The files of `snapshot` whose newest row is older than `kept`.
@@ -128,8 +130,15 @@ impl Job for Expire {
                 ));
             }
             let mut plan = Plan::default();
-            for (opened, kept) in self.tables().await? {
-                let old = self.old(&opened, &opened.snapshot, kept).await?;
+            for (opened, kept) in self.tables().await?.planned(&mut plan) {
+                let old = match self.old(&opened, &opened.snapshot, kept).await {
+                    Ok(old) => old,
+                    Err(error) => {
+                        let what = format!("cannot be done: {error}");
+                        plan.add(&opened.name, what, Figures::default());
+                        continue;
+                    }
+                };
                 let before = format_instant(kept);
                 let what = format!("remove files without a row since {before}");
                 plan.add(&opened.name, what, figures(&old.files));
@@ -145,10 +154,17 @@ impl Job for Expire {
     fn run<'a>(&'a self, _: &'a Asked, context: &'a Context) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
             // What is removed is not found again: a run that was cut off needs no more than its figures.
-            for (opened, kept) in self.tables().await? {
+            for (opened, kept) in self.tables().await?.begun(context)? {
                 context.check()?;
-                let Expired { removed, waiting } = self.table(&opened, kept).await?;
-                context.save(&opened.name, removed, waiting).await?;
+                match self.table(&opened, kept).await {
+                    Ok(Expired { removed, waiting }) => {
+                        context.save(&opened.name, removed, waiting).await?;
+                    }
+                    Err(error) => {
+                        let part = format!("rows before {}", format_instant(kept));
+                        context.failed(&opened.name, part, error)?;
+                    }
+                }
             }
             Ok(())
         })

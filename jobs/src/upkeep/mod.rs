@@ -15,7 +15,8 @@ pub use verify::Verify;
 
 use barograph_lake::{LakeStore, LakeTable, Snapshot, table};
 
-use crate::Result;
+use crate::schedule::{Context, Figures, Plan};
+use crate::{Error, Result};
 
 /// A table and its newest version.
 pub(crate) struct Opened {
@@ -24,13 +25,53 @@ pub(crate) struct Opened {
     pub(crate) snapshot: Snapshot,
 }
 
-/// The tables of a lake, by name.
-pub(crate) async fn tables(lake: &LakeStore) -> Result<Vec<Opened>> {
-    let mut opened = Vec::new();
-    for name in table::names(lake).await? {
-        opened.push(open(lake, &name).await?);
+/// Tables that a job works on, by name, and those that cannot be opened.
+pub(crate) struct Tables<T> {
+    opened: Vec<T>,
+    failed: Vec<(String, Error)>,
+}
+
+impl<T> Tables<T> {
+    fn new() -> Self {
+        Self { opened: Vec::new(), failed: Vec::new() }
     }
-    Ok(opened)
+
+    fn add(&mut self, name: &str, opened: Result<T>) {
+        match opened {
+            Ok(opened) => self.opened.push(opened),
+            Err(error) => self.failed.push((name.to_owned(), error)),
+        }
+    }
+
+    /// Names of those that cannot be opened.
+    fn unopened(&self) -> impl Iterator<Item = &str> {
+        self.failed.iter().map(|(name, _)| name.as_str())
+    }
+
+    /// Those that can be worked on; of the others `plan` says why not.
+    pub(crate) fn planned(self, plan: &mut Plan) -> Vec<T> {
+        for (name, error) in self.failed {
+            plan.add(&name, format!("cannot be done: {error}"), Figures::default());
+        }
+        self.opened
+    }
+
+    /// Those that can be worked on; the others have failed.
+    pub(crate) fn begun(self, context: &Context) -> Result<Vec<T>> {
+        for (name, error) in self.failed {
+            context.failed(&name, "all", error)?;
+        }
+        Ok(self.opened)
+    }
+}
+
+/// The tables of a lake.
+pub(crate) async fn tables(lake: &LakeStore) -> Result<Tables<Opened>> {
+    let mut tables = Tables::new();
+    for name in table::names(lake).await? {
+        tables.add(&name, open(lake, &name).await);
+    }
+    Ok(tables)
 }
 
 async fn open(lake: &LakeStore, name: &str) -> Result<Opened> {

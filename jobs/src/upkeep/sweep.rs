@@ -65,8 +65,15 @@ impl Job for Sweep {
                 ));
             }
             let mut plan = Plan::default();
-            for Opened { name, table, snapshot } in tables(&self.lake).await? {
-                let found = table.unreferenced(&snapshot, self.older_than(&name)).await?;
+            for opened in tables(&self.lake).await?.planned(&mut plan) {
+                let Opened { name, table, snapshot } = opened;
+                let found = match table.unreferenced(&snapshot, self.older_than(&name)).await {
+                    Ok(found) => found,
+                    Err(error) => {
+                        plan.add(&name, format!("cannot be done: {error}"), Figures::default());
+                        continue;
+                    }
+                };
                 let bytes = found.iter().map(|file| file.bytes).sum();
                 let price = Figures { files: found.len() as u64, rows: 0, bytes };
                 let kept = self.kept(&name);
@@ -79,10 +86,12 @@ impl Job for Sweep {
     fn run<'a>(&'a self, _: &'a Asked, context: &'a Context) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
             // What is deleted is not found again: a run that was cut off needs no more than its figures.
-            for opened in tables(&self.lake).await? {
+            for opened in tables(&self.lake).await?.begun(context)? {
                 context.check()?;
-                let swept = self.table(&opened).await?;
-                context.save(&opened.name, swept, Vec::new()).await?;
+                match self.table(&opened).await {
+                    Ok(swept) => context.save(&opened.name, swept, Vec::new()).await?,
+                    Err(error) => context.failed(&opened.name, "files not needed", error)?,
+                }
             }
             Ok(())
         })

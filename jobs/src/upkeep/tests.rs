@@ -19,6 +19,7 @@ use tokio::sync::watch;
 
 use super::*;
 use crate::ErrorKind;
+use crate::compact::{Compact, CompactionSettings};
 use crate::derive::rollups;
 use crate::schedule::{
     Asked, Figures, Job, JobSpec, RunRecord, RunState, Schedule, SchedulerSettings, Stop,
@@ -61,10 +62,17 @@ impl Fixture {
             kept: DAY,
             retention: BTreeMap::new(),
         };
+        let compact = Compact {
+            lake: lake.clone(),
+            clock: clock.clone(),
+            settings: CompactionSettings::default(),
+        };
+        let spec = || JobSpec { threads: 2, backoff: Span::millis(1), ..JobSpec::default() };
         let jobs: Vec<(Arc<dyn Job>, JobSpec)> = vec![
+            (Arc::new(compact), spec()),
             (Arc::new(expire), JobSpec::default()),
             (Arc::new(sweep), JobSpec::default()),
-            (Arc::new(Verify { lake: lake.clone() }), JobSpec { threads: 2, ..JobSpec::default() }),
+            (Arc::new(Verify { lake: lake.clone() }), spec()),
         ];
         let settings = SchedulerSettings::default();
         let schedule = Schedule::new(store, clock.clone(), settings, jobs);
@@ -190,8 +198,11 @@ async fn sweep_deletes_what_nobody_needed_for_a_day() {
 #[tokio::test]
 async fn expire_removes_whole_files_of_the_tables_that_retention_names() {
     let fixture = Fixture::new();
-    let error = fixture.schedule.plan("expire", &Asked::default()).await.unwrap_err();
-    assert!(error.to_string().contains("retention.readings: there is no table"), "{error}");
+    let plan = fixture.schedule.plan("expire", &Asked::default()).await.unwrap();
+    let what = &plan.steps[0].what;
+    assert!(what.contains("retention.readings: there is no table"), "{what}");
+    let record = fixture.run("expire", Asked::default()).await;
+    assert_eq!((record.state, record.attempts), (RunState::Failed, 1));
     let files = fixture.fill("readings", 6).await;
     fixture.fill("tides", 6).await;
     let opened = || async { open(&fixture.lake, "readings").await.unwrap() };
@@ -226,4 +237,81 @@ async fn expire_removes_whole_files_of_the_tables_that_retention_names() {
     let kept = MIDNIGHT + 5 * MICROS_PER_HOUR;
     assert_eq!(expire.table(&before, kept).await.unwrap().removed.files, 2);
     assert_eq!(opened().await.snapshot.files().len(), 1);
+}
+
+fn parts(record: &RunRecord) -> Vec<(&str, &str)> {
+    let parts = record.findings.iter().map(|found| (found.table.as_str(), found.subject.as_str()));
+    parts.collect()
+}
+
+#[tokio::test]
+async fn a_table_whose_log_is_torn_stops_no_job_on_the_others() {
+    let fixture = Fixture::new();
+    for table in ["aired", "readings", "tides"] {
+        fixture.fill(table, 6).await;
+    }
+    let log = fixture.folder.path().join("aired/_delta_log/00000000000000000003.json");
+    std::fs::write(&log, "no JSON").unwrap();
+    fixture.clock.set(MIDNIGHT + 40 * DAY.micros());
+    for job in ["compact", "expire", "sweep", "verify"] {
+        let plan = fixture.schedule.plan(job, &Asked::default()).await.unwrap();
+        let refused = plan.steps.iter().find(|step| step.table == "aired");
+        if job == "expire" {
+            assert!(refused.is_none(), "aired has no retention");
+        } else {
+            let what = &refused.unwrap().what;
+            assert!(what.contains("cannot be done") && what.contains("aired"), "{what}");
+        }
+        let record = fixture.run(job, Asked::default()).await;
+        assert_eq!(record.figures, plan.price, "{job} does the rest");
+        if job == "expire" {
+            assert_eq!(record.state, RunState::Done);
+            continue;
+        }
+        let error = record.error.clone().unwrap();
+        assert_eq!((record.state, record.attempts), (RunState::Failed, 1), "{job}: {error}");
+        assert!(error.contains("all but one part of the work is done"), "{job}: {error}");
+        assert_eq!(parts(&record), [("aired", "all")], "{job}");
+        assert!(record.findings[0].damage);
+    }
+    let tides = open(&fixture.lake, "tides").await.unwrap().snapshot;
+    let tiers: Vec<_> = tides.files().iter().map(|file| file.path.period().tier()).collect();
+    assert_eq!(tiers, [barograph_lake::Tier::Month], "it is folded");
+}
+
+#[tokio::test]
+async fn an_hour_that_cannot_be_read_stops_no_other_period() {
+    let fixture = Fixture::new();
+    let files = fixture.fill("readings", 60).await;
+    std::fs::write(&files[30], "no Parquet").unwrap();
+    fixture.clock.set(MIDNIGHT + 4 * DAY.micros());
+    let record = fixture.run("compact", Asked::default()).await;
+    assert_eq!(record.state, RunState::Failed);
+    assert_eq!(parts(&record), [("readings", "day 2026-11-23")]);
+    assert_eq!(record.figures.files, 24 + 12, "the days before and after");
+    let snapshot = open(&fixture.lake, "readings").await.unwrap().snapshot;
+    assert_eq!(snapshot.files().len(), 1 + 24 + 1);
+}
+
+#[tokio::test]
+async fn a_file_that_is_not_given_out_is_asked_for_again_and_the_rest_is_verified() {
+    let fixture = Fixture::new();
+    let files = fixture.fill("readings", 6).await;
+    fixture.fill("tides", 2).await;
+    let whole = std::fs::read(&files[2]).unwrap();
+    // A link to itself is no missing file: opening it fails.
+    std::fs::remove_file(&files[2]).unwrap();
+    std::os::unix::fs::symlink(&files[2], &files[2]).unwrap();
+    let record = fixture.run("verify", Asked::default()).await;
+    assert_eq!((record.state, record.figures.files), (RunState::Failed, 7));
+    assert_eq!(record.attempts, 1 + JobSpec::default().retries);
+    assert_eq!(record.findings_count, 1, "{:?}", record.findings);
+    let name = files[2].file_name().unwrap().to_string_lossy().into_owned();
+    assert!(record.findings[0].subject.ends_with(&name) && !record.findings[0].damage);
+
+    std::fs::remove_file(&files[2]).unwrap();
+    std::fs::write(&files[2], whole).unwrap();
+    let record = fixture.run("verify", Asked::default()).await;
+    assert_eq!((record.state, record.figures.files), (RunState::Done, 8));
+    assert_eq!(record.findings, []);
 }

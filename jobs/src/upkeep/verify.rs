@@ -7,7 +7,7 @@ use barograph_lake::table::{FileCheck, Finding as Found};
 use barograph_lake::time::format_instant;
 use barograph_lake::{FileEntry, Key, KeySelection, LakeStore, LakeTable, Micros, TimeRange};
 use futures::future::BoxFuture;
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{StreamExt, stream};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 
@@ -28,7 +28,7 @@ pub struct Verify {
 }
 
 /// How far a run is.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 struct Reached {
     /// The table it is at; those with smaller names are done.
     table: String,
@@ -36,6 +36,9 @@ struct Reached {
     file: Option<Place>,
     /// Whether the table is done.
     whole: bool,
+    /// Tables and files that could not be read: they are looked at again.
+    #[serde(default)]
+    again: Vec<(String, Option<Place>)>,
 }
 
 /// Memory that is given out to files.
@@ -59,12 +62,26 @@ impl Room {
 }
 
 impl Reached {
-    /// Whether a file of a table, or with `None` the table, is still to be looked at.
-    fn leaves(&self, table: &str, file: Option<Place>) -> bool {
+    /// Whether a file of a table, or with `None` the table, has not been come to.
+    fn is_before(&self, table: &str, file: Option<Place>) -> bool {
         match table.cmp(&self.table) {
             std::cmp::Ordering::Less => false,
             std::cmp::Ordering::Greater => true,
             std::cmp::Ordering::Equal => !self.whole && (file.is_none() || file > self.file),
+        }
+    }
+
+    /// Whether a file of a table, or with `None` anything of the table, is still to be looked at.
+    fn leaves(&self, table: &str, file: Option<Place>) -> bool {
+        let mut again = self.again.iter().filter(|(of, _)| of == table);
+        self.is_before(table, file)
+            || again.any(|(_, left)| file.is_none() || left.is_none() || *left == file)
+    }
+
+    /// Comes to a file, or with `None` to the end of the table.
+    fn come_to(&mut self, table: &str, file: Option<Place>) {
+        if self.is_before(table, file) {
+            (self.table, self.file, self.whole) = (table.to_owned(), file, file.is_none());
         }
     }
 }
@@ -81,7 +98,7 @@ impl Job for Verify {
     fn plan<'a>(&'a self, asked: &'a Asked) -> BoxFuture<'a, Result<Plan>> {
         Box::pin(async move {
             let mut plan = Plan::default();
-            for opened in tables(&self.lake).await? {
+            for opened in tables(&self.lake).await?.planned(&mut plan) {
                 let files = files(&opened, asked.time());
                 let price = Figures {
                     files: files.len() as u64,
@@ -105,23 +122,30 @@ impl Job for Verify {
 
     fn run<'a>(&'a self, asked: &'a Asked, context: &'a Context) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
-            let reached: Option<Reached> = context.checkpoint()?;
-            let left = |table: &str, file| reached.as_ref().is_none_or(|r| r.leaves(table, file));
-            for opened in tables(&self.lake).await? {
-                if !left(&opened.name, None) {
+            let mut reached: Reached = context.checkpoint()?.unwrap_or_default();
+            let tables = tables(&self.lake).await?;
+            reached.again.extend(tables.unopened().map(|name| (name.to_owned(), None)));
+            for opened in tables.begun(context)? {
+                if !reached.leaves(&opened.name, None) {
                     continue;
                 }
                 let mut files = files(&opened, asked.time());
-                files.retain(|file| left(&opened.name, Some(place(file))));
-                verify(&opened, files, context).await?;
+                files.retain(|file| reached.leaves(&opened.name, Some(place(file))));
+                let unread = verify(&opened, files, &mut reached, context).await?;
                 let mut found = Vec::new();
                 // Gaps and orphans are of the table as a whole.
-                if *asked == Asked::default() {
-                    let places = opened.table.check_places(&opened.snapshot).await?;
-                    found.extend(places.into_iter().map(|place| finding(&opened.name, place)));
+                if *asked == Asked::default() && reached.is_before(&opened.name, None) {
+                    match opened.table.check_places(&opened.snapshot).await {
+                        Ok(places) => {
+                            found.extend(places.into_iter().map(|at| finding(&opened.name, at)));
+                        }
+                        Err(error) => context.failed(&opened.name, "the listing", error.into())?,
+                    }
                 }
-                let done = Reached { table: opened.name, file: None, whole: true };
-                context.save(&done, Figures::default(), found).await?;
+                reached.again.retain(|(table, _)| *table != opened.name);
+                reached.again.extend(unread);
+                reached.come_to(&opened.name, None);
+                context.save(&reached, Figures::default(), found).await?;
             }
             match context.damage() {
                 (_, None) => Ok(()),
@@ -142,20 +166,38 @@ fn files(opened: &Opened, time: TimeRange) -> Vec<Arc<FileEntry>> {
     opened.snapshot.prune(&KeySelection::All, time).cloned().collect()
 }
 
-/// Looks at files of a table, several at a time, and saves them in their order.
-async fn verify(opened: &Opened, files: Vec<Arc<FileEntry>>, context: &Context) -> Result<()> {
+/// Looks at files of a table, several at a time, and saves them in their order; gives those that could not be read.
+async fn verify(
+    opened: &Opened,
+    files: Vec<Arc<FileEntry>>,
+    reached: &mut Reached,
+    context: &Context,
+) -> Result<Vec<(String, Option<Place>)>> {
     let room = Room::new(context.memory().get());
     let checks = stream::iter(files)
         .map(|file| look(&opened.table, file, &room, context))
         .buffered(context.threads());
     let mut checks = std::pin::pin!(checks);
-    while let Some((file, check)) = checks.try_next().await? {
+    let mut unread = Vec::new();
+    while let Some((file, check)) = checks.next().await {
+        let place = place(&file);
+        let check = match check {
+            Ok(check) => check,
+            Err(error) => {
+                context.failed(&opened.name, file.path, error)?;
+                let left = (opened.name.clone(), Some(place));
+                unread.push(left.clone());
+                reached.again.push(left);
+                reached.come_to(&opened.name, Some(place));
+                continue;
+            }
+        };
         let done = Figures { files: 1, rows: check.rows, bytes: check.bytes };
         let found = check.findings.into_iter().map(|found| finding(&opened.name, found)).collect();
-        let reached = Reached { table: opened.name.clone(), file: Some(file), whole: false };
-        context.save(&reached, done, found).await?;
+        reached.come_to(&opened.name, Some(place));
+        context.save(reached, done, found).await?;
     }
-    Ok(())
+    Ok(unread)
 }
 
 async fn look(
@@ -163,12 +205,15 @@ async fn look(
     file: Arc<FileEntry>,
     room: &Room,
     context: &Context,
-) -> Result<(Place, FileCheck)> {
-    let taken = room.pieces.acquire_many(room.pieces(file.bytes)).await;
-    let _taken = taken.map_err(|e| Error::internal("memory for a file").with_source(e))?;
-    context.pace(file.bytes).await?;
-    let place = place(&file);
-    Ok((place, table.check_file(file).await?))
+) -> (Arc<FileEntry>, Result<FileCheck>) {
+    let check = async {
+        let taken = room.pieces.acquire_many(room.pieces(file.bytes)).await;
+        let _taken = taken.map_err(|e| Error::internal("memory for a file").with_source(e))?;
+        context.pace(file.bytes).await?;
+        Ok(table.check_file(Arc::clone(&file)).await?)
+    };
+    let check = check.await;
+    (file, check)
 }
 
 /// Where a file stands among those of a table: first instant of its period, smallest key.

@@ -157,6 +157,7 @@ async fn bytes_are_read_at_the_pace_of_the_budget() {
         shelf: Shelf::new(store),
         clock,
         progress: watch::Sender::default(),
+        failures: Mutex::default(),
         paced: Mutex::default(),
     };
     let started = std::time::Instant::now();

@@ -1,0 +1,45 @@
+//! How much has the log taken, and how far is it?
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use barograph_lake::LogPosition;
+
+use crate::log::Log;
+
+/// What the log holds, told by the writer to whoever asks.
+#[derive(Debug, Default)]
+pub(crate) struct LogGauge {
+    pub(crate) end: AtomicU64,
+    pub(crate) bytes: AtomicU64,
+    /// Records and rows appended since the engine was opened.
+    pub(crate) records: AtomicU64,
+    pub(crate) rows: AtomicU64,
+    /// Appends: each one write, and at most one sync, for all its records.
+    pub(crate) groups: AtomicU64,
+    /// Rows written again, as they held the log back.
+    pub(crate) again: AtomicU64,
+}
+
+impl LogGauge {
+    pub(crate) fn measure(&self, log: &dyn Log) {
+        self.end.store(log.end().0, Ordering::Relaxed);
+        self.bytes.store(log.bytes(), Ordering::Relaxed);
+    }
+
+    pub(crate) fn end(&self) -> LogPosition {
+        LogPosition(self.end.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Rows that were written to the log again, as they held it back.
+    pub(crate) fn rows_written_again(&self) -> u64 {
+        self.again.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn rows_again(&self, rows: u64) {
+        self.again.fetch_add(rows, Ordering::Relaxed);
+    }
+}
