@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::time::MICROS_PER_HOUR;
 use crate::{FilePath, Hour, Key, KeySelection, Micros, TableVersion, TimeRange};
 
 /// An active file with what its Delta entry says of it.
@@ -56,13 +57,34 @@ pub struct Snapshot {
     /// By (period, smallest key).
     files: Vec<Arc<FileEntry>>,
     expired_through: Option<Hour>,
+    committed_at: Option<Micros>,
 }
+
+/// The smallest step from one commit's time to the next one's: Delta counts milliseconds.
+const STEP: Micros = 1_000;
+/// A commit that is dated further ahead than this was made by a clock that was wrong, and later ones do not follow it.
+pub(crate) const AHEAD_MAX: Micros = 24 * MICROS_PER_HOUR;
 
 impl Snapshot {
     /// A snapshot of `files`, in any order.
     pub fn new(version: TableVersion, mut files: Vec<Arc<FileEntry>>) -> Self {
         files.sort_by_key(|file| (file.path.period().start(), file.keys.0));
-        Self { version, files, expired_through: None }
+        Self { version, files, expired_through: None, committed_at: None }
+    }
+
+    /// The same, whose commit says that it was made then.
+    pub(crate) fn committed(self, at: Option<Micros>) -> Self {
+        Self { committed_at: at, ..self }
+    }
+
+    /// The time of a commit after this version by a clock that says `now`: times of commits grow, even where clocks
+    /// step back.
+    pub(crate) fn commit_time(&self, now: Micros) -> Micros {
+        let now = now - now.rem_euclid(STEP);
+        match self.committed_at {
+            Some(at) if at < now.saturating_add(AHEAD_MAX) => now.max(at.saturating_add(STEP)),
+            _ => now,
+        }
     }
 
     /// The same, of which rows of the hours through this one may have gone by age.
@@ -81,7 +103,7 @@ impl Snapshot {
         let mut files: Vec<_> =
             self.files.iter().filter(|file| !removed.contains(&file.path)).cloned().collect();
         files.extend(added);
-        Self::new(version, files).expired(self.expired_through)
+        Self::new(version, files).expired(self.expired_through).committed(self.committed_at)
     }
 
     /// The same, its entries shared with `other` where both have them: many entries take much memory.

@@ -49,6 +49,36 @@ fn deltalake_polars_and_duckdb_read_the_lake() {
     assert!(done.status.success(), "lake_readers.py compare:\n{}", text(&done));
 }
 
+/// A table with a column of each kind of value that readers might leave out files by.
+const SAMPLES: &str = r#"
+[tables.samples]
+key = "key"
+time = "at"
+columns = [
+  { name = "text", type = "utf8" },
+  { name = "single", type = "float32" },
+  { name = "double", type = "float64" },
+  { name = "short", type = "int16" },
+  { name = "seen", type = "timestamp" },
+]
+"#;
+
+#[test]
+fn filters_of_other_engines_find_what_is_in_the_lake() {
+    let python = Python::ready();
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let settings = folder.path().join("barograph.toml");
+    fs::write(&settings, SAMPLES).unwrap();
+    let server = Server::start(&["--config", settings.to_str().unwrap()], &data);
+    python.run("lake_filters.py", &["fill".as_ref(), server.grpc_url().as_ref()], &server);
+    let (status, output) = server.terminate();
+    assert!(status.success(), "the server ended with {status}:\n{output}");
+    let done =
+        python.output("lake_filters.py", &["compare".as_ref(), data.join("lake").as_ref()]);
+    assert!(done.status.success(), "lake_filters.py compare:\n{}", text(&done));
+}
+
 #[test]
 fn flight_sql_drivers() {
     let python = Python::ready();

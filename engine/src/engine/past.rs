@@ -36,7 +36,7 @@ impl Engine {
                 format_instant(time)
             )));
         }
-        let version = table.lake.version_as_of(as_of).await?;
+        let version = table.lake.version_as_of(as_of, self.now()).await?;
         let current = table.view.load_full();
         let view = match table.past.get(|known| *known == version) {
             Some(view) => view,

@@ -134,5 +134,7 @@ pub(super) struct Removed {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct AddedRows {
+    /// Other writers may leave it out.
+    #[serde(default)]
     pub(super) num_records: u64,
 }

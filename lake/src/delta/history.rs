@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use futures::{StreamExt, TryStreamExt, stream};
-use object_store::{ObjectMeta, ObjectStoreExt};
+use object_store::{GetOptions, ObjectMeta, ObjectStore, ObjectStoreExt};
 
 use super::actions::{AddedRows, Line, Told};
 use super::commit::{HOURS, KEYS, hours, keys};
@@ -129,25 +129,35 @@ pub(super) async fn objects(store: &LakeStore) -> Result<Vec<(LogName, ObjectMet
     Ok(listed.into_iter().filter_map(named).collect())
 }
 
-/// When a commit was made: by its writer's clock, or by the store's if the commit does not say.
-pub(super) async fn made_at(
+/// When a commit says that it was made; `None` if it does not, or if the log does not hold it.
+pub(super) async fn stated_time(
     store: &LakeStore,
     version: TableVersion,
-    meta: &ObjectMeta,
-) -> Result<Micros> {
-    let head = store.object().get_range(&meta.location, 0..meta.size.min(HEAD_BYTES)).await?;
+) -> Result<Option<Micros>> {
+    let path = store.path(&LogName::commit(version).path());
+    let head = GetOptions { range: Some((0..HEAD_BYTES).into()), ..GetOptions::default() };
+    let object = match store.object().get_opts(&path, head).await {
+        Err(object_store::Error::NotFound { .. }) => return Ok(None),
+        object => object?,
+    };
+    let meta = object.meta.clone();
+    let head = object.bytes().await?;
     let first = head.split(|b| *b == b'\n').next().unwrap_or_default();
     let info = match serde_json::from_slice(first) {
         Ok(Line { commit_info: Some(info), .. }) => Some(info),
         // Of another writer, who says it elsewhere.
-        _ => read(store, version, meta).await?.into_iter().find_map(|line| line.commit_info),
+        _ => read(store, version, &meta).await?.into_iter().find_map(|line| line.commit_info),
     };
-    Ok(instant(info.as_ref(), meta))
+    Ok(info.and_then(|info| stated(&info)))
+}
+
+fn stated(info: &Told) -> Option<Micros> {
+    info.timestamp.map(|millis| millis.saturating_mul(1_000))
 }
 
 fn instant(info: Option<&Told>, meta: &ObjectMeta) -> Micros {
     let written = || meta.last_modified.timestamp_micros();
-    info.and_then(|info| info.timestamp).map_or_else(written, |millis| millis.saturating_mul(1_000))
+    info.and_then(stated).unwrap_or_else(written)
 }
 
 async fn read(store: &LakeStore, version: TableVersion, meta: &ObjectMeta) -> Result<Vec<Line>> {

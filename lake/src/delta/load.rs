@@ -9,6 +9,7 @@ use delta_kernel::scan::StatsOptions;
 use futures::StreamExt;
 
 use super::expired;
+use super::history::stated_time;
 use super::kernel::{kernel_error, with_engine};
 use super::log_path::LOG_FOLDER;
 use super::metadata::Metadata;
@@ -43,7 +44,7 @@ pub(crate) async fn load_at(store: &LakeStore, version: TableVersion) -> Result<
 /// Reads a version, or the newest.
 async fn read(store: &LakeStore, version: Option<TableVersion>) -> Result<Loaded> {
     let table = store.clone();
-    with_engine(store, move |engine| {
+    let loaded = with_engine(store, move |engine| {
         let failed = |e| kernel_error(&table, e);
         let newest = delta_kernel::Snapshot::builder_for(table.url());
         let wanted = match version {
@@ -70,7 +71,9 @@ async fn read(store: &LakeStore, version: Option<TableVersion>) -> Result<Loaded
         let snapshot = Snapshot::new(version, files).expired(through);
         Ok(Loaded { metadata, schema, snapshot })
     })
-    .await
+    .await?;
+    let committed = stated_time(store, loaded.snapshot.version()).await?;
+    Ok(Loaded { snapshot: loaded.snapshot.committed(committed), ..loaded })
 }
 
 /// The entries that a batch of the kernel's scan rows tells of.

@@ -3,6 +3,8 @@
 //! Other engines read the columns from the Delta schema. The whole declaration (which column is the key,
 //! units, plausible ranges) stands beside it in the table's configuration.
 
+use std::collections::BTreeMap;
+
 use delta_kernel::Snapshot;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
@@ -13,14 +15,19 @@ use crate::{Error, KeyType, Result, TableSchema, ValueType};
 
 /// Key in the Delta table's configuration that holds the [`TableDeclaration`] as JSON.
 const DECLARATION: &str = "barograph.table";
+/// Key there that names the columns by whose statistics readers may leave out files. Readers take a column that has a
+/// null count and no range, or that a file lacks, for one without values (deltalake 1.6), so only columns are named that
+/// have a range in every file there is or will be: texts, floats (NaN has no place in a range) and columns that come
+/// later are not.
+const SKIPPING: &str = "delta.dataSkippingStatsColumns";
 
 /// What the Delta log says of the table itself.
 #[derive(Debug, Clone)]
 pub(crate) struct Metadata {
     id: String,
     name: String,
-    /// The declaration as JSON, if the log holds one.
-    declaration: Option<String>,
+    /// The declaration as JSON, what readers are told, and whatever others have set.
+    configuration: BTreeMap<String, String>,
 }
 
 /// How a stored declaration differs from another.
@@ -37,18 +44,29 @@ pub(crate) enum Difference {
 impl Metadata {
     /// The metadata of a new table.
     pub(crate) fn new(schema: &TableSchema) -> Result<Self> {
-        Self::of(Uuid::new_v4().to_string(), schema)
+        Self::of(Uuid::new_v4().to_string(), BTreeMap::new(), schema)
     }
 
     /// The same table, declared anew.
     pub(crate) fn redeclared(&self, schema: &TableSchema) -> Result<Self> {
-        Self::of(self.id.clone(), schema)
+        Self::of(self.id.clone(), self.configuration.clone(), schema)
     }
 
-    fn of(id: String, schema: &TableSchema) -> Result<Self> {
+    fn of(
+        id: String,
+        mut configuration: BTreeMap<String, String>,
+        schema: &TableSchema,
+    ) -> Result<Self> {
         let declaration = serde_json::to_string(schema.declaration())
             .map_err(|e| Error::request("table declaration").with_source(e))?;
-        Ok(Self { id, name: schema.name().to_owned(), declaration: Some(declaration) })
+        configuration.insert(DECLARATION.to_owned(), declaration);
+        configuration.insert(SKIPPING.to_owned(), skipping(schema));
+        Ok(Self { id, name: schema.name().to_owned(), configuration })
+    }
+
+    /// Whether readers are told by which columns they may leave out files.
+    pub(crate) fn tells_skipping(&self, schema: &TableSchema) -> bool {
+        self.configuration.get(SKIPPING).is_some_and(|columns| *columns == skipping(schema))
     }
 
     /// What the kernel read.
@@ -57,21 +75,25 @@ impl Metadata {
         Self {
             id: metadata.id().to_owned(),
             name: metadata.name().unwrap_or_default().to_owned(),
-            declaration: snapshot.metadata_configuration().get(DECLARATION).cloned(),
+            configuration: snapshot
+                .metadata_configuration()
+                .iter()
+                .map(|(key, value)| (key.clone(), value.clone()))
+                .collect(),
         }
     }
 
     /// The action that sets it.
     pub(super) fn action(&self, schema: &TableSchema) -> MetaData {
-        let declaration = self.declaration.iter();
+        let configuration = self.configuration.iter();
         MetaData {
             id: self.id.clone(),
             name: self.name.clone(),
             format: Format { provider: "parquet", options: Map::new() },
             schema_string: delta_schema(schema).to_string(),
             partition_columns: [],
-            configuration: declaration
-                .map(|text| (DECLARATION.to_owned(), text.clone().into()))
+            configuration: configuration
+                .map(|(key, value)| (key.clone(), value.clone().into()))
                 .collect(),
         }
     }
@@ -81,7 +103,7 @@ impl Metadata {
     /// # Errors
     /// Damage if the table was not made by this crate.
     pub(crate) fn schema(&self) -> Result<TableSchema> {
-        let text = self.declaration.as_ref().ok_or_else(|| {
+        let text = self.configuration.get(DECLARATION).ok_or_else(|| {
             Error::damage(format!(
                 "Delta table {:?} has no {DECLARATION:?} in its configuration: it was not made by barograph",
                 self.name
@@ -117,6 +139,14 @@ impl Difference {
             (stored, declared) => format!("stored: [{stored}], declared: [{declared}]"),
         })
     }
+}
+
+/// The columns whose range every file tells: key, time and when a row was accepted, none of which can be null.
+fn skipping(schema: &TableSchema) -> String {
+    let fields = schema.arrow().fields().iter();
+    let names: Vec<_> =
+        fields.filter(|field| !field.is_nullable()).map(|field| field.name().as_str()).collect();
+    names.join(",")
 }
 
 /// The schema of a table as the Delta protocol writes it, without the table's own declaration.

@@ -22,6 +22,7 @@ mod metadata;
 mod stats;
 #[cfg(test)]
 mod tests;
+mod times;
 mod versions;
 
 pub use commit::{Change, spans};

@@ -1,12 +1,17 @@
 //! Which versions can be read, and which was the newest at a time?
 
+use futures::{StreamExt, TryStreamExt, stream};
 use object_store::ObjectMeta;
 
-use super::history::{made_at, objects};
+use super::history::{objects, stated_time};
 use super::log_path::LogKind;
+use super::times::{Made, in_order};
 use crate::store::LakeStore;
 use crate::time::format_instant;
 use crate::{Error, Micros, Result, TableVersion};
+
+/// Commits whose first lines are read at a time.
+const READ_AHEAD: usize = 32;
 
 /// The versions that a log can still tell of: all from the first to the newest.
 #[derive(Debug)]
@@ -44,17 +49,19 @@ impl Versions {
         Err(Error::request(format!("there is no version {version} to read: {}", self.kept())))
     }
 
-    /// The newest version that was made at `time` or before.
-    pub(crate) async fn at(&self, time: Micros) -> Result<TableVersion> {
-        let (mut before, mut after): (usize, usize) = (0, self.commits.len());
-        while before < after {
-            let middle = before.midpoint(after);
-            let Some((version, meta)) = self.commits.get(middle) else { break };
-            match made_at(&self.store, *version, meta).await? <= time {
-                true => before = middle + 1,
-                false => after = middle,
-            }
-        }
+    /// The newest version that was made at `time` or before; `now` is the clock of who asks.
+    pub(crate) async fn at(&self, time: Micros, now: Micros) -> Result<TableVersion> {
+        let commits = self.commits.clone();
+        let made: Vec<Made> = stream::iter(commits)
+            .map(|(version, meta)| async move {
+                let stated = stated_time(&self.store, version).await?;
+                let written = || Made::Written(meta.last_modified.timestamp_micros());
+                Ok::<_, Error>(stated.map_or_else(written, Made::Stated))
+            })
+            .buffered(READ_AHEAD)
+            .try_collect()
+            .await?;
+        let before = in_order(&made, now).partition_point(|made| *made <= time);
         let found = before.checked_sub(1).and_then(|at| self.commits.get(at));
         found.map(|(version, _)| *version).ok_or_else(|| {
             let time = format_instant(time);

@@ -80,6 +80,8 @@ impl LakeTable {
                 next(base.version())
             )));
         }
+        // The record is known by the time of its commit.
+        let deletion = &Deletion { at: base.commit_time(deletion.at), ..deletion.clone() };
         let begun = DeletionPath::begun(deletion.version);
         self.put_deletion(begun, deletion).await?;
         let mut hours: Vec<Hour> = removed.iter().flat_map(|file| file.hours()).collect();

@@ -40,7 +40,8 @@ pub struct LakeTable {
 
 impl LakeTable {
     /// Opens the table whose folder is `store`, or creates it as version 0. If only units or plausible
-    /// ranges were declared anew, they are committed.
+    /// ranges were declared anew, or the log does not tell readers which statistics they may rely on, that is
+    /// committed.
     ///
     /// # Errors
     /// A request error if the table is stored with other columns than `schema` declares.
@@ -50,8 +51,10 @@ impl LakeTable {
                 None => (TableVersion(0), Commit::create(&Metadata::new(&schema)?, &schema)?),
                 Some(Loaded { metadata, schema: stored, snapshot }) => {
                     match Difference::between(&stored, &schema) {
-                        Difference::None => return Ok((Self { store, schema }, snapshot)),
-                        Difference::Description => (
+                        Difference::None if metadata.tells_skipping(&schema) => {
+                            return Ok((Self { store, schema }, snapshot));
+                        }
+                        Difference::None | Difference::Description => (
                             next(snapshot.version()),
                             Commit::redeclare(&metadata.redeclared(&schema)?, &schema)?,
                         ),
@@ -140,6 +143,7 @@ impl LakeTable {
         expired_through: Option<Hour>,
     ) -> Result<Snapshot> {
         let version = next(base.version());
+        let change = &Change { at: base.commit_time(change.at), ..*change };
         let gone: Vec<FilePath> = removed.iter().map(|entry| entry.path).collect();
         for path in &gone {
             if !base.is_active(path) {
@@ -149,7 +153,8 @@ impl LakeTable {
                 )));
             }
         }
-        let after = base.apply(version, &gone, added.clone()).expired(expired_through);
+        let after = base.apply(version, &gone, added.clone());
+        let after = after.expired(expired_through).committed(Some(change.at));
         let commit = Commit::replace(&self.schema, removed, &added, change, [base, &after])?;
         if let Some([first, second]) = after.contradiction() {
             return Err(Error::request(format!(

@@ -39,27 +39,32 @@ pub struct Restore {
 }
 
 impl LakeTable {
-    /// The version that is meant.
+    /// The version that is meant, as of `now`, the clock of who asks: no commit is younger.
     ///
     /// # Errors
     /// A request error that names what is kept, if the log does not tell of it any more, or not yet.
-    pub async fn version_as_of(&self, as_of: AsOf) -> Result<TableVersion> {
+    pub async fn version_as_of(&self, as_of: AsOf, now: Micros) -> Result<TableVersion> {
         let versions = Versions::of(self.store()).await?;
         let found = match as_of {
             AsOf::Version(version) => versions.check(version).map(|()| version),
-            AsOf::Time(time) => versions.at(time).await,
+            AsOf::Time(time) => versions.at(time, now).await,
         };
-        let name = self.schema().name();
-        found.map_err(|e| Error::new(e.kind(), format!("table {name:?}")).with_source(e))
+        found.map_err(|e| self.named(e))
     }
 
     /// The files that were active at a version, whether they are still there or not.
     ///
     /// # Errors
-    /// As of [`Self::version_as_of`].
+    /// A request error that names what is kept, if the log does not tell of it any more, or not yet.
     pub async fn snapshot_at(&self, version: TableVersion) -> Result<Snapshot> {
-        let version = self.version_as_of(AsOf::Version(version)).await?;
+        let versions = Versions::of(self.store()).await?;
+        versions.check(version).map_err(|e| self.named(e))?;
         Ok(delta::load_at(self.store(), version).await?.snapshot)
+    }
+
+    fn named(&self, error: Error) -> Error {
+        let name = self.schema().name();
+        Error::new(error.kind(), format!("table {name:?}")).with_source(error)
     }
 
     /// Refuses if some of `files`, which were active at `version`, are not there any more or hold rows that

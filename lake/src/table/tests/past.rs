@@ -48,14 +48,14 @@ async fn every_version_is_read_by_number_and_time() {
             (committed(3), 3),
             (committed(9), 3),
         ] {
-            let found = table.version_as_of(AsOf::Time(at)).await.unwrap();
+            let found = table.version_as_of(AsOf::Time(at), committed(9)).await.unwrap();
             assert_eq!(found, TableVersion(version), "{at}");
         }
     }
     for as_of in
         [AsOf::Version(TableVersion(4)), AsOf::Time(MIDNIGHT - MICROS_PER_HOUR * 24 * 9_999)]
     {
-        let error = table.version_as_of(as_of).await.unwrap_err();
+        let error = table.version_as_of(as_of, committed(9)).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Request);
         assert!(error.to_string().contains("versions 0 to 3 are kept"), "{error}");
         assert!(error.to_string().contains("\"readings\""), "{error}");
@@ -73,7 +73,7 @@ async fn versions_before_the_log_begins_are_named() {
     }
     assert_eq!(table.snapshot_at(TableVersion(2)).await.unwrap().files(), versions[2].files());
     for as_of in [AsOf::Version(TableVersion(1)), AsOf::Time(committed(2) - 1)] {
-        let error = table.version_as_of(as_of).await.unwrap_err();
+        let error = table.version_as_of(as_of, committed(9)).await.unwrap_err();
         assert!(error.to_string().contains("versions 2 to 3 are kept"), "{error}");
     }
 }
