@@ -9,5 +9,6 @@ mod files;
 mod import;
 mod jobs;
 mod kills;
+mod logs;
 mod nyc;
 mod server;

@@ -7,6 +7,7 @@
 pub mod delta;
 pub mod error;
 pub mod file;
+pub mod owner;
 pub mod paths;
 pub mod period;
 pub mod priority;
@@ -19,6 +20,7 @@ pub mod time;
 pub mod units;
 
 pub use error::{Error, ErrorKind, Result};
+pub use owner::LogId;
 pub use paths::{FilePath, LogPosition, TableVersion};
 pub use period::{Period, Tier};
 pub use schema::{Key, KeyType, TableSchema, ValueColumn, ValueType};

@@ -74,8 +74,7 @@ fn filters_of_other_engines_find_what_is_in_the_lake() {
     python.run("lake_filters.py", &["fill".as_ref(), server.grpc_url().as_ref()], &server);
     let (status, output) = server.terminate();
     assert!(status.success(), "the server ended with {status}:\n{output}");
-    let done =
-        python.output("lake_filters.py", &["compare".as_ref(), data.join("lake").as_ref()]);
+    let done = python.output("lake_filters.py", &["compare".as_ref(), data.join("lake").as_ref()]);
     assert!(done.status.success(), "lake_filters.py compare:\n{}", text(&done));
 }
 

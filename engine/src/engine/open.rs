@@ -12,7 +12,7 @@ use arrow::datatypes::{SchemaRef, TimestampMicrosecondType};
 use arrow::ipc::reader::StreamReader;
 use barograph_lake::file::FileCache;
 use barograph_lake::schema::{INGESTED_AT, TIME_COLUMN};
-use barograph_lake::{Hour, LakeTable, LogPosition, Micros, TableSchema};
+use barograph_lake::{Hour, LakeTable, LogId, LogPosition, Micros, TableSchema, owner};
 use futures::future::BoxFuture;
 use tokio::sync::{Notify, Semaphore};
 
@@ -34,7 +34,7 @@ impl Engine {
     /// Opens the tables, replays the log, and starts the writer and the lander.
     ///
     /// # Errors
-    /// `Unavailable` if another process holds the log, `Damage` if the log or the lake is damaged,
+    /// `Unavailable` if another process holds the log, `Request` if the rows of the lake come from another log, `Damage` if the log or the lake is damaged,
     /// `Request` if a declaration does not fit the table that is stored.
     pub fn open(
         settings: EngineSettings,
@@ -85,7 +85,10 @@ impl Engine {
                     return Err(Error::request(format!("the table {name:?} is declared twice")));
                 }
             }
-            let (mut log, mut recovery) = open_log(log, &settings, &landed)?;
+            let (mut log, mut recovery, place) = open_log(log, &settings, &landed)?;
+            if let Some((id, folder)) = place {
+                owner::claim(&lake, id, &folder).await?;
+            }
             let replayed = replay(log.as_mut(), &mut opened, &landed, &mut recovery)?;
             let first = replayed.first.unwrap_or_else(|| log.end());
             for (table, _) in opened.values() {
@@ -181,12 +184,17 @@ impl Engine {
     }
 }
 
+/// Which log it is, and the folder of its files.
+type LogPlace = (LogId, String);
+
+/// The log, what was found in it, and which it is if it has files.
 fn open_log(
     source: LogSource,
     settings: &EngineSettings,
     landed: &HashMap<String, Landed>,
-) -> Result<(Box<dyn Log>, Recovery)> {
+) -> Result<(Box<dyn Log>, Recovery, Option<LogPlace>)> {
     let mut recovery = Recovery::default();
+    let mut place = None;
     let log = match source {
         LogSource::Ready(log) => log,
         LogSource::Folder { path, accept_damage } => {
@@ -195,10 +203,12 @@ fn open_log(
             let (log, opened) = SegmentLog::open(&path, &settings.log, at_least, accept_damage)?;
             recovery.torn_bytes = opened.torn_bytes;
             recovery.lost = opened.lost.iter().map(ToString::to_string).collect();
+            let folder = std::fs::canonicalize(&path).unwrap_or(path);
+            place = Some((log.id(), folder.display().to_string()));
             Box::new(log)
         }
     };
-    Ok((log, recovery))
+    Ok((log, recovery, place))
 }
 
 /// Through which positions of the log the rows of a table have landed.

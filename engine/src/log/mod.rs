@@ -8,7 +8,7 @@
 //!  files        00…008.log         00…67108800.log       00…134217520.log
 //!
 //!  one file     ┌ header block, 4 KiB ────────────┐┌ group ┐┌ group ────────┐┌ group ┐
-//!               │ first position, previous end    ││ h │ r ││ h │ r │ r │ r ││ h │ r │
+//!               │ first position, previous end, id││ h │ r ││ h │ r │ r │ r ││ h │ r │
 //!               │ mark A, mark B: synced through  │└───────┘└───────────────┘└───────┘
 //!               └─────────────────────────────────┘         ▲ one append = one group = one write
 //! ```

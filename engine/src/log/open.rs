@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use barograph_lake::LogPosition;
+use barograph_lake::{LogId, LogPosition};
 
 use super::folder::{Folder, failed};
 use super::frame::{ALIGNMENT, Frame};
@@ -46,7 +46,8 @@ pub(super) fn open(
 
 /// A log where there was none.
 fn begin(folder: Folder, settings: &LogSettings, first: u64) -> Result<(SegmentLog, Opened)> {
-    let header = Header { first, previous_end: first, oldest: first };
+    let id = LogId::random();
+    let header = Header { first, previous_end: first, oldest: first, log: Some(id) };
     let file = segment::create(&folder, &header, settings.segment_bytes.get() as u64).map_err(
         |error| match error {
             CreateError::Nothing(error) | CreateError::Unsure(error) => error,
@@ -54,6 +55,7 @@ fn begin(folder: Folder, settings: &LogSettings, first: u64) -> Result<(SegmentL
     )?;
     let active = Active::new(file, &folder, &header);
     let log = SegmentLog {
+        id,
         folder,
         settings: settings.clone(),
         closed: Vec::new(),
@@ -98,7 +100,13 @@ fn resume(
         torn_bytes: verdict.torn_bytes,
         lost: verdict.lost.clone(),
     };
+    let told = |scan: &Scan| scan.header.ok()?.log;
+    let id = scans.iter().rev().find_map(told).unwrap_or_else(LogId::random);
+    if told(newest).is_none() && !verdict.newest_damaged {
+        segment::write_log(&active.file, id).map_err(|e| failed("writing to", &active.path, e))?;
+    }
     let mut log = SegmentLog {
+        id,
         folder,
         settings: settings.clone(),
         closed,

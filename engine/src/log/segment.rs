@@ -1,20 +1,24 @@
 //! What does a segment file say about itself and its neighbours?
 //!
 //! ```text
-//!    0  "BAROLOG\n" │ version u32 │ crc u32 │ first u64 │ previous_end u64 │ oldest u64
+//!    0  "BAROLOG\n" │ version u32 │ crc u32 │ first u64 │ previous_end u64 │ oldest u64 │ log id [16] │ crc u32
 //!  512  mark A: sequence u64 │ synced u64 │ oldest u64 │ flags u32 │ crc u32
 //! 1024  mark B: the same
 //! 4096  groups, the first at position `first`
 //! ```
-//! The header is written once. A *mark* is written after every successful sync, without a sync of its
+//! The header is written once; only the id is added to the newest segment of a log that has none, as logs of earlier
+//! programs do not (zeros stand for none). A *mark* is written after every successful sync, without a sync of its
 //! own, over the older of the two, so that a torn one is harmless. After the death of the process the
 //! newer mark is exact; after the death of the machine it is at most one sync behind. It is what tells a
 //! torn end from damage to something that was promised.
 
 use std::fs::File;
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::{fs, io};
+
+use barograph_lake::LogId;
 
 use super::folder::{Folder, failed};
 use super::frame::{Flaw, u32_at, u64_at};
@@ -26,6 +30,8 @@ pub(super) const HEADER_BYTES: u64 = 4096;
 const MAGIC: &[u8; 8] = b"BAROLOG\n";
 const VERSION: u32 = 1;
 const FIXED_BYTES: usize = 40;
+/// Where the id of the log stands: its bytes and their checksum.
+const LOG_AT: Range<usize> = 40..60;
 const MARK_BYTES: usize = 32;
 const MARKS_AT: [usize; 2] = [512, 1024];
 const CLOSED: u32 = 1;
@@ -39,6 +45,8 @@ pub(super) struct Header {
     pub previous_end: u64,
     /// First position of the oldest segment when this one was made.
     pub oldest: u64,
+    /// The log that the segment belongs to, if it says so.
+    pub log: Option<LogId>,
 }
 
 /// What a segment notes about the state of the log.
@@ -73,6 +81,9 @@ pub(super) fn header_block(header: &Header) -> Vec<u8> {
     block[16..24].copy_from_slice(&header.first.to_le_bytes());
     block[24..32].copy_from_slice(&header.previous_end.to_le_bytes());
     block[32..40].copy_from_slice(&header.oldest.to_le_bytes());
+    if let Some(log) = header.log {
+        block[LOG_AT].copy_from_slice(&encode_log(log));
+    }
     let crc = fixed_crc(&block);
     block[12..16].copy_from_slice(&crc.to_le_bytes());
     for (sequence, at) in MARKS_AT.into_iter().enumerate() {
@@ -122,11 +133,38 @@ fn parse_fixed(block: &[u8], first: u64) -> Result<Header, Flaw> {
         first: u64_at(block, 16),
         previous_end: u64_at(block, 24),
         oldest: u64_at(block, 32),
+        log: parse_log(&block[LOG_AT])?,
     };
     if header.first != first {
         return Err("the file header belongs to another file name");
     }
     Ok(header)
+}
+
+/// Says in the newest segment which log it belongs to.
+pub(super) fn write_log(file: &File, log: LogId) -> io::Result<()> {
+    file.write_all_at(&encode_log(log), LOG_AT.start as u64)?;
+    file.sync_all()
+}
+
+fn encode_log(log: LogId) -> [u8; 20] {
+    let mut bytes = [0; 20];
+    bytes[..16].copy_from_slice(&log.bytes());
+    let crc = crc32c::crc32c(&bytes[..16]);
+    bytes[16..].copy_from_slice(&crc.to_le_bytes());
+    bytes
+}
+
+fn parse_log(bytes: &[u8]) -> Result<Option<LogId>, Flaw> {
+    if bytes.iter().all(|&byte| byte == 0) {
+        return Ok(None);
+    }
+    let (id, _) =
+        bytes.split_first_chunk().ok_or("the file header has no room for the id of its log")?;
+    match u32_at(bytes, 16) == crc32c::crc32c(id) {
+        true => Ok(Some(LogId::of(*id))),
+        false => Err("the checksum of the log's id in the file header is wrong"),
+    }
 }
 
 fn fixed_crc(block: &[u8]) -> u32 {

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
 
-use barograph_lake::LogPosition;
+use barograph_lake::{LogId, LogPosition};
 
 use super::folder::{Folder, failed};
 use super::frame::{self, Frame};
@@ -18,6 +18,7 @@ use crate::{Error, ErrorKind, Result};
 /// The log as segment files in a folder of a local disk.
 #[derive(Debug)]
 pub struct SegmentLog {
+    pub(super) id: LogId,
     pub(super) folder: Folder,
     pub(super) settings: LogSettings,
     /// Segments that take no more groups, ascending.
@@ -59,6 +60,11 @@ impl SegmentLog {
         super::open::open(folder, settings, at_least, accept_damage)
     }
 
+    /// Its identity, which stays with its files.
+    pub fn id(&self) -> LogId {
+        self.id
+    }
+
     /// Closes the active segment and goes on at `first` in a new one.
     pub(super) fn rotate(&mut self, first: u64) -> Result<()> {
         let mut old = self.next_segment(first)?;
@@ -79,8 +85,12 @@ impl SegmentLog {
         if self.active.synced < self.active.end {
             self.sync_active()?;
         }
-        let header =
-            Header { first, previous_end: self.active.end, oldest: self.active.mark.oldest };
+        let header = Header {
+            first,
+            previous_end: self.active.end,
+            oldest: self.active.mark.oldest,
+            log: Some(self.id),
+        };
         let bytes = self.settings.segment_bytes.get() as u64;
         let file = match segment::create(&self.folder, &header, bytes) {
             Ok(file) => file,

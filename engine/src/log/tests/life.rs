@@ -166,3 +166,49 @@ fn a_machine_in_memory_loses_what_was_not_synced() {
     disk.set_sync_fails(false);
     log.append(&[record(6, 6)], false).unwrap_err();
 }
+
+#[test]
+fn a_log_has_an_id_that_stays_with_its_files() {
+    let folder = temporary();
+    let (mut log, _) = SegmentLog::open(folder.path(), &small(), LogPosition(0), false).unwrap();
+    let id = log.id();
+    for n in 0..20 {
+        append(&mut log, &[record(n, 600)], true);
+    }
+    log.truncate(log.end()).unwrap();
+    drop(log);
+    let reopened = |folder: &std::path::Path| {
+        SegmentLog::open(folder, &small(), LogPosition(0), false).unwrap().0.id()
+    };
+    assert_eq!(reopened(folder.path()), id);
+    let copy = temporary();
+    Image::of(folder.path()).lay(copy.path());
+    assert_eq!(reopened(copy.path()), id, "a copy of the files is the same log");
+    let other = temporary();
+    assert_ne!(reopened(other.path()), id);
+}
+
+/// Earlier programs left the bytes of the id zero.
+#[test]
+fn a_log_without_an_id_gets_one_when_it_is_opened() {
+    let folder = temporary();
+    let (mut log, _) = SegmentLog::open(folder.path(), &small(), LogPosition(0), false).unwrap();
+    let records: Vec<_> = (0..20).flat_map(|n| append(&mut log, &[record(n, 600)], true)).collect();
+    drop(log);
+    let mut image = Image::of(folder.path());
+    image.0.iter_mut().for_each(|(_, bytes)| bytes[40..60].fill(0));
+    image.lay(folder.path());
+    let (mut log, opened) = open(folder.path(), false).unwrap();
+    assert_eq!(opened.lost, vec![]);
+    assert_same(&replayed(&mut log, LogPosition(0)), &records, "");
+    let id = log.id();
+    drop(log);
+    // Whatever came of the others, the newest segment says it.
+    assert_eq!(open(folder.path(), false).unwrap().0.id(), id);
+    let mut image = Image::of(folder.path());
+    image.newest()[41] ^= 1;
+    image.lay(folder.path());
+    let error = open(folder.path(), false).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Damage, "{error}");
+    open(folder.path(), true).unwrap();
+}
