@@ -10,5 +10,6 @@ mod import;
 mod jobs;
 mod kills;
 mod logs;
+mod mapping;
 mod nyc;
 mod server;

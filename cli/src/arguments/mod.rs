@@ -227,9 +227,21 @@ pub struct ImportArguments {
     /// What values of a column of the file stand for, such as `origin:EWR=5101798,JFK=5128581`.
     #[arg(long, value_name = "COLUMN:VALUE=MEANING,…")]
     pub values: Vec<String>,
-    /// A text that stands for a missing value, besides the empty one; may be given again.
+    /// A text or a number that stands for a missing value, besides the empty text; may be given again.
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     pub null: Vec<String>,
+    /// A column of the file that a part of the time stands in, such as the date; given again for the next part.
+    #[arg(long, value_name = "COLUMN")]
+    pub time_column: Vec<String>,
+    /// Form of times that are text or digits, such as `%d/%m/%Y %H:%M`.
+    #[arg(long, value_name = "FORM")]
+    pub time_format: Option<String>,
+    /// Unit of times that are numbers: ns, us, ms, s, min, h or d.
+    #[arg(long, value_name = "UNIT")]
+    pub time_unit: Option<String>,
+    /// Zone of times without an offset, such as `Europe/Brussels` or `+01:00`; UTC if absent.
+    #[arg(long, value_name = "ZONE", allow_hyphen_values = true)]
+    pub time_zone: Option<String>,
     /// Separator of CSV fields.
     #[arg(long, value_name = "CHARACTER")]
     pub delimiter: Option<char>,

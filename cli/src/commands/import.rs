@@ -8,10 +8,13 @@ use barograph_engine::dead_letters::DEAD_LETTERS;
 use barograph_engine::validate::Rejected;
 use barograph_engine::{Durability, SystemClock};
 use barograph_flight::Client;
+use barograph_jobs::import::time::{Found, LocalTimes};
 use barograph_jobs::import::{
-    DirectImport, FileSummary, Import, Imported, Mapping, Options, Sink, State, Stop, Taken, Told,
+    DirectImport, FileSummary, Import, Imported, Mapping, Options, Replaced, Sink, State, Stop,
+    Taken, Told,
 };
 use barograph_lake::TableSchema;
+use barograph_lake::time::format_instant;
 
 use crate::arguments::ImportArguments;
 use crate::figures::{grouped, rate};
@@ -136,6 +139,15 @@ fn mapping(arguments: &ImportArguments) -> Result<Mapping> {
     }
     mapping.null.extend(arguments.null.iter().cloned());
     mapping.delimiter = arguments.delimiter.or(mapping.delimiter);
+    let time = &mut mapping.time;
+    if !arguments.time_column.is_empty() {
+        time.columns.clone_from(&arguments.time_column);
+    }
+    time.format = arguments.time_format.clone().or(time.format.take());
+    time.zone = arguments.time_zone.clone().or(time.zone.take());
+    if let Some(unit) = &arguments.time_unit {
+        time.unit = Some(unit.parse()?);
+    }
     Ok(mapping)
 }
 
@@ -148,8 +160,15 @@ async fn files<S: Sink>(
     state: PathBuf,
 ) -> Result<()> {
     let stop = Stop::default();
-    let import =
-        Import { sink, target, table, mapping, options: options(arguments), stop: stop.clone() };
+    let import = Import {
+        sink,
+        target,
+        table,
+        mapping,
+        options: options(arguments),
+        stop: stop.clone(),
+        seen: Default::default(),
+    };
     let mut state = open_state(arguments, state)?;
     let mut summaries = Vec::new();
     let done = stoppable(&stop, each(arguments, &import, &mut state, &mut summaries)).await;
@@ -224,6 +243,18 @@ fn note(summary: &FileSummary) {
     if !summary.absent.is_empty() {
         progress::line(&format!("{path}: null in every row: {}", summary.absent.join(", ")));
     }
+    note_replaced(&path, &summary.replaced);
+    let Found { ambiguous, nonexistent } = &summary.local;
+    note_local(
+        &path,
+        ambiguous,
+        "come twice, as clocks are set back (`ambiguous` says which is meant)",
+    );
+    note_local(
+        &path,
+        nonexistent,
+        "do not come, as clocks are set forward (`nonexistent` says what is meant)",
+    );
     let dead = summary.unreadable + summary.implausible;
     if dead > 0 {
         progress::line(&format!(
@@ -233,6 +264,32 @@ fn note(summary: &FileSummary) {
     }
     if summary.took.as_secs() > 0 {
         progress::line(&format!("{path}: {} rows/s", grouped(rate(summary.read, summary.took))));
+    }
+}
+
+/// Says which rows are not in the table any more, as later ones of the same import are.
+fn note_replaced(path: &impl std::fmt::Display, replaced: &Replaced) {
+    if replaced.rows == 0 {
+        return;
+    }
+    let named = replaced.named.iter().map(|(key, at)| format!("{key} at {}", format_instant(*at)));
+    let least = if replaced.is_at_least { "at least " } else { "" };
+    progress::line(&format!(
+        "{path}: {least}{} rows replaced others of the same import, of the same key and time: {}{}; if they \
+         are different readings, the key or the time stands in more columns than the mapping takes it from",
+        grouped(replaced.rows),
+        named.collect::<Vec<_>>().join(", "),
+        if replaced.rows > replaced.named.len() as u64 { ", …" } else { "" },
+    ));
+}
+
+/// Says which local times are no single instant.
+fn note_local(path: &impl std::fmt::Display, times: &LocalTimes, what: &str) {
+    if let (Some(first), Some(last)) = (&times.first, &times.last) {
+        let rows = grouped(times.rows);
+        progress::line(&format!(
+            "{path}: {rows} rows have local times that {what}: {first} to {last}"
+        ));
     }
 }
 
@@ -249,6 +306,7 @@ fn print(summaries: &[FileSummary], arguments: &ImportArguments) -> Result<()> {
         ("accepted", count(|summary| summary.accepted)),
         ("unreadable", count(|summary| summary.unreadable)),
         ("implausible", count(|summary| summary.implausible)),
+        ("replaced", count(|summary| summary.replaced.rows)),
         ("seconds", Arc::new(Float64Array::from_iter_values(seconds))),
     ])?;
     let mut writer = RowWriter::new(std::io::stdout(), arguments.format, &rows.schema(), false)?;

@@ -12,13 +12,16 @@ pub mod input;
 pub mod mapping;
 pub mod sink;
 pub mod state;
+pub mod time;
 
 mod reading;
+mod replaced;
 mod run;
 
 pub use direct::{DirectImport, Imported, Told};
 pub use input::FileForm;
 pub use mapping::Mapping;
+pub use replaced::{Replaced, Seen};
 pub use run::{FileSummary, Import, Options, Progress, Stop};
 pub use sink::{Sink, Taken};
 pub use state::{Identity, State};

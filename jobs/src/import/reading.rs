@@ -1,6 +1,6 @@
 //! How does a file become pieces of rows? In a thread of its own, a few pieces ahead.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use arrow::array::{Array, RecordBatch};
@@ -11,7 +11,9 @@ use tokio::sync::mpsc;
 use super::apply::{Applied, apply};
 use super::input::{FileForm, Input};
 use super::mapping::{Mapping, Plan};
+use super::replaced::Replaced;
 use super::run::{FileSummary, Options, Stop};
+use super::time::Found;
 use crate::{Error, Result};
 
 /// Pieces that wait between the reading thread and whoever takes them.
@@ -20,6 +22,7 @@ const QUEUE: usize = 2;
 /// A file that is open, and fits the table.
 #[derive(Debug)]
 pub(super) struct Reading {
+    path: PathBuf,
     input: Input,
     plan: Plan,
 }
@@ -38,7 +41,7 @@ impl Reading {
         let form = options.form.map_or_else(|| FileForm::of(path), Ok)?;
         let input = Input::open(path, form, mapping)?;
         let plan = Plan::new(table, mapping, &input.columns())?;
-        Ok(Self { input, plan })
+        Ok(Self { path: path.to_owned(), input, plan })
     }
 
     /// What is known before a row is read; `earlier` rows are not read again.
@@ -50,6 +53,8 @@ impl Reading {
             accepted: 0,
             unreadable: 0,
             implausible: 0,
+            replaced: Replaced::default(),
+            local: Found::default(),
             ignored: self.plan.ignored.clone(),
             absent: self.plan.absent.clone(),
             took: Duration::ZERO,
@@ -64,7 +69,7 @@ impl Reading {
         options: &Options,
         stop: &Stop,
     ) -> impl Stream<Item = Result<Applied>> + use<> {
-        let Self { input, plan } = self;
+        let Self { path, input, plan } = self;
         let (send, receive) = mpsc::channel(QUEUE);
         let (rows, stop) = (options.batch_rows.max(1), stop.clone());
         let read = move || {
@@ -72,8 +77,13 @@ impl Reading {
                 Ok(chunks) => chunks,
                 Err(e) => return drop(send.blocking_send(Err(e))),
             };
+            let mut first = skip == 0;
             for chunk in chunks {
-                let piece = chunk.and_then(|chunk| apply(&plan, chunk));
+                let applied = |chunk| {
+                    apply(&plan, chunk, first).map_err(|error| error.during(path.display()))
+                };
+                let piece = chunk.and_then(applied);
+                first = false;
                 let failed = piece.is_err();
                 // Nobody receives any more: the import has failed elsewhere.
                 if stop.is_stopped() || send.blocking_send(piece).is_err() || failed {

@@ -1,31 +1,31 @@
 //! How do the rows of a chunk become rows of the table?
 //!
 //! ```text
-//! file's columns ─plan─► value map ─► null texts ─► parse ─► steps ─► table's type
+//! file's columns ─plan─► nulls ─► value map ─► parse ─► steps, or time ─► table's type
 //!                                                     └──► bad row: reason + the row as it stood
 //! ```
 //!
 //! Columns that have the right kind of type already pass untouched; the engine casts and checks them.
 
+mod nulls;
+mod numbers;
 mod text;
+mod times;
 
 use std::sync::Arc;
 
-use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, Float64Array, PrimitiveArray, RecordBatch,
-    RecordBatchOptions, StringArray,
-};
-use arrow::compute::{cast, filter_record_batch};
-use arrow::datatypes::{
-    ArrowPrimitiveType, DataType, Field, Float64Type, Int16Type, Int32Type, Int64Type, Schema,
-    TimestampMicrosecondType,
-};
+use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, StringArray};
+use arrow::compute::filter_record_batch;
+use arrow::datatypes::{Field, Schema};
 use barograph_engine::validate::Rejected;
 
 use super::input::{Chunk, Originals};
-use super::mapping::{Origin, Plan, Step};
-use crate::Result;
-use text::Reader;
+use super::mapping::{Origin, Plan};
+use super::time::Found;
+use crate::{Error, Result};
+use nulls::Nulls;
+use numbers::convert;
+use text::{Reader, as_text};
 
 /// Rows on their way to the table.
 #[derive(Debug)]
@@ -36,30 +36,73 @@ pub struct Applied {
     pub rejected: Vec<Rejected>,
     /// Rows of the file: those of `rows` and the rejected ones.
     pub read: u64,
+    /// Local times that come twice or not at all.
+    pub found: Found,
 }
 
-/// Makes rows of the table from the rows of a chunk.
-pub fn apply(plan: &Plan, chunk: Chunk) -> Result<Applied> {
+/// Makes rows of the table from the rows of a chunk, which is the `first` of its file or a later one.
+///
+/// # Errors
+/// `Input` if what is wrong with the times of the first chunk is wrong with the whole file.
+pub fn apply(plan: &Plan, chunk: Chunk, first: bool) -> Result<Applied> {
+    let nulls = Nulls::new(&plan.null);
+    let mut found = Found::default();
     let rows = chunk.columns.num_rows();
     let mut faults = Faults::new(rows);
     let mut fields = Vec::with_capacity(plan.columns.len());
     let mut columns: Vec<ArrayRef> = Vec::with_capacity(plan.columns.len());
     for (field, origin) in &plan.columns {
-        let column = match origin {
-            Origin::Constant(constant) => {
+        let reader = |steps, values, source| Reader { nulls: &nulls, field, steps, values, source };
+        let form = plan.times.get(field.name());
+        let name = |column: usize| plan.needed.get(column).map(String::as_str).unwrap_or_default();
+        let column = match (origin, form) {
+            (Origin::Joined(columns), Some(form)) => {
+                let names: Vec<_> = columns.iter().map(|column| name(*column)).collect();
+                let source = names.join(" + ");
+                let cells: Vec<_> =
+                    columns.iter().map(|column| chunk.columns.column(*column)).collect();
+                let texts = times::joined(&cells, &nulls)?;
+                let reading = form.begin(&source);
+                times::of_texts(&reader(&[], None, &source), &texts, reading, &mut faults)
+                    .and_then(|read| times::found(read, first, &mut found))?
+            }
+            (Origin::Constant(constant), _) => {
                 let texts: StringArray =
                     std::iter::repeat_n(Some(constant.as_str()), rows).collect();
-                Reader { plan, field, steps: &[], values: None, source: "constant" }
-                    .read(&texts, &mut faults)?
-            }
-            Origin::File { column, steps, values } => {
-                let source = plan.needed.get(*column).map(String::as_str).unwrap_or_default();
-                let cells = chunk.columns.column(*column);
-                let reader = Reader { plan, field, steps, values: values.as_deref(), source };
-                match as_text(cells, values.is_some(), field.data_type())? {
-                    Some(texts) => reader.read(&texts, &mut faults)?,
-                    None => convert(cells, steps, field, &mut faults)?,
+                let reader = reader(&[], None, "constant");
+                match form {
+                    Some(form) => {
+                        times::of_texts(&reader, &texts, form.begin("constant"), &mut faults)
+                            .and_then(|read| times::found(read, first, &mut found))?
+                    }
+                    None => reader.read(&texts, &mut faults)?,
                 }
+            }
+            (Origin::File { column, steps, values }, form) => {
+                let cells = chunk.columns.column(*column);
+                let reader = reader(steps, values.as_deref(), name(*column));
+                let texts = as_text(cells, values.is_some())?;
+                match (texts, form) {
+                    (Some(texts), Some(form)) if steps.is_empty() => {
+                        let reading = form.begin(reader.source);
+                        times::of_texts(&reader, &texts, reading, &mut faults)
+                            .and_then(|read| times::found(read, first, &mut found))?
+                    }
+                    (Some(texts), None) => reader.read(&texts, &mut faults)?,
+                    (texts, Some(form)) => {
+                        let cells = match texts {
+                            Some(texts) => reader.calculated(&texts, &mut faults),
+                            None => numbers::calculated(&nulls.removed(cells)?, steps)?,
+                        };
+                        let reading = form.begin(reader.source);
+                        times::of_cells(&reader, &cells, reading, &mut faults)
+                            .and_then(|read| times::found(read, first, &mut found))?
+                    }
+                    (None, None) => convert(&nulls.removed(cells)?, steps, field, &mut faults)?,
+                }
+            }
+            (Origin::Joined(_), None) => {
+                return Err(Error::internal(format!("{} holds no times", field.name())));
             }
         };
         fields.push(Field::new(field.name(), column.data_type().clone(), true));
@@ -80,7 +123,7 @@ pub fn apply(plan: &Plan, chunk: Chunk) -> Result<Applied> {
         let good: BooleanArray = faults.reasons.iter().map(|r| Some(r.is_none())).collect();
         made = filter_record_batch(&made, &good)?;
     }
-    Ok(Applied { rows: made, rejected, read: chunk.read })
+    Ok(Applied { rows: made, rejected, read: chunk.read, found })
 }
 
 /// The first fault of each row that has one.
@@ -106,92 +149,6 @@ impl Faults {
             *slot = Some(reason());
         }
     }
-}
-
-/// The cells as text, if they have to be read as text.
-fn as_text(cells: &ArrayRef, mapped: bool, to: &DataType) -> Result<Option<StringArray>> {
-    let text = match cells.data_type() {
-        DataType::Dictionary(_, values) => is_text(values),
-        other => is_text(other),
-    };
-    let needed =
-        mapped || (text && (*to != DataType::Utf8 || *cells.data_type() == DataType::Utf8));
-    if !needed {
-        return Ok(None);
-    }
-    Ok(Some(cast(cells, &DataType::Utf8)?.as_string::<i32>().clone()))
-}
-
-fn is_text(data_type: &DataType) -> bool {
-    matches!(data_type, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)
-}
-
-/// Cells that are no text: dates and whole numbers become instants where one is wanted, numbers go
-/// through the steps, everything else passes.
-fn convert(
-    cells: &ArrayRef,
-    steps: &[Step],
-    field: &Field,
-    faults: &mut Faults,
-) -> Result<ArrayRef> {
-    let to = field.data_type();
-    if steps.is_empty() {
-        let instant = matches!(to, DataType::Timestamp(..))
-            && (cells.data_type().is_integer()
-                || matches!(cells.data_type(), DataType::Date32 | DataType::Date64));
-        return Ok(if instant { cast(cells, to)? } else { Arc::clone(cells) });
-    }
-    let numbers = cast(cells, &DataType::Float64)?;
-    let numbers = numbers.as_primitive::<Float64Type>();
-    let results: Float64Array = numbers.unary(|x| steps.iter().fold(x, |x, step| step.apply(x)));
-    from_floats(results, field, faults)
-}
-
-/// Calculated numbers in the table's type: rounded where that is a whole number.
-pub(super) fn from_floats(
-    numbers: Float64Array,
-    field: &Field,
-    faults: &mut Faults,
-) -> Result<ArrayRef> {
-    Ok(match field.data_type() {
-        DataType::Int16 => rounded::<Int16Type>(&numbers, field, faults),
-        DataType::Int32 => rounded::<Int32Type>(&numbers, field, faults),
-        DataType::Int64 => rounded::<Int64Type>(&numbers, field, faults),
-        DataType::Timestamp(..) => {
-            let instants = rounded::<TimestampMicrosecondType>(&numbers, field, faults);
-            let instants = instants.as_primitive::<TimestampMicrosecondType>().clone();
-            Arc::new(instants.with_timezone("UTC"))
-        }
-        // In double precision, so that the engine sees what single precision cannot hold.
-        _ => Arc::new(numbers),
-    })
-}
-
-/// Whole numbers that a double holds exactly.
-const EXACT: f64 = 9_007_199_254_740_992.0;
-
-fn rounded<T>(numbers: &Float64Array, field: &Field, faults: &mut Faults) -> ArrayRef
-where
-    T: ArrowPrimitiveType,
-    T::Native: TryFrom<i64>,
-{
-    let whole: PrimitiveArray<T> = numbers
-        .iter()
-        .enumerate()
-        .map(|(row, number)| {
-            let number = number?;
-            let whole = number.round_ties_even();
-            let fits = (whole.abs() <= EXACT).then_some(whole as i64);
-            let fits = fits.and_then(|whole| T::Native::try_from(whole).ok());
-            if fits.is_none() {
-                faults.add(row, || {
-                    format!("{}: {number} does not fit {}", field.name(), field.data_type())
-                });
-            }
-            fits
-        })
-        .collect();
-    Arc::new(whole)
 }
 
 fn original(originals: &Originals, row: usize) -> Result<String> {

@@ -1,7 +1,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use arrow::array::{Float32Array, Int64Array, TimestampMicrosecondArray};
-use arrow::datatypes::Float32Type;
+use arrow::array::{
+    AsArray, Decimal128Array, Float32Array, Float64Array, Int64Array, TimestampMicrosecondArray,
+    TimestampNanosecondArray,
+};
+use arrow::datatypes::{
+    DataType, Float32Type, Float64Type, Int16Type, Int32Type, TimestampMicrosecondType,
+};
 use barograph_lake::TableSchema;
 use barograph_lake::schema::{KeyType, TableDeclaration, ValueColumn, ValueType};
 
@@ -42,7 +47,7 @@ fn applied(mapping: &Mapping, columns: Vec<(&str, ArrayRef)>) -> Applied {
         broken: Vec::new(),
         numbers: Numbers::From(11),
     };
-    apply(&plan, chunk).unwrap()
+    apply(&plan, chunk, true).unwrap()
 }
 
 fn texts(values: &[&str]) -> ArrayRef {
@@ -171,4 +176,209 @@ fn numbers_that_single_precision_cannot_hold_are_refused_and_never_infinite() {
     assert_eq!(judged.rejected.len(), 2);
     let held = judged.accepted.column(2).as_primitive::<Float32Type>();
     assert_eq!(held.values()[..], [0.0, 215.0]);
+}
+
+fn instants(made: &Applied) -> Vec<Option<i64>> {
+    made.rows.column(1).as_primitive::<TimestampMicrosecondType>().iter().collect()
+}
+
+fn reasons(made: &Applied) -> Vec<&str> {
+    made.rejected.iter().map(|rejected| rejected.reason.as_str()).collect()
+}
+
+fn stated(toml: &str) -> Mapping {
+    toml::from_str(toml).unwrap()
+}
+
+fn whole(values: &[i64]) -> ArrayRef {
+    Arc::new(Int64Array::from(values.to_vec()))
+}
+
+const MIDNIGHT: i64 = 1_661_990_400_000_000;
+
+#[test]
+fn a_time_is_joined_from_several_columns_of_any_type() {
+    let mapping = stated("[time]\ncolumns = ['day', 'clock']");
+    let made = applied(
+        &mapping,
+        vec![
+            ("id", texts(&["1", "1", "1"])),
+            ("day", texts(&["2022-09-01", "2022-09-01", ""])),
+            ("clock", texts(&["00:00:00", "24:00", "00:10:00"])),
+        ],
+    );
+    assert_eq!(instants(&made), [Some(MIDNIGHT), Some(MIDNIGHT + 86_400_000_000), None]);
+    let mapping =
+        stated("[time]\ncolumns = ['year', 'doy', 'hhmm']\nformat = '%Y %j %H%M'\nzone = '+01:00'");
+    let hours: ArrayRef = Arc::new(Float64Array::from(vec![100.0, 105.0]));
+    let made = applied(
+        &mapping,
+        vec![
+            ("id", whole(&[1, 1])),
+            ("year", whole(&[2022, 2022])),
+            ("doy", whole(&[244, 244])),
+            ("hhmm", hours),
+        ],
+    );
+    assert_eq!(instants(&made), [Some(MIDNIGHT), Some(MIDNIGHT + 300_000_000)]);
+    let error = Plan::new(
+        &table(),
+        &stated("[time]\ncolumns = ['day', 'clock']"),
+        &Columns::Known(Arc::new(Schema::new(vec![
+            Field::new("id", DataType::Int64, true),
+            Field::new("day", DataType::Utf8, true),
+        ]))),
+    );
+    assert!(error.unwrap_err().to_string().contains("\"clock\", which the file does not have"));
+}
+
+#[test]
+fn nanoseconds_are_refused_or_rounded_alike_in_text_and_types() {
+    let ns = [1_661_990_400_000_001_000, 1_661_990_400_000_001_501];
+    let typed: ArrayRef = Arc::new(TimestampNanosecondArray::from(ns.to_vec()));
+    let text = texts(&["2022-09-01T00:00:00.000001Z", "2022-09-01T00:00:00.000001501Z"]);
+    for (unit, at) in [("", typed), ("", text), ("unit = 'ns'", whole(&ns))] {
+        let read = |toml: String| {
+            applied(&stated(&toml), vec![("id", whole(&[1, 2])), ("at", Arc::clone(&at))])
+        };
+        let made = read(format!("[time]\n{unit}"));
+        assert_eq!(instants(&made), [Some(MIDNIGHT + 1)]);
+        assert!(reasons(&made)[0].contains("finer than a µs"), "{:?}", reasons(&made));
+        let made = read(format!("[time]\nround = true\n{unit}"));
+        assert_eq!(instants(&made), [Some(MIDNIGHT + 1), Some(MIDNIGHT + 2)]);
+    }
+}
+
+#[test]
+fn local_times_without_a_zone_in_their_type_are_of_the_zone_that_is_stated() {
+    let zone = stated("[time]\nzone = 'Europe/Brussels'");
+    let local: ArrayRef = Arc::new(TimestampMicrosecondArray::from(vec![MIDNIGHT]));
+    let made = applied(&zone, vec![("id", whole(&[1])), ("at", local.clone())]);
+    assert_eq!(instants(&made), [Some(MIDNIGHT - 7_200_000_000)]);
+    let utc: ArrayRef =
+        Arc::new(local.as_primitive::<TimestampMicrosecondType>().clone().with_timezone("UTC"));
+    let made = applied(&zone, vec![("id", whole(&[1])), ("at", utc)]);
+    assert_eq!(instants(&made), [Some(MIDNIGHT)]);
+    let autumn = texts(&["2022-10-30 02:05", "2022-10-30 03:05"]);
+    let made = applied(&zone, vec![("id", whole(&[1, 1])), ("at", autumn)]);
+    assert_eq!((made.found.ambiguous.rows, made.rows.num_rows()), (1, 2));
+}
+
+#[test]
+fn typed_times_of_every_unit_are_read_or_refused_and_never_null() {
+    use arrow::array::{Date32Array, Date64Array, TimestampMillisecondArray, TimestampSecondArray};
+    let s = MIDNIGHT / 1_000_000;
+    let all: [ArrayRef; 4] = [
+        Arc::new(TimestampSecondArray::from(vec![s, i64::MAX])),
+        Arc::new(TimestampMillisecondArray::from(vec![s * 1_000, i64::MAX])),
+        Arc::new(Date32Array::from(vec![(s / 86_400) as i32, i32::MAX])),
+        Arc::new(Date64Array::from(vec![s * 1_000, i64::MAX])),
+    ];
+    for at in all {
+        let made =
+            applied(&Mapping::default(), vec![("id", whole(&[1, 2])), ("at", Arc::clone(&at))]);
+        assert_eq!(instants(&made), [Some(MIDNIGHT)], "{:?}", at.data_type());
+        assert!(reasons(&made)[0].contains("outside the years"), "{:?}", reasons(&made));
+    }
+}
+
+#[test]
+fn numbers_of_another_unit_are_refused_in_text_and_types() {
+    let table = table();
+    for at in [whole(&[1_661_990_400, 1_661_990_700]), texts(&["1661990400", "1661990700"])] {
+        let all = RecordBatch::try_from_iter([("id", whole(&[1, 2])), ("at", at)]).unwrap();
+        let plan = Plan::new(&table, &Mapping::default(), &Columns::Known(all.schema())).unwrap();
+        let chunk = || Chunk {
+            columns: all.clone(),
+            read: 2,
+            originals: Originals::Columns(all.clone()),
+            broken: Vec::new(),
+            numbers: Numbers::From(1),
+        };
+        let error = apply(&plan, chunk(), true).unwrap_err().to_string();
+        assert!(error.contains("looks like s since 1970"), "{error}");
+        assert!(error.contains("state unit = \"s\" (--time-unit s)"), "{error}");
+        assert_eq!(apply(&plan, chunk(), false).unwrap().rejected.len(), 2);
+    }
+    let made = applied(
+        &stated("[time]\nunit = 's'"),
+        vec![("id", whole(&[1])), ("at", whole(&[1_661_990_400]))],
+    );
+    assert_eq!(instants(&made), [Some(MIDNIGHT)]);
+}
+
+#[test]
+fn what_stands_for_a_missing_value_holds_for_numbers() {
+    let at = || texts(&["2022-09-01", "2022-09-02", "2022-09-03"]);
+    let temperatures: [ArrayRef; 4] = [
+        Arc::new(Float32Array::from(vec![-9999.9, 1.5, -9999.9])),
+        Arc::new(Float64Array::from(vec![-9999.9, 1.5, -9999.90])),
+        Arc::new(
+            Decimal128Array::from(vec![-99_999, 15, -99_999])
+                .with_precision_and_scale(8, 1)
+                .unwrap(),
+        ),
+        texts(&["-9999.9", "1.5", "-9999.900"]),
+    ];
+    let directions: [ArrayRef; 3] = [
+        whole(&[-9999, 270, -9999]),
+        Arc::new(Float64Array::from(vec![-9999.0, 270.0, -9999.0])),
+        texts(&["-9999", "270", "-9999.0"]),
+    ];
+    for celsius in &temperatures {
+        for direction in &directions {
+            let made = applied(
+                &stated("null = ['-9999', '-9999.9']"),
+                vec![
+                    ("id", whole(&[1, 2, 3])),
+                    ("at", at()),
+                    ("celsius", Arc::clone(celsius)),
+                    ("direction", Arc::clone(direction)),
+                ],
+            );
+            assert!(made.rejected.is_empty(), "{:?}", made.rejected);
+            for column in [2, 3] {
+                let column = made.rows.column(column);
+                let nulls: Vec<_> = (0..3).map(|row| column.is_null(row)).collect();
+                assert_eq!(nulls, [true, false, true], "{column:?}");
+            }
+        }
+    }
+    let made = applied(
+        &stated("null = ['-9999']\n[columns]\ncelsius = 'k - 273.15'"),
+        vec![
+            ("id", whole(&[1, 2])),
+            ("at", texts(&["2022-09-01"; 2])),
+            ("k", whole(&[-9999, 300])),
+        ],
+    );
+    assert!(made.rows.column(2).is_null(0) && made.rows.column(2).is_valid(1));
+}
+
+#[test]
+fn decimals_become_numbers_of_the_table() {
+    let decimal = |values: Vec<i128>, scale| -> ArrayRef {
+        Arc::new(Decimal128Array::from(values).with_precision_and_scale(20, scale).unwrap())
+    };
+    let mut mapping = Mapping::default();
+    mapping.map("celsius=f / 10").unwrap();
+    let made = applied(
+        &mapping,
+        vec![
+            ("id", decimal(vec![10, 20, 30], 1)),
+            ("at", texts(&["2022-09-01"; 3])),
+            ("f", decimal(vec![1_525, 1_525, 1_525], 2)),
+            ("direction", decimal(vec![27_000, 27_050, 4_000_000], 2)),
+        ],
+    );
+    assert_eq!(made.rows.column(0).as_primitive::<Int32Type>().values(), &[1]);
+    assert_eq!(made.rows.column(2).as_primitive::<Float64Type>().values(), &[1.525]);
+    assert_eq!(made.rows.column(3).as_primitive::<Int16Type>().values(), &[270]);
+    assert_eq!(
+        reasons(&made),
+        [
+            "direction: 270.50 does not fit Int16 (row 12)",
+            "direction: 40000.00 does not fit Int16 (row 13)"
+        ]
+    );
 }

@@ -3,23 +3,24 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, Float64Builder, PrimitiveBuilder, StringArray, StringBuilder};
-use arrow::compute::kernels::cast_utils::string_to_datetime;
+use arrow::array::{
+    Array, ArrayRef, AsArray, Float64Array, Float64Builder, PrimitiveBuilder, StringArray,
+    StringBuilder,
+};
+use arrow::compute::cast;
 use arrow::datatypes::{
     ArrowPrimitiveType, DataType, Field, Float32Type, Float64Type, Int16Type, Int32Type, Int64Type,
-    TimestampMicrosecondType,
 };
-use barograph_lake::Micros;
-use barograph_lake::time::parse_instant;
-use chrono::Utc;
 
-use super::super::mapping::{Plan, Scalar, Step};
-use super::{Faults, from_floats};
+use super::super::mapping::{Scalar, Step};
+use super::Faults;
+use super::nulls::Nulls;
+use super::numbers::from_floats;
 use crate::{Error, Result};
 
 /// How the cells of one column are read.
 pub(super) struct Reader<'a> {
-    pub(super) plan: &'a Plan,
+    pub(super) nulls: &'a Nulls<'a>,
     pub(super) field: &'a Field,
     pub(super) steps: &'a [Step],
     pub(super) values: Option<&'a BTreeMap<String, Scalar>>,
@@ -30,20 +31,7 @@ pub(super) struct Reader<'a> {
 impl Reader<'_> {
     pub(super) fn read(&self, texts: &StringArray, faults: &mut Faults) -> Result<ArrayRef> {
         if !self.steps.is_empty() {
-            let mut numbers = Float64Builder::with_capacity(texts.len());
-            self.each(texts, faults, |text| match text {
-                None => {
-                    numbers.append_null();
-                    true
-                }
-                Some(text) => {
-                    let number = number(text);
-                    let result = number.map(|x| self.steps.iter().fold(x, |x, s| s.apply(x)));
-                    numbers.append_option(result);
-                    result.is_some()
-                }
-            });
-            return from_floats(numbers.finish(), self.field, faults);
+            return from_floats(self.numbers(texts, faults), self.field, faults);
         }
         Ok(match self.field.data_type() {
             DataType::Int16 => self.parsed::<Int16Type>(texts, faults, whole),
@@ -56,13 +44,9 @@ impl Reader<'_> {
                 text.parse().ok().filter(fits)
             }),
             DataType::Float64 => self.parsed::<Float64Type>(texts, faults, number),
-            DataType::Timestamp(..) => {
-                let instants = self.builder::<TimestampMicrosecondType>(texts, faults, instant);
-                Arc::new(instants.with_timezone("UTC").finish())
-            }
             DataType::Utf8 => {
                 let mut builder = StringBuilder::with_capacity(texts.len(), texts.len() * 8);
-                self.each(texts, faults, |text| {
+                self.each(texts, faults, |_, text, _| {
                     builder.append_option(text);
                     true
                 });
@@ -80,35 +64,42 @@ impl Reader<'_> {
         faults: &mut Faults,
         parse: impl Fn(&str) -> Option<T::Native>,
     ) -> ArrayRef {
-        Arc::new(self.builder::<T>(texts, faults, parse).finish())
-    }
-
-    fn builder<T: ArrowPrimitiveType>(
-        &self,
-        texts: &StringArray,
-        faults: &mut Faults,
-        parse: impl Fn(&str) -> Option<T::Native>,
-    ) -> PrimitiveBuilder<T> {
         let mut builder = PrimitiveBuilder::<T>::with_capacity(texts.len());
-        self.each(texts, faults, |text| {
+        self.each(texts, faults, |_, text, _| {
             let value = text.map(&parse);
             builder.append_option(value.flatten());
             value.is_none_or(|value| value.is_some())
         });
-        builder
+        Arc::new(builder.finish())
+    }
+
+    /// The cells as numbers that went through the steps.
+    pub(super) fn calculated(&self, texts: &StringArray, faults: &mut Faults) -> ArrayRef {
+        Arc::new(self.numbers(texts, faults))
+    }
+
+    fn numbers(&self, texts: &StringArray, faults: &mut Faults) -> Float64Array {
+        let mut numbers = Float64Builder::with_capacity(texts.len());
+        self.each(texts, faults, |_, text, _| {
+            let number = text.map(number);
+            let result = number.flatten().map(|x| self.steps.iter().fold(x, |x, s| s.apply(x)));
+            numbers.append_option(result);
+            number.is_none_or(|number| number.is_some())
+        });
+        numbers.finish()
     }
 
     /// Hands each cell over, `None` where its value is missing; a cell that is refused is a fault.
-    fn each(
+    pub(super) fn each(
         &self,
         texts: &StringArray,
         faults: &mut Faults,
-        mut take: impl FnMut(Option<&str>) -> bool,
+        mut take: impl FnMut(usize, Option<&str>, &mut Faults) -> bool,
     ) {
         for row in 0..texts.len() {
             let cell = if texts.is_valid(row) { texts.value(row).trim() } else { "" };
-            if cell.is_empty() || self.plan.null.iter().any(|null| null == cell) {
-                take(None);
+            if self.nulls.is(cell) {
+                take(row, None, faults);
                 continue;
             }
             let meaning = match self.values {
@@ -123,12 +114,12 @@ impl Reader<'_> {
                                 self.source
                             )
                         });
-                        take(None);
+                        take(row, None, faults);
                         continue;
                     }
                 },
             };
-            if !take(Some(meaning)) {
+            if !take(row, Some(meaning), faults) {
                 faults.add(row, || {
                     let name = self.field.name();
                     let what = describe(self.field.data_type());
@@ -145,8 +136,7 @@ impl Reader<'_> {
 
 fn describe(data_type: &DataType) -> String {
     match data_type {
-        DataType::Timestamp(..) => "a time like 2026-11-22T10:00:00Z".to_owned(),
-        DataType::Float32 | DataType::Float64 => "a number".to_owned(),
+        DataType::Timestamp(..) | DataType::Float32 | DataType::Float64 => "a number".to_owned(),
         DataType::Int16 => "a whole number from -32768 to 32767".to_owned(),
         DataType::Int32 => "a whole number of 32 bits".to_owned(),
         _ => "a whole number".to_owned(),
@@ -166,13 +156,18 @@ fn whole<T: TryFrom<i64>>(text: &str) -> Option<T> {
     text.parse::<i64>().ok().and_then(|number| T::try_from(number).ok())
 }
 
-/// Text in any of the usual forms, or µs since the Unix epoch.
-fn instant(text: &str) -> Option<Micros> {
-    if let Ok(micros) = text.parse::<i64>() {
-        return Some(micros);
+/// The cells as text, if they are text or are to be looked up as such.
+pub(super) fn as_text(cells: &ArrayRef, mapped: bool) -> Result<Option<StringArray>> {
+    let text = match cells.data_type() {
+        DataType::Dictionary(_, values) => is_text(values),
+        other => is_text(other),
+    };
+    if !mapped && !text {
+        return Ok(None);
     }
-    match string_to_datetime(&Utc, text) {
-        Ok(time) => Some(time.timestamp_micros()),
-        Err(_) => parse_instant(text).ok(),
-    }
+    Ok(Some(cast(cells, &DataType::Utf8)?.as_string::<i32>().clone()))
+}
+
+fn is_text(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)
 }

@@ -34,6 +34,7 @@ use self::prepare::{Into, Prepare};
 use self::stage::{Gathering, Stage};
 use super::mapping::Mapping;
 use super::reading::Reading;
+use super::replaced::Seen;
 use super::run::{FileSummary, Options, Stop};
 use super::state::{Identity, Run, Staging, State};
 use crate::compact::CompactionSettings;
@@ -150,6 +151,7 @@ impl DirectImport {
             staging: &mut staging,
             rows: Gathering::new(table.clone()),
             letters: Gathering::new(letters.clone()),
+            seen: Seen::default(),
             writing: None,
         };
         let mut read = Staging { files: stage.staging.files.clone(), runs: Vec::new() };

@@ -13,6 +13,8 @@ use super::place::Places;
 use super::sorted::{Part, sorted};
 use crate::Result;
 use crate::import::apply::Applied;
+use crate::import::replaced::Replaced;
+use crate::import::time::Found;
 
 /// A table that rows are prepared for.
 #[derive(Debug)]
@@ -40,20 +42,28 @@ pub(super) struct Prepared {
     pub(super) accepted: u64,
     pub(super) unreadable: u64,
     pub(super) implausible: u64,
+    /// Of the piece itself, which are not in `rows` any more.
+    pub(super) replaced: Replaced,
+    pub(super) local: Found,
 }
 
 impl Into {
-    fn prepare(&self, accepted: &RecordBatch, now: Micros) -> Result<Vec<Part>> {
-        sorted(&complete(&self.schema, accepted, now)?, &self.places)
+    fn prepare(
+        &self,
+        accepted: &RecordBatch,
+        now: Micros,
+        replaced: &mut Replaced,
+    ) -> Result<Vec<Part>> {
+        sorted(&complete(&self.schema, accepted, now)?, &self.places, replaced)
     }
 }
 
 impl Prepare {
     /// Prepares a piece of the file `source`.
     pub(super) fn piece(&self, piece: Applied, source: &str) -> Result<Prepared> {
-        let Applied { rows, rejected: mut refused, read } = piece;
-        let mut prepared =
-            Prepared { read, unreadable: refused.len() as u64, ..Prepared::default() };
+        let Applied { rows, rejected: mut refused, read, found: local } = piece;
+        let unreadable = refused.len() as u64;
+        let mut prepared = Prepared { read, unreadable, local, ..Prepared::default() };
         let now = self.clock.now();
         let table = &self.table.schema;
         if rows.num_rows() > 0 {
@@ -64,13 +74,14 @@ impl Prepare {
             let Validated { accepted, rejected } = validate(table, &rows, &self.rules)?;
             prepared.accepted = accepted.num_rows() as u64;
             prepared.implausible = rejected.len() as u64;
-            prepared.rows = self.table.prepare(&accepted, now)?;
+            prepared.rows = self.table.prepare(&accepted, now, &mut prepared.replaced)?;
             refused.extend(rejected);
         }
         if !refused.is_empty() {
             let (schema, ids) = (&self.letters.schema, &self.ids);
             let letters = dead_letters::letters(schema, ids, now, table.name(), source, &refused)?;
-            prepared.letters = self.letters.prepare(&letters, now)?;
+            // Each letter has a key of its own.
+            prepared.letters = self.letters.prepare(&letters, now, &mut Replaced::default())?;
         }
         Ok(prepared)
     }

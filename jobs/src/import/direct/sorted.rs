@@ -18,6 +18,7 @@ use barograph_lake::{Key, Micros, Period};
 use super::place::Places;
 use crate::Result;
 use crate::import::reading::batch_bytes;
+use crate::import::replaced::Replaced;
 
 /// Bytes that a column of a few rows takes besides its values, about.
 const COLUMN_BYTES: usize = 256;
@@ -39,8 +40,13 @@ impl Row {
     }
 }
 
-/// The rows of a piece by period, each sorted by key and time; of rows equal in both, the last.
-pub(super) fn sorted(rows: &RecordBatch, places: &Places) -> Result<Vec<Part>> {
+/// The rows of a piece by period, each sorted by key and time; of rows equal in both, the last. The others are
+/// noted in `replaced`.
+pub(super) fn sorted(
+    rows: &RecordBatch,
+    places: &Places,
+    replaced: &mut Replaced,
+) -> Result<Vec<Part>> {
     let mut order = order(rows, places)?;
     if !order.is_sorted_by(|a, b| a.at() < b.at()) {
         // Stable: of equal rows the last stays the last.
@@ -50,7 +56,13 @@ pub(super) fn sorted(rows: &RecordBatch, places: &Places) -> Result<Vec<Part>> {
             .chain([true])
             .collect();
         let mut last = last.into_iter();
-        order.retain(|_| last.next().unwrap_or(true));
+        order.retain(|row| {
+            let stays = last.next().unwrap_or(true);
+            if !stays {
+                replaced.note(row.key, row.time);
+            }
+            stays
+        });
     }
     let in_place = order.len() == rows.num_rows() && order.is_sorted_by_key(|row| row.row);
     let taken = if in_place {

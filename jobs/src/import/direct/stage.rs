@@ -25,6 +25,7 @@ use super::prepare::{Prepare, Prepared};
 use super::sorted::Gathered;
 use super::{Told, cores};
 use crate::import::reading::Reading;
+use crate::import::replaced::Seen;
 use crate::import::run::{FileSummary, Options, Stop};
 use crate::import::state::{Identity, Reached, Run, Staging, State};
 use crate::{Error, Result};
@@ -45,6 +46,8 @@ pub(super) struct Stage<'a> {
     pub(super) staging: &'a mut Staging,
     pub(super) rows: Gathering,
     pub(super) letters: Gathering,
+    /// Keys and instants of the files so far.
+    pub(super) seen: Seen,
     pub(super) writing: Option<Writing>,
 }
 
@@ -119,16 +122,23 @@ impl Stage<'_> {
         let mut prepared = std::pin::pin!(prepared.buffered(self.options.in_flight.max(1)));
         let bound = self.options.memory / GATHERED_SHARE;
         while let Some(piece) = prepared.next().await {
-            let Prepared { rows, letters, read: all, accepted, unreadable, implausible } = piece?;
+            let piece = piece?;
+            let Prepared { rows, letters, read: all, accepted, unreadable, implausible, .. } =
+                piece;
             summary.read += all;
             summary.accepted += accepted;
             summary.unreadable += unreadable;
             summary.implausible += implausible;
+            summary.replaced.add(piece.replaced);
+            summary.local.add(piece.local);
             if all != accepted + unreadable + implausible {
                 let lost = format!(
                     "{source}: of {all} rows only {accepted} accepted, {unreadable} unreadable and {implausible} implausible are known"
                 );
                 return Err(Error::internal(lost));
+            }
+            for (_, rows) in &rows {
+                self.seen.add(rows, &mut summary.replaced)?;
             }
             self.rows.gathered.add(rows);
             self.letters.gathered.add(letters);

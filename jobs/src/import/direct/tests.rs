@@ -13,6 +13,7 @@ use barograph_lake::{
 };
 use proptest::prelude::*;
 
+use super::super::replaced::Replaced;
 use super::place::{home, next};
 use super::sorted::{Gathered, sorted};
 use super::*;
@@ -110,7 +111,12 @@ proptest! {
                 let time = START + time;
                 expected.insert((Hour::of(time).unwrap(), key, time), value);
             }
-            gathered.add(sorted(&batch(&rows), &places).unwrap());
+            let all = rows.len();
+            let mut replaced = Replaced::default();
+            let parts = sorted(&batch(&rows), &places, &mut replaced).unwrap();
+            let kept: usize = parts.iter().map(|(_, rows)| rows.num_rows()).sum();
+            prop_assert_eq!(kept + replaced.rows as usize, all);
+            gathered.add(parts);
         }
         prop_assert!(gathered.bytes() > 0);
         let mut found = Vec::new();

@@ -9,6 +9,11 @@
 //! reading_at = "time_hour"
 //! temperature = "(temp - 32) / 1.8"
 //!
+//! [time]                                 # how the times of the file stand in it
+//! columns = ["date", "time"]
+//! format = "%d/%m/%Y %H:%M"
+//! zone = "Europe/Brussels"
+//!
 //! [values.origin]                        # what values of a column of the file stand for
 //! EWR = 5101798
 //! ```
@@ -17,6 +22,7 @@
 
 pub mod expression;
 pub mod plan;
+pub mod time;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -25,6 +31,7 @@ use serde::Deserialize;
 
 pub use expression::{Expression, Step};
 pub use plan::{Columns, Origin, Plan};
+pub use time::{Time, Unit};
 
 use crate::{Error, Result};
 
@@ -34,10 +41,14 @@ use crate::{Error, Result};
 pub struct Mapping {
     /// The table; `readings` if absent.
     pub table: Option<String>,
-    /// Texts that stand for a missing value, besides the empty one.
+    /// What stands for a missing value, besides the empty text: a text, or a number however it is written.
     pub null: Vec<String>,
     /// Separator of CSV fields; a comma if absent, a tab for files named `.tsv`.
     pub delimiter: Option<char>,
+    /// How the times of the table's time column stand in the file.
+    pub time: Time,
+    /// The same of other columns of the table that hold times, by name.
+    pub times: BTreeMap<String, Time>,
     /// Columns of the table by name.
     pub columns: BTreeMap<String, Expression>,
     /// What values of a column of the file stand for, by name of that column. A value that is not

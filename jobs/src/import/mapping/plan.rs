@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::datatypes::{Field, FieldRef, SchemaRef};
+use arrow::datatypes::{DataType, Field, FieldRef, SchemaRef};
 use barograph_lake::TableSchema;
-use barograph_lake::schema::FIRST_VALUE_COLUMN;
+use barograph_lake::schema::{FIRST_VALUE_COLUMN, TIME_COLUMN};
 
-use super::{Expression, Mapping, Scalar, Step};
+use super::super::time::TimeForm;
+use super::{Expression, Mapping, Scalar, Step, Time};
 use crate::{Error, Result};
 
 /// The columns of a file.
@@ -30,8 +31,10 @@ pub struct Plan {
     pub ignored: Vec<String>,
     /// Value columns of the table that stay null.
     pub absent: Vec<String>,
-    /// Texts that stand for a missing value, besides the empty one.
+    /// What stands for a missing value, besides the empty text.
     pub null: Vec<String>,
+    /// How times are read, by the column of the table that they are for.
+    pub times: BTreeMap<String, TimeForm>,
 }
 
 /// Where one column of a table comes from.
@@ -46,6 +49,8 @@ pub enum Origin {
         /// What its values stand for.
         values: Option<Arc<BTreeMap<String, Scalar>>>,
     },
+    /// From these of `needed`, joined by a blank.
+    Joined(Vec<usize>),
     /// The same value in every row, as text.
     Constant(String),
 }
@@ -74,16 +79,21 @@ impl Plan {
             ignored: Vec::new(),
             absent: Vec::new(),
             null: mapping.null.clone(),
+            times: times(table, mapping)?,
         };
         for (index, field) in table.arrow().fields().iter().take(table.ingested_at()).enumerate() {
             let same = || Expression::Column { name: field.name().clone(), steps: Vec::new() };
+            if let Some(columns) = joined(table, mapping, index, field.name())? {
+                if let Some(name) = columns.iter().find(|name| !has(name)) {
+                    return Err(missing(field.name(), name, &listed()));
+                }
+                let columns = columns.iter().map(|name| plan.need(name.clone())).collect();
+                plan.columns.push((strip(field), Origin::Joined(columns)));
+                continue;
+            }
             let origin = match mapping.columns.get(field.name()) {
                 Some(Expression::Column { name, .. }) if !has(name) => {
-                    return Err(Error::request(format!(
-                        "column {} is to come from {name:?}, which the file does not have: it has {}",
-                        field.name(),
-                        listed()
-                    )));
+                    return Err(missing(field.name(), name, &listed()));
                 }
                 Some(expression) => expression.clone(),
                 None if has(field.name()) => same(),
@@ -123,14 +133,83 @@ impl Plan {
             Expression::Text(text) => Origin::Constant(text),
             Expression::Column { name, steps } => {
                 let values = mapping.values.get(&name).cloned().map(Arc::new);
-                let column = self.needed.iter().position(|n| *n == name).unwrap_or_else(|| {
-                    self.needed.push(name);
-                    self.needed.len() - 1
-                });
-                Origin::File { column, steps, values }
+                Origin::File { column: self.need(name), steps, values }
             }
         }
     }
+
+    /// The index of a column in `needed`.
+    fn need(&mut self, name: String) -> usize {
+        self.needed.iter().position(|n| *n == name).unwrap_or_else(|| {
+            self.needed.push(name);
+            self.needed.len() - 1
+        })
+    }
+}
+
+fn missing(column: &str, name: &str, listed: &str) -> Error {
+    Error::request(format!(
+        "column {column} is to come from {name:?}, which the file does not have: it has {listed}"
+    ))
+}
+
+/// What the mapping states of the times of a column.
+fn stated<'a>(
+    table: &TableSchema,
+    mapping: &'a Mapping,
+    index: usize,
+    name: &str,
+) -> Result<Option<&'a Time>> {
+    let times = mapping.times.get(name);
+    if index != TIME_COLUMN {
+        return Ok(times);
+    }
+    if times.is_some() && mapping.time != Time::default() {
+        return Err(Error::request(format!(
+            "the times of {name}, the time of table {:?}, are stated in [time] and in [times.{name}]: leave one of them out",
+            table.name()
+        )));
+    }
+    Ok(Some(times.unwrap_or(&mapping.time)))
+}
+
+/// How times are read, by the column of the table.
+fn times(table: &TableSchema, mapping: &Mapping) -> Result<BTreeMap<String, TimeForm>> {
+    for name in mapping.times.keys() {
+        let field = table.arrow().field(table.column(name)?);
+        if !matches!(field.data_type(), DataType::Timestamp(..)) {
+            return Err(Error::request(format!(
+                "[times.{name}]: the column {name} holds no times"
+            )));
+        }
+    }
+    let mut forms = BTreeMap::new();
+    for (index, field) in table.arrow().fields().iter().enumerate() {
+        if matches!(field.data_type(), DataType::Timestamp(..)) {
+            let time = stated(table, mapping, index, field.name())?;
+            let form = TimeForm::new(field.name(), time.unwrap_or(&Time::default()))?;
+            forms.insert(field.name().clone(), form);
+        }
+    }
+    Ok(forms)
+}
+
+/// The columns of the file that the times of a column stand in, if the mapping says which.
+fn joined<'a>(
+    table: &TableSchema,
+    mapping: &'a Mapping,
+    index: usize,
+    name: &str,
+) -> Result<Option<&'a [String]>> {
+    let columns = stated(table, mapping, index, name)?.map(|time| time.columns.as_slice());
+    let Some(columns) = columns.filter(|columns| !columns.is_empty()) else { return Ok(None) };
+    if mapping.columns.contains_key(name) {
+        return Err(Error::request(format!(
+            "column {name} is to come from {} and from an expression: leave one of them out",
+            columns.join(", ")
+        )));
+    }
+    Ok(Some(columns))
 }
 
 /// The field as a batch on its way to the table has it: nullable, so that the table's own rules can say

@@ -8,13 +8,16 @@ use std::time::{Duration, Instant};
 use arrow::array::RecordBatch;
 use barograph_lake::TableSchema;
 use futures::StreamExt;
+use parking_lot::Mutex;
 
 use super::apply::Applied;
 use super::input::FileForm;
 use super::mapping::Mapping;
 use super::reading::{Reading, batch_bytes};
+use super::replaced::{Replaced, Seen};
 use super::sink::{Sink, Taken};
 use super::state::{Identity, State};
+use super::time::Found;
 use crate::{Error, ErrorKind, Result};
 
 /// Largest batch handed to the sink, in bytes.
@@ -73,6 +76,10 @@ pub struct FileSummary {
     pub unreadable: u64,
     /// Rows that the table's rules refuse; they are in `dead_letters`.
     pub implausible: u64,
+    /// Rows that were handed over and stand in the place of earlier ones of this run, of this file or one before.
+    pub replaced: Replaced,
+    /// Local times that come twice or not at all.
+    pub local: Found,
     /// Columns of the file that were not imported.
     pub ignored: Vec<String>,
     /// Columns of the table that the file does not have: null in every row.
@@ -98,6 +105,8 @@ pub struct Import<'a, S> {
     pub options: Options,
     /// Asked between batches.
     pub stop: Stop,
+    /// Keys and instants of the files so far.
+    pub seen: Mutex<Seen>,
 }
 
 impl Stop {
@@ -139,8 +148,14 @@ impl<S: Sink> Import<'_, S> {
         }
         let source = path.display().to_string();
         let pieces = reading.pieces(reached, &self.options, &self.stop);
-        let puts =
-            pieces.map(|piece| self.put(piece, &source)).buffered(self.options.in_flight.max(1));
+        let puts = pieces.map(|piece| {
+            let replaced = match &piece {
+                Ok(piece) => self.seen(&piece.rows),
+                Err(_) => Ok(Replaced::default()),
+            };
+            self.put(piece, replaced, &source)
+        });
+        let puts = puts.buffered(self.options.in_flight.max(1));
         let mut puts = std::pin::pin!(puts);
         while let Some(put) = puts.next().await {
             let put = match put {
@@ -151,6 +166,8 @@ impl<S: Sink> Import<'_, S> {
             summary.accepted += put.accepted;
             summary.unreadable += put.unreadable;
             summary.implausible += put.implausible;
+            summary.replaced.add(put.replaced);
+            summary.local.add(put.local);
             state.record(&identity, reached + summary.read, false)?;
             progress(Progress {
                 rows: reached + summary.read,
@@ -168,9 +185,21 @@ impl<S: Sink> Import<'_, S> {
         Ok(summary)
     }
 
-    async fn put(&self, piece: Result<Applied>, source: &str) -> Result<Put> {
-        let Applied { rows, rejected, read } = piece?;
-        let mut put = Put { read, ..Put::default() };
+    /// Which rows of a piece stand in the place of earlier ones. Asked in the order of the pieces.
+    fn seen(&self, rows: &RecordBatch) -> Result<Replaced> {
+        let mut replaced = Replaced::default();
+        self.seen.lock().add(rows, &mut replaced)?;
+        Ok(replaced)
+    }
+
+    async fn put(
+        &self,
+        piece: Result<Applied>,
+        replaced: Result<Replaced>,
+        source: &str,
+    ) -> Result<Put> {
+        let Applied { rows, rejected, read, found: local } = piece?;
+        let mut put = Put { read, local, replaced: replaced?, ..Put::default() };
         for part in parts(rows) {
             let taken = self.until_taken(|| self.sink.put(self.table.name(), part.clone(), source));
             let taken = taken.await?;
@@ -214,6 +243,8 @@ struct Put {
     accepted: u64,
     unreadable: u64,
     implausible: u64,
+    replaced: Replaced,
+    local: Found,
 }
 
 /// Rows cut to batches of a bounded size; none for no rows.

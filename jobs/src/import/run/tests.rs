@@ -112,6 +112,7 @@ fn import(sink: &Memory, stop: Stop) -> Import<'_, Memory> {
         mapping: Mapping::default(),
         options: Options { batch_rows: 30, in_flight: 3, ..Options::default() },
         stop,
+        seen: Default::default(),
     }
 }
 
@@ -298,6 +299,7 @@ async fn the_real_observations_come_to_the_figures_computed_from_the_csv() {
         mapping: Mapping::read(&root.join("examples/nyc-weather.toml")).unwrap(),
         options: Options { batch_rows: 5_000, ..Options::default() },
         stop: Stop::default(),
+        seen: Default::default(),
     };
     let folder = tempfile::tempdir().unwrap();
     let path = root.join("tests/data/nyc-weather-2013.csv");

@@ -1,0 +1,263 @@
+//! Files of other makers through mappings: times in parts, units and zones, values that stand for missing ones,
+//! decimals. Everything is imported twice, into a server and as files of a lake, and comes to the same.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::Output;
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayRef, Decimal128Array, Float64Array, Int64Array, RecordBatch, StringArray,
+    TimestampNanosecondArray,
+};
+use arrow::util::display::array_value_to_string;
+use barograph_flight::Client;
+use parquet::arrow::ArrowWriter;
+
+use crate::server::{Server, command};
+
+const SETTINGS: &str = r#"
+[tables.weather]
+key = "station"
+key_type = "int64"
+time = "at"
+columns = [
+  { name = "temperature", type = "float32", range = [-90.0, 60.0] },
+  { name = "pressure", type = "float64" },
+  { name = "direction", type = "int16" },
+]
+"#;
+
+/// What an import said, and what stands in the tables after it.
+struct Imported {
+    output: Output,
+    rows: Vec<Vec<String>>,
+    letters: Vec<String>,
+}
+
+impl Imported {
+    fn said(&self) -> String {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        text(&self.output.stdout) + &text(&self.output.stderr)
+    }
+}
+
+async fn answer(client: &Client, sql: &str) -> Vec<Vec<String>> {
+    let rows = client.sql(sql).await.unwrap().collect().await.unwrap();
+    let cell = |row, column: &ArrayRef| array_value_to_string(column, row).unwrap();
+    (0..rows.num_rows())
+        .map(|row| rows.columns().iter().map(|column| cell(row, column)).collect())
+        .collect()
+}
+
+/// Imports a file into a server, and as files of the lake of another folder.
+fn both(arguments: &[&str], file: &Path, sql: &str) -> [Imported; 2] {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    [true, false].map(|through_a_log| {
+        let folder = tempfile::tempdir().unwrap();
+        let (data, settings) = (folder.path().join("data"), folder.path().join("settings.toml"));
+        std::fs::write(&settings, SETTINGS).unwrap();
+        let config = settings.display().to_string();
+        let start = || Server::start(&["--config", &config], &data);
+        let import = |way: &str, to: &str| {
+            let state = folder.path().join("imports.json").display().to_string();
+            let mut command = command(&["import", "--table", "weather", "--format", "csv"]);
+            command.args(["--config", &config, "--state", &state, way, to]).args(arguments);
+            command.arg(file).output().unwrap()
+        };
+        let (output, server) = if through_a_log {
+            let server = start();
+            (import("--endpoint", &server.url()), server)
+        } else {
+            (import("--data", &data.display().to_string()), start())
+        };
+        let (rows, letters) = runtime.block_on(async {
+            let client = Client::connect(&server.url()).await.unwrap();
+            let letters = "SELECT reason FROM dead_letters ORDER BY reason";
+            (answer(&client, sql).await, answer(&client, letters).await.concat())
+        });
+        server.kill();
+        Imported { output, rows, letters }
+    })
+}
+
+fn parquet(path: PathBuf, columns: Vec<(&str, ArrayRef)>) -> PathBuf {
+    let rows = RecordBatch::try_from_iter(columns).unwrap();
+    let mut writer = ArrowWriter::try_new(File::create(&path).unwrap(), rows.schema(), None);
+    let writer = writer.as_mut().unwrap();
+    writer.write(&rows).unwrap();
+    writer.finish().unwrap();
+    path
+}
+
+fn csv(path: PathBuf, text: &str) -> PathBuf {
+    std::fs::write(&path, text).unwrap();
+    path
+}
+
+fn whole(values: &[i64]) -> ArrayRef {
+    Arc::new(Int64Array::from(values.to_vec()))
+}
+
+const TIMES: &str = "SELECT station, CAST(at AS BIGINT) AS micros FROM weather ORDER BY 1, 2";
+/// 2022-09-01T00:00:00Z.
+const MIDNIGHT: i64 = 1_661_990_400;
+
+#[test]
+fn times_in_parts_units_and_zones_are_read_as_stated() {
+    let folder = tempfile::tempdir().unwrap();
+    let local = csv(
+        folder.path().join("local.csv"),
+        "station,Datum,Tijd (UTC),temperature\n1,01/09/2022,02:00,1\n2,30/10/2022,02:30,2\n3,soon,,3\n",
+    );
+    let zoned = ["--time-column", "Datum", "--time-column", "Tijd (UTC)"];
+    let form = ["--time-format", "%d/%m/%Y %H:%M", "--time-zone", "Europe/Brussels"];
+    for made in both(&[zoned, form].concat(), &local, TIMES) {
+        assert!(made.output.status.success(), "{}", made.said());
+        let at = [MIDNIGHT, 1_667_089_800].map(|seconds| format!("{seconds}000000"));
+        assert_eq!(made.rows, [["1", &at[0]], ["2", &at[1]]]);
+        assert!(made.said().contains("1 rows have local times that come twice"), "{}", made.said());
+        assert_eq!(made.letters.len(), 1, "{:?}", made.letters);
+    }
+    let seconds = [MIDNIGHT, MIDNIGHT + 300];
+    let typed = parquet(
+        folder.path().join("seconds.parquet"),
+        vec![("station", whole(&[1, 2])), ("at", whole(&seconds))],
+    );
+    let text = csv(
+        folder.path().join("seconds.csv"),
+        &format!("station,at\n1,{}\n2,{}\n", seconds[0], seconds[1]),
+    );
+    for file in [typed, text] {
+        for made in both(&["--time-unit", "s"], &file, TIMES) {
+            let at = seconds.map(|seconds| format!("{seconds}000000"));
+            assert_eq!(made.rows, [["1", &at[0]], ["2", &at[1]]], "{}", made.said());
+        }
+        for unit in [&[][..], &["--time-unit", "ms"]] {
+            for made in both(unit, &file, TIMES) {
+                assert!(!made.output.status.success(), "{}", made.said());
+                assert!(
+                    made.said().contains("state unit = \"s\" (--time-unit s)"),
+                    "{}",
+                    made.said()
+                );
+                assert!(made.rows.is_empty());
+            }
+        }
+    }
+}
+
+#[test]
+fn a_time_that_is_not_as_stated_costs_its_row_and_nothing_is_guessed_or_cut() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = csv(
+        folder.path().join("mixed.csv"),
+        "station,at\n1,2022-09-01T00:00:00Z\n2,2023010112\n3,1661990400\n4,1661990400000000\n\
+         5,2022-09-01T00:00:00.123456789Z\n6,1661990400000\n",
+    );
+    for made in both(&[], &file, TIMES) {
+        assert!(made.output.status.success(), "{}", made.said());
+        let at = format!("{MIDNIGHT}000000");
+        assert_eq!(made.rows, [["1", &at], ["4", &at]]);
+        assert_eq!(made.letters.len(), 4, "{:?}", made.letters);
+        for part in
+            ["looks like %Y%m%d%H", "looks like s since", "looks like ms", "finer than a µs"]
+        {
+            assert!(made.letters.iter().any(|reason| reason.contains(part)), "{:?}", made.letters);
+        }
+    }
+    let ns: ArrayRef = Arc::new(TimestampNanosecondArray::from(vec![
+        MIDNIGHT * 1_000_000_000,
+        MIDNIGHT * 1_000_000_000 + 1,
+    ]));
+    let file =
+        parquet(folder.path().join("ns.parquet"), vec![("station", whole(&[1, 2])), ("at", ns)]);
+    for made in both(&[], &file, TIMES) {
+        assert_eq!(made.rows, [["1".to_owned(), format!("{MIDNIGHT}000000")]], "{}", made.said());
+        assert!(made.letters[0].contains("finer than a µs"), "{:?}", made.letters);
+    }
+}
+
+#[test]
+fn missing_values_of_typed_files_and_decimals_come_as_stated() {
+    let folder = tempfile::tempdir().unwrap();
+    let decimals = |values: Vec<i128>, scale| -> ArrayRef {
+        Arc::new(Decimal128Array::from(values).with_precision_and_scale(12, scale).unwrap())
+    };
+    let at: ArrayRef = Arc::new(StringArray::from(vec!["2022-09-01"; 3]));
+    let pressure: ArrayRef = Arc::new(Float64Array::from(vec![-9999.0, 1013.25, 1000.0]));
+    let file = parquet(
+        folder.path().join("typed.parquet"),
+        vec![
+            ("station", decimals(vec![100, 200, 300], 2)),
+            ("at", at),
+            ("temperature", decimals(vec![-999_900, 1_852, -500], 2)),
+            ("pressure", pressure),
+            ("direction", decimals(vec![-99_990, 2_700, 2_705], 1)),
+        ],
+    );
+    let sql = "SELECT station, temperature, pressure, direction FROM weather ORDER BY station";
+    for made in both(&["--null", "-9999"], &file, sql) {
+        assert!(made.output.status.success(), "{}", made.said());
+        assert_eq!(made.rows, [["1", "", "", ""], ["2", "18.52", "1013.25", "270"]]);
+        assert!(
+            made.letters[0].contains("direction: 270.5 does not fit Int16"),
+            "{:?}",
+            made.letters
+        );
+    }
+}
+
+const GHENT: &str = r#"
+table = "weather"
+delimiter = ";"
+[time]
+columns = ["Datum", "Tijd (UTC)"]
+[columns]
+station = "Vlinder"
+temperature = "Temperatuur"
+pressure = "Luchtdruk / 100"
+direction = "Windrichting"
+[values.Vlinder]
+vlinder01 = 1
+"#;
+
+#[test]
+fn rows_of_one_station_stay_what_they_are_or_are_counted_where_they_replace_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let file =
+        PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/data/ghent-vlinder01.csv"));
+    let text = std::fs::read_to_string(&file).unwrap();
+    let lines: Vec<Vec<&str>> =
+        text.lines().skip(1).map(|line| line.split(';').collect()).collect();
+    assert_eq!(lines.len(), 4_320);
+    let pascals: f64 = lines.iter().map(|cells| cells[4].parse::<f64>().unwrap()).sum();
+    let sql = "SELECT count(*), count(DISTINCT at), CAST(round(sum(pressure) * 100) AS BIGINT), \
+               max(CAST(at AS BIGINT)) FROM weather";
+    let mapping = folder.path().join("ghent.toml");
+    std::fs::write(&mapping, GHENT).unwrap();
+    let mapping = mapping.display().to_string();
+    let summary = |made: &Imported| -> Vec<String> {
+        let said = String::from_utf8_lossy(&made.output.stdout).into_owned();
+        said.lines().nth(1).unwrap().split(',').skip(1).take(6).map(str::to_owned).collect()
+    };
+    let arguments = ["--mapping", &mapping, "--batch-rows", "500"];
+    for made in both(&arguments, &file, sql) {
+        assert_eq!(summary(&made), ["0", "4320", "4320", "0", "0", "0"], "{}", made.said());
+        let last = "1663286100000000";
+        assert_eq!(made.rows, [["4320", "4320", &format!("{pascals:.0}"), last]]);
+        assert!(!made.said().contains("replaced others"), "{}", made.said());
+    }
+    let date = GHENT.replace("[\"Datum\", \"Tijd (UTC)\"]", "[\"Datum\"]");
+    std::fs::write(&mapping, date).unwrap();
+    for made in both(&arguments, &file, sql) {
+        assert_eq!(summary(&made), ["0", "4320", "4320", "0", "0", "4305"], "{}", made.said());
+        assert_eq!(made.rows[0][..2], ["15", "15"]);
+        assert!(
+            made.said().contains("4,305 rows replaced others of the same import"),
+            "{}",
+            made.said()
+        );
+        assert!(made.said().contains("1 at 2022-09-01T00:00:00Z"), "{}", made.said());
+    }
+}
