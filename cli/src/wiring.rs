@@ -81,18 +81,28 @@ fn log_folder(settings: &Settings) -> Result<PathBuf> {
 
 /// Opens the engine and reports what it found in the log.
 pub async fn open_engine(settings: &Settings, accept_damage: bool) -> Result<Arc<Engine>> {
+    let engine = open_engine_of(settings, settings.schemas()?, accept_damage).await?;
+    for rollup in settings.rollups()? {
+        engine.declare_rollup(rollup)?;
+    }
+    Ok(engine)
+}
+
+/// The same over other tables than those of the settings, without rollups.
+pub async fn open_engine_of(
+    settings: &Settings,
+    tables: Vec<TableSchema>,
+    accept_damage: bool,
+) -> Result<Arc<Engine>> {
     let cities = Cities::built_in()?.all().iter().map(|city| Key::from(city.id)).collect();
     let components = Components {
         lake: lake(settings)?,
         log: LogSource::Folder { path: log_folder(settings)?, accept_damage },
         clock: Arc::new(SystemClock),
-        tables: settings.schemas()?,
+        tables,
         dimensions: [(CITIES.to_owned(), Arc::new(cities))].into_iter().collect(),
     };
     let engine = Engine::open(settings.engine.clone(), components).await?;
-    for rollup in settings.rollups()? {
-        engine.declare_rollup(rollup)?;
-    }
     let found = engine.recovery();
     tracing::info!(
         records = found.records,

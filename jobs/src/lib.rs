@@ -1,6 +1,7 @@
 //! What must happen over time: import, what is computed of readings, and what is done
 //! over and over.
 
+pub mod alter;
 pub mod audit;
 pub mod compact;
 pub mod derive;

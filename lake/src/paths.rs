@@ -9,6 +9,8 @@
 //!                  largest position     random id
 //! readings/_deletions/00000000000000000042-1f0c….json
 //!                     version              random id
+//! readings/_altered/00000000000000123456-1f0c….json
+//!                   name of the file that was written anew
 //! ```
 
 use std::fmt;
@@ -153,6 +155,26 @@ impl FromStr for MarkPath {
                 "path of a mark {text:?} is not of the form {MARKS_FOLDER}/POSITION-ID.json"
             ))
         })
+    }
+}
+
+/// Folder below its table's folder of notes of files that were written anew with other columns.
+pub(crate) const ALTERED_FOLDER: &str = "_altered";
+
+/// Path of a note of a file below its table's folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct NotePath(FilePath);
+
+impl NotePath {
+    /// The path of the note of a file.
+    pub(crate) fn of(file: &FilePath) -> Self {
+        Self(*file)
+    }
+}
+
+impl fmt::Display for NotePath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{ALTERED_FOLDER}/{}-{}.json", self.0.through, self.0.id.simple())
     }
 }
 

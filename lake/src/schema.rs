@@ -207,6 +207,16 @@ impl ValueType {
         }
     }
 
+    /// Whether a column of this type can become one of type `to` that holds the same values.
+    pub fn widens_to(self, to: Self) -> bool {
+        matches!(
+            (self, to),
+            (Self::Int16, Self::Int32 | Self::Int64)
+                | (Self::Int32, Self::Int64)
+                | (Self::Float32, Self::Float64)
+        )
+    }
+
     /// Whether a plausible range can be declared.
     pub fn is_number(self) -> bool {
         !matches!(self, Self::Utf8 | Self::Timestamp)

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::time::MICROS_PER_HOUR;
-use crate::{FilePath, Hour, Key, KeySelection, Micros, TableVersion, TimeRange};
+use crate::{FilePath, Hour, Key, KeySelection, Micros, TableSchema, TableVersion, TimeRange};
 
 /// An active file with what its Delta entry says of it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -104,6 +104,26 @@ impl Snapshot {
             self.files.iter().filter(|file| !removed.contains(&file.path)).cloned().collect();
         files.extend(added);
         Self::new(version, files).expired(self.expired_through).committed(self.committed_at)
+    }
+
+    /// The same under `schema`, whose columns are those of `before`, in any order, and others, which are null in
+    /// every file.
+    pub(crate) fn under(mut self, before: &TableSchema, schema: &TableSchema) -> Self {
+        let fields = schema.arrow().fields().iter();
+        let places: Vec<_> =
+            fields.map(|field| before.arrow().index_of(field.name()).ok()).collect();
+        if places.iter().enumerate().all(|(at, place)| *place == Some(at)) {
+            return self;
+        }
+        for file in &mut self.files {
+            let known = |place: &Option<usize>| {
+                let known = place.and_then(|place| file.columns.get(place).cloned());
+                known.unwrap_or(ColumnStats { nulls: file.rows, ..ColumnStats::default() })
+            };
+            let columns = places.iter().map(known).collect();
+            *file = Arc::new(FileEntry { columns, ..FileEntry::clone(file) });
+        }
+        self
     }
 
     /// The same, its entries shared with `other` where both have them: many entries take much memory.

@@ -68,6 +68,57 @@ def main(folder):
     same("polars", polars.scan_delta(path).collect().to_arrow())
     files = table.file_uris()
     same("duckdb, file list", duckdb.sql(f"SELECT * FROM read_parquet({files!r})").to_arrow_table())
+    grown(f"{folder}/grown")
+
+
+def grown(path):
+    """A table whose first two hours have no humidity, no note, and narrower numbers."""
+    table = DeltaTable(path)
+    names = ["city_id", "reading_at", "humidity", "temperature", "wind_direction", "note", "ingested_at"]
+    assert [field.name for field in table.schema().fields] == names, table.schema()
+    types = ["integer", "timestamp", "float", "double", "integer", "string", "timestamp"]
+    assert [field.type.type for field in table.schema().fields] == types, table.schema()
+    old = [(key, MIDNIGHT + timedelta(hours=hour), None, value, None, None)
+           for hour in range(2) for key, value in [(1, 1.5), (2, None)]]
+    new = [(1, MIDNIGHT + timedelta(hours=2), 70.5, None, 70_000, None), (2, MIDNIGHT + timedelta(hours=2), None, -2.1, None, "fog")]
+
+    def check(name, read, want):
+        rows = sorted((tuple(row[column] for column in names[:-1]) for row in read.to_pylist()), key=lambda row: (row[1], row[0]))
+        assert rows == want, f"{name}: {rows}\nexpected {want}"
+        print(f"{name}: {len(rows)} rows as expected")
+
+    rows = old + new
+    check("deltalake, added columns", table.to_pyarrow_table(), rows)
+    check("deltalake, filter", table.to_pyarrow_table(filters=[("humidity", ">", 1.0)]), new[:1])
+    data = table.to_pyarrow_dataset()
+    for condition, want in [
+        ("true", rows),
+        ("humidity IS NULL", old + new[1:]),
+        ("humidity > 1", new[:1]),
+        ("note IS NULL", old + new[:1]),
+        ("note = 'fog'", new[1:]),
+        ("temperature IS NOT NULL", old[0::2] + new[1:]),
+        ("temperature = 1.5", old[0::2]),
+        ("temperature < -2", new[1:]),
+        ("wind_direction > 50000", new[:1]),
+    ]:
+        check(f"duckdb, {condition}", duckdb.sql(f"SELECT * FROM data WHERE {condition}").to_arrow_table(), want)
+    column = polars.col
+    for condition, want in [
+        (polars.lit(True), rows),
+        (column("humidity").is_null(), old + new[1:]),
+        (column("humidity") > 1, new[:1]),
+        (column("note").is_null(), old + new[:1]),
+        (column("note") == "fog", new[1:]),
+        (column("temperature").is_not_null(), old[0::2] + new[1:]),
+        (column("temperature") == 1.5, old[0::2]),
+        (column("temperature") < -2, new[1:]),
+        (column("wind_direction") > 50_000, new[:1]),
+    ]:
+        check(f"polars, {condition}", polars.scan_delta(path).filter(condition).collect().to_arrow(), want)
+    before = DeltaTable(path, version=2)
+    assert [field.name for field in before.schema().fields] == ["city_id", "reading_at", "temperature", "wind_direction", "ingested_at"]
+    assert polars.scan_delta(path, version=2).collect().width == 5
 
 
 if __name__ == "__main__":

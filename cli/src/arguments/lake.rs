@@ -18,6 +18,28 @@ pub enum LakeCommand {
     Delete(LakeDeleteArguments),
     /// Make the files of an earlier version of a table the active ones again. It can be undone in the same way.
     Restore(LakeRestoreArguments),
+    /// Take columns out of a table that holds rows, or give them other names, as the settings declare it, without a
+    /// running server. Its files are written anew; asked again after an end in between, it goes on.
+    Alter(LakeAlterArguments),
+}
+
+/// Arguments of `lake alter`.
+#[derive(Debug, Args)]
+pub struct LakeAlterArguments {
+    /// The table; the rollups and flags that are computed of it follow.
+    pub table: String,
+    /// A column gets another name, which the settings declare; may be given again.
+    #[arg(long, value_name = "OLD=NEW", value_parser = super::pair)]
+    pub rename: Vec<(String, String)>,
+    /// A column goes, with its values, which the settings do not declare any more; may be given again.
+    #[arg(long, value_name = "COLUMN")]
+    pub drop: Vec<String>,
+    /// Print what would be done, and change nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Folder or object-store URL of the data.
+    #[arg(long, value_name = "DIR|URL")]
+    pub data: Option<String>,
 }
 
 /// Arguments of `lake delete`.

@@ -12,7 +12,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub use jobs::{
     JobsArguments, JobsCancelArguments, JobsCommand, JobsHistoryArguments, JobsRunArguments,
 };
-pub use lake::{LakeArguments, LakeCommand, LakeDeleteArguments, LakeRestoreArguments};
+pub use lake::{
+    LakeAlterArguments, LakeArguments, LakeCommand, LakeDeleteArguments, LakeRestoreArguments,
+};
 
 use crate::output::Format;
 

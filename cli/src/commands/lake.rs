@@ -1,4 +1,4 @@
-//! `barograph lake files|check|history|delete|restore`: the lake's files, beside a server or without one.
+//! `barograph lake files|check|history|delete|restore|alter`: the lake's files, beside a server or without one.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use barograph_lake::store::LakeStore;
 use barograph_lake::table::{self, CheckReport};
 use barograph_lake::{ErrorKind, Hour, LakeTable, Snapshot, TableVersion};
 
-use super::delete;
+use super::{alter, delete};
 use crate::arguments::{LakeArguments, LakeCommand, LakeRestoreArguments};
 use crate::figures::{bytes, grouped};
 use crate::output::{Format, RowWriter, check_terminal};
@@ -30,6 +30,7 @@ impl LakeCommand {
                 &arguments.data
             }
             Self::Restore(arguments) => &arguments.data,
+            Self::Alter(arguments) => &arguments.data,
         }
     }
 }
@@ -39,6 +40,7 @@ pub(super) async fn run(command: LakeCommand, settings: &Settings) -> Result<()>
     signals::unless_stopped(async {
         match &command {
             LakeCommand::Delete(arguments) => delete::run(arguments, settings).await,
+            LakeCommand::Alter(arguments) => alter::run(arguments, settings).await,
             LakeCommand::Files(arguments) => {
                 files(&tables(&lake, arguments, settings).await?, arguments.format)
             }

@@ -1,5 +1,6 @@
 //! What does each command do?
 
+mod alter;
 mod config;
 mod delete;
 mod export;

@@ -92,7 +92,7 @@ Every table has a column `ingested_at` besides: when the engine accepted the row
 | `key_type` | int32 or int64 | `\"int32\"` | type of the key column |
 | `time` | text | needed | name of the time column (µs, UTC) |
 | `dimension` | text | absent | `\"cities\"`: only the built-in cities are valid keys, and commands take and show their names; absent: every key is valid |
-| `columns` | list | `[]` | value columns, each with `name`, `type` (int16, int32, int64, float32, float64, utf8, timestamp) and optionally `unit` (text) and `range` (smallest and largest plausible value; a row outside goes to `dead_letters`) |
+| `columns` | list | `[]` | value columns, each with `name`, `type` (int16, int32, int64, float32, float64, utf8, timestamp) and optionally `unit` (text) and `range` (smallest and largest plausible value; a row outside goes to `dead_letters`). [docs/columns.md](columns.md): which of them can change when the table holds rows |
 
 The built-in table, which a table of the same name replaces as a whole:
 ";

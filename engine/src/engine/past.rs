@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use barograph_lake::time::format_instant;
-use barograph_lake::{AsOf, KeySelection, TimeRange};
+use barograph_lake::{AsOf, KeySelection, TableSchema, TimeRange};
 
 use super::Engine;
 use crate::memory::Budget;
@@ -15,6 +15,11 @@ use crate::{Error, Result};
 pub(super) const PAST_KEPT: usize = 4;
 
 impl Engine {
+    /// The columns of a table at a version or time.
+    pub fn schema_as_of(&self, table: &str, as_of: AsOf) -> Result<Arc<TableSchema>> {
+        self.table(table).map(|table| Arc::clone(table.lake.schema_as_of(as_of)))
+    }
+
     /// The rows of a table that had landed then, for a read of `keys` and `time`.
     ///
     /// # Errors
@@ -37,7 +42,14 @@ impl Engine {
             )));
         }
         let version = table.lake.version_as_of(as_of, self.now()).await?;
-        let current = table.view.load_full();
+        let (current, lake) = (table.view.load_full(), &table.lake);
+        let schema = lake.schema_as_of(AsOf::Version(version));
+        if schema != lake.schema_as_of(as_of) {
+            return Err(Error::request(format!(
+                "the columns of table {:?} changed about {as_of}: ask for version {version} in its place",
+                schema.name()
+            )));
+        }
         let view = match table.past.get(|known| *known == version) {
             Some(view) => view,
             None => {
@@ -48,7 +60,7 @@ impl Engine {
                         Arc::new(past.sharing(&current.snapshot))
                     }
                 };
-                let schema = Arc::clone(&table.schema);
+                let schema = Arc::clone(schema);
                 let tail = Tail::new(Arc::clone(&schema), Budget::new("an empty tail", 0)).view();
                 let view = Arc::new(View { schema, snapshot, tail });
                 table.past.keep(version, Arc::clone(&view));

@@ -40,7 +40,8 @@ impl Engine {
     pub fn plan<'a>(&'a self, view: &'a Arc<View>, scan: &'a Scan) -> BoxFuture<'a, Result<Plan>> {
         Box::pin(async move {
             let table = self.table(view.schema.name())?;
-            let execution = Execution::new(self.files_of(table), sources(view, scan), scan.clone());
+            let execution =
+                Execution::new(self.files_of(table, view), sources(view, scan), scan.clone());
             let mut priced = Vec::with_capacity(execution.sources.len());
             for source in &execution.sources {
                 let mut prices = Vec::with_capacity(source.files.len());
@@ -87,7 +88,7 @@ impl Engine {
             let limit = scan.limit.unwrap_or(usize::MAX);
             let small = is_small(&scan, &sources);
             let target = self.target_rows(&scan, sources.len());
-            let execution = Arc::new(Execution::new(self.files_of(table), sources, scan));
+            let execution = Arc::new(Execution::new(self.files_of(table, &view), sources, scan));
             let schema = execution.schema()?;
             if small {
                 let _reserved = self.reserve_scan(SMALL_READ_BYTES)?;
@@ -126,7 +127,7 @@ impl Engine {
     /// Answers a point read over `view`: one batch of key, time and the columns asked for.
     pub async fn point(&self, view: &Arc<View>, query: &PointQuery) -> Result<RecordBatch> {
         let table = self.table(view.schema.name())?;
-        let files = self.files_of(table);
+        let files = self.files_of(table, view);
         PointRead { files: &files, view, newest: &table.newest }.answer(query).await
     }
 
@@ -148,7 +149,7 @@ impl Engine {
     /// A range read taken apart, for whoever drives its slices by himself.
     pub(crate) fn execution(&self, view: &View, scan: Scan) -> Result<Execution> {
         let table = self.table(view.schema.name())?;
-        Ok(Execution::new(self.files_of(table), sources(view, &scan), scan))
+        Ok(Execution::new(self.files_of(table, view), sources(view, &scan), scan))
     }
 
     /// The keys at which a range read is best cut into `parts`, ascending, at most `parts - 1` of
@@ -204,11 +205,11 @@ impl Engine {
         &self.bounds.threads
     }
 
-    fn files_of(&self, table: &Table) -> Files {
+    fn files_of(&self, table: &Table, view: &View) -> Files {
         Files {
             cache: Arc::clone(&self.files),
             store: table.lake.store().clone(),
-            schema: Arc::clone(&table.schema),
+            schema: Arc::clone(&view.schema),
         }
     }
 

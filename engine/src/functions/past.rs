@@ -28,7 +28,7 @@ pub(super) static AS_OF: Entry = Entry {
         ("table", "name of a declared table, as a text constant"),
         ("version | time", "a whole number, or a time that has come"),
     ],
-    returns: "a table with the columns of `table`",
+    returns: "a table with the columns of `table`; if some went since, or got other names, with those that it had",
     source: None,
     example: "SELECT count(*) FROM as_of('readings', now() - INTERVAL '1 hour')",
 };

@@ -12,15 +12,15 @@ mod difference;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use arrow::array::{AsArray, BooleanArray, RecordBatch};
-use arrow::compute::filter_record_batch;
+use arrow::array::{AsArray, BooleanArray, RecordBatch, new_null_array};
+use arrow::compute::{cast, filter_record_batch};
 use arrow::datatypes::TimestampMicrosecondType;
 use barograph_lake::file::FileCache;
 use barograph_lake::schema::{FIRST_VALUE_COLUMN, KEY_COLUMN, TIME_COLUMN};
-use barograph_lake::table::FileWriter;
+use barograph_lake::table::{Alteration, FileWriter};
 use barograph_lake::{
-    FileEntry, FilePath, KeySelection, LakeTable, LogPosition, Period, Snapshot, TableVersion,
-    TimeRange,
+    FileEntry, FilePath, KeySelection, LakeTable, LogPosition, Period, Snapshot, TableSchema,
+    TableVersion, TimeRange,
 };
 use futures::future::BoxFuture;
 use tokio::runtime::Handle;
@@ -94,6 +94,8 @@ pub struct Rewrite {
     written: Vec<Arc<FileEntry>>,
     /// Bytes of the old files, of one slice.
     slice_bytes: u64,
+    /// Where each column of the new files stands among those of the old; absent: they are the same.
+    places: Option<Arc<[Option<usize>]>>,
 }
 
 /// What one step did.
@@ -167,7 +169,16 @@ impl Rewrite {
             ahead: VecDeque::new(),
             writer: None,
             written: Vec::new(),
+            places: None,
         })
+    }
+
+    /// The same rows on their way to files with other columns.
+    #[must_use]
+    pub fn altered(mut self, alteration: &Alteration) -> Self {
+        self.table = alteration.target(&self.table);
+        self.places = Some(alteration.places().into());
+        self
     }
 
     /// Writes the next slice; `None` if all are written.
@@ -190,6 +201,10 @@ impl Rewrite {
                 }
             };
             let _thread = self.threads.acquire().await.map_err(|e| ended().with_source(e))?;
+            let rows = match &self.places {
+                Some(places) => placed(&rows, places, self.table.schema())?,
+                None => rows,
+            };
             let writer = writer.push(rows, &self.bounds.on).await?;
             if writer.written() < self.bounds.file_bytes {
                 self.writer = Some(writer);
@@ -239,6 +254,20 @@ impl Drop for Rewrite {
     fn drop(&mut self) {
         self.ahead.iter().for_each(JoinHandle::abort);
     }
+}
+
+/// The columns of `rows` at their places in `schema`, as the types that they have there.
+fn placed(
+    rows: &RecordBatch,
+    places: &[Option<usize>],
+    schema: &TableSchema,
+) -> Result<RecordBatch> {
+    let columns = schema.arrow().fields().iter().zip(places).map(|(field, place)| match place {
+        Some(place) => cast(rows.column(*place), field.data_type()),
+        None => Ok(new_null_array(field.data_type(), rows.num_rows())),
+    });
+    let columns = columns.collect::<std::result::Result<Vec<_>, _>>()?;
+    Ok(RecordBatch::try_new(Arc::clone(schema.arrow()), columns)?)
 }
 
 fn ended() -> Error {

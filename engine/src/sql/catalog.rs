@@ -229,7 +229,7 @@ impl functions::Tables for Given {
     }
 
     fn as_of(&self, table: &str, as_of: AsOf) -> Result<Arc<dyn TableProvider>> {
-        let table = self.0.schema(table)?;
+        let table = self.0.schema_as_of(table, as_of)?;
         Ok(Arc::new(LakeProvider { engine: Arc::clone(&self.0), table, as_of: Some(as_of) }))
     }
 }

@@ -143,7 +143,7 @@ pub(super) async fn answer(
         }
         "plan" => {
             let ticket = Ticket::parse(&action.body, state.settings.ticket_bytes_max.get())?;
-            let table = state.engine.schema(&ticket.table)?;
+            let table = shown::schema(state, &ticket)?;
             let query = ticket.bind(&table, state.settings.ticket_keys_max)?.query;
             let Query::Scan(scan) = &query else {
                 return Err(Error::request(

@@ -60,7 +60,7 @@ async fn answer(state: &Arc<State>, ticket: &[u8], deadline: Deadline) -> Result
     state.shutdown.check()?;
     let permit = state.limits.stream()?;
     let ticket = Ticket::parse(ticket, state.settings.ticket_bytes_max.get())?;
-    let schema = state.engine.schema(&ticket.table)?;
+    let schema = shown::schema(state, &ticket)?;
     let bound = ticket.bind(&schema, state.settings.ticket_keys_max)?;
     let view = deadline.bound(shown::view(state, &ticket, &bound.query)).await?;
     let encoder = BatchEncoder { message_bytes: state.settings.message_bytes.get() };
@@ -74,9 +74,11 @@ async fn answer(state: &Arc<State>, ticket: &[u8], deadline: Deadline) -> Result
             Ok(GrpcBody::whole(first))
         }
         Query::Scan(scan) => {
-            let message = match &scan.aggregation {
-                Some(_) => Shape::new(Arc::clone(&bound.schema)).message,
-                None => {
+            let is_current = scan.aggregation.is_none()
+                && Arc::ptr_eq(&schema, &state.engine.schema(&ticket.table)?);
+            let message = match is_current {
+                false => Shape::new(Arc::clone(&bound.schema)).message,
+                true => {
                     state.shapes.get(&ticket.table, &scan.columns, &bound.schema).message.clone()
                 }
             };

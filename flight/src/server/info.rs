@@ -70,7 +70,7 @@ pub(super) async fn schema(
 }
 
 fn bind(state: &State, ticket: &Ticket) -> Result<Bound> {
-    let table = state.engine.schema(&ticket.table)?;
+    let table = shown::schema(state, ticket)?;
     ticket.bind(&table, state.settings.ticket_keys_max)
 }
 

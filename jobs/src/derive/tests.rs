@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod columns;
 mod expired;
 
 use std::collections::BTreeMap;
@@ -108,8 +109,18 @@ impl Fixture {
 
     /// Over a folder, with what the job knows in `store`.
     async fn open(folder: tempfile::TempDir, clock: Arc<ManualClock>, store: LakeStore) -> Self {
-        let rollups = declared(&source());
-        let mut tables = vec![source()];
+        Self::open_as(source(), folder, clock, store).await
+    }
+
+    /// The same with readings declared as `source`.
+    async fn open_as(
+        source: TableSchema,
+        folder: tempfile::TempDir,
+        clock: Arc<ManualClock>,
+        store: LakeStore,
+    ) -> Self {
+        let rollups = declared(&source);
+        let mut tables = vec![source];
         tables.extend(rollups.iter().map(|rollup| TableSchema::clone(rollup.table())));
         let components = Components {
             lake: LakeStore::local(&folder.path().join("lake")).unwrap(),

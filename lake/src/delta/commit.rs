@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::actions::{Action, Add, Info, Protocol, Remove};
+use super::difference::Columns;
 use super::expired;
 use super::log_path::LogName;
 use super::metadata::Metadata;
@@ -51,9 +52,23 @@ impl Commit {
         Self::of(&[info, protocol, Action::MetaData(Box::new(metadata.action(schema)))])
     }
 
-    /// The commit that changes what a table declares of itself.
-    pub(crate) fn redeclare(metadata: &Metadata, schema: &TableSchema) -> Result<Self> {
-        let info = info("SET TBLPROPERTIES", None, Map::new(), Map::new());
+    /// The commit that changes what a table declares of itself, `columns` among it.
+    pub(crate) fn redeclare(
+        metadata: &Metadata,
+        schema: &TableSchema,
+        columns: &Columns,
+    ) -> Result<Self> {
+        let mut parameters = Map::new();
+        for (what, names) in [("added", &columns.added), ("widened", &columns.widened)] {
+            if !names.is_empty() {
+                parameters.insert(what.to_owned(), json!(names).to_string().into());
+            }
+        }
+        if !columns.added.is_empty() {
+            // What is computed of the table has more to say of every hour.
+            parameters.insert(HOURS.to_owned(), "all".into());
+        }
+        let info = info(columns.operation(), None, parameters, Map::new());
         Self::of(&[info, Action::MetaData(Box::new(metadata.action(schema)))])
     }
 
@@ -65,33 +80,33 @@ impl Commit {
         change: &Change<'_>,
         [base, after]: [&Snapshot; 2],
     ) -> Result<Self> {
-        let millis = change.at.div_euclid(MICROS_PER_MILLI);
         let data_change = !change.hours.is_empty();
-        let mut actions =
-            vec![info(change.operation, Some(millis), parameters(change), metrics(removed, added))];
-        actions.extend(removed.iter().map(|entry| {
-            Action::Remove(Remove {
-                path: entry.path.to_string(),
-                deletion_timestamp: millis,
-                data_change,
-                extended_file_metadata: true,
-                partition_values: Map::new(),
-                size: entry.bytes,
-            })
-        }));
-        for entry in added {
-            actions.push(Action::Add(Add {
-                path: entry.path.to_string(),
-                partition_values: Map::new(),
-                size: entry.bytes,
-                modification_time: millis,
-                data_change,
-                stats: stats::encode(schema, entry)?,
-            }));
-        }
+        let info = (change.operation, parameters(change), metrics(removed, added));
+        let mut actions = vec![info_at(change.at, info)];
+        actions.extend(moved(schema, removed, added, (change.at, data_change))?);
         if after.expired_through() != base.expired_through() {
             actions.push(Action::Txn(expired::action(after.expired_through())));
         }
+        Self::of(&actions)
+    }
+
+    /// The commit that puts `added` in the place of all files of a table, `removed`, and the columns of `schema`, which
+    /// they have, in the place of its columns.
+    pub(crate) fn alter(
+        metadata: &Metadata,
+        schema: &TableSchema,
+        removed: &[Arc<FileEntry>],
+        added: &[Arc<FileEntry>],
+        (operation, at): (&str, Micros),
+    ) -> Result<Self> {
+        let columns: Vec<_> = schema.values().iter().map(|column| &column.name).collect();
+        let mut parameters = Map::new();
+        parameters.insert("columns".to_owned(), json!(columns).to_string().into());
+        // What is computed of the table may have been computed of columns that went.
+        parameters.insert(HOURS.to_owned(), "all".into());
+        let mut actions = vec![info_at(at, (operation, parameters, metrics(removed, added)))];
+        actions.push(Action::MetaData(Box::new(metadata.action(schema))));
+        actions.extend(moved(schema, removed, added, (at, true))?);
         Self::of(&actions)
     }
 
@@ -145,6 +160,45 @@ pub(crate) async fn put_commit(
 async fn stands(store: &LakeStore, version: TableVersion, commit: &Commit) -> Result<bool> {
     let path = store.path(&LogName::commit(version).path());
     Ok(store.object().get(&path).await?.bytes().await? == commit.0)
+}
+
+/// That files cease to be active and others become so, at a time; whether their rows are others than before.
+fn moved(
+    schema: &TableSchema,
+    removed: &[Arc<FileEntry>],
+    added: &[Arc<FileEntry>],
+    (at, data_change): (Micros, bool),
+) -> Result<Vec<Action>> {
+    let millis = at.div_euclid(MICROS_PER_MILLI);
+    let mut actions = Vec::with_capacity(removed.len() + added.len());
+    actions.extend(removed.iter().map(|entry| {
+        Action::Remove(Remove {
+            path: entry.path.to_string(),
+            deletion_timestamp: millis,
+            data_change,
+            extended_file_metadata: true,
+            partition_values: Map::new(),
+            size: entry.bytes,
+        })
+    }));
+    for entry in added {
+        actions.push(Action::Add(Add {
+            path: entry.path.to_string(),
+            partition_values: Map::new(),
+            size: entry.bytes,
+            modification_time: millis,
+            data_change,
+            stats: stats::encode(schema, entry)?,
+        }));
+    }
+    Ok(actions)
+}
+
+fn info_at(
+    at: Micros,
+    (operation, parameters, metrics): (&str, Map<String, Value>, Map<String, Value>),
+) -> Action {
+    info(operation, Some(at.div_euclid(MICROS_PER_MILLI)), parameters, metrics)
 }
 
 fn info(

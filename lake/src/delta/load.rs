@@ -8,6 +8,7 @@ use delta_kernel::engine::arrow_data::ArrowEngineData;
 use delta_kernel::scan::StatsOptions;
 use futures::StreamExt;
 
+use super::difference::{Columns, Difference};
 use super::expired;
 use super::history::stated_time;
 use super::kernel::{kernel_error, with_engine};
@@ -23,6 +24,50 @@ pub(crate) struct Loaded {
     pub(crate) metadata: Metadata,
     pub(crate) schema: TableSchema,
     pub(crate) snapshot: Snapshot,
+}
+
+impl Loaded {
+    /// The snapshot with the columns of `schema`: those that the table did not have at that version are null.
+    ///
+    /// # Errors
+    /// A request error that names the difference if it had columns that `schema` has not.
+    pub(crate) fn snapshot_under(self, schema: &TableSchema) -> Result<Snapshot> {
+        match Difference::between(&self.schema, schema) {
+            Difference::None => Ok(self.snapshot),
+            Difference::Description | Difference::Columns(_) => {
+                Ok(self.snapshot.under(&self.schema, schema))
+            }
+            Difference::Unlike(what) => Err(Error::request(format!(
+                "version {} of table {:?} has other columns than the table: {what}",
+                self.snapshot.version(),
+                schema.name()
+            ))),
+        }
+    }
+
+    /// The snapshot, if the table still has the columns of `schema`.
+    ///
+    /// # Errors
+    /// A request error that says how to go on if another process gave it others.
+    pub(crate) fn snapshot_of(self, schema: &TableSchema) -> Result<Snapshot> {
+        let what = match Difference::between(schema, &self.schema) {
+            Difference::None => return Ok(self.snapshot),
+            Difference::Description => return Ok(self.snapshot.under(&self.schema, schema)),
+            Difference::Columns(Columns { added, widened }) => {
+                let changed = [("added", added), ("widened", widened)].map(|(what, names)| {
+                    let names = (!names.is_empty()).then(|| names.join(", "));
+                    names.map(|names| format!("{names} {what}"))
+                });
+                changed.into_iter().flatten().collect::<Vec<_>>().join(", ")
+            }
+            Difference::Unlike(what) => what,
+        };
+        Err(Error::request(format!(
+            "the columns of table {:?} were changed by another process ({what}): declare them and start this \
+             one again",
+            schema.name()
+        )))
+    }
 }
 
 /// Reads the newest version of the table at `store`; `None` if there is no Delta log.

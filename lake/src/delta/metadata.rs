@@ -4,14 +4,16 @@
 //! units, plausible ranges) stands beside it in the table's configuration.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use delta_kernel::Snapshot;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::actions::{Format, MetaData};
 use crate::schema::TableDeclaration;
-use crate::{Error, KeyType, Result, TableSchema, ValueType};
+use crate::{Error, KeyType, Micros, Result, TableSchema, TableVersion, ValueType};
 
 /// Key in the Delta table's configuration that holds the [`TableDeclaration`] as JSON.
 const DECLARATION: &str = "barograph.table";
@@ -21,6 +23,29 @@ const DECLARATION: &str = "barograph.table";
 /// later are not.
 const SKIPPING: &str = "delta.dataSkippingStatsColumns";
 
+/// Key there of the declarations of earlier versions, of which columns are not in the one of today, as JSON.
+const FORMER: &str = "barograph.former";
+/// So many of them are kept: those of more versions than the log holds.
+const FORMER_KEPT: usize = 32;
+
+/// What a table was until some of its columns went, or got other names.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Former {
+    /// The first version that was not like this.
+    pub(crate) before: TableVersion,
+    /// When that was committed.
+    pub(crate) at: Micros,
+    pub(crate) schema: Arc<TableSchema>,
+}
+
+/// A [`Former`] in the configuration.
+#[derive(Debug, Serialize, Deserialize)]
+struct Stored {
+    before: TableVersion,
+    at: Micros,
+    table: TableDeclaration,
+}
+
 /// What the Delta log says of the table itself.
 #[derive(Debug, Clone)]
 pub(crate) struct Metadata {
@@ -28,17 +53,6 @@ pub(crate) struct Metadata {
     name: String,
     /// The declaration as JSON, what readers are told, and whatever others have set.
     configuration: BTreeMap<String, String>,
-}
-
-/// How a stored declaration differs from another.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Difference {
-    /// Not at all.
-    None,
-    /// In what only describes values (units, plausible ranges): the files stay as they are.
-    Description,
-    /// In columns: said in words.
-    Columns(String),
 }
 
 impl Metadata {
@@ -50,6 +64,43 @@ impl Metadata {
     /// The same table, declared anew.
     pub(crate) fn redeclared(&self, schema: &TableSchema) -> Result<Self> {
         Self::of(self.id.clone(), self.configuration.clone(), schema)
+    }
+
+    /// The same table with the columns of `after` from a version on, which is committed then.
+    pub(crate) fn altered(
+        &self,
+        before: &TableSchema,
+        after: &TableSchema,
+        (version, at): (TableVersion, Micros),
+    ) -> Result<Self> {
+        let mut former = self.stored()?;
+        let table = before.declaration().clone();
+        former.push(Stored { before: version, at, table });
+        former.drain(..former.len().saturating_sub(FORMER_KEPT));
+        let text = serde_json::to_string(&former)
+            .map_err(|e| Error::request("earlier declarations").with_source(e))?;
+        let mut altered = self.redeclared(after)?;
+        altered.configuration.insert(FORMER.to_owned(), text);
+        Ok(altered)
+    }
+
+    /// What the table was earlier, oldest first.
+    ///
+    /// # Errors
+    /// Damage if that cannot be read.
+    pub(crate) fn former(&self) -> Result<Arc<[Former]>> {
+        let former = self.stored()?.into_iter().map(|stored| {
+            let schema = Arc::new(TableSchema::new(&self.name, stored.table)?);
+            Ok(Former { before: stored.before, at: stored.at, schema })
+        });
+        former.collect()
+    }
+
+    fn stored(&self) -> Result<Vec<Stored>> {
+        let Some(text) = self.configuration.get(FORMER) else { return Ok(Vec::new()) };
+        serde_json::from_str(text).map_err(|e| {
+            Error::damage(format!("{FORMER:?} in the Delta table's configuration")).with_source(e)
+        })
     }
 
     fn of(
@@ -114,30 +165,6 @@ impl Metadata {
                 .with_source(e)
         })?;
         TableSchema::new(&self.name, declaration)
-    }
-}
-
-impl Difference {
-    /// What must change in `stored` to become `declared`.
-    pub(crate) fn between(stored: &TableSchema, declared: &TableSchema) -> Self {
-        let columns = |schema: &TableSchema| -> Vec<String> {
-            let fields = schema.arrow().fields().iter();
-            fields.map(|f| format!("{} {}", f.name(), f.data_type())).collect()
-        };
-        let (old, new) = (columns(stored), columns(declared));
-        if old == new {
-            let same = stored.declaration() == declared.declaration();
-            return if same { Self::None } else { Self::Description };
-        }
-        let missing = |from: &[String], of: &[String]| {
-            from.iter().filter(|c| !of.contains(c)).cloned().collect::<Vec<_>>().join(", ")
-        };
-        Self::Columns(match (missing(&old, &new), missing(&new, &old)) {
-            (stored, declared) if stored.is_empty() && declared.is_empty() => {
-                format!("the order of columns: it is stored as {}", old.join(", "))
-            }
-            (stored, declared) => format!("stored: [{stored}], declared: [{declared}]"),
-        })
     }
 }
 

@@ -13,12 +13,14 @@
 mod actions;
 mod checkpoint;
 mod commit;
+mod difference;
 mod expired;
 mod history;
 mod kernel;
 mod load;
 mod log_path;
 mod metadata;
+mod note;
 mod stats;
 #[cfg(test)]
 mod tests;
@@ -30,8 +32,10 @@ pub use history::CommitInfo;
 
 pub(crate) use checkpoint::{expire, write_checkpoint};
 pub(crate) use commit::{Commit, put_commit};
+pub(crate) use difference::{Columns, Difference};
 pub(crate) use history::{between, commit_of, history, removed_since};
 pub(crate) use load::{Loaded, load, load_at};
 pub(crate) use log_path::{LOG_FOLDER, LogName};
-pub(crate) use metadata::{Difference, Metadata};
+pub(crate) use metadata::{Former, Metadata};
+pub(crate) use note::FileNote;
 pub(crate) use versions::Versions;

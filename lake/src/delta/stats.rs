@@ -93,7 +93,7 @@ pub(super) fn decode(
         .map_err(|e| damaged(0, "or of a later file are not of the expected form").with_source(e))?
         .filter(|batch| batch.num_rows() == documents.len())
         .ok_or_else(|| damaged(0, "or of a later file are empty"))?;
-    let parts = Parts::of(&batch)?;
+    let parts = Parts::of(schema, &batch)?;
     (0..documents.len())
         .map(|file| parts.read(file).ok_or_else(|| damaged(file, "incomplete")))
         .collect()
@@ -101,6 +101,7 @@ pub(super) fn decode(
 
 /// The columns of decoded documents.
 struct Parts<'a> {
+    schema: &'a TableSchema,
     rows: &'a dyn Array,
     min: &'a StructArray,
     max: &'a StructArray,
@@ -108,9 +109,10 @@ struct Parts<'a> {
 }
 
 impl<'a> Parts<'a> {
-    fn of(batch: &'a RecordBatch) -> Result<Self> {
+    fn of(schema: &'a TableSchema, batch: &'a RecordBatch) -> Result<Self> {
         match batch.columns() {
             [rows, min, max, nulls] => Ok(Self {
+                schema,
                 rows,
                 min: min.as_struct(),
                 max: max.as_struct(),
@@ -122,18 +124,20 @@ impl<'a> Parts<'a> {
 
     fn read(&self, file: usize) -> Option<FileStats> {
         let rows = count(self.rows, file)?;
+        let bounds_of = self.min.columns().iter().zip(self.max.columns());
         let columns = self
-            .nulls
-            .columns()
+            .schema
+            .arrow()
+            .fields()
             .iter()
-            .zip(self.min.columns())
-            .zip(self.max.columns())
-            .map(|((nulls, min), max)| {
-                Some(ColumnStats {
-                    min: value(min, file),
-                    max: value(max, file),
-                    nulls: count(nulls, file)?,
-                })
+            .zip(self.nulls.columns())
+            .zip(bounds_of)
+            .map(|((field, nulls), (min, max))| {
+                let (min, max) = (value(min, file), value(max, file));
+                // A column that was added after the file was written is null in all of it.
+                let is_later = field.is_nullable() && min.is_none() && max.is_none();
+                let nulls = count(nulls, file).or(is_later.then_some(rows))?;
+                Some(ColumnStats { min, max, nulls })
             })
             .collect::<Option<Vec<_>>>()?;
         let (keys, times) = bounds(&columns)?;

@@ -4,9 +4,9 @@
 use std::ops::Range;
 use std::sync::OnceLock;
 
-use arrow::datatypes::Field;
+use arrow::datatypes::{DataType, Field};
 use bytes::Bytes;
-use parquet::basic::Compression;
+use parquet::basic::{Compression, Type as PhysicalType};
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
 use parquet::file::page_index::column_index::ColumnIndexMetaData;
 use parquet::file::page_index::offset_index::PageLocation;
@@ -31,6 +31,8 @@ pub(super) struct Index {
 /// The pages of one column.
 #[derive(Debug)]
 pub(super) struct ColumnPages {
+    /// Its type where the file was written; the table's may have become wider since.
+    pub(super) data_type: DataType,
     pub(super) kind: Kind,
     pub(super) nullable: bool,
     pub(super) places: Vec<Place>,
@@ -204,7 +206,8 @@ impl ColumnPages {
             };
         };
         let descriptor = schema.column(leaf);
-        let kind = Kind::of(field.data_type());
+        let data_type = stored_type(field, descriptor.physical_type());
+        let kind = Kind::of(&data_type);
         if descriptor.physical_type() != kind.physical()
             || descriptor.max_def_level() != i16::from(field.is_nullable())
             || descriptor.max_rep_level() != 0
@@ -218,6 +221,7 @@ impl ColumnPages {
             Kind::Text => Bounds::Text(Vec::with_capacity(count)),
         };
         let mut pages = Self {
+            data_type,
             kind,
             nullable: field.is_nullable(),
             places: Vec::with_capacity(count),
@@ -312,6 +316,15 @@ impl Bounds {
             (Self::Float(bounds), _) => bounds.resize(bounds.len() + pages, None),
             (Self::Text(bounds), _) => bounds.resize(bounds.len() + pages, None),
         }
+    }
+}
+
+/// The type that a column has in a file. Integers of 16 and 32 bits stand there in the same form.
+fn stored_type(field: &Field, physical: PhysicalType) -> DataType {
+    match (field.data_type(), physical) {
+        (DataType::Int64, PhysicalType::INT32) if field.is_nullable() => DataType::Int32,
+        (DataType::Float64, PhysicalType::FLOAT) => DataType::Float32,
+        (of_table, _) => of_table.clone(),
     }
 }
 

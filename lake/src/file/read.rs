@@ -4,7 +4,8 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{RecordBatch, RecordBatchOptions};
+use arrow::array::{Array, RecordBatch, RecordBatchOptions};
+use arrow::compute::cast;
 use arrow::datatypes::Schema;
 use bytes::Bytes;
 
@@ -242,8 +243,10 @@ impl OpenFile {
             || pages.iter().any(|page| page.first == page.last);
         let rows = pages.iter().map(|page| page.rows as usize);
         let capacity = if is_whole { rows.sum() } else { 0 };
-        let builders =
-            schema.fields().iter().map(|field| ColumnBuilder::new(field.data_type(), capacity));
+        let builders = read.columns.iter().zip(schema.fields()).map(|(&column, field)| {
+            let stored = self.column(column).map_or(field.data_type(), |pages| &pages.data_type);
+            ColumnBuilder::new(stored, capacity)
+        });
         let mut decoder = Decoder {
             file: self,
             read,
@@ -262,8 +265,14 @@ impl OpenFile {
             }
         }
         let rows = decoder.rows;
-        let columns =
-            decoder.builders.into_iter().map(ColumnBuilder::finish).collect::<Result<_>>()?;
+        let columns = decoder.builders.into_iter().zip(schema.fields()).map(|(builder, field)| {
+            let column = builder.finish()?;
+            match column.data_type() == field.data_type() {
+                true => Ok(column),
+                false => Ok(cast(&column, field.data_type())?),
+            }
+        });
+        let columns = columns.collect::<Result<_>>()?;
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
         Ok(RecordBatch::try_new_with_options(Arc::new(schema), columns, &options)?)
     }

@@ -8,12 +8,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use object_store::{ObjectStoreExt, PutMode};
 
-use crate::delta::{self, Commit, Difference, Loaded, LogName, Metadata};
+use crate::delta::{self, Columns, Commit, Difference, Former, Loaded, LogName, Metadata};
 use crate::store::LakeStore;
 use crate::{
     Error, ErrorKind, FileEntry, FilePath, Hour, Result, Snapshot, TableSchema, TableVersion,
 };
 
+mod alter;
 mod check;
 mod deletions;
 mod expired;
@@ -25,6 +26,7 @@ pub(crate) mod tests;
 mod writer;
 
 pub use crate::delta::{Change, CommitInfo};
+pub use alter::{Alteration, Asked};
 pub use check::{CheckReport, FileCheck, Finding, FindingKind};
 pub use deletions::Deletion;
 pub use past::{AsOf, Restore};
@@ -36,15 +38,18 @@ pub use writer::FileWriter;
 pub struct LakeTable {
     store: LakeStore,
     schema: Arc<TableSchema>,
+    /// What it was until columns went or got other names, oldest first.
+    former: Arc<[Former]>,
 }
 
 impl LakeTable {
-    /// Opens the table whose folder is `store`, or creates it as version 0. If only units or plausible
-    /// ranges were declared anew, or the log does not tell readers which statistics they may rely on, that is
-    /// committed.
+    /// Opens the table whose folder is `store`, or creates it as version 0. What was declared anew is committed, and
+    /// what the log does not tell readers of the statistics they may rely on: units, plausible ranges, the order
+    /// of columns, value columns that the table did not have, which are null in the rows that are there, and
+    /// types with room for more values.
     ///
     /// # Errors
-    /// A request error if the table is stored with other columns than `schema` declares.
+    /// A request error that says why if the stored columns cannot become those that `schema` declares.
     pub async fn open(store: LakeStore, schema: Arc<TableSchema>) -> Result<(Self, Snapshot)> {
         loop {
             let (version, commit) = match delta::load(&store).await? {
@@ -52,18 +57,34 @@ impl LakeTable {
                 Some(Loaded { metadata, schema: stored, snapshot }) => {
                     match Difference::between(&stored, &schema) {
                         Difference::None if metadata.tells_skipping(&schema) => {
-                            return Ok((Self { store, schema }, snapshot));
+                            let former = metadata.former()?;
+                            return Ok((Self { store, schema, former }, snapshot));
                         }
                         Difference::None | Difference::Description => (
                             next(snapshot.version()),
-                            Commit::redeclare(&metadata.redeclared(&schema)?, &schema)?,
+                            Commit::redeclare(
+                                &metadata.redeclared(&schema)?,
+                                &schema,
+                                &Columns::default(),
+                            )?,
                         ),
-                        Difference::Columns(difference) => {
+                        Difference::Columns(columns) => {
+                            let version = next(snapshot.version());
+                            let (table, added, widened) =
+                                (schema.name(), &columns.added, &columns.widened);
+                            tracing::info!(table, %version, ?added, ?widened, "columns change");
+                            let metadata = metadata.redeclared(&schema)?;
+                            (version, Commit::redeclare(&metadata, &schema, &columns)?)
+                        }
+                        Difference::Unlike(difference) => {
                             return Err(Error::request(format!(
-                                "table {:?} at {} has other columns than declared ({difference}): declare \
-                                 it as it is stored, or give the new form another name",
+                                "table {:?} at {} has other columns than declared: {difference}. Value columns \
+                                 can be added and widened; `barograph lake alter {} --drop COLUMN` and \
+                                 `--rename COLUMN=NEW` take one out and give it another name, without a \
+                                 server; declare the others as they are stored",
                                 schema.name(),
-                                store.url()
+                                store.url(),
+                                schema.name()
                             )));
                         }
                     }
@@ -82,9 +103,9 @@ impl LakeTable {
     /// # Errors
     /// Not found if there is no Delta log, damage if it was not written by this crate.
     pub async fn open_existing(store: LakeStore) -> Result<(Self, Snapshot)> {
-        let Loaded { schema, snapshot, .. } =
+        let Loaded { metadata, schema, snapshot } =
             delta::load(&store).await?.ok_or_else(|| no_table(&store))?;
-        Ok((Self { store, schema: Arc::new(schema) }, snapshot))
+        Ok((Self { store, schema: Arc::new(schema), former: metadata.former()? }, snapshot))
     }
 
     /// The table's declaration and Arrow schema.
@@ -178,9 +199,12 @@ impl LakeTable {
     }
 
     /// The newest version in the store.
+    ///
+    /// # Errors
+    /// A request error if another process gave the table other columns.
     pub async fn refresh(&self) -> Result<Snapshot> {
         let loaded = delta::load(&self.store).await?.ok_or_else(|| no_table(&self.store))?;
-        Ok(loaded.snapshot)
+        loaded.snapshot_of(&self.schema)
     }
 
     /// Writes a checkpoint of the snapshot's version, from which later readers start, and deletes the

@@ -7,9 +7,11 @@ use futures::{StreamExt, TryStreamExt, stream};
 use object_store::ObjectStoreExt;
 
 use super::LakeTable;
-use crate::delta::{self, Change, Versions};
+use crate::delta::{self, Change, Former, Versions};
 use crate::time::format_instant;
-use crate::{Error, FileEntry, FilePath, Hour, Micros, Result, Snapshot, TableVersion};
+use crate::{
+    Error, FileEntry, FilePath, Hour, Micros, Result, Snapshot, TableSchema, TableVersion,
+};
 
 /// Files that are looked for at a time.
 const LOOK_AHEAD: usize = 16;
@@ -52,14 +54,30 @@ impl LakeTable {
         found.map_err(|e| self.named(e))
     }
 
-    /// The files that were active at a version, whether they are still there or not.
+    /// The columns of the table at a version or time, those that were added since among them: the columns of
+    /// today, unless some went or got other names.
+    pub fn schema_as_of(&self, as_of: AsOf) -> &Arc<TableSchema> {
+        let is_later = |former: &&Former| match as_of {
+            AsOf::Version(version) => version < former.before,
+            AsOf::Time(time) => time < former.at,
+        };
+        self.former.iter().find(is_later).map_or(&self.schema, |former| &former.schema)
+    }
+
+    /// The files that were active at a version, whether they are still there or not, with the columns of
+    /// [`Self::schema_as_of`].
     ///
     /// # Errors
     /// A request error that names what is kept, if the log does not tell of it any more, or not yet.
     pub async fn snapshot_at(&self, version: TableVersion) -> Result<Snapshot> {
+        self.snapshot_with(version, self.schema_as_of(AsOf::Version(version))).await
+    }
+
+    /// The same with other columns, if it can be read with them.
+    async fn snapshot_with(&self, version: TableVersion, schema: &TableSchema) -> Result<Snapshot> {
         let versions = Versions::of(self.store()).await?;
         versions.check(version).map_err(|e| self.named(e))?;
-        Ok(delta::load_at(self.store(), version).await?.snapshot)
+        delta::load_at(self.store(), version).await?.snapshot_under(schema)
     }
 
     fn named(&self, error: Error) -> Error {
@@ -116,10 +134,10 @@ impl LakeTable {
     /// What would make the files of `version` the active ones again.
     ///
     /// # Errors
-    /// A request error if the version or one of its files is not there any more, or if its files are active
-    /// already.
+    /// A request error if the version or one of its files is not there any more, if its files are active
+    /// already, or if columns that they have went since or got other names.
     pub async fn plan_restore(&self, base: &Snapshot, version: TableVersion) -> Result<Restore> {
-        let past = self.snapshot_at(version).await?;
+        let past = self.snapshot_with(version, &self.schema).await?;
         let (removed, added) = (base.without(&past), past.without(base));
         if removed.is_empty() && added.is_empty() {
             return Err(Error::request(format!(

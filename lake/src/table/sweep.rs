@@ -10,7 +10,7 @@ use object_store::ObjectMeta;
 
 use super::LakeTable;
 use crate::delta;
-use crate::paths::{DELETIONS_FOLDER, MARKS_FOLDER};
+use crate::paths::{ALTERED_FOLDER, DELETIONS_FOLDER, MARKS_FOLDER};
 use crate::store::is_temporary;
 use crate::{Error, ErrorKind, FilePath, Micros, Result, Snapshot};
 
@@ -83,9 +83,9 @@ impl LakeTable {
         Ok(swept)
     }
 
-    /// Everything in the table's folder but its log, marks and records, by the path below the folder.
+    /// Everything in the table's folder but its log, marks, records and notes, by the path below the folder.
     pub(super) async fn data_objects(&self) -> Result<Vec<(String, ObjectMeta)>> {
-        let others = [delta::LOG_FOLDER, MARKS_FOLDER, DELETIONS_FOLDER];
+        let others = [delta::LOG_FOLDER, MARKS_FOLDER, DELETIONS_FOLDER, ALTERED_FOLDER];
         let others = others.map(|folder| self.store().path(folder));
         let listed: Vec<ObjectMeta> =
             self.store().object().list(Some(&self.store().path(""))).try_collect().await?;

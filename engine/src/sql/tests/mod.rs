@@ -2,6 +2,7 @@
 //! rows for them in the tail, open hours with repeats, and a dimension.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod columns;
 mod deletion;
 mod guard;
 mod newest;
@@ -172,11 +173,22 @@ async fn open_at(
     clock: &Arc<ManualClock>,
     settings: SqlSettings,
 ) -> (Arc<Engine>, Arc<Sql>) {
+    open_as(table(), lake, folder, clock, settings).await.unwrap()
+}
+
+/// The same with readings declared as `table`.
+async fn open_as(
+    table: TableSchema,
+    lake: LakeStore,
+    folder: &tempfile::TempDir,
+    clock: &Arc<ManualClock>,
+    settings: SqlSettings,
+) -> Result<(Arc<Engine>, Arc<Sql>)> {
     let components = Components {
         lake,
         log: LogSource::Folder { path: folder.path().join("log"), accept_damage: false },
         clock: Arc::clone(clock) as _,
-        tables: vec![table()],
+        tables: vec![table],
         dimensions: Default::default(),
     };
     let never = barograph_lake::Span::seconds(1_000_000);
@@ -190,10 +202,10 @@ async fn open_at(
         tail_bytes_max: Size::mebibytes(512),
         ..EngineSettings::default()
     };
-    let engine = Engine::open(engine_settings, components).await.unwrap();
+    let engine = Engine::open(engine_settings, components).await?;
     let dimensions = BTreeMap::from([("cities".to_owned(), cities())]);
-    let sql = Sql::with_dimensions(Arc::clone(&engine), settings, dimensions).unwrap();
-    (engine, sql)
+    let sql = Sql::with_dimensions(Arc::clone(&engine), settings, dimensions)?;
+    Ok((engine, sql))
 }
 
 impl Fixture {

@@ -1,8 +1,13 @@
 //! Is a file what its entry says? Decodes it with the Parquet reader alone, apart from the code that serves
 //! queries, so that the one can find what the other gets wrong.
 
-use arrow::array::{AsArray, RecordBatch};
-use arrow::datatypes::{DataType, Fields, Int32Type, Int64Type, TimestampMicrosecondType};
+use std::sync::Arc;
+
+use arrow::array::{AsArray, RecordBatch, new_null_array};
+use arrow::compute::cast;
+use arrow::datatypes::{
+    DataType, Field, Fields, Int32Type, Int64Type, Schema, TimestampMicrosecondType,
+};
 use bytes::Bytes;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
@@ -29,12 +34,8 @@ fn decode(
     check: &mut FileCheck,
 ) -> Result<()> {
     let builder = ParquetRecordBatchReaderBuilder::try_new(bytes)?;
-    let columns = |fields: &Fields| -> Vec<String> {
-        fields.iter().map(|f| format!("{} {}", f.name(), f.data_type())).collect()
-    };
-    let (expected, found) = (columns(schema.arrow().fields()), columns(builder.schema().fields()));
-    if expected != found {
-        let detail = format!("[{}] expected, [{}] found", expected.join(", "), found.join(", "));
+    let fields = schema.arrow().fields();
+    if let Some(detail) = unlike(fields, builder.schema().fields()) {
         check.find(FindingKind::ColumnsDiffer, detail);
         return Ok(());
     }
@@ -42,7 +43,7 @@ fn decode(
     let mut bounds: Vec<Bounds> =
         schema.arrow().fields().iter().map(|_| Bounds::default()).collect();
     for batch in builder.with_batch_size(BATCH_ROWS).build()? {
-        let batch = batch?;
+        let batch = under(schema, &batch?)?;
         check.rows += batch.num_rows() as u64;
         order.add(&batch, entry);
         for (bounds, column) in bounds.iter_mut().zip(batch.columns()) {
@@ -61,6 +62,45 @@ fn decode(
         }
     }
     Ok(())
+}
+
+/// How the columns of a file differ from those of the table, by name. A value column may be missing, or narrower.
+fn unlike(expected: &Fields, found: &Fields) -> Option<String> {
+    let named = |fields: &Fields, name: &str| fields.find(name).map(|(_, field)| Arc::clone(field));
+    let readable = |field: &Field| match named(found, field.name()) {
+        Some(stored) => {
+            let same = stored.data_type() == field.data_type();
+            same || (field.is_nullable() && widens(stored.data_type(), field.data_type()))
+        }
+        None => field.is_nullable(),
+    };
+    let known = |field: &Field| named(expected, field.name()).is_some();
+    if expected.iter().all(|field| readable(field)) && found.iter().all(|field| known(field)) {
+        return None;
+    }
+    let columns = |fields: &Fields| -> String {
+        let columns = fields.iter().map(|f| format!("{} {}", f.name(), f.data_type()));
+        columns.collect::<Vec<_>>().join(", ")
+    };
+    Some(format!("[{}] expected, [{}] found", columns(expected), columns(found)))
+}
+
+fn widens(from: &DataType, to: &DataType) -> bool {
+    use DataType::{Float32, Float64, Int16, Int32, Int64};
+    matches!((from, to), (Int16, Int32 | Int64) | (Int32, Int64) | (Float32, Float64))
+}
+
+/// `rows` with the columns of the table; those that the file has not are null.
+fn under(schema: &TableSchema, rows: &RecordBatch) -> Result<RecordBatch> {
+    let columns =
+        schema.arrow().fields().iter().map(|field| match rows.column_by_name(field.name()) {
+            Some(column) => Ok(cast(column, field.data_type())?),
+            None => Ok(new_null_array(field.data_type(), rows.num_rows())),
+        });
+    let columns = columns.collect::<Result<Vec<_>>>()?;
+    let nullable = |field: &Arc<Field>| Arc::new(field.as_ref().clone().with_nullable(true));
+    let fields: Vec<_> = schema.arrow().fields().iter().map(nullable).collect();
+    Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?)
 }
 
 /// Whether rows are sorted, distinct and inside the file's period.

@@ -89,9 +89,14 @@ impl Fixture {
         Self { _folder: folder, store, schema }
     }
 
-    /// The same table in a place that stays.
-    pub(crate) fn at(location: &str) -> Self {
-        Self { store: LakeStore::open(location).unwrap().child("readings"), ..Self::new() }
+    /// The same table as `name` in the place that `BAROGRAPH_OUTSIDE` names, if it does, which stays.
+    pub(crate) fn outside(name: &str) -> Self {
+        match std::env::var("BAROGRAPH_OUTSIDE") {
+            Ok(location) => {
+                Self { store: LakeStore::open(&location).unwrap().child(name), ..Self::new() }
+            }
+            Err(_) => Self::new(),
+        }
     }
 
     pub(crate) fn schema(&self) -> &Arc<TableSchema> {

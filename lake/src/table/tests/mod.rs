@@ -4,7 +4,9 @@
 
 pub(crate) mod fixture;
 
+mod alter;
 mod check;
+mod columns;
 mod log;
 mod past;
 mod sweep;
@@ -53,7 +55,7 @@ async fn racing_openers_agree_on_one_table() {
 }
 
 #[tokio::test]
-async fn other_columns_are_refused_and_other_ranges_committed() {
+async fn other_ranges_are_committed() {
     let fixture = Fixture::new();
     let (table, base) = fixture.open().await;
     let landed = fixture.land(&table, &base, hour(0), &[(1, 0, Some(1.5))]).await;
@@ -67,13 +69,6 @@ async fn other_columns_are_refused_and_other_ranges_committed() {
     assert_eq!(table.history().await.unwrap()[2].operation, "SET TBLPROPERTIES");
     let (table, _) = LakeTable::open_existing(fixture.store().clone()).await.unwrap();
     assert_eq!(*table.schema(), ranges);
-
-    let mut columns = declaration();
-    columns.columns.push(value("humidity", ValueType::Float32));
-    let columns = Arc::new(TableSchema::new("readings", columns).unwrap());
-    let refused = LakeTable::open(fixture.store().clone(), columns).await.unwrap_err();
-    assert_eq!(refused.kind(), ErrorKind::Request);
-    assert!(refused.to_string().contains("humidity Float32"), "{refused}");
 }
 
 #[tokio::test]
@@ -197,8 +192,7 @@ async fn a_commit_that_comes_late_is_found_as_a_conflict_and_a_lost_reply_at_onc
 /// object store that stays.
 #[tokio::test]
 async fn a_table_for_other_engines() {
-    let outside = std::env::var("BAROGRAPH_OUTSIDE");
-    let fixture = outside.map_or_else(|_| Fixture::new(), |location| Fixture::at(&location));
+    let fixture = Fixture::outside("readings");
     let (table, mut snapshot) = fixture.open().await;
     for n in 0..6 {
         let rows =

@@ -1,0 +1,105 @@
+//! How does a table that holds rows lose columns, or give them other names? File after file is written anew beside
+//! whoever reads, and one commit puts the new files in the place of the old. Whoever was cut off goes on from
+//! the files that were noted.
+
+use std::sync::Arc;
+
+use barograph_engine::Clock;
+use barograph_engine::rewrite::{Rewrite, RewriteBounds, RewriteOf};
+use barograph_engine::threads::Threads;
+use barograph_lake::file::FileCache;
+use barograph_lake::table::Alteration;
+use barograph_lake::{ErrorKind as LakeErrorKind, FileEntry, LakeTable, Size, Snapshot};
+
+use crate::{Error, ErrorKind, Result};
+
+/// How often a lost race for the commit is run again.
+const ATTEMPTS: usize = 20;
+/// Share of the memory that page indexes and dictionaries of the files take.
+const CACHE_SHARE: usize = 4;
+
+/// What an alteration may take.
+#[derive(Debug, Clone, Copy)]
+pub struct AlterBounds {
+    /// Memory.
+    pub memory: Size,
+    /// Threads.
+    pub threads: usize,
+    /// Size from which on the next key goes into another file.
+    pub file_bytes: Size,
+}
+
+/// Gives a table other columns; `progress` is told how many rows have been written. The caller sees to it that nobody
+/// has rows with the earlier columns that are still to land.
+///
+/// # Errors
+/// `Unavailable` if other writers commit again and again. Whatever the error, the table is as it was, and
+/// files that were written anew need not be again.
+pub async fn alter(
+    (table, mut base): (&LakeTable, Snapshot),
+    alteration: &Alteration,
+    bounds: AlterBounds,
+    clock: &dyn Clock,
+    progress: &mut (dyn FnMut(u64) + Send),
+) -> Result<Snapshot> {
+    let target = alteration.target(table);
+    let threads = Threads::for_rewrite("barograph-alter", bounds.threads)?;
+    let mut failed = None;
+    for _ in 0..ATTEMPTS {
+        let mut known = target.altered(&base).await?;
+        let (mut added, mut rows) = (Vec::new(), 0);
+        for file in base.files() {
+            let new = match known.remove(&file.path) {
+                Some(new) => new,
+                None => {
+                    let new = rewrite(table, file, alteration, bounds, &threads).await?;
+                    target.note_altered(file, &new).await?;
+                    new
+                }
+            };
+            added.extend(new);
+            rows += file.rows;
+            progress(rows);
+        }
+        match table.alter(&base, alteration, added, clock.now()).await {
+            Ok(after) => {
+                target.forget_altered().await?;
+                target.checkpoint(&after).await?;
+                return Ok(after);
+            }
+            Err(error) if error.kind() == LakeErrorKind::Conflict => failed = Some(error),
+            Err(error) => return Err(error.into()),
+        }
+        base = table.refresh().await?;
+    }
+    let name = table.schema().name();
+    let error = Error::new(
+        ErrorKind::Unavailable,
+        format!("table {name:?}: other writers committed first {ATTEMPTS} times"),
+    );
+    Err(match failed {
+        Some(last) => error.with_source(last),
+        None => error,
+    })
+}
+
+/// The files that hold the rows of one with other columns.
+async fn rewrite(
+    table: &LakeTable,
+    file: &Arc<FileEntry>,
+    alteration: &Alteration,
+    bounds: AlterBounds,
+    threads: &Threads,
+) -> Result<Vec<Arc<FileEntry>>> {
+    let memory = bounds.memory.get();
+    let cache = FileCache::new(memory / CACHE_SHARE);
+    let of = RewriteOf::files(vec![Arc::clone(file)], file.path.period());
+    let bounds = RewriteBounds {
+        memory: memory - memory / CACHE_SHARE,
+        threads: bounds.threads,
+        on: threads.handle()?.clone(),
+        file_bytes: bounds.file_bytes.get() as u64,
+    };
+    let rewrite = Rewrite::of(table, &cache, &of, bounds).await?.altered(alteration);
+    Ok(rewrite.finish().await?)
+}

@@ -1,0 +1,242 @@
+//! How do columns of a table that holds rows go, or get other names? Its files are written anew, and one commit puts
+//! them and the new columns in the place of the old.
+//!
+//! ```text
+//! stored     key time a b c ingested_at            files ─► read, a ─► x, c left out ─► files of the new columns
+//! declared   key time x b   ingested_at            notes: old file ─► new files, for who goes on after a crash
+//!                                                  commit: columns, old files out, new files in ─► notes go
+//! ```
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt, stream};
+use object_store::{ObjectMeta, ObjectStoreExt};
+
+use super::{LakeTable, next, no_table};
+use crate::delta::{self, Commit, Difference, FileNote};
+use crate::paths::{ALTERED_FOLDER, NotePath};
+use crate::schema::TableDeclaration;
+use crate::{Error, ErrorKind, FileEntry, FilePath, Micros, Result, Snapshot, TableSchema};
+
+/// Notes that are read at a time.
+const READ_AHEAD: usize = 16;
+
+/// Other columns for a table, and where each of them comes from.
+#[derive(Debug, Clone)]
+pub struct Alteration {
+    before: Arc<TableSchema>,
+    after: Arc<TableSchema>,
+    /// For each Arrow column of `after` its place in `before`; `None` where it is new.
+    places: Vec<Option<usize>>,
+}
+
+/// What an operator says of columns that are stored and not declared.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Asked {
+    /// Stored name and declared name.
+    pub renamed: Vec<(String, String)>,
+    /// Stored names.
+    pub dropped: Vec<String>,
+}
+
+impl Asked {
+    /// What it comes to for a table that is computed of the one that was asked about: its columns are called
+    /// by the names of that one's, with an ending, and what is not computed any more goes.
+    #[must_use]
+    pub fn of_derived(&self, stored: &TableSchema, declared: &TableSchema) -> Self {
+        let mut asked = Self::default();
+        let is_declared = |name: &str| declared.values().iter().any(|column| column.name == name);
+        for column in stored.values().iter().filter(|column| !is_declared(&column.name)) {
+            let renamed = self.renamed.iter().find_map(|(from, to)| {
+                let ending = column.name.strip_prefix(from.as_str())?;
+                let name = format!("{to}{ending}");
+                let fits = (ending.is_empty() || ending.starts_with('_')) && is_declared(&name);
+                fits.then_some(name)
+            });
+            match renamed {
+                Some(name) => asked.renamed.push((column.name.clone(), name)),
+                None => asked.dropped.push(column.name.clone()),
+            }
+        }
+        asked
+    }
+}
+
+impl Alteration {
+    /// What makes the columns of `stored` those of `declared`; `None` if no file has to be written anew for it. What was
+    /// asked and is done already is passed over, so that the same can be asked again.
+    ///
+    /// # Errors
+    /// A request error that names the column and what to do about it.
+    pub fn new(
+        stored: &Arc<TableSchema>,
+        declared: &Arc<TableSchema>,
+        asked: &Asked,
+    ) -> Result<Option<Self>> {
+        let table = declared.name();
+        let has = |of: &TableSchema, name: &str| of.values().iter().any(|c| c.name == name);
+        let refuse = |what: String| Err(Error::request(format!("table {table:?}: {what}")));
+        let mut between: TableDeclaration = stored.declaration().clone();
+        for name in &asked.dropped {
+            if has(declared, name) {
+                return refuse(format!(
+                    "column {name:?} is to be dropped and the settings declare it: take it out of them first"
+                ));
+            }
+            between.columns.retain(|column| column.name != *name);
+        }
+        for (from, to) in &asked.renamed {
+            if has(declared, from) {
+                return refuse(format!(
+                    "column {from:?} is to be renamed and the settings declare it: declare {to:?} in its place first"
+                ));
+            }
+            if !has(declared, to) {
+                return refuse(format!(
+                    "column {from:?} is to become {to:?}, which the settings do not declare: declare it in its \
+                     place first"
+                ));
+            }
+            match (has(stored, from), has(stored, to)) {
+                (true, false) => {}
+                (false, true) => continue,
+                (true, true) => {
+                    return refuse(format!(
+                        "there are both {from:?} and {to:?}: drop one of them first"
+                    ));
+                }
+                (false, false) => return refuse(format!("there is no column {from:?} to rename")),
+            }
+            for column in between.columns.iter_mut().filter(|column| column.name == *from) {
+                column.name.clone_from(to);
+            }
+        }
+        let between = TableSchema::new(table, between)?;
+        if let Difference::Unlike(what) = Difference::between(&between, declared) {
+            return refuse(format!(
+                "{what}: say of each column that is to go or change its name so"
+            ));
+        }
+        let same = stored.arrow().fields().len() == between.arrow().fields().len();
+        let names = stored.values().iter().zip(between.values());
+        if same && names.into_iter().all(|(was, is)| was.name == is.name) {
+            return Ok(None);
+        }
+        let old = |name: &str| {
+            let from = asked.renamed.iter().find(|(from, to)| to == name && has(stored, from));
+            stored.arrow().index_of(from.map_or(name, |(from, _)| from.as_str())).ok()
+        };
+        let places = declared.arrow().fields().iter().map(|field| old(field.name())).collect();
+        Ok(Some(Self { before: Arc::clone(stored), after: Arc::clone(declared), places }))
+    }
+
+    /// The columns that are stored.
+    pub fn before(&self) -> &Arc<TableSchema> {
+        &self.before
+    }
+
+    /// The columns to come.
+    pub fn after(&self) -> &Arc<TableSchema> {
+        &self.after
+    }
+
+    /// For each Arrow column to come its place among those that are stored.
+    pub fn places(&self) -> &[Option<usize>] {
+        &self.places
+    }
+
+    /// The table, for writing files of the columns to come.
+    pub fn target(&self, table: &LakeTable) -> LakeTable {
+        LakeTable { schema: Arc::clone(&self.after), ..table.clone() }
+    }
+}
+
+impl LakeTable {
+    /// Commits the version after `base`, whose columns are those of the alteration and whose files are
+    /// `added`, all of them written, in the place of all files of `base`.
+    ///
+    /// # Errors
+    /// `Conflict` if another writer committed first.
+    pub async fn alter(
+        &self,
+        base: &Snapshot,
+        alteration: &Alteration,
+        added: Vec<Arc<FileEntry>>,
+        at: Micros,
+    ) -> Result<Snapshot> {
+        let loaded = delta::load(&self.store).await?.ok_or_else(|| no_table(&self.store))?;
+        let version = next(base.version());
+        if loaded.snapshot.version() != base.version() {
+            return Err(Error::new(
+                ErrorKind::Conflict,
+                format!(
+                    "version {version} of table {:?} was committed by another",
+                    self.schema.name()
+                ),
+            ));
+        }
+        let at = base.commit_time(at);
+        let metadata =
+            loaded.metadata.altered(&alteration.before, &alteration.after, (version, at))?;
+        let removed = base.files();
+        let gone: Vec<FilePath> = removed.iter().map(|entry| entry.path).collect();
+        let after = base.apply(version, &gone, added.clone()).committed(Some(at));
+        let (schema, operation) = (&alteration.after, "ALTER COLUMNS");
+        let commit = Commit::alter(&metadata, schema, removed, &added, (operation, at))?;
+        if let Some([first, second]) = after.contradiction() {
+            return Err(Error::request(format!(
+                "rows would have two homes, {} and {}",
+                first.path, second.path
+            )));
+        }
+        self.mark(base, removed, &after).await?;
+        delta::put_commit(&self.store, version, &commit).await?;
+        Ok(after)
+    }
+
+    /// Notes that `old` was written anew as `new`, with the columns of this table.
+    pub async fn note_altered(&self, old: &FileEntry, new: &[Arc<FileEntry>]) -> Result<()> {
+        let note = FileNote::encode(&self.schema, &old.path, new)?;
+        let path = self.store.path(&NotePath::of(&old.path).to_string());
+        self.store.object().put(&path, note.into()).await?;
+        Ok(())
+    }
+
+    /// What was noted of files of `base` that were written anew with the columns of this table, and are there.
+    pub async fn altered(&self, base: &Snapshot) -> Result<HashMap<FilePath, Vec<Arc<FileEntry>>>> {
+        let notes: Vec<Option<FileNote>> = stream::iter(self.notes().await?)
+            .map(|meta| async move {
+                let text: Bytes = self.store.object().get(&meta.location).await?.bytes().await?;
+                let Some(note) = FileNote::decode(&self.schema, &text)? else { return Ok(None) };
+                for entry in &note.new {
+                    let path = self.store.path(&entry.path.to_string());
+                    match self.store.object().head(&path).await {
+                        Ok(found) if found.size == entry.bytes => {}
+                        Ok(_) | Err(object_store::Error::NotFound { .. }) => return Ok(None),
+                        Err(e) => return Err(Error::from(e)),
+                    }
+                }
+                Ok(Some(note))
+            })
+            .buffered(READ_AHEAD)
+            .try_collect()
+            .await?;
+        let there = notes.into_iter().flatten().filter(|note| base.is_active(&note.old));
+        Ok(there.map(|note| (note.old, note.new)).collect())
+    }
+
+    /// Deletes all notes of files that were written anew.
+    pub async fn forget_altered(&self) -> Result<()> {
+        let notes = self.notes().await?.into_iter().map(|meta| Ok(meta.location));
+        let deleted = self.store.object().delete_stream(stream::iter(notes).boxed());
+        deleted.try_collect::<Vec<_>>().await?;
+        Ok(())
+    }
+
+    async fn notes(&self) -> Result<Vec<ObjectMeta>> {
+        let folder = self.store.path(ALTERED_FOLDER);
+        Ok(self.store.object().list(Some(&folder)).try_collect().await?)
+    }
+}
