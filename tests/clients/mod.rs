@@ -79,6 +79,39 @@ fn filters_of_other_engines_find_what_is_in_the_lake() {
 }
 
 #[test]
+fn tables_of_other_programs_beside_ours_are_passed_over() {
+    let python = Python::ready();
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let filled = command(&["demo", "--once", "--hours", "3", "--cities", "20", "--data"])
+        .arg(&data)
+        .output()
+        .unwrap();
+    assert!(filled.status.success(), "{}", text(&filled));
+    let done = python.output("lake_writers.py", &["beside".as_ref(), data.join("lake").as_ref()]);
+    assert!(done.status.success(), "{}", text(&done));
+    for args in [
+        &["lake", "check"][..],
+        &["lake", "files"],
+        &["lake", "history"],
+        &["jobs", "run", "compact"],
+        &["jobs", "run", "sweep"],
+        &["jobs", "run", "verify"],
+        &["jobs", "run", "expire"],
+    ] {
+        let done = command(args).arg("--data").arg(&data).output().unwrap();
+        let said = text(&done);
+        assert!(done.status.success(), "{args:?}: {said}");
+        if args[0] == "lake" {
+            let named = said.contains("strange%20table") && said.contains("broken");
+            assert!(named && said.contains("readings"), "{args:?}: {said}");
+        }
+    }
+    let (status, output) = Server::start(&[], &data).terminate();
+    assert!(status.success(), "{output}");
+}
+
+#[test]
 fn flight_sql_drivers() {
     let python = Python::ready();
     let folder = tempfile::tempdir().unwrap();

@@ -81,6 +81,17 @@ pub(crate) async fn load(store: &LakeStore) -> Result<Option<Loaded>> {
     read(store, None).await.map(Some)
 }
 
+/// Whether the table at `store` was made by this program, as its log says.
+pub(crate) async fn made_here(store: &LakeStore) -> Result<bool> {
+    let table = store.clone();
+    with_engine(store, move |engine| {
+        let newest = delta_kernel::Snapshot::builder_for(table.url()).build(engine);
+        let newest = newest.map_err(|e| kernel_error(&table, e))?;
+        Ok(Metadata::read(&newest).is_own())
+    })
+    .await
+}
+
 /// Reads a version that the log holds.
 pub(crate) async fn load_at(store: &LakeStore, version: TableVersion) -> Result<Loaded> {
     read(store, Some(version)).await

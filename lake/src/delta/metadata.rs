@@ -120,6 +120,11 @@ impl Metadata {
         self.configuration.get(SKIPPING).is_some_and(|columns| *columns == skipping(schema))
     }
 
+    /// Whether the table was made by this program.
+    pub(super) fn is_own(&self) -> bool {
+        self.configuration.contains_key(DECLARATION)
+    }
+
     /// What the kernel read.
     pub(super) fn read(snapshot: &Snapshot) -> Self {
         let metadata = snapshot.table_configuration().metadata();

@@ -34,7 +34,7 @@ pub(crate) use checkpoint::{expire, write_checkpoint};
 pub(crate) use commit::{Commit, put_commit};
 pub(crate) use difference::{Columns, Difference};
 pub(crate) use history::{between, commit_of, history, removed_since};
-pub(crate) use load::{Loaded, load, load_at};
+pub(crate) use load::{Loaded, load, load_at, made_here};
 pub(crate) use log_path::{LOG_FOLDER, LogName};
 pub(crate) use metadata::{Former, Metadata};
 pub(crate) use note::FileNote;

@@ -19,6 +19,7 @@ mod check;
 mod deletions;
 mod expired;
 mod landed;
+mod names;
 mod past;
 mod sweep;
 #[cfg(test)]
@@ -29,6 +30,7 @@ pub use crate::delta::{Change, CommitInfo};
 pub use alter::{Alteration, Asked};
 pub use check::{CheckReport, FileCheck, Finding, FindingKind};
 pub use deletions::Deletion;
+pub use names::names;
 pub use past::{AsOf, Restore};
 pub use sweep::Unreferenced;
 pub use writer::FileWriter;
@@ -237,22 +239,6 @@ impl LakeTable {
     pub async fn history_after(&self, version: TableVersion) -> Result<Vec<CommitInfo>> {
         delta::history(&self.store, next(version)).await
     }
-}
-
-/// The tables in a folder of tables, by name.
-pub async fn names(lake: &LakeStore) -> Result<Vec<String>> {
-    let listed = lake.object().list_with_delimiter(Some(&lake.path(""))).await?;
-    let mut names = Vec::new();
-    for folder in listed.common_prefixes {
-        let Some(name) = folder.filename() else { continue };
-        let log = lake.child(name).path(delta::LOG_FOLDER);
-        let log = lake.object().list_with_delimiter(Some(&log)).await?;
-        if !log.objects.is_empty() {
-            names.push(name.to_owned());
-        }
-    }
-    names.sort_unstable();
-    Ok(names)
 }
 
 fn next(version: TableVersion) -> TableVersion {

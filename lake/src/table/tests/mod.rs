@@ -8,6 +8,7 @@ mod alter;
 mod check;
 mod columns;
 mod log;
+mod names;
 mod past;
 mod sweep;
 

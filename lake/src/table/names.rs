@@ -1,0 +1,48 @@
+//! Which tables are there? Those that this program made; what others have put beside them is passed over.
+
+use crate::delta;
+use crate::{ErrorKind, LakeStore, Result};
+
+/// Folders that only a table of this program has.
+const FOLDERS: [&str; 5] = ["hour", "day", "month", "_landed", "_deletions"];
+
+/// The tables in a folder of tables, by name. A message names each table of another program that stands beside them.
+///
+/// A table of this program whose log cannot be read is one of them: who opens it is told why.
+pub async fn names(lake: &LakeStore) -> Result<Vec<String>> {
+    let listed = lake.object().list_with_delimiter(Some(&lake.path(""))).await?;
+    let mut names = Vec::new();
+    for folder in listed.common_prefixes {
+        let Some(name) = folder.filename() else { continue };
+        let table = lake.child(name);
+        let log = lake.object().list_with_delimiter(Some(&table.path(delta::LOG_FOLDER))).await?;
+        if !log.objects.is_empty() && is_own(&table).await? {
+            names.push(name.to_owned());
+        }
+    }
+    names.sort_unstable();
+    Ok(names)
+}
+
+async fn is_own(table: &LakeStore) -> Result<bool> {
+    let url = table.url();
+    match delta::made_here(table).await {
+        Ok(true) => Ok(true),
+        Ok(false) => {
+            tracing::warn!("{url} is a Delta table of another program: it is passed over");
+            Ok(false)
+        }
+        Err(error) if error.kind() == ErrorKind::Store => Err(error),
+        Err(error) => {
+            let listed = table.object().list_with_delimiter(Some(&table.path(""))).await?;
+            let folders = listed.common_prefixes.iter().filter_map(|folder| folder.filename());
+            let own = folders.into_iter().any(|folder| FOLDERS.contains(&folder));
+            if !own {
+                tracing::warn!(
+                    "{url} is no table of this program, and its Delta log cannot be read: it is passed over: {error}"
+                );
+            }
+            Ok(own)
+        }
+    }
+}
