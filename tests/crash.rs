@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use arrow::array::{
     ArrayRef, AsArray, Float32Array, Int32Array, RecordBatch, TimestampMicrosecondArray,
@@ -151,7 +151,6 @@ fn encode(rows: &[((i32, i64), f32)]) -> RecordBatch {
 
 /// Reads everything and holds it against the ledgers; what was open becomes known by what is there.
 async fn verify(server: &Server, ledgers: &[Arc<Mutex<Ledger>>], cycle: u64) {
-    let started = Instant::now();
     let client = Client::connect(&server.url()).await.unwrap();
     let ticket = Ticket::range("readings", RangeRead::default()).columns(["temperature"]);
     let answer = client.get(&ticket).await.unwrap().collect().await.unwrap();
@@ -187,7 +186,6 @@ async fn verify(server: &Server, ledgers: &[Arc<Mutex<Ledger>>], cycle: u64) {
         }
     }
     assert!(stored.is_empty(), "cycle {cycle}: rows that nobody sent: {stored:?}");
-    assert!(started.elapsed() < Duration::from_secs(30));
 }
 
 fn check_lake(data: &Path) {

@@ -14,3 +14,4 @@ mod logs;
 mod mapping;
 mod nyc;
 mod server;
+mod settings;

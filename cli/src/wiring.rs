@@ -19,7 +19,6 @@ use barograph_jobs::{derive, quality};
 use barograph_lake::schema::{KeyType, TableDeclaration, ValueColumn, ValueType};
 use barograph_lake::store::LakeStore;
 use barograph_lake::{Key, TableSchema};
-use tracing_subscriber::EnvFilter;
 
 use crate::cities::Cities;
 use crate::progress::MessageWriter;
@@ -37,8 +36,7 @@ const LOG: &str = "log";
 /// Sends messages to stderr as the settings say, or at `level` where they say nothing.
 pub fn start_logging(settings: &Settings, level: &str) -> Result<()> {
     let filter = settings.logging.filter.as_deref().unwrap_or(level);
-    let filter = EnvFilter::try_new(filter)
-        .map_err(|e| Error::usage(format!("logging.filter {filter:?}: {e}")))?;
+    let filter = crate::settings::filter(filter)?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(MessageWriter::default)

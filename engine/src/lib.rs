@@ -23,7 +23,7 @@ pub mod threads;
 pub mod validate;
 pub mod view;
 
-pub use clock::{Clock, ManualClock, SystemClock};
+pub use clock::{Clock, ManualClock, Steps, SystemClock};
 pub use engine::{
     Ack, Components, Durability, Engine, FlushReport, LogSource, Recovery, RedriveReport, TableInfo,
 };

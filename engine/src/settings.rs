@@ -5,6 +5,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::log::LogSettings;
+use crate::{Error, Result};
+
+/// More threads than any machine has.
+pub(crate) const THREADS_MAX: usize = 4_096;
 
 /// Settings of the engine.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -68,6 +72,66 @@ impl Default for EngineSettings {
             checkpoint_commits: 20,
             notice_every: Span::seconds(10),
             log: LogSettings::default(),
+        }
+    }
+}
+
+impl EngineSettings {
+    /// Refuses settings under which no engine can work.
+    ///
+    /// # Errors
+    /// `Request` with the name of the setting below `engine`, its value and what it may be.
+    pub fn check(&self) -> Result<()> {
+        self.log.check()?;
+        let sizes = [
+            ("tail_bytes_max", self.tail_bytes_max),
+            ("batch_bytes_max", self.batch_bytes_max),
+            ("scan_bytes_max", self.scan_bytes_max),
+        ];
+        if let Some((name, size)) = sizes.into_iter().find(|(_, size)| size.get() < 64 << 10) {
+            return Err(Error::request(format!("{name} is {size}: give 64KiB or more")));
+        }
+        check_count("scan_slice_rows", self.scan_slice_rows, 1, 1 << 24)?;
+        check_count("scan_threads", self.scan_threads, 0, THREADS_MAX)?;
+        if self.checkpoint_commits == 0 {
+            return Err(Error::request("checkpoint_commits is 0: give at least 1"));
+        }
+        Ok(())
+    }
+}
+
+/// Refuses a number that is not in `min` to `max`.
+pub(crate) fn check_count(name: &str, count: usize, min: usize, max: usize) -> Result<()> {
+    if (min..=max).contains(&count) {
+        return Ok(());
+    }
+    Err(Error::request(format!("{name} is {count}: give {min} to {max}")))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+    use super::*;
+
+    #[test]
+    fn what_no_engine_can_work_with_is_refused() {
+        type Change = fn(&mut EngineSettings);
+        EngineSettings::default().check().unwrap();
+        let changes: [(Change, &str); 7] = [
+            (|s| s.tail_bytes_max = Size::bytes(0), "tail_bytes_max is 0B"),
+            (|s| s.batch_bytes_max = Size::bytes(0), "batch_bytes_max is 0B"),
+            (|s| s.scan_bytes_max = Size::bytes(1), "scan_bytes_max is 1B"),
+            (|s| s.scan_slice_rows = 0, "scan_slice_rows is 0"),
+            (|s| s.scan_threads = 1 << 40, "scan_threads is 1099511627776: give 0 to 4096"),
+            (|s| s.checkpoint_commits = 0, "checkpoint_commits is 0"),
+            (|s| s.log.segment_bytes = Size::bytes(1), "log.segment_bytes is 1B"),
+        ];
+        for (change, why) in changes {
+            let mut settings = EngineSettings::default();
+            change(&mut settings);
+            let error = settings.check().unwrap_err().to_string();
+            assert!(error.contains(why), "{error}");
         }
     }
 }

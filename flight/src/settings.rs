@@ -1,8 +1,13 @@
 //! What can be set in the server? Every setting has a default that suits one machine.
 
+use std::net::Ipv6Addr;
+
 use barograph_lake::{Size, Span};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+/// The largest number that can be meant.
+const COUNT_MAX: usize = 1 << 30;
 
 /// Settings of the Flight server.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -85,16 +90,23 @@ impl Default for FlightSettings {
 impl FlightSettings {
     /// Refuses values that no server can run with.
     pub fn check(&self) -> crate::Result<()> {
+        check_address(&self.listen)?;
         let counts = [
             ("ticket_keys_max", self.ticket_keys_max),
             ("streams_max", self.streams_max),
             ("put_batches_in_flight", self.put_batches_in_flight),
             ("exchange_requests_in_flight", self.exchange_requests_in_flight),
             ("endpoints_max", self.endpoints_max),
+            ("views_max", self.views_max),
             ("endpoint_rows", usize::try_from(self.endpoint_rows).unwrap_or(usize::MAX)),
         ];
-        if let Some((name, _)) = counts.into_iter().find(|&(_, count)| count == 0) {
+        if let Some((name, _)) = counts.iter().find(|(_, count)| *count == 0) {
             return Err(crate::Error::request(format!("flight.{name} is 0: give at least 1")));
+        }
+        if let Some((name, count)) = counts.iter().find(|(_, count)| *count > COUNT_MAX) {
+            return Err(crate::Error::request(format!(
+                "flight.{name} is {count}: give {COUNT_MAX} at most"
+            )));
         }
         let sizes = [
             ("message_bytes", self.message_bytes, 4 << 10, 1 << 30),
@@ -115,9 +127,53 @@ impl FlightSettings {
     }
 }
 
+/// Refuses what is not the address of a host with a port.
+fn check_address(listen: &str) -> crate::Result<()> {
+    let is_host = |host: &str| match host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'))
+    {
+        Some(address) => address.parse::<Ipv6Addr>().is_ok(),
+        None => {
+            let fits = |c: char| c.is_alphanumeric() || matches!(c, '.' | '-' | '_');
+            !host.is_empty() && host.chars().all(fits)
+        }
+    };
+    match listen.rsplit_once(':') {
+        Some((host, port)) if is_host(host) && port.parse::<u16>().is_ok() => Ok(()),
+        _ => Err(crate::Error::request(format!(
+            "flight.listen {listen:?}: write a host and a port, like 127.0.0.1:8815 or [::]:8815"
+        ))),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_address_is_a_host_and_a_port() {
+        let check = |listen: &str| {
+            FlightSettings { listen: listen.to_owned(), ..FlightSettings::default() }.check()
+        };
+        for good in ["127.0.0.1:0", "[::]:8815", "[::1]:1", "localhost:8815", "station-7.example:1"]
+        {
+            check(good).unwrap();
+        }
+        let wrong = [
+            "",
+            "8815",
+            "127.0.0.1",
+            "::1:8815",
+            "[::1:1",
+            "host:65536",
+            "host:-1",
+            ":1",
+            "http://a:1",
+        ];
+        for wrong in wrong {
+            let error = check(wrong).unwrap_err().to_string();
+            assert!(error.contains(&format!("flight.listen {wrong:?}")), "{error}");
+        }
+    }
 
     #[test]
     fn the_defaults_pass_their_own_check() {

@@ -122,7 +122,10 @@ impl World {
             tables: tables(),
             dimensions: Default::default(),
         };
-        let engine = Engine::open(EngineSettings::default(), components).await.unwrap();
+        // What lands does so when it is asked for, so that each run takes the same steps.
+        let lateness = Span::seconds(1_000_000 * 3_600);
+        let settings = EngineSettings { lateness, ..EngineSettings::default() };
+        let engine = Engine::open(settings, components).await.unwrap();
         for rollup in declared() {
             engine.declare_rollup(rollup).unwrap();
         }
@@ -266,7 +269,7 @@ async fn every_operation(job: &str, earlier: &[&str]) {
     assert_eq!((record.state, record.figures), (RunState::Done, expected.0), "{job}: slow");
     assert_eq!(world.left().await, expected.1, "{job}: slow is not wrong");
 
-    let (mut runs, mut failed, mut passed_over) = (0, 0, 0);
+    let (mut runs, mut failed) = (0, 0);
     for (operation, count) in steps {
         for (nth, &(fault, delivered)) in
             (0..count).flat_map(|nth| ways(operation).iter().map(move |way| (nth, way)))
@@ -275,12 +278,7 @@ async fn every_operation(job: &str, earlier: &[&str]) {
             let world = world_over(&base, with_engine).await;
             world.faults.set_plan(FaultPlan::none().on(operation, nth, fault));
             let first = world.run(job).await;
-            if world.faults.faults() == 0 {
-                // Cancellation is looked for by the machine's clock: a slower run does it more often.
-                assert_eq!(first.unwrap().state, RunState::Done, "{case}: nothing went wrong");
-                passed_over += 1;
-                continue;
-            }
+            assert!(world.faults.faults() > 0, "{case}: it did not come up");
             world.faults.set_plan(FaultPlan::none());
             let ended = first.as_ref().is_ok_and(|record| record.state == RunState::Done);
             (runs, failed) = (runs + 1, failed + usize::from(!ended));
@@ -298,7 +296,6 @@ async fn every_operation(job: &str, earlier: &[&str]) {
         }
     }
     println!("{job}: {counts:?} operations, {runs} runs, {failed} of them failed");
-    assert!(passed_over * 10 <= runs, "{job}: {passed_over} faults did not come up in {runs} runs");
     assert!(failed * 4 > runs, "{job}: {failed} of {runs} runs were harmed");
 }
 

@@ -132,8 +132,6 @@ async fn many_windows_need_little_memory_and_stop_when_nobody_reads() {
     let all = "SELECT count(*) FROM (
                  SELECT city_id, date_bin_gapfill(INTERVAL '1 microsecond', reading_at) AS t FROM readings
                  WHERE reading_at < '1970-01-01T10:00:00' GROUP BY city_id, t)";
-    let start = std::time::Instant::now();
     let wait = std::time::Duration::from_millis(100);
     assert!(tokio::time::timeout(wait, count(&context, all)).await.is_err());
-    assert!(start.elapsed() < std::time::Duration::from_secs(5), "{:?}", start.elapsed());
 }

@@ -7,6 +7,7 @@ use barograph_engine::{Clock, Engine, SystemClock};
 use barograph_jobs::schedule::{
     Asked, RunRecord, RunState, Schedule, Stop, Why, job_rows, plan_rows, run_rows,
 };
+use barograph_lake::Micros;
 use tokio::sync::watch;
 
 use super::{say, times};
@@ -111,10 +112,27 @@ async fn history(schedule: &Schedule, job: Option<&str>, arguments: &JobsArgumen
         for skipped in &history.skipped {
             progress::line(&format!("skipped: {skipped}"));
         }
-        runs.extend(history.runs);
+        runs.extend(in_order(history.runs));
     }
-    runs.sort_by_key(|run| run.started_at);
+    runs.sort_by_key(|(at, _)| *at);
+    let runs: Vec<_> = runs.into_iter().map(|(_, run)| run).collect();
     print(&run_rows(&runs)?, &RUN_COLUMNS, arguments.format)
+}
+
+/// Runs of a job with a time by which they stay in their order among those of others, although clocks step: none is
+/// later than the one after it.
+fn in_order(runs: Vec<RunRecord>) -> Vec<(Micros, RunRecord)> {
+    let mut next = Micros::MAX;
+    let mut ordered: Vec<_> = runs
+        .into_iter()
+        .rev()
+        .map(|run| {
+            next = next.min(run.started_at);
+            (next, run)
+        })
+        .collect();
+    ordered.reverse();
+    ordered
 }
 
 fn asked(arguments: &JobsRunArguments) -> Result<Asked> {

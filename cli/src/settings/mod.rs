@@ -15,6 +15,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use barograph_engine::EngineSettings;
+use barograph_engine::dead_letters::DEAD_LETTERS;
 use barograph_engine::rollup::{Rollup, RollupSettings};
 use barograph_engine::sql::SqlSettings;
 use barograph_flight::FlightSettings;
@@ -26,6 +27,7 @@ use barograph_lake::TableSchema;
 use barograph_lake::schema::TableDeclaration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use tracing_subscriber::EnvFilter;
 
 pub use layers::Layers;
 pub use quality::QualitySettings;
@@ -99,6 +101,17 @@ pub enum LoggingFormat {
     Json,
 }
 
+impl LoggingSettings {
+    fn check(&self) -> Result<()> {
+        self.filter.as_deref().map_or(Ok(()), |filter| self::filter(filter).map(drop))
+    }
+}
+
+/// Which messages are reported.
+pub fn filter(filter: &str) -> Result<EnvFilter> {
+    EnvFilter::try_new(filter).map_err(|e| Error::usage(format!("logging.filter {filter:?}: {e}")))
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Self {
@@ -121,14 +134,38 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// Refuses settings that no engine or server can run with.
+    /// Refuses settings that no engine or server can run with, before anything is made of them.
     pub fn check(&self) -> Result<()> {
+        let below =
+            |section: &str, e: barograph_engine::Error| Error::usage(format!("{section}.{e}"));
+        if self.data.is_empty() {
+            return Err(Error::usage("data is empty: name a folder or a URL"));
+        }
+        if self.log_folder.as_ref().is_some_and(|folder| folder.as_os_str().is_empty()) {
+            return Err(Error::usage("log_folder is empty: name a folder, or leave it out"));
+        }
+        self.logging.check()?;
         self.flight.check().map_err(|e| Error::usage(e.to_string()))?;
-        self.engine.log.check().map_err(|e| Error::usage(format!("engine.{e}")))?;
+        self.engine.check().map_err(|e| below("engine", e))?;
+        self.sql.check().map_err(|e| below("sql", e))?;
         self.scheduler.check()?;
         self.jobs.check()?;
-        self.retention.iter().try_for_each(|(name, retention)| retention.check(name))?;
-        self.schemas().map(drop)
+        self.compaction.check()?;
+        let schemas = self.schemas()?;
+        tables::check_names(self.tables.keys(), self.rollups.keys())?;
+        tables::check_dimensions(&self.tables)?;
+        let mut names: Vec<_> = schemas.iter().map(TableSchema::name).collect();
+        names.push(DEAD_LETTERS);
+        for (name, retention) in &self.retention {
+            retention.check(name)?;
+            if !names.contains(&name.as_str()) {
+                return Err(Error::usage(format!(
+                    "retention.{name}: there is no such table, there are {}",
+                    names.join(", ")
+                )));
+            }
+        }
+        Ok(())
     }
 
     /// The tables, checked.
@@ -139,14 +176,7 @@ impl Settings {
             .collect::<Result<Vec<_>>>()?;
         schemas.extend(self.rollups()?.iter().map(|rollup| TableSchema::clone(rollup.table())));
         let (source, checks) = self.checked()?;
-        let flags = flags_of(&source, &checks)?;
-        if schemas.iter().any(|schema| schema.name() == flags.name()) {
-            let name = flags.name();
-            return Err(Error::usage(format!(
-                "the table {name:?} holds the flags of the job quality: give yours another name"
-            )));
-        }
-        schemas.push(flags);
+        schemas.push(flags_of(&source, &checks)?);
         Ok(schemas)
     }
 

@@ -93,6 +93,15 @@ impl QualitySettings {
                 }
             }
         }
+        if !(self.neighbours_within_km >= 0.0 && self.neighbours_within_km.is_finite()) {
+            return Err(Error::usage("quality.neighbours_within_km: write a number of 0 or more"));
+        }
+        if self.neighbours_min > self.neighbours_max {
+            return Err(Error::usage(format!(
+                "quality.neighbours_min {}: write no more than quality.neighbours_max, {}",
+                self.neighbours_min, self.neighbours_max
+            )));
+        }
         let checked = |value: f64| Some(value).filter(|value| *value > 0.0);
         let columns = columns.map(|(name, of, height)| Check {
             column: name.to_owned(),

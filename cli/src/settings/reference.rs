@@ -84,7 +84,10 @@ const TABLES_OF_PAGE: &str = "
 ## `[tables.NAME]`
 
 A table is declared in the settings file. `NAME` and the names of columns are of `a-z`, `0-9` and `_`.
-Every table has a column `ingested_at` besides: when the engine accepted the row.
+`cities`, `dead_letters`, `information_schema`, `quality_flags` and `system` are taken. A table that has never held a row takes any
+declaration, so that a mistake is taken back by mending the file.
+Every table has a column `ingested_at` besides: when the engine accepted the row. It grows with every batch, so that it
+tells which of two rows was accepted later: after a clock was set back, it goes on from where it was.
 
 | setting | type | default | meaning |
 |---|---|---|---|

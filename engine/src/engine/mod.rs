@@ -238,9 +238,14 @@ impl Engine {
         views
     }
 
-    /// The engine's clock.
+    /// The time by the engine's clock.
     pub fn now(&self) -> Micros {
         self.clock.now()
+    }
+
+    /// The engine's clock itself, for whoever waits by it.
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
     }
 
     /// The settings it was opened with.

@@ -12,14 +12,20 @@ use arrow::datatypes::{SchemaRef, TimestampMicrosecondType};
 use arrow::ipc::reader::StreamReader;
 use barograph_lake::file::FileCache;
 use barograph_lake::schema::{INGESTED_AT, TIME_COLUMN};
-use barograph_lake::{Hour, LakeTable, LogId, LogPosition, Micros, TableSchema, owner};
+use barograph_lake::table::Prepared;
+use barograph_lake::time::{MICROS_PER_SECOND, format_instant};
+use barograph_lake::{
+    Hour, Key, LakeStore, LakeTable, LogId, LogPosition, Micros, TableSchema, owner,
+};
 use futures::future::BoxFuture;
+use hashbrown::HashSet;
 use tokio::sync::{Notify, Semaphore};
 
 use super::past::PAST_KEPT;
 use super::read::CUTS_KEPT;
 use super::writer::{LogGauge, State, Writer};
 use super::{Bounds, Components, Engine, LogSource, Recovery, Table};
+use crate::clock::roughly;
 use crate::dead_letters::{self, DEAD_LETTERS, Ids};
 use crate::landing::{Faults, Lander, LanderParts};
 use crate::log::{Log, Record, SegmentLog};
@@ -29,6 +35,9 @@ use crate::tail::Tail;
 use crate::validate::{complete, logged_schema};
 use crate::view::View;
 use crate::{EngineSettings, Error, ErrorKind, Result};
+
+/// Clocks differ by less.
+const AHEAD_MAX: Micros = 60 * MICROS_PER_SECOND;
 
 impl Engine {
     /// Opens the tables, replays the log, and starts the writer and the lander.
@@ -43,60 +52,19 @@ impl Engine {
         Box::pin(async move {
             let Components { lake, log, clock, tables, dimensions } = components;
             let tail_budget = Budget::new("tail_bytes_max", settings.tail_bytes_max.get());
-            let mut opened = BTreeMap::new();
-            let mut landed = HashMap::new();
-            for schema in tables.into_iter().chain([dead_letters::schema()?]) {
-                let name = schema.name().to_owned();
-                let known_keys = match &schema.declaration().dimension {
-                    None => None,
-                    Some(dimension) => {
-                        Some(Arc::clone(dimensions.get(dimension).ok_or_else(|| {
-                            Error::request(format!(
-                                "table {name:?}: there is no dimension {dimension:?}"
-                            ))
-                        })?))
-                    }
-                };
-                let schema = Arc::new(schema);
-                let (lake, snapshot) =
-                    LakeTable::open(lake.child(&name), Arc::clone(&schema)).await?;
-                let through = lake.landed_through(&snapshot).await?;
-                landed.insert(name.clone(), Landed::of(through));
-                if let Err(error) = lake.settle_deletions().await {
-                    tracing::warn!(%error, table = name, "records of deletions stay unfinished");
-                }
-                let tail = Tail::new(Arc::clone(&schema), Arc::clone(&tail_budget));
-                let view = View {
-                    schema: Arc::clone(&schema),
-                    snapshot: Arc::new(snapshot),
-                    tail: tail.view(),
-                };
-                let table = Table {
-                    schema,
-                    lake,
-                    view: ArcSwap::from_pointee(view),
-                    known_keys,
-                    newest: Default::default(),
-                    counted: parking_lot::Mutex::default(),
-                    cuts: Recent::new(CUTS_KEPT),
-                    past: Recent::new(PAST_KEPT),
-                };
-                if opened.insert(name.clone(), (Arc::new(table), tail)).is_some() {
-                    return Err(Error::request(format!("the table {name:?} is declared twice")));
-                }
-            }
-            let (mut log, mut recovery, place) = open_log(log, &settings, &landed)?;
+            let mut openings = prepare(&lake, tables, &dimensions, &tail_budget).await?;
+            let (mut log, mut recovery, place) = open_log(log, &settings, &openings)?;
             if let Some((id, folder)) = place {
                 owner::claim(&lake, id, &folder).await?;
             }
-            let replayed = replay(log.as_mut(), &mut opened, &landed, &mut recovery)?;
+            let replayed = replay(log.as_mut(), &mut openings, &mut recovery)?;
             let first = replayed.first.unwrap_or_else(|| log.end());
-            for (table, _) in opened.values() {
-                if let Err(error) = table.lake.forget_landed(first).await {
-                    tracing::warn!(%error, table = table.schema.name(), "marks stay that are not needed");
-                }
+            let mut opened = BTreeMap::new();
+            for (name, opening) in openings {
+                opened.insert(name, opening.open(first).await?);
             }
             let last_ingested = replayed.last_ingested;
+            tell_of_rows_ahead(last_ingested, clock.now());
             Self::start(settings, clock, log, opened, recovery, tail_budget, last_ingested)
         })
     }
@@ -114,9 +82,6 @@ impl Engine {
         let mut tables = BTreeMap::new();
         let mut tails = BTreeMap::new();
         for (name, (table, tail)) in opened {
-            let snapshot = Arc::clone(&table.view.load().snapshot);
-            let schema = Arc::clone(&table.schema);
-            table.view.store(Arc::new(View { schema, snapshot, tail: tail.view() }));
             tables.insert(name.clone(), table);
             tails.insert(name, tail);
         }
@@ -184,6 +149,77 @@ impl Engine {
     }
 }
 
+/// A table that can be opened. Nothing is written for it until all are prepared and the log is replayed.
+struct Opening {
+    prepared: Prepared,
+    known_keys: Option<Arc<HashSet<Key>>>,
+    landed: Landed,
+    tail: Tail,
+}
+
+/// Judges all tables before the first of them is made.
+async fn prepare(
+    lake: &LakeStore,
+    tables: Vec<TableSchema>,
+    dimensions: &hashbrown::HashMap<String, Arc<HashSet<Key>>>,
+    budget: &Arc<Budget>,
+) -> Result<BTreeMap<String, Opening>> {
+    let mut openings = BTreeMap::new();
+    for schema in tables.into_iter().chain([dead_letters::schema()?]) {
+        let name = schema.name().to_owned();
+        let known_keys = match &schema.declaration().dimension {
+            None => None,
+            Some(dimension) => Some(Arc::clone(dimensions.get(dimension).ok_or_else(|| {
+                Error::request(format!("table {name:?}: there is no dimension {dimension:?}"))
+            })?)),
+        };
+        let schema = Arc::new(schema);
+        let prepared = LakeTable::prepare(lake.child(&name), Arc::clone(&schema)).await?;
+        let landed = match prepared.snapshot() {
+            Some(snapshot) => Landed::of(prepared.table().landed_through(snapshot).await?),
+            None => Landed::of(HashMap::new()),
+        };
+        let tail = Tail::new(schema, Arc::clone(budget));
+        let opening = Opening { prepared, known_keys, landed, tail };
+        if openings.insert(name.clone(), opening).is_some() {
+            return Err(Error::request(match name.as_str() {
+                DEAD_LETTERS => format!("the table {name:?} is the engine's own: rename yours"),
+                _ => format!("the table {name:?} is declared twice"),
+            }));
+        }
+    }
+    Ok(openings)
+}
+
+impl Opening {
+    /// Opens the table, as the log begins at `first`.
+    async fn open(self, first: LogPosition) -> Result<(Arc<Table>, Tail)> {
+        let Self { prepared, known_keys, tail, .. } = self;
+        let (lake, snapshot) = prepared.open().await?;
+        let schema = Arc::clone(lake.schema());
+        let name = schema.name();
+        if let Err(error) = lake.settle_deletions().await {
+            tracing::warn!(%error, table = name, "records of deletions stay unfinished");
+        }
+        if let Err(error) = lake.forget_landed(first).await {
+            tracing::warn!(%error, table = name, "marks stay that are not needed");
+        }
+        let (snapshot, tail_view) = (Arc::new(snapshot), tail.view());
+        let view = View { schema: Arc::clone(&schema), snapshot, tail: tail_view };
+        let table = Table {
+            schema,
+            lake,
+            view: ArcSwap::from_pointee(view),
+            known_keys,
+            newest: Default::default(),
+            counted: parking_lot::Mutex::default(),
+            cuts: Recent::new(CUTS_KEPT),
+            past: Recent::new(PAST_KEPT),
+        };
+        Ok((Arc::new(table), tail))
+    }
+}
+
 /// Which log it is, and the folder of its files.
 type LogPlace = (LogId, String);
 
@@ -191,14 +227,14 @@ type LogPlace = (LogId, String);
 fn open_log(
     source: LogSource,
     settings: &EngineSettings,
-    landed: &HashMap<String, Landed>,
+    openings: &BTreeMap<String, Opening>,
 ) -> Result<(Box<dyn Log>, Recovery, Option<LogPlace>)> {
     let mut recovery = Recovery::default();
     let mut place = None;
     let log = match source {
         LogSource::Ready(log) => log,
         LogSource::Folder { path, accept_damage } => {
-            let in_lake = landed.values().filter_map(|landed| landed.newest).max();
+            let in_lake = openings.values().filter_map(|opening| opening.landed.newest).max();
             let at_least = LogPosition(in_lake.map_or(0, |through| through.0 + 1));
             let (log, opened) = SegmentLog::open(&path, &settings.log, at_least, accept_damage)?;
             recovery.torn_bytes = opened.torn_bytes;
@@ -230,8 +266,7 @@ struct Replayed {
 /// Puts the rows that are not in the lake yet back into the tails.
 fn replay(
     log: &mut dyn Log,
-    tables: &mut BTreeMap<String, (Arc<Table>, Tail)>,
-    landed: &HashMap<String, Landed>,
+    openings: &mut BTreeMap<String, Opening>,
     recovery: &mut Recovery,
 ) -> Result<Replayed> {
     let mut replayed = Replayed { first: None, last_ingested: Micros::MIN };
@@ -239,7 +274,7 @@ fn replay(
         replayed.first.get_or_insert(position);
         replayed.last_ingested = replayed.last_ingested.max(record.ingested_at);
         recovery.records += 1;
-        let Some((table, tail)) = tables.get_mut(record.table.as_ref() as &str) else {
+        let Some(opening) = openings.get_mut(record.table.as_ref() as &str) else {
             return Err(Error::new(
                 ErrorKind::Request,
                 format!(
@@ -248,20 +283,37 @@ fn replay(
                 ),
             ));
         };
-        let rows = decode(&table.schema, position, &record)?;
+        let schema = opening.prepared.schema();
+        if let Some(columns) = opening.prepared.other_columns() {
+            return Err(Error::request(format!(
+                "the log holds rows of table {:?} at position {position} with other columns than declared ({columns}): declare it as it was",
+                schema.name()
+            )));
+        }
+        let rows = decode(schema, position, &record)?;
         let all = rows.num_rows();
-        let rows = match landed.get(table.schema.name()) {
-            Some(landed) => landed.others(rows, position)?,
-            None => rows,
-        };
+        let rows = opening.landed.others(rows, position)?;
         recovery.rows += rows.num_rows() as u64;
         recovery.landed_rows += (all - rows.num_rows()) as u64;
         if rows.num_rows() > 0 {
-            tail.append(position, &rows)?;
+            opening.tail.append(position, &rows)?;
         }
         Ok(())
     })?;
     Ok(replayed)
+}
+
+/// Says in a message that rows were accepted at a time which is still to come.
+fn tell_of_rows_ahead(last_ingested: Micros, now: Micros) {
+    let ahead = last_ingested.saturating_sub(now);
+    if ahead > AHEAD_MAX {
+        tracing::warn!(
+            "the log holds rows that were accepted at {}, {} ahead of the clock, which was set back since: {INGESTED_AT} \
+             of rows goes on from there, as it tells which of two rows was accepted later",
+            format_instant(last_ingested),
+            roughly(ahead)
+        );
+    }
 }
 
 /// The rows of a record as the table has them. Rows that were written again say themselves when they came.

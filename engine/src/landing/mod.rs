@@ -31,7 +31,7 @@ use tokio::task::JoinHandle;
 use crate::engine::writer::{LogGauge, WriterHandle, panic_text};
 use crate::engine::{FlushReport, Table};
 use crate::memory::Budget;
-use crate::{Clock, EngineSettings, Error, ErrorKind, Result};
+use crate::{Clock, EngineSettings, Error, ErrorKind, Result, Steps};
 
 use decide::Reason;
 pub use delete::{DeletionReport, DeletionRequest};
@@ -142,7 +142,7 @@ impl Drop for Lander {
     }
 }
 
-/// What the task remembers between landings.
+/// What the task remembers between landings, by the time that has passed: the clock may be set meanwhile.
 #[derive(Debug, Default)]
 struct Memory {
     /// When late rows of a table were last merged into files of hours.
@@ -154,16 +154,19 @@ struct Memory {
 }
 
 async fn run(parts: LanderParts, mut commands: mpsc::UnboundedReceiver<Command>) {
-    let mut memory = Memory::default();
+    // Who opened the tables has just looked for commits of others.
+    let mut memory = Memory { noticed: Some(parts.clock.elapsed()), ..Memory::default() };
+    let mut steps = Steps::of(parts.clock.as_ref());
     loop {
         let command = tokio::select! {
             biased;
             command = commands.recv() => command,
             () = parts.wake.notified() => Some(Command::Land(Reason::Due, oneshot::channel().0)),
-            () = tokio::time::sleep(LOOK_EVERY) => {
+            () = parts.clock.sleep(LOOK_EVERY) => {
                 Some(Command::Land(Reason::Due, oneshot::channel().0))
             }
         };
+        steps.tell(parts.clock.as_ref());
         match command {
             None | Some(Command::Stop) => return,
             Some(Command::Delete(table, asked, looked, reply)) => {

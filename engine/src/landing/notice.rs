@@ -9,14 +9,14 @@ use crate::engine::Table;
 
 /// Looks for commits of others, if it is time to.
 pub(super) async fn notice(parts: &LanderParts, memory: &mut Memory) {
-    let now = parts.clock.now();
-    let due = memory
-        .noticed
-        .is_none_or(|noticed| now.saturating_sub(noticed) >= parts.settings.notice_every.micros());
+    let passed = parts.clock.elapsed();
+    let due = memory.noticed.is_none_or(|noticed| {
+        passed.saturating_sub(noticed) >= parts.settings.notice_every.micros()
+    });
     if !due {
         return;
     }
-    memory.noticed = Some(now);
+    memory.noticed = Some(passed);
     for table in &parts.tables {
         if let Err(error) = look(parts, table).await {
             let table = table.schema.name();

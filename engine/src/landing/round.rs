@@ -133,11 +133,12 @@ fn pieces(
     let now = parts.clock.now();
     let view = table.view.load_full();
     let name = table.schema.name();
+    let passed = parts.clock.elapsed();
     let due = |merged: &mut HashMap<String, Micros>, every: Span| {
-        let last = *merged.entry(name.to_owned()).or_insert(now);
-        let is_due = now.saturating_sub(last) >= every.micros();
+        let last = *merged.entry(name.to_owned()).or_insert(passed);
+        let is_due = passed.saturating_sub(last) >= every.micros();
         if is_due || reason == Reason::Flush {
-            merged.insert(name.to_owned(), now);
+            merged.insert(name.to_owned(), passed);
         }
         is_due
     };

@@ -6,6 +6,9 @@ use barograph_lake::{Size, Span};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::settings::{THREADS_MAX, check_count};
+use crate::{Error, Result};
+
 /// Settings of SQL.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -58,5 +61,20 @@ impl Default for SqlSettings {
             recent_max: 256,
             reading_every: Span::seconds(60),
         }
+    }
+}
+
+impl SqlSettings {
+    /// Refuses settings under which no query can run.
+    ///
+    /// # Errors
+    /// `Request` with the name of the setting below `sql`, its value and what it may be.
+    pub fn check(&self) -> Result<()> {
+        if self.memory_bytes_max.get() < 1 << 20 {
+            let size = self.memory_bytes_max;
+            return Err(Error::request(format!("memory_bytes_max is {size}: give 1MiB or more")));
+        }
+        check_count("queries_max", self.queries_max, 1, 1 << 16)?;
+        check_count("threads", self.threads, 0, THREADS_MAX)
     }
 }

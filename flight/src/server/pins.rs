@@ -33,6 +33,7 @@ pub(crate) struct Pins<V = View> {
 struct Pin<V> {
     table: String,
     view: Arc<V>,
+    /// By the time that has passed.
     expires: Micros,
 }
 
@@ -53,15 +54,16 @@ impl<V> Pins<V> {
 
     /// Holds `view` for the lifetime. A view that is held already is held longer under the same id.
     pub(crate) fn pin(&self, table: &str, view: &Arc<V>) -> Result<Pinned> {
-        let now = self.clock.now();
-        let expires = now.saturating_add(self.lifetime.micros());
+        let now = self.clock.elapsed();
+        let until = now.saturating_add(self.lifetime.micros());
+        let expires = self.clock.now().saturating_add(self.lifetime.micros());
         let mut held = self.held(now);
         if let Some((id, pin)) = held.iter_mut().find(|(_, pin)| Arc::ptr_eq(&pin.view, view)) {
-            pin.expires = expires;
+            pin.expires = until;
             return Ok(Pinned { id: id.clone(), expires });
         }
         if held.len() >= self.max {
-            let first = held.values().map(|pin| pin.expires).min().unwrap_or(expires);
+            let first = held.values().map(|pin| pin.expires).min().unwrap_or(until);
             let wait = first.saturating_sub(now).max(1_000).unsigned_abs();
             return Err(Error::resources(
                 "flight.views_max",
@@ -70,13 +72,14 @@ impl<V> Pins<V> {
             ));
         }
         let id = format!("{:x}-{:x}", self.started, self.next.fetch_add(1, Ordering::Relaxed));
-        held.insert(id.clone(), Pin { table: table.to_owned(), view: Arc::clone(view), expires });
+        let (table, view) = (table.to_owned(), Arc::clone(view));
+        held.insert(id.clone(), Pin { table, view, expires: until });
         Ok(Pinned { id, expires })
     }
 
     /// The view that a ticket names.
     pub(crate) fn get(&self, id: &str, table: &str) -> Result<Arc<V>> {
-        let held = self.held(self.clock.now());
+        let held = self.held(self.clock.elapsed());
         held.get(id).filter(|pin| pin.table == table).map(|pin| Arc::clone(&pin.view)).ok_or_else(|| {
             Error::new(
                 ErrorKind::NotFound,
@@ -92,12 +95,12 @@ impl<V> Pins<V> {
     /// Releases expired views for ever, so that they are let go even if nobody asks.
     pub(super) async fn release_when_due(&self) {
         loop {
-            tokio::time::sleep(RELEASE_EVERY).await;
-            drop(self.held(self.clock.now()));
+            self.clock.sleep(RELEASE_EVERY).await;
+            drop(self.held(self.clock.elapsed()));
         }
     }
 
-    /// The views that have not expired at `now`.
+    /// The views that have not expired when so much time has passed.
     fn held(&self, now: Micros) -> MutexGuard<'_, BTreeMap<String, Pin<V>>> {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         held.retain(|_, pin| pin.expires > now);
@@ -121,6 +124,14 @@ mod tests {
         fn now(&self) -> Micros {
             self.0.now()
         }
+
+        fn elapsed(&self) -> Micros {
+            self.0.elapsed()
+        }
+
+        fn sleep(&self, length: std::time::Duration) -> futures::future::BoxFuture<'static, ()> {
+            self.0.sleep(length)
+        }
     }
 
     fn pins(max: usize) -> (Pins<u32>, Arc<ManualClock>) {
@@ -141,6 +152,19 @@ mod tests {
         assert_eq!(error.kind(), ErrorKind::NotFound);
         assert!(error.to_string().contains("ask GetFlightInfo again"), "{error}");
         assert_eq!(Arc::strong_count(&view), 1);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_neither_releases_a_view_nor_keeps_it() {
+        let (pins, clock) = pins(1);
+        let id = pins.pin("readings", &Arc::new(7)).unwrap().id;
+        for years in [10, -20] {
+            clock.step(years * 31_557_600_000_000);
+            pins.get(&id, "readings").unwrap();
+        }
+        clock.set(clock.now() + 10_000_000);
+        assert!(pins.get(&id, "readings").is_err());
+        pins.pin("readings", &Arc::new(8)).unwrap();
     }
 
     #[test]

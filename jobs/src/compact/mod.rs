@@ -20,7 +20,8 @@ use barograph_engine::rewrite::{Rewrite, RewriteBounds, RewriteOf};
 use barograph_engine::threads::Threads;
 use barograph_lake::file::FileCache;
 use barograph_lake::{
-    Change, ErrorKind as LakeErrorKind, FileEntry, LakeStore, LakeTable, Snapshot, TimeRange,
+    Change, ErrorKind as LakeErrorKind, FileEntry, LakeStore, LakeTable, Micros, Snapshot,
+    TimeRange,
 };
 use futures::future::BoxFuture;
 
@@ -54,21 +55,21 @@ enum Folded {
 }
 
 impl Compact {
-    fn folds(&self, snapshot: &Snapshot, time: TimeRange) -> Vec<Fold> {
-        folds(snapshot, self.clock.now(), time, &self.settings)
+    fn folds(&self, snapshot: &Snapshot, time: TimeRange, lead: Micros) -> Vec<Fold> {
+        folds(snapshot, self.clock.now().saturating_sub(lead), time, &self.settings)
     }
 
     /// Folds what is due of a table; periods that cannot be folded stay as they are.
     async fn table(
         &self,
         opened: Opened,
-        time: TimeRange,
+        (time, lead): (TimeRange, Micros),
         (context, threads): (&Context, &Threads),
     ) -> Result<()> {
         let Opened { name, table, mut snapshot } = opened;
         let (version, mut failed) = (snapshot.version(), HashSet::new());
         loop {
-            let mut folds = self.folds(&snapshot, time).into_iter();
+            let mut folds = self.folds(&snapshot, time, lead).into_iter();
             let Some(fold) = folds.find(|fold| !failed.contains(&fold.target)) else { break };
             context.check()?;
             match self.fold((&table, snapshot.clone()), &fold, (context, threads)).await {
@@ -175,7 +176,7 @@ impl Job for Compact {
         Box::pin(async move {
             let mut plan = Plan::default();
             for opened in tables(&self.lake).await?.planned(&mut plan) {
-                for Fold { target, files } in self.folds(&opened.snapshot, asked.time()) {
+                for Fold { target, files } in self.folds(&opened.snapshot, asked.time(), 0) {
                     let price = Figures {
                         files: files.len() as u64,
                         rows: files.iter().map(|file| file.rows).sum(),
@@ -191,9 +192,10 @@ impl Job for Compact {
     fn run<'a>(&'a self, asked: &'a Asked, context: &'a Context) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
             let threads = Threads::for_rewrite("barograph-compact", context.threads())?;
+            let lead = context.lead().await?;
             // What is folded is not found again: a run that was cut off needs no more than its figures.
             for opened in tables(&self.lake).await?.begun(context)? {
-                self.table(opened, asked.time(), (context, &threads)).await?;
+                self.table(opened, (asked.time(), lead), (context, &threads)).await?;
             }
             Ok(())
         })

@@ -11,6 +11,8 @@ use barograph_lake::{FileEntry, Micros, Period, Size, Snapshot, Span, Tier, Time
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::{Error, Result};
+
 /// Hours of up to so many rows become a month at once: folding them twice costs more than it saves.
 const DIRECT_ROWS: u64 = 4_000_000;
 
@@ -34,6 +36,19 @@ impl Default for CompactionSettings {
             month_after: Span::seconds(3 * 24 * 3600),
             file_bytes: Size::mebibytes(512),
         }
+    }
+}
+
+impl CompactionSettings {
+    /// Refuses settings that nothing can be folded with.
+    ///
+    /// # Errors
+    /// `Request` with the name of the setting, its value and what it may be.
+    pub fn check(&self) -> Result<()> {
+        if self.file_bytes.get() == 0 {
+            return Err(Error::request("compaction.file_bytes 0B: write a size, such as 512MiB"));
+        }
+        Ok(())
     }
 }
 

@@ -102,7 +102,7 @@ impl Derive {
     }
 
     /// Whether hours changed that no run has looked at.
-    async fn has_work(&self, engine: &Engine) -> Result<bool> {
+    pub(super) async fn has_work(&self, engine: &Engine) -> Result<bool> {
         let mut has_work = false;
         for derivation in &self.derivations {
             let (source, table) = (derivation.source(), derivation.table().name());
@@ -275,7 +275,7 @@ impl Job for Derive {
                         return;
                     }
                 }
-                tokio::time::sleep(LOOK_EVERY).await;
+                engine.clock().sleep(LOOK_EVERY).await;
             }
         })
     }

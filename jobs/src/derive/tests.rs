@@ -385,7 +385,8 @@ async fn a_job_is_woken_by_changed_rows_and_by_nothing_else() {
     let rollups = declared(&source());
     let store = LakeStore::with_store(Arc::new(InMemory::new()), "memory:///j".parse().unwrap());
     let job = super::rollups(Some(Arc::clone(&fixture.engine)), store, &rollups);
-    let woken = async || tokio::time::timeout(Duration::from_millis(50), job.woken()).await.is_ok();
+    let fixture_engine = Arc::clone(&fixture.engine);
+    let woken = async || job.has_work(&fixture_engine).await.unwrap();
     assert!(woken().await, "what was before is not known");
     assert!(!woken().await);
     fixture.put_some(&mut draw).await;
@@ -393,6 +394,9 @@ async fn a_job_is_woken_by_changed_rows_and_by_nothing_else() {
     fixture.engine.flush().await.unwrap();
     assert!(woken().await);
     assert!(!woken().await);
+    fixture.put_some(&mut draw).await;
+    fixture.engine.flush().await.unwrap();
+    job.woken().await;
 }
 
 #[tokio::test]

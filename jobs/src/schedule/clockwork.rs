@@ -75,7 +75,7 @@ async fn turn(schedule: Arc<Schedule>, job: &'static str, shutdown: Stop) {
             }
         };
         tokio::select! {
-            () = tokio::time::sleep(wait) => {}
+            () = schedule.clock.sleep(wait) => {}
             () = schedule.woken(job) => woken = true,
             () = shutdown.asked() => {}
         }

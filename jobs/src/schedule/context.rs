@@ -5,19 +5,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use barograph_engine::Clock;
-use barograph_lake::{Micros, Size};
+use barograph_engine::clock::roughly;
+use barograph_lake::time::{MICROS_PER_SECOND, format_instant};
+use barograph_lake::{Micros, Settling, Size};
 use parking_lot::Mutex;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
-use tokio::time::Instant;
 
 use super::failures::Failures;
 use super::job::Finding;
-use super::record::{Figures, RunRecord, write};
+use super::record::{Figures, RunRecord, read, write};
 use super::seat::Seat;
-use super::shelf::Shelf;
+use super::shelf::{Kind, Shelf};
 use crate::{Error, ErrorKind, Result};
+
+/// Runs whose times the clock is held against at most.
+const SIGNS_MAX: usize = 16;
 
 /// Why a run is to stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,8 +57,8 @@ pub struct Context {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) progress: watch::Sender<Progress>,
     pub(super) failures: Mutex<Failures>,
-    /// When the next bytes may be read.
-    pub(super) paced: Mutex<Option<Instant>>,
+    /// When the next bytes may be read, by the time that has passed.
+    pub(super) paced: Mutex<Option<Micros>>,
 }
 
 impl Default for Stop {
@@ -116,6 +120,42 @@ impl Context {
         }
     }
 
+    /// How far the clock is ahead of the time that ages are counted by. It is not, unless it has just leapt ahead of the
+    /// runs before this one.
+    ///
+    /// # Errors
+    /// `Unavailable` if their records cannot be read.
+    pub async fn lead(&self) -> Result<Micros> {
+        let run = self.record.lock().run.clone();
+        let now = self.clock.now();
+        let mut settling = Settling::new(now);
+        let numbers = self.shelf.list(&run.job, Kind::Run).await?.numbers;
+        let earlier = numbers.into_iter().filter(|number| *number < run.number);
+        for number in earlier.rev().take(SIGNS_MAX) {
+            if settling.is_certain() {
+                break;
+            }
+            match read(&self.shelf, &run.job, number).await {
+                Ok(record) => {
+                    record.into_iter().for_each(|record| settling.look(record.started_at))
+                }
+                Err(error) if error.kind() == ErrorKind::Damage => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let lead = now.saturating_sub(settling.time());
+        if lead > 0 {
+            tracing::warn!(
+                %run,
+                "the clock leapt ahead by {}: ages are counted to the run before, at {}, until the clock has gone on \
+                 for half an hour",
+                roughly(lead),
+                format_instant(settling.time())
+            );
+        }
+        Ok(lead)
+    }
+
     /// Waits until `bytes` more may be read.
     ///
     /// # Errors
@@ -123,21 +163,32 @@ impl Context {
     pub async fn pace(&self, bytes: u64) -> Result<()> {
         let rate = self.record.lock().spec.bytes_per_second;
         if let Some(rate) = rate {
-            let begin = {
-                let mut paced = self.paced.lock();
-                let begin = paced.map_or_else(Instant::now, |at| at.max(Instant::now()));
-                let takes = bytes as f64 / rate.get().max(1) as f64;
-                *paced = Some(begin + Duration::from_secs_f64(takes));
-                begin
+            let wait = {
+                let (mut paced, now) = (self.paced.lock(), self.clock.elapsed());
+                let begin = paced.map_or(now, |at| at.max(now));
+                let takes = bytes as f64 / rate.get().max(1) as f64 * MICROS_PER_SECOND as f64;
+                *paced = Some(begin.saturating_add(takes as Micros));
+                Duration::from_micros(begin.saturating_sub(now).unsigned_abs())
             };
-            self.sleep_until(begin).await;
+            if !wait.is_zero() {
+                self.sleep(wait).await;
+            }
         }
         self.check()
     }
 
-    pub(super) async fn sleep_until(&self, instant: Instant) {
+    /// Gives what failed some time, unless the run is to stop. How long that takes decides nothing.
+    pub(super) async fn pause(&self, length: Duration) {
         tokio::select! {
-            () = tokio::time::sleep_until(instant) => {}
+            () = tokio::time::sleep(length) => {}
+            () = self.stop.asked() => {}
+        }
+    }
+
+    /// Waits by the clock, unless the run is to stop.
+    pub(super) async fn sleep(&self, length: Duration) {
+        tokio::select! {
+            () = self.clock.sleep(length) => {}
             () = self.stop.asked() => {}
         }
     }

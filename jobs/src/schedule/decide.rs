@@ -1,6 +1,7 @@
 //! Is a job due? A pure function of its seat, its spec and the time.
 
 use barograph_lake::Micros;
+use barograph_lake::time::MICROS_PER_HOUR;
 
 use super::seat::Seat;
 use super::spec::JobSpec;
@@ -19,13 +20,19 @@ pub enum Due {
     Never,
 }
 
+/// A last run that is dated further ahead was dated by a clock that was set back since.
+const AHEAD_MAX: Micros = MICROS_PER_HOUR;
+
 /// Decides about a job. `share`, from 0 to 1, is this process's draw of the jitter.
 pub fn due(seat: &Seat, spec: &JobSpec, share: f64, now: Micros) -> Due {
     if !spec.enabled {
         return Due::Never;
     }
-    if let Some(until) = seat.until.filter(|until| now < *until) {
+    if let Some(until) = seat.taken_until(now) {
         return Due::At(until);
+    }
+    if ahead(seat, now).is_some() {
+        return Due::Now { slot: spec.cron.until(now).unwrap_or(now) };
     }
     // Somebody gave it back half done, or died; not for ever, if it is the job that kills.
     let tried_again = seat.until.is_none() || seat.deaths < spec.retries;
@@ -38,6 +45,11 @@ pub fn due(seat: &Seat, spec: &JobSpec, share: f64, now: Micros) -> Due {
         return Due::At(begin);
     }
     Due::Now { slot: spec.cron.until(now).unwrap_or(next).max(next) }
+}
+
+/// How far ahead of the clock the last run is dated, if that cannot be.
+pub(super) fn ahead(seat: &Seat, now: Micros) -> Option<Micros> {
+    Some(seat.slot.saturating_sub(now)).filter(|ahead| *ahead > AHEAD_MAX)
 }
 
 /// So much later than due this process begins.
@@ -81,7 +93,8 @@ mod tests {
 
     fn free(slot: &str) -> Seat {
         let by = "a".to_owned();
-        Seat { number: 7, by, until: None, run: 3, slot: at(slot), ended: true, deaths: 0 }
+        let lease = Some(Span::seconds(30));
+        Seat { number: 7, by, until: None, lease, run: 3, slot: at(slot), ended: true, deaths: 0 }
     }
 
     #[test]
@@ -123,6 +136,36 @@ mod tests {
         assert_eq!(due(&deadly, &spec(), 0.0, until), Due::At(at("2026-11-22T11:00:00Z")));
         let later = at("2026-11-22T11:00:00Z");
         assert_eq!(due(&deadly, &spec(), 0.0, later), Due::Now { slot: later });
+    }
+
+    #[test]
+    fn a_slot_of_a_clock_that_was_ahead_holds_nothing_up() {
+        let now = at("2026-11-22T10:20:00Z");
+        let next = at("2026-11-22T11:00:00Z");
+        let slot = at("2026-11-22T10:00:00Z");
+        for ended in [true, false] {
+            let seat = Seat { ended, ..free("2036-11-22T10:00:00Z") };
+            assert_eq!(due(&seat, &spec(), 1.0, now), Due::Now { slot });
+            let begun = Seat { slot, ..seat };
+            assert_eq!(due(&Seat { ended: true, ..begun }, &spec(), 0.0, now), Due::At(next));
+        }
+        // It has run for that time by the clock of another process.
+        let seat = free("2026-11-22T11:00:00Z");
+        assert_eq!(due(&seat, &spec(), 0.0, next - 1_000), Due::At(at("2026-11-22T12:00:00Z")));
+    }
+
+    #[test]
+    fn a_lease_is_over_where_it_ends_later_than_one_can() {
+        let now = at("2026-11-22T10:20:00Z");
+        let slot = at("2026-11-22T10:00:00Z");
+        let taken = |ahead: &str| Seat {
+            until: Some(now + ahead.parse::<Span>().unwrap().micros()),
+            ended: false,
+            ..free("2026-11-22T10:00:00Z")
+        };
+        assert_eq!(due(&taken("60s"), &spec(), 0.0, now), Due::At(now + 60_000_000));
+        assert_eq!(due(&taken("61s"), &spec(), 0.0, now), Due::Now { slot });
+        assert_eq!(due(&taken("3650d"), &spec(), 0.0, now), Due::Now { slot });
     }
 
     #[test]

@@ -33,10 +33,14 @@ mod spec;
 mod tests;
 mod told;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use barograph_engine::Clock;
+use barograph_engine::clock::roughly;
+use barograph_lake::time::format_instant;
 use barograph_lake::{LakeStore, Micros};
+use parking_lot::Mutex;
 use serde_json::json;
 use tokio::sync::watch;
 
@@ -67,6 +71,8 @@ pub struct Schedule {
     settings: SchedulerSettings,
     jobs: Vec<Registered>,
     by: String,
+    /// The slots ahead of the clock that were told of.
+    told: Mutex<BTreeMap<&'static str, Micros>>,
 }
 
 /// A job and what is wanted of it.
@@ -116,7 +122,7 @@ impl Schedule {
         let shelf = Shelf::new(store);
         let seats = Seats::new(shelf.clone(), Arc::clone(&clock), settings.lease, by.clone());
         let jobs = jobs.into_iter().map(|(job, spec)| Registered { job, spec }).collect();
-        Arc::new(Self { shelf, seats, clock, settings, jobs, by })
+        Arc::new(Self { shelf, seats, clock, settings, jobs, by, told: Mutex::default() })
     }
 
     /// Names of the jobs.
@@ -161,6 +167,7 @@ impl Schedule {
     pub async fn look(&self, job: &str, stop: Stop) -> Result<Looked> {
         let registered = self.registered(job)?;
         let seat = self.seats.read(job).await?;
+        self.tell_of_slot(registered, &seat);
         let share = decide::share(&[job, &self.by, &seat.slot.to_string()]);
         let slot = match due(&seat, &registered.spec, share, self.clock.now()) {
             Due::Never => return Ok(Looked::Never),
@@ -171,6 +178,21 @@ impl Schedule {
         let begin = Begin { seat, slot, asked: Asked::default(), stop, progress };
         let ran = self.begin(registered, begin).await?;
         Ok(ran.map_or(Looked::Beaten, |record| Looked::Ran(Box::new(record))))
+    }
+
+    /// Says once that the last run of a job is dated ahead of the clock.
+    fn tell_of_slot(&self, registered: &Registered, seat: &Seat) {
+        let Some(ahead) = decide::ahead(seat, self.clock.now()) else { return };
+        let job = registered.job.name();
+        if self.told.lock().insert(job, seat.slot) != Some(seat.slot) {
+            tracing::warn!(
+                job,
+                "the last run was due at {}, {} ahead of the clock, which was set back since: it is due by the clock as \
+                 it stands",
+                format_instant(seat.slot),
+                roughly(ahead)
+            );
+        }
     }
 
     /// Ready when a job has work before its time.
@@ -185,7 +207,7 @@ impl Schedule {
     pub(super) async fn wake(&self, job: &str, stop: Stop) -> Result<Looked> {
         let registered = self.registered(job)?;
         let seat = self.seats.read(job).await?;
-        if let Some(until) = seat.until.filter(|_| seat.is_taken(self.clock.now())) {
+        if let Some(until) = seat.taken_until(self.clock.now()) {
             return Ok(Looked::Wait(until));
         }
         let begin =

@@ -16,7 +16,6 @@ use futures::FutureExt;
 use parking_lot::Mutex;
 use serde_json::Value;
 use tokio::sync::watch;
-use tokio::time::Instant;
 
 use super::context::{Context, Progress, Stop, Why};
 use super::record::{self, Asked, RunRecord, RunState};
@@ -116,7 +115,7 @@ impl Schedule {
         let work = AssertUnwindSafe(self.attempts(registered, context)).catch_unwind();
         let stopping = async {
             context.stop.asked().await;
-            tokio::time::sleep(STOP_GRACE).await;
+            self.clock.sleep(STOP_GRACE).await;
         };
         tokio::select! {
             biased;
@@ -142,7 +141,7 @@ impl Schedule {
             tracing::warn!(job = registered.job.name(), attempt, ?wait, %error, "tried again");
             // It may be the store that fails; the next attempt writes the record again.
             let _ = context.update(|record| record.error = Some(error.to_string())).await;
-            context.sleep_until(Instant::now() + wait).await;
+            context.pause(wait).await;
             context.check()?;
         }
     }
@@ -169,7 +168,7 @@ impl Schedule {
     async fn beat(&self, context: &Context) {
         let job = context.record.lock().run.job.clone();
         loop {
-            tokio::time::sleep(self.settings.lease.duration() / 3).await;
+            self.clock.sleep(self.settings.lease.duration() / 3).await;
             let seat = context.seat.lock().clone();
             match self.seats.renew(&job, &seat).await {
                 Ok(Taken::Ours(seat)) => *context.seat.lock() = seat,
@@ -183,7 +182,7 @@ impl Schedule {
     async fn listen(&self, context: &Context) {
         let run = context.record.lock().run.clone();
         loop {
-            tokio::time::sleep(CANCEL_EVERY).await;
+            self.clock.sleep(CANCEL_EVERY).await;
             match self.is_cancelled(&run).await {
                 Ok(true) => context.stop.stop(Why::Cancelled),
                 Ok(false) => {}

@@ -34,6 +34,9 @@ pub struct Seat {
     /// Until when it is taken; absent if it is free.
     #[serde(with = "instants::optional")]
     pub until: Option<Micros>,
+    /// How long a lease lasts; absent in what older programs wrote.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease: Option<Span>,
     /// Number of the run that it was taken for last.
     pub run: u64,
     /// The last time at which the job was due and a run was begun for it, or the time at which the job
@@ -65,14 +68,22 @@ pub(super) enum Taken {
 }
 
 impl Seat {
+    /// Until when somebody has it, as of `now`. A lease that ends later than one can was given by a clock that was
+    /// set back since, and is over.
+    pub fn taken_until(&self, now: Micros) -> Option<Micros> {
+        let until = self.until.filter(|until| now < *until)?;
+        let longest = self.lease.map_or(Micros::MAX, |lease| lease.micros().saturating_mul(2));
+        (until.saturating_sub(now) <= longest).then_some(until)
+    }
+
     /// Whether somebody has it at `now`.
     pub fn is_taken(&self, now: Micros) -> bool {
-        self.until.is_some_and(|until| now < until)
+        self.taken_until(now).is_some()
     }
 
     /// Whether it was taken by somebody who gave no sign of life in time.
     pub fn is_abandoned(&self, now: Micros) -> bool {
-        self.until.is_some_and(|until| now >= until)
+        self.until.is_some() && !self.is_taken(now)
     }
 }
 
@@ -90,6 +101,7 @@ impl Seats {
             number: 1,
             by: self.by.clone(),
             until: None,
+            lease: None,
             run: 0,
             slot: self.clock.now(),
             ended: true,
@@ -106,7 +118,8 @@ impl Seats {
                 return Ok(None);
             };
             if let Some(seat) = self.shelf.get::<Seat>(job, Kind::Seat, number).await? {
-                return Ok(Some(Seat { number, ..seat }));
+                let lease = seat.lease.or(Some(self.lease));
+                return Ok(Some(Seat { number, lease, ..seat }));
             }
         }
         Err(unsteady(job))
@@ -124,6 +137,7 @@ impl Seats {
             // Unlike any other, so that what was written is recognised.
             by: format!("{} {}", self.by, Uuid::new_v4().simple()),
             until: Some(self.end_of_lease(now)),
+            lease: Some(self.lease),
             run: number,
             slot,
             ended: false,
@@ -138,8 +152,8 @@ impl Seats {
         if ours.is_abandoned(now) {
             return Ok(Taken::Lost);
         }
-        let until = Some(self.end_of_lease(now));
-        self.write(job, Seat { number: ours.number + 1, until, ..ours.clone() }).await
+        let (until, lease) = (Some(self.end_of_lease(now)), Some(self.lease));
+        self.write(job, Seat { number: ours.number + 1, until, lease, ..ours.clone() }).await
     }
 
     /// Gives the seat back; `ended` unless the run is to be continued by whoever comes.

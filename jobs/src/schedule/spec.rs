@@ -73,6 +73,8 @@ pub struct JobSpec {
     pub backoff: Span,
 }
 
+/// More threads than any machine has.
+const THREADS_MAX: usize = 4_096;
 const DAY: Span = Span::seconds(24 * 3600);
 /// How long a table's log remembers what was removed.
 pub(crate) const LOG_KEPT: Span = Span::seconds(7 * 24 * 3600);
@@ -165,8 +167,13 @@ impl JobSettings {
             ("quality", &self.quality),
         ];
         for (name, spec) in all {
-            if spec.threads == 0 {
-                let message = format!("jobs.{name}.threads 0: write 1 or more");
+            if !(1..=THREADS_MAX).contains(&spec.threads) {
+                let message =
+                    format!("jobs.{name}.threads {}: write 1 to {THREADS_MAX}", spec.threads);
+                return Err(crate::Error::request(message));
+            }
+            if spec.memory.get() == 0 {
+                let message = format!("jobs.{name}.memory 0B: write a size, such as 64MiB");
                 return Err(crate::Error::request(message));
             }
             if spec.bytes_per_second.is_some_and(|rate| rate.get() == 0) {
@@ -213,5 +220,8 @@ mod tests {
         let mut jobs = JobSettings::default();
         jobs.verify.threads = 0;
         assert!(jobs.check().unwrap_err().to_string().contains("jobs.verify.threads"));
+        let mut jobs = JobSettings::default();
+        jobs.expire.memory = Size::bytes(0);
+        assert!(jobs.check().unwrap_err().to_string().contains("jobs.expire.memory 0B"));
     }
 }

@@ -47,7 +47,7 @@ pub(super) struct Expired {
 
 impl Expire {
     /// The tables whose rows are not kept for ever, each with the first instant that is kept.
-    async fn tables(&self) -> Result<Tables<(Opened, Micros)>> {
+    async fn tables(&self, now: Micros) -> Result<Tables<(Opened, Micros)>> {
         let names = table::names(&self.lake).await?;
         let mut tables = Tables::new();
         for (name, retention) in &self.retention {
@@ -60,7 +60,7 @@ impl Expire {
                 tables.add(name, Err(error));
                 continue;
             }
-            let kept = self.clock.now().saturating_sub(after.micros());
+            let kept = now.saturating_sub(after.micros());
             let kept = self.rollups.whole_windows(name, kept);
             tables.add(name, open(&self.lake, name).await.map(|opened| (opened, kept)));
         }
@@ -130,7 +130,7 @@ impl Job for Expire {
                 ));
             }
             let mut plan = Plan::default();
-            for (opened, kept) in self.tables().await?.planned(&mut plan) {
+            for (opened, kept) in self.tables(self.clock.now()).await?.planned(&mut plan) {
                 let old = match self.old(&opened, &opened.snapshot, kept).await {
                     Ok(old) => old,
                     Err(error) => {
@@ -154,7 +154,8 @@ impl Job for Expire {
     fn run<'a>(&'a self, _: &'a Asked, context: &'a Context) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
             // What is removed is not found again: a run that was cut off needs no more than its figures.
-            for (opened, kept) in self.tables().await?.begun(context)? {
+            let now = self.clock.now().saturating_sub(context.lead().await?);
+            for (opened, kept) in self.tables(now).await?.begun(context)? {
                 context.check()?;
                 match self.table(&opened, kept).await {
                     Ok(Expired { removed, waiting }) => {

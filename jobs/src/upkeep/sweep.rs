@@ -31,14 +31,14 @@ impl Sweep {
         retention.and_then(|retention| retention.removed_files_kept).unwrap_or(self.kept)
     }
 
-    fn older_than(&self, table: &str) -> Micros {
-        self.clock.now().saturating_sub(self.kept(table).micros())
+    fn older_than(&self, table: &str, now: Micros) -> Micros {
+        now.saturating_sub(self.kept(table).micros())
     }
 
     /// Sweeps one table.
-    async fn table(&self, opened: &Opened) -> Result<Figures> {
+    async fn table(&self, opened: &Opened, now: Micros) -> Result<Figures> {
         let (table, snapshot) = (&opened.table, &opened.snapshot);
-        let limit = self.older_than(&opened.name);
+        let limit = self.older_than(&opened.name, now);
         let found = table.unreferenced(snapshot, limit).await?;
         let sizes: HashMap<_, _> =
             found.iter().map(|file| (file.path.to_string(), file.bytes)).collect();
@@ -67,7 +67,8 @@ impl Job for Sweep {
             let mut plan = Plan::default();
             for opened in tables(&self.lake).await?.planned(&mut plan) {
                 let Opened { name, table, snapshot } = opened;
-                let found = match table.unreferenced(&snapshot, self.older_than(&name)).await {
+                let limit = self.older_than(&name, self.clock.now());
+                let found = match table.unreferenced(&snapshot, limit).await {
                     Ok(found) => found,
                     Err(error) => {
                         plan.add(&name, format!("cannot be done: {error}"), Figures::default());
@@ -86,9 +87,11 @@ impl Job for Sweep {
     fn run<'a>(&'a self, _: &'a Asked, context: &'a Context) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
             // What is deleted is not found again: a run that was cut off needs no more than its figures.
+            let lead = context.lead().await?;
             for opened in tables(&self.lake).await?.begun(context)? {
                 context.check()?;
-                match self.table(&opened).await {
+                let now = self.clock.now().saturating_sub(lead);
+                match self.table(&opened, now).await {
                     Ok(swept) => context.save(&opened.name, swept, Vec::new()).await?,
                     Err(error) => context.failed(&opened.name, "files not needed", error)?,
                 }

@@ -195,6 +195,62 @@ async fn sweep_deletes_what_nobody_needed_for_a_day() {
     assert_eq!(error.kind(), ErrorKind::Request);
 }
 
+/// Clocks of boards without a battery begin somewhere.
+const YEARS: Micros = 10 * 31_557_600_000_000;
+
+#[tokio::test]
+async fn nothing_is_too_old_where_the_clock_is_ahead_for_a_while() {
+    let fixture = Fixture::new();
+    let replaced = fixture.fill("readings", 2).await;
+    fixture.fill("readings", 2).await;
+    for entry in std::fs::read_dir(fixture.folder.path().join("readings/_delta_log")).unwrap() {
+        let file = File::options().write(true).open(entry.unwrap().path()).unwrap();
+        file.set_modified(UNIX_EPOCH + Duration::from_micros(MIDNIGHT as u64)).unwrap();
+    }
+    for path in &replaced {
+        let file = File::options().write(true).open(path).unwrap();
+        file.set_modified(UNIX_EPOCH + Duration::from_micros(MIDNIGHT as u64)).unwrap();
+    }
+    let run = |job: &'static str| async {
+        let record = fixture.run(job, Asked::default()).await;
+        assert_eq!(record.state, RunState::Done);
+        record.figures.files
+    };
+    for job in ["expire", "sweep"] {
+        assert_eq!(run(job).await, 0, "{job}");
+    }
+    fixture.clock.step(YEARS);
+    for seconds in 0..3 {
+        fixture.clock.set(fixture.clock.now() + seconds * 1_000_000);
+        for job in ["expire", "sweep"] {
+            assert_eq!(run(job).await, 0, "{job}, the clock ahead");
+        }
+    }
+    fixture.clock.step(-YEARS);
+    for job in ["expire", "sweep"] {
+        assert_eq!(run(job).await, 0, "{job}, the clock right again");
+    }
+    // Time that passes counts as ever.
+    fixture.clock.set(MIDNIGHT + 4 * MICROS_PER_HOUR);
+    assert_eq!(run("expire").await, 2);
+    fixture.clock.set(MIDNIGHT + 12 * MICROS_PER_HOUR);
+    run("sweep").await;
+    fixture.clock.set(MIDNIGHT + DAY.micros() + MICROS_PER_HOUR);
+    assert_eq!(run("sweep").await, 2);
+}
+
+#[tokio::test]
+async fn a_clock_that_stays_ahead_is_gone_by_after_a_while() {
+    let fixture = Fixture::new();
+    fixture.fill("readings", 2).await;
+    let run = || async { fixture.run("expire", Asked::default()).await.figures.files };
+    assert_eq!(run().await, 0);
+    fixture.clock.step(YEARS);
+    assert_eq!(run().await, 0);
+    fixture.clock.set(fixture.clock.now() + MICROS_PER_HOUR / 2);
+    assert_eq!(run().await, 2);
+}
+
 #[tokio::test]
 async fn expire_removes_whole_files_of_the_tables_that_retention_names() {
     let fixture = Fixture::new();

@@ -17,7 +17,7 @@ use super::kernel::{kernel_error, with_engine};
 use super::log_path::{LogKind, LogName};
 use crate::store::LakeStore;
 use crate::time::MICROS_PER_HOUR;
-use crate::{Error, ErrorKind, Micros, Result, TableVersion};
+use crate::{Error, ErrorKind, Micros, Result, Settling, TableVersion};
 
 /// For how long every version stays readable, counted back from the newest checkpoint.
 const KEPT: Micros = 7 * 24 * MICROS_PER_HOUR;
@@ -56,7 +56,8 @@ pub(crate) async fn write_checkpoint(store: &LakeStore, version: TableVersion) -
 }
 
 /// Deletes what readers no longer need: versions before the newest checkpoint that is itself older than
-/// seven days. The age is told by the store, against its youngest checkpoint. Returns what was deleted.
+/// seven days. The age is told by the store, against its newest checkpoint, unless its clock has just leapt ahead.
+/// Returns what was deleted.
 pub(crate) async fn expire(store: &LakeStore) -> Result<Vec<String>> {
     let objects: Vec<_> = objects(store)
         .await?
@@ -74,11 +75,21 @@ pub(crate) async fn expire(store: &LakeStore) -> Result<Vec<String>> {
 /// Which objects of a log, each with when it was written, are not needed any longer.
 fn expired(objects: &[(LogName, Micros)]) -> Vec<LogName> {
     let checkpoints = || objects.iter().filter(|(name, _)| name.kind == LogKind::Checkpoint);
-    let Some(now) = checkpoints().map(|(_, written)| *written).max() else { return Vec::new() };
+    let Some(&(newest, written)) = checkpoints().max_by_key(|(name, _)| name.version) else {
+        return Vec::new();
+    };
+    let before = |(name, _): &&(LogName, Micros)| {
+        name.kind == LogKind::Commit && name.version <= newest.version
+    };
+    let mut signs: Vec<_> = objects.iter().filter(before).collect();
+    signs.sort_by_key(|(name, _)| std::cmp::Reverse(name.version));
+    let now = Settling::of(written, signs.into_iter().map(|(_, written)| *written));
     let limit = now.saturating_sub(KEPT);
     let old = checkpoints().filter(|(_, written)| *written < limit);
     let Some(keep) = old.map(|(name, _)| name.version).max() else { return Vec::new() };
-    let needless = |(name, written): &&(LogName, Micros)| name.version < keep && *written < limit;
+    // What is dated ahead of the newest was written by a clock that was wrong.
+    let old = |written: Micros| written < limit || written > now;
+    let needless = |(name, written): &&(LogName, Micros)| name.version < keep && old(*written);
     objects.iter().filter(needless).map(|(name, _)| *name).collect()
 }
 
@@ -128,6 +139,27 @@ mod tests {
         let checkpoints: Vec<_> =
             gone.iter().filter(|n| n.kind == LogKind::Checkpoint).map(|n| n.version.0).collect();
         assert_eq!(checkpoints, [5]);
+    }
+
+    #[test]
+    fn a_clock_that_is_ahead_for_a_while_lets_nothing_expire_before_its_time() {
+        let day = |day: u64| object(day, LogKind::Commit, day as Micros * DAY);
+        let checkpoint = |day: u64, at: Micros| object(day, LogKind::Checkpoint, at * DAY);
+        let mut log: Vec<_> = (0..10).map(day).collect();
+        log.push(checkpoint(3, 3));
+        assert!(expired(&log).is_empty());
+        // Ten years ahead for one commit and its checkpoint.
+        log.push(object(10, LogKind::Commit, 3_650 * DAY));
+        log.push(checkpoint(10, 3_650));
+        assert!(expired(&log).is_empty());
+        // Right again: what was written meanwhile goes when those beside it do.
+        log.extend((11..40).map(day));
+        log.push(checkpoint(12, 12));
+        assert!(expired(&log[..15]).is_empty());
+        log.push(checkpoint(39, 39));
+        let gone = expired(&log);
+        assert_eq!(gone.iter().filter(|name| name.kind == LogKind::Commit).count(), 12);
+        assert!(gone.iter().all(|name| name.version.0 < 12));
     }
 
     #[test]

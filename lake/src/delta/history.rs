@@ -91,12 +91,13 @@ pub(crate) async fn commit_of(
     }
 }
 
-/// The files that commits written at `since` or later, by the store's clock, removed.
+/// The files that commits written at `since` or later removed: by the store's clock, which may step back, so that
+/// what comes after such a commit is as young.
 pub(crate) async fn removed_since(store: &LakeStore, since: Micros) -> Result<HashSet<FilePath>> {
     let young = commits(store)
         .await?
         .into_iter()
-        .filter(|(_, meta)| meta.last_modified.timestamp_micros() >= since);
+        .skip_while(|(_, meta)| meta.last_modified.timestamp_micros() < since);
     let removed: Vec<Vec<FilePath>> = stream::iter(young)
         .map(|(version, meta)| async move {
             let lines = read(store, version, &meta).await?;

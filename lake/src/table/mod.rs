@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use object_store::{ObjectStoreExt, PutMode};
 
-use crate::delta::{self, Columns, Commit, Difference, Former, Loaded, LogName, Metadata};
+use crate::delta::{self, Commit, Former, Loaded, LogName};
 use crate::store::LakeStore;
 use crate::{
     Error, ErrorKind, FileEntry, FilePath, Hour, Result, Snapshot, TableSchema, TableVersion,
@@ -21,6 +21,7 @@ mod expired;
 mod landed;
 mod names;
 mod past;
+mod prepare;
 mod sweep;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -32,6 +33,7 @@ pub use check::{CheckReport, FileCheck, Finding, FindingKind};
 pub use deletions::Deletion;
 pub use names::names;
 pub use past::{AsOf, Restore};
+pub use prepare::Prepared;
 pub use sweep::Unreferenced;
 pub use writer::FileWriter;
 
@@ -51,53 +53,9 @@ impl LakeTable {
     /// types with room for more values.
     ///
     /// # Errors
-    /// A request error that says why if the stored columns cannot become those that `schema` declares.
+    /// As of [`Self::prepare`].
     pub async fn open(store: LakeStore, schema: Arc<TableSchema>) -> Result<(Self, Snapshot)> {
-        loop {
-            let (version, commit) = match delta::load(&store).await? {
-                None => (TableVersion(0), Commit::create(&Metadata::new(&schema)?, &schema)?),
-                Some(Loaded { metadata, schema: stored, snapshot }) => {
-                    match Difference::between(&stored, &schema) {
-                        Difference::None if metadata.tells_skipping(&schema) => {
-                            let former = metadata.former()?;
-                            return Ok((Self { store, schema, former }, snapshot));
-                        }
-                        Difference::None | Difference::Description => (
-                            next(snapshot.version()),
-                            Commit::redeclare(
-                                &metadata.redeclared(&schema)?,
-                                &schema,
-                                &Columns::default(),
-                            )?,
-                        ),
-                        Difference::Columns(columns) => {
-                            let version = next(snapshot.version());
-                            let (table, added, widened) =
-                                (schema.name(), &columns.added, &columns.widened);
-                            tracing::info!(table, %version, ?added, ?widened, "columns change");
-                            let metadata = metadata.redeclared(&schema)?;
-                            (version, Commit::redeclare(&metadata, &schema, &columns)?)
-                        }
-                        Difference::Unlike(difference) => {
-                            return Err(Error::request(format!(
-                                "table {:?} at {} has other columns than declared: {difference}. Value columns \
-                                 can be added and widened; `barograph lake alter {} --drop COLUMN` and \
-                                 `--rename COLUMN=NEW` take one out and give it another name, without a \
-                                 server; declare the others as they are stored",
-                                schema.name(),
-                                store.url(),
-                                schema.name()
-                            )));
-                        }
-                    }
-                }
-            };
-            match delta::put_commit(&store, version, &commit).await {
-                Err(e) if e.kind() != ErrorKind::Conflict => return Err(e),
-                // Made, by us or by another: read it like any table.
-                _ => {}
-            }
-        }
+        Self::prepare(store, schema).await?.open().await
     }
 
     /// Opens a table that exists, with the schema it was declared with.

@@ -126,3 +126,55 @@ fn tables_are_added_beside_readings_or_replace_it() {
     let error = resolve("[tables.Tides]\nkey = 'port'\ntime = 'at'\n", &[], &[]).unwrap_err();
     assert!(error.to_string().contains("\"Tides\""), "{error}");
 }
+
+#[test]
+fn what_cannot_work_is_refused_with_its_name() {
+    let declared = "key = 'port'\ntime = 'at'\n";
+    let table = |name: &str| format!("[tables.{name}]\n{declared}");
+    let cases = [
+        (table("dead_letters"), "tables.dead_letters: dead_letters is the name of"),
+        (table("cities"), "tables.cities: cities is the name of"),
+        (table("quality_flags"), "tables.quality_flags: quality_flags is the name of"),
+        (table("system"), "tables.system: system is the name of"),
+        (table("information_schema"), "tables.information_schema: "),
+        (table("readings_1h"), "rollups.readings_1h: there is a table of that name"),
+        (
+            "[rollups.dead_letters]\nof = 'readings'\nevery = '1h'".to_owned(),
+            "rollups.dead_letters: ",
+        ),
+        ("[rollups.cities]\nof = 'readings'\nevery = '1h'".to_owned(), "rollups.cities: "),
+        (
+            "[rollups.quality_flags]\nof = 'readings'\nevery = '1h'".to_owned(),
+            "rollups.quality_flags: ",
+        ),
+        ("[rollups.a]\nof = 'tides'\nevery = '1h'".to_owned(), "rollups.a.of \"tides\""),
+        (table("a") + "dimension = 'ports'", "tables.a.dimension \"ports\""),
+        ("[retention.tides]\nafter = '1d'".to_owned(), "retention.tides: there is no such table"),
+        ("[quality]\nof = 'tides'".to_owned(), "quality.of \"tides\""),
+        ("[quality]\nneighbours_within_km = -1.0".to_owned(), "quality.neighbours_within_km"),
+        ("[quality]\nneighbours_min = 9".to_owned(), "quality.neighbours_min 9"),
+        ("[flight]\nlisten = 'here'".to_owned(), "flight.listen \"here\""),
+        ("[flight]\nviews_max = 0".to_owned(), "flight.views_max is 0"),
+        (
+            "[flight]\nstreams_max = 9223372036854775807".to_owned(),
+            "flight.streams_max is 9223372036854775807",
+        ),
+        ("[engine]\ntail_bytes_max = '0B'".to_owned(), "engine.tail_bytes_max is 0B"),
+        ("[engine]\nscan_threads = 100000".to_owned(), "engine.scan_threads is 100000"),
+        ("[engine.log]\nsegment_bytes = '1B'".to_owned(), "engine.log.segment_bytes is 1B"),
+        ("[sql]\nqueries_max = 0".to_owned(), "sql.queries_max is 0"),
+        ("[sql]\nmemory_bytes_max = '1B'".to_owned(), "sql.memory_bytes_max is 1B"),
+        ("[compaction]\nfile_bytes = '0B'".to_owned(), "compaction.file_bytes 0B"),
+        ("[jobs.sweep]\nmemory = '0B'".to_owned(), "jobs.sweep.memory 0B"),
+        ("[logging]\nfilter = 'info,=,'".to_owned(), "logging.filter \"info,=,\""),
+        ("data = ''".to_owned(), "data is empty"),
+        ("log_folder = ''".to_owned(), "log_folder is empty"),
+    ];
+    for (text, why) in cases {
+        let error = resolve(&text, &[], &[]).unwrap_err();
+        assert!(error.to_string().contains(why), "{text}: {error}");
+        assert_eq!(error.exit_code(), 2, "{text}");
+    }
+    let kept = "[retention]\ndead_letters.after = '30d'\nreadings_1h.after = '30d'\nquality_flags.after = '30d'";
+    resolve(kept, &[], &[]).unwrap();
+}

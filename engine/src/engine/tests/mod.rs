@@ -3,6 +3,8 @@
 
 mod landing;
 mod log_space;
+mod opening;
+mod steps;
 mod writer;
 
 use std::sync::Arc;
@@ -54,16 +56,23 @@ impl Bed {
     }
 
     async fn open(&self) -> Arc<Engine> {
+        self.try_open(self.tables.iter().map(|name| table(name)).collect()).await.unwrap()
+    }
+
+    fn lake(&self) -> LakeStore {
+        LakeStore::with_store(self.store.clone(), "memory:///lake".parse().unwrap())
+    }
+
+    async fn try_open(&self, tables: Vec<TableSchema>) -> Result<Arc<Engine>> {
         let log = MemoryLog::open(&self.disk, &self.settings.log, LogPosition(0)).unwrap();
-        let url = "memory:///lake".parse().unwrap();
         let components = Components {
-            lake: LakeStore::with_store(self.store.clone(), url),
+            lake: self.lake(),
             log: LogSource::Ready(Box::new(log)),
             clock: self.clock.clone(),
-            tables: self.tables.iter().map(|name| table(name)).collect(),
+            tables,
             dimensions: Default::default(),
         };
-        Engine::open(self.settings.clone(), components).await.unwrap()
+        Engine::open(self.settings.clone(), components).await
     }
 }
 

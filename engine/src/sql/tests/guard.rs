@@ -14,6 +14,9 @@ const ENDLESS: &str = "SELECT sum(a.value % b.value) FROM generate_series(1, 100
 const FRUITLESS: &str = "SELECT count(*) FROM generate_series(1, 1000000) a JOIN generate_series(1, 10000000) b ON a.value * b.value < 0";
 const ENDLESS_ROWS: &str = "SELECT a.value + b.value AS s FROM generate_series(1, 1000000) a, generate_series(1, 1000000) b";
 
+/// Longer than any machine takes.
+const PATIENCE: Duration = Duration::from_secs(300);
+
 fn settings() -> SqlSettings {
     SqlSettings { threads: 2, ..SqlSettings::default() }
 }
@@ -21,7 +24,7 @@ fn settings() -> SqlSettings {
 pub(super) async fn until(what: &str, holds: impl Fn() -> bool) {
     let begun = Instant::now();
     while !holds() {
-        assert!(begun.elapsed() < Duration::from_secs(10), "{what} in 10 s");
+        assert!(begun.elapsed() < PATIENCE, "{what} in {PATIENCE:?}");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
@@ -39,19 +42,23 @@ async fn dropped(text: &str) {
     let statement = sql.prepare(&session, text).await.unwrap();
     let answer = sql.execute(&session, &statement, &[]).await.unwrap();
     let id = answer.id;
-    tokio::time::sleep(Duration::from_millis(300)).await;
-    assert_eq!(sql.queries().get(id).unwrap().state, QueryState::Running);
+    until("it runs", || sql.queries().get(id).unwrap().state == QueryState::Running).await;
     drop(answer);
     let left = Instant::now();
     until("the query ends", || sql.queries().running() == 0).await;
     println!("ended {:?} after its client left: {text}", left.elapsed());
     assert_eq!(sql.queries().get(id).unwrap().state, QueryState::Cancelled);
     // The threads of queries are this test's own. What they have done is counted when they rest.
-    tokio::time::sleep(Duration::from_millis(200)).await;
-    let (begun, before) = (Instant::now(), sql.busy());
-    tokio::time::sleep(Duration::from_millis(500)).await;
-    let share = (sql.busy() - before).as_secs_f64() / begun.elapsed().as_secs_f64();
-    assert!(share < 0.1, "the threads of queries are still busy: {share}");
+    let begun = Instant::now();
+    loop {
+        let (looked, before) = (Instant::now(), sql.busy());
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        let share = (sql.busy() - before).as_secs_f64() / looked.elapsed().as_secs_f64();
+        if share < 0.1 {
+            break;
+        }
+        assert!(begun.elapsed() < PATIENCE, "the threads of queries are still busy: {share}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -82,11 +89,9 @@ async fn a_query_can_be_cancelled_by_its_number() {
 async fn time_runs_out_as_an_error_in_the_stream() {
     let mut fixture = Fixture::empty(settings()).await;
     fixture.session.timeout = Some(Duration::from_millis(300));
-    let begun = Instant::now();
     let error = fixture.try_ask(ENDLESS, &[]).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Timeout);
     assert!(error.to_string().contains("300 ms"), "{error}");
-    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
     let ended = &fixture.sql.queries().list()[0];
     assert_eq!(ended.state, QueryState::TimedOut);
 }

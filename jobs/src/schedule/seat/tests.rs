@@ -71,6 +71,29 @@ async fn a_seat_is_taken_over_only_when_its_lease_is_over() {
 }
 
 #[tokio::test]
+async fn a_seat_that_was_taken_by_a_clock_ahead_is_free_when_it_is_right() {
+    const YEARS: Micros = 10 * 31_557_600_000_000;
+    let (object, clock) = (Arc::new(InMemory::new()), Arc::new(ManualClock::new(1_000)));
+    let [a, b] = ["a", "b"].map(|by| seats(&object, &clock, by));
+    let free = a.read(JOB).await.unwrap();
+    clock.step(YEARS);
+    let held = ours(a.take(JOB, &free, 5).await.unwrap());
+    clock.step(-YEARS);
+    let seen = b.read(JOB).await.unwrap();
+    assert!(!seen.is_taken(clock.now()) && seen.is_abandoned(clock.now()));
+    assert_eq!(a.renew(JOB, &held).await.unwrap(), Taken::Lost, "both see it so");
+    let taken = ours(b.take(JOB, &seen, 5).await.unwrap());
+    assert_eq!(taken.until, Some(1_000 + LEASE.micros()));
+
+    // One of an older program, which does not say how long its lease is.
+    let path = store(object.clone()).path("verify/seat/00000000000000000009.json");
+    let old = r#"{"by":"c","until":"2036-01-01T00:00:00Z","run":7,"slot":"1970-01-01T00:00:00Z","ended":false,"deaths":0}"#;
+    object.put(&path, old.into()).await.unwrap();
+    let seen = b.read(JOB).await.unwrap();
+    assert_eq!((seen.number, seen.run, seen.is_taken(clock.now())), (9, 7, false));
+}
+
+#[tokio::test]
 async fn a_seat_that_is_not_ours_to_read_is_named() {
     let (object, clock) = (Arc::new(InMemory::new()), Arc::new(ManualClock::new(1)));
     let a = seats(&object, &clock, "a");

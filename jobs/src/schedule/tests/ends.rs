@@ -10,16 +10,45 @@ fn fixture() -> (Arc<Schedule>, Arc<ManualClock>, Arc<Steps>, Arc<dyn ObjectStor
     (schedule(&object, &clock, &steps), clock, steps, object)
 }
 
+/// Lets a run go where it stands, as a killed process does, once it is there.
+async fn killed<T: std::fmt::Debug>(run: impl Future<Output = T>, there: impl Fn() -> bool) {
+    tokio::select! {
+        biased;
+        ended = run => panic!("it ended: {ended:?}"),
+        () = until(there) => {}
+    }
+}
+
+async fn until(there: impl Fn() -> bool) {
+    while !there() {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Lets time pass beside a run.
+async fn with_time<T>(clock: &ManualClock, run: impl Future<Output = T>) -> T {
+    let passing = async {
+        loop {
+            clock.set(clock.now() + 1_000);
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        ended = run => ended,
+        () = passing => unreachable!("time passes for ever"),
+    }
+}
+
 #[tokio::test]
 async fn what_can_be_helped_is_tried_again_from_where_it_was() {
-    let (schedule, _, steps, _) = fixture();
+    let (schedule, clock, steps, _) = fixture();
     *steps.faults.lock() = vec![(4, ErrorKind::Resources), (2, ErrorKind::Unavailable)];
-    let record = by_hand(&schedule).await.unwrap();
+    let record = with_time(&clock, by_hand(&schedule)).await.unwrap();
     assert_eq!((record.state, record.attempts, record.error), (RunState::Done, 3, None));
     assert_eq!(*steps.done.lock(), [0, 1, 2, 3, 4]);
 
     *steps.faults.lock() = vec![(1, ErrorKind::Unavailable); 9];
-    let record = by_hand(&schedule).await.unwrap();
+    let record = with_time(&clock, by_hand(&schedule)).await.unwrap();
     assert_eq!((record.state, record.attempts), (RunState::Failed, 4));
     assert_eq!(record.error.as_deref(), Some("step 1"));
     assert_eq!(steps.faults.lock().len(), 5);
@@ -34,8 +63,7 @@ async fn what_can_be_helped_is_tried_again_from_where_it_was() {
 async fn a_run_whose_process_died_is_continued_once_its_lease_is_over() {
     let (schedule, clock, steps, object) = fixture();
     steps.stuck_at.store(3, Ordering::SeqCst);
-    let killed = tokio::time::timeout(Duration::from_millis(100), by_hand(&schedule)).await;
-    assert!(killed.is_err(), "it is stuck");
+    killed(by_hand(&schedule), || steps.halts.load(Ordering::SeqCst) == 1).await;
     steps.stuck_at.store(u64::MAX, Ordering::SeqCst);
     let other = super::schedule(&object, &clock, &steps);
     assert!(matches!(look(&other).await, Looked::Wait(_)), "its lease is not over");
@@ -65,11 +93,14 @@ async fn a_job_that_kills_its_process_is_not_tried_for_ever() {
     clock.set(at("2026-11-22T11:00:01Z"));
     let mut deaths = 0;
     while deaths < 20 {
-        let look = schedule.look("steps", Stop::default());
-        match tokio::time::timeout(Duration::from_millis(20), look).await {
-            Err(_) => deaths += 1,
-            Ok(Ok(Looked::Wait(next))) if next > clock.now() + LEASE.micros() => break,
-            Ok(_) => {}
+        let halts = steps.halts.load(Ordering::SeqCst);
+        tokio::select! {
+            biased;
+            looked = schedule.look("steps", Stop::default()) => match looked {
+                Ok(Looked::Wait(next)) if next > clock.now() + LEASE.micros() => break,
+                _ => {}
+            },
+            () = until(|| steps.halts.load(Ordering::SeqCst) > halts) => deaths += 1,
         }
         clock.set(clock.now() + LEASE.micros());
     }
@@ -84,7 +115,7 @@ async fn a_shutdown_is_continued_and_a_cancellation_is_not() {
     let stop = Stop::default();
     let run = schedule.run("steps", Asked::default(), stop.clone(), watch::Sender::default());
     let ask = async {
-        tokio::time::sleep(Duration::from_millis(30)).await;
+        until(|| steps.halts.load(Ordering::SeqCst) == 1).await;
         stop.stop(Why::ShuttingDown);
     };
     let (record, ()) = tokio::join!(run, ask);
@@ -95,11 +126,13 @@ async fn a_shutdown_is_continued_and_a_cancellation_is_not() {
 
     // At once, as the seat was given back; this time somebody cancels it through the store.
     let cancel = async {
-        tokio::time::sleep(Duration::from_millis(30)).await;
+        until(|| steps.halts.load(Ordering::SeqCst) == 2).await;
         let runs = schedule.history("steps").await.unwrap().runs;
         let run = &runs.last().unwrap().run;
         assert_ne!(*run, first.run);
         schedule.cancel(run).await.unwrap();
+        // The run looks for it once a second.
+        clock.set(clock.now() + 1_000_000);
     };
     let (record, ()) = tokio::join!(ran(&other), cancel);
     assert_eq!((record.state, record.figures.files), (RunState::Cancelled, 2));
@@ -120,8 +153,7 @@ async fn a_shutdown_is_continued_and_a_cancellation_is_not() {
 async fn an_interrupted_run_can_be_cancelled_before_anybody_continues_it() {
     let (schedule, clock, steps, _) = fixture();
     steps.stuck_at.store(3, Ordering::SeqCst);
-    let killed = tokio::time::timeout(Duration::from_millis(50), by_hand(&schedule)).await;
-    assert!(killed.is_err(), "it is stuck");
+    killed(by_hand(&schedule), || steps.halts.load(Ordering::SeqCst) == 1).await;
     steps.stuck_at.store(u64::MAX, Ordering::SeqCst);
     clock.set(at(TEN) + LEASE.micros());
     let run = schedule.history("steps").await.unwrap().runs[0].run.clone();
@@ -155,16 +187,20 @@ async fn bytes_are_read_at_the_pace_of_the_budget() {
         record: Mutex::new(record),
         seat: Mutex::new(schedule.seats.read("steps").await.unwrap()),
         shelf: Shelf::new(store),
-        clock,
+        clock: clock.clone(),
         progress: watch::Sender::default(),
         failures: Mutex::default(),
         paced: Mutex::default(),
     };
-    let started = std::time::Instant::now();
-    for _ in 0..4 {
-        context.pace(50_000).await.unwrap();
+    context.pace(50_000).await.unwrap();
+    for _ in 0..3 {
+        let mut paced = std::pin::pin!(context.pace(50_000));
+        assert!(futures::poll!(&mut paced).is_pending());
+        clock.set(clock.now() + 49_999);
+        assert!(futures::poll!(&mut paced).is_pending(), "a microsecond too early");
+        clock.set(clock.now() + 1);
+        paced.await.unwrap();
     }
-    assert!(started.elapsed() >= Duration::from_millis(150), "{:?}", started.elapsed());
     context.stop.stop(Why::Cancelled);
     assert_eq!(context.pace(50_000_000).await.unwrap_err().kind(), ErrorKind::Stopped);
 }

@@ -5,6 +5,7 @@
 
 mod ends;
 mod races;
+mod steps;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -15,7 +16,6 @@ use barograph_lake::time::parse_instant;
 use futures::future::BoxFuture;
 use object_store::ObjectStore;
 use object_store::memory::InMemory;
-use parking_lot::Mutex;
 
 use super::*;
 use crate::ErrorKind;
@@ -38,6 +38,8 @@ struct Steps {
     panics_at: AtomicU64,
     /// How many are in `run`.
     inside: AtomicU64,
+    /// How often it stood still before a step.
+    halts: AtomicU64,
 }
 
 impl Steps {
@@ -52,9 +54,11 @@ impl Steps {
     async fn step(&self, step: u64, context: &Context) -> Result<()> {
         context.check()?;
         if step == self.stuck_at.load(Ordering::SeqCst) {
+            self.halts.fetch_add(1, Ordering::SeqCst);
             std::future::pending::<()>().await;
         }
         if step == self.waits_at.load(Ordering::SeqCst) {
+            self.halts.fetch_add(1, Ordering::SeqCst);
             context.stop.asked().await;
             context.check()?;
         }

@@ -149,7 +149,8 @@ async fn columns_in_another_order_are_the_same_columns() {
 #[tokio::test]
 async fn what_cannot_be_done_is_refused_before_anything_is_written() {
     let fixture = Fixture::new();
-    let (table, _) = fixture.open().await;
+    let (table, base) = fixture.open().await;
+    fixture.land(&table, &base, hour(0), &[(1, 0, Some(1.5))]).await;
     let cases: [(&str, Turn); 8] = [
         ("column wind_direction is Int16 and declared as Float32, which cannot", |declared| {
             declared.columns[1].value_type = ValueType::Float32
@@ -181,7 +182,7 @@ async fn what_cannot_be_done_is_refused_before_anything_is_written() {
         let refused = opened.unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::Request);
         assert!(refused.to_string().contains(reason), "{reason}: {refused}");
-        assert_eq!(table.refresh().await.unwrap().version(), TableVersion(0));
+        assert_eq!(table.refresh().await.unwrap().version(), TableVersion(1));
     }
 }
 

@@ -57,7 +57,13 @@ async fn an_old_log_expires_behind_a_checkpoint() {
     let long_ago = UNIX_EPOCH + Duration::from_secs(MIDNIGHT as u64 / 1_000_000 - 400 * DAY);
     for entry in fs::read_dir(&log).unwrap() {
         let path = entry.unwrap().path();
-        File::options().write(true).open(path).unwrap().set_modified(long_ago).unwrap();
+        let file = File::options().write(true).open(&path).unwrap();
+        // The clock has gone on for an hour since the newest commit: it did not just leap here.
+        let time = match path.ends_with("00000000000000000004.json") {
+            true => file.metadata().unwrap().modified().unwrap() - Duration::from_secs(3_600),
+            false => long_ago,
+        };
+        file.set_modified(time).unwrap();
     }
     table.checkpoint(&snapshot).await.unwrap();
     let mut left: Vec<_> = fs::read_dir(&log)

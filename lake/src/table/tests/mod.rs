@@ -73,6 +73,39 @@ async fn other_ranges_are_committed() {
 }
 
 #[tokio::test]
+async fn a_table_that_never_held_a_row_takes_other_columns() {
+    let fixture = Fixture::new();
+    let other = Arc::new(wide_schema());
+    LakeTable::open(fixture.store().clone(), other).await.unwrap();
+    let prepared =
+        LakeTable::prepare(fixture.store().clone(), fixture.schema().clone()).await.unwrap();
+    assert!(prepared.other_columns().is_some());
+    let (stored, _) = LakeTable::open_existing(fixture.store().clone()).await.unwrap();
+    assert_ne!(stored.schema(), fixture.schema(), "judging writes nothing");
+    let (table, base) = prepared.open().await.unwrap();
+    assert_eq!(base.version(), TableVersion(1));
+    let landed = fixture.land(&table, &base, hour(0), &[(1, 0, Some(1.5))]).await;
+    assert_eq!(fixture.open().await.1.files(), landed.files());
+
+    // Rows that have gone are still in earlier versions.
+    table.commit(&landed, landed.files(), vec![], &change("EXPIRE", MIDNIGHT)).await.unwrap();
+    let refused = LakeTable::open(fixture.store().clone(), Arc::new(wide_schema())).await;
+    assert_eq!(refused.unwrap_err().kind(), ErrorKind::Request);
+    fixture.open().await;
+}
+
+#[tokio::test]
+async fn judging_a_table_that_there_is_not_makes_nothing() {
+    let fixture = Fixture::new();
+    let prepared =
+        LakeTable::prepare(fixture.store().clone(), fixture.schema().clone()).await.unwrap();
+    assert!(prepared.snapshot().is_none() && prepared.other_columns().is_none());
+    let missing = LakeTable::open_existing(fixture.store().clone()).await.unwrap_err();
+    assert_eq!(missing.kind(), ErrorKind::NotFound);
+    assert_eq!(prepared.open().await.unwrap().1.version(), TableVersion(0));
+}
+
+#[tokio::test]
 async fn what_was_committed_is_read_back() {
     let fixture = Fixture::new();
     let (table, base) = fixture.open().await;

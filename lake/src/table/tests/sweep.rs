@@ -76,6 +76,22 @@ async fn a_file_stays_for_as_long_after_its_removal() {
 }
 
 #[tokio::test]
+async fn a_file_stays_that_was_removed_while_the_clock_was_behind() {
+    let fixture = Fixture::new();
+    let (table, base) = fixture.open().await;
+    let local = |name: &str| fixture.store().local_path(name).unwrap();
+    let one = fixture.land(&table, &base, hour(1), &[(1, 0, None)]).await;
+    let two = fixture.land(&table, &one, hour(1), &[(1, 0, Some(2.0))]).await;
+    touch(&local(&one.files()[0].path.to_string()), MIDNIGHT - 9 * SECOND);
+    let commit = |version: i64| local(&format!("_delta_log/{version:020}.json"));
+    touch(&commit(0), MIDNIGHT - 9 * SECOND);
+    touch(&commit(1), MIDNIGHT);
+    touch(&commit(2), SECOND);
+    assert!(table.sweep(&two, MIDNIGHT).await.unwrap().is_empty());
+    assert_eq!(table.sweep(&two, MIDNIGHT + SECOND).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
 async fn a_stale_snapshot_sweeps_nothing_that_is_active() {
     let fixture = Fixture::new();
     let (table, base) = fixture.open().await;

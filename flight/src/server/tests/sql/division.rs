@@ -113,8 +113,7 @@ async fn what_is_by_key_is_divided_and_nothing_else() {
 
 #[tokio::test]
 async fn parts_bind_parameters_and_expire() {
-    let settings = FlightSettings { view_lifetime: Span::seconds(1), ..FlightSettings::default() };
-    let (server, mut client) = served(settings).await;
+    let (server, mut client) = served(FlightSettings::default()).await;
     let text = "SELECT city_id FROM readings WHERE city_id >= $1";
     let mut prepared = client.prepare(text.to_owned(), None).await.unwrap();
     let bound = arrow::array::Int32Array::from(vec![1]);
@@ -122,12 +121,17 @@ async fn parts_bind_parameters_and_expire() {
     prepared.set_parameters(bound).unwrap();
     let divided = prepared.execute().await.unwrap();
     assert_eq!(divided.endpoint.len(), 4);
-    let ticket = divided.endpoint[0].ticket.clone().unwrap();
     let parts = fetch_apart(&server, divided).await;
     let count: usize = parts.iter().map(RecordBatch::num_rows).sum();
     assert_eq!(count, (CITIES as usize - 1) * MINUTES as usize);
 
-    tokio::time::sleep(std::time::Duration::from_millis(2_100)).await;
+    server.stop().await.unwrap();
+
+    let settings = FlightSettings { view_lifetime: Span::millis(1), ..FlightSettings::default() };
+    let (server, mut client) = served(settings).await;
+    let divided = info(&mut client, ALL).await;
+    let ticket = divided.endpoint[0].ticket.clone().unwrap();
+    tokio::time::sleep(std::time::Duration::from_millis(5)).await;
     refused(client.do_get(ticket).await, Code::NotFound, "42P01", &["ask GetFlightInfo again"]);
     server.stop().await.unwrap();
 }

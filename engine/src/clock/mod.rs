@@ -1,0 +1,102 @@
+//! What time is it? Time comes from a [`Clock`], so that a test can hold it.
+
+mod steps;
+
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, Instant};
+
+use barograph_lake::Micros;
+use futures::future::BoxFuture;
+use tokio::sync::watch;
+
+pub use steps::{Steps, roughly};
+
+/// A source of time.
+///
+/// 1. `now` is µs since the Unix epoch, UTC.
+/// 2. It may step, either way; whoever needs it to grow keeps the largest value seen.
+/// 3. `elapsed` is how much time has passed, in µs, since some beginning of its own. It never steps: whoever waits
+///    counts by it.
+/// 4. `sleep` waits by `elapsed`. What is done again and again waits by it, so that a test says how often it is done.
+pub trait Clock: Send + Sync + std::fmt::Debug {
+    /// The current instant.
+    fn now(&self) -> Micros;
+
+    /// How much time has passed.
+    fn elapsed(&self) -> Micros;
+
+    /// Ready once so much more time has passed.
+    fn sleep(&self, length: Duration) -> BoxFuture<'static, ()>;
+}
+
+/// The machine's clock.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemClock;
+
+static BEGINNING: LazyLock<Instant> = LazyLock::new(Instant::now);
+
+impl Clock for SystemClock {
+    #[allow(clippy::disallowed_methods)]
+    fn now(&self) -> Micros {
+        chrono::Utc::now().timestamp_micros()
+    }
+
+    fn elapsed(&self) -> Micros {
+        micros(BEGINNING.elapsed())
+    }
+
+    fn sleep(&self, length: Duration) -> BoxFuture<'static, ()> {
+        Box::pin(tokio::time::sleep(length))
+    }
+}
+
+fn micros(length: Duration) -> Micros {
+    Micros::try_from(length.as_micros()).unwrap_or(Micros::MAX)
+}
+
+/// A clock that stands where it was set.
+#[derive(Debug, Default)]
+pub struct ManualClock {
+    now: AtomicI64,
+    elapsed: watch::Sender<Micros>,
+}
+
+impl ManualClock {
+    /// A clock that shows `now`.
+    pub fn new(now: Micros) -> Self {
+        Self { now: AtomicI64::new(now), elapsed: watch::Sender::new(0) }
+    }
+
+    /// Time passes until it is `now`. Set back, it shows another time, and none has passed.
+    pub fn set(&self, now: Micros) {
+        let passed = now.saturating_sub(self.now.swap(now, Ordering::SeqCst));
+        self.elapsed.send_modify(|elapsed| *elapsed = elapsed.saturating_add(passed.max(0)));
+    }
+
+    /// The clock is set, either way, and no time passes.
+    pub fn step(&self, by: Micros) {
+        self.now.fetch_add(by, Ordering::SeqCst);
+    }
+}
+
+impl Clock for ManualClock {
+    fn now(&self) -> Micros {
+        self.now.load(Ordering::SeqCst)
+    }
+
+    fn elapsed(&self) -> Micros {
+        *self.elapsed.borrow()
+    }
+
+    fn sleep(&self, length: Duration) -> BoxFuture<'static, ()> {
+        let until = self.elapsed().saturating_add(micros(length));
+        let mut elapsed = self.elapsed.subscribe();
+        Box::pin(async move {
+            if elapsed.wait_for(|elapsed| *elapsed >= until).await.is_err() {
+                // Nobody can move a clock that is gone.
+                std::future::pending::<()>().await;
+            }
+        })
+    }
+}

@@ -1,0 +1,85 @@
+//! Was a clock set? It then tells another time than the time that has passed.
+
+use barograph_lake::Micros;
+use barograph_lake::time::{MICROS_PER_HOUR, MICROS_PER_SECOND, format_instant};
+
+use super::Clock;
+
+/// Smaller steps are those of a clock that is kept right.
+const STEP_MIN: Micros = 5 * MICROS_PER_SECOND;
+
+/// Looks whether a clock was set since it was looked at last.
+#[derive(Debug)]
+pub struct Steps {
+    /// By how much `now` is ahead of `elapsed`.
+    ahead: Micros,
+}
+
+impl Steps {
+    /// Begins to look at `clock`.
+    pub fn of(clock: &dyn Clock) -> Self {
+        Self { ahead: ahead(clock) }
+    }
+
+    /// By how much the clock was set since; `None` if it was not.
+    pub fn look(&mut self, clock: &dyn Clock) -> Option<Micros> {
+        let ahead = ahead(clock);
+        let step = ahead.saturating_sub(self.ahead);
+        self.ahead = ahead;
+        (step.saturating_abs() >= STEP_MIN).then_some(step)
+    }
+
+    /// Says in a message that the clock was set, if it was.
+    pub(crate) fn tell(&mut self, clock: &dyn Clock) {
+        let Some(step) = self.look(clock) else { return };
+        let (now, by) = (format_instant(clock.now()), roughly(step));
+        let way = if step > 0 { "ahead" } else { "back" };
+        tracing::warn!(
+            "the clock stepped {way} by {by}, to {now} (it was set, or the machine slept): nothing is deleted by age \
+             before it has gone on for half an hour, and jobs are due by the clock as it stands"
+        );
+    }
+}
+
+fn ahead(clock: &dyn Clock) -> Micros {
+    clock.now().saturating_sub(clock.elapsed())
+}
+
+/// A length of time for people, either way: `10y`, `3d`, `2h`, `5m`, `7s`.
+pub fn roughly(length: Micros) -> String {
+    const DAY: Micros = 24 * MICROS_PER_HOUR;
+    const UNITS: [(Micros, &str); 4] =
+        [(365 * DAY, "y"), (DAY, "d"), (MICROS_PER_HOUR, "h"), (60 * MICROS_PER_SECOND, "m")];
+    let length = length.saturating_abs();
+    let unit = UNITS.into_iter().find(|(unit, _)| length >= *unit);
+    let (unit, name) = unit.unwrap_or((MICROS_PER_SECOND, "s"));
+    format!("{}{name}", length / unit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ManualClock;
+
+    #[test]
+    fn a_clock_that_goes_on_is_not_set_and_one_that_is_set_is_told_once() {
+        let clock = ManualClock::new(1_000 * MICROS_PER_HOUR);
+        let mut steps = Steps::of(&clock);
+        clock.set(1_100 * MICROS_PER_HOUR);
+        assert_eq!(steps.look(&clock), None);
+        clock.step(30 * 24 * MICROS_PER_HOUR);
+        assert_eq!(steps.look(&clock), Some(30 * 24 * MICROS_PER_HOUR));
+        assert_eq!(steps.look(&clock), None);
+        clock.step(-MICROS_PER_HOUR);
+        clock.set(clock.now() + 7 * MICROS_PER_HOUR);
+        assert_eq!(steps.look(&clock), Some(-MICROS_PER_HOUR));
+        clock.step(MICROS_PER_SECOND);
+        assert_eq!(steps.look(&clock), None);
+    }
+
+    #[test]
+    fn lengths_are_told_roughly() {
+        let told = [86_400 * 3_653, -90_000, 7_300, 61, 5].map(|s| roughly(s * MICROS_PER_SECOND));
+        assert_eq!(told, ["10y", "1d", "2h", "1m", "5s"]);
+    }
+}

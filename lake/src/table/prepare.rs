@@ -1,0 +1,154 @@
+//! What must be committed so that a table is as it is declared? That is judged before anything is written, so that
+//! several tables can be judged before the first is made.
+//!
+//! | stored | declared | committed |
+//! |---|---|---|
+//! | nothing | anything | version 0 |
+//! | the same columns | other units, ranges or order | the declaration |
+//! | value columns | more, or with room for more values | the declaration; they are null in rows that are there |
+//! | the same, but not by which statistics readers may go | the same | the declaration |
+//! | other columns, and never a row | anything | the declaration |
+//! | other columns, and rows | | refused |
+
+use std::sync::Arc;
+
+use super::{LakeTable, next};
+use crate::delta::{self, Columns, Commit, Difference, Loaded, Metadata};
+use crate::store::LakeStore;
+use crate::{Error, ErrorKind, Result, Snapshot, TableSchema, TableVersion};
+
+/// A table that can be opened as it is declared. Nothing has been written for it.
+#[derive(Debug)]
+pub struct Prepared {
+    table: LakeTable,
+    state: State,
+}
+
+/// How a table stands to its declaration.
+#[derive(Debug)]
+enum State {
+    /// It is as declared.
+    Ready(Snapshot),
+    /// It is so once this is committed.
+    Due(Due),
+}
+
+#[derive(Debug)]
+struct Due {
+    version: TableVersion,
+    commit: Commit,
+    /// As it is stored, if it is.
+    snapshot: Option<Snapshot>,
+    /// In which columns it differs.
+    columns: Option<String>,
+}
+
+impl LakeTable {
+    /// Judges whether the table whose folder is `store` can be opened as `schema` declares it. Writes nothing.
+    ///
+    /// # Errors
+    /// A request error if the table holds rows, or has held some, with other columns than `schema` declares.
+    pub async fn prepare(store: LakeStore, schema: Arc<TableSchema>) -> Result<Prepared> {
+        let mut table = Self { store, schema, former: Arc::new([]) };
+        let state = table.state().await?;
+        Ok(Prepared { table, state })
+    }
+
+    async fn state(&mut self) -> Result<State> {
+        let schema = Arc::clone(&self.schema);
+        let schema = &schema;
+        let Some(loaded) = delta::load(&self.store).await? else {
+            let commit = Commit::create(&Metadata::new(schema)?, schema)?;
+            let version = TableVersion(0);
+            return Ok(State::Due(Due { version, commit, snapshot: None, columns: None }));
+        };
+        let Loaded { metadata, schema: stored, snapshot } = loaded;
+        self.former = metadata.former()?;
+        let (columns, replaced) = match Difference::between(&stored, schema) {
+            Difference::None if metadata.tells_skipping(schema) => {
+                return Ok(State::Ready(snapshot));
+            }
+            Difference::None | Difference::Description => (Columns::default(), None),
+            Difference::Columns(columns) => (columns, None),
+            Difference::Unlike(difference) if self.never_held_rows(&snapshot).await? => {
+                (Columns::default(), Some(difference))
+            }
+            Difference::Unlike(difference) => return Err(self.unlike(&difference)),
+        };
+        let version = next(snapshot.version());
+        if columns != Columns::default() {
+            let (table, added, widened) = (schema.name(), &columns.added, &columns.widened);
+            tracing::info!(table, %version, ?added, ?widened, "columns change");
+        }
+        let commit = Commit::redeclare(&metadata.redeclared(schema)?, schema, &columns)?;
+        Ok(State::Due(Due { version, commit, snapshot: Some(snapshot), columns: replaced }))
+    }
+
+    fn unlike(&self, difference: &str) -> Error {
+        Error::request(format!(
+            "table {0:?} at {1} has other columns than declared: {difference}. Value columns can be added and \
+             widened; `barograph lake alter {0} --drop COLUMN` and `--rename COLUMN=NEW` take one out and give it \
+             another name, without a server; declare the others as they are stored, or move that folder away if its \
+             rows are not needed",
+            self.schema.name(),
+            self.store.url()
+        ))
+    }
+
+    /// Whether there is no version whose files would be read with columns that they do not have.
+    async fn never_held_rows(&self, snapshot: &Snapshot) -> Result<bool> {
+        if !snapshot.files().is_empty() || snapshot.expired_through().is_some() {
+            return Ok(false);
+        }
+        let history = self.history().await?;
+        let whole = history.len() as u64 == snapshot.version().0.saturating_add(1);
+        Ok(whole && history.iter().all(|commit| commit.files_added == 0))
+    }
+}
+
+impl Prepared {
+    /// The table, which is as declared once it is opened.
+    pub fn table(&self) -> &LakeTable {
+        &self.table
+    }
+
+    /// The table's declaration and Arrow schema.
+    pub fn schema(&self) -> &Arc<TableSchema> {
+        &self.table.schema
+    }
+
+    /// The newest version, if the table is stored.
+    pub fn snapshot(&self) -> Option<&Snapshot> {
+        match &self.state {
+            State::Ready(snapshot) => Some(snapshot),
+            State::Due(due) => due.snapshot.as_ref(),
+        }
+    }
+
+    /// In which columns the stored table, which has never held a row, differs from what is declared.
+    pub fn other_columns(&self) -> Option<&str> {
+        match &self.state {
+            State::Ready(_) => None,
+            State::Due(due) => due.columns.as_deref(),
+        }
+    }
+
+    /// Commits what is due, and gives the table with its newest version.
+    ///
+    /// # Errors
+    /// As of [`LakeTable::prepare`], if another changed the table meanwhile.
+    pub async fn open(self) -> Result<(LakeTable, Snapshot)> {
+        let Self { mut table, mut state } = self;
+        loop {
+            let due = match state {
+                State::Ready(snapshot) => return Ok((table, snapshot)),
+                State::Due(due) => due,
+            };
+            match delta::put_commit(&table.store, due.version, &due.commit).await {
+                Err(e) if e.kind() != ErrorKind::Conflict => return Err(e),
+                // Made, by us or by another: read it like any table.
+                _ => state = table.state().await?,
+            }
+        }
+    }
+}
