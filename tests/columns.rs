@@ -309,6 +309,8 @@ fn columns_go_and_get_other_names_wherever_it_is_killed() {
     assert!(early.contains("\"note\" is to be dropped and the settings declare it"), "{early}");
     let printed = bed.refused(ALTERED);
     assert!(printed.contains("barograph lake alter buoys --drop"), "{printed}");
+    let unknown = said(&bed.alter(&["--drop", "nota"]));
+    assert!(unknown.contains("has no column \"nota\""), "{unknown}");
     let half = said(&bed.alter(&ALTER[2..]));
     assert!(half.contains("column temperature Float32 holds values and is not declared"), "{half}");
     let versions = bed.versions();

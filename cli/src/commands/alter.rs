@@ -132,6 +132,11 @@ async fn plan_of(
         opened => opened?,
     };
     let asked = asked(table.schema(), &declared);
+    for name in asked.dropped.iter().chain(asked.renamed.iter().map(|(from, _)| from)) {
+        if !table.knows_column(name) {
+            table.schema().column(name)?;
+        }
+    }
     let alteration = Alteration::new(table.schema(), &declared, &asked)?;
     if alteration.is_none() && !dry_run {
         // Of a run that was cut off behind its commit.

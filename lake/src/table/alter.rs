@@ -78,6 +78,16 @@ impl Alteration {
         let table = declared.name();
         let has = |of: &TableSchema, name: &str| of.values().iter().any(|c| c.name == name);
         let refuse = |what: String| Err(Error::request(format!("table {table:?}: {what}")));
+        let named = asked.dropped.iter().chain(asked.renamed.iter().map(|(from, _)| from));
+        for name in named {
+            let is_stored = stored.arrow().index_of(name).is_ok();
+            if is_stored && !has(stored, name) {
+                return refuse(format!(
+                    "column {name:?} is its key, its time or the engine's own, which every row needs: only value \
+                     columns go or get other names"
+                ));
+            }
+        }
         let mut between: TableDeclaration = stored.declaration().clone();
         for name in &asked.dropped {
             if has(declared, name) {
@@ -154,6 +164,12 @@ impl Alteration {
 }
 
 impl LakeTable {
+    /// Whether the table has or had a column of that name.
+    pub fn knows_column(&self, name: &str) -> bool {
+        let former = self.former.iter().map(|former| &former.schema);
+        former.chain([&self.schema]).any(|schema| schema.arrow().index_of(name).is_ok())
+    }
+
     /// Commits the version after `base`, whose columns are those of the alteration and whose files are
     /// `added`, all of them written, in the place of all files of `base`.
     ///

@@ -130,6 +130,8 @@ async fn an_altered_table_is_read_with_the_columns_of_each_version() {
     for as_of in [AsOf::Version(altered.version()), AsOf::Time(at + 1_000)] {
         assert_eq!(table.schema_as_of(as_of), &after, "{as_of}");
     }
+    let known = ["wind_direction", "temperature", "air_temperature", "note"];
+    assert_eq!(known.map(|name| table.knows_column(name)), [true, true, true, false]);
     let past = table.snapshot_at(landed.version()).await.unwrap();
     assert_eq!(past.files(), landed.files());
     assert_eq!(rows(&table, fixture.schema(), &past.files()[0]).await, old);
@@ -149,6 +151,12 @@ fn what_makes_no_sense_is_refused() {
         (altered(), asked(&both, &[]), "wind_direction Int16 holds values and is not declared"),
         (altered(), asked(&[], &["wind_direction"]), "temperature Float32 holds values"),
         (altered(), asked(&[("temperature", "heat")], &[]), "which the settings do not declare"),
+        (altered(), asked(&both, &["city_id"]), "\"city_id\" is its key, its time or"),
+        (
+            altered(),
+            asked(&[("reading_at", "note")], &[]),
+            "\"reading_at\" is its key, its time or",
+        ),
         (altered(), asked(&[("warmth", "note")], &[]), "there is no column \"warmth\" to rename"),
         (with_old, asked(&both, &["wind_direction"]), "and the settings declare it"),
         (declaration(), asked(&[], &["temperature"]), "and the settings declare it"),
