@@ -3,18 +3,15 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::process::Output;
 use std::sync::Arc;
 
 use arrow::array::{
     ArrayRef, Decimal128Array, Float64Array, Int64Array, RecordBatch, StringArray,
     TimestampNanosecondArray,
 };
-use arrow::util::display::array_value_to_string;
-use barograph_flight::Client;
 use parquet::arrow::ArrowWriter;
 
-use crate::server::{Server, command};
+use crate::server::imports::{self, Imported};
 
 const SETTINGS: &str = r#"
 [tables.weather]
@@ -28,57 +25,10 @@ columns = [
 ]
 "#;
 
-/// What an import said, and what stands in the tables after it.
-struct Imported {
-    output: Output,
-    rows: Vec<Vec<String>>,
-    letters: Vec<String>,
-}
-
-impl Imported {
-    fn said(&self) -> String {
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        text(&self.output.stdout) + &text(&self.output.stderr)
-    }
-}
-
-async fn answer(client: &Client, sql: &str) -> Vec<Vec<String>> {
-    let rows = client.sql(sql).await.unwrap().collect().await.unwrap();
-    let cell = |row, column: &ArrayRef| array_value_to_string(column, row).unwrap();
-    (0..rows.num_rows())
-        .map(|row| rows.columns().iter().map(|column| cell(row, column)).collect())
-        .collect()
-}
-
 /// Imports a file into a server, and as files of the lake of another folder.
 fn both(arguments: &[&str], file: &Path, sql: &str) -> [Imported; 2] {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    [true, false].map(|through_a_log| {
-        let folder = tempfile::tempdir().unwrap();
-        let (data, settings) = (folder.path().join("data"), folder.path().join("settings.toml"));
-        std::fs::write(&settings, SETTINGS).unwrap();
-        let config = settings.display().to_string();
-        let start = || Server::start(&["--config", &config], &data);
-        let import = |way: &str, to: &str| {
-            let state = folder.path().join("imports.json").display().to_string();
-            let mut command = command(&["import", "--table", "weather", "--format", "csv"]);
-            command.args(["--config", &config, "--state", &state, way, to]).args(arguments);
-            command.arg(file).output().unwrap()
-        };
-        let (output, server) = if through_a_log {
-            let server = start();
-            (import("--endpoint", &server.url()), server)
-        } else {
-            (import("--data", &data.display().to_string()), start())
-        };
-        let (rows, letters) = runtime.block_on(async {
-            let client = Client::connect(&server.url()).await.unwrap();
-            let letters = "SELECT reason FROM dead_letters ORDER BY reason";
-            (answer(&client, sql).await, answer(&client, letters).await.concat())
-        });
-        server.kill();
-        Imported { output, rows, letters }
-    })
+    let arguments = [&["--table", "weather"], arguments].concat();
+    imports::both(SETTINGS, &arguments, &[file.to_owned()], sql)
 }
 
 fn parquet(path: PathBuf, columns: Vec<(&str, ArrayRef)>) -> PathBuf {
@@ -113,10 +63,10 @@ fn times_in_parts_units_and_zones_are_read_as_stated() {
     let zoned = ["--time-column", "Datum", "--time-column", "Tijd (UTC)"];
     let form = ["--time-format", "%d/%m/%Y %H:%M", "--time-zone", "Europe/Brussels"];
     for made in both(&[zoned, form].concat(), &local, TIMES) {
-        assert!(made.output.status.success(), "{}", made.said());
+        assert!(made.status.success(), "{}", made.said);
         let at = [MIDNIGHT, 1_667_089_800].map(|seconds| format!("{seconds}000000"));
         assert_eq!(made.rows, [["1", &at[0]], ["2", &at[1]]]);
-        assert!(made.said().contains("1 rows have local times that come twice"), "{}", made.said());
+        assert!(made.said.contains("1 rows have local times that come twice"), "{}", made.said);
         assert_eq!(made.letters.len(), 1, "{:?}", made.letters);
     }
     let seconds = [MIDNIGHT, MIDNIGHT + 300];
@@ -131,16 +81,12 @@ fn times_in_parts_units_and_zones_are_read_as_stated() {
     for file in [typed, text] {
         for made in both(&["--time-unit", "s"], &file, TIMES) {
             let at = seconds.map(|seconds| format!("{seconds}000000"));
-            assert_eq!(made.rows, [["1", &at[0]], ["2", &at[1]]], "{}", made.said());
+            assert_eq!(made.rows, [["1", &at[0]], ["2", &at[1]]], "{}", made.said);
         }
         for unit in [&[][..], &["--time-unit", "ms"]] {
             for made in both(unit, &file, TIMES) {
-                assert!(!made.output.status.success(), "{}", made.said());
-                assert!(
-                    made.said().contains("state unit = \"s\" (--time-unit s)"),
-                    "{}",
-                    made.said()
-                );
+                assert!(!made.status.success(), "{}", made.said);
+                assert!(made.said.contains("state unit = \"s\" (--time-unit s)"), "{}", made.said);
                 assert!(made.rows.is_empty());
             }
         }
@@ -156,7 +102,7 @@ fn a_time_that_is_not_as_stated_costs_its_row_and_nothing_is_guessed_or_cut() {
          5,2022-09-01T00:00:00.123456789Z\n6,1661990400000\n",
     );
     for made in both(&[], &file, TIMES) {
-        assert!(made.output.status.success(), "{}", made.said());
+        assert!(made.status.success(), "{}", made.said);
         let at = format!("{MIDNIGHT}000000");
         assert_eq!(made.rows, [["1", &at], ["4", &at]]);
         assert_eq!(made.letters.len(), 4, "{:?}", made.letters);
@@ -173,7 +119,7 @@ fn a_time_that_is_not_as_stated_costs_its_row_and_nothing_is_guessed_or_cut() {
     let file =
         parquet(folder.path().join("ns.parquet"), vec![("station", whole(&[1, 2])), ("at", ns)]);
     for made in both(&[], &file, TIMES) {
-        assert_eq!(made.rows, [["1".to_owned(), format!("{MIDNIGHT}000000")]], "{}", made.said());
+        assert_eq!(made.rows, [["1".to_owned(), format!("{MIDNIGHT}000000")]], "{}", made.said);
         assert!(made.letters[0].contains("finer than a µs"), "{:?}", made.letters);
     }
 }
@@ -198,7 +144,7 @@ fn missing_values_of_typed_files_and_decimals_come_as_stated() {
     );
     let sql = "SELECT station, temperature, pressure, direction FROM weather ORDER BY station";
     for made in both(&["--null", "-9999"], &file, sql) {
-        assert!(made.output.status.success(), "{}", made.said());
+        assert!(made.status.success(), "{}", made.said);
         assert_eq!(made.rows, [["1", "", "", ""], ["2", "18.52", "1013.25", "270"]]);
         assert!(
             made.letters[0].contains("direction: 270.5 does not fit Int16"),
@@ -237,27 +183,23 @@ fn rows_of_one_station_stay_what_they_are_or_are_counted_where_they_replace_othe
     let mapping = folder.path().join("ghent.toml");
     std::fs::write(&mapping, GHENT).unwrap();
     let mapping = mapping.display().to_string();
-    let summary = |made: &Imported| -> Vec<String> {
-        let said = String::from_utf8_lossy(&made.output.stdout).into_owned();
-        said.lines().nth(1).unwrap().split(',').skip(1).take(6).map(str::to_owned).collect()
-    };
     let arguments = ["--mapping", &mapping, "--batch-rows", "500"];
     for made in both(&arguments, &file, sql) {
-        assert_eq!(summary(&made), ["0", "4320", "4320", "0", "0", "0"], "{}", made.said());
+        assert_eq!(made.figures(), [0, 4320, 4320, 0, 0, 0], "{}", made.said);
         let last = "1663286100000000";
         assert_eq!(made.rows, [["4320", "4320", &format!("{pascals:.0}"), last]]);
-        assert!(!made.said().contains("replaced others"), "{}", made.said());
+        assert!(!made.said.contains("replaced others"), "{}", made.said);
     }
     let date = GHENT.replace("[\"Datum\", \"Tijd (UTC)\"]", "[\"Datum\"]");
     std::fs::write(&mapping, date).unwrap();
     for made in both(&arguments, &file, sql) {
-        assert_eq!(summary(&made), ["0", "4320", "4320", "0", "0", "4305"], "{}", made.said());
+        assert_eq!(made.figures(), [0, 4320, 4320, 0, 0, 4305], "{}", made.said);
         assert_eq!(made.rows[0][..2], ["15", "15"]);
         assert!(
-            made.said().contains("4,305 rows replaced others of the same import"),
+            made.said.contains("4,305 rows replaced others of the same import"),
             "{}",
-            made.said()
+            made.said
         );
-        assert!(made.said().contains("1 at 2022-09-01T00:00:00Z"), "{}", made.said());
+        assert!(made.said.contains("1 at 2022-09-01T00:00:00Z"), "{}", made.said);
     }
 }

@@ -2,6 +2,8 @@
 //! stop, or killed; what it printed is kept for the message of a failure.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+pub mod imports;
+
 use std::fmt;
 use std::io::{BufRead, BufReader, Read};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};

@@ -2,6 +2,7 @@
 
 mod jobs;
 mod lake;
+mod text;
 
 use std::path::PathBuf;
 
@@ -15,6 +16,7 @@ pub use jobs::{
 pub use lake::{
     LakeAlterArguments, LakeArguments, LakeCommand, LakeDeleteArguments, LakeRestoreArguments,
 };
+pub use text::TextArguments;
 
 use crate::output::Format;
 
@@ -213,7 +215,7 @@ pub struct RangeArguments {
 /// Arguments of `import`.
 #[derive(Debug, Args)]
 pub struct ImportArguments {
-    /// Files: .csv, .tsv, .json, .jsonl, .ndjson, .parquet, .arrow.
+    /// Files: .csv, .tsv, .psv, .json, .jsonl, .ndjson, also as .gz or .zst; .parquet, .arrow.
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
     /// The table; that of the mapping, or `readings`, if absent.
@@ -244,9 +246,6 @@ pub struct ImportArguments {
     /// Zone of times without an offset, such as `Europe/Brussels` or `+01:00`; UTC if absent.
     #[arg(long, value_name = "ZONE", allow_hyphen_values = true)]
     pub time_zone: Option<String>,
-    /// Separator of CSV fields.
-    #[arg(long, value_name = "CHARACTER")]
-    pub delimiter: Option<char>,
     /// Form of the files, where their names do not say it.
     #[arg(long, value_enum)]
     pub form: Option<Form>,
@@ -266,12 +265,15 @@ pub struct ImportArguments {
     /// Rows put at a time.
     #[arg(long, default_value_t = 65_536, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub batch_rows: u32,
-    /// Memory of rows that are sorted and merged, with --data.
+    /// Memory of rows on their way.
     #[arg(long, value_name = "SIZE", default_value = "256MiB")]
     pub memory: Size,
     /// Form of the summary.
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
+    /// How the lines of text files become rows.
+    #[command(flatten)]
+    pub text: TextArguments,
 }
 
 /// Form of a file.

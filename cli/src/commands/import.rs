@@ -138,7 +138,7 @@ fn mapping(arguments: &ImportArguments) -> Result<Mapping> {
         mapping.values(text)?;
     }
     mapping.null.extend(arguments.null.iter().cloned());
-    mapping.delimiter = arguments.delimiter.or(mapping.delimiter);
+    arguments.text.over(&mut mapping.format)?;
     let time = &mut mapping.time;
     if !arguments.time_column.is_empty() {
         time.columns.clone_from(&arguments.time_column);

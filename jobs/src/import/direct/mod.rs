@@ -17,6 +17,7 @@ mod stage;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -187,9 +188,10 @@ impl DirectImport {
     ) -> Result<Vec<(&'a Path, Identity)>> {
         let fingerprint = self.mapping.fingerprint();
         let mut left: Vec<(&Path, Identity)> = Vec::new();
+        let mut known = HashSet::with_capacity(paths.len());
         for path in paths {
             let identity = Identity::of(path, &self.target, self.table.name(), fingerprint)?;
-            if left.iter().any(|(_, other)| *other == identity) {
+            if !known.insert(identity.clone()) {
                 continue;
             }
             if self.options.restart {

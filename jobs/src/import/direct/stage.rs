@@ -112,6 +112,7 @@ impl Stage<'_> {
         }
         let source: Arc<str> = path.display().to_string().into();
         let prepare = Arc::clone(&self.prepare);
+        let contents = reading.contents();
         let prepared = reading.pieces(reached, self.options, self.stop).map(|piece| {
             let (prepare, source) = (Arc::clone(&prepare), Arc::clone(&source));
             async move {
@@ -148,6 +149,7 @@ impl Stage<'_> {
             }
             told(Told::Read { path, rows: reached + summary.read });
         }
+        contents.complete(&mut summary);
         summary.stopped = self.stop.is_stopped();
         read.reach(identity, reached + summary.read, !summary.stopped);
         summary.took = started.elapsed();

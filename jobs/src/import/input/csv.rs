@@ -1,72 +1,65 @@
-//! Separated values: a header, then a row a line, every field text.
+//! Text files with a row a line: separated values, or columns of fixed width.
 
-use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch, StringBuilder};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray, StringBuilder};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use barograph_engine::validate::Rejected;
-use csv::{ByteRecord, Reader, ReaderBuilder};
 
-use super::{Chunk, Chunks, Numbers, Originals, open, unreadable};
-use crate::{Error, Result};
-
-/// Bytes read from the file at a time.
-const BUFFER: usize = 256 << 10;
-/// Bytes of text after which a chunk is full, whatever its number of rows.
-const CHUNK_BYTES: usize = 16 << 20;
+use super::format::{Decimal, Format};
+use super::header;
+use super::records::Records;
+use super::split::Split;
+use super::{Cells, Chunk, Chunks, Numbers, Originals, Wanted};
+use crate::Result;
 
 pub(super) struct CsvInput {
-    path: PathBuf,
-    reader: Reader<File>,
+    records: Records,
     schema: SchemaRef,
+    decimal: Decimal,
 }
 
 impl CsvInput {
-    pub(super) fn open(path: &Path, delimiter: Option<char>) -> Result<Self> {
-        let tabs = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("tsv"));
-        let delimiter = delimiter.unwrap_or(if tabs { '\t' } else { ',' });
-        let delimiter = u8::try_from(delimiter).map_err(|_| {
-            Error::request(format!("delimiter {delimiter:?}: only a single byte can be one"))
-        })?;
-        let mut reader = ReaderBuilder::new()
-            .delimiter(delimiter)
-            .flexible(true)
-            .buffer_capacity(BUFFER)
-            .from_reader(open(path)?);
-        let header = reader.byte_headers().map_err(|e| unreadable(path, e))?;
-        let mut fields: Vec<Field> = Vec::with_capacity(header.len());
-        for name in header {
-            let name = String::from_utf8_lossy(name);
-            let name = name.trim_start_matches('\u{feff}').trim();
-            if fields.iter().any(|field| field.name() == name) {
-                return Err(Error::input(format!(
-                    "{}: the header has {name:?} twice",
-                    path.display()
-                )));
-            }
-            fields.push(Field::new(name, DataType::Utf8, true));
-        }
-        Ok(Self { path: path.to_owned(), reader, schema: Arc::new(Schema::new(fields)) })
+    pub(super) fn open(path: &Path, format: &Format) -> Result<Self> {
+        let otherwise = match super::extension(path).as_deref() {
+            Some("tsv") => b'\t',
+            Some("psv") => b'|',
+            _ => b',',
+        };
+        let (records, names) = header::open(path, format, otherwise)?;
+        let fields: Vec<_> =
+            names.iter().map(|name| Field::new(name, DataType::Utf8, true)).collect();
+        let schema = Arc::new(Schema::new(fields));
+        Ok(Self { records, schema, decimal: format.decimal.unwrap_or_default() })
     }
 
     pub(super) fn schema(&self) -> SchemaRef {
         Arc::clone(&self.schema)
     }
 
-    pub(super) fn chunks(self, needed: &[String], rows: usize, skip: u64) -> Result<Chunks> {
-        let projection: Vec<usize> =
-            needed.iter().map(|name| Ok(self.schema.index_of(name)?)).collect::<Result<_>>()?;
+    pub(super) fn chunks(mut self, wanted: &Wanted<'_>) -> Result<Chunks> {
+        let projection: Vec<(usize, Cells)> = (wanted.columns.iter())
+            .map(|(name, cells)| Ok((self.schema.index_of(name)?, *cells)))
+            .collect::<Result<_>>()?;
+        if let Some(shape) = &mut self.records.shape {
+            for (column, _) in projection.iter().filter(|(_, cells)| *cells == Cells::Values) {
+                if let Some(plain) = shape.plain.get_mut(*column) {
+                    *plain = true;
+                }
+            }
+        }
+        let names = self.schema.fields().iter().map(|field| field.name().len() + 6);
         let mut chunks = CsvChunks {
+            letter_bytes: names.sum(),
             input: self,
             projection,
-            rows,
-            record: ByteRecord::new(),
+            rows: wanted.rows,
+            bytes: wanted.bytes,
             number: 0,
             ended: false,
         };
-        for _ in 0..skip {
+        for _ in 0..wanted.skip {
             if !chunks.advance()? {
                 break;
             }
@@ -77,17 +70,18 @@ impl CsvInput {
 
 struct CsvChunks {
     input: CsvInput,
-    projection: Vec<usize>,
+    projection: Vec<(usize, Cells)>,
     rows: usize,
-    record: ByteRecord,
+    bytes: usize,
+    /// Bytes of names that a row takes in a dead letter.
+    letter_bytes: usize,
     number: u64,
     ended: bool,
 }
 
 impl CsvChunks {
     fn advance(&mut self) -> Result<bool> {
-        let read = self.input.reader.read_byte_record(&mut self.record);
-        let more = read.map_err(|e| unreadable(&self.input.path, e))?;
+        let more = self.input.records.advance()?;
         self.number += u64::from(more);
         self.ended = !more;
         Ok(more)
@@ -95,22 +89,37 @@ impl CsvChunks {
 
     fn chunk(&mut self) -> Result<Option<Chunk>> {
         let width = self.input.schema.fields().len();
+        let room = self.rows.min(self.bytes / (16 * width.max(1))).max(16);
         let mut columns: Vec<StringBuilder> =
-            (0..width).map(|_| StringBuilder::with_capacity(self.rows, self.rows * 8)).collect();
+            (0..width).map(|_| StringBuilder::with_capacity(room, room * 8)).collect();
         let (mut broken, mut numbers, mut bytes) = (Vec::new(), Vec::new(), 0);
         let before = self.number;
-        while numbers.len() + broken.len() < self.rows && bytes < CHUNK_BYTES {
+        while numbers.len() + broken.len() < self.rows
+            && bytes < self.bytes
+            // Every row may become a dead letter, with the names of the columns.
+            && bytes + (self.number - before) as usize * self.letter_bytes < 2 * self.bytes
+        {
             if !self.advance()? {
                 break;
             }
-            bytes += self.record.as_slice().len();
-            if let Some(reason) = fault(&self.record, width) {
-                let reason = format!("{reason} (row {})", self.number);
-                broken.push(Rejected { reason, row: fields_as_json(&self.record) });
+            let records = &self.input.records;
+            // A column of few characters takes its offsets too.
+            bytes += records.raw().len() + 4 * width;
+            if let Some(fault) = records.fault() {
+                let at = match records.is_misquoted() {
+                    false => format!("(row {})", self.number),
+                    true => format!("(row {}, line {})", self.number, records.line()),
+                };
+                broken.push(Rejected { reason: format!("{fault} {at}"), row: letter(records) });
                 continue;
             }
-            for (column, field) in columns.iter_mut().zip(&self.record) {
-                // `fault` has made sure that it is UTF-8.
+            if let Some(fault) = self.grouped() {
+                let reason = format!("{fault} (row {})", self.number);
+                broken.push(Rejected { reason, row: letter(records) });
+                continue;
+            }
+            for (column, field) in columns.iter_mut().zip(records.fields()) {
+                // The row is without fault, so it is UTF-8.
                 column.append_value(std::str::from_utf8(field).unwrap_or_default());
             }
             numbers.push(self.number);
@@ -126,12 +135,44 @@ impl CsvChunks {
             false => Numbers::List(numbers),
         };
         Ok(Some(Chunk {
-            columns: all.project(&self.projection)?,
+            columns: self.wanted(&all)?,
             originals: Originals::Columns(all),
             broken,
             numbers,
             read,
         }))
+    }
+
+    /// What is wrong with a number whose point may stand between thousands.
+    fn grouped(&self) -> Option<String> {
+        if self.input.decimal == Decimal::Point {
+            return None;
+        }
+        let fields: Vec<_> = self.input.records.fields().collect();
+        let mut wanted = self.projection.iter().filter(|(_, cells)| *cells != Cells::Text);
+        wanted.find_map(|(column, _)| {
+            let cell = fields.get(*column).filter(|cell| is_grouped(cell))?;
+            let (cell, field) = (String::from_utf8_lossy(cell), self.input.schema.field(*column));
+            Some(format!(
+                "{}: {cell:?} may be a number with a point between thousands; decimals stand behind a comma",
+                field.name()
+            ))
+        })
+    }
+
+    /// The wanted columns, with points for the decimal commas of numbers.
+    fn wanted(&self, all: &RecordBatch) -> Result<RecordBatch> {
+        let indices: Vec<_> = self.projection.iter().map(|(column, _)| *column).collect();
+        let columns = all.project(&indices)?;
+        if self.input.decimal == Decimal::Point {
+            return Ok(columns);
+        }
+        let cells = self.projection.iter().map(|(_, cells)| *cells);
+        let arrays = columns.columns().iter().zip(cells).map(|(column, cells)| match cells {
+            Cells::Text => Arc::clone(column),
+            Cells::Values | Cells::Any => Arc::new(with_points(column.as_string())),
+        });
+        Ok(RecordBatch::try_new(columns.schema(), arrays.collect())?)
     }
 }
 
@@ -148,15 +189,45 @@ impl Iterator for CsvChunks {
     }
 }
 
-fn fault(record: &ByteRecord, width: usize) -> Option<String> {
-    if record.len() != width {
-        return Some(format!("the row has {} fields, the header {width}", record.len()));
+/// A row that cannot be read: `{"fields": ["EWR", "2013"]}`, or `{"line": "…"}` where it has no fields.
+fn letter(records: &Records) -> String {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    match records.rules.split {
+        Split::Delimiter(_) if !records.is_misquoted() => {
+            let fields: Vec<_> = records.fields().map(text).collect();
+            serde_json::json!({ "fields": fields }).to_string()
+        }
+        _ => serde_json::json!({ "line": text(records.raw()) }).to_string(),
     }
-    std::str::from_utf8(record.as_slice()).is_err().then(|| "the row is not UTF-8".to_owned())
 }
 
-/// A row that does not fit its header: `{"fields": ["EWR", "2013"]}`.
-fn fields_as_json(record: &ByteRecord) -> String {
-    let fields: Vec<_> = record.iter().map(|f| String::from_utf8_lossy(f).into_owned()).collect();
-    serde_json::json!({ "fields": fields }).to_string()
+/// `1.013`, `-1.013.250`
+fn is_grouped(cell: &[u8]) -> bool {
+    let cell = cell.trim_ascii();
+    let digits = cell.strip_prefix(b"-").or(cell.strip_prefix(b"+")).unwrap_or(cell);
+    let mut groups = digits.split(|byte| *byte == b'.');
+    let is_number = |group: &[u8]| group.iter().all(u8::is_ascii_digit);
+    let first =
+        groups.next().is_some_and(|first| (1..=3).contains(&first.len()) && is_number(first));
+    let mut behind = groups.peekable();
+    first && behind.peek().is_some() && behind.all(|group| group.len() == 3 && is_number(group))
+}
+
+/// `18,8` as `18.8`; everything else as it is.
+fn with_points(cells: &StringArray) -> StringArray {
+    let mut made = StringBuilder::with_capacity(cells.len(), cells.value_data().len());
+    for cell in cells {
+        match cell.and_then(with_point) {
+            Some(number) => made.append_value(number),
+            None => made.append_option(cell),
+        }
+    }
+    made.finish()
+}
+
+fn with_point(cell: &str) -> Option<String> {
+    let is_part = |c: char| c.is_ascii_digit() || matches!(c, '+' | '-' | 'e' | 'E' | ' ');
+    let (whole, decimals) = cell.split_once(',')?;
+    let is_number = whole.chars().chain(decimals.chars()).all(is_part);
+    is_number.then(|| format!("{whole}.{decimals}"))
 }

@@ -4,16 +4,26 @@
 //! were, and the rows that could not be read at all. Nothing of a file is skipped in silence.
 
 mod csv;
+pub mod format;
+mod header;
+mod json;
 mod lines;
+pub mod names;
+mod parquet;
+mod pieces;
+mod records;
+mod source;
+mod split;
 mod typed;
 
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
+use std::sync::Arc;
 
 use arrow::array::{RecordBatch, StringArray};
 use barograph_engine::validate::Rejected;
 
+use self::format::Format;
+use self::names::Keys;
 use super::mapping::{Columns, Mapping};
 use crate::{Error, Result};
 
@@ -73,12 +83,43 @@ impl Numbers {
     }
 }
 
+/// What the cells of a wanted column are to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cells {
+    /// Text, as it stands.
+    Text,
+    /// Numbers or times.
+    Values,
+    /// Either.
+    Any,
+}
+
+/// Which part of a file is wanted, in which pieces.
+#[derive(Debug, Clone)]
+pub struct Wanted<'a> {
+    /// The columns, in this order.
+    pub columns: &'a [(String, Cells)],
+    /// Most rows of a piece.
+    pub rows: usize,
+    /// Bytes after which a piece is full. It is larger by what a single row takes, at most.
+    pub bytes: usize,
+    /// Rows at the beginning that are left out.
+    pub skip: u64,
+}
+
+impl Wanted<'_> {
+    /// Bytes of names that a row takes in a dead letter.
+    fn letter_bytes(&self) -> usize {
+        self.columns.iter().map(|(name, _)| name.len() + 6).sum()
+    }
+}
+
 /// A file that is open for reading.
 pub struct Input(Opened);
 
 enum Opened {
     Csv(csv::CsvInput),
-    Lines(lines::LinesInput),
+    Json(json::JsonInput),
     Typed(typed::TypedInput),
 }
 
@@ -92,39 +133,53 @@ impl std::fmt::Debug for Input {
 pub type Chunks = Box<dyn Iterator<Item = Result<Chunk>> + Send>;
 
 impl FileForm {
-    /// The form of a file by its name, or where that says nothing by its first bytes.
-    pub fn of(path: &Path) -> Result<Self> {
-        let extension = path.extension().map(|e| e.to_string_lossy().to_lowercase());
-        Ok(match extension.as_deref() {
-            Some("csv" | "tsv") => Self::Csv,
+    /// The form of a file by its name, that of an archive without `.gz` or `.zst`; where that says nothing by its first
+    /// bytes, or by the format that is stated for text.
+    pub fn of(path: &Path, format: &Format) -> Result<Self> {
+        Ok(match extension(path).as_deref() {
+            Some("csv" | "tsv" | "psv") => Self::Csv,
             Some("json" | "jsonl" | "ndjson") => Self::Json,
             Some("parquet" | "pq") => Self::Parquet,
             Some("arrow" | "arrows" | "ipc" | "feather") => Self::Arrow,
-            _ => {
-                let mut first = [0; 6];
-                let read = open(path)?.read(&mut first).map_err(|e| unreadable(path, e))?;
-                match first.get(..read).unwrap_or_default() {
-                    b"ARROW1" => Self::Arrow,
-                    bytes if bytes.starts_with(b"PAR1") => Self::Parquet,
-                    bytes if bytes.starts_with(b"{") => Self::Json,
-                    _ => {
-                        return Err(Error::request(format!(
-                            "{}: its name does not say what it is; name the form (csv, json, parquet, arrow)",
-                            path.display()
-                        )));
-                    }
+            _ => match source::unpacked(path, 6)?.first.as_slice() {
+                b"ARROW1" => Self::Arrow,
+                first if first.starts_with(b"PAR1") => Self::Parquet,
+                _ if format.is_stated() => Self::Csv,
+                first if is_object(first) => Self::Json,
+                _ => {
+                    return Err(Error::request(format!(
+                        "{}: its name does not say what it is; name the form (csv, json, parquet, arrow)",
+                        path.display()
+                    )));
                 }
-            }
+            },
         })
+    }
+}
+
+/// Whether a text begins with an object of JSON.
+fn is_object(first: &[u8]) -> bool {
+    let text = first.strip_prefix("\u{feff}".as_bytes()).unwrap_or(first);
+    text.trim_ascii_start().starts_with(b"{")
+}
+
+/// The ending of a file's name that tells its form, in lower case.
+fn extension(path: &Path) -> Option<String> {
+    let lower = |path: &Path| path.extension().map(|e| e.to_string_lossy().to_lowercase());
+    match lower(path)?.as_str() {
+        "gz" | "gzip" | "zst" | "zstd" => lower(Path::new(path.file_stem()?)),
+        other => Some(other.to_owned()),
     }
 }
 
 impl Input {
     /// Opens a file and reads its header or schema.
     pub fn open(path: &Path, form: FileForm, mapping: &Mapping) -> Result<Self> {
+        let mut format = mapping.format.clone();
+        format.delimiter = format.delimiter.or(mapping.delimiter);
         Ok(Self(match form {
-            FileForm::Csv => Opened::Csv(csv::CsvInput::open(path, mapping.delimiter)?),
-            FileForm::Json => Opened::Lines(lines::LinesInput::open(path)?),
+            FileForm::Csv => Opened::Csv(csv::CsvInput::open(path, &format)?),
+            FileForm::Json => Opened::Json(json::JsonInput::open(path, &format)?),
             FileForm::Parquet => Opened::Typed(typed::TypedInput::parquet(path)?),
             FileForm::Arrow => Opened::Typed(typed::TypedInput::arrow(path)?),
         }))
@@ -134,27 +189,27 @@ impl Input {
     pub fn columns(&self) -> Columns {
         match &self.0 {
             Opened::Csv(input) => Columns::Known(input.schema()),
-            Opened::Lines(_) => Columns::Open,
+            Opened::Json(_) => Columns::Open,
             Opened::Typed(input) => Columns::Known(input.schema()),
         }
     }
 
-    /// Reads the `needed` columns in chunks of about `rows` rows, the first `skip` rows left out.
-    pub fn chunks(self, needed: &[String], rows: usize, skip: u64) -> Result<Chunks> {
-        match self.0 {
-            Opened::Csv(input) => input.chunks(needed, rows, skip),
-            Opened::Lines(input) => Ok(input.chunks(needed, rows, skip)),
-            Opened::Typed(input) => input.chunks(needed, rows, skip),
+    /// The names that its rows turn out to have, if there is no header.
+    pub fn keys(&self) -> Option<Arc<Keys>> {
+        match &self.0 {
+            Opened::Json(input) => Some(input.keys()),
+            Opened::Csv(_) | Opened::Typed(_) => None,
         }
     }
-}
 
-fn open(path: &Path) -> Result<File> {
-    File::open(path).map_err(|e| Error::request(path.display().to_string()).with_source(e))
-}
-
-fn unreadable(path: &Path, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
-    Error::input(format!("{} cannot be read", path.display())).with_source(error)
+    /// Reads the wanted columns and rows in chunks.
+    pub fn chunks(self, wanted: &Wanted<'_>) -> Result<Chunks> {
+        match self.0 {
+            Opened::Csv(input) => input.chunks(wanted),
+            Opened::Json(input) => Ok(input.chunks(wanted)),
+            Opened::Typed(input) => input.chunks(wanted),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use ::parquet::arrow::ArrowWriter;
 use arrow::array::{ArrayRef, AsArray, Float32Array, Int32Array};
 use arrow::datatypes::{DataType, Field, Int32Type, Schema};
 use arrow::ipc::writer::{FileWriter, StreamWriter};
-use parquet::arrow::ArrowWriter;
 
 use super::*;
 
@@ -17,9 +17,11 @@ fn write(folder: &tempfile::TempDir, name: &str, bytes: &[u8]) -> PathBuf {
 }
 
 fn read(path: &Path, needed: &[&str], rows: usize, skip: u64) -> Vec<Chunk> {
-    let needed: Vec<String> = needed.iter().map(|name| (*name).to_owned()).collect();
-    let input = Input::open(path, FileForm::of(path).unwrap(), &Mapping::default()).unwrap();
-    input.chunks(&needed, rows, skip).unwrap().map(Result::unwrap).collect()
+    let columns: Vec<_> = needed.iter().map(|name| ((*name).to_owned(), Cells::Text)).collect();
+    let wanted = Wanted { columns: &columns, rows, bytes: 1 << 20, skip };
+    let form = FileForm::of(path, &Format::default()).unwrap();
+    let input = Input::open(path, form, &Mapping::default()).unwrap();
+    input.chunks(&wanted).unwrap().map(Result::unwrap).collect()
 }
 
 fn texts(chunk: &Chunk, column: usize) -> Vec<Option<&str>> {
@@ -137,10 +139,101 @@ fn typed_files_are_read_in_pieces_from_any_row_on() {
 fn a_file_of_unknown_form_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = write(&folder, "rows", b"a,b\n1,2\n");
-    assert!(FileForm::of(&path).unwrap_err().to_string().contains("name the form"));
+    assert!(
+        FileForm::of(&path, &Format::default()).unwrap_err().to_string().contains("name the form")
+    );
     let missing = folder.path().join("nothing.csv");
     let error = Input::open(&missing, FileForm::Csv, &Mapping::default()).unwrap_err();
     assert!(error.to_string().contains("nothing.csv"), "{error}");
     let damaged = write(&folder, "rows.parquet", b"PAR1 and nothing more");
     assert!(Input::open(&damaged, FileForm::Parquet, &Mapping::default()).is_err());
+}
+
+#[test]
+fn json_keys_of_another_case_are_read_and_two_of_them_are_a_bad_row() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "\u{feff}{}\n{\"Temp\":1,\"x\":2}\n{\"TEMP\":3,\"Temp\":4}\n{\"temp\":5,\"TEMP\":6}\n{\"TEMP\":7}\n";
+    let path = write(&folder, "rows.jsonl", text.as_bytes());
+    let input = Input::open(&path, FileForm::Json, &Mapping::default()).unwrap();
+    let keys = input.keys().unwrap();
+    let columns = [("temp".to_owned(), Cells::Any), ("wind".to_owned(), Cells::Any)];
+    let wanted = Wanted { columns: &columns, rows: 100, bytes: 1 << 20, skip: 0 };
+    let chunks: Vec<_> = input.chunks(&wanted).unwrap().map(Result::unwrap).collect();
+    assert_eq!(texts(&chunks[0], 0), [None, Some("1"), Some("5"), Some("7")]);
+    let reason = &chunks[0].broken[0].reason;
+    assert!(reason.starts_with("\"TEMP\" and \"Temp\" both differ from \"temp\""), "{reason}");
+    assert_eq!(keys.unread(), ["x"]);
+    assert!(keys.has("temp") && !keys.has("wind"));
+}
+
+/// Rows of a text of three columns, the second of them numbers, and what is wrong with the others.
+fn quoted(text: &str) -> (Vec<Option<String>>, Vec<String>) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = write(&folder, "rows.csv", text.as_bytes());
+    let columns = [("n".to_owned(), Cells::Values), ("t".to_owned(), Cells::Text)];
+    let wanted = Wanted { columns: &columns, rows: 70, bytes: 1 << 20, skip: 0 };
+    let input = Input::open(&path, FileForm::Csv, &Mapping::default()).unwrap();
+    let (mut rows, mut reasons, mut read) = (Vec::new(), Vec::new(), 0);
+    for chunk in input.chunks(&wanted).unwrap() {
+        let chunk = chunk.unwrap();
+        rows.extend(texts(&chunk, 1).into_iter().map(|text| text.map(str::to_owned)));
+        reasons.extend(chunk.broken.iter().map(|broken| broken.reason.clone()));
+        read += chunk.read;
+    }
+    assert_eq!(read as usize, rows.len() + reasons.len());
+    (rows, reasons)
+}
+
+#[test]
+fn a_quote_that_nothing_closes_costs_its_own_line_wherever_it_stands() {
+    for (broken, name) in [("1,2,\"open", "\"t\""), ("1,\"2,open", "\"n\""), ("\"1,2,x", "\"i\"")] {
+        for line in [1, 2, 500, 999, 1_000] {
+            for end in ["\n", "\r\n"] {
+                let rows: Vec<_> = (1..=1_000)
+                    .map(|row| {
+                        if row == line { broken.to_owned() } else { format!("{row},2,text {row}") }
+                    })
+                    .collect();
+                let text = format!("i,n,t{end}{}", rows.join(end));
+                let (rows, reasons) = quoted(&text);
+                let expected = format!(
+                    "the quote that opens {name} is not closed (row {line}, line {})",
+                    line + 1
+                );
+                assert_eq!((rows.len(), reasons), (999, vec![expected]), "{broken} in line {line}");
+            }
+        }
+    }
+}
+
+#[test]
+fn quotes_that_follow_each_other_cost_no_line_between_them() {
+    let between = |count: usize| "7,8,x\n".repeat(count);
+    for open in ["1,2,\"open", "1,\"2,open", "1,2,\"open \"\" doubled"] {
+        for close in ["1,2,closed\"", "1,2\",x", "1,2,\"open", "1,2,5'3\" long", "1,2,\"a\" b\" "] {
+            for count in [1, 2, 3, 50, 5_000] {
+                let text = format!("i,n,t\n{open}\n{}{close}\n{}", between(count), between(3));
+                let (rows, reasons) = quoted(&text);
+                let found = rows.iter().flatten().filter(|text| *text == "x").count();
+                assert!(
+                    found >= count + 3,
+                    "{found} rows of {count}: {open} … {close}: {reasons:?}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn rows_of_several_lines_are_read_and_many_open_quotes_take_no_long_search() {
+    let text = "i,n,t\n1,2,\"a\nb, c\n\nd\"\n1,2,\"say \"\"x\"\"\r\n\"\"y\"\"\"\n1,2,5'3\" long\n1,2,\"x\" y\n1,2,\"x\" \n";
+    let (rows, reasons) = quoted(text);
+    let rows: Vec<_> = rows.iter().flatten().map(String::as_str).collect();
+    assert_eq!(rows, ["a\nb, c\n\nd", "say \"x\"\r\n\"y\"", "5'3\" long", "x"]);
+    assert_eq!(reasons, ["behind the quote that closes \"t\" the field goes on (row 4, line 9)"]);
+    // Every line looks for its end: in time of a square this would not end.
+    for line in ["1,2,\"open\n", "1,5\",\"open\n"] {
+        let (rows, reasons) = quoted(&format!("i,n,t\n{}", line.repeat(100_000)));
+        assert_eq!((rows.len(), reasons.len()), (0, 100_000));
+    }
 }

@@ -2,19 +2,26 @@
 
 use std::collections::VecDeque;
 use std::fs::File;
-use std::io::{BufReader, Read, Seek};
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
+use arrow::compute::{cast, concat_batches};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::error::ArrowError;
 use arrow::ipc::reader::{FileReader, StreamReader};
-use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
-use super::{Chunk, Chunks, Numbers, Originals, open, unreadable};
-use crate::Result;
+use super::parquet::ParquetInput;
+use super::pieces::{pieces, size};
+use super::source::{Bytes, open, unpacked, unreadable};
+use super::{Chunk, Chunks, Numbers, Originals, Wanted};
+use crate::{Error, Result};
 
 const ARROW_FILE: &[u8] = b"ARROW1";
+/// Record batches that fit into the memory of an import, in pieces of it.
+const BATCH_PIECES: usize = 16;
 
 pub(super) struct TypedInput {
     path: PathBuf,
@@ -22,30 +29,34 @@ pub(super) struct TypedInput {
 }
 
 enum TypedReader {
-    Parquet(ParquetRecordBatchReaderBuilder<File>),
-    File(FileReader<BufReader<File>>),
-    Stream(StreamReader<BufReader<File>>),
+    Parquet(ParquetInput),
+    File(FileReader<Bounded<BufReader<File>>>),
+    Stream(StreamReader<Bounded<Bytes>>),
 }
 
-type Batches = Box<dyn Iterator<Item = Result<RecordBatch>> + Send>;
+pub(super) type Batches = Box<dyn Iterator<Item = Result<RecordBatch>> + Send>;
 
 impl TypedInput {
     pub(super) fn parquet(path: &Path) -> Result<Self> {
-        let reader = ParquetRecordBatchReaderBuilder::try_new(open(path)?)
-            .map_err(|e| unreadable(path, e))?;
-        Ok(Self { path: path.to_owned(), reader: TypedReader::Parquet(reader) })
+        if unpacked(path, 0)?.packing.is_some() {
+            return Err(packed(path, "Parquet"));
+        }
+        let reader = TypedReader::Parquet(ParquetInput::open(path)?);
+        Ok(Self { path: path.to_owned(), reader })
     }
 
     pub(super) fn arrow(path: &Path) -> Result<Self> {
-        let mut file = open(path)?;
-        let mut first = [0; ARROW_FILE.len()];
-        let read = file.read(&mut first).and_then(|read| file.rewind().map(|()| read));
-        let read = read.map_err(|e| unreadable(path, e))?;
-        let file = BufReader::new(file);
-        let reader = if first.get(..read) == Some(ARROW_FILE) {
-            FileReader::try_new(file, None).map(TypedReader::File)
+        let unpacked = unpacked(path, ARROW_FILE.len())?;
+        let is_file = unpacked.first == ARROW_FILE;
+        if is_file && unpacked.packing.is_some() {
+            return Err(packed(path, "Arrow"));
+        }
+        let reader = if is_file {
+            FileReader::try_new(Bounded::new(BufReader::new(open(path)?)), None)
+                .map(TypedReader::File)
         } else {
-            StreamReader::try_new(file, None).map(TypedReader::Stream)
+            let bytes: Bytes = Box::new(BufReader::new(unpacked.bytes));
+            StreamReader::try_new(Bounded::new(bytes), None).map(TypedReader::Stream)
         };
         let reader = reader.map_err(|e| unreadable(path, e))?;
         Ok(Self { path: path.to_owned(), reader })
@@ -53,49 +64,92 @@ impl TypedInput {
 
     pub(super) fn schema(&self) -> SchemaRef {
         match &self.reader {
-            TypedReader::Parquet(reader) => reader.schema().clone(),
+            TypedReader::Parquet(reader) => reader.schema(),
             TypedReader::File(reader) => reader.schema(),
             TypedReader::Stream(reader) => reader.schema(),
         }
     }
 
-    pub(super) fn chunks(self, needed: &[String], rows: usize, skip: u64) -> Result<Chunks> {
+    pub(super) fn chunks(self, wanted: &Wanted<'_>) -> Result<Chunks> {
         let path = self.path;
-        let failed = {
-            let path = path.clone();
-            move |e: arrow::error::ArrowError| unreadable(&path, e)
-        };
+        let failed = move |e: ArrowError| unreadable(&path, e);
+        let most = wanted.bytes.saturating_mul(BATCH_PIECES);
         let (batches, skip): (Batches, u64) = match self.reader {
-            TypedReader::Parquet(reader) => {
-                let roots: Vec<usize> = needed
-                    .iter()
-                    .map(|name| Ok(reader.schema().index_of(name)?))
-                    .collect::<Result<_>>()?;
-                let mask = ProjectionMask::roots(reader.parquet_schema(), roots);
-                let reader = reader
-                    .with_projection(mask)
-                    .with_batch_size(rows)
-                    .with_offset(usize::try_from(skip).unwrap_or(usize::MAX))
-                    .build()
-                    .map_err(|e| unreadable(&path, e))?;
-                // The reader itself skips; the numbers of rows count what it skipped.
-                let reader = reader.map(move |batch| batch.map_err(&failed));
-                return Ok(Box::new(TypedChunks::new(Box::new(reader), needed, rows, 0, skip)));
+            // The reader itself skips; the numbers of rows count what it skipped.
+            TypedReader::Parquet(reader) => (reader.batches(wanted)?, 0),
+            TypedReader::File(reader) => {
+                reader.get_ref().bound(most);
+                (Box::new(reader.map(move |batch| batch.map_err(&failed))), wanted.skip)
             }
-            TypedReader::File(reader) => (Box::new(reader.map(move |b| b.map_err(&failed))), skip),
             TypedReader::Stream(reader) => {
-                (Box::new(reader.map(move |b| b.map_err(&failed))), skip)
+                reader.get_ref().bound(most);
+                (Box::new(reader.map(move |batch| batch.map_err(&failed))), wanted.skip)
             }
         };
-        Ok(Box::new(TypedChunks::new(batches, needed, rows, skip, 0)))
+        Ok(Box::new(TypedChunks {
+            batches,
+            needed: wanted.columns.iter().map(|(name, _)| name.clone()).collect(),
+            rows: wanted.rows.min(2 * wanted.bytes / wanted.letter_bytes().max(1)).max(1),
+            bytes: wanted.bytes,
+            skip,
+            number: wanted.skip - skip,
+            waiting: VecDeque::new(),
+            failed: false,
+        }))
     }
 }
 
-/// Batches cut to the wanted size.
+fn packed(path: &Path, form: &str) -> Error {
+    Error::request(format!(
+        "{} is {form} inside an archive: unpack it first ({form} is read from its end, and packs its columns itself)",
+        path.display()
+    ))
+}
+
+/// Bytes that are not read in a larger piece than fits into memory: a record batch is read whole.
+struct Bounded<R> {
+    inner: R,
+    most: Arc<AtomicUsize>,
+}
+
+impl<R> Bounded<R> {
+    fn new(inner: R) -> Self {
+        Self { inner, most: Arc::new(AtomicUsize::new(usize::MAX)) }
+    }
+
+    fn bound(&self, most: usize) {
+        self.most.store(most, Ordering::Relaxed);
+    }
+}
+
+impl<R: Read> Read for Bounded<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let most = self.most.load(Ordering::Relaxed);
+        if buffer.len() > most {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!(
+                    "a record batch of {} MiB, which is read whole, does not fit into half of the memory of an import: raise --memory, or write smaller batches",
+                    buffer.len() >> 20
+                ),
+            ));
+        }
+        self.inner.read(buffer)
+    }
+}
+
+impl<R: Seek> Seek for Bounded<R> {
+    fn seek(&mut self, position: SeekFrom) -> io::Result<u64> {
+        self.inner.seek(position)
+    }
+}
+
+/// Batches cut, or put together, to the wanted size.
 struct TypedChunks {
     batches: Batches,
     needed: Vec<String>,
     rows: usize,
+    bytes: usize,
     skip: u64,
     number: u64,
     waiting: VecDeque<RecordBatch>,
@@ -103,38 +157,50 @@ struct TypedChunks {
 }
 
 impl TypedChunks {
-    fn new(batches: Batches, needed: &[String], rows: usize, skip: u64, number: u64) -> Self {
-        let (needed, waiting) = (needed.to_vec(), VecDeque::new());
-        Self { batches, needed, rows, skip, number, waiting, failed: false }
+    fn next_batch(&mut self) -> Result<Option<RecordBatch>> {
+        if self.waiting.is_empty() {
+            self.read()?;
+        }
+        Ok(self.waiting.pop_front())
     }
 
-    fn next_batch(&mut self) -> Result<Option<RecordBatch>> {
-        loop {
-            if let Some(batch) = self.waiting.pop_front() {
-                return Ok(Some(batch));
-            }
-            let Some(batch) = self.batches.next().transpose()? else { return Ok(None) };
+    fn read(&mut self) -> Result<()> {
+        let (mut small, mut rows, mut bytes) = (Vec::new(), 0, 0);
+        while rows < self.rows / 2 && bytes < self.bytes / 2 {
+            let Some(batch) = self.batches.next().transpose()? else { break };
             let skipped = usize::try_from(self.skip).unwrap_or(usize::MAX).min(batch.num_rows());
             self.skip -= skipped as u64;
             self.number += skipped as u64;
             let batch = batch.slice(skipped, batch.num_rows() - skipped);
-            for from in (0..batch.num_rows()).step_by(self.rows.max(1)) {
-                let length = self.rows.min(batch.num_rows() - from);
-                self.waiting.push_back(batch.slice(from, length));
-            }
+            rows += batch.num_rows();
+            bytes += size(&batch);
+            small.push(batch);
         }
+        if let [batch] = small.as_slice() {
+            self.waiting = self.cut(batch)?;
+        } else if let Some(first) = small.first() {
+            let all = concat_batches(&first.schema(), &small)?;
+            self.waiting = self.cut(&all)?;
+        }
+        Ok(())
+    }
+
+    fn cut(&self, batch: &RecordBatch) -> Result<VecDeque<RecordBatch>> {
+        let pieces = pieces(batch, self.rows, self.bytes);
+        Ok(pieces.into_iter().map(|rows| batch.slice(rows.start, rows.len())).collect())
     }
 
     fn chunk(&mut self) -> Result<Option<Chunk>> {
         let Some(batch) = self.next_batch()? else { return Ok(None) };
+        let batch = without_views(&batch)?;
         let schema = batch.schema();
         let projection: Vec<usize> =
             self.needed.iter().map(|name| Ok(schema.index_of(name)?)).collect::<Result<_>>()?;
         let numbers = Numbers::From(self.number + 1);
         self.number += batch.num_rows() as u64;
         Ok(Some(Chunk {
-            columns: batch.project(&projection)?,
             read: batch.num_rows() as u64,
+            columns: batch.project(&projection)?,
             originals: Originals::Columns(batch),
             broken: Vec::new(),
             numbers,
@@ -153,4 +219,23 @@ impl Iterator for TypedChunks {
         self.failed = chunk.is_err();
         chunk.transpose()
     }
+}
+
+/// The same rows with their texts in one place, so that the pages that they are views of can go.
+fn without_views(batch: &RecordBatch) -> Result<RecordBatch> {
+    let schema = batch.schema();
+    let is_view = |field: &Arc<Field>| *field.data_type() == DataType::Utf8View;
+    if !schema.fields().iter().any(is_view) {
+        return Ok(batch.clone());
+    }
+    let (mut fields, mut columns) = (Vec::new(), Vec::new());
+    for (field, column) in schema.fields().iter().zip(batch.columns()) {
+        let is_view = is_view(field);
+        fields.push(match is_view {
+            true => Field::clone(field).with_data_type(DataType::Utf8),
+            false => Field::clone(field),
+        });
+        columns.push(if is_view { cast(column, &DataType::Utf8)? } else { Arc::clone(column) });
+    }
+    Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?)
 }

@@ -33,6 +33,7 @@ pub use expression::{Expression, Step};
 pub use plan::{Columns, Origin, Plan};
 pub use time::{Time, Unit};
 
+use super::input::format::{Delimiter, Format};
 use crate::{Error, Result};
 
 /// A mapping of columns, as written by hand.
@@ -43,12 +44,14 @@ pub struct Mapping {
     pub table: Option<String>,
     /// What stands for a missing value, besides the empty text: a text, or a number however it is written.
     pub null: Vec<String>,
-    /// Separator of CSV fields; a comma if absent, a tab for files named `.tsv`.
-    pub delimiter: Option<char>,
     /// How the times of the table's time column stand in the file.
     pub time: Time,
     /// The same of other columns of the table that hold times, by name.
     pub times: BTreeMap<String, Time>,
+    /// How the lines of a text file become rows.
+    pub format: Format,
+    /// The delimiter of `format`, where that does not say it.
+    pub delimiter: Option<Delimiter>,
     /// Columns of the table by name.
     pub columns: BTreeMap<String, Expression>,
     /// What values of a column of the file stand for, by name of that column. A value that is not

@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use arrow::array::RecordBatch;
+use barograph_engine::dead_letters::row::{ROW_BYTES_MAX, bounded};
+use barograph_engine::validate::Rejected;
 use barograph_lake::TableSchema;
 use futures::StreamExt;
 use parking_lot::Mutex;
@@ -26,6 +28,8 @@ const BATCH_BYTES: usize = 8 << 20;
 const RETRY_AFTER: Duration = Duration::from_millis(200);
 /// Rejected rows handed to the sink at a time.
 const REJECTED_ROWS: usize = 10_000;
+/// What a dead letter takes besides its row, about, in bytes.
+const LETTER_BYTES: usize = 256;
 
 /// How an import goes about it.
 #[derive(Debug, Clone)]
@@ -147,6 +151,7 @@ impl<S: Sink> Import<'_, S> {
             return Ok(summary);
         }
         let source = path.display().to_string();
+        let contents = reading.contents();
         let pieces = reading.pieces(reached, &self.options, &self.stop);
         let puts = pieces.map(|piece| {
             let replaced = match &piece {
@@ -177,6 +182,7 @@ impl<S: Sink> Import<'_, S> {
                 },
             });
         }
+        contents.complete(&mut summary);
         summary.stopped = self.stop.is_stopped();
         if !summary.stopped {
             state.record(&identity, reached + summary.read, true)?;
@@ -198,7 +204,12 @@ impl<S: Sink> Import<'_, S> {
         replaced: Result<Replaced>,
         source: &str,
     ) -> Result<Put> {
-        let Applied { rows, rejected, read, found: local } = piece?;
+        let Applied { rows, mut rejected, read, found: local } = piece?;
+        for rejected in &mut rejected {
+            if rejected.row.len() > ROW_BYTES_MAX {
+                rejected.row = bounded(&rejected.row);
+            }
+        }
         let mut put = Put { read, local, replaced: replaced?, ..Put::default() };
         for part in parts(rows) {
             let taken = self.until_taken(|| self.sink.put(self.table.name(), part.clone(), source));
@@ -206,7 +217,7 @@ impl<S: Sink> Import<'_, S> {
             put.accepted += taken.accepted;
             put.implausible += taken.rejected;
         }
-        for part in rejected.chunks(REJECTED_ROWS) {
+        for part in letters(&rejected) {
             let taken = self
                 .until_taken(|| self.sink.put_rejected(self.table.name(), part, source))
                 .await?;
@@ -257,6 +268,20 @@ fn parts(rows: RecordBatch) -> Vec<RecordBatch> {
     let step = count.div_ceil(bytes.div_ceil(BATCH_BYTES).max(1)).max(1);
     let starts = (0..count).step_by(step);
     starts.map(|from| rows.slice(from, step.min(count - from))).collect()
+}
+
+/// Rejected rows in parts of a bounded size.
+fn letters(rejected: &[Rejected]) -> Vec<&[Rejected]> {
+    let mut bytes = 0;
+    let parts = rejected.chunk_by(|last, _| {
+        bytes += last.row.len() + last.reason.len() + LETTER_BYTES;
+        let is_full = bytes >= BATCH_BYTES;
+        if is_full {
+            bytes = 0;
+        }
+        !is_full
+    });
+    parts.flat_map(|part| part.chunks(REJECTED_ROWS)).collect()
 }
 
 #[cfg(test)]

@@ -7,7 +7,6 @@ use std::sync::atomic::AtomicU64;
 
 use arrow::array::AsArray;
 use arrow::datatypes::{DataType, Float32Type, Int32Type};
-use barograph_engine::validate::Rejected;
 use barograph_lake::schema::{KeyType, TableDeclaration, ValueColumn, ValueType};
 
 use super::*;
@@ -216,6 +215,19 @@ fn large_batches_are_cut() {
     assert_eq!(parts.iter().map(RecordBatch::num_rows).sum::<usize>(), 30);
     assert!(parts.len() >= 4 && parts.iter().all(|part| part.num_rows() <= 8));
     assert!(super::parts(rows.slice(0, 0)).is_empty());
+}
+
+#[test]
+fn large_letters_are_handed_over_in_parts() {
+    let letter = |bytes| Rejected { reason: "wrong".to_owned(), row: "x".repeat(bytes) };
+    let rejected: Vec<_> = (0..300).map(|_| letter(60 << 10)).collect();
+    let parts = letters(&rejected);
+    assert_eq!(parts.concat(), rejected);
+    assert!((3..=4).contains(&parts.len()), "{}", parts.len());
+    assert!(parts.iter().all(|part| part.len() < 150));
+    let small: Vec<_> = (0..10_001).map(|_| letter(1)).collect();
+    assert_eq!(letters(&small).iter().map(|part| part.len()).collect::<Vec<_>>(), [10_000, 1]);
+    assert!(letters(&[]).is_empty());
 }
 
 /// Rows with computed columns in single precision, as the table holds them.

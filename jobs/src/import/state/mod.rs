@@ -1,5 +1,8 @@
-//! How far has each file been imported? Kept in a small JSON file, so that an import that was
+//! How far has each file been imported? Kept in a small file of JSON lines, so that an import that was
 //! interrupted, or is repeated, goes on where it stopped.
+//!
+//! The first line holds all files and stagings; each line behind it how far one file is since then. When those are as
+//! long as the first line, all are written anew, so that what is written grows with the files and no faster.
 //!
 //! A file is known by its path, size and time of change, by where it goes (server or folder, table)
 //! and by the mapping: if any of them differs, it is another import.
@@ -9,6 +12,7 @@
 //! directly         staging: files, rows in runs, runs ──► fewer runs ──► … ──► its files are done
 //! ```
 
+use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -20,7 +24,7 @@ use serde::{Deserialize, Serialize};
 use crate::{Error, ErrorKind, Result};
 
 /// What makes an import of a file the same as an earlier one.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Identity {
     /// Where the rows go.
     pub target: String,
@@ -71,17 +75,40 @@ pub struct Staging {
 #[derive(Debug)]
 pub struct State {
     path: PathBuf,
-    told: Told,
+    files: BTreeMap<Place, Reached>,
+    stagings: Vec<Staging>,
+    lines: Option<Lines>,
     _lock: File,
 }
 
-/// What stands on disk.
+/// What is the same of a file and its destination, however the file is changed or mapped.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
+    path: PathBuf,
+    target: String,
+    table: String,
+}
+
+/// The file on disk, whose first line this process wrote.
+#[derive(Debug)]
+struct Lines {
+    file: File,
+    /// Bytes of the first line.
+    first: usize,
+    /// Bytes of the lines behind it.
+    rest: usize,
+}
+
+/// The first line.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Told {
     files: Vec<Reached>,
     stagings: Vec<Staging>,
 }
+
+/// Bytes behind the first line that are never too many.
+const LINES_BYTES: usize = 64 << 10;
 
 impl Identity {
     /// The identity of a file as it is at this moment.
@@ -104,17 +131,24 @@ impl Identity {
     fn is_of(&self, other: &Self) -> bool {
         self.path == other.path && self.target == other.target && self.table == other.table
     }
+
+    fn place(&self) -> Place {
+        let (target, table) = (self.target.clone(), self.table.clone());
+        Place { path: self.path.clone(), target, table }
+    }
 }
 
 impl Staging {
     /// How far a file is, and whether that is its end.
     pub fn reached(&self, identity: &Identity) -> (u64, bool) {
-        reached(&self.files, identity)
+        let file = self.files.iter().find(|file| file.identity == *identity);
+        file.map_or((0, false), |file| (file.rows, file.done))
     }
 
     /// Says how far a file is.
     pub fn reach(&mut self, identity: &Identity, rows: u64, done: bool) {
-        match self.files.iter_mut().find(|file| file.identity == *identity) {
+        // It is the last one nearly always.
+        match self.files.iter_mut().rev().find(|file| file.identity == *identity) {
             Some(file) => (file.rows, file.done) = (rows, done),
             None => self.files.push(Reached { identity: identity.clone(), rows, done }),
         }
@@ -143,84 +177,136 @@ impl State {
     /// `Unavailable` if another process holds it, `Damage` if it cannot be understood.
     pub fn open(path: PathBuf) -> Result<Self> {
         let lock = lock(&path)?;
-        let told = match std::fs::read(&path) {
-            Ok(bytes) => serde_json::from_slice(&bytes).map_err(|e| {
-                Error::new(
-                    ErrorKind::Damage,
-                    format!("import state {}: delete it to import from the start", path.display()),
-                )
-                .with_source(e)
-            })?,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Told::default(),
+        let (mut files, mut stagings) = (BTreeMap::new(), Vec::new());
+        match std::fs::read(&path) {
+            Ok(bytes) => {
+                let damaged = |e: serde_json::Error| {
+                    Error::new(
+                        ErrorKind::Damage,
+                        format!(
+                            "import state {}: delete it to import from the start",
+                            path.display()
+                        ),
+                    )
+                    .with_source(e)
+                };
+                let first = bytes.iter().position(|byte| *byte == b'\n').unwrap_or(bytes.len());
+                let (first, rest) = bytes.split_at(first);
+                let told: Told = serde_json::from_slice(first).map_err(damaged)?;
+                stagings = told.stagings;
+                let mut found = told.files;
+                // The last line is whole if it has an end: else its writing was cut short.
+                for line in rest.split_inclusive(|byte| *byte == b'\n').skip(1) {
+                    if line.ends_with(b"\n") {
+                        found.push(serde_json::from_slice(line).map_err(damaged)?);
+                    }
+                }
+                files.extend(found.into_iter().map(|file| (file.identity.place(), file)));
+            }
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
             Err(e) => return Err(failed(&path, e)),
-        };
-        Ok(Self { path, told, _lock: lock })
+        }
+        Ok(Self { path, files, stagings, lines: None, _lock: lock })
     }
 
     /// Rows at the beginning of the file that are durable, and whether that is all of them.
     pub fn reached(&self, identity: &Identity) -> (u64, bool) {
-        reached(&self.told.files, identity)
+        let file = self.files.get(&identity.place()).filter(|file| file.identity == *identity);
+        file.map_or((0, false), |file| (file.rows, file.done))
     }
 
     /// Records how far a file is, on disk before it returns.
     pub fn record(&mut self, identity: &Identity, rows: u64, done: bool) -> Result<()> {
-        self.told.files.retain(|file| !file.identity.is_of(identity));
-        self.told.files.push(Reached { identity: identity.clone(), rows, done });
-        self.save()
+        let file = Reached { identity: identity.clone(), rows, done };
+        let mut append = || {
+            let mut line = serde_json::to_vec(&file)?;
+            line.push(b'\n');
+            Ok(match &mut self.lines {
+                Some(lines) if lines.rest + line.len() <= lines.first.max(LINES_BYTES) => {
+                    lines.file.write_all(&line)?;
+                    lines.file.sync_data()?;
+                    lines.rest += line.len();
+                    true
+                }
+                _ => false,
+            })
+        };
+        let appended = append().map_err(|e| failed(&self.path, e));
+        self.files.insert(identity.place(), file);
+        match appended {
+            Ok(true) => Ok(()),
+            Ok(false) => self.save(),
+            Err(e) => {
+                // A part of a line may stand there.
+                self.lines = None;
+                Err(e)
+            }
+        }
     }
 
     /// Forgets how far a file is.
     pub fn forget(&mut self, identity: &Identity) {
-        self.told.files.retain(|file| file.identity != *identity);
-        self.told.stagings.retain(|staging| !staging.holds(identity));
+        let place = identity.place();
+        if self.files.get(&place).is_some_and(|file| file.identity == *identity) {
+            self.files.remove(&place);
+        }
+        self.give_up(|staging| staging.holds(identity));
     }
 
     /// How far an import of `files`, in this order, is; others that hold one of them are given up.
     pub fn staging(&mut self, files: &[Identity]) -> Staging {
-        let at = self.told.stagings.iter().position(|staging| staging.is_of(files));
-        let staging = at.map(|at| self.told.stagings.swap_remove(at)).unwrap_or_default();
-        self.told.stagings.retain(|other| !files.iter().any(|file| other.holds(file)));
+        let at = self.stagings.iter().position(|staging| staging.is_of(files));
+        let staging = at.map(|at| self.stagings.swap_remove(at)).unwrap_or_default();
+        self.give_up(|other| files.iter().any(|file| other.holds(file)));
         staging
     }
 
     /// Records how far an import is, on disk before it returns.
     pub fn stage(&mut self, staging: &Staging) -> Result<()> {
         self.replace(staging);
-        self.told.stagings.push(staging.clone());
+        self.stagings.push(staging.clone());
         self.save()
     }
 
     /// Records that all rows of an import are in the table, on disk before it returns.
     pub fn finish(&mut self, staging: &Staging) -> Result<()> {
         self.replace(staging);
-        for file in &staging.files {
-            self.told.files.retain(|other| !other.identity.is_of(&file.identity));
-        }
-        self.told.files.extend(staging.files.iter().cloned());
+        let files = staging.files.iter().map(|file| (file.identity.place(), file.clone()));
+        self.files.extend(files);
         self.save()
     }
 
     fn replace(&mut self, staging: &Staging) {
-        let of = |other: &Staging| staging.files.iter().any(|file| other.holds(&file.identity));
-        self.told.stagings.retain(|other| !of(other));
+        self.give_up(|other| staging.files.iter().any(|file| other.holds(&file.identity)));
     }
 
-    fn save(&self) -> Result<()> {
+    /// What is given up is gone from the disk with the next line that is written.
+    fn give_up(&mut self, is_given_up: impl Fn(&Staging) -> bool) {
+        let held = self.stagings.len();
+        self.stagings.retain(|staging| !is_given_up(staging));
+        if self.stagings.len() < held {
+            self.lines = None;
+        }
+    }
+
+    /// Writes all of it anew.
+    fn save(&mut self) -> Result<()> {
+        self.lines = None;
         let save = || {
             let beside = self.path.with_extension("new");
+            let (files, stagings) = (self.files.values().cloned().collect(), self.stagings.clone());
+            let mut line = serde_json::to_vec(&Told { files, stagings })?;
+            line.push(b'\n');
             let mut file = File::create(&beside)?;
-            file.write_all(&serde_json::to_vec(&self.told)?)?;
+            file.write_all(&line)?;
             file.sync_all()?;
             std::fs::rename(&beside, &self.path)?;
-            File::open(folder(&self.path))?.sync_all()
+            File::open(folder(&self.path))?.sync_all()?;
+            Ok(Lines { file, first: line.len(), rest: 0 })
         };
-        save().map_err(|e| failed(&self.path, e))
+        self.lines = Some(save().map_err(|e| failed(&self.path, e))?);
+        Ok(())
     }
-}
-
-fn reached(files: &[Reached], identity: &Identity) -> (u64, bool) {
-    let file = files.iter().find(|file| file.identity == *identity);
-    file.map_or((0, false), |file| (file.rows, file.done))
 }
 
 /// Two imports at a time would forget what the other records.

@@ -91,3 +91,69 @@ fn a_staging_goes_on_for_the_same_files_in_the_same_order() {
     state.forget(&b);
     assert_eq!(state.staging(&all), Staging::default());
 }
+
+#[test]
+fn a_line_that_was_cut_short_is_left_out_and_what_was_told_of_other_files_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("rows.csv");
+    std::fs::write(&data, "a\n1\n").unwrap();
+    let identity = |table: &str| Identity::of(&data, "here", table, 1).unwrap();
+    let path = folder.path().join("imports.json");
+    let mut state = State::open(path.clone()).unwrap();
+    for rows in 1..=5 {
+        state.record(&identity("a"), rows, rows == 5).unwrap();
+        state.record(&identity("b"), rows, false).unwrap();
+    }
+    drop(state);
+    let whole = std::fs::read(&path).unwrap();
+    assert_eq!(whole.iter().filter(|byte| **byte == b'\n').count(), 10);
+    std::fs::write(&path, &whole[..whole.len() - 3]).unwrap();
+    let mut state = State::open(path.clone()).unwrap();
+    assert_eq!(
+        (state.reached(&identity("a")), state.reached(&identity("b"))),
+        ((5, true), (4, false))
+    );
+    state.record(&identity("b"), 6, true).unwrap();
+    drop(state);
+    let state = State::open(path.clone()).unwrap();
+    assert_eq!(
+        (state.reached(&identity("a")), state.reached(&identity("b"))),
+        ((5, true), (6, true))
+    );
+    drop(state);
+    // All in one line without an end, as it was written before.
+    std::fs::write(&path, "{\"files\":[],\"stagings\":[]}").unwrap();
+    assert_eq!(State::open(path).unwrap().reached(&identity("a")), (0, false));
+}
+
+/// Bytes that this thread has written.
+#[cfg(target_os = "linux")]
+fn written() -> u64 {
+    let io = std::fs::read_to_string("/proc/thread-self/io").unwrap();
+    let of = |line: &str| line.strip_prefix("wchar: ").map(|bytes| bytes.parse().unwrap());
+    io.lines().find_map(of).unwrap()
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn what_is_written_grows_with_the_files_and_no_faster() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("rows.csv");
+    std::fs::write(&data, "a\n1\n").unwrap();
+    let identity = Identity::of(&data, "here", "readings", 1).unwrap();
+    let of = |number: usize| Identity {
+        path: PathBuf::from(format!("/stations/observations-{number:05}.csv")),
+        ..identity.clone()
+    };
+    let mut state = State::open(folder.path().join("imports.json")).unwrap();
+    let mut each = Vec::new();
+    for files in [0..500, 500..2_000] {
+        let (before, count) = (written(), files.len() as u64);
+        for number in files {
+            state.record(&of(number), 7, false).unwrap();
+            state.record(&of(number), 7, true).unwrap();
+        }
+        each.push((written() - before) / count);
+    }
+    assert!(each[1] < 3 * each[0], "bytes a file: {each:?}");
+}
