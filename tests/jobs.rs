@@ -358,6 +358,10 @@ fn jobs_do_all_but_what_is_damaged_and_end_as_failed() {
     let data = folder.path();
     let log = data.join("lake/readings_1h/_delta_log/00000000000000000000.json");
     std::fs::write(&log, "no JSON").unwrap();
+    // What has files of hours is a table of ours, whatever its log says.
+    let hour = data.join("lake/readings_1h/hour/2024-01-01T00");
+    std::fs::create_dir_all(&hour).unwrap();
+    std::fs::write(hour.join("left.parquet"), "rows").unwrap();
     for job in ["compact", "sweep", "verify"] {
         let run = jobs(data, &["run", job]);
         let said = String::from_utf8_lossy(&run.stderr).into_owned();

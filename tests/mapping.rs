@@ -203,3 +203,63 @@ fn rows_of_one_station_stay_what_they_are_or_are_counted_where_they_replace_othe
         assert!(made.said.contains("1 at 2022-09-01T00:00:00Z"), "{}", made.said);
     }
 }
+
+#[test]
+fn columns_are_computed_by_sql_expressions() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = csv(
+        folder.path().join("text.csv"),
+        "id,Datum,Tijd (UTC),u,v,Flag,Lucht druk\n\
+         s1,2022-09-01,00:00,3,4,ok,101325\n\
+         s2,2022-09-01,00:05,6,8,E,-9999\n\
+         s3,2022-09-01,00:10,x,8,ok,101300\n",
+    );
+    let texts = |values: [&str; 3]| -> ArrayRef { Arc::new(StringArray::from(values.to_vec())) };
+    let typed = parquet(
+        folder.path().join("typed.parquet"),
+        vec![
+            ("id", texts(["s1", "s2", "s3"])),
+            ("Datum", texts(["2022-09-01"; 3])),
+            ("Tijd (UTC)", texts(["00:00", "00:05", "00:10"])),
+            ("u", texts(["3", "6", "x"])),
+            ("v", whole(&[4, 8, 8])),
+            ("flag", texts(["ok", "E", "ok"])),
+            ("Lucht druk", whole(&[101_325, -9999, 101_300])),
+        ],
+    );
+    let arguments = [
+        "--null",
+        "-9999",
+        "--map",
+        "station=CAST(substr(id, 2) AS INT)",
+        "--map",
+        "at=Datum || ' ' || \"Tijd (UTC)\"",
+        "--map",
+        "temperature=CASE WHEN flag = 'E' THEN NULL ELSE v - u / 2 END",
+        "--map",
+        "pressure=\"Lucht druk\" / 100",
+        "--map",
+        "direction=sqrt(u * u + v * v) * 10.04",
+    ];
+    let sql = "SELECT station, CAST(at AS BIGINT) AS micros, temperature, pressure, direction FROM weather ORDER BY station";
+    for file in [&text, &typed] {
+        for made in both(&arguments, file, sql) {
+            assert!(made.status.success(), "{}", made.said);
+            let at = [MIDNIGHT, MIDNIGHT + 300].map(|seconds| format!("{seconds}000000"));
+            let expected = [["1", &at[0], "2.5", "1013.25", "50"], ["2", &at[1], "", "", "100"]];
+            assert_eq!(made.rows, expected, "{}", made.said);
+            assert_eq!(made.letters.len(), 1);
+            assert!(made.letters[0].contains("u \"x\" is not a number"), "{:?}", made.letters);
+        }
+    }
+    let wrong = ["--map", "station=v", "--map", "at=Datum", "--map", "temperature=u * w"];
+    for made in both(&wrong, &text, sql) {
+        assert!(!made.status.success());
+        assert!(
+            made.said.contains("column temperature: expression `u * w`: there is no column \"w\""),
+            "{}",
+            made.said
+        );
+        assert!(made.said.contains("the file has id, Datum, Tijd (UTC), u"), "{}", made.said);
+    }
+}

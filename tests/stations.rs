@@ -222,7 +222,7 @@ fn recipes_read_other_delimiters_and_fixed_width() {
     {
         let place = "4+33938-118389FM-15+0030KLAX V030";
         let line = format!("0243722950231742022090{}{hour:02}53{place}", 1);
-        write!(isd, "{line:<60}{direction}1N{speed}1{:<17}{temperature}1\n", "").unwrap();
+        writeln!(isd, "{line:<60}{direction}1N{speed}1{:<17}{temperature}1", "").unwrap();
     }
     assert_recipe(
         "ISD",

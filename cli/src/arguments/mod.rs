@@ -224,7 +224,7 @@ pub struct ImportArguments {
     /// How columns are mapped (TOML).
     #[arg(long, value_name = "FILE")]
     pub mapping: Option<PathBuf>,
-    /// A column of the table from a column of the file, or a linear conversion of one, such as
+    /// A column of the table from a column of the file, or from a SQL expression over its columns, such as
     /// `temperature=(temp - 32) / 1.8`; may be given again.
     #[arg(long, value_name = "COLUMN=EXPRESSION")]
     pub map: Vec<String>,

@@ -25,6 +25,7 @@ use std::sync::Arc;
 use barograph_lake::AsOf;
 use datafusion::catalog::TableProvider;
 use datafusion::execution::SessionStateBuilder;
+use datafusion::logical_expr::ScalarUDF;
 use datafusion::prelude::SessionContext;
 
 pub(crate) use aggregates::direction;
@@ -89,6 +90,12 @@ pub fn register_tables(context: &SessionContext, tables: Arc<dyn Tables>) {
         context.register_udtf(name, function);
     }
     context.register_udtf(past::AS_OF.name, Arc::new(past::Past::new(tables)));
+}
+
+/// Functions of one row that need nothing else.
+pub(crate) fn scalars() -> Result<Vec<ScalarUDF>> {
+    let functions = weather::functions().map_err(failed)?;
+    Ok(functions.into_iter().map(|(_, function)| function).collect())
 }
 
 /// The reference page, `docs/sql.md`.

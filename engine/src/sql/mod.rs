@@ -13,6 +13,7 @@
 //! - `divide`: answers whose parts are fetched apart.
 //! - `precedence`, `unheard`, `membership`, `multisets`: what a text means, where the parser or the planner
 //!   takes it for something else.
+//! - `expression`: what one row is worth, apart from any table.
 //! - `statistics`, `price`, `opaque`, `unambiguous`, `limits`: what is known before it runs, and what must not
 //!   be concluded.
 //! - `guard`, `stop`, `queries`, `settings`: bounds on what runs, and who runs what.
@@ -25,6 +26,7 @@ mod divide;
 mod dynamic;
 mod errors;
 mod exec;
+pub mod expression;
 mod guard;
 mod hours;
 mod latest;

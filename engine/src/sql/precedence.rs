@@ -11,11 +11,11 @@ use std::mem;
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, Expr, Statement as Ast, UnaryOperator, Value, visit_expressions_mut,
+    BinaryOperator, Expr, UnaryOperator, Value, VisitMut, visit_expressions_mut,
 };
 
 /// Puts everything into the place where it is meant. Inner expressions are visited before outer ones.
-pub(super) fn restore(ast: &mut Ast) {
+pub(super) fn restore(ast: &mut impl VisitMut) {
     let _ = visit_expressions_mut(ast, |expr| {
         give_back(expr);
         ControlFlow::<()>::Continue(())

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use arrow::array::{Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use barograph_engine::sql::expression::RowExpression;
 use barograph_lake::TableSchema;
 use barograph_lake::schema::TIME_COLUMN;
 use futures::Stream;
@@ -83,6 +84,10 @@ impl Reading {
             Origin::Joined(columns) => {
                 Some((field.name().clone(), columns.iter().filter_map(name).collect()))
             }
+            Origin::Computed(computed) => {
+                let of = computed.inputs.iter().filter_map(|(column, _)| name(column));
+                Some((field.name().clone(), of.collect()))
+            }
             Origin::Constant(_) => None,
         });
         Contents { keys: self.input.keys(), columns: columns.collect() }
@@ -95,6 +100,13 @@ impl Reading {
                 Origin::File { column, steps, values } => {
                     let is_copied = steps.is_empty() && *field.data_type() == DataType::Utf8;
                     *column == index && (values.is_some() || is_copied)
+                }
+                Origin::Computed(computed) => {
+                    let inputs = computed.inputs.iter().zip(computed.expression.inputs());
+                    inputs.into_iter().any(|((column, values), input)| {
+                        let is_copied = input.data_type == DataType::Utf8;
+                        *column == index && (values.is_some() || is_copied)
+                    })
                 }
                 Origin::Joined(_) | Origin::Constant(_) => false,
             })
@@ -184,14 +196,21 @@ fn asked(table: &TableSchema, mapping: &Mapping) -> Vec<String> {
     let time = table.arrow().fields().get(TIME_COLUMN).filter(|_| !joined.is_empty());
     let fields = table.arrow().fields().iter().take(table.ingested_at());
     let fields = fields.filter(|field| time != Some(*field)).map(|field| field.name());
-    let same = fields.filter(|name| !mapping.columns.contains_key(*name));
-    let expressions = mapping.columns.values().filter_map(|expression| match expression {
-        Expression::Column { name, .. } => Some(name),
-        Expression::Number(_) | Expression::Text(_) => None,
+    let same = fields.filter(|name| !mapping.columns.contains_key(*name)).cloned();
+    let expressions = mapping.columns.values().flat_map(|expression| match expression {
+        Expression::Column { name, .. } => vec![name.clone()],
+        Expression::Number(_) | Expression::Text(_) => Vec::new(),
+        // It may be the name of a column itself.
+        Expression::Sql(text) => {
+            let mut names = RowExpression::names(text);
+            names.push(text.clone());
+            names
+        }
     });
     let times = mapping.times.values().flat_map(|time| &time.columns);
-    let names: BTreeSet<&String> = same.chain(expressions).chain(joined).chain(times).collect();
-    names.into_iter().cloned().collect()
+    let stated = joined.iter().chain(times).cloned();
+    let names: BTreeSet<String> = same.chain(expressions).chain(stated).collect();
+    names.into_iter().collect()
 }
 
 /// The schema with the names by which columns are asked for.

@@ -7,6 +7,7 @@
 //!
 //! Columns that have the right kind of type already pass untouched; the engine casts and checks them.
 
+mod computed;
 mod nulls;
 mod numbers;
 mod text;
@@ -21,7 +22,7 @@ use barograph_engine::validate::Rejected;
 
 use super::input::{Chunk, Originals};
 use super::mapping::{Origin, Plan};
-use super::time::Found;
+use super::time::{Found, TimeForm};
 use crate::{Error, Result};
 use nulls::Nulls;
 use numbers::convert;
@@ -45,69 +46,18 @@ pub struct Applied {
 /// # Errors
 /// `Input` if what is wrong with the times of the first chunk is wrong with the whole file.
 pub fn apply(plan: &Plan, chunk: Chunk, first: bool) -> Result<Applied> {
-    let nulls = Nulls::new(&plan.null);
-    let mut found = Found::default();
     let rows = chunk.columns.num_rows();
-    let mut faults = Faults::new(rows);
+    let (faults, found) = (Faults::new(rows), Found::default());
+    let nulls = Nulls::new(&plan.null);
+    let mut applying = Applying { plan, chunk: &chunk, nulls, first, faults, found };
     let mut fields = Vec::with_capacity(plan.columns.len());
     let mut columns: Vec<ArrayRef> = Vec::with_capacity(plan.columns.len());
     for (field, origin) in &plan.columns {
-        let reader = |steps, values, source| Reader { nulls: &nulls, field, steps, values, source };
-        let form = plan.times.get(field.name());
-        let name = |column: usize| plan.needed.get(column).map(String::as_str).unwrap_or_default();
-        let column = match (origin, form) {
-            (Origin::Joined(columns), Some(form)) => {
-                let names: Vec<_> = columns.iter().map(|column| name(*column)).collect();
-                let source = names.join(" + ");
-                let cells: Vec<_> =
-                    columns.iter().map(|column| chunk.columns.column(*column)).collect();
-                let texts = times::joined(&cells, &nulls)?;
-                let reading = form.begin(&source);
-                times::of_texts(&reader(&[], None, &source), &texts, reading, &mut faults)
-                    .and_then(|read| times::found(read, first, &mut found))?
-            }
-            (Origin::Constant(constant), _) => {
-                let texts: StringArray =
-                    std::iter::repeat_n(Some(constant.as_str()), rows).collect();
-                let reader = reader(&[], None, "constant");
-                match form {
-                    Some(form) => {
-                        times::of_texts(&reader, &texts, form.begin("constant"), &mut faults)
-                            .and_then(|read| times::found(read, first, &mut found))?
-                    }
-                    None => reader.read(&texts, &mut faults)?,
-                }
-            }
-            (Origin::File { column, steps, values }, form) => {
-                let cells = chunk.columns.column(*column);
-                let reader = reader(steps, values.as_deref(), name(*column));
-                let texts = as_text(cells, values.is_some())?;
-                match (texts, form) {
-                    (Some(texts), Some(form)) if steps.is_empty() => {
-                        let reading = form.begin(reader.source);
-                        times::of_texts(&reader, &texts, reading, &mut faults)
-                            .and_then(|read| times::found(read, first, &mut found))?
-                    }
-                    (Some(texts), None) => reader.read(&texts, &mut faults)?,
-                    (texts, Some(form)) => {
-                        let cells = match texts {
-                            Some(texts) => reader.calculated(&texts, &mut faults),
-                            None => numbers::calculated(&nulls.removed(cells)?, steps)?,
-                        };
-                        let reading = form.begin(reader.source);
-                        times::of_cells(&reader, &cells, reading, &mut faults)
-                            .and_then(|read| times::found(read, first, &mut found))?
-                    }
-                    (None, None) => convert(&nulls.removed(cells)?, steps, field, &mut faults)?,
-                }
-            }
-            (Origin::Joined(_), None) => {
-                return Err(Error::internal(format!("{} holds no times", field.name())));
-            }
-        };
+        let column = applying.column(field, origin)?;
         fields.push(Field::new(field.name(), column.data_type().clone(), true));
         columns.push(column);
     }
+    let Applying { faults, found, .. } = applying;
     let options = RecordBatchOptions::new().with_row_count(Some(rows));
     let mut made =
         RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), columns, &options)?;
@@ -124,6 +74,108 @@ pub fn apply(plan: &Plan, chunk: Chunk, first: bool) -> Result<Applied> {
         made = filter_record_batch(&made, &good)?;
     }
     Ok(Applied { rows: made, rejected, read: chunk.read, found })
+}
+
+/// A chunk on its way.
+struct Applying<'a> {
+    plan: &'a Plan,
+    chunk: &'a Chunk,
+    nulls: Nulls<'a>,
+    first: bool,
+    faults: Faults,
+    found: Found,
+}
+
+impl Applying<'_> {
+    fn column(&mut self, field: &Field, origin: &Origin) -> Result<ArrayRef> {
+        let (plan, chunk) = (self.plan, self.chunk);
+        let form = plan.times.get(field.name());
+        let name = |column: usize| plan.needed.get(column).map(String::as_str).unwrap_or_default();
+        let nulls = self.nulls.clone();
+        let reader = |steps, values, source| Reader { nulls: &nulls, field, steps, values, source };
+        match origin {
+            Origin::Joined(columns) => {
+                let names: Vec<_> = columns.iter().map(|column| name(*column)).collect();
+                let source = names.join(" + ");
+                let cells: Vec<_> =
+                    columns.iter().map(|column| chunk.columns.column(*column)).collect();
+                let texts = times::joined(&cells, &nulls)?;
+                let holds_none = || Error::internal(format!("{} holds no times", field.name()));
+                let form = form.ok_or_else(holds_none)?;
+                self.times(&reader(&[], None, &source), &texts, form)
+            }
+            Origin::Constant(constant) => {
+                let rows = chunk.columns.num_rows();
+                let texts: StringArray =
+                    std::iter::repeat_n(Some(constant.as_str()), rows).collect();
+                let reader = reader(&[], None, "constant");
+                match form {
+                    Some(form) => self.times(&reader, &texts, form),
+                    None => reader.read(&texts, &mut self.faults),
+                }
+            }
+            Origin::File { column, steps, values } => {
+                let reader = reader(steps, values.as_deref(), name(*column));
+                self.cells(&reader, chunk.columns.column(*column), form)
+            }
+            Origin::Computed(computed) => {
+                let cells = computed::cells(computed, chunk, &nulls, field, &mut self.faults)?;
+                let none = Nulls::new(&[]);
+                let reader = Reader {
+                    nulls: &none,
+                    field,
+                    steps: &[],
+                    values: None,
+                    source: &computed.text,
+                };
+                // What was computed in double precision is as the table's rules judge it.
+                match (form, cells.data_type()) {
+                    (None, data_type) if data_type.is_floating() => Ok(cells),
+                    _ => self.cells(&reader, &cells, form),
+                }
+            }
+        }
+    }
+
+    /// Cells of one column.
+    fn cells(
+        &mut self,
+        reader: &Reader<'_>,
+        cells: &ArrayRef,
+        form: Option<&TimeForm>,
+    ) -> Result<ArrayRef> {
+        let texts = as_text(cells, reader.values.is_some())?;
+        let faults = &mut self.faults;
+        match (texts, form) {
+            (Some(texts), Some(form)) if reader.steps.is_empty() => {
+                self.times(reader, &texts, form)
+            }
+            (Some(texts), None) => reader.read(&texts, faults),
+            (None, None) => {
+                convert(&reader.nulls.removed(cells)?, reader.steps, reader.field, faults)
+            }
+            (texts, Some(form)) => {
+                let cells = match texts {
+                    Some(texts) => reader.calculated(&texts, faults),
+                    None => numbers::calculated(&reader.nulls.removed(cells)?, reader.steps)?,
+                };
+                let read = times::of_cells(reader, &cells, form.begin(reader.source), faults)?;
+                times::found(read, self.first, &mut self.found)
+            }
+        }
+    }
+
+    /// Times that are text.
+    fn times(
+        &mut self,
+        reader: &Reader<'_>,
+        texts: &StringArray,
+        form: &TimeForm,
+    ) -> Result<ArrayRef> {
+        let reading = form.begin(reader.source);
+        let read = times::of_texts(reader, texts, reading, &mut self.faults)?;
+        times::found(read, self.first, &mut self.found)
+    }
 }
 
 /// The first fault of each row that has one.

@@ -9,7 +9,7 @@ use arrow::datatypes::{DataType, Float32Type, Float64Type};
 use crate::Result;
 
 /// What stands for a missing value.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Nulls<'a> {
     texts: &'a [String],
     numbers: Vec<Number>,

@@ -178,7 +178,7 @@ impl Records {
         let quote = self.rules.quote.unwrap_or_default();
         // Whole fields have their quotes in pairs, so looking further would only find a misplaced one, over and over.
         let text = self.lines.ahead().get(..first.to).unwrap_or_default();
-        if memchr_iter(quote, text).count() % 2 == 0 {
+        if memchr_iter(quote, text).count().is_multiple_of(2) {
             return Ok(None);
         }
         let (mut from, mut inside) = (first.next, Vec::new());

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, FieldRef, SchemaRef};
+use barograph_engine::sql::expression::RowExpression;
 use barograph_lake::TableSchema;
 use barograph_lake::schema::{FIRST_VALUE_COLUMN, TIME_COLUMN};
 
@@ -47,12 +48,28 @@ pub enum Origin {
         /// What is done to its numbers.
         steps: Vec<Step>,
         /// What its values stand for.
-        values: Option<Arc<BTreeMap<String, Scalar>>>,
+        values: Option<Values>,
     },
     /// From these of `needed`, joined by a blank.
     Joined(Vec<usize>),
     /// The same value in every row, as text.
     Constant(String),
+    /// From a SQL expression.
+    Computed(Arc<Computed>),
+}
+
+/// What the values of a column stand for.
+pub type Values = Arc<BTreeMap<String, Scalar>>;
+
+/// A SQL expression over columns of the file.
+#[derive(Debug)]
+pub struct Computed {
+    /// As it is written.
+    pub text: String,
+    /// As it was understood.
+    pub expression: RowExpression,
+    /// Of each of its inputs, the index in `needed`, and what its values stand for.
+    pub inputs: Vec<(usize, Option<Values>)>,
 }
 
 impl Plan {
@@ -91,11 +108,13 @@ impl Plan {
                 plan.columns.push((strip(field), Origin::Joined(columns)));
                 continue;
             }
-            let origin = match mapping.columns.get(field.name()) {
-                Some(Expression::Column { name, .. }) if !has(name) => {
-                    return Err(missing(field.name(), name, &listed()));
+            let expression = mapping.columns.get(field.name());
+            let expression = expression.map(|it| named(it, names.as_deref().unwrap_or_default()));
+            let origin = match expression {
+                Some(Expression::Column { name, .. }) if !has(&name) => {
+                    return Err(missing(field.name(), &name, &listed()));
                 }
-                Some(expression) => expression.clone(),
+                Some(expression) => expression,
                 None if has(field.name()) => same(),
                 None if index < FIRST_VALUE_COLUMN => {
                     return Err(Error::request(format!(
@@ -111,7 +130,7 @@ impl Plan {
                     continue;
                 }
             };
-            let origin = plan.origin(origin, mapping);
+            let origin = plan.origin(origin, field, mapping, file)?;
             plan.columns.push((strip(field), origin));
         }
         for column in mapping.values.keys() {
@@ -127,15 +146,63 @@ impl Plan {
         Ok(plan)
     }
 
-    fn origin(&mut self, expression: Expression, mapping: &Mapping) -> Origin {
-        match expression {
+    fn origin(
+        &mut self,
+        expression: Expression,
+        field: &Field,
+        mapping: &Mapping,
+        file: &Columns,
+    ) -> Result<Origin> {
+        Ok(match expression {
             Expression::Number(number) => Origin::Constant(number.to_string()),
             Expression::Text(text) => Origin::Constant(text),
             Expression::Column { name, steps } => {
                 let values = mapping.values.get(&name).cloned().map(Arc::new);
                 Origin::File { column: self.need(name), steps, values }
             }
+            Expression::Sql(text) => {
+                Origin::Computed(Arc::new(self.computed(text, field, mapping, file)?))
+            }
+        })
+    }
+
+    /// Understands a SQL expression over the columns of the file.
+    fn computed(
+        &mut self,
+        text: String,
+        field: &Field,
+        mapping: &Mapping,
+        file: &Columns,
+    ) -> Result<Computed> {
+        let wrong = |reason: &dyn std::fmt::Display| {
+            let has = match file {
+                Columns::Known(schema) => {
+                    let names: Vec<_> = schema.fields().iter().map(|f| f.name().as_str()).collect();
+                    format!("; the file has {}", names.join(", "))
+                }
+                Columns::Open => String::new(),
+            };
+            Error::request(format!("column {}: expression `{text}`: {reason}{has}", field.name()))
+        };
+        let data_type = |name: &str| match file {
+            // What a value stands for is looked up by its text.
+            _ if mapping.values.contains_key(name) => Some(DataType::Utf8),
+            Columns::Known(schema) => {
+                schema.field_with_name(name).ok().map(|field| field.data_type().clone())
+            }
+            Columns::Open => Some(DataType::Utf8),
+        };
+        let expression = RowExpression::new(&text, data_type).map_err(|error| wrong(&error))?;
+        if !is_fit(expression.data_type(), field.data_type()) {
+            let (gives, holds) = (expression.data_type(), field.data_type());
+            return Err(wrong(&format!("it gives {gives}, and the column holds {holds}")));
         }
+        let inputs = expression.inputs().iter().map(|input| {
+            let values = mapping.values.get(&input.name).cloned().map(Arc::new);
+            (self.need(input.name.clone()), values)
+        });
+        let inputs = inputs.collect();
+        Ok(Computed { text, expression, inputs })
     }
 
     /// The index of a column in `needed`.
@@ -145,6 +212,30 @@ impl Plan {
             self.needed.len() - 1
         })
     }
+}
+
+/// What an expression is for a file of these columns: if it is exactly the name of one of them, that one.
+fn named(expression: &Expression, names: &[&str]) -> Expression {
+    let column = |name: &str| Expression::Column { name: name.to_owned(), steps: Vec::new() };
+    let bare = |text: &str| text.split_whitespace().collect::<String>();
+    match expression {
+        Expression::Sql(text) if names.contains(&text.as_str()) => column(text),
+        Expression::Column { name, steps }
+            if !steps.is_empty() && !names.contains(&name.as_str()) =>
+        {
+            let written = bare(&expression.to_string());
+            let same = names.iter().find(|name| bare(name) == written);
+            same.map_or_else(|| expression.clone(), |name| column(name))
+        }
+        other => other.clone(),
+    }
+}
+
+/// Whether values of a type can become values of a column.
+fn is_fit(from: &DataType, to: &DataType) -> bool {
+    let any = from.is_numeric() || from.is_null() || matches!(from, DataType::Utf8);
+    let time = matches!(from, DataType::Timestamp(..) | DataType::Date32 | DataType::Date64);
+    any || if matches!(to, DataType::Timestamp(..)) { time } else { *from == DataType::Boolean }
 }
 
 fn missing(column: &str, name: &str, listed: &str) -> Error {
@@ -264,6 +355,27 @@ mod tests {
     }
 
     #[test]
+    fn an_expression_that_is_the_name_of_a_column_is_that_column() {
+        let names = ["station", "at", "Tijd (UTC)", "T-2m", "Rain-24", "Wind Speed"];
+        for (text, name) in [
+            ("Tijd (UTC)", "Tijd (UTC)"),
+            ("T-2m", "T-2m"),
+            ("Rain-24", "Rain-24"),
+            ("Wind Speed", "Wind Speed"),
+            ("\"Wind Speed\"", "Wind Speed"),
+        ] {
+            let mut mapping = Mapping::default();
+            mapping.map(&format!("level={text}")).unwrap();
+            let plan = Plan::new(&table(), &mapping, &file(&names)).unwrap();
+            assert_eq!(plan.needed.last().map(String::as_str), Some(name), "{text}");
+            let Some((_, Origin::File { steps, .. })) = plan.columns.last() else {
+                panic!("{text}: {:?}", plan.columns)
+            };
+            assert!(steps.is_empty(), "{text}");
+        }
+    }
+
+    #[test]
     fn what_cannot_work_is_said_before_a_row_is_read() {
         let plan = |map: &str, names: &[&str]| {
             let mut mapping = Mapping::default();
@@ -276,6 +388,12 @@ mod tests {
         assert!(plan("station=gauge", &["at"]).contains("\"gauge\", which the file does not have"));
         assert!(plan("depth=x", &["station", "at", "x"]).contains("no column \"depth\""));
         assert!(plan("ingested_at=at", &["station", "at"]).contains("assigned by the engine"));
+        let both = ["station", "at", "a", "b"];
+        let error = plan("level=a + c", &both);
+        assert!(error.contains("column level: expression `a + c`: there is no column \"c\""));
+        assert!(error.ends_with("; the file has station, at, a, b"), "{error}");
+        assert!(plan("level=a +", &both).contains("expression `a +`"));
+        assert!(plan("level=CAST(a AS TIMESTAMP)", &both).contains("the column holds Float32"));
         let mut mapping = Mapping::default();
         mapping.values("gauge:a=1").unwrap();
         let error = Plan::new(&table(), &mapping, &file(&["station", "at"])).unwrap_err();
