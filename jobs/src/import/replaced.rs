@@ -7,13 +7,14 @@
 //!
 //! Instants that come at a steady pace, onwards or backwards, take the room of one series.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::VecDeque;
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int64Type, TimestampMicrosecondType};
 use barograph_lake::schema::{KEY_COLUMN, TIME_COLUMN};
 use barograph_lake::{Key, Micros};
+use hashbrown::{HashMap, HashSet};
 
 use crate::{Error, Result};
 

@@ -89,7 +89,7 @@ impl Plan {
             Columns::Open => None,
         };
         let has = |name: &str| names.as_ref().is_none_or(|names| names.contains(&name));
-        let listed = || names.as_deref().unwrap_or_default().join(", ");
+        let listed = || listed(names.as_deref().unwrap_or_default());
         let mut plan = Self {
             columns: Vec::new(),
             needed: Vec::new(),
@@ -178,7 +178,7 @@ impl Plan {
             let has = match file {
                 Columns::Known(schema) => {
                     let names: Vec<_> = schema.fields().iter().map(|f| f.name().as_str()).collect();
-                    format!("; the file has {}", names.join(", "))
+                    format!("; the file has {}", listed(&names))
                 }
                 Columns::Open => String::new(),
             };
@@ -236,6 +236,18 @@ fn is_fit(from: &DataType, to: &DataType) -> bool {
     let any = from.is_numeric() || from.is_null() || matches!(from, DataType::Utf8);
     let time = matches!(from, DataType::Timestamp(..) | DataType::Date32 | DataType::Date64);
     any || if matches!(to, DataType::Timestamp(..)) { time } else { *from == DataType::Boolean }
+}
+
+/// The columns of a file, for a message.
+fn listed(names: &[&str]) -> String {
+    match names {
+        [one] if one.contains([';', '\t', '|']) => {
+            format!(
+                "the one column {one:?}: if several stand in it, say what parts them (--delimiter)"
+            )
+        }
+        _ => names.join(", "),
+    }
 }
 
 fn missing(column: &str, name: &str, listed: &str) -> Error {

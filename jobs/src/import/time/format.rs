@@ -336,6 +336,9 @@ impl Parts {
 /// A time in one of the usual forms: a date, or a date and a time of day behind a `T` or blanks, with or without
 /// an offset.
 pub fn usual(text: &str) -> Option<Stamp> {
+    if let Some(stamp) = in_full(text) {
+        return Some(stamp);
+    }
     let mut parts = Parts::default();
     let date = [(Field::Year, 4), (Field::Month, 2), (Field::Day, 2)];
     let mut rest = text;
@@ -359,6 +362,35 @@ pub fn usual(text: &str) -> Option<Stamp> {
         rest = behind;
     }
     if rest.is_empty() { parts.stamp() } else { None }
+}
+
+/// A time like `2026-11-22T10:00:00`, with a blank for the `T` or a `Z` behind it, at once: nearly all times are.
+fn in_full(text: &str) -> Option<Stamp> {
+    let (clock, behind) = text.as_bytes().split_first_chunk::<19>()?;
+    let offset = match behind {
+        [] => None,
+        [b'Z'] => Some(0),
+        _ => return None,
+    };
+    let [c, y, a, r, b'-', m, n, b'-', d, e, b'T' | b' ', h, i, b':', k, l, b':', s, t] = *clock
+    else {
+        return None;
+    };
+    let two = |tens: u8, ones: u8| {
+        let digit = |byte: u8| byte.is_ascii_digit().then(|| u32::from(byte - b'0'));
+        Some(digit(tens)? * 10 + digit(ones)?)
+    };
+    let parts = Parts {
+        year: (two(c, y)? * 100 + two(a, r)?).cast_signed(),
+        month: Some(two(m, n)?),
+        day: Some(two(d, e)?),
+        hour: two(h, i)?,
+        minute: two(k, l)?,
+        second: two(s, t)?,
+        offset,
+        ..Parts::default()
+    };
+    parts.stamp()
 }
 
 #[cfg(test)]

@@ -54,3 +54,30 @@ fn what_is_of_another_form_is_not_read() {
         assert_eq!(Format::new(format).unwrap().read(text), None, "{format}: {text}");
     }
 }
+
+#[test]
+fn times_in_full_are_read_as_those_with_a_decimal_point_are() {
+    let numbers = |from, to| [from, from + 1, 9, to - 1, to, to + 1];
+    for (year, month) in [(0, 1), (1, 12), (1970, 1), (2023, 2), (2024, 2), (9999, 13)] {
+        for (day, hour) in numbers(0, 31).into_iter().zip(numbers(0, 24)) {
+            for (minute, second) in numbers(0, 59).into_iter().zip([0, 1, 58, 59, 60, 0]) {
+                let date = format!("{year:04}-{month:02}-{day:02}");
+                for between in ["T", " "] {
+                    for offset in ["", "Z"] {
+                        let full = format!("{date}{between}{hour:02}:{minute:02}:{second:02}");
+                        let pointed = format!("{full}.0{offset}");
+                        assert_eq!(usual(&format!("{full}{offset}")), usual(&pointed), "{full}");
+                    }
+                }
+            }
+        }
+    }
+    let strange = [
+        "2026-11-22T10:00:0x",
+        "2026-11-22T1:00:00Z0",
+        "2026-11-22T10:00:00é",
+        "é026-11-22T10:00:00",
+    ];
+    assert!(strange.iter().all(|text| usual(text).is_none()));
+    assert!(usual("2026-02-29T10:00:00").is_none() && usual("2024-02-29T24:00:00Z").is_some());
+}
