@@ -24,7 +24,7 @@ const HOURS: i64 = 12;
 /// A key of each hour's rows; the built-in cities have it.
 const CITY: i32 = 2_988_507;
 /// Long enough for any test.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(600);
 /// A process that dies is taken over soon.
 const LEASE: &str = "scheduler.lease=600ms";
 

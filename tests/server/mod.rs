@@ -21,9 +21,9 @@ use barograph_flight::Client;
 pub const BINARY: &str = env!("CARGO_BIN_EXE_barograph");
 
 /// How long a start may take, the replay of a log included, on a busy machine.
-const START_TIMEOUT: Duration = Duration::from_secs(60);
+const START_TIMEOUT: Duration = Duration::from_secs(600);
 /// How long a graceful stop may take: the server's own `drain_timeout` and a final sync.
-const STOP_TIMEOUT: Duration = Duration::from_secs(60);
+const STOP_TIMEOUT: Duration = Duration::from_secs(600);
 /// How often a child process is looked at.
 const POLL: Duration = Duration::from_millis(5);
 

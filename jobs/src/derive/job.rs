@@ -189,7 +189,7 @@ impl Job for Derive {
                 {
                     Ok(followed) => followed,
                     Err(error) => {
-                        plan.add(name, format!("cannot be done: {error}"), Figures::default());
+                        plan.cannot(name, &error);
                         continue;
                     }
                 };

@@ -94,4 +94,9 @@ impl Plan {
             self.steps.push(Step { table: table.to_owned(), what: what.into(), price });
         }
     }
+
+    /// Adds that nothing can be done on a table, and why.
+    pub fn cannot(&mut self, table: &str, error: &dyn std::error::Error) {
+        self.add(table, format!("cannot be done: {error}"), Figures::default());
+    }
 }

@@ -134,8 +134,7 @@ impl Job for Expire {
                 let old = match self.old(&opened, &opened.snapshot, kept).await {
                     Ok(old) => old,
                     Err(error) => {
-                        let what = format!("cannot be done: {error}");
-                        plan.add(&opened.name, what, Figures::default());
+                        plan.cannot(&opened.name, &error);
                         continue;
                     }
                 };

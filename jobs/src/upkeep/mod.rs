@@ -15,7 +15,7 @@ pub use verify::Verify;
 
 use barograph_lake::{LakeStore, LakeTable, Snapshot, table};
 
-use crate::schedule::{Context, Figures, Plan};
+use crate::schedule::{Context, Plan};
 use crate::{Error, Result};
 
 /// A table and its newest version.
@@ -51,7 +51,7 @@ impl<T> Tables<T> {
     /// Those that can be worked on; of the others `plan` says why not.
     pub(crate) fn planned(self, plan: &mut Plan) -> Vec<T> {
         for (name, error) in self.failed {
-            plan.add(&name, format!("cannot be done: {error}"), Figures::default());
+            plan.cannot(&name, &error);
         }
         self.opened
     }

@@ -71,7 +71,7 @@ impl Job for Sweep {
                 let found = match table.unreferenced(&snapshot, limit).await {
                     Ok(found) => found,
                     Err(error) => {
-                        plan.add(&name, format!("cannot be done: {error}"), Figures::default());
+                        plan.cannot(&name, &error);
                         continue;
                     }
                 };
