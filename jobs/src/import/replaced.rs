@@ -9,9 +9,12 @@
 
 use std::collections::VecDeque;
 
-use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::array::{
+    Array, ArrowPrimitiveType, AsArray, PrimitiveArray, RecordBatch, TimestampMicrosecondArray,
+};
+use arrow::buffer::NullBuffer;
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Int64Type, TimestampMicrosecondType};
+use arrow::datatypes::{DataType, Int32Type, Int64Type, TimestampMicrosecondType};
 use barograph_lake::schema::{KEY_COLUMN, TIME_COLUMN};
 use barograph_lake::{Key, Micros};
 use hashbrown::{HashMap, HashSet};
@@ -42,10 +45,25 @@ pub struct Replaced {
 /// Keys and instants of an import.
 #[derive(Debug)]
 pub struct Seen {
-    keys: HashMap<Key, VecDeque<Series>>,
+    /// Where each key stands in `keys`.
+    places: HashMap<Key, usize>,
+    /// In the order in which they came first.
+    keys: Vec<Known>,
+    /// Where the next key stands if it comes behind the same one as before.
+    next: usize,
     others: HashSet<u64>,
     bytes: usize,
     bound: usize,
+}
+
+/// The instants of a key, in ascending series.
+#[derive(Debug)]
+struct Known {
+    key: Key,
+    /// Most keys have no other.
+    last: Series,
+    #[expect(clippy::box_collection, reason = "few keys have any, and all of them are looked at")]
+    earlier: Option<Box<VecDeque<Series>>>,
 }
 
 /// Instants at a steady pace.
@@ -83,70 +101,108 @@ impl Default for Seen {
 impl Seen {
     /// Remembers as many as `bound` bytes hold.
     pub(super) fn new(bound: usize) -> Self {
-        Self { keys: HashMap::new(), others: HashSet::new(), bytes: 0, bound }
+        Self {
+            places: HashMap::new(),
+            keys: Vec::new(),
+            next: 0,
+            others: HashSet::new(),
+            bytes: 0,
+            bound,
+        }
     }
 
     /// Takes in rows that begin with a key and an instant. Rows without one are passed over.
     pub(super) fn add(&mut self, rows: &RecordBatch, replaced: &mut Replaced) -> Result<()> {
-        let keys = cast(rows.column(KEY_COLUMN), &DataType::Int64)?;
-        let keys = keys.as_primitive::<Int64Type>();
+        let keys = rows.column(KEY_COLUMN);
         let times = rows.column(TIME_COLUMN).as_primitive_opt::<TimestampMicrosecondType>();
         let times = times.ok_or_else(|| Error::internal("rows of an import without a time"))?;
-        let mut from = 0;
-        for same in keys.values().chunk_by(|a, b| a == b) {
-            let Some(&key) = same.first() else { continue };
-            let (new, series) = match self.keys.get_mut(&key) {
-                Some(series) => (false, series),
-                None if self.bytes + KEY_BYTES + SERIES_BYTES > self.bound => {
-                    replaced.is_at_least = true;
-                    from += same.len();
-                    continue;
-                }
-                None => (true, self.keys.entry(key).or_default()),
-            };
-            self.bytes += if new { KEY_BYTES } else { 0 };
-            for row in from..from + same.len() {
-                if keys.is_null(row) || times.is_null(row) {
-                    continue;
-                }
-                let time = times.value(row);
-                let Some(fits) = place(series, time) else {
-                    replaced.note(key, time);
-                    continue;
-                };
-                let is_room = |bytes| self.bytes + bytes <= self.bound;
-                match fits {
-                    Place::Series => {}
-                    Place::Before if is_room(SERIES_BYTES) => {
-                        series.push_front(Series::of(time));
-                        self.bytes += SERIES_BYTES;
-                    }
-                    Place::After if is_room(SERIES_BYTES) => {
-                        series.push_back(Series::of(time));
-                        self.bytes += SERIES_BYTES;
-                    }
-                    Place::Between => {
-                        let digest = digest(key, time);
-                        if self.others.contains(&digest) {
-                            replaced.note(key, time);
-                        } else if is_room(DIGEST_BYTES) {
-                            self.others.insert(digest);
-                            self.bytes += DIGEST_BYTES;
-                        } else {
-                            replaced.is_at_least = true;
-                        }
-                    }
-                    Place::Before | Place::After => replaced.is_at_least = true,
-                }
+        match keys.data_type() {
+            DataType::Int32 => self.take(keys.as_primitive::<Int32Type>(), times, replaced),
+            _ => {
+                let keys = cast(keys, &DataType::Int64)?;
+                self.take(keys.as_primitive::<Int64Type>(), times, replaced);
             }
-            from += same.len();
         }
         Ok(())
     }
+
+    fn take<K: ArrowPrimitiveType<Native: Into<Key>>>(
+        &mut self,
+        keys: &PrimitiveArray<K>,
+        times: &TimestampMicrosecondArray,
+        replaced: &mut Replaced,
+    ) {
+        let nulls = NullBuffer::union(keys.nulls(), times.nulls());
+        let mut from = 0;
+        for same in keys.values().chunk_by(|a, b| a == b) {
+            let rows = from..from + same.len();
+            from = rows.end;
+            let is_valid = |row: &usize| nulls.as_ref().is_none_or(|nulls| nulls.is_valid(*row));
+            let mut times =
+                rows.filter(is_valid).filter_map(|row| times.values().get(row).copied());
+            let Some(&key) = same.first() else { continue };
+            let key = key.into();
+            let at = match self.keys.get(self.next) {
+                Some(known) if known.key == key => self.next,
+                _ => match self.places.get(&key) {
+                    Some(&at) => at,
+                    None => {
+                        let Some(first) = times.next() else { continue };
+                        if self.bytes + KEY_BYTES + SERIES_BYTES > self.bound {
+                            replaced.is_at_least = true;
+                            continue;
+                        }
+                        self.bytes += KEY_BYTES + SERIES_BYTES;
+                        let at = self.keys.len();
+                        self.places.insert(key, at);
+                        self.keys.push(Known { key, last: Series::of(first), earlier: None });
+                        at
+                    }
+                },
+            };
+            self.next = at + 1;
+            for time in times {
+                self.instant(at, time, replaced);
+            }
+        }
+    }
+
+    /// Takes in an instant of the key that stands at `at`.
+    fn instant(&mut self, at: usize, time: Micros, replaced: &mut Replaced) {
+        let Some(known) = self.keys.get_mut(at) else { return };
+        let is_room = |bytes| self.bytes + bytes <= self.bound;
+        match known.place(time) {
+            Place::Series => {}
+            Place::Held => replaced.note(known.key, time),
+            Place::Before if is_room(SERIES_BYTES) => {
+                known.earlier.get_or_insert_default().push_front(Series::of(time));
+                self.bytes += SERIES_BYTES;
+            }
+            Place::After if is_room(SERIES_BYTES) => {
+                let last = std::mem::replace(&mut known.last, Series::of(time));
+                known.earlier.get_or_insert_default().push_back(last);
+                self.bytes += SERIES_BYTES;
+            }
+            Place::Between => {
+                let digest = digest(known.key, time);
+                if self.others.contains(&digest) {
+                    replaced.note(known.key, time);
+                } else if is_room(DIGEST_BYTES) {
+                    self.others.insert(digest);
+                    self.bytes += DIGEST_BYTES;
+                } else {
+                    replaced.is_at_least = true;
+                }
+            }
+            Place::Before | Place::After => replaced.is_at_least = true,
+        }
+    }
 }
 
-/// Where an instant belongs that no series holds.
+/// Where an instant belongs.
 enum Place {
+    /// A series holds it.
+    Held,
     /// It goes on with a series, which has it now.
     Series,
     Before,
@@ -154,19 +210,26 @@ enum Place {
     Between,
 }
 
-/// Finds the place of an instant; none if a series holds it.
-fn place(series: &mut VecDeque<Series>, time: Micros) -> Option<Place> {
-    let Some(last) = series.back_mut() else { return Some(Place::After) };
-    if time > last.last {
-        return Some(if last.goes_on(time) { Place::Series } else { Place::After });
+impl Known {
+    /// Finds the place of an instant.
+    fn place(&mut self, time: Micros) -> Place {
+        if time > self.last.last {
+            return if self.last.goes_on(time) { Place::Series } else { Place::After };
+        }
+        let earlier = self.earlier.as_deref_mut();
+        let first = earlier.and_then(VecDeque::front_mut).unwrap_or(&mut self.last);
+        if time < first.first {
+            return if first.goes_back(time) { Place::Series } else { Place::Before };
+        }
+        let series = match &self.earlier {
+            Some(earlier) if time < self.last.first => {
+                let before = earlier.partition_point(|series| series.first <= time);
+                before.checked_sub(1).and_then(|at| earlier.get(at))
+            }
+            _ => Some(&self.last),
+        };
+        if series.is_some_and(|series| series.holds(time)) { Place::Held } else { Place::Between }
     }
-    let Some(first) = series.front_mut() else { return Some(Place::Before) };
-    if time < first.first {
-        return Some(if first.goes_back(time) { Place::Series } else { Place::Before });
-    }
-    let before = series.partition_point(|series| series.first <= time);
-    let holds = before.checked_sub(1).and_then(|at| series.get(at)).is_some_and(|s| s.holds(time));
-    (!holds).then_some(Place::Between)
 }
 
 impl Series {

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray, StringBuilder};
+use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use barograph_engine::validate::Rejected;
 
@@ -79,6 +80,31 @@ struct CsvChunks {
     ended: bool,
 }
 
+/// A column of text on its way. Rows without fault are UTF-8, so it is looked at once, as a whole.
+struct Column {
+    offsets: Vec<i32>,
+    text: Vec<u8>,
+}
+
+impl Column {
+    fn with_capacity(rows: usize) -> Self {
+        let mut offsets = Vec::with_capacity(rows + 1);
+        offsets.push(0);
+        Self { offsets, text: Vec::with_capacity(rows * 8) }
+    }
+
+    fn push(&mut self, field: &[u8]) {
+        self.text.extend_from_slice(field);
+        // A piece is full long before.
+        self.offsets.push(self.text.len() as i32);
+    }
+
+    fn finish(self) -> Result<ArrayRef> {
+        let offsets = OffsetBuffer::new(self.offsets.into());
+        Ok(Arc::new(StringArray::try_new(offsets, self.text.into(), None)?))
+    }
+}
+
 impl CsvChunks {
     fn advance(&mut self) -> Result<bool> {
         let more = self.input.records.advance()?;
@@ -90,8 +116,7 @@ impl CsvChunks {
     fn chunk(&mut self) -> Result<Option<Chunk>> {
         let width = self.input.schema.fields().len();
         let room = self.rows.min(self.bytes / (16 * width.max(1))).max(16);
-        let mut columns: Vec<StringBuilder> =
-            (0..width).map(|_| StringBuilder::with_capacity(room, room * 8)).collect();
+        let mut columns: Vec<Column> = (0..width).map(|_| Column::with_capacity(room)).collect();
         let (mut broken, mut numbers, mut bytes) = (Vec::new(), Vec::new(), 0);
         let before = self.number;
         while numbers.len() + broken.len() < self.rows
@@ -119,8 +144,7 @@ impl CsvChunks {
                 continue;
             }
             for (column, field) in columns.iter_mut().zip(records.fields()) {
-                // The row is without fault, so it is UTF-8.
-                column.append_value(std::str::from_utf8(field).unwrap_or_default());
+                column.push(field);
             }
             numbers.push(self.number);
         }
@@ -128,7 +152,7 @@ impl CsvChunks {
         if read == 0 {
             return Ok(None);
         }
-        let arrays = columns.into_iter().map(|mut c| Arc::new(c.finish()) as ArrayRef).collect();
+        let arrays = columns.into_iter().map(Column::finish).collect::<Result<_>>()?;
         let all = RecordBatch::try_new(self.input.schema(), arrays)?;
         let numbers = match broken.is_empty() {
             true => Numbers::From(before + 1),

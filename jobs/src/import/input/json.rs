@@ -1,5 +1,6 @@
 //! JSON lines: one object a line, each with the columns it likes.
 
+use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -55,6 +56,7 @@ impl JsonInput {
             line: Vec::new(),
             last: None,
             by: Vec::new(),
+            places: Vec::new(),
         };
         let mut ended = false;
         Box::new(std::iter::from_fn(move || {
@@ -80,6 +82,8 @@ struct JsonChunks {
     last: Option<Vec<String>>,
     /// For each needed name, the one of them that it stands for.
     by: Vec<Option<String>>,
+    /// And where that stands among the keys.
+    places: Vec<Option<usize>>,
 }
 
 impl JsonChunks {
@@ -131,14 +135,17 @@ impl JsonChunks {
                     let by = by_name(&self.needed, &keys)?;
                     self.by = by.into_iter().map(|by| by.cloned()).collect();
                     self.input.keys.add(&keys, &self.needed, &self.by);
+                    let place = |by: &String| keys.iter().position(|key| key == by);
+                    self.places = self.by.iter().map(|by| by.as_ref().and_then(place)).collect();
                     self.last = Some(keys);
                 }
                 Ok((text, object))
             });
             match object {
                 Ok((text, object)) => {
-                    for (key, column) in self.by.iter().zip(&mut columns) {
-                        append(column, key.as_ref().and_then(|key| object.get(key)));
+                    let values: Vec<&Value> = object.values().collect();
+                    for (place, column) in self.places.iter().zip(&mut columns) {
+                        append(column, place.and_then(|place| values.get(place).copied()))?;
                     }
                     lines.append_value(text);
                     numbers.push(self.number);
@@ -182,10 +189,15 @@ fn object(line: &[u8]) -> std::result::Result<Line<'_>, String> {
     }
 }
 
-fn append(column: &mut StringBuilder, value: Option<&Value>) {
+fn append(column: &mut StringBuilder, value: Option<&Value>) -> Result<()> {
     match value {
         None | Some(Value::Null) => column.append_null(),
         Some(Value::String(text)) => column.append_value(text),
-        Some(other) => column.append_value(other.to_string()),
+        Some(other) => {
+            write!(column, "{other}")
+                .map_err(|e| Error::internal("a value of JSON as text").with_source(e))?;
+            column.append_value("");
+        }
     }
+    Ok(())
 }

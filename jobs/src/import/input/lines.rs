@@ -5,7 +5,7 @@
 use std::io::{self, Read};
 use std::ops::Range;
 
-use memchr::memchr2;
+use memchr::{memchr, memchr2};
 
 use super::source::Bytes;
 
@@ -22,6 +22,9 @@ pub(super) struct Lines {
     filled: usize,
     ended: bool,
     taken: u64,
+    /// Bytes of the buffer that are known to be UTF-8.
+    valid: Range<usize>,
+    has_nul: bool,
 }
 
 /// A line that is not taken yet: places behind what was taken.
@@ -36,7 +39,16 @@ pub(super) struct Line {
 
 impl Lines {
     pub(super) fn new(source: Bytes) -> Self {
-        Self { source, buffer: Vec::new(), start: 0, filled: 0, ended: false, taken: 0 }
+        Self {
+            source,
+            buffer: Vec::new(),
+            start: 0,
+            filled: 0,
+            ended: false,
+            taken: 0,
+            valid: 0..0,
+            has_nul: false,
+        }
     }
 
     /// The line that begins `from` bytes behind what was taken; none at the end of the text.
@@ -95,6 +107,17 @@ impl Lines {
         self.buffer.get(range).unwrap_or_default()
     }
 
+    /// Whether bytes that `take` gave the place of are UTF-8.
+    pub(super) fn is_utf8(&self, range: Range<usize>) -> bool {
+        let is_known = self.valid.start <= range.start && range.end <= self.valid.end;
+        is_known || std::str::from_utf8(self.kept(range)).is_ok()
+    }
+
+    /// Whether there was a NUL byte in what was read.
+    pub(super) fn has_nul(&self) -> bool {
+        self.has_nul
+    }
+
     /// Lines that were taken.
     pub(super) fn taken(&self) -> u64 {
         self.taken
@@ -104,6 +127,7 @@ impl Lines {
         if self.start > 0 && self.buffer.len() - self.filled < BUFFER / 4 {
             self.buffer.copy_within(self.start..self.filled, 0);
             self.filled -= self.start;
+            self.valid = 0..self.valid.end.saturating_sub(self.start);
             self.start = 0;
         }
         if self.buffer.len() - self.filled < BUFFER / 4 {
@@ -116,8 +140,22 @@ impl Lines {
                 read => break read?,
             }
         };
+        self.has_nul |= room.get(..read).is_some_and(|read| memchr(0, read).is_some());
         self.filled += read;
         self.ended = read == 0;
+        self.look();
         Ok(())
+    }
+
+    /// Looks at what was read, much faster than line by line.
+    fn look(&mut self) {
+        if self.valid.end < self.start {
+            self.valid = self.start..self.start;
+        }
+        let unknown = self.buffer.get(self.valid.end..self.filled).unwrap_or_default();
+        self.valid.end += match std::str::from_utf8(unknown) {
+            Ok(text) => text.len(),
+            Err(e) => e.valid_up_to(),
+        };
     }
 }

@@ -10,12 +10,10 @@ pub(super) const VIEW_BYTES: usize = 16;
 
 /// Ranges of rows, each of at most `rows` rows and `bytes` bytes, or of one row.
 pub(super) fn pieces(batch: &RecordBatch, rows: usize, bytes: usize) -> Vec<Range<usize>> {
-    let mut sizes = vec![0; batch.num_rows()];
-    for column in batch.columns() {
-        add(column, &mut sizes);
-    }
+    let sizes = Sizes::of(batch.columns(), batch.num_rows());
     let (mut pieces, mut start, mut size) = (Vec::new(), 0, 0);
-    for (row, bytes_of_row) in sizes.into_iter().enumerate() {
+    for row in 0..batch.num_rows() {
+        let bytes_of_row = sizes.row(row);
         if row > start && (row - start >= rows || size + bytes_of_row > bytes) {
             pieces.push(start..row);
             (start, size) = (row, 0);
@@ -30,57 +28,73 @@ pub(super) fn pieces(batch: &RecordBatch, rows: usize, bytes: usize) -> Vec<Rang
 
 /// Bytes of the rows, about.
 pub(super) fn size(batch: &RecordBatch) -> usize {
-    let mut sizes = vec![0; batch.num_rows()];
-    for column in batch.columns() {
-        add(column, &mut sizes);
-    }
-    sizes.into_iter().sum()
+    let Sizes { each, own } = Sizes::of(batch.columns(), batch.num_rows());
+    each * batch.num_rows() + own.into_iter().sum::<usize>()
 }
 
-/// Adds what each cell takes as a column of its own, dictionaries unpacked.
-fn add(column: &ArrayRef, sizes: &mut [usize]) {
-    let rows = sizes.len().max(1);
-    let mut each = |size: &dyn Fn(usize) -> usize| {
-        sizes.iter_mut().enumerate().for_each(|(row, sum)| *sum += size(row));
-    };
-    match column.data_type() {
-        DataType::Utf8 => {
-            let offsets = column.as_string::<i32>().offsets();
-            each(&|row| lengths(offsets, row) + 4);
-        }
-        DataType::LargeUtf8 => {
-            let offsets = column.as_string::<i64>().offsets();
-            each(&|row| lengths(offsets, row) + 8);
-        }
-        DataType::Binary => {
-            let offsets = column.as_binary::<i32>().offsets();
-            each(&|row| lengths(offsets, row) + 4);
-        }
-        DataType::LargeBinary => {
-            let offsets = column.as_binary::<i64>().offsets();
-            each(&|row| lengths(offsets, row) + 8);
-        }
-        DataType::Utf8View => {
-            let views = column.as_string_view().views();
-            each(&|row| views.get(row).map_or(0, |view| *view as u32 as usize) + VIEW_BYTES);
-        }
-        DataType::BinaryView => {
-            let views = column.as_binary_view().views();
-            each(&|row| views.get(row).map_or(0, |view| *view as u32 as usize) + VIEW_BYTES);
-        }
-        DataType::Dictionary(..) => {
-            let dictionary = column.as_any_dictionary();
-            let mut values = vec![0; dictionary.values().len()];
-            add(dictionary.values(), &mut values);
-            let keys = match dictionary.values().is_empty() {
-                true => Vec::new(),
-                false => dictionary.normalized_keys(),
-            };
-            each(&|row| keys.get(row).and_then(|key| values.get(*key)).copied().unwrap_or(4));
-        }
-        _ => {
-            let bytes = column.to_data().get_slice_memory_size().unwrap_or_default();
-            each(&|_| bytes.div_ceil(rows));
+/// What rows take as columns of their own, dictionaries unpacked.
+struct Sizes {
+    /// Each of them.
+    each: usize,
+    /// And one more than another; of none if all take the same.
+    own: Vec<usize>,
+}
+
+impl Sizes {
+    fn of(columns: &[ArrayRef], rows: usize) -> Self {
+        let mut sizes = Self { each: 0, own: Vec::new() };
+        columns.iter().for_each(|column| sizes.add(column, rows));
+        sizes
+    }
+
+    fn row(&self, row: usize) -> usize {
+        self.each + self.own.get(row).copied().unwrap_or_default()
+    }
+
+    fn add(&mut self, column: &ArrayRef, rows: usize) {
+        let mut own = |size: &dyn Fn(usize) -> usize| {
+            self.own.resize(rows, 0);
+            self.own.iter_mut().enumerate().for_each(|(row, sum)| *sum += size(row));
+        };
+        match column.data_type() {
+            DataType::Utf8 => {
+                let offsets = column.as_string::<i32>().offsets();
+                own(&|row| lengths(offsets, row) + 4);
+            }
+            DataType::LargeUtf8 => {
+                let offsets = column.as_string::<i64>().offsets();
+                own(&|row| lengths(offsets, row) + 8);
+            }
+            DataType::Binary => {
+                let offsets = column.as_binary::<i32>().offsets();
+                own(&|row| lengths(offsets, row) + 4);
+            }
+            DataType::LargeBinary => {
+                let offsets = column.as_binary::<i64>().offsets();
+                own(&|row| lengths(offsets, row) + 8);
+            }
+            DataType::Utf8View => {
+                let views = column.as_string_view().views();
+                own(&|row| views.get(row).map_or(0, |view| *view as u32 as usize) + VIEW_BYTES);
+            }
+            DataType::BinaryView => {
+                let views = column.as_binary_view().views();
+                own(&|row| views.get(row).map_or(0, |view| *view as u32 as usize) + VIEW_BYTES);
+            }
+            DataType::Dictionary(..) => {
+                let dictionary = column.as_any_dictionary();
+                let values = dictionary.values();
+                let sizes = Self::of(std::slice::from_ref(values), values.len());
+                let keys = match values.is_empty() {
+                    true => Vec::new(),
+                    false => dictionary.normalized_keys(),
+                };
+                own(&|row| keys.get(row).map_or(4, |key| sizes.row(*key)));
+            }
+            _ => {
+                let bytes = column.to_data().get_slice_memory_size().unwrap_or_default();
+                self.each += bytes.div_ceil(rows.max(1));
+            }
         }
     }
 }

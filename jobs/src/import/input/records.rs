@@ -20,7 +20,7 @@ use memchr::{memchr, memchr_iter, memchr2};
 use super::format::Encoding;
 use super::lines::{LINE_BYTES, Line, Lines};
 use super::source::unreadable;
-use super::split::{Field, Quotes, Split, ends_inside, quoted};
+use super::split::{Field, Quotes, Split, enclosed, ends_inside, quoted};
 use crate::Result;
 
 /// Longest header, in lines.
@@ -128,21 +128,25 @@ impl Records {
             self.fields.clear();
             (self.fault, self.is_unquoted, self.is_misquoted) = (None, false, false);
             self.line = self.lines.taken() + 1;
-            let quote = self.rules.quote.unwrap_or_default();
             let (mut end, mut next, mut lines) = (line.to, line.next, 1);
-            match memchr2(quote, 0, text) {
-                None => self.rules.split.plain(text, &mut self.fields),
-                Some(_) if memchr(0, text).is_some() => {
+            let delimiter = self.delimiter();
+            match self.rules.quote {
+                _ if self.lines.has_nul() && memchr(0, text).is_some() => {
                     self.fault = Some("the row has a NUL byte".to_owned());
                     self.rules.split.plain(text, &mut self.fields);
                 }
-                Some(_) => match self.quoted(line.to, false) {
-                    Quotes::Whole => {}
-                    Quotes::Open(_) if let Some(joined) = self.joined(line)? => {
-                        (end, next, lines) = joined;
+                Some(quote) if memchr(quote, text).is_some() => {
+                    if !enclosed(text, (delimiter, quote), &mut self.fields) {
+                        match self.quoted(line.to, false) {
+                            Quotes::Whole => {}
+                            Quotes::Open(_) if let Some(joined) = self.joined(line)? => {
+                                (end, next, lines) = joined;
+                            }
+                            wrong => self.misquoted(line.to, wrong),
+                        }
                     }
-                    wrong => self.misquoted(line.to, wrong),
-                },
+                }
+                _ => self.rules.split.plain(text, &mut self.fields),
             }
             self.row = self.lines.take(next, lines);
             self.row.end = self.row.start + end;
@@ -247,7 +251,7 @@ impl Records {
         let row = self.raw();
         let width = shape.names.len();
         let encoding = self.rules.encoding;
-        self.fault = if std::str::from_utf8(row).is_err() {
+        self.fault = if !self.lines.is_utf8(self.row.clone()) {
             Some(format!("the row is not {encoding:?}"))
         } else if self.fields.len() != width {
             Some(format!("the row has {} fields, the header {width}", self.fields.len()))

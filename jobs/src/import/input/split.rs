@@ -1,6 +1,6 @@
 //! How is a line cut into fields? Pure functions of its bytes; a field is a range of them.
 
-use memchr::{memchr, memchr_iter};
+use memchr::{memchr, memchr_iter, memchr2};
 
 use super::format::Position;
 
@@ -86,6 +86,31 @@ pub(super) fn ends_inside(line: &[u8], position: Position) -> Option<usize> {
     let length = line.iter().filter(|byte| *byte & 0xc0 != 0x80).count();
     let range = position.range();
     (range.start < length && length < range.end).then_some(length)
+}
+
+/// The fields of a row each of which has no quote at all, or one at either end; false for another row.
+pub(super) fn enclosed(row: &[u8], (delimiter, quote): (u8, u8), fields: &mut Vec<Field>) -> bool {
+    let mut from = 0;
+    loop {
+        let rest = row.get(from..).unwrap_or_default();
+        let behind = match rest.split_first() {
+            Some((first, text)) if *first == quote => {
+                let Some(length) = memchr(quote, text) else { return false };
+                fields.push((from + 1, from + 1 + length));
+                length + 2
+            }
+            _ => {
+                let length = memchr2(delimiter, quote, rest).unwrap_or(rest.len());
+                fields.push((from, from + length));
+                length
+            }
+        };
+        match rest.get(behind) {
+            None => return true,
+            Some(byte) if *byte == delimiter => from += behind + 1,
+            Some(_) => return false,
+        }
+    }
 }
 
 /// The fields of a row of which some are quoted, without their quotes, in `text`. Where a quote does not open a field
@@ -180,6 +205,14 @@ mod tests {
             ["a,b", "c", "", "say \"x\"", ""]
         );
         assert_eq!(whole("\"a\r\n,b\",c"), ["a\r\n,b", "c"]);
+        for row in ["\"a,b\",c,\"\"", "a,\"b\",", "\"\"", ",\"b\"", "\"a\r\nb\""] {
+            let mut fields = Vec::new();
+            assert!(enclosed(row.as_bytes(), (b',', b'"'), &mut fields), "{row}");
+            assert_eq!(cells(row.as_bytes(), &fields), whole(row), "{row}");
+        }
+        for row in ["\"a\"\"b\"", "\"a\" ,b", "\"a\"b,c", "5'3\",c", "a,\"b", "a,\""] {
+            assert!(!enclosed(row.as_bytes(), (b',', b'"'), &mut Vec::new()), "{row}");
+        }
         assert_eq!(cut("a,\"b,c", true).0, Quotes::Open(1));
         assert_eq!(cut("a,\"b\"\"", true).0, Quotes::Open(1));
         assert_eq!(cut("\"a\"b,c", false).0, Quotes::Misplaced(0));
