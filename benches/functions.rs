@@ -3,7 +3,7 @@
 //! `cargo bench --bench functions`. One day of minutes of 1,500 cities in memory (2.16 M rows, in order of
 //! city and time, as the lake holds them) and an hourly forecast of each. Every contender of a comparison
 //! runs in turn in every round, and all must give the same number of rows.
-
+#![allow(clippy::disallowed_methods, reason = "how long things take is what is asked")]
 #![allow(clippy::expect_used, clippy::panic)]
 
 use std::sync::Arc;

@@ -8,7 +8,7 @@
 //!   and range queries beside it, and the time of those queries with and without the load.
 //!
 //! `BAROGRAPH_BENCH_SECONDS` sets how long each part runs (default 20).
-
+#![allow(clippy::disallowed_methods, reason = "how long things take is what is asked")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::io::Write;

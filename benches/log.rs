@@ -4,7 +4,7 @@
 //! bytes at the end of one file and `fdatasync`. The bodies are what a batch of 15,000 readings takes
 //! (600 KB) and what a single reading takes. Run with
 //! `cargo bench -p barograph-cli --bench log [-- FOLDER]`; the folder has to be on the disk in question.
-
+#![allow(clippy::disallowed_methods, reason = "how long things take is what is asked")]
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::fs::{self, File};

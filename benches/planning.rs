@@ -4,7 +4,7 @@
 //! years before it are entries of the table alone, which planning must not look into. Timed is all that happens
 //! between text and first batch: parsing, names, plan, optimizer, statistics, price. Once as a text that was never
 //! asked before, once as one that was.
-
+#![allow(clippy::disallowed_methods, reason = "how long things take is what is asked")]
 #![allow(clippy::expect_used, clippy::panic)]
 
 use std::collections::BTreeMap;

@@ -23,7 +23,7 @@ const HOUR: i64 = 3_600_000_000;
 const HOURS: i64 = 30;
 const KEYS: i32 = 3;
 /// Long enough for any test.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(600);
 /// No hour lands by itself, and no job runs.
 const SETTINGS: [&str; 6] = [
     "--set",

@@ -28,6 +28,8 @@ const MINUTE: i64 = 60_000_000;
 const START: i64 = 1_704_067_200_000_000;
 const WRITERS: usize = 3;
 const KEYS_PER_WRITER: usize = 20;
+/// A server is killed once it has acknowledged at most so many rows more.
+const ROWS_PER_CYCLE: usize = 2_000;
 
 /// Hours close soon after their end and late rows are merged at once, so that most kills hit a landing.
 const SETTINGS: [(&str, &str); 3] = [
@@ -75,7 +77,9 @@ fn acknowledged_rows_survive_kill_9() {
                 runtime.spawn(write(url, writer, Arc::clone(ledger), stop, rng))
             })
             .collect();
-        std::thread::sleep(Duration::from_millis(rng.random_range(20..400)));
+        let enough = acknowledged(&ledgers) + rng.random_range(1..ROWS_PER_CYCLE);
+        until(|| acknowledged(&ledgers) >= enough || tasks.iter().all(|task| task.is_finished()));
+        std::thread::sleep(Duration::from_micros(rng.random_range(0..20_000)));
         let printed = server.kill();
         assert!(!printed.contains("panicked"), "the server panicked:\n{printed}");
         stop.store(true, Ordering::SeqCst);
@@ -87,10 +91,21 @@ fn acknowledged_rows_survive_kill_9() {
     runtime.block_on(verify(&server, &ledgers, cycles));
     let (status, printed) = server.terminate();
     assert!(status.success(), "{printed}");
-    let rows: usize = ledgers.iter().map(|ledger| ledger.lock().unwrap().acknowledged.len()).sum();
+    let rows = acknowledged(&ledgers);
     println!("{cycles} kills, {rows} acknowledged rows, each there once");
     assert!(rows > cycles as usize * 100, "the writers wrote too little to prove anything: {rows}");
     check_lake(folder.path());
+}
+
+/// How many rows the server said are on disk.
+fn acknowledged(ledgers: &[Arc<Mutex<Ledger>>]) -> usize {
+    ledgers.iter().map(|ledger| ledger.lock().unwrap().acknowledged.len()).sum()
+}
+
+fn until(holds: impl Fn() -> bool) {
+    while !holds() {
+        std::thread::sleep(Duration::from_millis(1));
+    }
 }
 
 /// Sends batches until the server dies: new minutes, some late ones, some again; now and then a flush.

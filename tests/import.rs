@@ -29,7 +29,7 @@ const LIVE: i32 = 2_988_507;
 const HOURS: i64 = 20_000;
 const KILLS: usize = 12;
 /// Long enough for any test.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(600);
 /// Commits of others are seen soon, and no hour lands by itself.
 const SETTINGS: [&str; 6] = [
     "--set",

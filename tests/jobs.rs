@@ -25,8 +25,10 @@ const HOURS: i64 = 12;
 const CITY: i32 = 2_988_507;
 /// Long enough for any test.
 const PATIENCE: Duration = Duration::from_secs(600);
-/// A process that dies is taken over soon.
-const LEASE: &str = "scheduler.lease=600ms";
+/// A process that is to die is taken over soon. Others keep their seats, however long they have to wait for a processor.
+const DOOMED: [&str; 2] = ["--set", "scheduler.lease=600ms"];
+/// A run that looks at one file and then has work for minutes.
+const SLOWLY: [&str; 2] = ["--set", "jobs.verify.bytes_per_second=100B"];
 
 /// A data folder with a file for each of some hours.
 fn folder() -> tempfile::TempDir {
@@ -61,7 +63,7 @@ fn folder() -> tempfile::TempDir {
 
 fn jobs(data: &Path, args: &[&str]) -> Output {
     let mut command = command(&["jobs"]);
-    command.args(args).arg("--data").arg(data).args(["--set", LEASE]);
+    command.args(args).arg("--data").arg(data);
     command.output().unwrap()
 }
 
@@ -75,11 +77,12 @@ fn history(data: &Path) -> Vec<Value> {
     lines(&jobs(data, &["history", "verify", "--format", "json"]))
 }
 
-/// A run of `verify` that takes a second for some files.
-fn slow(data: &Path) -> Child {
+/// A run of `verify` that does not come to its end.
+fn slow(data: &Path, more: &[&str]) -> Child {
     command(&["jobs", "run", "verify", "--format", "json", "--data"])
         .arg(data)
-        .args(["--set", LEASE, "--set", "jobs.verify.bytes_per_second=12KiB"])
+        .args(SLOWLY)
+        .args(more)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -111,7 +114,7 @@ fn a_verification_killed_with_9_is_continued_where_it_was() {
     let mut earlier = 0;
     let mut continues = Value::Null;
     for _ in 0..3 {
-        let mut process = slow(data);
+        let mut process = slow(data, &DOOMED);
         let run = until(data, |run| {
             run["state"] == "running" && run["files"].as_i64().unwrap() > earlier
         });
@@ -136,7 +139,7 @@ fn a_verification_killed_with_9_is_continued_where_it_was() {
 fn of_several_processes_one_runs_a_job_and_another_stops_it() {
     let folder = folder();
     let data = folder.path();
-    let process = slow(data);
+    let process = slow(data, &[]);
     let run = until(data, |run| run["files"].as_i64().unwrap() > 0);
     let beaten = jobs(data, &["run", "verify"]);
     let said = String::from_utf8_lossy(&beaten.stderr);
@@ -149,7 +152,7 @@ fn of_several_processes_one_runs_a_job_and_another_stops_it() {
     assert_eq!(history(data).pop().unwrap()["state"], "cancelled");
 
     // Ctrl-C comes to the same.
-    let process = slow(data);
+    let process = slow(data, &[]);
     until(data, |run| run["state"] == "running" && run["files"].as_i64().unwrap() > 0);
     let interrupt = format!("kill -INT {}", process.id());
     assert!(std::process::Command::new("sh").args(["-c", &interrupt]).status().unwrap().success());
@@ -176,7 +179,7 @@ fn damage_is_in_the_record_and_a_server_shows_it_in_sql() {
     assert!(said.contains("1 findings of damage, the first in readings"), "{said}");
     assert!(said.contains(files[3]["path"].as_str().unwrap()), "{said}");
 
-    let server = Server::start(&["--set", LEASE], data);
+    let server = Server::start(&[], data);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let shown = runtime.block_on(async {
         let client = Client::connect(&server.url()).await.unwrap();
@@ -207,13 +210,12 @@ fn a_server_runs_what_is_due_and_hands_it_on_when_it_stops() {
     let folder = folder();
     let data = folder.path();
     // Interrupted by hand, so that it is due at once.
-    let mut process = slow(data);
+    let mut process = slow(data, &DOOMED);
     until(data, |run| run["files"].as_i64().unwrap() > 0);
     process.kill().unwrap();
     process.wait().unwrap();
     let before = until(data, |run| run["state"] == "interrupted");
-    let args = ["--set", LEASE, "--set", "jobs.verify.bytes_per_second=12KiB"];
-    let server = Server::start(&args, data);
+    let server = Server::start(&SLOWLY, data);
     let run = until(data, |run| {
         run["state"] == "running" && run["files"].as_i64() > before["files"].as_i64()
     });
@@ -226,7 +228,7 @@ fn a_server_runs_what_is_due_and_hands_it_on_when_it_stops() {
         (&run["run"], &Value::from("interrupted"))
     );
 
-    let _server = Server::start(&["--set", LEASE], data);
+    let _server = Server::start(&[], data);
     let done = until(data, |run| run["state"] == "done");
     assert_eq!((&done["continues"], &done["files"]), (&run["run"], &Value::from(HOURS)));
 }
@@ -249,7 +251,7 @@ fn a_server_keeps_rollups_as_readings_are_and_nobody_else_does_beside_it() {
     // Without a server the command has the log.
     let ran = lines(&jobs(data, &["run", "rollup", "--format", "json"])).pop().unwrap();
     assert_eq!((&ran["state"], &ran["rows"]), (&Value::from("done"), &Value::from(2 * HOURS * 60)));
-    let server = Server::start(&["--set", LEASE], data);
+    let server = Server::start(&[], data);
     let refused = jobs(data, &["run", "rollup"]);
     let said = String::from_utf8_lossy(&refused.stderr);
     assert_eq!(refused.status.code(), Some(1), "{said}");

@@ -1,5 +1,8 @@
 //! What crosses crates: the real binary under kill -9, other people's clients, the command line.
-
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a test waits for what is to hold, and looks at it now and then"
+)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod clients;

@@ -1,4 +1,8 @@
 //! How far is long work? A bar where stderr is a terminal, a line now and then where it is not.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "it tells people how long things take, and waits for them"
+)]
 
 use std::fmt;
 use std::io::{self, IsTerminal, Write};

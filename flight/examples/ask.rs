@@ -8,6 +8,7 @@
 //! echo '{"v":1,"table":"readings","latest":{"keys":[2988507]}}' |
 //!     target/release/examples/ask grpc://127.0.0.1:8815
 //! ```
+#![allow(clippy::disallowed_methods, reason = "how long things take is what is asked")]
 
 use std::io::{BufRead, Write};
 use std::time::Instant;

@@ -1,6 +1,10 @@
 //! `barograph export`: the answer to a statement as a file, whole or not at all.
 //!
 //! Rows are written as they come to a file beside it, which takes the name when the last one is on the disk.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "it tells people how long things take, and waits for them"
+)]
 
 use std::fs::{self, File};
 use std::io;

@@ -1,5 +1,9 @@
 //! How do the readings of many minutes get in? Through the engine's one way in, at durability `disk`,
 //! four minutes at a time, in order of time.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "it tells people how long things take, and waits for them"
+)]
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

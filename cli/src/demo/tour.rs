@@ -1,4 +1,8 @@
 //! What has been reached? Figures measured through a client of our own, and lines to try.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "it tells people how long things take, and waits for them"
+)]
 
 use std::time::{Duration, Instant};
 

@@ -18,7 +18,8 @@ pub use steps::{Steps, roughly};
 /// 2. It may step, either way; whoever needs it to grow keeps the largest value seen.
 /// 3. `elapsed` is how much time has passed, in µs, since some beginning of its own. It never steps: whoever waits
 ///    counts by it.
-/// 4. `sleep` waits by `elapsed`. What is done again and again waits by it, so that a test says how often it is done.
+/// 4. `sleep` and `sleep_until` wait by `elapsed`. Turns, leases and deadlines wait by them, so that a test says when they
+///    come. What merely gives somebody time before it tries again waits by [`pause`].
 pub trait Clock: Send + Sync + std::fmt::Debug {
     /// The current instant.
     fn now(&self) -> Micros;
@@ -26,18 +27,31 @@ pub trait Clock: Send + Sync + std::fmt::Debug {
     /// How much time has passed.
     fn elapsed(&self) -> Micros;
 
+    /// Ready once `elapsed` is `until`.
+    fn sleep_until(&self, until: Micros) -> BoxFuture<'static, ()>;
+
     /// Ready once so much more time has passed.
-    fn sleep(&self, length: Duration) -> BoxFuture<'static, ()>;
+    fn sleep(&self, length: Duration) -> BoxFuture<'static, ()> {
+        self.sleep_until(self.elapsed().saturating_add(micros(length)))
+    }
+}
+
+/// Gives what failed or was full some time before it is tried again. It takes the machine's time whatever the clock, which a
+/// test may hold: nothing may follow from how long it is.
+#[allow(clippy::disallowed_methods, reason = "the one wait that decides nothing")]
+pub async fn pause(length: Duration) {
+    tokio::time::sleep(length).await;
 }
 
 /// The machine's clock.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemClock;
 
+#[allow(clippy::disallowed_methods, reason = "the machine's clock is made of it")]
 static BEGINNING: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 impl Clock for SystemClock {
-    #[allow(clippy::disallowed_methods)]
+    #[allow(clippy::disallowed_methods, reason = "the machine's clock is made of it")]
     fn now(&self) -> Micros {
         chrono::Utc::now().timestamp_micros()
     }
@@ -46,12 +60,18 @@ impl Clock for SystemClock {
         micros(BEGINNING.elapsed())
     }
 
-    fn sleep(&self, length: Duration) -> BoxFuture<'static, ()> {
-        Box::pin(tokio::time::sleep(length))
+    #[allow(clippy::disallowed_methods, reason = "the machine's clock is made of it")]
+    fn sleep_until(&self, until: Micros) -> BoxFuture<'static, ()> {
+        Box::pin(tokio::time::sleep(span(until.saturating_sub(self.elapsed()))))
     }
 }
 
-fn micros(length: Duration) -> Micros {
+/// A length of time in µs; none if it is negative.
+pub(crate) fn span(length: Micros) -> Duration {
+    Duration::from_micros(length.max(0).unsigned_abs())
+}
+
+pub(crate) fn micros(length: Duration) -> Micros {
     Micros::try_from(length.as_micros()).unwrap_or(Micros::MAX)
 }
 
@@ -89,8 +109,7 @@ impl Clock for ManualClock {
         *self.elapsed.borrow()
     }
 
-    fn sleep(&self, length: Duration) -> BoxFuture<'static, ()> {
-        let until = self.elapsed().saturating_add(micros(length));
+    fn sleep_until(&self, until: Micros) -> BoxFuture<'static, ()> {
         let mut elapsed = self.elapsed.subscribe();
         Box::pin(async move {
             if elapsed.wait_for(|elapsed| *elapsed >= until).await.is_err() {

@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 
 use super::writer::{Entry, Guarded, Seen, Submission, Written};
 use super::{Ack, Durability, Engine, Table};
+use crate::clock::{micros, pause};
 use crate::dead_letters::{self, DEAD_LETTERS};
 use crate::memory::Reservation;
 use crate::validate::{Rejected, Rejections, Rules, Validated, validate};
@@ -118,13 +119,11 @@ impl Engine {
 
     /// Room in the tail for letters of a batch whose rows are in.
     async fn room(&self, bytes: usize) -> Result<Reservation> {
-        let mut waited = Duration::ZERO;
+        let began = self.clock.elapsed();
         loop {
             match self.reserve_tail(bytes) {
-                Err(error) if waited < LETTERS_WAIT => {
-                    let wait = error.retry_after().unwrap_or(RETRY_AFTER);
-                    tokio::time::sleep(wait).await;
-                    waited += wait;
+                Err(error) if self.clock.elapsed() - began < micros(LETTERS_WAIT) => {
+                    pause(error.retry_after().unwrap_or(RETRY_AFTER)).await;
                 }
                 done => return done,
             }

@@ -13,7 +13,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use barograph_lake::{LogPosition, Micros, Snapshot};
@@ -22,6 +22,7 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use super::{Durability, Table};
+use crate::clock::span;
 use crate::log::Record;
 use crate::memory::Reservation;
 use crate::tail::HourView;
@@ -210,7 +211,7 @@ fn run(mut state: State, receiver: &Receiver<Message>, teller: &Teller) {
         if let Some(error) = &poison {
             teller.fail(error);
         }
-        let left = state.sync_at.map(|at| at.saturating_duration_since(Instant::now()));
+        let left = state.sync_at.map(|at| span(at.saturating_sub(state.clock.elapsed())));
         let first = match left {
             Some(Duration::ZERO) => Err(RecvTimeoutError::Timeout),
             Some(left) => receiver.recv_timeout(left),
@@ -218,6 +219,12 @@ fn run(mut state: State, receiver: &Receiver<Message>, teller: &Teller) {
         };
         let first = match first {
             Ok(message) => message,
+            // A clock that is held has not come so far.
+            Err(RecvTimeoutError::Timeout)
+                if state.sync_at.is_some_and(|at| at > state.clock.elapsed()) =>
+            {
+                continue;
+            }
             Err(RecvTimeoutError::Timeout) => {
                 state.sync_at = None;
                 if let Err(error) = state.log.sync() {

@@ -12,9 +12,9 @@ use arrow::datatypes::SchemaRef;
 use datafusion::catalog::Session;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::execute_stream;
+use futures::future::BoxFuture;
 use futures::{Stream, StreamExt};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
-use tokio::time::Instant;
 
 use super::asked::Asked;
 use super::errors::told;
@@ -111,7 +111,7 @@ pub(super) struct Watched {
 pub(super) fn watch(
     query: &Arc<Query>,
     sender: &mpsc::Sender<Message>,
-    deadline: Instant,
+    deadline: BoxFuture<'static, ()>,
     allowed: Duration,
 ) -> Watched {
     let (query, sender, stop) = (Arc::clone(query), sender.clone(), Stop::default());
@@ -123,7 +123,7 @@ pub(super) fn watch(
             _ = ended => return,
             () = query.cancelled.notified() => cancelled(query.id),
             () = sender.closed() => cancelled(query.id),
-            () = tokio::time::sleep_until(deadline) => timed_out(allowed),
+            () = deadline => timed_out(allowed),
         };
         told.now();
         let _ = tell.send(error);

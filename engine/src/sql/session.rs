@@ -24,7 +24,6 @@ use futures::Stream;
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::Instant;
 
 use super::asked::Asked;
 use super::catalog::{Catalog, TableEntry, zoned};
@@ -239,14 +238,14 @@ impl Sql {
             let shared = planner.state(session)?;
             let allowed = self.settings.timeout.duration();
             let allowed = session.timeout.map_or(allowed, |timeout| timeout.min(allowed));
-            let deadline = Instant::now() + allowed;
+            let mut deadline = self.engine.clock().sleep(allowed);
             let query = self.queries.begin(&session.user, &statement.text, self.engine.now());
             let begun = Begun::new(Arc::clone(&query), Arc::clone(&self.queries), &self.engine);
             let place = tokio::select! {
                 biased;
                 () = query.cancelled.notified() => Err(cancelled(query.id)),
                 place = self.gate.enter() => place,
-                () = tokio::time::sleep_until(deadline) => Err(timed_out(allowed)),
+                () = &mut deadline => Err(timed_out(allowed)),
             };
             let place = match place {
                 Ok(place) => place,

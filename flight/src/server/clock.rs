@@ -1,7 +1,6 @@
 //! What time is it for the server? The engine's time.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use barograph_engine::{Clock, Engine};
 use barograph_lake::Micros;
@@ -20,7 +19,7 @@ impl Clock for EngineClock {
         self.0.clock().elapsed()
     }
 
-    fn sleep(&self, length: Duration) -> BoxFuture<'static, ()> {
-        self.0.clock().sleep(length)
+    fn sleep_until(&self, until: Micros) -> BoxFuture<'static, ()> {
+        self.0.clock().sleep_until(until)
     }
 }

@@ -126,10 +126,10 @@ impl Running {
 
     pub(crate) fn messages(self) -> impl Stream<Item = Result<Pieces, Status>> + Send {
         let end = {
-            let (deadline, shutdown) = (self.deadline, self.shutdown.clone());
+            let (deadline, shutdown) = (self.deadline.clone(), self.shutdown.clone());
             Box::pin(async move {
                 tokio::select! {
-                    () = tokio::time::sleep_until(deadline.at()) => deadline.error(),
+                    error = deadline.reached() => error,
                     () = shutdown.reached(Phase::Stopped) => Shutdown::error(),
                 }
             })

@@ -4,10 +4,10 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use barograph_engine::ErrorKind;
+use barograph_engine::{Clock, ErrorKind};
+use barograph_lake::Micros;
 use http::HeaderMap;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::Instant;
 
 use crate::{Error, Result};
 
@@ -45,38 +45,54 @@ impl Limits {
 }
 
 /// The instant by which a call must be done, and how long that was.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Deadline {
-    at: Instant,
+    clock: Arc<dyn Clock>,
+    /// By the time that has passed.
+    at: Micros,
     after: Duration,
     asked: bool,
 }
 
 impl Deadline {
     /// The server's `limit`, or less if the client asked for less in the `grpc-timeout` header.
-    pub(crate) fn new(limit: Duration, headers: &HeaderMap) -> Self {
+    pub(crate) fn new(clock: &Arc<dyn Clock>, limit: Duration, headers: &HeaderMap) -> Self {
         let asked = headers.get("grpc-timeout").and_then(|value| timeout_of(value.to_str().ok()?));
         let after = asked.map_or(limit, |asked| asked.min(limit));
-        Self { at: Instant::now() + after, after, asked: asked.is_some_and(|asked| asked < limit) }
-    }
-
-    /// Runs `work` until the deadline.
-    pub(crate) async fn bound<T, E>(self, work: impl Future<Output = Result<T, E>>) -> Result<T>
-    where
-        Error: From<E>,
-    {
-        match tokio::time::timeout_at(self.at, work).await {
-            Ok(done) => Ok(done?),
-            Err(_) => Err(self.error()),
+        let micros = Micros::try_from(after.as_micros()).unwrap_or(Micros::MAX);
+        Self {
+            clock: Arc::clone(clock),
+            at: clock.elapsed().saturating_add(micros),
+            after,
+            asked: asked.is_some_and(|asked| asked < limit),
         }
     }
 
-    pub(crate) fn at(self) -> Instant {
-        self.at
+    /// Runs `work` until the deadline.
+    pub(crate) async fn bound<T, E>(&self, work: impl Future<Output = Result<T, E>>) -> Result<T>
+    where
+        Error: From<E>,
+    {
+        tokio::select! {
+            biased;
+            done = work => Ok(done?),
+            error = self.reached() => Err(error),
+        }
+    }
+
+    /// Comes when no time is left.
+    pub(crate) async fn reached(&self) -> Error {
+        self.clock.sleep_until(self.at).await;
+        self.error()
+    }
+
+    /// How much time is left.
+    pub(crate) fn left(&self) -> Duration {
+        Duration::from_micros(self.at.saturating_sub(self.clock.elapsed()).max(0).unsigned_abs())
     }
 
     /// The error of work that was not done by the deadline.
-    pub(crate) fn error(self) -> Error {
+    fn error(&self) -> Error {
         let ms = self.after.as_millis();
         let mend = if self.asked {
             "allow more in the call's timeout, or ask for less"

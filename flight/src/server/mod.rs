@@ -104,7 +104,7 @@ impl Server {
             let local_addr = listener.local_addr()?;
             let clock = EngineClock(Arc::clone(&engine));
             let state = State {
-                desk: Desk::new(sql, engine.now(), &settings),
+                desk: Desk::new(sql, &settings),
                 limits: Limits::new(settings.streams_max),
                 pins: Pins::new(Box::new(clock), settings.view_lifetime, settings.views_max),
                 shapes: Shapes::default(),
@@ -174,7 +174,8 @@ impl Server {
                 unwell().await;
                 std::future::pending().await
             };
-            let settings = &state.settings;
+            let (settings, clock) = (&state.settings, state.engine.clock());
+            let drained = settings.drain_timeout.duration();
             let window = |size: barograph_lake::Size| u32::try_from(size.get()).ok();
             let serving = tonic::transport::Server::builder()
                 .accept_http1(true)
@@ -191,13 +192,16 @@ impl Server {
                     () = failing => Ok(()),
                     () = state.pins.release_when_due() => Ok(()),
                     () = state.desk.forget_when_due() => Ok(()),
-                    () = state.shutdown.drained_for(settings.drain_timeout.duration()) => {
+                    () = state.shutdown.drained_for(drained, clock.as_ref()) => {
                         tracing::warn!(
                             after = %settings.drain_timeout,
                             "calls still run after flight.drain_timeout: they are ended"
                         );
                         state.shutdown.enter(Phase::Stopped);
-                        let _ = tokio::time::timeout(STOP_TIMEOUT, &mut serving).await;
+                        tokio::select! {
+                            _ = &mut serving => {}
+                            () = clock.sleep(STOP_TIMEOUT) => {}
+                        }
                         Ok(())
                     }
                 }

@@ -129,8 +129,8 @@ mod tests {
             self.0.elapsed()
         }
 
-        fn sleep(&self, length: std::time::Duration) -> futures::future::BoxFuture<'static, ()> {
-            self.0.sleep(length)
+        fn sleep_until(&self, until: Micros) -> futures::future::BoxFuture<'static, ()> {
+            self.0.sleep_until(until)
         }
     }
 

@@ -13,19 +13,18 @@ use arrow::array::RecordBatch;
 use arrow_flight::decode::FlightRecordBatchStream;
 use arrow_flight::error::FlightError;
 use arrow_flight::{FlightData, PutResult};
+use barograph_engine::clock::pause;
 use barograph_engine::{Ack, Durability, ErrorKind};
 use futures::future::BoxFuture;
 use futures::stream::{BoxStream, FuturesOrdered};
 use futures::{FutureExt, Stream, StreamExt, TryStreamExt, stream};
 use http::HeaderMap;
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::Instant;
 use tonic::metadata::MetadataValue;
 use tonic::{Code, Request, Response, Status, Streaming};
 
 use super::State;
 use super::descriptor::put_table;
-use super::limits::Deadline;
 use super::shutdown::{Phase, Shutdown};
 use crate::sql::{self, Caller};
 use crate::{Error, Result};
@@ -123,8 +122,7 @@ struct Target {
 
 impl Target {
     async fn put(self: Arc<Self>, batch: RecordBatch) -> Result<Ack> {
-        let limit = self.state.settings.request_timeout.duration();
-        let deadline = Deadline::new(limit, &HeaderMap::new());
+        let deadline = self.state.deadline(&HeaderMap::new());
         loop {
             let batch = batch.clone();
             let put = self.state.engine.put(&self.table, batch, &self.source, self.durability);
@@ -132,11 +130,11 @@ impl Target {
                 Err(error) if self.patient && error.kind() == ErrorKind::Resources => error,
                 done => return done,
             };
-            let again = Instant::now() + error.retry_after().unwrap_or(RETRY_AFTER);
-            if again > deadline.at() {
+            let wait = error.retry_after().unwrap_or(RETRY_AFTER);
+            if wait > deadline.left() {
                 return Err(error);
             }
-            tokio::time::sleep_until(again).await;
+            pause(wait).await;
         }
     }
 }

@@ -29,7 +29,7 @@ pub(super) struct Service(pub(super) Arc<State>);
 impl State {
     /// The deadline of a call with these headers.
     pub(crate) fn deadline(&self, headers: &HeaderMap) -> Deadline {
-        Deadline::new(self.settings.request_timeout.duration(), headers)
+        Deadline::new(self.engine.clock(), self.settings.request_timeout.duration(), headers)
     }
 
     fn deadline_of(&self, metadata: &MetadataMap) -> Deadline {
@@ -135,7 +135,7 @@ impl FlightService for Service {
         let (metadata, _, asked) = request.into_parts();
         let caller = Caller::new(metadata.as_ref(), peer);
         let by = caller.user();
-        let done = sql::action::answer(&self.0, &asked, caller, deadline).await;
+        let done = sql::action::answer(&self.0, &asked, caller, deadline.clone()).await;
         let Some(done) = done.map_err(crate::Error::in_sql)? else {
             let body = action::answer(&self.0, asked, by, deadline).await?;
             return Ok(Response::new(stream::iter([Ok(ActionResult { body })]).boxed()));

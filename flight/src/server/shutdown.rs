@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use barograph_engine::ErrorKind;
+use barograph_engine::{Clock, ErrorKind};
 use tokio::sync::watch;
 
 use crate::{Error, Result};
@@ -58,9 +58,9 @@ impl Shutdown {
     }
 
     /// Ready `limit` after draining began.
-    pub(crate) async fn drained_for(&self, limit: Duration) {
+    pub(crate) async fn drained_for(&self, limit: Duration, clock: &dyn Clock) {
         self.reached(Phase::Draining).await;
-        tokio::time::sleep(limit).await;
+        clock.sleep(limit).await;
     }
 
     /// What a call is told that cannot go on.

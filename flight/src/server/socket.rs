@@ -119,6 +119,7 @@ impl Connected for Socket {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::disallowed_methods, reason = "what is to come never does")]
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
     use std::future::poll_fn;

@@ -13,8 +13,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use barograph_engine::ErrorKind;
-use barograph_lake::Micros;
+use barograph_engine::{Clock, ErrorKind};
+use barograph_lake::{Micros, Span};
 use tokio::sync::watch;
 
 use crate::{Error, Result};
@@ -22,7 +22,7 @@ use crate::{Error, Result};
 /// Planned statements kept until they are fetched.
 const PLANNED_MAX: usize = 256;
 /// How long a planned statement is kept for whoever asked for its plan.
-const PLANNED_FOR: Duration = Duration::from_secs(10);
+const PLANNED_FOR: Span = Span::seconds(10);
 /// Executions of which it is known how they ended.
 const ENDED_MAX: usize = 4_096;
 /// How long a cancellation waits for the running execution to let go.
@@ -45,15 +45,14 @@ pub(super) struct Executions<S> {
     /// Part of every name, so that names of an earlier process mean nothing here.
     started: Micros,
     next: AtomicU64,
-    cancel_wait: Duration,
+    clock: Arc<dyn Clock>,
     state: Arc<Mutex<State<S>>>,
 }
 
 #[derive(Debug)]
 struct State<S> {
-    planned_for: Duration,
-    /// In the order of their planning.
-    planned: VecDeque<(String, tokio::time::Instant, S)>,
+    /// In the order of their planning, with when that was by the time that has passed.
+    planned: VecDeque<(String, Micros, S)>,
     running: HashMap<String, Running>,
     ended: HashMap<String, Ended>,
     /// Names of `ended` in the order of their end.
@@ -74,19 +73,15 @@ enum Ended {
 }
 
 impl<S> Executions<S> {
-    pub(super) fn new(started: Micros) -> Self {
-        Self::waiting(started, PLANNED_FOR, CANCEL_WAIT)
-    }
-
-    fn waiting(started: Micros, planned_for: Duration, cancel_wait: Duration) -> Self {
+    pub(super) fn new(clock: Arc<dyn Clock>) -> Self {
         let state = State {
-            planned_for,
             planned: VecDeque::new(),
             running: HashMap::new(),
             ended: HashMap::new(),
             order: VecDeque::new(),
         };
-        Self { started, next: AtomicU64::new(0), cancel_wait, state: Arc::new(Mutex::new(state)) }
+        let state = Arc::new(Mutex::new(state));
+        Self { started: clock.now(), next: AtomicU64::new(0), clock, state }
     }
 
     /// A name for an execution that is yet to begin.
@@ -97,24 +92,25 @@ impl<S> Executions<S> {
     /// Keeps the plan of an execution for a while.
     pub(super) fn plan(&self, name: &str, statement: S) {
         let mut state = lock(&self.state);
-        state.forget_old_plans();
+        let now = self.clock.elapsed();
+        state.forget_old_plans(now);
         if state.planned.len() >= PLANNED_MAX {
             state.planned.pop_front();
         }
-        state.planned.push_back((name.to_owned(), tokio::time::Instant::now(), statement));
+        state.planned.push_back((name.to_owned(), now, statement));
     }
 
     /// The plan of an execution, if it is still kept. It is given once, as a ticket is used once.
     pub(super) fn take_plan(&self, name: &str) -> Option<S> {
         let mut state = lock(&self.state);
-        state.forget_old_plans();
+        state.forget_old_plans(self.clock.elapsed());
         let at = state.planned.iter().position(|(of, ..)| of == name)?;
         state.planned.remove(at).map(|(.., statement)| statement)
     }
 
     /// Lets plans go that nobody came for.
     pub(super) fn forget_old_plans(&self) {
-        lock(&self.state).forget_old_plans();
+        lock(&self.state).forget_old_plans(self.clock.elapsed());
     }
 
     /// Begins an execution; it ends when the guard is dropped.
@@ -154,17 +150,18 @@ impl<S> Executions<S> {
         };
         waiting.send_replace(true);
         // Every execution holds a receiver: when the last is gone, none runs.
-        match tokio::time::timeout(self.cancel_wait, waiting.closed()).await {
-            Ok(()) => Cancelled::Done,
-            Err(_) => Cancelled::Soon,
+        tokio::select! {
+            biased;
+            () = waiting.closed() => Cancelled::Done,
+            () = self.clock.sleep(CANCEL_WAIT) => Cancelled::Soon,
         }
     }
 }
 
 impl<S> State<S> {
-    fn forget_old_plans(&mut self) {
-        let most = self.planned_for;
-        while self.planned.front().is_some_and(|(_, since, _)| since.elapsed() > most) {
+    fn forget_old_plans(&mut self, now: Micros) {
+        let before = now.saturating_sub(PLANNED_FOR.micros());
+        while self.planned.front().is_some_and(|(_, since, _)| *since < before) {
             self.planned.pop_front();
         }
     }
@@ -238,11 +235,17 @@ fn lock<S>(state: &Mutex<State<S>>) -> MutexGuard<'_, State<S>> {
 
 #[cfg(test)]
 mod tests {
+    use barograph_engine::ManualClock;
+
     use super::*;
+
+    fn clock() -> Arc<dyn Clock> {
+        Arc::new(ManualClock::new(1))
+    }
 
     #[tokio::test]
     async fn a_plan_is_given_once() {
-        let executions = Executions::new(1);
+        let executions = Executions::new(clock());
         let (first, second) = (executions.name(), executions.name());
         assert_ne!(first, second);
         executions.plan(&first, "SELECT 1");
@@ -253,21 +256,23 @@ mod tests {
 
     #[tokio::test]
     async fn plans_are_few_and_let_go() {
-        let executions = Executions::new(1);
+        let clock = Arc::new(ManualClock::new(1));
+        let executions = Executions::new(Arc::clone(&clock) as _);
         let names: Vec<_> = (0..=PLANNED_MAX).map(|_| executions.name()).collect();
         names.iter().for_each(|name| executions.plan(name, ()));
         assert_eq!(executions.take_plan(&names[0]), None);
         assert_eq!(executions.take_plan(&names[1]), Some(()));
-        let short = Executions::waiting(1, Duration::ZERO, CANCEL_WAIT);
-        short.plan("a", ());
-        tokio::time::sleep(Duration::from_millis(1)).await;
-        short.forget_old_plans();
-        assert_eq!(lock(&short.state).planned.len(), 0);
+        clock.set(1 + PLANNED_FOR.micros());
+        executions.forget_old_plans();
+        assert_eq!(lock(&executions.state).planned.len(), PLANNED_MAX - 1);
+        clock.set(2 + PLANNED_FOR.micros());
+        executions.forget_old_plans();
+        assert_eq!(lock(&executions.state).planned.len(), 0);
     }
 
     #[tokio::test]
     async fn a_running_execution_is_told_to_stop() {
-        let executions = Arc::new(Executions::<()>::new(1));
+        let executions = Arc::new(Executions::<()>::new(clock()));
         let name = executions.name();
         let execution = executions.begin(&name).unwrap();
         let canceller = tokio::spawn({
@@ -283,15 +288,19 @@ mod tests {
 
     #[tokio::test]
     async fn one_that_does_not_let_go_is_cancelled_soon() {
-        let executions = Executions::<()>::waiting(1, PLANNED_FOR, Duration::from_millis(1));
+        let clock = Arc::new(ManualClock::new(1));
+        let executions = Executions::<()>::new(Arc::clone(&clock) as _);
         let name = executions.name();
         let _execution = executions.begin(&name).unwrap();
-        assert_eq!(executions.cancel(&name).await, Cancelled::Soon);
+        let mut cancelling = std::pin::pin!(executions.cancel(&name));
+        assert!(futures::poll!(&mut cancelling).is_pending(), "it is waited for");
+        clock.set(1 + Micros::try_from(CANCEL_WAIT.as_micros()).unwrap());
+        assert_eq!(cancelling.await, Cancelled::Soon);
     }
 
     #[tokio::test]
     async fn cancelling_before_the_beginning_and_after_the_end() {
-        let executions = Executions::<()>::new(1);
+        let executions = Executions::<()>::new(clock());
         let (early, late) = (executions.name(), executions.name());
         assert_eq!(executions.cancel(&early).await, Cancelled::Done);
         assert!(executions.begin(&early).is_err());
@@ -306,7 +315,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_has_ended_is_remembered_within_bounds() {
-        let executions = Executions::<()>::new(1);
+        let executions = Executions::<()>::new(clock());
         for _ in 0..ENDED_MAX + 10 {
             executions.cancel(&executions.name()).await;
         }

@@ -36,7 +36,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use barograph_engine::sql::{Sql, Statement};
-use barograph_lake::Micros;
 use bytes::Bytes;
 
 pub(crate) use caller::Caller;
@@ -62,15 +61,11 @@ const FORGET_EVERY: Duration = Duration::from_secs(1);
 const TICKET_FRAME_BYTES: usize = 256;
 
 impl Desk {
-    pub(crate) fn new(sql: Arc<Sql>, started: Micros, settings: &FlightSettings) -> Self {
+    pub(crate) fn new(sql: Arc<Sql>, settings: &FlightSettings) -> Self {
         let handle_bytes_max =
             settings.ticket_bytes_max.get().saturating_sub(TICKET_FRAME_BYTES).max(1);
-        Self {
-            sql,
-            executions: Executions::new(started),
-            bound: Bound::default(),
-            handle_bytes_max,
-        }
+        let executions = Executions::new(Arc::clone(sql.engine().clock()));
+        Self { sql, executions, bound: Bound::default(), handle_bytes_max }
     }
 
     pub(crate) fn sql(&self) -> &Arc<Sql> {
@@ -87,7 +82,7 @@ impl Desk {
     /// Lets go for ever what was kept in vain.
     pub(crate) async fn forget_when_due(&self) {
         loop {
-            tokio::time::sleep(FORGET_EVERY).await;
+            self.sql.engine().clock().sleep(FORGET_EVERY).await;
             self.executions.forget_old_plans();
         }
     }

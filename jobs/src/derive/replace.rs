@@ -150,7 +150,7 @@ async fn store(
         let count = part.num_rows();
         let ack = match engine.put(table, part, by, Durability::Disk).await {
             Err(error) if error.kind() == ErrorKind::Resources => {
-                tokio::time::sleep(error.retry_after().unwrap_or(RETRY_AFTER)).await;
+                context.pause(error.retry_after().unwrap_or(RETRY_AFTER)).await;
                 context.check()?;
                 continue;
             }

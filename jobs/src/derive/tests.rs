@@ -1,6 +1,9 @@
 //! Tests of rollups: against a naive model and against SQL over their source, at any moment and wherever a run
 //! is cut off.
-
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a test waits for what is to hold, and looks at it now and then"
+)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod columns;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use barograph_engine::Clock;
-use barograph_engine::clock::roughly;
+use barograph_engine::clock::{pause, roughly};
 use barograph_lake::time::{MICROS_PER_SECOND, format_instant};
 use barograph_lake::{Micros, Settling, Size};
 use parking_lot::Mutex;
@@ -177,10 +177,10 @@ impl Context {
         self.check()
     }
 
-    /// Gives what failed some time, unless the run is to stop. How long that takes decides nothing.
-    pub(super) async fn pause(&self, length: Duration) {
+    /// Gives what failed some time, unless the run is to stop.
+    pub(crate) async fn pause(&self, length: Duration) {
         tokio::select! {
-            () = tokio::time::sleep(length) => {}
+            () = pause(length) => {}
             () = self.stop.asked() => {}
         }
     }

@@ -11,6 +11,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use barograph_engine::clock::pause;
 use barograph_lake::Micros;
 use futures::FutureExt;
 use parking_lot::Mutex;
@@ -216,7 +217,7 @@ impl Schedule {
                 // The seat runs out, and whoever takes it continues.
                 return Err(error.during("write how the run ended"));
             }
-            tokio::time::sleep(Duration::from_millis(100 << tries)).await;
+            pause(Duration::from_millis(100 << tries)).await;
             tries += 1;
         }
         let record = context.record.lock().clone();

@@ -1,4 +1,8 @@
 //! `barograph sql`: one statement from the command line or stdin, or a conversation.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "it tells people how long things take, and waits for them"
+)]
 
 mod complete;
 pub(super) mod fault;

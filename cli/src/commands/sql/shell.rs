@@ -2,6 +2,10 @@
 //! begins with a backslash is for the shell itself.
 //!
 //! Ctrl-C drops the statement that is being written, or stops the one that runs.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "it tells people how long things take, and waits for them"
+)]
 
 use std::collections::VecDeque;
 use std::fs::OpenOptions;

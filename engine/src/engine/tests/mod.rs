@@ -1,4 +1,8 @@
 //! The engine over a store and a log that fail when a test says so, with a clock that stands where it is set.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a test waits for what is to hold, and looks at it now and then"
+)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod landing;

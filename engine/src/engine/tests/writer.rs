@@ -1,9 +1,12 @@
 //! What the writer promises when appends fail and when it fails itself.
 
-use std::time::Duration;
+use barograph_lake::Micros;
 
 use super::{Bed, START, batch, put, rows, until};
-use crate::{Durability, EngineSettings, ErrorKind};
+use crate::{Clock, Durability, EngineSettings, ErrorKind};
+
+/// Batches in memory are synced after so long.
+const SYNC_WITHIN: Micros = 200_000;
 
 #[tokio::test]
 async fn a_batch_in_memory_is_synced_though_an_append_to_disk_fails_after_it() {
@@ -14,6 +17,8 @@ async fn a_batch_in_memory_is_synced_though_an_append_to_disk_fails_after_it() {
     bed.disk.set_full(true);
     let error = put(&engine, "readings", &[(2, START, 2.0)]).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Resources, "{error}");
+    assert!(bed.disk.synced() <= ack.position, "its time has not come");
+    bed.clock.set(bed.clock.now() + SYNC_WITHIN);
     until("never synced", || bed.disk.synced() > ack.position).await;
     engine.shutdown().await.unwrap();
 }
@@ -27,13 +32,14 @@ async fn batches_in_memory_are_synced_however_soon_the_next_one_comes() {
         engine.put("readings", rows, "test", Durability::Memory).await.unwrap().position
     };
     let first = put().await;
-    let steady = async {
-        while bed.disk.synced() <= first {
-            put().await;
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    tokio::time::timeout(super::PATIENCE, steady).await.expect("never synced");
+    for _ in 1..20 {
+        bed.clock.set(bed.clock.now() + SYNC_WITHIN / 20);
+        put().await;
+    }
+    assert!(bed.disk.synced() <= first, "its time has not come");
+    bed.clock.set(bed.clock.now() + SYNC_WITHIN / 20);
+    put().await;
+    until("never synced", || bed.disk.synced() > first).await;
     engine.shutdown().await.unwrap();
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use barograph_lake::{Hour, LogPosition, Micros, Snapshot};
@@ -11,6 +11,7 @@ use tokio::sync::Notify;
 
 use super::gauge::LogGauge;
 use super::{Guarded, Landed, Submission, Written};
+use crate::clock::micros;
 use crate::engine::{Durability, Table};
 use crate::log::{Log, Record};
 use crate::memory::Budget;
@@ -35,8 +36,9 @@ pub(crate) struct State {
     pub(crate) budget: Arc<Budget>,
     /// Newest hour seen, over all tables.
     pub(crate) newest_hour: Option<Hour>,
-    /// When the oldest batch that was acknowledged at `memory` and not synced since is to be synced.
-    pub(crate) sync_at: Option<Instant>,
+    /// When the oldest batch that was acknowledged at `memory` and not synced since is to be synced, by the time that has
+    /// passed.
+    pub(crate) sync_at: Option<Micros>,
 }
 
 impl State {
@@ -60,7 +62,7 @@ impl State {
         };
         self.sync_at = match sync {
             true => None,
-            false => self.sync_at.or_else(|| Some(Instant::now() + SYNC_WITHIN)),
+            false => self.sync_at.or_else(|| Some(self.clock.elapsed() + micros(SYNC_WITHIN))),
         };
         let rows: u64 = records.iter().map(|record| u64::from(record.rows)).sum();
         self.gauge.records.fetch_add(records.len() as u64, Ordering::Relaxed);

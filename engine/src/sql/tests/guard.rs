@@ -1,12 +1,16 @@
 //! Does nothing a query does hurt the server?
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a test waits for what is to hold, and looks at it now and then"
+)]
 
 use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 
 use super::*;
-use crate::ErrorKind;
 use crate::sql::QueryState;
+use crate::{Clock, ErrorKind};
 
 /// Joins everything with everything: hours of work.
 const ENDLESS: &str = "SELECT sum(a.value % b.value) FROM generate_series(1, 1000000) a, generate_series(1, 10000000) b";
@@ -89,7 +93,16 @@ async fn a_query_can_be_cancelled_by_its_number() {
 async fn time_runs_out_as_an_error_in_the_stream() {
     let mut fixture = Fixture::empty(settings()).await;
     fixture.session.timeout = Some(Duration::from_millis(300));
-    let error = fixture.try_ask(ENDLESS, &[]).await.unwrap_err();
+    let (queries, clock) = (Arc::clone(fixture.sql.queries()), Arc::clone(&fixture.clock));
+    let pass = async {
+        let runs = || queries.list().iter().any(|query| query.state == QueryState::Running);
+        until("it runs", runs).await;
+        clock.set(clock.now() + 299_999);
+        assert!(runs(), "a microsecond is left");
+        clock.set(clock.now() + 1);
+    };
+    let (error, ()) = tokio::join!(fixture.try_ask(ENDLESS, &[]), pass);
+    let error = error.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Timeout);
     assert!(error.to_string().contains("300 ms"), "{error}");
     let ended = &fixture.sql.queries().list()[0];
@@ -124,8 +137,12 @@ async fn queries_wait_for_a_place_and_no_more_than_allowed_wait() {
     // One that waits can be cancelled, and its time runs.
     let running = sql.execute(&session, &endless, &[]).await.unwrap();
     let hurried = SqlSession { timeout: Some(Duration::from_millis(50)), ..session.clone() };
-    let error = sql.execute(&hurried, &one, &[]).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Timeout);
+    let pass = async {
+        until("it waits", || sql.queries().running() == 2).await;
+        fixture.clock.set(fixture.clock.now() + 50_000);
+    };
+    let (hurried, ()) = tokio::join!(sql.execute(&hurried, &one, &[]), pass);
+    assert_eq!(hurried.unwrap_err().kind(), ErrorKind::Timeout);
     drop(running);
     until("all end", || sql.queries().running() == 0).await;
 }

@@ -9,7 +9,6 @@ use http::HeaderMap;
 use serde_json::{Map, Value};
 
 use super::super::State;
-use super::super::limits::Deadline;
 use super::shape::ExchangeShape;
 use crate::error::code_name;
 use crate::ticket::RequestId;
@@ -96,7 +95,7 @@ async fn read(
     keys: Option<Vec<Key>>,
     point: Point,
 ) -> Result<RecordBatch> {
-    let deadline = Deadline::new(state.settings.request_timeout.duration(), &HeaderMap::new());
+    let deadline = state.deadline(&HeaderMap::new());
     let view = state.engine.view(shape.table())?;
     deadline.bound(state.engine.point(&view, &shape.query(keys, point))).await
 }

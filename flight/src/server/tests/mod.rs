@@ -1,4 +1,8 @@
 //! The server against a real engine over a real socket, asked by the client of this crate.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a test waits for what is to hold, and looks at it now and then"
+)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod exchange;
@@ -13,7 +17,7 @@ use std::sync::Arc;
 use arrow::array::{Float32Array, Int32Array, RecordBatch, TimestampMicrosecondArray};
 use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use barograph_engine::sql::{Sql, SqlSettings};
-use barograph_engine::{Components, Engine, EngineSettings, LogSource, SystemClock};
+use barograph_engine::{Clock, Components, Engine, EngineSettings, LogSource, SystemClock};
 use barograph_lake::schema::{TableDeclaration, ValueColumn, ValueType};
 use barograph_lake::{LakeStore, TableSchema};
 use tokio::sync::oneshot;
@@ -53,19 +57,20 @@ impl Running {
 pub(super) async fn start(settings: FlightSettings) -> Running {
     let folder = tempfile::tempdir().unwrap();
     let log = LogSource::Folder { path: folder.path().join("log"), accept_damage: false };
-    start_on(folder, log, settings).await
+    start_on(folder, log, Arc::new(SystemClock), settings).await
 }
 
-/// A server with its log somewhere else.
+/// A server with its log somewhere else, and a clock.
 pub(super) async fn start_on(
     folder: tempfile::TempDir,
     log: LogSource,
+    clock: Arc<dyn Clock>,
     settings: FlightSettings,
 ) -> Running {
     let components = Components {
         lake: LakeStore::local(&folder.path().join("lake")).unwrap(),
         log,
-        clock: Arc::new(SystemClock),
+        clock,
         tables: vec![readings()],
         dimensions: Default::default(),
     };

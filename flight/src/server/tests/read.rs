@@ -6,11 +6,11 @@ use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
 use arrow_flight::Ticket as FlightTicket;
 use arrow_flight::flight_service_server::FlightService;
-use barograph_engine::{Durability, ErrorKind};
+use barograph_engine::{Clock, Durability, ErrorKind, LogSource, ManualClock};
 use barograph_lake::Span;
 use futures::{StreamExt, TryStreamExt};
 
-use super::{MINUTE, START, batch, rows, start};
+use super::{MINUTE, START, batch, rows, start, start_on};
 use crate::server::service::Service;
 use crate::ticket::{RangeRead, Ticket};
 use crate::{Client, FlightSettings};
@@ -168,8 +168,11 @@ async fn a_stream_over_the_bound_is_refused_and_an_abandoned_one_makes_room() {
 #[tokio::test]
 async fn an_answer_that_takes_too_long_ends_with_an_error_not_short() {
     let settings = FlightSettings { request_timeout: Span::millis(300), ..Default::default() };
-    let server = start(settings).await;
-    // Past the server, whose puts may take no longer.
+    let folder = tempfile::tempdir().unwrap();
+    let log = LogSource::Folder { path: folder.path().join("log"), accept_damage: false };
+    let clock = Arc::new(ManualClock::new(START + 24 * 60 * MINUTE));
+    let server = start_on(folder, log, Arc::clone(&clock) as _, settings).await;
+    // Past the server, whose messages are bounded.
     for minute in (0..200).step_by(20) {
         let some = minute..minute + 20;
         let readings = some.flat_map(|minute| (0..3_000).map(move |city| (city, minute, 1.0)));
@@ -182,7 +185,7 @@ async fn an_answer_that_takes_too_long_ends_with_an_error_not_short() {
         match answer.try_next().await {
             Ok(Some(_)) if !waited => {
                 // More than the flow-control window is left when the deadline passes.
-                tokio::time::sleep(Duration::from_millis(400)).await;
+                clock.set(clock.now() + 300_000);
                 waited = true;
             }
             Ok(Some(_)) => {}

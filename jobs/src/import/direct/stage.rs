@@ -104,6 +104,10 @@ impl Stage<'_> {
         state: &mut State,
         told: &mut (dyn FnMut(Told<'_>) + Send),
     ) -> Result<FileSummary> {
+        #[allow(
+            clippy::disallowed_methods,
+            reason = "how long it took is told, and decides nothing"
+        )]
         let started = Instant::now();
         let (reached, done) = read.reached(identity);
         let mut summary = reading.summary(path, reached);

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use arrow::array::RecordBatch;
+use barograph_engine::clock::pause;
 use barograph_engine::dead_letters::row::{ROW_BYTES_MAX, bounded};
 use barograph_engine::validate::Rejected;
 use barograph_lake::TableSchema;
@@ -138,6 +139,10 @@ impl<S: Sink> Import<'_, S> {
         state: &mut State,
         progress: &mut (dyn FnMut(Progress) + Send),
     ) -> Result<FileSummary> {
+        #[allow(
+            clippy::disallowed_methods,
+            reason = "how long it took is told, and decides nothing"
+        )]
         let started = Instant::now();
         let fingerprint = self.mapping.fingerprint();
         let identity = Identity::of(path, &self.target, self.table.name(), fingerprint)?;
@@ -240,7 +245,7 @@ impl<S: Sink> Import<'_, S> {
         loop {
             match call().await {
                 Err(e) if e.kind() == ErrorKind::Resources && !self.stop.is_stopped() => {
-                    tokio::time::sleep(e.retry_after().unwrap_or(RETRY_AFTER)).await;
+                    pause(e.retry_after().unwrap_or(RETRY_AFTER)).await;
                 }
                 other => return other,
             }
