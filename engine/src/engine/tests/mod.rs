@@ -31,7 +31,7 @@ const START: i64 = 1_767_225_600_000_000;
 const MINUTE: i64 = 60_000_000;
 const HOUR: i64 = 60 * MINUTE;
 /// How long a condition is waited for: longer than any machine takes.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// A row: key, instant, value.
 type Row = (i32, i64, f32);
