@@ -27,7 +27,7 @@ pub use period::{Period, Tier};
 pub use schema::{Key, KeyType, TableSchema, ValueColumn, ValueType};
 pub use select::KeySelection;
 pub use settling::Settling;
-pub use snapshot::{FileEntry, Snapshot};
+pub use snapshot::{FileEntry, OtherFile, Snapshot};
 pub use store::LakeStore;
 pub use table::{AsOf, Change, LakeTable};
 pub use time::{Hour, Micros, TimeRange};

@@ -38,6 +38,23 @@ impl FileEntry {
     }
 }
 
+/// A file that another program made part of the table. Its rows stand in any order, and of any hours.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OtherFile {
+    /// Where it stands, as the log has it: below the table's folder, percent-encoded.
+    pub path: String,
+    /// Size of the object.
+    pub bytes: u64,
+}
+
+impl OtherFile {
+    /// Its path below the table's folder as it is called there.
+    pub(crate) fn decoded(&self) -> String {
+        let path = object_store::path::Path::from_url_path(&self.path);
+        path.map_or_else(|_| self.path.clone(), |path| path.to_string())
+    }
+}
+
 /// What is known of one column in one file. Minimum and maximum are exact; absent where a column
 /// holds only nulls or is text.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -58,6 +75,9 @@ pub struct Snapshot {
     files: Vec<Arc<FileEntry>>,
     expired_through: Option<Hour>,
     committed_at: Option<Micros>,
+    others: Arc<[OtherFile]>,
+    objection: Option<Arc<str>>,
+    own: Option<TableVersion>,
 }
 
 /// The smallest step from one commit's time to the next one's: Delta counts milliseconds.
@@ -69,7 +89,45 @@ impl Snapshot {
     /// A snapshot of `files`, in any order.
     pub fn new(version: TableVersion, mut files: Vec<Arc<FileEntry>>) -> Self {
         files.sort_by_key(|file| (file.path.period().start(), file.keys.0));
-        Self { version, files, expired_through: None, committed_at: None }
+        Self {
+            version,
+            files,
+            expired_through: None,
+            committed_at: None,
+            others: Arc::default(),
+            objection: None,
+            own: None,
+        }
+    }
+
+    /// The same with those files of other programs, and why this one does not go on from it, if it does not.
+    pub(crate) fn with_others(self, others: Vec<OtherFile>, objection: Option<String>) -> Self {
+        Self { others: others.into(), objection: objection.map(Into::into), ..self }
+    }
+
+    /// The same, whose newest commit another program made, the one of `own` this one.
+    pub(crate) fn followed(self, own: Option<TableVersion>) -> Self {
+        Self { own, ..self }
+    }
+
+    /// Active files that other programs wrote.
+    pub fn others(&self) -> &[OtherFile] {
+        &self.others
+    }
+
+    /// The newest version that this program made, if others have made one since: this version itself, or one before.
+    pub(crate) fn own(&self) -> Option<TableVersion> {
+        self.own
+    }
+
+    /// Whether other programs have committed what is not taken over yet.
+    pub fn is_followed(&self) -> bool {
+        self.own.is_some() || !self.others.is_empty()
+    }
+
+    /// Why this program does not go on from this version, which another made.
+    pub(crate) fn objection(&self) -> Option<&str> {
+        self.objection.as_deref()
     }
 
     /// The same, whose commit says that it was made then.
@@ -103,7 +161,8 @@ impl Snapshot {
         let mut files: Vec<_> =
             self.files.iter().filter(|file| !removed.contains(&file.path)).cloned().collect();
         files.extend(added);
-        Self::new(version, files).expired(self.expired_through).committed(self.committed_at)
+        let after = Self::new(version, files).expired(self.expired_through);
+        Self { committed_at: self.committed_at, others: Arc::clone(&self.others), ..after }
     }
 
     /// The same under `schema`, whose columns are those of `before`, in any order, and others, which are null in

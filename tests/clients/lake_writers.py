@@ -1,14 +1,42 @@
-"""What other programs put beside the tables of a lake:
+"""What other programs do to a table of the lake and beside it, one thing a call:
 
+    python lake_writers.py delete|append|update|compact|zorder|vacuum|widen|partition|constrain DATA/lake/TABLE
     python lake_writers.py beside DATA/lake          a table of another program, and folders that are none
+    python lake_writers.py rows DATA/lake/TABLE      prints key, time, text of all rows as JSON
 """
 
+import datetime
+import json
 import os
 import pathlib
 import sys
 
 import deltalake
 import pyarrow as pa
+
+START = datetime.datetime(2024, 1, 1, tzinfo=datetime.timezone.utc)
+TIME = pa.timestamp("us", tz="UTC")
+
+
+def rows(minutes, key, text, **more):
+    """Rows of one key as another program would make them: columns in its own order."""
+    times = [START + datetime.timedelta(minutes=minute) for minute in minutes]
+    count = len(times)
+    columns = {
+        "text": pa.array([f"{text}-{minute}" for minute in minutes]),
+        "at": pa.array(times, TIME),
+        "key": pa.array([key] * count, pa.int32()),
+        "ingested_at": pa.array([START] * count, TIME),
+    }
+    table = pa.table(columns | {name: pa.array([value] * count) for name, value in more.items()})
+    required = {"key", "at", "ingested_at"}
+    fields = [field.with_nullable(field.name not in required) for field in table.schema]
+    return table.cast(pa.schema(fields))
+
+
+def append(path):
+    """New rows of two hours, one of which the table has, in no order; and one in the place of a row that it has."""
+    deltalake.write_deltalake(path, rows([500, 499, 501, 10, 130], 3, "appended"), mode="append", schema_mode="merge")
 
 
 def beside(lake):
@@ -22,10 +50,41 @@ def beside(lake):
     (lake / "readme.txt").write_text("not a table")
 
 
+def partition(path):
+    """The same rows, partitioned by a column."""
+    table = deltalake.DeltaTable(path).to_pyarrow_table()
+    deltalake.write_deltalake(path, table, mode="overwrite", schema_mode="overwrite", partition_by=["key"])
+
+
+def show(path):
+    table = deltalake.DeltaTable(path).to_pyarrow_table().sort_by([("key", "ascending"), ("at", "ascending")])
+    times = table["at"].cast(pa.int64()).to_pylist()
+    print(json.dumps(list(zip(table["key"].to_pylist(), times, table["text"].to_pylist()))))
+
+
+DONE = {
+    "append": append,
+    "delete": lambda path: deltalake.DeltaTable(path).delete("key = 2 OR key = 5 AND text = '5-100'"),
+    "update": lambda path: deltalake.DeltaTable(path).update(predicate="key = 4", updates={"text": "'updated'"}),
+    "compact": lambda path: deltalake.DeltaTable(path).optimize.compact(),
+    "zorder": lambda path: deltalake.DeltaTable(path).optimize.z_order(["text"]),
+    "vacuum": lambda path: deltalake.DeltaTable(path).vacuum(
+        retention_hours=0, enforce_retention_duration=False, dry_run=False
+    ),
+    "widen": lambda path: deltalake.write_deltalake(
+        path, rows([700], 3, "wider", humidity=1.5), mode="append", schema_mode="merge"
+    ),
+    "partition": partition,
+    "constrain": lambda path: deltalake.DeltaTable(path).alter.add_constraint({"small": "key < 1000"}),
+    "beside": beside,
+    "rows": show,
+}
+
+
 def main(arguments):
     match arguments:
-        case ["beside", path]:
-            beside(path)
+        case [what, path] if what in DONE:
+            DONE[what](path)
             return 0
     print(__doc__, file=sys.stderr)
     return 2

@@ -42,17 +42,23 @@ pub(super) async fn run(command: LakeCommand, settings: &Settings) -> Result<()>
             LakeCommand::Delete(arguments) => delete::run(arguments, settings).await,
             LakeCommand::Alter(arguments) => alter::run(arguments, settings).await,
             LakeCommand::Files(arguments) => {
-                files(&tables(&lake, arguments, settings).await?, arguments.format)
+                let (tables, refused) = tables(&lake, arguments, settings).await?;
+                files(&tables, arguments.format).and(refused)
             }
             LakeCommand::Check(arguments) => {
-                check(&tables(&lake, arguments, settings).await?, arguments.format).await
+                let (tables, refused) = tables(&lake, arguments, settings).await?;
+                check(&tables, arguments.format).await.and(refused)
             }
             LakeCommand::History(arguments) => {
-                history(&tables(&lake, arguments, settings).await?, arguments.format).await
+                let mut tables = Vec::new();
+                for name in names(&lake, arguments, settings).await? {
+                    tables.push(open_to_restore(&lake, &name, settings).await?);
+                }
+                history(&tables, arguments.format).await
             }
             LakeCommand::Restore(arguments) => {
                 check_terminal(arguments.format)?;
-                restore(open(&lake, &arguments.table, settings).await?, arguments).await
+                restore(open_to_restore(&lake, &arguments.table, settings).await?, arguments).await
             }
         }
     })
@@ -65,11 +71,34 @@ struct Opened {
     snapshot: Snapshot,
 }
 
+/// The tables that are asked for, and an error that names those that cannot be opened, if some can.
 async fn tables(
     lake: &LakeStore,
     arguments: &LakeArguments,
     settings: &Settings,
-) -> Result<Vec<Opened>> {
+) -> Result<(Vec<Opened>, Result<()>)> {
+    let (mut opened, mut refused) = (Vec::new(), Vec::new());
+    for name in names(lake, arguments, settings).await? {
+        match open(lake, &name, settings).await {
+            Ok(table) => opened.push(table),
+            Err(error) => refused.push(error.to_string()),
+        }
+    }
+    let refused = match refused.is_empty() {
+        true => Ok(()),
+        false => Err(Error::failed(refused.join("\n"))),
+    };
+    match opened.is_empty() {
+        true => refused.map(|()| (opened, Ok(()))),
+        false => Ok((opened, refused)),
+    }
+}
+
+async fn names(
+    lake: &LakeStore,
+    arguments: &LakeArguments,
+    settings: &Settings,
+) -> Result<Vec<String>> {
     check_terminal(arguments.format)?;
     let names = match &arguments.table {
         Some(name) => vec![name.clone()],
@@ -81,17 +110,25 @@ async fn tables(
             settings.data
         )));
     }
-    let mut opened = Vec::with_capacity(names.len());
-    for name in names {
-        opened.push(open(lake, &name, settings).await?);
-    }
-    Ok(opened)
+    Ok(names)
 }
 
 async fn open(lake: &LakeStore, name: &str, settings: &Settings) -> Result<Opened> {
-    let (table, snapshot) = LakeTable::open_existing(lake.child(name))
-        .await
-        .map_err(|e| Error::failed(format!("table {name:?} in {}: {e}", settings.data)))?;
+    opened(name, LakeTable::open_existing(lake.child(name)).await, settings)
+}
+
+/// Opens a table whatever another program made of it.
+async fn open_to_restore(lake: &LakeStore, name: &str, settings: &Settings) -> Result<Opened> {
+    opened(name, LakeTable::open_to_restore(lake.child(name)).await, settings)
+}
+
+fn opened(
+    name: &str,
+    table: barograph_lake::Result<(LakeTable, Snapshot)>,
+    settings: &Settings,
+) -> Result<Opened> {
+    let (table, snapshot) =
+        table.map_err(|e| Error::failed(format!("table {name:?} in {}: {e}", settings.data)))?;
     Ok(Opened { name: name.to_owned(), table, snapshot })
 }
 
@@ -130,6 +167,14 @@ fn files(tables: &[Opened], format: Format) -> Result<()> {
             bytes(size),
             size as f64 / rows.max(1) as f64
         ));
+        for other in opened.snapshot.others() {
+            progress::line(&format!(
+                "{}: {} is a file of another program, {}, which the server takes over",
+                opened.name,
+                other.path,
+                bytes(other.bytes)
+            ));
+        }
     }
     Ok(())
 }

@@ -65,7 +65,14 @@ impl Engine {
             }
             let last_ingested = replayed.last_ingested;
             tell_of_rows_ahead(last_ingested, clock.now());
-            Self::start(settings, clock, log, opened, recovery, tail_budget, last_ingested)
+            let engine =
+                Self::start(settings, clock, log, opened, recovery, tail_budget, last_ingested)?;
+            for table in engine.tables.values() {
+                if table.view.load().snapshot.is_followed() {
+                    engine.lander.notice(Arc::clone(table)).await;
+                }
+            }
+            Ok(engine)
         })
     }
 

@@ -80,7 +80,8 @@ impl LandingFault {
 
     fn wait(&self) -> Micros {
         let most = match self.kind {
-            ErrorKind::Unavailable | ErrorKind::Resources => WAIT_MAX,
+            // What another program made of a table may be undone at any time.
+            ErrorKind::Unavailable | ErrorKind::Resources | ErrorKind::Request => WAIT_MAX,
             _ => WAIT_MAX_DAMAGE,
         };
         let doubled = self.tries.saturating_sub(1).min(10);
@@ -162,6 +163,18 @@ impl Faults {
         }
     }
 
+    /// Notes that the newest version of a table is one to go on from.
+    pub(super) fn accepted(&self, table: &Table) {
+        let faults = self.0.lock();
+        let of_table = faults.get(table.schema.name());
+        let refused = of_table.and_then(|of_table| of_table.get(&None));
+        let refused = refused.is_some_and(|fault| fault.kind == ErrorKind::Request);
+        drop(faults);
+        if refused {
+            self.mended(table, None);
+        }
+    }
+
     /// What rows of a table and period are waiting for.
     pub(super) fn standing(&self, table: &str, period: Option<Period>, now: Micros) -> Standing {
         let faults = self.0.lock();
@@ -176,8 +189,9 @@ impl Faults {
         for table in tables {
             let Some(of_table) = faults.get_mut(table.schema.name()) else { continue };
             let view = table.view.load();
-            of_table.retain(|&period, _| match period {
-                None => !view.tail.hours().is_empty(),
+            of_table.retain(|&period, fault| match period {
+                // What another program made of the table stays so, whether it has rows to land or not.
+                None => fault.kind == ErrorKind::Request || !view.tail.hours().is_empty(),
                 Some(period) => {
                     let mut hours = view.tail.hours().iter().filter(|h| period.holds(h.hour()));
                     hours.any(|hour| period_of(&view, hour.hour()) == period)
@@ -251,6 +265,7 @@ fn cure(table: &Table, homes: &[Arc<FileEntry>], error: &Error) -> String {
             "see that {} can be read and written; landing goes on by itself",
             table.lake.store().url()
         ),
+        ErrorKind::Request => "landing goes on by itself when that is done".to_owned(),
         ErrorKind::Resources => "make room; landing goes on by itself".to_owned(),
         _ => "this is a defect of the program: report the message".to_owned(),
     }

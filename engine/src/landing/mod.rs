@@ -3,7 +3,7 @@
 //! `decide` says which hours; `round` goes through the tables piece by piece; `land` writes each hour as one sorted
 //! file, `late` merges rows into the files of days and months; `land` commits, and asks the writer to swap; `faults`
 //! knows what cannot land; `relog` keeps the log short behind what stays; `delete` takes rows out of the lake;
-//! `notice` sees what others committed; the [`Lander`] does so in the background and on request. An interrupted
+//! `notice` sees what others committed, `others` takes over what other programs wrote; the [`Lander`] does so in the background and on request. An interrupted
 //! landing leaves an unreferenced file, which the job `sweep` deletes.
 
 pub mod decide;
@@ -12,6 +12,7 @@ mod faults;
 mod land;
 mod late;
 mod notice;
+mod others;
 mod relog;
 mod round;
 
@@ -66,6 +67,7 @@ impl LanderParts {
 
 enum Command {
     Land(Reason, oneshot::Sender<Result<FlushReport>>),
+    Notice(Arc<Table>, oneshot::Sender<()>),
     Delete(Arc<Table>, DeletionRequest, Looked, oneshot::Sender<Result<DeletionReport>>),
     Stop,
 }
@@ -111,6 +113,14 @@ impl Lander {
         let command = Command::Delete(table, asked, looked, reply);
         self.commands.send(command).map_err(|_| stopped())?;
         report.await.unwrap_or_else(|_| Err(stopped()))
+    }
+
+    /// Takes over what others have committed to a table, if that can be. If not, it is a fault that is tried again.
+    pub(crate) async fn notice(&self, table: Arc<Table>) {
+        let (reply, noticed) = oneshot::channel();
+        if self.commands.send(Command::Notice(table, reply)).is_ok() {
+            let _ = noticed.await;
+        }
     }
 
     /// Ends the task. A running landing finishes the hours that it has begun.
@@ -169,6 +179,10 @@ async fn run(parts: LanderParts, mut commands: mpsc::UnboundedReceiver<Command>)
         steps.tell(parts.clock.as_ref());
         match command {
             None | Some(Command::Stop) => return,
+            Some(Command::Notice(table, reply)) => {
+                notice::look(&parts, &table).await;
+                let _ = reply.send(());
+            }
             Some(Command::Delete(table, asked, looked, reply)) => {
                 let work = guarded(delete::delete(&parts, &table, &asked, looked));
                 let _ = reply.send(work.await);

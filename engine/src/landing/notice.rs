@@ -2,10 +2,15 @@
 
 use std::sync::Arc;
 
+use super::faults::Standing;
 use super::land::swap;
-use super::{LanderParts, Memory};
-use crate::Result;
+use super::others::take_over;
+use super::{LanderParts, Memory, guarded};
 use crate::engine::Table;
+use crate::{Error, ErrorKind, Result};
+
+/// How often a lost race for a commit is run again.
+const ATTEMPTS: usize = 5;
 
 /// Looks for commits of others, if it is time to.
 pub(super) async fn notice(parts: &LanderParts, memory: &mut Memory) {
@@ -17,17 +22,31 @@ pub(super) async fn notice(parts: &LanderParts, memory: &mut Memory) {
         return;
     }
     memory.noticed = Some(passed);
+    let now = parts.clock.now();
     for table in &parts.tables {
-        if let Err(error) = look(parts, table).await {
-            let table = table.schema.name();
-            tracing::warn!(%error, table, "commits of others cannot be looked for: they will be next time");
+        let name = table.schema.name();
+        if parts.faults.standing(name, None, now) != Standing::Waiting {
+            look(parts, table).await;
         }
     }
 }
 
-async fn look(parts: &LanderParts, table: &Arc<Table>) -> Result<()> {
-    let held = table.view.load().snapshot.version();
-    match table.lake.is_behind(held).await? {
+/// Looks for commits of others to a table. What another program made of it and this one cannot go on from is a fault of
+/// the table; queries see the version before.
+pub(super) async fn look(parts: &LanderParts, table: &Arc<Table>) {
+    match guarded(newer(parts, table)).await {
+        Ok(()) => parts.faults.accepted(table),
+        Err(error) if error.kind() == ErrorKind::Unavailable => {
+            let table = table.schema.name();
+            tracing::warn!(%error, table, "commits of others cannot be looked for: they will be next time");
+        }
+        Err(error) => parts.faults.note(table, None, &[], &error, parts.clock.now()),
+    }
+}
+
+async fn newer(parts: &LanderParts, table: &Arc<Table>) -> Result<()> {
+    let held = Arc::clone(&table.view.load().snapshot);
+    match !held.others().is_empty() || table.lake.is_behind(held.version()).await? {
         true => adopt(parts, table).await,
         false => Ok(()),
     }
@@ -36,7 +55,19 @@ async fn look(parts: &LanderParts, table: &Arc<Table>) -> Result<()> {
 /// Takes the newest version in the store for true.
 pub(super) async fn adopt(parts: &LanderParts, table: &Arc<Table>) -> Result<()> {
     let held = table.view.load().snapshot.version();
-    let newest = Arc::new(table.lake.refresh().await?);
+    let mut attempts = 0;
+    let newest = loop {
+        let newest = table.lake.refresh().await?;
+        if let Some(newest) = take_over(parts, table, newest).await? {
+            break Arc::new(newest);
+        }
+        attempts += 1;
+        if attempts == ATTEMPTS {
+            let name = table.schema.name();
+            let why = format!("table {name:?}: other writers committed first {ATTEMPTS} times");
+            return Err(Error::new(ErrorKind::Unavailable, why));
+        }
+    };
     let commits = table.lake.history_after(held).await?;
     for commit in &commits {
         let (version, operation) = (commit.version, &commit.operation);

@@ -111,6 +111,7 @@ pub(super) struct Told {
     pub(super) timestamp: Option<i64>,
     pub(super) operation: Option<String>,
     pub(super) operation_parameters: Option<Map<String, Value>>,
+    pub(super) engine_info: Option<String>,
 }
 
 /// What the history tells of an added file.

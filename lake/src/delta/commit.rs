@@ -1,5 +1,6 @@
 //! How is a commit written so that of several racing writers exactly one wins?
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -48,8 +49,7 @@ impl Commit {
     /// The commit that creates a table.
     pub(crate) fn create(metadata: &Metadata, schema: &TableSchema) -> Result<Self> {
         let info = info("CREATE TABLE", None, Map::new(), Map::new());
-        let protocol = Action::Protocol(Protocol { min_reader_version: 1, min_writer_version: 2 });
-        Self::of(&[info, protocol, Action::MetaData(Box::new(metadata.action(schema)))])
+        Self::of(&[info, protocol(), Action::MetaData(Box::new(metadata.action(schema)))])
     }
 
     /// The commit that changes what a table declares of itself, `columns` among it.
@@ -72,9 +72,11 @@ impl Commit {
         Self::of(&[info, Action::MetaData(Box::new(metadata.action(schema)))])
     }
 
-    /// The commit that replaces files of `base` by others, which makes it `after`.
+    /// The commit that replaces files of `base` by others, which makes it `after`. With `declared`, the table is
+    /// declared anew in it.
     pub(crate) fn replace(
         schema: &TableSchema,
+        declared: Option<&Metadata>,
         removed: &[Arc<FileEntry>],
         added: &[Arc<FileEntry>],
         change: &Change<'_>,
@@ -83,7 +85,15 @@ impl Commit {
         let data_change = !change.hours.is_empty();
         let info = (change.operation, parameters(change), metrics(removed, added));
         let mut actions = vec![info_at(change.at, info)];
-        actions.extend(moved(schema, removed, added, (change.at, data_change))?);
+        if let Some(metadata) = declared {
+            actions.push(protocol());
+            actions.push(Action::MetaData(Box::new(metadata.action(schema))));
+        }
+        let kept: HashSet<_> = after.others().iter().map(|other| &other.path).collect();
+        let others = base.others().iter().filter(|other| !kept.contains(&other.path));
+        let others = others.map(|other| (other.path.clone(), other.bytes));
+        let gone: Vec<_> = paths(removed).chain(others).collect();
+        actions.extend(moved(schema, gone, added, (change.at, data_change))?);
         if after.expired_through() != base.expired_through() {
             actions.push(Action::Txn(expired::action(after.expired_through())));
         }
@@ -106,7 +116,7 @@ impl Commit {
         parameters.insert(HOURS.to_owned(), "all".into());
         let mut actions = vec![info_at(at, (operation, parameters, metrics(removed, added)))];
         actions.push(Action::MetaData(Box::new(metadata.action(schema))));
-        actions.extend(moved(schema, removed, added, (at, true))?);
+        actions.extend(moved(schema, paths(removed).collect(), added, (at, true))?);
         Self::of(&actions)
     }
 
@@ -162,23 +172,28 @@ async fn stands(store: &LakeStore, version: TableVersion, commit: &Commit) -> Re
     Ok(store.object().get(&path).await?.bytes().await? == commit.0)
 }
 
+/// Where files stand, and how large they are.
+fn paths(files: &[Arc<FileEntry>]) -> impl Iterator<Item = (String, u64)> {
+    files.iter().map(|entry| (entry.path.to_string(), entry.bytes))
+}
+
 /// That files cease to be active and others become so, at a time; whether their rows are others than before.
 fn moved(
     schema: &TableSchema,
-    removed: &[Arc<FileEntry>],
+    removed: Vec<(String, u64)>,
     added: &[Arc<FileEntry>],
     (at, data_change): (Micros, bool),
 ) -> Result<Vec<Action>> {
     let millis = at.div_euclid(MICROS_PER_MILLI);
     let mut actions = Vec::with_capacity(removed.len() + added.len());
-    actions.extend(removed.iter().map(|entry| {
+    actions.extend(removed.into_iter().map(|(path, size)| {
         Action::Remove(Remove {
-            path: entry.path.to_string(),
+            path,
             deletion_timestamp: millis,
             data_change,
             extended_file_metadata: true,
             partition_values: Map::new(),
-            size: entry.bytes,
+            size,
         })
     }));
     for entry in added {
@@ -199,6 +214,10 @@ fn info_at(
     (operation, parameters, metrics): (&str, Map<String, Value>, Map<String, Value>),
 ) -> Action {
     info(operation, Some(at.div_euclid(MICROS_PER_MILLI)), parameters, metrics)
+}
+
+fn protocol() -> Action {
+    Action::Protocol(Protocol { min_reader_version: 1, min_writer_version: 2 })
 }
 
 fn info(

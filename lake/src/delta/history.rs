@@ -130,11 +130,17 @@ pub(super) async fn objects(store: &LakeStore) -> Result<Vec<(LogName, ObjectMet
     Ok(listed.into_iter().filter_map(named).collect())
 }
 
-/// When a commit says that it was made; `None` if it does not, or if the log does not hold it.
-pub(super) async fn stated_time(
-    store: &LakeStore,
-    version: TableVersion,
-) -> Result<Option<Micros>> {
+/// What the head of a commit says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Head {
+    /// When it was made.
+    pub(super) at: Option<Micros>,
+    /// The program that made it.
+    pub(super) engine: Option<String>,
+}
+
+/// What a commit says of itself; `None` if the log does not hold it.
+pub(super) async fn head(store: &LakeStore, version: TableVersion) -> Result<Option<Head>> {
     let path = store.path(&LogName::commit(version).path());
     let head = GetOptions { range: Some((0..HEAD_BYTES).into()), ..GetOptions::default() };
     let object = match store.object().get_opts(&path, head).await {
@@ -149,7 +155,8 @@ pub(super) async fn stated_time(
         // Of another writer, who says it elsewhere.
         _ => read(store, version, &meta).await?.into_iter().find_map(|line| line.commit_info),
     };
-    Ok(info.and_then(|info| stated(&info)))
+    let at = info.as_ref().and_then(stated);
+    Ok(Some(Head { at, engine: info.and_then(|info| info.engine_info) }))
 }
 
 fn stated(info: &Told) -> Option<Micros> {

@@ -10,13 +10,15 @@ use futures::StreamExt;
 
 use super::difference::{Columns, Difference};
 use super::expired;
-use super::history::stated_time;
+use super::history::{head, objects};
 use super::kernel::{kernel_error, with_engine};
-use super::log_path::LOG_FOLDER;
+use super::log_path::{LOG_FOLDER, LogKind};
 use super::metadata::Metadata;
+use super::others::{objection, own_before};
 use super::stats;
+use crate::snapshot::OtherFile;
 use crate::store::LakeStore;
-use crate::{Error, FileEntry, Result, Snapshot, TableSchema, TableVersion};
+use crate::{Error, FileEntry, FilePath, Result, Snapshot, TableSchema, TableVersion};
 
 /// A table as its log tells it.
 #[derive(Debug)]
@@ -92,6 +94,15 @@ pub(crate) async fn made_here(store: &LakeStore) -> Result<bool> {
     .await
 }
 
+/// The newest version that this program made, if others have committed since.
+pub(crate) async fn last_own(store: &LakeStore) -> Result<Option<TableVersion>> {
+    let objects = objects(store).await?.into_iter();
+    let commits = objects.filter(|(name, _)| name.kind == LogKind::Commit);
+    let Some(newest) = commits.map(|(name, _)| name.version).max() else { return Ok(None) };
+    let told = head(store, newest).await?;
+    own_before(store, newest, told.as_ref()).await
+}
+
 /// Reads a version that the log holds.
 pub(crate) async fn load_at(store: &LakeStore, version: TableVersion) -> Result<Loaded> {
     read(store, Some(version)).await
@@ -112,56 +123,82 @@ async fn read(store: &LakeStore, version: Option<TableVersion>) -> Result<Loaded
         let schema = metadata.schema()?;
         let version = TableVersion(kernel.version());
         let through = expired::read(&kernel, engine).map_err(failed)?;
+        let mut objection = objection(&kernel, &metadata, &schema);
         let scan = kernel
             .scan_builder()
             .with_stats(StatsOptions::json_only())
             .without_row_transforms()
             .build()
             .map_err(failed)?;
-        let mut files = Vec::new();
+        let (mut files, mut others) = (Vec::new(), Vec::new());
         for part in scan.scan_metadata(engine).map_err(failed)? {
             let rows = part.map_err(failed)?.scan_files.apply_selection_vector().map_err(failed)?;
             let rows = ArrowEngineData::try_from_engine_data(rows).map_err(failed)?;
-            files.extend(entries(&schema, rows.record_batch())?);
+            let rows = rows.record_batch();
+            files.extend(entries(&schema, rows)?);
+            others.extend(of_others(rows)?);
+            objection = objection.or(deleted_rows(rows)?);
         }
-        let snapshot = Snapshot::new(version, files).expired(through);
+        let snapshot =
+            Snapshot::new(version, files).expired(through).with_others(others, objection);
         Ok(Loaded { metadata, schema, snapshot })
     })
     .await?;
-    let committed = stated_time(store, loaded.snapshot.version()).await?;
-    Ok(Loaded { snapshot: loaded.snapshot.committed(committed), ..loaded })
+    let newest = loaded.snapshot.version();
+    let told = head(store, newest).await?;
+    let own = own_before(store, newest, told.as_ref()).await?;
+    let snapshot = loaded.snapshot.committed(told.and_then(|head| head.at)).followed(own);
+    Ok(Loaded { snapshot, ..loaded })
 }
 
-/// The entries that a batch of the kernel's scan rows tells of.
+fn column<'a>(rows: &'a RecordBatch, name: &str) -> Result<&'a Arc<dyn Array>> {
+    rows.column_by_name(name)
+        .ok_or_else(|| Error::damage(format!("Delta scan rows lack the column {name:?}")))
+}
+
+fn size(rows: &RecordBatch, row: usize) -> Result<u64> {
+    let size = column(rows, "size")?.as_primitive::<Int64Type>().value(row);
+    u64::try_from(size)
+        .map_err(|e| Error::damage("a Delta entry has a negative size").with_source(e))
+}
+
+/// The first file of a batch of which another program has deleted rows without writing it anew, in words.
+fn deleted_rows(rows: &RecordBatch) -> Result<Option<String>> {
+    let paths = column(rows, "path")?.as_string::<i32>();
+    let deletions = column(rows, "deletionVector")?;
+    let first = (0..rows.num_rows()).find(|&row| deletions.is_valid(row));
+    Ok(first.map(|row| format!("its file {} has a deletion vector", paths.value(row))))
+}
+
+/// The files of a batch that other programs wrote.
+fn of_others(rows: &RecordBatch) -> Result<Vec<OtherFile>> {
+    let paths = column(rows, "path")?.as_string::<i32>();
+    let of_others = (0..rows.num_rows()).filter(|&row| !is_own(paths.value(row)));
+    of_others
+        .map(|row| Ok(OtherFile { path: paths.value(row).to_owned(), bytes: size(rows, row)? }))
+        .collect()
+}
+
+fn is_own(path: &str) -> bool {
+    path.parse::<FilePath>().is_ok()
+}
+
+/// The entries of this program's files that a batch of the kernel's scan rows tells of.
 fn entries(schema: &TableSchema, rows: &RecordBatch) -> Result<Vec<Arc<FileEntry>>> {
-    let column = |name: &str| {
-        rows.column_by_name(name)
-            .ok_or_else(|| Error::damage(format!("Delta scan rows lack the column {name:?}")))
-    };
-    let paths = column("path")?.as_string::<i32>();
-    let sizes = column("size")?.as_primitive::<Int64Type>();
-    let stats = column("stats")?.as_string::<i32>();
-    let deletions = column("deletionVector")?;
-    let missing = |what: &str, row: usize| {
-        Error::damage(format!("Delta entry of {} {what}", paths.value(row)))
-    };
-    for row in 0..rows.num_rows() {
-        if stats.is_null(row) {
-            return Err(missing("has no statistics", row));
-        }
-        if deletions.is_valid(row) {
-            return Err(missing("has a deletion vector, which barograph does not write", row));
-        }
+    let paths = column(rows, "path")?.as_string::<i32>();
+    let stats = column(rows, "stats")?.as_string::<i32>();
+    let own: Vec<_> = (0..rows.num_rows()).filter(|&row| is_own(paths.value(row))).collect();
+    if let Some(row) = own.iter().find(|&&row| stats.is_null(row)) {
+        let path = paths.value(*row);
+        return Err(Error::damage(format!("Delta entry of {path} has no statistics")));
     }
-    let documents: Vec<_> = (0..rows.num_rows()).map(|row| stats.value(row)).collect();
-    let names: Vec<_> = (0..rows.num_rows()).map(|row| paths.value(row)).collect();
+    let documents: Vec<_> = own.iter().map(|&row| stats.value(row)).collect();
+    let names: Vec<_> = own.iter().map(|&row| paths.value(row)).collect();
     let decoded = stats::decode(schema, &documents, &names)?;
-    decoded
-        .into_iter()
-        .enumerate()
+    own.into_iter()
+        .zip(decoded)
         .map(|(row, stats)| {
-            let bytes = u64::try_from(sizes.value(row))
-                .map_err(|e| missing("has a negative size", row).with_source(e))?;
+            let bytes = size(rows, row)?;
             Ok(Arc::new(FileEntry {
                 path: paths.value(row).parse()?,
                 bytes,

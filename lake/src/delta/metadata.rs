@@ -120,6 +120,16 @@ impl Metadata {
         self.configuration.get(SKIPPING).is_some_and(|columns| *columns == skipping(schema))
     }
 
+    /// What is set for a key of the configuration.
+    pub(super) fn setting(&self, key: &str) -> Option<&str> {
+        self.configuration.get(key).map(String::as_str)
+    }
+
+    /// The keys of the configuration.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &str> {
+        self.configuration.keys().map(String::as_str)
+    }
+
     /// Whether the table was made by this program.
     pub(super) fn is_own(&self) -> bool {
         self.configuration.contains_key(DECLARATION)
@@ -182,7 +192,7 @@ fn skipping(schema: &TableSchema) -> String {
 }
 
 /// The schema of a table as the Delta protocol writes it, without the table's own declaration.
-fn delta_schema(schema: &TableSchema) -> Value {
+pub(super) fn delta_schema(schema: &TableSchema) -> Value {
     let declaration = schema.declaration();
     let mut types = vec![delta_key(declaration.key_type), "timestamp"];
     types.extend(declaration.columns.iter().map(|c| delta_type(c.value_type)));

@@ -21,6 +21,7 @@ mod load;
 mod log_path;
 mod metadata;
 mod note;
+mod others;
 mod stats;
 #[cfg(test)]
 mod tests;
@@ -34,7 +35,7 @@ pub(crate) use checkpoint::{expire, write_checkpoint};
 pub(crate) use commit::{Commit, put_commit};
 pub(crate) use difference::{Columns, Difference};
 pub(crate) use history::{between, commit_of, history, removed_since};
-pub(crate) use load::{Loaded, load, load_at, made_here};
+pub(crate) use load::{Loaded, last_own, load, load_at, made_here};
 pub(crate) use log_path::{LOG_FOLDER, LogName};
 pub(crate) use metadata::{Former, Metadata};
 pub(crate) use note::FileNote;

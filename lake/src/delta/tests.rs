@@ -156,8 +156,8 @@ fn an_entry_that_contradicts_itself_is_not_written() {
 async fn a_repeated_put_meets_its_own_commit() {
     let fixture = Fixture::new();
     let (table, base) = fixture.open().await;
-    let commit = Commit::replace(table.schema(), &[], &[], &change("WRITE", 0), [&base; 2]);
-    let other = Commit::replace(table.schema(), &[], &[], &change("WRITE", 0), [&base; 2]);
+    let commit = Commit::replace(table.schema(), None, &[], &[], &change("WRITE", 0), [&base; 2]);
+    let other = Commit::replace(table.schema(), None, &[], &[], &change("WRITE", 0), [&base; 2]);
     let version = TableVersion(base.version().0 + 1);
     let (commit, other) = (commit.unwrap(), other.unwrap());
     put_commit(table.store(), version, &commit).await.unwrap();

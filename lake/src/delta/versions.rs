@@ -3,7 +3,7 @@
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::ObjectMeta;
 
-use super::history::{objects, stated_time};
+use super::history::{head, objects};
 use super::log_path::LogKind;
 use super::times::{Made, in_order};
 use crate::store::LakeStore;
@@ -54,7 +54,7 @@ impl Versions {
         let commits = self.commits.clone();
         let made: Vec<Made> = stream::iter(commits)
             .map(|(version, meta)| async move {
-                let stated = stated_time(&self.store, version).await?;
+                let stated = head(&self.store, version).await?.and_then(|head| head.at);
                 let written = || Made::Written(meta.last_modified.timestamp_micros());
                 Ok::<_, Error>(stated.map_or_else(written, Made::Stated))
             })

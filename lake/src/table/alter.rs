@@ -193,6 +193,14 @@ impl LakeTable {
                 ),
             ));
         }
+        if let Some(other) = base.others().first() {
+            return Err(Error::request(format!(
+                "table {:?} has files of another program, the first {}, whose rows have the earlier columns: start the \
+                 server once with those columns declared, which takes them over",
+                self.schema.name(),
+                other.path
+            )));
+        }
         let at = base.commit_time(at);
         let metadata =
             loaded.metadata.altered(&alteration.before, &alteration.after, (version, at))?;
@@ -207,6 +215,7 @@ impl LakeTable {
                 first.path, second.path
             )));
         }
+        self.mark_taken(base).await?;
         self.mark(base, removed, &after).await?;
         delta::put_commit(&self.store, version, &commit).await?;
         Ok(after)

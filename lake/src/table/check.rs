@@ -12,7 +12,7 @@ use tokio::runtime::Handle;
 use super::LakeTable;
 use crate::file::FileCache;
 use crate::snapshot::apart;
-use crate::{ErrorKind, FileEntry, FilePath, Hour, Result, Snapshot, TableVersion};
+use crate::{ErrorKind, FileEntry, FilePath, Hour, OtherFile, Result, Snapshot, TableVersion};
 
 mod bounds;
 mod verify;
@@ -76,6 +76,8 @@ pub enum FindingKind {
     SharedHome,
     /// There is no file for an hour between the first and the last.
     Gap,
+    /// An active file that another program wrote, whose rows are not taken over yet.
+    Foreign,
     /// An object in the table's folder is not an active file: removed by a commit and not swept yet, not
     /// committed yet, or left behind.
     Orphan,
@@ -85,7 +87,7 @@ impl FindingKind {
     /// Whether rows are lost, doubled or wrong. The others are to be known of, no more: nothing may have
     /// been measured in a gap, and orphans go with the next sweep.
     pub fn is_damage(self) -> bool {
-        !matches!(self, Self::Gap | Self::Orphan)
+        !matches!(self, Self::Gap | Self::Foreign | Self::Orphan)
     }
 }
 
@@ -111,6 +113,7 @@ impl fmt::Display for FindingKind {
             Self::OutsidePeriod => "row outside its period",
             Self::SharedHome => "two homes",
             Self::Gap => "gap",
+            Self::Foreign => "file of another program",
             Self::Orphan => "orphan",
         })
     }
@@ -153,6 +156,7 @@ impl LakeTable {
             progress(done, files.len());
         }
         drop(checked);
+        report.findings.extend(of_others(snapshot));
         report.findings.extend(self.orphans(snapshot).await?);
         Ok(report)
     }
@@ -214,6 +218,7 @@ impl LakeTable {
     /// A store error if the store fails to answer.
     pub async fn check_places(&self, snapshot: &Snapshot) -> Result<Vec<Finding>> {
         let mut findings = hours(snapshot.files());
+        findings.extend(of_others(snapshot));
         findings.extend(self.orphans(snapshot).await?);
         Ok(findings)
     }
@@ -224,8 +229,11 @@ impl LakeTable {
         let newest = self.refresh().await?;
         let active: HashSet<FilePath> =
             snapshot.files().iter().chain(newest.files()).map(|entry| entry.path).collect();
+        let others = snapshot.others().iter().chain(newest.others());
+        let others: HashSet<String> = others.map(OtherFile::decoded).collect();
         let orphans = objects
             .into_iter()
+            .filter(|(name, _)| !others.contains(name))
             .filter(|(name, _)| !name.parse::<FilePath>().is_ok_and(|path| active.contains(&path)));
         let mut findings: Vec<_> = orphans
             .map(|(subject, meta)| {
@@ -256,6 +264,14 @@ impl FileCheck {
     fn find(&mut self, kind: FindingKind, detail: String) {
         self.findings.push(Finding { kind, subject: self.subject.clone(), detail });
     }
+}
+
+/// Active files of other programs.
+fn of_others(snapshot: &Snapshot) -> impl Iterator<Item = Finding> {
+    snapshot.others().iter().map(|file| {
+        let detail = format!("{} bytes, which the server takes over", file.bytes);
+        Finding { kind: FindingKind::Foreign, subject: file.path.clone(), detail }
+    })
 }
 
 /// Hours that have no file, and files that share rows.

@@ -26,6 +26,7 @@ impl LakeTable {
         hours.dedup();
         let change = Change { operation: "EXPIRE", hours: &hours, keys: None, at };
         let through = base.expired_through().max(hours.last().copied());
-        self.replace(base, removed, Vec::new(), &change, through).await
+        let rest = (through, base.others().to_vec());
+        self.replace(base, removed, Vec::new(), &change, rest, None).await
     }
 }

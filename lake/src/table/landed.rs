@@ -86,6 +86,13 @@ impl LakeTable {
         Ok(())
     }
 
+    /// Puts a mark for the hours of files that other programs took away since this one committed.
+    pub async fn mark_taken(&self, newest: &Snapshot) -> Result<()> {
+        let Some(own) = newest.own().filter(|own| *own < newest.version()) else { return Ok(()) };
+        let before = crate::delta::load_at(&self.store, own).await?.snapshot;
+        self.mark(&before, &before.without(newest), newest).await
+    }
+
     async fn marks(&self) -> Result<Vec<MarkPath>> {
         let folder = self.store.path(MARKS_FOLDER);
         let listed: Vec<_> = self.store.object().list(Some(&folder)).try_collect().await?;

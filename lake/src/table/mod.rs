@@ -8,10 +8,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use object_store::{ObjectStoreExt, PutMode};
 
-use crate::delta::{self, Commit, Former, Loaded, LogName};
+use crate::delta::{self, Commit, Former, Loaded, LogName, Metadata};
 use crate::store::LakeStore;
 use crate::{
-    Error, ErrorKind, FileEntry, FilePath, Hour, Result, Snapshot, TableSchema, TableVersion,
+    Error, ErrorKind, FileEntry, FilePath, Hour, OtherFile, Result, Snapshot, TableSchema,
+    TableVersion,
 };
 
 mod alter;
@@ -20,6 +21,7 @@ mod deletions;
 mod expired;
 mod landed;
 mod names;
+mod others;
 mod past;
 mod prepare;
 mod sweep;
@@ -32,6 +34,7 @@ pub use alter::{Alteration, Asked};
 pub use check::{CheckReport, FileCheck, Finding, FindingKind};
 pub use deletions::Deletion;
 pub use names::names;
+pub use others::OtherReader;
 pub use past::{AsOf, Restore};
 pub use prepare::Prepared;
 pub use sweep::Unreferenced;
@@ -58,6 +61,19 @@ impl LakeTable {
         Self::prepare(store, schema).await?.open().await
     }
 
+    /// Opens a table that exists, of whatever version, to go back to an earlier one.
+    ///
+    /// # Errors
+    /// As of [`Self::open_existing`], but for what another program made of the table.
+    pub async fn open_to_restore(store: LakeStore) -> Result<(Self, Snapshot)> {
+        let Loaded { mut metadata, mut schema, snapshot } =
+            delta::load(&store).await?.ok_or_else(|| no_table(&store))?;
+        if let Some(own) = snapshot.own() {
+            Loaded { metadata, schema, .. } = delta::load_at(&store, own).await?;
+        }
+        Ok((Self { store, schema: Arc::new(schema), former: metadata.former()? }, snapshot))
+    }
+
     /// Opens a table that exists, with the schema it was declared with.
     ///
     /// # Errors
@@ -65,6 +81,7 @@ impl LakeTable {
     pub async fn open_existing(store: LakeStore) -> Result<(Self, Snapshot)> {
         let Loaded { metadata, schema, snapshot } =
             delta::load(&store).await?.ok_or_else(|| no_table(&store))?;
+        check_objection(&store, &schema, &snapshot)?;
         Ok((Self { store, schema: Arc::new(schema), former: metadata.former()? }, snapshot))
     }
 
@@ -111,17 +128,20 @@ impl LakeTable {
         added: Vec<Arc<FileEntry>>,
         change: &Change<'_>,
     ) -> Result<Snapshot> {
-        self.replace(base, removed, added, change, base.expired_through()).await
+        let rest = (base.expired_through(), base.others().to_vec());
+        self.replace(base, removed, added, change, rest, None).await
     }
 
-    /// The same; of the table after it rows of the hours through `expired_through` may have gone by age.
+    /// The same; of the table after it rows of the hours through `expired_through` may have gone by age, and the files of
+    /// other programs are `others`. With `declared` it is declared anew.
     async fn replace(
         &self,
         base: &Snapshot,
         removed: &[Arc<FileEntry>],
         added: Vec<Arc<FileEntry>>,
         change: &Change<'_>,
-        expired_through: Option<Hour>,
+        (expired_through, others): (Option<Hour>, Vec<OtherFile>),
+        declared: Option<&Metadata>,
     ) -> Result<Snapshot> {
         let version = next(base.version());
         let change = &Change { at: base.commit_time(change.at), ..*change };
@@ -136,13 +156,16 @@ impl LakeTable {
         }
         let after = base.apply(version, &gone, added.clone());
         let after = after.expired(expired_through).committed(Some(change.at));
-        let commit = Commit::replace(&self.schema, removed, &added, change, [base, &after])?;
+        let after = after.with_others(others, None);
+        let commit =
+            Commit::replace(&self.schema, declared, removed, &added, change, [base, &after])?;
         if let Some([first, second]) = after.contradiction() {
             return Err(Error::request(format!(
                 "rows would have two homes, {} and {}",
                 first.path, second.path
             )));
         }
+        self.mark_taken(base).await?;
         self.mark(base, removed, &after).await?;
         delta::put_commit(&self.store, version, &commit).await?;
         Ok(after)
@@ -164,6 +187,7 @@ impl LakeTable {
     /// A request error if another process gave the table other columns.
     pub async fn refresh(&self) -> Result<Snapshot> {
         let loaded = delta::load(&self.store).await?.ok_or_else(|| no_table(&self.store))?;
+        check_objection(&self.store, &loaded.schema, &loaded.snapshot)?;
         loaded.snapshot_of(&self.schema)
     }
 
@@ -197,6 +221,21 @@ impl LakeTable {
     pub async fn history_after(&self, version: TableVersion) -> Result<Vec<CommitInfo>> {
         delta::history(&self.store, next(version)).await
     }
+}
+
+/// Refuses a version that another program made and this one cannot go on from.
+fn check_objection(store: &LakeStore, schema: &TableSchema, snapshot: &Snapshot) -> Result<()> {
+    let Some(objection) = snapshot.objection() else { return Ok(()) };
+    let (name, version) = (schema.name(), snapshot.version());
+    let back = match snapshot.own() {
+        Some(own) => format!("go back with `barograph lake restore {name} --version {own}`, or "),
+        None => String::new(),
+    };
+    Err(Error::request(format!(
+        "another program made version {version} of table {name:?} at {}, and this one cannot go on from it: {objection}; \
+         {back}undo it with the program that did it",
+        store.url()
+    )))
 }
 
 fn next(version: TableVersion) -> TableVersion {

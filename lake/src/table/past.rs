@@ -7,7 +7,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use object_store::ObjectStoreExt;
 
 use super::LakeTable;
-use crate::delta::{self, Change, Former, Versions};
+use crate::delta::{self, Change, Former, Metadata, Versions};
 use crate::time::format_instant;
 use crate::{
     Error, FileEntry, FilePath, Hour, Micros, Result, Snapshot, TableSchema, TableVersion,
@@ -38,6 +38,8 @@ pub struct Restore {
     pub added: Vec<Arc<FileEntry>>,
     /// Through which hour rows may have gone by age then.
     pub expired_through: Option<Hour>,
+    /// How the table is declared again, if another program has declared it otherwise.
+    declared: Option<Metadata>,
 }
 
 impl LakeTable {
@@ -77,7 +79,15 @@ impl LakeTable {
     async fn snapshot_with(&self, version: TableVersion, schema: &TableSchema) -> Result<Snapshot> {
         let versions = Versions::of(self.store()).await?;
         versions.check(version).map_err(|e| self.named(e))?;
-        delta::load_at(self.store(), version).await?.snapshot_under(schema)
+        let loaded = delta::load_at(self.store(), version).await?;
+        if let Some(first) = loaded.snapshot.others().first() {
+            return Err(self.named(Error::request(format!(
+                "version {version} has files of another program, the first {}, whose rows are read from the version on \
+                 that took them over (`barograph lake history`): ask for that one or a later one",
+                first.path
+            ))));
+        }
+        loaded.snapshot_under(schema)
     }
 
     fn named(&self, error: Error) -> Error {
@@ -139,7 +149,8 @@ impl LakeTable {
     pub async fn plan_restore(&self, base: &Snapshot, version: TableVersion) -> Result<Restore> {
         let past = self.snapshot_with(version, &self.schema).await?;
         let (removed, added) = (base.without(&past), past.without(base));
-        if removed.is_empty() && added.is_empty() {
+        let as_it_is = base.others().is_empty() && base.objection().is_none();
+        if removed.is_empty() && added.is_empty() && as_it_is {
             return Err(Error::request(format!(
                 "the files of version {version} of table {:?} are the active ones: there is nothing to restore",
                 self.schema().name()
@@ -147,7 +158,15 @@ impl LakeTable {
         }
         self.check_there(version, added.iter().cloned()).await?;
         let expired_through = past.expired_through();
-        Ok(Restore { version, base: base.clone(), removed, added, expired_through })
+        let declared = match base.objection() {
+            None => None,
+            Some(_) => {
+                let own = base.own().unwrap_or(version);
+                let metadata = delta::load_at(self.store(), own).await?.metadata;
+                Some(metadata.redeclared(&self.schema)?)
+            }
+        };
+        Ok(Restore { version, base: base.clone(), removed, added, expired_through, declared })
     }
 
     /// Carries out what was planned.
@@ -158,7 +177,8 @@ impl LakeTable {
         let hours = restore.hours();
         let change = Change { operation: "RESTORE", hours: &hours, keys: None, at };
         let (removed, added) = (&restore.removed, restore.added.clone());
-        self.replace(&restore.base, removed, added, &change, restore.expired_through).await
+        let rest = (restore.expired_through, Vec::new());
+        self.replace(&restore.base, removed, added, &change, rest, restore.declared.as_ref()).await
     }
 }
 

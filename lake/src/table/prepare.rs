@@ -9,10 +9,13 @@
 //! | the same, but not by which statistics readers may go | the same | the declaration |
 //! | other columns, and never a row | anything | the declaration |
 //! | other columns, and rows | | refused |
+//!
+//! A table whose newest commits are by other programs opens at the last version before them; whoever serves it takes over
+//! what came since.
 
 use std::sync::Arc;
 
-use super::{LakeTable, next};
+use super::{LakeTable, check_objection, next};
 use crate::delta::{self, Columns, Commit, Difference, Loaded, Metadata};
 use crate::store::LakeStore;
 use crate::{Error, ErrorKind, Result, Snapshot, TableSchema, TableVersion};
@@ -39,6 +42,8 @@ struct Due {
     commit: Commit,
     /// As it is stored, if it is.
     snapshot: Option<Snapshot>,
+    /// As other programs have made it since.
+    followed: Option<Snapshot>,
     /// In which columns it differs.
     columns: Option<String>,
 }
@@ -57,11 +62,22 @@ impl LakeTable {
     async fn state(&mut self) -> Result<State> {
         let schema = Arc::clone(&self.schema);
         let schema = &schema;
-        let Some(loaded) = delta::load(&self.store).await? else {
+        let loaded = match delta::load(&self.store).await {
+            // Another program may have made of it what this one cannot read.
+            Err(e) if e.kind() == ErrorKind::Damage => match delta::last_own(&self.store).await? {
+                Some(own) => return self.state_at(own, None).await,
+                None => return Err(e),
+            },
+            loaded => loaded?,
+        };
+        let Some(loaded) = loaded else {
             let commit = Commit::create(&Metadata::new(schema)?, schema)?;
             let version = TableVersion(0);
-            return Ok(State::Due(Due { version, commit, snapshot: None, columns: None }));
+            return Ok(State::Due(Due::new(version, commit)));
         };
+        if let Some(own) = loaded.snapshot.own() {
+            return self.state_at(own, Some(loaded)).await;
+        }
         let Loaded { metadata, schema: stored, snapshot } = loaded;
         self.former = metadata.former()?;
         let (columns, replaced) = match Difference::between(&stored, schema) {
@@ -76,12 +92,45 @@ impl LakeTable {
             Difference::Unlike(difference) => return Err(self.unlike(&difference)),
         };
         let version = next(snapshot.version());
-        if columns != Columns::default() {
-            let (table, added, widened) = (schema.name(), &columns.added, &columns.widened);
+        let commit = self.redeclare(&metadata, &columns, version)?;
+        let due = Due::new(version, commit);
+        Ok(State::Due(Due { snapshot: Some(snapshot), columns: replaced, ..due }))
+    }
+
+    /// The same of a table that was this program's last at version `own`, and is `newest` since, if that can be read.
+    async fn state_at(&mut self, own: TableVersion, newest: Option<Loaded>) -> Result<State> {
+        let before = delta::load_at(&self.store, own).await?;
+        self.former = before.metadata.former()?;
+        let columns = match Difference::between(&before.schema, &self.schema) {
+            Difference::None | Difference::Description => Columns::default(),
+            Difference::Columns(columns) => columns,
+            Difference::Unlike(difference) => return Err(self.unlike(&difference)),
+        };
+        let snapshot = before.snapshot.under(&before.schema, &self.schema).followed(Some(own));
+        if columns == Columns::default() {
+            return Ok(State::Ready(snapshot));
+        }
+        let Some(Loaded { metadata, schema: stored, snapshot: newest }) = newest else {
+            return delta::load(&self.store).await.map(|_| State::Ready(snapshot));
+        };
+        check_objection(&self.store, &stored, &newest)?;
+        let version = next(newest.version());
+        let commit = self.redeclare(&metadata, &columns, version)?;
+        let due = Due::new(version, commit);
+        Ok(State::Due(Due { snapshot: Some(snapshot), followed: Some(newest), ..due }))
+    }
+
+    fn redeclare(
+        &self,
+        metadata: &Metadata,
+        columns: &Columns,
+        version: TableVersion,
+    ) -> Result<Commit> {
+        if *columns != Columns::default() {
+            let (table, added, widened) = (self.schema.name(), &columns.added, &columns.widened);
             tracing::info!(table, %version, ?added, ?widened, "columns change");
         }
-        let commit = Commit::redeclare(&metadata.redeclared(schema)?, schema, &columns)?;
-        Ok(State::Due(Due { version, commit, snapshot: Some(snapshot), columns: replaced }))
+        Commit::redeclare(&metadata.redeclared(&self.schema)?, &self.schema, columns)
     }
 
     fn unlike(&self, difference: &str) -> Error {
@@ -103,6 +152,12 @@ impl LakeTable {
         let history = self.history().await?;
         let whole = history.len() as u64 == snapshot.version().0.saturating_add(1);
         Ok(whole && history.iter().all(|commit| commit.files_added == 0))
+    }
+}
+
+impl Due {
+    fn new(version: TableVersion, commit: Commit) -> Self {
+        Self { version, commit, snapshot: None, followed: None, columns: None }
     }
 }
 
@@ -144,6 +199,9 @@ impl Prepared {
                 State::Ready(snapshot) => return Ok((table, snapshot)),
                 State::Due(due) => due,
             };
+            if let Some(newest) = &due.followed {
+                table.mark_taken(newest).await?;
+            }
             match delta::put_commit(&table.store, due.version, &due.commit).await {
                 Err(e) if e.kind() != ErrorKind::Conflict => return Err(e),
                 // Made, by us or by another: read it like any table.

@@ -9,6 +9,7 @@ mod check;
 mod columns;
 mod log;
 mod names;
+mod others;
 mod past;
 mod sweep;
 

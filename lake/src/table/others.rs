@@ -1,0 +1,254 @@
+//! How are the rows of a file read that another program made part of the table?
+//!
+//! Such a file has the table's columns in any order and of types that come to the same. Its rows are in no order, of any
+//! hours, and nothing in its entry is relied on: the times are read first, so that the rows of a few hours are then read
+//! without the row groups of others.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, new_null_array};
+use arrow::compute::{CastOptions, cast_with_options, filter_record_batch};
+use arrow::datatypes::TimestampMicrosecondType;
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use futures::stream::BoxStream;
+use futures::{StreamExt, TryStreamExt};
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt};
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
+use parquet::arrow::async_reader::{AsyncFileReader, ParquetRecordBatchStreamBuilder};
+use parquet::errors::{ParquetError, Result as ParquetResult};
+use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
+
+use super::LakeTable;
+use crate::delta::Change;
+use crate::schema::TIME_COLUMN;
+use crate::snapshot::OtherFile;
+use crate::time::format_instant;
+use crate::{Error, FileEntry, Hour, Micros, Result, Snapshot, TimeRange};
+
+/// Rows decoded at a time.
+const BATCH_ROWS: usize = 8_192;
+
+/// A file of another program, whose times are known.
+#[derive(Debug)]
+pub struct OtherReader {
+    table: LakeTable,
+    path: String,
+    object: Object,
+    metadata: ArrowReaderMetadata,
+    /// The smallest and largest instant in each row group that has rows.
+    groups: Vec<(usize, Micros, Micros)>,
+    hours: BTreeMap<Hour, u64>,
+}
+
+/// Bytes of an object, as the Parquet reader asks for them.
+#[derive(Debug, Clone)]
+struct Object {
+    store: Arc<dyn ObjectStore>,
+    location: Path,
+    bytes: u64,
+}
+
+impl AsyncFileReader for Object {
+    fn get_bytes(&mut self, range: Range<u64>) -> BoxFuture<'_, ParquetResult<Bytes>> {
+        Box::pin(async move { self.store.get_range(&self.location, range).await.map_err(external) })
+    }
+
+    fn get_byte_ranges(
+        &mut self,
+        ranges: Vec<Range<u64>>,
+    ) -> BoxFuture<'_, ParquetResult<Vec<Bytes>>> {
+        Box::pin(
+            async move { self.store.get_ranges(&self.location, &ranges).await.map_err(external) },
+        )
+    }
+
+    fn get_metadata<'a>(
+        &'a mut self,
+        _: Option<&'a ArrowReaderOptions>,
+    ) -> BoxFuture<'a, ParquetResult<Arc<ParquetMetaData>>> {
+        Box::pin(async move {
+            let bytes = self.bytes;
+            ParquetMetaDataReader::new().load_and_finish(self, bytes).await.map(Arc::new)
+        })
+    }
+}
+
+fn external(error: object_store::Error) -> ParquetError {
+    ParquetError::External(Box::new(error))
+}
+
+impl LakeTable {
+    /// Opens a file of another program, and reads its times.
+    ///
+    /// # Errors
+    /// A request error that names the file if it has other columns than the table, or a row without a time.
+    pub async fn open_other(&self, file: &OtherFile) -> Result<OtherReader> {
+        let (store, location) = (Arc::clone(self.store().object()), self.location(file)?);
+        let mut object = Object { store, location, bytes: file.bytes };
+        let metadata = ArrowReaderMetadata::load_async(&mut object, Default::default()).await?;
+        let mut reader = OtherReader {
+            table: self.clone(),
+            path: file.path.clone(),
+            object,
+            metadata,
+            groups: Vec::new(),
+            hours: BTreeMap::new(),
+        };
+        reader.check_columns()?;
+        reader.read_times().await?;
+        Ok(reader)
+    }
+
+    /// Where a file of another program stands.
+    fn location(&self, file: &OtherFile) -> Result<Path> {
+        let below = !file.path.contains("://") && !file.path.starts_with('/');
+        let path = Path::from_url_path(&file.path).ok().filter(|_| below);
+        let path = path.ok_or_else(|| {
+            let (name, path) = (self.schema().name(), &file.path);
+            Error::request(format!(
+                "table {name:?} has the file {path:?}, which is not in its folder"
+            ))
+        })?;
+        Ok(self.store().path(path.as_ref()))
+    }
+
+    /// Commits that the rows of all files of other programs in `base`, which are of `hours`, ascending, stand in `added`,
+    /// together with those of `removed`. Whoever has read `base` has not seen them.
+    ///
+    /// # Errors
+    /// As of [`Self::commit`].
+    pub async fn take_over(
+        &self,
+        base: &Snapshot,
+        removed: &[Arc<FileEntry>],
+        added: Vec<Arc<FileEntry>>,
+        (hours, at): (&[Hour], Micros),
+    ) -> Result<Snapshot> {
+        let change = Change { operation: "ADOPT", hours, keys: None, at };
+        self.replace(base, removed, added, &change, (base.expired_through(), Vec::new()), None)
+            .await
+    }
+}
+
+impl OtherReader {
+    /// How many rows it has of each hour.
+    pub fn hours(&self) -> &BTreeMap<Hour, u64> {
+        &self.hours
+    }
+
+    /// Bytes of a row in memory, about.
+    pub fn row_bytes(&self) -> usize {
+        let groups = self.metadata.metadata().row_groups();
+        let bytes: i64 = groups.iter().map(|group| group.total_byte_size()).sum();
+        let rows: i64 = groups.iter().map(|group| group.num_rows()).sum();
+        let packed = usize::try_from(bytes / rows.max(1)).unwrap_or(usize::MAX);
+        // Of columns that are packed well, what a value takes in memory counts.
+        packed.max(self.table.schema().arrow().fields().len() * 8)
+    }
+
+    /// Its rows in `time` with the table's columns, in any order.
+    pub fn rows(&self, time: TimeRange) -> Result<BoxStream<'_, Result<RecordBatch>>> {
+        let groups = self.groups.iter().filter(|(_, min, max)| time.touches(*min, *max));
+        let groups: Vec<_> = groups.map(|(group, _, _)| *group).collect();
+        let batches = self.stream(groups, ProjectionMask::all())?;
+        Ok(batches.map(move |batch| self.fit(&batch?, time)).boxed())
+    }
+
+    fn stream(
+        &self,
+        groups: Vec<usize>,
+        columns: ProjectionMask,
+    ) -> Result<BoxStream<'_, Result<RecordBatch>>> {
+        let (object, metadata) = (self.object.clone(), self.metadata.clone());
+        let stream = ParquetRecordBatchStreamBuilder::new_with_metadata(object, metadata)
+            .with_row_groups(groups)
+            .with_projection(columns)
+            .with_batch_size(BATCH_ROWS)
+            .build()?;
+        Ok(stream.map_err(Error::from).boxed())
+    }
+
+    /// A column that the table does not know is not left out: its values would be lost without a word.
+    fn check_columns(&self) -> Result<()> {
+        let (schema, found) = (self.table.schema().arrow(), self.metadata.schema());
+        let unknown = found.fields().iter().find(|f| schema.field_with_name(f.name()).is_err());
+        if let Some(field) = unknown {
+            return Err(
+                self.wrong(&format!("has the column {:?}, which the table has not", field.name()))
+            );
+        }
+        let mut needed = schema.fields().iter().filter(|field| !field.is_nullable());
+        match needed.find(|field| found.field_with_name(field.name()).is_err()) {
+            Some(field) => Err(self.wrong(&format!("lacks the column {:?}", field.name()))),
+            None => Ok(()),
+        }
+    }
+
+    async fn read_times(&mut self) -> Result<()> {
+        let time = self.table.schema().arrow().field(TIME_COLUMN).clone();
+        let columns = self.metadata.parquet_schema();
+        let mask = ProjectionMask::columns(columns, [time.name().as_str()]);
+        let (mut groups, mut hours) = (Vec::new(), BTreeMap::new());
+        for group in 0..self.metadata.metadata().num_row_groups() {
+            let mut range: Option<(Micros, Micros)> = None;
+            let mut batches = self.stream(vec![group], mask.clone())?;
+            while let Some(batch) = batches.try_next().await? {
+                let times = self.values(batch.column(0), &time)?;
+                for &at in times.as_primitive::<TimestampMicrosecondType>().values() {
+                    let hour = Hour::of(at).ok_or_else(|| {
+                        self.wrong(&format!("has the time {}, of no hour", format_instant(at)))
+                    })?;
+                    *hours.entry(hour).or_insert(0) += 1;
+                    let (min, max) = range.unwrap_or((at, at));
+                    range = Some((min.min(at), max.max(at)));
+                }
+            }
+            groups.extend(range.map(|(min, max)| (group, min, max)));
+        }
+        (self.groups, self.hours) = (groups, hours);
+        Ok(())
+    }
+
+    /// The rows of `time` with the table's columns.
+    fn fit(&self, rows: &RecordBatch, time: TimeRange) -> Result<RecordBatch> {
+        let schema = self.table.schema().arrow();
+        let columns = schema.fields().iter().map(|field| match rows.column_by_name(field.name()) {
+            Some(column) => self.values(column, field),
+            None => Ok(new_null_array(field.data_type(), rows.num_rows())),
+        });
+        let columns = columns.collect::<Result<Vec<ArrayRef>>>()?;
+        let rows = RecordBatch::try_new(Arc::clone(schema), columns)?;
+        let times = rows.column(TIME_COLUMN).as_primitive::<TimestampMicrosecondType>().values();
+        let inside: BooleanArray = times.iter().map(|&at| Some(time.contains(at))).collect();
+        Ok(filter_record_batch(&rows, &inside)?)
+    }
+
+    /// The values of a column as the table has them.
+    fn values(&self, column: &ArrayRef, field: &arrow::datatypes::Field) -> Result<ArrayRef> {
+        let strict = CastOptions { safe: false, ..CastOptions::default() };
+        let values = cast_with_options(column, field.data_type(), &strict).map_err(|e| {
+            let (name, of) = (field.name(), column.data_type());
+            self.wrong(&format!("has {of} in the column {name:?}, which is {}", field.data_type()))
+                .with_source(e)
+        })?;
+        match !field.is_nullable() && values.null_count() > 0 {
+            true => Err(self.wrong(&format!("has rows without {:?}", field.name()))),
+            false => Ok(values),
+        }
+    }
+
+    fn wrong(&self, what: &str) -> Error {
+        Error::request(format!(
+            "the file {} of another program in table {:?} {what}: go back to the version before it with `barograph \
+             lake restore {} --version N` (`barograph lake history` shows them)",
+            self.path,
+            self.table.schema().name(),
+            self.table.schema().name()
+        ))
+    }
+}

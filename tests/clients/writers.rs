@@ -1,0 +1,300 @@
+//! Does a table stay what it is when other programs write to it, beside a running server and without one?
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arrow::array::{
+    ArrayRef, AsArray, Int32Array, RecordBatch, StringArray, TimestampMicrosecondArray,
+};
+use arrow::datatypes::{Int32Type, TimestampMicrosecondType};
+use barograph_engine::Durability;
+use barograph_flight::Client;
+
+use super::{Python, text};
+use crate::server::{Server, command};
+
+/// 2024-01-01T00:00:00Z
+const START: i64 = 1_704_067_200_000_000;
+const MINUTE: i64 = 60_000_000;
+const KEYS: std::ops::Range<i32> = 0..8;
+/// Long enough for any test.
+const PATIENCE: Duration = Duration::from_secs(120);
+const TABLES: &str = r#"
+[tables.samples]
+key = "key"
+time = "at"
+columns = [{ name = "text", type = "utf8" }]
+
+[tables.others]
+key = "key"
+time = "at"
+columns = [{ name = "text", type = "utf8" }]
+
+[engine]
+lateness = "1000000h"
+late_merge_every = "1000000h"
+notice_every = "50ms"
+
+[scheduler]
+enabled = false
+"#;
+
+/// Rows by key and minute.
+type Model = BTreeMap<(i32, i64), String>;
+
+/// A lake that others write to, and what is in the table `samples`.
+struct Bed {
+    python: Python,
+    folder: tempfile::TempDir,
+    model: Model,
+}
+
+impl Bed {
+    /// Six hours have landed, and a part of the seventh stands in the log.
+    fn new() -> (Self, Server) {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("barograph.toml"), TABLES).unwrap();
+        let mut bed = Self { python: Python::ready(), folder, model: Model::new() };
+        let server = bed.start();
+        bed.put(&server, "samples", (0..360).step_by(10));
+        flush(&server);
+        bed.put(&server, "samples", (360..380).step_by(10));
+        bed.expect(&server, "put");
+        (bed, server)
+    }
+
+    fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    fn settings(&self) -> String {
+        self.folder.path().join("barograph.toml").display().to_string()
+    }
+
+    fn start(&self) -> Server {
+        Server::start(&["--config", &self.settings()], &self.data())
+    }
+
+    fn put(&mut self, server: &Server, table: &str, minutes: impl Iterator<Item = i64>) {
+        let places: Vec<_> = minutes.flat_map(|at| KEYS.map(move |key| (key, at))).collect();
+        let said = |(key, at): &(i32, i64)| format!("{key}-{at}");
+        let times = TimestampMicrosecondArray::from_iter_values(
+            places.iter().map(|(_, at)| START + at * MINUTE),
+        );
+        let rows = RecordBatch::try_from_iter([
+            ("key", Arc::new(Int32Array::from_iter_values(places.iter().map(|p| p.0))) as ArrayRef),
+            ("at", Arc::new(times.with_timezone("UTC"))),
+            ("text", Arc::new(StringArray::from_iter_values(places.iter().map(said)))),
+        ])
+        .unwrap();
+        wait(async {
+            let client = Client::connect(&server.url()).await.unwrap();
+            client.put_batch(table, rows, Durability::Disk).await.unwrap();
+        });
+        if table == "samples" {
+            self.model.extend(places.iter().map(|place| (*place, said(place))));
+        }
+    }
+
+    /// Another program does something to the table, and to the model.
+    fn other(&mut self, what: &str) {
+        let path = self.data().join("lake").join("samples");
+        let done = self.python.output("lake_writers.py", &[what.as_ref(), path.as_ref()]);
+        assert!(done.status.success(), "{what}: {}", text(&done));
+        match what {
+            "delete" => self.model.retain(|(key, _), said| *key != 2 && said != "5-100"),
+            "update" => {
+                let of_four = self.model.iter_mut().filter(|((key, _), _)| *key == 4);
+                of_four.for_each(|(_, said)| *said = "updated".to_owned());
+            }
+            "append" => {
+                let minutes = [10, 130, 499, 500, 501];
+                self.model.extend(minutes.map(|at| ((3, at), format!("appended-{at}"))));
+            }
+            _ => {}
+        }
+    }
+
+    /// Waits until the server shows what the model says.
+    fn expect(&self, server: &Server, what: &str) {
+        let since = Instant::now();
+        loop {
+            let found = rows(server, "samples");
+            if found == self.model {
+                return;
+            }
+            if since.elapsed() > PATIENCE {
+                let differs: Vec<_> = found
+                    .iter()
+                    .filter(|(place, said)| self.model.get(place) != Some(said))
+                    .chain(self.model.iter().filter(|(place, _)| !found.contains_key(place)))
+                    .take(5)
+                    .collect();
+                panic!("{what}: {differs:?} of {}:\n{}", found.len(), server.output());
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Compares what deltalake reads with the model, of which the tail's rows are not in the lake.
+    fn expect_in_lake(&self) {
+        let path = self.data().join("lake").join("samples");
+        let done = self.python.output("lake_writers.py", &["rows".as_ref(), path.as_ref()]);
+        let found: Vec<(i32, i64, String)> = serde_json::from_slice(&done.stdout).unwrap();
+        let count = found.len();
+        let found: Model =
+            found.into_iter().map(|(key, at, said)| ((key, (at - START) / MINUTE), said)).collect();
+        assert_eq!((found.len(), &found), (count, &self.model));
+    }
+
+    fn run(&self, args: &[&str]) -> String {
+        let mut asked = command(args);
+        asked.args(["--config", &self.settings(), "--data"]).arg(self.data());
+        let done = asked.output().unwrap();
+        assert!(done.status.success(), "{args:?}: {}", text(&done));
+        text(&done)
+    }
+}
+
+fn rows(server: &Server, table: &str) -> Model {
+    let sql = format!("SELECT key, at, text FROM {table}");
+    let rows = wait(async {
+        let client = Client::connect(&server.url()).await.unwrap();
+        client.sql(&sql).await.unwrap().collect().await.unwrap()
+    });
+    let keys = rows.column(0).as_primitive::<Int32Type>().values();
+    let times = rows.column(1).as_primitive::<TimestampMicrosecondType>().values();
+    let texts = arrow::compute::cast(rows.column(2), &arrow::datatypes::DataType::Utf8).unwrap();
+    let said = texts.as_string::<i32>().iter().map(|text| text.unwrap().to_owned());
+    let places = keys.iter().zip(times).map(|(key, at)| (*key, (at - START) / MINUTE));
+    let found: Vec<_> = places.zip(said).collect();
+    let count = found.len();
+    let found: Model = found.into_iter().collect();
+    assert_eq!(found.len(), count, "a key and time is there twice");
+    found
+}
+
+fn flush(server: &Server) {
+    wait(async { Client::connect(&server.url()).await.unwrap().flush().await.unwrap() });
+}
+
+fn faults(server: &Server) -> String {
+    let rows = wait(async {
+        let client = Client::connect(&server.url()).await.unwrap();
+        let sql = "SELECT table_name, error, cure FROM system.faults";
+        client.sql(sql).await.unwrap().collect().await.unwrap()
+    });
+    arrow::util::pretty::pretty_format_batches(&[rows]).unwrap().to_string()
+}
+
+fn wait<T>(work: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(work)
+}
+
+const WRITES: [&str; 9] =
+    ["delete", "append", "compact", "update", "vacuum", "zorder", "delete", "append", "vacuum"];
+
+#[test]
+fn what_other_programs_write_beside_a_running_server_is_taken_over() {
+    let (mut bed, server) = Bed::new();
+    for (n, what) in WRITES.into_iter().enumerate() {
+        bed.other(what);
+        bed.expect(&server, what);
+        // Landing works on, in hours that have landed and in new ones.
+        let minute = 380 + n as i64;
+        bed.put(&server, "samples", [minute, 5 + n as i64].into_iter());
+        flush(&server);
+        bed.expect(&server, what);
+    }
+    bed.expect_in_lake();
+    assert!(!faults(&server).contains("samples"), "{}", faults(&server));
+    server.kill();
+    let server = bed.start();
+    bed.expect(&server, "after kill -9");
+    let (status, output) = server.terminate();
+    assert!(status.success(), "{output}");
+    assert!(bed.run(&["lake", "check"]).contains("sound"));
+}
+
+#[test]
+fn what_other_programs_wrote_without_a_server_is_taken_over_at_its_start() {
+    let (mut bed, server) = Bed::new();
+    server.kill();
+    for what in WRITES {
+        bed.other(what);
+        // Also what the log still holds of rows that were deleted does not come back.
+        let server = bed.start();
+        bed.expect(&server, what);
+        server.kill();
+    }
+    bed.other("append");
+    bed.other("compact");
+    // Beside files that are not taken over yet.
+    for command in [&["lake", "check"][..], &["lake", "files"], &["lake", "history"]] {
+        bed.run(command);
+    }
+    for job in ["compact", "sweep", "verify", "expire"] {
+        bed.run(&["jobs", "run", job]);
+    }
+    let server = bed.start();
+    bed.expect(&server, "jobs");
+    flush(&server);
+    let (status, output) = server.terminate();
+    assert!(status.success(), "{output}");
+    bed.run(&["jobs", "run", "compact"]);
+    assert!(bed.run(&["lake", "check"]).contains("sound"));
+    bed.expect_in_lake();
+    bed.expect(&bed.start(), "compacted");
+}
+
+#[test]
+fn what_cannot_be_taken_over_is_refused_for_that_table_alone() {
+    for what in ["widen", "partition", "constrain"] {
+        let (mut bed, server) = Bed::new();
+        let version = bed.run(&["lake", "files", "--table", "samples"]);
+        bed.other(what);
+        let refused = |server: &Server| {
+            let since = Instant::now();
+            while !faults(server).contains("samples") {
+                assert!(since.elapsed() < PATIENCE, "{what}: {}", server.output());
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            faults(server)
+        };
+        let fault = refused(&server);
+        assert!(fault.contains("lake restore samples --version"), "{what}: {fault}\n{version}");
+        // The table is what it was, takes rows, and others land.
+        bed.put(&server, "samples", std::iter::once(390));
+        bed.expect(&server, what);
+        bed.put(&server, "others", std::iter::once(0));
+        wait(async {
+            let client = Client::connect(&server.url()).await.unwrap();
+            assert!(client.flush().await.is_err(), "{what}");
+        });
+        assert!(!faults(&server).contains("others"));
+        server.kill();
+        let server = bed.start();
+        refused(&server);
+        bed.expect(&server, what);
+        assert_eq!(rows(&server, "others").len(), KEYS.len());
+        let cure = "lake restore samples --version ";
+        let at = fault.find(cure).unwrap() + cure.len();
+        let version: String = fault[at..].chars().take_while(char::is_ascii_digit).collect();
+        bed.run(&["lake", "restore", "samples", "--version", &version]);
+        let since = Instant::now();
+        while faults(&server).contains("samples") {
+            assert!(since.elapsed() < PATIENCE, "{what}: {}", faults(&server));
+            flush_if_it_can(&server);
+        }
+        flush(&server);
+        bed.expect(&server, what);
+        bed.expect_in_lake();
+    }
+}
+
+fn flush_if_it_can(server: &Server) {
+    wait(async { drop(Client::connect(&server.url()).await.unwrap().flush().await) });
+}
