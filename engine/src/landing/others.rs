@@ -42,6 +42,8 @@ const ROWS_MIN: usize = 8_192;
 
 /// Sorted runs of each period.
 type Runs = HashMap<Period, Vec<Arc<FileEntry>>>;
+/// The rows of a period among sorted ones.
+type Part = (Period, Range<usize>);
 
 /// Takes over what other programs made of `newest`, and gives the version that has all rows in files of the table;
 /// `None` if another writer committed first.
@@ -167,10 +169,7 @@ fn periods(snapshot: &Snapshot, rows: &RecordBatch) -> Result<Vec<Period>> {
 }
 
 /// Rows by period, key and time, of several of a key and time the one that came last; and which are of which period.
-fn sort(
-    rows: &RecordBatch,
-    periods: &[Period],
-) -> Result<(RecordBatch, Vec<(Period, Range<usize>)>)> {
+fn sort(rows: &RecordBatch, periods: &[Period]) -> Result<(RecordBatch, Vec<Part>)> {
     let starts: ArrayRef =
         Arc::new(Int64Array::from_iter_values(periods.iter().map(|p| p.start())));
     let (key, time) = (Arc::clone(rows.column(KEY_COLUMN)), Arc::clone(rows.column(TIME_COLUMN)));
@@ -188,7 +187,7 @@ fn sort(
         .filter(|(at, row)| order.get(at + 1).is_none_or(|next| of(*next) != of(**row)));
     let kept: arrow::array::UInt32Array = last.map(|(_, row)| *row).collect();
     let starts = starts.as_primitive::<Int64Type>();
-    let mut parts: Vec<(Period, Range<usize>)> = Vec::new();
+    let mut parts: Vec<Part> = Vec::new();
     for (at, row) in kept.values().iter().enumerate() {
         let row = *row as usize;
         match parts.last_mut() {

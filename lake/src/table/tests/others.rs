@@ -106,7 +106,8 @@ async fn rows_that_others_took_away_are_marked_before_anything_is_committed() {
 
 #[tokio::test]
 async fn what_cannot_be_gone_on_from_is_refused_with_its_cure() {
-    let cases: [(&str, fn(&mut Value)); 4] = [
+    type Edit = fn(&mut Value);
+    let cases: [(&str, Edit); 4] = [
         ("partitioned by city_id", |m| m["partitionColumns"] = json!(["city_id"])),
         ("delta.appendOnly", |m| m["configuration"]["delta.appendOnly"] = json!("true")),
         ("delta.constraints.x", |m| m["configuration"]["delta.constraints.x"] = json!("1 = 1")),
