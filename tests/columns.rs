@@ -1,6 +1,8 @@
 //! Columns of tables that hold rows, in the real binary: added and widened by declaration over a kill -9, dropped and
 //! renamed by `barograph lake alter`, killed with -9 wherever it is.
 
+mod served;
+
 use std::path::PathBuf;
 use std::process::{Output, Stdio};
 use std::sync::Arc;
@@ -103,6 +105,17 @@ impl Bed {
         let log = std::fs::read_dir(self.data().join("lake/buoys/_delta_log")).unwrap();
         let names = log.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned());
         names.filter(|name| name.ends_with(".json") && !name.starts_with('_')).count()
+    }
+
+    /// What the newest commits say of columns.
+    fn columns(&self) -> String {
+        let log = self.data().join("lake/buoys/_delta_log");
+        let names = std::fs::read_dir(log).unwrap().map(|entry| entry.unwrap().path());
+        let mut commits: Vec<_> =
+            names.filter(|path| path.extension().is_some_and(|of| of == "json")).collect();
+        commits.sort();
+        let mut texts = commits.iter().map(|path| std::fs::read_to_string(path).unwrap());
+        texts.rfind(|text| text.contains("schemaString")).unwrap_or_default()
     }
 
     /// Notes of files that were written anew.

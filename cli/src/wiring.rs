@@ -141,15 +141,21 @@ pub fn rules(settings: &Settings, table: &TableSchema) -> Result<Rules> {
     Ok(Rules { future, known_keys })
 }
 
-/// SQL over the tables of `engine`, with the cities and the jobs as tables.
+/// SQL over the tables of `engine`, with the cities and the jobs as tables; in the place of `before`, if that was
+/// served until now.
 pub fn open_sql(
     settings: &Settings,
     engine: &Arc<Engine>,
     schedule: &Arc<Schedule>,
+    before: Option<&Sql>,
 ) -> Result<Arc<Sql>> {
     let dimensions = BTreeMap::from([(CITIES.to_owned(), Cities::built_in()?.rows()?)]);
     let jobs = system_rows(schedule)?;
-    Ok(Sql::with_system(Arc::clone(engine), settings.sql.clone(), dimensions, jobs)?)
+    let engine = Arc::clone(engine);
+    Ok(match before {
+        Some(before) => before.reopened(engine, dimensions, jobs)?,
+        None => Sql::with_system(engine, settings.sql.clone(), dimensions, jobs)?,
+    })
 }
 
 /// The jobs of the data folder. Those that put rows run where there is an engine, and can only be looked at

@@ -13,6 +13,6 @@ mod wire;
 
 pub use client::Client;
 pub use error::{Error, Result};
-pub use server::Server;
+pub use server::{Alter, AlterProgress, AlterRequest, Reopening, Server};
 pub use settings::FlightSettings;
 pub use ticket::Ticket;

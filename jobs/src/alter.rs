@@ -29,6 +29,36 @@ pub struct AlterBounds {
     pub file_bytes: Size,
 }
 
+/// Writes the files of a table anew, beside whoever reads and writes, and notes them for [`alter`]; files that were
+/// are passed over. `progress` is told how many rows have been written, and says whether to go on. Gives how many files
+/// were written.
+pub async fn write_ahead(
+    (table, base): (&LakeTable, &Snapshot),
+    alteration: &Alteration,
+    bounds: AlterBounds,
+    progress: &mut (dyn FnMut(u64) -> bool + Send),
+) -> Result<usize> {
+    let target = alteration.target(table);
+    let threads = Threads::for_rewrite("barograph-alter", bounds.threads)?;
+    let known = target.altered(base).await?;
+    let (mut rows, mut written) = (0, 0);
+    for file in base.files() {
+        if !known.contains_key(&file.path) {
+            let new = rewrite(table, file, alteration, bounds, &threads).await?;
+            target.note_altered(file, &new).await?;
+            written += 1;
+        }
+        rows += file.rows;
+        if !progress(rows) {
+            return Err(Error::new(
+                ErrorKind::Stopped,
+                "stopped; asked again, it goes on with the files that are left",
+            ));
+        }
+    }
+    Ok(written)
+}
+
 /// Gives a table other columns; `progress` is told how many rows have been written. The caller sees to it that nobody
 /// has rows with the earlier columns that are still to land.
 ///

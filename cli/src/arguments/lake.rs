@@ -18,8 +18,9 @@ pub enum LakeCommand {
     Delete(LakeDeleteArguments),
     /// Make the files of an earlier version of a table the active ones again. It can be undone in the same way.
     Restore(LakeRestoreArguments),
-    /// Take columns out of a table that holds rows, or give them other names, as the settings declare it, without a
-    /// running server. Its files are written anew; asked again after an end in between, it goes on.
+    /// Give a table that holds rows the columns that the settings declare: take some out, give some other names, which
+    /// writes its files anew; asked again after an end in between, it goes on. A running server, named by
+    /// `--endpoint`, does it beside who reads and puts, and adds and widens columns, too.
     Alter(LakeAlterArguments),
 }
 
@@ -37,9 +38,12 @@ pub struct LakeAlterArguments {
     /// Print what would be done, and change nothing.
     #[arg(long)]
     pub dry_run: bool,
-    /// Folder or object-store URL of the data.
-    #[arg(long, value_name = "DIR|URL")]
+    /// Folder or object-store URL of the data, which no server has open.
+    #[arg(long, value_name = "DIR|URL", conflicts_with = "endpoint")]
     pub data: Option<String>,
+    /// The server that has the data open. It reads its own settings anew.
+    #[arg(long, value_name = "URL")]
+    pub endpoint: Option<String>,
 }
 
 /// Arguments of `lake delete`.

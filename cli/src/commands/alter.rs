@@ -1,9 +1,10 @@
-//! `barograph lake alter`: columns that the settings do not declare any more go, or get the names that they declare.
+//! `barograph lake alter`: a table that holds rows gets the columns that the settings declare.
 
 use std::sync::Arc;
 
 use barograph_engine::SystemClock;
-use barograph_jobs::alter::{AlterBounds, alter};
+use barograph_flight::AlterRequest;
+use barograph_jobs::alter::{AlterBounds, alter, write_ahead};
 use barograph_jobs::quality::flags_of;
 use barograph_lake::store::LakeStore;
 use barograph_lake::table::{Alteration, Asked};
@@ -20,26 +21,57 @@ use crate::{Error, Result, wiring};
 const NEVER: Span = Span::seconds(1_000_000_000);
 
 /// A table with what is to be done to it.
-struct Plan {
+pub(super) struct Plan {
     table: LakeTable,
     snapshot: Snapshot,
     alteration: Alteration,
 }
 
 pub(super) async fn run(arguments: &LakeAlterArguments, settings: &Settings) -> Result<()> {
-    let lake = wiring::lake(settings)?;
-    let planned = plan(&lake, arguments, settings).await?;
-    if planned.is_empty() {
-        return say(format_args!(
-            "{}: no file has to be written anew for the columns that are declared; nothing was changed",
-            arguments.table
-        ));
-    }
-    if arguments.dry_run {
-        for plan in &planned {
-            told("would be written anew", plan, &plan.snapshot)?;
+    let asked = AlterRequest {
+        table: arguments.table.clone(),
+        rename: arguments.rename.clone(),
+        drop: arguments.drop.clone(),
+        dry_run: arguments.dry_run,
+    };
+    let lines = match arguments.endpoint {
+        Some(_) => through_server(&asked, settings).await?,
+        None => in_files(&asked, settings).await?,
+    };
+    lines.iter().try_for_each(say)
+}
+
+async fn through_server(asked: &AlterRequest, settings: &Settings) -> Result<Vec<String>> {
+    let client = wiring::connect(settings).await?;
+    let mut shown: Option<(String, Progress)> = None;
+    let mut show = |now: barograph_flight::AlterProgress| {
+        let begun = |of: &(String, Progress)| of.0 != now.table;
+        if shown.as_ref().is_none_or(begun) {
+            let progress = Progress::new(format!("altering {}", now.table), "rows", now.of);
+            shown = Some((now.table.clone(), progress));
         }
-        return Ok(());
+        if let Some((_, progress)) = &mut shown {
+            progress.set(now.rows);
+        }
+    };
+    let lines = client.alter(asked, &mut show).await?;
+    if let Some((_, progress)) = shown {
+        progress.finish();
+    }
+    Ok(lines)
+}
+
+async fn in_files(asked: &AlterRequest, settings: &Settings) -> Result<Vec<String>> {
+    let lake = wiring::lake(settings)?;
+    let planned = plan(&lake, asked, settings).await?;
+    if planned.is_empty() {
+        return Ok(vec![format!(
+            "{}: no file has to be written anew for the columns that are declared; nothing was changed",
+            asked.table
+        )]);
+    }
+    if asked.dry_run {
+        return Ok(planned.iter().map(Plan::outlook).collect());
     }
     // Whoever has the log has rows that are still to land, or may get some.
     let mut settings = settings.clone();
@@ -47,77 +79,153 @@ pub(super) async fn run(arguments: &LakeAlterArguments, settings: &Settings) -> 
     let stored = stored(&lake, &settings).await?;
     let engine = wiring::open_engine_of(&settings, stored, false).await.map_err(|error| {
         Error::failed(format!(
-            "{error}. Columns are altered without a server: stop it, run this, and start it with the columns declared"
+            "{error}. Where a server has the data open, it alters columns itself: name it by --endpoint"
         ))
     })?;
     let altered = async {
         engine.flush().await?;
-        for plan in plan(&lake, arguments, &settings).await? {
-            if engine.view(plan.table.schema().name())?.tail.rows() > 0 {
-                return Err(Error::failed(format!(
-                    "table {:?} has rows that could not land: nothing was changed",
-                    plan.table.schema().name()
-                )));
-            }
-            carry_out(plan, &settings).await?;
+        let mut lines = Vec::new();
+        for plan in plan(&lake, asked, &settings).await? {
+            plan.check_tail(&engine)?;
+            let mut progress =
+                Progress::new(format!("altering {}", plan.name()), "rows", plan.rows());
+            lines.push(plan.carry_out(&settings, &mut |rows| progress.set(rows)).await?);
+            progress.finish();
         }
-        Ok(())
+        Ok(lines)
     };
     let altered = altered.await;
     engine.shutdown().await?;
     altered
 }
 
-async fn carry_out(plan: Plan, settings: &Settings) -> Result<()> {
+impl Plan {
+    pub(super) fn name(&self) -> &str {
+        self.table.schema().name()
+    }
+
+    /// Rows to write anew.
+    pub(super) fn rows(&self) -> u64 {
+        self.snapshot.files().iter().map(|file| file.rows).sum()
+    }
+
+    /// Refuses to go on with rows that have not landed.
+    pub(super) fn check_tail(&self, engine: &barograph_engine::Engine) -> Result<()> {
+        match engine.view(self.name())?.tail.rows() {
+            0 => Ok(()),
+            _ => Err(Error::failed(format!(
+                "table {:?} has rows that could not land (system.faults says why): nothing was changed",
+                self.name()
+            ))),
+        }
+    }
+
+    /// Writes files anew beside a server; gives how many there were to write. `progress` says whether to go on.
+    pub(super) async fn write_ahead(
+        &self,
+        settings: &Settings,
+        progress: &mut (dyn FnMut(u64) -> bool + Send),
+    ) -> Result<usize> {
+        let of = (&self.table, &self.snapshot);
+        Ok(write_ahead(of, &self.alteration, bounds(settings), progress).await?)
+    }
+
+    /// Writes what is left to write and commits; gives a line that tells it.
+    pub(super) async fn carry_out(
+        &self,
+        settings: &Settings,
+        progress: &mut (dyn FnMut(u64) + Send),
+    ) -> Result<String> {
+        let of = (&self.table, self.snapshot.clone());
+        let after = alter(of, &self.alteration, bounds(settings), &SystemClock, progress).await?;
+        Ok(self.told("were written anew", &after))
+    }
+
+    /// What would be done.
+    pub(super) fn outlook(&self) -> String {
+        self.told("would be written anew", &self.snapshot)
+    }
+
+    fn told(&self, what: &str, snapshot: &Snapshot) -> String {
+        let (before, after) = (names(self.alteration.before()), names(self.alteration.after()));
+        let rows: u64 = snapshot.files().iter().map(|file| file.rows).sum();
+        format!(
+            "{}, version {}: columns {before} become {after}; {} files with {} rows {what}",
+            self.name(),
+            snapshot.version(),
+            grouped(snapshot.files().len() as u64),
+            grouped(rows)
+        )
+    }
+}
+
+/// The value columns of a table.
+fn names(schema: &TableSchema) -> String {
+    let names: Vec<_> = schema.values().iter().map(|column| column.name.as_str()).collect();
+    names.join(", ")
+}
+
+fn bounds(settings: &Settings) -> AlterBounds {
     let spec = &settings.jobs.compact;
-    let bounds = AlterBounds {
+    AlterBounds {
         memory: spec.memory,
         threads: spec.threads,
         file_bytes: settings.compaction.file_bytes,
-    };
-    let rows = plan.snapshot.files().iter().map(|file| file.rows).sum();
-    let name = plan.table.schema().name();
-    let mut progress = Progress::new(format!("altering {name}"), "rows", rows);
-    let of = (&plan.table, plan.snapshot.clone());
-    let mut set = |rows| progress.set(rows);
-    let after = alter(of, &plan.alteration, bounds, &SystemClock, &mut set).await?;
-    progress.finish();
-    told("were written anew", &plan, &after)
-}
-
-fn told(what: &str, plan: &Plan, snapshot: &Snapshot) -> Result<()> {
-    let names = |schema: &TableSchema| -> Vec<String> {
-        schema.values().iter().map(|column| column.name.clone()).collect()
-    };
-    let (before, after) = (names(plan.alteration.before()), names(plan.alteration.after()));
-    let rows: u64 = plan.snapshot.files().iter().map(|file| file.rows).sum();
-    say(format_args!(
-        "{}, version {}: columns {} become {}; {} files with {} rows {what}",
-        plan.table.schema().name(),
-        snapshot.version(),
-        before.join(", "),
-        after.join(", "),
-        grouped(plan.snapshot.files().len() as u64),
-        grouped(rows)
-    ))
+    }
 }
 
 /// What is to be done: first to the tables that are computed of the one that is meant, so that an end in between is
 /// seen at that one.
-async fn plan(
+pub(super) async fn plan(
     lake: &LakeStore,
-    arguments: &LakeAlterArguments,
+    asked: &AlterRequest,
     settings: &Settings,
 ) -> Result<Vec<Plan>> {
-    let asked = Asked { renamed: arguments.rename.clone(), dropped: arguments.drop.clone() };
-    let declared = wiring::table(settings, &arguments.table)?;
+    let columns = Asked { renamed: asked.rename.clone(), dropped: asked.drop.clone() };
+    let declared = wiring::table(settings, &asked.table)?;
+    let meant = plan_of(lake, declared, asked.dry_run, |_, _| columns.clone()).await?;
     let mut plans = Vec::new();
-    for derived in derived(&arguments.table, settings)? {
-        let asked = |stored: &TableSchema, is: &TableSchema| asked.of_derived(stored, is);
-        plans.extend(plan_of(lake, derived, arguments.dry_run, asked).await?);
+    for derived in derived(&asked.table, settings)? {
+        let columns = |stored: &TableSchema, is: &TableSchema| columns.of_derived(stored, is);
+        plans.extend(plan_of(lake, derived, asked.dry_run, columns).await?);
     }
-    plans.extend(plan_of(lake, declared, arguments.dry_run, |_, _| asked.clone()).await?);
+    plans.extend(meant);
     Ok(plans)
+}
+
+/// The other tables of the settings that are not as they are declared, each with a line that says what changes.
+///
+/// # Errors
+/// If one cannot become as it is declared.
+pub(super) async fn redeclared(
+    lake: &LakeStore,
+    planned: &[Plan],
+    settings: &Settings,
+) -> Result<Vec<String>> {
+    let mut lines = Vec::new();
+    for declared in settings.schemas()? {
+        if planned.iter().any(|plan| plan.name() == declared.name()) {
+            continue;
+        }
+        let declared = Arc::new(declared);
+        let (name, after) = (declared.name(), names(&declared));
+        let prepared = LakeTable::prepare(lake.child(name), Arc::clone(&declared)).await?;
+        if prepared.is_as_declared() {
+            continue;
+        }
+        let before = match prepared.snapshot() {
+            Some(_) => names(LakeTable::open_existing(lake.child(name)).await?.0.schema()),
+            None => String::new(),
+        };
+        lines.push(match before.as_str() {
+            "" => format!("{name}: a new table with the columns {after}"),
+            same if same == after => {
+                format!("{name}: types, units or ranges of its columns change")
+            }
+            before => format!("{name}: columns {before} become {after}"),
+        });
+    }
+    Ok(lines)
 }
 
 async fn plan_of(

@@ -55,6 +55,10 @@ pub async fn run(arguments: Arguments) -> Result<()> {
         }
         Command::Export(command) => set("endpoint", &command.endpoint),
         Command::Lake(LakeCommand::Delete(command)) => set("endpoint", &command.endpoint),
+        Command::Lake(LakeCommand::Alter(command)) => {
+            set("data", &command.data);
+            set("endpoint", &command.endpoint);
+        }
         Command::Lake(command) => set("data", command.data()),
         Command::Jobs(command) => set("data", command.data()),
         Command::Redrive(command) => set("endpoint", &command.endpoint),
@@ -65,7 +69,7 @@ pub async fn run(arguments: Arguments) -> Result<()> {
     start_logging(&settings, if serving { SERVE_LEVEL } else { LEVEL })?;
     match arguments.command {
         Command::Demo(command) => demo::run(command, settings).await,
-        Command::Serve(command) => serve::run(command, settings).await,
+        Command::Serve(command) => serve::run(command, settings, layers).await,
         Command::Latest(command) => query::latest(command, &settings).await,
         Command::Range(command) => query::range(command, &settings).await,
         Command::Sql(command) => sql::run(command, &settings).await,

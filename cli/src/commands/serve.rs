@@ -1,34 +1,69 @@
 //! `barograph serve`: the tables of a data folder over Arrow Flight, until told to stop.
 
+mod altering;
+
+use std::sync::Arc;
+
+use barograph_engine::Engine;
+use barograph_engine::sql::Sql;
 use barograph_flight::Server;
-use barograph_jobs::schedule::Clockwork;
+use barograph_jobs::schedule::{Clockwork, Schedule};
 use tokio::sync::oneshot;
 
 use super::say;
 use crate::arguments::ServeArguments;
-use crate::settings::Settings;
+use crate::settings::{Layers, Settings};
 use crate::{Result, signals, wiring};
+use altering::Served;
 
-pub(super) async fn run(arguments: ServeArguments, settings: Settings) -> Result<()> {
-    let engine = wiring::open_engine(&settings, arguments.accept_log_damage).await?;
-    let schedule = wiring::open_schedule(&settings, Some(&engine))?;
-    let sql = wiring::open_sql(&settings, &engine, &schedule)?;
-    let server = Server::bind(engine, sql, settings.flight.clone()).await?;
+/// What is opened to be served.
+struct Opened {
+    engine: Arc<Engine>,
+    schedule: Arc<Schedule>,
+    sql: Arc<Sql>,
+}
+
+impl Opened {
+    /// Opens what the settings declare; `before` is the SQL that was served until then.
+    async fn open(settings: &Settings, accept_damage: bool, before: Option<&Sql>) -> Result<Self> {
+        let engine = wiring::open_engine(settings, accept_damage).await?;
+        let schedule = wiring::open_schedule(settings, Some(&engine))?;
+        let sql = wiring::open_sql(settings, &engine, &schedule, before)?;
+        Ok(Self { engine, schedule, sql })
+    }
+}
+
+pub(super) async fn run(
+    arguments: ServeArguments,
+    settings: Settings,
+    layers: Layers,
+) -> Result<()> {
+    let Opened { engine, schedule, sql } =
+        Opened::open(&settings, arguments.accept_log_damage, None).await?;
+    let (served, broken) = Served::new(layers, settings.clone());
+    let flight = settings.flight.clone();
+    let server = Server::bind_altered_by(Some(served.clone()), engine, sql, flight).await?;
     let stopped = signals::stop();
     // Scripts wait for this line, and take the port from it.
     say(format_args!("barograph serves {} at http://{}", settings.data, server.local_addr()))?;
-    let clockwork = Clockwork::start(&schedule);
-    let (told, asked) = oneshot::channel::<()>();
+    served.start(Clockwork::start(&schedule)).await;
+    drop(schedule);
+    let (told, asked) = oneshot::channel();
     let serving = server.serve(async move {
-        stopped.await;
-        drop(told);
+        let why = tokio::select! {
+            () = stopped => Ok(()),
+            Ok(error) = broken => Err(error),
+        };
+        let _ = told.send(why);
     });
     // Calls and jobs come to their ends side by side.
-    let (served, ()) = tokio::join!(serving, async move {
-        let _ = asked.await;
-        clockwork.stop().await;
+    let (ended, why) = tokio::join!(serving, async move {
+        let why = asked.await.unwrap_or(Ok(()));
+        served.stop().await;
+        why
     });
-    served?;
+    why?;
+    ended?;
     tracing::info!("stopped");
     Ok(())
 }

@@ -61,7 +61,7 @@ pub async fn run(arguments: DemoArguments, settings: Settings) -> Result<()> {
     let engine = wiring::open_engine(&settings, false).await?;
     let schedule = wiring::open_schedule(&settings, Some(&engine))?;
     let bound = async {
-        let sql = wiring::open_sql(&settings, &engine, &schedule)?;
+        let sql = wiring::open_sql(&settings, &engine, &schedule, None)?;
         Ok(Server::bind(Arc::clone(&engine), sql, settings.flight.clone()).await?)
     };
     let server = match bound.await {

@@ -65,7 +65,7 @@ pub struct Sql {
     settings: SqlSettings,
     catalog: Catalog,
     shared: Arc<RuntimeEnv>,
-    gate: Gate,
+    gate: Arc<Gate>,
     queries: Arc<Queries>,
     /// Made for the first question: a server that nobody asks in SQL does without.
     planner: Mutex<Option<Arc<Planner>>>,
@@ -175,7 +175,24 @@ impl Sql {
         let queries = Queries::new(settings.recent_max);
         let shared = guard::runtime(&settings)?;
         let catalog = Catalog::new(&engine, &queries, &settings, dimensions, system)?;
-        let gate = Gate::new(&settings);
+        let gate = Arc::new(Gate::new(&settings));
+        let (planner, kept) = (Mutex::default(), Recent::new(KEPT));
+        Ok(Arc::new(Self { engine, settings, catalog, shared, gate, queries, planner, kept }))
+    }
+
+    /// SQL over the tables of another engine, with the bounds of this one and its list of queries.
+    ///
+    /// # Errors
+    /// As of [`Sql::with_system`].
+    pub fn reopened(
+        &self,
+        engine: Arc<Engine>,
+        dimensions: BTreeMap<String, RecordBatch>,
+        system: Vec<Arc<dyn SystemRows>>,
+    ) -> Result<Arc<Self>> {
+        let (settings, queries) = (self.settings.clone(), Arc::clone(&self.queries));
+        let catalog = Catalog::new(&engine, &queries, &settings, dimensions, system)?;
+        let (shared, gate) = (Arc::clone(&self.shared), Arc::clone(&self.gate));
         let (planner, kept) = (Mutex::default(), Recent::new(KEPT));
         Ok(Arc::new(Self { engine, settings, catalog, shared, gate, queries, planner, kept }))
     }

@@ -18,7 +18,7 @@ use futures::future::BoxFuture;
 use serde::de::DeserializeOwned;
 use tonic::transport::{Channel, Endpoint};
 
-use crate::server::{DeleteJson, RedriveJson};
+use crate::server::{AlterMessage, AlterProgress, AlterRequest, DeleteJson, RedriveJson};
 use crate::{Error, Result, Ticket};
 
 pub use exchange::{Exchange, ExchangeAnswer, ExchangeSender};
@@ -113,6 +113,25 @@ impl Client {
         let body = serde_json::to_vec(&DeleteJson::new(table, keys, time, reason))
             .map_err(|e| unexpected("delete", e))?;
         self.json_action("delete", body.into()).await
+    }
+
+    /// Gives a table the columns that the server's settings declare, beside whoever reads and puts. `progress` is told
+    /// how far it is. Gives lines that tell what was done.
+    pub async fn alter(
+        &self,
+        asked: &AlterRequest,
+        progress: &mut (dyn FnMut(AlterProgress) + Send),
+    ) -> Result<Vec<String>> {
+        let body = serde_json::to_vec(asked).map_err(|e| unexpected("alter", e))?;
+        let mut results =
+            self.flight.clone().do_action(Action::new("alter", body)).await?.into_inner();
+        while let Some(result) = results.message().await? {
+            match serde_json::from_slice(&result.body).map_err(|e| unexpected("alter", e))? {
+                AlterMessage::Progress(how_far) => progress(how_far),
+                AlterMessage::Done(lines) => return Ok(lines),
+            }
+        }
+        Err(Error::new(ErrorKind::Internal, "action \"alter\" gave no result"))
     }
 
     async fn json_action<T: DeserializeOwned>(&self, name: &str, body: Bytes) -> Result<T> {

@@ -12,12 +12,18 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::limits::Deadline;
-use super::{State, shown};
+use super::{Serving, alter, shown};
 use crate::ticket::{Query, Ticket, VERSION};
 use crate::{Error, Result};
 
 /// The actions with their descriptions.
-const ACTIONS: [(&str, &str); 6] = [
+const ACTIONS: [(&str, &str); 7] = [
+    (
+        alter::NAME,
+        "Body: JSON {\"table\":…,\"rename\":[[\"old\",\"new\"],…],\"drop\":[…],\"dry_run\":…}; all but the table may be \
+         absent. Reads the settings anew and gives tables the columns that they declare. Results: JSON, any number of \
+         {\"progress\":{\"table\":…,\"rows\":…,\"of\":…}}, then {\"done\":[…]}, lines that tell what was done.",
+    ),
     (
         "delete",
         "Body: JSON {\"table\":…,\"keys\":[…],\"from\":…,\"to\":…,\"reason\":…}; keys or times absent: all. Deletes those \
@@ -117,11 +123,12 @@ pub(super) fn list() -> Vec<ActionType> {
 
 /// The result of an action.
 pub(super) async fn answer(
-    state: &Arc<State>,
+    serving: &Arc<Serving>,
     action: Action,
     by: String,
     deadline: Deadline,
 ) -> Result<Bytes> {
+    let state = &serving.current();
     state.shutdown.check()?;
     match action.r#type.as_str() {
         "delete" => {
@@ -130,11 +137,19 @@ pub(super) async fn answer(
             let table = asked.table.clone();
             let request = asked.request(by, state.settings.ticket_keys_max)?;
             // Not given up half-way either.
-            json(&deadline.bound(state.engine.delete(&table, request)).await?)
+            let deleted = async {
+                let (state, _kept) = serving.to_change().await;
+                state.engine.delete(&table, request).await
+            };
+            json(&deadline.bound(deleted).await?)
         }
         "flush" => {
             // Not given up half-way: the landing goes on by itself if the client does not wait for it.
-            json(&deadline.bound(state.engine.flush()).await?)
+            let flushed = async {
+                let (state, _kept) = serving.to_change().await;
+                state.engine.flush().await
+            };
+            json(&deadline.bound(flushed).await?)
         }
         "kill" => {
             let id: QueryId = String::from_utf8_lossy(&action.body).trim().parse()?;
@@ -143,6 +158,7 @@ pub(super) async fn answer(
         }
         "plan" => {
             let ticket = Ticket::parse(&action.body, state.settings.ticket_bytes_max.get())?;
+            let state = &state.holding(ticket.view.as_deref());
             let table = shown::schema(state, &ticket)?;
             let query = ticket.bind(&table, state.settings.ticket_keys_max)?.query;
             let Query::Scan(scan) = &query else {
@@ -158,7 +174,11 @@ pub(super) async fn answer(
             let asked: RedriveJson = serde_json::from_slice(&action.body)
                 .map_err(|e| Error::request(format!("action redrive: {e}")))?;
             let time = time("redrive", &asked.from, &asked.to)?;
-            json(&deadline.bound(state.engine.redrive(&asked.table, time)).await?)
+            let driven = async {
+                let (state, _kept) = serving.to_change().await;
+                state.engine.redrive(&asked.table, time).await
+            };
+            json(&deadline.bound(driven).await?)
         }
         "version" => json(&json!({ "version": env!("CARGO_PKG_VERSION"), "ticket": VERSION })),
         other => {

@@ -25,8 +25,8 @@ use futures::{Stream, StreamExt};
 use tokio::sync::OwnedSemaphorePermit;
 use tonic::{Status, Streaming};
 
-use super::State;
 use super::shutdown::{Phase, Shutdown};
+use super::{Serving, State};
 use crate::Result;
 use crate::ticket::PointRequest;
 use crate::wire::{GrpcBody, Pieces, Protobuf};
@@ -39,21 +39,22 @@ const GROUP_MAX: usize = 256;
 const WRITE_BYTES: usize = 64 << 10;
 
 /// The HTTP side of DoExchange.
-pub(super) async fn call(Shared(state): Shared<Arc<State>>, request: Request) -> Response {
+pub(super) async fn call(Shared(serving): Shared<Arc<Serving>>, request: Request) -> Response {
     let requests = Streaming::new_request(
         Protobuf::<FlightData>::new(),
         request.into_body(),
         None,
-        Some(state.settings.request_bytes_max.get()),
+        Some(serving.current().settings.request_bytes_max.get()),
     );
-    match answer(&state, requests) {
+    match answer(&serving, requests) {
         Ok(body) => body.into_response(),
         Err(error) => Status::from(error).into_http(),
     }
 }
 
 /// The answers to a stream of requests.
-pub(super) fn answer(state: &Arc<State>, requests: Streaming<FlightData>) -> Result<GrpcBody> {
+pub(super) fn answer(serving: &Arc<Serving>, requests: Streaming<FlightData>) -> Result<GrpcBody> {
+    let state = serving.current();
     state.shutdown.check()?;
     let permit = state.limits.stream()?;
     let draining = {
@@ -61,7 +62,8 @@ pub(super) fn answer(state: &Arc<State>, requests: Streaming<FlightData>) -> Res
         Box::pin(async move { shutdown.reached(Phase::Draining).await })
     };
     let exchange = Exchange {
-        state: Arc::clone(state),
+        serving: Arc::clone(serving),
+        state,
         requests,
         shape: None,
         group: Question::default(),
@@ -77,6 +79,8 @@ pub(super) fn answer(state: &Arc<State>, requests: Streaming<FlightData>) -> Res
 
 /// A running exchange.
 struct Exchange {
+    serving: Arc<Serving>,
+    /// What the shape is of.
     state: Arc<State>,
     requests: Streaming<FlightData>,
     shape: Option<Arc<ExchangeShape>>,
@@ -156,7 +160,7 @@ impl Exchange {
                 self.end = Some(Err(status));
                 false
             }
-            Poll::Ready(Some(Ok(data))) => match self.take(&data) {
+            Poll::Ready(Some(Ok(data))) => match self.follow().and_then(|()| self.take(&data)) {
                 Ok(()) => true,
                 Err(error) => {
                     self.end = Some(Err(error.into()));
@@ -164,6 +168,20 @@ impl Exchange {
                 }
             },
         }
+    }
+
+    /// Goes on with what is served now, if the answers stay the same.
+    fn follow(&mut self) -> Result<()> {
+        if self.serving.is_current(&self.state) {
+            return Ok(());
+        }
+        self.ask();
+        let current = self.serving.current();
+        if let Some(shape) = &self.shape {
+            self.shape = Some(Arc::new(shape.again(&current)?));
+        }
+        self.state = current;
+        Ok(())
     }
 
     /// Takes one message. An error ends the stream: it has no shape to answer in.

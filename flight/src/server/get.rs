@@ -16,7 +16,7 @@ use tonic::Status;
 
 use super::limits::Deadline;
 use super::shutdown::{Phase, Shutdown};
-use super::{State, shown};
+use super::{Serving, State, shown};
 use crate::sql;
 use crate::sql::Caller;
 use crate::ticket::{Query, Ticket};
@@ -24,8 +24,8 @@ use crate::wire::{BatchEncoder, GrpcBody, Pieces, Shape, read_message};
 use crate::{Error, Result};
 
 /// The HTTP side of DoGet.
-pub(super) async fn call(Shared(state): Shared<Arc<State>>, request: Request) -> Response {
-    match serve(&state, request).await {
+pub(super) async fn call(Shared(serving): Shared<Arc<Serving>>, request: Request) -> Response {
+    match serve(&serving.current(), request).await {
         Ok(body) => body.into_response(),
         Err(status) => status.into_http(),
     }
@@ -60,6 +60,7 @@ async fn answer(state: &Arc<State>, ticket: &[u8], deadline: Deadline) -> Result
     state.shutdown.check()?;
     let permit = state.limits.stream()?;
     let ticket = Ticket::parse(ticket, state.settings.ticket_bytes_max.get())?;
+    let state = &state.holding(ticket.view.as_deref());
     let schema = shown::schema(state, &ticket)?;
     let bound = ticket.bind(&schema, state.settings.ticket_keys_max)?;
     let view = deadline.bound(shown::view(state, &ticket, &bound.query)).await?;

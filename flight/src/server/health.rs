@@ -10,10 +10,11 @@ use http::{Request, StatusCode, header};
 use serde_json::json;
 use tonic::Status;
 
-use super::State;
+use super::Serving;
 use super::shutdown::Phase;
 
-pub(super) async fn answer(Shared(state): Shared<Arc<State>>) -> Response {
+pub(super) async fn answer(Shared(serving): Shared<Arc<Serving>>) -> Response {
+    let state = serving.current();
     let failure = state.engine.failure();
     let (code, status) = match (state.shutdown.phase(), &failure) {
         (Phase::Draining | Phase::Stopped, _) => (StatusCode::SERVICE_UNAVAILABLE, "draining"),

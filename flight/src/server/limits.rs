@@ -15,7 +15,7 @@ use crate::{Error, Result};
 const RETRY_AFTER: Duration = Duration::from_millis(100);
 
 /// The bound on running streams.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Limits {
     streams: Arc<Semaphore>,
     streams_max: usize,

@@ -7,7 +7,7 @@
 //! ```
 
 mod action;
-mod clock;
+mod alter;
 mod descriptor;
 mod exchange;
 pub(crate) mod get;
@@ -19,6 +19,7 @@ mod pins;
 pub(crate) mod put;
 mod reflection;
 mod service;
+mod serving;
 mod shown;
 mod shutdown;
 mod socket;
@@ -29,6 +30,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
 use arrow_flight::flight_service_server::FlightServiceServer;
 use axum::routing::{get as http_get, post};
 use barograph_engine::Engine;
@@ -41,14 +43,17 @@ use tonic::transport::server::TcpIncoming;
 use tonic_health::ServingStatus;
 
 pub(crate) use action::{DeleteJson, RedriveJson};
+pub(crate) use alter::AlterMessage;
+pub use alter::{AlterProgress, AlterRequest};
 pub(crate) use limits::Deadline;
 pub(crate) use put::AckJson;
 pub use put::DURABILITY_HEADER;
+pub(crate) use serving::Serving;
+pub use serving::{Alter, Reopening};
 
 use crate::sql::Desk;
 use crate::wire::Shapes;
 use crate::{Error, FlightSettings, Result};
-use clock::EngineClock;
 use limits::Limits;
 use pins::Pins;
 use service::Service;
@@ -72,12 +77,59 @@ pub(crate) struct State {
     pub(crate) pins: Pins,
     shapes: Shapes,
     pub(crate) shutdown: Shutdown,
+    /// What was served before, as long as endpoints hold views of it.
+    earlier: ArcSwapOption<State>,
+}
+
+impl State {
+    fn new(engine: Arc<Engine>, sql: Arc<Sql>, settings: FlightSettings) -> Self {
+        Self {
+            desk: Desk::new(sql, &settings),
+            limits: Limits::new(settings.streams_max),
+            pins: Pins::new(engine.clock(), settings.view_lifetime, settings.views_max),
+            shapes: Shapes::default(),
+            shutdown: Shutdown::default(),
+            earlier: ArcSwapOption::empty(),
+            engine,
+            settings,
+        }
+    }
+
+    /// What is served after `before`, with the calls that run counted on.
+    fn in_place_of(before: Arc<Self>, engine: Arc<Engine>, sql: Arc<Sql>) -> Self {
+        Self {
+            desk: before.desk.with(sql),
+            limits: before.limits.clone(),
+            shutdown: before.shutdown.clone(),
+            earlier: ArcSwapOption::from(Some(Arc::clone(&before))),
+            ..Self::new(engine, before.desk.sql().clone(), before.settings.clone())
+        }
+    }
+
+    /// What was served when the view was made that an endpoint names.
+    pub(crate) fn holding(self: &Arc<Self>, view: Option<&str>) -> Arc<Self> {
+        let Some(view) = view else { return Arc::clone(self) };
+        let mut state = Arc::clone(self);
+        while !state.pins.holds(view) {
+            let Some(earlier) = state.earlier.load_full() else { return Arc::clone(self) };
+            state = earlier;
+        }
+        state
+    }
+
+    /// Lets go what no endpoint holds any more. Gives whether one holds something.
+    fn release(&self) -> bool {
+        if self.earlier.load_full().is_some_and(|earlier| !earlier.release()) {
+            self.earlier.store(None);
+        }
+        self.pins.release() || self.earlier.load().is_some()
+    }
 }
 
 /// A server that listens but does not answer yet.
 #[derive(Debug)]
 pub struct Server {
-    state: Arc<State>,
+    serving: Arc<Serving>,
     incoming: TcpIncoming,
     local_addr: SocketAddr,
 }
@@ -92,6 +144,19 @@ impl Server {
         sql: Arc<Sql>,
         settings: FlightSettings,
     ) -> BoxFuture<'static, Result<Self>> {
+        Self::bind_altered_by(None, engine, sql, settings)
+    }
+
+    /// The same, with columns altered by `alter` when a client asks for it.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn bind_altered_by(
+        alter: Option<Arc<dyn Alter>>,
+        engine: Arc<Engine>,
+        sql: Arc<Sql>,
+        settings: FlightSettings,
+    ) -> BoxFuture<'static, Result<Self>> {
         Box::pin(async move {
             settings.check()?;
             let listener = TcpListener::bind(&settings.listen).await.map_err(|e| {
@@ -102,18 +167,9 @@ impl Server {
                 .with_source(e)
             })?;
             let local_addr = listener.local_addr()?;
-            let clock = EngineClock(Arc::clone(&engine));
-            let state = State {
-                desk: Desk::new(sql, &settings),
-                limits: Limits::new(settings.streams_max),
-                pins: Pins::new(Box::new(clock), settings.view_lifetime, settings.views_max),
-                shapes: Shapes::default(),
-                shutdown: Shutdown::default(),
-                engine,
-                settings,
-            };
+            let serving = Serving::new(State::new(engine, sql, settings), alter);
             let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-            Ok(Self { state: Arc::new(state), incoming, local_addr })
+            Ok(Self { serving, incoming, local_addr })
         })
     }
 
@@ -136,28 +192,32 @@ impl Server {
 
     fn serve_until(self, shutdown: BoxFuture<'static, ()>) -> BoxFuture<'static, Result<()>> {
         Box::pin(async move {
-            let state = self.state;
+            let serving = self.serving;
+            let state = serving.current();
+            let (settings, clock) = (state.settings.clone(), Arc::clone(state.engine.clock()));
+            let phase = state.shutdown.clone();
+            // Nothing of the engine is held on to, which may be replaced.
+            drop(state);
             let (reporter, health) = tonic_health::server::health_reporter();
             for name in ["", FLIGHT_NAME] {
                 reporter.set_service_status(name, ServingStatus::Serving).await;
             }
             let routes = Routes::new(health)
                 .add_service(
-                    FlightServiceServer::new(Service(Arc::clone(&state)))
-                        .max_decoding_message_size(state.settings.request_bytes_max.get()),
+                    FlightServiceServer::new(Service(Arc::clone(&serving)))
+                        .max_decoding_message_size(settings.request_bytes_max.get()),
                 )
                 .add_service(reflection::v1()?)
                 .add_service(reflection::v1alpha()?)
                 .into_axum_router()
-                .route(&format!("{FLIGHT}/DoGet"), post(get::call).with_state(Arc::clone(&state)))
+                .route(&format!("{FLIGHT}/DoGet"), post(get::call).with_state(Arc::clone(&serving)))
                 .route(
                     &format!("{FLIGHT}/DoExchange"),
-                    post(exchange::call).with_state(Arc::clone(&state)),
+                    post(exchange::call).with_state(Arc::clone(&serving)),
                 )
-                .route("/health", http_get(health::answer).with_state(Arc::clone(&state)))
+                .route("/health", http_get(health::answer).with_state(Arc::clone(&serving)))
                 .fallback(health::unknown);
 
-            let phase = state.shutdown.clone();
             let unwell = async || {
                 for name in ["", FLIGHT_NAME] {
                     reporter.set_service_status(name, ServingStatus::NotServing).await;
@@ -170,14 +230,13 @@ impl Server {
             };
             // Reads go on; whoever looks after the server sees that it has to be started again.
             let failing = async {
-                state.engine.failed().await;
+                serving.failed().await;
                 unwell().await;
                 std::future::pending().await
             };
-            let (settings, clock) = (&state.settings, state.engine.clock());
             let drained = settings.drain_timeout.duration();
             let window = |size: barograph_lake::Size| u32::try_from(size.get()).ok();
-            let serving = tonic::transport::Server::builder()
+            let answering = tonic::transport::Server::builder()
                 .accept_http1(true)
                 .initial_stream_window_size(window(settings.stream_window))
                 .initial_connection_window_size(window(settings.connection_window))
@@ -186,28 +245,27 @@ impl Server {
                 .add_routes(Routes::from(routes))
                 .serve_with_incoming_shutdown(self.incoming.map_ok(Socket::new), signal);
             let served = {
-                let mut serving = std::pin::pin!(serving);
+                let mut answering = std::pin::pin!(answering);
                 tokio::select! {
-                    served = &mut serving => served.map_err(Error::from),
+                    served = &mut answering => served.map_err(Error::from),
                     () = failing => Ok(()),
-                    () = state.pins.release_when_due() => Ok(()),
-                    () = state.desk.forget_when_due() => Ok(()),
-                    () = state.shutdown.drained_for(drained, clock.as_ref()) => {
+                    () = serving.release_when_due() => Ok(()),
+                    () = phase.drained_for(drained, clock.as_ref()) => {
                         tracing::warn!(
                             after = %settings.drain_timeout,
                             "calls still run after flight.drain_timeout: they are ended"
                         );
-                        state.shutdown.enter(Phase::Stopped);
+                        phase.enter(Phase::Stopped);
                         tokio::select! {
-                            _ = &mut serving => {}
+                            _ = &mut answering => {}
                             () = clock.sleep(STOP_TIMEOUT) => {}
                         }
                         Ok(())
                     }
                 }
             };
-            state.shutdown.enter(Phase::Stopped);
-            let released = state.engine.shutdown().await.map_err(Error::from);
+            phase.enter(Phase::Stopped);
+            let released = serving.shut_down().await;
             served.and(released)
         })
     }

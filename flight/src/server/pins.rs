@@ -15,12 +15,12 @@ use barograph_lake::{Micros, Span};
 use crate::{Error, Result};
 
 /// How often expired views are looked for.
-const RELEASE_EVERY: Duration = Duration::from_secs(1);
+pub(super) const RELEASE_EVERY: Duration = Duration::from_secs(1);
 
 /// The pinned views. Generic so that a test can pin what is easy to make.
 #[derive(Debug)]
 pub(crate) struct Pins<V = View> {
-    clock: Box<dyn Clock>,
+    clock: Arc<dyn Clock>,
     lifetime: Span,
     max: usize,
     /// Part of every id, so that a ticket of an earlier process finds nothing here.
@@ -47,8 +47,8 @@ pub(crate) struct Pinned {
 }
 
 impl<V> Pins<V> {
-    pub(super) fn new(clock: Box<dyn Clock>, lifetime: Span, max: usize) -> Self {
-        let started = clock.now();
+    pub(super) fn new(clock: &Arc<dyn Clock>, lifetime: Span, max: usize) -> Self {
+        let (clock, started) = (Arc::clone(clock), clock.now());
         Self { clock, lifetime, max, started, next: AtomicU64::new(0), held: Mutex::default() }
     }
 
@@ -92,12 +92,14 @@ impl<V> Pins<V> {
         })
     }
 
-    /// Releases expired views for ever, so that they are let go even if nobody asks.
-    pub(super) async fn release_when_due(&self) {
-        loop {
-            self.clock.sleep(RELEASE_EVERY).await;
-            drop(self.held(self.clock.elapsed()));
-        }
+    /// Whether a view is held under a name.
+    pub(super) fn holds(&self, id: &str) -> bool {
+        self.held(self.clock.elapsed()).contains_key(id)
+    }
+
+    /// Releases expired views, so that they are let go even if nobody asks. Gives whether any are held.
+    pub(super) fn release(&self) -> bool {
+        !self.held(self.clock.elapsed()).is_empty()
     }
 
     /// The views that have not expired when so much time has passed.
@@ -113,30 +115,13 @@ mod tests {
     use std::sync::Arc;
 
     use barograph_engine::{Clock, ErrorKind, ManualClock};
-    use barograph_lake::{Micros, Span};
+    use barograph_lake::Span;
 
     use super::Pins;
 
-    #[derive(Debug, Clone)]
-    struct Shared(Arc<ManualClock>);
-
-    impl Clock for Shared {
-        fn now(&self) -> Micros {
-            self.0.now()
-        }
-
-        fn elapsed(&self) -> Micros {
-            self.0.elapsed()
-        }
-
-        fn sleep_until(&self, until: Micros) -> futures::future::BoxFuture<'static, ()> {
-            self.0.sleep_until(until)
-        }
-    }
-
     fn pins(max: usize) -> (Pins<u32>, Arc<ManualClock>) {
         let clock = Arc::new(ManualClock::new(1_000_000));
-        (Pins::new(Box::new(Shared(Arc::clone(&clock))), Span::seconds(10), max), clock)
+        (Pins::new(&(Arc::clone(&clock) as _), Span::seconds(10), max), clock)
     }
 
     #[test]
@@ -196,7 +181,7 @@ mod tests {
         let id = pins.pin("readings", &Arc::new(1)).unwrap().id;
         assert!(pins.get(&id, "dead_letters").is_err());
         clock.set(2_000_000);
-        let later = Pins::<u32>::new(Box::new(Shared(clock)), Span::seconds(10), 2);
+        let later = Pins::<u32>::new(&(clock as _), Span::seconds(10), 2);
         later.pin("readings", &Arc::new(2)).unwrap();
         assert!(later.get(&id, "readings").is_err());
     }

@@ -23,9 +23,9 @@ use tokio::sync::OwnedSemaphorePermit;
 use tonic::metadata::MetadataValue;
 use tonic::{Code, Request, Response, Status, Streaming};
 
-use super::State;
 use super::descriptor::put_table;
 use super::shutdown::{Phase, Shutdown};
+use super::{Serving, State};
 use crate::sql::{self, Caller};
 use crate::{Error, Result};
 
@@ -44,9 +44,10 @@ type Acks = BoxStream<'static, Result<PutResult, Status>>;
 
 /// The acknowledgements of a put, or what a DoPut of SQL did.
 pub(super) async fn answer(
-    state: &Arc<State>,
+    serving: &Arc<Serving>,
     request: Request<Streaming<FlightData>>,
 ) -> Result<Response<Acks>, Status> {
+    let state = &serving.current();
     state.shutdown.check()?;
     let peer = request.remote_addr();
     let (metadata, _, mut messages) = request.into_parts();
@@ -64,7 +65,7 @@ pub(super) async fn answer(
     if let Some(command) = sql::command::read(&descriptor.cmd)? {
         let caller = Caller::new(headers, peer);
         let deadline = state.deadline(headers);
-        let done = sql::put::answer(state, command, first, messages, caller, deadline).await;
+        let done = sql::put::answer(serving, command, first, messages, caller, deadline).await;
         return done.map(changed).map_err(|error| error.in_sql().into());
     }
     let durability = durability(headers)?;
@@ -75,7 +76,7 @@ pub(super) async fn answer(
     let table = put_table(descriptor)?;
     state.engine.schema(&table).map_err(Error::from)?;
     let batches = batches_of(state, first, messages);
-    let writing = Writing::new(state, table, source, durability, batches, false)?;
+    let writing = Writing::new(serving, table, source, durability, batches, false)?;
     Ok(Response::new(writing.acks().boxed()))
 }
 
@@ -111,7 +112,7 @@ pub(crate) fn batches_of(
 
 /// Where batches go.
 struct Target {
-    state: Arc<State>,
+    serving: Arc<Serving>,
     table: String,
     source: String,
     durability: Durability,
@@ -122,10 +123,13 @@ struct Target {
 
 impl Target {
     async fn put(self: Arc<Self>, batch: RecordBatch) -> Result<Ack> {
-        let deadline = self.state.deadline(&HeaderMap::new());
+        let deadline = self.serving.current().deadline(&HeaderMap::new());
         loop {
             let batch = batch.clone();
-            let put = self.state.engine.put(&self.table, batch, &self.source, self.durability);
+            let put = async {
+                let (state, _kept) = self.serving.to_put().await;
+                state.engine.put(&self.table, batch, &self.source, self.durability).await
+            };
             let error = match deadline.bound(put).await {
                 Err(error) if self.patient && error.kind() == ErrorKind::Resources => error,
                 done => return done,
@@ -143,6 +147,8 @@ impl Target {
 pub(crate) struct Writing {
     batches: BoxStream<'static, Result<RecordBatch>>,
     target: Arc<Target>,
+    /// Batches that are put at one time at most.
+    in_flight: usize,
     running: FuturesOrdered<BoxFuture<'static, Result<Ack>>>,
     /// A large batch that waits for the running ones.
     alone: Option<RecordBatch>,
@@ -155,20 +161,22 @@ pub(crate) struct Writing {
 impl Writing {
     /// Puts `batches` into `table` as they come; `patient`, if they shall wait for room.
     pub(crate) fn new(
-        state: &Arc<State>,
+        serving: &Arc<Serving>,
         table: String,
         source: String,
         durability: Durability,
         batches: BoxStream<'static, Result<RecordBatch>>,
         patient: bool,
     ) -> Result<Self> {
+        let state = serving.current();
         let permit = state.limits.stream()?;
         let shutdown = state.shutdown.clone();
         let drained = async move { shutdown.reached(Phase::Draining).await }.boxed();
         Ok(Self {
             batches,
+            in_flight: state.settings.put_batches_in_flight.max(1),
             target: Arc::new(Target {
-                state: Arc::clone(state),
+                serving: Arc::clone(serving),
                 table,
                 source,
                 durability,
@@ -200,7 +208,7 @@ impl Writing {
     pub(crate) async fn next(&mut self) -> Result<Option<Ack>> {
         let most = match self.target.patient {
             true => 1,
-            false => self.target.state.settings.put_batches_in_flight.max(1),
+            false => self.in_flight,
         };
         loop {
             if self.running.is_empty() {

@@ -15,16 +15,16 @@ use http::HeaderMap;
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::State;
 use super::limits::Deadline;
-use super::{action, exchange, get, info, list, put};
+use super::{Serving, State};
+use super::{action, alter, exchange, get, info, list, put};
 use crate::sql::{self, Caller};
 use crate::wire::{GrpcBody, Protobuf};
 
 /// The Flight service. `DoGet` and `DoExchange` are routed past it to `get` and `exchange`, which write
 /// HTTP/2 data themselves; called here, they are read back from that.
 #[derive(Debug, Clone)]
-pub(super) struct Service(pub(super) Arc<State>);
+pub(super) struct Service(pub(super) Arc<Serving>);
 
 impl State {
     /// The deadline of a call with these headers.
@@ -65,7 +65,7 @@ impl FlightService for Service {
         &self,
         request: Request<Criteria>,
     ) -> Result<Response<Self::ListFlightsStream>, Status> {
-        let flights = list::answer(&self.0, request.get_ref())?;
+        let flights = list::answer(&self.0.current(), request.get_ref())?;
         Ok(Response::new(stream::iter(flights).map(Ok).boxed()))
     }
 
@@ -73,11 +73,12 @@ impl FlightService for Service {
         &self,
         request: Request<FlightDescriptor>,
     ) -> Result<Response<FlightInfo>, Status> {
-        let deadline = self.0.deadline_of(request.metadata());
+        let state = self.0.current();
+        let deadline = state.deadline_of(request.metadata());
         let peer = request.remote_addr();
         let (metadata, _, asked) = request.into_parts();
         let caller = Caller::new(metadata.as_ref(), peer);
-        Ok(Response::new(info::answer(&self.0, asked, caller, deadline).await?))
+        Ok(Response::new(info::answer(&state, asked, caller, deadline).await?))
     }
 
     async fn poll_flight_info(
@@ -95,9 +96,10 @@ impl FlightService for Service {
         &self,
         request: Request<FlightDescriptor>,
     ) -> Result<Response<SchemaResult>, Status> {
-        let deadline = self.0.deadline_of(request.metadata());
+        let state = self.0.current();
+        let deadline = state.deadline_of(request.metadata());
         let caller = Caller::new(request.metadata().as_ref(), request.remote_addr());
-        let schema = info::schema(&self.0, request.get_ref(), caller, deadline).await?;
+        let schema = info::schema(&state, request.get_ref(), caller, deadline).await?;
         Ok(Response::new(schema))
     }
 
@@ -105,11 +107,12 @@ impl FlightService for Service {
         &self,
         request: Request<Ticket>,
     ) -> Result<Response<Self::DoGetStream>, Status> {
-        let deadline = self.0.deadline_of(request.metadata());
+        let state = self.0.current();
+        let deadline = state.deadline_of(request.metadata());
         let peer = request.remote_addr();
         let (metadata, _, ticket) = request.into_parts();
         let caller = Caller::new(metadata.as_ref(), peer);
-        Ok(Response::new(messages(get::dispatch(&self.0, ticket, caller, deadline).await?)))
+        Ok(Response::new(messages(get::dispatch(&state, ticket, caller, deadline).await?)))
     }
 
     async fn do_put(
@@ -130,13 +133,17 @@ impl FlightService for Service {
         &self,
         request: Request<Action>,
     ) -> Result<Response<Self::DoActionStream>, Status> {
-        let deadline = self.0.deadline_of(request.metadata());
+        let state = self.0.current();
+        let deadline = state.deadline_of(request.metadata());
         let peer = request.remote_addr();
         let (metadata, _, asked) = request.into_parts();
         let caller = Caller::new(metadata.as_ref(), peer);
         let by = caller.user();
-        let done = sql::action::answer(&self.0, &asked, caller, deadline.clone()).await;
+        let done = sql::action::answer(&state, &asked, caller, deadline.clone()).await;
         let Some(done) = done.map_err(crate::Error::in_sql)? else {
+            if asked.r#type == alter::NAME {
+                return Ok(Response::new(alter::answer(&self.0, &asked.body)?));
+            }
             let body = action::answer(&self.0, asked, by, deadline).await?;
             return Ok(Response::new(stream::iter([Ok(ActionResult { body })]).boxed()));
         };

@@ -113,6 +113,11 @@ impl<S> Executions<S> {
         lock(&self.state).forget_old_plans(self.clock.elapsed());
     }
 
+    /// Lets all plans go: the tables are others now.
+    pub(super) fn forget_plans(&self) {
+        lock(&self.state).planned.clear();
+    }
+
     /// Begins an execution; it ends when the guard is dropped.
     ///
     /// # Errors

@@ -72,6 +72,7 @@ async fn execute(
     deadline: Deadline,
     permit: OwnedSemaphorePermit,
 ) -> Result<GrpcBody> {
+    let state = &state.holding(handle.part.as_ref().map(|part| part.view.as_str()));
     let executions = &state.desk.executions;
     let name = if handle.name.is_empty() { executions.name() } else { handle.name.clone() };
     let execution = executions.begin(&name)?;

@@ -15,8 +15,8 @@ use tonic::Streaming;
 
 use super::catalog::{CATALOG, DEFAULT_SCHEMA};
 use super::{Caller, no_transaction};
-use crate::server::State;
 use crate::server::put::{Writing, batches_of, durability, durability_of};
+use crate::server::{Serving, State};
 use crate::wire::{BatchEncoder, plain_batch, plain_schema};
 use crate::{Error, Result};
 
@@ -34,12 +34,13 @@ pub(crate) struct Ingested {
 
 /// Appends the rows of `messages` to the table that the command names.
 pub(super) async fn ingest(
-    state: &Arc<State>,
+    serving: &Arc<Serving>,
     command: CommandStatementIngest,
     first: FlightData,
     messages: Streaming<FlightData>,
     caller: Caller<'_>,
 ) -> Result<Ingested> {
+    let state = &serving.current();
     state.shutdown.check()?;
     let table = target(state, &command)?;
     let durability = durability_asked(&command, caller)?;
@@ -51,7 +52,7 @@ pub(super) async fn ingest(
         })
         .try_flatten()
         .boxed();
-    let mut writing = Writing::new(state, table, caller.source(), durability, batches, true)?;
+    let mut writing = Writing::new(serving, table, caller.source(), durability, batches, true)?;
     let mut ingested = Ingested::default();
     loop {
         match writing.next().await {

@@ -33,7 +33,6 @@ mod sql_info;
 mod types;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use barograph_engine::sql::{Sql, Statement};
 use bytes::Bytes;
@@ -49,14 +48,12 @@ use handle::Handle;
 #[derive(Debug)]
 pub(crate) struct Desk {
     sql: Arc<Sql>,
-    executions: Executions<Arc<Statement>>,
-    bound: Bound,
+    executions: Arc<Executions<Arc<Statement>>>,
+    bound: Arc<Bound>,
     /// Bytes that a handle may have, so that it fits into a ticket.
     handle_bytes_max: usize,
 }
 
-/// How often plans that nobody came for are looked for.
-const FORGET_EVERY: Duration = Duration::from_secs(1);
 /// Bytes that a ticket takes around its handle.
 const TICKET_FRAME_BYTES: usize = 256;
 
@@ -64,8 +61,15 @@ impl Desk {
     pub(crate) fn new(sql: Arc<Sql>, settings: &FlightSettings) -> Self {
         let handle_bytes_max =
             settings.ticket_bytes_max.get().saturating_sub(TICKET_FRAME_BYTES).max(1);
-        let executions = Executions::new(Arc::clone(sql.engine().clock()));
-        Self { sql, executions, bound: Bound::default(), handle_bytes_max }
+        let executions = Arc::new(Executions::new(Arc::clone(sql.engine().clock())));
+        Self { sql, executions, bound: Arc::default(), handle_bytes_max }
+    }
+
+    /// The same over other tables.
+    pub(crate) fn with(&self, sql: Arc<Sql>) -> Self {
+        self.executions.forget_plans();
+        let (executions, bound) = (Arc::clone(&self.executions), Arc::clone(&self.bound));
+        Self { sql, executions, bound, handle_bytes_max: self.handle_bytes_max }
     }
 
     pub(crate) fn sql(&self) -> &Arc<Sql> {
@@ -79,12 +83,9 @@ impl Desk {
         Ok(statement)
     }
 
-    /// Lets go for ever what was kept in vain.
-    pub(crate) async fn forget_when_due(&self) {
-        loop {
-            self.sql.engine().clock().sleep(FORGET_EVERY).await;
-            self.executions.forget_old_plans();
-        }
+    /// Lets go what was kept in vain.
+    pub(crate) fn forget_old_plans(&self) {
+        self.executions.forget_old_plans();
     }
 
     fn encode(&self, handle: &Handle) -> Result<Bytes> {

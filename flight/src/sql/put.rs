@@ -15,7 +15,7 @@ use super::handle::Handle;
 use super::ingest::{Ingested, ingest};
 use super::{Caller, command, no_transaction, parameters, prepared, substrait};
 use crate::server::put::batches_of;
-use crate::server::{Deadline, State};
+use crate::server::{Deadline, Serving, State};
 use crate::wire::BatchEncoder;
 use crate::{Error, Result};
 
@@ -34,13 +34,14 @@ pub(crate) struct Done {
 
 /// Does what the first message's command says with the messages that follow.
 pub(crate) async fn answer(
-    state: &Arc<State>,
+    serving: &Arc<Serving>,
     asked: Command,
     first: FlightData,
     messages: Streaming<FlightData>,
     caller: Caller<'_>,
     deadline: Deadline,
 ) -> Result<Done> {
+    let state = &serving.current();
     match asked {
         Command::CommandStatementUpdate(update) => {
             no_transaction(update.transaction_id.as_ref())?;
@@ -67,7 +68,7 @@ pub(crate) async fn answer(
             Ok(Done { result: put_result(&result), ingested: None })
         }
         Command::CommandStatementIngest(command) => {
-            let ingested = ingest(state, command, first, messages, caller).await?;
+            let ingested = ingest(serving, command, first, messages, caller).await?;
             Ok(updated(i64::try_from(ingested.accepted).unwrap_or(i64::MAX), Some(ingested)))
         }
         Command::CommandStatementSubstraitPlan(_) => Err(substrait()),

@@ -180,6 +180,11 @@ impl Prepared {
         }
     }
 
+    /// Whether nothing has to be committed for it.
+    pub fn is_as_declared(&self) -> bool {
+        matches!(self.state, State::Ready(_))
+    }
+
     /// In which columns the stored table, which has never held a row, differs from what is declared.
     pub fn other_columns(&self) -> Option<&str> {
         match &self.state {

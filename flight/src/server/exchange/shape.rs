@@ -4,13 +4,13 @@
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use barograph_engine::{Point, PointQuery};
+use barograph_engine::{ErrorKind, Point, PointQuery};
 use barograph_lake::{Key, TableSchema};
 use bytes::Bytes;
 
 use super::super::State;
 use super::answer::Asked;
-use crate::ticket::{PointRequest, Query, Refused, Ticket, bind_columns, check_keys};
+use crate::ticket::{PointRequest, Query, Read, Refused, Ticket, bind_columns, check_keys};
 use crate::wire::Shape;
 use crate::{Error, Result};
 
@@ -40,6 +40,37 @@ impl ExchangeShape {
         let shape = state.shapes.get(&ticket.table, &columns, &bound.schema);
         let nothing = RecordBatch::new_empty(Arc::clone(&shape.schema));
         Ok(Self { table, columns, shape, point, keys, nothing })
+    }
+
+    /// The same as the table is now.
+    ///
+    /// # Errors
+    /// `Unavailable` if the answers would be others.
+    pub(super) fn again(&self, state: &State) -> Result<Self> {
+        let changed = |error: Option<Error>| {
+            let changed = Error::new(
+                ErrorKind::Unavailable,
+                format!(
+                    "columns of table {:?} that this exchange gives have changed: open another exchange",
+                    self.table.name()
+                ),
+            );
+            match error {
+                Some(error) => changed.with_source(error),
+                None => changed,
+            }
+        };
+        let fields = self.table.arrow().fields();
+        let names = self.columns.iter().filter_map(|&at| Some(fields.get(at)?.name().clone()));
+        let read = Read::Point { keys: self.keys.clone(), point: self.point };
+        let table = self.table.name().to_owned();
+        let ticket = Ticket { table, read, columns: Some(names.collect()), view: None };
+        let again = Self::new(state, &ticket).map_err(|error| changed(Some(error)))?;
+        let (was, is) = (self.shape.schema.fields(), again.shape.schema.fields());
+        match was.iter().zip(is).all(|(was, is)| was.data_type() == is.data_type()) {
+            true => Ok(again),
+            false => Err(changed(None)),
+        }
     }
 
     /// The schema message.

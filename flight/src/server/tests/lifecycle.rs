@@ -43,15 +43,15 @@ async fn tables_and_actions_are_listed_and_done() {
     let listed: Vec<_> =
         raw.list_actions(Empty {}).await.unwrap().into_inner().try_collect().await.unwrap();
     assert_eq!(
-        listed.iter().take(6).map(|action| action.r#type.as_str()).collect::<Vec<_>>(),
-        ["delete", "flush", "kill", "plan", "redrive", "version"]
+        listed.iter().take(7).map(|action| action.r#type.as_str()).collect::<Vec<_>>(),
+        ["alter", "delete", "flush", "kill", "plan", "redrive", "version"]
     );
     let mut version = raw.do_action(Action::new("version", "")).await.unwrap().into_inner();
     let version = version.message().await.unwrap().unwrap().body;
     assert!(std::str::from_utf8(&version).unwrap().contains("\"ticket\":1"));
     let status = raw.do_action(Action::new("dance", "")).await.unwrap_err();
     assert!(
-        status.message().contains("there are delete, flush, kill, plan, redrive, version"),
+        status.message().contains("there are alter, delete, flush, kill, plan, redrive, version"),
         "{status:?}"
     );
     let status = raw
@@ -219,8 +219,8 @@ async fn a_running_answer_is_ended_after_draining() {
 #[tokio::test]
 async fn a_taken_address_names_the_setting() {
     let server = start(FlightSettings::default()).await;
-    let engine = server.state.engine.clone();
-    let sql = server.state.desk.sql().clone();
+    let engine = server.state().engine.clone();
+    let sql = server.state().desk.sql().clone();
     let settings = FlightSettings { listen: server.addr.to_string(), ..Default::default() };
     let error = crate::Server::bind(engine, sql, settings).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable);

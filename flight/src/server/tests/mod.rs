@@ -5,6 +5,7 @@
 )]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod altering;
 mod exchange;
 mod lifecycle;
 mod put;
@@ -12,6 +13,7 @@ mod read;
 mod sql;
 
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::{Float32Array, Int32Array, RecordBatch, TimestampMicrosecondArray};
@@ -23,7 +25,7 @@ use barograph_lake::{LakeStore, TableSchema};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use super::{Server, State};
+use super::{Alter, Server, Serving, State};
 use crate::{Client, FlightSettings, Result};
 
 /// 2026-01-01T00:00:00Z in µs: the first reading of every test.
@@ -34,10 +36,10 @@ const MINUTE: i64 = 60_000_000;
 pub(super) struct Running {
     pub(super) client: Client,
     pub(super) addr: SocketAddr,
-    pub(super) state: Arc<State>,
+    pub(super) serving: Arc<Serving>,
     stop: oneshot::Sender<()>,
     task: JoinHandle<Result<()>>,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl Running {
@@ -45,6 +47,16 @@ impl Running {
     pub(super) async fn stop(self) -> Result<()> {
         self.stop.send(()).unwrap();
         self.task.await.unwrap()
+    }
+
+    /// Where its data is.
+    pub(super) fn folder(&self) -> PathBuf {
+        self.folder.path().to_owned()
+    }
+
+    /// What it serves.
+    pub(super) fn state(&self) -> Arc<State> {
+        self.serving.current()
     }
 
     /// Tells it to stop and leaves it alone.
@@ -55,9 +67,17 @@ impl Running {
 }
 
 pub(super) async fn start(settings: FlightSettings) -> Running {
+    start_altered(settings, None).await
+}
+
+/// A server whose columns are altered by `alter`.
+pub(super) async fn start_altered(
+    settings: FlightSettings,
+    alter: Option<Arc<dyn Alter>>,
+) -> Running {
     let folder = tempfile::tempdir().unwrap();
-    let log = LogSource::Folder { path: folder.path().join("log"), accept_damage: false };
-    start_on(folder, log, Arc::new(SystemClock), settings).await
+    let engine = open(folder.path(), &[]).await;
+    serve(folder, engine, settings, alter).await
 }
 
 /// A server with its log somewhere else, and a clock.
@@ -67,24 +87,48 @@ pub(super) async fn start_on(
     clock: Arc<dyn Clock>,
     settings: FlightSettings,
 ) -> Running {
+    let engine = open_on(folder.path(), log, clock, &[]).await;
+    serve(folder, engine, settings, None).await
+}
+
+/// An engine of the table `readings`, with more columns than it has at first.
+pub(super) async fn open(folder: &Path, more: &[&str]) -> Arc<Engine> {
+    let log = LogSource::Folder { path: folder.join("log"), accept_damage: false };
+    open_on(folder, log, Arc::new(SystemClock), more).await
+}
+
+async fn open_on(
+    folder: &Path,
+    log: LogSource,
+    clock: Arc<dyn Clock>,
+    more: &[&str],
+) -> Arc<Engine> {
     let components = Components {
-        lake: LakeStore::local(&folder.path().join("lake")).unwrap(),
+        lake: LakeStore::local(&folder.join("lake")).unwrap(),
         log,
         clock,
-        tables: vec![readings()],
+        tables: vec![readings(more)],
         dimensions: Default::default(),
     };
-    let engine = Engine::open(EngineSettings::default(), components).await.unwrap();
+    Engine::open(EngineSettings::default(), components).await.unwrap()
+}
+
+async fn serve(
+    folder: tempfile::TempDir,
+    engine: Arc<Engine>,
+    settings: FlightSettings,
+    alter: Option<Arc<dyn Alter>>,
+) -> Running {
     let settings = FlightSettings { listen: "127.0.0.1:0".to_owned(), ..settings };
     let sql = Sql::new(Arc::clone(&engine), SqlSettings::default()).unwrap();
-    let server = Server::bind(engine, sql, settings).await.unwrap();
-    let (addr, state) = (server.local_addr(), Arc::clone(&server.state));
+    let server = Server::bind_altered_by(alter, engine, sql, settings).await.unwrap();
+    let (addr, serving) = (server.local_addr(), Arc::clone(&server.serving));
     let (stop, stopped) = oneshot::channel();
     let task = tokio::spawn(server.serve(async {
         let _ = stopped.await;
     }));
     let client = Client::connect(&format!("grpc://{addr}")).await.unwrap();
-    Running { client, addr, state, stop, task, _folder: folder }
+    Running { client, addr, serving, stop, task, folder }
 }
 
 /// A connection for clients that are not this crate's.
@@ -96,7 +140,7 @@ pub(super) async fn channel(addr: SocketAddr) -> tonic::transport::Channel {
         .unwrap()
 }
 
-fn readings() -> TableSchema {
+fn readings(more: &[&str]) -> TableSchema {
     let column = |name: &str| ValueColumn {
         name: name.to_owned(),
         value_type: ValueType::Float32,
@@ -104,7 +148,7 @@ fn readings() -> TableSchema {
         range: None,
     };
     let declaration = TableDeclaration {
-        columns: vec![column("temperature"), column("humidity")],
+        columns: ["temperature", "humidity"].iter().chain(more).map(|name| column(name)).collect(),
         ..serde_json::from_str(r#"{"key":"city_id","time":"reading_at"}"#).unwrap()
     };
     TableSchema::new("readings", declaration).unwrap()

@@ -159,7 +159,7 @@ async fn a_stream_over_the_bound_is_refused_and_an_abandoned_one_makes_room() {
     assert!(error.to_string().contains("flight.streams_max"), "{error}");
 
     drop(running);
-    while server.state.limits.running() > 0 {
+    while server.state().limits.running() > 0 {
         tokio::task::yield_now().await;
     }
     client.latest("readings", Some(&[1]), None).await.unwrap();
@@ -177,7 +177,8 @@ async fn an_answer_that_takes_too_long_ends_with_an_error_not_short() {
     for minute in (0..200).step_by(20) {
         let some = minute..minute + 20;
         let readings = some.flat_map(|minute| (0..3_000).map(move |city| (city, minute, 1.0)));
-        let put = server.state.engine.put("readings", batch(readings), "test", Durability::Memory);
+        let state = server.state();
+        let put = state.engine.put("readings", batch(readings), "test", Durability::Memory);
         put.await.unwrap();
     }
     let mut answer = server.client.get(&whole()).await.unwrap();
@@ -204,7 +205,7 @@ async fn the_generated_method_gives_what_the_socket_gives() {
     let server = start(FlightSettings::default()).await;
     fill(&server.client, 10, 100).await;
     let over_socket = server.client.get(&whole()).await.unwrap().collect().await.unwrap();
-    let service = Service(server.state.clone());
+    let service = Service(server.serving.clone());
     let ticket = tonic::Request::new(FlightTicket::new(whole().to_json()));
     let messages: Vec<_> =
         service.do_get(ticket).await.unwrap().into_inner().try_collect().await.unwrap();

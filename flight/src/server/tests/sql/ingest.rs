@@ -77,7 +77,7 @@ async fn rows_go_in_and_are_seen_at_once() {
 async fn rejected_rows_are_counted_apart() {
     let (server, mut client) = served().await;
     // An hour after now is a clock gone wrong.
-    let future = (server.state.engine.now() - super::super::START) / super::super::MINUTE + 60;
+    let future = (server.state().engine.now() - super::super::START) / super::super::MINUTE + 60;
     let rows = batch([(7, 0, 1.0), (7, future, 1.0)]);
     let descriptor = FlightDescriptor::new_cmd(append("readings").as_any().encode_to_vec());
     let messages: Vec<_> = FlightDataEncoderBuilder::new()
@@ -96,7 +96,7 @@ async fn rejected_rows_are_counted_apart() {
 #[tokio::test]
 async fn a_batch_larger_than_the_engine_takes_is_cut() {
     let (server, mut client) = served().await;
-    let most = server.state.engine.settings().batch_bytes_max.get();
+    let most = server.state().engine.settings().batch_bytes_max.get();
     let large = batch((0..2_200_000).map(|city| (city, 0, 0.5)));
     assert!(large.get_array_memory_size() > most);
     let count = ingest(&mut client, append("readings"), vec![large]).await.unwrap();

@@ -1,0 +1,200 @@
+//! Columns that change while a server runs: it reads its settings anew, writes files beside who reads and puts, and
+//! opens its engine anew with the tables as they are declared.
+
+use std::sync::Arc;
+
+use barograph_engine::ErrorKind as EngineErrorKind;
+use barograph_flight::{Alter, AlterProgress, AlterRequest, Reopening};
+use barograph_jobs::schedule::Clockwork;
+use futures::future::BoxFuture;
+use parking_lot::Mutex as Cell;
+use tokio::sync::{Mutex, oneshot};
+
+use super::Opened;
+use crate::commands::alter::{Plan, plan, redeclared};
+use crate::settings::{Layers, Settings};
+use crate::{Error, ErrorKind, Result, wiring};
+
+/// So many files are written while puts wait at most, unless new ones come faster than they are written.
+const FILES_LEFT: usize = 8;
+/// How often files that came meanwhile are written before puts have to wait.
+const ROUNDS: usize = 5;
+
+/// The settings and jobs that go with the engine that is served.
+#[derive(Debug)]
+pub(super) struct Served {
+    layers: Layers,
+    now: Mutex<Now>,
+    /// Told why nothing can be served any more.
+    broken: Cell<Option<oneshot::Sender<Error>>>,
+}
+
+#[derive(Debug)]
+struct Now {
+    settings: Settings,
+    clockwork: Option<Clockwork>,
+}
+
+impl Served {
+    /// What is served with these settings, which `layers` make; and what becomes ready when nothing can be served
+    /// any more.
+    pub(super) fn new(layers: Layers, settings: Settings) -> (Arc<Self>, oneshot::Receiver<Error>) {
+        let (broken, receiver) = oneshot::channel();
+        let now = Mutex::new(Now { settings, clockwork: None });
+        (Arc::new(Self { layers, now, broken: Cell::new(Some(broken)) }), receiver)
+    }
+
+    /// The jobs that run from now on.
+    pub(super) async fn start(&self, clockwork: Clockwork) {
+        self.now.lock().await.clockwork = Some(clockwork);
+    }
+
+    /// Lets jobs come to their ends, after an alteration that is being carried out.
+    pub(super) async fn stop(&self) {
+        let clockwork = self.now.lock().await.clockwork.take();
+        if let Some(clockwork) = clockwork {
+            clockwork.stop().await;
+        }
+    }
+
+    async fn carry_out(&self, asked: &AlterRequest, reopening: &Reopening) -> Result<Vec<String>> {
+        let mut now = self.now.lock().await;
+        let read = self.layers.resolve()?;
+        let settings = Settings {
+            tables: read.tables,
+            rollups: read.rollups,
+            quality: read.quality,
+            ..now.settings.clone()
+        };
+        settings.check()?;
+        let lake = wiring::lake(&settings)?;
+        let planned = plan(&lake, asked, &settings).await?;
+        let mut lines = redeclared(&lake, &planned, &settings).await?;
+        if asked.dry_run {
+            lines.extend(planned.iter().map(Plan::outlook));
+        }
+        if planned.is_empty() && settings == now.settings {
+            lines.push(format!("{}: columns are as declared; nothing was changed", asked.table));
+        } else if !asked.dry_run {
+            if !planned.is_empty() {
+                write_ahead(asked, &settings, reopening).await?;
+            }
+            lines.extend(self.reopen(asked, settings, &mut now, reopening).await?);
+        }
+        Ok(lines)
+    }
+
+    /// Opens the engine anew with `settings`, or as it was if that cannot be; commits before what `asked` says.
+    async fn reopen(
+        &self,
+        asked: &AlterRequest,
+        settings: Settings,
+        now: &mut Now,
+        reopening: &Reopening,
+    ) -> Result<Vec<String>> {
+        tracing::info!(table = asked.table, "columns change: jobs stop, and puts wait");
+        if let Some(clockwork) = now.clockwork.take() {
+            clockwork.stop().await;
+        }
+        let mut done = Ok(Vec::new());
+        let mut schedule = None;
+        let replaced = reopening.replace(async {
+            let (engine, sql) = (reopening.engine(), reopening.sql());
+            if let Err(error) = engine.flush().await {
+                tracing::warn!(%error, "not everything could land before columns change");
+            }
+            let lake = wiring::lake(&settings).map_err(wired)?;
+            for plan in plan(&lake, asked, &settings).await.map_err(wired)? {
+                plan.check_tail(&engine).map_err(wired)?;
+            }
+            let altered = async {
+                engine.shutdown().await?;
+                let mut lines = Vec::new();
+                for plan in plan(&lake, asked, &settings).await? {
+                    lines.push(plan.carry_out(&settings, &mut |_| {}).await?);
+                }
+                Ok((Opened::open(&settings, false, Some(&sql)).await?, lines))
+            };
+            let opened = match altered.await {
+                Ok((opened, lines)) => {
+                    done = Ok(lines);
+                    opened
+                }
+                Err(error) => {
+                    tracing::error!(%error, "columns did not change: the tables are opened as they were");
+                    let before = Opened::open(&now.settings, false, Some(&sql)).await;
+                    let before = before.map_err(|again| self.give_up(&error, &again))?;
+                    done = Err(error.during("columns did not change"));
+                    before
+                }
+            };
+            schedule = Some(opened.schedule);
+            Ok((opened.engine, opened.sql))
+        });
+        let replaced = replaced.await;
+        let schedule = match schedule {
+            Some(schedule) => schedule,
+            None => wiring::open_schedule(&now.settings, Some(&reopening.engine()))?,
+        };
+        now.clockwork = Some(Clockwork::start(&schedule));
+        replaced?;
+        let lines = done?;
+        now.settings = settings;
+        tracing::info!(table = asked.table, "columns are as declared; jobs and puts go on");
+        Ok(lines)
+    }
+
+    /// Ends the server, whose tables can be opened neither as they are declared nor as they were.
+    fn give_up(&self, error: &Error, again: &Error) -> barograph_flight::Error {
+        let error = format!(
+            "columns were not altered ({error}), and the tables could not be opened as they were ({again}): the              server ends; start it again"
+        );
+        if let Some(broken) = self.broken.lock().take() {
+            let _ = broken.send(Error::failed(error.clone()));
+        }
+        barograph_flight::Error::new(EngineErrorKind::Unavailable, error)
+    }
+}
+
+/// Writes files anew beside who reads and puts, until few are left.
+async fn write_ahead(
+    asked: &AlterRequest,
+    settings: &Settings,
+    reopening: &Reopening,
+) -> Result<()> {
+    let lake = wiring::lake(settings)?;
+    for _ in 0..ROUNDS {
+        let mut written = 0;
+        for plan in plan(&lake, asked, settings).await? {
+            let (name, of) = (plan.name().to_owned(), plan.rows());
+            let mut progress = |rows| {
+                reopening.tell(AlterProgress { table: name.clone(), rows, of });
+                reopening.is_wanted()
+            };
+            written += plan.write_ahead(settings, &mut progress).await?;
+        }
+        if written <= FILES_LEFT {
+            break;
+        }
+    }
+    Ok(())
+}
+
+impl Alter for Served {
+    fn alter(
+        self: Arc<Self>,
+        asked: AlterRequest,
+        reopening: Reopening,
+    ) -> BoxFuture<'static, barograph_flight::Result<Vec<String>>> {
+        Box::pin(async move { self.carry_out(&asked, &reopening).await.map_err(wired) })
+    }
+}
+
+/// An error as who asked is told.
+fn wired(error: Error) -> barograph_flight::Error {
+    let kind = match error.kind() {
+        ErrorKind::Usage => EngineErrorKind::Request,
+        _ => EngineErrorKind::Unavailable,
+    };
+    barograph_flight::Error::new(kind, error.to_string())
+}

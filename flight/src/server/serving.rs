@@ -1,0 +1,191 @@
+//! What is served at present? An engine with SQL over it, and after a change of columns another in its place,
+//! beside the calls that run.
+//!
+//! ```text
+//! replace: deletions end ─► the tail lands ─► puts wait ─► the engine is shut down ─► the next is opened ─► puts go on
+//!          reads that run keep the engine they began with; those that begin get the one that is there
+//! ```
+
+use std::fmt;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use barograph_engine::sql::Sql;
+use barograph_engine::{Engine, ErrorKind};
+use futures::future::BoxFuture;
+use tokio::sync::{Mutex, Notify, RwLock, RwLockReadGuard, mpsc};
+
+use super::State;
+use super::alter::{AlterProgress, AlterRequest};
+use super::pins::RELEASE_EVERY;
+use super::shutdown::Phase;
+use crate::{Error, Result};
+
+/// Gives tables other columns while they are served.
+pub trait Alter: fmt::Debug + Send + Sync {
+    /// Carries out what is asked, and opens the engine anew by [`Reopening::replace`]. Gives lines that tell what
+    /// was done.
+    ///
+    /// # Errors
+    /// `Request` if it cannot be, with nothing changed.
+    fn alter(
+        self: Arc<Self>,
+        asked: AlterRequest,
+        reopening: Reopening,
+    ) -> BoxFuture<'static, Result<Vec<String>>>;
+}
+
+/// What is served, and who changes it.
+#[derive(Debug)]
+pub(crate) struct Serving {
+    state: ArcSwap<State>,
+    /// Held by each put.
+    puts: RwLock<()>,
+    /// Held by whatever else changes tables, and may take long.
+    upkeep: RwLock<()>,
+    replaced: Notify,
+    alter: Option<Arc<dyn Alter>>,
+    /// Held while columns are altered.
+    altering: Mutex<()>,
+}
+
+impl Serving {
+    pub(super) fn new(state: State, alter: Option<Arc<dyn Alter>>) -> Arc<Self> {
+        Arc::new(Self {
+            state: ArcSwap::from_pointee(state),
+            puts: RwLock::default(),
+            upkeep: RwLock::default(),
+            replaced: Notify::new(),
+            alter,
+            altering: Mutex::default(),
+        })
+    }
+
+    /// What is served now.
+    pub(crate) fn current(&self) -> Arc<State> {
+        self.state.load_full()
+    }
+
+    /// Whether that is what is served now.
+    pub(super) fn is_current(&self, state: &Arc<State>) -> bool {
+        Arc::ptr_eq(&self.state.load(), state)
+    }
+
+    /// What is served, which stays so for as long as the guard is held: for a put.
+    pub(super) async fn to_put(&self) -> (Arc<State>, RwLockReadGuard<'_, ()>) {
+        let guard = self.puts.read().await;
+        (self.current(), guard)
+    }
+
+    /// The same for other changes, which may take long.
+    pub(super) async fn to_change(&self) -> (Arc<State>, RwLockReadGuard<'_, ()>) {
+        let guard = self.upkeep.read().await;
+        (self.current(), guard)
+    }
+
+    /// Alters columns to the end, whether or not somebody reads the progress any more.
+    pub(super) async fn alter(
+        self: &Arc<Self>,
+        asked: AlterRequest,
+        progress: mpsc::Sender<AlterProgress>,
+    ) -> Result<Vec<String>> {
+        let Some(alter) = self.alter.clone() else {
+            return Err(Error::request(
+                "action alter: this server reads its settings at its start alone; `barograph serve` takes columns \
+                 while it runs",
+            ));
+        };
+        let Ok(_one) = self.altering.try_lock() else {
+            return Err(Error::new(
+                ErrorKind::Unavailable,
+                "action alter: columns are being altered already: ask again when that is done",
+            ));
+        };
+        let reopening = Reopening { serving: Arc::clone(self), progress };
+        alter.alter(asked, reopening).await
+    }
+
+    /// Ready when the engine that is served can write nothing more.
+    pub(super) async fn failed(&self) {
+        loop {
+            let mut replaced = std::pin::pin!(self.replaced.notified());
+            replaced.as_mut().enable();
+            let state = self.current();
+            tokio::select! {
+                _ = state.engine.failed() => return,
+                () = replaced => {}
+            }
+        }
+    }
+
+    /// Lets go for ever what was kept in vain.
+    pub(super) async fn release_when_due(&self) {
+        let clock = Arc::clone(self.current().engine.clock());
+        loop {
+            clock.sleep(RELEASE_EVERY).await;
+            let state = self.current();
+            state.release();
+            state.desk.forget_old_plans();
+        }
+    }
+
+    /// Shuts the engine down, once it is not being replaced any more.
+    pub(super) async fn shut_down(&self) -> Result<()> {
+        let _upkeep = self.upkeep.write().await;
+        Ok(self.current().engine.shutdown().await?)
+    }
+}
+
+/// The way to put another engine in the place of the one that is served.
+#[derive(Debug)]
+pub struct Reopening {
+    serving: Arc<Serving>,
+    progress: mpsc::Sender<AlterProgress>,
+}
+
+impl Reopening {
+    /// The engine that is served.
+    pub fn engine(&self) -> Arc<Engine> {
+        Arc::clone(&self.serving.current().engine)
+    }
+
+    /// SQL over it.
+    pub fn sql(&self) -> Arc<Sql> {
+        Arc::clone(self.serving.current().desk.sql())
+    }
+
+    /// Tells who asked how far it is.
+    pub fn tell(&self, progress: AlterProgress) {
+        // Who reads slowly gets the next one.
+        let _ = self.progress.try_send(progress);
+    }
+
+    /// Whether to go on with work that can be taken up again later: who asked is there, and the server is not
+    /// coming to its end.
+    pub fn is_wanted(&self) -> bool {
+        !self.progress.is_closed() && self.serving.current().shutdown.phase() == Phase::Serving
+    }
+
+    /// Puts what `reopen` opens in the place of what is served. It is begun when nothing is put and nothing deleted
+    /// any more, and has to shut the engine down.
+    ///
+    /// # Errors
+    /// Those of `reopen`; what was served is then served on, its engine shut down or not.
+    pub async fn replace(
+        &self,
+        reopen: impl Future<Output = Result<(Arc<Engine>, Arc<Sql>)>>,
+    ) -> Result<()> {
+        let _upkeep = self.serving.upkeep.write().await;
+        let before = self.serving.current();
+        before.shutdown.check()?;
+        // So that little is left to land while puts wait. What cannot land stays in the log.
+        if let Err(error) = before.engine.flush().await {
+            tracing::warn!(%error, "not everything could land before columns change");
+        }
+        let _puts = self.serving.puts.write().await;
+        let (engine, sql) = reopen.await?;
+        self.serving.state.store(Arc::new(State::in_place_of(before, engine, sql)));
+        self.serving.replaced.notify_waiters();
+        Ok(())
+    }
+}
