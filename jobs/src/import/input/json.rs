@@ -1,6 +1,7 @@
 //! JSON lines: one object a line, each with the columns it likes.
 
-use std::fmt::Write as _;
+use std::collections::HashSet;
+use std::fmt::{self, Write as _};
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -8,7 +9,8 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, StringBuilder};
 use arrow::datatypes::{DataType, Field, Schema};
 use barograph_engine::validate::Rejected;
-use serde_json::{Map, Value};
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::Value;
 
 use super::format::Format;
 use super::lines::LINE_BYTES;
@@ -132,6 +134,7 @@ impl JsonChunks {
             let object = object(line).and_then(|(text, object)| {
                 if !self.last.as_ref().is_some_and(|last| object.keys().eq(last)) {
                     let keys: Vec<String> = object.keys().cloned().collect();
+                    once(&keys)?;
                     let by = by_name(&self.needed, &keys)?;
                     self.by = by.into_iter().map(|by| by.cloned()).collect();
                     self.input.keys.add(&keys, &self.needed, &self.by);
@@ -143,9 +146,8 @@ impl JsonChunks {
             });
             match object {
                 Ok((text, object)) => {
-                    let values: Vec<&Value> = object.values().collect();
                     for (place, column) in self.places.iter().zip(&mut columns) {
-                        append(column, place.and_then(|place| values.get(place).copied()))?;
+                        append(column, place.and_then(|place| object.value(place)))?;
                     }
                     lines.append_value(text);
                     numbers.push(self.number);
@@ -178,13 +180,63 @@ impl JsonChunks {
 }
 
 /// A line and the object that it is.
-type Line<'a> = (&'a str, Map<String, Value>);
+type Line<'a> = (&'a str, Object);
+
+/// The keys and values of an object as they stand in the line. A map would keep one value alone of a key that
+/// stands there twice.
+struct Object(Vec<(String, Value)>);
+
+impl Object {
+    fn keys(&self) -> impl Iterator<Item = &String> {
+        self.0.iter().map(|(key, _)| key)
+    }
+
+    fn value(&self, place: usize) -> Option<&Value> {
+        self.0.get(place).map(|(_, value)| value)
+    }
+}
+
+impl<'de> Deserialize<'de> for Object {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        struct Members;
+
+        impl<'de> Visitor<'de> for Members {
+            type Value = Object;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(
+                self,
+                mut map: A,
+            ) -> std::result::Result<Object, A::Error> {
+                let mut members = Vec::new();
+                while let Some(member) = map.next_entry()? {
+                    members.push(member);
+                }
+                Ok(Object(members))
+            }
+        }
+
+        deserializer.deserialize_map(Members)
+    }
+}
+
+/// Refuses keys of which one stands there twice: nobody can say which value is meant.
+fn once(keys: &[String]) -> std::result::Result<(), String> {
+    let mut seen = HashSet::with_capacity(keys.len());
+    match keys.iter().find(|key| !seen.insert(key.as_str())) {
+        Some(key) => Err(format!("the key {key:?} stands twice in the line")),
+        None => Ok(()),
+    }
+}
 
 fn object(line: &[u8]) -> std::result::Result<Line<'_>, String> {
     let text = std::str::from_utf8(line).map_err(|_| "the line is not UTF-8".to_owned())?;
     match serde_json::from_str(text) {
-        Ok(Value::Object(object)) => Ok((text, object)),
-        Ok(_) => Err("the line is not a JSON object".to_owned()),
+        Ok(object) => Ok((text, object)),
+        Err(e) if e.is_data() => Err("the line is not a JSON object".to_owned()),
         Err(e) => Err(format!("the line is not JSON: {e}")),
     }
 }

@@ -166,6 +166,18 @@ fn json_keys_of_another_case_are_read_and_two_of_them_are_a_bad_row() {
     assert!(keys.has("temp") && !keys.has("wind"));
 }
 
+#[test]
+fn a_json_key_that_stands_twice_is_a_bad_row() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "{\"a\":1,\"b\":2}\n{\"a\":1,\"b\":3,\"a\":2}\n{\"a\":{\"x\":1,\"x\":2},\"b\":4}\n{\"b\":5,\"a\":6}\n";
+    let path = write(&folder, "rows.jsonl", text.as_bytes());
+    let chunks = read(&path, &["a", "b"], 100, 0);
+    assert_eq!(texts(&chunks[0], 1), [Some("2"), Some("4"), Some("5")]);
+    assert_eq!(texts(&chunks[0], 0)[2], Some("6"));
+    let broken: Vec<_> = chunks[0].broken.iter().map(|row| row.reason.as_str()).collect();
+    assert_eq!(broken, ["the key \"a\" stands twice in the line (row 2)"]);
+}
+
 /// Rows of a text of three columns, the second of them numbers, and what is wrong with the others.
 fn quoted(text: &str) -> (Vec<Option<String>>, Vec<String>) {
     let folder = tempfile::tempdir().unwrap();
