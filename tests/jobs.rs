@@ -251,7 +251,7 @@ fn a_server_keeps_rollups_as_readings_are_and_nobody_else_does_beside_it() {
     // Without a server the command has the log.
     let ran = lines(&jobs(data, &["run", "rollup", "--format", "json"])).pop().unwrap();
     assert_eq!((&ran["state"], &ran["rows"]), (&Value::from("done"), &Value::from(2 * HOURS * 60)));
-    let server = Server::start(&[], data);
+    let server = Server::start(&["--set", "engine.late_merge_every=100000h"], data);
     let refused = jobs(data, &["run", "rollup"]);
     let said = String::from_utf8_lossy(&refused.stderr);
     assert_eq!(refused.status.code(), Some(1), "{said}");

@@ -43,7 +43,7 @@ class Subject:
         """Waits until a statement with a word in it runs."""
         text = f"SELECT count(*) FROM system.queries WHERE state = 'running' AND text LIKE '%{word}%' AND text NOT LIKE '%system%'"
         with dbapi.connect(self.url, autocommit=True) as connection, connection.cursor() as cursor:
-            until = time.monotonic() + 30
+            until = time.monotonic() + 600
             while time.monotonic() < until:
                 cursor.execute(text)
                 if cursor.fetchone() == (1,):

@@ -11,7 +11,7 @@ import time
 
 UP, DOWN, TAB, ENTER, CONTROL_C = "\x1b[A", "\x1b[B", "\t", "\r", "\x03"
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
-TIMEOUT = 30.0
+TIMEOUT = 600.0
 POLL = 0.01
 
 

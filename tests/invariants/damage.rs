@@ -1,14 +1,15 @@
 //! Damage and shortage: flipped bits in log and lake, a full disk.
 
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
 use barograph_engine::{
-    Components, Durability, Engine, EngineSettings, ErrorKind, LogSource, Scan, SystemClock,
+    Components, Durability, Engine, EngineSettings, ErrorKind, LogSource, ManualClock, Scan,
 };
-use barograph_lake::{KeySelection, LakeStore, Result as LakeResult, TimeRange};
+use barograph_lake::{KeySelection, LakeStore, Result as LakeResult, Span, TimeRange};
 use futures::TryStreamExt;
 
 use crate::model::{Row, batch, rows, schema};
@@ -17,15 +18,19 @@ const MINUTE: i64 = 60_000_000;
 /// 2024-01-01T00:00:00Z
 const START: i64 = 1_704_067_200_000_000;
 
+/// The clock stands, years later, and what lands does so when it is asked for.
 async fn open(folder: &Path, accept_damage: bool) -> barograph_engine::Result<Arc<Engine>> {
     let components = Components {
         lake: LakeStore::local(&folder.join("lake")).unwrap(),
         log: LogSource::Folder { path: folder.join("log"), accept_damage },
-        clock: Arc::new(SystemClock),
+        clock: Arc::new(ManualClock::new(START + 1_000 * 24 * 60 * MINUTE)),
         tables: vec![schema("readings")],
         dimensions: Default::default(),
     };
-    Engine::open(EngineSettings::default(), components).await
+    let never = Span::seconds(1_000_000_000);
+    let settings =
+        EngineSettings { lateness: never, late_merge_every: never, ..EngineSettings::default() };
+    Engine::open(settings, components).await
 }
 
 /// `count` rows of ten keys, one a minute, from `first` on.
@@ -174,11 +179,19 @@ impl Drop for SmallDisk {
     }
 }
 
+/// Takes what is left of a disk, to the last byte.
+fn fill(path: &Path) {
+    let mut file = fs::File::create(path).unwrap();
+    for size in [1 << 16, 1] {
+        while file.write_all(&vec![1; size]).is_ok() {}
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_disk_refuses_and_loses_nothing() {
     let Some(disk) = SmallDisk::new(24) else { return };
     let folder = disk.0.path().to_owned();
-    let filler = folder.join("filler");
+    let [filler, rest] = ["filler", "rest"].map(|name| folder.join(name));
     let engine = open(&folder, false).await.unwrap();
     let mut acknowledged = Vec::new();
     fs::write(&filler, vec![1; 14 << 20]).unwrap();
@@ -193,10 +206,12 @@ async fn a_full_disk_refuses_and_loses_nothing() {
     assert_eq!(refused.kind(), ErrorKind::Resources, "{refused}");
     assert!(refused.retry_after().is_some(), "{refused}");
     // Landing cannot write either: it says so, and what was acknowledged stays readable.
+    fill(&rest);
     assert!(engine.flush().await.is_err());
     assert_eq!(everything(&engine).await.unwrap(), sorted(acknowledged.clone()));
     // With space again, both go on without a restart.
     fs::remove_file(&filler).unwrap();
+    fs::remove_file(&rest).unwrap();
     let next = readings(acknowledged.len() as i64, 5_000);
     engine.put("readings", batch(&next), "test", Durability::Disk).await.unwrap();
     acknowledged.extend(next);

@@ -7,7 +7,7 @@ use barograph_lake::{LakeStore, Size, TableSchema};
 
 use super::*;
 use crate::log::{MemoryDisk, MemoryLog};
-use crate::{Components, EngineSettings, ErrorKind, LogSource, SystemClock};
+use crate::{Components, EngineSettings, ErrorKind, LogSource, ManualClock};
 
 const AT: i64 = 1_767_225_600_000_000;
 
@@ -45,7 +45,7 @@ async fn engine(
     let components = Components {
         lake: LakeStore::local(folder.path()).unwrap(),
         log: LogSource::Ready(Box::new(log)),
-        clock: Arc::new(SystemClock),
+        clock: Arc::new(ManualClock::new(AT)),
         tables: vec![table(columns)],
         dimensions: Default::default(),
     };

@@ -21,7 +21,7 @@ use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use barograph_engine::sql::{Sql, SqlSettings};
 use barograph_engine::{Clock, Components, Engine, EngineSettings, LogSource, SystemClock};
 use barograph_lake::schema::{TableDeclaration, ValueColumn, ValueType};
-use barograph_lake::{LakeStore, TableSchema};
+use barograph_lake::{LakeStore, Span, TableSchema};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -110,7 +110,11 @@ async fn open_on(
         tables: vec![readings(more)],
         dimensions: Default::default(),
     };
-    Engine::open(EngineSettings::default(), components).await.unwrap()
+    // The tests say when to land.
+    let never = Span::seconds(1_000_000_000);
+    let settings =
+        EngineSettings { lateness: never, late_merge_every: never, ..EngineSettings::default() };
+    Engine::open(settings, components).await.unwrap()
 }
 
 async fn serve(
