@@ -30,6 +30,16 @@ const DOOMED: [&str; 2] = ["--set", "scheduler.lease=5s"];
 /// A run that looks at one file and then has work for minutes.
 const SLOWLY: [&str; 2] = ["--set", "jobs.verify.bytes_per_second=100B"];
 
+/// A server that does nothing but verify: what others write would be verified, too.
+const VERIFIES: [&str; 6] = [
+    "--set",
+    "jobs.rollup.enabled=false",
+    "--set",
+    "jobs.quality.enabled=false",
+    "--set",
+    "jobs.compact.enabled=false",
+];
+
 /// A data folder with a file for each of some hours.
 fn folder() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
@@ -215,7 +225,7 @@ fn a_server_runs_what_is_due_and_hands_it_on_when_it_stops() {
     process.kill().unwrap();
     process.wait().unwrap();
     let before = until(data, |run| run["state"] == "interrupted");
-    let server = Server::start(&SLOWLY, data);
+    let server = Server::start(&[&VERIFIES[..], &SLOWLY].concat(), data);
     let run = until(data, |run| {
         run["state"] == "running" && run["files"].as_i64() > before["files"].as_i64()
     });
@@ -228,7 +238,7 @@ fn a_server_runs_what_is_due_and_hands_it_on_when_it_stops() {
         (&run["run"], &Value::from("interrupted"))
     );
 
-    let _server = Server::start(&[], data);
+    let _server = Server::start(&VERIFIES, data);
     let done = until(data, |run| run["state"] == "done");
     assert_eq!((&done["continues"], &done["files"]), (&run["run"], &Value::from(HOURS)));
 }
