@@ -160,12 +160,14 @@ fn marks_and_names_of_another_case_cost_no_row_and_no_column() {
     }
 }
 
-/// Texts of 20 kB, an hour apart, as many as are 15 times the memory of an import.
-fn large_texts(path: &Path) {
+/// Texts of 20 kB at a pace in µs, as many as are 15 times the memory of an import; of many stations, or of one.
+fn large_texts(path: &Path, pace: i64, station: Option<i64>) {
     let mut writer: Option<ArrowWriter<File>> = None;
     for part in 0..12_i64 {
-        let stations = Int64Array::from_iter_values((0..1_000).map(|row| part * 1_000 + row));
-        let times = (0..1_000).map(|row| 1_700_000_000_000_000 + (part * 1_000 + row) * HOUR);
+        let numbers = || (0..1_000).map(|row| part * 1_000 + row);
+        let stations =
+            Int64Array::from_iter_values(numbers().map(|number| station.unwrap_or(number)));
+        let times = numbers().map(|number| 1_699_999_200_000_000 + number * pace);
         let texts = (0..1_000).map(|row| format!("{part}-{row} ").repeat(20_000 / 8));
         let rows = RecordBatch::try_from_iter([
             ("station", Arc::new(stations) as ArrayRef),
@@ -192,13 +194,32 @@ fn large_texts(path: &Path) {
 fn large_texts_of_one_row_group_take_memory_about_the_bound() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("large.parquet");
-    large_texts(&path);
+    large_texts(&path, HOUR, None);
     let sql = "SELECT count(*), min(length(note)), max(length(note)) FROM notes";
     let bounded = [&NOTES[..], &["--memory", "16MiB"]].concat();
     for made in both(SETTINGS, &bounded, &[path], sql) {
         assert_eq!(made.figures(), [0, 12_000, 12_000, 0, 0, 0]);
         assert_eq!(made.rows[0][0], "12000");
         assert!(made.peak_kib < 450 << 10, "{} MiB", made.peak_kib >> 10);
+    }
+}
+
+#[test]
+fn large_texts_of_one_hour_take_memory_about_the_bound() {
+    let folder = tempfile::tempdir().unwrap();
+    let bounded = [&NOTES[..], &["--memory", "16MiB"]].concat();
+    let sql = "SELECT count(*), count(DISTINCT note), sum(length(note)) FROM notes";
+    for (name, station) in [("stations", None), ("station", Some(7))] {
+        let path = folder.path().join(format!("{name}.parquet"));
+        large_texts(&path, 250_000, station);
+        let [through_a_log, made] = both(SETTINGS, &bounded, &[path], sql);
+        assert_eq!(through_a_log.rows, made.rows);
+        assert_eq!(made.rows[0][..2], ["12000", "12000"]);
+        for made in [through_a_log, made] {
+            assert_eq!(made.figures(), [0, 12_000, 12_000, 0, 0, 0]);
+            println!("{name}: {} MiB", made.peak_kib >> 10);
+            assert!(made.peak_kib < 300 << 10, "{name}: {} MiB", made.peak_kib >> 10);
+        }
     }
 }
 

@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 use super::{Engine, Table};
 use crate::memory::Reservation;
 use crate::scan::execute::{Execution, Files, head};
-use crate::scan::plan::{self, Slice, Source, cut, hours, sources};
+use crate::scan::plan::{self, Slice, Source, Start, cut, hours, sources};
 use crate::scan::point::PointRead;
 use crate::scan::{Plan, PointQuery, Scan, ScanStream};
 use crate::view::View;
@@ -52,7 +52,7 @@ impl Engine {
                 }
                 priced.push((source.clone(), prices));
             }
-            let slices = if is_small(scan, &execution.sources) {
+            let slices = if is_small(&execution, &execution.sources) {
                 1
             } else {
                 let target = self.target_rows(scan, execution.sources.len());
@@ -86,11 +86,10 @@ impl Engine {
             let table = self.table(view.schema.name())?;
             let sources = sources(&view, &scan);
             let limit = scan.limit.unwrap_or(usize::MAX);
-            let small = is_small(&scan, &sources);
             let target = self.target_rows(&scan, sources.len());
             let execution = Arc::new(Execution::new(self.files_of(table, &view), sources, scan));
             let schema = execution.schema()?;
-            if small {
+            if is_small(&execution, &execution.sources) {
                 let _reserved = self.reserve_scan(SMALL_READ_BYTES)?;
                 let rows = head(execution.slice(&execution.whole()).await?, limit);
                 let batches = stream::iter((rows.num_rows() > 0).then_some(Ok(rows)));
@@ -140,7 +139,8 @@ impl Engine {
         parts: usize,
     ) -> Result<Vec<KeySelection>> {
         let execution = self.execution(view, scan.clone())?;
-        let weights = execution.weights(execution.sources.iter().collect()).await?.concat();
+        let starts = execution.weights(execution.sources.iter().collect()).await?.concat();
+        let weights: Vec<_> = starts.iter().map(Start::weight).collect();
         let rows: u64 = weights.iter().map(|&(_, rows)| rows).sum();
         let target = rows.div_ceil(parts.max(1) as u64).max(1);
         Ok(cut(&scan.keys, weights, target))
@@ -168,7 +168,9 @@ impl Engine {
         if let Some(cuts) = known.get(|known| *known == from && !from.files.is_empty()) {
             return Ok(cuts);
         }
-        let cuts: Arc<[Key]> = even_cuts(execution.weights(sample).await?.concat(), parts).into();
+        let starts = execution.weights(sample).await?.concat();
+        let weights = starts.iter().map(Start::weight).collect();
+        let cuts: Arc<[Key]> = even_cuts(weights, parts).into();
         known.keep(from, Arc::clone(&cuts));
         Ok(cuts)
     }
@@ -180,7 +182,7 @@ impl Engine {
 
     /// The slices of a range read, in order.
     pub(crate) async fn slices_of(&self, execution: &Execution) -> Result<Vec<Slice>> {
-        if is_small(&execution.scan, &execution.sources) {
+        if is_small(execution, &execution.sources) {
             return Ok(vec![execution.whole()]);
         }
         self.slices(execution, self.slice_rows(execution)).await
@@ -193,10 +195,11 @@ impl Engine {
         source: &Source,
         rows: usize,
     ) -> Result<Vec<KeySelection>> {
-        if is_small(&execution.scan, std::slice::from_ref(source)) {
+        if is_small(execution, std::slice::from_ref(source)) {
             return Ok(vec![execution.scan.keys.clone()]);
         }
-        let weights = execution.weights(vec![source]).await?.concat();
+        let starts = execution.weights(vec![source]).await?.concat();
+        let weights = starts.iter().map(Start::weight).collect();
         Ok(cut(&execution.scan.keys, weights, rows as u64))
     }
 
@@ -236,8 +239,11 @@ impl Engine {
     }
 }
 
-fn is_small(scan: &Scan, sources: &[Source]) -> bool {
-    matches!(&scan.keys, KeySelection::List(keys) if keys.len() * hours(sources, scan.time) <= SMALL_READ)
+/// Whether a read of some of its sources is of few rows. Not even a few are few bytes if they have long texts.
+fn is_small(execution: &Execution, sources: &[Source]) -> bool {
+    let Scan { keys, time, .. } = &execution.scan;
+    let is_few = |keys: &[Key]| keys.len() * hours(sources, *time) <= SMALL_READ;
+    matches!(keys, KeySelection::List(keys) if is_few(keys)) && !execution.reads_text()
 }
 
 /// What the cuts of a read were found from.

@@ -27,7 +27,7 @@ use crate::{Error, ErrorKind, Result};
 
 /// Hours that are read, sorted and encoded at a time.
 const HOURS_AT_ONCE: usize = 8;
-/// Bytes of tail hours that are read, sorted and encoded at a time; one hour may always go.
+/// Bytes of tail hours that are read, sorted and encoded at a time; a larger hour is, slice by slice.
 const BYTES_AT_ONCE: usize = 96 << 20;
 /// How often a lost race for a commit is run again.
 const ATTEMPTS: usize = 5;
@@ -46,11 +46,28 @@ impl Unit {
         self.period
     }
 
-    /// Memory that its writing takes, of [`BYTES_AT_ONCE`].
-    fn space(&self) -> u32 {
+    /// Bytes of its rows, about.
+    fn bytes(&self) -> usize {
         let landed: u64 = self.homes.iter().map(|home| home.bytes).sum();
         let tail: usize = self.hours.iter().map(HourView::bytes).sum();
-        tail.saturating_add(landed as usize * 8).clamp(1, BYTES_AT_ONCE) as u32
+        tail.saturating_add(landed as usize * 8)
+    }
+
+    /// Memory that its writing takes, of [`BYTES_AT_ONCE`].
+    fn space(&self) -> u32 {
+        self.bytes().clamp(1, BYTES_AT_ONCE) as u32
+    }
+
+    /// Whether it can be held at once, whatever its texts take that are packed in files.
+    async fn is_small(&self, parts: &LanderParts, table: &Table) -> Result<bool> {
+        let columns: Vec<_> = (0..table.schema.arrow().fields().len()).collect();
+        let mut bytes = self.bytes() as u64;
+        for home in &self.homes {
+            let file = parts.files.open(table.lake.store(), &table.schema, home).await?;
+            let weights = file.weights(&KeySelection::All, TimeRange::ALL, &columns);
+            bytes += weights.map(|weight| weight.text).sum::<u64>();
+        }
+        Ok(bytes <= BYTES_AT_ONCE as u64)
     }
 }
 
@@ -201,7 +218,7 @@ async fn write_files(parts: &LanderParts, table: &Arc<Table>, units: Vec<Unit>) 
 async fn write_unit(parts: &LanderParts, table: &Arc<Table>, unit: &Unit) -> Result<Replaced> {
     let of_hour = unit.homes.iter().all(|home| home.path.period().tier() == Tier::Hour);
     match unit.hours.as_slice() {
-        [hour] if of_hour => {
+        [hour] if of_hour && unit.is_small(parts, table).await? => {
             let home = unit.homes.first().cloned();
             let file = write_file(parts, table, hour.clone(), home).await?;
             Ok((unit.homes.clone(), vec![file]))

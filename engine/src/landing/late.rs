@@ -1,9 +1,10 @@
-//! How do late rows get into the files of a day or month? The files whose keys they have are written anew.
+//! How do rows get into the files of a day or month, or into that of an hour that is too large to be held at once? The
+//! files whose keys they have are written anew, slice by slice.
 
 use std::sync::Arc;
 
 use barograph_lake::snapshot::territories;
-use barograph_lake::{FileEntry, Period};
+use barograph_lake::{FileEntry, KeySelection, LogPosition, Period};
 use tokio::runtime::Handle;
 
 use super::LanderParts;
@@ -25,6 +26,13 @@ pub(super) async fn merge(
     late: &[HourView],
 ) -> Result<(Vec<Arc<FileEntry>>, Vec<Arc<FileEntry>>)> {
     let (mut removed, mut added) = (Vec::new(), Vec::new());
+    if homes.is_empty() {
+        for hour in late {
+            let period = Period::from(hour.hour());
+            let from = Source { period, files: Vec::new(), tails: vec![hour.clone()] };
+            added.extend(write(parts, table, from, KeySelection::All, hour.through()).await?);
+        }
+    }
     for (home, keys) in homes.iter().zip(territories(homes)) {
         let is_late = |hour: &HourView| {
             let touched = hour.keys().is_some_and(|(min, max)| keys.touches(min, max));
@@ -38,23 +46,34 @@ pub(super) async fn merge(
         let through = late.iter().map(HourView::through).max().unwrap_or_default();
         let through = through.max(home.path.through());
         let from = Source { period, files: vec![Arc::clone(home)], tails: late.to_vec() };
-        let lake = Files {
-            cache: Arc::clone(&parts.files),
-            store: table.lake.store().clone(),
-            schema: Arc::clone(&table.schema),
-        };
-        let on = Handle::current();
-        let bounds = RewriteBounds { memory: MEMORY, threads: 1, on, file_bytes: u64::MAX };
-        let rewrite =
-            Rewrite::begin(&table.lake, lake, vec![from], (keys, None), (period, through), bounds);
-        let mut rewrite = rewrite.await?;
-        while rewrite.step().await?.is_some() {
-            if parts.is_stopping() {
-                return Err(super::stopped());
-            }
-        }
-        added.extend(rewrite.finish().await?);
+        added.extend(write(parts, table, from, keys, through).await?);
         removed.push(Arc::clone(home));
     }
     Ok((removed, added))
+}
+
+/// The file of the rows of some keys.
+async fn write(
+    parts: &LanderParts,
+    table: &Arc<Table>,
+    from: Source,
+    keys: KeySelection,
+    through: LogPosition,
+) -> Result<Vec<Arc<FileEntry>>> {
+    let lake = Files {
+        cache: Arc::clone(&parts.files),
+        store: table.lake.store().clone(),
+        schema: Arc::clone(&table.schema),
+    };
+    let on = Handle::current();
+    let bounds = RewriteBounds { memory: MEMORY, threads: 1, on, file_bytes: u64::MAX };
+    let place = (from.period, through);
+    let rewrite = Rewrite::begin(&table.lake, lake, vec![from], (keys, None), place, bounds);
+    let mut rewrite = rewrite.await?;
+    while rewrite.step().await?.is_some() {
+        if parts.is_stopping() {
+            return Err(super::stopped());
+        }
+    }
+    rewrite.finish().await
 }

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use arrow::array::{AsArray, BooleanArray, RecordBatch, new_null_array};
 use arrow::compute::{cast, filter_record_batch};
 use arrow::datatypes::TimestampMicrosecondType;
-use barograph_lake::file::FileCache;
+use barograph_lake::file::{FileCache, Layout};
 use barograph_lake::schema::{FIRST_VALUE_COLUMN, KEY_COLUMN, TIME_COLUMN};
 use barograph_lake::table::{Alteration, FileWriter};
 use barograph_lake::{
@@ -29,14 +29,16 @@ use tokio::task::JoinHandle;
 
 use crate::scan::Scan;
 use crate::scan::execute::{Execution, Files};
-use crate::scan::plan::{Slice, Source, cut, landed};
+use crate::scan::plan::{Slice, Source, landed, slices};
 use crate::validate::key_at;
 use crate::{Error, Result};
 
 /// A slice is held as pages, as rows of each file, merged, and as columns of a row group.
 const COPIES: usize = 6;
-/// Rows of a slice at least: two pages of each of a day's files.
+/// Rows of a slice at least, if they take no more than half of the memory: two pages of each of a day's files.
 const SLICE_ROWS_MIN: usize = 65_536;
+/// Share of the memory that long texts of a row group take: they are held as rows, as pages and on their way.
+const ROW_GROUP_SHARE: usize = 8;
 
 /// What a rewriting may take.
 #[derive(Debug, Clone)]
@@ -149,11 +151,12 @@ impl Rewrite {
         let files: Vec<_> = from.iter().flat_map(|source| source.files.clone()).collect();
         let execution = Arc::new(Execution::new(lake, from, scan));
         let copies = COPIES + bounds.threads;
-        let rows = bounds.memory / (execution.row_bytes() * copies).max(1);
-        let weights = execution.weights(execution.sources.iter().collect()).await?.concat();
-        let slices = cut(&execution.scan.keys, weights, rows.max(SLICE_ROWS_MIN) as u64);
-        let slices = slices.into_iter().map(|keys| Slice { keys, time: TimeRange::ALL });
-        let slices: VecDeque<_> = slices.collect();
+        let rows = bounds.memory / execution.row_bytes().max(1);
+        let rows = (rows / copies).max(SLICE_ROWS_MIN.min(rows / 2)).max(1);
+        let periods: Vec<_> = execution.sources.iter().map(|source| source.period).collect();
+        let weights = execution.weights(execution.sources.iter().collect()).await?;
+        let slices = slices(&execution.scan, &periods, &weights, rows as u64);
+        let slices: VecDeque<_> = slices.into();
         let bytes: u64 = files.iter().map(|file| file.bytes).sum();
         Ok(Self {
             table: table.clone(),
@@ -197,7 +200,13 @@ impl Rewrite {
                 Some(writer) => writer,
                 None => {
                     let path = FilePath::new(self.target, self.through);
-                    self.table.begin_file(path, self.bounds.threads).await?
+                    let usual = Layout::of(self.target.tier());
+                    let text = self.bounds.memory / ROW_GROUP_SHARE;
+                    let layout = Layout {
+                        row_group_text_bytes: usual.row_group_text_bytes.min(text),
+                        ..usual
+                    };
+                    self.table.begin_file_as(&layout, path, self.bounds.threads).await?
                 }
             };
             let _thread = self.threads.acquire().await.map_err(|e| ended().with_source(e))?;

@@ -13,15 +13,15 @@ use std::sync::Arc;
 
 use arrow::array::{BooleanArray, RecordBatch, RecordBatchOptions};
 use arrow::compute::filter_record_batch;
-use arrow::datatypes::SchemaRef;
-use barograph_lake::file::{FileCache, FileRead, PagePredicate};
+use arrow::datatypes::{DataType, SchemaRef};
+use barograph_lake::file::{FileCache, FileRead, PagePredicate, SHORT_TEXT_BYTES, Weight};
 use barograph_lake::schema::{FIRST_VALUE_COLUMN, KEY_COLUMN, TIME_COLUMN};
-use barograph_lake::{FileEntry, Key, KeySelection, LakeStore, TableSchema, TimeRange};
+use barograph_lake::{FileEntry, KeySelection, LakeStore, TableSchema, TimeRange};
 use futures::{StreamExt, TryStreamExt, stream};
 
 use super::Scan;
 use super::merge::merge;
-use super::plan::{Slice, Source};
+use super::plan::{Slice, Source, Start};
 use crate::{Error, Result};
 
 /// Periods of one slice that are read at a time.
@@ -82,22 +82,25 @@ impl Execution {
         Self { files, sources, scan, read, given, pages }
     }
 
-    /// For each of some of its sources, keys with the number of rows that begin there, from page indexes and
-    /// tail.
-    pub(crate) async fn weights(&self, sources: Vec<&Source>) -> Result<Vec<Vec<(Key, u64)>>> {
-        let (files, scan) = (&self.files, &self.scan);
+    /// For each of some of its sources, where its rows begin, from page indexes and tail. Rows of long texts count as
+    /// many as take as many bytes.
+    pub(crate) async fn weights(&self, sources: Vec<&Source>) -> Result<Vec<Vec<Start>>> {
+        let (files, scan, read) = (&self.files, &self.scan, &self.read);
+        let row_bytes = self.row_bytes().max(1) as u64;
+        let start = move |Weight { key, from, rows, text }| {
+            let rows = rows + text / row_bytes;
+            Start { key, from, rows }
+        };
         let of_source = |source: &Source| {
             let source = source.clone();
             async move {
                 let mut weights = Vec::new();
                 for entry in &source.files {
                     let file = files.cache.open(&files.store, &files.schema, entry).await?;
-                    weights.extend(file.weights(&scan.keys, scan.time));
+                    weights.extend(file.weights(&scan.keys, scan.time, read).map(start));
                 }
                 for tail in &source.tails {
-                    let counts = tail.key_counts().into_iter();
-                    let counts = counts.filter(|&(key, _)| scan.keys.contains(key));
-                    weights.extend(counts.map(|(key, rows)| (key, u64::from(rows))));
+                    weights.extend(tail.weights(&scan.keys, read).into_iter().map(start));
                 }
                 Ok::<_, Error>(weights)
             }
@@ -121,11 +124,18 @@ impl Execution {
         self.read.len()
     }
 
-    /// Bytes of a row while it is worked on, roughly.
+    /// Whether there are texts among them.
+    pub(crate) fn reads_text(&self) -> bool {
+        let fields = self.files.schema.arrow().fields();
+        let mut read = self.read.iter().filter_map(|&column| fields.get(column));
+        read.any(|field| *field.data_type() == DataType::Utf8)
+    }
+
+    /// Bytes of a row while it is worked on, roughly, if its texts are short.
     pub(crate) fn row_bytes(&self) -> usize {
         let widths = self.read.iter().map(|&column| {
             let field = self.files.schema.arrow().field(column);
-            field.data_type().primitive_width().unwrap_or(32)
+            field.data_type().primitive_width().unwrap_or(SHORT_TEXT_BYTES)
         });
         widths.sum()
     }

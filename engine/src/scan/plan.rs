@@ -148,23 +148,43 @@ pub(crate) struct Slice {
     pub(crate) time: TimeRange,
 }
 
+/// Rows that begin at a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Start {
+    /// The key.
+    pub(crate) key: Key,
+    /// None of its rows is before this instant.
+    pub(crate) from: Micros,
+    /// How many rows there are.
+    pub(crate) rows: u64,
+}
+
+impl Start {
+    /// As [`cut`] takes it.
+    pub(crate) fn weight(&self) -> (Key, u64) {
+        (self.key, self.rows)
+    }
+}
+
 /// Cuts `scan` into slices of about `target` rows, which one after the other give its rows in order.
 ///
-/// `weights` are those of [`cut`], for each of `periods`, which ascend. A key that has many more rows than
-/// a slice is cut between periods, unless windows are asked for, which two slices would share.
+/// `weights` say where rows begin in each of `periods`. A key that has many more rows than a slice is cut between
+/// periods, and inside one that fills a slice by itself, unless windows are asked for, which two slices would share.
 pub(crate) fn slices(
     scan: &Scan,
     periods: &[Period],
-    weights: &[Vec<(Key, u64)>],
+    weights: &[Vec<Start>],
     target: u64,
 ) -> Vec<Slice> {
-    let mut keys: BTreeMap<Key, Vec<(Period, u64)>> = BTreeMap::new();
+    let mut keys: BTreeMap<Key, Vec<(Place, u64)>> = BTreeMap::new();
     for (&period, weights) in periods.iter().zip(weights) {
-        for &(key, rows) in weights {
-            let periods = keys.entry(key).or_default();
-            match periods.last_mut().filter(|last| last.0 == period) {
-                Some(last) => last.1 += rows,
-                None => periods.push((period, rows)),
+        for start in weights {
+            let place =
+                Place { at: start.from.max(period.start()), inside: start.from > period.start() };
+            let places = keys.entry(start.key).or_default();
+            match places.last_mut().filter(|last| last.0 == place) {
+                Some(last) => last.1 += start.rows,
+                None => places.push((place, start.rows)),
             }
         }
     }
@@ -173,8 +193,8 @@ pub(crate) fn slices(
         cut.map(|keys| Slice { keys, time: scan.time })
     };
     let (mut slices, mut light, mut from) = (Vec::new(), Vec::new(), Some(Key::MIN));
-    for (key, periods) in keys {
-        let rows = periods.iter().map(|&(_, rows)| rows).sum::<u64>();
+    for (key, mut places) in keys {
+        let rows = places.iter().map(|&(_, rows)| rows).sum::<u64>();
         if scan.aggregation.is_some() || rows <= target.saturating_mul(HEAVY) {
             light.push((key, rows));
             continue;
@@ -183,7 +203,8 @@ pub(crate) fn slices(
             slices.extend(cut_keys(from, key - 1, std::mem::take(&mut light)));
         }
         let alone = scan.keys.within(key, key);
-        let times = cut_time(scan.time, &periods, target / FINER).into_iter();
+        places.sort_unstable_by_key(|(place, _)| place.at);
+        let times = cut_time(scan.time, &places, target).into_iter();
         slices.extend(times.map(|time| Slice { keys: alone.clone(), time }));
         from = key.checked_add(1);
     }
@@ -194,14 +215,23 @@ pub(crate) fn slices(
     slices
 }
 
-/// Cuts `time` between `periods`, which ascend and are given with their rows, into stretches of about
-/// `target` rows.
-fn cut_time(time: TimeRange, periods: &[(Period, u64)], target: u64) -> Vec<TimeRange> {
+/// Where a key's rows begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Place {
+    at: Micros,
+    /// Whether that is inside a period.
+    inside: bool,
+}
+
+/// Cuts `time` where rows of one key begin, at `places` that ascend, into stretches of at least a part of `target`
+/// rows, inside periods of `target` rows.
+fn cut_time(time: TimeRange, places: &[(Place, u64)], target: u64) -> Vec<TimeRange> {
     let (mut times, mut from, mut held) = (Vec::new(), time.from, 0);
-    for &(period, rows) in periods {
-        if held >= target && from < period.start() && period.start() < time.to {
-            times.push(TimeRange { from, to: period.start() });
-            (from, held) = (period.start(), 0);
+    for &(Place { at, inside }, rows) in places {
+        let least = if inside { target } else { target / FINER };
+        if held >= least && from < at && at < time.to {
+            times.push(TimeRange { from, to: at });
+            (from, held) = (at, 0);
         }
         held += rows;
     }
@@ -324,7 +354,10 @@ mod tests {
             let periods: Vec<Period> = (0..12).map(|hour| Hour::of(at(hour)).unwrap().into()).collect();
             let of = |hour: i64| rows.range(..).filter(move |((_, of), _)| *of == hour);
             let weights: Vec<Vec<_>> =
-                (0..12).map(|hour| of(hour).map(|(&(key, _), &rows)| (key, rows)).collect()).collect();
+                (0..12).map(|hour| {
+                    let start = |(&(key, _), &rows): (&(i64, i64), &u64)| Start { key, from: Micros::MIN, rows };
+                    of(hour).map(start).collect()
+                }).collect();
             let slices = slices(&scan, &periods, &weights, target);
             let mut given = Vec::new();
             for slice in &slices {
@@ -344,6 +377,32 @@ mod tests {
             for slice in &slices {
                 prop_assert!(heaviest(slice) < (HEAVY + 1) * target + 60);
             }
+        }
+
+        #[test]
+        fn a_key_whose_rows_fill_a_period_is_cut_inside_it(
+            starts in proptest::collection::btree_map(0..MICROS_PER_HOUR, 1u64..20, 1..60),
+            sources in 1usize..4,
+            target in 1u64..60,
+        ) {
+            let hour = Hour::of(0).unwrap();
+            let scan = Scan::of(KeySelection::All, TimeRange::ALL);
+            let mut weights = vec![Vec::new(); sources];
+            for (at, (&from, &rows)) in starts.iter().enumerate() {
+                weights[at % sources].push(Start { key: 7, from, rows });
+            }
+            let slices = slices(&scan, &vec![hour.into(); sources], &weights, target);
+            let all: u64 = starts.values().sum();
+            let mut given = 0;
+            let mut end = None;
+            for slice in slices.iter().filter(|slice| slice.keys.contains(7)) {
+                prop_assert!(end.is_none_or(|end| end == slice.time.from));
+                end = Some(slice.time.to);
+                let rows: u64 = starts.iter().filter(|(at, _)| slice.time.contains(**at)).map(|(_, rows)| rows).sum();
+                prop_assert!(rows <= (HEAVY * target).max(target + 20));
+                given += rows;
+            }
+            prop_assert_eq!(given, all);
         }
 
         #[test]

@@ -29,6 +29,8 @@ use crate::scan::plan::Slice;
 const SMALL_BYTES: usize = 64 << 10;
 /// Rows of several slices that are put together, so that few rows are not given one by one.
 const GATHERED_ROWS: usize = 2_048;
+/// Bytes of them, beyond which rows are not few.
+const GATHERED_BYTES: usize = 1 << 20;
 
 /// The reading of one partition.
 pub(super) struct Part {
@@ -111,11 +113,12 @@ impl Part {
     async fn gather(&mut self) -> Result<Option<RecordBatch>> {
         // Whoever filters while rows come has to see them soon.
         let least = if self.dynamic.is_empty() { GATHERED_ROWS.min(self.left) } else { 1 };
-        let (mut gathered, mut count) = (Vec::new(), 0);
-        while count < least {
+        let (mut gathered, mut count, mut bytes) = (Vec::new(), 0, 0);
+        while count < least && bytes < GATHERED_BYTES {
             let Some(rows) = self.slice().await? else { break };
             let rows = self.dynamic.apply(self.project(rows)?)?;
             count += rows.num_rows();
+            bytes += rows.get_array_memory_size();
             if rows.num_rows() > 0 {
                 gathered.push(rows);
             }

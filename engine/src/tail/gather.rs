@@ -8,14 +8,17 @@
 use std::sync::atomic::Ordering;
 
 use arrow::array::RecordBatch;
+use barograph_lake::file::{SHORT_TEXT_BYTES, Weight};
 use barograph_lake::{Key, Micros, TimeRange};
 
 use super::columns::{Columns, Row};
 use super::hour::{Head, Rows};
-use super::layout::{HEADER, Header, NO_ROW, TIME};
-use super::pages::OpenPages;
+use super::layout::{Field, HEADER, Header, NO_ROW, TIME};
+use super::pages::{OpenPages, text};
 use crate::Result;
 
+/// Bytes of long texts that are weighed together.
+const WEIGHED_TEXT: u64 = 256 << 10;
 /// Chains followed in step.
 const GROUP: usize = 16;
 
@@ -146,6 +149,28 @@ impl<'a> Reader<'a> {
     /// Rows of the key whose last row is `last`.
     pub(super) fn count(&self, last: u32) -> usize {
         self.header(last).ordinal as usize + 1
+    }
+
+    /// What the rows of the key whose last row is `last` weigh with these texts, in the order of their instants.
+    pub(super) fn weights(&self, (key, last): (Key, u32), texts: &[Field]) -> Vec<Weight> {
+        let mut rows = Vec::with_capacity(self.count(last));
+        let mut next = last;
+        while next != NO_ROW {
+            let row = self.row(next);
+            let length = |text: &Field| text::length(row[text.word].load(Ordering::Relaxed));
+            let long = texts.iter().map(|text| length(text).saturating_sub(SHORT_TEXT_BYTES));
+            rows.push((time_of(row), long.sum::<usize>() as u64));
+            next = header_of(row).link;
+        }
+        rows.sort_unstable();
+        let mut weights: Vec<Weight> = Vec::new();
+        for (from, text) in rows {
+            match weights.last_mut().filter(|last| last.text < WEIGHED_TEXT) {
+                Some(last) => (last.rows, last.text) = (last.rows + 1, last.text + text),
+                None => weights.push(Weight { key, from, rows: 1, text }),
+            }
+        }
+        weights
     }
 
     fn header(&self, id: u32) -> Header {

@@ -65,6 +65,8 @@ pub(super) struct Summary {
     /// Rows that came with an instant at or before the newest of their key: only they can be repeats.
     pub backward: u32,
     pub bytes: usize,
+    /// Of the texts of all rows, about.
+    pub text_bytes: usize,
 }
 
 /// The writer's end of an hour.
@@ -208,6 +210,7 @@ impl HourWriter {
             since: self.since,
             backward: self.backward,
             bytes: self.bytes(),
+            text_bytes: text::bytes(self.heap.units()),
         };
         HourView::new(Arc::clone(&self.shared), summary)
     }

@@ -158,6 +158,16 @@ pub(super) mod text {
         bytes.div_ceil(8)
     }
 
+    /// Bytes of so many words.
+    pub(in super::super) fn bytes(words: u32) -> usize {
+        words as usize * 8
+    }
+
+    /// Bytes of the text that `word` finds.
+    pub(in super::super) fn length(word: u64) -> usize {
+        word as u32 as usize
+    }
+
     /// Writes `text` and gives the word that finds it again. The caller keeps the heap below
     /// `u32::MAX` words.
     pub(in super::super) fn push(writer: &mut PagesWriter, pages: &Pages, text: &[u8]) -> u64 {
@@ -172,7 +182,7 @@ pub(super) mod text {
 
     /// Appends the text that `word` finds to `out`.
     pub(in super::super) fn append_to(pages: &OpenPages, word: u64, out: &mut Vec<u8>) {
-        let (place, mut left) = ((word >> 32) as u32, word as u32 as usize);
+        let (place, mut left) = ((word >> 32) as u32, length(word));
         let mut unit = place;
         while left > 0 {
             let bytes = pages.unit(unit)[0].load(Ordering::Relaxed).to_le_bytes();

@@ -4,13 +4,14 @@
 use std::sync::{Arc, OnceLock};
 
 use arrow::array::RecordBatch;
+use barograph_lake::file::{SHORT_TEXT_BYTES, Weight};
 use barograph_lake::{Hour, Key, KeySelection, LogPosition, Micros, TimeRange};
 
 use super::columns::Columns;
 use super::gather::Reader;
 use super::hour::{Origin, Rows, Summary};
 use super::keys::KeyMap;
-use super::layout::Layout;
+use super::layout::{Field, Layout};
 use super::newest::start_of;
 use crate::Result;
 
@@ -195,6 +196,33 @@ impl HourView {
     pub fn key_counts(&self) -> Vec<(Key, u32)> {
         let reader = self.reader();
         self.heads().iter().map(|&(key, last)| (key, reader.count(last) as u32)).collect()
+    }
+
+    /// Whether texts take more bytes than rows of short ones do.
+    pub(crate) fn has_long_texts(&self) -> bool {
+        self.0.summary.text_bytes > self.rows() as usize * SHORT_TEXT_BYTES
+    }
+
+    /// What the rows of `keys` weigh in a read of the columns of these Arrow indexes. Looks at every row if the hour
+    /// holds long texts.
+    pub(crate) fn weights(&self, keys: &KeySelection, columns: &[usize]) -> Vec<Weight> {
+        let layout = &self.0.shared.layout;
+        let texts = columns.iter().filter_map(|&column| layout.field(column));
+        let texts: Vec<Field> = texts.filter(|field| field.is_text()).copied().collect();
+        let is_long = !texts.is_empty() && self.has_long_texts();
+        let reader = self.reader();
+        let heads = self.heads().iter().filter(|(key, _)| keys.contains(*key));
+        match is_long {
+            true => heads.flat_map(|&head| reader.weights(head, &texts)).collect(),
+            false => {
+                let rows = |last| reader.count(last) as u64;
+                let weight = |&(key, last): &(Key, u32)| {
+                    let from = Micros::MIN;
+                    Weight { key, from, rows: rows(last), text: 0 }
+                };
+                heads.map(weight).collect()
+            }
+        }
     }
 
     pub(super) fn origin(&self) -> Origin {

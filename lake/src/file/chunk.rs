@@ -48,6 +48,8 @@ pub(super) struct WrittenPage<V> {
     pub(super) rows: usize,
     pub(super) nulls: usize,
     pub(super) bounds: Option<(V, V)>,
+    /// Of all its values, however they are encoded.
+    pub(super) text_bytes: u64,
 }
 
 /// How a chunk is written.
@@ -123,6 +125,7 @@ pub(super) fn write<V: Store>(
             rows: to - from,
             nulls: to - from - writer.page_values(page).len(),
             bounds: if bounded { writer.bounds(page) } else { None },
+            text_bytes: writer.text_bytes(page),
         });
     }
     chunk.stored_bytes = (file.len() - start) as u64;
@@ -166,6 +169,11 @@ impl<'a, 'z, V: Store> ChunkWriter<'a, 'z, V> {
     fn page_values(&self, page: usize) -> std::ops::Range<usize> {
         let from = if page == 0 { 0 } else { self.value_ends[page - 1] };
         from..self.value_ends[page]
+    }
+
+    fn text_bytes(&self, page: usize) -> u64 {
+        let values = self.rows.values.get(self.page_values(page)).unwrap_or_default();
+        values.iter().filter_map(|value| value.text_bytes()).sum()
     }
 
     /// What makes the chunk smallest, at what reading may cost.

@@ -93,7 +93,7 @@ impl FileEncoder {
             path,
             parquet: Arc::new(ArrowSchemaConverter::new().convert(schema.arrow())?),
             zstd,
-            rows: Rows::new(layout.page_rows.max(1)),
+            rows: Rows::new(layout),
             bytes: MAGIC.to_vec(),
             taken: 0,
             groups: Vec::new(),
@@ -168,7 +168,7 @@ impl FileEncoder {
     }
 
     fn write_groups(&mut self, ended: bool) -> Result<()> {
-        while let Some(pages) = self.rows.group(self.layout.row_group_rows, ended) {
+        while let Some(pages) = self.rows.group(&self.layout, ended) {
             let mut chunks = Vec::new();
             for (column, (bytes, described)) in self.write_columns(&pages)?.into_iter().enumerate()
             {

@@ -13,6 +13,7 @@ use parquet::file::page_index::offset_index::PageLocation;
 
 use super::dictionary::Dictionary;
 use super::footer::{Footer, MAGIC};
+use super::layout::SHORT_TEXT_BYTES;
 use super::value::Kind;
 use super::{PageColumn, PageKeys, PageValue};
 use crate::schema::{KEY_COLUMN, TIME_COLUMN};
@@ -38,6 +39,10 @@ pub(super) struct ColumnPages {
     pub(super) places: Vec<Place>,
     pub(super) chunks: Vec<Chunk>,
     bounds: Bounds,
+    /// Bytes of the texts of each page, about where the file does not say; empty for numbers.
+    texts: Vec<u64>,
+    /// Whether it says so in every row group.
+    is_stated: bool,
 }
 
 /// Where a page stands in the file.
@@ -172,6 +177,20 @@ impl Index {
         PageColumn { bounds, nulls: pages.places.get(page).and_then(|place| place.nulls) }
     }
 
+    /// Bytes that texts of some columns take in a page, [`SHORT_TEXT_BYTES`] of each left out.
+    pub(super) fn long_texts(&self, page: usize, columns: &[usize]) -> u64 {
+        let rows = self.keys.get(page).map_or(0, |keys| u64::from(keys.rows));
+        let texts = columns.iter().filter_map(|&column| self.columns.get(column)?.as_ref());
+        let bytes = texts.filter_map(|column| column.texts.get(page));
+        bytes.map(|bytes| bytes.saturating_sub(rows * SHORT_TEXT_BYTES as u64)).sum()
+    }
+
+    /// Bytes of the texts of a column in a page, where the file says so.
+    pub(super) fn stated_text(&self, page: usize, column: usize) -> Option<u64> {
+        let pages = self.columns.get(column)?.as_ref().filter(|pages| pages.is_stated)?;
+        pages.texts.get(page).copied()
+    }
+
     /// The row group of a page.
     pub(super) fn group(&self, page: usize) -> usize {
         self.groups.partition_point(|&first| first <= page).saturating_sub(1)
@@ -188,7 +207,9 @@ impl Index {
                     size_of_val(bounds.as_slice()) + texts.sum::<usize>()
                 }
             };
-            bounds + size_of_val(column.places.as_slice()) + size_of_val(column.chunks.as_slice())
+            let pages = size_of_val(column.places.as_slice());
+            let texts = size_of_val(column.texts.as_slice());
+            bounds + pages + texts + size_of_val(column.chunks.as_slice())
         });
         size_of::<Self>() + size_of_val(self.keys.as_slice()) + columns.sum::<usize>()
     }
@@ -227,6 +248,8 @@ impl ColumnPages {
             places: Vec::with_capacity(count),
             chunks: Vec::with_capacity(footer.metadata.num_row_groups()),
             bounds,
+            texts: Vec::new(),
+            is_stated: true,
         };
         for group in 0..footer.metadata.num_row_groups() {
             pages.add_chunk(footer, group, leaf)?;
@@ -267,6 +290,17 @@ impl ColumnPages {
             return Err(bad("pages reach into the footer"));
         }
         self.bounds.extend(statistics, self.places.len() - start);
+        if self.kind == Kind::Text {
+            let offsets = metadata.offset_index().and_then(|index| index.get(group)?.get(leaf));
+            let stated = offsets.and_then(|offsets| offsets.unencoded_byte_array_data_bytes());
+            self.is_stated &= stated.is_some();
+            let unpacked = chunk.uncompressed_size() as f64 / chunk.compressed_size().max(1) as f64;
+            for (page, place) in self.places.iter().skip(start).enumerate() {
+                let bytes = stated.and_then(|pages| u64::try_from(*pages.get(page)?).ok());
+                let about = (f64::from(place.bytes) * unpacked) as u64;
+                self.texts.push(bytes.unwrap_or(about));
+            }
+        }
         self.chunks.push(Chunk {
             compressed: compressed(chunk)?,
             dictionary: dictionary(chunk)?,

@@ -2,6 +2,10 @@
 
 use crate::Tier;
 
+/// Bytes of a text that are not counted as those of a long one: rows of such texts take about as many bytes as rows of
+/// numbers.
+pub const SHORT_TEXT_BYTES: usize = 32;
+
 /// The knobs of the layout; the default is the decision of docs/adr/0004-parquet-layout.md, other values
 /// are for measuring it again.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -10,6 +14,10 @@ pub struct Layout {
     pub page_rows: usize,
     /// Most rows of a row group, which ends at the end of a page.
     pub row_group_rows: usize,
+    /// Bytes of text, [`SHORT_TEXT_BYTES`] of each left out, after which a page is full.
+    pub page_text_bytes: usize,
+    /// Bytes of text, counted in the same way, after which a row group is full: whoever writes or reads one holds them.
+    pub row_group_text_bytes: usize,
     /// zstd's level.
     pub zstd_level: i32,
     /// zstd's level for columns that it makes smaller by [`Self::thorough_gain`] at least: many times slower to
@@ -50,6 +58,8 @@ impl Default for Layout {
         Self {
             page_rows: 2_048,
             row_group_rows: 262_144,
+            page_text_bytes: 512 << 10,
+            row_group_text_bytes: 32 << 20,
             zstd_level: 5,
             thorough_level: 15,
             thorough_gain: 1.0,

@@ -47,8 +47,9 @@ mod verify;
 
 pub use cache::FileCache;
 pub use encode::{FileEncoder, encode, encode_as};
-pub use layout::Layout;
+pub use layout::{Layout, SHORT_TEXT_BYTES};
 pub use open::OpenFile;
+pub use select::Weight;
 
 /// What to read of a file.
 #[derive(Debug, Clone)]

@@ -3,6 +3,7 @@
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Int32Type, Int64Type, TimestampMicrosecondType};
 
+use super::layout::{Layout, SHORT_TEXT_BYTES};
 use crate::schema::{KEY_COLUMN, TIME_COLUMN};
 use crate::time::format_instant;
 use crate::{Key, KeyType, Micros, TableSchema, TimeRange};
@@ -17,8 +18,8 @@ pub(super) struct Rows {
 }
 
 impl Rows {
-    pub(super) fn new(page_rows: usize) -> Self {
-        Self { batches: Vec::new(), starts: Vec::new(), cutter: Cutter::new(page_rows) }
+    pub(super) fn new(layout: &Layout) -> Self {
+        Self { batches: Vec::new(), starts: Vec::new(), cutter: Cutter::new(layout) }
     }
 
     /// Takes the next rows; what is wrong with them, if something is.
@@ -43,9 +44,14 @@ impl Rows {
         let start = self.cutter.rows;
         let times = batch.column(TIME_COLUMN).as_primitive::<TimestampMicrosecondType>().values();
         let keys = batch.column(KEY_COLUMN);
+        let texts = long_texts(&batch);
         let disorder = match schema.key_type() {
-            KeyType::Int32 => self.cutter.batch(keys.as_primitive::<Int32Type>().values(), times),
-            KeyType::Int64 => self.cutter.batch(keys.as_primitive::<Int64Type>().values(), times),
+            KeyType::Int32 => {
+                self.cutter.batch(keys.as_primitive::<Int32Type>().values(), times, &texts)
+            }
+            KeyType::Int64 => {
+                self.cutter.batch(keys.as_primitive::<Int64Type>().values(), times, &texts)
+            }
         };
         if let Err((key, time)) = disorder {
             return Err(format!(
@@ -68,27 +74,30 @@ impl Rows {
 
     /// No more rows come: the last page ends.
     pub(super) fn end(&mut self) {
-        if self.cutter.cuts.last().is_some_and(|&cut| cut < self.cutter.rows) {
-            self.cutter.cuts.push(self.cutter.rows);
+        if self.cutter.cuts.last().is_some_and(|cut| cut.row < self.cutter.rows) {
+            self.cutter.cuts.push(Cut { row: self.cutter.rows, text: self.cutter.text });
         }
     }
 
     /// The next row group, if its end is known: where its pages start, and where the last one ends.
     /// `ended` if no more rows come.
-    pub(super) fn group(&self, rows_max: usize, ended: bool) -> Option<Vec<usize>> {
+    pub(super) fn group(&self, layout: &Layout, ended: bool) -> Option<Vec<usize>> {
         let cuts = &self.cutter.cuts;
-        let limit = cuts.first()?.saturating_add(rows_max);
-        let known = cuts.len() > 2 && cuts.last().is_some_and(|&cut| cut > limit);
+        let first = cuts.first()?;
+        let row = first.row.saturating_add(layout.row_group_rows);
+        let text = first.text.saturating_add(layout.row_group_text_bytes);
+        let fits = |cut: &Cut| cut.row <= row && cut.text <= text;
+        let known = cuts.len() > 2 && cuts.last().is_some_and(|cut| !fits(cut));
         if cuts.len() < 2 || !(ended || known) {
             return None;
         }
-        let last = cuts.partition_point(|&cut| cut <= limit).max(2);
-        cuts.get(..last).map(<[usize]>::to_vec)
+        let last = cuts.partition_point(fits).max(2);
+        Some(cuts.get(..last)?.iter().map(|cut| cut.row).collect())
     }
 
     /// Lets go of the rows before `row`, where a row group ends.
     pub(super) fn written(&mut self, row: usize) {
-        self.cutter.cuts.retain(|&cut| cut >= row);
+        self.cutter.cuts.retain(|cut| cut.row >= row);
         let ends = self.starts.iter().zip(&self.batches).map(|(start, of)| start + of.num_rows());
         let done = ends.take_while(|&end| end <= row).count();
         self.starts.drain(..done);
@@ -135,53 +144,88 @@ impl Rows {
 #[derive(Debug)]
 struct Cutter {
     page_rows: usize,
+    page_text: usize,
     rows: usize,
-    cuts: Vec<usize>,
+    /// Bytes of long texts.
+    text: usize,
+    cuts: Vec<Cut>,
     /// First row of the last key.
-    key_start: usize,
+    key_start: Cut,
     first_key: Key,
     last: Option<(Key, Micros)>,
     times: (Micros, Micros),
 }
 
+/// A place between rows: the rows before it, and the bytes of their long texts.
+#[derive(Debug, Clone, Copy, Default)]
+struct Cut {
+    row: usize,
+    text: usize,
+}
+
 impl Cutter {
-    fn new(page_rows: usize) -> Self {
+    fn new(layout: &Layout) -> Self {
         Self {
-            page_rows,
+            page_rows: layout.page_rows.max(1),
+            page_text: layout.page_text_bytes,
             rows: 0,
-            cuts: vec![0],
-            key_start: 0,
+            text: 0,
+            cuts: vec![Cut::default()],
+            key_start: Cut::default(),
             first_key: 0,
             last: None,
             times: (Micros::MAX, Micros::MIN),
         }
     }
 
-    /// Takes the next rows; the row that is out of order, if one is.
+    /// Takes the next rows, each with the bytes of its long texts unless none has any; the row that is out of order,
+    /// if one is.
     fn batch<K: Copy + Into<Key>>(
         &mut self,
         keys: &[K],
         times: &[Micros],
+        texts: &[usize],
     ) -> Result<(), (Key, Micros)> {
-        let mut page_start = self.cuts.last().copied().unwrap_or_default();
-        for (&key, &time) in keys.iter().zip(times) {
+        let mut page = self.cuts.last().copied().unwrap_or_default();
+        for (at, (&key, &time)) in keys.iter().zip(times).enumerate() {
             let row = (key.into(), time);
             match self.last {
                 Some(last) if last >= row => return Err(row),
                 Some(last) if last.0 == row.0 => {}
-                Some(_) => self.key_start = self.rows,
+                Some(_) => self.key_start = Cut { row: self.rows, text: self.text },
                 None => self.first_key = row.0,
             }
-            if self.rows - page_start == self.page_rows {
+            let text = texts.get(at).copied().unwrap_or_default();
+            let held = self.rows - page.row;
+            let is_full = held > 0 && self.text + text > page.text.saturating_add(self.page_text);
+            if is_full || held == self.page_rows {
                 // A page that ends with a key spares a read of that key the next page.
-                let whole_keys = self.key_start > page_start + self.page_rows * 3 / 4;
-                page_start = if whole_keys { self.key_start } else { self.rows };
-                self.cuts.push(page_start);
+                let whole_keys = self.key_start.row > page.row + held * 3 / 4;
+                let here = Cut { row: self.rows, text: self.text };
+                page = if whole_keys { self.key_start } else { here };
+                self.cuts.push(page);
             }
             self.times = (self.times.0.min(time), self.times.1.max(time));
             self.last = Some(row);
             self.rows += 1;
+            self.text += text;
         }
         Ok(())
     }
+}
+
+/// The bytes of each row's long texts; empty if no row has one.
+fn long_texts(batch: &RecordBatch) -> Vec<usize> {
+    let mut bytes = Vec::new();
+    for texts in batch.columns().iter().filter_map(|column| column.as_string_opt::<i32>()) {
+        let lengths = || texts.offsets().windows(2).map(|ends| ends[1].abs_diff(ends[0]) as usize);
+        if lengths().max().is_none_or(|longest| longest <= SHORT_TEXT_BYTES) {
+            continue;
+        }
+        bytes.resize(batch.num_rows(), 0);
+        for (bytes, length) in bytes.iter_mut().zip(lengths()) {
+            *bytes += length.saturating_sub(SHORT_TEXT_BYTES);
+        }
+    }
+    bytes
 }

@@ -2,8 +2,23 @@
 
 use std::ops::Range;
 
+use arrow::datatypes::DataType;
+
 use super::{FileRead, OpenFile, PageKeys, PageStats, ReadPrice};
-use crate::{Key, KeySelection, TimeRange};
+use crate::{Key, KeySelection, Micros, TimeRange};
+
+/// What rows that stand together weigh in a read, such as those of a page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Weight {
+    /// Their first key that is asked for.
+    pub key: Key,
+    /// No row of that key among them is before this instant; the earliest of all if they have other keys, too.
+    pub from: Micros,
+    /// About how many of them lie in the time that is asked for.
+    pub rows: u64,
+    /// About how many bytes their texts take, [`SHORT_TEXT_BYTES`](super::SHORT_TEXT_BYTES) of each left out.
+    pub text: u64,
+}
 
 impl OpenFile {
     /// The pages, ascending, that may hold a row of `read`.
@@ -22,19 +37,33 @@ impl OpenFile {
         })
     }
 
-    /// The pages that may hold a row of `keys` in `time`: the first key of each that is asked for, and about how
-    /// many of its rows lie in that time.
+    /// What the pages weigh that may hold a row of `keys` in `time`, if these columns are read.
     pub fn weights(
         &self,
         keys: &KeySelection,
         time: TimeRange,
-    ) -> impl Iterator<Item = (Key, u64)> {
+        columns: &[usize],
+    ) -> impl Iterator<Item = Weight> {
+        let fields = self.schema().arrow().fields();
+        let is_text = |column: &&usize| {
+            fields.get(**column).is_some_and(|field| *field.data_type() == DataType::Utf8)
+        };
+        let texts: Vec<usize> = columns.iter().filter(is_text).copied().collect();
         self.touched(keys, time).filter_map(move |page| {
             let of = self.pages().get(page)?;
             let (first, last) = self.index().times(page);
             let inside = time.to.min(last.saturating_add(1)).saturating_sub(time.from.max(first));
             let share = inside as f64 / (last as f64 - first as f64 + 1.0);
-            Some((keys.next(of.first)?, (f64::from(of.rows) * share) as u64 + 1))
+            let text = match texts.is_empty() {
+                true => 0,
+                false => (self.index().long_texts(page, &texts) as f64 * share) as u64,
+            };
+            Some(Weight {
+                key: keys.next(of.first)?,
+                from: if of.first == of.last { first } else { Micros::MIN },
+                rows: (f64::from(of.rows) * share) as u64 + 1,
+                text,
+            })
         })
     }
 

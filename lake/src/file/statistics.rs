@@ -3,7 +3,7 @@
 
 use arrow::datatypes::DataType;
 use chrono::{DateTime, SecondsFormat, Utc};
-use parquet::basic::{BoundaryOrder, Compression, Encoding};
+use parquet::basic::{BoundaryOrder, Compression, Encoding, Type as PhysicalType};
 use parquet::file::metadata::{ColumnChunkMetaData, ColumnIndexBuilder, OffsetIndexBuilder};
 use parquet::file::page_index::column_index::ColumnIndexMetaData;
 use parquet::file::page_index::offset_index::OffsetIndexMetaData;
@@ -48,6 +48,8 @@ pub(super) struct Described {
     stored_bytes: u64,
     /// Offset, bytes and rows of each page.
     places: Vec<(u64, usize, usize)>,
+    /// Bytes of the texts of each page; of a column of texts alone.
+    texts: Option<Vec<i64>>,
 }
 
 /// What is known of `written`; `ascending` if its pages stand in order of their values.
@@ -74,7 +76,10 @@ pub(super) fn describe<V: Store>(
         index.append(page.nulls == page.rows, min, max, page.nulls as i64);
     }
     let places = written.pages.iter().map(|page| (page.offset, page.bytes, page.rows));
+    let is_text = descriptor.physical_type() == PhysicalType::BYTE_ARRAY;
+    let texts = written.pages.iter().map(|page| page.text_bytes as i64);
     Ok(Described {
+        texts: is_text.then(|| texts.collect()),
         descriptor,
         statistics: V::statistics(bounds, nulls as u64),
         // The page index has no place for a page whose bounds are not known.
@@ -98,7 +103,9 @@ impl Described {
     /// The metadata of the chunk if `before` bytes of the file stand before it.
     pub(super) fn at(self, before: u64) -> Result<ChunkMetadata> {
         let mut offsets = OffsetIndexBuilder::new();
-        for &(offset, bytes, rows) in &self.places {
+        for (page, &(offset, bytes, rows)) in self.places.iter().enumerate() {
+            let text = self.texts.as_ref().and_then(|texts| texts.get(page)).copied();
+            offsets.append_unencoded_byte_array_data_bytes(text);
             offsets.append_row_count(rows as i64);
             offsets.append_offset_and_size(
                 (before + offset) as i64,
@@ -116,6 +123,7 @@ impl Described {
             .set_data_page_offset((before + self.first_page_offset) as i64)
             .set_dictionary_page_offset(dictionary)
             .set_statistics(self.statistics)
+            .set_unencoded_byte_array_data_bytes(self.texts.map(|texts| texts.iter().sum()))
             .build()?;
         Ok(ChunkMetadata {
             chunk,

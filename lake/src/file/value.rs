@@ -57,6 +57,11 @@ pub(super) trait Store: Copy + Debug {
     /// Bits of the Parquet type if it is an integer, which can be delta-encoded.
     const INTEGER_BITS: Option<usize>;
 
+    /// Bytes of a text.
+    fn text_bytes(self) -> Option<u64> {
+        None
+    }
+
     /// Equal values have equal hashes.
     fn hash(self) -> u64;
 
@@ -274,6 +279,10 @@ impl Store for &str {
 
     fn index_bytes(self) -> Vec<u8> {
         self.as_bytes().to_vec()
+    }
+
+    fn text_bytes(self) -> Option<u64> {
+        Some(self.len() as u64)
     }
 
     fn number(self) -> Option<Number> {

@@ -47,7 +47,10 @@ impl OpenFile {
                 for (column, total) in totals.iter_mut().enumerate() {
                     let values = rows.column(column).slice(from, page_rows);
                     let found = Found::of(&values);
-                    if !found.agrees(self.page_column(page, column)) {
+                    let text = self.index().stated_text(page, column);
+                    if !found.agrees(self.page_column(page, column))
+                        || text.is_some_and(|text| text != text_bytes(&values))
+                    {
                         return Err(fault(format!(
                             "the statistics of column {:?} in page {page} are not those of its rows",
                             fields[column].name()
@@ -245,6 +248,12 @@ impl Total {
         };
         same(bounds.map(|(min, _)| min), &stats.min) && same(bounds.map(|(_, max)| max), &stats.max)
     }
+}
+
+/// Bytes of texts.
+fn text_bytes(values: &ArrayRef) -> u64 {
+    let texts = values.as_string_opt::<i32>();
+    texts.map_or(0, |texts| texts.iter().flatten().map(|text| text.len() as u64).sum())
 }
 
 /// Zeros of either sign are one value.

@@ -24,6 +24,7 @@ mod names;
 mod others;
 mod past;
 mod prepare;
+mod sizes;
 mod sweep;
 #[cfg(test)]
 pub(crate) mod tests;

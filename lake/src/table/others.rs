@@ -24,13 +24,14 @@ use parquet::errors::{ParquetError, Result as ParquetResult};
 use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 
 use super::LakeTable;
+use super::sizes::{batch_rows, decoded_bytes};
 use crate::delta::Change;
 use crate::schema::TIME_COLUMN;
 use crate::snapshot::OtherFile;
 use crate::time::format_instant;
 use crate::{Error, FileEntry, Hour, Micros, Result, Snapshot, TimeRange};
 
-/// Rows decoded at a time.
+/// Rows decoded at a time, at most.
 const BATCH_ROWS: usize = 8_192;
 
 /// A file of another program, whose times are known.
@@ -144,7 +145,7 @@ impl OtherReader {
     /// Bytes of a row in memory, about.
     pub fn row_bytes(&self) -> usize {
         let groups = self.metadata.metadata().row_groups();
-        let bytes: i64 = groups.iter().map(|group| group.total_byte_size()).sum();
+        let bytes: i64 = groups.iter().map(decoded_bytes).sum();
         let rows: i64 = groups.iter().map(|group| group.num_rows()).sum();
         let packed = usize::try_from(bytes / rows.max(1)).unwrap_or(usize::MAX);
         // Of columns that are packed well, what a value takes in memory counts.
@@ -168,7 +169,7 @@ impl OtherReader {
         let stream = ParquetRecordBatchStreamBuilder::new_with_metadata(object, metadata)
             .with_row_groups(groups)
             .with_projection(columns)
-            .with_batch_size(BATCH_ROWS)
+            .with_batch_size(batch_rows(self.metadata.metadata(), BATCH_ROWS))
             .build()?;
         Ok(stream.map_err(Error::from).boxed())
     }

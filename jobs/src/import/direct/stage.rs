@@ -32,6 +32,8 @@ use crate::{Error, Result};
 
 /// Share of the memory that gathered rows take: those before them are held, and merged, while they are written.
 const GATHERED_SHARE: usize = 3;
+/// Bytes of long texts in a page of a run: of each run a few rows are read for a slice of all of them.
+const PAGE_TEXT_BYTES: usize = 64 << 10;
 /// Runs that are written at a time.
 const RUNS_AT_ONCE: usize = 4;
 
@@ -82,7 +84,11 @@ impl Gathering {
                 let merged = on.spawn_blocking(move || merge(&batches)).await.map_err(ended)??;
                 // No record of a log is known to be in it. It is read once: packing it takes longer than it saves.
                 let path = FilePath::new(period, LogPosition(0));
-                let layout = Layout { unpack_price: f64::INFINITY, ..Layout::default() };
+                let layout = Layout {
+                    unpack_price: f64::INFINITY,
+                    page_text_bytes: PAGE_TEXT_BYTES,
+                    ..Layout::default()
+                };
                 let writer = table.begin_file_as(&layout, path, cores).await?;
                 let file = writer.push(merged, &on).await?.finish(&on).await?;
                 // Nobody looks for rows by the statistics of a run.

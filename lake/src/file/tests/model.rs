@@ -195,6 +195,8 @@ proptest! {
         let layout = Layout {
             page_rows,
             row_group_rows: page_rows * group_pages,
+            page_text_bytes: page_rows * if thorough { 8 } else { 64 },
+            row_group_text_bytes: page_rows * 20,
             zstd_level: 1,
             thorough_level: 4,
             thorough_gain: if thorough { 0.0 } else { 1.0 },

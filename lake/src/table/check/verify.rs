@@ -14,10 +14,11 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use super::bounds::Bounds;
 use super::{FileCheck, FindingKind};
 use crate::schema::{KEY_COLUMN, TIME_COLUMN};
+use crate::table::sizes::batch_rows;
 use crate::time::format_instant;
 use crate::{FileEntry, Key, Micros, Result, TableSchema};
 
-/// Rows decoded at a time.
+/// Rows decoded at a time, at most.
 const BATCH_ROWS: usize = 65_536;
 
 /// Adds to `check` whatever in `bytes` is not as `entry` and the table's rules say.
@@ -42,7 +43,8 @@ fn decode(
     let mut order = Order::default();
     let mut bounds: Vec<Bounds> =
         schema.arrow().fields().iter().map(|_| Bounds::default()).collect();
-    for batch in builder.with_batch_size(BATCH_ROWS).build()? {
+    let rows = batch_rows(builder.metadata(), BATCH_ROWS);
+    for batch in builder.with_batch_size(rows).build()? {
         let batch = under(schema, &batch?)?;
         check.rows += batch.num_rows() as u64;
         order.add(&batch, entry);
