@@ -20,6 +20,7 @@ pub mod table;
 pub mod time;
 pub mod units;
 
+pub use delta::DeletionVector;
 pub use error::{Error, ErrorKind, Result};
 pub use owner::LogId;
 pub use paths::{FilePath, LogPosition, TableVersion};

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::delta::DeletionVector;
 use crate::time::MICROS_PER_HOUR;
 use crate::{FilePath, Hour, Key, KeySelection, Micros, TableSchema, TableVersion, TimeRange};
 
@@ -45,14 +46,42 @@ pub struct OtherFile {
     pub path: String,
     /// Size of the object.
     pub bytes: u64,
+    /// Which of its rows are deleted.
+    pub deleted: Option<DeletionVector>,
+}
+
+/// Why this program does not go on from a version that another made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Objection {
+    /// What is the matter, in words.
+    pub(crate) why: String,
+    pub(crate) of: ObjectionOf,
+}
+
+/// What an objection is raised to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ObjectionOf {
+    /// Versions or features of the Delta protocol.
+    Protocol,
+    /// Columns that come to those of the table, and others which it could have.
+    NewColumns,
+    /// Columns that are not those of the table.
+    Columns,
+    /// Anything else.
+    Use,
 }
 
 impl OtherFile {
     /// Its path below the table's folder as it is called there.
     pub(crate) fn decoded(&self) -> String {
-        let path = object_store::path::Path::from_url_path(&self.path);
-        path.map_or_else(|_| self.path.clone(), |path| path.to_string())
+        decoded(&self.path)
     }
+}
+
+/// A path below a table's folder as it is called there, of one that is percent-encoded.
+pub(crate) fn decoded(path: &str) -> String {
+    let decoded = object_store::path::Path::from_url_path(path);
+    decoded.map_or_else(|_| path.to_owned(), |decoded| decoded.to_string())
 }
 
 /// What is known of one column in one file. Minimum and maximum are exact; absent where a column
@@ -76,7 +105,7 @@ pub struct Snapshot {
     expired_through: Option<Hour>,
     committed_at: Option<Micros>,
     others: Arc<[OtherFile]>,
-    objection: Option<Arc<str>>,
+    objection: Option<Arc<Objection>>,
     own: Option<TableVersion>,
 }
 
@@ -101,8 +130,8 @@ impl Snapshot {
     }
 
     /// The same with those files of other programs, and why this one does not go on from it, if it does not.
-    pub(crate) fn with_others(self, others: Vec<OtherFile>, objection: Option<String>) -> Self {
-        Self { others: others.into(), objection: objection.map(Into::into), ..self }
+    pub(crate) fn with_others(self, others: Vec<OtherFile>, objection: Option<Objection>) -> Self {
+        Self { others: others.into(), objection: objection.map(Arc::new), ..self }
     }
 
     /// The same, whose newest commit another program made, the one of `own` this one.
@@ -126,7 +155,7 @@ impl Snapshot {
     }
 
     /// Why this program does not go on from this version, which another made.
-    pub(crate) fn objection(&self) -> Option<&str> {
+    pub(crate) fn objection(&self) -> Option<&Objection> {
         self.objection.as_deref()
     }
 

@@ -1,6 +1,7 @@
 """What other programs do to a table of the lake and beside it, one thing a call:
 
-    python lake_writers.py delete|append|update|compact|zorder|vacuum|widen|partition|constrain DATA/lake/TABLE
+    python lake_writers.py delete|append|update|compact|zorder|vacuum DATA/lake/TABLE
+    python lake_writers.py widen|partition|constrain|create|unreadable|vector DATA/lake/TABLE
     python lake_writers.py beside DATA/lake          a table of another program, and folders that are none
     python lake_writers.py rows DATA/lake/TABLE      prints key, time, text of all rows as JSON
 """
@@ -9,6 +10,7 @@ import datetime
 import json
 import os
 import pathlib
+import struct
 import sys
 
 import deltalake
@@ -56,6 +58,37 @@ def partition(path):
     deltalake.write_deltalake(path, table, mode="overwrite", schema_mode="overwrite", partition_by=["key"])
 
 
+def commit(path, actions):
+    """A commit of a program that deltalake is not."""
+    version = deltalake.DeltaTable(path).version() + 1
+    info = {"commitInfo": {"timestamp": 0, "operation": "WRITE", "engineInfo": "another"}}
+    lines = [json.dumps(action) + "\n" for action in [info, *actions]]
+    (pathlib.Path(path) / f"_delta_log/{version:020}.json").write_text("".join(lines))
+
+
+def protocol(features):
+    return {"protocol": {"minReaderVersion": 3, "minWriterVersion": 7, "readerFeatures": features, "writerFeatures": features}}
+
+
+def create(path):
+    """The table anew, without what its maker said of it."""
+    deltalake.DeltaTable.create(path, deltalake.DeltaTable(path).schema(), mode="overwrite")
+
+
+def vector(path):
+    """Deletes the first two rows of the first hour by a deletion vector: a Roaring bitmap in Z85."""
+    (file,) = (name for name in deltalake.DeltaTable(path).file_uris() if "hour/2024-01-01T00/" in name)
+    name, size = file[file.index("hour/") :], os.path.getsize(file.removeprefix("file://"))
+    bitmap = struct.pack("<6I2HI2H", 1681511377, 1, 0, 0, 12346, 1, 0, 1, 16, 0, 1)
+    digits = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:+=^!/*?&<>()[]{}@%$#"
+    words = struct.unpack(f">{len(bitmap) // 4}I", bitmap)
+    text = "".join(digits[word // 85**place % 85] for word in words for place in (4, 3, 2, 1, 0))
+    deleted = {"storageType": "i", "pathOrInlineDv": text, "sizeInBytes": len(bitmap), "cardinality": 2}
+    entry = {"path": name, "partitionValues": {}, "size": size, "modificationTime": 0, "dataChange": True}
+    remove = {"path": name, "deletionTimestamp": 0, "dataChange": True}
+    commit(path, [protocol(["deletionVectors"]), {"remove": remove}, {"add": entry | {"deletionVector": deleted}}])
+
+
 def show(path):
     table = deltalake.DeltaTable(path).to_pyarrow_table().sort_by([("key", "ascending"), ("at", "ascending")])
     times = table["at"].cast(pa.int64()).to_pylist()
@@ -76,6 +109,9 @@ DONE = {
     ),
     "partition": partition,
     "constrain": lambda path: deltalake.DeltaTable(path).alter.add_constraint({"small": "key < 1000"}),
+    "create": create,
+    "unreadable": lambda path: commit(path, [protocol(["quantum"])]),
+    "vector": vector,
     "beside": beside,
     "rows": show,
 }

@@ -122,6 +122,7 @@ impl Bed {
                 let of_four = seen.filter(|((key, _), _)| *key == 4);
                 of_four.for_each(|(_, said)| *said = "updated".to_owned());
             }
+            "vector" => self.model.retain(|place, _| ![(0, 0), (0, 10)].contains(place)),
             "append" => {
                 let minutes = [10, 130, 499, 500, 501];
                 self.model.extend(minutes.map(|at| ((3, at), format!("appended-{at}"))));
@@ -264,8 +265,38 @@ fn what_other_programs_wrote_without_a_server_is_taken_over_at_its_start() {
 }
 
 #[test]
+fn rows_that_other_programs_deleted_in_a_file_go() {
+    let (mut bed, server) = Bed::new();
+    bed.other("vector");
+    bed.expect(&server, "beside a server");
+    bed.flush(&server);
+    server.kill();
+    bed.expect(&bed.start(), "after kill -9");
+    assert!(bed.run(&["lake", "check"]).contains("sound"));
+}
+
+#[test]
+fn columns_that_other_programs_added_are_taken_over_once_they_are_declared() {
+    let (mut bed, server) = Bed::new();
+    bed.other("widen");
+    server.kill();
+    let declared = TABLES.replacen(
+        "\"utf8\" }]",
+        "\"utf8\" }, { name = \"humidity\", type = \"float64\" }]",
+        1,
+    );
+    std::fs::write(bed.settings(), declared).unwrap();
+    bed.model.insert((3, 700), "wider-700".to_owned());
+    let server = bed.start();
+    bed.expect(&server, "declared");
+    bed.flush(&server);
+    assert!(!faults(&server).contains("samples"), "{}", faults(&server));
+    bed.expect_in_lake();
+}
+
+#[test]
 fn what_cannot_be_taken_over_is_refused_for_that_table_alone() {
-    for what in ["widen", "partition", "constrain"] {
+    for what in ["widen", "partition", "constrain", "create", "unreadable"] {
         let (mut bed, server) = Bed::new();
         let version = bed.run(&["lake", "files", "--table", "samples"]);
         bed.other(what);

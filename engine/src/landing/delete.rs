@@ -26,7 +26,7 @@ use tokio::runtime::Handle;
 
 use super::LanderParts;
 use super::land::{checkpoint, land_hours, swap};
-use super::notice::adopt;
+use super::notice::{adopt, newer};
 use super::round::HOURS_PER_COMMIT;
 use crate::engine::Table;
 use crate::rewrite::{Rewrite, RewriteBounds, RewriteOf};
@@ -108,6 +108,8 @@ pub(super) async fn delete(
     mut looked: Looked,
 ) -> Result<DeletionReport> {
     table.lake.settle_deletions().await?;
+    // What others committed may have such rows, too.
+    newer(parts, table).await?;
     let keys = asked.keys();
     for _ in 0..ATTEMPTS {
         let touched: Vec<_> = {

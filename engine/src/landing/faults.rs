@@ -32,6 +32,8 @@ pub struct LandingFault {
     pub table: String,
     /// The rows it is about; `None` is all of the table.
     pub period: Option<Period>,
+    /// Whether it is what other programs made of the table, which stays so whether there are rows to land or not.
+    pub of_version: bool,
     /// The files that the rows are to be merged into.
     pub files: Vec<String>,
     /// When it was met first.
@@ -114,6 +116,16 @@ impl Faults {
         all
     }
 
+    /// Notes that the newest version of a table is none to go on from.
+    pub(super) fn refused(&self, table: &Table, error: &Error, now: Micros) {
+        self.note(table, None, &[], error, now);
+        let mut faults = self.0.lock();
+        let of_table = faults.get_mut(table.schema.name());
+        if let Some(fault) = of_table.and_then(|of_table| of_table.get_mut(&None)) {
+            fault.of_version = true;
+        }
+    }
+
     /// Notes that rows could not land. The first time, and when another reason is given, it is said in a message.
     pub(super) fn note(
         &self,
@@ -130,6 +142,7 @@ impl Faults {
         let fault = LandingFault {
             table: name.to_owned(),
             period,
+            of_version: before.is_some_and(|before| before.of_version),
             files: homes.iter().map(|home| place(table, home)).collect(),
             since: before.map_or(now, |before| before.since),
             tried_at: now,
@@ -168,7 +181,7 @@ impl Faults {
         let faults = self.0.lock();
         let of_table = faults.get(table.schema.name());
         let refused = of_table.and_then(|of_table| of_table.get(&None));
-        let refused = refused.is_some_and(|fault| fault.kind == ErrorKind::Request);
+        let refused = refused.is_some_and(|fault| fault.of_version);
         drop(faults);
         if refused {
             self.mended(table, None);
@@ -190,8 +203,7 @@ impl Faults {
             let Some(of_table) = faults.get_mut(table.schema.name()) else { continue };
             let view = table.view.load();
             of_table.retain(|&period, fault| match period {
-                // What another program made of the table stays so, whether it has rows to land or not.
-                None => fault.kind == ErrorKind::Request || !view.tail.hours().is_empty(),
+                None => fault.of_version || !view.tail.hours().is_empty(),
                 Some(period) => {
                     let mut hours = view.tail.hours().iter().filter(|h| period.holds(h.hour()));
                     hours.any(|hour| period_of(&view, hour.hour()) == period)

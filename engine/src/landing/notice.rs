@@ -40,11 +40,12 @@ pub(super) async fn look(parts: &LanderParts, table: &Arc<Table>) {
             let table = table.schema.name();
             tracing::warn!(%error, table, "commits of others cannot be looked for: they will be next time");
         }
-        Err(error) => parts.faults.note(table, None, &[], &error, parts.clock.now()),
+        Err(error) => parts.faults.refused(table, &error, parts.clock.now()),
     }
 }
 
-async fn newer(parts: &LanderParts, table: &Arc<Table>) -> Result<()> {
+/// Takes the newest version in the store for true, if it is not the one that queries see.
+pub(super) async fn newer(parts: &LanderParts, table: &Arc<Table>) -> Result<()> {
     let held = Arc::clone(&table.view.load().snapshot);
     match !held.others().is_empty() || table.lake.is_behind(held.version()).await? {
         true => adopt(parts, table).await,

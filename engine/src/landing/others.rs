@@ -62,7 +62,7 @@ pub(super) async fn take_over(
     }
     let (mut runs, mut rows, mut hours) = (Runs::new(), 0, BTreeSet::new());
     for file in newest.others() {
-        let reader = table.lake.open_other(file).await?;
+        let reader = table.lake.open_other(&newest, file).await?;
         hours.extend(reader.hours().keys().copied());
         let most = (MEMORY / COPIES / reader.row_bytes().max(1)).max(ROWS_MIN);
         for window in windows(reader.hours(), most as u64) {

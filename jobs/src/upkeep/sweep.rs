@@ -41,7 +41,7 @@ impl Sweep {
         let limit = self.older_than(&opened.name, now);
         let found = table.unreferenced(snapshot, limit).await?;
         let sizes: HashMap<_, _> =
-            found.iter().map(|file| (file.path.to_string(), file.bytes)).collect();
+            found.iter().map(|file| (file.path.clone(), file.bytes)).collect();
         let swept = table.sweep(snapshot, limit).await?;
         let bytes = swept.iter().filter_map(|path| sizes.get(path)).sum();
         Ok(Figures { files: swept.len() as u64, rows: 0, bytes })

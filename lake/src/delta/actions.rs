@@ -4,6 +4,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::deletion_vector::DeletionVector;
+
 /// One line of a commit, to write.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -84,6 +86,9 @@ pub(super) struct Remove {
     pub(super) extended_file_metadata: bool,
     pub(super) partition_values: Map<String, Value>,
     pub(super) size: u64,
+    /// A file with another one, or none, is another file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) deletion_vector: Option<DeletionVector>,
 }
 
 /// A number that an application keeps in the log; the newest counts.

@@ -16,7 +16,8 @@ use super::metadata::Metadata;
 use super::stats;
 use crate::store::LakeStore;
 use crate::{
-    Error, ErrorKind, FileEntry, Hour, Key, Micros, Result, Snapshot, TableSchema, TableVersion,
+    Error, ErrorKind, FileEntry, Hour, Key, Micros, OtherFile, Result, Snapshot, TableSchema,
+    TableVersion,
 };
 
 const MICROS_PER_MILLI: Micros = 1_000;
@@ -73,10 +74,10 @@ impl Commit {
     }
 
     /// The commit that replaces files of `base` by others, which makes it `after`. With `declared`, the table is
-    /// declared anew in it.
+    /// declared anew in it, and, if that is true, the protocol that it needs.
     pub(crate) fn replace(
         schema: &TableSchema,
-        declared: Option<&Metadata>,
+        declared: Option<(&Metadata, bool)>,
         removed: &[Arc<FileEntry>],
         added: &[Arc<FileEntry>],
         change: &Change<'_>,
@@ -85,14 +86,15 @@ impl Commit {
         let data_change = !change.hours.is_empty();
         let info = (change.operation, parameters(change), metrics(removed, added));
         let mut actions = vec![info_at(change.at, info)];
-        if let Some(metadata) = declared {
-            actions.push(protocol());
+        if let Some((metadata, with_protocol)) = declared {
+            actions.extend(with_protocol.then(protocol));
             actions.push(Action::MetaData(Box::new(metadata.action(schema))));
         }
-        let kept: HashSet<_> = after.others().iter().map(|other| &other.path).collect();
-        let others = base.others().iter().filter(|other| !kept.contains(&other.path));
-        let others = others.map(|other| (other.path.clone(), other.bytes));
-        let gone: Vec<_> = paths(removed).chain(others).collect();
+        // An entry of the same name takes the place of one without deleted rows.
+        let again: HashSet<_> = added.iter().map(|entry| entry.path.to_string()).collect();
+        let gone = base.others().iter().filter(|other| !after.others().contains(other));
+        let gone = gone.filter(|other| other.deleted.is_some() || !again.contains(&other.path));
+        let gone: Vec<_> = own(removed).chain(gone.cloned()).collect();
         actions.extend(moved(schema, gone, added, (change.at, data_change))?);
         if after.expired_through() != base.expired_through() {
             actions.push(Action::Txn(expired::action(after.expired_through())));
@@ -116,7 +118,7 @@ impl Commit {
         parameters.insert(HOURS.to_owned(), "all".into());
         let mut actions = vec![info_at(at, (operation, parameters, metrics(removed, added)))];
         actions.push(Action::MetaData(Box::new(metadata.action(schema))));
-        actions.extend(moved(schema, paths(removed).collect(), added, (at, true))?);
+        actions.extend(moved(schema, own(removed).collect(), added, (at, true))?);
         Self::of(&actions)
     }
 
@@ -172,28 +174,34 @@ async fn stands(store: &LakeStore, version: TableVersion, commit: &Commit) -> Re
     Ok(store.object().get(&path).await?.bytes().await? == commit.0)
 }
 
-/// Where files stand, and how large they are.
-fn paths(files: &[Arc<FileEntry>]) -> impl Iterator<Item = (String, u64)> {
-    files.iter().map(|entry| (entry.path.to_string(), entry.bytes))
+/// Files of this program as any program's.
+fn own(files: &[Arc<FileEntry>]) -> impl Iterator<Item = OtherFile> {
+    let file = |entry: &Arc<FileEntry>| OtherFile {
+        path: entry.path.to_string(),
+        bytes: entry.bytes,
+        deleted: None,
+    };
+    files.iter().map(file)
 }
 
 /// That files cease to be active and others become so, at a time; whether their rows are others than before.
 fn moved(
     schema: &TableSchema,
-    removed: Vec<(String, u64)>,
+    removed: Vec<OtherFile>,
     added: &[Arc<FileEntry>],
     (at, data_change): (Micros, bool),
 ) -> Result<Vec<Action>> {
     let millis = at.div_euclid(MICROS_PER_MILLI);
     let mut actions = Vec::with_capacity(removed.len() + added.len());
-    actions.extend(removed.into_iter().map(|(path, size)| {
+    actions.extend(removed.into_iter().map(|file| {
         Action::Remove(Remove {
-            path,
+            path: file.path,
             deletion_timestamp: millis,
             data_change,
             extended_file_metadata: true,
             partition_values: Map::new(),
-            size,
+            size: file.bytes,
+            deletion_vector: file.deleted,
         })
     }));
     for entry in added {

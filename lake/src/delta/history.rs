@@ -9,7 +9,7 @@ use super::actions::{AddedRows, Line, Told};
 use super::commit::{HOURS, KEYS, hours, keys};
 use super::log_path::{LOG_FOLDER, LogKind, LogName};
 use crate::store::LakeStore;
-use crate::{Error, FilePath, Hour, Key, Micros, Result, TableVersion};
+use crate::{Error, Hour, Key, Micros, Result, TableVersion};
 
 /// How many commits are read at a time.
 const READ_AHEAD: usize = 16;
@@ -91,17 +91,15 @@ pub(crate) async fn commit_of(
     }
 }
 
-/// The files that commits written at `since` or later removed: by the store's clock, which may step back, so that
-/// what comes after such a commit is as young.
-pub(crate) async fn removed_since(store: &LakeStore, since: Micros) -> Result<HashSet<FilePath>> {
-    let young = commits(store)
-        .await?
-        .into_iter()
-        .skip_while(|(_, meta)| meta.last_modified.timestamp_micros() < since);
-    let removed: Vec<Vec<FilePath>> = stream::iter(young)
+/// The files that commits written at `since` or later removed, as their entries name them: by the store's clock, which
+/// may step back, so that what comes after such a commit is as young.
+pub(crate) async fn removed_since(store: &LakeStore, since: Micros) -> Result<HashSet<String>> {
+    let commits = commits(store).await?.into_iter();
+    let young = commits.skip_while(|(_, meta)| meta.last_modified.timestamp_micros() < since);
+    let removed: Vec<Vec<String>> = stream::iter(young)
         .map(|(version, meta)| async move {
             let lines = read(store, version, &meta).await?;
-            let removed = lines.into_iter().filter_map(|line| line.remove?.path.parse().ok());
+            let removed = lines.into_iter().filter_map(|line| Some(line.remove?.path));
             Ok::<_, Error>(removed.collect())
         })
         .buffered(READ_AHEAD)
@@ -124,10 +122,13 @@ async fn commits(store: &LakeStore) -> Result<Vec<(TableVersion, ObjectMeta)>> {
 
 /// The objects of the log that belong to a version, in any order.
 pub(super) async fn objects(store: &LakeStore) -> Result<Vec<(LogName, ObjectMeta)>> {
-    let listed: Vec<ObjectMeta> =
-        store.object().list(Some(&store.path(LOG_FOLDER))).try_collect().await?;
     let named = |meta: ObjectMeta| Some((meta.location.filename()?.parse().ok()?, meta));
-    Ok(listed.into_iter().filter_map(named).collect())
+    Ok(listed(store).await?.into_iter().filter_map(named).collect())
+}
+
+/// All that lies in the log's own folder.
+pub(super) async fn listed(store: &LakeStore) -> Result<Vec<ObjectMeta>> {
+    Ok(store.object().list_with_delimiter(Some(&store.path(LOG_FOLDER))).await?.objects)
 }
 
 /// What the head of a commit says.
@@ -145,10 +146,15 @@ pub(super) async fn head(store: &LakeStore, version: TableVersion) -> Result<Opt
     let head = GetOptions { range: Some((0..HEAD_BYTES).into()), ..GetOptions::default() };
     let object = match store.object().get_opts(&path, head).await {
         Err(object_store::Error::NotFound { .. }) => return Ok(None),
+        // Of an object without a byte there is no such range.
+        Err(_) => store.object().get(&path).await?,
         object => object?,
     };
     let meta = object.meta.clone();
     let head = object.bytes().await?;
+    if head.is_empty() {
+        return Ok(Some(Head { at: None, engine: None }));
+    }
     let first = head.split(|b| *b == b'\n').next().unwrap_or_default();
     let info = match serde_json::from_slice(first) {
         Ok(Line { commit_info: Some(info), .. }) => Some(info),

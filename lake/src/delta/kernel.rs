@@ -1,12 +1,14 @@
 //! How is the Delta kernel, which blocks, called from asynchronous code?
 
 use std::future::Future;
+use std::sync::Arc;
 
 use delta_kernel::{KernelError, KernelResult};
 use delta_kernel_default_engine::executor::TaskExecutor;
 use delta_kernel_default_engine::{DefaultEngine, DefaultEngineBuilder};
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use object_store::ObjectStore;
 use tokio::runtime::{EnterGuard, Handle};
 
 use crate::store::LakeStore;
@@ -17,12 +19,18 @@ pub(super) async fn with_engine<T: Send + 'static>(
     store: &LakeStore,
     work: impl FnOnce(&DefaultEngine<CallerRuntime>) -> Result<T> + Send + 'static,
 ) -> Result<T> {
+    with_engine_over(store.object().clone(), work).await
+}
+
+/// The same over the objects of a store.
+pub(super) async fn with_engine_over<T: Send + 'static>(
+    object: Arc<dyn ObjectStore>,
+    work: impl FnOnce(&DefaultEngine<CallerRuntime>) -> Result<T> + Send + 'static,
+) -> Result<T> {
     let runtime = CallerRuntime(Handle::current());
-    let object = store.object().clone();
     tokio::task::spawn_blocking(move || {
-        let engine = DefaultEngineBuilder::new(object)
-            .with_task_executor(std::sync::Arc::new(runtime))
-            .build();
+        let engine =
+            DefaultEngineBuilder::new(object).with_task_executor(Arc::new(runtime)).build();
         work(&engine)
     })
     .await

@@ -7,18 +7,22 @@ use arrow::datatypes::Int64Type;
 use delta_kernel::engine::arrow_data::ArrowEngineData;
 use delta_kernel::scan::StatsOptions;
 use futures::StreamExt;
+use object_store::{ObjectStore, ObjectStoreExt};
+use serde_json::Value;
 
+use super::deletion_vector::DeletionVector;
 use super::difference::{Columns, Difference};
 use super::expired;
-use super::history::{head, objects};
-use super::kernel::{kernel_error, with_engine};
-use super::log_path::{LOG_FOLDER, LogKind};
+use super::history::head;
+use super::kernel::{kernel_error, with_engine, with_engine_over};
+use super::log_path::LOG_FOLDER;
 use super::metadata::Metadata;
 use super::others::{objection, own_before};
 use super::stats;
+use super::unhinted::{HINT, Unhinted};
 use crate::snapshot::OtherFile;
 use crate::store::LakeStore;
-use crate::{Error, FileEntry, FilePath, Result, Snapshot, TableSchema, TableVersion};
+use crate::{Error, ErrorKind, FileEntry, FilePath, Result, Snapshot, TableSchema, TableVersion};
 
 /// A table as its log tells it.
 #[derive(Debug)]
@@ -26,6 +30,8 @@ pub(crate) struct Loaded {
     pub(crate) metadata: Metadata,
     pub(crate) schema: TableSchema,
     pub(crate) snapshot: Snapshot,
+    /// The columns as the protocol has them.
+    pub(crate) columns: Value,
 }
 
 impl Loaded {
@@ -94,15 +100,6 @@ pub(crate) async fn made_here(store: &LakeStore) -> Result<bool> {
     .await
 }
 
-/// The newest version that this program made, if others have committed since.
-pub(crate) async fn last_own(store: &LakeStore) -> Result<Option<TableVersion>> {
-    let objects = objects(store).await?.into_iter();
-    let commits = objects.filter(|(name, _)| name.kind == LogKind::Commit);
-    let Some(newest) = commits.map(|(name, _)| name.version).max() else { return Ok(None) };
-    let told = head(store, newest).await?;
-    own_before(store, newest, told.as_ref()).await
-}
-
 /// Reads a version that the log holds.
 pub(crate) async fn load_at(store: &LakeStore, version: TableVersion) -> Result<Loaded> {
     read(store, Some(version)).await
@@ -110,8 +107,39 @@ pub(crate) async fn load_at(store: &LakeStore, version: TableVersion) -> Result<
 
 /// Reads a version, or the newest.
 async fn read(store: &LakeStore, version: Option<TableVersion>) -> Result<Loaded> {
+    let loaded = match replayed(store, store.object().clone(), version).await {
+        Err(error) if error.kind() == ErrorKind::Damage && has_hint(store).await? => {
+            let unhinted = Arc::new(Unhinted(store.object().clone()));
+            let loaded = replayed(store, unhinted, version).await.map_err(|_| error)?;
+            tracing::warn!("{HINT} of {} names no checkpoint: it is passed over", store.url());
+            loaded
+        }
+        loaded => loaded?,
+    };
+    let newest = loaded.snapshot.version();
+    let told = head(store, newest).await?;
+    let own = own_before(store, newest, told.as_ref()).await?;
+    let snapshot = loaded.snapshot.committed(told.and_then(|head| head.at)).followed(own);
+    Ok(Loaded { snapshot, ..loaded })
+}
+
+async fn has_hint(store: &LakeStore) -> Result<bool> {
+    let hint = store.path(&format!("{LOG_FOLDER}/{HINT}"));
+    match store.object().head(&hint).await {
+        Ok(_) => Ok(true),
+        Err(object_store::Error::NotFound { .. }) => Ok(false),
+        Err(e) => Err(e.into()),
+    }
+}
+
+/// Reads a version, or the newest, of the table at `store` from `object`, without what its commit says of itself.
+async fn replayed(
+    store: &LakeStore,
+    object: Arc<dyn ObjectStore>,
+    version: Option<TableVersion>,
+) -> Result<Loaded> {
     let table = store.clone();
-    let loaded = with_engine(store, move |engine| {
+    with_engine_over(object, move |engine| {
         let failed = |e| kernel_error(&table, e);
         let newest = delta_kernel::Snapshot::builder_for(table.url());
         let wanted = match version {
@@ -123,7 +151,9 @@ async fn read(store: &LakeStore, version: Option<TableVersion>) -> Result<Loaded
         let schema = metadata.schema()?;
         let version = TableVersion(kernel.version());
         let through = expired::read(&kernel, engine).map_err(failed)?;
-        let mut objection = objection(&kernel, &metadata, &schema);
+        let stored = kernel.table_configuration().metadata().schema_string();
+        let columns = serde_json::from_str(stored).unwrap_or_default();
+        let objection = objection(&kernel, &metadata, &schema, &columns);
         let scan = kernel
             .scan_builder()
             .with_stats(StatsOptions::json_only())
@@ -134,21 +164,15 @@ async fn read(store: &LakeStore, version: Option<TableVersion>) -> Result<Loaded
         for part in scan.scan_metadata(engine).map_err(failed)? {
             let rows = part.map_err(failed)?.scan_files.apply_selection_vector().map_err(failed)?;
             let rows = ArrowEngineData::try_from_engine_data(rows).map_err(failed)?;
-            let rows = rows.record_batch();
-            files.extend(entries(&schema, rows)?);
-            others.extend(of_others(rows)?);
-            objection = objection.or(deleted_rows(rows)?);
+            let (own, foreign) = entries(&schema, rows.record_batch())?;
+            files.extend(own);
+            others.extend(foreign);
         }
         let snapshot =
             Snapshot::new(version, files).expired(through).with_others(others, objection);
-        Ok(Loaded { metadata, schema, snapshot })
+        Ok(Loaded { metadata, schema, snapshot, columns })
     })
-    .await?;
-    let newest = loaded.snapshot.version();
-    let told = head(store, newest).await?;
-    let own = own_before(store, newest, told.as_ref()).await?;
-    let snapshot = loaded.snapshot.committed(told.and_then(|head| head.at)).followed(own);
-    Ok(Loaded { snapshot, ..loaded })
+    .await
 }
 
 fn column<'a>(rows: &'a RecordBatch, name: &str) -> Result<&'a Arc<dyn Array>> {
@@ -162,51 +186,37 @@ fn size(rows: &RecordBatch, row: usize) -> Result<u64> {
         .map_err(|e| Error::damage("a Delta entry has a negative size").with_source(e))
 }
 
-/// The first file of a batch of which another program has deleted rows without writing it anew, in words.
-fn deleted_rows(rows: &RecordBatch) -> Result<Option<String>> {
-    let paths = column(rows, "path")?.as_string::<i32>();
-    let deletions = column(rows, "deletionVector")?;
-    let first = (0..rows.num_rows()).find(|&row| deletions.is_valid(row));
-    Ok(first.map(|row| format!("its file {} has a deletion vector", paths.value(row))))
-}
-
-/// The files of a batch that other programs wrote.
-fn of_others(rows: &RecordBatch) -> Result<Vec<OtherFile>> {
-    let paths = column(rows, "path")?.as_string::<i32>();
-    let of_others = (0..rows.num_rows()).filter(|&row| !is_own(paths.value(row)));
-    of_others
-        .map(|row| Ok(OtherFile { path: paths.value(row).to_owned(), bytes: size(rows, row)? }))
-        .collect()
-}
-
-fn is_own(path: &str) -> bool {
-    path.parse::<FilePath>().is_ok()
-}
-
-/// The entries of this program's files that a batch of the kernel's scan rows tells of.
-fn entries(schema: &TableSchema, rows: &RecordBatch) -> Result<Vec<Arc<FileEntry>>> {
+/// The files that a batch of the kernel's scan rows tells of: those of this program, whose entries say all of them, and
+/// those that other programs wrote, deleted rows of, or told less of.
+fn entries(
+    schema: &TableSchema,
+    rows: &RecordBatch,
+) -> Result<(Vec<Arc<FileEntry>>, Vec<OtherFile>)> {
     let paths = column(rows, "path")?.as_string::<i32>();
     let stats = column(rows, "stats")?.as_string::<i32>();
-    let own: Vec<_> = (0..rows.num_rows()).filter(|&row| is_own(paths.value(row))).collect();
-    if let Some(row) = own.iter().find(|&&row| stats.is_null(row)) {
-        let path = paths.value(*row);
-        return Err(Error::damage(format!("Delta entry of {path} has no statistics")));
-    }
+    let deletions = column(rows, "deletionVector")?;
+    let is_own = |row: &usize| {
+        let told = stats.is_valid(*row) && deletions.is_null(*row);
+        told && paths.value(*row).parse::<FilePath>().is_ok()
+    };
+    let (own, others): (Vec<_>, Vec<_>) = (0..rows.num_rows()).partition(is_own);
     let documents: Vec<_> = own.iter().map(|&row| stats.value(row)).collect();
     let names: Vec<_> = own.iter().map(|&row| paths.value(row)).collect();
     let decoded = stats::decode(schema, &documents, &names)?;
-    own.into_iter()
-        .zip(decoded)
-        .map(|(row, stats)| {
-            let bytes = size(rows, row)?;
-            Ok(Arc::new(FileEntry {
-                path: paths.value(row).parse()?,
-                bytes,
-                rows: stats.rows,
-                keys: stats.keys,
-                times: stats.times,
-                columns: stats.columns,
-            }))
-        })
-        .collect()
+    let own = own.into_iter().zip(decoded).map(|(row, stats)| {
+        let bytes = size(rows, row)?;
+        Ok(Arc::new(FileEntry {
+            path: paths.value(row).parse()?,
+            bytes,
+            rows: stats.rows,
+            keys: stats.keys,
+            times: stats.times,
+            columns: stats.columns,
+        }))
+    });
+    let others = others.into_iter().map(|row| {
+        let (path, bytes) = (paths.value(row).to_owned(), size(rows, row)?);
+        Ok(OtherFile { path, bytes, deleted: DeletionVector::at(deletions, row)? })
+    });
+    Ok((own.collect::<Result<_>>()?, others.collect::<Result<_>>()?))
 }

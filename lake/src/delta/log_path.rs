@@ -50,6 +50,22 @@ impl LogKind {
     }
 }
 
+/// The version of a checkpoint that only other programs write: one of several parts, or one with a name of its own, which
+/// has its files beside it.
+pub(crate) fn checkpoint_of_others(name: &str) -> Option<TableVersion> {
+    let (digits, rest) = name.split_once('.')?;
+    let rest = rest.strip_prefix("checkpoint.")?;
+    let parts: Vec<&str> = rest.split('.').collect();
+    let is_part = |part: &str| part.len() == 10 && part.bytes().all(|b| b.is_ascii_digit());
+    let is_one = match parts[..] {
+        [part, of, "parquet"] => is_part(part) && is_part(of),
+        [id, "json" | "parquet"] => uuid::Uuid::parse_str(id).is_ok(),
+        _ => false,
+    };
+    let commit: LogName = format!("{digits}.json").parse().ok().filter(|_| is_one)?;
+    Some(commit.version)
+}
+
 impl fmt::Display for LogName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:020}.{}", self.version.0, self.kind.suffix())

@@ -13,6 +13,7 @@
 mod actions;
 mod checkpoint;
 mod commit;
+mod deletion_vector;
 mod difference;
 mod expired;
 mod history;
@@ -26,17 +27,22 @@ mod stats;
 #[cfg(test)]
 mod tests;
 mod times;
+mod unhinted;
+mod unreadable;
 mod versions;
 
 pub use commit::{Change, spans};
+pub use deletion_vector::DeletionVector;
 pub use history::CommitInfo;
 
 pub(crate) use checkpoint::{expire, write_checkpoint};
 pub(crate) use commit::{Commit, put_commit};
 pub(crate) use difference::{Columns, Difference};
 pub(crate) use history::{between, commit_of, history, removed_since};
-pub(crate) use load::{Loaded, last_own, load, load_at, made_here};
+pub(crate) use load::{Loaded, load, load_at, made_here};
 pub(crate) use log_path::{LOG_FOLDER, LogName};
 pub(crate) use metadata::{Former, Metadata};
 pub(crate) use note::FileNote;
+pub(crate) use others::{is_by_another, last_own, unfit};
+pub(crate) use unreadable::{explained, unreadable};
 pub(crate) use versions::Versions;

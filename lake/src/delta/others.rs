@@ -3,8 +3,10 @@
 use delta_kernel::Snapshot;
 use serde_json::Value;
 
-use super::history::{Head, head};
+use super::history::{Head, head, objects};
+use super::log_path::LogKind;
 use super::metadata::{Metadata, delta_schema};
+use crate::snapshot::{Objection, ObjectionOf};
 use crate::store::LakeStore;
 use crate::{Result, TableSchema, TableVersion};
 
@@ -27,6 +29,11 @@ const FEATURES: [&str; 14] = [
     "v2Checkpoint",
     "domainMetadata",
 ];
+/// Whether the columns have other names in files.
+const MAPPING: &str = "delta.columnMapping.mode";
+/// Types that value columns can have.
+const VALUES: [&str; 7] = ["short", "integer", "long", "float", "double", "string", "timestamp"];
+const NOT_NULL: &str = " not null";
 /// Settings that ask of every writer what this program does not do.
 const PROMISES: [&str; 5] = [
     "delta.appendOnly",
@@ -64,42 +71,93 @@ fn is_own(head: &Head) -> bool {
     head.engine.as_ref().is_some_and(|engine| engine.starts_with(ENGINE))
 }
 
-/// Why this program cannot write to the table as its log has it, if it cannot.
+/// Whether another program made a version that the log holds.
+pub(crate) async fn is_by_another(store: &LakeStore, version: TableVersion) -> Result<bool> {
+    Ok(head(store, version).await?.is_some_and(|head| !is_own(&head)))
+}
+
+/// The newest version that this program made, if others have committed since.
+pub(crate) async fn last_own(store: &LakeStore) -> Result<Option<TableVersion>> {
+    let Some(newest) = newest(store).await? else { return Ok(None) };
+    let told = head(store, newest).await?;
+    own_before(store, newest, told.as_ref()).await
+}
+
+/// The newest version of which the log holds a commit.
+pub(super) async fn newest(store: &LakeStore) -> Result<Option<TableVersion>> {
+    let objects = objects(store).await?.into_iter();
+    let commits = objects.filter(|(name, _)| name.kind == LogKind::Commit);
+    Ok(commits.map(|(name, _)| name.version).max())
+}
+
+/// Why this program cannot write to the table as its log has it, with the columns `stored`, if it cannot.
 pub(super) fn objection(
     kernel: &Snapshot,
     metadata: &Metadata,
     schema: &TableSchema,
-) -> Option<String> {
+    stored: &Value,
+) -> Option<Objection> {
     let table = kernel.table_configuration();
-    let partitions = table.metadata().partition_columns();
-    if !partitions.is_empty() {
-        return Some(format!("it is partitioned by {}", partitions.join(", ")));
-    }
+    let objection = |of, why| Some(Objection { why, of });
     let features = table.protocol().writer_features().unwrap_or_default().iter();
     let unknown = features.map(ToString::to_string).find(|name| !FEATURES.contains(&&**name));
     if let Some(feature) = unknown {
-        return Some(format!("it uses the feature {feature:?} of the Delta protocol"));
+        let why = format!("it uses the feature {feature:?} of the Delta protocol");
+        return objection(ObjectionOf::Protocol, why);
     }
-    let stored = serde_json::from_str(table.metadata().schema_string()).unwrap_or_default();
-    columns(&stored, &delta_schema(schema)).or_else(|| in_use(metadata, &stored))
+    let partitions = table.metadata().partition_columns();
+    if !partitions.is_empty() {
+        let why = format!("it is partitioned by {}", partitions.join(", "));
+        return objection(ObjectionOf::Use, why);
+    }
+    match in_use(metadata, stored) {
+        Some(why) => objection(ObjectionOf::Use, why),
+        None => columns(stored, &delta_schema(schema)),
+    }
 }
 
-/// How the columns that the log states differ from those that the table declares, in words.
-fn columns(stored: &Value, declared: &Value) -> Option<String> {
-    let told = |schema: &Value| -> Vec<String> {
-        let fields = fields(schema);
-        let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        let field = |field: &Value| {
-            let of = |key: &str| field.get(key).map(text).unwrap_or_default();
-            let null =
-                if field.get("nullable") == Some(&Value::Bool(false)) { " not null" } else { "" };
-            format!("{} {}{null}", of("name"), of("type"))
-        };
-        fields.iter().map(field).collect()
+/// How the columns that the log states differ from those that the table declares.
+fn columns(stored: &Value, declared: &Value) -> Option<Objection> {
+    let [found, wanted] = [stored, declared].map(told);
+    let [more, lacking] = [(&found, &wanted), (&wanted, &found)]
+        .map(|(of, than)| of.iter().filter(|column| !than.contains(column)).collect::<Vec<_>>());
+    if more.is_empty() && lacking.is_empty() {
+        return None;
+    }
+    let could_have = |column: &&&String| {
+        let of = column.rsplit_once(' ').map(|(_, of)| of);
+        of.is_some_and(|of| VALUES.contains(&of))
     };
-    let (stored, declared) = (told(stored), told(declared));
-    (stored != declared)
-        .then(|| format!("its columns are [{}], not [{}]", stored.join(", "), declared.join(", ")))
+    if lacking.is_empty() && more.iter().filter(could_have).count() == more.len() {
+        let more: Vec<_> = more.into_iter().map(String::as_str).collect();
+        let why = format!("it has columns that the table does not declare: {}", more.join(", "));
+        return Some(Objection { why, of: ObjectionOf::NewColumns });
+    }
+    let why = format!("its columns are [{}], not [{}]", found.join(", "), wanted.join(", "));
+    Some(Objection { why, of: ObjectionOf::Columns })
+}
+
+/// Why a table with the columns `stored` cannot become one of `schema`, which was one of `before`, by a declaration.
+pub(crate) fn unfit(stored: &Value, before: &TableSchema, schema: &TableSchema) -> Option<String> {
+    let [found, was, wanted] = [stored, &delta_schema(before), &delta_schema(schema)].map(told);
+    let unlike = found.iter().find(|column| !was.contains(column) && !wanted.contains(column));
+    if let Some(column) = unlike {
+        return Some(format!("it has the column {column}, which is not declared so"));
+    }
+    let mut needed = wanted.iter().filter(|column| column.ends_with(NOT_NULL));
+    let lacking = needed.find(|column| !found.contains(column))?;
+    Some(format!("it lacks the column {lacking}"))
+}
+
+/// Name, type and whether there is always a value of the columns of a schema, in words.
+fn told(schema: &Value) -> Vec<String> {
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let field = |field: &Value| {
+        let of = |key: &str| field.get(key).map(text).unwrap_or_default();
+        let null = if field.get("nullable") == Some(&Value::Bool(false)) { NOT_NULL } else { "" };
+        format!("{} {}{null}", of("name"), of("type"))
+    };
+    fields(schema).iter().map(field).collect()
 }
 
 /// What writers promise to readers, if it is more than to write rows.
@@ -107,6 +165,9 @@ fn in_use(metadata: &Metadata, stored: &Value) -> Option<String> {
     let set = |key: &str| metadata.setting(key).is_some_and(|value| value == "true");
     if let Some(key) = PROMISES.into_iter().find(|key| set(key)) {
         return Some(format!("{key} is set"));
+    }
+    if let Some(mode) = metadata.setting(MAPPING).filter(|mode| *mode != "none") {
+        return Some(format!("{MAPPING} is {mode}"));
     }
     if let Some(key) = metadata.keys().find(|key| key.starts_with("delta.constraints.")) {
         return Some(format!("it has the constraint {key}"));
@@ -129,21 +190,36 @@ mod tests {
 
     use super::*;
 
+    fn field(name: &str, of: &str, nullable: bool) -> Value {
+        json!({"name": name, "type": of, "nullable": nullable, "metadata": {}})
+    }
+
+    fn schema(fields: &[Value]) -> Value {
+        json!({"type": "struct", "fields": fields})
+    }
+
     #[test]
     fn columns_are_compared_by_name_type_and_nulls() {
-        let field = |name: &str, of: &str, nullable: bool| json!({"name": name, "type": of, "nullable": nullable, "metadata": {}});
-        let schema = |fields: &[Value]| json!({"type": "struct", "fields": fields});
-        let declared = schema(&[field("id", "integer", false), field("text", "string", true)]);
-        assert_eq!(columns(&declared, &declared), None);
+        let (id, text) = (field("id", "integer", false), field("text", "string", true));
+        let declared = schema(&[id.clone(), text.clone()]);
+        for same in [&[id.clone(), text.clone()], &[text.clone(), id.clone()]] {
+            assert_eq!(columns(&schema(same), &declared), None);
+        }
         for other in [
-            schema(&[field("id", "integer", false)]),
-            schema(&[field("id", "long", false), field("text", "string", true)]),
-            schema(&[field("id", "integer", true), field("text", "string", true)]),
-            schema(&[field("text", "string", true), field("id", "integer", false)]),
+            schema(std::slice::from_ref(&id)),
+            schema(&[field("id", "long", false), text.clone()]),
+            schema(&[field("id", "integer", true), text.clone()]),
+            schema(&[id.clone(), text.clone(), field("more", "date", true)]),
+            schema(&[id.clone(), text.clone(), field("more", "double", false)]),
             json!({}),
         ] {
-            let said = columns(&other, &declared);
-            assert!(said.is_some_and(|said| said.contains("id integer not null")), "{other}");
+            let said = columns(&other, &declared).unwrap();
+            assert_eq!(said.of, ObjectionOf::Columns, "{said:?}");
+            assert!(said.why.contains("not [id integer not null, text string]"), "{said:?}");
         }
+        let more = schema(&[id, field("more", "double", true), text]);
+        let said = columns(&more, &declared).unwrap();
+        assert_eq!(said.of, ObjectionOf::NewColumns);
+        assert!(said.why.ends_with("does not declare: more double"), "{said:?}");
     }
 }

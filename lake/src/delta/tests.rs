@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use super::commit::{hours, spans};
-use super::log_path::{LogKind, LogName};
+use super::log_path::{LogKind, LogName, checkpoint_of_others};
 use super::{Commit, put_commit, stats};
 use crate::snapshot::ColumnStats;
 use crate::table::tests::fixture::{Fixture, change, hour, wide_schema};
@@ -118,6 +118,17 @@ fn foreign_names_of_the_log_are_left_alone() {
         "99999999999999999999.json",
     ] {
         assert_eq!(name.parse::<LogName>(), Err(()), "{name}");
+    }
+    for (name, version) in [
+        ("00000000000000000042.checkpoint.0000000001.0000000002.parquet", Some(42)),
+        ("00000000000000000042.checkpoint.3a0d65cd-4056-49b8-937b-95f9e3ee90e5.json", Some(42)),
+        ("00000000000000000042.checkpoint.3a0d65cd-4056-49b8-937b-95f9e3ee90e5.parquet", Some(42)),
+        ("00000000000000000042.checkpoint.parquet", None),
+        ("00000000000000000042.checkpoint.x.parquet", None),
+        ("00000000000000000001.00000000000000000042.compacted.json", None),
+        ("42.checkpoint.0000000001.0000000002.parquet", None),
+    ] {
+        assert_eq!(checkpoint_of_others(name), version.map(TableVersion), "{name}");
     }
 }
 

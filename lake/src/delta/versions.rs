@@ -3,8 +3,8 @@
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::ObjectMeta;
 
-use super::history::{head, objects};
-use super::log_path::LogKind;
+use super::history::{head, listed};
+use super::log_path::{LogKind, LogName, checkpoint_of_others};
 use super::times::{Made, in_order};
 use crate::store::LakeStore;
 use crate::time::format_instant;
@@ -25,11 +25,13 @@ impl Versions {
     /// Those of the table at `store`.
     pub(crate) async fn of(store: &LakeStore) -> Result<Self> {
         let (mut commits, mut checkpoints) = (Vec::new(), Vec::new());
-        for (name, meta) in objects(store).await? {
-            match name.kind {
-                LogKind::Commit => commits.push((name.version, meta)),
-                LogKind::Checkpoint => checkpoints.push(name.version),
-                LogKind::Checksum => {}
+        for meta in listed(store).await? {
+            let Some(name) = meta.location.filename() else { continue };
+            checkpoints.extend(checkpoint_of_others(name));
+            match name.parse::<LogName>() {
+                Ok(LogName { version, kind: LogKind::Commit }) => commits.push((version, meta)),
+                Ok(LogName { version, kind: LogKind::Checkpoint }) => checkpoints.push(version),
+                _ => {}
             }
         }
         commits.sort_by_key(|(version, _)| *version);
@@ -84,7 +86,12 @@ impl Versions {
 fn first_readable(commits: &[TableVersion], checkpoints: &[TableVersion]) -> Option<TableVersion> {
     let gap = commits.windows(2).rposition(|pair| !matches!(pair, [a, b] if a.0 + 1 == b.0));
     let unbroken = commits.get(gap.map_or(0, |gap| gap + 1)..)?;
-    let start = |version: &&TableVersion| version.0 == 0 || checkpoints.contains(version);
+    let start = |version: &&TableVersion| match version.0.checked_sub(1) {
+        None => true,
+        Some(before) => {
+            checkpoints.contains(version) || checkpoints.contains(&TableVersion(before))
+        }
+    };
     unbroken.iter().find(start).copied()
 }
 
@@ -102,6 +109,7 @@ mod tests {
         assert_eq!(first(&[0, 1, 2, 3], &[2]), Some(0));
         assert_eq!(first(&[3, 4, 5, 6], &[4, 6]), Some(4));
         assert_eq!(first(&[0, 1, 4, 5], &[1, 5]), Some(5));
+        assert_eq!(first(&[4, 5], &[3]), Some(4));
         assert_eq!(first(&[4, 5], &[]), None);
         assert_eq!(first(&[], &[]), None);
     }

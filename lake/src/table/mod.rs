@@ -9,6 +9,7 @@ use bytes::Bytes;
 use object_store::{ObjectStoreExt, PutMode};
 
 use crate::delta::{self, Commit, Former, Loaded, LogName, Metadata};
+use crate::snapshot::{Objection, ObjectionOf};
 use crate::store::LakeStore;
 use crate::{
     Error, ErrorKind, FileEntry, FilePath, Hour, OtherFile, Result, Snapshot, TableSchema,
@@ -67,8 +68,7 @@ impl LakeTable {
     /// # Errors
     /// As of [`Self::open_existing`], but for what another program made of the table.
     pub async fn open_to_restore(store: LakeStore) -> Result<(Self, Snapshot)> {
-        let Loaded { mut metadata, mut schema, snapshot } =
-            delta::load(&store).await?.ok_or_else(|| no_table(&store))?;
+        let Loaded { mut metadata, mut schema, snapshot, .. } = known(&store).await?;
         if let Some(own) = snapshot.own() {
             Loaded { metadata, schema, .. } = delta::load_at(&store, own).await?;
         }
@@ -80,9 +80,7 @@ impl LakeTable {
     /// # Errors
     /// Not found if there is no Delta log, damage if it was not written by this crate.
     pub async fn open_existing(store: LakeStore) -> Result<(Self, Snapshot)> {
-        let Loaded { metadata, schema, snapshot } =
-            delta::load(&store).await?.ok_or_else(|| no_table(&store))?;
-        check_objection(&store, &schema, &snapshot)?;
+        let Loaded { metadata, schema, snapshot, .. } = newest(&store).await?;
         Ok((Self { store, schema: Arc::new(schema), former: metadata.former()? }, snapshot))
     }
 
@@ -134,7 +132,7 @@ impl LakeTable {
     }
 
     /// The same; of the table after it rows of the hours through `expired_through` may have gone by age, and the files of
-    /// other programs are `others`. With `declared` it is declared anew.
+    /// other programs are `others`. With `declared` it is declared anew, and if that is true so is the protocol.
     async fn replace(
         &self,
         base: &Snapshot,
@@ -142,7 +140,7 @@ impl LakeTable {
         added: Vec<Arc<FileEntry>>,
         change: &Change<'_>,
         (expired_through, others): (Option<Hour>, Vec<OtherFile>),
-        declared: Option<&Metadata>,
+        declared: Option<(&Metadata, bool)>,
     ) -> Result<Snapshot> {
         let version = next(base.version());
         let change = &Change { at: base.commit_time(change.at), ..*change };
@@ -187,8 +185,7 @@ impl LakeTable {
     /// # Errors
     /// A request error if another process gave the table other columns.
     pub async fn refresh(&self) -> Result<Snapshot> {
-        let loaded = delta::load(&self.store).await?.ok_or_else(|| no_table(&self.store))?;
-        check_objection(&self.store, &loaded.schema, &loaded.snapshot)?;
+        let loaded = newest(&self.store).await?;
         loaded.snapshot_of(&self.schema)
     }
 
@@ -224,19 +221,45 @@ impl LakeTable {
     }
 }
 
-/// Refuses a version that another program made and this one cannot go on from.
-fn check_objection(store: &LakeStore, schema: &TableSchema, snapshot: &Snapshot) -> Result<()> {
-    let Some(objection) = snapshot.objection() else { return Ok(()) };
+/// The newest version of a table, or what is known of it if another program made it such that it cannot be read.
+async fn known(store: &LakeStore) -> Result<Loaded> {
+    match delta::load(store).await {
+        Err(error) if error.kind() == ErrorKind::Damage => delta::unreadable(store, error).await,
+        loaded => loaded?.ok_or_else(|| no_table(store)),
+    }
+}
+
+/// The newest version of a table, if this program can go on from it.
+async fn newest(store: &LakeStore) -> Result<Loaded> {
+    let loaded = known(store).await?;
+    match loaded.snapshot.objection() {
+        Some(objection) => Err(refused(store, &loaded.schema, &loaded.snapshot, objection)),
+        None => Ok(loaded),
+    }
+}
+
+/// That this program does not go on from a version that another made, and what can be done.
+fn refused(
+    store: &LakeStore,
+    schema: &TableSchema,
+    snapshot: &Snapshot,
+    objection: &Objection,
+) -> Error {
     let (name, version) = (schema.name(), snapshot.version());
-    let back = match snapshot.own() {
-        Some(own) => format!("go back with `barograph lake restore {name} --version {own}`, or "),
-        None => String::new(),
-    };
-    Err(Error::request(format!(
-        "another program made version {version} of table {name:?} at {}, and this one cannot go on from it: {objection}; \
-         {back}undo it with the program that did it",
-        store.url()
-    )))
+    let mut cures = Vec::new();
+    if objection.of == ObjectionOf::NewColumns {
+        cures.push("declare them in the settings and start the server again".to_owned());
+    }
+    if let Some(own) = snapshot.own() {
+        cures.push(format!("go back with `barograph lake restore {name} --version {own}`"));
+    }
+    cures.push("undo it with the program that did it".to_owned());
+    Error::request(format!(
+        "another program made version {version} of table {name:?} at {}, and this one cannot go on from it: {}; {}",
+        store.url(),
+        objection.why,
+        cures.join(", or ")
+    ))
 }
 
 fn next(version: TableVersion) -> TableVersion {

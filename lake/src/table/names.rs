@@ -28,15 +28,17 @@ async fn is_own(table: &LakeStore) -> Result<bool> {
     let url = table.url();
     match delta::made_here(table).await {
         Ok(true) => Ok(true),
+        // Another program may have declared it anew, without our declaration.
+        Ok(false) if has_folders(table).await? && delta::last_own(table).await?.is_some() => {
+            Ok(true)
+        }
         Ok(false) => {
             tracing::warn!("{url} is a Delta table of another program: it is passed over");
             Ok(false)
         }
         Err(error) if error.kind() == ErrorKind::Store => Err(error),
         Err(error) => {
-            let listed = table.object().list_with_delimiter(Some(&table.path(""))).await?;
-            let folders = listed.common_prefixes.iter().filter_map(|folder| folder.filename());
-            let own = folders.into_iter().any(|folder| FOLDERS.contains(&folder));
+            let own = has_folders(table).await?;
             if !own {
                 tracing::warn!(
                     "{url} is no table of this program, and its Delta log cannot be read: it is passed over: {error}"
@@ -45,4 +47,10 @@ async fn is_own(table: &LakeStore) -> Result<bool> {
             Ok(own)
         }
     }
+}
+
+async fn has_folders(table: &LakeStore) -> Result<bool> {
+    let listed = table.object().list_with_delimiter(Some(&table.path(""))).await?;
+    let mut folders = listed.common_prefixes.iter().filter_map(|folder| folder.filename());
+    Ok(folders.any(|folder| FOLDERS.contains(&folder)))
 }

@@ -1,8 +1,8 @@
 //! How are the rows of a file read that another program made part of the table?
 //!
 //! Such a file has the table's columns in any order and of types that come to the same. Its rows are in no order, of any
-//! hours, and nothing in its entry is relied on: the times are read first, so that the rows of a few hours are then read
-//! without the row groups of others.
+//! hours, and nothing in its entry is relied on but which of them are deleted: the times are read first, so that the rows
+//! of a few hours are then read without the row groups of others.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -18,7 +18,7 @@ use futures::{StreamExt, TryStreamExt};
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, RowSelection};
 use parquet::arrow::async_reader::{AsyncFileReader, ParquetRecordBatchStreamBuilder};
 use parquet::errors::{ParquetError, Result as ParquetResult};
 use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
@@ -29,8 +29,10 @@ use crate::delta::Change;
 use crate::schema::TIME_COLUMN;
 use crate::snapshot::OtherFile;
 use crate::time::format_instant;
-use crate::{Error, FileEntry, Hour, Micros, Result, Snapshot, TimeRange};
+use crate::{Error, ErrorKind, FileEntry, Hour, Micros, Result, Snapshot, TimeRange};
 
+/// What the commit that takes over files of other programs is called.
+pub(super) const ADOPT: &str = "ADOPT";
 /// Rows decoded at a time, at most.
 const BATCH_ROWS: usize = 8_192;
 
@@ -38,12 +40,63 @@ const BATCH_ROWS: usize = 8_192;
 #[derive(Debug)]
 pub struct OtherReader {
     table: LakeTable,
-    path: String,
     object: Object,
     metadata: ArrowReaderMetadata,
     /// The smallest and largest instant in each row group that has rows.
     groups: Vec<(usize, Micros, Micros)>,
     hours: BTreeMap<Hour, u64>,
+    /// The numbers of the rows that are deleted, ascending.
+    deleted: Vec<u64>,
+    faults: Faults,
+}
+
+/// What is said of a file that cannot be taken over.
+#[derive(Debug)]
+struct Faults {
+    subject: String,
+    cure: String,
+}
+
+impl Faults {
+    fn new(table: &LakeTable, snapshot: &Snapshot, file: &OtherFile) -> Self {
+        let name = table.schema().name();
+        let version = snapshot.own().map_or_else(|| "N".to_owned(), |own| own.to_string());
+        let listed = match snapshot.own() {
+            Some(_) => "",
+            None => " (`barograph lake history` shows the versions)",
+        };
+        Self {
+            subject: format!("the file {:?} of another program in table {name:?}", file.path),
+            cure: format!(
+                "go back to the version before it with `barograph lake restore {name} --version {version}`{listed}, or \
+                 undo it with the program that did it"
+            ),
+        }
+    }
+
+    fn of(&self, what: &str) -> Error {
+        Error::request(format!("{} {what}: {}", self.subject, self.cure))
+    }
+
+    fn lacks_rows(&self, error: Error) -> Error {
+        match error.kind() {
+            ErrorKind::Store => error,
+            _ => self.of(&format!("has deleted rows that are not told: {error}")),
+        }
+    }
+
+    /// Of an error of reading the file: the store may answer later, and the bytes stay what they are.
+    fn read(&self, error: ParquetError) -> Error {
+        let of_store = match &error {
+            ParquetError::External(source) => source.downcast_ref::<object_store::Error>(),
+            _ => None,
+        };
+        match of_store {
+            Some(object_store::Error::NotFound { .. }) => self.of("is not there"),
+            Some(_) => Error::new(ErrorKind::Store, &self.subject).with_source(error),
+            None => self.of(&format!("cannot be read: {error}")),
+        }
+    }
 }
 
 /// Bytes of an object, as the Parquet reader asks for them.
@@ -84,38 +137,44 @@ fn external(error: object_store::Error) -> ParquetError {
 }
 
 impl LakeTable {
-    /// Opens a file of another program, and reads its times.
+    /// Opens a file of another program in `snapshot`, and reads its times.
     ///
     /// # Errors
-    /// A request error that names the file if it has other columns than the table, or a row without a time.
-    pub async fn open_other(&self, file: &OtherFile) -> Result<OtherReader> {
-        let (store, location) = (Arc::clone(self.store().object()), self.location(file)?);
-        let mut object = Object { store, location, bytes: file.bytes };
-        let metadata = ArrowReaderMetadata::load_async(&mut object, Default::default()).await?;
+    /// A request error that names the file if it is not there, has other columns than the table, or a row without a time.
+    pub async fn open_other(&self, snapshot: &Snapshot, file: &OtherFile) -> Result<OtherReader> {
+        let faults = Faults::new(self, snapshot, file);
+        let location = self.location(file).ok_or_else(|| faults.of("is not in its folder"))?;
+        let store = Arc::clone(self.store().object());
+        let bytes = match store.head(&location).await {
+            Err(object_store::Error::NotFound { .. }) => return Err(faults.of("is not there")),
+            meta => meta?.size,
+        };
+        let mut object = Object { store, location, bytes };
+        let metadata = ArrowReaderMetadata::load_async(&mut object, Default::default());
+        let metadata = metadata.await.map_err(|e| faults.read(e))?;
+        let deleted = match &file.deleted {
+            Some(deleted) => deleted.rows(self.store()).await.map_err(|e| faults.lacks_rows(e))?,
+            None => Vec::new(),
+        };
         let mut reader = OtherReader {
             table: self.clone(),
-            path: file.path.clone(),
             object,
             metadata,
             groups: Vec::new(),
             hours: BTreeMap::new(),
+            deleted,
+            faults,
         };
         reader.check_columns()?;
         reader.read_times().await?;
         Ok(reader)
     }
 
-    /// Where a file of another program stands.
-    fn location(&self, file: &OtherFile) -> Result<Path> {
+    /// Where a file of another program stands, if it does so in the table's folder.
+    fn location(&self, file: &OtherFile) -> Option<Path> {
         let below = !file.path.contains("://") && !file.path.starts_with('/');
-        let path = Path::from_url_path(&file.path).ok().filter(|_| below);
-        let path = path.ok_or_else(|| {
-            let (name, path) = (self.schema().name(), &file.path);
-            Error::request(format!(
-                "table {name:?} has the file {path:?}, which is not in its folder"
-            ))
-        })?;
-        Ok(self.store().path(path.as_ref()))
+        let path = Path::from_url_path(&file.path).ok().filter(|_| below)?;
+        Some(self.store().path(path.as_ref()))
     }
 
     /// Commits that the rows of all files of other programs in `base`, which are of `hours`, ascending, stand in `added`,
@@ -130,7 +189,7 @@ impl LakeTable {
         added: Vec<Arc<FileEntry>>,
         (hours, at): (&[Hour], Micros),
     ) -> Result<Snapshot> {
-        let change = Change { operation: "ADOPT", hours, keys: None, at };
+        let change = Change { operation: ADOPT, hours, keys: None, at };
         self.replace(base, removed, added, &change, (base.expired_through(), Vec::new()), None)
             .await
     }
@@ -166,12 +225,38 @@ impl OtherReader {
         columns: ProjectionMask,
     ) -> Result<BoxStream<'_, Result<RecordBatch>>> {
         let (object, metadata) = (self.object.clone(), self.metadata.clone());
-        let stream = ParquetRecordBatchStreamBuilder::new_with_metadata(object, metadata)
-            .with_row_groups(groups)
-            .with_projection(columns)
-            .with_batch_size(batch_rows(self.metadata.metadata(), BATCH_ROWS))
-            .build()?;
-        Ok(stream.map_err(Error::from).boxed())
+        let mut builder = ParquetRecordBatchStreamBuilder::new_with_metadata(object, metadata);
+        if !self.deleted.is_empty() {
+            builder = builder.with_row_selection(self.kept(&groups));
+        }
+        let builder = builder.with_row_groups(groups).with_projection(columns);
+        let stream =
+            builder.with_batch_size(batch_rows(self.metadata.metadata(), BATCH_ROWS)).build();
+        let stream = stream.map_err(|e| self.faults.read(e))?;
+        Ok(stream.map_err(|e| self.faults.read(e)).boxed())
+    }
+
+    /// The rows of row groups, ascending, that are not deleted.
+    fn kept(&self, groups: &[usize]) -> RowSelection {
+        let (mut kept, mut selected, mut first) = (Vec::new(), 0, 0);
+        for (group, metadata) in self.metadata.metadata().row_groups().iter().enumerate() {
+            let rows = u64::try_from(metadata.num_rows()).unwrap_or(0);
+            if groups.contains(&group) {
+                let from = self.deleted.partition_point(|row| *row < first);
+                let deleted = self.deleted.iter().skip(from).take_while(|row| **row < first + rows);
+                let mut next = 0;
+                for deleted in deleted.map(|row| row - first).chain([rows]) {
+                    kept.push(selected + next..selected + deleted);
+                    next = deleted + 1;
+                }
+                selected += rows;
+            }
+            first += rows;
+        }
+        let whole = |row: u64| usize::try_from(row).unwrap_or(usize::MAX);
+        let ranges = kept.into_iter().filter(|kept| !kept.is_empty());
+        let ranges = ranges.map(|kept| whole(kept.start)..whole(kept.end));
+        RowSelection::from_consecutive_ranges(ranges, whole(selected))
     }
 
     /// A column that the table does not know is not left out: its values would be lost without a word.
@@ -179,13 +264,13 @@ impl OtherReader {
         let (schema, found) = (self.table.schema().arrow(), self.metadata.schema());
         let unknown = found.fields().iter().find(|f| schema.field_with_name(f.name()).is_err());
         if let Some(field) = unknown {
-            return Err(
-                self.wrong(&format!("has the column {:?}, which the table has not", field.name()))
-            );
+            return Err(self
+                .faults
+                .of(&format!("has the column {:?}, which the table has not", field.name())));
         }
         let mut needed = schema.fields().iter().filter(|field| !field.is_nullable());
         match needed.find(|field| found.field_with_name(field.name()).is_err()) {
-            Some(field) => Err(self.wrong(&format!("lacks the column {:?}", field.name()))),
+            Some(field) => Err(self.faults.of(&format!("lacks the column {:?}", field.name()))),
             None => Ok(()),
         }
     }
@@ -202,7 +287,7 @@ impl OtherReader {
                 let times = self.values(batch.column(0), &time)?;
                 for &at in times.as_primitive::<TimestampMicrosecondType>().values() {
                     let hour = Hour::of(at).ok_or_else(|| {
-                        self.wrong(&format!("has the time {}, of no hour", format_instant(at)))
+                        self.faults.of(&format!("has the time {}, of no hour", format_instant(at)))
                     })?;
                     *hours.entry(hour).or_insert(0) += 1;
                     let (min, max) = range.unwrap_or((at, at));
@@ -234,22 +319,13 @@ impl OtherReader {
         let strict = CastOptions { safe: false, ..CastOptions::default() };
         let values = cast_with_options(column, field.data_type(), &strict).map_err(|e| {
             let (name, of) = (field.name(), column.data_type());
-            self.wrong(&format!("has {of} in the column {name:?}, which is {}", field.data_type()))
+            self.faults
+                .of(&format!("has {of} in the column {name:?}, which is {}", field.data_type()))
                 .with_source(e)
         })?;
         match !field.is_nullable() && values.null_count() > 0 {
-            true => Err(self.wrong(&format!("has rows without {:?}", field.name()))),
+            true => Err(self.faults.of(&format!("has rows without {:?}", field.name()))),
             false => Ok(values),
         }
-    }
-
-    fn wrong(&self, what: &str) -> Error {
-        Error::request(format!(
-            "the file {} of another program in table {:?} {what}: go back to the version before it with `barograph \
-             lake restore {} --version N` (`barograph lake history` shows them)",
-            self.path,
-            self.table.schema().name(),
-            self.table.schema().name()
-        ))
     }
 }

@@ -7,7 +7,9 @@ use futures::{StreamExt, TryStreamExt, stream};
 use object_store::ObjectStoreExt;
 
 use super::LakeTable;
+use super::others::ADOPT;
 use crate::delta::{self, Change, Former, Metadata, Versions};
+use crate::snapshot::ObjectionOf;
 use crate::time::format_instant;
 use crate::{
     Error, FileEntry, FilePath, Hour, Micros, Result, Snapshot, TableSchema, TableVersion,
@@ -38,8 +40,8 @@ pub struct Restore {
     pub added: Vec<Arc<FileEntry>>,
     /// Through which hour rows may have gone by age then.
     pub expired_through: Option<Hour>,
-    /// How the table is declared again, if another program has declared it otherwise.
-    declared: Option<Metadata>,
+    /// How the table is declared again, if another program has declared it otherwise, and whether the protocol is, too.
+    declared: Option<(Metadata, bool)>,
 }
 
 impl LakeTable {
@@ -51,9 +53,31 @@ impl LakeTable {
         let versions = Versions::of(self.store()).await?;
         let found = match as_of {
             AsOf::Version(version) => versions.check(version).map(|()| version),
-            AsOf::Time(time) => versions.at(time, now).await,
+            AsOf::Time(time) => self.seen_at(&versions, time, now).await,
         };
         found.map_err(|e| self.named(e))
+    }
+
+    /// What queries saw at a time: the newest version that was made by then, of those whose files are this program's.
+    async fn seen_at(
+        &self,
+        versions: &Versions,
+        time: Micros,
+        now: Micros,
+    ) -> Result<TableVersion> {
+        let mut found = versions.at(time, now).await?;
+        while delta::is_by_another(self.store(), found).await? {
+            let readable = delta::load_at(self.store(), found).await;
+            let is_seen = readable.is_ok_and(|loaded| {
+                loaded.snapshot.others().is_empty() && loaded.snapshot.objection().is_none()
+            });
+            let before = found.0.checked_sub(1).map(TableVersion);
+            match before.filter(|before| !is_seen && versions.check(*before).is_ok()) {
+                Some(before) => found = before,
+                None => break,
+            }
+        }
+        Ok(found)
     }
 
     /// The columns of the table at a version or time, those that were added since among them: the columns of
@@ -81,9 +105,15 @@ impl LakeTable {
         versions.check(version).map_err(|e| self.named(e))?;
         let loaded = delta::load_at(self.store(), version).await?;
         if let Some(first) = loaded.snapshot.others().first() {
+            let mut later = delta::history(self.store(), version).await?.into_iter();
+            let adopted = later.find(|commit| commit.operation == ADOPT);
+            let ask = match adopted {
+                Some(adopted) => format!("ask for version {} or a later one", adopted.version),
+                None => "the server takes them over".to_owned(),
+            };
             return Err(self.named(Error::request(format!(
                 "version {version} has files of another program, the first {}, whose rows are read from the version on \
-                 that took them over (`barograph lake history`): ask for that one or a later one",
+                 that took them over: {ask}",
                 first.path
             ))));
         }
@@ -160,10 +190,11 @@ impl LakeTable {
         let expired_through = past.expired_through();
         let declared = match base.objection() {
             None => None,
-            Some(_) => {
+            Some(objection) => {
                 let own = base.own().unwrap_or(version);
                 let metadata = delta::load_at(self.store(), own).await?.metadata;
-                Some(metadata.redeclared(&self.schema)?)
+                let with_protocol = objection.of == ObjectionOf::Protocol;
+                Some((metadata.redeclared(&self.schema)?, with_protocol))
             }
         };
         Ok(Restore { version, base: base.clone(), removed, added, expired_through, declared })
@@ -178,7 +209,9 @@ impl LakeTable {
         let change = Change { operation: "RESTORE", hours: &hours, keys: None, at };
         let (removed, added) = (&restore.removed, restore.added.clone());
         let rest = (restore.expired_through, Vec::new());
-        self.replace(&restore.base, removed, added, &change, rest, restore.declared.as_ref()).await
+        let declared = restore.declared.as_ref();
+        let declared = declared.map(|(metadata, with_protocol)| (metadata, *with_protocol));
+        self.replace(&restore.base, removed, added, &change, rest, declared).await
     }
 }
 

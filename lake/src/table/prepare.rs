@@ -15,8 +15,9 @@
 
 use std::sync::Arc;
 
-use super::{LakeTable, check_objection, next};
+use super::{LakeTable, next, refused};
 use crate::delta::{self, Columns, Commit, Difference, Loaded, Metadata};
+use crate::snapshot::{Objection, ObjectionOf};
 use crate::store::LakeStore;
 use crate::{Error, ErrorKind, Result, Snapshot, TableSchema, TableVersion};
 
@@ -65,8 +66,8 @@ impl LakeTable {
         let loaded = match delta::load(&self.store).await {
             // Another program may have made of it what this one cannot read.
             Err(e) if e.kind() == ErrorKind::Damage => match delta::last_own(&self.store).await? {
-                Some(own) => return self.state_at(own, None).await,
-                None => return Err(e),
+                Some(own) => return self.state_at(own, Err(e)).await,
+                None => return Err(delta::explained(&self.store, e).await?),
             },
             loaded => loaded?,
         };
@@ -76,9 +77,9 @@ impl LakeTable {
             return Ok(State::Due(Due::new(version, commit)));
         };
         if let Some(own) = loaded.snapshot.own() {
-            return self.state_at(own, Some(loaded)).await;
+            return self.state_at(own, Ok(loaded)).await;
         }
-        let Loaded { metadata, schema: stored, snapshot } = loaded;
+        let Loaded { metadata, schema: stored, snapshot, .. } = loaded;
         self.former = metadata.former()?;
         let (columns, replaced) = match Difference::between(&stored, schema) {
             Difference::None if metadata.tells_skipping(schema) => {
@@ -98,7 +99,7 @@ impl LakeTable {
     }
 
     /// The same of a table that was this program's last at version `own`, and is `newest` since, if that can be read.
-    async fn state_at(&mut self, own: TableVersion, newest: Option<Loaded>) -> Result<State> {
+    async fn state_at(&mut self, own: TableVersion, newest: Result<Loaded>) -> Result<State> {
         let before = delta::load_at(&self.store, own).await?;
         self.former = before.metadata.former()?;
         let columns = match Difference::between(&before.schema, &self.schema) {
@@ -110,10 +111,19 @@ impl LakeTable {
         if columns == Columns::default() {
             return Ok(State::Ready(snapshot));
         }
-        let Some(Loaded { metadata, schema: stored, snapshot: newest }) = newest else {
-            return delta::load(&self.store).await.map(|_| State::Ready(snapshot));
-        };
-        check_objection(&self.store, &stored, &newest)?;
+        let Loaded { metadata, snapshot: newest, columns: stored, .. } = newest?;
+        if let Some(objection) = newest.objection() {
+            let unfit = match objection.of {
+                ObjectionOf::NewColumns | ObjectionOf::Columns => {
+                    delta::unfit(&stored, &before.schema, &self.schema)
+                }
+                _ => Some(objection.why.clone()),
+            };
+            if let Some(why) = unfit {
+                let objection = Objection { why, ..objection.clone() };
+                return Err(refused(&self.store, &self.schema, &newest, &objection));
+            }
+        }
         let version = next(newest.version());
         let commit = self.redeclare(&metadata, &columns, version)?;
         let due = Due::new(version, commit);

@@ -11,21 +11,23 @@ use object_store::ObjectMeta;
 use super::LakeTable;
 use crate::delta;
 use crate::paths::{ALTERED_FOLDER, DELETIONS_FOLDER, MARKS_FOLDER};
+use crate::snapshot::decoded;
 use crate::store::is_temporary;
-use crate::{Error, ErrorKind, FilePath, Micros, Result, Snapshot};
+use crate::{Error, ErrorKind, FilePath, Micros, OtherFile, Result, Snapshot};
 
 /// A data file that no version needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unreferenced {
     /// Its path below the table's folder.
-    pub path: FilePath,
+    pub path: String,
     /// Its size.
     pub bytes: u64,
 }
 
 impl LakeTable {
     /// The data files that were last modified before `older_than`, are active neither in `snapshot` nor
-    /// in the newest version, and were not removed by a commit since `older_than`.
+    /// in the newest version, and were not removed by a commit since `older_than`. Files of other programs are data files
+    /// if a commit that the log holds removed them.
     ///
     /// Files that were removed earlier, and files whose commit is still to come, look the same: the
     /// caller chooses `older_than` such that no reader holds a view from before it and no landing takes as
@@ -37,25 +39,34 @@ impl LakeTable {
     ) -> Result<Vec<Unreferenced>> {
         let objects = self.data_objects().await?;
         let newest = self.refresh().await?;
-        let mut needed = delta::removed_since(self.store(), older_than).await?;
-        needed.extend(snapshot.files().iter().chain(newest.files()).map(|entry| entry.path));
-        Ok(objects
+        let removed = delta::removed_since(self.store(), older_than).await?;
+        let mut needed: HashSet<String> = removed.iter().map(|path| decoded(path)).collect();
+        let active = snapshot.files().iter().chain(newest.files());
+        needed.extend(active.map(|entry| entry.path.to_string()));
+        needed.extend(snapshot.others().iter().chain(newest.others()).map(OtherFile::decoded));
+        let (own, others): (Vec<_>, Vec<_>) = objects
             .into_iter()
             .filter(|(_, meta)| meta.last_modified.timestamp_micros() < older_than)
-            .filter_map(|(name, meta)| {
-                Some(Unreferenced { path: name.parse().ok()?, bytes: meta.size })
-            })
-            .filter(|file| !needed.contains(&file.path))
-            .collect())
+            .filter(|(name, _)| !needed.contains(name))
+            .partition(|(name, _)| name.parse::<FilePath>().is_ok());
+        let mut known = HashSet::new();
+        if !others.is_empty() {
+            let removed = delta::removed_since(self.store(), Micros::MIN).await?;
+            known.extend(removed.iter().map(|path| decoded(path)));
+        }
+        let others = others.into_iter().filter(|(name, _)| known.contains(name));
+        let found = own.into_iter().chain(others);
+        Ok(found.map(|(path, meta)| Unreferenced { path, bytes: meta.size }).collect())
     }
 
     /// Deletes the files that are [`Self::unreferenced`], and the leftovers of unfinished puts that were
     /// last modified before `older_than`. Returns their paths below the table's folder.
     pub async fn sweep(&self, snapshot: &Snapshot, older_than: Micros) -> Result<Vec<String>> {
         let doomed = self.unreferenced(snapshot, older_than).await?;
-        let folders: HashSet<_> = doomed.iter().map(|file| file.path.folder()).collect();
+        let folder = |file: &Unreferenced| Some(file.path.parse::<FilePath>().ok()?.folder());
+        let folders: HashSet<_> = doomed.iter().filter_map(folder).collect();
         let locations: Vec<_> =
-            doomed.iter().map(|file| Ok(self.store().path(&file.path.to_string()))).collect();
+            doomed.iter().map(|file| Ok(self.store().path(&file.path))).collect();
         let deletions = self.store().object().delete_stream(stream::iter(locations).boxed());
         let mut swept: Vec<String> = deletions
             .filter_map(|deleted| async {

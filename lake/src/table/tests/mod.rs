@@ -7,6 +7,7 @@ pub(crate) mod fixture;
 mod alter;
 mod check;
 mod columns;
+mod foreign_log;
 mod log;
 mod names;
 mod others;
