@@ -18,17 +18,26 @@ pub struct Threads(Option<Runtime>);
 impl Threads {
     /// Starts `count` of them, named `name`.
     pub fn start(name: &str, count: usize) -> Result<Self> {
-        Self::blocking(name, count, ANY_BLOCKING)
+        Self::blocking(name, count, ANY_BLOCKING, None)
+    }
+
+    /// Starts `count` of them, each with a stack of so many bytes. Only what is used of it takes memory.
+    pub fn with_stack(name: &str, count: usize, bytes: usize) -> Result<Self> {
+        Self::blocking(name, count, ANY_BLOCKING, Some(bytes))
     }
 
     /// Starts `count` of them for a [rewrite](crate::rewrite) that keeps as many busy. Blocking work takes few threads
     /// in turn, as each of them keeps memory for its next piece.
     pub fn for_rewrite(name: &str, count: usize) -> Result<Self> {
-        Self::blocking(name, count, count + MORE_BLOCKING)
+        Self::blocking(name, count, count + MORE_BLOCKING, None)
     }
 
-    fn blocking(name: &str, count: usize, blocking: usize) -> Result<Self> {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
+    fn blocking(name: &str, count: usize, blocking: usize, stack: Option<usize>) -> Result<Self> {
+        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        if let Some(bytes) = stack {
+            builder.thread_stack_size(bytes);
+        }
+        let runtime = builder
             .worker_threads(count.max(1))
             .max_blocking_threads(blocking)
             .thread_name(name)

@@ -2,12 +2,18 @@
 
 use std::net::Ipv6Addr;
 
+use barograph_engine::filter::FilterBounds;
 use barograph_lake::{Size, Span};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::ticket::TicketBounds;
+
 /// The largest number that can be meant.
 const COUNT_MAX: usize = 1 << 30;
+/// The deepest and the largest filter that can be meant.
+const FILTER_DEPTH_MAX: usize = 500;
+const FILTER_OPERATORS_MAX: usize = 50_000;
 
 /// Settings of the Flight server.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -26,6 +32,11 @@ pub struct FlightSettings {
     pub ticket_bytes_max: Size,
     /// Most keys that a ticket may list. Raise it for readers that ask for very many keys at once.
     pub ticket_keys_max: usize,
+    /// Deepest filter of a ticket: parentheses, NOT and signs in one another. A deeper one is refused.
+    pub ticket_filter_depth_max: usize,
+    /// Most names, operators and parentheses of a ticket's filter; values of IN lists are not counted. A larger
+    /// one is refused.
+    pub ticket_filter_operators_max: usize,
     /// Most answers, puts and exchanges that may run at one time. At the bound a call is refused with
     /// RESOURCE_EXHAUSTED.
     pub streams_max: usize,
@@ -70,6 +81,8 @@ impl Default for FlightSettings {
             request_bytes_max: Size::mebibytes(64),
             ticket_bytes_max: Size::mebibytes(1),
             ticket_keys_max: 100_000,
+            ticket_filter_depth_max: FilterBounds::default().depth,
+            ticket_filter_operators_max: FilterBounds::default().operators,
             streams_max: 1_024,
             request_timeout: Span::seconds(5 * 60),
             put_batches_in_flight: 8,
@@ -88,11 +101,24 @@ impl Default for FlightSettings {
 }
 
 impl FlightSettings {
+    /// How large a ticket may be.
+    pub(crate) fn ticket_bounds(&self) -> TicketBounds {
+        TicketBounds {
+            keys: self.ticket_keys_max,
+            filter: FilterBounds {
+                depth: self.ticket_filter_depth_max,
+                operators: self.ticket_filter_operators_max,
+            },
+        }
+    }
+
     /// Refuses values that no server can run with.
     pub fn check(&self) -> crate::Result<()> {
         check_address(&self.listen)?;
         let counts = [
             ("ticket_keys_max", self.ticket_keys_max),
+            ("ticket_filter_depth_max", self.ticket_filter_depth_max),
+            ("ticket_filter_operators_max", self.ticket_filter_operators_max),
             ("streams_max", self.streams_max),
             ("put_batches_in_flight", self.put_batches_in_flight),
             ("exchange_requests_in_flight", self.exchange_requests_in_flight),
@@ -107,6 +133,15 @@ impl FlightSettings {
             return Err(crate::Error::request(format!(
                 "flight.{name} is {count}: give {COUNT_MAX} at most"
             )));
+        }
+        for (name, count, most) in [
+            ("ticket_filter_depth_max", self.ticket_filter_depth_max, FILTER_DEPTH_MAX),
+            ("ticket_filter_operators_max", self.ticket_filter_operators_max, FILTER_OPERATORS_MAX),
+        ] {
+            if count > most {
+                let text = format!("flight.{name} is {count}: give {most} at most");
+                return Err(crate::Error::request(text));
+            }
         }
         let sizes = [
             ("message_bytes", self.message_bytes, 4 << 10, 1 << 30),

@@ -9,19 +9,15 @@ use barograph_lake::TableSchema;
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Word};
 
+use super::FilterBounds;
 use super::parse::{at, too_deep, unsupported, wrong};
 use crate::Result;
-
-/// Most names, operators and parentheses; values of lists are not counted. The tree can be as deep as
-/// there are operators in a row, and it is dropped by recursion.
-const OPERATORS_MAX: usize = 2_000;
-/// Deepest nesting of parentheses, `NOT` and signs.
-pub(super) const NESTING_MAX: usize = 64;
 
 /// Stands between tokens and parser.
 pub(super) struct Gate<'a> {
     /// The table whose columns are known.
     pub(super) schema: &'a TableSchema,
+    pub(super) bounds: FilterBounds,
 }
 
 impl Gate<'_> {
@@ -59,12 +55,13 @@ impl Gate<'_> {
                 | Token::EOF => {}
                 other => return Err(unsupported(format!("{other}{}", at(span.start)))),
             }
-            if nesting > NESTING_MAX {
-                return Err(too_deep());
+            if nesting > self.bounds.depth {
+                return Err(too_deep(self.bounds));
             }
-            if operators > OPERATORS_MAX {
+            if operators > self.bounds.operators {
                 return Err(wrong(format!(
-                    "more than {OPERATORS_MAX} names and operators: use IN (…) for long lists"
+                    "more than {} names and operators: use IN (…) for long lists",
+                    self.bounds.operators
                 )));
             }
         }

@@ -85,12 +85,32 @@ pub(crate) enum Node {
     Or(Vec<Node>),
 }
 
+/// How deep and large a condition may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FilterBounds {
+    /// Deepest nesting of parentheses, `NOT` and signs.
+    pub depth: usize,
+    /// Most names, operators and parentheses; values of lists are not counted.
+    pub operators: usize,
+}
+
+impl Default for FilterBounds {
+    fn default() -> Self {
+        Self { depth: 64, operators: 2_000 }
+    }
+}
+
 impl Predicate {
     /// Reads `text` as a condition over the columns of `schema`.
     ///
     /// Errors are of kind `Request` and name the place, the construct and what may stand there.
     pub fn parse(text: &str, schema: &TableSchema) -> Result<Self> {
-        let root = parse::parse(text, schema).map_err(|error| named(text, &error))?;
+        Self::parse_within(text, schema, FilterBounds::default())
+    }
+
+    /// The same, refusing what is deeper or larger than `bounds`.
+    pub fn parse_within(text: &str, schema: &TableSchema, bounds: FilterBounds) -> Result<Self> {
+        let root = parse::parse(text, schema, bounds).map_err(|error| named(text, &error))?;
         let mut columns = Vec::new();
         root.visit_columns(&mut |column| columns.push(column));
         columns.sort_unstable();

@@ -15,19 +15,30 @@ use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Location, Token, Tokenizer};
 
-use super::gate::{Gate, NESTING_MAX};
+use super::gate::Gate;
 use super::literal::{Literal, Set, Test, read_instant};
-use super::{Node, Op};
+use super::{FilterBounds, Node, Op};
 use crate::{Error, Result};
 
 /// Longest text in bytes: 256 KiB holds an `IN` list of some 30,000 keys.
 const TEXT_BYTES_MAX: usize = 256 << 10;
 
+/// Stack for what is not deep, and for each level of the parser's tree.
+const BASE_BYTES: usize = 256 << 10;
+const LEVEL_BYTES: usize = 512;
+
 const SUPPORTED: &str = "a filter is made of columns, literals, = <> < <= > >=, BETWEEN, IN (…), \
                          IS [NOT] NULL, AND, OR, NOT and parentheses";
 
 /// Reads a condition over the columns of `schema`.
-pub(super) fn parse(text: &str, schema: &TableSchema) -> Result<Node> {
+pub(super) fn parse(text: &str, schema: &TableSchema, bounds: FilterBounds) -> Result<Node> {
+    // The parser's tree can be as deep as there are operators in a row, and is dropped by recursion.
+    let levels = bounds.operators.min(text.len());
+    let bytes = BASE_BYTES + levels * LEVEL_BYTES;
+    stacker::maybe_grow(bytes, bytes, || condition(text, schema, bounds))
+}
+
+fn condition(text: &str, schema: &TableSchema, bounds: FilterBounds) -> Result<Node> {
     if text.len() > TEXT_BYTES_MAX {
         return Err(wrong(format!(
             "{} bytes are too many: at most {TEXT_BYTES_MAX} are read",
@@ -38,11 +49,11 @@ pub(super) fn parse(text: &str, schema: &TableSchema) -> Result<Node> {
     let tokens = Tokenizer::new(&dialect, text)
         .tokenize_with_location()
         .map_err(|error| wrong(format!("{}{}", error.message, at(error.location))))?;
-    let gate = Gate { schema };
+    let gate = Gate { schema, bounds };
     let mut parser = Parser::new(&dialect)
-        .with_recursion_limit(NESTING_MAX)
+        .with_recursion_limit(bounds.depth)
         .with_tokens_with_locations(gate.admit(tokens)?);
-    let expr = parser.parse_expr().map_err(unreadable)?;
+    let expr = parser.parse_expr().map_err(|error| unreadable(error, bounds))?;
     let next = parser.peek_token();
     if next.token != Token::EOF {
         return Err(wrong(format!(
@@ -82,13 +93,13 @@ pub(super) fn unsupported(what: impl std::fmt::Display) -> Error {
     wrong(format!("{what} is not supported; {SUPPORTED}"))
 }
 
-pub(super) fn too_deep() -> Error {
-    wrong(format!("nested too deeply: at most {NESTING_MAX} levels are read"))
+pub(super) fn too_deep(bounds: FilterBounds) -> Error {
+    wrong(format!("nested too deeply: at most {} levels are read", bounds.depth))
 }
 
-fn unreadable(error: ParserError) -> Error {
+fn unreadable(error: ParserError, bounds: FilterBounds) -> Error {
     match error {
-        ParserError::RecursionLimitExceeded => too_deep(),
+        ParserError::RecursionLimitExceeded => too_deep(bounds),
         ParserError::ParserError(message) | ParserError::TokenizerError(message) => wrong(message),
     }
 }

@@ -28,6 +28,7 @@ use datafusion::physical_plan::ExecutionPlan;
 
 use super::provider::Pinned;
 use super::queries::Meter;
+use super::stack::Deep;
 
 /// One execution of a statement.
 pub(super) struct Asked {
@@ -72,12 +73,13 @@ impl Asked {
     pub(super) fn optimized(
         &self,
         plan: &LogicalPlan,
-        lasting: &OnceLock<Arc<LogicalPlan>>,
-    ) -> Result<Arc<LogicalPlan>> {
+        lasting: &OnceLock<Arc<Deep>>,
+        depth: usize,
+    ) -> Result<Arc<Deep>> {
         if let Some(optimized) = lasting.get() {
             return Ok(Arc::clone(optimized));
         }
-        let optimized = Arc::new(self.optimize(plan)?);
+        let optimized = Arc::new(Deep::new(self.optimize(plan)?, depth));
         Ok(Arc::clone(lasting.get_or_init(|| optimized)))
     }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field};
 use datafusion::common::{ParamValues, ScalarValue};
+use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::sqlparser::ast::{
     Expr, Statement as Ast, Value, ValueWithSpan, visit_expressions_mut,
 };
@@ -13,6 +14,7 @@ use datafusion::sql::sqlparser::ast::{
 use super::errors::told;
 use super::prepare::{answered, typed, without_views};
 use super::session::{Statement, UNTYPED, columns};
+use super::stack::Deep;
 use crate::{Error, Result};
 
 /// A parameter without a number.
@@ -66,7 +68,7 @@ impl Statement {
     ///
     /// # Errors
     /// `Request` if there are more or fewer values than parameters, or one does not fit its place.
-    pub fn bind(&self, values: &[ScalarValue]) -> Result<Self> {
+    pub(super) fn bind(&self, values: &[ScalarValue]) -> Result<Self> {
         let declared = self.parameters.fields();
         if declared.len() != values.len() {
             return Err(Error::request(format!(
@@ -80,13 +82,15 @@ impl Statement {
         }
         let values = declared.iter().zip(values).map(|(field, value)| fit(field, value));
         let values = ParamValues::from(values.collect::<Result<Vec<_>>>()?);
-        let plan = (*self.plan).clone().replace_params_with_values(&values).map_err(told)?;
+        let plan =
+            LogicalPlan::clone(&self.plan).replace_params_with_values(&values).map_err(told)?;
         let plan = without_views(typed(plan)?)?;
         let schema = answered(&plan);
         let parameters = columns(Vec::new());
         let text = Arc::clone(&self.text);
         let part = self.part.clone();
-        Ok(Self { text, plan: Arc::new(plan), schema, parameters, optimized: None, part })
+        let plan = Arc::new(Deep::new(plan, self.plan.depth()));
+        Ok(Self { text, plan, schema, parameters, optimized: None, part })
     }
 }
 

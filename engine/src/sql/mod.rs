@@ -14,6 +14,7 @@
 //! - `precedence`, `unheard`, `membership`, `multisets`: what a text means, where the parser or the planner
 //!   takes it for something else.
 //! - `expression`: what one row is worth, apart from any table.
+//! - `bounds`, `stack`: how deep and large a statement may be, and what carries it.
 //! - `statistics`, `price`, `opaque`, `unambiguous`, `limits`: what is known before it runs, and what must not
 //!   be concluded.
 //! - `guard`, `stop`, `queries`, `settings`: bounds on what runs, and who runs what.
@@ -21,6 +22,7 @@
 
 mod asked;
 mod bind;
+pub mod bounds;
 mod catalog;
 mod divide;
 mod dynamic;
@@ -44,6 +46,7 @@ mod queries;
 mod run;
 mod session;
 mod settings;
+mod stack;
 mod statistics;
 mod stop;
 mod system;

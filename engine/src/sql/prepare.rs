@@ -7,18 +7,21 @@ use std::sync::{Arc, LazyLock};
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, SchemaRef};
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, TableReference};
-use datafusion::config::{ConfigOptions, Dialect};
+use datafusion::config::ConfigOptions;
 use datafusion::execution::context::SQLOptions;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, Volatility, cast};
 use datafusion::optimizer::AnalyzerRule;
 use datafusion::optimizer::analyzer::type_coercion::TypeCoercion;
-use datafusion::sql::parser::Statement as Parsed;
+use datafusion::sql::parser::{DFParserBuilder, Statement as Parsed};
 use datafusion::sql::sqlparser::ast::Statement as Ast;
+use datafusion::sql::sqlparser::dialect::GenericDialect;
 
+use super::bounds::Bounds;
 use super::catalog::{CATALOG, PUBLIC_SCHEMA, SYSTEM_SCHEMA, TableEntry};
 use super::errors::{nearest, told};
 use super::session::{Statement, UNTYPED, columns};
+use super::stack::Deep;
 use super::{bind, precedence, unheard};
 use crate::{Error, Result};
 
@@ -28,6 +31,7 @@ const TEXT_BYTES_MAX: usize = 1 << 20;
 /// Reads `text` as one statement.
 pub(super) async fn statement(
     state: &SessionState,
+    bounds: &Bounds,
     tables: &[TableEntry],
     text: &str,
 ) -> Result<Statement> {
@@ -40,9 +44,9 @@ pub(super) async fn statement(
     if text.trim().trim_end_matches(';').trim().is_empty() {
         return Err(Error::request("the statement is empty: write one, like SELECT 1"));
     }
-    let mut parsed = state.sql_to_statement(text, &Dialect::Generic).map_err(told)?;
+    let mut parsed = parsed(bounds, text)?;
     refuse_writing(&parsed)?;
-    understand(&mut parsed)?;
+    let depth = understand(&mut parsed, bounds)?;
     let mut calls_tables = false;
     for reference in state.resolve_table_references(&parsed).map_err(told)? {
         if state.table_functions().contains_key(reference.table()) {
@@ -63,8 +67,32 @@ pub(super) async fn statement(
     // Arguments of a table function are values by now, and may be of now.
     let lasting = !calls_tables && lasts(&plan).map_err(told)?;
     let optimized = lasting.then(Arc::default);
-    let (text, plan) = (text.into(), Arc::new(plan));
+    let (text, plan) = (text.into(), Arc::new(Deep::new(plan, depth)));
     Ok(Statement { text, plan, schema, parameters, optimized, part: None })
+}
+
+/// The one statement of a text.
+fn parsed(bounds: &Bounds, text: &str) -> Result<Parsed> {
+    let tokens = bounds.tokens(text)?;
+    let parser = DFParserBuilder::new(tokens)
+        .with_dialect(&GenericDialect {})
+        .with_recursion_limit(bounds.recursion());
+    let statements = parser.build().and_then(|mut parser| parser.parse_statements());
+    let mut statements = statements.map_err(told)?;
+    match (statements.pop_front(), statements.len()) {
+        (Some(statement), 0) => Ok(statement),
+        (Some(_), more) => Err(Error::request(format!(
+            "the text has {} statements: send a single statement",
+            more + 1
+        ))),
+        (None, _) => Err(Error::request("the statement is empty: write one, like SELECT 1")),
+    }
+}
+
+/// How deep a text is.
+#[cfg(test)]
+pub(super) fn measured(bounds: &Bounds, text: &str) -> Result<usize> {
+    super::stack::within(bounds, || understand(&mut parsed(bounds, text)?, bounds))
 }
 
 /// Whether a plan means the same in every execution: nothing in it depends on when it is asked.
@@ -128,16 +156,18 @@ fn refuse_writing(parsed: &Parsed) -> Result<()> {
     }
 }
 
-/// Makes the text mean what it says, and numbers its parameters.
-fn understand(parsed: &mut Parsed) -> Result<()> {
+/// Makes the text mean what it says, and numbers its parameters; gives how deep it is.
+fn understand(parsed: &mut Parsed, bounds: &Bounds) -> Result<usize> {
     match parsed {
         Parsed::Statement(ast) => {
+            let depth = bounds.check_tree(ast.as_ref())?;
             unheard::refuse(ast)?;
             precedence::restore(ast);
-            bind::number(ast)
+            bind::number(ast)?;
+            Ok(depth)
         }
-        Parsed::Explain(explain) => understand(&mut explain.statement),
-        _ => Ok(()),
+        Parsed::Explain(explain) => understand(&mut explain.statement, bounds),
+        _ => Ok(0),
     }
 }
 

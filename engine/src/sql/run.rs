@@ -10,6 +10,7 @@ use std::time::Duration;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use datafusion::catalog::Session;
+use datafusion::common::ScalarValue;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::execute_stream;
 use futures::future::BoxFuture;
@@ -22,6 +23,7 @@ use super::price::Price;
 use super::queries::{Queries, Query, QueryId, QueryState};
 use super::session::Statement;
 use super::settings::SqlSettings;
+use super::stack::Deep;
 use super::stop::Stop;
 use crate::scan::execute::with_schema;
 use crate::{Engine, Error, ErrorKind, Result};
@@ -92,6 +94,8 @@ pub(super) fn timed_out(allowed: Duration) -> Error {
 pub(super) struct Job {
     pub(super) begun: Begun,
     pub(super) statement: Statement,
+    /// A value for each parameter.
+    pub(super) values: Vec<ScalarValue>,
     pub(super) asked: Asked,
     pub(super) budget: SqlSettings,
     pub(super) watched: Watched,
@@ -134,16 +138,17 @@ pub(super) fn watch(
 impl Job {
     /// Runs it; says through `planned` when it is planned.
     pub(super) async fn run(self, planned: oneshot::Sender<Result<SchemaRef>>) {
-        let Self { begun, statement, asked, budget, watched, sender, place } = self;
-        let Statement { plan, schema, optimized, .. } = statement;
+        let Self { begun, statement, values, asked, budget, watched, sender, place } = self;
         let Watched { stop, mut reason, _running } = watched;
         let query = Arc::clone(&begun.query);
         let mut planned = Some(planned);
         let work = async {
+            let Statement { plan, schema, optimized, .. } = statement.bind(&values)?;
             let mut batches = {
+                let depth = plan.depth();
                 let optimized = match &optimized {
-                    Some(lasting) => asked.optimized(&plan, lasting),
-                    None => asked.optimize(&plan).map(Arc::new),
+                    Some(lasting) => asked.optimized(&plan, lasting, depth),
+                    None => asked.optimize(&plan).map(|plan| Arc::new(Deep::new(plan, depth))),
                 };
                 let optimized = optimized.map_err(told)?;
                 let planner = asked.query_planner();
@@ -151,7 +156,7 @@ impl Job {
                     planner.create_physical_plan(&optimized, &asked).await.map_err(told)?;
                 let price = asked.pinned().map(|pinned| pinned.price()).unwrap_or_default();
                 query.priced(price);
-                if !matches!(*plan, LogicalPlan::Explain(_)) {
+                if !matches!(**plan, LogicalPlan::Explain(_)) {
                     check(&budget, price)?;
                 }
                 let physical = stop.stoppable(physical).map_err(told)?;

@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
@@ -24,6 +25,7 @@ use futures::Stream;
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::{JoinError, JoinHandle};
 
 use super::asked::Asked;
 use super::catalog::{Catalog, TableEntry, zoned};
@@ -35,6 +37,7 @@ use super::provider::Pinned;
 use super::queries::{Queries, QueryId, QueryState};
 use super::run::{Begun, Job, cancelled, timed_out, watch};
 use super::settings::SqlSettings;
+use super::stack::{self, Deep};
 use super::system::SystemRows;
 use crate::recent::Recent;
 use crate::threads::Threads;
@@ -63,7 +66,7 @@ pub struct SqlSession {
 pub struct Sql {
     engine: Arc<Engine>,
     settings: SqlSettings,
-    catalog: Catalog,
+    catalog: Arc<Catalog>,
     shared: Arc<RuntimeEnv>,
     gate: Arc<Gate>,
     queries: Arc<Queries>,
@@ -90,13 +93,13 @@ impl fmt::Debug for Sql {
 #[derive(Debug, Clone)]
 pub struct Statement {
     pub(super) text: Arc<str>,
-    pub(super) plan: Arc<LogicalPlan>,
+    pub(super) plan: Arc<Deep>,
     pub(super) schema: SchemaRef,
     pub(super) parameters: SchemaRef,
     /// The part of the answer that is asked for, if not all.
     pub(super) part: Option<Arc<AnswerPart>>,
     /// The optimized plan, if it is the same in every execution; made by the first.
-    pub(super) optimized: Option<Arc<OnceLock<Arc<LogicalPlan>>>>,
+    pub(super) optimized: Option<Arc<OnceLock<Arc<Deep>>>>,
 }
 
 impl Statement {
@@ -122,7 +125,7 @@ impl Statement {
 
     /// Whether it gives rows, as every statement does that is not refused.
     pub fn is_query(&self) -> bool {
-        !matches!(*self.plan, LogicalPlan::Dml(_) | LogicalPlan::Ddl(_) | LogicalPlan::Copy(_))
+        !matches!(**self.plan, LogicalPlan::Dml(_) | LogicalPlan::Ddl(_) | LogicalPlan::Copy(_))
     }
 }
 
@@ -174,7 +177,7 @@ impl Sql {
     ) -> Result<Arc<Self>> {
         let queries = Queries::new(settings.recent_max);
         let shared = guard::runtime(&settings)?;
-        let catalog = Catalog::new(&engine, &queries, &settings, dimensions, system)?;
+        let catalog = Arc::new(Catalog::new(&engine, &queries, &settings, dimensions, system)?);
         let gate = Arc::new(Gate::new(&settings));
         let (planner, kept) = (Mutex::default(), Recent::new(KEPT));
         Ok(Arc::new(Self { engine, settings, catalog, shared, gate, queries, planner, kept }))
@@ -191,7 +194,7 @@ impl Sql {
         system: Vec<Arc<dyn SystemRows>>,
     ) -> Result<Arc<Self>> {
         let (settings, queries) = (self.settings.clone(), Arc::clone(&self.queries));
-        let catalog = Catalog::new(&engine, &queries, &settings, dimensions, system)?;
+        let catalog = Arc::new(Catalog::new(&engine, &queries, &settings, dimensions, system)?);
         let (shared, gate) = (Arc::clone(&self.shared), Arc::clone(&self.gate));
         let (planner, kept) = (Mutex::default(), Recent::new(KEPT));
         Ok(Arc::new(Self { engine, settings, catalog, shared, gate, queries, planner, kept }))
@@ -207,7 +210,8 @@ impl Sql {
             count => count,
         };
         let state = self.catalog.state(&self.engine, threads, &self.shared)?;
-        let threads = Threads::start("barograph-sql", threads)?;
+        let stack = stack::bytes_for(&self.settings.bounds());
+        let threads = Threads::with_stack("barograph-sql", threads, stack)?;
         let made = Arc::new(Planner { state: Arc::new(state), threads });
         *planner = Some(Arc::clone(&made));
         Ok(made)
@@ -229,12 +233,47 @@ impl Sql {
                 return Ok(kept);
             }
             let state = self.planner()?.state(session)?;
-            let statement = prepare::statement(&state, self.catalog.entries(), text).await?;
+            let (catalog, bounds) = (Arc::clone(&self.catalog), self.settings.bounds());
+            let owned = text.to_owned();
+            let statement = self
+                .planned(async move {
+                    prepare::statement(&state, &bounds, catalog.entries(), &owned).await
+                })
+                .await?;
             if statement.optimized.is_some() && text.len() <= KEPT_BYTES {
                 self.kept.keep((zone.clone(), Arc::clone(&statement.text)), statement.clone());
             }
             Ok(statement)
         })
+    }
+
+    /// The statement with a value for each parameter, in their order: it has no parameters any more, and
+    /// its columns have the types that the values give them.
+    ///
+    /// # Errors
+    /// `Request` if there are more or fewer values than parameters, or one does not fit its place.
+    pub fn bind<'a>(
+        &'a self,
+        statement: &'a Statement,
+        values: &'a [ScalarValue],
+    ) -> BoxFuture<'a, Result<Statement>> {
+        Box::pin(async move {
+            if values.is_empty() {
+                return statement.bind(values);
+            }
+            let (statement, values) = (statement.clone(), values.to_vec());
+            self.planned(async move { statement.bind(&values) }).await
+        })
+    }
+
+    /// Does what goes down a statement where the stack carries it.
+    async fn planned<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> Result<T> {
+        let planner = self.planner()?;
+        let work = Held(planner.threads.handle()?.spawn(work));
+        work.await.map_err(|e| Error::internal("a statement was not planned").with_source(e))?
     }
 
     /// Runs a statement with its parameters, a value each, in their order. Waits for a place if too
@@ -250,7 +289,6 @@ impl Sql {
         parameters: &'a [ScalarValue],
     ) -> BoxFuture<'a, Result<Answer>> {
         Box::pin(async move {
-            let bound = statement.bind(parameters)?;
             let planner = self.planner()?;
             let shared = planner.state(session)?;
             let allowed = self.settings.timeout.duration();
@@ -274,15 +312,16 @@ impl Sql {
             query.advance(QueryState::Planning, self.engine.now());
             let meter = Arc::clone(&query.meter);
             let runtime = guard::metered(&self.shared, &meter);
-            let explain = matches!(*bound.plan, LogicalPlan::Explain(_));
-            let now = bound.part.as_ref().map_or_else(|| self.engine.now(), |part| part.now);
-            let pinned = Pinned::new(&self.engine, explain).with_part(bound.part.clone());
+            let explain = matches!(**statement.plan, LogicalPlan::Explain(_));
+            let now = statement.part.as_ref().map_or_else(|| self.engine.now(), |part| part.now);
+            let pinned = Pinned::new(&self.engine, explain).with_part(statement.part.clone());
             let asked = Asked::new(shared, pinned, now, &meter, runtime);
             let (sender, receiver) = mpsc::channel(AHEAD);
             let (planned, answer) = oneshot::channel();
             let job = Job {
                 begun,
-                statement: bound,
+                statement: statement.clone(),
+                values: parameters.to_vec(),
                 asked,
                 budget: self.settings.clone(),
                 watched: watch(&query, &sender, deadline, allowed),
@@ -308,19 +347,23 @@ impl Sql {
         parts: usize,
     ) -> BoxFuture<'a, Result<Option<Division>>> {
         Box::pin(async move {
-            let plan = statement.bind(parameters)?.plan;
+            let (statement, values) = (statement.clone(), parameters.to_vec());
             let shared = self.planner()?.state(session)?;
             let (pinned, now) = (Pinned::new(&self.engine, false), self.engine.now());
             let runtime = Arc::clone(&self.shared);
             let asked = Asked::new(shared, pinned, now, &Arc::default(), runtime)
                 .with_partitions(parts.max(1));
-            let physical = asked.create_physical_plan(&plan).await.map_err(told)?;
-            Ok(divided(&physical).map(|scan| Division {
-                table: scan.read.table().name().to_owned(),
-                view: Arc::clone(&scan.read.view),
-                now,
-                cuts: scan.cuts.to_vec(),
-            }))
+            self.planned(async move {
+                let plan = statement.bind(&values)?.plan;
+                let physical = asked.create_physical_plan(&plan).await.map_err(told)?;
+                Ok(divided(&physical).map(|scan| Division {
+                    table: scan.read.table().name().to_owned(),
+                    view: Arc::clone(&scan.read.view),
+                    now,
+                    cuts: scan.cuts.to_vec(),
+                }))
+            })
+            .await
         })
     }
 
@@ -351,6 +394,23 @@ impl Sql {
         let Some(threads) = threads else { return Duration::ZERO };
         let metrics = threads.metrics();
         (0..metrics.num_workers()).map(|worker| metrics.worker_total_busy_duration(worker)).sum()
+    }
+}
+
+/// Work that ends with whoever waits for it.
+struct Held<T>(JoinHandle<T>);
+
+impl<T> Future for Held<T> {
+    type Output = std::result::Result<T, JoinError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.0).poll(cx)
+    }
+}
+
+impl<T> Drop for Held<T> {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 

@@ -6,6 +6,7 @@ use barograph_lake::{Size, Span};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::bounds::Bounds;
 use crate::settings::{THREADS_MAX, check_count};
 use crate::{Error, Result};
 
@@ -29,6 +30,14 @@ pub struct SqlSettings {
     pub queries_max: usize,
     /// Queries that may wait for their turn. One more is refused with RESOURCE_EXHAUSTED.
     pub queue_max: usize,
+    /// Deepest tree of a statement: terms of a chain (`a OR b OR c`), parts of UNION, queries in queries, tables of WITH
+    /// that name each other. Joins may be a quarter as many, brackets in brackets and CASE in CASE an eighth as deep,
+    /// EXCEPT and INTERSECT a sixteenth as many. A deeper statement is refused. Every thread of queries has a stack that
+    /// carries it, of which only what is used takes memory.
+    pub depth_max: usize,
+    /// Most words, signs and values of a statement, and most parts of its plan: every use of a table counts
+    /// 50, and a table of WITH counts wherever it is used. A larger one is refused.
+    pub nodes_max: usize,
     /// Largest price of a query in bytes of lake files that it may have to read. A query above it is
     /// refused before it runs; absent: any price.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -55,6 +64,8 @@ impl Default for SqlSettings {
             timeout: Span::seconds(300),
             queries_max: 16,
             queue_max: 256,
+            depth_max: 1_000,
+            nodes_max: 250_000,
             price_bytes_max: None,
             price_files_max: None,
             threads: 0,
@@ -64,7 +75,23 @@ impl Default for SqlSettings {
     }
 }
 
+/// What catalogs and tools ask has to be allowed.
+const DEPTH_MIN: usize = 64;
+/// The deepest statements that can be allowed.
+const DEPTH_MAX: usize = 10_000;
+/// The largest statements that can be allowed.
+const NODES_MAX: usize = 1 << 24;
+
 impl SqlSettings {
+    /// How deep and large a statement may be.
+    pub(super) fn bounds(&self) -> Bounds {
+        Bounds {
+            what: "the statement",
+            depth: (self.depth_max, "sql.depth_max"),
+            nodes: (self.nodes_max, "sql.nodes_max"),
+        }
+    }
+
     /// Refuses settings under which no query can run.
     ///
     /// # Errors
@@ -75,6 +102,8 @@ impl SqlSettings {
             return Err(Error::request(format!("memory_bytes_max is {size}: give 1MiB or more")));
         }
         check_count("queries_max", self.queries_max, 1, 1 << 16)?;
+        check_count("depth_max", self.depth_max, DEPTH_MIN, DEPTH_MAX)?;
+        check_count("nodes_max", self.nodes_max, 1_000, NODES_MAX)?;
         check_count("threads", self.threads, 0, THREADS_MAX)
     }
 }

@@ -160,7 +160,7 @@ pub(super) async fn answer(
             let ticket = Ticket::parse(&action.body, state.settings.ticket_bytes_max.get())?;
             let state = &state.holding(ticket.view.as_deref());
             let table = shown::schema(state, &ticket)?;
-            let query = ticket.bind(&table, state.settings.ticket_keys_max)?.query;
+            let query = ticket.bind(&table, state.settings.ticket_bounds())?.query;
             let Query::Scan(scan) = &query else {
                 return Err(Error::request(
                     "action plan: a point read has no plan, it reads hour by hour until every key is \

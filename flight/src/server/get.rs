@@ -62,7 +62,7 @@ async fn answer(state: &Arc<State>, ticket: &[u8], deadline: Deadline) -> Result
     let ticket = Ticket::parse(ticket, state.settings.ticket_bytes_max.get())?;
     let state = &state.holding(ticket.view.as_deref());
     let schema = shown::schema(state, &ticket)?;
-    let bound = ticket.bind(&schema, state.settings.ticket_keys_max)?;
+    let bound = ticket.bind(&schema, state.settings.ticket_bounds())?;
     let view = deadline.bound(shown::view(state, &ticket, &bound.query)).await?;
     let encoder = BatchEncoder { message_bytes: state.settings.message_bytes.get() };
     let mut first = Pieces::default();

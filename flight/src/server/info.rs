@@ -71,7 +71,7 @@ pub(super) async fn schema(
 
 fn bind(state: &State, ticket: &Ticket) -> Result<Bound> {
     let table = shown::schema(state, ticket)?;
-    ticket.bind(&table, state.settings.ticket_keys_max)
+    ticket.bind(&table, state.settings.ticket_bounds())
 }
 
 /// Size and endpoints of a range.

@@ -46,7 +46,7 @@ pub(crate) async fn answer(
     let (mut handle, statement) = deadline.bound(planned(state, &asked, caller)).await?;
     let bound = parameters::decode(&handle.parameters)?;
     parameters::check(&bound, statement.parameters().fields().len())?;
-    let schema = schema_of(&statement, bound.clone())?;
+    let schema = deadline.bound(schema_of(desk, &statement, bound.clone())).await?;
     handle.name = desk.executions.name();
     let info =
         info.try_with_schema(&schema)?.with_total_records(UNKNOWN).with_descriptor(descriptor);
@@ -103,7 +103,8 @@ pub(crate) async fn schema(
         Some(rows) => rows.schema(),
         None => {
             let (handle, statement) = deadline.bound(planned(state, &asked, caller)).await?;
-            schema_of(&statement, parameters::decode(&handle.parameters)?)?
+            let bound = parameters::decode(&handle.parameters)?;
+            deadline.bound(schema_of(&state.desk, &statement, bound)).await?
         }
     };
     Ok(SchemaAsIpc::new(&schema, &IpcWriteOptions::default()).try_into()?)
@@ -137,10 +138,14 @@ async fn planned(
 }
 
 /// The schema of the answer, with the types that bound values give it.
-fn schema_of(statement: &Statement, bound: Vec<RecordBatch>) -> Result<SchemaRef> {
+async fn schema_of(
+    desk: &Desk,
+    statement: &Statement,
+    bound: Vec<RecordBatch>,
+) -> Result<SchemaRef> {
     let first = if bound.is_empty() { None } else { parameters::rows(bound).next() };
     let schema = match first {
-        Some(row) => statement.bind(&row?)?.schema(),
+        Some(row) => desk.sql.bind(statement, &row?).await?.schema(),
         None => statement.schema(),
     };
     Ok(plain_schema(&schema))

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use arrow::datatypes::{Schema, SchemaRef};
-use barograph_engine::filter::Predicate;
+use barograph_engine::filter::{FilterBounds, Predicate};
 use barograph_engine::{Aggregate, Aggregation, PointQuery, Scan};
 use barograph_lake::schema::{FIRST_VALUE_COLUMN, KEY_COLUMN, KeyType, TIME_COLUMN};
 use barograph_lake::{Key, KeySelection, TableSchema, TimeRange};
@@ -21,6 +21,15 @@ pub struct Bound {
     pub schema: SchemaRef,
 }
 
+/// How large a ticket may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TicketBounds {
+    /// Most keys that it lists.
+    pub keys: usize,
+    /// How deep and large its filter may be.
+    pub filter: FilterBounds,
+}
+
 /// What the engine is asked.
 #[derive(Debug, Clone)]
 pub enum Query {
@@ -31,8 +40,9 @@ pub enum Query {
 }
 
 impl Ticket {
-    /// Holds the ticket against its table. `keys_max` bounds the keys it may list.
-    pub fn bind(&self, table: &TableSchema, keys_max: usize) -> Result<Bound> {
+    /// Holds the ticket against its table.
+    pub fn bind(&self, table: &TableSchema, bounds: TicketBounds) -> Result<Bound> {
+        let keys_max = bounds.keys;
         let columns = bind_columns(table, self.columns.as_deref())?;
         match &self.read {
             Read::Point { keys, point } => {
@@ -55,7 +65,8 @@ impl Ticket {
                     None => answer_schema(table, &columns)?,
                 };
                 let filter =
-                    range.filter.as_ref().map(|text| Predicate::parse(text, table)).transpose()?;
+                    range.filter.as_ref().map(|text| read_filter(text, table, bounds.filter));
+                let filter = filter.transpose()?;
                 let time = TimeRange {
                     from: range.from.unwrap_or(TimeRange::ALL.from),
                     to: range.to.unwrap_or(TimeRange::ALL.to),
@@ -65,6 +76,10 @@ impl Ticket {
             }
         }
     }
+}
+
+fn read_filter(text: &str, table: &TableSchema, bounds: FilterBounds) -> Result<Predicate> {
+    Ok(Predicate::parse_within(text, table, bounds)?)
 }
 
 /// The Arrow schema indexes of the columns to give after key and time, which always come first.

@@ -27,7 +27,7 @@ mod value;
 use barograph_engine::{Aggregate, Point};
 use barograph_lake::{AsOf, Key, Micros, Span};
 
-pub use bind::{Bound, Query};
+pub use bind::{Bound, Query, TicketBounds};
 pub(crate) use bind::{bind_columns, check_keys};
 pub use request::{PointRequest, Refused, RequestId};
 

@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use barograph_engine::filter::FilterBounds;
 use barograph_engine::{Aggregate, ErrorKind, Point};
 use barograph_lake::schema::{TableDeclaration, ValueColumn, ValueType};
 use barograph_lake::time::parse_instant;
@@ -10,7 +11,8 @@ use super::*;
 use crate::Result;
 
 const BYTES_MAX: usize = 4_096;
-const KEYS_MAX: usize = 4;
+const BOUNDS: TicketBounds =
+    TicketBounds { keys: 4, filter: FilterBounds { depth: 64, operators: 2_000 } };
 
 fn readings() -> TableSchema {
     let column = |name: &str, value_type| ValueColumn {
@@ -35,7 +37,7 @@ fn parse(json: &str) -> Result<Ticket> {
 }
 
 fn bind(json: &str) -> Result<Bound> {
-    parse(json)?.bind(&readings(), KEYS_MAX)
+    parse(json)?.bind(&readings(), BOUNDS)
 }
 
 fn names(bound: &Bound) -> Vec<&str> {
@@ -395,7 +397,7 @@ proptest! {
         let at = at.index(json.len());
         json[at] = byte;
         if let Ok(ticket) = Ticket::parse(&json, usize::MAX) {
-            let _ = ticket.bind(&readings(), KEYS_MAX);
+            let _ = ticket.bind(&readings(), BOUNDS);
         }
     }
 }

@@ -136,3 +136,24 @@ proptest! {
         let _ = Predicate::parse(&text, &schema());
     }
 }
+
+#[test]
+fn the_bounds_can_be_set() {
+    let schema = schema();
+    let bounds = FilterBounds { depth: 8, operators: 20_000 };
+    let nested = |n: usize| format!("{}city_id = 1{}", "(".repeat(n), ")".repeat(n));
+    Predicate::parse_within(&nested(4), &schema, bounds).unwrap();
+    let error = Predicate::parse_within(&nested(9), &schema, bounds).unwrap_err().to_string();
+    assert!(error.contains("at most 8 levels"), "{error}");
+    let chain = |n: usize| vec!["city_id = 1"; n].join(" OR ");
+    let handle = std::thread::Builder::new().stack_size(256 << 10);
+    let parsed = handle.spawn(move || {
+        // Each term has a name and two operators; the last has one.
+        Predicate::parse_within(&chain(6_667), &schema, bounds).unwrap();
+        let unlike = format!("{} OR city_id = 'a' + 1", chain(6_000));
+        Predicate::parse_within(&unlike, &schema, bounds).unwrap_err();
+        Predicate::parse_within(&chain(6_668), &schema, bounds).unwrap_err()
+    });
+    let error = parsed.unwrap().join().unwrap().to_string();
+    assert!(error.contains("more than 20000 names and operators"), "{error}");
+}

@@ -19,7 +19,6 @@ use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
 use arrow::compute::{cast, concat};
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use datafusion::common::DFSchema;
-use datafusion::config::Dialect;
 use datafusion::execution::SessionStateDefaults;
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::functions::all_default_functions;
@@ -28,17 +27,23 @@ use datafusion::logical_expr::{Expr, Volatility};
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::prelude::SessionConfig;
+use datafusion::sql::parser::DFParserBuilder;
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, Expr as Ast, ExprWithAlias, Ident, UnaryOperator, Value, visit_expressions_mut,
 };
+use datafusion::sql::sqlparser::dialect::GenericDialect;
 
+use super::bounds::Bounds;
 use super::errors::told;
-use super::precedence;
+use super::{precedence, stack};
 use crate::functions::scalars;
 use crate::{Error, Result};
 
 /// Longest text of an expression in bytes.
 const TEXT_BYTES_MAX: usize = 16 << 10;
+/// How deep and large an expression may be.
+const BOUNDS: Bounds =
+    Bounds { what: "the expression", depth: (200, "an import"), nodes: (5_000, "an import") };
 /// Functions whose result may be far longer than what they are given.
 const UNBOUNDED: [&str; 3] = ["repeat", "lpad", "rpad"];
 
@@ -72,8 +77,12 @@ impl RowExpression {
                 text.len()
             )));
         }
+        stack::within(&BOUNDS, || Self::understood(text, &column))
+    }
+
+    fn understood(text: &str, column: &dyn Fn(&str) -> Option<DataType>) -> Result<Self> {
         let state = state()?;
-        let mut ast = state.sql_to_expr_with_alias(text, &Dialect::Generic).map_err(told)?;
+        let mut ast = parsed(text)?;
         let names = names(&mut ast)?;
         let mut fields = Vec::new();
         for name in names {
@@ -113,12 +122,9 @@ impl RowExpression {
 
     /// The names of columns in a text, each once; none if it cannot be understood.
     pub fn names(text: &str) -> Vec<String> {
-        let read = || {
-            let mut ast = state()?.sql_to_expr_with_alias(text, &Dialect::Generic).map_err(told)?;
-            names(&mut ast)
-        };
+        let read = || names(&mut parsed(text)?);
         let fits = text.len() <= TEXT_BYTES_MAX;
-        fits.then(read).and_then(Result::ok).unwrap_or_default()
+        fits.then(|| stack::within(&BOUNDS, read)).and_then(Result::ok).unwrap_or_default()
     }
 
     /// The columns that it takes in, in the order in which they are handed over.
@@ -144,7 +150,7 @@ impl RowExpression {
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
         let batch = RecordBatch::try_new_with_options(Arc::clone(&self.schema), inputs, &options)
             .map_err(|e| Error::internal("columns of an expression").with_source(e))?;
-        self.part(&batch, 0, refused)
+        stack::within(&BOUNDS, || self.part(&batch, 0, refused))
     }
 
     /// The rows of a batch that begins with row `from`. If one of them has no value, each half by itself.
@@ -174,6 +180,16 @@ impl RowExpression {
         let values = values.into_array(batch.num_rows()).map_err(told)?;
         Ok(cast(&values, &self.data_type)?)
     }
+}
+
+/// The tree of a text.
+fn parsed(text: &str) -> Result<ExprWithAlias> {
+    let parser = DFParserBuilder::new(BOUNDS.tokens(text)?)
+        .with_dialect(&GenericDialect {})
+        .with_recursion_limit(BOUNDS.recursion());
+    let ast = parser.build().and_then(|mut parser| parser.parse_into_expr()).map_err(told)?;
+    BOUNDS.check_tree(&ast)?;
+    Ok(ast)
 }
 
 /// What understands expressions: functions of one row that give the same whenever they are asked.

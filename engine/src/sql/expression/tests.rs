@@ -127,3 +127,27 @@ fn what_is_no_expression_of_a_row_is_said() {
     let long = format!("a{}", " + 1".repeat(40_000));
     assert!(RowExpression::new(&long, data_type).is_err());
 }
+
+#[test]
+fn an_expression_is_bounded_in_depth_and_size() {
+    let shapes: [fn(usize) -> String; 6] = [
+        |n| vec!["x"; n].join(" + "),
+        |n| vec!["x > 0"; n].join(" OR "),
+        |n| format!("{}x", "- ".repeat(n)),
+        |n| format!("x{}", "::bigint::double".repeat(n / 2)),
+        |n| format!("{}x{}", "abs(".repeat(n / 8), ")".repeat(n / 8)),
+        |n| format!("{}x{}", "CASE WHEN x > 1 THEN 1 ELSE ".repeat(n / 8), " END".repeat(n / 8)),
+    ];
+    for shape in shapes {
+        let small = std::thread::Builder::new().stack_size(256 << 10);
+        let asked = small.spawn(move || {
+            let expression = RowExpression::new(&shape(180), data_type).unwrap();
+            let inputs: Vec<ArrayRef> = vec![Arc::new(Float64Array::from(vec![1.0; 3]))];
+            let made = expression.evaluate(inputs, 3, &mut |_, reason| panic!("{reason}")).unwrap();
+            assert_eq!(made.len(), 3);
+            RowExpression::new(&shape(2_000), data_type).unwrap_err().to_string()
+        });
+        let error = asked.unwrap().join().unwrap();
+        assert!(error.contains("allows 200 levels") || error.contains("bytes"), "{error}");
+    }
+}

@@ -2,6 +2,7 @@
 //! rows for them in the tail, open hours with repeats, and a dimension.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod bounds;
 mod columns;
 mod deletion;
 mod guard;

@@ -31,7 +31,7 @@ pub(super) struct ExchangeShape {
 impl ExchangeShape {
     pub(super) fn new(state: &State, ticket: &Ticket) -> Result<Self> {
         let table = state.engine.schema(&ticket.table)?;
-        let bound = ticket.bind(&table, state.settings.ticket_keys_max)?;
+        let bound = ticket.bind(&table, state.settings.ticket_bounds())?;
         let Query::Point(PointQuery { keys, point, columns }) = bound.query else {
             return Err(Error::request(
                 "an exchange answers \"latest\" and \"at\": ask for a range with DoGet",
