@@ -13,7 +13,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use barograph_engine::sql::{Sql, SqlSession, SqlSettings};
-use barograph_engine::{Components, Durability, Engine, EngineSettings, LogSource, ManualClock};
+use barograph_engine::{
+    Clock, Components, Durability, Engine, EngineSettings, LogSource, ManualClock,
+};
 use barograph_lake::schema::{KeyType, TableDeclaration, ValueColumn, ValueType};
 use barograph_lake::{LakeStore, Span, TableSchema};
 use datafusion::arrow::array::RecordBatch;
@@ -33,6 +35,7 @@ struct Served {
     engine: Arc<Engine>,
     sql: Arc<Sql>,
     session: SqlSession,
+    clock: Arc<ManualClock>,
     _folder: tempfile::TempDir,
 }
 
@@ -72,10 +75,11 @@ async fn rows(query: &str) -> Result<RecordBatch, String> {
 impl Served {
     async fn start(settings: SqlSettings) -> Self {
         let folder = tempfile::tempdir().unwrap();
+        let clock = Arc::new(ManualClock::new(NOW));
         let components = Components {
             lake: LakeStore::local(&folder.path().join("lake")).unwrap(),
             log: LogSource::Folder { path: folder.path().join("log"), accept_damage: false },
-            clock: Arc::new(ManualClock::new(NOW)),
+            clock: Arc::clone(&clock) as _,
             tables: vec![readings()],
             dimensions: Default::default(),
         };
@@ -91,7 +95,7 @@ impl Served {
         let dimensions = BTreeMap::from([("cities".to_owned(), cities)]);
         let sql = Sql::with_dimensions(Arc::clone(&engine), settings, dimensions).unwrap();
         let session = SqlSession { user: "script".to_owned(), ..SqlSession::default() };
-        Self { engine, sql, session, _folder: folder }
+        Self { engine, sql, session, clock, _folder: folder }
     }
 
     async fn put(&self, table: &str, query: &str) -> Result<(), String> {
@@ -121,12 +125,28 @@ impl Subject for Served {
         parameters: &[ScalarValue],
     ) -> Result<Vec<RecordBatch>, String> {
         let statement = self.sql.prepare(&self.session, sql).await.map_err(|e| e.to_string())?;
-        let answer = self.sql.execute(&self.session, &statement, parameters).await;
-        let answer = answer.map_err(|e| e.to_string())?;
-        let mut batches = vec![RecordBatch::new_empty(Arc::clone(&answer.schema))];
-        let rows: Vec<_> = answer.batches.try_collect().await.map_err(|e| e.to_string())?;
-        batches.extend(rows);
-        Ok(batches)
+        let asked = async {
+            let answer = self.sql.execute(&self.session, &statement, parameters).await;
+            let answer = answer.map_err(|e| e.to_string())?;
+            let mut batches = vec![RecordBatch::new_empty(Arc::clone(&answer.schema))];
+            let rows: Vec<_> = answer.batches.try_collect().await.map_err(|e| e.to_string())?;
+            batches.extend(rows);
+            Ok(batches)
+        };
+        // Time passes once the statement has begun, and for no other.
+        let passes = async {
+            let Some(timeout) = self.session.timeout else { return std::future::pending().await };
+            while self.sql.queries().running() == 0 {
+                tokio::task::yield_now().await;
+            }
+            self.clock.set(self.clock.now() + timeout.as_micros() as i64);
+            std::future::pending().await
+        };
+        tokio::select! {
+            biased;
+            answer = asked => answer,
+            () = passes => Err("time does not end".to_owned()),
+        }
     }
 
     async fn act(&mut self, words: &[&str], text: &str) -> Result<(), String> {
