@@ -26,6 +26,8 @@ const HOURS: i64 = 30;
 const KEYS: i32 = 3;
 /// Long enough for any test.
 const PATIENCE: Duration = Duration::from_secs(600);
+/// How often it is looked at what a process does.
+const POLL: Duration = Duration::from_millis(2);
 /// No hour lands by itself, and no job runs.
 const SETTINGS: [&str; 6] = [
     "--set",
@@ -344,6 +346,7 @@ fn columns_go_and_get_other_names_wherever_it_is_killed() {
         let begun = Instant::now();
         while bed.notes() < wanted && altering.try_wait().unwrap().is_none() {
             assert!(begun.elapsed() < PATIENCE, "{wanted}");
+            std::thread::sleep(POLL);
         }
         altering.kill().unwrap();
         altering.wait().unwrap();

@@ -10,6 +10,7 @@ use barograph_engine::threads::Threads;
 use barograph_lake::file::FileCache;
 use barograph_lake::table::Alteration;
 use barograph_lake::{ErrorKind as LakeErrorKind, FileEntry, LakeTable, Size, Snapshot};
+use tokio::runtime::Handle;
 
 use crate::{Error, ErrorKind, Result};
 
@@ -44,7 +45,7 @@ pub async fn write_ahead(
     let (mut rows, mut written) = (0, 0);
     for file in base.files() {
         if !known.contains_key(&file.path) {
-            let new = rewrite(table, file, alteration, bounds, &threads).await?;
+            let new = rewrite(table, file, alteration, bounds, threads.handle()?).await?;
             target.note_altered(file, &new).await?;
             written += 1;
         }
@@ -73,7 +74,8 @@ pub async fn alter(
     progress: &mut (dyn FnMut(u64) + Send),
 ) -> Result<Snapshot> {
     let target = alteration.target(table);
-    let threads = Threads::for_rewrite("barograph-alter", bounds.threads)?;
+    // Who asked waits for it, and perhaps who puts: it does not step back before them.
+    let on = Handle::current();
     let mut failed = None;
     for _ in 0..ATTEMPTS {
         let mut known = target.altered(&base).await?;
@@ -82,7 +84,7 @@ pub async fn alter(
             let new = match known.remove(&file.path) {
                 Some(new) => new,
                 None => {
-                    let new = rewrite(table, file, alteration, bounds, &threads).await?;
+                    let new = rewrite(table, file, alteration, bounds, &on).await?;
                     target.note_altered(file, &new).await?;
                     new
                 }
@@ -119,7 +121,7 @@ async fn rewrite(
     file: &Arc<FileEntry>,
     alteration: &Alteration,
     bounds: AlterBounds,
-    threads: &Threads,
+    on: &Handle,
 ) -> Result<Vec<Arc<FileEntry>>> {
     let memory = bounds.memory.get();
     let cache = FileCache::new(memory / CACHE_SHARE);
@@ -127,7 +129,7 @@ async fn rewrite(
     let bounds = RewriteBounds {
         memory: memory - memory / CACHE_SHARE,
         threads: bounds.threads,
-        on: threads.handle()?.clone(),
+        on: on.clone(),
         file_bytes: bounds.file_bytes.get() as u64,
     };
     let rewrite = Rewrite::of(table, &cache, &of, bounds).await?.altered(alteration);

@@ -14,8 +14,8 @@ use futures::StreamExt;
 use tokio::sync::mpsc;
 
 use super::{
-    ALTER, ALTERED, Bed, FIRST, HOUR, HOURS, KEYS, OF_FIRST, PATIENCE, START, WIDER, asking, early,
-    filled, flush, lines, put, rows, said,
+    ALTER, ALTERED, Bed, FIRST, HOUR, HOURS, KEYS, OF_FIRST, PATIENCE, POLL, START, WIDER, asking,
+    early, filled, flush, lines, put, rows, said,
 };
 use crate::server::{Server, command};
 
@@ -52,7 +52,7 @@ impl Busy {
         let (until, begun) = (self.done.load(Ordering::SeqCst) + 3, Instant::now());
         while self.done.load(Ordering::SeqCst) < until {
             assert!(begun.elapsed() < PATIENCE && !self.thread.is_finished(), "it does not go on");
-            std::thread::yield_now();
+            std::thread::sleep(POLL);
         }
     }
 
@@ -292,6 +292,7 @@ fn a_server_killed_while_it_alters_has_the_columns_from_before_or_after() {
         let begun = Instant::now();
         while bed.notes() < wanted && asking.try_wait().unwrap().is_none() {
             assert!(begun.elapsed() < PATIENCE, "{wanted}");
+            std::thread::sleep(POLL);
         }
         server.kill();
         asking.wait().unwrap();
