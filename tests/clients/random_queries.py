@@ -30,6 +30,21 @@ CITIES = {
 }
 # Cities that DuckDB does not have are left out of every query.
 KNOWN = "(SELECT * FROM cities WHERE city_id IN ({0}))"
+# Numbers that are unlike others; equal ones, and none.
+EDGES = {"k": WHOLE, "x": NUMBER, "y": NUMBER, "note": TEXT}
+EDGE_ROWS = [
+    "(0, CAST('NaN' AS DOUBLE), 1e0, 'a')",
+    "(1, 0e0, 1e0, 'A')",
+    "(2, 0e0 * -1e0, 1e0, '')",
+    "(3, 1e0, NULL, NULL)",
+    "(4, CAST('inf' AS DOUBLE), 2e0, 'b')",
+    "(5, -CAST('inf' AS DOUBLE), 2e0, 'b')",
+    "(6, CAST('NaN' AS DOUBLE) * -1e0, NULL, 'a')",
+    "(7, NULL, 0e0, NULL)",
+    "(8, 1e9, 1e0, 'O''Brien')",
+    "(9, 1e0, 0e0 * -1e0, 'a')",
+    "(NULL, NULL, NULL, NULL)",
+]
 NEWEST = "(SELECT * FROM readings QUALIFY row_number() OVER (PARTITION BY city_id ORDER BY reading_at DESC) = 1)"
 FRAMES = [
     "ROWS BETWEEN 3 PRECEDING AND CURRENT ROW",
@@ -41,6 +56,9 @@ FRAMES = [
     "RANGE BETWEEN INTERVAL '1 hour' PRECEDING AND INTERVAL '10 minutes' FOLLOWING",
     "RANGE BETWEEN UNBOUNDED PRECEDING AND INTERVAL '5 minutes' FOLLOWING",
 ]
+
+
+FRAMED = ["sum", "avg", "min", "max", "count", "first_value", "last_value"] * 2 + ["stddev", "stddev_pop", "var_samp", "var_pop"]
 
 
 @dataclass(frozen=True)
@@ -129,6 +147,22 @@ class Queries:
         source = self.table(CITIES, "cities", Tree(KNOWN, (self.cities,)))
         return Source(source.tree, source.columns, identity=(0,))
 
+    def edges(self):
+        rows = ", ".join(self.random.sample(EDGE_ROWS, self.random.randint(3, len(EDGE_ROWS))))
+        return self.table(EDGES, "edges", Tree(f"(SELECT * FROM (VALUES {rows}) v(k, x, y, note))"))
+
+    def using(self):
+        """Two tables joined by the columns that USING names, which are one column each."""
+        left, right = self.readings(), self.one([self.readings, self.newest])()
+        shared = self.one([["city_id"], ["city_id", "reading_at"]])
+        kind = self.one(["JOIN", "LEFT JOIN", "RIGHT JOIN", "FULL JOIN"])
+        names, alias = [side.tree.text(OURS).split()[-1] for side in (left, right)], self.alias()
+        inner = [*shared, *(f"{name}.{column} AS {column}_{i}" for i, name in enumerate(names) for column in list(READINGS)[2:5])]
+        tree = Tree(f"(SELECT {', '.join(inner)} FROM {{0}} {kind} {{1}} USING ({', '.join(shared)})) {alias}", (left.tree, right.tree))
+        columns = [Column(Tree(f"{alias}.{column}"), READINGS[column]) for column in shared]
+        columns += [Column(Tree(f"{alias}.{column}_{i}"), NUMBER) for i in range(2) for column in list(READINGS)[2:5]]
+        return Source(tree, columns)
+
     def derived(self, depth):
         """A query in brackets."""
         query = self.one([self.plain, self.grouped, self.windows])(depth - 1)
@@ -140,8 +174,12 @@ class Queries:
         """One table, or several joined."""
         if depth > 0 and self.maybe(0.15):
             return self.derived(depth)
+        if depth > 0 and self.maybe(0.1):
+            return self.using()
         if depth > 0 and self.maybe(0.35):
             return self.join()
+        if self.maybe(0.1):
+            return self.edges()
         return self.one([self.readings, self.readings, self.readings, self.readings, self.newest, self.known_cities])()
 
     def join(self):
@@ -216,6 +254,18 @@ class Queries:
         form, more = self.one(forms)
         return Tree(f"({form})", parts + more)
 
+    def asked(self, source):
+        """A value that another query gives for each row, with its kind, and whether it is exact."""
+        keys = [column.tree for column in source.columns if column.exact and column.tree.text(OURS).endswith("city_id")]
+        if not keys:
+            return (*Expressions(self.random, source.columns).any(1), True)
+        inside = self.one([self.readings, self.newest, self.known_cities])()
+        condition = Expressions(self.random, inside.columns).flag(1)
+        value = self.one([column.tree for column in inside.columns if column.kind == NUMBER])
+        what, kind = self.one([("count(*)", WHOLE), ("count({4})", WHOLE), ("min(CAST({4} AS DOUBLE))", NUMBER), ("max(CAST({4} AS DOUBLE))", NUMBER)])
+        parts = (inside.tree, condition, inside.columns[0].tree, self.one(keys), value)
+        return Tree(f"(SELECT {what} FROM {{0}} WHERE {{2}} = {{3}} AND {{1}})", parts), kind, True
+
     def _scalar(self, outer, value):
         return (outer, self.one(["<", ">", "="]), self.one(["min", "max", "count"]), value)
 
@@ -239,6 +289,8 @@ class Queries:
             if self.maybe(0.5):
                 column = self.one(source.columns)
                 items.append((column.tree, column.kind, column.exact))
+            elif depth > 0 and self.maybe(0.15):
+                items.append(self.asked(source))
             else:
                 items.append((*expressions.any(2), True))
         tree, columns = self.select(items, source, self.where(source, depth), distinct=self.maybe(0.15))
@@ -324,7 +376,7 @@ class Queries:
         over = self.one([by_key, by_key, overall])
         column = expressions.column(NUMBER)
         value, exact = (Tree("CAST({0} AS DOUBLE)", (column,)), True) if self.maybe(0.7) else (expressions.number(1), False)
-        framed = self.one(["sum", "avg", "min", "max", "count", "first_value", "last_value"])
+        framed = self.one(FRAMED)
         kind = WHOLE if framed == "count" else NUMBER
         steady = framed in ("min", "max", "count", "first_value", "last_value")
         frame = Tree("{0} " + self.one(FRAMES), (by_key,))

@@ -4,6 +4,7 @@
 """
 
 import os
+import re
 import sys
 import tempfile
 import time
@@ -78,6 +79,52 @@ def a_statement_takes_several_lines(subject):
         for city in CITIES:
             assert str(city) in shown, shown
         assert str(len(INSTANTS)) in shown and "mark" in shown, shown
+        leave(terminal)
+
+
+@CHECKS.check
+def statements_end_where_the_server_sees_their_end(subject):
+    with subject.talk() as terminal:
+        for text, shown in (
+            ("select 40 + 2 as answer; -- done; or not", "42"),
+            ("select 40 + 3 as answer; /* a; b */", "43"),
+            ("select $$4;4$$ as answer;", "4;4"),
+            (r"select E'4\';5' as answer;", "4';5"),
+            ("-- only a comment", ""),
+            ("/* one\r two */ select 46 as answer;", "46"),
+        ):
+            terminal.line(text)
+            rows = "1 rows in .*" if shown else ""
+            terminal.until(re.escape(shown) + r".*" + rows + PROMPT)
+        leave(terminal)
+
+
+@CHECKS.check
+def earlier_statements_come_back_as_they_were(subject):
+    with subject.talk() as terminal:
+        terminal.line("select 'a  b' as spaces, -- a comment; of its own")
+        terminal.until(MORE)
+        terminal.line("  6 * 7 as answer;")
+        terminal.until(r"a  b +42.*1 rows in .*" + PROMPT)
+        terminal.line("select length('x")
+        terminal.until(MORE)
+        terminal.line("y') as letters;")
+        terminal.until(r"\n +3\n.*1 rows in .*" + PROMPT)
+        terminal.keys(UP + UP + ENTER)
+        terminal.until(r"a  b +42.*1 rows in .*" + PROMPT)
+        terminal.keys(UP + UP + ENTER)
+        terminal.until(r"\n +3\n.*1 rows in .*" + PROMPT)
+        leave(terminal)
+
+
+@CHECKS.check
+def a_table_shows_what_is_there(subject):
+    with subject.talk() as terminal:
+        terminal.line("select TIMESTAMP '2026-11-22 12:00:00Z' AT TIME ZONE 'Asia/Tokyo' as at, 0.0004 as small;")
+        terminal.until(r"2026-11-22 21:00:00\+09:00 +0\.0004\b.*1 rows in .*" + PROMPT)
+        terminal.line("select chr(27) || '[31mred' as text, '東京' as city, 1 as one;")
+        shown = terminal.until(r"1 rows in .*" + PROMPT)
+        assert r"\u{1b}[31mred  東京" in shown, shown
         leave(terminal)
 
 

@@ -2,35 +2,38 @@
 //!
 //! Rows are written batch by batch as they come, so that an answer of any size takes little memory.
 
+mod csv;
 mod table;
 
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{DataType, Field, IntervalUnit, SchemaRef};
 use arrow::ipc::writer::StreamWriter;
 use clap::ValueEnum;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
 
+use self::csv::CsvWriter;
 use self::table::TableWriter;
 use crate::{Error, Result};
 
 /// Form of an answer.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub enum Format {
-    /// Aligned columns for people, units in the header, city names where the key is a city.
+    /// Aligned columns for people, units in the header, city names where the key is a city, times in their zone,
+    /// doubles to six digits or three decimals.
     #[default]
     Table,
-    /// Comma-separated values with a header.
+    /// Comma-separated values with a header: a null is nothing, an empty text "", a list or struct its JSON.
     Csv,
-    /// JSON lines: one object a row.
+    /// JSON lines: one object a row; NaN and infinities, which JSON does not have, are null.
     Json,
     /// Arrow IPC stream.
     Arrow,
-    /// Parquet file.
+    /// Parquet file; it holds no INTERVAL.
     Parquet,
 }
 
@@ -54,7 +57,7 @@ pub struct RowWriter<W: Write + Send> {
 
 enum Form<W: Write + Send> {
     Table(TableWriter<W>),
-    Csv(Box<arrow::csv::Writer<W>>),
+    Csv(CsvWriter<W>),
     Json(Box<arrow::json::LineDelimitedWriter<W>>),
     Arrow(Box<StreamWriter<W>>),
     Parquet(Box<ArrowWriter<W>>),
@@ -81,12 +84,13 @@ impl<W: Write + Send> RowWriter<W> {
     pub fn new(to: W, format: Format, schema: &SchemaRef, cities: bool) -> Result<Self> {
         let form = match format {
             Format::Table => Form::Table(TableWriter::new(to, cities)?),
-            Format::Csv => Form::Csv(Box::new(arrow::csv::WriterBuilder::new().build(to))),
+            Format::Csv => Form::Csv(CsvWriter::new(to, schema)?),
             Format::Json => Form::Json(Box::new(
                 arrow::json::WriterBuilder::new().with_explicit_nulls(true).build(to),
             )),
             Format::Arrow => Form::Arrow(Box::new(StreamWriter::try_new(to, schema)?)),
             Format::Parquet => {
+                refuse_intervals(schema)?;
                 let properties = WriterProperties::builder()
                     .set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?))
                     .build();
@@ -94,12 +98,7 @@ impl<W: Write + Send> RowWriter<W> {
                 Form::Parquet(Box::new(writer))
             }
         };
-        let mut writer = Self { form };
-        if format == Format::Csv {
-            // An answer without rows has its header all the same.
-            writer.write(&RecordBatch::new_empty(schema.clone()))?;
-        }
-        Ok(writer)
+        Ok(Self { form })
     }
 
     /// Writes rows.
@@ -118,7 +117,7 @@ impl<W: Write + Send> RowWriter<W> {
     pub fn finish(self) -> Result<W> {
         let mut to = match self.form {
             Form::Table(writer) => writer.finish()?,
-            Form::Csv(writer) => writer.into_inner(),
+            Form::Csv(writer) => writer.finish(),
             Form::Json(mut writer) => {
                 writer.finish()?;
                 writer.into_inner()
@@ -132,6 +131,40 @@ impl<W: Write + Send> RowWriter<W> {
         to.flush()?;
         Ok(to)
     }
+}
+
+/// Refuses what Parquet has no type for: its INTERVAL counts milliseconds.
+fn refuse_intervals(schema: &SchemaRef) -> Result<()> {
+    let is_interval = |kind: &DataType| *kind == DataType::Interval(IntervalUnit::MonthDayNano);
+    match schema.fields().iter().find(|field| any_type(field.data_type(), &is_interval)) {
+        None => Ok(()),
+        Some(field) => {
+            let name = field.name();
+            Err(Error::usage(format!(
+                "column {name:?} is an INTERVAL, which Parquet cannot hold to the nanosecond: write its text, \
+                 arrow_cast({name:?}, 'Utf8'), or export to csv, json or arrow"
+            )))
+        }
+    }
+}
+
+/// Whether a type, or one of those it is made of, is such a one.
+fn any_type(kind: &DataType, is: &dyn Fn(&DataType) -> bool) -> bool {
+    let any = |field: &Field| any_type(field.data_type(), is);
+    is(kind)
+        || match kind {
+            DataType::List(item)
+            | DataType::LargeList(item)
+            | DataType::ListView(item)
+            | DataType::LargeListView(item)
+            | DataType::FixedSizeList(item, _)
+            | DataType::Map(item, _) => any(item),
+            DataType::Struct(fields) => fields.iter().any(|field| any(field)),
+            DataType::Union(fields, _) => fields.iter().any(|(_, field)| any(field)),
+            DataType::Dictionary(_, value) => any_type(value, is),
+            DataType::RunEndEncoded(_, values) => any(values),
+            _ => false,
+        }
 }
 
 #[cfg(test)]

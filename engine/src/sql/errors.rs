@@ -85,6 +85,12 @@ const SAME_NAME: [&str; 2] =
 const APART: &str = "casts and time zones do not count in the name of a column: name one of the two with \
                      AS, or compute it in a subquery";
 
+/// Whether two columns of a plan have one name.
+pub(super) fn is_of_same_names(error: &DataFusionError) -> bool {
+    let message = error.message();
+    SAME_NAME.iter().any(|words| message.contains(words))
+}
+
 /// The message without what the library puts before it.
 fn tidy(message: &str) -> String {
     let message = message.trim();

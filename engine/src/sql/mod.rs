@@ -10,8 +10,9 @@
 //! - `session`, `prepare`, `asked`, `run`: a statement from its text to the last batch of its answer.
 //! - `provider`, `translate`, `values`, `exec`, `part`, `dynamic`, `windows`, `hours`, `latest`, `live`: tables as the
 //!   planner sees them, and how their scans run.
+//! - `script`: texts of several statements.
 //! - `divide`: answers whose parts are fetched apart.
-//! - `precedence`, `unheard`, `membership`, `multisets`: what a text means, where the parser or the planner
+//! - `precedence`, `spelling`, `unheard`, `membership`, `multisets`: what a text means, where the parser or the planner
 //!   takes it for something else.
 //! - `expression`: what one row is worth, apart from any table.
 //! - `bounds`, `stack`: how deep and large a statement may be, and what carries it.
@@ -44,8 +45,10 @@ mod price;
 mod provider;
 mod queries;
 mod run;
+mod script;
 mod session;
 mod settings;
+mod spelling;
 mod stack;
 mod statistics;
 mod stop;
@@ -64,6 +67,7 @@ pub use datafusion::common::ScalarValue;
 pub use divide::{AnswerPart, Division, key_ranges};
 pub use price::Price;
 pub use queries::{Queries, QueryId, QueryInfo, QueryState};
+pub use script::{Script, in_one_line};
 pub use session::{Answer, Sql, SqlSession, Statement};
 pub use settings::SqlSettings;
 pub(crate) use statistics::CountedPeriods;

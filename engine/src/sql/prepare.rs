@@ -19,10 +19,10 @@ use datafusion::sql::sqlparser::dialect::GenericDialect;
 
 use super::bounds::Bounds;
 use super::catalog::{CATALOG, PUBLIC_SCHEMA, SYSTEM_SCHEMA, TableEntry};
-use super::errors::{nearest, told};
+use super::errors::{is_of_same_names, nearest, told};
 use super::session::{Statement, UNTYPED, columns};
 use super::stack::Deep;
-use super::{bind, precedence, unheard};
+use super::{bind, precedence, spelling, unheard};
 use crate::{Error, Result};
 
 /// Longest text of a statement in bytes.
@@ -55,7 +55,13 @@ pub(super) async fn statement(
             check_table(&reference, tables)?;
         }
     }
-    let plan = state.statement_to_plan(parsed).await.map_err(told)?;
+    let plan = match state.statement_to_plan(parsed).await {
+        Err(error) if is_of_same_names(&error) => {
+            state.statement_to_plan(named(bounds, text)?).await
+        }
+        plan => plan,
+    };
+    let plan = plan.map_err(told)?;
     let reading =
         SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
     reading.verify_plan(&plan).map_err(|error| only_reading(&told(error).to_string()))?;
@@ -161,6 +167,7 @@ fn understand(parsed: &mut Parsed, bounds: &Bounds) -> Result<usize> {
     match parsed {
         Parsed::Statement(ast) => {
             let depth = bounds.check_tree(ast.as_ref())?;
+            spelling::limit(ast.as_mut());
             unheard::refuse(ast)?;
             precedence::restore(ast);
             bind::number(ast)?;
@@ -168,6 +175,23 @@ fn understand(parsed: &mut Parsed, bounds: &Bounds) -> Result<usize> {
         }
         Parsed::Explain(explain) => understand(&mut explain.statement, bounds),
         _ => Ok(0),
+    }
+}
+
+/// The statement of a text, with a name for each computed column.
+fn named(bounds: &Bounds, text: &str) -> Result<Parsed> {
+    let mut parsed = parsed(bounds, text)?;
+    understand(&mut parsed, bounds)?;
+    let mut inner = &mut parsed;
+    loop {
+        match inner {
+            Parsed::Explain(explain) => inner = &mut explain.statement,
+            Parsed::Statement(ast) => {
+                spelling::name(ast.as_mut());
+                return Ok(parsed);
+            }
+            _ => return Ok(parsed),
+        }
     }
 }
 

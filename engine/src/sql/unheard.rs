@@ -32,8 +32,8 @@ impl Visitor for Unheard {
                 "SQL only reads here, and a query sees one instant of all tables without a lock",
             );
         }
-        if query.fetch.is_some() {
-            return refused("FETCH", "write LIMIT");
+        if let Some(fetch) = &query.fetch {
+            return refused(&fetch.to_string(), "write LIMIT, or compare rank() OVER (ORDER BY …)");
         }
         match &query.limit_clause {
             Some(LimitClause::LimitOffset { limit_by, .. }) if !limit_by.is_empty() => {

@@ -209,16 +209,7 @@ impl LakeTable {
         let after = base.apply(version, &gone, added.clone()).committed(Some(at));
         let (schema, operation) = (&alteration.after, "ALTER COLUMNS");
         let commit = Commit::alter(&metadata, schema, removed, &added, (operation, at))?;
-        if let Some([first, second]) = after.contradiction() {
-            return Err(Error::request(format!(
-                "rows would have two homes, {} and {}",
-                first.path, second.path
-            )));
-        }
-        self.mark_taken(base).await?;
-        self.mark(base, removed, &after).await?;
-        delta::put_commit(&self.store, version, &commit).await?;
-        Ok(after)
+        self.put_version(base, removed, after, &commit).await
     }
 
     /// Notes that `old` was written anew as `new`, with the columns of this table.

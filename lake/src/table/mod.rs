@@ -158,6 +158,17 @@ impl LakeTable {
         let after = after.with_others(others, None);
         let commit =
             Commit::replace(&self.schema, declared, removed, &added, change, [base, &after])?;
+        self.put_version(base, removed, after, &commit).await
+    }
+
+    /// Makes `after` the version after `base`, by a commit that says so.
+    async fn put_version(
+        &self,
+        base: &Snapshot,
+        removed: &[Arc<FileEntry>],
+        after: Snapshot,
+        commit: &Commit,
+    ) -> Result<Snapshot> {
         if let Some([first, second]) = after.contradiction() {
             return Err(Error::request(format!(
                 "rows would have two homes, {} and {}",
@@ -166,7 +177,7 @@ impl LakeTable {
         }
         self.mark_taken(base).await?;
         self.mark(base, removed, &after).await?;
-        delta::put_commit(&self.store, version, &commit).await?;
+        delta::put_commit(&self.store, after.version(), commit).await?;
         Ok(after)
     }
 

@@ -189,7 +189,7 @@ macro_rules! scripts {
 
 scripts!(
     selects, groups, joins, windows, subqueries, sets, zones, types, newest, gaps, system, explain,
-    errors, parameters
+    errors, parameters, standard, clients
 );
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

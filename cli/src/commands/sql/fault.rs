@@ -6,6 +6,8 @@
 //!          ^
 //! ```
 
+use unicode_width::UnicodeWidthChar;
+
 use crate::Error;
 
 /// The error with the line of the statement that it speaks of.
@@ -20,8 +22,10 @@ fn pointed(message: &str, statement: &str) -> Option<String> {
     let (line, column) = place(message)?;
     let text = statement.lines().nth(line.checked_sub(1)?)?;
     let before = text.chars().take(column.checked_sub(1)?);
-    // Tabs are kept, so that the mark stands where the terminal shows the column.
-    let indent: String = before.map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
+    // Tabs are kept and wide characters are two spaces: the mark stands where the terminal shows the column.
+    let indent: String = before
+        .map(|char| if char == '\t' { "\t".into() } else { " ".repeat(char.width().unwrap_or(0)) })
+        .collect();
     Some(format!("  {text}\n  {indent}^"))
 }
 
@@ -50,6 +54,8 @@ mod tests {
         let text = "select a,\n\tb c d\nfrom t";
         let message = "Expected: end of statement, found: d at Line: 2, Column: 6";
         assert_eq!(pointed(message, text).as_deref(), Some("  \tb c d\n  \t    ^"));
+        let (text, message) = ("select '東京', x", "there is no column x, at column 14");
+        assert_eq!(pointed(message, text), Some(format!("  {text}\n  {}^", " ".repeat(15))));
         let message = "there is no column \"x\": did you mean \"y\"?, at column 8";
         assert_eq!(pointed(message, "select x").as_deref(), Some("  select x\n         ^"));
     }

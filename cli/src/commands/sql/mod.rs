@@ -11,6 +11,7 @@ mod shell;
 use std::io::{BufWriter, IsTerminal, Read, Write};
 use std::time::{Duration, Instant};
 
+use barograph_engine::sql::Script;
 use barograph_flight::Client;
 use futures::TryStreamExt;
 
@@ -36,8 +37,9 @@ pub(super) async fn run(arguments: SqlArguments, settings: &Settings) -> Result<
         }
     };
     let client = wiring::connect(settings).await?;
-    let statements = statements(&text);
-    if statements.is_empty() {
+    let script = Script::of(&text);
+    let mut statements = script.statements().peekable();
+    if statements.peek().is_none() {
         return Err(Error::usage("no statement: write one, like barograph sql 'SELECT 1'"));
     }
     for statement in statements {
@@ -85,77 +87,4 @@ pub(super) async fn write_answer<W: Write + Send>(
     }
     let to = writer.finish()?.into_inner().map_err(std::io::IntoInnerError::into_error)?;
     Ok((to, rows))
-}
-
-/// The statements of a text, without the semicolons that end them. A semicolon in quotes or in a comment
-/// ends none.
-fn statements(text: &str) -> Vec<&str> {
-    let mut statements = Vec::new();
-    let mut start = 0;
-    for end in ends(text).into_iter().chain([text.len()]) {
-        let statement = text.get(start..end).unwrap_or_default().trim();
-        if !only_comments(statement) {
-            statements.push(statement);
-        }
-        start = end + 1;
-    }
-    statements
-}
-
-/// Whether there is nothing to run.
-fn only_comments(text: &str) -> bool {
-    text.lines().all(|line| line.trim().is_empty() || line.trim().starts_with("--"))
-}
-
-/// Places of the semicolons that end statements.
-fn ends(text: &str) -> Vec<usize> {
-    let mut ends = Vec::new();
-    let mut inside: Option<&str> = None;
-    let mut rest = text;
-    while !rest.is_empty() {
-        let at = text.len() - rest.len();
-        let step = match inside {
-            Some(closing) if rest.starts_with(closing) => {
-                inside = None;
-                closing.len()
-            }
-            Some(_) => rest.chars().next().map_or(1, char::len_utf8),
-            None => {
-                let opening = [("'", "'"), ("\"", "\""), ("--", "\n"), ("/*", "*/")];
-                match opening.iter().find(|(opening, _)| rest.starts_with(opening)) {
-                    Some((opening, closing)) => {
-                        inside = Some(closing);
-                        opening.len()
-                    }
-                    None => {
-                        if rest.starts_with(';') {
-                            ends.push(at);
-                        }
-                        rest.chars().next().map_or(1, char::len_utf8)
-                    }
-                }
-            }
-        };
-        rest = rest.get(step..).unwrap_or_default();
-    }
-    ends
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn statements_end_at_semicolons_outside_of_quotes_and_comments() {
-        assert_eq!(statements("select 1"), ["select 1"]);
-        assert_eq!(statements(" select 1 ; select 2;\n"), ["select 1", "select 2"]);
-        assert_eq!(
-            statements("select ';' as \"a;b\"; select 2"),
-            ["select ';' as \"a;b\"", "select 2"]
-        );
-        assert_eq!(statements("select 1 -- one; two\n + 1; select /* ; */ 2").len(), 2);
-        assert_eq!(statements("select 'it''s; fine'; -- the end"), ["select 'it''s; fine'"]);
-        assert_eq!(statements("select 'é;ü'; select 2").len(), 2);
-        assert!(statements(" ;; -- nothing\n;").is_empty());
-    }
 }

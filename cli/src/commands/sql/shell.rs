@@ -13,6 +13,7 @@ use std::io::{ErrorKind as IoErrorKind, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use barograph_engine::sql::{Script, in_one_line};
 use barograph_flight::Client;
 use clap::ValueEnum;
 use dialoguer::theme::SimpleTheme;
@@ -20,7 +21,7 @@ use dialoguer::{History, Input};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::complete::Words;
-use super::{Told, answer, ends, fault};
+use super::{Told, answer, fault};
 use crate::figures::grouped;
 use crate::output::{Format, check_terminal};
 use crate::{Error, Result, progress};
@@ -59,7 +60,7 @@ pub(super) async fn run(client: Client, format: Format) -> Result<()> {
         match tokio::task::block_in_place(|| shell.read(prompt)) {
             Ok(line) if text.is_empty() && line.trim_start().starts_with('\\') => {
                 match shell.command(line.trim()).await {
-                    Ok(true) => shell.past.keep(line.trim()),
+                    Ok(true) => shell.past.remember(line.trim().to_owned()),
                     Ok(false) => return Ok(()),
                     Err(error) => progress::line(&error.to_string()),
                 }
@@ -70,15 +71,19 @@ pub(super) async fn run(client: Client, format: Format) -> Result<()> {
                 text.push('\n');
                 if text.trim().is_empty() {
                     text.clear();
-                } else if let Some(&end) = ends(&text).last() {
-                    let rest = text.split_off(end + 1);
-                    shell.past.keep(&text.split_whitespace().collect::<Vec<_>>().join(" "));
-                    for statement in super::statements(&text) {
-                        shell.ask(statement).await;
-                        shell.last = Some(statement.to_owned());
-                    }
-                    text = if rest.trim().is_empty() { String::new() } else { rest };
+                    continue;
                 }
+                let script = Script::of(&text);
+                for statement in &script.ended {
+                    shell.past.keep(statement);
+                    shell.ask(statement).await;
+                    shell.last = Some((*statement).to_owned());
+                }
+                text = match (script.ended.is_empty(), script.rest) {
+                    (_, "") => String::new(),
+                    (true, _) => text,
+                    (false, rest) => format!("{rest}\n"),
+                };
             }
             Err(dialoguer::Error::IO(error)) if error.kind() == IoErrorKind::Interrupted => {
                 text.clear();
@@ -217,20 +222,27 @@ impl Past {
         Self { lines, file }
     }
 
-    /// Remembers a statement. A history that cannot be written is no reason to stop.
-    fn keep(&mut self, line: &str) {
-        if line.is_empty() || self.lines.front().is_some_and(|last| last == line) {
+    /// Remembers a statement, if it can stand in one line.
+    fn keep(&mut self, statement: &str) {
+        if let Some(line) = in_one_line(statement) {
+            self.remember(line + ";");
+        }
+    }
+
+    /// Remembers a line. A history that cannot be written is no reason to stop.
+    fn remember(&mut self, line: String) {
+        if self.lines.front() == Some(&line) {
             return;
         }
-        self.lines.push_front(line.to_owned());
-        self.lines.truncate(HISTORY_MAX);
-        let Some(file) = &self.file else { return };
-        if let Some(folder) = file.parent()
+        if let Some(file) = &self.file
+            && let Some(folder) = file.parent()
             && std::fs::create_dir_all(folder).is_ok()
             && let Ok(mut file) = OpenOptions::new().create(true).append(true).open(file)
         {
             let _ = writeln!(file, "{line}");
         }
+        self.lines.push_front(line);
+        self.lines.truncate(HISTORY_MAX);
     }
 }
 
