@@ -14,6 +14,7 @@ use datafusion::catalog::{
 };
 use datafusion::execution::FunctionRegistry;
 use datafusion::execution::context::SessionContext;
+use datafusion::execution::memory_pool::MemoryLimit;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::col;
@@ -54,6 +55,10 @@ const JOIN_KEY_BYTES: usize = 1 << 20;
 /// Key ranges already hold all rows of a key, so that a grouping by key and more needs no exchange of
 /// rows from this many partitions on.
 const KEPT_PARTITIONS: usize = 2;
+
+/// Each thread of a sort keeps so small a part of the memory for writing to disk what does not fit: all together,
+/// they leave most of it to the rows.
+const SHARES_OF_A_MERGE: usize = 4;
 
 /// A table as clients see it listed.
 #[derive(Debug, Clone)]
@@ -159,6 +164,11 @@ impl Catalog {
         options.optimizer.subset_repartition_threshold = KEPT_PARTITIONS;
         options.optimizer.hash_join_inlist_pushdown_max_distinct_values = JOIN_KEYS;
         options.optimizer.hash_join_inlist_pushdown_max_size = JOIN_KEY_BYTES;
+        if let MemoryLimit::Finite(bytes) = shared.memory_pool.memory_limit() {
+            let most = bytes / (threads.max(1) * SHARES_OF_A_MERGE);
+            let reserved = &mut options.execution.sort_spill_reservation_bytes;
+            *reserved = most.min(*reserved);
+        }
         // IS TRUE is never null for the logical plan, and may be null for the physical one.
         options.execution.skip_physical_aggregate_schema_check = true;
         let mut rules = Unambiguous::all(PhysicalOptimizer::new().rules);

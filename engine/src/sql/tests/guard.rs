@@ -149,8 +149,16 @@ async fn queries_wait_for_a_place_and_no_more_than_allowed_wait() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn memory_is_bounded_and_sorts_spill() {
+    // More threads sort with less memory each.
+    for threads in [2, 8] {
+        memory_is_bounded_of(threads).await;
+    }
+}
+
+async fn memory_is_bounded_of(threads: usize) {
     let folder = tempfile::tempdir().unwrap();
     let fixture = Fixture::empty(SqlSettings {
+        threads,
         memory_bytes_max: Size::mebibytes(24),
         spill_folder: Some(folder.path().to_owned()),
         ..settings()
