@@ -6,6 +6,8 @@
 //!   disk, without an engine;
 //! - the time of an acknowledgement at the real load, a batch of 15,000 a second, with and without point
 //!   and range queries beside it, and the time of those queries with and without the load.
+//! - the time of an acknowledgement of a batch of 250, forty a second, without and beside statements that keep their
+//!   threads, answers that nobody reads and statements that take long to plan.
 //!
 //! `BAROGRAPH_BENCH_SECONDS` sets how long each part runs (default 20).
 #![allow(clippy::disallowed_methods, reason = "how long things take is what is asked")]
@@ -17,7 +19,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use arrow::array::RecordBatch;
+use arrow::array::{AsArray, RecordBatch};
+use arrow::datatypes::Int64Type;
 use barograph::cities::Cities;
 use barograph::demo::weather::Weather;
 use barograph::settings::Settings;
@@ -26,6 +29,7 @@ use barograph_engine::{Components, Durability, Engine, ErrorKind, LogSource, Sys
 use barograph_flight::ticket::RangeRead;
 use barograph_flight::{Client, FlightSettings, Server, Ticket};
 use barograph_lake::{Hour, LakeStore};
+use futures::StreamExt;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -39,10 +43,16 @@ fn main() {
     let seconds = std::env::var("BAROGRAPH_BENCH_SECONDS").map_or(20, |s| s.parse().unwrap());
     let length = Duration::from_secs(seconds);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let part = std::env::args().nth(1).filter(|part| !part.starts_with('-'));
     runtime.block_on(async {
+        if part.as_deref() == Some("beside") {
+            return beside_statements(length).await;
+        }
         flood(length).await;
         settle().await;
         real_load(length * 3).await;
+        settle().await;
+        beside_statements(length).await;
     });
 }
 
@@ -257,6 +267,93 @@ async fn query(
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
     vec![("latest of one key", latest), ("all hours of one key", range)]
+}
+
+/// Acknowledgements of small batches, by turns without and beside statements that hurt.
+async fn beside_statements(length: Duration) {
+    const TURNS: u32 = 4;
+    let folder = tempfile::tempdir().unwrap();
+    let (engine, url) = serve(folder.path()).await;
+    let client = Client::connect(&url).await.unwrap();
+    let minutes = hour_of_readings();
+    let (mut alone, mut beside, mut sent) = (Vec::new(), Vec::new(), 0);
+    for turn in 0..TURNS {
+        alone.extend(put_small(&client, &minutes, length / TURNS, &mut sent).await);
+        let stop = Arc::new(AtomicBool::new(false));
+        let mut cursors = Vec::new();
+        for _ in 0..16 {
+            // Unread answers fill the window of their connection.
+            let own = Client::connect(&url).await.unwrap();
+            let mut cursor = own.sql(ENDLESS).await.unwrap();
+            cursor.next().await.unwrap().unwrap();
+            cursors.push(cursor);
+        }
+        let hurting = [STUCK.to_owned(), STUCK.to_owned(), heavy(turn)];
+        let hurting = hurting.map(|text| {
+            let (client, stop) = (client.clone(), Arc::clone(&stop));
+            tokio::spawn(async move {
+                while !stop.load(Ordering::SeqCst) {
+                    // It is left in the middle now and then.
+                    let asked = async { client.sql(&text).await?.collect().await };
+                    let _ = tokio::time::timeout(Duration::from_millis(500), asked).await;
+                }
+            })
+        });
+        beside.extend(put_small(&client, &minutes, length / TURNS, &mut sent).await);
+        stop.store(true, Ordering::SeqCst);
+        for asked in hurting {
+            asked.await.unwrap();
+        }
+        drop(cursors);
+        // What threads are in the middle of ends before the next turn.
+        while engine_is_asked(&client).await {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+    let counted = client.sql("SELECT count(*) FROM readings").await.unwrap().collect().await;
+    let counted = counted.unwrap().column(0).as_primitive::<Int64Type>().value(0);
+    assert_eq!(counted, sent * SMALL as i64, "rows are lost");
+    engine.shutdown().await.unwrap();
+    println!("acknowledgement at disk, batches of {SMALL}, {} and {}", alone.len(), beside.len());
+    print_times("no statements beside", alone);
+    print_times("beside statements that hurt", beside);
+}
+
+const SMALL: usize = 250;
+const ENDLESS: &str = "SELECT a.value + b.value AS n FROM generate_series(1, 1000000) a \
+                       CROSS JOIN generate_series(1, 1000000) b";
+const STUCK: &str = "SELECT sum(levenshtein(repeat('a', 20000 + value % 7), repeat('b', 20000))) \
+                     FROM generate_series(1, 8192)";
+
+fn heavy(mark: u32) -> String {
+    let terms: Vec<_> = (0..400).map(|i| format!("city_id + {i} <> {}", i + mark)).collect();
+    format!("SELECT count(*) FROM readings WHERE {}", terms.join(" OR "))
+}
+
+async fn engine_is_asked(client: &Client) -> bool {
+    let text = "SELECT count(*) FROM system.queries WHERE tasks > 0 AND finished_at IS NOT NULL";
+    let rows = client.sql(text).await.unwrap().collect().await.unwrap();
+    rows.column(0).as_primitive::<Int64Type>().value(0) > 0
+}
+
+/// Batches of some rows, forty a second.
+async fn put_small(
+    client: &Client,
+    minutes: &[RecordBatch],
+    length: Duration,
+    sent: &mut i64,
+) -> Vec<Duration> {
+    let mut ticks = tokio::time::interval(Duration::from_millis(25));
+    let (mut times, started) = (Vec::new(), Instant::now());
+    while started.elapsed() < length {
+        ticks.tick().await;
+        let batch = later(&minutes[0].slice(0, SMALL), *sent * 1_000_000);
+        *sent += 1;
+        let begun = Instant::now();
+        client.put_batch("readings", batch, Durability::Disk).await.unwrap();
+        times.push(begun.elapsed());
+    }
+    times
 }
 
 fn print_times(name: &str, mut times: Vec<Duration>) {

@@ -18,5 +18,6 @@ mod logs;
 mod mapping;
 mod nyc;
 mod server;
+mod serving;
 mod settings;
 mod stations;

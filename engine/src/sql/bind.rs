@@ -90,7 +90,7 @@ impl Statement {
         let text = Arc::clone(&self.text);
         let part = self.part.clone();
         let plan = Arc::new(Deep::new(plan, self.plan.depth()));
-        Ok(Self { text, plan, schema, parameters, optimized: None, part })
+        Ok(Self { text, plan, schema, parameters, optimized: None, part, extent: self.extent })
     }
 }
 

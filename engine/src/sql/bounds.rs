@@ -48,6 +48,13 @@ pub struct Bounds {
     pub nodes: (usize, &'static str),
 }
 
+/// How deep and large a statement is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Extent {
+    pub(super) depth: usize,
+    pub(super) nodes: u64,
+}
+
 impl Bounds {
     /// The tokens of a text.
     ///
@@ -86,15 +93,17 @@ impl Bounds {
         if count > self.nodes.0 { Err(self.too_large()) } else { Ok(()) }
     }
 
-    /// Refuses a tree whose plan would be too deep or too large; gives how deep it is.
+    /// Refuses a tree whose plan would be too deep or too large; gives how deep and large it is.
     ///
     /// # Errors
     /// The same.
-    pub(super) fn check_tree(&self, tree: &impl Visit) -> Result<usize> {
+    pub(super) fn check_tree(&self, tree: &impl Visit) -> Result<Extent> {
         let mut measure = Measure::new(self);
         match tree.visit(&mut measure) {
             ControlFlow::Break(error) => Err(error),
-            ControlFlow::Continue(()) => Ok(measure.top.deepest),
+            ControlFlow::Continue(()) => {
+                Ok(Extent { depth: measure.top.deepest, nodes: measure.top.nodes })
+            }
         }
     }
 

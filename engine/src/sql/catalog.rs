@@ -23,6 +23,7 @@ use datafusion::prelude::SessionConfig;
 
 use super::errors::told;
 use super::hours::AggregateHours;
+use super::interruptible::interruptible;
 use super::latest::LatestProvider;
 use super::limits::LimitsAboveWindows;
 use super::live::LiveProvider;
@@ -191,7 +192,7 @@ impl Catalog {
         let system = Arc::clone(&self.system) as Arc<dyn SchemaProvider>;
         catalog.register_schema(PUBLIC_SCHEMA, public).map_err(told)?;
         catalog.register_schema(SYSTEM_SCHEMA, system).map_err(told)?;
-        let context = SessionContext::new_with_state(state);
+        let context = SessionContext::new_with_state(interruptible(state));
         context.register_catalog(CATALOG, Arc::new(catalog));
         functions::register(&context)?;
         functions::register_tables(&context, Arc::new(Given(Arc::clone(engine))));

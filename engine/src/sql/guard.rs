@@ -12,7 +12,8 @@ use datafusion::execution::memory_pool::{
     FairSpillPool, MemoryConsumer, MemoryLimit, MemoryPool, MemoryReservation,
 };
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use parking_lot::Mutex;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
 use super::errors::told;
 use super::queries::Meter;
@@ -21,6 +22,8 @@ use crate::{Error, Result};
 
 /// When a query that found the queue full is worth trying again.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
+/// Threads of queries that wait for their readers without a place: each keeps its executor.
+const PARKED_THREADS: usize = 1_024;
 
 /// Memory and disk of all queries together.
 pub(super) fn runtime(settings: &SqlSettings) -> Result<Arc<RuntimeEnv>> {
@@ -101,6 +104,8 @@ pub(super) struct Gate {
     places: Arc<Semaphore>,
     waiting: AtomicUsize,
     waiting_max: usize,
+    /// Leaves to wait for a reader without a place.
+    parks: Semaphore,
 }
 
 /// One of those that wait, for as long as it does.
@@ -113,18 +118,21 @@ impl Drop for Waiting<'_> {
 }
 
 impl Gate {
-    pub(super) fn new(settings: &SqlSettings) -> Self {
+    /// For queries on so many threads each.
+    pub(super) fn new(settings: &SqlSettings, threads: usize) -> Self {
         Self {
             places: Arc::new(Semaphore::new(settings.queries_max.max(1))),
             waiting: AtomicUsize::new(0),
             waiting_max: settings.queue_max,
+            parks: Semaphore::new(PARKED_THREADS / threads.max(1)),
         }
     }
 
     /// A place, when one is free; refused if too many wait already.
-    pub(super) async fn enter(&self) -> Result<OwnedSemaphorePermit> {
-        if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
-            return Ok(place);
+    pub(super) async fn enter(self: &Arc<Self>) -> Result<Place> {
+        let place = |place| Place { gate: Arc::clone(self), held: Mutex::new(Some(place)) };
+        if let Ok(free) = Arc::clone(&self.places).try_acquire_owned() {
+            return Ok(place(free));
         }
         let waiting = self.waiting.fetch_add(1, Ordering::Relaxed);
         let _waiting = Waiting(&self.waiting);
@@ -135,9 +143,47 @@ impl Gate {
                 RETRY_AFTER,
             ));
         }
-        Arc::clone(&self.places)
-            .acquire_owned()
-            .await
-            .map_err(|e| Error::internal("the queue of queries is closed").with_source(e))
+        self.free().await.map(place)
+    }
+
+    async fn free(&self) -> Result<OwnedSemaphorePermit> {
+        let closed = |e| Error::internal("the queue of queries is closed").with_source(e);
+        Arc::clone(&self.places).acquire_owned().await.map_err(closed)
+    }
+}
+
+/// The place of a query.
+#[derive(Debug)]
+pub(super) struct Place {
+    gate: Arc<Gate>,
+    held: Mutex<Option<OwnedSemaphorePermit>>,
+}
+
+impl Place {
+    /// Gives it to others for good.
+    pub(super) fn give_back(&self) {
+        drop(self.held.lock().take());
+    }
+
+    /// Gives it to others for a while; `None` if as many queries wait without one as may.
+    pub(super) fn park(&self) -> Option<Parked<'_>> {
+        let leave = self.gate.parks.try_acquire().ok()?;
+        self.give_back();
+        Some(Parked { place: self, _leave: leave })
+    }
+}
+
+/// A query that waits without its place.
+pub(super) struct Parked<'a> {
+    place: &'a Place,
+    _leave: SemaphorePermit<'a>,
+}
+
+impl Parked<'_> {
+    /// Waits for a place again, however many wait for one.
+    pub(super) async fn retake(self) -> Result<()> {
+        let place = self.place.gate.free().await?;
+        *self.place.held.lock() = Some(place);
+        Ok(())
     }
 }

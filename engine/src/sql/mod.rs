@@ -18,7 +18,9 @@
 //! - `bounds`, `stack`: how deep and large a statement may be, and what carries it.
 //! - `statistics`, `price`, `opaque`, `unambiguous`, `limits`: what is known before it runs, and what must not
 //!   be concluded.
-//! - `guard`, `stop`, `queries`, `settings`: bounds on what runs, and who runs what.
+//! - `executors`, `planning`, `watch`, `rows`: on which threads a statement is planned and runs, what ends it, and how its
+//!   rows come to whoever reads them.
+//! - `guard`, `stop`, `interruptible`, `queries`, `settings`: bounds on what runs, and who runs what.
 //! - `catalog`, `system`: which tables there are, and those that tell of the server itself.
 
 mod asked;
@@ -29,9 +31,11 @@ mod divide;
 mod dynamic;
 mod errors;
 mod exec;
+mod executors;
 pub mod expression;
 mod guard;
 mod hours;
+mod interruptible;
 mod latest;
 mod limits;
 mod live;
@@ -39,11 +43,13 @@ mod membership;
 mod multisets;
 mod opaque;
 mod part;
+mod planning;
 mod precedence;
 mod prepare;
 mod price;
 mod provider;
 mod queries;
+mod rows;
 mod run;
 mod script;
 mod session;
@@ -60,6 +66,7 @@ mod unambiguous;
 mod unheard;
 mod unsorted;
 mod values;
+mod watch;
 mod windows;
 
 pub use catalog::{CATALOG, PUBLIC_SCHEMA, SYSTEM_SCHEMA, TableEntry};

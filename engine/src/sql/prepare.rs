@@ -17,9 +17,10 @@ use datafusion::sql::parser::{DFParserBuilder, Statement as Parsed};
 use datafusion::sql::sqlparser::ast::Statement as Ast;
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 
-use super::bounds::Bounds;
+use super::bounds::{Bounds, Extent};
 use super::catalog::{CATALOG, PUBLIC_SCHEMA, SYSTEM_SCHEMA, TableEntry};
 use super::errors::{is_of_same_names, nearest, told};
+use super::planning::Turns;
 use super::session::{Statement, UNTYPED, columns};
 use super::stack::Deep;
 use super::{bind, precedence, spelling, unheard};
@@ -31,7 +32,7 @@ const TEXT_BYTES_MAX: usize = 1 << 20;
 /// Reads `text` as one statement.
 pub(super) async fn statement(
     state: &SessionState,
-    bounds: &Bounds,
+    (bounds, turns): (&Bounds, &Turns),
     tables: &[TableEntry],
     text: &str,
 ) -> Result<Statement> {
@@ -46,7 +47,8 @@ pub(super) async fn statement(
     }
     let mut parsed = parsed(bounds, text)?;
     refuse_writing(&parsed)?;
-    let depth = understand(&mut parsed, bounds)?;
+    let extent = understand(&mut parsed, bounds)?;
+    let _turn = turns.take(extent).await?;
     let mut calls_tables = false;
     for reference in state.resolve_table_references(&parsed).map_err(told)? {
         if state.table_functions().contains_key(reference.table()) {
@@ -73,8 +75,8 @@ pub(super) async fn statement(
     // Arguments of a table function are values by now, and may be of now.
     let lasting = !calls_tables && lasts(&plan).map_err(told)?;
     let optimized = lasting.then(Arc::default);
-    let (text, plan) = (text.into(), Arc::new(Deep::new(plan, depth)));
-    Ok(Statement { text, plan, schema, parameters, optimized, part: None })
+    let (text, plan) = (text.into(), Arc::new(Deep::new(plan, extent.depth)));
+    Ok(Statement { text, plan, schema, parameters, optimized, part: None, extent })
 }
 
 /// The one statement of a text.
@@ -98,7 +100,7 @@ fn parsed(bounds: &Bounds, text: &str) -> Result<Parsed> {
 /// How deep a text is.
 #[cfg(test)]
 pub(super) fn measured(bounds: &Bounds, text: &str) -> Result<usize> {
-    super::stack::within(bounds, || understand(&mut parsed(bounds, text)?, bounds))
+    super::stack::within(bounds, || Ok(understand(&mut parsed(bounds, text)?, bounds)?.depth))
 }
 
 /// Whether a plan means the same in every execution: nothing in it depends on when it is asked.
@@ -162,19 +164,19 @@ fn refuse_writing(parsed: &Parsed) -> Result<()> {
     }
 }
 
-/// Makes the text mean what it says, and numbers its parameters; gives how deep it is.
-fn understand(parsed: &mut Parsed, bounds: &Bounds) -> Result<usize> {
+/// Makes the text mean what it says, and numbers its parameters; gives how deep and large it is.
+fn understand(parsed: &mut Parsed, bounds: &Bounds) -> Result<Extent> {
     match parsed {
         Parsed::Statement(ast) => {
-            let depth = bounds.check_tree(ast.as_ref())?;
+            let extent = bounds.check_tree(ast.as_ref())?;
             spelling::limit(ast.as_mut());
             unheard::refuse(ast)?;
             precedence::restore(ast);
             bind::number(ast)?;
-            Ok(depth)
+            Ok(extent)
         }
         Parsed::Explain(explain) => understand(&mut explain.statement, bounds),
-        _ => Ok(0),
+        _ => Ok(Extent::default()),
     }
 }
 

@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::str::FromStr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 
 use barograph_lake::Micros;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+use super::executors::Lease;
 use super::price::Price;
 use crate::{Error, ErrorKind, Result};
 
@@ -54,6 +55,8 @@ pub enum QueryState {
     Planning,
     /// It gives rows.
     Running,
+    /// Its client does not read on; it holds no place meanwhile.
+    Unread,
     /// Its answer is whole.
     Done,
     /// It ended with an error.
@@ -70,6 +73,7 @@ impl fmt::Display for QueryState {
             Self::Queued => "queued",
             Self::Planning => "planning",
             Self::Running => "running",
+            Self::Unread => "unread",
             Self::Done => "done",
             Self::Failed => "failed",
             Self::Cancelled => "cancelled",
@@ -107,6 +111,9 @@ pub struct QueryInfo {
     pub memory_bytes: u64,
     /// Most memory it held, in bytes.
     pub memory_bytes_peak: u64,
+    /// Tasks that work for it. Those of one that has ended are in the middle of something that cannot be
+    /// interrupted.
+    pub tasks: u64,
     /// Why it ended without a whole answer.
     pub error: Option<String>,
 }
@@ -150,7 +157,7 @@ impl Meter {
     }
 }
 
-/// A query that has not ended.
+/// A query, from when it came until it is forgotten.
 #[derive(Debug)]
 pub(super) struct Query {
     pub(super) id: QueryId,
@@ -159,6 +166,7 @@ pub(super) struct Query {
     created_at: Micros,
     progress: Mutex<Progress>,
     pub(super) meter: Arc<Meter>,
+    lease: Mutex<Weak<Lease>>,
     /// Told when somebody cancels it.
     pub(super) cancelled: Notify,
 }
@@ -185,6 +193,15 @@ impl Query {
         self.progress.lock().price = Some(price);
     }
 
+    /// What works for it from here on.
+    pub(super) fn works_on(&self, lease: &Arc<Lease>) {
+        *self.lease.lock() = Arc::downgrade(lease);
+    }
+
+    fn tasks(&self) -> usize {
+        self.lease.lock().strong_count()
+    }
+
     fn info(&self) -> QueryInfo {
         let progress = self.progress.lock();
         let meter = &self.meter;
@@ -202,6 +219,7 @@ impl Query {
             bytes: meter.bytes.load(Ordering::Relaxed),
             memory_bytes: meter.memory() as u64,
             memory_bytes_peak: meter.memory_peak.load(Ordering::Relaxed) as u64,
+            tasks: self.tasks() as u64,
             error: progress.error.clone(),
         }
     }
@@ -212,7 +230,7 @@ impl Query {
 pub struct Queries {
     last_id: AtomicU64,
     running: Mutex<BTreeMap<QueryId, Arc<Query>>>,
-    recent: Mutex<VecDeque<QueryInfo>>,
+    recent: Mutex<VecDeque<Arc<Query>>>,
     recent_max: usize,
 }
 
@@ -250,16 +268,17 @@ impl Queries {
     pub fn list(&self) -> Vec<QueryInfo> {
         let running: Vec<_> = self.running.lock().values().cloned().collect();
         let mut list: Vec<_> = running.iter().map(|query| query.info()).collect();
-        list.extend(self.recent.lock().iter().cloned());
+        let recent: Vec<_> = self.recent.lock().iter().cloned().collect();
+        list.extend(recent.iter().map(|query| query.info()));
         list
     }
 
     /// What is known of one query.
     pub fn get(&self, id: QueryId) -> Option<QueryInfo> {
         let running = self.running.lock().get(&id).cloned();
-        running
-            .map(|query| query.info())
-            .or_else(|| self.recent.lock().iter().find(|info| info.id == id).cloned())
+        let found =
+            running.or_else(|| self.recent.lock().iter().find(|query| query.id == id).cloned());
+        found.map(|query| query.info())
     }
 
     /// Queries that wait or run.
@@ -286,17 +305,22 @@ impl Queries {
                 error: None,
             }),
             meter: Arc::default(),
+            lease: Mutex::default(),
             cancelled: Notify::new(),
         });
         self.running.lock().insert(id, Arc::clone(&query));
         query
     }
 
-    /// Takes a query out of the running ones; the first end counts.
-    pub(super) fn end(&self, query: &Query, state: QueryState, error: Option<String>, now: Micros) {
-        if self.running.lock().remove(&query.id).is_none() {
-            return;
-        }
+    /// Takes a query out of the running ones; tells whether it was there, as the first end counts.
+    pub(super) fn end(
+        &self,
+        query: &Query,
+        state: QueryState,
+        error: Option<String>,
+        now: Micros,
+    ) -> bool {
+        let Some(query) = self.running.lock().remove(&query.id) else { return false };
         {
             let mut progress = query.progress.lock();
             progress.state = state;
@@ -304,7 +328,18 @@ impl Queries {
             progress.error = error;
         }
         let mut recent = self.recent.lock();
-        recent.push_front(query.info());
-        recent.truncate(self.recent_max);
+        recent.push_front(query);
+        let mut seen = 0;
+        // What is still worked on is remembered; executors are bounded.
+        recent.retain(|query| {
+            seen += 1;
+            seen <= self.recent_max || query.tasks() > 0
+        });
+        true
+    }
+
+    /// Takes a query out of the running ones without a trace.
+    pub(super) fn forget(&self, query: &Query) {
+        self.running.lock().remove(&query.id);
     }
 }

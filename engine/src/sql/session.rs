@@ -11,7 +11,6 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
@@ -24,27 +23,28 @@ use datafusion::logical_expr::LogicalPlan;
 use futures::Stream;
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
-use tokio::sync::{mpsc, oneshot};
-use tokio::task::{JoinError, JoinHandle};
+use tokio::sync::oneshot;
 
 use super::asked::Asked;
+use super::bounds::Extent;
 use super::catalog::{Catalog, TableEntry, zoned};
 use super::divide::{AnswerPart, Division, divided};
 use super::errors::told;
+use super::executors::Executors;
 use super::guard::{self, Gate};
+use super::planning::Turns;
 use super::prepare;
 use super::provider::Pinned;
 use super::queries::{Queries, QueryId, QueryState};
-use super::run::{Begun, Job, cancelled, timed_out, watch};
+use super::rows;
+use super::run::Job;
 use super::settings::SqlSettings;
-use super::stack::{self, Deep};
+use super::stack::Deep;
 use super::system::SystemRows;
+use super::watch::{Begun, cancelled, planned, timed_out, watch};
 use crate::recent::Recent;
-use crate::threads::Threads;
-use crate::{Engine, Error, Result};
+use crate::{Engine, Result};
 
-/// Batches that wait for the client, so that the query is not far ahead of it.
-const AHEAD: usize = 2;
 /// Statements that are kept for who asks them again.
 const KEPT: usize = 64;
 /// Longest text of a statement that is kept, in bytes.
@@ -64,22 +64,25 @@ pub struct SqlSession {
 
 /// SQL over the tables of an engine.
 pub struct Sql {
-    engine: Arc<Engine>,
+    pub(super) engine: Arc<Engine>,
     settings: SqlSettings,
     catalog: Arc<Catalog>,
     shared: Arc<RuntimeEnv>,
     gate: Arc<Gate>,
-    queries: Arc<Queries>,
+    /// Places of those that are planned without being run.
+    pub(super) plans: Arc<Gate>,
+    turns: Arc<Turns>,
+    pub(super) executors: Arc<Executors>,
+    pub(super) queries: Arc<Queries>,
     /// Made for the first question: a server that nobody asks in SQL does without.
     planner: Mutex<Option<Arc<Planner>>>,
     /// Statements by time zone and text.
     kept: Recent<(Option<String>, Arc<str>), Statement>,
 }
 
-/// What plans and runs statements.
+/// What plans statements.
 struct Planner {
     state: Arc<SessionState>,
-    threads: Threads,
 }
 
 impl fmt::Debug for Sql {
@@ -100,6 +103,7 @@ pub struct Statement {
     pub(super) part: Option<Arc<AnswerPart>>,
     /// The optimized plan, if it is the same in every execution; made by the first.
     pub(super) optimized: Option<Arc<OnceLock<Arc<Deep>>>>,
+    pub(super) extent: Extent,
 }
 
 impl Statement {
@@ -121,6 +125,11 @@ impl Statement {
     /// The same statement, for one part of its answer.
     pub fn of_part(&self, part: AnswerPart) -> Self {
         Self { part: Some(Arc::new(part)), ..self.clone() }
+    }
+
+    /// Whether its plan is large, so that it is better made again than kept.
+    pub fn is_large(&self) -> bool {
+        self.extent.is_large()
     }
 
     /// Whether it gives rows, as every statement does that is not refused.
@@ -178,9 +187,23 @@ impl Sql {
         let queries = Queries::new(settings.recent_max);
         let shared = guard::runtime(&settings)?;
         let catalog = Arc::new(Catalog::new(&engine, &queries, &settings, dimensions, system)?);
-        let gate = Arc::new(Gate::new(&settings));
+        let executors = Executors::new(&settings);
+        let gate = || Arc::new(Gate::new(&settings, executors.threads()));
+        let (gate, plans, turns) = (gate(), gate(), Arc::default());
         let (planner, kept) = (Mutex::default(), Recent::new(KEPT));
-        Ok(Arc::new(Self { engine, settings, catalog, shared, gate, queries, planner, kept }))
+        Ok(Arc::new(Self {
+            engine,
+            settings,
+            catalog,
+            shared,
+            gate,
+            plans,
+            turns,
+            executors,
+            queries,
+            planner,
+            kept,
+        }))
     }
 
     /// SQL over the tables of another engine, with the bounds of this one and its list of queries.
@@ -195,9 +218,19 @@ impl Sql {
     ) -> Result<Arc<Self>> {
         let (settings, queries) = (self.settings.clone(), Arc::clone(&self.queries));
         let catalog = Arc::new(Catalog::new(&engine, &queries, &settings, dimensions, system)?);
-        let (shared, gate) = (Arc::clone(&self.shared), Arc::clone(&self.gate));
-        let (planner, kept) = (Mutex::default(), Recent::new(KEPT));
-        Ok(Arc::new(Self { engine, settings, catalog, shared, gate, queries, planner, kept }))
+        Ok(Arc::new(Self {
+            engine,
+            settings,
+            catalog,
+            shared: Arc::clone(&self.shared),
+            gate: Arc::clone(&self.gate),
+            plans: Arc::clone(&self.plans),
+            turns: Arc::clone(&self.turns),
+            executors: Arc::clone(&self.executors),
+            queries,
+            planner: Mutex::default(),
+            kept: Recent::new(KEPT),
+        }))
     }
 
     fn planner(&self) -> Result<Arc<Planner>> {
@@ -205,23 +238,24 @@ impl Sql {
         if let Some(planner) = &*planner {
             return Ok(Arc::clone(planner));
         }
-        let threads = match self.settings.threads {
-            0 => std::thread::available_parallelism().map_or(1, usize::from),
-            count => count,
-        };
+        let threads = self.executors.threads();
         let state = self.catalog.state(&self.engine, threads, &self.shared)?;
-        let stack = stack::bytes_for(&self.settings.bounds());
-        let threads = Threads::with_stack("barograph-sql", threads, stack)?;
-        let made = Arc::new(Planner { state: Arc::new(state), threads });
+        let made = Arc::new(Planner { state: Arc::new(state) });
         *planner = Some(Arc::clone(&made));
         Ok(made)
+    }
+
+    /// How long a query of the session may take.
+    pub(super) fn allowed(&self, session: &SqlSession) -> Duration {
+        let allowed = self.settings.timeout.duration();
+        session.timeout.map_or(allowed, |timeout| timeout.min(allowed))
     }
 
     /// Parses and plans; runs nothing.
     ///
     /// # Errors
     /// `Request` with the place of the fault and, for a name that does not exist, the name that was
-    /// probably meant; statements that write are refused.
+    /// probably meant; statements that write are refused. `Timeout`, `Cancelled`, and `Resources` if too many are planned.
     pub fn prepare<'a>(
         &'a self,
         session: &'a SqlSession,
@@ -234,13 +268,13 @@ impl Sql {
             }
             let state = self.planner()?.state(session)?;
             let (catalog, bounds) = (Arc::clone(&self.catalog), self.settings.bounds());
-            let owned = text.to_owned();
-            let statement = self
-                .planned(async move {
-                    prepare::statement(&state, &bounds, catalog.entries(), &owned).await
-                })
-                .await?;
-            if statement.optimized.is_some() && text.len() <= KEPT_BYTES {
+            let (owned, turns) = (text.to_owned(), Arc::clone(&self.turns));
+            let work = async move {
+                prepare::statement(&state, (&bounds, &turns), catalog.entries(), &owned).await
+            };
+            let statement = self.planned(session, text, work).await?;
+            let is_small = text.len() <= KEPT_BYTES && !statement.is_large();
+            if statement.optimized.is_some() && is_small {
                 self.kept.keep((zone.clone(), Arc::clone(&statement.text)), statement.clone());
             }
             Ok(statement)
@@ -254,6 +288,7 @@ impl Sql {
     /// `Request` if there are more or fewer values than parameters, or one does not fit its place.
     pub fn bind<'a>(
         &'a self,
+        session: &'a SqlSession,
         statement: &'a Statement,
         values: &'a [ScalarValue],
     ) -> BoxFuture<'a, Result<Statement>> {
@@ -261,19 +296,14 @@ impl Sql {
             if values.is_empty() {
                 return statement.bind(values);
             }
-            let (statement, values) = (statement.clone(), values.to_vec());
-            self.planned(async move { statement.bind(&values) }).await
+            let (text, statement) = (Arc::clone(&statement.text), statement.clone());
+            let (values, turns) = (values.to_vec(), Arc::clone(&self.turns));
+            let work = async move {
+                let _turn = turns.take(statement.extent).await?;
+                statement.bind(&values)
+            };
+            self.planned(session, &text, work).await
         })
-    }
-
-    /// Does what goes down a statement where the stack carries it.
-    async fn planned<T: Send + 'static>(
-        &self,
-        work: impl Future<Output = Result<T>> + Send + 'static,
-    ) -> Result<T> {
-        let planner = self.planner()?;
-        let work = Held(planner.threads.handle()?.spawn(work));
-        work.await.map_err(|e| Error::internal("a statement was not planned").with_source(e))?
     }
 
     /// Runs a statement with its parameters, a value each, in their order. Waits for a place if too
@@ -289,26 +319,24 @@ impl Sql {
         parameters: &'a [ScalarValue],
     ) -> BoxFuture<'a, Result<Answer>> {
         Box::pin(async move {
-            let planner = self.planner()?;
-            let shared = planner.state(session)?;
-            let allowed = self.settings.timeout.duration();
-            let allowed = session.timeout.map_or(allowed, |timeout| timeout.min(allowed));
-            let mut deadline = self.engine.clock().sleep(allowed);
+            let shared = self.planner()?.state(session)?;
+            let allowed = self.allowed(session);
+            let clock = self.engine.clock();
+            let mut deadline = clock.sleep(allowed);
             let query = self.queries.begin(&session.user, &statement.text, self.engine.now());
             let begun = Begun::new(Arc::clone(&query), Arc::clone(&self.queries), &self.engine);
+            let place = async {
+                let place = Arc::new(self.gate.enter().await?);
+                Ok((place, self.executors.lease(&**clock).await?))
+            };
             let place = tokio::select! {
                 biased;
                 () = query.cancelled.notified() => Err(cancelled(query.id)),
-                place = self.gate.enter() => place,
+                place = place => place,
                 () = &mut deadline => Err(timed_out(allowed)),
             };
-            let place = match place {
-                Ok(place) => place,
-                Err(error) => {
-                    begun.end(error.kind().into(), Some(error.to_string()));
-                    return Err(error);
-                }
-            };
+            let (place, lease) = place.map_err(|error| begun.failed(error))?;
+            query.works_on(&lease);
             query.advance(QueryState::Planning, self.engine.now());
             let meter = Arc::clone(&query.meter);
             let runtime = guard::metered(&self.shared, &meter);
@@ -316,22 +344,25 @@ impl Sql {
             let now = statement.part.as_ref().map_or_else(|| self.engine.now(), |part| part.now);
             let pinned = Pinned::new(&self.engine, explain).with_part(statement.part.clone());
             let asked = Asked::new(shared, pinned, now, &meter, runtime);
-            let (sender, receiver) = mpsc::channel(AHEAD);
-            let (planned, answer) = oneshot::channel();
+            let (sender, rows) = rows::way();
+            let ((planned_to, schema), (end_to, end)) = (oneshot::channel(), oneshot::channel());
+            let (watched, mut reason) = watch(&begun, (&place, &lease), &sender, deadline, allowed);
             let job = Job {
                 begun,
                 statement: statement.clone(),
                 values: parameters.to_vec(),
                 asked,
                 budget: self.settings.clone(),
-                watched: watch(&query, &sender, deadline, allowed),
+                turns: Arc::clone(&self.turns),
+                stop: lease.stop().clone(),
+                watched,
                 sender,
                 place,
             };
-            planner.threads.handle()?.spawn(job.run(planned));
-            let ended = || Error::internal(format!("query {} ended without a word", query.id));
-            let schema = answer.await.map_err(|_| ended())??;
-            Ok(Answer { id: query.id, schema, batches: super::run::batches(receiver, query.id) })
+            drop(lease.spawn(job.run(planned_to, end_to))?);
+            let schema = planned(schema, &mut reason, query.id).await?;
+            let batches = rows::batches(rows, (end, reason), query.id);
+            Ok(Answer { id: query.id, schema, batches })
         })
     }
 
@@ -347,13 +378,15 @@ impl Sql {
         parts: usize,
     ) -> BoxFuture<'a, Result<Option<Division>>> {
         Box::pin(async move {
-            let (statement, values) = (statement.clone(), parameters.to_vec());
+            let (text, statement) = (Arc::clone(&statement.text), statement.clone());
+            let (values, turns) = (parameters.to_vec(), Arc::clone(&self.turns));
             let shared = self.planner()?.state(session)?;
             let (pinned, now) = (Pinned::new(&self.engine, false), self.engine.now());
             let runtime = Arc::clone(&self.shared);
             let asked = Asked::new(shared, pinned, now, &Arc::default(), runtime)
                 .with_partitions(parts.max(1));
-            self.planned(async move {
+            let work = async move {
+                let _turn = turns.take(statement.extent).await?;
                 let plan = statement.bind(&values)?.plan;
                 let physical = asked.create_physical_plan(&plan).await.map_err(told)?;
                 Ok(divided(&physical).map(|scan| Division {
@@ -362,8 +395,8 @@ impl Sql {
                     now,
                     cuts: scan.cuts.to_vec(),
                 }))
-            })
-            .await
+            };
+            self.planned(session, &text, work).await
         })
     }
 
@@ -389,28 +422,18 @@ impl Sql {
 
     /// Time that the threads of queries have worked so far, all together.
     pub fn busy(&self) -> Duration {
-        let planner = self.planner.lock();
-        let threads = planner.as_ref().and_then(|planner| planner.threads.handle().ok());
-        let Some(threads) = threads else { return Duration::ZERO };
-        let metrics = threads.metrics();
-        (0..metrics.num_workers()).map(|worker| metrics.worker_total_busy_duration(worker)).sum()
+        self.executors.busy()
     }
 }
 
-/// Work that ends with whoever waits for it.
-struct Held<T>(JoinHandle<T>);
-
-impl<T> Future for Held<T> {
-    type Output = std::result::Result<T, JoinError>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.0).poll(cx)
-    }
-}
-
-impl<T> Drop for Held<T> {
-    fn drop(&mut self) {
-        self.0.abort();
+#[cfg(test)]
+impl Sql {
+    /// Adds a function.
+    pub(super) fn register(&self, function: datafusion::logical_expr::ScalarUDF) {
+        use datafusion::execution::FunctionRegistry;
+        let mut state = SessionState::clone(&self.planner().unwrap().state);
+        state.register_udf(Arc::new(function)).unwrap();
+        *self.planner.lock() = Some(Arc::new(Planner { state: Arc::new(state) }));
     }
 }
 

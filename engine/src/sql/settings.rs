@@ -26,10 +26,19 @@ pub struct SqlSettings {
     pub spill_bytes_max: Size,
     /// Longest time a query may take, waiting included, if its session does not ask for less.
     pub timeout: Span,
+    /// Longest time an answer waits for its client to read on. A client that pauses for longer gets an error at
+    /// the end of what it was sent. While a client does not read, its query holds memory, but no place among
+    /// `queries_max`. Raise it for people who page through an answer.
+    pub reader_timeout: Span,
     /// Queries that run at a time. More share processors and memory; the others wait.
     pub queries_max: usize,
     /// Queries that may wait for their turn. One more is refused with RESOURCE_EXHAUSTED.
     pub queue_max: usize,
+    /// Queries that may have been ended (timed out, cancelled, left by their client) while a thread was in the middle of
+    /// something for them that cannot be interrupted, such as comparing two long texts. Each keeps its threads until that is
+    /// done (`tasks` in `system.queries`); others run on other threads. With as many, new queries are refused with
+    /// RESOURCE_EXHAUSTED.
+    pub abandoned_max: usize,
     /// Deepest tree of a statement: terms of a chain (`a OR b OR c`), parts of UNION, queries in queries, tables of WITH
     /// that name each other. Joins may be a quarter as many, brackets in brackets and CASE in CASE an eighth as deep,
     /// EXCEPT and INTERSECT a sixteenth as many. A deeper statement is refused. Every thread of queries has a stack that
@@ -46,8 +55,8 @@ pub struct SqlSettings {
     /// before it runs; absent: any price.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub price_files_max: Option<u64>,
-    /// Threads that work on queries; 0 is one per processor. They are apart from those of the server,
-    /// so that a heavy query delays no acknowledgement.
+    /// Threads that work on each query; 0 is one per processor. They are apart from those of the server and of other
+    /// queries, so that a heavy query delays no acknowledgement and keeps no other from running.
     pub threads: usize,
     /// Finished queries that `system.queries` remembers.
     pub recent_max: usize,
@@ -62,8 +71,10 @@ impl Default for SqlSettings {
             spill_folder: None,
             spill_bytes_max: Size::mebibytes(4096),
             timeout: Span::seconds(300),
+            reader_timeout: Span::seconds(120),
             queries_max: 16,
             queue_max: 256,
+            abandoned_max: 16,
             depth_max: 1_000,
             nodes_max: 250_000,
             price_bytes_max: None,
@@ -102,6 +113,7 @@ impl SqlSettings {
             return Err(Error::request(format!("memory_bytes_max is {size}: give 1MiB or more")));
         }
         check_count("queries_max", self.queries_max, 1, 1 << 16)?;
+        check_count("abandoned_max", self.abandoned_max, 1, 1 << 10)?;
         check_count("depth_max", self.depth_max, DEPTH_MIN, DEPTH_MAX)?;
         check_count("nodes_max", self.nodes_max, 1_000, NODES_MAX)?;
         check_count("threads", self.threads, 0, THREADS_MAX)

@@ -36,7 +36,8 @@ impl Stop {
         self.0.store(true, Ordering::Relaxed);
     }
 
-    fn check(&self) -> Result<()> {
+    /// Fails once the query was stopped.
+    pub(super) fn check(&self) -> Result<()> {
         if self.0.load(Ordering::Relaxed) {
             return Err(external(Error::new(ErrorKind::Cancelled, "the query was stopped")));
         }

@@ -11,7 +11,7 @@ use arrow_flight::sql::{Command, ProstMessageExt, TicketStatementQuery};
 use arrow_flight::{
     FlightDescriptor, FlightEndpoint, FlightInfo, SchemaAsIpc, SchemaResult, Ticket,
 };
-use barograph_engine::sql::{Division, Statement, key_ranges};
+use barograph_engine::sql::{Division, SqlSession, Statement, key_ranges};
 use prost::Message;
 
 use super::handle::{Handle, Part};
@@ -46,14 +46,14 @@ pub(crate) async fn answer(
     let (mut handle, statement) = deadline.bound(planned(state, &asked, caller)).await?;
     let bound = parameters::decode(&handle.parameters)?;
     parameters::check(&bound, statement.parameters().fields().len())?;
-    let schema = deadline.bound(schema_of(desk, &statement, bound.clone())).await?;
+    let session = handle.session.for_user(&caller.user());
+    let schema = deadline.bound(schema_of(desk, &session, &statement, bound.clone())).await?;
     handle.name = desk.executions.name();
     let info =
         info.try_with_schema(&schema)?.with_total_records(UNKNOWN).with_descriptor(descriptor);
     let most = handle.session.endpoints.map_or(1, |count| count as usize);
     let most = most.min(state.settings.endpoints_max);
     if most > 1 && bound.iter().map(RecordBatch::num_rows).sum::<usize>() <= 1 {
-        let session = handle.session.for_user(&caller.user());
         let row = parameters::rows(bound).next().transpose()?.unwrap_or_default();
         let division = desk.sql.divide(&session, &statement, &row, most);
         let division = deadline.bound(async { Ok::<_, Error>(division.await?) }).await?;
@@ -62,7 +62,9 @@ pub(crate) async fn answer(
         }
     }
     let endpoint = endpoint(desk, &handle)?;
-    desk.executions.plan(&handle.name, Arc::new(statement));
+    if !statement.is_large() {
+        desk.executions.plan(&handle.name, Arc::new(statement));
+    }
     Ok(info.with_endpoint(endpoint))
 }
 
@@ -104,7 +106,8 @@ pub(crate) async fn schema(
         None => {
             let (handle, statement) = deadline.bound(planned(state, &asked, caller)).await?;
             let bound = parameters::decode(&handle.parameters)?;
-            deadline.bound(schema_of(&state.desk, &statement, bound)).await?
+            let session = handle.session.for_user(&caller.user());
+            deadline.bound(schema_of(&state.desk, &session, &statement, bound)).await?
         }
     };
     Ok(SchemaAsIpc::new(&schema, &IpcWriteOptions::default()).try_into()?)
@@ -140,12 +143,13 @@ async fn planned(
 /// The schema of the answer, with the types that bound values give it.
 async fn schema_of(
     desk: &Desk,
+    session: &SqlSession,
     statement: &Statement,
     bound: Vec<RecordBatch>,
 ) -> Result<SchemaRef> {
     let first = if bound.is_empty() { None } else { parameters::rows(bound).next() };
     let schema = match first {
-        Some(row) => desk.sql.bind(statement, &row?).await?.schema(),
+        Some(row) => desk.sql.bind(session, statement, &row?).await?.schema(),
         None => statement.schema(),
     };
     Ok(plain_schema(&schema))

@@ -26,6 +26,7 @@ pub(super) const COLUMNS: &[Declared] = &[
     ("price_files", Of::Whole, true),
     ("price_rows", Of::Whole, true),
     ("price_bytes", Of::Whole, true),
+    ("tasks", Of::Whole, false),
     ("error", Of::Text, true),
 ];
 
@@ -60,6 +61,7 @@ pub(super) fn rows(told: &Told, _: &Pinned) -> Result<Vec<ArrayRef>> {
         counts(|query| query.price.map(|price| price.files)),
         counts(|query| query.price.map(|price| price.rows)),
         counts(|query| query.price.map(|price| price.bytes)),
+        counts(|query| Some(query.tasks)),
         texts(|query| query.error.clone()),
     ])
 }

@@ -5,11 +5,13 @@
 mod bounds;
 mod columns;
 mod deletion;
+mod executors;
 mod guard;
 mod newest;
 mod past;
 mod plans;
 mod random;
+mod readers;
 mod statements;
 mod system;
 
