@@ -5,12 +5,14 @@
 //! - `aggregates`: wind direction, first and last by time, growth of a counter.
 //! - `gap_fill`: windows without rows. `asof`: the row that held at a time. Both are functions that a rule
 //!   turns into plan nodes; `planner` turns the nodes into physical plans.
-//! - `rolling`: windows that end at the current row, run column by column.
+//! - `frames`: aggregates over the frames of a window. `rolling`: windows that end at the current row, run column
+//!   by column.
 //! - `tables`, `past`: what stands in FROM, through [`Tables`]; `past`: the rows of an earlier version.
 //! - `reference`: the documentation of each, and the page made of it.
 
 mod aggregates;
 mod asof;
+mod frames;
 mod gap_fill;
 mod past;
 mod planner;
@@ -65,6 +67,7 @@ pub fn register(context: &SessionContext) -> Result<()> {
     }
     context.add_analyzer_rule(Arc::new(asof::AsOfRule));
     context.add_analyzer_rule(Arc::new(gap_fill::GapFillRule));
+    context.add_analyzer_rule(Arc::new(frames::FramesRule));
     let state = context.state_ref();
     let mut state = state.write();
     let mut rules = state.optimizers().to_vec();

@@ -35,7 +35,6 @@ use super::queries::Queries;
 use super::settings::SqlSettings;
 use super::system::{self, SystemRows};
 use super::unambiguous::Unambiguous;
-use super::unsorted::UnsortedWindows;
 use super::windows::AggregateWindows;
 use crate::rollup::Declared;
 use crate::{Engine, Error, Result, functions};
@@ -184,7 +183,6 @@ impl Catalog {
             .with_default_features()
             .with_analyzer_rule(Arc::new(Membership))
             .with_analyzer_rule(Arc::new(Multisets))
-            .with_analyzer_rule(Arc::new(UnsortedWindows))
             .with_physical_optimizer_rules(rules)
             .build();
         let catalog = MemoryCatalogProvider::new();

@@ -64,7 +64,6 @@ mod tests;
 mod translate;
 mod unambiguous;
 mod unheard;
-mod unsorted;
 mod values;
 mod watch;
 mod windows;

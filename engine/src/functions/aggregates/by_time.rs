@@ -19,6 +19,7 @@ use datafusion::logical_expr::{
 };
 use datafusion::scalar::ScalarValue;
 
+use crate::functions::frames::{Fold, Sliding};
 use crate::functions::reference::{Entry, Section};
 
 const ARGUMENTS: &[(&str, &str)] = &[
@@ -138,6 +139,14 @@ impl AggregateUDFImpl for ByTime {
         Ok(Box::new(One { last: self.last, time: None, value }))
     }
 
+    fn create_sliding_accumulator(
+        &self,
+        args: AccumulatorArgs<'_>,
+    ) -> Result<Box<dyn Accumulator>> {
+        let null = ScalarValue::try_from(args.return_type())?;
+        Ok(Box::new(Sliding::new(Ends { last: self.last, null })))
+    }
+
     fn groups_accumulator_supported(&self, args: AccumulatorArgs<'_>) -> bool {
         args.return_type().is_primitive()
     }
@@ -220,6 +229,46 @@ impl Accumulator for One {
 
     fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
         self.update_batch(states)
+    }
+}
+
+/// The same over frames whose rows leave again.
+#[derive(Debug)]
+struct Ends {
+    last: bool,
+    /// The null of the value's type.
+    null: ScalarValue,
+}
+
+impl Fold for Ends {
+    type State = Option<(i64, ScalarValue)>;
+
+    fn nothing(&self) -> Self::State {
+        None
+    }
+
+    fn each(&self, columns: &[ArrayRef], take: &mut dyn FnMut(Self::State)) -> Result<()> {
+        let [values, times] = columns else {
+            return internal_err!("first and last got {} columns instead of 2", columns.len());
+        };
+        let times = instants(times)?;
+        for (row, time) in times.as_primitive::<Int64Type>().iter().enumerate() {
+            let value = ScalarValue::try_from_array(values, row)?;
+            take(time.filter(|_| !value.is_null()).map(|time| (time, value)));
+        }
+        Ok(())
+    }
+
+    fn join(&self, earlier: &Self::State, later: &Self::State) -> Self::State {
+        match (earlier, later) {
+            (Some((held, _)), Some((time, _))) if !wins(self.last, *time, *held) => earlier.clone(),
+            (_, Some(_)) => later.clone(),
+            _ => earlier.clone(),
+        }
+    }
+
+    fn value(&self, state: &Self::State) -> Result<ScalarValue> {
+        Ok(state.as_ref().map_or_else(|| self.null.clone(), |(_, value)| value.clone()))
     }
 }
 

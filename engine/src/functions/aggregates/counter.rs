@@ -13,7 +13,7 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, ListArray};
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{DataType, Field, FieldRef, Float64Type, Int64Type};
-use datafusion::common::{Result, internal_err};
+use datafusion::common::{Result, internal_err, plan_err};
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::{
     Accumulator, AggregateUDF, AggregateUDFImpl, Documentation, Signature, Volatility,
@@ -21,6 +21,7 @@ use datafusion::logical_expr::{
 use datafusion::scalar::ScalarValue;
 
 use super::by_time;
+use crate::functions::frames::{Fold, Sliding};
 use crate::functions::reference::{Entry, Section};
 
 static ENTRY: Entry = Entry {
@@ -86,6 +87,13 @@ impl AggregateUDFImpl for CounterSum {
         Ok(Box::new(Points::default()))
     }
 
+    fn create_sliding_accumulator(
+        &self,
+        _args: AccumulatorArgs<'_>,
+    ) -> Result<Box<dyn Accumulator>> {
+        Ok(Box::new(Sliding::new(Growth)))
+    }
+
     fn documentation(&self) -> Option<&Documentation> {
         Some(&self.documentation)
     }
@@ -93,6 +101,11 @@ impl AggregateUDFImpl for CounterSum {
 
 fn list_of(data_type: DataType) -> DataType {
     DataType::List(Arc::new(Field::new_list_field(data_type, true)))
+}
+
+/// What a counter grew from one point to the next.
+fn step(before: f64, value: f64) -> f64 {
+    if value < before { value } else { value - before }
 }
 
 /// Every point, since rows of one counter may come in any order and from any partition; what lies
@@ -132,7 +145,7 @@ impl Points {
         let mut before = *first;
         let mut sum = 0.0;
         for (_, value) in &self.points {
-            sum += if *value < before { *value } else { *value - before };
+            sum += step(before, *value);
             before = *value;
         }
         Some(sum)
@@ -180,5 +193,73 @@ impl Accumulator for Points {
             }
         }
         Ok(())
+    }
+}
+
+/// The growth of neighbours over frames whose rows leave again.
+#[derive(Debug)]
+struct Growth;
+
+/// Points of which none lies between two of other ones.
+#[derive(Debug, Clone, Copy)]
+struct Run {
+    first: (i64, f64),
+    last: (i64, f64),
+    grown: f64,
+}
+
+/// `Some(Err(()))` where points of two runs lie between each other: what lies between two is not known then.
+type Runs = Option<std::result::Result<Run, ()>>;
+
+impl Fold for Growth {
+    type State = Runs;
+
+    fn nothing(&self) -> Runs {
+        None
+    }
+
+    fn each(&self, columns: &[ArrayRef], take: &mut dyn FnMut(Runs)) -> Result<()> {
+        let [values, times] = columns else {
+            return internal_err!("counter_sum got {} columns instead of 2", columns.len());
+        };
+        let times = by_time::instants(times)?;
+        let (Some(times), Some(values)) =
+            (times.as_primitive_opt::<Int64Type>(), values.as_primitive_opt::<Float64Type>())
+        else {
+            return internal_err!("counter_sum got columns of other types than it asked for");
+        };
+        for point in times.iter().zip(values) {
+            take(match point {
+                (Some(time), Some(value)) => {
+                    let point = (time, value);
+                    Some(Ok(Run { first: point, last: point, grown: 0.0 }))
+                }
+                _ => None,
+            });
+        }
+        Ok(())
+    }
+
+    fn join(&self, earlier: &Runs, later: &Runs) -> Runs {
+        let (Some(a), Some(b)) = (earlier, later) else { return earlier.or(*later) };
+        let (Ok(a), Ok(b)) = (a, b) else { return Some(Err(())) };
+        let (a, b) = if a.last.0 <= b.first.0 {
+            (a, b)
+        } else if b.last.0 < a.first.0 {
+            (b, a)
+        } else {
+            return Some(Err(()));
+        };
+        let grown = a.grown + b.grown + step(a.last.1, b.first.1);
+        Some(Ok(Run { first: a.first, last: b.last, grown }))
+    }
+
+    fn value(&self, runs: &Runs) -> Result<ScalarValue> {
+        match runs {
+            Some(Err(())) => plan_err!(
+                "counter_sum over a frame follows the order of its time: write OVER (… ORDER BY time …)"
+            ),
+            runs => Ok(ScalarValue::Float64(runs.and_then(|run| run.ok()).map(|run| run.grown))),
+        }
     }
 }

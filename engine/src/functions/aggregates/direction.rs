@@ -20,6 +20,7 @@ use datafusion::logical_expr::{
 };
 use datafusion::scalar::ScalarValue;
 
+use crate::functions::frames::{Fold, Sliding};
 use crate::functions::reference::{Entry, Section};
 
 static ENTRY: Entry = Entry {
@@ -100,7 +101,7 @@ impl AggregateUDFImpl for MeanDirection {
         &self,
         _args: AccumulatorArgs<'_>,
     ) -> Result<Box<dyn Accumulator>> {
-        Ok(Box::new(One::default()))
+        Ok(Box::new(Sliding::new(Mean)))
     }
 
     fn groups_accumulator_supported(&self, _args: AccumulatorArgs<'_>) -> bool {
@@ -119,7 +120,7 @@ impl AggregateUDFImpl for MeanDirection {
     }
 }
 
-/// The sum of wind vectors. NaN is counted apart, so that it can leave a sliding window again.
+/// The sum of wind vectors. What is no number is counted apart.
 #[derive(Debug, Default, Clone, Copy)]
 struct Sum {
     east: f64,
@@ -129,17 +130,16 @@ struct Sum {
 }
 
 impl Sum {
-    fn add(&mut self, direction: f64, speed: f64, sign: i64) {
+    fn add(&mut self, direction: f64, speed: f64) {
         let (sin, cos) = direction.to_radians().sin_cos();
         let (east, north) = (speed * sin, speed * cos);
         if !(east.is_finite() && north.is_finite()) {
-            self.unknown += sign;
+            self.unknown += 1;
             return;
         }
-        let signed = sign as f64;
-        self.east += signed * east;
-        self.north += signed * north;
-        self.way += signed * speed.abs();
+        self.east += east;
+        self.north += north;
+        self.way += speed.abs();
     }
 
     fn merge(&mut self, other: Self) {
@@ -214,15 +214,7 @@ struct One(Sum);
 
 impl Accumulator for One {
     fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
-        winds(values, |_, direction, speed| self.0.add(direction, speed, 1))
-    }
-
-    fn retract_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
-        winds(values, |_, direction, speed| self.0.add(direction, speed, -1))
-    }
-
-    fn supports_retract_batch(&self) -> bool {
-        true
+        winds(values, |_, direction, speed| self.0.add(direction, speed))
     }
 
     fn evaluate(&mut self) -> Result<ScalarValue> {
@@ -245,6 +237,39 @@ impl Accumulator for One {
     fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
         sums(states)?.for_each(|sum| self.0.merge(sum));
         Ok(())
+    }
+}
+
+/// The same over frames whose rows leave again.
+#[derive(Debug)]
+struct Mean;
+
+impl Fold for Mean {
+    type State = Sum;
+
+    fn nothing(&self) -> Sum {
+        Sum::default()
+    }
+
+    fn each(&self, columns: &[ArrayRef], take: &mut dyn FnMut(Sum)) -> Result<()> {
+        let mut sums = vec![Sum::default(); columns.first().map_or(0, |column| column.len())];
+        winds(columns, |row, direction, speed| {
+            if let Some(sum) = sums.get_mut(row) {
+                sum.add(direction, speed);
+            }
+        })?;
+        sums.into_iter().for_each(take);
+        Ok(())
+    }
+
+    fn join(&self, earlier: &Sum, later: &Sum) -> Sum {
+        let mut sum = *earlier;
+        sum.merge(*later);
+        sum
+    }
+
+    fn value(&self, sum: &Sum) -> Result<ScalarValue> {
+        Ok(ScalarValue::Float64(sum.direction()))
     }
 }
 
@@ -282,7 +307,7 @@ impl GroupsAccumulator for Groups {
                 return;
             }
             if let Some(sum) = group_indices.get(row).and_then(|group| self.0.get_mut(*group)) {
-                sum.add(direction, speed, 1);
+                sum.add(direction, speed);
             }
         })
     }
@@ -319,7 +344,7 @@ impl GroupsAccumulator for Groups {
         let mut sums = vec![Sum::default(); values.first().map_or(0, |v| v.len())];
         winds(values, |row, direction, speed| {
             if let (true, Some(sum)) = (passes(filter, row), sums.get_mut(row)) {
-                sum.add(direction, speed, 1);
+                sum.add(direction, speed);
             }
         })?;
         Ok(states(&sums))

@@ -1,0 +1,203 @@
+//! Which accumulator has an aggregate in a window?
+//!
+//! The planner may also not conclude the order of what a window gives: it takes the maximum of a growing frame for
+//! sorted upwards with nulls last, that of a shrinking one for sorted downwards with nulls first, and so on, and
+//! leaves out a sort by it. Frames begin and end empty, or hold nothing but nulls, so that nulls stand elsewhere.
+//! Aggregates over windows therefore tell nothing of their order.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, FieldRef};
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::common::{Result, ScalarValue};
+use datafusion::config::ConfigOptions;
+use datafusion::logical_expr::expr::{AggregateFunctionParams, WindowFunctionParams};
+use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
+use datafusion::logical_expr::utils::AggregateOrderSensitivity;
+use datafusion::logical_expr::{
+    Accumulator, AggregateUDF, AggregateUDFImpl, Expr, LogicalPlan, ReversedUDAF, SetMonotonicity,
+    Signature, WindowFunctionDefinition,
+};
+use datafusion::optimizer::AnalyzerRule;
+
+use super::folds::{Bits, Floats, One, Operation, Stays, Wholes};
+use super::moments::Moment;
+use super::repeated::{Maker, Repeated};
+use super::sliding::Sliding;
+
+/// The aggregates that are the same from the other side.
+const SAME_REVERSED: [&str; 5] = ["avg", "count", "max", "min", "sum"];
+
+/// Gives aggregates in windows the accumulators of this folder.
+#[derive(Debug)]
+pub(in crate::functions) struct FramesRule;
+
+impl AnalyzerRule for FramesRule {
+    fn name(&self) -> &str {
+        "frames"
+    }
+
+    fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
+        plan.transform_up_with_subqueries(|plan| match plan {
+            LogicalPlan::Window(_) => plan.map_expressions(|expr| expr.transform_up(framed)),
+            other => Ok(Transformed::no(other)),
+        })
+        .data()
+    }
+}
+
+fn framed(expr: Expr) -> Result<Transformed<Expr>> {
+    let Expr::WindowFunction(mut window) = expr else { return Ok(Transformed::no(expr)) };
+    let changed = match &mut window.fun {
+        WindowFunctionDefinition::AggregateUDF(of) if !of.inner().is::<Framed>() => {
+            *of = Arc::new(AggregateUDF::new_from_impl(Framed(Arc::clone(of))));
+            true
+        }
+        _ => false,
+    };
+    let expr = Expr::WindowFunction(window);
+    Ok(if changed { Transformed::yes(expr) } else { Transformed::no(expr) })
+}
+
+/// An aggregate in a window.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Framed(Arc<AggregateUDF>);
+
+impl Framed {
+    fn moment(&self, args: &AccumulatorArgs<'_>) -> Option<Moment> {
+        if args.is_distinct { None } else { Moment::named(self.0.name()) }
+    }
+
+    /// The accumulator for rows that leave, if there is one of our own.
+    fn fold(&self, args: &AccumulatorArgs<'_>) -> Result<Option<Box<dyn Accumulator>>> {
+        let name = self.0.name();
+        let output = args.return_type().clone();
+        let given = args.expr_fields.first().map(|field| field.data_type().clone());
+        if let Some(moment) = self.moment(args) {
+            return Ok(Some(Box::new(Sliding::new(moment))));
+        }
+        let one = |stays| -> Result<Option<Box<dyn Accumulator>>> {
+            let null = ScalarValue::try_from(&output)?;
+            Ok(Some(Box::new(Sliding::new(One { stays, null }))))
+        };
+        match (name, args.is_distinct) {
+            ("min", _) => return one(Stays::Least),
+            ("max", _) => return one(Stays::Greatest),
+            ("any_value", _) => return one(Stays::First),
+            ("bit_xor", true) => return Ok(None),
+            _ => {}
+        }
+        if let Some(operation) = Operation::named(name) {
+            return Ok(Some(Box::new(Sliding::new(Bits { operation, output }))));
+        }
+        Ok(match (name, args.is_distinct, given, output) {
+            ("sum", false, Some(DataType::Float64), DataType::Float64) => {
+                Some(Box::new(Sliding::new(Floats { mean: false })))
+            }
+            ("avg", false, Some(DataType::Float64), DataType::Float64) => {
+                Some(Box::new(Sliding::new(Floats { mean: true })))
+            }
+            ("sum", false, Some(DataType::Int64), DataType::Int64) => {
+                Some(Box::new(Sliding::new(Wholes { signed: true })))
+            }
+            ("sum", false, Some(DataType::UInt64), DataType::UInt64) => {
+                Some(Box::new(Sliding::new(Wholes { signed: false })))
+            }
+            _ => None,
+        })
+    }
+}
+
+impl AggregateUDFImpl for Framed {
+    fn accumulator(&self, args: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
+        match self.moment(&args) {
+            Some(moment) => Ok(Box::new(Sliding::growing(moment))),
+            None => self.0.accumulator(args),
+        }
+    }
+
+    fn create_sliding_accumulator(
+        &self,
+        args: AccumulatorArgs<'_>,
+    ) -> Result<Box<dyn Accumulator>> {
+        if let Some(fold) = self.fold(&args)? {
+            return Ok(fold);
+        }
+        let maker = Maker::new(&self.0, &args);
+        match self.0.create_sliding_accumulator(args) {
+            Ok(own) if own.supports_retract_batch() => Ok(own),
+            _ => {
+                // What cannot be made at all says so here, before the first frame.
+                maker.make()?;
+                Ok(Box::new(Repeated::new(maker)))
+            }
+        }
+    }
+
+    fn set_monotonicity(&self, _: &DataType) -> SetMonotonicity {
+        SetMonotonicity::NotMonotonic
+    }
+
+    fn reverse_expr(&self) -> ReversedUDAF {
+        match SAME_REVERSED.contains(&self.0.name()) {
+            true => ReversedUDAF::Identical,
+            false => ReversedUDAF::NotSupported,
+        }
+    }
+
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+
+    fn schema_name(&self, params: &AggregateFunctionParams) -> Result<String> {
+        self.0.schema_name(params)
+    }
+
+    fn window_function_schema_name(&self, params: &WindowFunctionParams) -> Result<String> {
+        self.0.window_function_schema_name(params)
+    }
+
+    fn window_function_display_name(&self, params: &WindowFunctionParams) -> Result<String> {
+        self.0.window_function_display_name(params)
+    }
+
+    fn signature(&self) -> &Signature {
+        self.0.signature()
+    }
+
+    fn return_type(&self, of: &[DataType]) -> Result<DataType> {
+        self.0.return_type(of)
+    }
+
+    fn return_field(&self, of: &[FieldRef]) -> Result<FieldRef> {
+        self.0.return_field(of)
+    }
+
+    fn coerce_types(&self, of: &[DataType]) -> Result<Vec<DataType>> {
+        self.0.coerce_types(of)
+    }
+
+    fn is_nullable(&self) -> bool {
+        self.0.is_nullable()
+    }
+
+    fn default_value(&self, of: &DataType) -> Result<ScalarValue> {
+        self.0.default_value(of)
+    }
+
+    fn state_fields(&self, of: StateFieldsArgs<'_>) -> Result<Vec<FieldRef>> {
+        self.0.state_fields(of)
+    }
+
+    fn order_sensitivity(&self) -> AggregateOrderSensitivity {
+        self.0.order_sensitivity()
+    }
+
+    fn supports_null_handling_clause(&self) -> bool {
+        self.0.supports_null_handling_clause()
+    }
+
+    fn supports_within_group_clause(&self) -> bool {
+        self.0.supports_within_group_clause()
+    }
+}
