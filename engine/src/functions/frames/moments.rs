@@ -69,8 +69,9 @@ pub(super) struct Moments {
 
 impl Moments {
     fn of(y: f64, x: f64) -> Self {
-        // 0 for what is finite, and NaN for what has no distance from its mean.
-        let (dy, dx) = (y - y, x - x);
+        // What is not finite has no distance from its mean.
+        let deviation = |value: f64| if value.is_finite() { 0.0 } else { f64::NAN };
+        let (dy, dx) = (deviation(y), deviation(x));
         Self { count: 1, mean_y: y, mean_x: x, yy: dy * dy, xx: dx * dx, xy: dy * dx }
     }
 
