@@ -12,6 +12,7 @@ pub mod functions;
 pub mod landing;
 pub mod log;
 pub mod memory;
+mod process;
 mod recent;
 pub mod rewrite;
 pub mod rollup;

@@ -108,8 +108,8 @@ fn import(arguments: &[&str], files: &[PathBuf]) -> Ended {
     Ended { status, said: readers.map(|reader| reader.join().unwrap()), peak_kib }
 }
 
-/// Most memory that a process has taken so far.
-fn peak(status: &Path) -> Option<u64> {
+/// Most memory in KiB that a process has taken so far.
+pub fn peak(status: &Path) -> Option<u64> {
     let status = std::fs::read_to_string(status).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     line.trim().trim_end_matches(" kB").parse().ok()

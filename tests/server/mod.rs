@@ -208,6 +208,11 @@ impl fmt::Debug for Server {
     }
 }
 
+/// Most memory in MiB that a process has taken so far.
+pub fn peak_mib(pid: u32) -> Option<u64> {
+    imports::peak(Path::new(&format!("/proc/{pid}/status"))).map(|kib| kib >> 10)
+}
+
 /// Reads a pipe to its end in a thread, so that the server never waits for a full pipe.
 fn collect(pipe: impl Read + Send + 'static, output: &Arc<Output>) -> JoinHandle<()> {
     let output = Arc::clone(output);

@@ -46,7 +46,7 @@ fn every_registered_function_is_on_the_page() {
             added += 1;
         }
     }
-    assert_eq!(added, 16);
+    assert_eq!(added, 17);
 }
 
 /// A session with small tables of the built-in names and columns.

@@ -94,10 +94,15 @@ const HEAD: &str = "\
 
 <!-- Written from the functions' own documentation; a test holds the two together. -->
 
-SQL is that of DataFusion, whose functions are all there. This page tells what Barograph adds. Every
-example runs against the built-in tables, `readings` and `cities`. Whole answers, from the newest values
-to parallel downloads, are in the [cookbook](cookbook.md). `ORDER BY` puts −0.0 before 0.0; they are
+SQL is that of DataFusion. Its functions of text, numbers, times, regular expressions, lists, structs and maps
+are there, and all its aggregates and window functions; digests (`md5`, `sha256`, `digest`) are not. `SHOW FUNCTIONS`
+lists them all. `sign` is `signum`, `mod(a, b)` is `a % b`, and `current_schema` is `public`. This page tells what
+Barograph adds. Every example runs against the built-in tables, `readings` and `cities`. Whole answers, from the
+newest values to parallel downloads, are in the [cookbook](cookbook.md). `ORDER BY` puts −0.0 before 0.0; they are
 equal everywhere else.
+
+No value that a function makes of one row is larger than `sql.value_bytes_max`: `repeat('x', 2000000000)` is refused before
+it is made. For many numbers take rows in place of a list: `FROM generate_series(1, 10000000)`.
 ";
 
 const ONE_LINERS: &str = "

@@ -26,11 +26,14 @@ use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::ExecutionPlan;
 
+use super::growth::Allowance;
 use super::provider::Pinned;
 use super::queries::Meter;
 use super::stack::Deep;
+use super::stop::Stop;
 
 /// One execution of a statement.
+#[derive(Clone)]
 pub(super) struct Asked {
     shared: Arc<SessionState>,
     config: SessionConfig,
@@ -57,6 +60,9 @@ impl Asked {
         let mut config = shared.config().clone();
         config.set_extension(Arc::new(pinned));
         config.set_extension(Arc::clone(meter));
+        let allowance = Allowance::of(config.options()).cloned().unwrap_or_default();
+        let allowance = allowance.of_execution(Arc::clone(&runtime.memory_pool));
+        config.options_mut().extensions.insert(allowance);
         let mut props = ExecutionProps::new();
         props.mark_start_execution(Arc::clone(config.options()));
         props.query_execution_start_time = chrono::DateTime::from_timestamp_micros(now);
@@ -67,6 +73,20 @@ impl Asked {
     pub(super) fn with_partitions(mut self, count: usize) -> Self {
         self.config.options_mut().execution.target_partitions = count;
         self
+    }
+
+    /// The same, planned for batches of `rows` rows.
+    pub(super) fn with_batches(&self, rows: usize) -> Self {
+        let mut narrow = self.clone();
+        narrow.config = narrow.config.with_batch_size(rows);
+        narrow
+    }
+
+    /// From here on, functions end their work when `stop` says so.
+    pub(super) fn obey(&self, stop: &Stop) {
+        if let Some(allowance) = Allowance::of(self.config.options()) {
+            allowance.obey(stop);
+        }
     }
 
     /// The optimized plan that every execution shares; made if there is none.

@@ -22,6 +22,7 @@ use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::prelude::SessionConfig;
 
 use super::errors::told;
+use super::growth::{self, Allowance, BoundedFunctions, Narrowing};
 use super::hours::AggregateHours;
 use super::interruptible::interruptible;
 use super::latest::LatestProvider;
@@ -29,6 +30,7 @@ use super::limits::LimitsAboveWindows;
 use super::live::LiveProvider;
 use super::membership::Membership;
 use super::multisets::Multisets;
+use super::names::{self, CountedFromOne};
 use super::opaque::OpaqueConditions;
 use super::provider::LakeProvider;
 use super::queries::Queries;
@@ -82,6 +84,8 @@ pub(super) struct Catalog {
     public: Arc<MemorySchemaProvider>,
     system: Arc<MemorySchemaProvider>,
     entries: Vec<TableEntry>,
+    allowance: Allowance,
+    memory_bytes: usize,
 }
 
 impl Catalog {
@@ -96,6 +100,8 @@ impl Catalog {
             public: Arc::new(MemorySchemaProvider::new()),
             system: Arc::new(MemorySchemaProvider::new()),
             entries: Vec::new(),
+            allowance: Allowance::new(settings),
+            memory_bytes: settings.memory_bytes_max.get(),
         };
         for info in engine.tables() {
             let table = info.schema;
@@ -159,6 +165,7 @@ impl Catalog {
             .with_create_default_catalog_and_schema(false)
             .with_default_catalog_and_schema(CATALOG, PUBLIC_SCHEMA);
         let options = config.options_mut();
+        options.extensions.insert(self.allowance.clone());
         options.sql_parser.map_string_types_to_utf8view = false;
         options.sql_parser.collect_spans = true;
         options.optimizer.subset_repartition_threshold = KEPT_PARTITIONS;
@@ -177,14 +184,17 @@ impl Catalog {
         let at = rules.iter().position(|rule| rule.name() == "aggregate_statistics");
         rules.insert(at.map_or(0, |at| at + 1), Arc::new(AggregateWindows));
         rules.insert(at.map_or(1, |at| at + 2), Arc::new(AggregateHours));
-        let state = SessionStateBuilder::new()
+        let mut state = SessionStateBuilder::new()
             .with_config(config)
             .with_runtime_env(Arc::clone(shared))
             .with_default_features()
+            .with_analyzer_rule(Arc::new(CountedFromOne))
             .with_analyzer_rule(Arc::new(Membership))
             .with_analyzer_rule(Arc::new(Multisets))
             .with_physical_optimizer_rules(rules)
             .build();
+        // Before the functions that rules look for by what they are.
+        growth::all(&mut state)?;
         let catalog = MemoryCatalogProvider::new();
         let public = Arc::clone(&self.public) as Arc<dyn SchemaProvider>;
         let system = Arc::clone(&self.system) as Arc<dyn SchemaProvider>;
@@ -194,7 +204,16 @@ impl Catalog {
         context.register_catalog(CATALOG, Arc::new(catalog));
         functions::register(&context)?;
         functions::register_tables(&context, Arc::new(Given(Arc::clone(engine))));
-        let mut state = context.state();
+        for function in names::functions() {
+            context.register_udf(function);
+        }
+        context.add_analyzer_rule(Arc::new(BoundedFunctions));
+        let state = context.state();
+        let planner = Arc::clone(state.query_planner());
+        let planner = Narrowing { planner, memory_bytes: self.memory_bytes };
+        let mut state = SessionStateBuilder::new_from_existing(state)
+            .with_query_planner(Arc::new(planner))
+            .build();
         zoned(&mut state, UTC)?;
         Ok(state)
     }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use arrow::error::ArrowError;
 use datafusion::common::{Column, DataFusionError, SchemaError};
 
+use crate::process::SETTING as SERVER;
 use crate::{Error, ErrorKind};
 
 /// When a query that found no memory is worth trying again.
@@ -37,6 +38,9 @@ pub(super) fn told(error: DataFusionError) -> Error {
         );
     }
     match root {
+        DataFusionError::ResourcesExhausted(_) if message.starts_with(SERVER) => {
+            Error::new(ErrorKind::Resources, message)
+        }
         DataFusionError::ResourcesExhausted(_) => Error::resources(
             "sql.memory_bytes_max",
             format!("{message}; ask for less (shorter time, fewer columns), or raise it"),
@@ -98,10 +102,31 @@ fn tidy(message: &str) -> String {
     for prefix in ["sql parser error: ", "SQL error: ", "Error during planning: "] {
         text = text.strip_prefix(prefix).unwrap_or(text);
     }
+    let readable = without_tree(text);
+    if readable.len() < text.len() {
+        let said = if readable.is_empty() { "this statement" } else { readable };
+        return format!("{said}: that is not supported; write it in another way");
+    }
     if SAME_NAME.iter().any(|words| text.contains(words)) {
         return format!("{text}; {APART}");
     }
     text.to_owned()
+}
+
+/// What stands before the printed tree of a statement (`Word(Word { … `), if a message holds one.
+fn without_tree(text: &str) -> &str {
+    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '(' || c == '[';
+    for (at, _) in text.match_indices(" { ") {
+        let before = text.get(..at).unwrap_or_default();
+        let start = before.trim_end_matches(is_name).len();
+        let name = before.get(start..).unwrap_or_default();
+        let said = before.get(..start).unwrap_or_default();
+        let quoted = said.ends_with(['"', '\'']);
+        if !quoted && name.starts_with(|c: char| c.is_ascii_uppercase()) {
+            return said.trim_end().trim_end_matches(':').trim_end();
+        }
+    }
+    text
 }
 
 /// Where in the text the fault lies, as far as the parser remembers.
@@ -174,6 +199,18 @@ fn distance(a: &str, b: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_tree_is_not_shown() {
+        let tree =
+            "Unsupported ast node in sqltorel: Word(Word { value: \"a\", quote_style: None })";
+        let said = tidy(tree);
+        assert!(said.starts_with("Unsupported ast node in sqltorel: that is"), "{said}");
+        assert!(tidy("Field { name: \"a\" }").starts_with("this statement: that is not"));
+        for plain in ["no { tree }", "column \"A { b }\"", "Expected: ), found: EOF"] {
+            assert_eq!(tidy(plain), plain);
+        }
+    }
 
     #[test]
     fn the_nearest_name_is_found() {

@@ -16,6 +16,7 @@ use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
 use super::errors::told;
+use super::growth::UnderCeiling;
 use super::queries::Meter;
 use super::settings::SqlSettings;
 use crate::{Error, Result};
@@ -34,8 +35,10 @@ pub(super) fn runtime(settings: &SqlSettings) -> Result<Arc<RuntimeEnv>> {
     let disk = DiskManagerBuilder::default()
         .with_mode(mode)
         .with_max_temp_directory_size(settings.spill_bytes_max.get() as u64);
+    let pool = FairSpillPool::new(settings.memory_bytes_max.get());
+    let pool = UnderCeiling { pool, ceiling: settings.ceiling() };
     RuntimeEnvBuilder::new()
-        .with_memory_pool(Arc::new(FairSpillPool::new(settings.memory_bytes_max.get())))
+        .with_memory_pool(Arc::new(pool))
         .with_disk_manager_builder(disk)
         .build_arc()
         .map_err(told)
@@ -79,8 +82,9 @@ impl MemoryPool for MeteredPool {
     }
 
     fn shrink(&self, reservation: &MemoryReservation, shrink: usize) {
-        self.shared.shrink(reservation, shrink);
+        // In this order another thread that takes what is given back is never counted beside it.
         self.meter.shrink(shrink);
+        self.shared.shrink(reservation, shrink);
     }
 
     fn try_grow(&self, reservation: &MemoryReservation, additional: usize) -> QueryResult<()> {

@@ -14,12 +14,14 @@
 //! - `divide`: answers whose parts are fetched apart.
 //! - `precedence`, `spelling`, `unheard`, `membership`, `multisets`: what a text means, where the parser or the planner
 //!   takes it for something else.
+//! - `dialect`, `names`: spellings and functions of other databases.
 //! - `expression`: what one row is worth, apart from any table.
 //! - `bounds`, `stack`: how deep and large a statement may be, and what carries it.
 //! - `statistics`, `price`, `opaque`, `unambiguous`, `limits`: what is known before it runs, and what must not
 //!   be concluded.
 //! - `executors`, `planning`, `watch`, `rows`: on which threads a statement is planned and runs, what ends it, and how its
 //!   rows come to whoever reads them.
+//! - `growth`: what functions may take.
 //! - `guard`, `stop`, `interruptible`, `queries`, `settings`: bounds on what runs, and who runs what.
 //! - `catalog`, `system`: which tables there are, and those that tell of the server itself.
 
@@ -27,12 +29,14 @@ mod asked;
 mod bind;
 pub mod bounds;
 mod catalog;
+mod dialect;
 mod divide;
 mod dynamic;
 mod errors;
 mod exec;
 mod executors;
 pub mod expression;
+mod growth;
 mod guard;
 mod hours;
 mod interruptible;
@@ -41,6 +45,7 @@ mod limits;
 mod live;
 mod membership;
 mod multisets;
+mod names;
 mod opaque;
 mod part;
 mod planning;

@@ -23,7 +23,7 @@ use super::errors::{is_of_same_names, nearest, told};
 use super::planning::Turns;
 use super::session::{Statement, UNTYPED, columns};
 use super::stack::Deep;
-use super::{bind, precedence, spelling, unheard};
+use super::{bind, dialect, precedence, spelling, unheard};
 use crate::{Error, Result};
 
 /// Longest text of a statement in bytes.
@@ -172,6 +172,7 @@ fn understand(parsed: &mut Parsed, bounds: &Bounds) -> Result<Extent> {
             spelling::limit(ast.as_mut());
             unheard::refuse(ast)?;
             precedence::restore(ast);
+            dialect::translate(ast)?;
             bind::number(ast)?;
             Ok(extent)
         }

@@ -51,6 +51,7 @@ impl Job {
         let Self { begun, statement, values, asked, budget, turns, stop, watched, sender, place } =
             self;
         let Watched { mut ended, running } = watched;
+        asked.obey(&stop);
         let mut planned = Some(planned);
         let work = async {
             let (schema, mut batches) =

@@ -42,6 +42,7 @@ use super::settings::SqlSettings;
 use super::stack::Deep;
 use super::system::SystemRows;
 use super::watch::{Begun, cancelled, planned, timed_out, watch};
+use crate::process::Ceiling;
 use crate::recent::Recent;
 use crate::{Engine, Result};
 
@@ -74,6 +75,7 @@ pub struct Sql {
     turns: Arc<Turns>,
     pub(super) executors: Arc<Executors>,
     pub(super) queries: Arc<Queries>,
+    ceiling: Ceiling,
     /// Made for the first question: a server that nobody asks in SQL does without.
     planner: Mutex<Option<Arc<Planner>>>,
     /// Statements by time zone and text.
@@ -190,6 +192,7 @@ impl Sql {
         let executors = Executors::new(&settings);
         let gate = || Arc::new(Gate::new(&settings, executors.threads()));
         let (gate, plans, turns) = (gate(), gate(), Arc::default());
+        let ceiling = settings.ceiling();
         let (planner, kept) = (Mutex::default(), Recent::new(KEPT));
         Ok(Arc::new(Self {
             engine,
@@ -201,6 +204,7 @@ impl Sql {
             turns,
             executors,
             queries,
+            ceiling,
             planner,
             kept,
         }))
@@ -228,6 +232,7 @@ impl Sql {
             turns: Arc::clone(&self.turns),
             executors: Arc::clone(&self.executors),
             queries,
+            ceiling: self.ceiling,
             planner: Mutex::default(),
             kept: Recent::new(KEPT),
         }))
@@ -319,6 +324,7 @@ impl Sql {
         parameters: &'a [ScalarValue],
     ) -> BoxFuture<'a, Result<Answer>> {
         Box::pin(async move {
+            self.ceiling.check(0)?;
             let shared = self.planner()?.state(session)?;
             let allowed = self.allowed(session);
             let clock = self.engine.clock();

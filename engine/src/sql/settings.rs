@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::bounds::Bounds;
+use crate::process::Ceiling;
 use crate::settings::{THREADS_MAX, check_count};
 use crate::{Error, Result};
 
@@ -18,6 +19,15 @@ pub struct SqlSettings {
     /// can (sorts, joins, aggregations) and ends with RESOURCE_EXHAUSTED where it cannot. The memory of
     /// ingestion (`tail_bytes_max`) is apart from it and never touched by a query.
     pub memory_bytes_max: Size,
+    /// Longest value that a function may make of one row, such as a text that `repeat` makes or a list of `range`.
+    /// All values that a function makes at a time may take four times as much, beside four times what it is given. A
+    /// query that asks for more is refused before it is made. What is made counts among `memory_bytes_max`.
+    pub value_bytes_max: Size,
+    /// Memory of the whole server, as the system counts it (resident), from which on queries are refused with
+    /// RESOURCE_EXHAUSTED. Absent: nine tenths of what the machine has, or of the smallest bound of the control groups
+    /// that the server runs in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub server_bytes_max: Option<Size>,
     /// Folder for what queries spill; absent: the system's folder for temporary files.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub spill_folder: Option<PathBuf>,
@@ -68,6 +78,8 @@ impl Default for SqlSettings {
     fn default() -> Self {
         Self {
             memory_bytes_max: Size::mebibytes(512),
+            value_bytes_max: Size::mebibytes(16),
+            server_bytes_max: None,
             spill_folder: None,
             spill_bytes_max: Size::mebibytes(4096),
             timeout: Span::seconds(300),
@@ -103,6 +115,11 @@ impl SqlSettings {
         }
     }
 
+    /// The most memory that the process may hold.
+    pub(super) fn ceiling(&self) -> Ceiling {
+        Ceiling::new(self.server_bytes_max.map(Size::get))
+    }
+
     /// Refuses settings under which no query can run.
     ///
     /// # Errors
@@ -111,6 +128,10 @@ impl SqlSettings {
         if self.memory_bytes_max.get() < 1 << 20 {
             let size = self.memory_bytes_max;
             return Err(Error::request(format!("memory_bytes_max is {size}: give 1MiB or more")));
+        }
+        if self.value_bytes_max.get() < 1 << 10 {
+            let size = self.value_bytes_max;
+            return Err(Error::request(format!("value_bytes_max is {size}: give 1KiB or more")));
         }
         check_count("queries_max", self.queries_max, 1, 1 << 16)?;
         check_count("abandoned_max", self.abandoned_max, 1, 1 << 10)?;

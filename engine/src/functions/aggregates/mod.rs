@@ -1,9 +1,10 @@
 //! Which aggregates does SQL lack for weather? The mean direction of the wind, the first and the last
-//! value by time, and the growth of a counter that restarts.
+//! value by time, the growth of a counter that restarts, and the most frequent value.
 
 mod by_time;
 mod counter;
 mod direction;
+mod mode;
 
 pub(crate) use direction::direction;
 
@@ -19,5 +20,6 @@ pub(super) fn functions() -> Result<Vec<(&'static Entry, AggregateUDF)>> {
         by_time::first()?,
         by_time::last()?,
         counter::counter_sum()?,
+        mode::mode()?,
     ])
 }

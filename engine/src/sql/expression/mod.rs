@@ -35,7 +35,7 @@ use datafusion::sql::sqlparser::dialect::GenericDialect;
 
 use super::bounds::Bounds;
 use super::errors::told;
-use super::{precedence, stack};
+use super::{growth, precedence, stack};
 use crate::functions::scalars;
 use crate::{Error, Result};
 
@@ -110,6 +110,7 @@ impl RowExpression {
         // Some functions are there only as what they are simplified to.
         let simplifier = ExprSimplifier::new(context);
         let logical = simplifier.coerce(logical, &taken).map_err(told)?;
+        let logical = growth::expression(logical).map_err(told)?;
         let logical = simplifier.simplify(logical).map_err(told)?;
         let physical = state.create_physical_expr(logical, &taken).map_err(told)?;
         let data_type = plain(physical.data_type(&schema).map_err(told)?);

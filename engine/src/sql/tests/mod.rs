@@ -5,7 +5,9 @@
 mod bounds;
 mod columns;
 mod deletion;
+mod dialect;
 mod executors;
+mod growth;
 mod guard;
 mod newest;
 mod past;

@@ -1,0 +1,96 @@
+//! Puts bounds around all functions: around those that a statement can name, and around those that the planner brings
+//! in, before anything is computed, the constants among them.
+
+use std::sync::{Arc, LazyLock};
+
+use datafusion::common::Result;
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::config::ConfigOptions;
+use datafusion::execution::FunctionRegistry;
+use datafusion::execution::session_state::SessionState;
+use datafusion::logical_expr::expr::ScalarFunction;
+use datafusion::logical_expr::expr_rewriter::NamePreserver;
+use datafusion::logical_expr::{BinaryExpr, Expr, LogicalPlan, Operator, ScalarUDF};
+use datafusion::optimizer::AnalyzerRule;
+
+use super::function::Bounded;
+use super::joined::Joined;
+use crate::Result as EngineResult;
+use crate::sql::errors::told;
+
+/// Functions that the planner knows by what they are, and that make nothing: they give parts of what there is, or
+/// numbers.
+const KNOWN: [&str; 5] = ["get_field", "named_struct", "struct", "log", "power"];
+
+/// Bounds the functions of a plan.
+#[derive(Debug)]
+pub(in super::super) struct BoundedFunctions;
+
+impl AnalyzerRule for BoundedFunctions {
+    fn name(&self) -> &str {
+        "bounded_functions"
+    }
+
+    fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
+        plan.transform_up_with_subqueries(|plan| {
+            let names = NamePreserver::new(&plan);
+            plan.map_expressions(|expr| {
+                let name = names.save(&expr);
+                Ok(functions(expr)?.update_data(|expr| name.restore(expr)))
+            })
+        })
+        .data()
+    }
+}
+
+/// Bounds the functions that statements can name.
+///
+/// # Errors
+/// None, as long as what is there can be there.
+pub(in super::super) fn all(state: &mut SessionState) -> EngineResult<()> {
+    let functions: Vec<_> = state.scalar_functions().values().map(|of| bounded(of)).collect();
+    for function in functions {
+        state.register_udf(Arc::new(function)).map_err(told)?;
+    }
+    Ok(())
+}
+
+/// An expression whose functions are bounded.
+///
+/// # Errors
+/// None, as long as it is one.
+pub(in super::super) fn expression(expr: Expr) -> Result<Expr> {
+    functions(expr).data()
+}
+
+/// The expression with bounds around all functions that have none.
+pub(super) fn functions(expr: Expr) -> Result<Transformed<Expr>> {
+    static JOINED: LazyLock<Arc<ScalarUDF>> =
+        LazyLock::new(|| Arc::new(bounded(&ScalarUDF::from(Joined::new()))));
+    expr.transform_up(|expr| {
+        Ok(match expr {
+            Expr::ScalarFunction(ScalarFunction { func, args }) if is_open(&func) => {
+                let func = Arc::new(bounded(&func));
+                Transformed::yes(Expr::ScalarFunction(ScalarFunction { func, args }))
+            }
+            Expr::BinaryExpr(BinaryExpr { left, op: Operator::StringConcat, right }) => {
+                let (func, args) = (Arc::clone(&JOINED), vec![*left, *right]);
+                Transformed::yes(Expr::ScalarFunction(ScalarFunction { func, args }))
+            }
+            other => Transformed::no(other),
+        })
+    })
+}
+
+fn is_open(function: &ScalarUDF) -> bool {
+    !function.inner().is::<Bounded>() && !KNOWN.contains(&function.name())
+}
+
+/// The function with bounds around it.
+pub(super) fn bounded(function: &ScalarUDF) -> ScalarUDF {
+    if is_open(function) {
+        ScalarUDF::from(Bounded::new(Arc::clone(function.inner())))
+    } else {
+        function.clone()
+    }
+}
