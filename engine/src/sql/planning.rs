@@ -22,9 +22,14 @@ const LARGE_DEPTH: usize = 100;
 const LARGE_AT_A_TIME: usize = 2;
 
 impl Extent {
-    /// Whether planning such a statement takes much time and memory.
+    /// Whether the plan of such a statement takes much memory.
+    pub(super) fn takes_much(self) -> bool {
+        self.nodes > LARGE_NODES
+    }
+
+    /// Whether planning such a statement takes much of anything.
     pub(super) fn is_large(self) -> bool {
-        self.nodes > LARGE_NODES || self.depth > LARGE_DEPTH
+        self.takes_much() || self.depth > LARGE_DEPTH
     }
 }
 

@@ -131,7 +131,7 @@ impl Statement {
 
     /// Whether its plan is large, so that it is better made again than kept.
     pub fn is_large(&self) -> bool {
-        self.extent.is_large()
+        self.extent.takes_much()
     }
 
     /// Whether it gives rows, as every statement does that is not refused.
