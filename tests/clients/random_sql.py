@@ -224,7 +224,7 @@ class Expressions:
         """Constants of the size of a column's values."""
         if column.text(OURS).endswith("city_id"):
             return [str(self.one(data.CITIES) + self.one([0, 0, 0, 1])) for _ in range(3)]
-        return self.random.sample(["0", "-12.5e0", "12.3e0", "33", "40.2e0", "57.25e0", "90", "180", "950e0", "1e9"], 3)
+        return self.random.sample(["0", "-12.5", "12.3", "33", "40.2", "57.25", "90", "180", "950", "1000000000"], 3)
 
     def _compared(self, _):
         column = self.column(NUMBER, WHOLE)

@@ -103,6 +103,16 @@ equal everywhere else.
 
 No value that a function makes of one row is larger than `sql.value_bytes_max`: `repeat('x', 2000000000)` is refused before
 it is made. For many numbers take rows in place of a list: `FROM generate_series(1, 10000000)`.
+
+A number that is written or bound beside a `float` (32 bits) is the `float` nearest to it, as in a
+[ticket](tickets.md): `temperature = 21.3` finds what was measured as 21.3. A number beyond `float`, one
+that is computed (`21.0 + 0.3`) and one beside `CAST(temperature AS DOUBLE)` are compared as they are. A moment
+that is bound beside a date stays a moment.
+
+A date with an interval added or taken away is a timestamp. Intervals compare by their length, a month
+as 30 days and a day as 24 hours; rows cannot be grouped or joined by them: take
+`date_part('epoch', x)`. Columns are in UTC whatever the session's time zone is, what `coalesce` and
+`CASE` make of them too, and a time without an offset is read in the zone of what it is compared with.
 ";
 
 const ONE_LINERS: &str = "

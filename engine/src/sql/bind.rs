@@ -94,15 +94,15 @@ impl Statement {
     }
 }
 
-/// The value in the type of its place. A number that the type does not hold stays as it is, and is
-/// compared as if it had been written there.
+/// The value in the type of its place. One that the type does not hold stays as it is, and is compared as if it
+/// had been written there; text is read as what its place takes.
 fn fit(field: &Field, value: &ScalarValue) -> Result<ScalarValue> {
     let (wanted, given) = (field.data_type(), value.data_type());
     if field.metadata().contains_key(UNTYPED) || *wanted == given {
         return Ok(value.clone());
     }
     let cast = value.cast_to(wanted);
-    if is_number(wanted) && is_number(&given) {
+    if is_measure(wanted) && is_measure(&given) {
         let back = cast.as_ref().ok().and_then(|cast| cast.cast_to(&given).ok());
         return Ok(match cast {
             Ok(cast) if back.as_ref() == Some(value) => cast,
@@ -118,8 +118,10 @@ fn fit(field: &Field, value: &ScalarValue) -> Result<ScalarValue> {
     })
 }
 
-fn is_number(data_type: &DataType) -> bool {
-    data_type.is_numeric()
+/// Whether values of a type may lie between those of another: numbers, and dates and moments.
+fn is_measure(of: &DataType) -> bool {
+    let is_time = matches!(of, DataType::Date32 | DataType::Date64 | DataType::Timestamp(..));
+    of.is_numeric() || is_time
 }
 
 #[cfg(test)]
@@ -169,6 +171,10 @@ mod tests {
         assert_eq!(fit(DataType::Float32, float(30.1)), float(30.1));
         let large = ScalarValue::Int64(Some(1 << 40));
         assert_eq!(fit(DataType::Int32, large.clone()), large);
+        let noon = ScalarValue::TimestampMicrosecond(Some(43_200_000_000), None);
+        assert_eq!(fit(DataType::Date32, noon.clone()), noon);
+        let midnight = ScalarValue::TimestampMicrosecond(Some(86_400_000_000), None);
+        assert_eq!(fit(DataType::Date32, midnight), ScalarValue::Date32(Some(1)));
         let null = ScalarValue::Int64(None);
         assert_eq!(fit(DataType::Int32, null), ScalarValue::Int32(None));
     }

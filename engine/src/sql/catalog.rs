@@ -35,9 +35,13 @@ use super::opaque::OpaqueConditions;
 use super::provider::LakeProvider;
 use super::queries::Queries;
 use super::settings::SqlSettings;
+use super::spans::SpanArithmetic;
 use super::system::{self, SystemRows};
 use super::unambiguous::Unambiguous;
+use super::unknown::Unknown;
+use super::using::MergingJoins;
 use super::windows::AggregateWindows;
+use super::zones;
 use crate::rollup::Declared;
 use crate::{Engine, Error, Result, functions};
 
@@ -187,10 +191,13 @@ impl Catalog {
         let mut state = SessionStateBuilder::new()
             .with_config(config)
             .with_runtime_env(Arc::clone(shared))
+            .with_expr_planners(vec![Arc::new(SpanArithmetic)])
+            .with_relation_planners(vec![Arc::new(MergingJoins)])
             .with_default_features()
             .with_analyzer_rule(Arc::new(CountedFromOne))
             .with_analyzer_rule(Arc::new(Membership))
             .with_analyzer_rule(Arc::new(Multisets))
+            .with_analyzer_rule(Arc::new(Unknown))
             .with_physical_optimizer_rules(rules)
             .build();
         // Before the functions that rules look for by what they are.
@@ -214,6 +221,7 @@ impl Catalog {
         let mut state = SessionStateBuilder::new_from_existing(state)
             .with_query_planner(Arc::new(planner))
             .build();
+        zones::register(&mut state).map_err(told)?;
         zoned(&mut state, UTC)?;
         Ok(state)
     }

@@ -95,12 +95,28 @@ pub(super) fn is_of_same_names(error: &DataFusionError) -> bool {
     SAME_NAME.iter().any(|words| message.contains(words))
 }
 
+/// What the library says of a query that refers to the outer row in a way that it knows no join for.
+const QUERY_LEFT: [&str; 6] = [
+    "does not support logical expression ScalarSubquery",
+    "does not support logical expression Exists",
+    "does not support logical expression InSubquery",
+    "does not support logical expression OuterReferenceColumn",
+    "does not support logical expression SetComparison",
+    "Correlated scalar subquery",
+];
+const CORRELATED: &str = "this subquery refers to the outer row in a way that is not supported";
+const GROUPED: &str = "compare its columns with those of the outer row by = in its WHERE, or join with it as a \
+                       table grouped by what it is compared with";
+
 /// The message without what the library puts before it.
 fn tidy(message: &str) -> String {
     let message = message.trim();
     let mut text = message;
     for prefix in ["sql parser error: ", "SQL error: ", "Error during planning: "] {
         text = text.strip_prefix(prefix).unwrap_or(text);
+    }
+    if QUERY_LEFT.iter().any(|words| text.contains(words)) {
+        return format!("{CORRELATED}: {GROUPED}");
     }
     let readable = without_tree(text);
     if readable.len() < text.len() {

@@ -12,8 +12,8 @@
 //!   planner sees them, and how their scans run.
 //! - `script`: texts of several statements.
 //! - `divide`: answers whose parts are fetched apart.
-//! - `precedence`, `spelling`, `unheard`, `membership`, `multisets`: what a text means, where the parser or the planner
-//!   takes it for something else.
+//! - `precedence`, `spelling`, `unheard`, `using`, `spans`, `literals`, `zones`, `subqueries`, `unknown`,
+//!   `membership`, `multisets`: what a text means, where the parser or the planner takes it for something else.
 //! - `dialect`, `names`: spellings and functions of other databases.
 //! - `expression`: what one row is worth, apart from any table.
 //! - `bounds`, `stack`: how deep and large a statement may be, and what carries it.
@@ -42,6 +42,7 @@ mod hours;
 mod interruptible;
 mod latest;
 mod limits;
+mod literals;
 mod live;
 mod membership;
 mod multisets;
@@ -59,19 +60,24 @@ mod run;
 mod script;
 mod session;
 mod settings;
+mod spans;
 mod spelling;
 mod stack;
 mod statistics;
 mod stop;
+mod subqueries;
 mod system;
 #[cfg(test)]
 mod tests;
 mod translate;
 mod unambiguous;
 mod unheard;
+mod unknown;
+mod using;
 mod values;
 mod watch;
 mod windows;
+mod zones;
 
 pub use catalog::{CATALOG, PUBLIC_SCHEMA, SYSTEM_SCHEMA, TableEntry};
 pub use datafusion::common::ScalarValue;

@@ -20,10 +20,14 @@ use datafusion::sql::sqlparser::dialect::GenericDialect;
 use super::bounds::{Bounds, Extent};
 use super::catalog::{CATALOG, PUBLIC_SCHEMA, SYSTEM_SCHEMA, TableEntry};
 use super::errors::{is_of_same_names, nearest, told};
+use super::literals::SinglePrecision;
 use super::planning::Turns;
 use super::session::{Statement, UNTYPED, columns};
+use super::spans::SpanOrder;
 use super::stack::Deep;
-use super::{bind, dialect, precedence, spelling, unheard};
+use super::subqueries::Subqueries;
+use super::zones::ZoneOfColumns;
+use super::{bind, dialect, precedence, spelling, unheard, using};
 use crate::{Error, Result};
 
 /// Longest text of a statement in bytes.
@@ -63,7 +67,7 @@ pub(super) async fn statement(
         }
         plan => plan,
     };
-    let plan = plan.map_err(told)?;
+    let plan = plan.and_then(using::without_marks).map_err(told)?;
     let reading =
         SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
     reading.verify_plan(&plan).map_err(|error| only_reading(&told(error).to_string()))?;
@@ -173,6 +177,7 @@ fn understand(parsed: &mut Parsed, bounds: &Bounds) -> Result<Extent> {
             unheard::refuse(ast)?;
             precedence::restore(ast);
             dialect::translate(ast)?;
+            using::nest(ast.as_mut());
             bind::number(ast)?;
             Ok(extent)
         }
@@ -267,6 +272,9 @@ fn parameters(plan: &LogicalPlan) -> Result<SchemaRef> {
 /// first part, and finds the one that all parts have in common only when the plan is to be run.
 pub(super) fn typed(plan: LogicalPlan) -> Result<LogicalPlan> {
     static OPTIONS: LazyLock<ConfigOptions> = LazyLock::new(ConfigOptions::default);
+    let meant: [&dyn AnalyzerRule; 4] = [&Subqueries, &SpanOrder, &SinglePrecision, &ZoneOfColumns];
+    let plan = meant.into_iter().try_fold(plan, |plan, rule| rule.analyze(plan, &OPTIONS));
+    let plan = plan.map_err(told)?;
     TypeCoercion::new().analyze(plan, &OPTIONS).map_err(told)
 }
 

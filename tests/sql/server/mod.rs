@@ -189,7 +189,7 @@ macro_rules! scripts {
 
 scripts!(
     selects, groups, joins, windows, subqueries, sets, zones, types, newest, gaps, system, explain,
-    errors, parameters, standard, clients
+    errors, parameters, standard, clients, spans, using, unknown, literals
 );
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

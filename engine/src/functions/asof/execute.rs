@@ -310,7 +310,7 @@ impl Run {
     async fn next(&mut self) -> Result<Option<RecordBatch>> {
         loop {
             let timer = self.metrics.elapsed_compute().timer();
-            let need = self.merge.advance();
+            let need = self.merge.advance()?;
             timer.done();
             match need {
                 Need::Left => match self.left.try_next().await? {

@@ -1,13 +1,14 @@
 //! Which right row belongs to each left row? One pass over both sides, each in order of keys and time.
 
 use std::cmp::Ordering;
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, UInt32Array};
 use arrow::buffer::NullBuffer;
 use arrow::compute::{cast, filter_record_batch, interleave, take};
 use arrow::datatypes::{DataType, Int64Type};
-use arrow::row::{RowConverter, Rows};
+use arrow::row::{RowConverter, Rows, SortField};
 use datafusion::common::{Result, internal_err};
 use datafusion::physical_expr::PhysicalExpr;
 
@@ -128,6 +129,8 @@ pub(super) struct Merge {
     right_ended: bool,
     /// The newest right row that is not after the left row at hand.
     newest: Option<(Arc<Side>, usize)>,
+    /// Makes comparable bytes of right rows, once two of them are of one time.
+    content: Option<RowConverter>,
     /// First left row that is not written out, and the matches from there.
     written: usize,
     held: Vec<Arc<Side>>,
@@ -145,6 +148,7 @@ impl Merge {
             right_row: 0,
             right_ended: false,
             newest: None,
+            content: None,
             written: 0,
             held: Vec::new(),
             matches: Vec::new(),
@@ -167,18 +171,18 @@ impl Merge {
     }
 
     /// Goes on until something is needed.
-    pub(super) fn advance(&mut self) -> Need {
-        let Some(left) = self.left.clone() else { return Need::Left };
+    pub(super) fn advance(&mut self) -> Result<Need> {
+        let Some(left) = self.left.clone() else { return Ok(Need::Left) };
         while self.row < left.times.len() {
             if self.held.len() >= HELD_MAX {
-                return Need::Room;
+                return Ok(Need::Room);
             }
             if left.nulls.as_ref().is_some_and(|n| n.is_null(self.row)) {
                 self.matches.push(None);
                 self.row += 1;
                 continue;
             }
-            if let Some(right) = &self.right {
+            if let Some(right) = self.right.clone() {
                 let from = self.right_row;
                 while self.right_row < right.times.len()
                     && right.compare(self.right_row, &left, self.row).is_le()
@@ -186,17 +190,58 @@ impl Merge {
                     self.right_row += 1;
                 }
                 if self.right_row > from {
-                    self.newest = Some((Arc::clone(right), self.right_row - 1));
+                    self.newest = Some(self.newest_of(right, from..self.right_row)?);
                 }
             }
             let exhausted = self.right.as_ref().is_none_or(|r| self.right_row >= r.times.len());
             if exhausted && !self.right_ended {
-                return Need::Right;
+                return Ok(Need::Right);
             }
             self.decide(&left);
             self.row += 1;
         }
-        Need::Room
+        Ok(Need::Room)
+    }
+
+    /// The newest of the rows that come next. Of several of one time the one with the largest columns, so that it
+    /// does not depend on where they lie.
+    fn newest_of(&mut self, right: Arc<Side>, rows: Range<usize>) -> Result<(Arc<Side>, usize)> {
+        let last = rows.end.saturating_sub(1);
+        let mut first = last;
+        while first > rows.start && right.compare(first - 1, &right, last).is_eq() {
+            first -= 1;
+        }
+        let before = self
+            .newest
+            .take()
+            .filter(|(side, row)| first == rows.start && side.compare(*row, &right, last).is_eq());
+        if first == last && before.is_none() {
+            return Ok((right, last));
+        }
+        let converter = match &mut self.content {
+            Some(converter) => converter,
+            none => none.insert(RowConverter::new(
+                content(&right.batch)
+                    .map(|column| SortField::new(column.data_type().clone()))
+                    .collect(),
+            )?),
+        };
+        let bytes = |side: &Side, from: usize, count: usize| {
+            let columns: Vec<_> =
+                content(&side.batch).map(|column| column.slice(from, count)).collect();
+            converter.convert_columns(&columns)
+        };
+        let all = bytes(&right, first, last - first + 1)?;
+        let mut largest = 0;
+        for row in 1..all.num_rows() {
+            if all.row(row) > all.row(largest) {
+                largest = row;
+            }
+        }
+        Ok(match before {
+            Some((side, row)) if bytes(&side, row, 1)?.row(0) > all.row(largest) => (side, row),
+            _ => (right, first + largest),
+        })
     }
 
     /// Writes down the match of the left row at hand.
@@ -248,6 +293,14 @@ impl Merge {
             arrow::array::RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
         Ok(Some(RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)?))
     }
+}
+
+/// The columns of a batch that can be compared.
+fn content(batch: &RecordBatch) -> impl Iterator<Item = &ArrayRef> {
+    let compares = |column: &&ArrayRef| {
+        RowConverter::supports_fields(&[SortField::new(column.data_type().clone())])
+    };
+    batch.columns().iter().filter(compares)
 }
 
 /// The right columns at `matches`, null where there is none.

@@ -36,7 +36,8 @@ static ASOF: Entry = Entry {
     syntax: "asof(left_time, right_time [, tolerance])",
     what: "As-of join, in the ON of JOIN or LEFT JOIN beside equalities of keys: each row on the left \
            meets at most one row on the right, the newest with `right_time <= left_time` and, with a \
-           tolerance, no older than that before `left_time`. LEFT JOIN keeps left rows without a match. \
+           tolerance, no older than that before `left_time`. Of several right rows of one time the one \
+           whose columns are largest is met, compared from the first to the last. LEFT JOIN keeps left rows without a match. \
            Both sides are read once, in order of keys and time; what is sorted so already is not sorted \
            again. Any further condition belongs in WHERE or in a subquery.",
     arguments: &[

@@ -3,9 +3,10 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::Array;
-use datafusion::arrow::datatypes::{DataType, Field, FieldRef, IntervalUnit, TimeUnit};
-use datafusion::common::{Result, exec_err};
+use datafusion::arrow::array::{Array, AsArray, Int64Array};
+use datafusion::arrow::compute::cast;
+use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Int64Type, IntervalUnit, TimeUnit};
+use datafusion::common::{Result, ScalarValue, exec_err};
 use datafusion::functions::datetime;
 use datafusion::logical_expr::sort_properties::{ExprProperties, SortProperties};
 use datafusion::logical_expr::type_coercion::functions::fields_with_udf;
@@ -13,6 +14,8 @@ use datafusion::logical_expr::{
     ColumnarValue, Documentation, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl,
     Signature, Volatility,
 };
+
+use super::local::Local;
 
 /// `date_bin` that keeps the type of a timestamp.
 pub(in crate::functions) fn date_bin() -> Arc<ScalarUDF> {
@@ -27,6 +30,44 @@ pub(super) fn of_timestamp(types: &[DataType], time: &DataType) -> Vec<DataType>
     let stride = DataType::Interval(IntervalUnit::MonthDayNano);
     let wanted = std::iter::once(stride).chain(std::iter::repeat(time.clone()));
     wanted.take(types.len()).collect()
+}
+
+/// Windows of days or months of a time zone; none if the stride or the time are of another kind.
+fn of_zone(args: &ScalarFunctionArgs) -> Result<Option<ColumnarValue>> {
+    let (Some(ColumnarValue::Scalar(stride)), Some(time)) = (args.args.first(), args.args.get(1))
+    else {
+        return Ok(None);
+    };
+    let DataType::Timestamp(unit, Some(zone)) = time.data_type() else { return Ok(None) };
+    let of = DataType::Interval(IntervalUnit::MonthDayNano);
+    let ScalarValue::IntervalMonthDayNano(Some(stride)) = stride.cast_to(&of)? else {
+        return Ok(None);
+    };
+    let whole = |value: &ScalarValue| match value.cast_to(&DataType::Int64) {
+        Ok(ScalarValue::Int64(at)) => at,
+        _ => None,
+    };
+    let origin = match args.args.get(2) {
+        Some(ColumnarValue::Scalar(origin)) => whole(&origin.cast_to(&time.data_type())?),
+        _ => None,
+    };
+    let Some(local) = Local::new(stride, origin, unit, Some(&zone))? else { return Ok(None) };
+    let constant = matches!(time, ColumnarValue::Scalar(_));
+    let times = time.to_array(args.number_rows)?;
+    let wholes = cast(&times, &DataType::Int64)?;
+    let starts = wholes.as_primitive::<Int64Type>().iter().map(|at| match at {
+        Some(at) => match local.floor(at) {
+            Some(start) => Ok(Some(start)),
+            None => exec_err!("date_bin: a time is too far from the origin of its windows"),
+        },
+        None => Ok(None),
+    });
+    let starts = starts.collect::<Result<Int64Array>>()?;
+    let windows = cast(&starts, times.data_type())?;
+    Ok(Some(match constant {
+        true => ColumnarValue::Scalar(ScalarValue::try_from_array(&windows, 0)?),
+        false => ColumnarValue::Array(windows),
+    }))
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -70,6 +111,9 @@ impl ScalarUDFImpl for DateBin {
 
     fn invoke_with_args(&self, mut args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let nullable = args.return_field.is_nullable();
+        if let Some(windows) = of_zone(&args)? {
+            return Ok(windows);
+        }
         // The place from which windows are counted is taken in nanoseconds alone.
         if let Some(origin) = args.args.get_mut(2)
             && let DataType::Timestamp(_, zone) = origin.data_type()

@@ -51,7 +51,7 @@ pub(in crate::functions) fn plan(
     let series = node.series.iter().map(place).collect::<Result<Vec<_>>>()?;
     let time = place(&node.time)?;
     let time_type = schema.field(time).data_type().clone();
-    let DataType::Timestamp(unit, _) = &time_type else {
+    let DataType::Timestamp(unit, zone) = &time_type else {
         return plan_err!("date_bin_gapfill gives windows of timestamps, not of {time_type}");
     };
     let constant = |expr: &Expr| constant(expr, physical);
@@ -64,8 +64,8 @@ pub(in crate::functions) fn plan(
     let ScalarValue::IntervalMonthDayNano(Some(length)) = stride else {
         return plan_err!("date_bin_gapfill: the stride is a constant interval, not {stride}");
     };
-    let begin = origin.as_ref().and_then(instant).unwrap_or(0);
-    let step = Step::new(length, begin, *unit)?;
+    let begin = origin.as_ref().and_then(instant);
+    let step = Step::new(length, begin, *unit, zone.as_deref())?;
     let window = |bounds: &[Bound], shift: i64, later: fn(i64, i64) -> i64| {
         let mut found: Option<i64> = None;
         for bound in bounds {

@@ -17,6 +17,7 @@ mod bounds;
 mod chunk;
 mod execute;
 mod fill;
+mod local;
 mod node;
 mod rule;
 mod step;
@@ -43,11 +44,18 @@ static DATE_BIN_GAPFILL: Entry = Entry {
            alone in GROUP BY; the other columns of GROUP BY name the series, and each series is filled \
            by itself. Windows run over the range of `time` that WHERE asks for with constants or \
            `now()`; where WHERE has no bound, a series is filled from its own first or to its own last \
-           window. A series without any row in the range does not appear.",
+           window. A series without any row in the range does not appear. Days, weeks and months of a time \
+           zone are `date_bin_gapfill(INTERVAL '1 day', reading_at AT TIME ZONE 'Europe/Zurich')`: they \
+           begin at midnight there, so that a day has 23 or 25 hours where clocks change; so does \
+           `date_bin`. Shorter windows are of equal length everywhere.",
     arguments: &[
         ("stride", "length of a window: an interval of months, or of days and less"),
-        ("time", "timestamp column"),
-        ("origin", "a timestamp at which a window begins; 1970-01-01T00:00:00Z if absent"),
+        ("time", "timestamp column, in another time zone perhaps"),
+        (
+            "origin",
+            "a timestamp at which a window begins, such as a Monday for weeks; 1970-01-01T00:00:00 in \
+             the zone of `time` if absent",
+        ),
     ],
     returns: "start of the window, in the type of `time`; aggregates of an empty window are null, \
               counts too",

@@ -1,9 +1,12 @@
-//! Where does the next window begin? Windows are of equal length, or of whole months.
+//! Where does the next window begin? Windows are of equal length, or of whole months, or of whole days or months of
+//! a time zone, whose days may have 23 or 25 hours.
 
 use chrono::{DateTime, Datelike, Months, Utc};
 use datafusion::arrow::array::types::IntervalMonthDayNano;
 use datafusion::arrow::datatypes::TimeUnit;
 use datafusion::common::{Result, exec_err, plan_err};
+
+use super::local::{Local, instant as instant_of, per_second};
 
 /// The way from one window to the next, in the unit of the time column.
 #[derive(Debug, Clone, PartialEq)]
@@ -12,22 +15,8 @@ pub(super) enum Step {
     Equal(i64),
     /// So many months, counted from an origin whose day and time each window begins at.
     Months { months: i64, origin: DateTime<Utc>, unit: TimeUnit },
-}
-
-/// Units of `unit` in a second.
-fn per_second(unit: TimeUnit) -> i64 {
-    match unit {
-        TimeUnit::Second => 1,
-        TimeUnit::Millisecond => 1_000,
-        TimeUnit::Microsecond => 1_000_000,
-        TimeUnit::Nanosecond => 1_000_000_000,
-    }
-}
-
-fn date(time: i64, unit: TimeUnit) -> Option<DateTime<Utc>> {
-    let scale = per_second(unit);
-    let nanos = time.rem_euclid(scale) * (1_000_000_000 / scale);
-    DateTime::from_timestamp(time.div_euclid(scale), u32::try_from(nanos).ok()?)
+    /// Days or months of a time zone.
+    Local(Local),
 }
 
 fn instant(date: DateTime<Utc>, unit: TimeUnit) -> Option<i64> {
@@ -38,10 +27,19 @@ fn instant(date: DateTime<Utc>, unit: TimeUnit) -> Option<i64> {
 
 impl Step {
     /// The step of windows `stride` long that begin at `origin`, for times in `unit`.
-    pub(super) fn new(stride: IntervalMonthDayNano, origin: i64, unit: TimeUnit) -> Result<Self> {
+    pub(super) fn new(
+        stride: IntervalMonthDayNano,
+        origin: Option<i64>,
+        unit: TimeUnit,
+        zone: Option<&str>,
+    ) -> Result<Self> {
         const DAY: i64 = 86_400_000_000_000;
+        if let Some(local) = Local::new(stride, origin, unit, zone)? {
+            return Ok(Self::Local(local));
+        }
+        let origin = origin.unwrap_or(0);
         if stride.months != 0 {
-            let Some(origin) = date(origin, unit) else {
+            let Some(origin) = instant_of(origin, unit) else {
                 return plan_err!("date_bin_gapfill: origin {origin} is not a date");
             };
             if stride.months < 0 || stride.days != 0 || stride.nanoseconds != 0 {
@@ -70,10 +68,11 @@ impl Step {
     pub(super) fn next(&self, time: i64) -> Result<i64> {
         let next = match self {
             Self::Equal(length) => time.checked_add(*length),
+            Self::Local(local) => local.after(time),
             Self::Months { months, origin, unit } => {
                 let whole =
                     |date: &DateTime<Utc>| i64::from(date.year()) * 12 + i64::from(date.month0());
-                date(time, *unit)
+                instant_of(time, *unit)
                     .and_then(|date| {
                         let ahead = whole(&date) - whole(origin) + months;
                         let count = Months::new(u32::try_from(ahead.unsigned_abs()).ok()?);

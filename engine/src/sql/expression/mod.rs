@@ -19,6 +19,7 @@ use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
 use arrow::compute::{cast, concat};
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use datafusion::common::DFSchema;
+use datafusion::common::tree_node::{TransformedResult, TreeNode};
 use datafusion::execution::SessionStateDefaults;
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::functions::all_default_functions;
@@ -35,7 +36,8 @@ use datafusion::sql::sqlparser::dialect::GenericDialect;
 
 use super::bounds::Bounds;
 use super::errors::told;
-use super::{growth, precedence, stack};
+use super::spans::{self, SpanArithmetic};
+use super::{growth, literals, precedence, stack};
 use crate::functions::scalars;
 use crate::{Error, Result};
 
@@ -101,6 +103,11 @@ impl RowExpression {
         let all = DFSchema::try_from(Schema::new(fields)).map_err(told)?;
         let logical = state.create_logical_expr_from_sql_expr(ast, &all).map_err(told)?;
         let logical = numbers::wanted(logical, &all).map_err(told)?;
+        let logical = logical
+            .transform_up(|expr| spans::compared(expr, &all))
+            .and_then(|expr| expr.data.transform_up(|expr| literals::single(expr, &all)))
+            .data()
+            .map_err(told)?;
         let schema = used(&logical, &all);
         let taken = DFSchema::try_from(Arc::clone(&schema)).map_err(told)?;
         let context = SimplifyContext::builder()
@@ -203,10 +210,12 @@ fn state() -> Result<SessionState> {
         function.signature().volatility == Volatility::Immutable
             && !UNBOUNDED.contains(&function.name())
     });
+    let mut planners = SessionStateDefaults::default_expr_planners();
+    planners.insert(0, Arc::new(SpanArithmetic));
     Ok(SessionStateBuilder::new()
         .with_config(config)
         .with_scalar_functions(lasting.chain(own).collect())
-        .with_expr_planners(SessionStateDefaults::default_expr_planners())
+        .with_expr_planners(planners)
         .build())
 }
 

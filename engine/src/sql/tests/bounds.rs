@@ -126,6 +126,14 @@ const CONSTRUCTS: &[(&str, Deep)] = &[
         let joins = numbered(n / 4, |i| format!("JOIN one t{i} ON t{i}.a = t.a"), " ");
         format!("WITH one AS (SELECT 1 AS a) SELECT t.a FROM one t {joins}")
     }),
+    ("JOIN … USING", |n| {
+        let joins = numbered(n / 4, |i| format!("FULL JOIN one t{i} USING (a)"), " ");
+        format!("WITH one AS (SELECT 1 AS a) SELECT a FROM one t {joins}")
+    }),
+    ("NATURAL JOIN", |n| {
+        let joins = numbered(n / 4, |i| format!("NATURAL JOIN one t{i}"), " ");
+        format!("WITH one AS (SELECT 1 AS a) SELECT a FROM one t {joins}")
+    }),
     ("JOIN in brackets", |n| {
         let left = numbered(n, |i| format!("(one AS t{i} CROSS JOIN "), "");
         let right = ")".repeat(n);

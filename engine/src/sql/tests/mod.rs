@@ -4,6 +4,7 @@
 
 mod bounds;
 mod columns;
+mod conditions;
 mod deletion;
 mod dialect;
 mod executors;

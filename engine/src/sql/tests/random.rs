@@ -3,9 +3,12 @@
 
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::{DataType, Float32Type, Float64Type};
+use datafusion::config::ConfigOptions;
 use datafusion::datasource::MemTable;
-use datafusion::prelude::{SessionConfig, SessionContext};
+use datafusion::optimizer::AnalyzerRule;
+use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
 
+use super::super::literals::SinglePrecision;
 use super::*;
 
 /// The rows of the model, as plain DataFusion sees them.
@@ -23,6 +26,13 @@ async fn plain(fixture: &Fixture) -> SessionContext {
     let table = MemTable::try_new(rows.schema(), vec![vec![rows]]).unwrap();
     context.register_table("cities", Arc::new(table)).unwrap();
     context
+}
+
+/// What plain DataFusion is asked: numbers mean to single precision what they mean here.
+async fn planned(context: &SessionContext, text: &str) -> datafusion::common::Result<DataFrame> {
+    let plan = context.state().create_logical_plan(text).await?;
+    let plan = SinglePrecision.analyze(plan, &ConfigOptions::default())?;
+    context.execute_logical_plan(plan).await
 }
 
 struct Queries(SmallRng);
@@ -247,7 +257,7 @@ async fn compare(fixture: &Fixture, context: &SessionContext, seed: u64, count: 
     let (mut answered, mut refused) = (0, 0);
     for _ in 0..count {
         let text = queries.query();
-        let plain = match context.sql(&text).await {
+        let plain = match planned(context, &text).await {
             Ok(frame) => {
                 let schema = Arc::new(frame.schema().as_arrow().clone());
                 frame.collect().await.map(|batches| (schema, batches))
