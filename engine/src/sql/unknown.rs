@@ -324,12 +324,11 @@ fn condition(expr: &Expr) -> Option<(&Expr, usize)> {
             }
             _ => None,
         },
-        Expr::BinaryExpr(BinaryExpr { left, op, right }) if is_literal(left) => match op {
-            Operator::Eq | Operator::NotEq | Operator::GtEq | Operator::LtEq => {
-                Some((right, ONE_VALUE))
-            }
-            _ => None,
-        },
+        Expr::BinaryExpr(BinaryExpr {
+            left,
+            op: Operator::Eq | Operator::NotEq | Operator::GtEq | Operator::LtEq,
+            right,
+        }) if is_literal(left) => Some((right, ONE_VALUE)),
         _ => None,
     }
 }

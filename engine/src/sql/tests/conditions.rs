@@ -11,8 +11,10 @@ use super::*;
 /// A condition as text, and what it is worth in a row.
 struct Condition {
     text: String,
-    worth: Box<dyn Fn(&Row) -> Option<bool>>,
+    worth: Worth,
 }
+
+type Worth = Box<dyn Fn(&Row) -> Option<bool>>;
 
 fn of(text: String, worth: impl Fn(&Row) -> Option<bool> + 'static) -> Condition {
     Condition { text, worth: Box::new(worth) }
