@@ -192,8 +192,7 @@ fn support(info: &mut SqlInfoDataBuilder) {
     let unrelated = SqlSupportedGroupBy::SqlGroupByUnrelated as i32;
     let beyond_select = SqlSupportedGroupBy::SqlGroupByBeyondSelect as i32;
     info.append(SqlSupportedGroupBy, bits(&[unrelated, beyond_select]));
-    // The escape character of LIKE is the backslash, whatever a clause says.
-    info.append(SqlSupportsLikeEscapeClause, false);
+    info.append(SqlSupportsLikeEscapeClause, true);
     info.append(SqlSupportsNonNullableColumns, true);
     // Every level has statements that define and update tables.
     info.append(SqlSupportedGrammar, NO_BITS);
