@@ -17,8 +17,8 @@ use barograph_lake::schema::TableDeclaration;
 use barograph_lake::snapshot::ColumnStats;
 use barograph_lake::time::format_instant;
 use barograph_lake::{
-    Change, FileEntry, FilePath, Hour, LakeStore, LakeTable, LogPosition, TableSchema, ValueColumn,
-    ValueType,
+    Change, FileEntry, FilePath, Hour, LakeStore, LakeTable, LogPosition, Operation, TableSchema,
+    ValueColumn, ValueType,
 };
 use datafusion::arrow::array::{
     ArrayRef, Float32Array, Int32Array, RecordBatch, TimestampMicrosecondArray,
@@ -94,15 +94,8 @@ async fn serve(folder: &std::path::Path, before: i64) -> Arc<Sql> {
     let (landed, snapshot) =
         LakeTable::open(lake.child("readings"), Arc::new(table())).await.expect("table");
     let entries = (1..=before).map(entry).collect();
-    landed
-        .commit(
-            &snapshot,
-            &[],
-            entries,
-            &Change { operation: "BENCH", hours: &[], keys: None, at: DAY },
-        )
-        .await
-        .expect("commit");
+    let landing = landed.transaction(&snapshot, Operation::Land, Change::Moved).add(entries);
+    landing.commit(DAY).await.expect("commit").committed().expect("the only writer");
     let components = Components {
         lake,
         log: LogSource::Folder { path: folder.join("log"), accept_damage: false },

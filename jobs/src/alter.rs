@@ -9,13 +9,13 @@ use barograph_engine::rewrite::{Rewrite, RewriteBounds, RewriteOf};
 use barograph_engine::threads::Threads;
 use barograph_lake::file::FileCache;
 use barograph_lake::table::Alteration;
-use barograph_lake::{ErrorKind as LakeErrorKind, FileEntry, LakeTable, Size, Snapshot};
+use barograph_lake::{FileEntry, LakeTable, Outcome, Retry, Size, Snapshot};
 use tokio::runtime::Handle;
 
 use crate::{Error, ErrorKind, Result};
 
-/// How often a lost race for the commit is run again.
-const ATTEMPTS: usize = 20;
+/// How often a commit is put again of which the store does not say whether it was made.
+const REPEATS: usize = 3;
 /// Share of the memory that page indexes and dictionaries of the files take.
 const CACHE_SHARE: usize = 4;
 
@@ -64,8 +64,9 @@ pub async fn write_ahead(
 /// has rows with the earlier columns that are still to land.
 ///
 /// # Errors
-/// `Unavailable` if other writers commit again and again. Whatever the error, the table is as it was, and
-/// files that were written anew need not be again.
+/// `Unavailable` if other writers commit again and again, or if the store does not say whether the columns are
+/// others: what was asked and is done already is passed over, so that the same can be asked again. After any other error
+/// the table is as it was. Files that were written anew need not be again.
 pub async fn alter(
     (table, mut base): (&LakeTable, Snapshot),
     alteration: &Alteration,
@@ -76,8 +77,8 @@ pub async fn alter(
     let target = alteration.target(table);
     // Who asked waits for it, and perhaps who puts: it does not step back before them.
     let on = Handle::current();
-    let mut failed = None;
-    for _ in 0..ATTEMPTS {
+    let mut retry = Retry::default();
+    loop {
         let mut known = target.altered(&base).await?;
         let (mut added, mut rows) = (Vec::new(), 0);
         for file in base.files() {
@@ -93,26 +94,25 @@ pub async fn alter(
             rows += file.rows;
             progress(rows);
         }
-        match table.alter(&base, alteration, added, clock.now()).await {
-            Ok(after) => {
-                target.forget_altered().await?;
-                target.checkpoint(&after).await?;
+        let mut outcome = table.alter(&base, alteration, added, clock.now()).await?;
+        // Who opens the earlier columns again takes rows for them, which a commit that comes late would turn away.
+        for _ in 0..REPEATS {
+            let Outcome::Unknown(unknown) = outcome else { break };
+            outcome = unknown.repeat().await?;
+        }
+        match outcome {
+            Outcome::Committed(after) => {
+                let cleared = target.forget_altered().await;
+                if let Err(error) = cleared.and(target.checkpoint(&after).await) {
+                    let table = table.schema().name();
+                    tracing::warn!(%error, table, "the columns are others; what is left behind is passed over");
+                }
                 return Ok(after);
             }
-            Err(error) if error.kind() == LakeErrorKind::Conflict => failed = Some(error),
-            Err(error) => return Err(error.into()),
+            Outcome::Conflicted(conflict) => base = retry.newest(conflict).await?,
+            Outcome::Unknown(unknown) => return Err(unknown.into()),
         }
-        base = table.refresh().await?;
     }
-    let name = table.schema().name();
-    let error = Error::new(
-        ErrorKind::Unavailable,
-        format!("table {name:?}: other writers committed first {ATTEMPTS} times"),
-    );
-    Err(match failed {
-        Some(last) => error.with_source(last),
-        None => error,
-    })
 }
 
 /// The files that hold the rows of one with other columns.

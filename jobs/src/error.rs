@@ -138,6 +138,12 @@ impl From<barograph_lake::Error> for Error {
     }
 }
 
+impl From<barograph_lake::transaction::Unknown> for Error {
+    fn from(unknown: barograph_lake::transaction::Unknown) -> Self {
+        barograph_lake::Error::from(unknown).into()
+    }
+}
+
 impl From<arrow::error::ArrowError> for Error {
     fn from(error: arrow::error::ArrowError) -> Self {
         Self::internal("columns").with_source(error)

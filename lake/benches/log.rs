@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use barograph_lake::store::LakeStore;
-use barograph_lake::{Change, LakeTable};
+use barograph_lake::{Change, LakeTable, Operation};
 use table::{entry, schema};
 
 const FILES: i64 = 10_000;
@@ -30,10 +30,8 @@ async fn run() {
     let schema = Arc::new(schema());
     let (table, base) = LakeTable::open(store.clone(), schema.clone()).await.unwrap();
     let added = (0..FILES).map(|n| Arc::new(entry(n))).collect();
-    let mut held = table
-        .commit(&base, &[], added, &Change { operation: "LAND", hours: &[], keys: None, at: 0 })
-        .await
-        .unwrap();
+    let landing = table.transaction(&base, Operation::Land, Change::Moved);
+    let mut held = landing.add(added).commit(0).await.unwrap().committed().unwrap();
 
     let mut open = Timings::new("open, JSON only");
     for _ in 0..ROUNDS {
@@ -69,15 +67,9 @@ async fn run() {
         black_box(held.apply(held.version(), &[old.path], vec![new.clone()]));
         apply.add(start);
         let start = Instant::now();
-        held = table
-            .commit(
-                &held,
-                &[old],
-                vec![new],
-                &Change { operation: "LAND", hours: &[], keys: None, at: 0 },
-            )
-            .await
-            .unwrap();
+        let landing = table.transaction(&held, Operation::Land, Change::Moved);
+        let landing = landing.remove(&[old]).add(vec![new]);
+        held = landing.commit(0).await.unwrap().committed().unwrap();
         commit.add(start);
     }
     commit.print();

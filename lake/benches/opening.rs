@@ -17,7 +17,7 @@ use std::time::Instant;
 
 use async_trait::async_trait;
 use barograph_lake::store::{DurableLocal, LakeStore};
-use barograph_lake::{Change, LakeTable};
+use barograph_lake::{Change, FileEntry, LakeTable, Operation, Snapshot};
 use bytes::Bytes;
 use futures::stream::BoxStream;
 use object_store::path::Path;
@@ -45,6 +45,11 @@ fn main() {
     }
 }
 
+async fn land(table: &LakeTable, base: &Snapshot, added: Vec<Arc<FileEntry>>) -> Snapshot {
+    let landing = table.transaction(base, Operation::Land, Change::Moved);
+    landing.add(added).commit(0).await.unwrap().committed().unwrap()
+}
+
 async fn run(name: &str, files: i64) {
     let folder = tempfile::tempdir().unwrap();
     let counted =
@@ -53,14 +58,13 @@ async fn run(name: &str, files: i64) {
     let store = LakeStore::with_store(counted.clone(), url).child("readings");
     let schema = Arc::new(schema());
     let (table, base) = LakeTable::open(store.clone(), schema.clone()).await.unwrap();
-    let change = Change { operation: "LAND", hours: &[], keys: None, at: 0 };
     let added = (COMMITS..files).map(|n| Arc::new(entry(n))).collect();
-    let mut held = table.commit(&base, &[], added, &change).await.unwrap();
+    let mut held = land(&table, &base, added).await;
     let begun = Instant::now();
     table.checkpoint(&held).await.unwrap();
     let checkpoint = begun.elapsed().as_secs_f64() * 1e3;
     for n in 0..COMMITS {
-        held = table.commit(&held, &[], vec![Arc::new(entry(n))], &change).await.unwrap();
+        held = land(&table, &held, vec![Arc::new(entry(n))]).await;
     }
 
     let mut millis = Vec::new();

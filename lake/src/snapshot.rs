@@ -164,6 +164,11 @@ impl Snapshot {
         Self { committed_at: at, ..self }
     }
 
+    /// When its commit says that it was made.
+    pub(crate) fn committed_at(&self) -> Option<Micros> {
+        self.committed_at
+    }
+
     /// The time of a commit after this version by a clock that says `now`: times of commits grow, even where clocks
     /// step back.
     pub(crate) fn commit_time(&self, now: Micros) -> Micros {

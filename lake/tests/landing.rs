@@ -13,7 +13,7 @@ use barograph_lake::schema::TableDeclaration;
 use barograph_lake::store::LakeStore;
 use barograph_lake::time::MICROS_PER_HOUR;
 use barograph_lake::{
-    Change, FilePath, Hour, KeySelection, KeyType, LakeTable, LogPosition, Micros, Size,
+    Change, FilePath, Hour, KeySelection, KeyType, LakeTable, LogPosition, Micros, Operation, Size,
     TableSchema, TimeRange, ValueColumn, ValueType,
 };
 use proptest::prelude::*;
@@ -101,15 +101,9 @@ async fn lands(hours: Vec<Vec<(i64, Row)>>) {
         let path = FilePath::new(hour, LogPosition(1 + n as u64));
         let (bytes, entry) = encode(&schema, std::slice::from_ref(&rows), path).unwrap();
         table.write_file(&entry, bytes).await.unwrap();
-        held = table
-            .commit(
-                &held,
-                &[],
-                vec![Arc::new(entry)],
-                &Change { operation: "LAND", hours: &[], keys: None, at: 0 },
-            )
-            .await
-            .unwrap();
+        let landing = table.transaction(&held, Operation::Land, Change::Moved);
+        let outcome = landing.add(vec![Arc::new(entry)]).commit(0).await.unwrap();
+        held = outcome.committed().unwrap();
         landed.push(rows);
     }
     table.checkpoint(&held).await.unwrap();
@@ -132,8 +126,8 @@ async fn lands(hours: Vec<Vec<(i64, Row)>>) {
         assert_eq!(format!("{:?}", got.columns()), format!("{:?}", rows.columns()));
     }
 
-    let change = Change { operation: "EXPIRE", hours: &[], keys: None, at: 0 };
-    let empty = table.commit(&read, read.files(), Vec::new(), &change).await.unwrap();
+    let expiry = table.transaction(&read, Operation::Expire, Change::Moved);
+    let empty = expiry.remove(read.files()).commit(0).await.unwrap().committed().unwrap();
     let known = table.landed_through(&empty).await.unwrap();
     assert_eq!(known.len(), landed.len(), "a log may still hold the rows of files that went");
     for file in read.files() {

@@ -11,7 +11,7 @@ use barograph_engine::{Clock, SystemClock};
 use barograph_lake::delta::spans;
 use barograph_lake::store::LakeStore;
 use barograph_lake::table::{self, CheckReport};
-use barograph_lake::{ErrorKind, Hour, LakeTable, Snapshot, TableVersion};
+use barograph_lake::{Hour, LakeTable, Outcome, Snapshot, TableVersion};
 
 use super::{alter, delete};
 use crate::arguments::{LakeArguments, LakeCommand, LakeRestoreArguments};
@@ -274,12 +274,21 @@ async fn restore(opened: Opened, arguments: &LakeRestoreArguments) -> Result<()>
         progress::line(&format!("{change}; nothing was changed"));
         return Ok(());
     }
-    let restored = table.restore(&plan, SystemClock.now()).await.map_err(|e| match e.kind() {
-        ErrorKind::Conflict => Error::failed(format!(
-            "{e}: what it did would be lost unseen; nothing was changed, look and restore again"
-        )),
-        _ => e.into(),
-    })?;
+    let restored = match table.restore(&plan, SystemClock.now()).await? {
+        Outcome::Committed(restored) => restored,
+        Outcome::Conflicted(conflict) => {
+            return Err(Error::failed(format!(
+                "{}: what it did would be lost unseen; nothing was changed, look and restore again",
+                barograph_lake::Error::from(conflict)
+            )));
+        }
+        Outcome::Unknown(unknown) => {
+            return Err(Error::failed(format!(
+                "{}; `barograph lake history {name}` shows it, if it was",
+                barograph_lake::Error::from(unknown)
+            )));
+        }
+    };
     progress::line(&format!(
         "{change}; version {} has the files of version {version}, and `barograph lake restore {name} --version {}` \
          undoes it",

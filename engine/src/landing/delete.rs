@@ -9,7 +9,8 @@
 //!
 //! What was acknowledged before is in the lake by then. A crash finds all of the rows, or none: a file that
 //! is left says in its name through which position of the log its hour has landed, and for an hour that has
-//! no file left the commit is preceded by a mark, so that a replay brings none back.
+//! no file left the commit is preceded by a mark, so that a replay brings none back. Where the store does not say whether
+//! it was committed, who asked is told so, and asked again it deletes what is left.
 
 use std::sync::Arc;
 
@@ -17,8 +18,7 @@ use barograph_lake::file::{FileCache, FileRead};
 use barograph_lake::schema::{KEY_COLUMN, TIME_COLUMN};
 use barograph_lake::table::Deletion;
 use barograph_lake::{
-    ErrorKind as LakeErrorKind, FileEntry, FilePath, Key, KeySelection, Snapshot, TableVersion,
-    TimeRange,
+    FileEntry, FilePath, Key, KeySelection, Outcome, Retry, Snapshot, TableVersion, TimeRange,
 };
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
@@ -28,12 +28,10 @@ use super::LanderParts;
 use super::land::{checkpoint, land_hours, swap};
 use super::notice::{adopt, newer};
 use super::round::HOURS_PER_COMMIT;
+use crate::Result;
 use crate::engine::Table;
 use crate::rewrite::{Rewrite, RewriteBounds, RewriteOf};
-use crate::{Error, ErrorKind, Result};
 
-/// How often a lost race for the commit is run again.
-const ATTEMPTS: usize = 5;
 /// Memory for the rows of a file that stay.
 const MEMORY: usize = 64 << 20;
 
@@ -111,7 +109,8 @@ pub(super) async fn delete(
     // What others committed may have such rows, too.
     newer(parts, table).await?;
     let keys = asked.keys();
-    for _ in 0..ATTEMPTS {
+    let mut retry = Retry::default();
+    loop {
         let touched: Vec<_> = {
             let view = table.view.load();
             let hours = view.tail.hours().iter().filter(|hour| {
@@ -142,8 +141,8 @@ pub(super) async fn delete(
         };
         let removed: Vec<_> = rewritten.iter().map(|one| Arc::clone(&one.file)).collect();
         let added = rewritten.iter().filter_map(|one| one.rest.clone()).collect();
-        match table.lake.delete(&snapshot, &removed, added, &deletion).await {
-            Ok(after) => {
+        match table.lake.delete(&snapshot, &removed, added, &deletion).await? {
+            Outcome::Committed(after) => {
                 // Before the swap: an earlier view then looks for itself.
                 table.newest.forget(after.version()).await;
                 let after = Arc::new(after);
@@ -151,14 +150,12 @@ pub(super) async fn delete(
                 checkpoint(parts, table, &after).await;
                 return Ok(report);
             }
-            Err(error) if error.kind() == LakeErrorKind::Conflict => adopt(parts, table).await?,
-            Err(error) => return Err(error.into()),
+            Outcome::Conflicted(conflict) => {
+                adopt(parts, table, retry.newest(conflict).await?).await?;
+            }
+            Outcome::Unknown(unknown) => return Err(unknown.into()),
         }
     }
-    Err(Error::new(
-        ErrorKind::Unavailable,
-        format!("table {:?}: other writers committed first {ATTEMPTS} times", table.schema.name()),
-    ))
 }
 
 fn record(
@@ -178,6 +175,7 @@ fn record(
         to: (asked.time.to != all.to).then_some(asked.time.to),
         rows: rewritten.iter().map(|one| one.rows).sum(),
         files: rewritten.iter().map(|one| one.file.path.to_string()).collect(),
+        commit: None,
     }
 }
 

@@ -4,13 +4,16 @@
 //! tail hour ──read──► rows ─┐
 //! lake file ──read──► rows ─┴merge (tail wins)──► file ──put──► commit (remove + add) ──► swap view
 //! ```
+//!
+//! Until a commit is known to be made its rows stay in the tail and in the log. Landed once more they replace themselves,
+//! so that a commit of which the store says nothing loses none and doubles none.
 
 use std::sync::Arc;
 
 use barograph_lake::file::FileRead;
 use barograph_lake::schema::FIRST_VALUE_COLUMN;
 use barograph_lake::{
-    Change, ErrorKind as LakeErrorKind, FileEntry, FilePath, Hour, Key, KeySelection, Period,
+    Change, FileEntry, FilePath, Hour, Key, KeySelection, Operation, Outcome, Period, Retry,
     Snapshot, Tier, TimeRange,
 };
 use futures::{StreamExt, stream};
@@ -23,14 +26,12 @@ use crate::scan::merge::merge;
 use crate::scan::plan::Source;
 use crate::tail::HourView;
 use crate::view::View;
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, Result};
 
 /// Hours that are read, sorted and encoded at a time.
 const HOURS_AT_ONCE: usize = 8;
 /// Bytes of tail hours that are read, sorted and encoded at a time; a larger hour is, slice by slice.
 const BYTES_AT_ONCE: usize = 96 << 20;
-/// How often a lost race for a commit is run again.
-const ATTEMPTS: usize = 5;
 
 /// Hours of the tail with the files they go into, if there are such.
 #[derive(Debug)]
@@ -105,7 +106,8 @@ pub(super) async fn land_hours(
     table: &Arc<Table>,
     hours: &[Hour],
 ) -> Result<Landing> {
-    for _ in 0..ATTEMPTS {
+    let mut retry = Retry::default();
+    loop {
         let view = table.view.load_full();
         let units = units(&view, hours);
         if units.is_empty() {
@@ -120,41 +122,27 @@ pub(super) async fn land_hours(
                 false => Ok(Landing { failed, ..Landing::default() }),
             };
         }
-        let changed: Vec<_> = frozen.iter().map(HourView::hour).collect();
-        let keys = keys_of(&frozen);
-        let change = Change {
-            operation: if removed.is_empty() { "LAND" } else { "MERGE" },
-            hours: &changed,
-            keys: Some(&keys),
-            at: parts.clock.now(),
-        };
+        let operation = if removed.is_empty() { Operation::Land } else { Operation::Merge };
+        let change = Change::of(frozen.iter().map(HourView::hour), Some(keys_of(&frozen)));
         let report = FlushReport {
             files: added.len() as u64,
             rows: added.iter().map(|file| file.rows).sum(),
             bytes: added.iter().map(|file| file.bytes).sum(),
         };
-        let committed = table.lake.commit(&view.snapshot, &removed, added.clone(), &change).await;
-        match committed {
-            Ok(snapshot) => {
+        let landing = table.lake.transaction(&view.snapshot, operation, change);
+        match landing.remove(&removed).add(added).commit(parts.clock.now()).await? {
+            Outcome::Committed(snapshot) => {
                 let snapshot = Arc::new(snapshot);
                 swap(parts, table, frozen, Arc::clone(&snapshot)).await?;
                 checkpoint(parts, table, &snapshot).await;
                 return Ok(Landing { report, landed, failed });
             }
-            Err(error) if error.kind() == LakeErrorKind::Conflict => {
-                tracing::warn!(
-                    table = table.schema.name(),
-                    "another writer committed first: deciding again"
-                );
-                adopt(parts, table).await?;
+            Outcome::Conflicted(conflict) => {
+                adopt(parts, table, retry.newest(conflict).await?).await?;
             }
-            Err(error) => return Err(error.into()),
+            Outcome::Unknown(unknown) => return Err(unknown.into()),
         }
     }
-    Err(Error::new(
-        ErrorKind::Unavailable,
-        format!("table {:?}: other writers committed first {ATTEMPTS} times", table.schema.name()),
-    ))
 }
 
 /// The keys of the rows of some hours, ascending.

@@ -2,15 +2,14 @@
 
 use std::sync::Arc;
 
+use barograph_lake::Snapshot;
+
 use super::faults::Standing;
 use super::land::swap;
 use super::others::take_over;
 use super::{LanderParts, Memory, guarded};
 use crate::engine::Table;
-use crate::{Error, ErrorKind, Result};
-
-/// How often a lost race for a commit is run again.
-const ATTEMPTS: usize = 5;
+use crate::{ErrorKind, Result};
 
 /// Looks for commits of others, if it is time to.
 pub(super) async fn notice(parts: &LanderParts, memory: &mut Memory) {
@@ -48,27 +47,15 @@ pub(super) async fn look(parts: &LanderParts, table: &Arc<Table>) {
 pub(super) async fn newer(parts: &LanderParts, table: &Arc<Table>) -> Result<()> {
     let held = Arc::clone(&table.view.load().snapshot);
     match !held.others().is_empty() || table.lake.is_behind(held.version()).await? {
-        true => adopt(parts, table).await,
+        true => adopt(parts, table, table.lake.refresh().await?).await,
         false => Ok(()),
     }
 }
 
-/// Takes the newest version in the store for true.
-pub(super) async fn adopt(parts: &LanderParts, table: &Arc<Table>) -> Result<()> {
+/// Takes `newest`, a version that another process made, for true.
+pub(super) async fn adopt(parts: &LanderParts, table: &Arc<Table>, newest: Snapshot) -> Result<()> {
     let held = table.view.load().snapshot.version();
-    let mut attempts = 0;
-    let newest = loop {
-        let newest = table.lake.refresh().await?;
-        if let Some(newest) = take_over(parts, table, newest).await? {
-            break Arc::new(newest);
-        }
-        attempts += 1;
-        if attempts == ATTEMPTS {
-            let name = table.schema.name();
-            let why = format!("table {name:?}: other writers committed first {ATTEMPTS} times");
-            return Err(Error::new(ErrorKind::Unavailable, why));
-        }
-    };
+    let newest = Arc::new(take_over(parts, table, newest).await?);
     let commits = table.lake.history_after(held).await?;
     for commit in &commits {
         let (version, operation) = (commit.version, &commit.operation);

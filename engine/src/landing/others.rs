@@ -20,8 +20,8 @@ use barograph_lake::schema::{KEY_COLUMN, TIME_COLUMN};
 use barograph_lake::snapshot::territories;
 use barograph_lake::time::parse_instant;
 use barograph_lake::{
-    ErrorKind as LakeErrorKind, FileEntry, FilePath, Hour, KeySelection, LogPosition, Micros,
-    Period, Snapshot, TimeRange,
+    FileEntry, FilePath, Hour, KeySelection, LogPosition, Micros, Outcome, Period, Retry, Snapshot,
+    TimeRange,
 };
 use futures::TryStreamExt;
 use hashbrown::HashMap;
@@ -45,24 +45,50 @@ type Runs = HashMap<Period, Vec<Arc<FileEntry>>>;
 /// The rows of a period among sorted ones.
 type Part = (Period, Range<usize>);
 
-/// Takes over what other programs made of `newest`, and gives the version that has all rows in files of the table;
-/// `None` if another writer committed first.
+/// The rows of other programs' files in files of the table.
+#[derive(Debug)]
+struct Taken {
+    removed: Vec<Arc<FileEntry>>,
+    added: Vec<Arc<FileEntry>>,
+    /// Ascending.
+    hours: Vec<Hour>,
+    rows: usize,
+}
+
+/// Takes over what other programs made of `newest`, and gives the version that has all rows in files of the table. Where
+/// the store does not say whether that was committed, the next look finds the files of others there still, or gone.
 ///
 /// # Errors
 /// `Request`, with the name of a file, if its rows cannot be the table's.
 pub(super) async fn take_over(
     parts: &LanderParts,
     table: &Arc<Table>,
-    newest: Snapshot,
-) -> Result<Option<Snapshot>> {
-    if newest.others().is_empty() {
-        // They may have taken files away: the log's replay is not to bring their rows back.
-        table.lake.mark_taken(&newest).await?;
-        return Ok(Some(newest));
+    mut newest: Snapshot,
+) -> Result<Snapshot> {
+    let mut retry = Retry::default();
+    while !newest.others().is_empty() {
+        let Taken { removed, added, hours, rows } = rewritten(parts, table, &newest).await?;
+        let (files, at) = (newest.others().len(), parts.clock.now());
+        match table.lake.take_over(&newest, &removed, added, (&hours, at)).await? {
+            Outcome::Committed(after) => {
+                let (table, version) = (table.schema.name(), after.version());
+                tracing::info!(table, files, rows, %version, "rows of another program's files stand in files of the table");
+                return Ok(after);
+            }
+            Outcome::Conflicted(conflict) => newest = retry.newest(conflict).await?,
+            Outcome::Unknown(unknown) => return Err(unknown.into()),
+        }
     }
+    // They may have taken files away: the log's replay is not to bring their rows back.
+    table.lake.mark_taken(&newest).await?;
+    Ok(newest)
+}
+
+/// Writes the rows of other programs' files, with those of the files that are the homes of their hours.
+async fn rewritten(parts: &LanderParts, table: &Arc<Table>, newest: &Snapshot) -> Result<Taken> {
     let (mut runs, mut rows, mut hours) = (Runs::new(), 0, BTreeSet::new());
     for file in newest.others() {
-        let reader = table.lake.open_other(&newest, file).await?;
+        let reader = table.lake.open_other(newest, file).await?;
         hours.extend(reader.hours().keys().copied());
         let most = (MEMORY / COPIES / reader.row_bytes().max(1)).max(ROWS_MIN);
         for window in windows(reader.hours(), most as u64) {
@@ -76,12 +102,12 @@ pub(super) async fn take_over(
                 held.push(batch);
                 if count >= most {
                     rows += count;
-                    write_runs(table, &newest, std::mem::take(&mut held), &mut runs).await?;
+                    write_runs(table, newest, std::mem::take(&mut held), &mut runs).await?;
                     count = 0;
                 }
             }
             rows += count;
-            write_runs(table, &newest, held, &mut runs).await?;
+            write_runs(table, newest, held, &mut runs).await?;
         }
     }
     let (mut removed, mut added) = (Vec::new(), Vec::new());
@@ -94,16 +120,7 @@ pub(super) async fn take_over(
         removed.extend(gone);
         added.extend(new);
     }
-    let files = newest.others().len();
-    let (hours, at) = (Vec::from_iter(hours), parts.clock.now());
-    let committed = table.lake.take_over(&newest, &removed, added, (&hours, at)).await;
-    let after = match committed {
-        Err(error) if error.kind() == LakeErrorKind::Conflict => return Ok(None),
-        after => after?,
-    };
-    let (table, version) = (table.schema.name(), after.version());
-    tracing::info!(table, files, rows, %version, "rows of another program's files stand in files of the table");
-    Ok(Some(after))
+    Ok(Taken { removed, added, hours: hours.into_iter().collect(), rows })
 }
 
 /// Spans of hours that have so many rows together at most; one hour may have more.

@@ -20,19 +20,16 @@ use barograph_engine::rewrite::{Rewrite, RewriteBounds, RewriteOf};
 use barograph_engine::threads::Threads;
 use barograph_lake::file::FileCache;
 use barograph_lake::{
-    Change, ErrorKind as LakeErrorKind, FileEntry, LakeStore, LakeTable, Micros, Snapshot,
-    TimeRange,
+    Change, FileEntry, LakeStore, LakeTable, Micros, Operation, Outcome, Retry, Snapshot, TimeRange,
 };
 use futures::future::BoxFuture;
 
 pub use plan::{CompactionSettings, Fold, folds, settled};
 
+use crate::Result;
 use crate::schedule::{Asked, Context, Figures, Job, Plan};
 use crate::upkeep::{Opened, tables};
-use crate::{Error, ErrorKind, Result};
 
-/// How often a lost race for a commit is run again.
-const ATTEMPTS: usize = 20;
 /// Share of the memory that page indexes and dictionaries of the files take.
 const CACHE_SHARE: usize = 4;
 
@@ -128,7 +125,8 @@ impl Compact {
         self.commit((table, base), fold, added, done).await
     }
 
-    /// Puts the new files in the place of the old, beside whatever else is committed meanwhile.
+    /// Puts the new files in the place of the old, beside whatever else is committed meanwhile. Where the store does not
+    /// say whether they are there, the next run finds the old ones or the new ones.
     async fn commit(
         &self,
         (table, mut base): (&LakeTable, Snapshot),
@@ -136,23 +134,19 @@ impl Compact {
         added: Vec<Arc<FileEntry>>,
         done: Figures,
     ) -> Result<Folded> {
-        for _ in 0..ATTEMPTS {
-            let change = Change { operation: "FOLD", hours: &[], keys: None, at: self.clock.now() };
-            match table.commit(&base, &fold.files, added.clone(), &change).await {
-                Ok(after) => return Ok(Folded::Done(done, after)),
-                Err(error) if error.kind() == LakeErrorKind::Conflict => {}
-                Err(error) => return Err(error.into()),
+        let mut retry = Retry::default();
+        loop {
+            let folding = table.transaction(&base, Operation::Compact, Change::Moved);
+            let folding = folding.remove(&fold.files).add(added.clone());
+            match folding.commit(self.clock.now()).await? {
+                Outcome::Committed(after) => return Ok(Folded::Done(done, after)),
+                Outcome::Conflicted(conflict) => base = retry.newest(conflict).await?,
+                Outcome::Unknown(unknown) => return Err(unknown.into()),
             }
-            base = table.refresh().await?;
             if !is_current(&base, fold) {
                 return Ok(Folded::Overtaken(base));
             }
         }
-        let name = table.schema().name();
-        Err(Error::new(
-            ErrorKind::Unavailable,
-            format!("table {name:?}: other writers committed first {ATTEMPTS} times"),
-        ))
     }
 }
 

@@ -155,7 +155,7 @@ impl Derive {
             known.set(*derivation, followed);
         }
         if known != work.known {
-            self.memory.keep(&known).await?;
+            self.memory.keep(known.clone()).await?;
             work.known = known;
         }
         let stale_windows = tables.iter().map(|(_, followed)| followed.stale.len()).sum();

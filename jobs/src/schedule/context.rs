@@ -17,7 +17,7 @@ use super::failures::Failures;
 use super::job::Finding;
 use super::record::{Figures, RunRecord, read, write};
 use super::seat::Seat;
-use super::shelf::{Kind, Shelf};
+use super::shelf::Shelf;
 use crate::{Error, ErrorKind, Result};
 
 /// Runs whose times the clock is held against at most.
@@ -129,7 +129,7 @@ impl Context {
         let run = self.record.lock().run.clone();
         let now = self.clock.now();
         let mut settling = Settling::new(now);
-        let numbers = self.shelf.list(&run.job, Kind::Run).await?.numbers;
+        let numbers = self.shelf.runs(&run.job).list().await?.numbers;
         let earlier = numbers.into_iter().filter(|number| *number < run.number);
         for number in earlier.rev().take(SIGNS_MAX) {
             if settling.is_certain() {

@@ -1,11 +1,12 @@
-//! What does a job know from run to run? Numbered objects that are put if absent, the newest of which counts.
+//! What a job knows from run to run: a register, the newest entry of which counts.
 
 use barograph_lake::LakeStore;
+use barograph_lake::register::{Put, Register};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::Mutex;
 
-use super::shelf::{Kind, Shelf};
+use super::shelf::{Document, Kind, Shelf};
 use crate::{Error, ErrorKind, Result};
 
 /// What a job keeps beside its records.
@@ -27,35 +28,96 @@ impl Memory {
     ///
     /// # Errors
     /// `Damage` if it is not what was written: the error names the object to delete.
-    pub async fn read<T: DeserializeOwned>(&self) -> Result<Option<T>> {
+    pub async fn read<T: Serialize + DeserializeOwned>(&self) -> Result<Option<T>> {
         let mut newest = self.newest.lock().await;
-        let number = self.shelf.list(self.job, Kind::Memory).await?.numbers.pop();
-        *newest = Some(number.unwrap_or(0));
-        match number {
-            None => Ok(None),
-            Some(number) => self.shelf.get(self.job, Kind::Memory, number).await,
-        }
+        let found = self.register::<T>().newest().await?;
+        *newest = Some(found.as_ref().map_or(0, |(number, _)| *number));
+        Ok(found.map(|(_, Document(value))| value))
     }
 
     /// Keeps `value` in place of what was read or kept before. It is durable when this returns.
     ///
     /// # Errors
-    /// `Unavailable` if another process kept something meanwhile: what it did is to be read first.
-    pub async fn keep<T: Serialize>(&self, value: &T) -> Result<()> {
+    /// `Unavailable` if another process kept something meanwhile, or the store does not say whether this was kept: what
+    /// is there is to be read first.
+    pub async fn keep<T: Serialize + DeserializeOwned>(&self, value: T) -> Result<()> {
         let mut newest = self.newest.lock().await;
-        let before = match *newest {
+        let register = self.register();
+        let before = match newest.take() {
             Some(number) => number,
-            None => self.shelf.list(self.job, Kind::Memory).await?.numbers.pop().unwrap_or(0),
+            None => register.list().await?.numbers.pop().unwrap_or(0),
         };
         let number = before + 1;
-        if !self.shelf.create(self.job, Kind::Memory, number, value).await? {
-            *newest = None;
-            return Err(Error::new(
+        match register.advance(number, &Document(value)).await? {
+            Put::Made | Put::Found(_) => {
+                *newest = Some(number);
+                Ok(())
+            }
+            Put::Taken => Err(Error::new(
                 ErrorKind::Unavailable,
                 format!("another process runs the job {} as well", self.job),
-            ));
+            )),
+            Put::Unknown(error) => {
+                let what = format!("what the job {} knows may not have been kept", self.job);
+                Err(Error::new(ErrorKind::Unavailable, what).with_source(error))
+            }
         }
-        *newest = Some(number);
-        self.shelf.delete(self.job, Kind::Memory, before).await
+    }
+
+    fn register<T: Serialize + DeserializeOwned>(&self) -> Register<Document<T>> {
+        self.shelf.register(self.job, Kind::Memory)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::sync::Arc;
+
+    use barograph_lake::store::faults::{Fault, FaultPlan, FaultStore, Operation};
+    use object_store::memory::InMemory;
+
+    use super::*;
+
+    fn memories() -> (Arc<FaultStore>, [Memory; 2]) {
+        let faults = FaultStore::new(Arc::new(InMemory::new()), FaultPlan::none());
+        let store =
+            || LakeStore::with_store(Arc::clone(&faults) as _, "memory:///jobs".parse().unwrap());
+        let both = [Memory::new(store(), "rollup"), Memory::new(store(), "rollup")];
+        (faults, both)
+    }
+
+    #[tokio::test]
+    async fn what_is_kept_though_the_reply_was_lost_is_kept() {
+        let (faults, [a, _]) = memories();
+        a.keep(1).await.unwrap();
+        faults.set_plan(FaultPlan::none().on(Operation::Put, 0, Fault::LoseReply));
+        a.keep(2).await.unwrap();
+        a.keep(3).await.unwrap();
+        assert_eq!(a.read().await.unwrap(), Some(3));
+        // What may come yet does not come after what was read since.
+        faults.set_plan(FaultPlan::none().on(Operation::Put, 0, Fault::Late));
+        assert_eq!(a.keep(4).await.unwrap_err().kind(), ErrorKind::Unavailable);
+        assert_eq!(a.read().await.unwrap(), Some(3));
+        a.keep(5).await.unwrap();
+        faults.deliver().await;
+        assert_eq!(a.read().await.unwrap(), Some(5));
+    }
+
+    #[tokio::test]
+    async fn who_stood_still_does_not_keep_what_is_out_of_date() {
+        let (_, [a, b]) = memories();
+        a.keep(1).await.unwrap();
+        assert_eq!(b.read().await.unwrap(), Some(1));
+        for value in [2, 3] {
+            b.keep(value).await.unwrap();
+        }
+        // The number after the one that it knows is free again.
+        let error = a.keep(9).await.unwrap_err();
+        assert!(error.to_string().contains("another process runs the job rollup"), "{error}");
+        assert_eq!(a.read().await.unwrap(), Some(3));
+        a.keep(4).await.unwrap();
+        assert_eq!(b.keep(9).await.unwrap_err().kind(), ErrorKind::Unavailable);
     }
 }

@@ -38,6 +38,7 @@ use std::sync::Arc;
 
 use barograph_engine::Clock;
 use barograph_engine::clock::roughly;
+use barograph_lake::register::Put;
 use barograph_lake::time::format_instant;
 use barograph_lake::{LakeStore, Micros};
 use parking_lot::Mutex;
@@ -60,7 +61,7 @@ pub use told::{job_rows, plan_rows, run_rows, system_rows};
 use crate::{Error, Result};
 use run::Begin;
 use seat::Seats;
-use shelf::{Kind, Shelf};
+use shelf::{Document, Shelf};
 
 /// The jobs of a data folder.
 #[derive(Debug)]
@@ -234,8 +235,11 @@ impl Schedule {
                 "the run {run} is {state}: there is nothing to stop"
             )));
         }
-        let asked = json!({ "by": self.by });
-        self.shelf.create(&run.job, Kind::Cancel, run.number, &asked).await.map(drop)
+        let asked = Document(json!({ "by": self.by }));
+        match self.shelf.cancels(&run.job).put(run.number, &asked).await? {
+            Put::Made | Put::Found(_) | Put::Taken => Ok(()),
+            Put::Unknown(error) => Err(error.into()),
+        }
     }
 
     /// The runs of a job. One whose process is gone is shown as interrupted.
@@ -265,7 +269,7 @@ impl Schedule {
                     Due::Never => None,
                 },
             };
-            let newest = self.shelf.list(name, Kind::Run).await?.numbers.pop();
+            let newest = self.shelf.runs(name).list().await?.numbers.pop();
             let mut last = match newest {
                 None => None,
                 Some(number) => match record::read(&self.shelf, name, number).await {

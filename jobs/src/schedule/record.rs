@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::instants;
 use super::job::{Finding, Plan};
-use super::shelf::{Kind, RunId, Shelf};
+use super::shelf::{Document, RunId, Shelf};
 use super::spec::JobSpec;
 use crate::{Error, Result};
 
@@ -201,7 +201,7 @@ impl RunRecord {
 
 /// The runs of a job that are on the shelf.
 pub(super) async fn history(shelf: &Shelf, job: &str) -> Result<History> {
-    let listed = shelf.list(job, Kind::Run).await?;
+    let listed = shelf.runs(job).list().await?;
     let foreign = listed.foreign.into_iter().map(|name| format!("{name} is not a run's record"));
     let mut history = History { runs: Vec::new(), skipped: foreign.collect() };
     for number in listed.numbers {
@@ -217,7 +217,7 @@ pub(super) async fn history(shelf: &Shelf, job: &str) -> Result<History> {
 
 /// One run; `None` if there is no record of it.
 pub(super) async fn read(shelf: &Shelf, job: &str, number: u64) -> Result<Option<RunRecord>> {
-    let Some(run) = shelf.get::<RunRecord>(job, Kind::Run, number).await? else { return Ok(None) };
+    let Some(Document(run)) = shelf.runs(job).get(number).await? else { return Ok(None) };
     if run.form != FORM || run.run.job != job || run.run.number != number {
         return Err(Error::new(
             crate::ErrorKind::Damage,
@@ -232,18 +232,20 @@ pub(super) async fn read(shelf: &Shelf, job: &str, number: u64) -> Result<Option
 
 /// Writes a record.
 pub(super) async fn write(shelf: &Shelf, run: &RunRecord) -> Result<()> {
-    shelf.put(&run.run.job, Kind::Run, run.run.number, run).await
+    let (job, number) = (run.run.job.as_str(), run.run.number);
+    Ok(shelf.runs(job).replace(number, &Document(run.clone())).await?)
 }
 
 /// Deletes the oldest records beyond `kept`, and requests to stop runs that have come to an end.
 pub(super) async fn prune(shelf: &Shelf, job: &str, newest: u64, kept: usize) -> Result<()> {
-    let runs = shelf.list(job, Kind::Run).await?.numbers;
-    for number in runs.iter().take(runs.len().saturating_sub(kept)) {
-        shelf.delete(job, Kind::Run, *number).await?;
+    let (runs, cancels) = (shelf.runs(job), shelf.cancels(job));
+    let numbers = runs.list().await?.numbers;
+    for number in numbers.iter().take(numbers.len().saturating_sub(kept)) {
+        runs.delete(*number).await?;
     }
-    for number in shelf.list(job, Kind::Cancel).await?.numbers {
+    for number in cancels.list().await?.numbers {
         if number <= newest {
-            shelf.delete(job, Kind::Cancel, number).await?;
+            cancels.delete(number).await?;
         }
     }
     Ok(())

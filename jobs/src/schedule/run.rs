@@ -15,13 +15,12 @@ use barograph_engine::clock::pause;
 use barograph_lake::Micros;
 use futures::FutureExt;
 use parking_lot::Mutex;
-use serde_json::Value;
 use tokio::sync::watch;
 
 use super::context::{Context, Progress, Stop, Why};
 use super::record::{self, Asked, RunRecord, RunState};
 use super::seat::{Seat, Taken};
-use super::shelf::{Kind, RunId};
+use super::shelf::RunId;
 use super::{Registered, Schedule};
 use crate::{Error, ErrorKind, Result};
 
@@ -84,7 +83,7 @@ impl Schedule {
 
     /// Writes down how the newest run ended, if its process could not; gives it if it is to be continued.
     async fn settle(&self, job: &str) -> Result<Option<RunRecord>> {
-        let Some(&number) = self.shelf.list(job, Kind::Run).await?.numbers.last() else {
+        let Some(&number) = self.shelf.runs(job).list().await?.numbers.last() else {
             return Ok(None);
         };
         let mut earlier = match record::read(&self.shelf, job, number).await {
@@ -107,8 +106,8 @@ impl Schedule {
     }
 
     async fn is_cancelled(&self, run: &RunId) -> Result<bool> {
-        let asked = self.shelf.get::<Value>(&run.job, Kind::Cancel, run.number).await;
-        asked.map(|asked| asked.is_some())
+        let asked = self.shelf.cancels(&run.job).get(run.number).await?;
+        Ok(asked.is_some())
     }
 
     /// Works, and keeps the seat while it does.

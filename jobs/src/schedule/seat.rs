@@ -4,24 +4,21 @@
 //! 1 free ─► 2 taken by A until 10:00:30 ─► 3 A again, until 10:00:40 ─► 4 free, or taken by B once 3 is over
 //! ```
 //!
-//! The object of the highest number holds. Taking, renewing and giving back each put the next number,
-//! so that of two who decide on the same state exactly one is let through, on any store that can put if
-//! absent. Lower numbers are deleted; the highest never is, and so never falls. Who meets a gap that a
-//! deletion left finds out by listing again after the put.
+//! The entry of the highest number in a [`Register`] holds. Taking, renewing and giving back each put the next
+//! number, so that of two who decide on the same state exactly one is let through.
 
 use std::sync::Arc;
 
 use barograph_engine::Clock;
+use barograph_lake::register::{Entry, Put, Register};
 use barograph_lake::{Micros, Span};
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::instants;
-use super::shelf::{Kind, Shelf};
+use super::shelf::{Kind, Shelf, text};
 use crate::{Error, ErrorKind, Result};
-
-/// How often the newest seat is looked for because it was replaced while it was read.
-const TRIES: usize = 16;
 
 /// Who has a job's seat, and what is known of the job besides.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,6 +84,21 @@ impl Seat {
     }
 }
 
+impl Entry for Seat {
+    fn encode(&self) -> barograph_lake::Result<Bytes> {
+        text(self)
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Self, serde_json::Error> {
+        serde_json::from_slice(bytes)
+    }
+
+    /// Who took it wrote a name unlike any other. Of one that was kept twice the first may stand, which ends earlier.
+    fn is_same(&self, found: &Self) -> bool {
+        (&self.by, self.run) == (&found.by, found.run)
+    }
+}
+
 impl Seats {
     pub(super) fn new(shelf: Shelf, clock: Arc<dyn Clock>, lease: Span, by: String) -> Self {
         Self { shelf, clock, lease, by }
@@ -107,22 +119,28 @@ impl Seats {
             ended: true,
             deaths: 0,
         };
-        self.shelf.create(job, Kind::Seat, 1, &free).await?;
-        self.peek(job).await?.ok_or_else(|| unsteady(job))
+        match self.register(job).put(1, &free).await? {
+            Put::Made | Put::Found(_) | Put::Taken => {}
+            Put::Unknown(error) => return Err(error.into()),
+        }
+        self.peek(job).await?.ok_or_else(|| {
+            let message = format!("the seat of the job {job} was written and is not there");
+            Error::new(ErrorKind::Unavailable, message)
+        })
     }
 
     /// The seat of a job; `None` if the job was never seen.
     pub(super) async fn peek(&self, job: &str) -> Result<Option<Seat>> {
-        for _ in 0..TRIES {
-            let Some(&number) = self.shelf.list(job, Kind::Seat).await?.numbers.last() else {
-                return Ok(None);
-            };
-            if let Some(seat) = self.shelf.get::<Seat>(job, Kind::Seat, number).await? {
-                let lease = seat.lease.or(Some(self.lease));
-                return Ok(Some(Seat { number, lease, ..seat }));
-            }
-        }
-        Err(unsteady(job))
+        let newest = self.register(job).newest().await?;
+        Ok(newest.map(|(number, seat)| self.numbered(number, seat)))
+    }
+
+    fn numbered(&self, number: u64, seat: Seat) -> Seat {
+        Seat { number, lease: seat.lease.or(Some(self.lease)), ..seat }
+    }
+
+    fn register(&self, job: &str) -> Register<Seat> {
+        self.shelf.register(job, Kind::Seat)
     }
 
     /// Takes the seat for a new run, whose number is that of the seat. `seen` is what it was decided on.
@@ -166,38 +184,20 @@ impl Seats {
         now.saturating_add(self.lease.micros())
     }
 
-    /// Puts a seat if there is none of its number, and makes sure that it is the newest.
+    /// Puts a seat after the one that it was decided on.
     async fn write(&self, job: &str, seat: Seat) -> Result<Taken> {
         let number = seat.number;
-        let seat = match self.shelf.create(job, Kind::Seat, number, &seat).await {
-            Ok(true) => seat,
-            // A put whose reply was lost, now or when it was first tried, is ours all the same.
-            Ok(false) | Err(_) => match self.shelf.get::<Seat>(job, Kind::Seat, number).await? {
-                Some(there) if there.by == seat.by && there.run == seat.run => {
-                    Seat { number, ..there }
-                }
-                Some(_) => return Ok(Taken::Lost),
-                None => {
-                    let message = format!("the seat of the job {job} could not be written");
-                    return Err(Error::new(ErrorKind::Unavailable, message));
-                }
-            },
-        };
-        let numbers = self.shelf.list(job, Kind::Seat).await?.numbers;
-        if numbers.last().is_some_and(|newest| *newest > number) {
-            self.shelf.delete(job, Kind::Seat, number).await?;
-            return Ok(Taken::Lost);
+        match self.register(job).advance(number, &seat).await? {
+            Put::Made => Ok(Taken::Ours(seat)),
+            // The lease that stands there counts, which may end earlier.
+            Put::Found(there) => Ok(Taken::Ours(self.numbered(number, there))),
+            Put::Taken => Ok(Taken::Lost),
+            Put::Unknown(error) => {
+                let message = format!("the seat of the job {job} could not be written");
+                Err(Error::new(ErrorKind::Unavailable, message).with_source(error))
+            }
         }
-        for older in numbers.into_iter().filter(|older| *older < number) {
-            self.shelf.delete(job, Kind::Seat, older).await?;
-        }
-        Ok(Taken::Ours(seat))
     }
-}
-
-fn unsteady(job: &str) -> Error {
-    let message = format!("the seat of the job {job} changes faster than it can be read");
-    Error::new(ErrorKind::Unavailable, message)
 }
 
 #[cfg(test)]

@@ -1,5 +1,4 @@
-//! Where do the objects of a job stand? The one place that formats and parses their paths, and reads and
-//! writes them.
+//! Where do the objects of a job stand? Each kind is a register.
 //!
 //! ```text
 //! jobs/verify/seat/00000000000000000042.json      who runs the job, as said by the 42nd
@@ -12,14 +11,14 @@ use std::fmt;
 use std::str::FromStr;
 
 use barograph_lake::LakeStore;
+use barograph_lake::register::{Entry, Register};
 use bytes::Bytes;
-use futures::TryStreamExt;
-use object_store::path::Path;
-use object_store::{ObjectMeta, ObjectStoreExt, PutMode};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-use crate::{Error, ErrorKind, Result};
+use super::record::RunRecord;
+use crate::{Error, Result};
 
 /// Name of a run: the job and a number that no other run of it has, such as `verify-41`.
 ///
@@ -46,14 +45,9 @@ pub(super) enum Kind {
 #[derive(Debug, Clone)]
 pub(super) struct Shelf(LakeStore);
 
-/// What lies on the shelf under one kind.
-#[derive(Debug, Default)]
-pub(super) struct Listed {
-    /// Numbers of the objects, ascending.
-    pub(super) numbers: Vec<u64>,
-    /// Names of objects that are none of ours.
-    pub(super) foreign: Vec<String>,
-}
+/// A value as it is written; what is told apart by nothing else is the same if it is equal.
+#[derive(Debug)]
+pub(super) struct Document<T>(pub(super) T);
 
 impl Kind {
     fn folder(self) -> &'static str {
@@ -72,98 +66,44 @@ impl Shelf {
         Self(store)
     }
 
-    fn path(&self, job: &str, kind: Kind, number: u64) -> Path {
-        self.0.path(&format!("{job}/{}/{number:020}.json", kind.folder()))
+    /// The objects of one kind that belong to a job.
+    pub(super) fn register<T: Entry>(&self, job: &str, kind: Kind) -> Register<T> {
+        Register::new(&self.0, format!("{job}/{}", kind.folder()))
     }
 
-    pub(super) async fn list(&self, job: &str, kind: Kind) -> Result<Listed> {
-        let folder = self.0.path(&format!("{job}/{}", kind.folder()));
-        let objects: Vec<ObjectMeta> =
-            self.0.object().list(Some(&folder)).try_collect().await.map_err(failed(&folder))?;
-        let mut listed = Listed::default();
-        for object in objects {
-            let name = object.location.filename().unwrap_or_default();
-            let number = name.strip_suffix(".json").and_then(|digits| digits.parse().ok());
-            match number.filter(|number| self.path(job, kind, *number) == object.location) {
-                Some(number) => listed.numbers.push(number),
-                None => listed.foreign.push(object.location.to_string()),
-            }
-        }
-        listed.numbers.sort_unstable();
-        Ok(listed)
+    /// The records of the runs of a job.
+    pub(super) fn runs(&self, job: &str) -> Register<Document<RunRecord>> {
+        self.register(job, Kind::Run)
     }
 
-    /// The object of a number; `None` if there is none.
-    pub(super) async fn get<T: DeserializeOwned>(
-        &self,
-        job: &str,
-        kind: Kind,
-        number: u64,
-    ) -> Result<Option<T>> {
-        let path = self.path(job, kind, number);
-        let bytes = match self.0.object().get(&path).await {
-            Ok(object) => object.bytes().await.map_err(failed(&path))?,
-            Err(object_store::Error::NotFound { .. }) => return Ok(None),
-            Err(e) => return Err(failed(&path)(e)),
-        };
-        let read = serde_json::from_slice(&bytes).map_err(|e| {
-            let message = format!("{path} is not what was written: delete it");
-            Error::new(ErrorKind::Damage, message).with_source(e)
-        });
-        read.map(Some)
-    }
-
-    /// Writes an object if there is none of its number; says whether there was none.
-    pub(super) async fn create<T: Serialize>(
-        &self,
-        job: &str,
-        kind: Kind,
-        number: u64,
-        value: &T,
-    ) -> Result<bool> {
-        let path = self.path(job, kind, number);
-        let put = self.0.object().put_opts(&path, text(value)?.into(), PutMode::Create.into());
-        match put.await {
-            Ok(_) => Ok(true),
-            Err(
-                object_store::Error::AlreadyExists { .. }
-                | object_store::Error::Precondition { .. },
-            ) => Ok(false),
-            Err(e) => Err(failed(&path)(e)),
-        }
-    }
-
-    /// Writes an object in place of the one of its number.
-    pub(super) async fn put<T: Serialize>(
-        &self,
-        job: &str,
-        kind: Kind,
-        number: u64,
-        value: &T,
-    ) -> Result<()> {
-        let path = self.path(job, kind, number);
-        let put = self.0.object().put(&path, text(value)?.into()).await;
-        put.map(drop).map_err(failed(&path))
-    }
-
-    /// Deletes an object, if it is there.
-    pub(super) async fn delete(&self, job: &str, kind: Kind, number: u64) -> Result<()> {
-        let path = self.path(job, kind, number);
-        match self.0.object().delete(&path).await {
-            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
-            Err(e) => Err(failed(&path)(e)),
-        }
+    /// The requests to stop runs of a job.
+    pub(super) fn cancels(&self, job: &str) -> Register<Document<Value>> {
+        self.register(job, Kind::Cancel)
     }
 }
 
-fn text<T: Serialize>(value: &T) -> Result<Bytes> {
-    let text = serde_json::to_vec_pretty(value)
-        .map_err(|e| Error::internal("write a job's object").with_source(e))?;
+impl<T: Serialize + DeserializeOwned> Entry for Document<T> {
+    fn encode(&self) -> barograph_lake::Result<Bytes> {
+        text(&self.0)
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Self, serde_json::Error> {
+        serde_json::from_slice(bytes).map(Self)
+    }
+
+    fn is_same(&self, found: &Self) -> bool {
+        let [own, found] = [self, found].map(|document| serde_json::to_value(&document.0).ok());
+        own.is_some() && own == found
+    }
+}
+
+/// A value as it is written.
+pub(super) fn text<T: Serialize>(value: &T) -> barograph_lake::Result<Bytes> {
+    let text = serde_json::to_vec_pretty(value).map_err(|e| {
+        let kind = barograph_lake::ErrorKind::Internal;
+        barograph_lake::Error::new(kind, "write a job's object").with_source(e)
+    })?;
     Ok(text.into())
-}
-
-fn failed(path: &Path) -> impl Fn(object_store::Error) -> Error + '_ {
-    move |e| Error::new(ErrorKind::Unavailable, path.to_string()).with_source(e)
 }
 
 impl fmt::Display for RunId {

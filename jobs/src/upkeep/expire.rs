@@ -6,16 +6,13 @@ use std::sync::Arc;
 
 use barograph_engine::Clock;
 use barograph_lake::time::format_instant;
-use barograph_lake::{FileEntry, LakeStore, Micros, Snapshot, table};
+use barograph_lake::{FileEntry, LakeStore, Micros, Outcome, Retry, Snapshot, table};
 use futures::future::BoxFuture;
 
 use super::{Opened, Retention, Tables, open};
 use crate::derive::Derive;
 use crate::schedule::{Asked, Context, Figures, Finding, Job, Plan};
-use crate::{Error, ErrorKind, Result};
-
-/// How often a lost race for a commit is run again.
-const ATTEMPTS: usize = 5;
+use crate::{Error, Result};
 
 /// The job `expire`.
 #[derive(Debug)]
@@ -83,10 +80,11 @@ impl Expire {
         Ok(old)
     }
 
-    /// Takes what is older than `kept` out of a table, in one commit.
+    /// Takes what is older than `kept` out of a table, in one commit. Where the store does not say whether it was made, the
+    /// next run finds what is left.
     pub(super) async fn table(&self, opened: &Opened, kept: Micros) -> Result<Expired> {
-        let mut snapshot = opened.snapshot.clone();
-        for _ in 0..ATTEMPTS {
+        let (mut snapshot, mut retry) = (opened.snapshot.clone(), Retry::default());
+        loop {
             let Old { files, waiting } = self.old(opened, &snapshot, kept).await?;
             let waiting = waiting.into_iter().map(|(table, files)| Finding {
                 table: opened.name.clone(),
@@ -98,18 +96,12 @@ impl Expire {
             if files.is_empty() {
                 return Ok(expired);
             }
-            match opened.table.expire(&snapshot, &files, self.clock.now()).await {
-                Ok(_) => return Ok(expired),
-                Err(e) if e.kind() == barograph_lake::ErrorKind::Conflict => {
-                    snapshot = opened.table.refresh().await?;
-                }
-                Err(e) => return Err(e.into()),
+            match opened.table.expire(&snapshot, &files, self.clock.now()).await? {
+                Outcome::Committed(_) => return Ok(expired),
+                Outcome::Conflicted(conflict) => snapshot = retry.newest(conflict).await?,
+                Outcome::Unknown(unknown) => return Err(unknown.into()),
             }
         }
-        Err(Error::new(
-            ErrorKind::Unavailable,
-            format!("table {:?}: other writers committed first {ATTEMPTS} times", opened.name),
-        ))
     }
 }
 

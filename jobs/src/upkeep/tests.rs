@@ -13,7 +13,7 @@ use barograph_engine::{Clock, ManualClock};
 use barograph_lake::file::encode;
 use barograph_lake::schema::{KeyType, TableDeclaration, ValueColumn, ValueType};
 use barograph_lake::time::MICROS_PER_HOUR;
-use barograph_lake::{Change, FilePath, Hour, LogPosition, Micros, Span, TableSchema};
+use barograph_lake::{Change, FilePath, Hour, LogPosition, Micros, Operation, Span, TableSchema};
 use object_store::memory::InMemory;
 use tokio::sync::watch;
 
@@ -116,16 +116,9 @@ impl Fixture {
             table.write_file(&entry, bytes).await.unwrap();
             files.push(self.folder.path().join(name).join(entry.path.to_string()));
             let removed: Vec<_> = snapshot.homes(hour).to_vec();
-            let added = vec![Arc::new(entry)];
-            snapshot = table
-                .commit(
-                    &snapshot,
-                    &removed,
-                    added,
-                    &Change { operation: "LAND", hours: &[], keys: None, at: MIDNIGHT },
-                )
-                .await
-                .unwrap();
+            let landing = table.transaction(&snapshot, Operation::Land, Change::Moved);
+            let landing = landing.remove(&removed).add(vec![Arc::new(entry)]);
+            snapshot = landing.commit(MIDNIGHT).await.unwrap().committed().unwrap();
         }
         files
     }

@@ -30,7 +30,7 @@ pub(super) struct Info {
     pub(super) is_blind_append: bool,
     pub(super) operation_metrics: Map<String, Value>,
     pub(super) engine_info: String,
-    /// Makes the bytes of a commit unlike those of any other.
+    /// The nonce, which tells a commit from all others.
     pub(super) txn_id: String,
 }
 
@@ -117,6 +117,8 @@ pub(super) struct Told {
     pub(super) operation: Option<String>,
     pub(super) operation_parameters: Option<Map<String, Value>>,
     pub(super) engine_info: Option<String>,
+    /// What tells it from all others.
+    pub(super) txn_id: Option<String>,
 }
 
 /// What the history tells of an added file.

@@ -1,23 +1,23 @@
-//! How is a commit written so that of several racing writers exactly one wins?
+//! A commit: the actions that make a version, and a nonce that tells it from all others.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use object_store::{ObjectStoreExt, PutMode};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::actions::{Action, Add, Info, Protocol, Remove};
+use super::actions::{Action, Add, Info, Line, Protocol, Remove};
 use super::difference::Columns;
 use super::expired;
-use super::log_path::LogName;
+use super::log_path::LOG_FOLDER;
 use super::metadata::Metadata;
 use super::stats;
+use crate::register::{Entry, Register};
 use crate::store::LakeStore;
+use crate::transaction::{Change, Operation};
 use crate::{
     Error, ErrorKind, FileEntry, Hour, Key, Micros, OtherFile, Result, Snapshot, TableSchema,
-    TableVersion,
 };
 
 const MICROS_PER_MILLI: Micros = 1_000;
@@ -25,32 +25,70 @@ const MICROS_PER_MILLI: Micros = 1_000;
 pub(super) const HOURS: &str = "hours";
 /// Name of its keys there.
 pub(super) const KEYS: &str = "keys";
+/// What stands for all hours there.
+const ALL: &str = "all";
 /// Keys that a commit names at most: beyond them whoever follows the table has much to do anyway.
 const KEYS_MAX: usize = 256;
 
-/// What a commit is for.
-#[derive(Debug, Clone, Copy)]
-pub struct Change<'a> {
-    /// What the history calls it: `LAND`, `MERGE` and so on.
-    pub operation: &'a str,
-    /// The hours whose rows are others than before, ascending; none if the same rows have moved to other
-    /// files. What is derived of these hours is out of date from this version on.
-    pub hours: &'a [Hour],
-    /// The only keys whose rows are others than before, ascending; `None` if that may be any.
-    pub keys: Option<&'a [Key]>,
-    /// When it is made.
-    pub at: Micros,
+/// The bytes of a commit, with what tells it from all others; nothing does if another program left that out.
+#[derive(Debug, Clone)]
+pub(crate) struct Commit {
+    bytes: Bytes,
+    nonce: Option<String>,
 }
 
-/// The bytes of a commit, unlike those of any other commit.
+/// What a table is declared to be from a version on.
 #[derive(Debug, Clone)]
-pub(crate) struct Commit(Bytes);
+pub(crate) struct Declared {
+    pub(crate) metadata: Metadata,
+    pub(crate) schema: Arc<TableSchema>,
+    /// Whether the protocol that it needs is, too.
+    pub(crate) with_protocol: bool,
+}
+
+/// Files that take the place of others.
+#[derive(Debug)]
+pub(crate) struct Replacement<'a> {
+    pub(crate) schema: &'a TableSchema,
+    /// What the table is declared to be with it, if it is declared anew.
+    pub(crate) declared: Option<&'a Declared>,
+    pub(crate) operation: Operation,
+    pub(crate) change: &'a Change,
+    pub(crate) nonce: &'a str,
+    pub(crate) at: Micros,
+    pub(crate) removed: &'a [Arc<FileEntry>],
+    pub(crate) added: &'a [Arc<FileEntry>],
+    /// Before it and after it.
+    pub(crate) snapshots: [&'a Snapshot; 2],
+}
+
+/// The commits of the table at `store`.
+pub(crate) fn log(store: &LakeStore) -> Register<Commit> {
+    Register::new(store, LOG_FOLDER)
+}
+
+impl Entry for Commit {
+    fn encode(&self) -> Result<Bytes> {
+        Ok(self.bytes.clone())
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Self, serde_json::Error> {
+        let mut lines = bytes.split(|b| *b == b'\n');
+        let info = lines.find_map(|line| serde_json::from_slice::<Line>(line).ok()?.commit_info);
+        let nonce = info.and_then(|info| info.txn_id);
+        Ok(Self { bytes: Bytes::copy_from_slice(bytes), nonce })
+    }
+
+    fn is_same(&self, found: &Self) -> bool {
+        self.nonce.is_some() && self.nonce == found.nonce
+    }
+}
 
 impl Commit {
     /// The commit that creates a table.
     pub(crate) fn create(metadata: &Metadata, schema: &TableSchema) -> Result<Self> {
-        let info = info("CREATE TABLE", None, Map::new(), Map::new());
-        Self::of(&[info, protocol(), Action::MetaData(Box::new(metadata.action(schema)))])
+        let info = info(Operation::Create, &random(), Map::new());
+        Self::of(&[info.action(), protocol(), Action::MetaData(Box::new(metadata.action(schema)))])
     }
 
     /// The commit that changes what a table declares of itself, `columns` among it.
@@ -67,58 +105,33 @@ impl Commit {
         }
         if !columns.added.is_empty() {
             // What is computed of the table has more to say of every hour.
-            parameters.insert(HOURS.to_owned(), "all".into());
+            parameters.insert(HOURS.to_owned(), ALL.into());
         }
-        let info = info(columns.operation(), None, parameters, Map::new());
-        Self::of(&[info, Action::MetaData(Box::new(metadata.action(schema)))])
+        let info = info(columns.operation(), &random(), parameters);
+        Self::of(&[info.action(), Action::MetaData(Box::new(metadata.action(schema)))])
     }
 
-    /// The commit that replaces files of `base` by others, which makes it `after`. With `declared`, the table is
-    /// declared anew in it, and, if that is true, the protocol that it needs.
-    pub(crate) fn replace(
-        schema: &TableSchema,
-        declared: Option<(&Metadata, bool)>,
-        removed: &[Arc<FileEntry>],
-        added: &[Arc<FileEntry>],
-        change: &Change<'_>,
-        [base, after]: [&Snapshot; 2],
-    ) -> Result<Self> {
-        let data_change = !change.hours.is_empty();
-        let info = (change.operation, parameters(change), metrics(removed, added));
-        let mut actions = vec![info_at(change.at, info)];
-        if let Some((metadata, with_protocol)) = declared {
+    /// The commit that puts files in the place of others.
+    pub(crate) fn replace(of: &Replacement<'_>) -> Result<Self> {
+        let [base, after] = of.snapshots;
+        let schema = of.declared.map_or(of.schema, |declared| &declared.schema);
+        let mut info = info(of.operation, of.nonce, parameters(of, schema));
+        info.timestamp = Some(of.at.div_euclid(MICROS_PER_MILLI));
+        info.operation_metrics = metrics(of.removed, of.added);
+        let mut actions = vec![info.action()];
+        if let Some(Declared { metadata, with_protocol, .. }) = of.declared {
             actions.extend(with_protocol.then(protocol));
             actions.push(Action::MetaData(Box::new(metadata.action(schema))));
         }
         // An entry of the same name takes the place of one without deleted rows.
-        let again: HashSet<_> = added.iter().map(|entry| entry.path.to_string()).collect();
+        let again: HashSet<_> = of.added.iter().map(|entry| entry.path.to_string()).collect();
         let gone = base.others().iter().filter(|other| !after.others().contains(other));
         let gone = gone.filter(|other| other.deleted.is_some() || !again.contains(&other.path));
-        let gone: Vec<_> = own(removed).chain(gone.cloned()).collect();
-        actions.extend(moved(schema, gone, added, (change.at, data_change))?);
+        let gone: Vec<_> = own(of.removed).chain(gone.cloned()).collect();
+        actions.extend(moved(schema, gone, of.added, (of.at, *of.change != Change::Moved))?);
         if after.expired_through() != base.expired_through() {
             actions.push(Action::Txn(expired::action(after.expired_through())));
         }
-        Self::of(&actions)
-    }
-
-    /// The commit that puts `added` in the place of all files of a table, `removed`, and the columns of `schema`, which
-    /// they have, in the place of its columns.
-    pub(crate) fn alter(
-        metadata: &Metadata,
-        schema: &TableSchema,
-        removed: &[Arc<FileEntry>],
-        added: &[Arc<FileEntry>],
-        (operation, at): (&str, Micros),
-    ) -> Result<Self> {
-        let columns: Vec<_> = schema.values().iter().map(|column| &column.name).collect();
-        let mut parameters = Map::new();
-        parameters.insert("columns".to_owned(), json!(columns).to_string().into());
-        // What is computed of the table may have been computed of columns that went.
-        parameters.insert(HOURS.to_owned(), "all".into());
-        let mut actions = vec![info_at(at, (operation, parameters, metrics(removed, added)))];
-        actions.push(Action::MetaData(Box::new(metadata.action(schema))));
-        actions.extend(moved(schema, own(removed).collect(), added, (at, true))?);
         Self::of(&actions)
     }
 
@@ -129,49 +142,16 @@ impl Commit {
                 .map_err(|e| Error::new(ErrorKind::Internal, "Delta commit").with_source(e))?;
             lines.push(b'\n');
         }
-        Ok(Self(lines.into()))
+        let nonce = actions.iter().find_map(|action| match action {
+            Action::CommitInfo(info) => Some(info.txn_id.clone()),
+            _ => None,
+        });
+        Ok(Self { bytes: lines.into(), nonce })
     }
 }
 
-/// Writes `commit` as `version` if there is no such version.
-///
-/// # Errors
-/// `Conflict` if another writer was first. `Store` if the store failed: the commit may exist then or later,
-/// which the next attempt finds out as a conflict.
-pub(crate) async fn put_commit(
-    store: &LakeStore,
-    version: TableVersion,
-    commit: &Commit,
-) -> Result<()> {
-    let path = store.path(&LogName::commit(version).path());
-    let put = store.object().put_opts(&path, commit.0.clone().into(), PutMode::Create.into()).await;
-    match put {
-        Ok(_) => Ok(()),
-        Err(
-            object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. },
-        ) => {
-            // A client of an object store sends a put again when the reply was lost, and then meets its
-            // own commit.
-            match stands(store, version, commit).await? {
-                true => Ok(()),
-                false => Err(Error::new(
-                    ErrorKind::Conflict,
-                    format!("version {version} of {} was committed by another writer", store.url()),
-                )),
-            }
-        }
-        // Only the reply may be lost.
-        Err(e) => match stands(store, version, commit).await {
-            Ok(true) => Ok(()),
-            _ => Err(e.into()),
-        },
-    }
-}
-
-/// Whether `commit` is that of a version.
-async fn stands(store: &LakeStore, version: TableVersion, commit: &Commit) -> Result<bool> {
-    let path = store.path(&LogName::commit(version).path());
-    Ok(store.object().get(&path).await?.bytes().await? == commit.0)
+fn random() -> String {
+    Uuid::new_v4().to_string()
 }
 
 /// Files of this program as any program's.
@@ -217,41 +197,40 @@ fn moved(
     Ok(actions)
 }
 
-fn info_at(
-    at: Micros,
-    (operation, parameters, metrics): (&str, Map<String, Value>, Map<String, Value>),
-) -> Action {
-    info(operation, Some(at.div_euclid(MICROS_PER_MILLI)), parameters, metrics)
-}
-
 fn protocol() -> Action {
     Action::Protocol(Protocol { min_reader_version: 1, min_writer_version: 2 })
 }
 
-fn info(
-    operation: &str,
-    timestamp: Option<i64>,
-    operation_parameters: Map<String, Value>,
-    operation_metrics: Map<String, Value>,
-) -> Action {
-    Action::CommitInfo(Info {
-        timestamp,
-        operation: operation.to_owned(),
+fn info(operation: Operation, nonce: &str, operation_parameters: Map<String, Value>) -> Info {
+    Info {
+        operation: operation.as_str().to_owned(),
         operation_parameters,
-        operation_metrics,
         engine_info: concat!("barograph/", env!("CARGO_PKG_VERSION")).to_owned(),
-        txn_id: Uuid::new_v4().to_string(),
+        txn_id: nonce.to_owned(),
         ..Info::default()
-    })
+    }
 }
 
-/// Hours and keys of a change, as texts.
-fn parameters(change: &Change<'_>) -> Map<String, Value> {
-    let mut parameters = Map::new();
-    if !change.hours.is_empty() {
-        parameters.insert(HOURS.to_owned(), json!(spans(change.hours)));
+impl Info {
+    fn action(self) -> Action {
+        Action::CommitInfo(self)
     }
-    if let Some(keys) = change.keys.filter(|keys| keys.len() <= KEYS_MAX) {
+}
+
+/// Hours and keys of a change, and the columns that an alteration leaves, as texts.
+fn parameters(of: &Replacement<'_>, schema: &TableSchema) -> Map<String, Value> {
+    let mut parameters = Map::new();
+    if of.operation == Operation::AlterColumns {
+        let columns: Vec<_> = schema.values().iter().map(|column| &column.name).collect();
+        parameters.insert("columns".to_owned(), json!(columns).to_string().into());
+    }
+    let (hours, keys) = match of.change {
+        Change::Moved => return parameters,
+        Change::Rows { hours, keys } => (spans(hours), keys.as_ref()),
+        Change::All => (ALL.to_owned(), None),
+    };
+    parameters.insert(HOURS.to_owned(), hours.into());
+    if let Some(keys) = keys.filter(|keys| keys.len() <= KEYS_MAX) {
         let keys: Vec<_> = keys.iter().map(Key::to_string).collect();
         parameters.insert(KEYS.to_owned(), json!(keys.join(" ")));
     }

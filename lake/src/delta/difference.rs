@@ -3,6 +3,7 @@
 
 use crate::TableSchema;
 use crate::schema::{KEY_COLUMN, TIME_COLUMN};
+use crate::transaction::Operation;
 
 /// How a stored declaration differs from another.
 #[derive(Debug, PartialEq, Eq)]
@@ -84,12 +85,12 @@ fn roles(stored: &TableSchema, declared: &TableSchema) -> Vec<String> {
 }
 
 impl Columns {
-    /// What is done to them, as the history calls it.
-    pub(crate) fn operation(&self) -> &'static str {
+    /// What is done to them.
+    pub(crate) fn operation(&self) -> Operation {
         match (self.added.is_empty(), self.widened.is_empty()) {
-            (true, true) => "SET TBLPROPERTIES",
-            (false, true) => "ADD COLUMNS",
-            _ => "CHANGE COLUMNS",
+            (true, true) => Operation::Describe,
+            (false, true) => Operation::AddColumns,
+            _ => Operation::ChangeColumns,
         }
     }
 }

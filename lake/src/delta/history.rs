@@ -25,6 +25,8 @@ pub struct CommitInfo {
     pub at: Micros,
     /// What the writer called it.
     pub operation: String,
+    /// What tells it from all others; `None` if its writer does not say.
+    pub nonce: Option<String>,
     /// The hours whose rows it changed; `None` if its writer does not say.
     pub hours: Option<Vec<Hour>>,
     /// The only keys whose rows it changed, ascending; `None` if its writer does not say, or they are many.
@@ -193,6 +195,7 @@ fn told(version: TableVersion, meta: &ObjectMeta, lines: Vec<Line>) -> Result<Co
         version,
         at: instant(None, meta),
         operation: String::new(),
+        nonce: None,
         hours: None,
         keys: None,
         files_added: 0,
@@ -205,6 +208,7 @@ fn told(version: TableVersion, meta: &ObjectMeta, lines: Vec<Line>) -> Result<Co
         if let Some(info) = line.commit_info {
             commit.at = instant(Some(&info), meta);
             commit.operation = info.operation.unwrap_or_default();
+            commit.nonce = info.txn_id;
             let parameters = info.operation_parameters.unwrap_or_default();
             commit.keys = parameters.get(KEYS).and_then(|text| keys(text.as_str()?));
             named = parameters.get(HOURS).map(|spans| spans.as_str().and_then(hours));

@@ -7,7 +7,7 @@
 //! TABLE/_delta_log/_last_checkpoint                          where to start reading
 //! ```
 //!
-//! Commits are written here, by put-if-absent; the Delta kernel reads the log back and computes what a
+//! Commits are entries of a register, put if absent; the Delta kernel reads the log back and computes what a
 //! checkpoint holds. Format: <https://github.com/delta-io/delta/blob/master/PROTOCOL.md>.
 
 mod actions;
@@ -31,18 +31,18 @@ mod unhinted;
 mod unreadable;
 mod versions;
 
-pub use commit::{Change, spans};
+pub use commit::spans;
 pub use deletion_vector::DeletionVector;
 pub use history::CommitInfo;
 
 pub(crate) use checkpoint::{expire, write_checkpoint};
-pub(crate) use commit::{Commit, put_commit};
+pub(crate) use commit::{Commit, Declared, Replacement, log};
 pub(crate) use difference::{Columns, Difference};
 pub(crate) use history::{between, commit_of, history, removed_since};
 pub(crate) use load::{Loaded, load, load_at, made_here};
 pub(crate) use log_path::{LOG_FOLDER, LogName};
 pub(crate) use metadata::{Former, Metadata};
 pub(crate) use note::FileNote;
-pub(crate) use others::{is_by_another, last_own, unfit};
+pub(crate) use others::{is_by_another, last_own, newest, unfit};
 pub(crate) use unreadable::{explained, unreadable};
 pub(crate) use versions::Versions;

@@ -84,7 +84,7 @@ pub(crate) async fn last_own(store: &LakeStore) -> Result<Option<TableVersion>> 
 }
 
 /// The newest version of which the log holds a commit.
-pub(super) async fn newest(store: &LakeStore) -> Result<Option<TableVersion>> {
+pub(crate) async fn newest(store: &LakeStore) -> Result<Option<TableVersion>> {
     let objects = objects(store).await?.into_iter();
     let commits = objects.filter(|(name, _)| name.kind == LogKind::Commit);
     Ok(commits.map(|(name, _)| name.version).max())

@@ -7,11 +7,12 @@ use serde_json::Value;
 
 use super::commit::{hours, spans};
 use super::log_path::{LogKind, LogName, checkpoint_of_others};
-use super::{Commit, put_commit, stats};
+use super::{Commit, Replacement, log, stats};
+use crate::register::Put;
 use crate::snapshot::ColumnStats;
-use crate::table::tests::fixture::{Fixture, change, hour, wide_schema};
+use crate::table::tests::fixture::{Fixture, hour, wide_schema};
 use crate::time::format_instant;
-use crate::{Change, ErrorKind, FileEntry, FilePath, Key, LogPosition, TableVersion};
+use crate::{Change, ErrorKind, FileEntry, FilePath, Key, LogPosition, Operation, TableVersion};
 
 fn range<T: Clone + PartialOrd>(a: T, b: T) -> (T, T) {
     if b < a { (b, a) } else { (a, b) }
@@ -167,14 +168,28 @@ fn an_entry_that_contradicts_itself_is_not_written() {
 async fn a_repeated_put_meets_its_own_commit() {
     let fixture = Fixture::new();
     let (table, base) = fixture.open().await;
-    let commit = Commit::replace(table.schema(), None, &[], &[], &change("WRITE", 0), [&base; 2]);
-    let other = Commit::replace(table.schema(), None, &[], &[], &change("WRITE", 0), [&base; 2]);
-    let version = TableVersion(base.version().0 + 1);
-    let (commit, other) = (commit.unwrap(), other.unwrap());
-    put_commit(table.store(), version, &commit).await.unwrap();
-    put_commit(table.store(), version, &commit).await.unwrap();
-    let lost = put_commit(table.store(), version, &other).await.unwrap_err();
-    assert_eq!(lost.kind(), ErrorKind::Conflict);
+    let [commit, other] = ["one", "other"].map(|nonce| {
+        Commit::replace(&Replacement {
+            schema: table.schema(),
+            declared: None,
+            operation: Operation::Land,
+            change: &Change::Moved,
+            nonce,
+            at: 0,
+            removed: &[],
+            added: &[],
+            snapshots: [&base; 2],
+        })
+        .unwrap()
+    });
+    let (log, version) = (log(table.store()), base.version().0 + 1);
+    let name = LogName::commit(TableVersion(version));
+    assert_eq!(log.path(version), table.store().path(&name.path()));
+    assert!(matches!(log.put(version, &commit).await.unwrap(), Put::Made));
+    assert!(matches!(log.put(version, &commit).await.unwrap(), Put::Found(_)));
+    assert!(matches!(log.put(version, &other).await.unwrap(), Put::Taken));
+    let told = table.history().await.unwrap().pop().unwrap();
+    assert_eq!(told.nonce.as_deref(), Some("one"));
 }
 
 #[test]
@@ -193,12 +208,15 @@ async fn the_history_tells_whose_rows_changed() {
     let (table, base) = fixture.open().await;
     let hours = [hour(3), hour(4)];
     let keys: Vec<Key> = (-3..253).collect();
-    let landed = Change { operation: "LAND", hours: &hours, keys: Some(&keys), at: 0 };
-    let after = table.commit(&base, &[], vec![], &landed).await.unwrap();
-    let folded = table.commit(&after, &[], vec![], &change("FOLD", 0)).await.unwrap();
-    let many: Vec<Key> = (0..257).collect();
-    let many = Change { operation: "LAND", hours: &hours[..1], keys: Some(&many), at: 0 };
-    let last = table.commit(&folded, &[], vec![], &many).await.unwrap().version();
+    let landed = Change::of(hours, Some(keys.clone()));
+    let commit = async |base, operation, change| {
+        let transaction = table.transaction(base, operation, change);
+        transaction.commit(0).await.unwrap().committed().unwrap()
+    };
+    let after = commit(&base, Operation::Land, landed).await;
+    let folded = commit(&after, Operation::Compact, Change::Moved).await;
+    let many = Change::of([hours[0]], Some((0..257).collect()));
+    let last = commit(&folded, Operation::Land, many).await.version();
     let history = table.history().await.unwrap();
     let told: Vec<_> = history.iter().map(|commit| commit.hours.clone()).collect();
     let [none, both, first] = [&hours[..0], &hours, &hours[..1]].map(|of| Some(of.to_vec()));

@@ -15,10 +15,11 @@ use futures::{StreamExt, TryStreamExt, stream};
 use object_store::{ObjectMeta, ObjectStoreExt};
 
 use super::{LakeTable, next, no_table};
-use crate::delta::{self, Commit, Difference, FileNote};
+use crate::delta::{self, Declared, Difference, FileNote};
 use crate::paths::{ALTERED_FOLDER, NotePath};
 use crate::schema::TableDeclaration;
-use crate::{Error, ErrorKind, FileEntry, FilePath, Micros, Result, Snapshot, TableSchema};
+use crate::transaction::{Conflict, Outcome};
+use crate::{Change, Error, FileEntry, FilePath, Micros, Operation, Result, Snapshot, TableSchema};
 
 /// Notes that are read at a time.
 const READ_AHEAD: usize = 16;
@@ -174,24 +175,18 @@ impl LakeTable {
     /// `added`, all of them written, in the place of all files of `base`.
     ///
     /// # Errors
-    /// `Conflict` if another writer committed first.
+    /// As of [`crate::Transaction::commit`], or a request error if files of another program have the earlier columns.
     pub async fn alter(
         &self,
         base: &Snapshot,
         alteration: &Alteration,
         added: Vec<Arc<FileEntry>>,
         at: Micros,
-    ) -> Result<Snapshot> {
+    ) -> Result<Outcome> {
         let loaded = delta::load(&self.store).await?.ok_or_else(|| no_table(&self.store))?;
         let version = next(base.version());
         if loaded.snapshot.version() != base.version() {
-            return Err(Error::new(
-                ErrorKind::Conflict,
-                format!(
-                    "version {version} of table {:?} was committed by another",
-                    self.schema.name()
-                ),
-            ));
+            return Ok(Outcome::Conflicted(Conflict::new(self, version)));
         }
         if let Some(other) = base.others().first() {
             return Err(Error::request(format!(
@@ -201,15 +196,13 @@ impl LakeTable {
                 other.path
             )));
         }
-        let at = base.commit_time(at);
-        let metadata =
-            loaded.metadata.altered(&alteration.before, &alteration.after, (version, at))?;
-        let removed = base.files();
-        let gone: Vec<FilePath> = removed.iter().map(|entry| entry.path).collect();
-        let after = base.apply(version, &gone, added.clone()).committed(Some(at));
-        let (schema, operation) = (&alteration.after, "ALTER COLUMNS");
-        let commit = Commit::alter(&metadata, schema, removed, &added, (operation, at))?;
-        self.put_version(base, removed, after, &commit).await
+        let (before, schema) = (&alteration.before, Arc::clone(&alteration.after));
+        let made = (version, base.commit_time(at));
+        let metadata = loaded.metadata.altered(before, &schema, made)?;
+        let declared = Declared { metadata, schema, with_protocol: false };
+        let transaction = self.transaction(base, Operation::AlterColumns, Change::All);
+        let transaction = transaction.remove(base.files()).add(added).declare(Some(declared));
+        transaction.commit(at).await
     }
 
     /// Notes that `old` was written anew as `new`, with the columns of this table.

@@ -5,8 +5,9 @@
 //! _deletions/00…42-ID.json    the same, once it was
 //! ```
 //!
-//! After a crash between the two the log tells whether version 42 is that deletion. Files that held deleted
-//! rows are never read again, neither as an earlier version nor by restoring one.
+//! After a crash between the two, or where the store did not say whether version 42 was committed, the log tells whether
+//! that is the deletion, by its nonce, as soon as there is a version 42. Files that held deleted rows are never read
+//! again, neither as an earlier version nor by restoring one.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -17,17 +18,16 @@ use object_store::{ObjectStoreExt, PutMode};
 use serde::{Deserialize, Serialize};
 
 use super::{LakeTable, next};
-use crate::delta::{self, Change};
+use crate::delta;
 use crate::paths::{DELETIONS_FOLDER, DeletionPath};
 use crate::{
-    Error, ErrorKind, FileEntry, FilePath, Hour, Key, Micros, Result, Snapshot, TableVersion,
+    Change, Error, ErrorKind, FileEntry, FilePath, Hour, Key, Micros, Operation, Outcome, Result,
+    Snapshot, TableVersion,
 };
 
 /// Records that are read at a time.
 const READ_AHEAD: usize = 16;
 const MICROS_PER_MILLI: Micros = 1_000;
-/// What the history calls a deletion.
-const OPERATION: &str = "DELETE";
 
 /// A deletion of rows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,6 +51,9 @@ pub struct Deletion {
     pub rows: u64,
     /// The files that held them, by their paths below the table's folder.
     pub files: Vec<String>,
+    /// The nonce of its commit; absent until it is about to be committed, and in records of older programs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit: Option<String>,
 }
 
 impl Deletion {
@@ -65,14 +68,14 @@ impl LakeTable {
     /// version, and keeps the record.
     ///
     /// # Errors
-    /// As of [`Self::commit`].
+    /// As of [`crate::Transaction::commit`]. Nothing was deleted then.
     pub async fn delete(
         &self,
         base: &Snapshot,
         removed: &[Arc<FileEntry>],
         added: Vec<Arc<FileEntry>>,
         deletion: &Deletion,
-    ) -> Result<Snapshot> {
+    ) -> Result<Outcome> {
         if deletion.version != next(base.version()) {
             return Err(Error::request(format!(
                 "the record of the deletion names version {}, the commit makes {}",
@@ -80,31 +83,30 @@ impl LakeTable {
                 next(base.version())
             )));
         }
-        // The record is known by the time of its commit.
-        let deletion = &Deletion { at: base.commit_time(deletion.at), ..deletion.clone() };
+        let hours = removed.iter().flat_map(|file| file.hours());
+        let hours = hours.filter(|hour| deletion.touches(*hour));
+        let change = Change::of(hours, deletion.keys.clone());
+        let transaction = self.transaction(base, Operation::Delete, change);
+        let transaction = transaction.remove(removed).add(added);
+        let deletion = &Deletion {
+            // The record is known by its commit.
+            at: base.commit_time(deletion.at),
+            commit: Some(transaction.nonce().to_owned()),
+            ..deletion.clone()
+        };
         let begun = DeletionPath::begun(deletion.version);
         self.put_deletion(begun, deletion).await?;
-        let mut hours: Vec<Hour> = removed.iter().flat_map(|file| file.hours()).collect();
-        hours.retain(|hour| deletion.touches(*hour));
-        hours.sort_unstable();
-        hours.dedup();
-        let keys = deletion.keys.as_deref();
-        let change = Change { operation: OPERATION, hours: &hours, keys, at: deletion.at };
-        match self.commit(base, removed, added, &change).await {
-            Ok(after) => {
-                if let Err(error) = self.settle(begun, deletion, true).await {
-                    tracing::warn!(%error, table = self.schema().name(), "the record of a deletion is finished when the table is opened");
-                }
-                Ok(after)
-            }
-            Err(error) => {
-                // Where the store failed the commit may have been made: the next opening finds out.
-                if error.kind() != ErrorKind::Store {
-                    self.settle(begun, deletion, false).await?;
-                }
-                Err(error)
-            }
+        let outcome = transaction.commit(deletion.at).await;
+        let settled = match &outcome {
+            Ok(Outcome::Committed(_)) => self.settle(begun, deletion, true).await,
+            Ok(Outcome::Conflicted(_)) | Err(_) => self.settle(begun, deletion, false).await,
+            // It may be there, or come: the record stays begun until that version is there.
+            Ok(Outcome::Unknown(_)) => Ok(()),
+        };
+        if let Err(error) = settled {
+            tracing::warn!(%error, table = self.schema().name(), "the record of a deletion is finished when the table is opened");
         }
+        outcome
     }
 
     /// The deletions, oldest first.
@@ -120,15 +122,28 @@ impl LakeTable {
         begun.retain(DeletionPath::is_begun);
         for path in begun {
             for deletion in self.read_deletions(vec![path]).await? {
-                let commit = delta::commit_of(self.store(), path.version()).await?;
-                let millis = |at: Micros| at.div_euclid(MICROS_PER_MILLI);
-                let made = commit.is_some_and(|commit| {
-                    commit.operation == OPERATION && millis(commit.at) == millis(deletion.at)
-                });
+                let Some(made) = self.was_made(&deletion).await? else { continue };
                 self.settle(path, &deletion, made).await?;
             }
         }
         Ok(())
+    }
+
+    /// Whether a deletion made its version; `None` as long as nobody has: its commit may yet come.
+    async fn was_made(&self, deletion: &Deletion) -> Result<Option<bool>> {
+        let Some(commit) = delta::commit_of(self.store(), deletion.version).await? else {
+            // The commits of old versions expire.
+            let newest = delta::newest(self.store()).await?;
+            return Ok(newest.is_some_and(|newest| newest > deletion.version).then_some(false));
+        };
+        let millis = |at: Micros| at.div_euclid(MICROS_PER_MILLI);
+        Ok(Some(match &deletion.commit {
+            Some(nonce) => commit.nonce.as_ref() == Some(nonce),
+            None => {
+                commit.operation == Operation::Delete.as_str()
+                    && millis(commit.at) == millis(deletion.at)
+            }
+        }))
     }
 
     /// The files that held rows which were deleted after `version`, each with the version that lacks them.

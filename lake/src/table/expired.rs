@@ -7,26 +7,23 @@
 use std::sync::Arc;
 
 use super::LakeTable;
-use crate::delta::Change;
-use crate::{FileEntry, Hour, Micros, Result, Snapshot};
+use crate::{Change, FileEntry, Micros, Operation, Outcome, Result, Snapshot};
 
 impl LakeTable {
     /// Commits that the rows of `removed` are too old.
     ///
     /// # Errors
-    /// As of [`Self::commit`].
+    /// As of [`crate::Transaction::commit`].
     pub async fn expire(
         &self,
         base: &Snapshot,
         removed: &[Arc<FileEntry>],
         at: Micros,
-    ) -> Result<Snapshot> {
-        let mut hours: Vec<Hour> = removed.iter().flat_map(|file| file.hours()).collect();
-        hours.sort_unstable();
-        hours.dedup();
-        let change = Change { operation: "EXPIRE", hours: &hours, keys: None, at };
-        let through = base.expired_through().max(hours.last().copied());
-        let rest = (through, base.others().to_vec());
-        self.replace(base, removed, Vec::new(), &change, rest, None).await
+    ) -> Result<Outcome> {
+        let last = removed.iter().flat_map(|file| file.hours()).max();
+        let change = Change::of(removed.iter().flat_map(|file| file.hours()), None);
+        let transaction = self.transaction(base, Operation::Expire, change);
+        let transaction = transaction.expired(base.expired_through().max(last));
+        transaction.remove(removed).commit(at).await
     }
 }

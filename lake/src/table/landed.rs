@@ -62,7 +62,7 @@ impl LakeTable {
 
     /// Puts a mark for the hours of `removed`, files of `base`, of which the files in `after`, if there are any,
     /// say less.
-    pub(super) async fn mark(
+    pub(crate) async fn mark(
         &self,
         base: &Snapshot,
         removed: &[Arc<FileEntry>],

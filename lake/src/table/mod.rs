@@ -1,20 +1,18 @@
 //! How is a table opened, changed and read back?
 //!
 //! A [`LakeTable`] is a handle without state: what is true stands in the [`Snapshot`] that the caller
-//! holds. A commit takes the snapshot it was decided on and gives the next one, without reading the log.
+//! holds. A [`Transaction`](crate::Transaction) takes the snapshot it was decided on and gives the next one, without
+//! reading the log.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use object_store::{ObjectStoreExt, PutMode};
 
-use crate::delta::{self, Commit, Former, Loaded, LogName, Metadata};
+use crate::delta::{self, Former, Loaded, LogName};
 use crate::snapshot::{Objection, ObjectionOf};
 use crate::store::LakeStore;
-use crate::{
-    Error, ErrorKind, FileEntry, FilePath, Hour, OtherFile, Result, Snapshot, TableSchema,
-    TableVersion,
-};
+use crate::{Error, ErrorKind, FileEntry, Result, Snapshot, TableSchema, TableVersion};
 
 mod alter;
 mod check;
@@ -31,7 +29,7 @@ mod sweep;
 pub(crate) mod tests;
 mod writer;
 
-pub use crate::delta::{Change, CommitInfo};
+pub use crate::delta::CommitInfo;
 pub use alter::{Alteration, Asked};
 pub use check::{CheckReport, FileCheck, Finding, FindingKind};
 pub use deletions::Deletion;
@@ -94,7 +92,7 @@ impl LakeTable {
         &self.store
     }
 
-    /// Puts a data file where its entry says. It becomes part of the table by [`Self::commit`].
+    /// Puts a data file where its entry says. It becomes part of the table by [`Self::transaction`].
     ///
     /// # Errors
     /// A request error if the entry does not name the size of `bytes`; a conflict if the object exists.
@@ -110,75 +108,6 @@ impl LakeTable {
         let path = self.store.path(&entry.path.to_string());
         self.store.object().put_opts(&path, bytes.into(), PutMode::Create.into()).await?;
         Ok(())
-    }
-
-    /// Commits the version after `base`: `removed` cease to be active and `added`, all of them already
-    /// written, become so, at once.
-    ///
-    /// # Errors
-    /// `Conflict` if another writer committed that version first: take a new snapshot and decide again.
-    /// `Store` if the store failed: the commit may have been made, which a repetition finds out as a
-    /// conflict. A request error if the change does not fit `base`: a file to remove is not active, or
-    /// rows would have their home in two files.
-    pub async fn commit(
-        &self,
-        base: &Snapshot,
-        removed: &[Arc<FileEntry>],
-        added: Vec<Arc<FileEntry>>,
-        change: &Change<'_>,
-    ) -> Result<Snapshot> {
-        let rest = (base.expired_through(), base.others().to_vec());
-        self.replace(base, removed, added, change, rest, None).await
-    }
-
-    /// The same; of the table after it rows of the hours through `expired_through` may have gone by age, and the files of
-    /// other programs are `others`. With `declared` it is declared anew, and if that is true so is the protocol.
-    async fn replace(
-        &self,
-        base: &Snapshot,
-        removed: &[Arc<FileEntry>],
-        added: Vec<Arc<FileEntry>>,
-        change: &Change<'_>,
-        (expired_through, others): (Option<Hour>, Vec<OtherFile>),
-        declared: Option<(&Metadata, bool)>,
-    ) -> Result<Snapshot> {
-        let version = next(base.version());
-        let change = &Change { at: base.commit_time(change.at), ..*change };
-        let gone: Vec<FilePath> = removed.iter().map(|entry| entry.path).collect();
-        for path in &gone {
-            if !base.is_active(path) {
-                return Err(Error::request(format!(
-                    "{path} is not active in version {}",
-                    base.version()
-                )));
-            }
-        }
-        let after = base.apply(version, &gone, added.clone());
-        let after = after.expired(expired_through).committed(Some(change.at));
-        let after = after.with_others(others, None);
-        let commit =
-            Commit::replace(&self.schema, declared, removed, &added, change, [base, &after])?;
-        self.put_version(base, removed, after, &commit).await
-    }
-
-    /// Makes `after` the version after `base`, by a commit that says so.
-    async fn put_version(
-        &self,
-        base: &Snapshot,
-        removed: &[Arc<FileEntry>],
-        after: Snapshot,
-        commit: &Commit,
-    ) -> Result<Snapshot> {
-        if let Some([first, second]) = after.contradiction() {
-            return Err(Error::request(format!(
-                "rows would have two homes, {} and {}",
-                first.path, second.path
-            )));
-        }
-        self.mark_taken(base).await?;
-        self.mark(base, removed, &after).await?;
-        delta::put_commit(&self.store, after.version(), commit).await?;
-        Ok(after)
     }
 
     /// Whether there is a version after `version`.
@@ -273,7 +202,7 @@ fn refused(
     ))
 }
 
-fn next(version: TableVersion) -> TableVersion {
+pub(crate) fn next(version: TableVersion) -> TableVersion {
     TableVersion(version.0 + 1)
 }
 

@@ -25,14 +25,14 @@ use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 
 use super::LakeTable;
 use super::sizes::{batch_rows, decoded_bytes};
-use crate::delta::Change;
 use crate::schema::TIME_COLUMN;
 use crate::snapshot::OtherFile;
 use crate::time::format_instant;
-use crate::{Error, ErrorKind, FileEntry, Hour, Micros, Result, Snapshot, TimeRange};
+use crate::{
+    Change, Error, ErrorKind, FileEntry, Hour, Micros, Operation, Outcome, Result, Snapshot,
+    TimeRange,
+};
 
-/// What the commit that takes over files of other programs is called.
-pub(super) const ADOPT: &str = "ADOPT";
 /// Rows decoded at a time, at most.
 const BATCH_ROWS: usize = 8_192;
 
@@ -181,17 +181,17 @@ impl LakeTable {
     /// together with those of `removed`. Whoever has read `base` has not seen them.
     ///
     /// # Errors
-    /// As of [`Self::commit`].
+    /// As of [`crate::Transaction::commit`].
     pub async fn take_over(
         &self,
         base: &Snapshot,
         removed: &[Arc<FileEntry>],
         added: Vec<Arc<FileEntry>>,
         (hours, at): (&[Hour], Micros),
-    ) -> Result<Snapshot> {
-        let change = Change { operation: ADOPT, hours, keys: None, at };
-        self.replace(base, removed, added, &change, (base.expired_through(), Vec::new()), None)
-            .await
+    ) -> Result<Outcome> {
+        let change = Change::of(hours.iter().copied(), None);
+        let transaction = self.transaction(base, Operation::Adopt, change).without_others();
+        transaction.remove(removed).add(added).commit(at).await
     }
 }
 

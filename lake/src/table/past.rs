@@ -7,12 +7,12 @@ use futures::{StreamExt, TryStreamExt, stream};
 use object_store::ObjectStoreExt;
 
 use super::LakeTable;
-use super::others::ADOPT;
-use crate::delta::{self, Change, Former, Metadata, Versions};
+use crate::delta::{self, Declared, Former, Versions};
 use crate::snapshot::ObjectionOf;
 use crate::time::format_instant;
 use crate::{
-    Error, FileEntry, FilePath, Hour, Micros, Result, Snapshot, TableSchema, TableVersion,
+    Change, Error, FileEntry, FilePath, Hour, Micros, Operation, Outcome, Result, Snapshot,
+    TableSchema, TableVersion,
 };
 
 /// Files that are looked for at a time.
@@ -40,8 +40,8 @@ pub struct Restore {
     pub added: Vec<Arc<FileEntry>>,
     /// Through which hour rows may have gone by age then.
     pub expired_through: Option<Hour>,
-    /// How the table is declared again, if another program has declared it otherwise, and whether the protocol is, too.
-    declared: Option<(Metadata, bool)>,
+    /// How the table is declared again, if another program has declared it otherwise.
+    declared: Option<Declared>,
 }
 
 impl LakeTable {
@@ -106,7 +106,7 @@ impl LakeTable {
         let loaded = delta::load_at(self.store(), version).await?;
         if let Some(first) = loaded.snapshot.others().first() {
             let mut later = delta::history(self.store(), version).await?.into_iter();
-            let adopted = later.find(|commit| commit.operation == ADOPT);
+            let adopted = later.find(|commit| commit.operation == Operation::Adopt.as_str());
             let ask = match adopted {
                 Some(adopted) => format!("ask for version {} or a later one", adopted.version),
                 None => "the server takes them over".to_owned(),
@@ -194,24 +194,24 @@ impl LakeTable {
                 let own = base.own().unwrap_or(version);
                 let metadata = delta::load_at(self.store(), own).await?.metadata;
                 let with_protocol = objection.of == ObjectionOf::Protocol;
-                Some((metadata.redeclared(&self.schema)?, with_protocol))
+                let (metadata, schema) = (metadata.redeclared(&self.schema)?, &self.schema);
+                Some(Declared { metadata, schema: Arc::clone(schema), with_protocol })
             }
         };
         Ok(Restore { version, base: base.clone(), removed, added, expired_through, declared })
     }
 
-    /// Carries out what was planned.
+    /// Carries out what was planned. Whoever is told of a conflict plans anew: what the other writer did would be lost
+    /// unseen.
     ///
     /// # Errors
-    /// `Conflict` if another writer committed since: what it did would be lost unseen.
-    pub async fn restore(&self, restore: &Restore, at: Micros) -> Result<Snapshot> {
-        let hours = restore.hours();
-        let change = Change { operation: "RESTORE", hours: &hours, keys: None, at };
-        let (removed, added) = (&restore.removed, restore.added.clone());
-        let rest = (restore.expired_through, Vec::new());
-        let declared = restore.declared.as_ref();
-        let declared = declared.map(|(metadata, with_protocol)| (metadata, *with_protocol));
-        self.replace(&restore.base, removed, added, &change, rest, declared).await
+    /// As of [`crate::Transaction::commit`].
+    pub async fn restore(&self, restore: &Restore, at: Micros) -> Result<Outcome> {
+        let change = Change::of(restore.hours(), None);
+        let transaction = self.transaction(&restore.base, Operation::Restore, change);
+        let transaction = transaction.remove(&restore.removed).add(restore.added.clone());
+        let transaction = transaction.expired(restore.expired_through).without_others();
+        transaction.declare(restore.declared.clone()).commit(at).await
     }
 }
 

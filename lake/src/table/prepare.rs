@@ -17,9 +17,11 @@ use std::sync::Arc;
 
 use super::{LakeTable, next, refused};
 use crate::delta::{self, Columns, Commit, Difference, Loaded, Metadata};
+use crate::register::Put;
 use crate::snapshot::{Objection, ObjectionOf};
 use crate::store::LakeStore;
-use crate::{Error, ErrorKind, Result, Snapshot, TableSchema, TableVersion};
+use crate::transaction::{Conflict, unknown};
+use crate::{Error, ErrorKind, Result, Retry, Snapshot, TableSchema, TableVersion};
 
 /// A table that can be opened as it is declared. Nothing has been written for it.
 #[derive(Debug)]
@@ -208,7 +210,7 @@ impl Prepared {
     /// # Errors
     /// As of [`LakeTable::prepare`], if another changed the table meanwhile.
     pub async fn open(self) -> Result<(LakeTable, Snapshot)> {
-        let Self { mut table, mut state } = self;
+        let (Self { mut table, mut state }, mut retry) = (self, Retry::default());
         loop {
             let due = match state {
                 State::Ready(snapshot) => return Ok((table, snapshot)),
@@ -217,11 +219,16 @@ impl Prepared {
             if let Some(newest) = &due.followed {
                 table.mark_taken(newest).await?;
             }
-            match delta::put_commit(&table.store, due.version, &due.commit).await {
-                Err(e) if e.kind() != ErrorKind::Conflict => return Err(e),
-                // Made, by us or by another: read it like any table.
-                _ => state = table.state().await?,
+            match delta::log(&table.store).put(due.version.0, &due.commit).await? {
+                Put::Made | Put::Found(_) => {}
+                Put::Taken => retry.wait(Conflict::new(&table, due.version)).await?,
+                // Whoever opens it again finds out.
+                Put::Unknown(error) => {
+                    return Err(unknown(&table, due.version, error));
+                }
             }
+            // Made, by us or by another: it is read like any table.
+            state = table.state().await?;
         }
     }
 }

@@ -25,7 +25,7 @@ pub struct FileWriter {
 
 impl LakeTable {
     /// Begins the file at `path`, written by so many threads. It becomes part of the table by
-    /// [`Self::commit`].
+    /// [`Self::transaction`].
     pub async fn begin_file(&self, path: FilePath, threads: usize) -> Result<FileWriter> {
         self.begin_file_as(&Layout::of(path.period().tier()), path, threads).await
     }

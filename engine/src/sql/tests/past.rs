@@ -52,7 +52,8 @@ impl Fixture {
     async fn restore(&self, version: u64) {
         let lake = self.lake().await;
         let plan = lake.plan_restore(&lake.refresh().await.unwrap(), TableVersion(version)).await;
-        lake.restore(&plan.unwrap(), self.clock.now()).await.unwrap();
+        let restored = lake.restore(&plan.unwrap(), self.clock.now()).await;
+        restored.unwrap().committed().unwrap();
         self.engine.land_due().await.unwrap();
     }
 

@@ -148,7 +148,7 @@ async fn a_restore_of_expired_readings_has_their_windows_follow_again() {
     let (table, newest) = barograph_lake::LakeTable::open_existing(lake).await.unwrap();
     let before = barograph_lake::TableVersion(newest.version().0 - 1);
     let plan = table.plan_restore(&newest, before).await.unwrap();
-    table.restore(&plan, fixture.clock.now()).await.unwrap();
+    table.restore(&plan, fixture.clock.now()).await.unwrap().committed().unwrap();
     fixture.engine.land_due().await.unwrap();
     fixture.put(vec![((1, START + 5 * MICROS_PER_HOUR + 7), (Some(0.25), None, None))]).await;
     fixture.check_live(41).await;

@@ -8,8 +8,10 @@
 //!       └── no: merge anew ◄────────────────────────────┤
 //!                               yes: commit again ◄─────┘
 //! ```
+//!
+//! Where the store does not say whether a commit was made, the runs of its period stay: merged once more, their rows
+//! replace themselves.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use barograph_engine::rewrite::{Rewrite, RewriteBounds, RewriteOf};
@@ -17,17 +19,14 @@ use barograph_engine::threads::Threads;
 use barograph_lake::file::FileCache;
 use barograph_lake::snapshot::territories;
 use barograph_lake::{
-    Change, ErrorKind as LakeErrorKind, FileEntry, Hour, KeySelection, LakeTable, Period, Snapshot,
-    Tier,
+    Change, FileEntry, KeySelection, LakeTable, Operation, Outcome, Period, Retry, Snapshot, Tier,
 };
 
 use super::place::{home, next};
 use super::{DirectImport, Merged, Told, cores};
+use crate::Result;
 use crate::import::state::{Run, Staging, State};
-use crate::{Error, ErrorKind, Result};
 
-/// How often a lost race for a commit is run again.
-const ATTEMPTS: usize = 20;
 /// Share of the memory that page indexes and dictionaries of the files take.
 const CACHE_SHARE: usize = 4;
 
@@ -117,25 +116,21 @@ impl<'a> Merge<'a> {
         if changed.added.is_empty() {
             return Ok(Ended::Done(changed));
         }
-        let hours: BTreeSet<Hour> = runs.iter().flat_map(|run| run.hours()).collect();
-        let hours: Vec<_> = hours.into_iter().collect();
-        for _ in 0..ATTEMPTS {
-            let change = Change {
-                operation: "IMPORT",
-                hours: &hours,
-                keys: None,
-                at: self.import.clock.now(),
-            };
-            let (removed, added) = (&changed.removed, changed.added.clone());
-            match self.table.commit(&self.snapshot, removed, added, &change).await {
-                Ok(after) => {
+        let change = Change::of(runs.iter().flat_map(|run| run.hours()), None);
+        let mut retry = Retry::default();
+        loop {
+            let (base, change) = (&self.snapshot, change.clone());
+            let import = self.table.transaction(base, Operation::Import, change);
+            let import = import.remove(&changed.removed).add(changed.added.clone());
+            let conflict = match import.commit(self.import.clock.now()).await? {
+                Outcome::Committed(after) => {
                     self.snapshot = after;
                     return Ok(Ended::Done(changed));
                 }
-                Err(error) if error.kind() == LakeErrorKind::Conflict => {}
-                Err(error) => return Err(error.into()),
-            }
-            self.snapshot = self.table.refresh().await?;
+                Outcome::Conflicted(conflict) => conflict,
+                Outcome::Unknown(unknown) => return Err(unknown.into()),
+            };
+            self.snapshot = retry.newest(conflict).await?;
             let same = |(a, b): (&Arc<FileEntry>, &Arc<FileEntry>)| a.path == b.path;
             let now = self::active(&self.snapshot, target);
             let is_current = now.len() == active.len() && now.iter().zip(&active).all(same);
@@ -143,11 +138,6 @@ impl<'a> Merge<'a> {
                 return Ok(Ended::Overtaken);
             }
         }
-        let name = self.table.schema().name();
-        Err(Error::new(
-            ErrorKind::Unavailable,
-            format!("table {name:?}: other writers committed first {ATTEMPTS} times: import again"),
-        ))
     }
 
     /// Writes the files of a period anew that rows of the runs belong to; nothing if it is asked to stop.

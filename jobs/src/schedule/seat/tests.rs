@@ -62,7 +62,7 @@ async fn a_seat_is_taken_over_only_when_its_lease_is_over() {
 
     let back = ours(b.give_back(JOB, &taken, true).await.unwrap());
     assert_eq!((back.until, back.ended, back.deaths, back.run), (None, true, 0, taken.run));
-    let numbers = a.shelf.list(JOB, Kind::Seat).await.unwrap().numbers;
+    let numbers = a.register(JOB).list().await.unwrap().numbers;
     assert_eq!(numbers, [back.number], "what was replaced is deleted");
     // Who acts on what was deleted long since is not let through either.
     clock.set(i64::MAX / 2);

@@ -83,7 +83,12 @@ async fn a_version_has_its_columns_and_an_alteration_goes_on_where_it_was() {
     target.note_altered(&base.files()[2], &written[2..]).await.unwrap();
     assert_eq!(target.altered(&base).await.unwrap().len(), 1);
     let other = fixture.land(&table, &base, hour(7), &[(9, 0, None)]).await;
-    let late = table.alter(&base, &alteration, written.clone(), MIDNIGHT).await.unwrap_err();
+    let late = table
+        .alter(&base, &alteration, written.clone(), MIDNIGHT)
+        .await
+        .unwrap()
+        .committed()
+        .unwrap_err();
     assert_eq!(late.kind(), ErrorKind::Conflict);
     assert_eq!(table.refresh().await.unwrap().version(), other.version());
 }
@@ -109,7 +114,8 @@ async fn an_altered_table_is_read_with_the_columns_of_each_version() {
     let entry = Arc::new(entry);
     target.note_altered(&landed.files()[0], std::slice::from_ref(&entry)).await.unwrap();
     let at = MIDNIGHT + crate::time::MICROS_PER_HOUR;
-    let altered = table.alter(&landed, &alteration, vec![entry], at).await.unwrap();
+    let altered =
+        table.alter(&landed, &alteration, vec![entry], at).await.unwrap().committed().unwrap();
     target.forget_altered().await.unwrap();
     target.checkpoint(&altered).await.unwrap();
 

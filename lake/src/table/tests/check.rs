@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::fixture::{Fixture, MIDNIGHT, Row, change, hour};
+use super::fixture::{Fixture, MIDNIGHT, Row, hour};
 use crate::table::{CheckReport, FindingKind};
-use crate::{FileEntry, LakeTable, Snapshot};
+use crate::{FileEntry, LakeTable, Operation, Snapshot};
 
 async fn findings(table: &LakeTable, snapshot: &Snapshot) -> Vec<(FindingKind, String)> {
     let report: CheckReport = table.check(snapshot, &mut |_, _| {}).await.unwrap();
@@ -115,7 +115,7 @@ async fn missing_damaged_and_left_over_objects_are_found() {
 
     // The orphan of the old snapshot is active in the newest version.
     let next = table
-        .commit(&snapshot, &[], vec![Arc::new(orphan)], &change("LAND", MIDNIGHT))
+        .commit(&snapshot, &[], vec![Arc::new(orphan)], (Operation::Land, MIDNIGHT))
         .await
         .unwrap();
     assert_eq!(next.files().len(), 5);

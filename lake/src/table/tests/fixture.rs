@@ -16,8 +16,8 @@ use crate::snapshot::ColumnStats;
 use crate::store::LakeStore;
 use crate::time::{MICROS_PER_HOUR, format_instant};
 use crate::{
-    Change, FileEntry, FilePath, Hour, Key, KeyType, LakeTable, LogPosition, Micros, Snapshot,
-    TableSchema, ValueColumn, ValueType,
+    Change, FileEntry, FilePath, Hour, Key, KeyType, LakeTable, LogPosition, Micros, Operation,
+    Result, Snapshot, TableSchema, ValueColumn, ValueType,
 };
 
 /// 2026-11-22T00:00:00Z.
@@ -26,9 +26,18 @@ pub(crate) const MIDNIGHT: Micros = 1_795_305_600_000_000;
 /// A row: key, µs after the start of its hour, temperature.
 pub(crate) type Row = (i32, Micros, Option<f32>);
 
-/// A change that names no hours.
-pub(crate) fn change(operation: &str, at: Micros) -> Change<'_> {
-    Change { operation, hours: &[], keys: None, at }
+impl LakeTable {
+    /// Commits a change of nobody's rows.
+    pub(crate) async fn commit(
+        &self,
+        base: &Snapshot,
+        removed: &[Arc<FileEntry>],
+        added: Vec<Arc<FileEntry>>,
+        (operation, at): (Operation, Micros),
+    ) -> Result<Snapshot> {
+        let transaction = self.transaction(base, operation, Change::Moved);
+        transaction.remove(removed).add(added).commit(at).await?.committed()
+    }
 }
 
 /// A table of temperatures in a folder of its own.
@@ -195,7 +204,7 @@ impl Fixture {
         table.write_file(&entry, bytes).await.unwrap();
         let removed: Vec<_> = base.homes(hour).to_vec();
         table
-            .commit(base, &removed, vec![Arc::new(entry)], &change("LAND", MIDNIGHT))
+            .commit(base, &removed, vec![Arc::new(entry)], (Operation::Land, MIDNIGHT))
             .await
             .unwrap()
     }

@@ -30,7 +30,7 @@ async fn a_version_that_cannot_be_read_is_gone_back_from() {
         let (table, base) = LakeTable::open_to_restore(fixture.store().clone()).await.unwrap();
         assert_eq!((base.files().len(), base.others().len()), (1, 2));
         let plan = table.plan_restore(&base, TableVersion(2)).await.unwrap();
-        table.restore(&plan, MIDNIGHT).await.unwrap();
+        table.restore(&plan, MIDNIGHT).await.unwrap().committed().unwrap();
         let restored = table.refresh().await.unwrap();
         assert_eq!((restored.version(), restored.files()), (TableVersion(5), two.files()));
         assert!(restored.others().is_empty());

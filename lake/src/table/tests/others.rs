@@ -9,11 +9,12 @@ use futures::TryStreamExt;
 use object_store::ObjectStoreExt;
 use serde_json::{Value, json};
 
-use super::fixture::{Fixture, MIDNIGHT, change, hour, value};
+use super::fixture::{Fixture, MIDNIGHT, hour, value};
 use crate::delta::LogName;
 use crate::table::FindingKind;
 use crate::{
-    AsOf, ErrorKind, LakeTable, LogPosition, Micros, Snapshot, TableSchema, TableVersion, ValueType,
+    AsOf, ErrorKind, LakeTable, LogPosition, Micros, Operation, Snapshot, TableSchema,
+    TableVersion, ValueType,
 };
 
 /// Commits what another program would.
@@ -111,7 +112,12 @@ async fn files_of_others_are_kept_beside_ours() {
     assert_eq!(kinds, [FindingKind::Foreign], "{:?}", report.findings);
     let error = table.snapshot_at(three.version()).await.unwrap_err();
     assert!(error.to_string().contains("part-0%20x.parquet"), "{error}");
-    let after = table.take_over(&three, &[], Vec::new(), (&[hour(2)], MIDNIGHT)).await.unwrap();
+    let after = table
+        .take_over(&three, &[], Vec::new(), (&[hour(2)], MIDNIGHT))
+        .await
+        .unwrap()
+        .committed()
+        .unwrap();
     assert!(after.others().is_empty());
     assert!(table.refresh().await.unwrap().others().is_empty());
     let told = table.history_after(three.version()).await.unwrap();
@@ -135,7 +141,9 @@ async fn rows_that_others_took_away_are_marked_before_anything_is_committed() {
         let newest = table.refresh().await.unwrap();
         assert_eq!(newest.files().len(), 1);
         match by_commit {
-            true => drop(table.commit(&newest, &[], vec![], &change("X", MIDNIGHT)).await.unwrap()),
+            true => drop(
+                table.commit(&newest, &[], vec![], (Operation::Compact, MIDNIGHT)).await.unwrap(),
+            ),
             false => table.mark_taken(&newest).await.unwrap(),
         }
         let landed = table.landed_through(&table.refresh().await.unwrap()).await.unwrap();
@@ -175,7 +183,7 @@ async fn what_cannot_be_gone_on_from_is_refused_with_its_cure() {
         assert_eq!((opened.version(), opened.files()), (TableVersion(2), two.files()));
         let (table, base) = LakeTable::open_to_restore(fixture.store().clone()).await.unwrap();
         let plan = table.plan_restore(&base, TableVersion(2)).await.unwrap();
-        table.restore(&plan, MIDNIGHT).await.unwrap();
+        table.restore(&plan, MIDNIGHT).await.unwrap().committed().unwrap();
         let (table, restored) = LakeTable::open_existing(fixture.store().clone()).await.unwrap();
         assert_eq!(table.schema(), fixture.schema());
         assert_eq!((restored.files(), restored.others().len()), (two.files(), 0), "{why}");
@@ -247,7 +255,7 @@ async fn rows_that_others_deleted_in_a_file_are_not_taken_over_with_it() {
     // Of a file with deleted rows the entry without them is another file.
     let (table, base) = LakeTable::open_to_restore(fixture.store().clone()).await.unwrap();
     let plan = table.plan_restore(&base, one.version()).await.unwrap();
-    table.restore(&plan, MIDNIGHT).await.unwrap();
+    table.restore(&plan, MIDNIGHT).await.unwrap().committed().unwrap();
     let restored = table.refresh().await.unwrap();
     assert_eq!((restored.files(), restored.others().len()), (one.files(), 0));
     let landed = table.landed_through(&restored).await.unwrap();
@@ -279,7 +287,12 @@ async fn a_time_between_a_commit_of_others_and_its_take_over_means_what_queries_
     let text = format!("{info}\n{}\n", add("part-0.parquet"));
     fixture.store().object().put(&path, text.into()).await.unwrap();
     let newest = table.refresh().await.unwrap();
-    table.take_over(&newest, &[], Vec::new(), (&[hour(2)], at(20))).await.unwrap();
+    table
+        .take_over(&newest, &[], Vec::new(), (&[hour(2)], at(20)))
+        .await
+        .unwrap()
+        .committed()
+        .unwrap();
     let seen = async |time| table.version_as_of(AsOf::Time(time), at(60)).await.unwrap().0;
     assert_eq!((seen(at(9)).await, seen(at(15)).await, seen(at(20)).await), (2, 2, 4));
     assert_eq!(table.snapshot_at(TableVersion(2)).await.unwrap().files(), two.files());
@@ -299,7 +312,12 @@ async fn files_that_were_taken_over_are_swept() {
     let newest = table.refresh().await.unwrap();
     let late = Micros::MAX / 2;
     assert!(table.sweep(&newest, late).await.unwrap().is_empty(), "it is active");
-    let after = table.take_over(&newest, &[], Vec::new(), (&[], MIDNIGHT)).await.unwrap();
+    let after = table
+        .take_over(&newest, &[], Vec::new(), (&[], MIDNIGHT))
+        .await
+        .unwrap()
+        .committed()
+        .unwrap();
     assert_eq!(table.sweep(&after, 0).await.unwrap(), Vec::<String>::new(), "it is young");
     assert_eq!(table.sweep(&after, late).await.unwrap(), ["part-0 x.parquet"]);
 }

@@ -2,9 +2,9 @@
 
 use std::fs;
 
-use super::fixture::{Fixture, MIDNIGHT, change, hour};
+use super::fixture::{Fixture, MIDNIGHT, hour};
 use crate::time::MICROS_PER_HOUR;
-use crate::{AsOf, ErrorKind, LakeTable, LogPosition, Micros, Snapshot, TableVersion};
+use crate::{AsOf, ErrorKind, LakeTable, LogPosition, Micros, Operation, Snapshot, TableVersion};
 
 /// Three versions of two hours: one hour, both, and the first with one row more. An hour between commits.
 async fn three(fixture: &Fixture) -> (LakeTable, Vec<Snapshot>) {
@@ -18,7 +18,7 @@ async fn three(fixture: &Fixture) -> (LakeTable, Vec<Snapshot>) {
         let removed: Vec<_> = snapshot.homes(hour(of)).to_vec();
         let at = committed(n as i64 + 1);
         let added = vec![std::sync::Arc::new(entry)];
-        snapshot = table.commit(&snapshot, &removed, added, &change("LAND", at)).await.unwrap();
+        snapshot = table.commit(&snapshot, &removed, added, (Operation::Land, at)).await.unwrap();
         versions.push(snapshot.clone());
     }
     (table, versions)
@@ -85,16 +85,19 @@ async fn a_restored_version_has_the_files_of_the_earlier_one() {
     let plan = table.plan_restore(&versions[3], TableVersion(1)).await.unwrap();
     assert_eq!((plan.removed.len(), plan.added.len(), plan.rows()), (2, 1, (3, 1)));
     assert_eq!(plan.hours(), [hour(1), hour(2)]);
-    let restored = table.restore(&plan, committed(4)).await.unwrap();
+    let restored = table.restore(&plan, committed(4)).await.unwrap().committed().unwrap();
     assert_eq!((restored.version(), restored.files()), (TableVersion(4), versions[1].files()));
     assert_eq!(table.refresh().await.unwrap().files(), versions[1].files());
     let last = table.history().await.unwrap().pop().unwrap();
     assert_eq!((last.operation.as_str(), last.hours), ("RESTORE", Some(plan.hours())));
     // What is restored is restored again, back to where it was.
     let back = table.plan_restore(&restored, TableVersion(3)).await.unwrap();
-    assert_eq!(table.restore(&back, committed(5)).await.unwrap().files(), versions[3].files());
+    assert_eq!(
+        table.restore(&back, committed(5)).await.unwrap().committed().unwrap().files(),
+        versions[3].files()
+    );
 
-    let stale = table.restore(&plan, committed(6)).await.unwrap_err();
+    let stale = table.restore(&plan, committed(6)).await.unwrap().committed().unwrap_err();
     assert_eq!(stale.kind(), ErrorKind::Conflict);
     let same = table.plan_restore(&versions[3], TableVersion(3)).await.unwrap_err();
     assert!(same.to_string().contains("nothing to restore"), "{same}");
@@ -124,7 +127,7 @@ async fn marks_tell_what_has_landed_until_no_log_holds_it() {
         (2, LogPosition(2), LogPosition(1))
     );
     let plan = table.plan_restore(&versions[3], TableVersion(1)).await.unwrap();
-    let restored = table.restore(&plan, committed(4)).await.unwrap();
+    let restored = table.restore(&plan, committed(4)).await.unwrap().committed().unwrap();
     assert_eq!(table.landed_through(&restored).await.unwrap(), landed);
     let report = table.check(&restored, &mut |_, _| {}).await.unwrap();
     let orphans = report.findings.iter().filter(|finding| finding.subject.contains("_landed"));
@@ -148,7 +151,12 @@ async fn what_expired_is_known_for_ever() {
         opened.expired_through()
     };
     assert_eq!(known().await, None);
-    let after = table.expire(&versions[3], &versions[3].files()[..1], committed(4)).await.unwrap();
+    let after = table
+        .expire(&versions[3], &versions[3].files()[..1], committed(4))
+        .await
+        .unwrap()
+        .committed()
+        .unwrap();
     assert_eq!(after.files(), &versions[3].files()[1..]);
     let last = table.history().await.unwrap().pop().unwrap();
     assert_eq!((last.operation.as_str(), last.hours.unwrap()), ("EXPIRE", vec![hour(1)]));
@@ -159,14 +167,15 @@ async fn what_expired_is_known_for_ever() {
     let (entry, bytes) = fixture.file(hour(0), &[(1, 0, None)]);
     table.write_file(&entry, bytes).await.unwrap();
     let added = vec![std::sync::Arc::new(entry)];
-    let late = table.commit(&after, &[], added, &change("LAND", committed(5))).await.unwrap();
+    let late = table.commit(&after, &[], added, (Operation::Land, committed(5))).await.unwrap();
     table.checkpoint(&late).await.unwrap();
     for version in 0..late.version().0 {
         let commit = fixture.store().local_path(&format!("_delta_log/{version:020}.json"));
         fs::remove_file(commit.unwrap()).unwrap();
     }
     assert_eq!((late.expired_through(), known().await), (Some(hour(1)), Some(hour(1))));
-    let again = table.expire(&late, &late.files()[..1], committed(6)).await.unwrap();
+    let again =
+        table.expire(&late, &late.files()[..1], committed(6)).await.unwrap().committed().unwrap();
     assert_eq!((again.expired_through(), known().await), (Some(hour(1)), Some(hour(1))));
     assert_eq!(table.snapshot_at(late.version()).await.unwrap().expired_through(), Some(hour(1)));
 }
@@ -175,12 +184,20 @@ async fn what_expired_is_known_for_ever() {
 async fn a_restore_of_what_expired_forgets_that_it_had() {
     let fixture = Fixture::new();
     let (table, versions) = three(&fixture).await;
-    let expired = table.expire(&versions[3], versions[3].files(), committed(4)).await.unwrap();
+    let expired = table
+        .expire(&versions[3], versions[3].files(), committed(4))
+        .await
+        .unwrap()
+        .committed()
+        .unwrap();
     assert_eq!(expired.expired_through(), Some(hour(2)));
     let plan = table.plan_restore(&expired, TableVersion(3)).await.unwrap();
-    let restored = table.restore(&plan, committed(5)).await.unwrap();
+    let restored = table.restore(&plan, committed(5)).await.unwrap().committed().unwrap();
     assert_eq!((restored.expired_through(), restored.files()), (None, versions[3].files()));
     assert_eq!(table.refresh().await.unwrap().expired_through(), None);
     let back = table.plan_restore(&restored, TableVersion(4)).await.unwrap();
-    assert_eq!(table.restore(&back, committed(6)).await.unwrap().expired_through(), Some(hour(2)));
+    assert_eq!(
+        table.restore(&back, committed(6)).await.unwrap().committed().unwrap().expired_through(),
+        Some(hour(2))
+    );
 }
