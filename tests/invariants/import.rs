@@ -138,12 +138,14 @@ fn few_periods(world: &mut World, count: i64) -> Vec<Row> {
     (0..count).map(|_| world.row()).enumerate().map(row).collect()
 }
 
-/// Everything that is asked of the store fails once, in turn, with and without being carried out.
+/// Everything that is asked of the store fails once, in turn, with and without being carried out; a put also is so later,
+/// before the import is gone on with or after.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_import_goes_on_after_any_fault_of_the_store() {
     let mut failed = 0;
     for operation in [Operation::Put, Operation::Get, Operation::List] {
-        for fault in [Fault::Fail, Fault::LoseReply] {
+        let late = (operation == Operation::Put).then_some(Fault::Late);
+        for fault in [Fault::Fail, Fault::LoseReply].into_iter().chain(late) {
             for nth in 0.. {
                 let mut world = world(nth).await;
                 let landed = few_periods(&mut world, 300);
@@ -160,9 +162,13 @@ async fn an_import_goes_on_after_any_fault_of_the_store() {
                 let reached = faults.count(operation) > nth;
                 faults.set_plan(FaultPlan::none());
                 failed += u64::from(first.is_err());
+                if nth % 2 == 0 {
+                    faults.deliver().await;
+                }
                 if first.is_err() {
                     run(&import, &files, world.folder.path()).await.unwrap();
                 }
+                faults.deliver().await;
                 let version = world.lake_version().await;
                 let mut again = import;
                 again.options.restart = true;

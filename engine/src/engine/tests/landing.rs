@@ -87,6 +87,52 @@ async fn a_lost_file_keeps_its_own_late_rows_from_landing_and_nothing_else() {
     engine.shutdown().await.unwrap();
 }
 
+/// Each put of a landing goes wrong in each way; what was under way comes before the next landing, or after it.
+#[tokio::test]
+async fn a_landing_whose_outcome_is_not_known_loses_no_row_and_doubles_none() {
+    let mut doubtful = 0;
+    for (fault, comes_first) in
+        [(Fault::Fail, true), (Fault::LoseReply, true), (Fault::Late, true), (Fault::Late, false)]
+    {
+        for nth in 0.. {
+            let case = format!("put {nth}, {fault:?}, {comes_first}");
+            let bed = Bed::new(settings());
+            bed.clock.set(START + 9 * HOUR);
+            let engine = bed.open().await;
+            put(&engine, "readings", &[(1, START, 1.0), (2, START + HOUR, 2.0)]).await.unwrap();
+            engine.flush().await.unwrap();
+            // One replaces a row that has landed, one comes beside it.
+            put(&engine, "readings", &[(1, START, 3.0), (3, START + MINUTE, 4.0)]).await.unwrap();
+            bed.store.set_plan(FaultPlan::none().on(Operation::Put, nth, fault));
+            let landed = engine.flush().await;
+            let reached = bed.store.faults() > 0;
+            bed.store.set_plan(FaultPlan::none());
+            let mut all = vec![(1, START, 3.0), (2, START + HOUR, 2.0), (3, START + MINUTE, 4.0)];
+            assert_eq!(rows(&engine, "readings").await.unwrap(), all, "{case}");
+            if comes_first {
+                bed.store.deliver().await;
+                assert_eq!(rows(&engine, "readings").await.unwrap(), all, "{case}");
+            }
+            let error = landed.err().map(|error| error.to_string()).unwrap_or_default();
+            doubtful += u64::from(error.contains("was committed is not known"));
+            put(&engine, "readings", &[(4, START + 2 * MINUTE, 5.0)]).await.unwrap();
+            all.push((4, START + 2 * MINUTE, 5.0));
+            engine.flush().await.unwrap();
+            bed.store.deliver().await;
+            assert_eq!(tail_hours(&engine, "readings"), [0; 0], "{case}");
+            assert_eq!(rows(&engine, "readings").await.unwrap(), all, "{case}");
+            engine.shutdown().await.unwrap();
+            let engine = bed.open().await;
+            assert_eq!(rows(&engine, "readings").await.unwrap(), all, "{case}: opened again");
+            engine.shutdown().await.unwrap();
+            if !reached {
+                break;
+            }
+        }
+    }
+    assert_eq!(doubtful, 3, "of three ways nobody can know");
+}
+
 #[tokio::test]
 async fn a_fault_is_tried_again_by_the_clock_ever_more_seldom() {
     let bed = Bed::new(settings());
