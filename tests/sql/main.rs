@@ -48,4 +48,4 @@ macro_rules! scripts {
     )* };
 }
 
-scripts!(weather, aggregates, gap_fill, asof);
+scripts!(weather, aggregates, gap_fill, asof, numbers, zeros);

@@ -7,13 +7,18 @@
 //!   turns into plan nodes; `planner` turns the nodes into physical plans.
 //! - `frames`: aggregates over the frames of a window. `rolling`: windows that end at the current row, run column
 //!   by column.
+//! - `numbers`: whole numbers that leave their type are errors; exact percentiles; extremes of floats. `delegate`:
+//!   what the planner asks of an aggregate that is another one but for its accumulators.
+//! - `zeros`: −0.0 is 0.0, and NaN is NaN, where values are looked up.
 //! - `tables`, `past`: what stands in FROM, through [`Tables`]; `past`: the rows of an earlier version.
 //! - `reference`: the documentation of each, and the page made of it.
 
 mod aggregates;
 mod asof;
+mod delegate;
 mod frames;
 mod gap_fill;
+mod numbers;
 mod past;
 mod planner;
 mod printed;
@@ -21,6 +26,7 @@ mod reference;
 pub(crate) mod rolling;
 mod tables;
 mod weather;
+mod zeros;
 
 use std::sync::Arc;
 
@@ -65,9 +71,14 @@ pub fn register(context: &SessionContext) -> Result<()> {
     for (_, function) in aggregates::functions().map_err(failed)? {
         context.register_udaf(function);
     }
+    for function in numbers::aggregates() {
+        context.register_udaf(function);
+    }
     context.add_analyzer_rule(Arc::new(asof::AsOfRule));
     context.add_analyzer_rule(Arc::new(gap_fill::GapFillRule));
     context.add_analyzer_rule(Arc::new(frames::FramesRule));
+    context.add_analyzer_rule(Arc::new(numbers::ArithmeticRule::default()));
+    context.add_analyzer_rule(Arc::new(zeros::ZerosRule));
     let state = context.state_ref();
     let mut state = state.write();
     let mut rules = state.optimizers().to_vec();

@@ -99,7 +99,9 @@ are there, and all its aggregates and window functions; digests (`md5`, `sha256`
 lists them all. `sign` is `signum`, `mod(a, b)` is `a % b`, and `current_schema` is `public`. This page tells what
 Barograph adds. Every example runs against the built-in tables, `readings` and `cities`. Whole answers, from the
 newest values to parallel downloads, are in the [cookbook](cookbook.md). `ORDER BY` puts −0.0 before 0.0; they are
-equal everywhere else.
+equal everywhere else. NaN is one value, above all numbers, in groups, sets, lists, `min` and `max`; `=`, `<` and
+`ORDER BY` put one with a sign, such as `0.0 / 0.0`, below all numbers. An integer that leaves its type is an error:
+cast a side to `decimal(38, 0)` or `double`. Every aggregate works in every frame of a window; EXCLUDE does not exist.
 
 No value that a function makes of one row is larger than `sql.value_bytes_max`: `repeat('x', 2000000000)` is refused before
 it is made. For many numbers take rows in place of a list: `FROM generate_series(1, 10000000)`.

@@ -26,7 +26,7 @@ use super::growth::{self, Allowance, BoundedFunctions, Narrowing};
 use super::hours::AggregateHours;
 use super::interruptible::interruptible;
 use super::latest::LatestProvider;
-use super::limits::LimitsAboveWindows;
+use super::limits::{LimitsAboveWindows, LimitsOfGroups};
 use super::live::LiveProvider;
 use super::membership::Membership;
 use super::multisets::Multisets;
@@ -188,6 +188,7 @@ impl Catalog {
         let at = rules.iter().position(|rule| rule.name() == "aggregate_statistics");
         rules.insert(at.map_or(0, |at| at + 1), Arc::new(AggregateWindows));
         rules.insert(at.map_or(1, |at| at + 2), Arc::new(AggregateHours));
+        rules.push(Arc::new(LimitsOfGroups));
         let mut state = SessionStateBuilder::new()
             .with_config(config)
             .with_runtime_env(Arc::clone(shared))

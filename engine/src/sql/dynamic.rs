@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use arrow::array::{AsArray, RecordBatch};
 use arrow::compute::filter_record_batch;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::Operator;
 use datafusion::physical_expr::PhysicalExpr;
@@ -59,11 +60,11 @@ impl Dynamic {
     /// The rows that all filters let through as they stand.
     pub(super) fn apply(&self, mut rows: RecordBatch) -> Result<RecordBatch> {
         for (filter, _) in &self.filters {
-            let says_nothing = match filter.downcast_ref::<DynamicFilterPhysicalExpr>() {
-                Some(dynamic) => is_true(&dynamic.current()?),
-                None => is_true(filter),
+            let current = match filter.downcast_ref::<DynamicFilterPhysicalExpr>() {
+                Some(dynamic) => dynamic.current()?,
+                None => Arc::clone(filter),
             };
-            if says_nothing || rows.num_rows() == 0 {
+            if is_true(&current) || looks_up_floats(&current, &rows)? || rows.num_rows() == 0 {
                 continue;
             }
             let selected = filter.evaluate(&rows)?.into_array(rows.num_rows())?;
@@ -73,6 +74,20 @@ impl Dynamic {
         }
         Ok(rows)
     }
+}
+
+/// Whether floats are looked up by their bits: zeros of the other sign belong to the answer, too, and the join above
+/// finds them.
+fn looks_up_floats(expr: &Arc<dyn PhysicalExpr>, rows: &RecordBatch) -> Result<bool> {
+    let schema = rows.schema();
+    let mut found = false;
+    expr.apply(|expr| {
+        if let Some(list) = expr.downcast_ref::<InListExpr>() {
+            found |= list.expr().data_type(&schema)?.is_floating();
+        }
+        Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    })?;
+    Ok(found)
 }
 
 fn is_true(expr: &Arc<dyn PhysicalExpr>) -> bool {

@@ -108,6 +108,19 @@ const CORRELATED: &str = "this subquery refers to the outer row in a way that is
 const GROUPED: &str = "compare its columns with those of the outer row by = in its WHERE, or join with it as a \
                        table grouped by what it is compared with";
 
+/// What is not there, and what to write in its place.
+const INSTEAD: [(&str, &str); 3] = [
+    (
+        "found: EXCLUDE",
+        "a window frame has no EXCLUDE here: take the row's own value out of the result, as in sum(x) OVER w - x",
+    ),
+    ("OVER and WITHIN GROUP clause", "over a window write percentile_cont(x, 0.9) OVER (…)"),
+    (
+        "Aggregate ORDER BY is not implemented for window functions",
+        "the order is that of the window: string_agg(x, ',') OVER (ORDER BY …)",
+    ),
+];
+
 /// The message without what the library puts before it.
 fn tidy(message: &str) -> String {
     let message = message.trim();
@@ -126,7 +139,10 @@ fn tidy(message: &str) -> String {
     if SAME_NAME.iter().any(|words| text.contains(words)) {
         return format!("{text}; {APART}");
     }
-    text.to_owned()
+    match INSTEAD.iter().find(|(words, _)| text.contains(words)) {
+        Some((_, instead)) => format!("{text}; {instead}"),
+        None => text.to_owned(),
+    }
 }
 
 /// What stands before the printed tree of a statement (`Word(Word { … `), if a message holds one.

@@ -16,6 +16,7 @@ use datafusion::common::{ColumnStatistics, ScalarValue, Statistics};
 use hashbrown::HashMap;
 
 use super::price::share;
+use super::values::may_be_nan;
 use crate::scan::execute::Execution;
 use crate::scan::plan::Source;
 use crate::tail::HourView;
@@ -245,8 +246,13 @@ impl Known {
         }
         statistics.null_count = self.precise(usize::try_from(nulls).unwrap_or(usize::MAX));
         if let (true, Some((min, max))) = (bounded, bounds) {
-            statistics.min_value = self.precise(min);
-            statistics.max_value = self.precise(max);
+            let exact = |value| match may_be_nan(&execution.files.schema, column) {
+                // Files have bounds without it, and it is above all else.
+                true => self.precise(value).to_inexact(),
+                false => self.precise(value),
+            };
+            statistics.min_value = exact(min);
+            statistics.max_value = exact(max);
         }
     }
 }

@@ -15,13 +15,14 @@
 //! | `temperature > 30` where the column has no plausible range | stays above: it may hold a NaN with a sign, which SQL here puts below every number |
 
 use arrow::datatypes::{DataType, TimeUnit};
-use barograph_lake::schema::{FIRST_VALUE_COLUMN, TIME_COLUMN};
+use barograph_lake::schema::TIME_COLUMN;
 use barograph_lake::{Micros, TableSchema, ValueType};
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::{BinaryExpr, Expr, Operator};
 
 use super::values::{
-    float_literal, integer_literal, is_fine, is_micros, nanos, text_literal, window_length,
+    float_literal, integer_literal, is_fine, is_micros, may_be_nan, nanos, text_literal,
+    window_length,
 };
 use crate::filter::{Builder, Literal, Node, Op, Wanted};
 
@@ -171,12 +172,7 @@ impl<'a> Translator<'a> {
     /// Whether SQL and the scan order all values of the column alike. A float column without a plausible
     /// range may hold a NaN with a sign.
     fn is_ordered(&self, column: usize) -> bool {
-        let is_float =
-            matches!(self.build.type_of(column), Some(ValueType::Float32 | ValueType::Float64));
-        let declared = column
-            .checked_sub(FIRST_VALUE_COLUMN)
-            .and_then(|value| self.build.schema.values().get(value));
-        !is_float || declared.is_some_and(|column| column.range.is_some())
+        !may_be_nan(self.build.schema, column)
     }
 
     fn columns(&self, left: &Operand<'_>, op: Op, right: &Operand<'_>) -> Option<Translated> {

@@ -1,7 +1,8 @@
 //! What does a value of SQL mean beside a column, and how long is a window of time?
 
 use arrow::datatypes::{DataType, TimeUnit};
-use barograph_lake::{Micros, ValueType};
+use barograph_lake::schema::FIRST_VALUE_COLUMN;
+use barograph_lake::{Micros, TableSchema, ValueType};
 use datafusion::common::ScalarValue;
 
 use crate::filter::{Literal, Op};
@@ -15,6 +16,15 @@ pub(super) fn is_fine(cast: Option<&DataType>) -> bool {
         }
         Some(_) => false,
     }
+}
+
+/// Whether the column of a table holds floats that may be NaN: a plausible range has none.
+pub(super) fn may_be_nan(table: &TableSchema, column: usize) -> bool {
+    let declared = column.checked_sub(FIRST_VALUE_COLUMN).and_then(|at| table.values().get(at));
+    declared.is_some_and(|column| {
+        matches!(column.value_type, ValueType::Float32 | ValueType::Float64)
+            && column.range.is_none()
+    })
 }
 
 /// An instant in ns.

@@ -33,7 +33,7 @@ use datafusion::physical_plan::udaf::AggregateFunctionExpr;
 
 use super::exec::{Read, ScanExec};
 use super::provider::Layout;
-use super::values::{is_fine, window_length};
+use super::values::{is_fine, may_be_nan, window_length};
 use crate::scan::{Aggregate, Aggregation};
 
 /// A window so long that all instants since 1970 lie in it.
@@ -229,27 +229,26 @@ impl<'a> Input<'a> {
         let of = self.table().arrow().fields().get(column)?.data_type().clone();
         let is_float = matches!(of, DataType::Float32 | DataType::Float64);
         let small = matches!(of, DataType::Int16 | DataType::Int32);
-        let ranged = column
-            .checked_sub(FIRST_VALUE_COLUMN)
-            .and_then(|value| self.table().values().get(value))
-            .is_some_and(|value| value.range.is_some());
         let widened = match &cast {
             None => of == DataType::Float64 || (is_float && name == "avg"),
             Some(to) => *to == DataType::Float64,
         };
-        let aggregate =
-            match name {
-                "count" if cast.is_none() => Aggregate::Count,
-                "avg" if (is_float || small) && widened => Aggregate::Mean,
-                "sum" if is_float && widened => Aggregate::Sum,
-                "sum" if small && cast == Some(DataType::Int64) => Aggregate::Sum,
-                "min" | "max"
-                    if cast.is_none() && of != DataType::Utf8 && (!is_float || ranged) =>
-                {
-                    if name == "min" { Aggregate::Min } else { Aggregate::Max }
+        let aggregate = match name {
+            "count" if cast.is_none() => Aggregate::Count,
+            "avg" if (is_float || small) && widened => Aggregate::Mean,
+            "sum" if is_float && widened => Aggregate::Sum,
+            "sum" if small && cast == Some(DataType::Int64) => Aggregate::Sum,
+            "min" | "max"
+                if cast.is_none() && of != DataType::Utf8 && !may_be_nan(self.table(), column) =>
+            {
+                if name == "min" {
+                    Aggregate::Min
+                } else {
+                    Aggregate::Max
                 }
-                _ => return None,
-            };
+            }
+            _ => return None,
+        };
         Some((column, aggregate))
     }
 

@@ -39,13 +39,11 @@ struct Served {
     _folder: tempfile::TempDir,
 }
 
+fn column(name: &str, value_type: ValueType, range: Option<[f64; 2]>) -> ValueColumn {
+    ValueColumn { name: name.to_owned(), value_type, unit: None, range }
+}
+
 fn readings() -> TableSchema {
-    let column = |name: &str, value_type, range| ValueColumn {
-        name: name.to_owned(),
-        value_type,
-        unit: None,
-        range,
-    };
     let declaration = TableDeclaration {
         key: "city_id".to_owned(),
         key_type: KeyType::Int32,
@@ -61,6 +59,22 @@ fn readings() -> TableSchema {
     TableSchema::new("readings", declaration).unwrap()
 }
 
+/// A table whose numbers have no range.
+fn probes() -> TableSchema {
+    let declaration = TableDeclaration {
+        key: "probe_id".to_owned(),
+        key_type: KeyType::Int32,
+        time: "at".to_owned(),
+        columns: vec![
+            column("level", ValueType::Float64, None),
+            column("depth", ValueType::Float32, Some([-10.0, 10.0])),
+            column("total", ValueType::Int64, None),
+        ],
+        dimension: None,
+    };
+    TableSchema::new("probes", declaration).unwrap()
+}
+
 const CITIES: &str = "SELECT arrow_cast(column1, 'Int32') AS city_id, arrow_cast(column2, 'Utf8') AS name, \
     arrow_cast(column3, 'Utf8') AS country, column4 AS latitude \
     FROM (VALUES (1, 'Bern', 'CH', 46.95), (2, 'Oslo', 'NO', 59.91), (3, 'Lima', 'PE', -12.05), (4, 'Apia', 'WS', -13.83))";
@@ -73,14 +87,14 @@ async fn rows(query: &str) -> Result<RecordBatch, String> {
 }
 
 impl Served {
-    async fn start(settings: SqlSettings) -> Self {
+    async fn start(settings: SqlSettings, tables: Vec<TableSchema>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let clock = Arc::new(ManualClock::new(NOW));
         let components = Components {
             lake: LakeStore::local(&folder.path().join("lake")).unwrap(),
             log: LogSource::Folder { path: folder.path().join("log"), accept_damage: false },
             clock: Arc::clone(&clock) as _,
-            tables: vec![readings()],
+            tables,
             dimensions: Default::default(),
         };
         // The scripts say when to land.
@@ -168,7 +182,7 @@ impl Subject for Served {
 
 /// Runs a script over the rows of `rows.slt`.
 async fn holds(settings: SqlSettings, script: &str) {
-    let mut served = Served::start(settings).await;
+    let mut served = Served::start(settings, vec![readings()]).await;
     for text in [include_str!("rows.slt"), script] {
         let wrong = run(&mut served, text).await;
         assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
@@ -196,4 +210,31 @@ scripts!(
 async fn budget() {
     let settings = SqlSettings { price_files_max: Some(1), ..SqlSettings::default() };
     holds(settings, include_str!("budget.slt")).await;
+}
+
+/// Half of the rows of `signs.slt`: -0.0 comes with the first, 0.0 with the second.
+const FIRST: &str = "do put probes
+SELECT * FROM (VALUES (1, '2026-03-29T00:00:00Z', -0.0, -0.0, 9223372036854775807),
+    (2, '2026-03-29T00:00:00Z', 'NaN'::double, NULL, 5), (3, '2026-03-29T00:00:00Z', 'inf'::double, NULL, 6))
+";
+const SECOND: &str = "do put probes
+SELECT * FROM (VALUES (1, '2026-03-29T01:00:00Z', 0.0, 0.0, 1), (2, '2026-03-29T01:00:00Z', 1.0, NULL, -5),
+    (3, '2026-03-29T01:00:00Z', NULL, NULL, NULL))
+";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn signs() {
+    let tail = format!("{FIRST}\n{SECOND}");
+    let lake = format!("{tail}\ndo flush\n");
+    let both = format!("{FIRST}\ndo flush\n\n{SECOND}");
+    for rows in [tail, lake, both] {
+        for threads in [1, 3] {
+            let settings = SqlSettings { threads, ..SqlSettings::default() };
+            let mut served = Served::start(settings, vec![probes()]).await;
+            for text in [rows.as_str(), include_str!("signs.slt")] {
+                let wrong = run(&mut served, text).await;
+                assert!(wrong.is_empty(), "{rows}{}", wrong.join("\n\n"));
+            }
+        }
+    }
 }

@@ -18,13 +18,14 @@ use datafusion::common::{DFSchema, JoinType, Result, plan_err};
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::utils::{conjunction, split_conjunction, split_conjunction_owned};
 use datafusion::logical_expr::{
-    Between, BinaryExpr, Expr, Extension, Filter, Join, LogicalPlan, Operator,
+    Between, BinaryExpr, Expr, ExprSchemable, Extension, Filter, Join, LogicalPlan, Operator,
 };
 use datafusion::optimizer::optimizer::ApplyOrder;
 use datafusion::optimizer::{AnalyzerRule, OptimizerConfig, OptimizerRule};
 
 use super::{AsOf, is_asof};
 use crate::functions::printed::printed;
+use crate::functions::zeros::unsigned;
 
 /// Puts an [`AsOf`] in the place of a join whose ON calls `asof`.
 #[derive(Debug)]
@@ -110,6 +111,13 @@ fn as_of(join: Join) -> Result<LogicalPlan> {
     let Some((left_time, right_time, tolerance)) = time else {
         return plan_err!("asof stands alone in ON, joined to other conditions by AND");
     };
+    for (mine, other) in &mut on {
+        for (key, schema) in [(mine, left), (other, right)] {
+            if key.get_type(schema)?.is_floating() {
+                *key = unsigned(std::mem::take(key));
+            }
+        }
+    }
     let sides = (Arc::unwrap_or_clone(join.left), Arc::unwrap_or_clone(join.right));
     let node = AsOf::new(sides, on, (left_time, right_time), tolerance, outer)?;
     Ok(LogicalPlan::Extension(Extension { node: Arc::new(node) }))

@@ -5,10 +5,11 @@ use std::cmp::Ordering;
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type, Int64Type, UInt64Type};
-use datafusion::common::{Result, exec_err, internal_err};
+use datafusion::common::{Result, internal_err};
 use datafusion::scalar::ScalarValue;
 
 use super::sliding::Fold;
+use crate::functions::numbers::fitting;
 
 /// Sum or mean of doubles.
 #[derive(Debug)]
@@ -75,21 +76,7 @@ impl Fold for Wholes {
     }
 
     fn value(&self, sum: &Self::State) -> Result<ScalarValue> {
-        let left = |sum: i128| {
-            exec_err!(
-                "the sum {sum} of a frame leaves the range of {}: cast the column to \
-                 decimal(38, 0) or double",
-                if self.signed { "bigint" } else { "bigint unsigned" }
-            )
-        };
-        match (*sum, self.signed) {
-            (None, true) => Ok(ScalarValue::Int64(None)),
-            (None, false) => Ok(ScalarValue::UInt64(None)),
-            (Some(sum), true) => i64::try_from(sum)
-                .map_or_else(|_| left(sum), |sum| Ok(ScalarValue::Int64(Some(sum)))),
-            (Some(sum), false) => u64::try_from(sum)
-                .map_or_else(|_| left(sum), |sum| Ok(ScalarValue::UInt64(Some(sum)))),
-        }
+        fitting(*sum, self.signed)
     }
 }
 

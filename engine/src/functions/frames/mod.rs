@@ -18,13 +18,17 @@
 //! - `sliding`: the two runs of rows. `folds`, `moments`: what a state is, and how two become one; those of our own
 //!   aggregates stand beside them.
 //! - `repeated`: what has no small state, such as a concatenation of texts, is computed of the rows of each frame.
+//! - `shift`: `lead` and `lag` over nulls. `bounds`: which distances a frame can have.
 //! - `rule`: puts all this in the place of what DataFusion does.
 
+mod bounds;
 mod folds;
 mod moments;
 mod repeated;
 mod rule;
+mod shift;
 mod sliding;
 
+pub(super) use moments::Moments;
 pub(super) use rule::FramesRule;
 pub(super) use sliding::{Fold, Sliding};

@@ -58,24 +58,24 @@ impl Moment {
 
 /// Moments of pairs; a single column is its own partner. The first argument is `y`.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Moments {
-    count: u64,
-    mean_y: f64,
-    mean_x: f64,
-    yy: f64,
-    xx: f64,
-    xy: f64,
+pub(in crate::functions) struct Moments {
+    pub(in crate::functions) count: u64,
+    pub(in crate::functions) mean_y: f64,
+    pub(in crate::functions) mean_x: f64,
+    pub(in crate::functions) yy: f64,
+    pub(in crate::functions) xx: f64,
+    pub(in crate::functions) xy: f64,
 }
 
 impl Moments {
-    fn of(y: f64, x: f64) -> Self {
+    pub(in crate::functions) fn of(y: f64, x: f64) -> Self {
         // What is not finite has no distance from its mean.
         let deviation = |value: f64| if value.is_finite() { 0.0 } else { f64::NAN };
         let (dy, dx) = (deviation(y), deviation(x));
         Self { count: 1, mean_y: y, mean_x: x, yy: dy * dy, xx: dx * dx, xy: dy * dx }
     }
 
-    fn joined(&self, other: &Self) -> Self {
+    pub(in crate::functions) fn joined(&self, other: &Self) -> Self {
         if self.count == 0 {
             return *other;
         }
@@ -94,6 +94,13 @@ impl Moments {
             xx: self.xx + other.xx + dx * dx * weight,
             xy: self.xy + other.xy + dy * dx * weight,
         }
+    }
+
+    /// Null of fewer than two pairs, and where one of both does not vary.
+    pub(in crate::functions) fn correlation(&self) -> Option<f64> {
+        let known = self.count > 1 && self.xx != 0.0 && self.yy != 0.0;
+        // The product of the roots: that of the sums may leave the range of doubles.
+        known.then(|| self.xy / self.xx.sqrt() / self.yy.sqrt())
     }
 }
 
@@ -142,8 +149,7 @@ impl Fold for Moment {
             Self::Stddev => (several, (of.yy / but_one).sqrt()),
             Self::CovarPop => (known, of.xy / all),
             Self::CovarSamp => (several, of.xy / but_one),
-            // The product of the roots: that of the sums may leave the range of doubles.
-            Self::Corr => (line && of.yy != 0.0, of.xy / of.xx.sqrt() / of.yy.sqrt()),
+            Self::Corr => return Ok(ScalarValue::Float64(of.correlation())),
             Self::Slope => (line, slope),
             Self::Intercept => (line, of.mean_y - slope * of.mean_x),
             Self::R2 => (line && of.yy != 0.0, (of.xy / of.xx) * (of.xy / of.yy)),

@@ -11,19 +11,21 @@ use arrow::datatypes::{DataType, FieldRef};
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::common::{Result, ScalarValue};
 use datafusion::config::ConfigOptions;
-use datafusion::logical_expr::expr::{AggregateFunctionParams, WindowFunctionParams};
+use datafusion::logical_expr::expr::NullTreatment;
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
-use datafusion::logical_expr::utils::AggregateOrderSensitivity;
 use datafusion::logical_expr::{
     Accumulator, AggregateUDF, AggregateUDFImpl, Expr, LogicalPlan, ReversedUDAF, SetMonotonicity,
-    Signature, WindowFunctionDefinition,
+    WindowFunctionDefinition,
 };
 use datafusion::optimizer::AnalyzerRule;
 
+use super::bounds;
 use super::folds::{Bits, Floats, One, Operation, Stays, Wholes};
 use super::moments::Moment;
 use super::repeated::{Maker, Repeated};
+use super::shift;
 use super::sliding::Sliding;
+use crate::functions::delegate::delegate_aggregate;
 
 /// The aggregates that are the same from the other side.
 const SAME_REVERSED: [&str; 5] = ["avg", "count", "max", "min", "sum"];
@@ -48,7 +50,16 @@ impl AnalyzerRule for FramesRule {
 
 fn framed(expr: Expr) -> Result<Transformed<Expr>> {
     let Expr::WindowFunction(mut window) = expr else { return Ok(Transformed::no(expr)) };
+    bounds::check(&window.params.window_frame)?;
+    let over_nulls = window.params.null_treatment == Some(NullTreatment::IgnoreNulls);
     let changed = match &mut window.fun {
+        WindowFunctionDefinition::WindowUDF(of) if over_nulls => match shift::over_nulls(of) {
+            Some(shift) => {
+                *of = shift;
+                true
+            }
+            None => false,
+        },
         WindowFunctionDefinition::AggregateUDF(of) if !of.inner().is::<Framed>() => {
             *of = Arc::new(AggregateUDF::new_from_impl(Framed(Arc::clone(of))));
             true
@@ -145,59 +156,9 @@ impl AggregateUDFImpl for Framed {
         }
     }
 
-    fn name(&self) -> &str {
-        self.0.name()
-    }
-
-    fn schema_name(&self, params: &AggregateFunctionParams) -> Result<String> {
-        self.0.schema_name(params)
-    }
-
-    fn window_function_schema_name(&self, params: &WindowFunctionParams) -> Result<String> {
-        self.0.window_function_schema_name(params)
-    }
-
-    fn window_function_display_name(&self, params: &WindowFunctionParams) -> Result<String> {
-        self.0.window_function_display_name(params)
-    }
-
-    fn signature(&self) -> &Signature {
-        self.0.signature()
-    }
-
-    fn return_type(&self, of: &[DataType]) -> Result<DataType> {
-        self.0.return_type(of)
-    }
-
-    fn return_field(&self, of: &[FieldRef]) -> Result<FieldRef> {
-        self.0.return_field(of)
-    }
-
-    fn coerce_types(&self, of: &[DataType]) -> Result<Vec<DataType>> {
-        self.0.coerce_types(of)
-    }
-
-    fn is_nullable(&self) -> bool {
-        self.0.is_nullable()
-    }
-
-    fn default_value(&self, of: &DataType) -> Result<ScalarValue> {
-        self.0.default_value(of)
-    }
-
     fn state_fields(&self, of: StateFieldsArgs<'_>) -> Result<Vec<FieldRef>> {
         self.0.state_fields(of)
     }
 
-    fn order_sensitivity(&self) -> AggregateOrderSensitivity {
-        self.0.order_sensitivity()
-    }
-
-    fn supports_null_handling_clause(&self) -> bool {
-        self.0.supports_null_handling_clause()
-    }
-
-    fn supports_within_group_clause(&self) -> bool {
-        self.0.supports_within_group_clause()
-    }
+    delegate_aggregate!();
 }

@@ -11,6 +11,7 @@ use datafusion::physical_expr::PhysicalExpr;
 
 use super::values::{floats, of_ranks, ranks, wholes};
 use super::windows::{FloatSum, Greatest, Step, WholeSum, Windows};
+use crate::functions::numbers::fitting;
 
 /// What is computed of the values in a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,19 +111,26 @@ impl Column {
         match &mut self.folds {
             Folds::Nothing => {}
             Folds::Floats(windows) => {
-                append(windows, values.as_primitive::<Float64Type>().values(), nulls, rows);
+                let values = values.as_primitive::<Float64Type>().values();
+                append(windows, values[rows.clone()].iter().copied(), nulls, rows);
             }
             Folds::Wholes(windows) => {
-                append(windows, values.as_primitive::<Int64Type>().values(), nulls, rows);
+                let values = values.as_primitive::<Int64Type>().values()[rows.clone()].iter();
+                let values = values.map(|value| i128::from(*value));
+                append(windows, values, nulls, rows);
             }
             Folds::Greatest(windows) => {
-                append(windows, values.as_primitive::<Int64Type>().values(), nulls, rows);
+                let values = values.as_primitive::<Int64Type>().values();
+                append(windows, values[rows.clone()].iter().copied(), nulls, rows);
             }
         }
     }
 
     /// Computes the results of frames that begin and end at rows of the partition, none before the last.
-    pub(super) fn compute(&mut self, starts: &[usize], ends: &[usize]) {
+    ///
+    /// # Errors
+    /// `Execution` if a sum of integers leaves 64 bits.
+    pub(super) fn compute(&mut self, starts: &[usize], ends: &[usize]) -> Result<()> {
         let Self { function, known, folds, results, .. } = self;
         let frames = starts.iter().copied().zip(ends.iter().copied());
         let counts = frames.clone().map(|(start, end)| known.between(start, end));
@@ -143,12 +151,19 @@ impl Column {
                 results.floats.extend(frames.map(|(start, end)| windows.fold(start, end)));
             }
             Folds::Wholes(windows) => {
-                results.wholes.extend(frames.map(|(start, end)| windows.fold(start, end)));
+                for (start, end) in frames {
+                    let sum = windows.fold(start, end);
+                    let Ok(fits) = i64::try_from(sum) else {
+                        return fitting(Some(sum), true).map(drop);
+                    };
+                    results.wholes.push(fits);
+                }
             }
             Folds::Greatest(windows) => {
                 results.wholes.extend(frames.map(|(start, end)| windows.fold(start, end)));
             }
         }
+        Ok(())
     }
 
     /// Gives the first `rows` results.
@@ -205,11 +220,10 @@ impl Column {
 /// Adds some of the values; a null is nothing.
 fn append<S: Step>(
     windows: &mut Windows<S>,
-    values: &[S::Value],
+    values: impl Iterator<Item = S::Value>,
     nulls: Option<&NullBuffer>,
     rows: Range<usize>,
 ) {
-    let values = values[rows.clone()].iter().copied();
     match nulls {
         None => windows.append(values),
         Some(nulls) => windows.append(

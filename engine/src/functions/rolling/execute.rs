@@ -207,7 +207,7 @@ impl Run {
                 Some(batch) if batch.num_rows() > 0 => self.take(batch)?,
                 Some(_) => {}
                 None => {
-                    self.compute(true);
+                    self.compute(true)?;
                     self.ended = true;
                 }
             }
@@ -235,7 +235,7 @@ impl Run {
         let parts = parts.into_iter().map(|part| (part, true));
         for (part, over) in parts.chain(last.map(|part| (part, false))) {
             if !goes_on {
-                self.compute(true);
+                self.compute(true)?;
                 self.partition.clear();
                 self.columns.iter_mut().for_each(Column::clear);
             }
@@ -245,7 +245,7 @@ impl Run {
             for (column, values) in self.columns.iter_mut().zip(&values) {
                 column.append(values, part.clone());
             }
-            self.compute(over);
+            self.compute(over)?;
         }
         self.forget();
         self.last = Some(keys.iter().map(|key| key.slice(rows - 1, 1)).collect());
@@ -254,21 +254,22 @@ impl Run {
     }
 
     /// Computes the rows of the partition whose frames are known.
-    fn compute(&mut self, over: bool) {
+    fn compute(&mut self, over: bool) -> Result<()> {
         let (done, until) = (self.partition.done(), self.partition.until(over));
         if until == done {
-            return;
+            return Ok(());
         }
         for at in 0..self.task.frames.len() {
             self.partition.frames(at, until, &mut self.found);
             for (column, aggregate) in self.columns.iter_mut().zip(&self.task.aggregates) {
                 if aggregate.frame == at {
-                    column.compute(&self.found.starts, &self.found.ends);
+                    column.compute(&self.found.starts, &self.found.ends)?;
                 }
             }
         }
         self.partition.finish(until);
         self.computed += until - done;
+        Ok(())
     }
 
     fn forget(&mut self) {

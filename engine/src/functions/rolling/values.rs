@@ -1,8 +1,8 @@
 //! Which numbers stand for the values of a column, so that three folds do for all types?
 //!
 //! Sums of floats are folded as they are. What is only compared becomes a 64-bit integer in the same order:
-//! floats by their total order, in which NaN is the greatest, and a NaN with a sign the least, number. The least
-//! value is the greatest of the complements.
+//! floats by their order, in which NaN is the greatest, whatever its sign, and zeros are equal. The least value is the
+//! greatest of the complements.
 
 use std::sync::Arc;
 
@@ -24,9 +24,13 @@ pub(super) fn is_comparable(of: &DataType) -> bool {
 pub(crate) fn ranks(array: &ArrayRef) -> Result<Int64Array> {
     Ok(match array.data_type() {
         DataType::Float32 => {
-            array.as_primitive::<Float32Type>().unary(|value| i64::from(rank32(value.to_bits())))
+            let rank = |value: f32| if value.is_nan() { f32::NAN } else { value + 0.0 };
+            array.as_primitive::<Float32Type>().unary(|v| i64::from(rank32(rank(v).to_bits())))
         }
-        DataType::Float64 => array.as_primitive::<Float64Type>().unary(|v| rank64(v.to_bits())),
+        DataType::Float64 => {
+            let rank = |value: f64| if value.is_nan() { f64::NAN } else { value + 0.0 };
+            array.as_primitive::<Float64Type>().unary(|v| rank64(rank(v).to_bits()))
+        }
         DataType::Int16 => widened::<Int16Type>(array),
         DataType::Int32 => widened::<Int32Type>(array),
         DataType::Int64 => widened::<Int64Type>(array),

@@ -34,16 +34,16 @@ impl Step for FloatSum {
     }
 }
 
-/// Sum of integers that wraps around, as SQL's does here.
+/// Sum of integers, in a type that holds the sum of any number of them.
 #[derive(Debug)]
 pub(super) struct WholeSum;
 
 impl Step for WholeSum {
-    type Value = i64;
-    const NOTHING: i64 = 0;
+    type Value = i128;
+    const NOTHING: i128 = 0;
 
-    fn both(a: i64, b: i64) -> i64 {
-        a.wrapping_add(b)
+    fn both(a: i128, b: i128) -> i128 {
+        a + b
     }
 }
 

@@ -53,7 +53,8 @@ impl Out {
             Self::Count(_) => *of == DataType::Int64,
             Self::Weight(_) => *of == DataType::UInt64,
             Self::Sum(_) | Self::Mean(_) => *of == DataType::Float64,
-            Self::WholeSum(_) => *of == DataType::Int64,
+            // The sum, or the state of one.
+            Self::WholeSum(_) => matches!(of, DataType::Int64 | DataType::Decimal128(38, 0)),
             Self::Least(column) | Self::Greatest(column) => {
                 table.fields().get(column).is_some_and(|field| field.data_type() == of)
             }

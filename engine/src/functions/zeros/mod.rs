@@ -1,0 +1,14 @@
+//! Where are zeros equal, and NaN NaN, whatever their signs? Wherever values are looked up by their bits: in groups,
+//! partitions, peers, lists, and values inside of lists and structs. There a rule takes the signs away that do not
+//! count:
+//!
+//! ```text
+//! −0.0, 0.0, NaN, −NaN   ──►   0.0, 0.0, NaN, NaN
+//! ```
+
+mod constants;
+mod rule;
+mod sign;
+
+pub(super) use rule::ZerosRule;
+pub(super) use sign::unsigned;
