@@ -146,5 +146,5 @@ async fn of_racing_writers_one_advances_to_each_number() {
     numbers.sort_unstable();
     numbers.dedup();
     assert_eq!(numbers.len(), count, "a number was made twice");
-    assert!(count > 30, "{count} puts prove nothing");
+    assert!(count > 12, "{count} puts prove nothing");
 }
