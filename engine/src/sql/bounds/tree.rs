@@ -1,230 +1,23 @@
-//! How deep and how large may a statement be? Parser, planner and runner walk it by recursion, and a table
-//! expression of WITH is planned once for every place that names it.
-//!
-//! ```text
-//! text ─► tokens ─check─► tree ─check─► plan
-//! ```
-//!
-//! Tokens are checked since the parser builds `1+1+…` in a loop, as deep as it is long; the tree is checked since only
-//! it tells how deep the plan will be.
+//! How deep and how large the plan of a tree will be. A table expression of WITH counts wherever it is used.
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 
-use datafusion::common::DataFusionError;
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, DataType, Expr, Ident, JoinConstraint, JoinOperator, ObjectName, Query, Select,
-    SetExpr, SetOperator, Statement, TableFactor, TableWithJoins, Visit, Visitor,
+    SetExpr, SetOperator, Statement, TableFactor, TableWithJoins, Visitor,
 };
-use datafusion::sql::sqlparser::dialect::GenericDialect;
-use datafusion::sql::sqlparser::keywords::Keyword;
-use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
 
-use super::errors::told;
-use crate::{Error, Result};
+use super::{Bounds, Extent, SUBQUERIES_MAX, TABLE_NODES};
+use crate::Error;
 
-/// Signs and words for each level of the tree: `a IS NOT NULL AND` is one level of four.
-pub(super) const TOKENS_PER_LEVEL: usize = 16;
-/// Brackets in brackets, CASE among them, count so many levels: the planner works on each with all that is in it.
-const LEVELS_PER_BRACKET: usize = 8;
 /// Each step of the planner goes through all columns of all joins.
 const LEVELS_PER_JOIN: usize = 4;
 /// EXCEPT and INTERSECT are joins of all that stands before them.
 const LEVELS_PER_EXCEPT: usize = 16;
-/// Conditions and values that are queries, in one another: checking a plan looks at each twice for every one
-/// around it.
-const SUBQUERIES_MAX: usize = 8;
-/// What a table weighs beside an expression: it is planned with all of its columns.
-const TABLE_NODES: u64 = 50;
-
-/// The bounds on one text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Bounds {
-    /// What is bounded, as a message begins: `the statement`.
-    pub what: &'static str,
-    /// Deepest tree, and the name of the setting.
-    pub depth: (usize, &'static str),
-    /// Most tokens and nodes of the tree, and the name of the setting.
-    pub nodes: (usize, &'static str),
-}
-
-/// How deep and large a statement is.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Extent {
-    pub(super) depth: usize,
-    pub(super) nodes: u64,
-}
-
-impl Bounds {
-    /// The tokens of a text.
-    ///
-    /// # Errors
-    /// `Request` if they are none, or if a parser could make too deep or too large a tree of them.
-    pub(super) fn tokens(&self, text: &str) -> Result<Vec<TokenWithSpan>> {
-        let tokens = Tokenizer::new(&GenericDialect {}, text).tokenize_with_location();
-        let tokens = tokens.map_err(|e| told(DataFusionError::SQL(Box::new(e.into()), None)))?;
-        self.check_tokens(&tokens)?;
-        Ok(tokens)
-    }
-
-    /// Levels that the parser may go down: what the tokens were checked for.
-    pub(super) fn recursion(&self) -> usize {
-        self.depth.0.saturating_mul(TOKENS_PER_LEVEL).saturating_add(TOKENS_PER_LEVEL)
-    }
-
-    /// Refuses tokens that a parser could make too deep or too large a tree of.
-    ///
-    /// # Errors
-    /// `Request` with the bound and what to write instead.
-    fn check_tokens(&self, tokens: &[TokenWithSpan]) -> Result<()> {
-        let seen = tokens.iter().map(|token| &token.token);
-        let seen = seen.filter(|token| !matches!(token, Token::Whitespace(_)));
-        let mut nesting = Nesting::default();
-        let mut count = 0_usize;
-        for token in seen {
-            count += usize::from(*token != Token::Comma);
-            nesting.take(token);
-            if nesting.brackets() > self.depth.0 / LEVELS_PER_BRACKET
-                || nesting.deepest() > self.depth.0.saturating_mul(TOKENS_PER_LEVEL)
-            {
-                return Err(self.too_deep());
-            }
-        }
-        if count > self.nodes.0 { Err(self.too_large()) } else { Ok(()) }
-    }
-
-    /// Refuses a tree whose plan would be too deep or too large; gives how deep and large it is.
-    ///
-    /// # Errors
-    /// The same.
-    pub(super) fn check_tree(&self, tree: &impl Visit) -> Result<Extent> {
-        let mut measure = Measure::new(self);
-        match tree.visit(&mut measure) {
-            ControlFlow::Break(error) => Err(error),
-            ControlFlow::Continue(()) => {
-                Ok(Extent { depth: measure.top.deepest, nodes: measure.top.nodes })
-            }
-        }
-    }
-
-    fn too_deep(&self) -> Error {
-        let (most, setting) = self.depth;
-        Error::request(format!(
-            "{} is nested too deeply, or a chain in it is too long: {setting} allows {most} levels; \
-             write IN (…) for long chains of OR, a table function or VALUES for long chains of UNION, or raise it",
-            self.what
-        ))
-    }
-
-    fn too_many_subqueries(&self) -> Error {
-        Error::request(format!(
-            "{} has queries as conditions or values in more than {SUBQUERIES_MAX} others of that kind: \
-             write them as joins or as tables of WITH",
-            self.what
-        ))
-    }
-
-    fn too_large(&self) -> Error {
-        let (most, setting) = self.nodes;
-        Error::request(format!(
-            "{} is too large: {setting} allows {most} parts, where every use of a table counts {TABLE_NODES} and \
-             a table of WITH counts wherever it is used; pass long lists as parameters, or raise it",
-            self.what
-        ))
-    }
-}
-
-/// How deep a tree may become of the tokens so far.
-#[derive(Debug)]
-struct Nesting {
-    /// Of each open bracket and CASE: signs and words since the last comma or clause, and set operations.
-    levels: Vec<(usize, usize)>,
-    open: usize,
-}
-
-impl Default for Nesting {
-    fn default() -> Self {
-        Self { levels: vec![(0, 0)], open: 0 }
-    }
-}
-
-impl Nesting {
-    fn brackets(&self) -> usize {
-        self.levels.len() - 1
-    }
-
-    fn deepest(&self) -> usize {
-        self.open
-    }
-
-    fn take(&mut self, token: &Token) {
-        match token {
-            Token::LParen | Token::LBracket | Token::LBrace => self.open(),
-            Token::RParen | Token::RBracket | Token::RBrace => self.close(),
-            Token::Comma | Token::SemiColon => self.clause(),
-            Token::Word(word) => match word.keyword {
-                Keyword::NoKeyword => {}
-                Keyword::CASE => self.open(),
-                Keyword::END => self.close(),
-                Keyword::UNION | Keyword::EXCEPT | Keyword::INTERSECT | Keyword::MINUS => {
-                    if let Some((_, sets)) = self.levels.last_mut() {
-                        *sets += 1;
-                        self.open += 1;
-                    }
-                    self.clause();
-                }
-                Keyword::SELECT
-                | Keyword::FROM
-                | Keyword::WHERE
-                | Keyword::GROUP
-                | Keyword::HAVING
-                | Keyword::ORDER
-                | Keyword::LIMIT
-                | Keyword::ON
-                | Keyword::JOIN
-                | Keyword::WHEN
-                | Keyword::THEN
-                | Keyword::ELSE => self.clause(),
-                _ => self.link(),
-            },
-            Token::Number(..)
-            | Token::SingleQuotedString(_)
-            | Token::Placeholder(_)
-            | Token::Period
-            | Token::EOF => {}
-            _ => self.link(),
-        }
-    }
-
-    fn link(&mut self) {
-        if let Some((links, _)) = self.levels.last_mut() {
-            *links += 1;
-            self.open += 1;
-        }
-    }
-
-    fn clause(&mut self) {
-        if let Some((links, _)) = self.levels.last_mut() {
-            self.open -= std::mem::take(links);
-        }
-    }
-
-    fn open(&mut self) {
-        self.link();
-        self.levels.push((0, 0));
-    }
-
-    fn close(&mut self) {
-        if self.levels.len() > 1
-            && let Some((links, sets)) = self.levels.pop()
-        {
-            self.open -= links + sets;
-        }
-    }
-}
 
 /// How deep and how large a plan will be made of a tree.
-struct Measure<'b> {
+pub(super) struct Measure<'b> {
     bounds: &'b Bounds,
     depth: usize,
     /// Queries that are values and conditions, around where the visit is.
@@ -258,8 +51,13 @@ struct Part {
 }
 
 impl<'b> Measure<'b> {
-    fn new(bounds: &'b Bounds) -> Self {
+    pub(super) fn new(bounds: &'b Bounds) -> Self {
         Self { bounds, depth: 0, subqueries: 0, top: Part::default(), queries: Vec::new() }
+    }
+
+    /// How deep and large the plan of what was visited is.
+    pub(super) fn extent(&self) -> Extent {
+        Extent { depth: self.top.deepest, nodes: self.top.nodes }
     }
 
     fn part(&mut self) -> &mut Part {
