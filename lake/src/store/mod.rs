@@ -6,14 +6,15 @@
 use std::path::{Path as FsPath, PathBuf};
 use std::sync::Arc;
 
+use object_store::ObjectStore;
 use object_store::path::{Path, PathPart};
-use object_store::{ObjectStore, parse_url_opts};
 use url::Url;
 
 use crate::{Error, Result};
 
 pub mod faults;
 mod local;
+mod remote;
 #[cfg(test)]
 mod tests;
 
@@ -67,13 +68,8 @@ impl LakeStore {
         let environment = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .filter(|(name, _)| ["AWS_", "AZURE_", "GOOGLE_"].iter().any(|p| name.starts_with(p)));
-        let (object, _) = parse_url_opts(&url, environment).map_err(|e| {
-            Error::request(format!(
-                "lake location {location:?}: check the URL and the store's variables in the environment"
-            ))
-            .with_source(e)
-        })?;
-        Ok(Self::with_store(object.into(), url))
+        let object = remote::open(&url, environment)?;
+        Ok(Self::with_store(object, url))
     }
 
     /// Opens a folder of the local disk, in which a put is on disk (file and directory entries synced)

@@ -206,3 +206,54 @@ async fn seeded_faults_repeat() {
     let failed = outcomes.iter().filter(|ok| !**ok).count();
     assert!((20..60).contains(&failed), "{failed} of 100 failed at 2 × 200 per mille");
 }
+
+/// A store that answers every request with five bytes, on as many connections as are opened.
+fn five_bytes() -> std::net::SocketAddr {
+    use std::io::{BufRead, BufReader, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let answer = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nETag: \"1\"\r\n\
+                  Last-Modified: Thu, 01 Jan 2026 00:00:00 GMT\r\n\r\nbytes";
+    std::thread::spawn(move || {
+        for connection in listener.incoming() {
+            let mut to = connection.unwrap();
+            let from = BufReader::new(to.try_clone().unwrap());
+            std::thread::spawn(move || {
+                let ends = from.lines().map_while(std::io::Result::ok).filter(String::is_empty);
+                ends.for_each(|_| to.write_all(answer.as_bytes()).unwrap());
+            });
+        }
+    });
+    address
+}
+
+#[test]
+fn a_held_up_thread_holds_up_nobody_who_uses_its_connection() {
+    let options = [
+        ("aws_endpoint", format!("http://{}", five_bytes())),
+        ("aws_allow_http", "true".to_owned()),
+        ("aws_skip_signature", "true".to_owned()),
+        ("aws_region", "nowhere".to_owned()),
+    ];
+    let options = options.map(|(name, value)| (name.to_owned(), value));
+    let object = super::remote::open(&Url::parse("s3://bucket/lake").unwrap(), options).unwrap();
+    let read = |object: Arc<dyn ObjectStore>| async move {
+        let path = object_store::path::Path::from("one");
+        assert_eq!(object.get(&path).await.unwrap().bytes().await.unwrap(), "bytes");
+        // The connection goes back to the others.
+        for _ in 0..1_000 {
+            tokio::task::yield_now().await;
+        }
+    };
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    // Nothing drives what lives on this one while it is not asked to wait for something.
+    let held_up = runtime();
+    held_up.block_on(read(Arc::clone(&object)));
+    let (done, is_done) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        runtime().block_on(read(object));
+        done.send(()).unwrap();
+    });
+    is_done.recv_timeout(Duration::from_secs(60)).expect("the second read");
+    drop(held_up);
+}
