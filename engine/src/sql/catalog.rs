@@ -18,6 +18,7 @@ use datafusion::execution::memory_pool::MemoryLimit;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::col;
+use datafusion::optimizer::Optimizer;
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::prelude::SessionConfig;
 
@@ -31,6 +32,7 @@ use super::live::LiveProvider;
 use super::membership::Membership;
 use super::multisets::Multisets;
 use super::names::{self, CountedFromOne};
+use super::nulls::KeysApart;
 use super::opaque::OpaqueConditions;
 use super::provider::LakeProvider;
 use super::queries::Queries;
@@ -199,6 +201,7 @@ impl Catalog {
             .with_analyzer_rule(Arc::new(Membership))
             .with_analyzer_rule(Arc::new(Multisets))
             .with_analyzer_rule(Arc::new(Unknown))
+            .with_optimizer_rules(KeysApart::all(Optimizer::new().rules))
             .with_physical_optimizer_rules(rules)
             .build();
         // Before the functions that rules look for by what they are.

@@ -183,6 +183,7 @@ fn unknown(error: &SchemaError, message: &str) -> String {
     let names: Vec<_> = valid_fields.iter().filter(of_table).map(|valid| valid.name()).collect();
     let hint = match nearest(field.name(), &names) {
         Some(near) => format!("did you mean {near:?}?"),
+        None if names.is_empty() => "no column can be named in this place".to_owned(),
         None => format!("there are {}", names.join(", ")),
     };
     format!("there is no column {:?}: {hint}", field.flat_name())

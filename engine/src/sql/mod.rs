@@ -7,17 +7,17 @@
 //!                          └─ ScanExec: filters, columns, order, statistics and windows pushed down
 //! ```
 //!
-//! - `session`, `prepare`, `asked`, `run`: a statement from its text to the last batch of its answer.
+//! - `session`, `prepare`, `bind`, `deferred`, `asked`, `run`: a statement from its text to the last batch of its answer.
 //! - `provider`, `translate`, `values`, `exec`, `part`, `dynamic`, `windows`, `hours`, `latest`, `live`: tables as the
 //!   planner sees them, and how their scans run.
 //! - `script`: texts of several statements.
 //! - `divide`: answers whose parts are fetched apart.
 //! - `precedence`, `spelling`, `unheard`, `using`, `spans`, `literals`, `zones`, `subqueries`, `unknown`,
-//!   `membership`, `multisets`: what a text means, where the parser or the planner takes it for something else.
+//!   `membership`, `multisets`, `drawn`: what a text means, where the parser or the planner takes it for something else.
 //! - `dialect`, `names`: spellings and functions of other databases.
 //! - `expression`: what one row is worth, apart from any table.
 //! - `bounds`, `stack`: how deep and large a statement may be, and what carries it.
-//! - `statistics`, `price`, `opaque`, `unambiguous`, `limits`: what is known before it runs, and what must not
+//! - `statistics`, `price`, `opaque`, `unambiguous`, `limits`, `nulls`: what is known before it runs, and what must not
 //!   be concluded.
 //! - `executors`, `planning`, `watch`, `rows`: on which threads a statement is planned and runs, what ends it, and how its
 //!   rows come to whoever reads them.
@@ -29,8 +29,10 @@ mod asked;
 mod bind;
 pub mod bounds;
 mod catalog;
+mod deferred;
 mod dialect;
 mod divide;
+mod drawn;
 mod dynamic;
 mod errors;
 mod exec;
@@ -47,6 +49,7 @@ mod live;
 mod membership;
 mod multisets;
 mod names;
+mod nulls;
 mod opaque;
 mod part;
 mod planning;

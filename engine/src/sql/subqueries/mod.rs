@@ -6,7 +6,8 @@
 //! | `EXISTS (SELECT count(*) …)` without GROUP BY, or with an empty grouping set | true: there is always a row |
 //! | `n > ALL (SELECT n FROM same_table)` | the inner table gets a name of its own |
 //! | `EXISTS`, `IN` outside WHERE and HAVING | the number of rows that there are |
-//! | a reference to the outer row below OFFSET, a window or the ON of an outer join | refused |
+//! | a value that may have no row, of a column without nulls | a column with nulls |
+//! | a reference to the outer row that the planner knows no join for, `LATERAL` among them | [asked](apply) of all outer rows at a time |
 
 use std::sync::Arc;
 
@@ -18,12 +19,23 @@ use datafusion::logical_expr::expr::{Exists, InSubquery, SetComparison};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{
-    Aggregate, Expr, GroupingSet, Limit, LogicalPlan, LogicalPlanBuilder, Subquery, lit, when,
+    Aggregate, Expr, GroupingSet, LogicalPlan, LogicalPlanBuilder, Subquery, lit, when,
 };
 use datafusion::optimizer::AnalyzerRule;
 
+use self::apply::Applied;
+use self::simple::is_simple;
+
+mod apply;
+mod dependent;
+mod simple;
+
+/// What to write in place of a query that cannot be asked.
+const MEND: &str = "join with the inner query grouped by what it is compared with, or number its rows with row_number()";
 /// Name of a table that is compared with as a whole.
 const COMPARED: &str = "(compared)";
+/// Name of a column that there is whatever a query gives.
+const ALWAYS: &str = "(always)";
 
 /// Writes queries inside conditions so that the planner answers them rightly.
 #[derive(Debug)]
@@ -35,24 +47,31 @@ impl AnalyzerRule for Subqueries {
     }
 
     fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
+        let mut applied = Applied::default();
         plan.transform_up_with_subqueries(|plan| {
+            if let LogicalPlan::Join(join) = &plan
+                && let Some(joined) = applied.lateral(join)?
+            {
+                return Ok(Transformed::yes(joined));
+            }
             if !asks(&plan)? {
                 return Ok(Transformed::no(plan));
             }
             let schema = merge_schema(&plan.inputs());
             let decides = matches!(plan, LogicalPlan::Filter(_));
             let names = NamePreserver::new(&plan);
-            plan.map_expressions(|expr| {
+            let plan = plan.map_expressions(|expr| {
                 let name = names.save(&expr);
                 let written = expr.transform_up(|expr| written(expr, decides, &schema))?;
                 Ok(written.update_data(|expr| name.restore(expr)))
-            })
+            })?;
+            plan.transform_data(|plan| applied.values(plan))
         })
         .data()
     }
 }
 
-fn is_query(expr: &Expr) -> bool {
+pub(super) fn is_query(expr: &Expr) -> bool {
     use Expr::{Exists, InSubquery, ScalarSubquery, SetComparison};
     matches!(expr, Exists(_) | InSubquery(_) | ScalarSubquery(_) | SetComparison(_))
 }
@@ -73,20 +92,16 @@ fn written(expr: Expr, decides: bool, schema: &DFSchema) -> Result<Transformed<E
             if always_gives_a_row(&subquery.subquery)? {
                 return Ok(Transformed::yes(lit(!negated)));
             }
-            check(&subquery.subquery, false)?;
-            if decides {
+            if decides && is_simple(&subquery.subquery, true)? {
                 return Ok(Transformed::no(Expr::Exists(Exists { subquery, negated })));
             }
             let any = any(&subquery)?;
             Ok(Transformed::yes(if negated { Expr::Not(Box::new(any)) } else { any }))
         }
-        Expr::InSubquery(of) => {
-            check(&of.subquery.subquery, true)?;
-            match decides {
-                true => Ok(Transformed::no(Expr::InSubquery(of))),
-                false => among(of, schema).map(Transformed::yes),
-            }
-        }
+        Expr::InSubquery(of) => match decides && is_simple(&of.subquery.subquery, false)? {
+            true => Ok(Transformed::no(Expr::InSubquery(of))),
+            false => among(of, schema).map(Transformed::yes),
+        },
         Expr::SetComparison(of) => {
             if !decides {
                 return plan_err!(
@@ -94,7 +109,12 @@ fn written(expr: Expr, decides: bool, schema: &DFSchema) -> Result<Transformed<E
                      comparison with min(…) or max(…) of it"
                 );
             }
-            check(&of.subquery.subquery, true)?;
+            if !is_simple(&of.subquery.subquery, false)? {
+                return plan_err!(
+                    "ANY and ALL of a query that refers to the outer row in such a way are not supported: \
+                     write the comparison with min(…) or max(…) of it"
+                );
+            }
             if !of.subquery.outer_ref_columns.is_empty() {
                 return Ok(Transformed::no(Expr::SetComparison(of)));
             }
@@ -105,8 +125,13 @@ fn written(expr: Expr, decides: bool, schema: &DFSchema) -> Result<Transformed<E
             Ok(Transformed::yes(Expr::SetComparison(SetComparison { subquery, ..of })))
         }
         Expr::ScalarSubquery(of) => {
-            check(&of.subquery, true)?;
-            Ok(Transformed::no(Expr::ScalarSubquery(of)))
+            let is_known = !of.outer_ref_columns.is_empty()
+                || of.subquery.schema().fields().iter().all(|field| field.is_nullable())
+                || always_gives_a_row(&of.subquery)?;
+            match is_known {
+                true => Ok(Transformed::no(Expr::ScalarSubquery(of))),
+                false => with_null(of).map(Transformed::yes),
+            }
         }
         other => Ok(Transformed::no(other)),
     }
@@ -120,6 +145,7 @@ fn always_gives_a_row(plan: &LogicalPlan) -> Result<bool> {
         LogicalPlan::Sort(of) => always_gives_a_row(&of.input)?,
         LogicalPlan::Distinct(of) => always_gives_a_row(of.input())?,
         LogicalPlan::Aggregate(of) => has_empty_group(of),
+        LogicalPlan::EmptyRelation(of) => of.produce_one_row,
         _ => false,
     })
 }
@@ -173,40 +199,13 @@ fn among(of: InSubquery, schema: &DFSchema) -> Result<Expr> {
         .otherwise(lit(negated))
 }
 
-/// Refuses a query whose reference to the outer row the planner would lose.
-fn check(plan: &LogicalPlan, counts: bool) -> Result<()> {
-    const MEND: &str = "join with the inner query grouped by what it is compared with, or number its rows with row_number()";
-    plan.apply(|node| {
-        let lost = match node {
-            LogicalPlan::Limit(limit) => loses(limit, counts),
-            LogicalPlan::Window(_) => Some("a window function"),
-            LogicalPlan::Union(_) => Some("UNION"),
-            LogicalPlan::Aggregate(of)
-                if matches!(of.group_expr.as_slice(), [Expr::GroupingSet(_)]) =>
-            {
-                Some("ROLLUP, CUBE or GROUPING SETS")
-            }
-            LogicalPlan::Join(join) if join.join_type != JoinType::Inner => Some("an outer join"),
-            _ => None,
-        };
-        match lost {
-            Some(what) if refers(node)? => plan_err!(
-                "a subquery that refers to the outer row below {what} is not supported: {MEND}"
-            ),
-            _ => Ok(TreeNodeRecursion::Continue),
-        }
-    })?;
-    Ok(())
-}
-
-fn loses(limit: &Limit, counts: bool) -> Option<&'static str> {
-    match limit.skip {
-        Some(_) => Some("OFFSET"),
-        None => counts.then_some("LIMIT"),
-    }
-}
-
-/// Whether a node or something below it refers to an outer row.
-fn refers(plan: &LogicalPlan) -> Result<bool> {
-    Ok(!plan.all_out_ref_exprs().is_empty())
+/// A query as a value that is null where it gives no row.
+fn with_null(of: Subquery) -> Result<Expr> {
+    let value = Expr::Column(Column::from(of.subquery.schema().qualified_field(0)));
+    let plan = LogicalPlanBuilder::empty(true)
+        .project(vec![lit(true).alias(ALWAYS)])?
+        .join_on(LogicalPlan::clone(&of.subquery), JoinType::Left, [lit(true)])?
+        .project(vec![value])?
+        .build()?;
+    Ok(Expr::ScalarSubquery(Subquery { subquery: Arc::new(plan), ..of }))
 }
