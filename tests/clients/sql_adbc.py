@@ -139,6 +139,16 @@ def parameter_types(subject):
             table = query(connection, "SELECT $1 AS v", bound)
             assert table.schema.field("v").type.equals(kind), f"{value!r}: {table.schema}"
             assert table.to_pylist() == [{"v": value}], f"{value!r}: {table.to_pylist()}"
+        for items, kind in data.LISTS:
+            bound = pa.record_batch([pa.array([items], pa.list_(kind))], ["1"])
+            for text in ("SELECT unnest(?) AS v", "SELECT v FROM unnest(?) AS t(v)"):
+                table = query(connection, text, bound)
+                assert table.schema.field("v").type.equals(kind), f"{text}: {table.schema}"
+                assert table.column("v").to_pylist() == items, f"{text}: {table.to_pylist()}"
+        for last in (3, 0):
+            bound = pa.record_batch([pa.array([last], pa.int64())], ["1"])
+            table = query(connection, "SELECT value FROM generate_series(1, ?)", bound)
+            assert table.column("value").to_pylist() == list(range(1, last + 1)), table.to_pylist()
 
 
 @can("parameter_schema")

@@ -59,6 +59,15 @@ PARAMETERS = [
     (None, pa.null()),
 ]
 
+# Lists that a driver may bind, with the type of their items.
+LISTS = [
+    ([3, None, 1], pa.int64()),
+    ([0.1, 2.5], pa.float64()),
+    (["é'", "", None], pa.string()),
+    ([datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)], pa.timestamp("us", tz="UTC")),
+    ([], pa.int64()),
+]
+
 TEMPERATURES = "SELECT city_id, reading_at, temperature FROM readings WHERE city_id <= {0} ORDER BY city_id, reading_at"
 OF_CITY = "SELECT count(*) AS n FROM readings WHERE city_id = ? AND reading_at >= ?"
 WIDE = "SELECT " + ", ".join(f"{i} AS c{i}" for i in range(1_000))

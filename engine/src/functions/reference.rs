@@ -115,6 +115,14 @@ A date with an interval added or taken away is a timestamp. Intervals compare by
 as 30 days and a day as 24 hours; rows cannot be grouped or joined by them: take
 `date_part('epoch', x)`. Columns are in UTC whatever the session's time zone is, what `coalesce` and
 `CASE` make of them too, and a time without an offset is read in the zone of what it is compared with.
+
+Queries in queries may refer to the row outside, as values, in conditions and as `LATERAL`:
+`(SELECT max(r.reading_at) FROM readings r WHERE r.city_id = o.city_id AND r.reading_at < o.reading_at)`. A value
+is one row at most: an aggregate, or `ORDER BY … LIMIT 1`. Where one is compared by more than `=`, the query is
+asked of every different row outside at a time, for which the outer FROM is read twice; an as-of join or a window is faster.
+
+`unnest(?)` takes a list, and `FROM generate_series(1, ?)` and `range` take whole numbers, dates or times. What they
+are is known once they are bound, and with it the type of the columns.
 ";
 
 const ONE_LINERS: &str = "

@@ -1,6 +1,7 @@
 //! How do values get into a statement? Question marks are numbered in the order in which they stand, and
 //! values are put in the places of the numbers; what the answer looks like may depend on them.
 
+use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 
 use super::errors::told;
-use super::prepare::{answered, typed, without_views};
+use super::prepare::{answered, declared, typed, without_views};
 use super::session::{Statement, UNTYPED, columns};
 use super::stack::Deep;
 use crate::{Error, Result};
@@ -68,30 +69,52 @@ impl Statement {
     ///
     /// # Errors
     /// `Request` if there are more or fewer values than parameters, or one does not fit its place.
-    pub(super) fn bind(&self, values: &[ScalarValue]) -> Result<Self> {
-        let declared = self.parameters.fields();
-        if declared.len() != values.len() {
+    pub(super) async fn bind(&self, values: &[ScalarValue]) -> Result<Self> {
+        let parameters = self.parameters.fields();
+        if parameters.len() != values.len() {
             return Err(Error::request(format!(
                 "{} parameters were given, the statement has {}",
                 values.len(),
-                declared.len()
+                parameters.len()
             )));
         }
-        if declared.is_empty() {
+        if parameters.is_empty() {
             return Ok(self.clone());
         }
-        let values = declared.iter().zip(values).map(|(field, value)| fit(field, value));
-        let values = ParamValues::from(values.collect::<Result<Vec<_>>>()?);
-        let plan =
-            LogicalPlan::clone(&self.plan).replace_params_with_values(&values).map_err(told)?;
+        let mut fitting = values.to_vec();
+        let plan = match &self.deferred {
+            Some(deferred) => {
+                let plan = deferred.bound(values).await?;
+                // Their types may follow from the values that the plan was made with.
+                for (number, field) in declared(&plan)? {
+                    if let Some(value) = fitting.get_mut(number.saturating_sub(1)) {
+                        *value = fit(&field, value)?;
+                    }
+                }
+                plan
+            }
+            None => {
+                for (field, value) in parameters.iter().zip(&mut fitting) {
+                    *value = fit(field, value)?;
+                }
+                LogicalPlan::clone(&self.plan)
+            }
+        };
+        let plan = plan.replace_params_with_values(&ParamValues::from(fitting)).map_err(told)?;
         let plan = without_views(typed(plan)?)?;
         let schema = answered(&plan);
         let parameters = columns(Vec::new());
         let text = Arc::clone(&self.text);
         let part = self.part.clone();
         let plan = Arc::new(Deep::new(plan, self.plan.depth()));
-        Ok(Self { text, plan, schema, parameters, optimized: None, part, extent: self.extent })
+        let (deferred, optimized, extent) = (None, None, self.extent);
+        Ok(Self { text, plan, schema, parameters, deferred, optimized, part, extent })
     }
+}
+
+/// A parameter whose type does not follow from its place.
+pub(super) fn untyped(field: Field) -> Field {
+    field.with_metadata(HashMap::from([(UNTYPED.to_owned(), "1".to_owned())]))
 }
 
 /// The value in the type of its place. One that the type does not hold stays as it is, and is compared as if it

@@ -1,7 +1,7 @@
 //! What does a text ask for? Only reading is possible; a name that does not exist is answered with the
 //! one that was probably meant.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, SchemaRef};
@@ -19,10 +19,12 @@ use datafusion::sql::sqlparser::dialect::GenericDialect;
 
 use super::bounds::{Bounds, Extent};
 use super::catalog::{CATALOG, PUBLIC_SCHEMA, SYSTEM_SCHEMA, TableEntry};
+use super::deferred::Deferred;
+use super::drawn::DrawnOnce;
 use super::errors::{is_of_same_names, nearest, told};
 use super::literals::SinglePrecision;
 use super::planning::Turns;
-use super::session::{Statement, UNTYPED, columns};
+use super::session::{Statement, columns};
 use super::spans::SpanOrder;
 use super::stack::Deep;
 use super::subqueries::Subqueries;
@@ -35,7 +37,7 @@ const TEXT_BYTES_MAX: usize = 1 << 20;
 
 /// Reads `text` as one statement.
 pub(super) async fn statement(
-    state: &SessionState,
+    state: &Arc<SessionState>,
     (bounds, turns): (&Bounds, &Turns),
     tables: &[TableEntry],
     text: &str,
@@ -61,26 +63,38 @@ pub(super) async fn statement(
             check_table(&reference, tables)?;
         }
     }
-    let plan = match state.statement_to_plan(parsed).await {
-        Err(error) if is_of_same_names(&error) => {
-            state.statement_to_plan(named(bounds, text)?).await
-        }
-        plan => plan,
+    let deferred = Deferred::mark(state, &mut parsed, extent.depth)?.map(Arc::new);
+    let (plan, late) = match &deferred {
+        Some(deferred) => deferred.sketch().await?,
+        None => (planned(state, parsed, || named(bounds, text)).await?, BTreeMap::new()),
     };
-    let plan = plan.and_then(using::without_marks).map_err(told)?;
     let reading =
         SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
     reading.verify_plan(&plan).map_err(|error| only_reading(&told(error).to_string()))?;
-    let parameters = parameters(&plan)?;
+    let declared = declared(&plan)?;
     // What parameters are is known when they are bound.
-    let plan = if parameters.fields().is_empty() { typed(plan)? } else { plan };
+    let plan = if declared.is_empty() { typed(plan)? } else { plan };
+    let parameters = parameters(late, declared)?;
     let plan = without_views(plan)?;
     let schema = answered(&plan);
     // Arguments of a table function are values by now, and may be of now.
-    let lasting = !calls_tables && lasts(&plan).map_err(told)?;
+    let lasting = !calls_tables && deferred.is_none() && lasts(&plan).map_err(told)?;
     let optimized = lasting.then(Arc::default);
     let (text, plan) = (text.into(), Arc::new(Deep::new(plan, extent.depth)));
-    Ok(Statement { text, plan, schema, parameters, optimized, part: None, extent })
+    Ok(Statement { text, plan, schema, parameters, deferred, optimized, part: None, extent })
+}
+
+/// The plan of a statement; of one whose computed columns have names, where it has two of one name.
+pub(super) async fn planned(
+    state: &SessionState,
+    parsed: Parsed,
+    named: impl FnOnce() -> Result<Parsed>,
+) -> Result<LogicalPlan> {
+    let plan = match state.statement_to_plan(parsed).await {
+        Err(error) if is_of_same_names(&error) => state.statement_to_plan(named()?).await,
+        plan => plan,
+    };
+    plan.and_then(using::without_marks).map_err(told)
 }
 
 /// The one statement of a text.
@@ -190,16 +204,18 @@ fn understand(parsed: &mut Parsed, bounds: &Bounds) -> Result<Extent> {
 fn named(bounds: &Bounds, text: &str) -> Result<Parsed> {
     let mut parsed = parsed(bounds, text)?;
     understand(&mut parsed, bounds)?;
-    let mut inner = &mut parsed;
-    loop {
-        match inner {
-            Parsed::Explain(explain) => inner = &mut explain.statement,
-            Parsed::Statement(ast) => {
-                spelling::name(ast.as_mut());
-                return Ok(parsed);
-            }
-            _ => return Ok(parsed),
-        }
+    name_columns(&mut parsed);
+    Ok(parsed)
+}
+
+/// Gives each computed column a name.
+pub(super) fn name_columns(parsed: &mut Parsed) {
+    let mut inner = parsed;
+    while let Parsed::Explain(explain) = inner {
+        inner = &mut explain.statement;
+    }
+    if let Parsed::Statement(ast) = inner {
+        spelling::name(ast.as_mut());
     }
 }
 
@@ -240,39 +256,45 @@ fn check_table(reference: &TableReference, tables: &[TableEntry]) -> Result<()> 
     Err(Error::request(format!("there is no table {reference}: {hint}")))
 }
 
-/// The parameters of a plan as a schema, `$1` first.
-fn parameters(plan: &LogicalPlan) -> Result<SchemaRef> {
+/// The parameters of a plan by number.
+pub(super) fn declared(plan: &LogicalPlan) -> Result<BTreeMap<usize, Field>> {
     let named = plan.get_parameter_fields().map_err(told)?;
-    let mut numbered = Vec::with_capacity(named.len());
-    for (name, field) in named {
+    let declare = |(name, field): (String, Option<FieldRef>)| {
         let number: usize = name.trim_start_matches('$').parse().map_err(|_| {
             Error::request(format!("parameter {name}: parameters are numbered, $1, $2 … or ?"))
         })?;
-        numbered.push((number, field));
-    }
-    numbered.sort_by_key(|(number, _)| *number);
-    let declare = |(at, (number, field)): (usize, (usize, Option<FieldRef>))| {
-        if number != at + 1 {
+        let name = format!("${number}");
+        Ok(match field.filter(|field| *field.data_type() != DataType::Null) {
+            Some(field) => (number, Field::new(name, plain(field.data_type()), true)),
+            None => (number, bind::untyped(Field::new(name, DataType::Utf8, true))),
+        })
+    };
+    named.into_iter().map(declare).collect()
+}
+
+/// The parameters as a schema, `$1` first; what is said last of one holds.
+fn parameters(
+    mut numbered: BTreeMap<usize, Field>,
+    declared: BTreeMap<usize, Field>,
+) -> Result<SchemaRef> {
+    numbered.extend(declared);
+    for (at, number) in numbered.keys().enumerate() {
+        if *number != at + 1 {
             return Err(Error::request(format!(
                 "parameter ${number} stands without ${}: number them from 1 without gaps",
                 at + 1
             )));
         }
-        let name = format!("${number}");
-        Ok(match field.filter(|field| *field.data_type() != DataType::Null) {
-            Some(field) => Field::new(name, plain(field.data_type()), true),
-            None => Field::new(name, DataType::Utf8, true)
-                .with_metadata(HashMap::from([(UNTYPED.to_owned(), "1".to_owned())])),
-        })
-    };
-    Ok(columns(numbered.into_iter().enumerate().map(declare).collect::<Result<_>>()?))
+    }
+    Ok(columns(numbered.into_values().collect()))
 }
 
 /// The plan with the types that its columns will have. The planner gives CASE and UNION the type of their
 /// first part, and finds the one that all parts have in common only when the plan is to be run.
 pub(super) fn typed(plan: LogicalPlan) -> Result<LogicalPlan> {
     static OPTIONS: LazyLock<ConfigOptions> = LazyLock::new(ConfigOptions::default);
-    let meant: [&dyn AnalyzerRule; 4] = [&Subqueries, &SpanOrder, &SinglePrecision, &ZoneOfColumns];
+    let meant: [&dyn AnalyzerRule; 5] =
+        [&DrawnOnce, &Subqueries, &SpanOrder, &SinglePrecision, &ZoneOfColumns];
     let plan = meant.into_iter().try_fold(plan, |plan, rule| rule.analyze(plan, &OPTIONS));
     let plan = plan.map_err(told)?;
     TypeCoercion::new().analyze(plan, &OPTIONS).map_err(told)

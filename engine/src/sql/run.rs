@@ -106,7 +106,7 @@ async fn plan(
     (budget, turns, stop): (&SqlSettings, &Turns, &Stop),
 ) -> Result<(SchemaRef, SendableRecordBatchStream)> {
     let _turn = turns.take(statement.extent).await?;
-    let Statement { plan, schema, optimized, .. } = statement.bind(values)?;
+    let Statement { plan, schema, optimized, .. } = statement.bind(values).await?;
     let depth = plan.depth();
     let optimized = match &optimized {
         Some(lasting) => asked.optimized(&plan, lasting, depth),

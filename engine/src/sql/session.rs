@@ -28,6 +28,7 @@ use tokio::sync::oneshot;
 use super::asked::Asked;
 use super::bounds::Extent;
 use super::catalog::{Catalog, TableEntry, zoned};
+use super::deferred::Deferred;
 use super::divide::{AnswerPart, Division, divided};
 use super::errors::told;
 use super::executors::Executors;
@@ -101,6 +102,8 @@ pub struct Statement {
     pub(super) plan: Arc<Deep>,
     pub(super) schema: SchemaRef,
     pub(super) parameters: SchemaRef,
+    /// The statement again, if its plan depends on the values of parameters.
+    pub(super) deferred: Option<Arc<Deferred>>,
     /// The part of the answer that is asked for, if not all.
     pub(super) part: Option<Arc<AnswerPart>>,
     /// The optimized plan, if it is the same in every execution; made by the first.
@@ -114,12 +117,13 @@ impl Statement {
         &self.text
     }
 
-    /// Columns of the answer.
+    /// Columns of the answer. Some of them may have another type once values are bound.
     pub fn schema(&self) -> SchemaRef {
         Arc::clone(&self.schema)
     }
 
-    /// The parameters `$1`, `$2` … in their order; one whose type does not follow from its place is text.
+    /// The parameters `$1`, `$2` … in their order; one whose type does not follow from its place is text, or a list of
+    /// texts where it is a list.
     pub fn parameters(&self) -> SchemaRef {
         Arc::clone(&self.parameters)
     }
@@ -299,13 +303,13 @@ impl Sql {
     ) -> BoxFuture<'a, Result<Statement>> {
         Box::pin(async move {
             if values.is_empty() {
-                return statement.bind(values);
+                return statement.bind(values).await;
             }
             let (text, statement) = (Arc::clone(&statement.text), statement.clone());
             let (values, turns) = (values.to_vec(), Arc::clone(&self.turns));
             let work = async move {
                 let _turn = turns.take(statement.extent).await?;
-                statement.bind(&values)
+                statement.bind(&values).await
             };
             self.planned(session, &text, work).await
         })
@@ -393,7 +397,7 @@ impl Sql {
                 .with_partitions(parts.max(1));
             let work = async move {
                 let _turn = turns.take(statement.extent).await?;
-                let plan = statement.bind(&values)?.plan;
+                let plan = statement.bind(&values).await?.plan;
                 let physical = asked.create_physical_plan(&plan).await.map_err(told)?;
                 Ok(divided(&physical).map(|scan| Division {
                     table: scan.read.table().name().to_owned(),

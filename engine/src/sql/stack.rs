@@ -29,17 +29,17 @@ pub(super) fn within<T>(bounds: &Bounds, work: impl FnOnce() -> T) -> T {
     stacker::maybe_grow(bytes, bytes, work)
 }
 
-/// A plan that is let go of without harm wherever that happens.
+/// A plan, or another tree, that is let go of without harm wherever that happens.
 #[derive(Debug)]
-pub(super) struct Deep {
-    plan: LogicalPlan,
+pub(super) struct Deep<T: Default = LogicalPlan> {
+    tree: T,
     depth: usize,
 }
 
-impl Deep {
-    /// The plan of a statement that is so deep.
-    pub(super) fn new(plan: LogicalPlan, depth: usize) -> Self {
-        Self { plan, depth }
+impl<T: Default> Deep<T> {
+    /// The tree of a statement that is so deep.
+    pub(super) fn new(tree: T, depth: usize) -> Self {
+        Self { tree, depth }
     }
 
     /// How deep the statement is.
@@ -48,18 +48,18 @@ impl Deep {
     }
 }
 
-impl Deref for Deep {
-    type Target = LogicalPlan;
+impl<T: Default> Deref for Deep<T> {
+    type Target = T;
 
-    fn deref(&self) -> &LogicalPlan {
-        &self.plan
+    fn deref(&self) -> &T {
+        &self.tree
     }
 }
 
-impl Drop for Deep {
+impl<T: Default> Drop for Deep<T> {
     fn drop(&mut self) {
-        let plan = std::mem::take(&mut self.plan);
+        let tree = std::mem::take(&mut self.tree);
         let bytes = self.depth.saturating_mul(DROP_BYTES).saturating_add(DROP_BASE_BYTES);
-        stacker::maybe_grow(bytes, bytes, || drop(plan));
+        stacker::maybe_grow(bytes, bytes, || drop(tree));
     }
 }

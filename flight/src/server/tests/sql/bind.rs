@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use arrow::array::{
     ArrayRef, AsArray, Date32Array, Decimal128Array, Float64Array, Int32Array, Int64Array,
-    RecordBatch, StringArray, StringViewArray, TimestampMicrosecondArray,
+    Int64Builder, ListBuilder, RecordBatch, StringArray, StringViewArray,
+    TimestampMicrosecondArray,
 };
 use arrow::datatypes::{Int64Type, Schema};
 use arrow_flight::sql::client::PreparedStatement;
@@ -122,6 +123,34 @@ async fn a_value_is_compared_as_it_is() {
         let answer = execute(&mut client, &mut prepared).await;
         assert_eq!(answer.column(0).as_primitive::<Int64Type>().values(), &[expected], "{value}");
     }
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn lists_and_numbers_become_rows() {
+    let (server, mut client) = served().await;
+    let text = "SELECT x FROM unnest($1) AS t(x) JOIN generate_series(1, $2) AS s(n) ON n = x";
+    let mut prepared = client.prepare(text.to_owned(), None).await.unwrap();
+    assert_eq!(prepared.parameter_schema().unwrap().fields().len(), 2);
+    assert_eq!(prepared.dataset_schema().unwrap().fields().len(), 1);
+    for (last, expected) in [(2, vec![2]), (9, vec![2, 5, 7])] {
+        let mut lists = ListBuilder::new(Int64Builder::new());
+        lists.append_value([Some(5), None, Some(2), Some(7)]);
+        let last = Int64Array::from(vec![last]);
+        prepared.set_parameters(values(vec![Arc::new(lists.finish()), Arc::new(last)])).unwrap();
+        let answer = execute(&mut client, &mut prepared).await;
+        let mut found = answer.column(0).as_primitive::<Int64Type>().values().to_vec();
+        found.sort_unstable();
+        assert_eq!(found, expected);
+    }
+    let number: ArrayRef = Arc::new(Int64Array::from(vec![1]));
+    prepared.set_parameters(values(vec![Arc::clone(&number), number])).unwrap();
+    refused(
+        prepared.execute().await,
+        Code::InvalidArgument,
+        "42000",
+        &["parameter $1 is Int64, and unnest takes a list"],
+    );
     server.stop().await.unwrap();
 }
 
