@@ -19,10 +19,13 @@ import pyarrow as pa
 import random_data as data
 from random_queries import Queries
 from random_sql import DUCKDB, OURS
+from random_subqueries import Subqueries
 from session import Session
 
 QUERIES = 300
 SEED = 1
+# One query of so many has queries in it that refer to the row outside.
+CORRELATED = 6
 # How far apart two numbers may lie that were added up in another order.
 RELATIVE, ABSOLUTE = 1e-6, 1e-7
 # Two columns that differ by a cast alone have one name for the planner, which says what to do.
@@ -124,7 +127,8 @@ def main(arguments):
     subject, failed, refused, begun = Subject(chosen.url), 0, 0, time.monotonic()
     numbers = range(chosen.queries) if chosen.only is None else [chosen.only]
     for number in numbers:
-        query = Queries(random.Random(f"{chosen.seed}/{number}"), data.CITIES).query()
+        kind = Subqueries if number % CORRELATED == CORRELATED - 1 else Queries
+        query = kind(random.Random(f"{chosen.seed}/{number}"), data.CITIES).query()
         wrong = subject.check(query)
         if wrong == REFUSED:
             refused += 1

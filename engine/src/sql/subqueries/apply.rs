@@ -15,7 +15,7 @@ use super::dependent::{Domain, Names};
 use super::simple::is_simple;
 
 /// Largest plan of rows that are read twice, in nodes: nested statements would double it again and again.
-const NODES_MAX: usize = 100;
+const NODES_MAX: usize = 500;
 
 /// Puts joins in place of queries.
 #[derive(Debug, Default)]

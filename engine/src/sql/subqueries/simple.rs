@@ -25,15 +25,17 @@ fn simple(plan: &LogicalPlan, exist: bool, grouped: bool) -> Result<bool> {
         }
         _ if plan.contains_outer_reference() => return Ok(false),
         LogicalPlan::Aggregate(of) => {
-            if of.group_expr.iter().any(|expr| matches!(expr, Expr::GroupingSet(_))) {
+            // Groups of groups are of what is compared in both.
+            if grouped || of.group_expr.iter().any(|expr| matches!(expr, Expr::GroupingSet(_))) {
                 return Ok(false);
             }
-            grouped || !of.aggr_expr.is_empty()
+            !of.aggr_expr.is_empty()
         }
         LogicalPlan::Limit(of) if exist && of.skip.is_none() => grouped,
         LogicalPlan::Join(of) if of.join_type == JoinType::Inner => grouped,
         // What is compared is among what is distinct there.
-        LogicalPlan::Distinct(Distinct::All(_)) => grouped || !exist,
+        LogicalPlan::Distinct(Distinct::All(_)) if grouped => return Ok(false),
+        LogicalPlan::Distinct(Distinct::All(_)) => !exist,
         LogicalPlan::Projection(_) | LogicalPlan::SubqueryAlias(_) | LogicalPlan::Subquery(_) => {
             grouped
         }
