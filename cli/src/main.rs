@@ -2,10 +2,12 @@
 
 use std::ffi::{c_int, c_long};
 
+use barograph_engine::allocations::Counting;
+
 /// Serving allocates and frees message buffers all the time, which mimalloc gives back and takes again
-/// without page faults.
+/// without page faults; what each thread holds is counted, which bounds the planning of statements.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: Counting<mimalloc::MiMalloc> = Counting(mimalloc::MiMalloc);
 
 /// `mi_option_purge_delay` of mimalloc 3 (`mimalloc.h`): milliseconds for which freed memory is kept for the next
 /// who asks, before the system gets it back.

@@ -3,6 +3,7 @@
 //! A reading is written down once (`log`), seen at once (`tail`), kept for ever (the lake). Every
 //! query reads one [`View`]: the tail and a lake snapshot, swapped together.
 
+pub mod allocations;
 pub mod clock;
 pub mod dead_letters;
 pub mod engine;
@@ -33,3 +34,8 @@ pub use landing::{DeletionReport, DeletionRequest, LandingFault};
 pub use scan::{Aggregate, Aggregation, Point, PointQuery, Scan, ScanStream};
 pub use settings::EngineSettings;
 pub use view::View;
+
+#[cfg(test)]
+#[global_allocator]
+static ALLOCATOR: allocations::Counting<std::alloc::System> =
+    allocations::Counting(std::alloc::System);

@@ -23,7 +23,7 @@ use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::prelude::SessionConfig;
 
 use super::errors::told;
-use super::growth::{self, Allowance, BoundedFunctions, Narrowing};
+use super::growth::{self, Allowance, BoundedFunctions, BoundedStructs, Narrowing};
 use super::hours::AggregateHours;
 use super::interruptible::interruptible;
 use super::latest::LatestProvider;
@@ -34,6 +34,7 @@ use super::multisets::Multisets;
 use super::names::{self, CountedFromOne};
 use super::nulls::KeysApart;
 use super::opaque::OpaqueConditions;
+use super::planning::fence;
 use super::provider::LakeProvider;
 use super::queries::Queries;
 use super::settings::SqlSettings;
@@ -194,7 +195,7 @@ impl Catalog {
         let mut state = SessionStateBuilder::new()
             .with_config(config)
             .with_runtime_env(Arc::clone(shared))
-            .with_expr_planners(vec![Arc::new(SpanArithmetic)])
+            .with_expr_planners(vec![Arc::new(SpanArithmetic), Arc::new(BoundedStructs)])
             .with_relation_planners(vec![Arc::new(MergingJoins)])
             .with_default_features()
             .with_analyzer_rule(Arc::new(CountedFromOne))
@@ -220,9 +221,13 @@ impl Catalog {
         }
         context.add_analyzer_rule(Arc::new(BoundedFunctions));
         let state = context.state();
-        let planner = Arc::clone(state.query_planner());
+        let planner = Arc::new(fence::Planner) as _;
         let planner = Narrowing { planner, memory_bytes: self.memory_bytes };
+        let mut rules = state.optimizers().to_vec();
+        let at = rules.iter().position(|rule| rule.name() == "push_down_filter");
+        rules.insert(at.unwrap_or(0), Arc::new(fence::Fences));
         let mut state = SessionStateBuilder::new_from_existing(state)
+            .with_optimizer_rules(rules)
             .with_query_planner(Arc::new(planner))
             .build();
         zones::register(&mut state).map_err(told)?;

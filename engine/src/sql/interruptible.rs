@@ -1,5 +1,5 @@
 //! How is planning stopped in the middle? Before every step of every rule it is asked whether the statement still is
-//! wanted.
+//! wanted, and has the memory for it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,6 +15,7 @@ use datafusion::physical_optimizer::{PhysicalOptimizerContext, PhysicalOptimizer
 use datafusion::physical_plan::ExecutionPlan;
 
 use super::executors;
+use super::planning::memory;
 
 /// The same, with rules that can be stopped.
 pub(super) fn interruptible(state: SessionState) -> SessionState {
@@ -33,6 +34,12 @@ pub(super) fn interruptible(state: SessionState) -> SessionState {
 /// A rule that does nothing more once the statement was stopped.
 struct Interruptible<R: ?Sized>(Arc<R>);
 
+/// Fails if the statement was stopped, or its plan takes more memory than is left.
+fn go_on() -> Result<()> {
+    executors::check()?;
+    memory::check()
+}
+
 impl<R: ?Sized> Interruptible<R> {
     fn of(rule: &Arc<R>) -> Arc<Self> {
         Arc::new(Self(Arc::clone(rule)))
@@ -47,7 +54,7 @@ impl<R: ?Sized + fmt::Debug> fmt::Debug for Interruptible<R> {
 
 impl AnalyzerRule for Interruptible<dyn AnalyzerRule + Send + Sync> {
     fn analyze(&self, plan: LogicalPlan, config: &ConfigOptions) -> Result<LogicalPlan> {
-        executors::check()?;
+        go_on()?;
         self.0.analyze(plan, config)
     }
 
@@ -70,7 +77,7 @@ impl OptimizerRule for Interruptible<dyn OptimizerRule + Send + Sync> {
         plan: LogicalPlan,
         config: &dyn OptimizerConfig,
     ) -> Result<Transformed<LogicalPlan>> {
-        executors::check()?;
+        go_on()?;
         self.0.rewrite(plan, config)
     }
 }
@@ -81,7 +88,7 @@ impl PhysicalOptimizerRule for Interruptible<dyn PhysicalOptimizerRule + Send + 
         plan: Arc<dyn ExecutionPlan>,
         config: &ConfigOptions,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        executors::check()?;
+        go_on()?;
         self.0.optimize(plan, config)
     }
 
@@ -90,7 +97,7 @@ impl PhysicalOptimizerRule for Interruptible<dyn PhysicalOptimizerRule + Send + 
         plan: Arc<dyn ExecutionPlan>,
         context: &dyn PhysicalOptimizerContext,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        executors::check()?;
+        go_on()?;
         self.0.optimize_with_context(plan, context)
     }
 

@@ -23,7 +23,7 @@ use super::deferred::Deferred;
 use super::drawn::DrawnOnce;
 use super::errors::{is_of_same_names, nearest, told};
 use super::literals::SinglePrecision;
-use super::planning::Turns;
+use super::planning::{Turns, sizes};
 use super::session::{Statement, columns};
 use super::spans::SpanOrder;
 use super::stack::Deep;
@@ -94,7 +94,9 @@ pub(super) async fn planned(
         Err(error) if is_of_same_names(&error) => state.statement_to_plan(named()?).await,
         plan => plan,
     };
-    plan.and_then(using::without_marks).map_err(told)
+    let plan = plan.and_then(using::without_marks).map_err(told)?;
+    sizes::check_grouping(&plan)?;
+    Ok(plan)
 }
 
 /// The one statement of a text.

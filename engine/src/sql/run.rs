@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::asked::Asked;
 use super::errors::told;
 use super::guard::Place;
-use super::planning::Turns;
+use super::planning::{Turns, memory};
 use super::price::Price;
 use super::queries::QueryState;
 use super::rows::{Giver, Rows};
@@ -54,8 +54,9 @@ impl Job {
         asked.obey(&stop);
         let mut planned = Some(planned);
         let work = async {
+            let plan = plan(&begun, statement, &values, &asked, (&budget, &turns, &stop));
             let (schema, mut batches) =
-                plan(&begun, statement, &values, &asked, (&budget, &turns, &stop)).await?;
+                memory::accounted(&asked.runtime_env().memory_pool, plan).await?;
             begun.query.advance(QueryState::Running, begun.engine.now());
             if let Some(planned) = planned.take() {
                 let _ = planned.send(Ok(Arc::clone(&schema)));

@@ -69,7 +69,7 @@ pub struct Sql {
     pub(super) engine: Arc<Engine>,
     settings: SqlSettings,
     catalog: Arc<Catalog>,
-    shared: Arc<RuntimeEnv>,
+    pub(super) shared: Arc<RuntimeEnv>,
     gate: Arc<Gate>,
     /// Places of those that are planned without being run.
     pub(super) plans: Arc<Gate>,

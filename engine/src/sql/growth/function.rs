@@ -22,6 +22,7 @@ use datafusion::logical_expr::{
 };
 
 use super::super::errors::external;
+use super::super::planning::sizes;
 use super::allowance::Allowance;
 use super::extent::{Argument, Extent, bytes_of};
 use super::formula::{self, Formula};
@@ -261,6 +262,9 @@ fn places(text: ScalarValue, pattern: ScalarValue, flags: &str) -> Result<Option
     })
 }
 
+/// Functions whose values are the columns that they are given.
+const SHARING: [&str; 2] = ["named_struct", "struct"];
+
 /// Whether values of a type have no fixed size.
 fn is_wide(data_type: &DataType) -> bool {
     data_type.primitive_width().is_none()
@@ -299,7 +303,9 @@ impl ScalarUDFImpl for Bounded {
     }
 
     fn return_field_from_args(&self, args: ReturnFieldArgs<'_>) -> Result<FieldRef> {
-        self.inner.return_field_from_args(args)
+        let field = self.inner.return_field_from_args(args)?;
+        sizes::check_type(self.name(), field.data_type()).map_err(external)?;
+        Ok(field)
     }
 
     fn is_nullable(&self, args: &[Expr], schema: &dyn ExprSchema) -> bool {
@@ -313,6 +319,9 @@ impl ScalarUDFImpl for Bounded {
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         static OTHERWISE: LazyLock<Allowance> = LazyLock::new(Allowance::default);
+        if SHARING.contains(&self.name()) {
+            return self.inner.invoke_with_args(args);
+        }
         let options = Arc::clone(&args.config_options);
         let allowance = Allowance::of(&options).unwrap_or(&OTHERWISE);
         let rows = args.number_rows;

@@ -27,4 +27,4 @@ mod width;
 pub(super) use allowance::Allowance;
 pub(super) use ceiling::UnderCeiling;
 pub(super) use planner::Narrowing;
-pub(super) use rule::{BoundedFunctions, all, expression};
+pub(super) use rule::{BoundedFunctions, BoundedStructs, all, expression};

@@ -3,13 +3,15 @@
 
 use std::sync::{Arc, LazyLock};
 
-use datafusion::common::Result;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::common::{DFSchema, Result};
 use datafusion::config::ConfigOptions;
 use datafusion::execution::FunctionRegistry;
 use datafusion::execution::session_state::SessionState;
+use datafusion::functions::core::{named_struct, r#struct};
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
+use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawDictionaryExpr};
 use datafusion::logical_expr::{BinaryExpr, Expr, LogicalPlan, Operator, ScalarUDF};
 use datafusion::optimizer::AnalyzerRule;
 
@@ -20,7 +22,7 @@ use crate::sql::errors::told;
 
 /// Functions that the planner knows by what they are, and that make nothing: they give parts of what there is, or
 /// numbers.
-const KNOWN: [&str; 5] = ["get_field", "named_struct", "struct", "log", "power"];
+const KNOWN: [&str; 3] = ["get_field", "log", "power"];
 
 /// Bounds the functions of a plan.
 #[derive(Debug)]
@@ -40,6 +42,32 @@ impl AnalyzerRule for BoundedFunctions {
             })
         })
         .data()
+    }
+}
+
+/// Makes structs that are written as such, `(a, b)` and `{x: a}`, with bounded functions: while the text is planned, types
+/// are compared and hashed already.
+#[derive(Debug)]
+pub(in super::super) struct BoundedStructs;
+
+impl ExprPlanner for BoundedStructs {
+    fn plan_struct_literal(
+        &self,
+        args: Vec<Expr>,
+        is_named_struct: bool,
+    ) -> Result<PlannerResult<Vec<Expr>>> {
+        let of = if is_named_struct { named_struct() } else { r#struct() };
+        Ok(PlannerResult::Planned(bounded(&of).call(args)))
+    }
+
+    fn plan_dictionary_literal(
+        &self,
+        expr: RawDictionaryExpr,
+        _schema: &DFSchema,
+    ) -> Result<PlannerResult<RawDictionaryExpr>> {
+        let pairs = expr.keys.into_iter().zip(expr.values);
+        let args = pairs.flat_map(|(key, value)| [key, value]).collect();
+        Ok(PlannerResult::Planned(bounded(&named_struct()).call(args)))
     }
 }
 

@@ -12,6 +12,7 @@ mod growth;
 mod guard;
 mod newest;
 mod past;
+mod planning;
 mod plans;
 mod random;
 mod readers;

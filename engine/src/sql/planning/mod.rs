@@ -1,6 +1,10 @@
 //! Where is a statement planned? On an executor, as one that runs: planning takes seconds where much is made of a short
 //! text, and goes on in the middle of a step after its client has left. Large plans are made a few at a time.
 
+pub(super) mod fence;
+pub(super) mod memory;
+pub(super) mod sizes;
+
 use std::pin::Pin;
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
@@ -18,7 +22,7 @@ use crate::{Error, ErrorKind, Result};
 /// Statements with more parts, or deeper ones, are large.
 const LARGE_NODES: u64 = 5_000;
 const LARGE_DEPTH: usize = 100;
-/// Large statements that are planned at a time: what planning takes is not accounted.
+/// Large statements that are planned at a time.
 const LARGE_AT_A_TIME: usize = 2;
 
 impl Extent {
@@ -77,6 +81,8 @@ impl Sql {
             query.works_on(&lease);
             query.advance(QueryState::Planning, self.engine.now());
             let weak = Arc::downgrade(&lease);
+            let pool = Arc::clone(&self.shared.memory_pool);
+            let work = async move { memory::accounted(&pool, work).await };
             Held { work: lease.spawn(work)?, lease: weak }
                 .await
                 .map_err(|e| Error::internal("a statement was not planned").with_source(e))?

@@ -1,0 +1,89 @@
+//! Memory that a thread has taken of the allocator and not given back, counted where it is taken.
+//!
+//! A library that plans, parses or decodes says nothing of what it holds. The binary wraps its allocator in
+//! [`Counting`]; what a piece of work holds is then the difference between two readings of [`held`] on its thread.
+
+use std::alloc::{GlobalAlloc, Layout};
+use std::cell::Cell;
+
+thread_local! {
+    /// Without a destructor, so that it may be read and written at any time of a thread's life.
+    static HELD: Cell<isize> = const { Cell::new(0) };
+}
+
+/// An allocator that counts what each thread takes and gives back.
+#[derive(Debug)]
+pub struct Counting<A>(pub A);
+
+/// Bytes that the calling thread has taken less those that it has given back: below zero where it frees what others took.
+/// Always 0 in a program whose allocator is not [`Counting`].
+pub fn held() -> isize {
+    HELD.get()
+}
+
+fn count(bytes: isize) {
+    HELD.set(HELD.get().wrapping_add(bytes));
+}
+
+// SAFETY: every call is passed on as it is; counting neither allocates nor unwinds.
+unsafe impl<A: GlobalAlloc> GlobalAlloc for Counting<A> {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: the caller's.
+        let memory = unsafe { self.0.alloc(layout) };
+        if !memory.is_null() {
+            count(layout.size().cast_signed());
+        }
+        memory
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: the caller's.
+        let memory = unsafe { self.0.alloc_zeroed(layout) };
+        if !memory.is_null() {
+            count(layout.size().cast_signed());
+        }
+        memory
+    }
+
+    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        count(layout.size().cast_signed().wrapping_neg());
+        // SAFETY: the caller's.
+        unsafe { self.0.dealloc(memory, layout) }
+    }
+
+    unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        // SAFETY: the caller's.
+        let moved = unsafe { self.0.realloc(memory, layout, size) };
+        if !moved.is_null() {
+            count(size.cast_signed().wrapping_sub(layout.size().cast_signed()));
+        }
+        moved
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::alloc::System;
+
+    use super::*;
+
+    #[test]
+    fn what_is_taken_and_not_given_back_is_counted() {
+        let (allocator, before) = (Counting(System), held());
+        let since = || held() - before;
+        let layout = Layout::from_size_align(1_000, 8).unwrap();
+        // SAFETY: the layout has a size; each pointer is given back once, with the size that it has.
+        unsafe {
+            let first = allocator.alloc(layout);
+            assert_eq!(since(), 1_000);
+            let first = allocator.realloc(first, layout, 5_000);
+            assert_eq!(since(), 5_000);
+            let second = allocator.alloc_zeroed(layout);
+            assert_eq!(since(), 6_000);
+            allocator.dealloc(first, Layout::from_size_align(5_000, 8).unwrap());
+            assert_eq!(since(), 1_000);
+            allocator.dealloc(second, layout);
+        }
+        assert_eq!(since(), 0);
+    }
+}
