@@ -14,42 +14,40 @@ pub(crate) const THREADS_MAX: usize = 4_096;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct EngineSettings {
-    /// How long after its end an hour stays open for late readings before it is landed. Longer means
-    /// fewer rewrites of landed files; shorter means smaller tails.
+    /// How long an hour stays open for late readings after its end, before it lands. Longer means fewer rewrites of
+    /// landed files; shorter means a smaller tail.
     pub lateness: Span,
-    /// How far in the future a reading may lie before it is taken for a clock gone wrong and goes to
-    /// the dead letters.
+    /// How far in the future a reading may lie. Beyond that, the clock of its source is taken to be wrong, and the
+    /// reading goes to the dead letters.
     pub future_max: Span,
-    /// How often readings that came late for landed hours are merged into their files. Shorter means
-    /// that outside readers of the lake see late readings sooner, at the price of more rewriting.
+    /// How often late readings of landed hours are merged into their files. Shorter means that other readers of the
+    /// lake see late readings sooner, at the cost of more rewriting.
     pub late_merge_every: Span,
-    /// How often readings that came late for days and months that hours were folded into are merged into
-    /// their files, each of which is written anew for it. Until then they are answered from the tail.
+    /// How often late readings of compacted days and months are merged into their files, each of which is rewritten for
+    /// it. Until then, the readings are served from the tail.
     pub folded_merge_every: Span,
-    /// Memory that the tail, and the batches on their way to it, may take. At three quarters of it
-    /// open hours are landed early; at the bound a put is refused with RESOURCE_EXHAUSTED.
+    /// Most memory for the tail and the batches on their way to it. At three quarters of it, open hours land early; at
+    /// the limit, a put is refused with RESOURCE_EXHAUSTED.
     pub tail_bytes_max: Size,
     /// Largest batch that a single put may carry.
     pub batch_bytes_max: Size,
-    /// Memory for footers, page indexes and dictionaries of lake files.
+    /// Memory for the footers, page indexes and dictionaries of lake files.
     pub file_cache_bytes: Size,
-    /// Memory for pages of lake files, unpacked, that reads of few keys came by twice: the next read of the same keys
-    /// neither reads nor unpacks them. 0 keeps none.
+    /// Memory for the page cache: decoded pages of lake files that reads of few keys have used twice, so that the next
+    /// read of the same keys neither fetches nor decodes them. 0 disables the cache.
     pub page_cache_bytes: Size,
-    /// Memory that running range reads may take together. At the bound a read is refused with
-    /// RESOURCE_EXHAUSTED.
+    /// Most memory for all running range reads together. At the limit, a read is refused with RESOURCE_EXHAUSTED.
     pub scan_bytes_max: Size,
-    /// Rows that a range read works on at a time, per thread; up to eight times as many if they come from
-    /// many hours. More takes more memory, and is slower once the rows of a slice outgrow the
-    /// processor's caches.
+    /// Rows that a range read processes at a time, per thread; up to eight times as many when they come from many
+    /// hours. More takes more memory, and is slower once the rows of a slice no longer fit in the processor's caches.
     pub scan_slice_rows: usize,
-    /// Threads that work on range reads; 0 is one per processor.
+    /// Threads for range reads; 0 means one per processor.
     pub scan_threads: usize,
-    /// After how many commits of a table a checkpoint is written, which keeps opening it fast.
+    /// Number of commits to a table after which a checkpoint is written. Checkpoints keep opening the table fast.
     pub checkpoint_commits: u64,
-    /// How often the engine looks whether another process has committed to a table, such as a job that is
-    /// run by hand or `barograph lake restore`. Shorter means that queries see it sooner, at the price of a
-    /// request to the store for each table.
+    /// How often the engine checks whether another process has committed to a table, such as a job run by hand or
+    /// `barograph lake restore`. Shorter means that queries see the commit sooner, at the cost of one request to the
+    /// store per table.
     pub notice_every: Span,
     /// The log.
     pub log: LogSettings,

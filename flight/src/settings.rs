@@ -19,57 +19,57 @@ const FILTER_OPERATORS_MAX: usize = 50_000;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct FlightSettings {
-    /// Address and port to listen on, such as `127.0.0.1:8815` or `[::]:8815`. Port 0 takes a free
-    /// one. Change it to be reachable from other machines.
+    /// Address and port to listen on, such as `127.0.0.1:8815` or `[::]:8815`. Port 0 picks a free one. Connections are
+    /// neither encrypted nor authenticated: make the server reachable from other machines only within a network that
+    /// you trust.
     pub listen: String,
-    /// Size that the messages of an answer are cut to. Many gRPC clients refuse messages over 4 MiB;
-    /// larger messages save a little work for clients that accept them.
+    /// Target size of the messages of an answer. Many gRPC clients refuse messages over 4 MiB; larger messages save a
+    /// little work for clients that accept them.
     pub message_bytes: Size,
-    /// Largest message accepted from a client: one batch of a put. Raise it for writers that send
-    /// larger batches; each running put may hold `put_batches_in_flight` of them.
+    /// Largest message accepted from a client: one batch of a put. Raise it for writers that send larger batches; each
+    /// running put may hold `put_batches_in_flight` of them in memory.
     pub request_bytes_max: Size,
     /// Largest ticket, in bytes of JSON.
     pub ticket_bytes_max: Size,
     /// Most keys that a ticket may list. Raise it for readers that ask for very many keys at once.
     pub ticket_keys_max: usize,
-    /// Deepest filter of a ticket: parentheses, NOT and signs in one another. A deeper one is refused.
+    /// Deepest nesting of parentheses, NOT and signs in the filter of a ticket. A deeper filter is refused.
     pub ticket_filter_depth_max: usize,
-    /// Most names, operators and parentheses of a ticket's filter; values of IN lists are not counted. A larger
-    /// one is refused.
+    /// Most names, operators and parentheses in the filter of a ticket; the values of IN lists are not counted. A
+    /// larger filter is refused.
     pub ticket_filter_operators_max: usize,
-    /// Most answers, puts and exchanges that may run at one time. At the bound a call is refused with
+    /// Most answers, puts and exchanges that may run at the same time. At the limit, a call is refused with
     /// RESOURCE_EXHAUSTED.
     pub streams_max: usize,
-    /// Longest time that an answer (from the first byte to the last), one batch of a put, one query of
-    /// an exchange or an action may take. Over it the call ends with DEADLINE_EXCEEDED. A client can
-    /// ask for less with the gRPC timeout.
+    /// Longest time for an answer (from the first byte to the last), one batch of a put, one query of an exchange, or
+    /// an action. After it, the call ends with DEADLINE_EXCEEDED. A client can ask for less with the gRPC timeout.
     pub request_timeout: Span,
-    /// Batches of one put that may be on their way at one time. More hides the time a disk needs to
-    /// sync, and takes more memory.
+    /// Batches of one put that may be in flight at the same time. More hides the time that the disk needs to sync, and
+    /// takes more memory.
     pub put_batches_in_flight: usize,
-    /// Queries of one exchange that may wait for the lake at one time.
+    /// Queries of one exchange that may wait for the lake at the same time.
     pub exchange_requests_in_flight: usize,
-    /// How long the endpoints of a GetFlightInfo stay valid. Meanwhile the rows they show are held.
-    /// Raise it for slow parallel readers.
+    /// How long the endpoints of a GetFlightInfo stay valid. Their rows are held until then. Raise it for slow parallel
+    /// readers.
     pub view_lifetime: Span,
-    /// Most views that endpoints may hold at one time. At the bound GetFlightInfo is refused with
+    /// Most views that endpoints may hold at the same time. At the limit, GetFlightInfo is refused with
     /// RESOURCE_EXHAUSTED.
     pub views_max: usize,
-    /// Rows that one endpoint of a GetFlightInfo should have. Fewer gives more endpoints, that is more
-    /// parallel readers.
+    /// Target number of rows per endpoint of a GetFlightInfo. Fewer rows give more endpoints, and so more parallel
+    /// readers.
     pub endpoint_rows: u64,
-    /// Most endpoints that a GetFlightInfo may have.
+    /// Most endpoints of a GetFlightInfo.
     pub endpoints_max: usize,
-    /// How long running calls may go on after the server was told to stop.
+    /// How long running calls may continue after the server was told to stop.
     pub drain_timeout: Span,
-    /// HTTP/2 flow-control window of a stream: bytes that a client may send ahead. Raise it for fast
-    /// writers far away.
+    /// HTTP/2 flow-control window of a stream: bytes that a client may send ahead. Raise it for fast writers on a
+    /// connection of high latency.
     pub stream_window: Size,
     /// HTTP/2 flow-control window of a connection, for all its streams together.
     pub connection_window: Size,
     /// Largest HTTP/2 frame accepted, from 16 KiB to 16 MiB less one byte.
     pub frame_bytes_max: Size,
-    /// How often an idle connection is asked whether its client is still there.
+    /// How often an idle connection is probed to see whether its client is still there.
     pub keepalive: Span,
 }
 

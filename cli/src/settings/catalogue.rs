@@ -150,11 +150,11 @@ impl std::fmt::Display for Kind {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Text => f.write_str("text"),
-            Self::Span => f.write_str("time"),
+            Self::Span => f.write_str("duration"),
             Self::Size => f.write_str("size"),
-            Self::Integer => f.write_str("whole number"),
+            Self::Integer => f.write_str("integer"),
             Self::Number => f.write_str("number"),
-            Self::Switch => f.write_str("true or false"),
+            Self::Switch => f.write_str("boolean"),
             Self::Choice(words) => write!(f, "{}", words.join(" or ")),
             Self::Toml => f.write_str("TOML"),
         }

@@ -38,43 +38,42 @@ use crate::{Error, Result};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
-    /// Where the tables live: a folder, or an object-store URL (`s3://`, `gs://`, `az://`, `file://`),
-    /// whose credentials come from the environment as usual for that store (`AWS_…`, `GOOGLE_…`,
-    /// `AZURE_…`).
+    /// Where the tables are stored: a folder, or an object-store URL (`s3://`, `gs://`, `az://`, `file://`).
+    /// Credentials for a URL come from the store's usual environment variables (`AWS_…`, `GOOGLE_…`, `AZURE_…`).
     pub data: String,
-    /// Folder of the log, on a local disk. Absent: the folder `log` inside `data`. Needed where `data`
-    /// is a URL.
+    /// Folder of the log, on a local disk. If absent, the folder `log` inside `data`. Required when `data` is the URL
+    /// of a remote store.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub log_folder: Option<PathBuf>,
-    /// The server that `latest`, `range`, `import` and `redrive` talk to.
+    /// Server that the client commands connect to: `latest`, `range`, `sql`, `export`, `import`, `redrive` and `lake
+    /// delete`.
     pub endpoint: String,
-    /// What is reported to stderr.
+    /// Messages on stderr.
     pub logging: LoggingSettings,
-    /// The engine: memory, landing, reads.
+    /// The engine: memory, landing and reads.
     pub engine: EngineSettings,
     /// The server: address and limits.
     pub flight: FlightSettings,
-    /// SQL: memory, time and number of queries.
+    /// SQL: memory, time and concurrency.
     pub sql: SqlSettings,
     /// The scheduler of background jobs.
     pub scheduler: SchedulerSettings,
     /// The background jobs by name.
     pub jobs: JobSettings,
-    /// When hours are folded into days, and days into months.
+    /// When hours are compacted into days, and days into months.
     pub compaction: CompactionSettings,
-    /// How long the rows of tables are kept, such as `[retention.readings]` with `after = "730d"`: the job
-    /// `expire` removes files whose newest row is older. The rows of a table that is not named are kept for
-    /// ever; a rollup is a table of its own. `removed_files_kept` is said of a table in place of
-    /// `scheduler.removed_files_kept`.
+    /// How long rows are kept, by table, such as `[retention.readings]` with `after = "730d"`: the job `expire` removes
+    /// files whose newest row is older. Rows of a table without an entry are kept forever; a rollup is a table of its
+    /// own and needs its own entry. `removed_files_kept` overrides `scheduler.removed_files_kept` for the table.
     pub retention: BTreeMap<String, Retention>,
     /// Tables by name. A table of the built-in name `readings` replaces the built-in one.
     pub tables: BTreeMap<String, TableDeclaration>,
-    /// Rollups by name: tables whose rows are the windows of another, `every` long, which the job `rollup`
-    /// keeps as their tables are. `of` names the table; `every` is a whole number of hours that divides a
-    /// day, or whole days. [docs/jobs.md](jobs.md) tells their columns.
+    /// Rollups by name: tables that hold aggregates of a source table over windows of length `every`, kept up to date
+    /// by the job `rollup`. `of` names the source table; `every` is a whole number of hours that divides a day, or
+    /// whole days. [docs/jobs.md](jobs.md#rollups) describes their columns.
     pub rollups: BTreeMap<String, RollupSettings>,
-    /// The job `quality`: what makes a reading doubtful, in the units of the columns. Columns that the
-    /// table does not have are not checked.
+    /// The job `quality`: thresholds beyond which a reading is doubtful, in the units of the columns. Columns that the
+    /// table does not have are skipped.
     pub quality: QualitySettings,
 }
 
@@ -82,11 +81,11 @@ pub struct Settings {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct LoggingSettings {
-    /// Which messages: a level (`error`, `warn`, `info`, `debug`, `trace`), or levels by module such as
-    /// `info,barograph_engine=debug`. Absent: `info` for `serve`, `warn` for every other command.
+    /// Which messages are printed: a level (`error`, `warn`, `info`, `debug`, `trace`), or levels by module, such as
+    /// `info,barograph_engine=debug`. If absent, `warn,barograph=info` for `serve`, and `warn` for every other command.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub filter: Option<String>,
-    /// In which form: `text` for people, `json` for collectors, one object a line.
+    /// Format: `text` for people, `json` for log collectors, with one object per line.
     pub format: LoggingFormat,
 }
 

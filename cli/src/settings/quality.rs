@@ -16,23 +16,23 @@ const SCALE_HEIGHT: f64 = 8_434.0;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct QualitySettings {
-    /// The table whose readings are checked.
+    /// Table whose readings are checked.
     pub of: String,
-    /// How old the reading may be that a reading is compared with.
+    /// Longest time between a reading and the earlier one that it is compared with.
     pub step_within: Span,
-    /// Over how long a value is to vary.
+    /// Period over which a value has to vary.
     pub persistence_over: Span,
-    /// How far away a neighbour may be, in km.
+    /// Largest distance of a neighbour, in km.
     pub neighbours_within_km: f64,
-    /// So many of the nearest neighbours are asked.
+    /// Number of nearest neighbours that a reading is compared with.
     pub neighbours_max: usize,
-    /// So many of them must have readings in the hour.
+    /// Fewest neighbours with readings in the hour; with fewer, a reading is not compared.
     pub neighbours_min: usize,
     /// The column `temperature`, in °C.
     pub temperature: Thresholds,
     /// The column `humidity`, in %.
     pub humidity: Thresholds,
-    /// The column `pressure`, in hPa. Neighbours are asked where the heights of both sites are known.
+    /// The column `pressure`, in hPa. Neighbours are compared where the elevations of both sites are known.
     pub pressure: Thresholds,
     /// The column `wind_speed`, in m/s.
     pub wind_speed: Thresholds,
@@ -42,11 +42,11 @@ pub struct QualitySettings {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Thresholds {
-    /// It differs by more from the last reading that did not jump; 0: not checked.
+    /// Flags a reading that differs by more than this from the last reading that did not jump; 0 disables the check.
     pub step: f64,
-    /// All readings of `persistence_over` lie within less; 0: not checked.
+    /// Flags a reading when all readings of `persistence_over` vary by less than this; 0 disables the check.
     pub persistence: f64,
-    /// It differs by more from the median of what the neighbours measure; 0: not checked.
+    /// Flags a reading that differs by more than this from the median of its neighbours; 0 disables the check.
     pub neighbour: f64,
 }
 

@@ -17,7 +17,7 @@ pub fn file(settings: &Settings) -> Result<String> {
     let mut text = String::new();
     for section in Catalogue::new().sections {
         if section.path.is_empty() {
-            text.push_str("# Settings of barograph. An absent setting has its default.\n\n");
+            text.push_str("# Settings of Barograph. A setting that is absent has its default.\n\n");
         } else {
             comment(&mut text, &section.doc);
             let _ = writeln!(text, "[{}]\n", section.path);
@@ -65,9 +65,9 @@ const HEAD: &str = "\
 
 <!-- Written by `barograph config --reference` from the code; a test holds the two together. -->
 
-A setting has its built-in default, unless the settings file, an environment variable or a flag says
-otherwise; the later in this list wins. The file is TOML, named by `--config FILE` or
-`BAROGRAPH_CONFIG`. An unknown setting or `BAROGRAPH_` variable is an error.
+A setting has a built-in default, which the settings file, an environment variable or a flag overrides,
+each taking precedence over the one before. The file is TOML, named by `--config FILE` or `BAROGRAPH_CONFIG`.
+An unknown setting or an unknown `BAROGRAPH_…` variable is an error.
 
 | where | how `engine.log.segment_bytes` is written |
 |---|---|
@@ -75,29 +75,30 @@ otherwise; the later in this list wins. The file is TOML, named by `--config FIL
 | environment | `BAROGRAPH_ENGINE__LOG__SEGMENT_BYTES=64MiB` (upper case, two underscores for a dot) |
 | flag of any command | `--set engine.log.segment_bytes=64MiB` |
 
-`barograph config` prints the settings in force as a file, `barograph config --defaults` the built-in
-ones. A *time* is a whole number and a unit: `us`, `ms`, `s`, `m`, `h`, `d`, `w`. A *size* is a whole
-number and `B`, `KiB`, `MiB`, `GiB` or `TiB`.
+`barograph config` prints the current settings as a file, `barograph config --defaults` the built-in
+ones. A *duration* is an integer and a unit: `us`, `ms`, `s`, `m`, `h`, `d` or `w`. A *size* is an integer
+and a unit: `B`, `KiB`, `MiB`, `GiB` or `TiB`.
 ";
 
 const TABLES_OF_PAGE: &str = "
 ## `[tables.NAME]`
 
-A table is declared in the settings file. `NAME` and the names of columns are of `a-z`, `0-9` and `_`.
-`cities`, `dead_letters`, `information_schema`, `quality_flags` and `system` are taken. A table that has never held a row takes any
-declaration, so that a mistake is taken back by mending the file.
-Every table has a column `ingested_at` besides: when the engine accepted the row. It grows with every batch, so that it
-tells which of two rows was accepted later: after a clock was set back, it goes on from where it was.
+Tables are declared in the settings file. `NAME` and the names of columns consist of `a-z`, `0-9` and `_`. The names
+`cities`, `dead_letters`, `information_schema`, `quality_flags` and `system` are reserved. As long as a table has never held a
+row, its declaration can be changed freely, so a mistake is undone by correcting the file.
+
+Every table also has a column `ingested_at`: when the engine accepted the row. It increases with every batch, so it tells
+which of two rows was accepted later, even after the clock was set back.
 
 | setting | type | default | meaning |
 |---|---|---|---|
-| `key` | text | needed | name of the key column |
+| `key` | text | required | name of the key column |
 | `key_type` | int32 or int64 | `\"int32\"` | type of the key column |
-| `time` | text | needed | name of the time column (µs, UTC) |
-| `dimension` | text | absent | `\"cities\"`: only the built-in cities are valid keys, and commands take and show their names; absent: every key is valid |
-| `columns` | list | `[]` | value columns, each with `name`, `type` (int16, int32, int64, float32, float64, utf8, timestamp) and optionally `unit` (text) and `range` (smallest and largest plausible value; a row outside goes to `dead_letters`). [docs/columns.md](columns.md): which of them can change when the table holds rows |
+| `time` | text | required | name of the time column (µs, UTC) |
+| `dimension` | text | absent | `\"cities\"`: only the built-in cities are valid keys, and commands accept and show their names. If absent, every key is valid |
+| `columns` | list | `[]` | value columns, each with `name`, `type` (int16, int32, int64, float32, float64, utf8, timestamp) and optionally `unit` (text) and `range` (smallest and largest plausible value; a row outside it goes to `dead_letters`). [docs/columns.md](columns.md) tells how the columns of a table that holds rows can change |
 
-The built-in table, which a table of the same name replaces as a whole:
+The built-in table; a table declared under the same name replaces it as a whole:
 ";
 
 fn tree(settings: &Settings) -> Result<Table> {

@@ -11,14 +11,12 @@ use crate::{Error, Result};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct LogSettings {
-    /// Size at which a segment file is closed and the next one begun. The log is given back to the
-    /// disk in whole segments: smaller ones free space sooner after a landing, larger ones pause less
-    /// often for the three syncs that a new file costs. The disk reserves this much for the segment that
-    /// is written to. Default: `64MiB`.
+    /// Size at which a segment file is closed and the next one begins. Disk space is reserved for the segment being
+    /// written, and is freed in whole segments: smaller ones are freed sooner after a landing, larger ones pause less
+    /// often for the three syncs that a new file costs.
     pub segment_bytes: Size,
-    /// Largest body of one record, which is one batch of rows as it was sent. A larger one is refused:
-    /// split the batch, or raise this together with the message size of the server. At most `512MiB`.
-    /// Default: `64MiB`.
+    /// Largest body of one record, which is one batch of rows as it was sent. A larger batch is refused: split it, or
+    /// raise this setting together with `flight.request_bytes_max`. At most `512MiB`.
     pub record_bytes_max: Size,
 }
 

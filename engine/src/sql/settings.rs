@@ -15,62 +15,63 @@ use crate::{Error, Result};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct SqlSettings {
-    /// Memory that running queries may take together. A query that needs more spills to disk where it
-    /// can (sorts, joins, aggregations) and ends with RESOURCE_EXHAUSTED where it cannot. The memory of
-    /// ingestion (`tail_bytes_max`) is apart from it and never touched by a query.
+    /// Most memory for all running queries together. A query that needs more spills to disk where it can (sorts, joins,
+    /// aggregations), and ends with RESOURCE_EXHAUSTED where it cannot. The memory of ingestion
+    /// (`engine.tail_bytes_max`) is separate and never used by queries.
     pub memory_bytes_max: Size,
-    /// Longest value that a function may make of one row, such as a text that `repeat` makes or a list of `range`.
-    /// All values that a function makes at a time may take four times as much, beside four times what it is given. A
-    /// query that asks for more is refused before it is made. What is made counts among `memory_bytes_max`.
+    /// Largest value that a function may produce for one row, such as a text made by `repeat` or a list made by
+    /// `range`. All values that a function produces at a time may take four times as much, plus four times the size of
+    /// its arguments. A query that asks for more is refused before the values are produced. They count towards
+    /// `memory_bytes_max`.
     pub value_bytes_max: Size,
-    /// Memory of the whole server, as the system counts it (resident), from which on queries are refused with
-    /// RESOURCE_EXHAUSTED. Absent: nine tenths of what the machine has, or of the smallest bound of the control groups
-    /// that the server runs in.
+    /// Resident memory of the whole server above which queries are refused with RESOURCE_EXHAUSTED. If absent, nine
+    /// tenths of the machine's memory, or of the smallest memory limit of the control groups that the server runs in.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub server_bytes_max: Option<Size>,
-    /// Folder for what queries spill; absent: the system's folder for temporary files.
+    /// Folder that queries spill to. If absent, the system's folder for temporary files.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub spill_folder: Option<PathBuf>,
-    /// Bytes that running queries may spill together. A query that would go beyond it ends with
+    /// Most bytes that all running queries together may spill. A query that would exceed it ends with
     /// RESOURCE_EXHAUSTED.
     pub spill_bytes_max: Size,
-    /// Longest time a query may take, waiting included, if its session does not ask for less.
+    /// Longest time that a query may take, including waiting for its turn, unless its session asks for less.
     pub timeout: Span,
-    /// Longest time an answer waits for its client to read on. A client that pauses for longer gets an error at
-    /// the end of what it was sent. While a client does not read, its query holds memory, but no place among
+    /// Longest time that an answer waits for its client to read on. A client that pauses for longer gets an error at
+    /// the end of what it was sent. While a client is not reading, its query holds memory but does not count towards
     /// `queries_max`. Raise it for people who page through an answer.
     pub reader_timeout: Span,
-    /// Queries that run at a time. More share processors and memory; the others wait.
+    /// Queries that run at the same time; the others wait. More of them share the same processors and memory.
     pub queries_max: usize,
     /// Queries that may wait for their turn. One more is refused with RESOURCE_EXHAUSTED.
     pub queue_max: usize,
-    /// Queries that may have been ended (timed out, cancelled, left by their client) while a thread was in the middle of
-    /// something for them that cannot be interrupted, such as comparing two long texts. Each keeps its threads until that is
-    /// done (`tasks` in `system.queries`); others run on other threads. With as many, new queries are refused with
-    /// RESOURCE_EXHAUSTED.
+    /// Most queries that have ended (timed out, been cancelled, or lost their client) while one of their threads is
+    /// still in an operation that cannot be interrupted, such as comparing two long texts. Each keeps its threads until
+    /// that operation is done (`tasks` in `system.queries`); other queries run on other threads. At the limit, new
+    /// queries are refused with RESOURCE_EXHAUSTED.
     pub abandoned_max: usize,
-    /// Deepest tree of a statement: terms of a chain (`a OR b OR c`), parts of UNION, queries in queries, tables of WITH
-    /// that name each other. Joins may be a quarter as many, brackets in brackets and CASE in CASE an eighth as deep,
-    /// EXCEPT and INTERSECT a sixteenth as many. A deeper statement is refused. Every thread of queries has a stack that
-    /// carries it, of which only what is used takes memory.
+    /// Deepest tree of a statement: terms of a chain (`a OR b OR c`), branches of a UNION, nested queries, and WITH
+    /// tables that refer to one another. Joins may be a quarter as many, nested brackets and nested CASE an eighth as
+    /// deep, EXCEPT and INTERSECT a sixteenth as many. A deeper statement is refused. Each query thread reserves a
+    /// stack for this depth, of which only the part in use takes memory.
     pub depth_max: usize,
-    /// Most words, signs and values of a statement, and most parts of its plan: every use of a table counts
-    /// 50, and a table of WITH counts wherever it is used. A larger one is refused.
+    /// Largest statement, in words, operators and values of its text, and in nodes of its plan: each use of a table
+    /// counts 50, and a WITH table counts wherever it is used. A larger statement is refused.
     pub nodes_max: usize,
-    /// Largest price of a query in bytes of lake files that it may have to read. A query above it is
-    /// refused before it runs; absent: any price.
+    /// Highest cost of a query, in bytes of lake files that it may have to read. A query above it is refused before it
+    /// runs. If absent, the cost is unlimited.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub price_bytes_max: Option<Size>,
-    /// Largest price of a query in lake files that it may have to read. A query above it is refused
-    /// before it runs; absent: any price.
+    /// Highest cost of a query, in lake files that it may have to read. A query above it is refused before it runs. If
+    /// absent, the cost is unlimited.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub price_files_max: Option<u64>,
-    /// Threads that work on each query; 0 is one per processor. They are apart from those of the server and of other
-    /// queries, so that a heavy query delays no acknowledgement and keeps no other from running.
+    /// Threads for each query; 0 means one per processor. They are separate from those of the server and of other
+    /// queries, so that a heavy query neither delays acknowledgements nor keeps other queries from running.
     pub threads: usize,
-    /// Finished queries that `system.queries` remembers.
+    /// Number of finished queries that `system.queries` remembers.
     pub recent_max: usize,
-    /// How often a key is expected to report: the measure of `system.completeness`.
+    /// Interval at which a key is expected to report. `system.completeness` and the column `expected` of rollups are
+    /// computed from it.
     pub reading_every: Span,
 }
 

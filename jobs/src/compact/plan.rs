@@ -20,12 +20,12 @@ const DIRECT_ROWS: u64 = 4_000_000;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct CompactionSettings {
-    /// How long after a day's end its hours are folded into one file. Readings that come later are
-    /// merged into that file.
+    /// How long after its end a day is compacted: its hours become one file. Readings that arrive later are merged into
+    /// that file.
     pub day_after: Span,
-    /// How long after a month's end its days are folded.
+    /// How long after its end a month is compacted.
     pub month_after: Span,
-    /// Size from which on the next key of a month goes into another file.
+    /// Target size of a month's files. Once a file has reached it, the next key begins another file.
     pub file_bytes: Size,
 }
 

@@ -11,18 +11,17 @@ use crate::Result;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct SchedulerSettings {
-    /// Whether a server runs jobs when they are due. Where it does not, `barograph jobs run` still
-    /// does.
+    /// Whether this server runs jobs when they are due. `barograph jobs run` works in either case.
     pub enabled: bool,
-    /// How long after its last sign of life the job of a process that died is taken over by another. The
-    /// holder gives a sign three times as often. The clocks of the processes must agree much better than
-    /// that.
+    /// Duration of the lease of a running job. When a process dies, another one takes its job over once the lease has
+    /// expired. The holder renews it three times as often. The clocks of the processes must agree much more closely
+    /// than this.
     pub lease: Span,
-    /// Records of ended runs that are kept of each job.
+    /// Number of finished runs whose records are kept, per job.
     pub runs_kept: usize,
-    /// How long files that were replaced, or were left behind by an interrupted landing, stay in the
-    /// lake for readers that may still be reading them, before the job `sweep` deletes them. At most
-    /// seven days, which is how long the log of a table remembers.
+    /// How long files that were replaced, or left behind by an interrupted landing, stay in the lake for readers that
+    /// may still use them, before the job `sweep` deletes them. At most seven days, which is how far back the Delta log
+    /// of a table reaches.
     pub removed_files_kept: Span,
 }
 
@@ -30,21 +29,20 @@ pub struct SchedulerSettings {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct JobSettings {
-    /// Folds hours into days and days into months.
+    /// Compacts hours into days, and days into months.
     pub compact: JobSpec,
-    /// Takes files whose rows are older than `retention` says out of the tables, once their rollups are computed.
+    /// Removes files from the tables whose rows are older than `retention` allows, once their rollups are computed.
     pub expire: JobSpec,
     /// Deletes files that no version of a table needs.
     pub sweep: JobSpec,
-    /// Reads every active file in full and compares it with what the table's log says of it.
+    /// Reads every active file in full and compares it with the Delta log of its table.
     pub verify: JobSpec,
-    /// Keeps rollups as the tables are that they are made of: when it is due, and within a second of a
-    /// commit that changed rows. It reads with the threads and within the memory of range reads
-    /// (`engine.scan_threads`, `engine.scan_bytes_max`), whatever `memory` and `threads` say;
-    /// `bytes_per_second` slows it down.
+    /// Keeps rollups up to date with their source tables: when it is due, and within a second of a commit that changed
+    /// rows. It uses the threads and memory of range reads (`engine.scan_threads`, `engine.scan_bytes_max`) in place of
+    /// `threads` and `memory`; `bytes_per_second` slows it down.
     pub rollup: JobSpec,
-    /// Flags doubtful readings: when it is due, and within a second of a commit that changed rows. It reads
-    /// as `rollup` does.
+    /// Flags doubtful readings: when it is due, and within a second of a commit that changed rows. It reads in the same
+    /// way as `rollup`.
     pub quality: JobSpec,
 }
 
@@ -52,24 +50,23 @@ pub struct JobSettings {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct JobSpec {
-    /// Whether it runs by itself. `barograph jobs run` runs it in any case.
+    /// Whether the scheduler runs it. `barograph jobs run` works in either case.
     pub enabled: bool,
-    /// When it is due: minute, hour, day of month, month and day of week, in UTC, each `*`, a number, a
-    /// range, a list, or a step such as `*/15`.
+    /// When it is due, in UTC: minute, hour, day of month, month and day of week, each `*`, a number, a range, a list,
+    /// or a step such as `*/15`.
     pub cron: Cron,
-    /// It begins up to so much later, by a draw that differs from process to process, so that not
-    /// everything begins at once.
+    /// Longest random delay of its start, drawn by each process, so that not everything starts at once.
     pub jitter: Span,
-    /// Memory it may take. A single file that is larger is worked on alone.
+    /// Most memory it may take. A single file that is larger is processed alone.
     pub memory: Size,
-    /// Threads it may take.
+    /// Most threads it may use.
     pub threads: usize,
-    /// Bytes a second that it may read; absent: as many as it can.
+    /// Most bytes it may read per second. If absent, the rate is unlimited.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bytes_per_second: Option<Size>,
-    /// How often a run that failed is tried again from where it was, if trying again can help.
+    /// How often a failed run is retried from where it stopped, if a retry can help.
     pub retries: u32,
-    /// How long the first retry waits; each later one waits twice as long, an hour at most.
+    /// Wait before the first retry; it doubles with each further retry, up to an hour.
     pub backoff: Span,
 }
 
