@@ -7,23 +7,23 @@ use crate::output::Format;
 /// What to do about jobs.
 #[derive(Debug, Subcommand)]
 pub enum JobsCommand {
-    /// The jobs: when each is due, and how its newest run went.
+    /// List the jobs: when each is due, and how its latest run ended.
     List(JobsArguments),
     /// Run a job now, beside a running server or without one.
     Run(JobsRunArguments),
-    /// The runs that are remembered.
+    /// List recorded runs.
     History(JobsHistoryArguments),
-    /// Stop a run, whichever process has it.
+    /// Stop a run, whichever process it is running in.
     Cancel(JobsCancelArguments),
 }
 
 /// Whose jobs.
 #[derive(Debug, Args)]
 pub struct JobsArguments {
-    /// Folder or object-store URL of the data.
+    /// Data folder or object-store URL.
     #[arg(long, value_name = "DIR|URL")]
     pub data: Option<String>,
-    /// Form of the answer.
+    /// Output format.
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
 }
@@ -31,15 +31,15 @@ pub struct JobsArguments {
 /// Arguments of `jobs run`.
 #[derive(Debug, Args)]
 pub struct JobsRunArguments {
-    /// The job.
+    /// Name of the job.
     pub name: String,
-    /// Print what it would do and what that costs, and change nothing.
+    /// Print what it would do and at what cost, without changing anything.
     #[arg(long)]
     pub dry_run: bool,
-    /// First instant to work on: 2026-11-22T10:00:00Z, 2026-11-22, or before now such as -24h.
+    /// Start of the time range (inclusive): 2026-11-22T10:00:00Z, 2026-11-22, or relative to now, such as -24h.
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     pub from: Option<String>,
-    /// First instant after the range.
+    /// End of the time range (exclusive).
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     pub to: Option<String>,
     /// Whose jobs.
@@ -60,9 +60,9 @@ pub struct JobsHistoryArguments {
 /// Arguments of `jobs cancel`.
 #[derive(Debug, Args)]
 pub struct JobsCancelArguments {
-    /// The run, such as `verify-41`.
+    /// Id of the run, such as `verify-41`.
     pub run: String,
-    /// Folder or object-store URL of the data.
+    /// Data folder or object-store URL.
     #[arg(long, value_name = "DIR|URL")]
     pub data: Option<String>,
 }

@@ -7,41 +7,41 @@ use crate::output::Format;
 /// What to look at in the lake.
 #[derive(Debug, Subcommand)]
 pub enum LakeCommand {
-    /// The active files of each table.
+    /// List the active files of each table.
     Files(LakeArguments),
-    /// Open and verify every active file; name what is damaged, missing, left behind or a gap.
+    /// Open and verify every active file, and report damaged files, missing files, orphans and gaps.
     Check(LakeArguments),
-    /// The commits of each table.
+    /// List the commits of each table.
     History(LakeArguments),
-    /// Delete rows for good, through a running server, which goes on if it is not waited for. It cannot be
-    /// undone.
+    /// Delete rows permanently, through a running server. This cannot be undone, and interrupting the command
+    /// does not stop it.
     Delete(LakeDeleteArguments),
-    /// Make the files of an earlier version of a table the active ones again. It can be undone in the same way.
+    /// Restore a table to an earlier version. This can be undone by restoring the version before it.
     Restore(LakeRestoreArguments),
-    /// Give a table that holds rows the columns that the settings declare: take some out, give some other names, which
-    /// writes its files anew; asked again after an end in between, it goes on. A running server, named by
-    /// `--endpoint`, does it beside who reads and puts, and adds and widens columns, too.
+    /// Change the columns of a table to those that the settings declare. Dropping and renaming columns rewrites
+    /// the table's files; run again after an interruption, it continues. With `--endpoint`, a running server does
+    /// it without interrupting reads, and also adds and widens columns.
     Alter(LakeAlterArguments),
 }
 
 /// Arguments of `lake alter`.
 #[derive(Debug, Args)]
 pub struct LakeAlterArguments {
-    /// The table; the rollups and flags that are computed of it follow.
+    /// Name of the table; its rollups and quality flags follow.
     pub table: String,
-    /// A column gets another name, which the settings declare; may be given again.
+    /// Rename a column; the settings declare its new name. Repeatable.
     #[arg(long, value_name = "OLD=NEW", value_parser = super::pair)]
     pub rename: Vec<(String, String)>,
-    /// A column goes, with its values, which the settings do not declare any more; may be given again.
+    /// Drop a column that the settings do not declare any more, with its values. Repeatable.
     #[arg(long, value_name = "COLUMN")]
     pub drop: Vec<String>,
-    /// Print what would be done, and change nothing.
+    /// Print what would be done, without changing anything.
     #[arg(long)]
     pub dry_run: bool,
-    /// Folder or object-store URL of the data, which no server has open.
+    /// Data folder or object-store URL, which no server may have open.
     #[arg(long, value_name = "DIR|URL", conflicts_with = "endpoint")]
     pub data: Option<String>,
-    /// The server that has the data open. It reads its own settings anew.
+    /// URL of the server that has the data open. It reloads its own settings.
     #[arg(long, value_name = "URL")]
     pub endpoint: Option<String>,
 }
@@ -49,9 +49,9 @@ pub struct LakeAlterArguments {
 /// Arguments of `lake delete`.
 #[derive(Debug, Args)]
 pub struct LakeDeleteArguments {
-    /// The table.
+    /// Name of the table.
     pub table: String,
-    /// Rows of these cities, by name or id, or keys, for a table without cities; separated by semicolons.
+    /// Cities, by name or id, whose rows are deleted; keys, for a table without cities. Separated by semicolons.
     #[arg(
         long,
         value_delimiter = ';',
@@ -60,19 +60,19 @@ pub struct LakeDeleteArguments {
         allow_hyphen_values = true
     )]
     pub keys: Vec<String>,
-    /// Rows of every key.
+    /// Delete the rows of every key.
     #[arg(long, conflicts_with = "keys")]
     pub all: bool,
-    /// First instant of the rows; from the beginning if absent.
+    /// Start of the time range (inclusive); the beginning if absent.
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     pub from: Option<String>,
-    /// First instant after them; to the end if absent.
+    /// End of the time range (exclusive); the end if absent.
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     pub to: Option<String>,
-    /// Why; it is kept with the record, which `system.deletions` shows.
+    /// Reason, kept with the record of the deletion in `system.deletions`.
     #[arg(long, value_name = "TEXT")]
     pub reason: String,
-    /// The server.
+    /// URL of the server.
     #[arg(long, value_name = "URL")]
     pub endpoint: Option<String>,
 }
@@ -81,18 +81,18 @@ pub struct LakeDeleteArguments {
 #[derive(Debug, Args)]
 #[command(disable_version_flag = true)]
 pub struct LakeRestoreArguments {
-    /// The table.
+    /// Name of the table.
     pub table: String,
-    /// The version, as `barograph lake history` shows it.
+    /// Version to restore, as listed by `barograph lake history`.
     #[arg(long, value_name = "N")]
     pub version: u64,
-    /// Print what would be removed and added, and change nothing.
+    /// Print which files would be removed and added, without changing anything.
     #[arg(long)]
     pub dry_run: bool,
-    /// Folder or object-store URL of the data.
+    /// Data folder or object-store URL.
     #[arg(long, value_name = "DIR|URL")]
     pub data: Option<String>,
-    /// Form of the answer.
+    /// Output format.
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
 }
@@ -100,13 +100,13 @@ pub struct LakeRestoreArguments {
 /// Which lake.
 #[derive(Debug, Args)]
 pub struct LakeArguments {
-    /// Folder or object-store URL of the data.
+    /// Data folder or object-store URL.
     #[arg(long, value_name = "DIR|URL")]
     pub data: Option<String>,
-    /// Only this table.
+    /// Show only this table.
     #[arg(long)]
     pub table: Option<String>,
-    /// Form of the answer.
+    /// Output format.
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
 }

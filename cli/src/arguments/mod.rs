@@ -20,14 +20,14 @@ pub use text::TextArguments;
 
 use crate::output::Format;
 
-/// Readings in, durable, queryable at once, kept in an open lake.
+/// A columnar engine for time series: durable ingestion, immediate queries, an open lake.
 #[derive(Debug, Parser)]
 #[command(name = "barograph", version, propagate_version = true, max_term_width = 100)]
 pub struct Arguments {
-    /// Settings file (TOML); also BAROGRAPH_CONFIG. `barograph config` prints one.
+    /// Settings file (TOML), also settable as BAROGRAPH_CONFIG. `barograph config` prints one.
     #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Any setting by its full name, such as `--set engine.lateness=1m`; may be given again.
+    /// Override a setting by its full name, such as `--set engine.lateness=1m`. Repeatable.
     #[arg(long, global = true, value_name = "NAME=VALUE", value_parser = pair)]
     pub set: Vec<(String, String)>,
     /// What to do.
@@ -38,51 +38,51 @@ pub struct Arguments {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Fill a folder with made-up weather of real cities, serve it, and go on measuring.
+    /// Fill a data folder with simulated weather of real cities, serve it, and keep adding readings.
     Demo(DemoArguments),
-    /// Serve the tables of a folder or object store over Arrow Flight.
+    /// Serve the tables of a data folder or object store over Arrow Flight.
     Serve(ServeArguments),
-    /// The newest reading of each city.
+    /// Show the newest reading of each city.
     Latest(LatestArguments),
-    /// The readings of cities in a range of time, or means and other figures of them.
+    /// Show the readings of cities over a time range, or aggregates of them.
     Range(RangeArguments),
-    /// Ask in SQL: a statement, statements from stdin, or a conversation.
+    /// Run SQL: one statement, statements from stdin, or an interactive session.
     Sql(SqlArguments),
-    /// Write the answer to an SQL statement to a file.
+    /// Write the result of an SQL statement to a file.
     Export(ExportArguments),
     /// Import CSV, JSON lines, Parquet and Arrow files.
     Import(ImportArguments),
-    /// Look at the files of the lake, or go back to earlier ones.
+    /// Inspect, restore, delete from or alter the tables of the lake.
     #[command(subcommand)]
     Lake(LakeCommand),
-    /// Look at background jobs, run one, or stop one.
+    /// List, run or cancel background jobs.
     #[command(subcommand)]
     Jobs(JobsCommand),
-    /// Put dead letters again, after what was wrong with them has been mended.
+    /// Put dead letters again, once the cause of their rejection has been fixed.
     Redrive(RedriveArguments),
-    /// Print the settings in force, as a file with every setting explained.
+    /// Print the current settings as a file, with every setting explained.
     Config(ConfigArguments),
 }
 
 /// Arguments of `demo`.
 #[derive(Debug, Args)]
 pub struct DemoArguments {
-    /// Folder or object-store URL of the data; made if it is not there, continued if it is.
+    /// Data folder or object-store URL; created if missing, continued if present.
     #[arg(long, value_name = "DIR")]
     pub data: Option<String>,
-    /// Hours up to this minute to fill.
+    /// Number of hours of history to fill, up to the present minute.
     #[arg(long, default_value_t = 24, value_parser = clap::value_parser!(u32).range(1..=8_760))]
     pub hours: u32,
-    /// How many of the most populous cities measure.
+    /// Number of cities that report, the most populous first.
     #[arg(long, default_value_t = 15_000, value_parser = clap::value_parser!(u32).range(1..=15_000))]
     pub cities: u32,
-    /// Address to serve on.
+    /// Address to listen on; port 0 picks a free one.
     #[arg(long, value_name = "ADDR")]
     pub listen: Option<String>,
-    /// Fill, check all answers against the lake's files read by another library, and end.
+    /// Fill, check all answers against the lake's files as read by another library, and exit.
     #[arg(long)]
     pub once: bool,
-    /// Which weather: the same seed makes the same.
+    /// Seed of the simulated weather; the same seed gives the same weather.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
 }
@@ -90,13 +90,13 @@ pub struct DemoArguments {
 /// Arguments of `serve`.
 #[derive(Debug, Args)]
 pub struct ServeArguments {
-    /// Folder or object-store URL of the data.
+    /// Data folder or object-store URL.
     #[arg(long, value_name = "DIR|URL")]
     pub data: Option<String>,
-    /// Address to listen on; port 0 takes a free one.
+    /// Address to listen on; port 0 picks a free one.
     #[arg(long, value_name = "ADDR")]
     pub listen: Option<String>,
-    /// Go on without log records that are damaged. What is lost is named.
+    /// Start without the damaged records of the log, and report what is lost.
     #[arg(long)]
     pub accept_log_damage: bool,
 }
@@ -104,10 +104,10 @@ pub struct ServeArguments {
 /// Which server answers, and in which form.
 #[derive(Debug, Args)]
 pub struct AnswerArguments {
-    /// The server.
+    /// URL of the server.
     #[arg(long, value_name = "URL")]
     pub endpoint: Option<String>,
-    /// Form of the answer.
+    /// Output format.
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
 }
@@ -115,17 +115,16 @@ pub struct AnswerArguments {
 /// Which keys are asked for.
 #[derive(Debug, Args)]
 pub struct KeyArguments {
-    /// Cities by name or id, such as `Paris`, `Springfield,MO` or 2988507; keys, for a table without
-    /// cities.
+    /// Cities by name or id, such as `Paris`, `Springfield,MO` or 2988507; keys, for a table without cities.
     #[arg(value_name = "CITY", required_unless_present = "all", allow_negative_numbers = true)]
     pub cities: Vec<String>,
-    /// All of them.
+    /// All keys.
     #[arg(long, conflicts_with = "cities")]
     pub all: bool,
-    /// The table.
+    /// Name of the table.
     #[arg(long, default_value = "readings")]
     pub table: String,
-    /// Only these columns, separated by commas.
+    /// Columns to show, separated by commas; all if absent.
     #[arg(long, value_delimiter = ',', value_name = "NAME,…")]
     pub columns: Vec<String>,
 }
@@ -136,7 +135,7 @@ pub struct LatestArguments {
     /// Which keys.
     #[command(flatten)]
     pub keys: KeyArguments,
-    /// The newest reading at or before this time: 2026-11-22T10:00:00Z, 2026-11-22, -2h.
+    /// Show the newest reading at or before this time: 2026-11-22T10:00:00Z, 2026-11-22, -2h.
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     pub at: Option<String>,
     /// Who answers.
@@ -147,8 +146,8 @@ pub struct LatestArguments {
 /// Arguments of `sql`.
 #[derive(Debug, Args)]
 pub struct SqlArguments {
-    /// The statement, such as 'SELECT count(*) FROM readings'; several are parted by semicolons. Without
-    /// one they are read from stdin, or asked for where stdin is a terminal.
+    /// SQL to run, such as 'SELECT count(*) FROM readings'; semicolons separate statements. If absent, statements
+    /// are read from stdin, interactively if that is a terminal.
     #[arg(value_name = "STATEMENT")]
     pub statement: Option<String>,
     /// Who answers.
@@ -159,20 +158,20 @@ pub struct SqlArguments {
 /// Arguments of `export`.
 #[derive(Debug, Args)]
 pub struct ExportArguments {
-    /// The statement, such as 'SELECT * FROM readings'.
+    /// SQL statement, such as 'SELECT * FROM readings'.
     #[arg(value_name = "STATEMENT")]
     pub statement: String,
-    /// The file. It is there, whole, when the command has ended, and not before.
+    /// Output file. It appears, complete, only when the command has succeeded.
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
-    /// Form of the file, where its name does not say it: .parquet, .csv, .json, .jsonl, .ndjson, .arrow,
-    /// .arrows.
+    /// Format of the file. If absent, it follows from the extension: .parquet, .csv, .json, .jsonl, .ndjson,
+    /// .arrow, .arrows.
     #[arg(long, value_enum)]
     pub format: Option<Format>,
-    /// Replace the file if it is there.
+    /// Overwrite the file if it exists.
     #[arg(long)]
     pub force: bool,
-    /// The server.
+    /// URL of the server.
     #[arg(long, value_name = "URL")]
     pub endpoint: Option<String>,
 }
@@ -183,28 +182,28 @@ pub struct RangeArguments {
     /// Which keys.
     #[command(flatten)]
     pub keys: KeyArguments,
-    /// First instant: 2026-11-22T10:00:00Z, 2026-11-22, or before now such as -24h.
+    /// Start of the time range (inclusive): 2026-11-22T10:00:00Z, 2026-11-22, or relative to now, such as -24h.
     #[arg(long, default_value = "-24h", value_name = "TIME", allow_hyphen_values = true)]
     pub from: String,
-    /// First instant after the range.
+    /// End of the time range (exclusive).
     #[arg(long, default_value = "now", value_name = "TIME", allow_hyphen_values = true)]
     pub to: String,
-    /// Figures of windows of this length in place of readings: 1h, 15m.
+    /// Aggregate over windows of this length, such as 1h or 15m.
     #[arg(long, value_name = "TIME", requires = "agg")]
     pub every: Option<String>,
-    /// Which figures: count, sum, mean, min, max, first, last, separated by commas.
+    /// Aggregates to compute, separated by commas: count, sum, mean, min, max, first, last.
     #[arg(long, value_delimiter = ',', value_name = "NAME,…", requires = "every")]
     pub agg: Vec<String>,
-    /// Only readings for which this SQL condition holds, such as `temperature > 30`.
+    /// SQL condition that readings must meet, such as `temperature > 30`.
     #[arg(long, value_name = "SQL")]
     pub filter: Option<String>,
-    /// At most so many rows.
+    /// Maximum number of rows.
     #[arg(long)]
     pub limit: Option<usize>,
-    /// The rows that had landed at this version of the table, or at this time.
+    /// Show the rows that had landed as of this version of the table, or as of this time.
     #[arg(long, value_name = "VERSION|TIME", allow_hyphen_values = true)]
     pub as_of: Option<String>,
-    /// Print what would be read, in place of reading it.
+    /// Print what would be read, without reading it.
     #[arg(long)]
     pub explain: bool,
     /// Who answers.
@@ -215,60 +214,60 @@ pub struct RangeArguments {
 /// Arguments of `import`.
 #[derive(Debug, Args)]
 pub struct ImportArguments {
-    /// Files: .csv, .tsv, .psv, .json, .jsonl, .ndjson, also as .gz or .zst; .parquet, .arrow.
+    /// Files: .csv, .tsv, .psv, .json, .jsonl, .ndjson, also compressed as .gz or .zst; .parquet, .arrow.
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
-    /// The table; that of the mapping, or `readings`, if absent.
+    /// Name of the table; if absent, that of the mapping, or `readings`.
     #[arg(long)]
     pub table: Option<String>,
-    /// How columns are mapped (TOML).
+    /// Mapping file (TOML).
     #[arg(long, value_name = "FILE")]
     pub mapping: Option<PathBuf>,
-    /// A column of the table from a column of the file, or from a SQL expression over its columns, such as
-    /// `temperature=(temp - 32) / 1.8`; may be given again.
+    /// Map a column of the table to a column of the file, or to an SQL expression over its columns, such as
+    /// `temperature=(temp - 32) / 1.8`. Repeatable.
     #[arg(long, value_name = "COLUMN=EXPRESSION")]
     pub map: Vec<String>,
-    /// What values of a column of the file stand for, such as `origin:EWR=5101798,JFK=5128581`.
+    /// Replace values of a column of the file, such as `origin:EWR=5101798,JFK=5128581`. Repeatable.
     #[arg(long, value_name = "COLUMN:VALUE=MEANING,…")]
     pub values: Vec<String>,
-    /// A text or a number that stands for a missing value, besides the empty text; may be given again.
+    /// Text or number that stands for a missing value, in addition to the empty text. Repeatable.
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     pub null: Vec<String>,
-    /// A column of the file that a part of the time stands in, such as the date; given again for the next part.
+    /// Column of the file that holds the time, or a part of it, such as the date. Repeatable, one part each.
     #[arg(long, value_name = "COLUMN")]
     pub time_column: Vec<String>,
-    /// Form of times that are text or digits, such as `%d/%m/%Y %H:%M`.
+    /// Format of times that are text or digits, such as `%d/%m/%Y %H:%M`.
     #[arg(long, value_name = "FORM")]
     pub time_format: Option<String>,
-    /// Unit of times that are numbers: ns, us, ms, s, min, h or d.
+    /// Unit of numeric times: ns, us, ms, s, min, h or d.
     #[arg(long, value_name = "UNIT")]
     pub time_unit: Option<String>,
-    /// Zone of times without an offset, such as `Europe/Brussels` or `+01:00`; UTC if absent.
+    /// Time zone of times without an offset, such as `Europe/Brussels` or `+01:00`; UTC if absent.
     #[arg(long, value_name = "ZONE", allow_hyphen_values = true)]
     pub time_zone: Option<String>,
-    /// Form of the files, where their names do not say it.
+    /// Format of the files, if their names do not tell it.
     #[arg(long, value_enum)]
     pub form: Option<Form>,
-    /// Begin at the first row even if an earlier import got further.
+    /// Start at the first row, even if an earlier import got further.
     #[arg(long)]
     pub restart: bool,
-    /// File that remembers how far each file is.
+    /// File that records the progress of the import.
     #[arg(long, value_name = "FILE")]
     pub state: Option<PathBuf>,
-    /// Write files of the lake in this folder or object store, beside a server or without one, in place of putting
-    /// rows to a server.
+    /// Write into the lake of this data folder or object store directly, instead of putting rows to a server. A
+    /// server may have it open.
     #[arg(long, value_name = "DIR|URL", conflicts_with = "endpoint")]
     pub data: Option<String>,
-    /// The server to import into.
+    /// URL of the server to import into.
     #[arg(long, value_name = "URL")]
     pub endpoint: Option<String>,
-    /// Rows put at a time.
+    /// Rows per put.
     #[arg(long, default_value_t = 65_536, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub batch_rows: u32,
-    /// Memory of rows on their way.
+    /// Memory for rows in flight.
     #[arg(long, value_name = "SIZE", default_value = "256MiB")]
     pub memory: Size,
-    /// Form of the summary.
+    /// Output format of the summary.
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
     /// How the lines of text files become rows.
@@ -279,7 +278,7 @@ pub struct ImportArguments {
 /// Form of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Form {
-    /// Separated values with a header.
+    /// Delimited text.
     Csv,
     /// JSON lines.
     Json,
@@ -292,16 +291,16 @@ pub enum Form {
 /// Arguments of `redrive`.
 #[derive(Debug, Args)]
 pub struct RedriveArguments {
-    /// The table whose dead letters are put again.
+    /// Table whose dead letters are put again.
     #[arg(long, default_value = "readings")]
     pub table: String,
-    /// Those rejected from this time on; from the beginning if absent.
+    /// Start of the time of rejection (inclusive); the beginning if absent.
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     pub from: Option<String>,
-    /// Those rejected before this time; all if absent.
+    /// End of the time of rejection (exclusive); the end if absent.
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     pub to: Option<String>,
-    /// The server.
+    /// URL of the server.
     #[arg(long, value_name = "URL")]
     pub endpoint: Option<String>,
 }
@@ -309,10 +308,10 @@ pub struct RedriveArguments {
 /// Arguments of `config`.
 #[derive(Debug, Args)]
 pub struct ConfigArguments {
-    /// The built-in defaults, whatever file and environment say.
+    /// Print the built-in defaults, ignoring file and environment.
     #[arg(long)]
     pub defaults: bool,
-    /// The reference page, which is docs/settings.md.
+    /// Print the reference page, docs/settings.md.
     #[arg(long, conflicts_with = "defaults")]
     pub reference: bool,
 }

@@ -9,34 +9,35 @@ use crate::Result;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Text files")]
 pub struct TextArguments {
-    /// What parts the fields of a line: a character, `tab`, or `whitespace` for any number of blanks and tabs.
+    /// Delimiter of fields: a character, `tab`, or `whitespace` for any run of spaces and tabs.
     #[arg(long, value_name = "CHARACTER")]
     pub delimiter: Option<Delimiter>,
-    /// What encloses fields that hold delimiters: a character, or `none`.
+    /// Quote around fields that contain delimiters: a character, or `none`.
     #[arg(long, value_name = "CHARACTER")]
     pub quote: Option<Quote>,
-    /// How characters are encoded, such as `latin-1` or `utf-16le`.
+    /// Character encoding, such as `latin-1` or `utf-16le`; UTF-8 if absent.
     #[arg(long, value_name = "NAME")]
     pub encoding: Option<Encoding>,
-    /// What stands before the decimals of numbers: `.` or `,`.
+    /// Decimal separator of numbers: `.` or `,`.
     #[arg(long, value_name = "CHARACTER")]
     pub decimal: Option<Decimal>,
-    /// Lines at the beginning that are left out.
+    /// Number of lines to skip at the beginning.
     #[arg(long, value_name = "LINES")]
     pub skip: Option<u64>,
-    /// The line with the names of the columns: its number, the text it begins with, or `none`.
+    /// Header line with the names of the columns: its number, the text it begins with, or `none`.
     #[arg(long, value_name = "LINE|TEXT")]
     pub header: Option<Header>,
-    /// Lines below the header that are no rows, such as units.
+    /// Number of lines below the header that are not rows, such as units.
     #[arg(long, value_name = "LINES")]
     pub below_header: Option<u64>,
-    /// Names of the columns, in place of a header, separated by commas.
+    /// Names of the columns, instead of a header, separated by commas.
     #[arg(long, value_delimiter = ',', value_name = "NAME,…")]
     pub names: Vec<String>,
-    /// What lines begin with that are no rows, such as `#`.
+    /// Text that comment lines begin with, such as `#`.
     #[arg(long, value_name = "TEXT")]
     pub comment: Option<String>,
-    /// Columns of a fixed-width file: their first and last characters, such as `year=1-4,month=6-7`; may be given again.
+    /// Columns of a fixed-width file, by the positions of their first and last characters, such as
+    /// `year=1-4,month=6-7`. Repeatable.
     #[arg(long, value_name = "NAME=FIRST-LAST,…")]
     pub positions: Vec<String>,
 }

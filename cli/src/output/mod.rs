@@ -23,17 +23,17 @@ use crate::{Error, Result};
 /// Form of an answer.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub enum Format {
-    /// Aligned columns for people, units in the header, city names where the key is a city, times in their zone,
+    /// Aligned columns for people: units in the header, city names where the key is a city, times in their zone,
     /// doubles to six digits or three decimals.
     #[default]
     Table,
-    /// Comma-separated values with a header: a null is nothing, an empty text "", a list or struct its JSON.
+    /// Comma-separated values with a header: null as nothing, an empty text as "", a list or struct as JSON.
     Csv,
-    /// JSON lines: one object a row; NaN and infinities, which JSON does not have, are null.
+    /// JSON lines: one object per row; NaN and infinities, which JSON does not have, as null.
     Json,
     /// Arrow IPC stream.
     Arrow,
-    /// Parquet file; it holds no INTERVAL.
+    /// Parquet file; INTERVAL columns are not supported.
     Parquet,
 }
 
