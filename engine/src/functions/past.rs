@@ -20,15 +20,16 @@ pub(super) static AS_OF: Entry = Entry {
     name: "as_of",
     section: Section::Tables,
     syntax: SYNTAX,
-    what: "The rows that a declared table had in the lake at a version, or at the newest version that was committed \
-           at a time or before; rows that had not landed are not among them. `barograph lake history` lists the \
-           versions. At least those of the last seven days are known; their files are there for \
+    what: "Time travel: the rows that a declared table had in the lake at a version, or at the newest version \
+           committed at or before a time; rows that had not landed are not included. `barograph lake history` \
+           lists the versions. Versions of at least the last seven days are known; their files stay for \
            `scheduler.removed_files_kept`.",
     arguments: &[
         ("table", "name of a declared table, as a text constant"),
-        ("version | time", "a whole number, or a time that has come"),
+        ("version | time", "an integer, or a time that is not in the future"),
     ],
-    returns: "a table with the columns of `table`; if some went since, or got other names, with those that it had",
+    returns: "a table with the columns of `table`; where columns were dropped or renamed since, with those that \
+              it had",
     source: None,
     example: "SELECT count(*) FROM as_of('readings', now() - INTERVAL '1 hour')",
 };

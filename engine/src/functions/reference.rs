@@ -54,20 +54,19 @@ impl Section {
     fn head(self) -> &'static str {
         match self {
             Self::Weather => {
-                "Numbers in, one number out, row by row. The result is null where an argument is null \
-                 and NaN where one is NaN. It is `float` (32 bits) where the arguments are `float` or \
-                 small integers, `double` otherwise. Arguments may be named: \
-                 `wind_u(direction => 270, speed => 5)`."
+                "Scalar functions over numbers. The result is null where an argument is null, and NaN where one \
+                 is NaN. It is `float` (32 bits) if the arguments are `float` or small integers, and `double` \
+                 otherwise. Arguments may be passed by name: `wind_u(direction => 270, speed => 5)`."
             }
             Self::Aggregates => {
-                "Many rows in, one value out. They stand beside SQL's own (`avg`, `min`, `max`, \
-                 `median`, `approx_percentile_cont`, …)."
+                "Aggregate functions, in addition to SQL's own (`avg`, `min`, `max`, `median`, \
+                 `approx_percentile_cont`, …)."
             }
             Self::Time => {
-                "Windows of equal length come from `date_bin(stride, time [, origin])`. The functions \
-                 here fill the windows that have no row, and look up by time in another table."
+                "Windows of equal length come from `date_bin(stride, time [, origin])`. The functions here fill \
+                 windows that have no rows, and join tables by time."
             }
-            Self::Tables => "They stand in FROM, like a table.",
+            Self::Tables => "Functions for the FROM clause, used like a table.",
         }
     }
 }
@@ -94,42 +93,44 @@ const HEAD: &str = "\
 
 <!-- Written from the functions' own documentation; a test holds the two together. -->
 
-SQL is that of DataFusion. Its functions of text, numbers, times, regular expressions, lists, structs and maps
-are there, and all its aggregates and window functions; digests (`md5`, `sha256`, `digest`) are not. `SHOW FUNCTIONS`
-lists them all. `sign` is `signum`, `mod(a, b)` is `a % b`, and `current_schema` is `public`. This page tells what
-Barograph adds. Every example runs against the built-in tables, `readings` and `cities`. Whole answers, from the
-newest values to parallel downloads, are in the [cookbook](cookbook.md). `ORDER BY` puts −0.0 before 0.0; they are
-equal everywhere else. NaN is one value, above all numbers, in groups, sets, lists, `min` and `max`; `=`, `<` and
-`ORDER BY` put one with a sign, such as `0.0 / 0.0`, below all numbers. An integer that leaves its type is an error:
-cast a side to `decimal(38, 0)` or `double`. Every aggregate works in every frame of a window; EXCLUDE does not exist.
+SQL is that of DataFusion, with its functions for text, numbers, times, regular expressions, lists, structs and maps and
+all its aggregate and window functions, but without digests (`md5`, `sha256`, `digest`). `SHOW FUNCTIONS` lists them all.
+`sign` is another name for `signum`, `mod(a, b)` for `a % b`, and `current_schema` is `public`. This page documents what
+Barograph adds. Every example runs against the built-in tables `readings` and `cities`. Complete queries, from the newest
+values to parallel downloads, are in the [cookbook](cookbook.md).
 
-No value that a function makes of one row is larger than `sql.value_bytes_max`: `repeat('x', 2000000000)` is refused before
-it is made. For many numbers take rows in place of a list: `FROM generate_series(1, 10000000)`.
+`ORDER BY` sorts −0.0 before 0.0; everywhere else they are equal. NaN is one value, above all numbers, in groups, sets,
+lists, `min` and `max`; `=`, `<` and `ORDER BY` put a NaN with a sign, such as `0.0 / 0.0`, below all numbers. Integer
+overflow is an error: cast a side to `decimal(38, 0)` or `double`. Every aggregate works in every frame of a window;
+EXCLUDE is not supported.
 
-A number that is written or bound beside a `float` (32 bits) is the `float` nearest to it, as in a
-[ticket](tickets.md): `temperature = 21.3` finds what was measured as 21.3. A number beyond `float`, one
-that is computed (`21.0 + 0.3`) and one beside `CAST(temperature AS DOUBLE)` are compared as they are. A moment
-that is bound beside a date stays a moment.
+No value that a function produces for one row may be larger than `sql.value_bytes_max`: `repeat('x', 2000000000)` is
+refused before it is computed. For many numbers, use rows instead of a list: `FROM generate_series(1, 10000000)`.
 
-A date with an interval added or taken away is a timestamp. Intervals compare by their length, a month
-as 30 days and a day as 24 hours; rows cannot be grouped or joined by them: take
-`date_part('epoch', x)`. Columns are in UTC whatever the session's time zone is, what `coalesce` and
-`CASE` make of them too, and a time without an offset is read in the zone of what it is compared with.
+A literal or parameter that is compared with a `float` (32 bits) is rounded to the nearest `float`, as in a
+[ticket](tickets.md): `temperature = 21.3` finds what was measured as 21.3. Numbers beyond the range of `float`, computed
+numbers (`21.0 + 0.3`) and numbers compared with `CAST(temperature AS DOUBLE)` are compared as they are. A timestamp
+parameter that is compared with a date stays a timestamp.
 
-Queries in queries may refer to the row outside, as values, in conditions and as `LATERAL`:
-`(SELECT max(r.reading_at) FROM readings r WHERE r.city_id = o.city_id AND r.reading_at < o.reading_at)`. A value
-is one row at most: an aggregate, or `ORDER BY … LIMIT 1`. Where one is compared by more than `=`, the query is
-asked of every different row outside at a time, for which the outer FROM is read twice; an as-of join or a window is faster.
+A date plus or minus an interval is a timestamp. Intervals compare by their length, with a month as 30 days and a day as
+24 hours; rows cannot be grouped or joined by intervals: use `date_part('epoch', x)`. Columns are in UTC whatever the time
+zone of the session, and so are the results of `coalesce` and `CASE` over them; a time without an offset is read in the
+time zone of what it is compared with.
 
-`unnest(?)` takes a list, and `FROM generate_series(1, ?)` and `range` take whole numbers, dates or times. What they
-are is known once they are bound, and with it the type of the columns.
+Subqueries may refer to the outer row, as values, in conditions and as `LATERAL`:
+`(SELECT max(r.reading_at) FROM readings r WHERE r.city_id = o.city_id AND r.reading_at < o.reading_at)`. A scalar
+subquery gives at most one row: use an aggregate, or `ORDER BY … LIMIT 1`. A subquery with a condition other than `=` is
+evaluated once for each distinct outer row, for which the outer FROM is read twice; an as-of join or a window is faster.
+
+`unnest(?)` takes a list, and `FROM generate_series(1, ?)` and `range` take integers, dates or times. The column types of
+such a statement are known once its parameters are bound.
 ";
 
 const ONE_LINERS: &str = "
 ## One-liners
 
-The rolling heat index of one day: for every reading the mean over the closed window from one day
-before it to itself, city by city. No sort is needed where the scan is in order of city and time.
+The rolling heat index of one day: for each reading, the mean over the closed window from one day before it up to the
+reading itself, city by city. No sort is needed where the scan is already in order of city and time.
 
 ```sql
 SELECT city_id, reading_at,
@@ -140,7 +141,7 @@ SELECT city_id, reading_at,
 FROM readings
 ```
 
-Ten-minute means, where a window without readings carries the last known mean forward:
+Ten-minute means; a window without readings carries the last known mean forward:
 
 ```sql
 SELECT city_id, date_bin_gapfill(INTERVAL '10 minutes', reading_at) AS t,

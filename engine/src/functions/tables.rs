@@ -15,10 +15,10 @@ pub(super) static LATEST: Entry = Entry {
     name: "latest",
     section: Section::Tables,
     syntax: "latest('table')",
-    what: "The newest row of every key of a declared table, by its time column. It reads the last state \
-           that the engine keeps, not the history.",
+    what: "The newest row of every key of a declared table, by its time column. It reads the latest state that \
+           the engine keeps, not the history.",
     arguments: &[("table", "name of a declared table, as a text constant")],
-    returns: "a table with the columns of `table`, one row a key",
+    returns: "a table with the columns of `table`, one row per key",
     source: None,
     example: "SELECT c.name, l.reading_at, l.temperature\n\
               FROM latest('readings') l JOIN cities c USING (city_id)",
@@ -28,9 +28,9 @@ pub(super) static LIVE: Entry = Entry {
     name: "live",
     section: Section::Tables,
     syntax: "live('rollup')",
-    what: "The windows of a rollup as its source is at this moment: the rows of the rollup where nothing \
-           changed since they were computed, and windows computed for this query where readings came, were \
-           merged late or were deleted since. Windows without readings have no row.",
+    what: "The windows of a rollup, up to date with its source: rows of the rollup where nothing has changed \
+           since they were computed, and windows computed for this query where readings have arrived, been merged \
+           late or been deleted since. Windows without readings have no row.",
     arguments: &[("rollup", "name of a declared rollup, as a text constant")],
     returns: "a table with the columns of `rollup`; `ingested_at` is when a window was computed",
     source: None,

@@ -31,15 +31,15 @@ const HISTORY_MAX: usize = 1_000;
 /// Seconds between two answers of `\watch`.
 const WATCH_SECONDS: f64 = 2.0;
 
-const HELP: &str = r"SELECT …;          a statement, ended by a semicolon
-\d                 tables
-\d TABLE           columns of a table
-\format NAME       form of answers: table, csv, json
-\timing            say how long answers take, or no longer
-\kill ID           stops a query of system.queries, whoever asked
-\watch [SECONDS]   the last statement again and again, until Ctrl-C
-\q                 leave
-Arrow keys bring back earlier statements, Tab completes names, Ctrl-C drops what is written.";
+const HELP: &str = r"SELECT …;          run a statement, ended by a semicolon
+\d                 list tables
+\d TABLE           list the columns of a table
+\format NAME       set the output format: table, csv, json
+\timing            turn the display of elapsed time on or off
+\kill ID           stop a query of system.queries, whoever started it
+\watch [SECONDS]   repeat the last statement until Ctrl-C
+\q                 quit
+Arrow keys recall earlier statements, Tab completes names, Ctrl-C discards the current input.";
 
 const TABLES: &str = "select table_schema as schema, table_name as table, table_type as type \
     from information_schema.tables where table_schema <> 'information_schema' order by 1, 2";

@@ -23,19 +23,18 @@ use crate::functions::frames::{Fold, Sliding};
 use crate::functions::reference::{Entry, Section};
 
 const ARGUMENTS: &[(&str, &str)] = &[
-    ("value", "any type; a row whose value or time is null does not count"),
-    ("time", "timestamp, date or whole number"),
+    ("value", "any type; rows whose value or time is null are ignored"),
+    ("time", "timestamp, date or integer"),
 ];
 
 static FIRST: Entry = Entry {
     name: "first",
     section: Section::Aggregates,
     syntax: "first(value, time)",
-    what: "The known value with the earliest time. The same as `first_value(value ORDER BY time) IGNORE \
-           NULLS`, shorter.",
+    what: "The non-null value with the earliest time. Short for `first_value(value ORDER BY time) IGNORE NULLS`.",
     arguments: ARGUMENTS,
-    returns: "the value, in its own type and unit; null without rows; either value where two have the \
-              same time",
+    returns: "the value, in its own type and unit; null if there are no rows; either value if two have the same \
+              time",
     source: None,
     example: "SELECT city_id, first(temperature, reading_at) FROM readings GROUP BY city_id",
 };
@@ -44,11 +43,11 @@ static LAST: Entry = Entry {
     name: "last",
     section: Section::Aggregates,
     syntax: "last(value, time)",
-    what: "The known value with the latest time. The same as `last_value(value ORDER BY time) IGNORE \
-           NULLS`, shorter. For the newest row of every key, `latest` is faster.",
+    what: "The non-null value with the latest time. Short for `last_value(value ORDER BY time) IGNORE NULLS`. For \
+           the newest row of every key, `latest` is faster.",
     arguments: ARGUMENTS,
-    returns: "the value, in its own type and unit; null without rows; either value where two have the \
-              same time",
+    returns: "the value, in its own type and unit; null if there are no rows; either value if two have the same \
+              time",
     source: None,
     example: "SELECT date_bin(INTERVAL '1 hour', reading_at) AS hour, last(temperature, reading_at)\n\
               FROM readings WHERE city_id = 5128581 GROUP BY hour",

@@ -28,15 +28,14 @@ static ENTRY: Entry = Entry {
     name: "counter_sum",
     section: Section::Aggregates,
     syntax: "counter_sum(value, time)",
-    what: "Growth of a counter, safe against restarts: the sum of its increases in order of time, where \
-           a fall means that the counter began again at 0. The first value is the base and adds \
-           nothing. For a column that holds the amount since the last reading, such as \
-           `precipitation`, plain `sum` is right.",
+    what: "Growth of a counter, robust against restarts: the sum of its increases in order of time, where a \
+           decrease means that the counter restarted at 0. The first value is the baseline and adds nothing. For \
+           a column that holds the amount since the previous reading, such as `precipitation`, use plain `sum`.",
     arguments: &[
-        ("value", "counter, any unit; a row whose value or time is null does not count"),
-        ("time", "timestamp, date or whole number that orders the rows"),
+        ("value", "counter, any unit; rows whose value or time is null are ignored"),
+        ("time", "timestamp, date or integer that orders the rows"),
     ],
-    returns: "growth as `double`, in the unit of `value`; 0 for a single row, null without rows",
+    returns: "growth as `double`, in the unit of `value`; 0 for a single row, null if there are no rows",
     source: Some(
         "semantics of `increase` in Prometheus, without its extrapolation, \
          <https://prometheus.io/docs/prometheus/latest/querying/functions/#increase>",

@@ -27,14 +27,13 @@ static ENTRY: Entry = Entry {
     name: "mean_direction",
     section: Section::Aggregates,
     syntax: "mean_direction(direction [, speed])",
-    what: "Mean wind direction: the direction of the sum of the wind vectors, so that 350° and 10° give \
-           0°. Without a speed every row weighs the same.",
+    what: "Mean wind direction: the direction of the sum of the wind vectors, so that 350° and 10° give 0°. \
+           Without a speed, all rows have the same weight.",
     arguments: &[
         ("direction", "where the wind comes from, degrees from north"),
-        ("speed", "wind speed, any unit; a row whose direction or speed is null does not count"),
+        ("speed", "wind speed, any unit; rows whose direction or speed is null are ignored"),
     ],
-    returns: "degrees from north, at least 0 and below 360; null without rows and where the winds \
-              cancel out",
+    returns: "degrees from north, at least 0 and below 360; null if there are no rows or the winds cancel out",
     source: Some(
         "EPA-454/R-99-005, Meteorological Monitoring Guidance for Regulatory Modeling Applications, \
          section 6.2.2 (vector mean)",

@@ -19,9 +19,9 @@ static ENTRY: Entry = Entry {
     name: "mode",
     section: Section::Aggregates,
     syntax: "mode(value)",
-    what: "The most frequent value; of several that are as frequent, the smallest.",
-    arguments: &[("value", "any type that can be ordered; nulls do not count")],
-    returns: "the value, in the type of `value`; null without values",
+    what: "The most frequent value; of several equally frequent ones, the smallest.",
+    arguments: &[("value", "any type that can be ordered; nulls are ignored")],
+    returns: "the value, in the type of `value`; null if there are no values",
     source: None,
     example: "SELECT mode(round(temperature)) FROM readings",
 };

@@ -34,21 +34,21 @@ static ASOF: Entry = Entry {
     name: "asof",
     section: Section::Time,
     syntax: "asof(left_time, right_time [, tolerance])",
-    what: "As-of join, in the ON of JOIN or LEFT JOIN beside equalities of keys: each row on the left \
-           meets at most one row on the right, the newest with `right_time <= left_time` and, with a \
-           tolerance, no older than that before `left_time`. Of several right rows of one time the one \
-           whose columns are largest is met, compared from the first to the last. LEFT JOIN keeps left rows without a match. \
-           Both sides are read once, in order of keys and time; what is sorted so already is not sorted \
-           again. Any further condition belongs in WHERE or in a subquery.",
+    what: "As-of join, in the ON clause of JOIN or LEFT JOIN together with equalities of keys: each row on the \
+           left matches at most one row on the right, the newest with `right_time <= left_time` and, with a \
+           tolerance, no further before `left_time` than the tolerance. Of several right rows with the same time, \
+           the one with the largest columns matches, compared from first to last. LEFT JOIN keeps left rows \
+           without a match. Both sides are read once, in order of keys and time; input that is already sorted is \
+           not sorted again. Any other condition belongs in WHERE or in a subquery.",
     arguments: &[
-        ("left_time", "timestamp, date or whole number over the left side"),
-        ("right_time", "the same type over the right side; rows where it is null do not match"),
+        ("left_time", "timestamp, date or integer of the left side"),
+        ("right_time", "the same type, of the right side; rows where it is null do not match"),
         (
             "tolerance",
-            "interval of days or less (a whole number for whole numbers); any age if absent",
+            "interval of days or smaller units (an integer for integers); any age if absent",
         ),
     ],
-    returns: "nothing: it describes a join",
+    returns: "no value: it describes a join",
     source: Some("semantics of ASOF JOIN in DuckDB and of `merge_asof` (backward) in pandas"),
     example: "SELECT r.city_id, r.reading_at, r.temperature, h.reading_at AS at, h.temperature AS before\n\
               FROM readings r\n\

@@ -40,25 +40,24 @@ static DATE_BIN_GAPFILL: Entry = Entry {
     name: "date_bin_gapfill",
     section: Section::Time,
     syntax: "date_bin_gapfill(stride, time [, origin])",
-    what: "The window of a time, as `date_bin` gives it, with every empty window in between. It stands \
-           alone in GROUP BY; the other columns of GROUP BY name the series, and each series is filled \
-           by itself. Windows run over the range of `time` that WHERE asks for with constants or \
-           `now()`; where WHERE has no bound, a series is filled from its own first or to its own last \
-           window. A series without any row in the range does not appear. Days, weeks and months of a time \
-           zone are `date_bin_gapfill(INTERVAL '1 day', reading_at AT TIME ZONE 'Europe/Zurich')`: they \
-           begin at midnight there, so that a day has 23 or 25 hours where clocks change; so does \
-           `date_bin`. Shorter windows are of equal length everywhere.",
+    what: "The window that a time falls into, as with `date_bin`, and every empty window in between. It is an \
+           item of its own in GROUP BY; the other columns of GROUP BY identify the series, and each series is \
+           filled separately. Windows cover the range of `time` that WHERE sets with constants or `now()`; where \
+           WHERE sets no bound, a series is filled from its own first window, or to its own last. A series \
+           without any row in the range does not appear. For days, weeks and months of a time zone, use \
+           `date_bin_gapfill(INTERVAL '1 day', reading_at AT TIME ZONE 'Europe/Zurich')`: they begin at midnight \
+           there, so that a day has 23 or 25 hours when clocks change; `date_bin` does the same. Shorter windows \
+           always have equal length.",
     arguments: &[
-        ("stride", "length of a window: an interval of months, or of days and less"),
-        ("time", "timestamp column, in another time zone perhaps"),
+        ("stride", "length of a window: an interval of months, or of days and smaller units"),
+        ("time", "timestamp column, optionally in another time zone"),
         (
             "origin",
-            "a timestamp at which a window begins, such as a Monday for weeks; 1970-01-01T00:00:00 in \
-             the zone of `time` if absent",
+            "a timestamp at which a window begins, such as a Monday for weeks; 1970-01-01T00:00:00 in the time \
+             zone of `time` if absent",
         ),
     ],
-    returns: "start of the window, in the type of `time`; aggregates of an empty window are null, \
-              counts too",
+    returns: "start of the window, in the type of `time`; aggregates of an empty window are null, counts included",
     source: Some("design of InfluxDB 3's function of the same name"),
     example: "SELECT date_bin_gapfill(INTERVAL '10 minutes', reading_at) AS t, avg(temperature)\n\
               FROM readings\n\
@@ -71,9 +70,9 @@ static LOCF: Entry = Entry {
     name: "locf",
     section: Section::Time,
     syntax: "locf(aggregate)",
-    what: "Last observation carried forward: in a window that is empty or whose aggregate is null, the \
-           last known value of the same series. It stands in SELECT, HAVING or ORDER BY of a query \
-           that groups by `date_bin_gapfill`.",
+    what: "Last observation carried forward: in a window that is empty or whose aggregate is null, the last known \
+           value of the same series. Allowed in SELECT, HAVING and ORDER BY of a query that groups by \
+           `date_bin_gapfill`.",
     arguments: &[("aggregate", "an aggregate, or an expression over aggregates, of any type")],
     returns: "the value in its own type; null before the first known value",
     source: Some("design of InfluxDB 3's function of the same name"),
@@ -85,12 +84,10 @@ static INTERPOLATE: Entry = Entry {
     name: "interpolate",
     section: Section::Time,
     syntax: "interpolate(aggregate)",
-    what: "Linear interpolation: in a window that is empty or whose aggregate is null, the value on the \
-           straight line between the last and the next known value of the same series. It stands \
-           where `locf` stands.",
+    what: "Linear interpolation: in a window that is empty or whose aggregate is null, the value on the straight \
+           line between the previous and the next known value of the same series. Allowed where `locf` is.",
     arguments: &[("aggregate", "a number: an aggregate or an expression over aggregates")],
-    returns: "`float` for a `float`, else `double`; null before the first and after the last known \
-              value",
+    returns: "`float` for a `float`, otherwise `double`; null before the first and after the last known value",
     source: Some("design of InfluxDB 3's function of the same name"),
     example: "SELECT date_bin_gapfill(INTERVAL '1 hour', reading_at) AS t, interpolate(avg(temperature))\n\
               FROM readings WHERE city_id = 5128581 GROUP BY t",

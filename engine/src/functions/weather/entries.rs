@@ -7,11 +7,11 @@ pub const HEAT_INDEX: Entry = Entry {
     name: "heat_index",
     section: Section::Weather,
     syntax: "heat_index(temperature, humidity)",
-    what: "Heat index of the US National Weather Service: how hot the air feels in the shade. Where \
-           Steadman's simple formula gives less than 80 °F (26.7 °C) it stands, else the nine-term \
-           regression with both adjustments: less in dry air (below 13 % at 80…112 °F), more in damp \
-           air (above 85 % at 80…87 °F). NWS's page and its calculator differ on where the simple formula \
-           ends, 80 or 79 °F; this is the page.",
+    what: "Heat index of the US National Weather Service: how hot the air feels in the shade. Where Steadman's \
+           simple formula gives less than 80 °F (26.7 °C), that is the result; otherwise it is the nine-term \
+           regression with both adjustments: lower in dry air (below 13 % at 80…112 °F), higher in damp air \
+           (above 85 % at 80…87 °F). The web page and the calculator of the NWS differ on where the simple \
+           formula ends, 80 or 79 °F; this function follows the page.",
     arguments: &[("temperature", "air temperature, °C"), ("humidity", "relative humidity, %")],
     returns: "heat index, °C",
     source: Some(
@@ -26,9 +26,9 @@ pub const HEAT_INDEX_ROTHFUSZ: Entry = Entry {
     name: "heat_index_rothfusz",
     section: Section::Weather,
     syntax: "heat_index_rothfusz(temperature, humidity)",
-    what: "The plain nine-term regression for the heat index, without the simple formula and without \
-           adjustments. It is meant for at least 80 °F and 40 %; elsewhere it gives numbers without \
-           meaning. `heat_index` knows where it may stand.",
+    what: "The plain nine-term regression for the heat index, without the simple formula and without adjustments. \
+           It is meant for at least 80 °F and 40 %; elsewhere its results are meaningless. `heat_index` uses it \
+           only where it applies.",
     arguments: &[("temperature", "air temperature, °F"), ("humidity", "relative humidity, %")],
     returns: "heat index, °F",
     source: Some("L. P. Rothfusz, The Heat Index \"Equation\", NWS Southern Region SR 90-23, 1990"),
@@ -40,8 +40,8 @@ pub const DEW_POINT: Entry = Entry {
     name: "dew_point",
     section: Section::Weather,
     syntax: "dew_point(temperature, humidity)",
-    what: "Dew point over water: to which temperature the air must cool for its vapour to condense. \
-           Magnus formula with a = 17.625 and b = 243.04 °C, good for -40…50 °C.",
+    what: "Dew point over water: the temperature to which the air must cool for its vapour to condense. Magnus \
+           formula with a = 17.625 and b = 243.04 °C, valid for -40…50 °C.",
     arguments: &[("temperature", "air temperature, °C"), ("humidity", "relative humidity, %")],
     returns: "dew point, °C; null where humidity is 0 or less, since dry air has none",
     source: Some(
@@ -56,14 +56,14 @@ pub const WIND_CHILL: Entry = Entry {
     name: "wind_chill",
     section: Section::Weather,
     syntax: "wind_chill(temperature, wind_speed)",
-    what: "Wind chill temperature of 2001, used in the USA and Canada: how cold the wind feels on bare \
-           skin. It is valid up to 10 °C and for wind above 4.8 km/h (1.33 m/s).",
+    what: "Wind chill temperature of 2001, used in the USA and Canada: how cold the wind feels on bare skin. \
+           Valid up to 10 °C and for wind above 4.8 km/h (1.33 m/s).",
     arguments: &[
         ("temperature", "air temperature, °C"),
         ("wind_speed", "wind at 10 m above ground, m/s"),
     ],
-    returns: "wind chill, °C; null outside the range of validity: \
-              `coalesce(wind_chill(t, v), t)` puts the temperature there",
+    returns: "wind chill, °C; null outside the range of validity: `coalesce(wind_chill(t, v), t)` falls back to \
+              the temperature",
     source: Some(
         "Joint Action Group for Temperature Indices (JAG/TI), Report on Wind Chill Temperature and \
          Extreme Heat Indices, OFCM, 2001",
@@ -76,7 +76,7 @@ pub const APPARENT_TEMPERATURE: Entry = Entry {
     name: "apparent_temperature",
     section: Section::Weather,
     syntax: "apparent_temperature(temperature, humidity, wind_speed)",
-    what: "Apparent temperature in the shade, for warm and cold air alike, without radiation.",
+    what: "Apparent temperature in the shade, for warm and cold air alike, without the effect of radiation.",
     arguments: &[
         ("temperature", "air temperature, °C"),
         ("humidity", "relative humidity, %"),
@@ -95,8 +95,7 @@ pub const SEA_LEVEL_PRESSURE: Entry = Entry {
     name: "sea_level_pressure",
     section: Section::Weather,
     syntax: "sea_level_pressure(pressure, elevation, temperature)",
-    what: "Pressure at the station reduced to sea level, with air that is 6.5 K warmer for each km \
-           down.",
+    what: "Pressure at the station reduced to sea level, assuming a lapse rate of 6.5 K/km.",
     arguments: &[
         ("pressure", "pressure at the station, hPa"),
         ("elevation", "elevation of the station above sea level, m"),
@@ -113,8 +112,8 @@ pub const WIND_U: Entry = Entry {
     name: "wind_u",
     section: Section::Weather,
     syntax: "wind_u(speed, direction)",
-    what: "Eastward part of the wind. The direction is where the wind comes from, clockwise from \
-           north, so a west wind (270°) has a positive `u`.",
+    what: "Eastward component of the wind. The direction is where the wind comes from, clockwise from north, so a \
+           west wind (270°) has a positive `u`.",
     arguments: &[("speed", "wind speed, m/s or any unit"), ("direction", "degrees from north")],
     returns: "-speed · sin(direction), in the unit of `speed`",
     source: Some("WMO-No. 8, Guide to Instruments and Methods of Observation, chapter 5"),
@@ -126,8 +125,8 @@ pub const WIND_V: Entry = Entry {
     name: "wind_v",
     section: Section::Weather,
     syntax: "wind_v(speed, direction)",
-    what: "Northward part of the wind. The direction is where the wind comes from, clockwise from \
-           north, so a south wind (180°) has a positive `v`.",
+    what: "Northward component of the wind. The direction is where the wind comes from, clockwise from north, so \
+           a south wind (180°) has a positive `v`.",
     arguments: &[("speed", "wind speed, m/s or any unit"), ("direction", "degrees from north")],
     returns: "-speed · cos(direction), in the unit of `speed`",
     source: Some("WMO-No. 8, Guide to Instruments and Methods of Observation, chapter 5"),
