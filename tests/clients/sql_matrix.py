@@ -8,7 +8,7 @@ import traceback
 FEATURES = {
     "statement": "Statement: rows of tail and lake together",
     "empty": "Empty result with its columns",
-    "types": "Every type that SQL makes",
+    "types": "Every type that SQL produces",
     "wide": "Wide result: 1,000 columns",
     "large": "Large result: 200,000 rows in many messages",
     "prepared": "Prepared statement without parameters",
@@ -23,8 +23,8 @@ FEATURES = {
     "table_types": "Types of tables",
     "primary_keys": "Primary keys",
     "foreign_keys": "Foreign keys: none, with the right columns",
-    "info": "What the server says of itself (SqlInfo)",
-    "xdbc": "Types as ODBC and JDBC ask for them (XDBC)",
+    "info": "Server information (SqlInfo)",
+    "xdbc": "Type information for ODBC and JDBC (XDBC)",
     "ingest": "Bulk ingest: append",
     "ingest_refused": "Bulk ingest: create and replace are refused",
     "syntax_error": "Syntax error: kind, SQLSTATE 42000",
@@ -45,14 +45,14 @@ NONE = "–"
 HEAD = """\
 # Flight SQL conformance
 
-<!-- Written by the tests: BAROGRAPH_WRITE_DOCS=1 makes them write it, else they compare it. -->
+<!-- Written by the tests if BAROGRAPH_WRITE_DOCS=1 is set; otherwise they compare it. -->
 
-Every cell is what a check found over a real socket. The checks of the drivers for Python and Node are `tests/clients/sql_*.py`, run
-by `cargo test --test scenarios flight_sql`; those of the Rust client are `flight/src/server/tests/sql`.
+Every cell is the result of a check over a real socket. The checks of the Python and Node drivers are in `tests/clients/sql_*.py`, run
+by `cargo test --test scenarios flight_sql`; those of the Rust client are in `flight/src/server/tests/sql`.
 
-- **yes**: it works, and the answer was compared with what is right.
-- **refused**: the server says that it does not do this, with the right code, and a word on what to do instead.
-- **half**: the server does its part, but the driver keeps the server's words to itself or does not notice the end.
+- **yes**: it works, and the answer was compared with the expected one.
+- **refused**: the server refuses it with the right code, and says what to do instead.
+- **half**: the server does its part, but the driver hides the server's message or does not notice the end.
 - **–**: the driver has no call for it.
 
 Drivers: {versions}.

@@ -76,7 +76,7 @@ async fn statements(client: &mut SqlClient, cells: &mut BTreeMap<&'static str, &
     let rows =
         query(client, "SELECT make_array(1), named_struct('a', 'x'), X'00', 1.5").await.unwrap();
     assert_eq!(rows.num_columns(), 4);
-    cells.insert("Every type that SQL makes", YES);
+    cells.insert("Every type that SQL produces", YES);
     let wide: Vec<_> = (0..1_000).map(|i| format!("{i} AS c{i}")).collect();
     let rows = query(client, &format!("SELECT {}", wide.join(", "))).await.unwrap();
     assert_eq!(rows.column(999).as_primitive::<Int64Type>().value(0), 999);
@@ -147,10 +147,10 @@ async fn catalog(client: &mut SqlClient, cells: &mut BTreeMap<&'static str, &'st
     cells.insert("Foreign keys: none, with the right columns", YES);
     let info = client.get_sql_info(vec![SqlInfo::FlightSqlServerName]).await.unwrap();
     assert_eq!(fetch(client, info).await.unwrap().num_rows(), 1);
-    cells.insert("What the server says of itself (SqlInfo)", YES);
+    cells.insert("Server information (SqlInfo)", YES);
     let info = client.get_xdbc_type_info(CommandGetXdbcTypeInfo::default()).await.unwrap();
     assert!(fetch(client, info).await.unwrap().num_rows() > 10);
-    cells.insert("Types as ODBC and JDBC ask for them (XDBC)", YES);
+    cells.insert("Type information for ODBC and JDBC (XDBC)", YES);
 }
 
 async fn refusals(client: &mut SqlClient, cells: &mut BTreeMap<&'static str, &'static str>) {
