@@ -163,7 +163,7 @@ impl Job for Compact {
     }
 
     fn about(&self) -> &'static str {
-        "folds hours into days and days into months"
+        "compacts hours into days, and days into months"
     }
 
     fn plan<'a>(&'a self, asked: &'a Asked) -> BoxFuture<'a, Result<Plan>> {

@@ -20,7 +20,7 @@ pub fn rollups(engine: Option<Arc<Engine>>, store: LakeStore, rollups: &[Rollup]
     rollups.sort_by_key(|rollup| rollup.every());
     let boxed = |rollup| Box::new(Rolled::of(rollup)) as Box<dyn Derivation>;
     let derivations = rollups.into_iter().map(boxed);
-    let about = "keeps rollups as the tables are that they are made of";
+    let about = "keeps rollups up to date with their source tables";
     Derive::new("rollup", about, engine, store, derivations.collect())
 }
 

@@ -111,7 +111,7 @@ impl Job for Expire {
     }
 
     fn about(&self) -> &'static str {
-        "takes rows that are older than `retention` says out of the tables"
+        "removes files whose rows are older than `retention` allows"
     }
 
     fn plan<'a>(&'a self, asked: &'a Asked) -> BoxFuture<'a, Result<Plan>> {
