@@ -68,7 +68,7 @@ pub enum Command {
 #[derive(Debug, Args)]
 pub struct DemoArguments {
     /// Data folder or object-store URL; created if missing, continued if present.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR|URL")]
     pub data: Option<String>,
     /// Number of hours of history to fill, up to the present minute.
     #[arg(long, default_value_t = 24, value_parser = clap::value_parser!(u32).range(1..=8_760))]

@@ -21,22 +21,25 @@ const ACTIONS: [(&str, &str); 7] = [
     (
         alter::NAME,
         "Body: JSON {\"table\":…,\"rename\":[[\"old\",\"new\"],…],\"drop\":[…],\"dry_run\":…}; all but the table may be \
-         absent. Reads the settings anew and gives tables the columns that they declare. Results: JSON, any number of \
-         {\"progress\":{\"table\":…,\"rows\":…,\"of\":…}}, then {\"done\":[…]}, lines that tell what was done.",
+         absent. Reloads the settings and changes the columns of the tables to those declared. Results: JSON, any number \
+         of {\"progress\":{\"table\":…,\"rows\":…,\"of\":…}}, then {\"done\":[…]}, lines that tell what was done.",
     ),
     (
         "delete",
         "Body: JSON {\"table\":…,\"keys\":[…],\"from\":…,\"to\":…,\"reason\":…}; keys or times absent: all. Deletes those \
-         rows for good. Result: JSON with rows, files and version.",
+         rows permanently. Result: JSON with rows, files and version.",
     ),
     ("flush", "Lands everything in the tail now. Result: JSON with files, rows and bytes written."),
-    ("kill", "Body: the id of a query in system.queries. Stops it, whoever asked. Result: the id."),
+    (
+        "kill",
+        "Body: the id of a query in system.queries. Stops it, whoever started it. Result: the id.",
+    ),
     ("plan", "Body: a ticket. Result: text, what the range read would touch."),
     (
         "redrive",
         "Body: JSON {\"table\":…,\"from\":…,\"to\":…}. Puts the dead letters of that time again. Result: JSON.",
     ),
-    ("version", "Result: JSON with the server's version and that of its ticket format."),
+    ("version", "Result: JSON with the version of the server and of its ticket format."),
 ];
 
 /// Which dead letters to put again.
