@@ -33,8 +33,8 @@ pub struct EngineSettings {
     pub batch_bytes_max: Size,
     /// Memory for the footers, page indexes and dictionaries of lake files.
     pub file_cache_bytes: Size,
-    /// Memory for the page cache: decoded pages of lake files that reads of few keys have used twice, so that the next
-    /// read of the same keys neither fetches nor decodes them. 0 disables the cache.
+    /// Memory for the page cache: decompressed pages of lake files that reads of few keys have used twice, so that the
+    /// next read of the same keys neither fetches nor decompresses them. 0 disables the cache.
     pub page_cache_bytes: Size,
     /// Most memory for all running range reads together. At the limit, a read is refused with RESOURCE_EXHAUSTED.
     pub scan_bytes_max: Size,
