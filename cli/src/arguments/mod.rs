@@ -214,7 +214,8 @@ pub struct RangeArguments {
 /// Arguments of `import`.
 #[derive(Debug, Args)]
 pub struct ImportArguments {
-    /// Files: .csv, .tsv, .psv, .json, .jsonl, .ndjson, also compressed as .gz or .zst; .parquet, .arrow.
+    /// Files: .csv, .tsv, .psv, .json, .jsonl, .ndjson, also compressed as .gz or .zst; .parquet, .pq; .arrow,
+    /// .arrows, .ipc, .feather.
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
     /// Name of the table; if absent, that of the mapping, or `readings`.
@@ -245,7 +246,7 @@ pub struct ImportArguments {
     /// Time zone of times without an offset, such as `Europe/Brussels` or `+01:00`; UTC if absent.
     #[arg(long, value_name = "ZONE", allow_hyphen_values = true)]
     pub time_zone: Option<String>,
-    /// Format of the files, if their names do not tell it.
+    /// Format of the files, if neither their names nor their first bytes tell it.
     #[arg(long, value_enum)]
     pub form: Option<Form>,
     /// Start at the first row, even if an earlier import got further.
