@@ -200,6 +200,8 @@ impl<'a, 'z, V: Store> ChunkWriter<'a, 'z, V> {
         let sample: Vec<_> =
             (0..pages.min(SAMPLE_PAGES)).map(|i| i * pages / pages.min(SAMPLE_PAGES)).collect();
         let scale = pages as f64 / sample.len().max(1) as f64;
+        // Trying it would take time, and a context of zstd, which is much larger than a page.
+        let may_pay = layout.unpack_price < f64::INFINITY;
         let mut best = Choice { coding: Coding::Plain, level: None, price: f64::INFINITY };
         for coding in [Coding::Dictionary, Coding::DictionaryBytes, Coding::Delta, Coding::Plain] {
             let possible = match coding {
@@ -220,14 +222,18 @@ impl<'a, 'z, V: Store> ChunkWriter<'a, 'z, V> {
                 content.clear();
                 self.content(page, coding, &mut content);
                 raw += content.len() as f64 * scale;
-                packed += self.compress(&content)?.len() as f64 * scale;
+                if may_pay {
+                    packed += self.compress(&content)?.len() as f64 * scale;
+                }
             }
             if let Some((entries, _)) = self.dictionary.as_ref().filter(|_| coding.is_dictionary())
             {
                 content.clear();
                 entries.iter().for_each(|entry| entry.put(&mut content));
                 raw += content.len() as f64;
-                packed += self.compress(&content)?.len() as f64;
+                if may_pay {
+                    packed += self.compress(&content)?.len() as f64;
+                }
             }
             let unpack = pages as f64 * layout.unpack_page_price + raw * layout.unpack_price;
             for (level, price) in [(None, raw), (Some(level), packed + unpack)] {

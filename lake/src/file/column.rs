@@ -51,14 +51,19 @@ pub(super) struct Scratch {
 }
 
 impl ColumnBuilder {
-    pub(super) fn new(data_type: &DataType, capacity: usize) -> Self {
+    /// A column with room for so many rows and bytes of texts.
+    pub(super) fn new(data_type: &DataType, capacity: usize, texts: usize) -> Self {
         let values = match Kind::of(data_type) {
             Kind::Int16 => Values::Int16(Numbers::new(capacity)),
             Kind::Int32 => Values::Int32(Numbers::new(capacity)),
             Kind::Int64 => Values::Int64(Numbers::new(capacity)),
             Kind::Float32 => Values::Float32(Numbers::new(capacity)),
             Kind::Float64 => Values::Float64(Numbers::new(capacity)),
-            Kind::Text => Values::Text { ends: vec![0], bytes: Vec::new() },
+            Kind::Text => {
+                let mut ends = Vec::with_capacity(capacity + 1);
+                ends.push(0);
+                Values::Text { ends, bytes: Vec::with_capacity(texts) }
+            }
         };
         Self { data_type: data_type.clone(), values, valid: None }
     }

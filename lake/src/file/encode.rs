@@ -83,7 +83,8 @@ impl FileEncoder {
         path: FilePath,
         threads: usize,
     ) -> Result<Self> {
-        let zstd = (0..threads.max(1)).map(|_| Compressor::new(layout.zstd_level));
+        let columns = schema.arrow().fields().len();
+        let zstd = (0..threads.min(columns).max(1)).map(|_| Compressor::new(layout.zstd_level));
         let zstd = zstd
             .collect::<Result<_, _>>()
             .map_err(|e| Error::new(ErrorKind::Internal, "zstd does not start").with_source(e))?;

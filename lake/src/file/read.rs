@@ -238,14 +238,18 @@ impl OpenFile {
         );
         // Of pages with several keys, those of a list have few rows, unless one fills pages of its own.
         let pages = fetched.spans.iter().flat_map(|span| span.pages.clone());
-        let pages: Vec<_> = pages.filter_map(|page| self.pages().get(page)).collect();
+        let keys: Vec<_> = pages.clone().filter_map(|page| self.pages().get(page)).collect();
         let is_whole = !matches!(&read.keys, crate::KeySelection::List(_))
-            || pages.iter().any(|page| page.first == page.last);
-        let rows = pages.iter().map(|page| page.rows as usize);
+            || keys.iter().any(|page| page.first == page.last);
+        let rows = keys.iter().map(|page| page.rows as usize);
         let capacity = if is_whole { rows.sum() } else { 0 };
+        let texts = |column| {
+            let stated = pages.clone().filter_map(|page| self.index().stated_text(page, column));
+            if is_whole { stated.sum::<u64>().min(i32::MAX as u64) as usize } else { 0 }
+        };
         let builders = read.columns.iter().zip(schema.fields()).map(|(&column, field)| {
             let stored = self.column(column).map_or(field.data_type(), |pages| &pages.data_type);
-            ColumnBuilder::new(stored, capacity)
+            ColumnBuilder::new(stored, capacity, texts(column))
         });
         let mut decoder = Decoder {
             file: self,

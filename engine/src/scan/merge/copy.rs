@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayData, ArrayRef, AsArray, BooleanBufferBuilder, MutableArrayData, PrimitiveArray,
-    RecordBatch, make_array,
+    Array, ArrayData, ArrayRef, AsArray, BooleanBufferBuilder, Capacities, MutableArrayData,
+    PrimitiveArray, RecordBatch, make_array,
 };
 use arrow::buffer::{BooleanBuffer, NullBuffer};
 use arrow::datatypes::{
@@ -36,8 +36,11 @@ pub(super) fn gather(runs: &[&RecordBatch], stretches: &[Stretch]) -> Result<Rec
             false => parts.iter().map(|part| part.to_data()).collect(),
         })
         .collect();
-    let mut columns: Vec<Box<dyn Column + '_>> =
-        parts.iter().zip(&data).map(|(parts, data)| column(parts, data, rows)).collect();
+    let mut columns: Vec<Box<dyn Column + '_>> = parts
+        .iter()
+        .zip(&data)
+        .map(|(parts, data)| column(parts, data, rows, text_bytes(parts, stretches)))
+        .collect();
     for stretches in stretches.chunks(BLOCK) {
         give_way();
         let block = Block { stretches, single: stretches.iter().all(|stretch| stretch.rows == 1) };
@@ -74,7 +77,23 @@ fn has_typed_copy(of: &DataType) -> bool {
     )
 }
 
-fn column<'a>(parts: &[&'a ArrayRef], data: &'a [ArrayData], rows: usize) -> Box<dyn Column + 'a> {
+/// Bytes of the texts of a column; none if it does not hold texts, or more of them than one column can.
+fn text_bytes(parts: &[&ArrayRef], stretches: &[Stretch]) -> Option<usize> {
+    let offsets = parts.iter().map(|part| Some(part.as_string_opt::<i32>()?.offsets()));
+    let offsets: Vec<_> = offsets.collect::<Option<_>>()?;
+    let bytes = |at: &Stretch| {
+        let (offsets, rows) = (offsets[at.run as usize], at.range());
+        offsets[rows.end].abs_diff(offsets[rows.start]) as usize
+    };
+    Some(stretches.iter().map(bytes).sum()).filter(|bytes| *bytes <= i32::MAX as usize)
+}
+
+fn column<'a>(
+    parts: &[&'a ArrayRef],
+    data: &'a [ArrayData],
+    rows: usize,
+    text_bytes: Option<usize>,
+) -> Box<dyn Column + 'a> {
     match parts.first().map(|part| part.data_type()) {
         Some(DataType::Int16) => Fixed::<Int16Type>::of(parts, rows),
         Some(DataType::Int32) => Fixed::<Int32Type>::of(parts, rows),
@@ -84,7 +103,14 @@ fn column<'a>(parts: &[&'a ArrayRef], data: &'a [ArrayData], rows: usize) -> Box
         Some(DataType::Timestamp(TimeUnit::Microsecond, _)) => {
             Fixed::<TimestampMicrosecondType>::of(parts, rows)
         }
-        _ => Box::new(MutableArrayData::new(data.iter().collect(), false, rows)),
+        _ => {
+            // Buffers that grow are held twice, and leave those behind that were too small.
+            let room = match text_bytes {
+                Some(bytes) => Capacities::Binary(rows, Some(bytes)),
+                None => Capacities::Array(rows),
+            };
+            Box::new(MutableArrayData::with_capacities(data.iter().collect(), false, room))
+        }
     }
 }
 

@@ -45,7 +45,10 @@ impl Reader<'_> {
             }),
             DataType::Float64 => self.parsed::<Float64Type>(texts, faults, number),
             DataType::Utf8 => {
-                let mut builder = StringBuilder::with_capacity(texts.len(), texts.len() * 8);
+                let offsets = texts.offsets();
+                let ends = offsets.first().zip(offsets.last());
+                let bytes = ends.map_or(0, |(start, end)| end.abs_diff(*start) as usize);
+                let mut builder = StringBuilder::with_capacity(texts.len(), bytes);
                 self.each(texts, faults, |_, text, _| {
                     builder.append_option(text);
                     true
