@@ -2,13 +2,14 @@
 //! the connection is used again by others: on a runtime whose threads may be held up for minutes, such as that of a
 //! query, one would wait for the other.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use object_store::aws::AmazonS3Builder;
 use object_store::azure::MicrosoftAzureBuilder;
 use object_store::client::SpawnedReqwestConnector;
 use object_store::gcp::GoogleCloudStorageBuilder;
 use object_store::{ObjectStore, ObjectStoreScheme};
+use parking_lot::Mutex;
 use tokio::runtime::{Builder, Handle, Runtime};
 use url::Url;
 
@@ -56,8 +57,10 @@ pub(super) fn open(
 
 /// The threads of all connections of the process.
 fn runtime() -> Result<Handle> {
-    static RUNTIME: OnceLock<Runtime> = OnceLock::new();
-    if let Some(runtime) = RUNTIME.get() {
+    static RUNTIME: Mutex<Option<Runtime>> = Mutex::new(None);
+    // Of two that come at once one waits: a runtime that is not kept could not be dropped among asynchronous work.
+    let mut kept = RUNTIME.lock();
+    if let Some(runtime) = &*kept {
         return Ok(runtime.handle().clone());
     }
     let made = Builder::new_multi_thread()
@@ -68,5 +71,5 @@ fn runtime() -> Result<Handle> {
         .map_err(|e| {
             Error::new(ErrorKind::Store, "the threads of the object store").with_source(e)
         })?;
-    Ok(RUNTIME.get_or_init(|| made).handle().clone())
+    Ok(kept.insert(made).handle().clone())
 }
