@@ -15,9 +15,9 @@ use crate::{Error, Result};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct SqlSettings {
-    /// Most memory for all running queries together. A query that needs more spills to disk where it can (sorts, joins,
-    /// aggregations), and ends with RESOURCE_EXHAUSTED where it cannot. The memory of ingestion
-    /// (`engine.tail_bytes_max`) is separate and never used by queries.
+    /// Most memory for all running queries together, their planning included. A query that needs more spills to disk
+    /// where it can (sorts, joins, aggregations), and ends with RESOURCE_EXHAUSTED where it cannot. The memory of
+    /// ingestion (`engine.tail_bytes_max`) is separate and never used by queries.
     pub memory_bytes_max: Size,
     /// Largest value that a function may produce for one row, such as a text made by `repeat` or a list made by
     /// `range`. All values that a function produces at a time may take four times as much, plus four times the size of
