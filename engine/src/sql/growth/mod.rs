@@ -6,7 +6,7 @@
 //!                                                 └► few rows at a time ─► counted ─► one column
 //! ```
 //!
-//! - `function`: any function with that around it, `joined`: `||` as one; `rule` puts it around all of a plan.
+//! - `function`: any function with that around it, `joined`: `||` as one; `patterns`: how long those of texts may be; `rule` puts it around all of a plan.
 //! - `extent`, `formula`: how large arguments are, and what functions make of them.
 //! - `allowance`: the bounds, and where a function finds them, the memory and the word to stop.
 //! - `ceiling`: memory that is not given out while the process holds too much.
@@ -19,6 +19,7 @@ mod extent;
 mod formula;
 mod function;
 mod joined;
+mod patterns;
 mod pieces;
 mod planner;
 mod rule;

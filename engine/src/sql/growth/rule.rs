@@ -17,6 +17,7 @@ use datafusion::optimizer::AnalyzerRule;
 
 use super::function::Bounded;
 use super::joined::Joined;
+use super::patterns;
 use crate::Result as EngineResult;
 use crate::sql::errors::told;
 
@@ -96,18 +97,25 @@ pub(super) fn functions(expr: Expr) -> Result<Transformed<Expr>> {
     static JOINED: LazyLock<Arc<ScalarUDF>> =
         LazyLock::new(|| Arc::new(bounded(&ScalarUDF::from(Joined::new()))));
     expr.transform_up(|expr| {
-        Ok(match expr {
-            Expr::ScalarFunction(ScalarFunction { func, args }) if is_open(&func) => {
-                let func = Arc::new(bounded(&func));
-                Transformed::yes(Expr::ScalarFunction(ScalarFunction { func, args }))
-            }
-            Expr::BinaryExpr(BinaryExpr { left, op: Operator::StringConcat, right }) => {
-                let (func, args) = (Arc::clone(&JOINED), vec![*left, *right]);
-                Transformed::yes(Expr::ScalarFunction(ScalarFunction { func, args }))
-            }
-            other => Transformed::no(other),
-        })
+        if let Some(expr) = patterns::bounded(&expr) {
+            return Ok(Transformed::yes(of_function(expr, &JOINED).data));
+        }
+        Ok(of_function(expr, &JOINED))
     })
+}
+
+fn of_function(expr: Expr, joined: &Arc<ScalarUDF>) -> Transformed<Expr> {
+    match expr {
+        Expr::ScalarFunction(ScalarFunction { func, args }) if is_open(&func) => {
+            let func = Arc::new(bounded(&func));
+            Transformed::yes(Expr::ScalarFunction(ScalarFunction { func, args }))
+        }
+        Expr::BinaryExpr(BinaryExpr { left, op: Operator::StringConcat, right }) => {
+            let (func, args) = (Arc::clone(joined), vec![*left, *right]);
+            Transformed::yes(Expr::ScalarFunction(ScalarFunction { func, args }))
+        }
+        other => Transformed::no(other),
+    }
 }
 
 fn is_open(function: &ScalarUDF) -> bool {

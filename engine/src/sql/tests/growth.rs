@@ -232,3 +232,39 @@ async fn a_server_that_holds_too_much_takes_no_query() {
     assert_eq!(error.kind(), ErrorKind::Resources);
     assert!(error.to_string().contains("sql.server_bytes_max"), "{error}");
 }
+
+#[tokio::test]
+async fn long_patterns_are_refused_before_they_are_compiled() {
+    let fixture = Fixture::new().await;
+    let written = "%a".repeat(20_000);
+    for condition in [
+        format!("note LIKE '{written}'"),
+        format!("note NOT ILIKE '{written}'"),
+        "note LIKE repeat('%a', 20000)".to_owned(),
+        "note LIKE repeat('%a', 20000 + city_id)".to_owned(),
+        "note NOT LIKE repeat('%a', 20000) || note".to_owned(),
+        "note SIMILAR TO repeat('a|', 20000)".to_owned(),
+        "note ~ repeat('a.*', 20000)".to_owned(),
+        "note !~* repeat('a.*', 20000 + city_id)".to_owned(),
+        "regexp_like(note, repeat('a.*', 20000))".to_owned(),
+        "regexp_replace(note, repeat('a.*', 20000 + city_id), '') = note".to_owned(),
+        "regexp_count(note, repeat('a.*', 20000)) = 1".to_owned(),
+    ] {
+        let text = format!("SELECT count(*) FROM readings WHERE {condition}");
+        let error = fixture.refused(&text).await;
+        assert!(error.contains("at most 32768 are read"), "{text}: {error}");
+    }
+    let count = |is: &dyn Fn(&str) -> bool| {
+        let notes = fixture.model.values().filter_map(|row| row.note.as_deref());
+        vec![notes.filter(|note| is(note)).count().to_string()]
+    };
+    for (condition, expected) in [
+        ("note LIKE '%' || note", count(&|_| true)),
+        ("note LIKE concat('%', 'o', '%')", count(&|note| note.contains('o'))),
+        ("note ~ concat('^', substr(note, 1, 2))", count(&|_| true)),
+        ("regexp_like(note, lower('^F'))", count(&|note| note.starts_with('f'))),
+    ] {
+        let text = format!("SELECT count(*) FROM readings WHERE {condition}");
+        assert_eq!(fixture.lines(&text).await, expected, "{text}");
+    }
+}

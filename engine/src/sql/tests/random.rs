@@ -5,7 +5,9 @@ use arrow::array::{Array, AsArray};
 use arrow::datatypes::{DataType, Float32Type, Float64Type};
 use datafusion::config::ConfigOptions;
 use datafusion::datasource::MemTable;
-use datafusion::optimizer::AnalyzerRule;
+use datafusion::execution::SessionStateBuilder;
+use datafusion::optimizer::replace_distinct_aggregate::ReplaceDistinctWithAggregate;
+use datafusion::optimizer::{AnalyzerRule, OptimizerRule};
 use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
 
 use super::super::literals::SinglePrecision;
@@ -13,10 +15,22 @@ use super::*;
 
 /// The rows of the model, as plain DataFusion sees them.
 async fn plain(fixture: &Fixture) -> SessionContext {
+    over(fixture, SessionStateBuilder::new().with_default_features()).await
+}
+
+/// The same where no rule changes what a plan was made of, but those without which it cannot run.
+async fn without_rules(fixture: &Fixture) -> SessionContext {
+    let needed: Vec<Arc<dyn OptimizerRule + Send + Sync>> =
+        vec![Arc::new(ReplaceDistinctWithAggregate::new())];
+    let state = SessionStateBuilder::new().with_default_features().with_optimizer_rules(needed);
+    over(fixture, state).await
+}
+
+async fn over(fixture: &Fixture, state: SessionStateBuilder) -> SessionContext {
     let config = SessionConfig::new().with_target_partitions(1);
     let mut config = config.set_bool("datafusion.sql_parser.map_string_types_to_utf8view", false);
     config.options_mut().execution.time_zone = None;
-    let context = SessionContext::new_with_config(config);
+    let context = SessionContext::new_with_state(state.with_config(config).build());
     crate::functions::register(&context).unwrap();
     let rows: Vec<_> = fixture.model.clone().into_iter().collect();
     let rows = batch(&rows);
@@ -292,6 +306,16 @@ async fn random_queries_give_what_plain_datafusion_gives() {
     let seed = std::env::var("BAROGRAPH_SEED").ok().and_then(|seed| seed.parse().ok());
     let count = std::env::var("BAROGRAPH_QUERIES").ok().and_then(|count| count.parse().ok());
     compare(&fixture, &context, seed.unwrap_or(1), count.unwrap_or(400)).await;
+}
+
+/// A rule that is wrong where all use it would not show beside another that uses it, too.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn random_queries_give_what_datafusion_gives_without_its_rules() {
+    let fixture = Fixture::new().await;
+    let context = without_rules(&fixture).await;
+    let seed = std::env::var("BAROGRAPH_SEED").ok().and_then(|seed| seed.parse().ok());
+    let count = std::env::var("BAROGRAPH_QUERIES").ok().and_then(|count| count.parse().ok());
+    compare(&fixture, &context, seed.unwrap_or(3), count.unwrap_or(200)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
