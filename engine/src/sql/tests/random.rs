@@ -292,6 +292,8 @@ async fn compare(fixture: &Fixture, context: &SessionContext, seed: u64, count: 
                 answered += 1;
             }
             (Err(_), Err(_)) => refused += 1,
+            // Without rules some functions stay what they only are before a rule.
+            (Ok(_), Err(error)) if error.to_string().contains("should have been simplified") => {}
             (Ok(_), Err(error)) => panic!("seed {seed}: {text}\nonly plain fails: {error}"),
             (Err(error), Ok(_)) => panic!("seed {seed}: {text}\nonly ours fails: {error}"),
         }
