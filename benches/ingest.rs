@@ -24,6 +24,7 @@ use arrow::datatypes::Int64Type;
 use barograph::cities::Cities;
 use barograph::demo::weather::Weather;
 use barograph::settings::Settings;
+use barograph_engine::allocations::Counting;
 use barograph_engine::sql::{Sql, SqlSettings};
 use barograph_engine::{Components, Durability, Engine, ErrorKind, LogSource, SystemClock};
 use barograph_flight::ticket::RangeRead;
@@ -32,7 +33,7 @@ use barograph_lake::{Hour, LakeStore};
 use futures::StreamExt;
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: Counting<mimalloc::MiMalloc> = Counting(mimalloc::MiMalloc);
 
 /// 2024-01-01T00:00:00Z
 const START: i64 = 1_704_067_200_000_000;

@@ -2,16 +2,25 @@
 //!
 //! A library that plans, parses or decodes says nothing of what it holds. The binary wraps its allocator in
 //! [`Counting`]; what a piece of work holds is then the difference between two readings of [`held`] on its thread.
+//!
+//! Nor does such a library ask whether others wait. It allocates all the time, so that threads that have stepped back
+//! [give way](give_way) there.
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::cell::Cell;
 
+use barograph_lake::priority::give_way;
+
+/// Allocations after which a thread gives way, if it stepped back and its turn is over.
+const TURN: u32 = 256;
+
 thread_local! {
-    /// Without a destructor, so that it may be read and written at any time of a thread's life.
+    // Without destructors, so that they may be read and written at any time of a thread's life.
     static HELD: Cell<isize> = const { Cell::new(0) };
+    static TAKEN: Cell<u32> = const { Cell::new(0) };
 }
 
-/// An allocator that counts what each thread takes and gives back.
+/// An allocator that counts what each thread takes and gives back, and has threads that stepped back give way.
 #[derive(Debug)]
 pub struct Counting<A>(pub A);
 
@@ -25,13 +34,22 @@ fn count(bytes: isize) {
     HELD.set(HELD.get().wrapping_add(bytes));
 }
 
-// SAFETY: every call is passed on as it is; counting neither allocates nor unwinds.
+fn count_new(bytes: usize) {
+    count(bytes.cast_signed());
+    let taken = TAKEN.get().wrapping_add(1);
+    TAKEN.set(taken);
+    if taken.is_multiple_of(TURN) {
+        give_way();
+    }
+}
+
+// SAFETY: every call is passed on as it is; counting and giving way neither allocate nor unwind.
 unsafe impl<A: GlobalAlloc> GlobalAlloc for Counting<A> {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: the caller's.
         let memory = unsafe { self.0.alloc(layout) };
         if !memory.is_null() {
-            count(layout.size().cast_signed());
+            count_new(layout.size());
         }
         memory
     }
@@ -40,7 +58,7 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for Counting<A> {
         // SAFETY: the caller's.
         let memory = unsafe { self.0.alloc_zeroed(layout) };
         if !memory.is_null() {
-            count(layout.size().cast_signed());
+            count_new(layout.size());
         }
         memory
     }

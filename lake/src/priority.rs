@@ -1,19 +1,25 @@
 //! Which work waits for other work? Threads that have stepped back get less of busy processors, and leave a
-//! processor to others between two pages.
+//! processor to others every millisecond.
 //!
-//! The share alone is not enough for who waits milliseconds: a kernel without preemption lets whoever runs run to its
-//! next tick, whatever its share.
+//! The share alone is not enough for who waits milliseconds: the kernel often lets whoever runs run to its next tick,
+//! whatever its share.
 
 use std::cell::Cell;
 use std::io;
 use std::thread;
+use std::time::{Duration, Instant};
 
 /// How much less of busy processors a thread gets: a tenth, where both want all they can get (`nice` of
 /// POSIX). Threads that it starts inherit it.
 const NICENESS: i32 = 10;
 
+/// How long a thread works before it gives way again. A kernel that takes a yield for the end of a turn gives the thread
+/// one turn of some 3 ms for each: a thread that yields much more often than that hardly gets on beside others.
+const TURN: Duration = Duration::from_millis(1);
+
 thread_local! {
     static STEPPED_BACK: Cell<bool> = const { Cell::new(false) };
+    static GAVE_WAY: Cell<Option<Instant>> = const { Cell::new(None) };
 }
 
 /// Lets others go before the calling thread from now on.
@@ -36,11 +42,29 @@ pub(crate) fn inherit(has_stepped_back: bool) {
     STEPPED_BACK.set(has_stepped_back);
 }
 
-/// Lets others run, if the calling thread has stepped back: to be called every tenth of a millisecond or so.
+/// Lets others run, if the calling thread has stepped back and has worked for a millisecond since it last did: to be
+/// called every tenth of a millisecond or so.
 pub fn give_way() {
-    if has_stepped_back() {
+    if has_stepped_back() && turn_is_over() {
         thread::yield_now();
+        GAVE_WAY.set(Some(now()));
     }
+}
+
+fn turn_is_over() -> bool {
+    let Some(before) = GAVE_WAY.get() else {
+        GAVE_WAY.set(Some(now()));
+        return false;
+    };
+    now().duration_since(before) >= TURN
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "how long the processor was held, whatever a clock says"
+)]
+fn now() -> Instant {
+    Instant::now()
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use barograph_lake::priority::give_way;
 use datafusion::common::Result;
 use datafusion::common::tree_node::Transformed;
 use datafusion::config::ConfigOptions;
@@ -36,6 +37,7 @@ struct Interruptible<R: ?Sized>(Arc<R>);
 
 /// Fails if the statement was stopped, or its plan takes more memory than is left.
 fn go_on() -> Result<()> {
+    give_way();
     executors::check()?;
     memory::check()
 }

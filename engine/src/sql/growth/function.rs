@@ -1,7 +1,7 @@
 //! A function under bounds. What it makes is foretold from its arguments: little is made at once, much in pieces of
 //! a few rows, between which the statement can be stopped, and too much is refused before it is made.
 
-use std::hash::Hash;
+use std::hash::{Hash, Hasher};
 use std::ops::Range;
 use std::sync::{Arc, LazyLock};
 
@@ -26,6 +26,7 @@ use super::super::planning::sizes;
 use super::allowance::Allowance;
 use super::extent::{Argument, Extent, bytes_of};
 use super::formula::{self, Formula};
+use super::pace::Pace;
 use super::rule;
 
 /// Bytes that a function with a formula makes at a time.
@@ -34,18 +35,33 @@ const PIECE: u64 = 8 << 20;
 const LINEAR_PIECE: u64 = 32 << 20;
 
 /// A function, its result bounded and counted.
-#[derive(Debug, PartialEq, Eq, Hash)]
+#[derive(Debug)]
 pub(super) struct Bounded {
     inner: UdfEq<Arc<dyn ScalarUDFImpl>>,
+    pace: Pace,
+}
+
+impl PartialEq for Bounded {
+    fn eq(&self, other: &Self) -> bool {
+        self.inner == other.inner
+    }
+}
+
+impl Eq for Bounded {}
+
+impl Hash for Bounded {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.inner.hash(state);
+    }
 }
 
 impl Bounded {
     pub(super) fn new(inner: Arc<dyn ScalarUDFImpl>) -> Self {
-        Self { inner: inner.into() }
+        Self { inner: inner.into(), pace: Pace::default() }
     }
 
-    /// The whole column, if what it takes is known to be little.
-    fn few(&self, arguments: &[Argument<'_>], rows: usize) -> bool {
+    /// Whether what the whole column takes is known to be little.
+    fn is_little(&self, arguments: &[Argument<'_>], rows: usize) -> bool {
         match formula::of(self.name()) {
             Some(formula) => {
                 if matches!(self.name(), "range" | "generate_series") {
@@ -158,36 +174,28 @@ impl Bounded {
         given: u64,
     ) -> Result<ArrayRef> {
         let rows = args.number_rows;
+        let row_bytes = given / rows.max(1) as u64;
         let most = allowance.column_bytes(given);
         let mut columns: Vec<ArrayRef> = Vec::with_capacity(pieces.len());
         let mut bytes = 0_u64;
         for (range, foretold) in pieces {
-            allowance.go_on()?;
             let _making = allowance.reserve(self.name(), foretold)?;
-            let count = range.len();
-            let part = args.args.iter().map(|value| match value {
-                ColumnarValue::Array(column) => {
-                    ColumnarValue::Array(column.slice(range.start, count))
+            let mut from = range.start;
+            while from < range.end {
+                allowance.go_on()?;
+                let count = self.pace.rows(row_bytes).min(range.end - from);
+                let made = self.pace.call(count, row_bytes, || self.of_rows(args, from, count))?;
+                bytes = bytes.saturating_add(bytes_of(&made));
+                if bytes > most {
+                    return Err(external(allowance.refused_column(self.name(), bytes, rows)));
                 }
-                scalar => scalar.clone(),
-            });
-            let part = ScalarFunctionArgs {
-                args: part.collect(),
-                arg_fields: args.arg_fields.clone(),
-                number_rows: count,
-                return_field: Arc::clone(&args.return_field),
-                config_options: Arc::clone(&args.config_options),
-            };
-            let made = self.inner.invoke_with_args(part)?.into_array(count)?;
-            bytes = bytes.saturating_add(bytes_of(&made));
-            if bytes > most {
-                return Err(external(allowance.refused_column(self.name(), bytes, rows)));
+                let largest = largest(&made);
+                if largest > allowance.value_bytes().max(given) {
+                    return Err(external(allowance.refused(self.name(), largest)));
+                }
+                columns.push(allowance.counted(self.name(), made)?);
+                from += count;
             }
-            let largest = largest(&made);
-            if largest > allowance.value_bytes().max(given) {
-                return Err(external(allowance.refused(self.name(), largest)));
-            }
-            columns.push(allowance.counted(self.name(), made)?);
         }
         if let [column] = columns.as_slice() {
             return Ok(Arc::clone(column));
@@ -195,6 +203,22 @@ impl Bounded {
         let _making = allowance.reserve(self.name(), bytes)?;
         let columns: Vec<&dyn Array> = columns.iter().map(AsRef::as_ref).collect();
         allowance.counted(self.name(), concat(&columns)?)
+    }
+
+    /// The result for `count` rows from one on.
+    fn of_rows(&self, args: &ScalarFunctionArgs, from: usize, count: usize) -> Result<ArrayRef> {
+        let part = args.args.iter().map(|value| match value {
+            ColumnarValue::Array(column) => ColumnarValue::Array(column.slice(from, count)),
+            scalar => scalar.clone(),
+        });
+        let part = ScalarFunctionArgs {
+            args: part.collect(),
+            arg_fields: args.arg_fields.clone(),
+            number_rows: count,
+            return_field: Arc::clone(&args.return_field),
+            config_options: Arc::clone(&args.config_options),
+        };
+        self.inner.invoke_with_args(part)?.into_array(count)
     }
 
     /// The result for a single row of values, or for rows without values.
@@ -337,21 +361,27 @@ impl ScalarUDFImpl for Bounded {
             return self.of_values(allowance, &arguments, args);
         }
         allowance.go_on()?;
-        if rows == 0 || self.few(&arguments, rows) {
+        let given = args.args.iter().map(|value| match value {
+            ColumnarValue::Array(column) => bytes_of(column),
+            ColumnarValue::Scalar(_) => 0,
+        });
+        let given: u64 = given.sum();
+        let row_bytes = given / rows.max(1) as u64;
+        let is_little = self.is_little(&arguments, rows);
+        if rows == 0 || is_little && rows <= self.pace.rows(row_bytes) {
             drop(arguments);
-            return match self.inner.invoke_with_args(args)? {
+            return match self.pace.call(rows, row_bytes, || self.inner.invoke_with_args(args))? {
                 ColumnarValue::Array(column) if is_wide => {
                     allowance.counted(self.name(), column).map(ColumnarValue::Array)
                 }
                 made => Ok(made),
             };
         }
-        let given = args.args.iter().map(|value| match value {
-            ColumnarValue::Array(column) => bytes_of(column),
-            ColumnarValue::Scalar(_) => 0,
-        });
-        let given = given.sum();
-        let pieces = self.pieces(allowance, &arguments, &args, rows)?;
+        let pieces = if is_little {
+            vec![(0..rows, 0)]
+        } else {
+            self.pieces(allowance, &arguments, &args, rows)?
+        };
         drop(arguments);
         self.in_pieces(allowance, &args, pieces, given).map(ColumnarValue::Array)
     }
@@ -423,5 +453,87 @@ impl ScalarUDFImpl for Bounded {
 
     fn placement(&self, args: &[ExpressionPlacement]) -> ExpressionPlacement {
         self.inner.placement(args)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+    use std::time::Duration;
+
+    use arrow::array::{AsArray, Int64Array};
+    use arrow::datatypes::Int64Type;
+    use datafusion::logical_expr::{ColumnarValue, Volatility};
+    use parking_lot::Mutex;
+
+    use super::*;
+
+    /// Doubles numbers, and sleeps a while for each.
+    #[derive(Debug)]
+    struct Doubled {
+        signature: Signature,
+        each: Duration,
+        calls: Mutex<Vec<usize>>,
+    }
+
+    impl PartialEq for Doubled {
+        fn eq(&self, other: &Self) -> bool {
+            self.each == other.each
+        }
+    }
+
+    impl Eq for Doubled {}
+
+    impl Hash for Doubled {
+        fn hash<H: Hasher>(&self, state: &mut H) {
+            self.each.hash(state);
+        }
+    }
+
+    impl ScalarUDFImpl for Doubled {
+        fn name(&self) -> &str {
+            "doubled"
+        }
+
+        fn signature(&self) -> &Signature {
+            &self.signature
+        }
+
+        fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+            Ok(DataType::Int64)
+        }
+
+        fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+            self.calls.lock().push(args.number_rows);
+            thread::sleep(self.each * args.number_rows as u32);
+            let numbers = args.args[0].to_array(args.number_rows)?;
+            let doubled = numbers.as_primitive::<Int64Type>().unary::<_, Int64Type>(|n| 2 * n);
+            Ok(ColumnarValue::Array(Arc::new(doubled)))
+        }
+    }
+
+    /// The sizes of calls for 100 rows.
+    fn calls(each: Duration) -> Vec<usize> {
+        let signature = Signature::exact(vec![DataType::Int64], Volatility::Immutable);
+        let doubled = Arc::new(Doubled { signature, each, calls: Mutex::default() });
+        let bounded = Bounded::new(Arc::clone(&doubled) as _);
+        let field = Arc::new(Field::new("n", DataType::Int64, true));
+        let made = bounded.invoke_with_args(ScalarFunctionArgs {
+            args: vec![ColumnarValue::Array(Arc::new(Int64Array::from_iter_values(0..100)))],
+            arg_fields: vec![Arc::clone(&field)],
+            number_rows: 100,
+            return_field: field,
+            config_options: Arc::default(),
+        });
+        let made = made.unwrap().into_array(100).unwrap();
+        assert_eq!(*made.as_primitive(), Int64Array::from_iter_values((0..100).map(|n| 2 * n)));
+        doubled.calls.lock().clone()
+    }
+
+    #[test]
+    fn a_slow_function_takes_few_rows_at_a_time() {
+        let calls = calls(Duration::from_millis(1));
+        assert_eq!(calls.len(), 1 + 68, "{calls:?}");
+        assert_eq!(calls[1..], [1; 68]);
     }
 }

@@ -6,10 +6,12 @@
 //!                                                 └► few rows at a time ─► counted ─► one column
 //! ```
 //!
-//! - `function`: any function with that around it, `joined`: `||` as one; `patterns`: how long those of texts may be; `rule` puts it around all of a plan.
+//! - `function`: any function with that around it, `joined`: `||` as one; `rule` puts it around all of a plan.
+//! - `patterns`: how long those of texts may be.
 //! - `extent`, `formula`: how large arguments are, and what functions make of them.
 //! - `allowance`: the bounds, and where a function finds them, the memory and the word to stop.
 //! - `ceiling`: memory that is not given out while the process holds too much.
+//! - `pace`: how many rows a call takes, by the time that calls take.
 //! - `width`: how many rows travel together where single values are large; `planner` makes plans that keep to it.
 //! - `pieces`: batches cut into fewer rows, and long lists into shorter ones before they are unnested.
 
@@ -19,6 +21,7 @@ mod extent;
 mod formula;
 mod function;
 mod joined;
+mod pace;
 mod patterns;
 mod pieces;
 mod planner;
