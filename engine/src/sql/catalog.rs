@@ -25,6 +25,7 @@ use datafusion::prelude::SessionConfig;
 use super::errors::told;
 use super::growth::{self, Allowance, BoundedFunctions, BoundedStructs, Narrowing};
 use super::hours::AggregateHours;
+use super::instants::FinerInstants;
 use super::interruptible::interruptible;
 use super::latest::LatestProvider;
 use super::limits::{LimitsAboveWindows, LimitsOfGroups};
@@ -192,6 +193,8 @@ impl Catalog {
         rules.insert(at.map_or(0, |at| at + 1), Arc::new(AggregateWindows));
         rules.insert(at.map_or(1, |at| at + 2), Arc::new(AggregateHours));
         rules.push(Arc::new(LimitsOfGroups));
+        let mut logical = KeysApart::all(Optimizer::new().rules);
+        logical.insert(0, Arc::new(FinerInstants));
         let mut state = SessionStateBuilder::new()
             .with_config(config)
             .with_runtime_env(Arc::clone(shared))
@@ -202,7 +205,7 @@ impl Catalog {
             .with_analyzer_rule(Arc::new(Membership))
             .with_analyzer_rule(Arc::new(Multisets))
             .with_analyzer_rule(Arc::new(Unknown))
-            .with_optimizer_rules(KeysApart::all(Optimizer::new().rules))
+            .with_optimizer_rules(logical)
             .with_physical_optimizer_rules(rules)
             .build();
         // Before the functions that rules look for by what they are.

@@ -12,7 +12,7 @@
 //!   planner sees them, and how their scans run.
 //! - `script`: texts of several statements.
 //! - `divide`: answers whose parts are fetched apart.
-//! - `precedence`, `spelling`, `unheard`, `using`, `spans`, `literals`, `zones`, `subqueries`, `unknown`,
+//! - `precedence`, `spelling`, `unheard`, `using`, `spans`, `literals`, `instants`, `zones`, `subqueries`, `unknown`,
 //!   `membership`, `multisets`, `drawn`: what a text means, where the parser or the planner takes it for something else.
 //! - `dialect`, `names`: spellings and functions of other databases.
 //! - `expression`: what one row is worth, apart from any table.
@@ -41,6 +41,7 @@ pub mod expression;
 mod growth;
 mod guard;
 mod hours;
+mod instants;
 mod interruptible;
 mod latest;
 mod limits;

@@ -239,3 +239,49 @@ async fn random_conditions_have_three_values() {
     let count = std::env::var("BAROGRAPH_QUERIES").ok().and_then(|count| count.parse().ok());
     compare(seed.unwrap_or(1), count.unwrap_or(120)).await;
 }
+
+/// An instant between two µs is no row's, and parts those before it from those after it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn instants_between_two_micros_are_compared_as_they_are() {
+    let fixture = Fixture::new().await;
+    let between = "to_timestamp('2026-01-01T00:30:00.0000005Z')";
+    let before = "TIMESTAMP '2026-01-01 00:30:00Z'";
+    let same = [
+        ("{t} = {b}", "false AND {t} IS NOT NULL"),
+        ("{t} <> {b}", "{t} IS NOT NULL"),
+        ("{t} < {b}", "{t} <= {m}"),
+        ("{t} <= {b}", "{t} <= {m}"),
+        ("{t} > {b}", "{t} > {m}"),
+        ("{t} >= {b}", "{t} > {m}"),
+        ("{b} = {t}", "false"),
+        ("{b} < {t}", "{t} > {m}"),
+        ("{b} >= {t}", "{t} <= {m}"),
+        ("{t} IS DISTINCT FROM {b}", "true"),
+        ("{t} IS NOT DISTINCT FROM {b}", "false"),
+        (
+            "{t} BETWEEN {b} AND {m} + INTERVAL '1 hour'",
+            "{t} > {m} AND {t} <= {m} + INTERVAL '1 hour'",
+        ),
+        ("{t} BETWEEN {m} AND {b}", "{t} = {m}"),
+        ("{t} NOT BETWEEN {m} AND {b}", "{t} <> {m}"),
+        ("{t} IN ({b}, {m})", "{t} = {m}"),
+        ("{t} IN ({b})", "false"),
+        ("{t} NOT IN ({b}, {m})", "{t} <> {m}"),
+        ("({t} = {b}) IS NULL", "{t} IS NULL"),
+        ("({t} IN ({b}, {b})) IS NULL", "{t} IS NULL"),
+        ("NOT ({t} = {b})", "{t} IS NOT NULL"),
+        ("{t} > {b} - INTERVAL '0 hours'", "{t} > {m}"),
+    ];
+    for time in ["reading_at", "seen_at", "date_trunc('minute', seen_at)"] {
+        for (text, meant) in same {
+            let count = |condition: &str| {
+                let condition =
+                    condition.replace("{t}", time).replace("{b}", between).replace("{m}", before);
+                format!("SELECT count(*) FROM readings WHERE {condition}")
+            };
+            let (asked, expected) = (count(text), count(meant));
+            let (asked, expected) = (fixture.ask(&asked).await, fixture.ask(&expected).await);
+            assert_eq!(lines(&asked), lines(&expected), "{time}: {text}");
+        }
+    }
+}
