@@ -6,7 +6,7 @@
 //!                                                 └► few rows at a time ─► counted ─► one column
 //! ```
 //!
-//! - `function`: any function with that around it, `joined`: `||` as one; `rule` puts it around all of a plan.
+//! - `function`: any function with that around it, `call`: its calls, `joined`: `||` as one; `rule` puts it around all of a plan.
 //! - `patterns`: how long those of texts may be.
 //! - `extent`, `formula`: how large arguments are, and what functions make of them.
 //! - `allowance`: the bounds, and where a function finds them, the memory and the word to stop.
@@ -16,6 +16,7 @@
 //! - `pieces`: batches cut into fewer rows, and long lists into shorter ones before they are unnested.
 
 mod allowance;
+mod call;
 mod ceiling;
 mod extent;
 mod formula;
