@@ -354,7 +354,7 @@ class Queries:
             group = ", ".join(f"{i + 1}" for i in range(len(keys)))
             rest = Tree("{0} GROUP BY " + group, (rest,))
         if self.maybe(0.25):
-            tests = ["count(*) > 3", "count(*) % 2 = 0", "min({1}) < 12.345e0", "max({1}) IS NOT NULL"]
+            tests = ["count(*) > 3", "count(*) % 2 = 0", "min({1}) < 12.345e0", "max({1}) IS NOT NULL", "count(*) NOT IN (3, NULL)"]
             rest = Tree("{0} HAVING " + self.one(tests), (rest, expressions.number(1)))
         tree, columns = self.select(keys + aggregates, source, rest)
         return Query(tree, columns, tuple(range(len(keys))))
@@ -364,9 +364,13 @@ class Queries:
         expressions = Expressions(self.random, source.columns)
         key, at = source.columns[:2]
         items = [(key.tree, WHOLE, True), (at.tree, TIME, True)]
-        items += [self.window(expressions, key.tree, at.tree) for _ in range(self.random.randint(1, 3))]
+        items += [self.window(expressions, self.computed(key.tree), at.tree) for _ in range(self.random.randint(1, 3))]
         tree, columns = self.select(items, source, self.where(source, 0))
         return Query(tree, columns, source.identity)
+
+    def computed(self, key):
+        """A key, or a number that stands for it."""
+        return Tree(self.one(["{0}"] * 5 + ["({0} + 1)", "({0} * 2)", "(-{0})", "abs({0})"]), (key,))
 
     def window(self, expressions, key, at):
         """A window function with its kind, and whether it is exact."""
@@ -382,7 +386,7 @@ class Queries:
         frame = Tree("{0} " + self.one(FRAMES), (by_key,))
         place = self.one(["row_number()", "rank()", "dense_rank()", "ntile(4)", "percent_rank()", "cume_dist()"])
         shifted = self.one(["lag({0})", "lead({0})", "lag({0}, 3)", "lead({0}, 2, 0e0)", "nth_value({0}, 2)"])
-        tied = Tree("PARTITION BY {0} ORDER BY {1}", (key, self.one([expressions.whole(0), expressions.text(0), value])))
+        tied = Tree("PARTITION BY {0} ORDER BY {1}", (key, self.one([expressions.whole(1), expressions.text(0), value])))
         ranked = self.one(["rank()", "dense_rank()", "percent_rank()", "cume_dist()"])
         choices = [
             (Tree(f"{framed}({{0}}) OVER ({{1}})", (value, frame)), kind, steady),

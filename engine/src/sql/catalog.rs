@@ -33,13 +33,13 @@ use super::live::LiveProvider;
 use super::membership::Membership;
 use super::multisets::Multisets;
 use super::names::{self, CountedFromOne};
-use super::nulls::KeysApart;
 use super::opaque::OpaqueConditions;
 use super::planning::fence;
 use super::provider::LakeProvider;
 use super::queries::Queries;
 use super::settings::SqlSettings;
 use super::spans::SpanArithmetic;
+use super::spared::Spared;
 use super::system::{self, SystemRows};
 use super::unambiguous::Unambiguous;
 use super::unknown::Unknown;
@@ -193,7 +193,7 @@ impl Catalog {
         rules.insert(at.map_or(0, |at| at + 1), Arc::new(AggregateWindows));
         rules.insert(at.map_or(1, |at| at + 2), Arc::new(AggregateHours));
         rules.push(Arc::new(LimitsOfGroups));
-        let mut logical = KeysApart::all(Optimizer::new().rules);
+        let mut logical = Spared::all(Optimizer::new().rules);
         logical.insert(0, Arc::new(FinerInstants));
         let mut state = SessionStateBuilder::new()
             .with_config(config)

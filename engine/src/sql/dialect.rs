@@ -5,6 +5,7 @@
 //! note LIKE '50!%' ESCAPE '!'                      ──►  note LIKE '50\%'
 //! ROWS BETWEEN CAST(1 + 1 AS INT) PRECEDING AND …  ──►  ROWS BETWEEN 2 PRECEDING AND …
 //! mod(a, b), current_schema                        ──►  (a) % (b), current_schema()
+//! GROUP BY ()                                      ──►  GROUP BY GROUPING SETS (())
 //! ```
 
 use std::mem;
@@ -12,8 +13,9 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList,
-    FunctionArguments, Ident, NamedWindowExpr, ObjectName, Select, Statement as Ast, UnaryOperator,
-    Value, ValueWithSpan, VisitMut, VisitorMut, WindowFrame, WindowFrameBound, WindowType,
+    FunctionArguments, GroupByExpr, Ident, NamedWindowExpr, ObjectName, Select, Statement as Ast,
+    UnaryOperator, Value, ValueWithSpan, VisitMut, VisitorMut, WindowFrame, WindowFrameBound,
+    WindowType,
 };
 
 use crate::{Error, Result};
@@ -43,6 +45,13 @@ impl VisitorMut for Dialect {
         for window in &mut select.named_window {
             if let NamedWindowExpr::WindowSpec(spec) = &mut window.1 {
                 spec.window_frame.as_mut().map_or(ControlFlow::Continue(()), frame)?;
+            }
+        }
+        if let GroupByExpr::Expressions(groups, _) = &mut select.group_by {
+            for group in groups {
+                if matches!(group, Expr::Tuple(of) if of.is_empty()) {
+                    *group = Expr::GroupingSets(vec![Vec::new()]);
+                }
             }
         }
         ControlFlow::Continue(())

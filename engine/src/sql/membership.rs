@@ -84,7 +84,10 @@ fn written(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     let (of, field) = others.schema().qualified_field(0);
     let other = Expr::Column(Column::from((of, field)));
     let (maybe_null, has_nulls) = (expr.nullable(schema)?, field.is_nullable());
-    if !maybe_null && !has_nulls {
+    // NOT IN among values that depend on the row that asks is no join of the planner's where what they depend on may be
+    // null.
+    let depends = negated && !subquery.outer_ref_columns.is_empty();
+    if !maybe_null && !has_nulls && !depends {
         return Ok(Transformed::no(Expr::InSubquery(InSubquery { expr, subquery, negated })));
     }
     let any = |plan: Arc<LogicalPlan>| {

@@ -65,6 +65,7 @@ mod script;
 mod session;
 mod settings;
 mod spans;
+mod spared;
 mod spelling;
 mod stack;
 mod statistics;
@@ -73,6 +74,7 @@ mod subqueries;
 mod system;
 #[cfg(test)]
 mod tests;
+mod totals;
 mod translate;
 mod unambiguous;
 mod unheard;

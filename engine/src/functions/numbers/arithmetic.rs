@@ -15,6 +15,7 @@ use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, Tr
 use datafusion::common::{DFSchema, DFSchemaRef, Result, exec_err, internal_err};
 use datafusion::config::ConfigOptions;
 use datafusion::logical_expr::expr::{BinaryExpr, ScalarFunction};
+use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{
     ColumnarValue, Expr, ExprSchemable, LogicalPlan, Operator, ReturnFieldArgs, ScalarFunctionArgs,
@@ -50,7 +51,12 @@ impl AnalyzerRule for ArithmeticRule {
                 [input] => Arc::clone(input.schema()),
                 inputs => Arc::new(merge_schema(inputs)),
             };
-            plan.map_expressions(|expr| expr.transform_up(|expr| Ok(self.checked(expr, &schema))))
+            let names = NamePreserver::new(&plan);
+            plan.map_expressions(|expr| {
+                let name = names.save(&expr);
+                let checked = expr.transform_up(|expr| Ok(self.checked(expr, &schema)))?;
+                Ok(checked.update_data(|expr| name.restore(expr)))
+            })
         })
         .data()
     }

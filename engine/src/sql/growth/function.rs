@@ -193,7 +193,9 @@ impl ScalarUDFImpl for Bounded {
     }
 
     fn output_ordering(&self, inputs: &[ExprProperties]) -> Result<SortProperties> {
-        self.inner.output_ordering(inputs)
+        // `sqrt`, `ln` and others know their order where they have values, and give an error for a column that may
+        // have others: the planner then takes no column for sorted by them, not even one that it sorted so.
+        Ok(self.inner.output_ordering(inputs).unwrap_or(SortProperties::Unordered))
     }
 
     fn preserves_lex_ordering(&self, inputs: &[ExprProperties]) -> Result<bool> {

@@ -18,13 +18,12 @@ use datafusion::functions_aggregate::expr_fn::count;
 use datafusion::logical_expr::expr::{Exists, InSubquery, SetComparison};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
-use datafusion::logical_expr::{
-    Aggregate, Expr, GroupingSet, LogicalPlan, LogicalPlanBuilder, Subquery, lit, when,
-};
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, Subquery, lit, when};
 use datafusion::optimizer::AnalyzerRule;
 
 use self::apply::Applied;
 use self::simple::is_simple;
+use super::totals::gives_total;
 
 mod apply;
 mod dependent;
@@ -89,7 +88,7 @@ fn asks(plan: &LogicalPlan) -> Result<bool> {
 fn written(expr: Expr, decides: bool, schema: &DFSchema) -> Result<Transformed<Expr>> {
     match expr {
         Expr::Exists(Exists { subquery, negated }) => {
-            if always_gives_a_row(&subquery.subquery)? {
+            if gives_total(&subquery.subquery) {
                 return Ok(Transformed::yes(lit(!negated)));
             }
             if decides && is_simple(&subquery.subquery, true)? {
@@ -127,35 +126,13 @@ fn written(expr: Expr, decides: bool, schema: &DFSchema) -> Result<Transformed<E
         Expr::ScalarSubquery(of) => {
             let is_known = !of.outer_ref_columns.is_empty()
                 || of.subquery.schema().fields().iter().all(|field| field.is_nullable())
-                || always_gives_a_row(&of.subquery)?;
+                || gives_total(&of.subquery);
             match is_known {
                 true => Ok(Transformed::no(Expr::ScalarSubquery(of))),
                 false => with_null(of).map(Transformed::yes),
             }
         }
         other => Ok(Transformed::no(other)),
-    }
-}
-
-/// Whether a query gives a row whatever it reads: an aggregate over all rows, with nothing that takes it away.
-fn always_gives_a_row(plan: &LogicalPlan) -> Result<bool> {
-    Ok(match plan {
-        LogicalPlan::Projection(of) => always_gives_a_row(&of.input)?,
-        LogicalPlan::SubqueryAlias(of) => always_gives_a_row(&of.input)?,
-        LogicalPlan::Sort(of) => always_gives_a_row(&of.input)?,
-        LogicalPlan::Distinct(of) => always_gives_a_row(of.input())?,
-        LogicalPlan::Aggregate(of) => has_empty_group(of),
-        LogicalPlan::EmptyRelation(of) => of.produce_one_row,
-        _ => false,
-    })
-}
-
-fn has_empty_group(aggregate: &Aggregate) -> bool {
-    match aggregate.group_expr.as_slice() {
-        [] => true,
-        [Expr::GroupingSet(GroupingSet::Rollup(_) | GroupingSet::Cube(_))] => true,
-        [Expr::GroupingSet(GroupingSet::GroupingSets(sets))] => sets.iter().any(Vec::is_empty),
-        _ => false,
     }
 }
 

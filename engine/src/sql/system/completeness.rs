@@ -2,7 +2,7 @@
 //!
 //! | column | a row is a key in an hour |
 //! |---|---|
-//! | `expected` | readings due in the part of the hour that has passed |
+//! | `expected` | readings due in the part of the hour that has passed; that of the turn that runs is due once it is there |
 //! | `received` | readings that are there |
 //! | `late` | of them, accepted after the hour was closed (its end and `lateness`) |
 //! | `silent_since` | the key's last reading, if it had been silent for two turns when the hour ended |
@@ -284,7 +284,12 @@ impl Walk {
         let held = asked.hour(&self.view, hour).await?;
         self.see(&held);
         let passed = hour.end().min(self.now).max(hour.start());
-        let expected = (passed - hour.start()) / asked.every.max(1);
+        let due = (passed - hour.start()) / asked.every.max(1);
+        let running = hour.start() + due * asked.every;
+        let expected = self.last.values().map(|&last| {
+            let is_there = last >= running && running < hour.end();
+            due + i64::from(is_there)
+        });
         let by_key: HashMap<Key, &KeyHour> = held.iter().map(|held| (held.key, held)).collect();
         let of = |count: fn(&KeyHour) -> u32| -> ArrayRef {
             let counts = self
@@ -305,7 +310,7 @@ impl Walk {
                 Arc::new(Int64Array::from_iter_values(self.last.keys().copied())),
                 times(std::iter::repeat_n(Some(hour.start()), rows)),
                 Arc::new(StringArray::from_iter_values(std::iter::repeat_n(name, rows))),
-                Arc::new(Int64Array::from_value(expected, rows)),
+                Arc::new(Int64Array::from_iter_values(expected)),
                 of(|held| held.received),
                 of(|held| held.late),
                 times(silent),

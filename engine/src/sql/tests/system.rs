@@ -96,7 +96,7 @@ async fn three(every: &str) -> Fixture {
 
 #[tokio::test]
 async fn completeness_counts_what_is_missing() {
-    let fixture = three("1m").await;
+    let mut fixture = three("1m").await;
     let text = "SELECT key, hour, expected, received, silent_since FROM system.completeness WHERE table_name = 'readings' ORDER BY key, hour";
     let shown = fixture.lines(text).await;
     assert_eq!(
@@ -126,6 +126,15 @@ async fn completeness_counts_what_is_missing() {
         fixture.lines(running).await,
         ["1|20|0|2026-01-01T02:59:00Z", "3|20|0|2026-01-01T02:59:00Z"]
     );
+    // The minute that runs is due where its reading is there.
+    let mut rng = SmallRng::seed_from_u64(3);
+    let here: Vec<_> =
+        (180..=200).map(|m| START + m * MINUTE).map(|at| ((1, at), row(&mut rng, at))).collect();
+    fixture.clock.set(START + 200 * MINUTE + MINUTE / 2);
+    fixture.put(here).await;
+    assert_eq!(fixture.lines(running).await, ["1|21|21|null", "3|20|0|2026-01-01T02:59:00Z"]);
+    fixture.clock.set(START + 201 * MINUTE + MINUTE / 2);
+    assert_eq!(fixture.lines(running).await, ["1|21|21|null", "3|21|0|2026-01-01T02:59:00Z"]);
 }
 
 #[tokio::test]
