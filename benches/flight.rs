@@ -10,7 +10,7 @@
 //! Both sides of a comparison take turns, round by round. `BAROGRAPH_BENCH_ROUNDS` sets the rounds
 //! (default 10).
 #![allow(clippy::disallowed_methods, reason = "how long things take is what is asked")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

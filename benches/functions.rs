@@ -4,7 +4,7 @@
 //! city and time, as the lake holds them) and an hourly forecast of each. Every contender of a comparison
 //! runs in turn in every round, and all must give the same number of rows.
 #![allow(clippy::disallowed_methods, reason = "how long things take is what is asked")]
-#![allow(clippy::expect_used, clippy::panic)]
+#![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

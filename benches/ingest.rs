@@ -11,7 +11,7 @@
 //!
 //! `BAROGRAPH_BENCH_SECONDS` sets how long each part runs (default 20).
 #![allow(clippy::disallowed_methods, reason = "how long things take is what is asked")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::io::Write;
 use std::path::Path;

@@ -3,6 +3,7 @@
 //! `cargo bench --bench kernels`. Every contender of a comparison runs in turn in every round, so that a
 //! busy machine harms all alike; times are the least, the median and the greatest of the rounds.
 #![allow(clippy::disallowed_methods, reason = "how long things take is what is asked")]
+#![allow(clippy::indexing_slicing)]
 
 use std::hint::black_box;
 use std::sync::Arc;

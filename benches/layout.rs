@@ -10,7 +10,7 @@
 //! Two kinds of weather, because the best encoding depends on it: the demonstration's, in which readings scatter
 //! around a slow change, and a drifting one, in which each reading is near the one before it.
 #![allow(clippy::disallowed_methods, reason = "how long things take is what is asked")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::fs::File;
 use std::hint::black_box;

@@ -5,7 +5,7 @@
 //! (600 KB) and what a single reading takes. Run with
 //! `cargo bench -p barograph-cli --bench log [-- FOLDER]`; the folder has to be on the disk in question.
 #![allow(clippy::disallowed_methods, reason = "how long things take is what is asked")]
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use std::fs::{self, File};
 use std::hint::black_box;

@@ -5,7 +5,7 @@
 //! between text and first batch: parsing, names, plan, optimizer, statistics, price. Once as a text that was never
 //! asked before, once as one that was.
 #![allow(clippy::disallowed_methods, reason = "how long things take is what is asked")]
-#![allow(clippy::expect_used, clippy::panic)]
+#![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -4,7 +4,7 @@
 //! `cargo bench --bench tail` prints one table for each order of arrival, every figure as
 //! min / median / max. The candidates' answers are compared before anything is measured.
 #![allow(clippy::disallowed_methods, reason = "how long things take is what is asked")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 #[path = "tail/chained_columns.rs"]
 mod chained_columns;

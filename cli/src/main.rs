@@ -96,13 +96,13 @@ mod tests {
         let all_freed = Barrier::new(THREADS + 1);
         let work = || {
             for _ in 0..3 {
-                // SAFETY: the block is as long as what is written, and freed once.
-                unsafe {
-                    let block = malloc(BYTES);
-                    assert!(!block.is_null());
-                    block.write_bytes(1, BYTES);
-                    free(std::hint::black_box(block));
-                }
+                // SAFETY: any number of bytes may be asked for.
+                let block = unsafe { malloc(BYTES) };
+                assert!(!block.is_null());
+                // SAFETY: the block is as long as what is written.
+                unsafe { block.write_bytes(1, BYTES) };
+                // SAFETY: the block was just taken, and is freed once.
+                unsafe { free(std::hint::black_box(block)) };
             }
             all_freed.wait();
             all_freed.wait();

@@ -90,18 +90,21 @@ mod tests {
         let (allocator, before) = (Counting(System), held());
         let since = || held() - before;
         let layout = Layout::from_size_align(1_000, 8).unwrap();
-        // SAFETY: the layout has a size; each pointer is given back once, with the size that it has.
-        unsafe {
-            let first = allocator.alloc(layout);
-            assert_eq!(since(), 1_000);
-            let first = allocator.realloc(first, layout, 5_000);
-            assert_eq!(since(), 5_000);
-            let second = allocator.alloc_zeroed(layout);
-            assert_eq!(since(), 6_000);
-            allocator.dealloc(first, Layout::from_size_align(5_000, 8).unwrap());
-            assert_eq!(since(), 1_000);
-            allocator.dealloc(second, layout);
-        }
+        let larger = Layout::from_size_align(5_000, 8).unwrap();
+        // SAFETY: the layout has a size.
+        let first = unsafe { allocator.alloc(layout) };
+        assert_eq!(since(), 1_000);
+        // SAFETY: the block has this layout, and the new size is not zero.
+        let first = unsafe { allocator.realloc(first, layout, larger.size()) };
+        assert_eq!(since(), 5_000);
+        // SAFETY: the layout has a size.
+        let second = unsafe { allocator.alloc_zeroed(layout) };
+        assert_eq!(since(), 6_000);
+        // SAFETY: the block has this layout since it grew.
+        unsafe { allocator.dealloc(first, larger) };
+        assert_eq!(since(), 1_000);
+        // SAFETY: the block has this layout.
+        unsafe { allocator.dealloc(second, layout) };
         assert_eq!(since(), 0);
     }
 }

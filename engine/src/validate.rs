@@ -83,10 +83,12 @@ pub fn validate(schema: &TableSchema, batch: &RecordBatch, rules: &Rules) -> Res
         };
         columns.push(column);
     }
-    check_keys(&columns[KEY_COLUMN], rules, &mut faults);
-    check_times(&columns[TIME_COLUMN], rules, &mut faults);
-    let values = schema.values().iter().zip(&columns[FIRST_VALUE_COLUMN..]);
-    for (index, (column, values)) in values.enumerate() {
+    let [keys, times, values @ ..] = columns.as_slice() else {
+        return Err(Error::internal("a table has no key or no time"));
+    };
+    check_keys(keys, rules, &mut faults);
+    check_times(times, rules, &mut faults);
+    for (index, (column, values)) in schema.values().iter().zip(values).enumerate() {
         check_plausible(column, values, FIRST_VALUE_COLUMN + index, &mut faults);
     }
     let options = RecordBatchOptions::new().with_row_count(Some(rows));
@@ -123,7 +125,7 @@ fn check_names(schema: &TableSchema, batch: &RecordBatch) -> Result<()> {
         schema
             .column(field.name())
             .map_err(|e| Error::request(format!("{e}; drop or rename it")))?;
-        if sent.fields()[..i].iter().any(|earlier| earlier.name() == field.name()) {
+        if sent.fields().iter().take(i).any(|earlier| earlier.name() == field.name()) {
             return Err(Error::request(format!(
                 "table {:?}: the batch has the column {:?} twice",
                 schema.name(),

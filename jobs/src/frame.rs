@@ -44,17 +44,13 @@ pub fn series(name: &str, array: &ArrayRef) -> Result<Series> {
     }
     // SAFETY: both are `repr(C)` forms of the struct that the Arrow C data interface fixes, and the
     // struct moves: its release callback, which keeps the buffers alive, moves with it.
-    let (array, schema) = unsafe {
-        (
-            std::mem::transmute::<FFI_ArrowArray, ArrowArray>(array),
-            std::mem::transmute::<FFI_ArrowSchema, ArrowSchema>(schema),
-        )
-    };
-    // SAFETY: `to_ffi` has just made both for the same array.
-    let array = unsafe {
-        let field = import_field_from_c(&schema)?;
-        import_array_from_c(array, field.dtype)?
-    };
+    let array = unsafe { std::mem::transmute::<FFI_ArrowArray, ArrowArray>(array) };
+    // SAFETY: as of the array.
+    let schema = unsafe { std::mem::transmute::<FFI_ArrowSchema, ArrowSchema>(schema) };
+    // SAFETY: `to_ffi` has just made it, and it was not released.
+    let field = unsafe { import_field_from_c(&schema)? };
+    // SAFETY: `to_ffi` has just made it with the schema that the type comes from.
+    let array = unsafe { import_array_from_c(array, field.dtype)? };
     Ok(Series::try_from((PlSmallStr::from_str(name), array))?)
 }
 

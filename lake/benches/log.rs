@@ -3,7 +3,7 @@
 //! Prints min, median and max in ms. The physical limits beside them: reading the checkpoint's bytes, and
 //! one synced write to the same disk.
 #![allow(clippy::disallowed_methods, reason = "how long things take is what is asked")]
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 mod table;
 

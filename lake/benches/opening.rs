@@ -4,7 +4,7 @@
 //! `cargo bench --workspace --bench opening`. Each table has a checkpoint and as many commits behind it as an
 //! engine makes before the next. Prints min, median and max in ms, and what was asked of the store.
 #![allow(clippy::disallowed_methods, reason = "how long things take is what is asked")]
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 mod table;
 

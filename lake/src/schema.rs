@@ -130,7 +130,7 @@ impl TableSchema {
         fields.push(Field::new(INGESTED_AT, time, false));
         for (i, field) in fields.iter().enumerate() {
             check_name("column", field.name())?;
-            if fields[..i].iter().any(|earlier| earlier.name() == field.name()) {
+            if fields.iter().take(i).any(|earlier| earlier.name() == field.name()) {
                 return Err(Error::request(format!(
                     "table {name:?} declares the column {:?} twice: rename one ({INGESTED_AT} is the engine's own)",
                     field.name()

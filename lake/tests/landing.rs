@@ -1,6 +1,6 @@
 //! What is encoded, written, committed and reopened is the same rows, and a check agrees.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::sync::Arc;
 

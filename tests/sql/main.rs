@@ -4,7 +4,7 @@
     clippy::disallowed_methods,
     reason = "a test waits for what is to hold, and looks at it now and then"
 )]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod frames;
 mod models;

@@ -53,6 +53,10 @@ pub fn fold(text: &str) -> String {
 
 /// Number of letters to insert, delete, replace or swap with a neighbour to come from `a` to `b`
 /// (optimal string alignment).
+#[expect(
+    clippy::indexing_slicing,
+    reason = "a row has a place for each letter of `b`, and one before them"
+)]
 pub fn distance(a: &str, b: &str) -> usize {
     let a: Vec<char> = a.chars().collect();
     let b: Vec<char> = b.chars().collect();

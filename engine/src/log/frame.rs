@@ -67,6 +67,7 @@ pub(super) struct RecordView<'a> {
 
 impl Frame {
     /// Lays out `records` as the group at `position` and returns their positions.
+    #[expect(clippy::indexing_slicing, reason = "the group begins with room for its header")]
     pub(super) fn encode(&mut self, position: u64, records: &[Record]) -> Vec<LogPosition> {
         self.clear();
         self.small.resize(GROUP_HEADER, 0);
@@ -91,6 +92,7 @@ impl Frame {
         positions
     }
 
+    #[expect(clippy::indexing_slicing, reason = "the record's header was just appended")]
     fn push(&mut self, position: u64, record: &Record) -> u64 {
         let bytes = record_bytes(record);
         let start = self.small.len();
@@ -121,6 +123,10 @@ impl Frame {
     }
 
     /// The group as slices to write one after the other.
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "large bodies stand in the order of where they belong among the small bytes"
+    )]
     pub(super) fn slices(&self) -> Vec<IoSlice<'_>> {
         let mut slices = Vec::with_capacity(2 * self.large.len() + 1);
         let mut from = 0;
@@ -251,17 +257,16 @@ fn record_view(payload: &[u8], at: usize, position: u64) -> Result<(RecordView<'
     }
     let bytes = u32_at(rest, 0) as usize;
     let record = rest.get(..bytes).ok_or(SHORT)?;
-    if record.len() < RECORD_HEADER {
-        return Err("a record is shorter than its header");
-    }
-    let crc = crc32c::crc32c_append(crc32c::crc32c(&record[..4]), &record[8..]);
+    let (header, names) =
+        record.split_first_chunk::<RECORD_HEADER>().ok_or("a record is shorter than its header")?;
+    let crc = crc32c::crc32c_append(crc32c::crc32c(&header[..4]), &header[8..]);
+    let crc = crc32c::crc32c_append(crc, names);
     if crc != u32_at(record, 4) {
         return Err("the checksum of a record is wrong");
     }
     if u64_at(record, 8) != position {
         return Err("a record belongs to another position");
     }
-    let names = &record[RECORD_HEADER..];
     let table = usize::from(u16_at(record, 28));
     let source = usize::from(u16_at(record, 30));
     let text = |range| names.get(range).and_then(|bytes| std::str::from_utf8(bytes).ok());

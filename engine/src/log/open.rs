@@ -82,7 +82,7 @@ fn resume(
     let Some(last) = closed.pop() else {
         return Err(Error::internal("a log that was found has no segment"));
     };
-    let kept = &scans[verdict.leftovers.len()..];
+    let kept = scans.get(verdict.leftovers.len()..).unwrap_or_default();
     let mark = newest.mark.unwrap_or(Mark {
         sequence: 1,
         synced: newest.first,
@@ -161,6 +161,7 @@ fn settle(
 /// Writes the bytes of `file` from `from` to `to` over themselves. If their sync failed before the
 /// restart, the system may hold them in memory as if they were on the disk; written again, the next
 /// sync tells the truth.
+#[expect(clippy::indexing_slicing, reason = "`length` is at most that of the buffer")]
 fn write_again(file: &File, from: u64, to: u64) -> io::Result<()> {
     let mut buffer = vec![0; (1 << 20).min(to.saturating_sub(from) as usize)];
     let mut at = from;

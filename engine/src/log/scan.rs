@@ -128,13 +128,15 @@ fn next_group(
     let mut position = from;
     while position + GROUP_HEADER as u64 <= end {
         let length = WINDOW.min((end - position) as usize);
+        #[expect(clippy::indexing_slicing, reason = "`length` is at most that of the window")]
         let window = &mut window[..length];
         file.read_exact_at(window, HEADER_BYTES + (position - first))?;
         let places = (length - GROUP_HEADER) / ALIGNMENT as usize + 1;
         for place in 0..places {
             let at = place * ALIGNMENT as usize;
             let candidate = position + at as u64;
-            let Some(bytes) = window[at..].first_chunk::<GROUP_HEADER>() else { continue };
+            let bytes = window.get(at..).and_then(<[u8]>::first_chunk::<GROUP_HEADER>);
+            let Some(bytes) = bytes else { continue };
             let Ok(header) = GroupHeader::parse(bytes, candidate) else { continue };
             if header.end() > end {
                 continue;

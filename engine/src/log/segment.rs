@@ -74,8 +74,9 @@ pub(super) fn parse_file_name(name: &str) -> Option<u64> {
 }
 
 /// The bytes before the first group of a new segment.
+#[expect(clippy::indexing_slicing, reason = "the marks and the id of the log lie in the block")]
 pub(super) fn header_block(header: &Header) -> Vec<u8> {
-    let mut block = vec![0; HEADER_BYTES as usize];
+    let mut block = [0; HEADER_BYTES as usize];
     block[..8].copy_from_slice(MAGIC);
     block[8..12].copy_from_slice(&VERSION.to_le_bytes());
     block[16..24].copy_from_slice(&header.first.to_le_bytes());
@@ -90,7 +91,7 @@ pub(super) fn header_block(header: &Header) -> Vec<u8> {
         let mark = Mark { sequence: sequence as u64, ..Mark::first(header) };
         block[at..at + MARK_BYTES].copy_from_slice(&mark.encode());
     }
-    block
+    block.to_vec()
 }
 
 /// Reads the header of the segment named after `first`; `Err` inside says how it is damaged.
@@ -123,9 +124,8 @@ pub(super) struct HeaderBlock {
 }
 
 fn parse_fixed(block: &[u8], first: u64) -> Result<Header, Flaw> {
-    if block.len() < HEADER_BYTES as usize {
-        return Err("the file is shorter than its header");
-    }
+    let block: &[u8; HEADER_BYTES as usize] =
+        block.first_chunk().ok_or("the file is shorter than its header")?;
     if &block[..8] != MAGIC || u32_at(block, 12) != fixed_crc(block) {
         return Err("the checksum of the file header is wrong");
     }
@@ -167,10 +167,11 @@ fn parse_log(bytes: &[u8]) -> Result<Option<LogId>, Flaw> {
     }
 }
 
-fn fixed_crc(block: &[u8]) -> u32 {
+fn fixed_crc(block: &[u8; HEADER_BYTES as usize]) -> u32 {
     crc32c::crc32c_append(crc32c::crc32c(&block[..12]), &block[16..FIXED_BYTES])
 }
 
+#[expect(clippy::indexing_slicing, reason = "no more is read than there is room for")]
 fn read_up_to(file: &File, buffer: &mut [u8]) -> io::Result<usize> {
     let mut filled = 0;
     while filled < buffer.len() {
@@ -202,7 +203,8 @@ impl Mark {
     }
 
     fn parse(bytes: &[u8]) -> Option<Self> {
-        let whole = bytes.len() == MARK_BYTES && u32_at(bytes, 28) == crc32c::crc32c(&bytes[..28]);
+        let bytes: &[u8; MARK_BYTES] = bytes.try_into().ok()?;
+        let whole = u32_at(bytes, 28) == crc32c::crc32c(&bytes[..28]);
         whole.then(|| Self {
             sequence: u64_at(bytes, 0),
             synced: u64_at(bytes, 8),
@@ -213,7 +215,8 @@ impl Mark {
 
     /// Writes the mark over the older of the two in `file`.
     pub(super) fn write(&self, file: &File) -> io::Result<()> {
-        let at = MARKS_AT[(self.sequence % 2) as usize];
+        let [even, odd] = MARKS_AT;
+        let at = if self.sequence.is_multiple_of(2) { even } else { odd };
         file.write_all_at(&self.encode(), at as u64)
     }
 }

@@ -286,7 +286,7 @@ fn write_all_at(file: &File, slices: &mut [IoSlice<'_>], mut offset: u64) -> io:
     const SLICES_MAX: usize = 1024;
     let mut slices = slices;
     while !slices.is_empty() {
-        let some = &slices[..slices.len().min(SLICES_MAX)];
+        let some = slices.get(..SLICES_MAX).unwrap_or(slices);
         match rustix::io::pwritev(file, some, offset) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
             Ok(written) => {

@@ -113,7 +113,8 @@ impl Execution {
         match &self.scan.aggregation {
             Some(aggregation) => Ok(aggregation.output_schema(&self.files.schema)),
             None => {
-                let given: Vec<_> = self.given.iter().map(|&at| self.read[at]).collect();
+                let given: Vec<_> =
+                    self.given.iter().filter_map(|&at| self.read.get(at).copied()).collect();
                 project(&self.files.schema, &given)
             }
         }

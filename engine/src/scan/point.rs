@@ -193,8 +193,7 @@ fn stretches(source: &Source, before: Micros) -> impl Iterator<Item = TimeRange>
     let newest = source.newest().map_or(end, |newest| newest.saturating_add(1)).min(end);
     let hour = newest.saturating_sub(MICROS_PER_HOUR).max(start);
     let day = newest.saturating_sub(24 * MICROS_PER_HOUR).max(start);
-    let cuts = [end, hour, day, start];
-    (0..3).map(move |i| TimeRange { from: cuts[i + 1], to: cuts[i] })
+    [(hour, end), (day, hour), (start, day)].into_iter().map(|(from, to)| TimeRange { from, to })
 }
 
 fn distinct(keys: &[Key]) -> Vec<Key> {

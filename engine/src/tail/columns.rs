@@ -1,6 +1,11 @@
 //! How do rows become columns again? Blocks of rows in their final order are read column after column
 //! while their words are still in the cache.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "rows are as wide as the layout that numbers their words"
+)]
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;

@@ -1,6 +1,11 @@
 //! How do columns become rows? A batch is checked once, then turned block by block into the words of
 //! [`Layout`], column after column, so that each inner loop has one type.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "a batch was checked against its table: its columns are there, equally long, and rows are as wide as the layout"
+)]
+
 use std::ops::Range;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray, UInt32Array};

@@ -9,6 +9,11 @@
 //! A key's head names its last row and its newest one; each row names the one before it. A view is a
 //! number of rows: what stands at or above it came later, and a reader steps over it.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "rows are as wide as the layout that numbers their words"
+)]
+
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

@@ -4,6 +4,11 @@
 //! copied into one twice its size. A reader that still probes the old one sees the values as they
 //! were when it was replaced, which is later than the view it reads for.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "indexes are below the number of places, a power of two"
+)]
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 

@@ -114,6 +114,10 @@ impl Tail {
                 let newest = &mut self.newest;
                 let writer =
                     hour_writer(&mut self.hours, &mut self.stays, &self.layout, &self.budget, hour);
+                #[expect(
+                    clippy::indexing_slicing,
+                    reason = "the words are those of rows that were just staged"
+                )]
                 writer.append(position, &batch, range, &mut staged[words], |key| {
                     newest.raise(key, hour)
                 });

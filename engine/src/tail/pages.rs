@@ -13,6 +13,11 @@
 //! A unit is a row, or one word of text. Pages double until they hold [`FULL_PAGE`] units: an hour of
 //! three rows costs one page of four, a full hour wastes less than one full page.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "units are numbered as they are written, and pages hold whole units"
+)]
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 

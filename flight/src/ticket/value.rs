@@ -152,7 +152,7 @@ value! {
             }
             let functions: Vec<_> = functions.into_iter().map(|function| function.0).collect();
             if let Some((i, _)) =
-                functions.iter().enumerate().find(|(i, f)| functions[..*i].contains(f))
+                functions.iter().enumerate().find(|(i, f)| functions.iter().take(*i).any(|of| of == *f))
             {
                 return Err(A::Error::custom(format_args!(
                     "\"aggregates\" of {column:?} names function {} twice: name it once",

@@ -54,20 +54,24 @@ pub(super) fn take<'a>(bytes: &mut &'a [u8], len: usize) -> Option<&'a [u8]> {
 }
 
 /// Appends `values`, each below `2^width`, as a hybrid stream.
+#[expect(
+    clippy::indexing_slicing,
+    reason = "`packed` is at most `at`, and `at` at most the number of values"
+)]
 pub(super) fn put_hybrid(values: &[u32], width: usize, out: &mut Vec<u8>) {
     // A run costs about four bytes with the header of the packed values after it.
     let worthwhile = 32usize.div_ceil(width).next_multiple_of(8);
     let mut packed = 0;
     let mut at = 0;
     // Packed values come in groups of eight, so a run starts where a group does.
-    while let Some(group) = values.get(at..at + 8) {
+    while let Some(group) = values.get(at..).and_then(<[u32]>::first_chunk::<8>) {
         let value = group[0];
         if group[7] == value && group.iter().all(|&next| next == value) {
             let run = values[at..].iter().take_while(|&&next| next == value).count();
             if run >= worthwhile {
                 put_packed(&values[packed..at], width, out);
                 put_varint((run as u64) << 1, out);
-                out.extend_from_slice(&value.to_le_bytes()[..width.div_ceil(8)]);
+                out.extend(value.to_le_bytes().into_iter().take(width.div_ceil(8)));
                 packed = at + run;
                 at = packed;
                 continue;
@@ -105,7 +109,7 @@ pub(super) fn pack(values: impl Iterator<Item = u64>, width: usize, out: &mut Ve
             used -= 64;
         }
     }
-    out.extend_from_slice(&(word as u64).to_le_bytes()[..used.div_ceil(8)]);
+    out.extend((word as u64).to_le_bytes().into_iter().take(used.div_ceil(8)));
 }
 
 /// Shows `visit` the values `from..to` of a hybrid stream.
@@ -177,6 +181,10 @@ fn unpack_pairs(bytes: &[u8], out: &mut [u32]) {
     beyond.fill(0);
 }
 
+#[expect(
+    clippy::indexing_slicing,
+    reason = "the window ends eight bytes behind the byte in which its last value begins"
+)]
 fn unpack_groups<const WIDTH: usize>(bytes: &[u8], from: usize, out: &mut [u32]) {
     let mask = u32::MAX >> (32 - WIDTH);
     // Whole groups start at a byte; the values before and after them are taken one at a time.
@@ -204,6 +212,7 @@ fn unpack_groups<const WIDTH: usize>(bytes: &[u8], from: usize, out: &mut [u32])
 }
 
 /// Value `index` of those packed at `width` bits (at most 64) in `bytes`.
+#[expect(clippy::indexing_slicing, reason = "`len` is at most the length of both")]
 pub(super) fn value_at(bytes: &[u8], width: usize, index: usize) -> u64 {
     let bit = index * width;
     let rest = bytes.get(bit / 8..).unwrap_or_default();

@@ -141,6 +141,10 @@ struct ChunkWriter<'a, 'z, V> {
     compressed: Vec<u8>,
 }
 
+#[expect(
+    clippy::indexing_slicing,
+    reason = "pages are those of the row group, and indexes those of its dictionary"
+)]
 impl<'a, 'z, V: Store> ChunkWriter<'a, 'z, V> {
     fn new(rows: &'a ChunkRows<V>, zstd: &'a mut Compressor<'z>) -> Self {
         let (mut from, mut values) = (0, 0);

@@ -42,6 +42,7 @@ impl ColumnWriter<'_, '_> {
         }
     }
 
+    #[expect(clippy::indexing_slicing, reason = "the ranges of valid values lie in the slice")]
     fn numbers<T: ArrowPrimitiveType>(&mut self) -> Result<(Vec<u8>, Described)>
     where
         T::Native: Store,

@@ -17,6 +17,10 @@ const MINIBLOCKS: usize = 4;
 const MINIBLOCK: usize = BLOCK / MINIBLOCKS;
 
 /// Appends `values` of a type of `type_bits` (32 or 64) bits.
+#[expect(
+    clippy::indexing_slicing,
+    reason = "a block ends with the values, and its widths were made room for"
+)]
 pub(super) fn put(values: &[i64], type_bits: usize, out: &mut Vec<u8>) {
     let wrap = |value: i64| if type_bits == 32 { i64::from(value as i32) } else { value };
     put_varint(BLOCK as u64, out);
@@ -26,8 +30,10 @@ pub(super) fn put(values: &[i64], type_bits: usize, out: &mut Vec<u8>) {
     let mut deltas = [0i64; BLOCK];
     for start in (1..values.len()).step_by(BLOCK) {
         let len = (values.len() - start).min(BLOCK);
-        for (delta, pair) in deltas.iter_mut().zip(values[start - 1..start + len].windows(2)) {
-            *delta = wrap(pair[1].wrapping_sub(pair[0]));
+        for (delta, [before, after]) in
+            deltas.iter_mut().zip(values[start - 1..start + len].array_windows())
+        {
+            *delta = wrap(after.wrapping_sub(*before));
         }
         let deltas = &deltas[..len];
         let smallest = deltas.iter().copied().min().unwrap_or_default();
@@ -47,6 +53,10 @@ pub(super) fn put(values: &[i64], type_bits: usize, out: &mut Vec<u8>) {
 }
 
 /// Appends the values `range`.
+#[expect(
+    clippy::indexing_slicing,
+    reason = "rows before and behind the values are taken for their beginning and end"
+)]
 pub(super) fn read<V: Load>(mut bytes: &[u8], range: Range<usize>, out: &mut Vec<V>) -> Result<()> {
     let varint = |bytes: &mut &[u8]| take_varint(bytes).ok_or_else(damaged);
     let type_bits = V::INTEGER_BITS.ok_or_else(damaged)?;

@@ -16,6 +16,10 @@ const BLOCK: usize = 8_192;
 
 /// Distinct values in ascending order, and for each value its index among them; `None` if a dictionary
 /// cannot pay because most values occur once or there are too many.
+#[expect(
+    clippy::indexing_slicing,
+    reason = "indexes are those of entries, each of which has a rank"
+)]
 pub(super) fn build<V: Store>(values: &[V]) -> Option<(Vec<V>, Vec<u32>)> {
     let entries_max = ENTRIES_MAX.min(values.len() / 2 + 16);
     let mut table = Table { slots: vec![0; 1_024], shift: 64 - 10 };
@@ -54,6 +58,10 @@ struct Table {
     shift: u32,
 }
 
+#[expect(
+    clippy::indexing_slicing,
+    reason = "places are below the number of slots, a power of two, and slots hold numbers of entries"
+)]
 impl Table {
     fn index_of<V: Store>(&mut self, value: V, entries: &mut Vec<V>) -> u32 {
         let mut at = (value.hash() >> self.shift) as usize;

@@ -175,7 +175,9 @@ impl FileEncoder {
             {
                 let chunk = described.at(self.written())?;
                 self.bytes.extend_from_slice(&bytes);
-                let known = &mut self.known[column];
+                let known = self.known.get_mut(column).ok_or_else(|| {
+                    Error::new(ErrorKind::Internal, "a row group has more columns than its table")
+                })?;
                 *known = Some(known.map_or(chunk.known, |earlier| earlier.and(chunk.known)));
                 chunks.push(chunk);
             }

@@ -102,10 +102,14 @@ pub(super) fn parse(end: &Bytes, file_bytes: u64) -> Result<Parsed> {
     if footer_at < from {
         return Ok(Parsed::From(footer_at.saturating_sub(footer_at / 32)));
     }
-    let digits_in_footer = digits(&end[(footer_at - from) as usize..])
+    let footer_start = (footer_at - from) as usize;
+    let digits_at = end
+        .get(footer_start..)
+        .and_then(digits)
+        .map(|digits| footer_start + digits.start)
         .ok_or_else(|| bad("it has no checksum of this program"))?;
-    let digits_at = (footer_at - from) as usize + digits_in_footer.start;
-    let text = std::str::from_utf8(&end[digits_at..digits_at + VALUE_LEN]).unwrap_or_default();
+    let value = end.get(digits_at..digits_at + VALUE_LEN).unwrap_or_default();
+    let text = std::str::from_utf8(value).unwrap_or_default();
     let (crc, pages_end) = text
         .split_once(':')
         .and_then(|(crc, start)| {
@@ -116,10 +120,13 @@ pub(super) fn parse(end: &Bytes, file_bytes: u64) -> Result<Parsed> {
     if pages_end < from {
         return Ok(Parsed::From(pages_end));
     }
+    let sealed =
+        end.get((pages_end - from) as usize..digits_at).zip(end.get(digits_at + UNSET.len()..));
+    let (before, behind) = sealed.ok_or_else(|| bad("its checksum is malformed"))?;
     let mut hasher = crc32fast::Hasher::new();
-    hasher.update(&end[(pages_end - from) as usize..digits_at]);
+    hasher.update(before);
     hasher.update(UNSET.as_bytes());
-    hasher.update(&end[digits_at + UNSET.len()..]);
+    hasher.update(behind);
     if hasher.finalize() != crc {
         return Err(bad("its checksum does not match"));
     }

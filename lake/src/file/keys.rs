@@ -83,6 +83,10 @@ impl KeyRuns {
     }
 
     /// The rows of the keys asked for, ascending and apart.
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "a partition point is at most the length of what it was found in"
+    )]
     pub(super) fn select(&self, keys: &KeySelection) -> Vec<Range<usize>> {
         let mut ranges: Vec<Range<usize>> = Vec::new();
         match keys {
@@ -116,6 +120,10 @@ impl KeyRuns {
     }
 
     /// Shows `visit` each key of the rows `ranges` with its number of rows there.
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "a partition point is at most the length of what it was found in"
+    )]
     pub(super) fn visit(
         &self,
         ranges: &[Range<usize>],

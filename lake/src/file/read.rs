@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use arrow::array::{Array, RecordBatch, RecordBatchOptions};
 use arrow::compute::cast;
-use arrow::datatypes::Schema;
 use bytes::Bytes;
 
 use super::column::{ColumnBuilder, Scratch};
@@ -230,12 +229,7 @@ impl OpenFile {
         every_page: bool,
         keep: Option<&Pages>,
     ) -> Result<RecordBatch> {
-        let schema = Schema::new(
-            read.columns
-                .iter()
-                .map(|&c| Arc::clone(&self.schema().arrow().fields()[c]))
-                .collect::<Vec<_>>(),
-        );
+        let schema = self.schema().arrow().project(&read.columns)?;
         // Of pages with several keys, those of a list have few rows, unless one fills pages of its own.
         let pages = fetched.spans.iter().flat_map(|span| span.pages.clone());
         let keys: Vec<_> = pages.clone().filter_map(|page| self.pages().get(page)).collect();

@@ -218,7 +218,7 @@ impl Cutter {
 fn long_texts(batch: &RecordBatch) -> Vec<usize> {
     let mut bytes = Vec::new();
     for texts in batch.columns().iter().filter_map(|column| column.as_string_opt::<i32>()) {
-        let lengths = || texts.offsets().windows(2).map(|ends| ends[1].abs_diff(ends[0]) as usize);
+        let lengths = || texts.offsets().lengths();
         if lengths().max().is_none_or(|longest| longest <= SHORT_TEXT_BYTES) {
             continue;
         }

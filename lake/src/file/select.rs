@@ -91,6 +91,10 @@ impl OpenFile {
 }
 
 /// The pages that touch `keys`, as ascending ranges that are apart.
+#[expect(
+    clippy::indexing_slicing,
+    reason = "a partition point is at most the length of what it was found in"
+)]
 fn spans(pages: &[PageKeys], keys: &KeySelection) -> Vec<Range<usize>> {
     let reach = |from: i64, to: i64, after: usize| {
         let first = after + pages[after..].partition_point(|page| page.last < from);

@@ -35,6 +35,10 @@ impl Slice<'_> {
     }
 
     /// Appends the texts of the rows asked for; `ends` starts with 0.
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "`start` is where the indexes ended before they grew"
+    )]
     pub(super) fn texts(
         &self,
         dictionary: Option<&Dictionary>,
@@ -127,6 +131,10 @@ pub(super) fn pieces(
 }
 
 /// Appends the values `range`, counted without nulls, of a page.
+#[expect(
+    clippy::indexing_slicing,
+    reason = "the last entry stands for those beyond it, and a batch is no longer than its buffer"
+)]
 pub(super) fn dense<V: Load>(
     page: &Page<'_>,
     entries: &[V],
@@ -176,6 +184,7 @@ pub(super) fn dense<V: Load>(
 }
 
 /// Appends `entries[index]` for each index, the last entry for indexes beyond it; returns the largest index.
+#[expect(clippy::indexing_slicing, reason = "the largest index is that of an entry")]
 fn take<V: Copy>(entries: &[V], indexes: &[u32], out: &mut Vec<V>) -> u32 {
     let largest = indexes.iter().copied().fold(0, u32::max);
     if (largest as usize) < entries.len() {

@@ -110,6 +110,10 @@ impl Pages {
     }
 
     /// Whether a page that is not in memory was asked for lately, before this time.
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "the number of places is a power of two, and each has as many marks as there are ways"
+    )]
     pub(super) fn asked_again(&self, column: usize, page: usize) -> bool {
         self.cache.0.as_ref().is_some_and(|kept| {
             let hash = kept.hasher.hash_one(self.id(column, page));

@@ -252,6 +252,7 @@ float!(f64, double);
 impl Store for &str {
     const INTEGER_BITS: Option<usize> = None;
 
+    #[expect(clippy::indexing_slicing, reason = "a chunk has at most eight bytes")]
     fn hash(self) -> u64 {
         self.as_bytes().chunks(8).fold(self.len() as u64, |hash, chunk| {
             let mut word = [0; 8];

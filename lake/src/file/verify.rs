@@ -38,13 +38,13 @@ impl OpenFile {
         let fields = self.schema().arrow().fields();
         let mut totals: Vec<Total> = vec![Total::default(); fields.len()];
         let mut last = None;
-        for group in self.index().groups.windows(2) {
-            let rows = self.read_every_page(group[0]..group[1]).await?;
+        for &[start, end] in self.index().groups.array_windows() {
+            let rows = self.read_every_page(start..end).await?;
             self.check_order(&rows, &mut last).map_err(fault)?;
             let mut from = 0;
-            for page in group[0]..group[1] {
+            for page in start..end {
                 let page_rows = self.page_rows(page) as usize;
-                for (column, total) in totals.iter_mut().enumerate() {
+                for (column, (total, field)) in totals.iter_mut().zip(fields).enumerate() {
                     let values = rows.column(column).slice(from, page_rows);
                     let found = Found::of(&values);
                     let text = self.index().stated_text(page, column);
@@ -53,7 +53,7 @@ impl OpenFile {
                     {
                         return Err(fault(format!(
                             "the statistics of column {:?} in page {page} are not those of its rows",
-                            fields[column].name()
+                            field.name()
                         )));
                     }
                     total.add(&found);

@@ -100,7 +100,7 @@ impl State {
         for submission in group {
             let first = records.len();
             records.extend(submission.entries.iter().map(|entry| entry.record(ingested_at)));
-            match self.log.check(&records[first..]) {
+            match self.log.check(records.get(first..).unwrap_or_default()) {
                 Ok(()) => fitting.push(submission),
                 Err(error) => {
                     records.truncate(first);

@@ -176,6 +176,10 @@ impl<T: ArrowPrimitiveType<Native: Float>> Groups<T> {
     }
 
     #[inline(always)]
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "groups are numbered below the number that was made room for"
+    )]
     fn fold(
         &mut self,
         values: &[T::Native],

@@ -104,6 +104,7 @@ impl Column {
     }
 
     /// Takes rows of the partition in, prepared by [`Aggregate::prepared`].
+    #[expect(clippy::indexing_slicing, reason = "the rows are those of the values")]
     pub(super) fn append(&mut self, values: &ArrayRef, rows: Range<usize>) {
         let nulls = values.logical_nulls().filter(|nulls| nulls.null_count() > 0);
         self.known.append(nulls.as_ref(), rows.clone());
@@ -267,6 +268,10 @@ impl Known {
     }
 
     /// Values known in rows `start` to before `end`.
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "rows are asked for from the first that is kept to the last that was taken in"
+    )]
     fn between(&self, start: usize, end: usize) -> i64 {
         match &self.before {
             None => (end - start) as i64,

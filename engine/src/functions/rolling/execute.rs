@@ -70,7 +70,9 @@ impl DisplayAs for RollingExec {
         for (at, aggregate) in self.task.aggregates.iter().enumerate() {
             let Aggregate { function, argument, frame, .. } = aggregate;
             let comma = if at == 0 { "" } else { ", " };
-            write!(f, "{comma}{function:?}({argument}) over {:?}", self.task.frames[*frame])?;
+            if let Some(frame) = self.task.frames.get(*frame) {
+                write!(f, "{comma}{function:?}({argument}) over {frame:?}")?;
+            }
         }
         Ok(())
     }
@@ -240,6 +242,7 @@ impl Run {
                 self.columns.iter_mut().for_each(Column::clear);
             }
             goes_on = false;
+            #[expect(clippy::indexing_slicing, reason = "parts are ranges of the rows")]
             let order = if task.order.is_some() { &order.values()[part.clone()] } else { &[] };
             self.partition.append(part.len(), order);
             for (column, values) in self.columns.iter_mut().zip(&values) {

@@ -80,6 +80,10 @@ impl Partition {
     }
 
     /// The frames of one kind for the rows up to `until`.
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "frames are those of the task, and the order is kept from the first row that one of them needs"
+    )]
     pub(super) fn frames(&mut self, at: usize, until: usize, found: &mut Found) {
         let rows = self.done..until;
         let last = &mut self.starts[at];
@@ -120,6 +124,7 @@ impl Partition {
     }
 
     /// Where the last frame of a kind began.
+    #[expect(clippy::indexing_slicing, reason = "frames are those of the task")]
     pub(super) fn start(&self, at: usize) -> usize {
         self.starts[at]
     }
@@ -151,9 +156,10 @@ pub(super) struct Found {
 
 /// The row behind the last peer of each row, of which `first` is the number of the first. The last row has no
 /// peer behind it.
+#[expect(clippy::indexing_slicing, reason = "there is an end for each row")]
 fn ends(order: &[i64], first: usize, ends: &mut Vec<usize>) {
     ends.extend((first..first + order.len()).map(|row| row + 1));
-    let repeats = order.windows(2).fold(false, |found, pair| found | (pair[0] == pair[1]));
+    let repeats = order.array_windows().fold(false, |found, [one, next]| found | (one == next));
     if repeats {
         for row in (1..order.len()).rev() {
             if order[row - 1] == order[row] {

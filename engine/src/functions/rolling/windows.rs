@@ -79,6 +79,10 @@ impl<S: Step> Default for Windows<S> {
     }
 }
 
+#[expect(
+    clippy::indexing_slicing,
+    reason = "rows are kept from the first that a later window may hold"
+)]
 impl<S: Step> Windows<S> {
     /// Begins a partition.
     pub(super) fn clear(&mut self) {

@@ -42,6 +42,7 @@ impl ColumnStates {
         let end = |time: Part, value: Part| -> Result<ArrayRef> {
             let column = part(time)?;
             let times = column.as_primitive::<TimestampMicrosecondType>().values();
+            #[expect(clippy::indexing_slicing, reason = "rows are those of the states")]
             let rows = match time {
                 Part::FirstTime => pick(column, segments, |best, row| times[row] < times[best]),
                 _ => pick(column, segments, |best, row| times[row] >= times[best]),

@@ -223,6 +223,7 @@ impl fmt::Display for Aggregation {
     }
 }
 
+#[expect(clippy::indexing_slicing, reason = "every table has a key")]
 fn key_field(table: &TableSchema) -> FieldRef {
     Arc::clone(&table.arrow().fields()[KEY_COLUMN])
 }

@@ -213,6 +213,10 @@ impl<'a, T: ArrowPrimitiveType> Dense<'a, T> {
         Self { array, nulls, scratch: Vec::new() }
     }
 
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "segments are ranges of the rows, and there is room for one value more than a segment has"
+    )]
     fn values(&mut self, segment: Range<usize>) -> &[T::Native] {
         let values = &self.array.values()[segment.clone()];
         let Some(nulls) = self.nulls else { return values };

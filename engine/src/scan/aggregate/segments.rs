@@ -69,7 +69,7 @@ impl Segments {
             };
             let to = order.end(from, pace, |at| at <= (key, last));
             ends.push(to);
-            keys.push(order.keys[from]);
+            keys.extend(order.keys.get(from));
             windows.push(window);
             (from, pace) = (to, to - from);
         }

@@ -78,6 +78,7 @@ fn has_typed_copy(of: &DataType) -> bool {
 }
 
 /// Bytes of the texts of a column; none if it does not hold texts, or more of them than one column can.
+#[expect(clippy::indexing_slicing, reason = "stretches are ranges of the rows of their runs")]
 fn text_bytes(parts: &[&ArrayRef], stretches: &[Stretch]) -> Option<usize> {
     let offsets = parts.iter().map(|part| Some(part.as_string_opt::<i32>()?.offsets()));
     let offsets: Vec<_> = offsets.collect::<Option<_>>()?;
@@ -146,6 +147,7 @@ impl<'a, T: ArrowPrimitiveType> Fixed<'a, T> {
     }
 }
 
+#[expect(clippy::indexing_slicing, reason = "stretches are ranges of the rows of their runs")]
 impl<T: ArrowPrimitiveType> Column for Fixed<'_, T> {
     fn append(&mut self, block: &Block<'_>) -> Result<()> {
         let sources = &self.sources;
@@ -170,6 +172,7 @@ impl<T: ArrowPrimitiveType> Column for Fixed<'_, T> {
     }
 }
 
+#[expect(clippy::indexing_slicing, reason = "stretches are ranges of the rows of their runs")]
 impl Nulls<'_> {
     fn append(&mut self, block: &Block<'_>) {
         if block.single {

@@ -120,6 +120,7 @@ impl<'a, K: ArrowNativeType + Into<Key>> Order<'a, K> {
         self.keys.len()
     }
 
+    #[expect(clippy::indexing_slicing, reason = "callers ask for rows below the length")]
     pub(super) fn at(&self, row: usize) -> (Key, Micros) {
         (self.keys[row].into(), self.times[row])
     }
@@ -165,6 +166,7 @@ fn order<'a, T: ArrowPrimitiveType<Native: Into<Key>>>(
 }
 
 /// The stretches of `runs`, none empty, in the order of the result.
+#[expect(clippy::indexing_slicing, reason = "heads name the runs that they were taken from")]
 fn stretches<K: ArrowNativeType + Into<Key>>(
     runs: &[Order<'_, K>],
     repeats: Repeats,

@@ -116,6 +116,10 @@ pub(super) struct Fold {
     wholes: Vec<i64>,
 }
 
+#[expect(
+    clippy::indexing_slicing,
+    reason = "windows are numbered below the number of places, and there is a place for each row"
+)]
 impl Fold {
     pub(super) fn new(out: Out, places: usize) -> Self {
         let (floats, wholes) = match out {
@@ -191,6 +195,7 @@ impl Fold {
 
 /// Tells `of` the window and number of each row whose value is known.
 #[inline(always)]
+#[expect(clippy::indexing_slicing, reason = "there is a place for each row")]
 fn each(nulls: Option<&NullBuffer>, places: &[u32], mut of: impl FnMut(usize, usize)) {
     match nulls {
         None => {

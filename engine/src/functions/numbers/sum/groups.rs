@@ -29,6 +29,10 @@ impl Groups {
 
     /// Gives `add` the sum of the group of each value that counts, and the value.
     #[inline(always)]
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "groups are numbered below the number that was made room for"
+    )]
     fn each<T: ArrowPrimitiveType>(
         &mut self,
         values: &PrimitiveArray<T>,
