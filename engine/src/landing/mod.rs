@@ -3,8 +3,8 @@
 //! `decide` says which hours; `round` goes through the tables piece by piece; `land` writes each hour as one sorted
 //! file, `late` merges rows into the files of days and months; `land` commits, and asks the writer to swap; `faults`
 //! knows what cannot land; `relog` keeps the log short behind what stays; `delete` takes rows out of the lake;
-//! `notice` sees what others committed, `others` takes over what other programs wrote; the [`Lander`] does so in the background and on request. An interrupted
-//! landing leaves an unreferenced file, which the job `sweep` deletes.
+//! `notice` sees what others committed, `others` takes over what other programs wrote; the `Lander` does so in the
+//! background and on request. An interrupted landing leaves an unreferenced file, which the job `sweep` deletes.
 
 pub mod decide;
 mod delete;
