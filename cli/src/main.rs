@@ -4,6 +4,9 @@ use std::ffi::{c_int, c_long};
 
 use barograph_engine::allocations::Counting;
 
+#[cfg(target_arch = "x86_64")]
+mod processor;
+
 /// Serving allocates and frees message buffers all the time, which mimalloc gives back and takes again
 /// without page faults; what each thread holds is counted, which bounds the planning of statements.
 #[global_allocator]
