@@ -23,7 +23,6 @@ use arrow_flight::{
     HandshakeRequest, HandshakeResponse, PollInfo, PutResult, Result as ActionResult, SchemaResult,
     Ticket as FlightTicket,
 };
-use barograph_engine::sql::{Sql, SqlSettings};
 use barograph_engine::{
     Components, Durability, Engine, EngineSettings, LogSource, Scan, SystemClock,
 };
@@ -31,6 +30,7 @@ use barograph_flight::ticket::RangeRead;
 use barograph_flight::{Client, FlightSettings, Server, Ticket};
 use barograph_lake::schema::{TableDeclaration, ValueColumn, ValueType};
 use barograph_lake::{Key, KeySelection, LakeStore, TableSchema, TimeRange};
+use barograph_query::{Sql, SqlSettings};
 use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
 use rand::rngs::SmallRng;

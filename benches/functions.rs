@@ -9,7 +9,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use barograph_engine::functions::register;
+use barograph_query::functions::register;
 use datafusion::arrow::array::{
     ArrayRef, Float32Array, Int16Array, Int32Array, RecordBatch, TimestampMicrosecondArray,
 };

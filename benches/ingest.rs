@@ -25,11 +25,11 @@ use barograph::cities::Cities;
 use barograph::demo::weather::Weather;
 use barograph::settings::Settings;
 use barograph_engine::allocations::Counting;
-use barograph_engine::sql::{Sql, SqlSettings};
 use barograph_engine::{Components, Durability, Engine, ErrorKind, LogSource, SystemClock};
 use barograph_flight::ticket::RangeRead;
 use barograph_flight::{Client, FlightSettings, Server, Ticket};
 use barograph_lake::{Hour, LakeStore};
+use barograph_query::{Sql, SqlSettings};
 use futures::StreamExt;
 
 #[global_allocator]

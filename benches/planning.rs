@@ -11,7 +11,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use barograph_engine::sql::{Sql, SqlSession, SqlSettings};
 use barograph_engine::{Components, Durability, Engine, EngineSettings, LogSource, ManualClock};
 use barograph_lake::schema::TableDeclaration;
 use barograph_lake::snapshot::ColumnStats;
@@ -20,6 +19,7 @@ use barograph_lake::{
     Change, FileEntry, FilePath, Hour, LakeStore, LakeTable, LogPosition, Operation, TableSchema,
     ValueColumn, ValueType,
 };
+use barograph_query::{Sql, SqlSession, SqlSettings};
 use datafusion::arrow::array::{
     ArrayRef, Float32Array, Int32Array, RecordBatch, TimestampMicrosecondArray,
 };

@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Schema};
 use barograph_engine::dead_letters;
-use barograph_engine::sql::Sql;
 use barograph_engine::validate::Rules;
 use barograph_engine::{Clock, Components, Engine, LogSource, SystemClock};
 use barograph_flight::Client;
@@ -19,6 +18,7 @@ use barograph_jobs::{derive, quality};
 use barograph_lake::schema::{KeyType, TableDeclaration, ValueColumn, ValueType};
 use barograph_lake::store::LakeStore;
 use barograph_lake::{Key, TableSchema};
+use barograph_query::Sql;
 
 use crate::cities::Cities;
 use crate::progress::MessageWriter;

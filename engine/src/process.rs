@@ -11,23 +11,23 @@ use crate::{Error, Result};
 /// When it is worth asking again.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// The setting that sets it.
-pub(crate) const SETTING: &str = "sql.server_bytes_max";
+pub const SETTING: &str = "sql.server_bytes_max";
 
 /// What the process held when it was last looked at.
 static HELD: AtomicUsize = AtomicUsize::new(0);
 
 /// The most memory that the process may hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Ceiling(Option<usize>);
+pub struct Ceiling(Option<usize>);
 
 impl Ceiling {
     /// So many bytes, or else nine tenths of what the machine and its control groups allow.
-    pub(crate) fn new(bytes: Option<usize>) -> Self {
+    pub fn new(bytes: Option<usize>) -> Self {
         Self(bytes.or_else(|| allowed().map(|bytes| bytes / 10 * 9)))
     }
 
     /// Refuses to take `bytes` more if the process would hold too much then.
-    pub(crate) fn check(self, bytes: usize) -> Result<()> {
+    pub fn check(self, bytes: usize) -> Result<()> {
         look();
         let held = HELD.load(Ordering::Relaxed);
         match self.0 {

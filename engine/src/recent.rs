@@ -5,7 +5,7 @@ use parking_lot::Mutex;
 
 /// Answers to the questions that were asked last. Few enough to be looked through one by one.
 #[derive(Debug)]
-pub(crate) struct Recent<Q, A> {
+pub struct Recent<Q, A> {
     most: usize,
     /// The last asked is the last.
     answers: Mutex<Vec<(Q, A)>>,
@@ -13,12 +13,12 @@ pub(crate) struct Recent<Q, A> {
 
 impl<Q, A: Clone> Recent<Q, A> {
     /// Keeps at most so many.
-    pub(crate) fn new(most: usize) -> Self {
+    pub fn new(most: usize) -> Self {
         Self { most, answers: Mutex::default() }
     }
 
     /// The answer to the question that `is` recognises.
-    pub(crate) fn get(&self, is: impl Fn(&Q) -> bool) -> Option<A> {
+    pub fn get(&self, is: impl Fn(&Q) -> bool) -> Option<A> {
         let mut answers = self.answers.lock();
         let at = answers.iter().rposition(|(question, _)| is(question))?;
         let found = answers.remove(at);
@@ -28,7 +28,7 @@ impl<Q, A: Clone> Recent<Q, A> {
     }
 
     /// Keeps an answer.
-    pub(crate) fn keep(&self, question: Q, answer: A) {
+    pub fn keep(&self, question: Q, answer: A) {
         let mut answers = self.answers.lock();
         if answers.len() >= self.most {
             answers.remove(0);

@@ -8,7 +8,7 @@ use crate::log::LogSettings;
 use crate::{Error, Result};
 
 /// More threads than any machine has.
-pub(crate) const THREADS_MAX: usize = 4_096;
+pub const THREADS_MAX: usize = 4_096;
 
 /// Settings of the engine.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -99,7 +99,7 @@ impl EngineSettings {
 }
 
 /// Refuses a number that is not in `min` to `max`.
-pub(crate) fn check_count(name: &str, count: usize, min: usize, max: usize) -> Result<()> {
+pub fn check_count(name: &str, count: usize, min: usize, max: usize) -> Result<()> {
     if (min..=max).contains(&count) {
         return Ok(());
     }

@@ -12,6 +12,7 @@ use barograph_jobs::import::{DirectImport, Imported, Mapping, Options, State, St
 use barograph_lake::store::faults::{Fault, FaultPlan, Operation};
 use barograph_lake::time::MICROS_PER_HOUR;
 use barograph_lake::{LakeStore, Size};
+use barograph_query::expression::SqlExpressions;
 use rand::Rng;
 use rand::seq::SliceRandom;
 
@@ -40,7 +41,7 @@ fn import(lake: LakeStore, clock: &Arc<ManualClock>, memory: usize) -> DirectImp
         clock: Arc::clone(clock) as _,
         compaction: CompactionSettings { file_bytes: Size::bytes(6_000), ..Default::default() },
         mapping: Mapping::default(),
-        options: Options { batch_rows: 40, memory, ..Options::default() },
+        options: Options { batch_rows: 40, memory, ..Options::new(Arc::new(SqlExpressions)) },
         stop: Stop::default(),
     }
 }

@@ -14,7 +14,7 @@ mod rolling;
 mod script;
 mod server;
 
-use barograph_engine::functions::register;
+use barograph_query::functions::register;
 use datafusion::prelude::{SessionConfig, SessionContext};
 
 /// A session with small or large batches and one or several partitions.

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use barograph_engine::functions::register;
+use barograph_query::functions::register;
 use datafusion::arrow::array::{AsArray, Int32Array, RecordBatch, TimestampMicrosecondArray};
 use datafusion::arrow::datatypes::{DataType, Field, Int64Type, Schema, TimeUnit};
 use datafusion::catalog::MemTable;

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use barograph_engine::functions::{Tables, page, register_tables};
 use barograph_engine::{Error, ErrorKind, Result};
 use barograph_lake::{AsOf, TableVersion};
+use barograph_query::functions::{Tables, page, register_tables};
 use datafusion::arrow::array::{Int32Array, Int64Array};
 use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::catalog::{MemTable, TableProvider};

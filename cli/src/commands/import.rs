@@ -15,6 +15,7 @@ use barograph_jobs::import::{
 };
 use barograph_lake::TableSchema;
 use barograph_lake::time::format_instant;
+use barograph_query::expression::SqlExpressions;
 
 use crate::arguments::ImportArguments;
 use crate::figures::{grouped, rate};
@@ -184,7 +185,7 @@ fn options(arguments: &ImportArguments) -> Options {
         memory: arguments.memory.get(),
         form: arguments.form.map(Into::into),
         restart: arguments.restart,
-        ..Options::default()
+        ..Options::new(Arc::new(SqlExpressions))
     }
 }
 

@@ -5,9 +5,9 @@ mod altering;
 use std::sync::Arc;
 
 use barograph_engine::Engine;
-use barograph_engine::sql::Sql;
 use barograph_flight::Server;
 use barograph_jobs::schedule::{Clockwork, Schedule};
+use barograph_query::Sql;
 use tokio::sync::oneshot;
 
 use super::say;

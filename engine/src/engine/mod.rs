@@ -144,16 +144,14 @@ pub struct Recovery {
 
 /// A table in the running engine.
 #[derive(Debug)]
-pub(crate) struct Table {
+pub struct Table {
     pub(crate) schema: Arc<TableSchema>,
     pub(crate) lake: LakeTable,
     pub(crate) view: ArcSwap<View>,
     /// The valid keys, if a dimension lists them.
     known_keys: Option<Arc<HashSet<Key>>>,
     /// The newest readings in the lake, as far as files were looked at.
-    pub(crate) newest: Arc<crate::scan::newest::Newest>,
-    /// Row counts of periods in which rows of the tail replace others.
-    pub(crate) counted: parking_lot::Mutex<crate::sql::CountedPeriods>,
+    pub newest: Arc<crate::scan::newest::Newest>,
     /// Where reads were cut into parts.
     pub(crate) cuts: Recent<CutFrom, Arc<[Key]>>,
     /// Earlier versions that were read.
@@ -264,7 +262,7 @@ impl Engine {
     }
 
     /// What the log holds.
-    pub(crate) fn log_gauge(&self) -> &writer::LogGauge {
+    pub fn log_gauge(&self) -> &writer::LogGauge {
         &self.gauge
     }
 
@@ -327,7 +325,7 @@ impl Engine {
         self.writer.stop().await
     }
 
-    pub(crate) fn table(&self, name: &str) -> Result<&Arc<Table>> {
+    pub fn table(&self, name: &str) -> Result<&Arc<Table>> {
         self.tables.get(name).ok_or_else(|| {
             let names: Vec<_> = self.tables.keys().map(String::as_str).collect();
             Error::new(

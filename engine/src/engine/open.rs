@@ -219,7 +219,6 @@ impl Opening {
             view: ArcSwap::from_pointee(view),
             known_keys,
             newest: Default::default(),
-            counted: parking_lot::Mutex::default(),
             cuts: Recent::new(CUTS_KEPT),
             past: Recent::new(PAST_KEPT),
         };

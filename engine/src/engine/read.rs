@@ -147,7 +147,7 @@ impl Engine {
     }
 
     /// A range read taken apart, for whoever drives its slices by himself.
-    pub(crate) fn execution(&self, view: &View, scan: Scan) -> Result<Execution> {
+    pub fn execution(&self, view: &View, scan: Scan) -> Result<Execution> {
         let table = self.table(view.schema.name())?;
         Ok(Execution::new(self.files_of(table, view), sources(view, &scan), scan))
     }
@@ -155,7 +155,7 @@ impl Engine {
     /// The keys at which a range read is best cut into `parts`, ascending, at most `parts - 1` of
     /// them; found from a sample of its hours, landed ones if there are, so that the cost does not grow
     /// with their number. They are kept: the keys of landed hours do not change.
-    pub(crate) async fn cuts(&self, execution: &Execution, parts: usize) -> Result<Arc<[Key]>> {
+    pub async fn cuts(&self, execution: &Execution, parts: usize) -> Result<Arc<[Key]>> {
         let landed: Vec<_> =
             execution.sources.iter().filter(|source| !source.files.is_empty()).collect();
         let held = if landed.is_empty() { execution.sources.iter().collect() } else { landed };
@@ -176,12 +176,12 @@ impl Engine {
     }
 
     /// Rows of one slice of a range read.
-    pub(crate) fn slice_rows(&self, execution: &Execution) -> u64 {
+    pub fn slice_rows(&self, execution: &Execution) -> u64 {
         self.target_rows(&execution.scan, execution.sources.len())
     }
 
     /// The slices of a range read, in order.
-    pub(crate) async fn slices_of(&self, execution: &Execution) -> Result<Vec<Slice>> {
+    pub async fn slices_of(&self, execution: &Execution) -> Result<Vec<Slice>> {
         if is_small(execution, &execution.sources) {
             return Ok(vec![execution.whole()]);
         }
@@ -189,7 +189,7 @@ impl Engine {
     }
 
     /// The slices of one period of a range read, of so many rows.
-    pub(crate) async fn slices_of_source(
+    pub async fn slices_of_source(
         &self,
         execution: &Execution,
         source: &Source,
@@ -204,7 +204,7 @@ impl Engine {
     }
 
     /// Bounds how many slices are worked on at once, whoever asks.
-    pub(crate) fn slice_threads(&self) -> &Arc<Semaphore> {
+    pub fn slice_threads(&self) -> &Arc<Semaphore> {
         &self.bounds.threads
     }
 

@@ -19,35 +19,35 @@ use super::{Node, Op, Predicate};
 
 /// Makes conditions over the columns of a table. `None` is given for what does not fit the column.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Builder<'a> {
-    pub(crate) schema: &'a TableSchema,
+pub struct Builder<'a> {
+    pub schema: &'a TableSchema,
 }
 
 impl Builder<'_> {
     /// The declared type of a column.
-    pub(crate) fn type_of(&self, column: usize) -> Option<ValueType> {
+    pub fn type_of(&self, column: usize) -> Option<ValueType> {
         value_type(self.schema.arrow().fields().get(column)?.data_type()).ok()
     }
 
     /// A column beside a literal.
-    pub(crate) fn compare(&self, column: usize, op: Op, literal: Literal) -> Option<Node> {
+    pub fn compare(&self, column: usize, op: Op, literal: Literal) -> Option<Node> {
         let test = Test::new(self.type_of(column)?, op, &literal).ok()?;
         Some(Node::Compare { column, op, literal, test })
     }
 
     /// A column beside a list of literals.
-    pub(crate) fn among(&self, column: usize, literals: Vec<Literal>) -> Option<Node> {
+    pub fn among(&self, column: usize, literals: Vec<Literal>) -> Option<Node> {
         let set = Set::new(self.type_of(column)?, &literals).ok()?;
         Some(Node::Among { column, literals, set })
     }
 
     /// Two columns of one type.
-    pub(crate) fn columns(&self, left: usize, op: Op, right: usize) -> Option<Node> {
+    pub fn columns(&self, left: usize, op: Op, right: usize) -> Option<Node> {
         (self.type_of(left)? == self.type_of(right)?).then_some(Node::Columns { left, op, right })
     }
 
     /// All of `nodes`; `None` if there are none.
-    pub(crate) fn predicate(&self, mut nodes: Vec<Node>) -> Option<Predicate> {
+    pub fn predicate(&self, mut nodes: Vec<Node>) -> Option<Predicate> {
         let root = match nodes.len() {
             0 => return None,
             1 => nodes.pop()?,
@@ -64,20 +64,20 @@ impl Builder<'_> {
 
 /// What a read has to look at for some conditions to hold: keys, instants, and what else to filter by.
 #[derive(Debug, Clone)]
-pub(crate) struct Wanted {
-    pub(crate) keys: KeySelection,
-    pub(crate) time: TimeRange,
-    pub(crate) rest: Vec<Node>,
+pub struct Wanted {
+    pub keys: KeySelection,
+    pub time: TimeRange,
+    pub rest: Vec<Node>,
 }
 
 impl Wanted {
     /// Everything.
-    pub(crate) fn all() -> Self {
+    pub fn all() -> Self {
         Self { keys: KeySelection::All, time: TimeRange::ALL, rest: Vec::new() }
     }
 
     /// Narrows it to the rows for which `node` is true.
-    pub(crate) fn and(&mut self, node: Node) {
+    pub fn and(&mut self, node: Node) {
         match node {
             Node::And(nodes) => nodes.into_iter().for_each(|node| self.and(node)),
             Node::Constant(Some(true)) => {}

@@ -6,8 +6,8 @@
 //! named `interval`.
 
 use barograph_lake::TableSchema;
-use datafusion::sql::sqlparser::keywords::Keyword;
-use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Word};
+use sqlparser::keywords::Keyword;
+use sqlparser::tokenizer::{Location, Token, TokenWithSpan, Word};
 
 use super::FilterBounds;
 use super::parse::{at, too_deep, unsupported, wrong};

@@ -20,7 +20,7 @@ use super::Op;
 
 /// A literal as it was written.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Literal {
+pub enum Literal {
     /// A decimal number, with its sign.
     Number(String),
     /// Text without its quotes.

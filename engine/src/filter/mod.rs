@@ -39,8 +39,8 @@ use barograph_lake::TableSchema;
 
 use crate::{Error, Result};
 
-pub(crate) use build::{Builder, Wanted};
-pub(crate) use literal::Literal;
+pub use build::{Builder, Wanted};
+pub use literal::Literal;
 use literal::{Set, Test};
 pub use statistics::{Bound, Bounds};
 
@@ -55,7 +55,7 @@ pub struct Predicate {
 
 /// How two values stand to each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Op {
+pub enum Op {
     Eq,
     Ne,
     Lt,
@@ -66,7 +66,7 @@ pub(crate) enum Op {
 
 /// A condition with three possible answers: true, false, unknown.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Node {
+pub enum Node {
     /// The same answer for every row; `None` is unknown.
     Constant(Option<bool>),
     /// Whether a column is null.
@@ -140,7 +140,7 @@ impl fmt::Display for Predicate {
 
 impl Op {
     /// The operator with its sides exchanged.
-    pub(crate) fn mirrored(self) -> Self {
+    pub fn mirrored(self) -> Self {
         match self {
             Self::Lt => Self::Gt,
             Self::Le => Self::Ge,
@@ -163,7 +163,7 @@ impl Op {
 }
 
 impl Node {
-    pub(crate) fn visit_columns(&self, visit: &mut dyn FnMut(usize)) {
+    pub fn visit_columns(&self, visit: &mut dyn FnMut(usize)) {
         match self {
             Self::Constant(_) => {}
             Self::IsNull { column } | Self::Compare { column, .. } | Self::Among { column, .. } => {

@@ -8,12 +8,10 @@
 
 use arrow::datatypes::DataType;
 use barograph_lake::{TableSchema, ValueType};
-use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, DataType as SqlType, Expr, Ident, UnaryOperator, Value,
-};
-use datafusion::sql::sqlparser::dialect::GenericDialect;
-use datafusion::sql::sqlparser::parser::{Parser, ParserError};
-use datafusion::sql::sqlparser::tokenizer::{Location, Token, Tokenizer};
+use sqlparser::ast::{BinaryOperator, DataType as SqlType, Expr, Ident, UnaryOperator, Value};
+use sqlparser::dialect::GenericDialect;
+use sqlparser::parser::{Parser, ParserError};
+use sqlparser::tokenizer::{Location, Token, Tokenizer};
 
 use super::gate::Gate;
 use super::literal::{Literal, Set, Test, read_instant};

@@ -40,7 +40,7 @@ impl Engine {
 
 impl Rollup {
     /// What is read of the source for some keys and whole windows.
-    pub(crate) fn scan(&self, keys: KeySelection, windows: TimeRange) -> Scan {
+    pub fn scan(&self, keys: KeySelection, windows: TimeRange) -> Scan {
         Scan {
             keys,
             time: windows,

@@ -57,11 +57,11 @@ pub struct Declared {
 }
 
 /// The rollups by name.
-pub(crate) type Rollups = BTreeMap<String, Declared>;
+pub type Rollups = BTreeMap<String, Declared>;
 
 /// The rollups of an engine, as whoever computes them tells.
 #[derive(Debug, Default)]
-pub(crate) struct Told(ArcSwap<Rollups>);
+pub struct Told(ArcSwap<Rollups>);
 
 impl Engine {
     /// Tells the engine of a rollup.
@@ -116,7 +116,7 @@ impl Engine {
 
     /// First instants of the windows of a rollup that are to be computed of `source`, as the rows of `kept` are
     /// not what they would be.
-    pub(crate) async fn stale_windows(
+    pub async fn stale_windows(
         &self,
         declared: &Declared,
         [source, kept]: [&View; 2],
@@ -151,7 +151,7 @@ impl Engine {
 
 impl Declared {
     /// The error for a name that is no rollup.
-    pub(crate) fn missing(rollups: &Rollups, name: &str) -> Error {
+    pub fn missing(rollups: &Rollups, name: &str) -> Error {
         let names: Vec<_> = rollups.keys().map(String::as_str).collect();
         let there = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
         Error::request(format!(

@@ -34,13 +34,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use freshness::{Changed, Declared, Followed};
-pub(crate) use freshness::{Rollups, Told};
+pub use freshness::{Rollups, Told};
 
 use crate::scan::aggregate::WINDOW_START;
 use crate::{Aggregate, Aggregation, Error, Result, View};
 
 /// Index of the column `rows` in a rollup's Arrow schema.
-pub(crate) const ROWS_COLUMN: usize = FIRST_VALUE_COLUMN;
+pub const ROWS_COLUMN: usize = FIRST_VALUE_COLUMN;
 /// Columns between the time and those of values.
 const COUNTS: [(&str, ValueType); 3] = [
     ("rows", ValueType::Int64),

@@ -29,18 +29,18 @@ const PERIODS_AT_ONCE: usize = 8;
 
 /// Where rows are read from, apart from the tail.
 #[derive(Debug, Clone)]
-pub(crate) struct Files {
-    pub(crate) cache: Arc<FileCache>,
-    pub(crate) store: LakeStore,
-    pub(crate) schema: Arc<TableSchema>,
+pub struct Files {
+    pub cache: Arc<FileCache>,
+    pub store: LakeStore,
+    pub schema: Arc<TableSchema>,
 }
 
 /// Everything that the slices of one scan share.
 #[derive(Debug)]
-pub(crate) struct Execution {
-    pub(crate) files: Files,
-    pub(crate) sources: Vec<Source>,
-    pub(crate) scan: Scan,
+pub struct Execution {
+    pub files: Files,
+    pub sources: Vec<Source>,
+    pub scan: Scan,
     /// Arrow columns that are read: key, time, then those asked for and those filtered by.
     read: Vec<usize>,
     /// Positions in `read` of the columns that are given (or aggregated).
@@ -49,7 +49,7 @@ pub(crate) struct Execution {
 }
 
 /// Key, time, and the others once each, in the order given.
-pub(crate) fn read_columns(columns: impl IntoIterator<Item = usize>) -> Vec<usize> {
+pub fn read_columns(columns: impl IntoIterator<Item = usize>) -> Vec<usize> {
     let mut read = vec![KEY_COLUMN, TIME_COLUMN];
     for column in columns {
         if !read.contains(&column) {
@@ -121,7 +121,7 @@ impl Execution {
     }
 
     /// How many columns are read.
-    pub(crate) fn read_columns(&self) -> usize {
+    pub fn read_columns(&self) -> usize {
         self.read.len()
     }
 
@@ -133,7 +133,7 @@ impl Execution {
     }
 
     /// Bytes of a row while it is worked on, roughly, if its texts are short.
-    pub(crate) fn row_bytes(&self) -> usize {
+    pub fn row_bytes(&self) -> usize {
         let widths = self.read.iter().map(|&column| {
             let field = self.files.schema.arrow().field(column);
             field.data_type().primitive_width().unwrap_or(SHORT_TEXT_BYTES)
@@ -147,7 +147,7 @@ impl Execution {
     }
 
     /// The answer for a slice of the scan.
-    pub(crate) async fn slice(&self, slice: &Slice) -> Result<RecordBatch> {
+    pub async fn slice(&self, slice: &Slice) -> Result<RecordBatch> {
         // A closure over borrowed sources inside the stream would make the future not provably `Send`.
         let Slice { keys, time } = slice;
         let sources = self
@@ -172,7 +172,7 @@ impl Execution {
     }
 
     /// Rows, or window states, of one period, at no other times than `time`.
-    pub(crate) async fn source(
+    pub async fn source(
         &self,
         source: &Source,
         keys: &KeySelection,
@@ -204,7 +204,7 @@ impl Execution {
     }
 
     /// What is read of each file.
-    pub(crate) fn file_read(&self, keys: &KeySelection) -> FileRead {
+    pub fn file_read(&self, keys: &KeySelection) -> FileRead {
         FileRead {
             keys: keys.clone(),
             time: self.scan.time,
@@ -236,7 +236,7 @@ impl Files {
     }
 
     /// Rows of one period, files and tail merged.
-    pub(crate) async fn source(
+    pub async fn source(
         &self,
         source: &Source,
         keys: &KeySelection,
@@ -270,12 +270,12 @@ fn touched<'a>(
 }
 
 /// The first `rows` rows, sharing memory.
-pub(crate) fn head(batch: RecordBatch, rows: usize) -> RecordBatch {
+pub fn head(batch: RecordBatch, rows: usize) -> RecordBatch {
     if batch.num_rows() <= rows { batch } else { batch.slice(0, rows) }
 }
 
 /// `batch` under the names and order of `schema`, which it fits.
-pub(crate) fn with_schema(schema: &SchemaRef, batch: RecordBatch) -> Result<RecordBatch> {
+pub fn with_schema(schema: &SchemaRef, batch: RecordBatch) -> Result<RecordBatch> {
     if batch.schema_ref() == schema {
         return Ok(batch);
     }

@@ -17,6 +17,7 @@ use arrow::datatypes::SchemaRef;
 use barograph_lake::{Key, KeySelection, Micros, TimeRange};
 use futures::Stream;
 
+pub use aggregate::winds::direction;
 pub use aggregate::{Aggregate, Aggregation};
 pub use plan::Plan;
 

@@ -39,7 +39,7 @@ const LAST_ROWS_BYTES_MAX: usize = 16 << 20;
 
 /// What a table knows of the newest readings in its lake.
 #[derive(Debug, Default)]
-pub(crate) struct Newest {
+pub struct Newest {
     times: Mutex<Times>,
     last: ArcSwapOption<Found>,
     /// Whether last rows are being looked for.
@@ -128,8 +128,7 @@ impl Newest {
     }
 
     /// Whether the last rows of the view's newest file are known.
-    #[cfg(test)]
-    pub(crate) fn knows(&self, view: &View) -> bool {
+    pub fn knows(&self, view: &View) -> bool {
         let newest = view.snapshot.files().last().map(|file| file.path);
         let found = self.last.load();
         found.as_ref().is_some_and(|found| Some(found.0) == newest && found.1.is_some())

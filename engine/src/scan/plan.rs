@@ -36,7 +36,7 @@ pub struct Source {
 
 impl Source {
     /// Where the rows of the period of `hour` come from, all of them.
-    pub(crate) fn of(view: &View, hour: Hour) -> Self {
+    pub fn of(view: &View, hour: Hour) -> Self {
         let files = view.snapshot.homes(hour).to_vec();
         let period = files.first().map_or(hour.into(), |file| file.path.period());
         let tails = view.tail.hours();
@@ -46,13 +46,13 @@ impl Source {
     }
 
     /// Rows of files and tail together.
-    pub(crate) fn rows(&self) -> u64 {
+    pub fn rows(&self) -> u64 {
         let landed: u64 = self.files.iter().map(|file| file.rows).sum();
         landed + self.tail_rows()
     }
 
     /// Rows of the tail.
-    pub(crate) fn tail_rows(&self) -> u64 {
+    pub fn tail_rows(&self) -> u64 {
         self.tails.iter().map(HourView::rows).sum()
     }
 
@@ -141,11 +141,11 @@ const FINER: u64 = 4;
 
 /// A part of a range read: the rows of some keys at some times.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Slice {
+pub struct Slice {
     /// The keys; one alone if other slices have other times of it.
-    pub(crate) keys: KeySelection,
+    pub keys: KeySelection,
     /// The times.
-    pub(crate) time: TimeRange,
+    pub time: TimeRange,
 }
 
 /// Rows that begin at a key.

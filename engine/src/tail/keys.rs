@@ -37,7 +37,7 @@ pub(super) struct KeyMapWriter {
 }
 
 #[derive(Debug)]
-struct Table {
+pub struct Table {
     /// Hash bits to drop so that the rest numbers a place.
     shift: u32,
     places: Box<[Place]>,

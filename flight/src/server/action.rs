@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use arrow_flight::{Action, ActionType};
-use barograph_engine::sql::QueryId;
 use barograph_engine::{DeletionRequest, ErrorKind};
 use barograph_lake::time::{format_instant, parse_instant};
 use barograph_lake::{Key, TimeRange};
+use barograph_query::QueryId;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::json;

@@ -34,7 +34,7 @@ use arc_swap::ArcSwapOption;
 use arrow_flight::flight_service_server::FlightServiceServer;
 use axum::routing::{get as http_get, post};
 use barograph_engine::Engine;
-use barograph_engine::sql::Sql;
+use barograph_query::Sql;
 use futures::TryStreamExt;
 use futures::future::BoxFuture;
 use tokio::net::TcpListener;

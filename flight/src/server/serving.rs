@@ -10,8 +10,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use barograph_engine::sql::Sql;
 use barograph_engine::{Engine, ErrorKind};
+use barograph_query::Sql;
 use futures::future::BoxFuture;
 use tokio::sync::{Mutex, Notify, RwLock, RwLockReadGuard, mpsc};
 

@@ -6,8 +6,8 @@ use std::collections::{BTreeSet, HashMap};
 use arrow::array::RecordBatch;
 use arrow::datatypes::{Field, Schema};
 use arrow_flight::sql::{Command, CommandGetTables};
-use barograph_engine::sql::TableEntry;
-pub(super) use barograph_engine::sql::{CATALOG, PUBLIC_SCHEMA as DEFAULT_SCHEMA};
+use barograph_query::TableEntry;
+pub(super) use barograph_query::{CATALOG, PUBLIC_SCHEMA as DEFAULT_SCHEMA};
 
 use super::{Desk, keys, sql_info, types};
 use crate::wire::plain_schema;

@@ -11,7 +11,7 @@ use arrow_flight::sql::{Command, ProstMessageExt, TicketStatementQuery};
 use arrow_flight::{
     FlightDescriptor, FlightEndpoint, FlightInfo, SchemaAsIpc, SchemaResult, Ticket,
 };
-use barograph_engine::sql::{Division, SqlSession, Statement, key_ranges};
+use barograph_query::{Division, SqlSession, Statement, key_ranges};
 use prost::Message;
 
 use super::handle::{Handle, Part};

@@ -34,7 +34,7 @@ mod types;
 
 use std::sync::Arc;
 
-use barograph_engine::sql::{Sql, Statement};
+use barograph_query::{Sql, Statement};
 use bytes::Bytes;
 
 pub(crate) use caller::Caller;

@@ -6,7 +6,7 @@ use std::error::Error as StdError;
 use arrow::array::{ArrayRef, RecordBatch, UnionArray};
 use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::StreamWriter;
-use barograph_engine::sql::ScalarValue;
+use barograph_query::ScalarValue;
 use bytes::Bytes;
 
 use crate::wire::{plain_batch, plain_schema};

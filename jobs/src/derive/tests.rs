@@ -20,11 +20,11 @@ use arrow::array::{
 use arrow::compute::concat_batches;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use barograph_engine::rollup::{Rollup, RollupSettings};
-use barograph_engine::sql::{Sql, SqlSession, SqlSettings};
 use barograph_engine::{Clock, Components, Durability, EngineSettings, LogSource, ManualClock};
 use barograph_lake::schema::{KeyType, TableDeclaration, ValueColumn, ValueType};
 use barograph_lake::time::{MICROS_PER_HOUR, format_instant};
 use barograph_lake::{LakeStore, Span};
+use barograph_query::{Sql, SqlSession, SqlSettings};
 use futures::TryStreamExt;
 use object_store::memory::InMemory;
 use tokio::sync::watch;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use arrow::array::{Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use barograph_engine::sql::expression::RowExpression;
+use barograph_engine::expression::Expressions;
 use barograph_lake::TableSchema;
 use barograph_lake::schema::TIME_COLUMN;
 use futures::Stream;
@@ -63,7 +63,7 @@ impl Reading {
         let mut others = HashMap::new();
         if let Columns::Known(schema) = &mut columns {
             let named: Vec<_> = schema.fields().iter().map(|field| field.name().clone()).collect();
-            let asked = asked(table, mapping);
+            let asked = asked(table, mapping, options.expressions.as_ref());
             let by = by_name(&asked, &named)
                 .map_err(|e| Error::request(format!("{}: {e}", path.display())))?;
             let pairs = asked.iter().zip(by).filter_map(|(asked, by)| Some((asked, by?)));
@@ -71,7 +71,7 @@ impl Reading {
             others = pairs.map(|(asked, by)| (asked.clone(), by.clone())).collect();
             *schema = renamed(schema, &others);
         }
-        let plan = Plan::new(table, mapping, &columns)?;
+        let plan = Plan::new(table, mapping, &columns, options.expressions.as_ref())?;
         Ok(Self { path: path.to_owned(), input, plan, others })
     }
 
@@ -191,7 +191,7 @@ impl Contents {
 }
 
 /// Names that the file's columns are asked for by.
-fn asked(table: &TableSchema, mapping: &Mapping) -> Vec<String> {
+fn asked(table: &TableSchema, mapping: &Mapping, language: &dyn Expressions) -> Vec<String> {
     let joined = &mapping.time.columns;
     let time = table.arrow().fields().get(TIME_COLUMN).filter(|_| !joined.is_empty());
     let fields = table.arrow().fields().iter().take(table.ingested_at());
@@ -202,7 +202,7 @@ fn asked(table: &TableSchema, mapping: &Mapping) -> Vec<String> {
         Expression::Number(_) | Expression::Text(_) => Vec::new(),
         // It may be the name of a column itself.
         Expression::Sql(text) => {
-            let mut names = RowExpression::names(text);
+            let mut names = language.names(text);
             names.push(text.clone());
             names
         }

@@ -12,12 +12,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use barograph_engine::sql::{Sql, SqlSession, SqlSettings};
 use barograph_engine::{
     Clock, Components, Durability, Engine, EngineSettings, LogSource, ManualClock,
 };
 use barograph_lake::schema::{KeyType, TableDeclaration, ValueColumn, ValueType};
 use barograph_lake::{LakeStore, Span, TableSchema};
+use barograph_query::{Sql, SqlSession, SqlSettings};
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{DataType, Field, Schema};

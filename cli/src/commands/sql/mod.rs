@@ -11,8 +11,8 @@ mod shell;
 use std::io::{BufWriter, IsTerminal, Read, Write};
 use std::time::{Duration, Instant};
 
-use barograph_engine::sql::Script;
 use barograph_flight::Client;
+use barograph_query::Script;
 use futures::TryStreamExt;
 
 use super::query::has_cities;

@@ -13,8 +13,8 @@ use std::io::{ErrorKind as IoErrorKind, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use barograph_engine::sql::{Script, in_one_line};
 use barograph_flight::Client;
+use barograph_query::{Script, in_one_line};
 use clap::ValueEnum;
 use dialoguer::theme::SimpleTheme;
 use dialoguer::{History, Input};

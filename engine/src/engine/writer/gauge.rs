@@ -8,14 +8,14 @@ use crate::log::Log;
 
 /// What the log holds, told by the writer to whoever asks.
 #[derive(Debug, Default)]
-pub(crate) struct LogGauge {
-    pub(crate) end: AtomicU64,
-    pub(crate) bytes: AtomicU64,
+pub struct LogGauge {
+    pub end: AtomicU64,
+    pub bytes: AtomicU64,
     /// Records and rows appended since the engine was opened.
-    pub(crate) records: AtomicU64,
-    pub(crate) rows: AtomicU64,
+    pub records: AtomicU64,
+    pub rows: AtomicU64,
     /// Appends: each one write, and at most one sync, for all its records.
-    pub(crate) groups: AtomicU64,
+    pub groups: AtomicU64,
     /// Rows written again, as they held the log back.
     pub(crate) again: AtomicU64,
 }
@@ -35,7 +35,7 @@ impl LogGauge {
     }
 
     /// Rows that were written to the log again, as they held it back.
-    pub(crate) fn rows_written_again(&self) -> u64 {
+    pub fn rows_written_again(&self) -> u64 {
         self.again.load(Ordering::Relaxed)
     }
 

@@ -27,7 +27,7 @@ mod reduce;
 mod segments;
 #[cfg(test)]
 mod tests;
-mod winds;
+pub(crate) mod winds;
 
 use std::fmt;
 use std::sync::Arc;

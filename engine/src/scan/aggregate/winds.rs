@@ -9,7 +9,9 @@ use arrow::datatypes::{DataType, Float64Type};
 use super::Part;
 use super::segments::Segments;
 use crate::Result;
-use crate::functions::direction;
+
+/// A resultant this much shorter than the way that the wind went is rounding, not wind.
+const CALM: f64 = 1e-9;
 
 /// Whole degrees from 0 to 360 as (sine, cosine): most directions are whole.
 static WHOLE: LazyLock<Vec<(f64, f64)>> =
@@ -76,6 +78,22 @@ pub(super) fn directions(east: &ArrayRef, north: &ArrayRef, way: &ArrayRef) -> A
     let sums = east.iter().zip(north).zip(way);
     let directions = sums.map(|((east, north), way)| direction(east?, north?, way?));
     Arc::new(directions.collect::<Float64Array>())
+}
+
+/// The direction in degrees from north of a sum of wind vectors whose lengths add up to `way`; `None` in a
+/// calm and where the winds cancel out, NaN where a wind is no number.
+pub fn direction(east: f64, north: f64, way: f64) -> Option<f64> {
+    if !(east.is_finite() && north.is_finite()) {
+        return Some(f64::NAN);
+    }
+    // `way` is 0 without rows and in a calm.
+    if way <= 0.0 || east.hypot(north) <= CALM * way {
+        return None;
+    }
+    let degrees = east.atan2(north).to_degrees();
+    let degrees = if degrees < 0.0 { degrees + 360.0 } else { degrees };
+    // A hair below north rounds up to 360.
+    Some(if degrees >= 360.0 { 0.0 } else { degrees })
 }
 
 fn wide(column: &ArrayRef) -> Result<PrimitiveArray<Float64Type>> {

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow::array::RecordBatch;
 use arrow_flight::flight_service_client::FlightServiceClient;
-use barograph_engine::sql::Sql;
 use barograph_engine::{Durability, ErrorKind};
+use barograph_query::Sql;
 use futures::future::BoxFuture;
 use futures::{StreamExt, TryStreamExt, stream};
 use tokio::sync::{Notify, mpsc};

@@ -18,10 +18,10 @@ use std::sync::Arc;
 
 use arrow::array::{Float32Array, Int32Array, RecordBatch, TimestampMicrosecondArray};
 use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
-use barograph_engine::sql::{Sql, SqlSettings};
 use barograph_engine::{Clock, Components, Engine, EngineSettings, LogSource, SystemClock};
 use barograph_lake::schema::{TableDeclaration, ValueColumn, ValueType};
 use barograph_lake::{LakeStore, Span, TableSchema};
+use barograph_query::{Sql, SqlSettings};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 

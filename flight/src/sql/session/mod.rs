@@ -15,8 +15,8 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use arrow::array::timezone::Tz;
-use barograph_engine::sql::SqlSession;
 use barograph_lake::Span;
+use barograph_query::SqlSession;
 use http::{HeaderMap, header};
 
 use super::catalog::{CATALOG, DEFAULT_SCHEMA};

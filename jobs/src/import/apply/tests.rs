@@ -9,6 +9,7 @@ use arrow::datatypes::{
 };
 use barograph_lake::TableSchema;
 use barograph_lake::schema::{KeyType, TableDeclaration, ValueColumn, ValueType};
+use barograph_query::expression::SqlExpressions;
 
 use super::super::input::Numbers;
 use super::super::mapping::{Columns, Mapping};
@@ -37,7 +38,8 @@ fn table() -> TableSchema {
 
 fn applied(mapping: &Mapping, columns: Vec<(&str, ArrayRef)>) -> Applied {
     let all = RecordBatch::try_from_iter(columns).unwrap();
-    let plan = Plan::new(&table(), mapping, &Columns::Known(all.schema())).unwrap();
+    let plan =
+        Plan::new(&table(), mapping, &Columns::Known(all.schema()), &SqlExpressions).unwrap();
     let indexes: Vec<_> =
         plan.needed.iter().map(|name| all.schema().index_of(name).unwrap()).collect();
     let chunk = Chunk {
@@ -228,6 +230,7 @@ fn a_time_is_joined_from_several_columns_of_any_type() {
             Field::new("id", DataType::Int64, true),
             Field::new("day", DataType::Utf8, true),
         ]))),
+        &SqlExpressions,
     );
     assert!(error.unwrap_err().to_string().contains("\"clock\", which the file does not have"));
 }
@@ -287,7 +290,9 @@ fn numbers_of_another_unit_are_refused_in_text_and_types() {
     let table = table();
     for at in [whole(&[1_661_990_400, 1_661_990_700]), texts(&["1661990400", "1661990700"])] {
         let all = RecordBatch::try_from_iter([("id", whole(&[1, 2])), ("at", at)]).unwrap();
-        let plan = Plan::new(&table, &Mapping::default(), &Columns::Known(all.schema())).unwrap();
+        let plan =
+            Plan::new(&table, &Mapping::default(), &Columns::Known(all.schema()), &SqlExpressions)
+                .unwrap();
         let chunk = || Chunk {
             columns: all.clone(),
             read: 2,

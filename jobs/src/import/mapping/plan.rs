@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, FieldRef, SchemaRef};
-use barograph_engine::sql::expression::RowExpression;
+use barograph_engine::expression::{Expressions, RowExpression};
 use barograph_lake::TableSchema;
 use barograph_lake::schema::{FIRST_VALUE_COLUMN, TIME_COLUMN};
 
@@ -67,14 +67,19 @@ pub struct Computed {
     /// As it is written.
     pub text: String,
     /// As it was understood.
-    pub expression: RowExpression,
+    pub expression: Arc<dyn RowExpression>,
     /// Of each of its inputs, the index in `needed`, and what its values stand for.
     pub inputs: Vec<(usize, Option<Values>)>,
 }
 
 impl Plan {
     /// Binds a mapping to a table and a file.
-    pub fn new(table: &TableSchema, mapping: &Mapping, file: &Columns) -> Result<Self> {
+    pub fn new(
+        table: &TableSchema,
+        mapping: &Mapping,
+        file: &Columns,
+        expressions: &dyn Expressions,
+    ) -> Result<Self> {
         for name in mapping.columns.keys() {
             if table.column(name)? == table.ingested_at() {
                 return Err(Error::request(format!(
@@ -130,7 +135,7 @@ impl Plan {
                     continue;
                 }
             };
-            let origin = plan.origin(origin, field, mapping, file)?;
+            let origin = plan.origin(origin, field, (mapping, file), expressions)?;
             plan.columns.push((strip(field), origin));
         }
         for column in mapping.values.keys() {
@@ -150,8 +155,8 @@ impl Plan {
         &mut self,
         expression: Expression,
         field: &Field,
-        mapping: &Mapping,
-        file: &Columns,
+        (mapping, file): (&Mapping, &Columns),
+        expressions: &dyn Expressions,
     ) -> Result<Origin> {
         Ok(match expression {
             Expression::Number(number) => Origin::Constant(number.to_string()),
@@ -160,9 +165,12 @@ impl Plan {
                 let values = mapping.values.get(&name).cloned().map(Arc::new);
                 Origin::File { column: self.need(name), steps, values }
             }
-            Expression::Sql(text) => {
-                Origin::Computed(Arc::new(self.computed(text, field, mapping, file)?))
-            }
+            Expression::Sql(text) => Origin::Computed(Arc::new(self.computed(
+                text,
+                field,
+                (mapping, file),
+                expressions,
+            )?)),
         })
     }
 
@@ -171,8 +179,8 @@ impl Plan {
         &mut self,
         text: String,
         field: &Field,
-        mapping: &Mapping,
-        file: &Columns,
+        (mapping, file): (&Mapping, &Columns),
+        expressions: &dyn Expressions,
     ) -> Result<Computed> {
         let wrong = |reason: &dyn std::fmt::Display| {
             let has = match file {
@@ -192,7 +200,7 @@ impl Plan {
             }
             Columns::Open => Some(DataType::Utf8),
         };
-        let expression = RowExpression::new(&text, data_type).map_err(|error| wrong(&error))?;
+        let expression = expressions.compile(&text, &data_type).map_err(|error| wrong(&error))?;
         if !is_fit(expression.data_type(), field.data_type()) {
             let (gives, holds) = (expression.data_type(), field.data_type());
             return Err(wrong(&format!("it gives {gives}, and the column holds {holds}")));
@@ -327,6 +335,7 @@ mod tests {
 
     use arrow::datatypes::{DataType, Schema};
     use barograph_lake::schema::{KeyType, TableDeclaration, ValueColumn, ValueType};
+    use barograph_query::expression::SqlExpressions;
 
     use super::*;
 
@@ -358,7 +367,9 @@ mod tests {
         let mut mapping = Mapping::default();
         mapping.map("station=gauge").unwrap();
         mapping.map("level=feet*0.3048").unwrap();
-        let plan = Plan::new(&table(), &mapping, &file(&["feet", "at", "gauge", "note"])).unwrap();
+        let plan =
+            Plan::new(&table(), &mapping, &file(&["feet", "at", "gauge", "note"]), &SqlExpressions)
+                .unwrap();
         assert_eq!(plan.needed, ["gauge", "at", "feet"]);
         assert_eq!(plan.ignored, ["note"]);
         assert_eq!(plan.absent, ["flow"]);
@@ -378,7 +389,7 @@ mod tests {
         ] {
             let mut mapping = Mapping::default();
             mapping.map(&format!("level={text}")).unwrap();
-            let plan = Plan::new(&table(), &mapping, &file(&names)).unwrap();
+            let plan = Plan::new(&table(), &mapping, &file(&names), &SqlExpressions).unwrap();
             assert_eq!(plan.needed.last().map(String::as_str), Some(name), "{text}");
             let Some((_, Origin::File { steps, .. })) = plan.columns.last() else {
                 panic!("{text}: {:?}", plan.columns)
@@ -394,7 +405,7 @@ mod tests {
             if !map.is_empty() {
                 mapping.map(map).unwrap();
             }
-            Plan::new(&table(), &mapping, &file(names)).unwrap_err().to_string()
+            Plan::new(&table(), &mapping, &file(names), &SqlExpressions).unwrap_err().to_string()
         };
         assert!(plan("", &["at", "x"]).contains("--map station=COLUMN; the file has at, x"));
         assert!(plan("station=gauge", &["at"]).contains("\"gauge\", which the file does not have"));
@@ -408,7 +419,8 @@ mod tests {
         assert!(plan("level=CAST(a AS TIMESTAMP)", &both).contains("the column holds Float32"));
         let mut mapping = Mapping::default();
         mapping.values("gauge:a=1").unwrap();
-        let error = Plan::new(&table(), &mapping, &file(&["station", "at"])).unwrap_err();
+        let error =
+            Plan::new(&table(), &mapping, &file(&["station", "at"]), &SqlExpressions).unwrap_err();
         assert!(error.to_string().contains("\"gauge\""), "{error}");
     }
 }

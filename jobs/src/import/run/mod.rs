@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use arrow::array::RecordBatch;
 use barograph_engine::clock::pause;
 use barograph_engine::dead_letters::row::{ROW_BYTES_MAX, bounded};
+use barograph_engine::expression::Expressions;
 use barograph_engine::validate::Rejected;
 use barograph_lake::TableSchema;
 use futures::StreamExt;
@@ -45,11 +46,21 @@ pub struct Options {
     pub form: Option<FileForm>,
     /// Whether to begin at the first row even if an earlier run got further.
     pub restart: bool,
+    /// The language of expressions in mappings.
+    pub expressions: Arc<dyn Expressions>,
 }
 
-impl Default for Options {
-    fn default() -> Self {
-        Self { batch_rows: 65_536, in_flight: 4, memory: 256 << 20, form: None, restart: false }
+impl Options {
+    /// The usual ones.
+    pub fn new(expressions: Arc<dyn Expressions>) -> Self {
+        Self {
+            batch_rows: 65_536,
+            in_flight: 4,
+            memory: 256 << 20,
+            form: None,
+            restart: false,
+            expressions,
+        }
     }
 }
 

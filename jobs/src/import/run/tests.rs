@@ -8,6 +8,7 @@ use std::sync::atomic::AtomicU64;
 use arrow::array::AsArray;
 use arrow::datatypes::{DataType, Float32Type, Int32Type};
 use barograph_lake::schema::{KeyType, TableDeclaration, ValueColumn, ValueType};
+use barograph_query::expression::SqlExpressions;
 
 use super::*;
 
@@ -109,7 +110,7 @@ fn import(sink: &Memory, stop: Stop) -> Import<'_, Memory> {
         target: "memory".to_owned(),
         table: table(),
         mapping: Mapping::default(),
-        options: Options { batch_rows: 30, in_flight: 3, ..Options::default() },
+        options: Options { batch_rows: 30, in_flight: 3, ..Options::new(Arc::new(SqlExpressions)) },
         stop,
         seen: Default::default(),
     }
@@ -309,7 +310,7 @@ async fn the_real_observations_come_to_the_figures_computed_from_the_csv() {
         target: "memory".to_owned(),
         table: Arc::new(TableSchema::new("readings", declaration).unwrap()),
         mapping: Mapping::read(&root.join("examples/nyc-weather.toml")).unwrap(),
-        options: Options { batch_rows: 5_000, ..Options::default() },
+        options: Options { batch_rows: 5_000, ..Options::new(Arc::new(SqlExpressions)) },
         stop: Stop::default(),
         seen: Default::default(),
     };

@@ -1,0 +1,109 @@
+//! When is it not known whether a value is among others?
+//!
+//! `x IN (SELECT y …)` is neither true nor false where `x` is null, or where nothing equals it and one `y`
+//! is null. Where it is a whole condition the planner knows; inside OR, NOT and CASE, and where the values
+//! depend on the row that asks, it says false. There the third answer is written out:
+//!
+//! ```text
+//! a OR x NOT IN (q)  ──►  a OR CASE WHEN x IN (q) THEN false
+//!                                   WHEN x IS NULL AND EXISTS (q) THEN null
+//!                                   WHEN EXISTS (q with y IS NULL) THEN null
+//!                                   ELSE true END
+//! ```
+
+use std::sync::Arc;
+
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::common::{Column, DFSchema, Result, ScalarValue};
+use datafusion::config::ConfigOptions;
+use datafusion::logical_expr::expr::{Exists, InSubquery};
+use datafusion::logical_expr::utils::{conjunction, split_conjunction_owned};
+use datafusion::logical_expr::{
+    Expr, ExprSchemable, Filter, LogicalPlan, LogicalPlanBuilder, Subquery, lit, when,
+};
+use datafusion::optimizer::AnalyzerRule;
+
+/// Writes the third answer out.
+#[derive(Debug)]
+pub(crate) struct Membership;
+
+impl AnalyzerRule for Membership {
+    fn name(&self) -> &str {
+        "membership"
+    }
+
+    fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
+        plan.transform_up_with_subqueries(|plan| match plan {
+            LogicalPlan::Filter(filter) => filtered(filter),
+            other => Ok(Transformed::no(other)),
+        })
+        .data()
+    }
+}
+
+fn filtered(filter: Filter) -> Result<Transformed<LogicalPlan>> {
+    let mut changed = false;
+    let schema = filter.input.schema();
+    let mut conditions = Vec::new();
+    for condition in split_conjunction_owned(filter.predicate) {
+        let condition = match condition {
+            whole if is_known(&whole) => whole,
+            other => {
+                let written = other.transform_up(|expr| written(expr, schema))?;
+                changed |= written.transformed;
+                written.data
+            }
+        };
+        conditions.push(condition);
+    }
+    let predicate = conjunction(conditions).unwrap_or_else(|| lit(true));
+    let filter = LogicalPlan::Filter(Filter::try_new(predicate, filter.input)?);
+    Ok(if changed { Transformed::yes(filter) } else { Transformed::no(filter) })
+}
+
+/// Whether the planner answers a whole condition rightly: one that says IN, where unknown is as good as false,
+/// or NOT IN among values that are the same for every row.
+fn is_known(condition: &Expr) -> bool {
+    let (membership, turned) = match condition {
+        Expr::Not(inner) => (inner.as_ref(), true),
+        other => (other, false),
+    };
+    match membership {
+        Expr::InSubquery(InSubquery { subquery, negated, .. }) => {
+            *negated == turned || subquery.outer_ref_columns.is_empty()
+        }
+        _ => false,
+    }
+}
+
+fn written(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    let Expr::InSubquery(InSubquery { expr, subquery, negated }) = expr else {
+        return Ok(Transformed::no(expr));
+    };
+    let others = Arc::clone(&subquery.subquery);
+    let (of, field) = others.schema().qualified_field(0);
+    let other = Expr::Column(Column::from((of, field)));
+    let (maybe_null, has_nulls) = (expr.nullable(schema)?, field.is_nullable());
+    // NOT IN among values that depend on the row that asks is no join of the planner's where what they depend on may be
+    // null.
+    let depends = negated && !subquery.outer_ref_columns.is_empty();
+    if !maybe_null && !has_nulls && !depends {
+        return Ok(Transformed::no(Expr::InSubquery(InSubquery { expr, subquery, negated })));
+    }
+    let any = |plan: Arc<LogicalPlan>| {
+        let subquery = Subquery { subquery: plan, ..subquery.clone() };
+        Expr::Exists(Exists::new(subquery, false))
+    };
+    let unknown = lit(ScalarValue::Boolean(None));
+    let among = InSubquery::new(expr.clone(), subquery.clone(), false);
+    let mut case = when(Expr::InSubquery(among), lit(!negated));
+    if maybe_null {
+        let met = expr.is_null().and(any(Arc::clone(&others)));
+        case = case.when(met, unknown.clone());
+    }
+    if has_nulls {
+        let nulls = LogicalPlanBuilder::from(others.as_ref().clone()).filter(other.is_null())?;
+        case = case.when(any(Arc::new(nulls.build()?)), unknown);
+    }
+    Ok(Transformed::yes(case.otherwise(lit(negated))?))
+}

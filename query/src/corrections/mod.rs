@@ -1,0 +1,29 @@
+//! Corrections of the parser, the planner and the optimizer, where they take a statement for something else than the
+//! standard and this engine's documentation say.
+//!
+//! - `precedence`, `spelling`, `unheard`, `dialect`, `names`: what the parser reads otherwise, passes over, or does not know.
+//! - `using`, `spans`, `literals`, `instants`, `zones`, `drawn`: columns of joins, intervals, numbers, times, and values that are drawn.
+//! - `subqueries`, `membership`, `multisets`: queries in conditions, and sets that count.
+//! - `unknown`, `nulls`, `totals`, `spared`, `opaque`, `unambiguous`, `cutoff`: what rules of the optimizer conclude, and must not.
+
+pub(crate) mod cutoff;
+pub(crate) mod dialect;
+pub(crate) mod drawn;
+pub(crate) mod instants;
+pub(crate) mod literals;
+pub(crate) mod membership;
+pub(crate) mod multisets;
+pub(crate) mod names;
+pub(crate) mod nulls;
+pub(crate) mod opaque;
+pub(crate) mod precedence;
+pub(crate) mod spans;
+pub(crate) mod spared;
+pub(crate) mod spelling;
+pub(crate) mod subqueries;
+pub(crate) mod totals;
+pub(crate) mod unambiguous;
+pub(crate) mod unheard;
+pub(crate) mod unknown;
+pub(crate) mod using;
+pub(crate) mod zones;

@@ -1,0 +1,75 @@
+//! What is written in two ways? `FETCH FIRST n ROWS ONLY` is LIMIT. A computed column without a name has the
+//! planner's own spelling of it as its name, which two that differ may share: they are then named by what was
+//! written.
+//!
+//! ```text
+//! SELECT NOT (a AND b), NOT a AND b                          both are "NOT a AND b"
+//! SELECT NOT (a AND b) AS "NOT (a AND b)", NOT a AND b AS "NOT a AND b"
+//! ```
+
+use std::collections::HashMap;
+use std::mem;
+use std::ops::ControlFlow;
+
+use datafusion::sql::sqlparser::ast::{
+    Expr, Fetch, Ident, LimitClause, Query, Select, SelectItem, Value, VisitMut, VisitorMut,
+};
+
+/// Writes FETCH as LIMIT. One with ties or of a share stays.
+pub(crate) fn limit(ast: &mut impl VisitMut) {
+    let _ = ast.visit(&mut Limits);
+}
+
+/// Names the computed columns that have no name; the second of two alike has its number in it.
+pub(crate) fn name(ast: &mut impl VisitMut) {
+    let _ = ast.visit(&mut Names);
+}
+
+struct Limits;
+
+impl VisitorMut for Limits {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
+        let Some(Fetch { with_ties: false, percent: false, quantity }) = &query.fetch else {
+            return ControlFlow::Continue(());
+        };
+        let rows = quantity.clone().unwrap_or_else(one);
+        match &mut query.limit_clause {
+            None => {
+                let (limit, offset, limit_by) = (Some(rows), None, Vec::new());
+                query.limit_clause = Some(LimitClause::LimitOffset { limit, offset, limit_by });
+            }
+            Some(LimitClause::LimitOffset { limit: limit @ None, .. }) => *limit = Some(rows),
+            Some(_) => return ControlFlow::Continue(()),
+        }
+        query.fetch = None;
+        ControlFlow::Continue(())
+    }
+}
+
+struct Names;
+
+impl VisitorMut for Names {
+    type Break = ();
+
+    fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<()> {
+        let mut seen: HashMap<String, usize> = HashMap::new();
+        for item in &mut select.projection {
+            let SelectItem::UnnamedExpr(expr) = item else { continue };
+            if matches!(expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_)) {
+                continue;
+            }
+            let text = expr.to_string();
+            let times = seen.entry(text.clone()).and_modify(|times| *times += 1).or_insert(1);
+            let name = if *times == 1 { text } else { format!("{text} {times}") };
+            let expr = mem::replace(expr, one());
+            *item = SelectItem::ExprWithAlias { expr, alias: Ident::with_quote('"', name) };
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+fn one() -> Expr {
+    Expr::Value(Value::Number("1".to_owned(), false).into())
+}

@@ -1,0 +1,94 @@
+//! What would be passed over in silence? The parser reads clauses of many databases, and the planner drops
+//! some of them. An answer that left out half of the question is worse than none, so they are refused.
+
+use std::ops::ControlFlow;
+
+use datafusion::sql::sqlparser::ast::{
+    GroupByExpr, LimitClause, Query, Select, Statement as Ast, TableFactor, Visit, Visitor,
+};
+
+use barograph_engine::Error;
+use barograph_engine::Result;
+
+/// Refuses a statement with a clause that nobody would hear.
+///
+/// # Errors
+/// `Request` with the clause and what to write in its place.
+pub(crate) fn refuse(ast: &Ast) -> Result<()> {
+    match ast.visit(&mut Unheard) {
+        ControlFlow::Break(error) => Err(error),
+        ControlFlow::Continue(()) => Ok(()),
+    }
+}
+
+struct Unheard;
+
+impl Visitor for Unheard {
+    type Break = Error;
+
+    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<Error> {
+        if let Some(lock) = query.locks.first() {
+            return refused(
+                &lock.to_string(),
+                "SQL only reads here, and a query sees one instant of all tables without a lock",
+            );
+        }
+        if let Some(fetch) = &query.fetch {
+            return refused(&fetch.to_string(), "write LIMIT, or compare rank() OVER (ORDER BY …)");
+        }
+        match &query.limit_clause {
+            Some(LimitClause::LimitOffset { limit_by, .. }) if !limit_by.is_empty() => {
+                refused("LIMIT … BY", "number the rows with row_number() OVER (PARTITION BY …)")
+            }
+            _ => ControlFlow::Continue(()),
+        }
+    }
+
+    fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<Error> {
+        let (GroupByExpr::All(modifiers) | GroupByExpr::Expressions(_, modifiers)) =
+            &select.group_by;
+        if let Some(modifier) = modifiers.first() {
+            return refused(
+                &format!("GROUP BY … {modifier}"),
+                "write GROUP BY ROLLUP (…), CUBE (…) or GROUPING SETS (…)",
+            );
+        }
+        if select.prewhere.is_some() {
+            return refused("PREWHERE", "write WHERE");
+        }
+        if select.top.is_some() {
+            return refused("TOP", "write LIMIT");
+        }
+        if !select.connect_by.is_empty() {
+            return refused("CONNECT BY", "write WITH RECURSIVE");
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_table_factor(&mut self, table: &TableFactor) -> ControlFlow<Error> {
+        let (sample, hints, partitions, ordinality) = match table {
+            TableFactor::Table { sample, with_hints, partitions, with_ordinality, .. } => {
+                (sample, !with_hints.is_empty(), !partitions.is_empty(), *with_ordinality)
+            }
+            TableFactor::Derived { sample, .. } => (sample, false, false, false),
+            _ => return ControlFlow::Continue(()),
+        };
+        if sample.is_some() {
+            return refused("TABLESAMPLE", "write WHERE random() < 0.01");
+        }
+        if hints {
+            return refused("WITH (…) after a table", "leave it out");
+        }
+        if partitions {
+            return refused("PARTITION (…) after a table", "bound the time in WHERE");
+        }
+        if ordinality {
+            return refused("WITH ORDINALITY", "write row_number() OVER ()");
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+fn refused(clause: &str, mend: &str) -> ControlFlow<Error> {
+    ControlFlow::Break(Error::request(format!("{clause} is not supported: {mend}")))
+}

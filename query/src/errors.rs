@@ -1,0 +1,261 @@
+//! What does an error of the query library mean to whoever asked?
+//!
+//! Its kind says what can be done, its message where in the text the fault lies and which name was
+//! probably meant.
+
+use std::time::Duration;
+
+use arrow::error::ArrowError;
+use datafusion::common::{Column, DataFusionError, SchemaError};
+
+use barograph_engine::Error;
+use barograph_engine::ErrorKind;
+use barograph_engine::process::SETTING as SERVER;
+
+/// When a query that found no memory is worth trying again.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// An error of the engine on its way through the query library.
+pub(crate) fn external(error: Error) -> DataFusionError {
+    DataFusionError::External(Box::new(error))
+}
+
+/// The engine's error for one of the query library.
+pub(crate) fn told(error: DataFusionError) -> Error {
+    if let Some(own) = own(&error) {
+        return own.again();
+    }
+    let root = error.find_root();
+    let message = match root {
+        DataFusionError::SQL(parser, _) => tidy(&parser.to_string()),
+        other => tidy(&other.message()),
+    };
+    // The library says so in words alone.
+    if message.contains("used disk space during the spilling") {
+        return Error::resources(
+            "sql.spill_bytes_max",
+            "the query would spill more to disk than it may: ask for less, or raise it",
+            RETRY_AFTER,
+        );
+    }
+    match root {
+        DataFusionError::ResourcesExhausted(_) if message.starts_with(SERVER) => {
+            Error::new(ErrorKind::Resources, message)
+        }
+        DataFusionError::ResourcesExhausted(_) => Error::resources(
+            "sql.memory_bytes_max",
+            format!("{message}; ask for less (shorter time, fewer columns), or raise it"),
+            RETRY_AFTER,
+        ),
+        DataFusionError::Internal(_) | DataFusionError::ExecutionJoin(_) => {
+            Error::internal(format!("sql: {message}"))
+        }
+        DataFusionError::IoError(_) | DataFusionError::ObjectStore(_) => {
+            Error::new(ErrorKind::Unavailable, format!("sql: {message}"))
+        }
+        DataFusionError::ArrowError(arrow, _)
+            if matches!(**arrow, ArrowError::IoError(..) | ArrowError::MemoryError(_)) =>
+        {
+            Error::new(ErrorKind::Unavailable, format!("sql: {message}"))
+        }
+        DataFusionError::SchemaError(schema, _) => {
+            Error::request(format!("{}{}", unknown(schema, &message), place(&error)))
+        }
+        _ => Error::request(format!("{message}{}", place(&error))),
+    }
+}
+
+/// The engine's own error inside one of the query library.
+fn own(error: &DataFusionError) -> Option<&Error> {
+    let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = source {
+        if let Some(own) = error.downcast_ref::<Error>() {
+            return Some(own);
+        }
+        source = match error.downcast_ref::<DataFusionError>() {
+            Some(DataFusionError::External(inner)) => Some(inner.as_ref()),
+            Some(DataFusionError::Shared(inner)) => Some(inner.as_ref()),
+            _ => match error.downcast_ref::<ArrowError>() {
+                Some(ArrowError::ExternalError(inner)) => Some(inner.as_ref()),
+                _ => error.source(),
+            },
+        };
+    }
+    None
+}
+
+/// What the library says where two columns have one name, which is theirs without casts and time zones.
+const SAME_NAME: [&str; 2] =
+    ["require unique expression names", "duplicate unqualified field name"];
+const APART: &str = "casts and time zones do not count in the name of a column: name one of the two with \
+                     AS, or compute it in a subquery";
+
+/// Whether two columns of a plan have one name.
+pub(crate) fn is_of_same_names(error: &DataFusionError) -> bool {
+    let message = error.message();
+    SAME_NAME.iter().any(|words| message.contains(words))
+}
+
+/// What the library says of a query that refers to the outer row in a way that it knows no join for.
+const QUERY_LEFT: [&str; 6] = [
+    "does not support logical expression ScalarSubquery",
+    "does not support logical expression Exists",
+    "does not support logical expression InSubquery",
+    "does not support logical expression OuterReferenceColumn",
+    "does not support logical expression SetComparison",
+    "Correlated scalar subquery",
+];
+const CORRELATED: &str = "this subquery refers to the outer row in a way that is not supported";
+const GROUPED: &str = "compare its columns with those of the outer row by = in its WHERE, or join with it as a \
+                       table grouped by what it is compared with";
+
+/// What is not there, and what to write in its place.
+const INSTEAD: [(&str, &str); 3] = [
+    (
+        "found: EXCLUDE",
+        "a window frame has no EXCLUDE here: take the row's own value out of the result, as in sum(x) OVER w - x",
+    ),
+    ("OVER and WITHIN GROUP clause", "over a window write percentile_cont(x, 0.9) OVER (…)"),
+    (
+        "Aggregate ORDER BY is not implemented for window functions",
+        "the order is that of the window: string_agg(x, ',') OVER (ORDER BY …)",
+    ),
+];
+
+/// The message without what the library puts before it.
+fn tidy(message: &str) -> String {
+    let message = message.trim();
+    let mut text = message;
+    for prefix in ["sql parser error: ", "SQL error: ", "Error during planning: "] {
+        text = text.strip_prefix(prefix).unwrap_or(text);
+    }
+    if QUERY_LEFT.iter().any(|words| text.contains(words)) {
+        return format!("{CORRELATED}: {GROUPED}");
+    }
+    let readable = without_tree(text);
+    if readable.len() < text.len() {
+        let said = if readable.is_empty() { "this statement" } else { readable };
+        return format!("{said}: that is not supported; write it in another way");
+    }
+    if SAME_NAME.iter().any(|words| text.contains(words)) {
+        return format!("{text}; {APART}");
+    }
+    match INSTEAD.iter().find(|(words, _)| text.contains(words)) {
+        Some((_, instead)) => format!("{text}; {instead}"),
+        None => text.to_owned(),
+    }
+}
+
+/// What stands before the printed tree of a statement (`Word(Word { … `), if a message holds one.
+fn without_tree(text: &str) -> &str {
+    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '(' || c == '[';
+    for (at, _) in text.match_indices(" { ") {
+        let before = text.get(..at).unwrap_or_default();
+        let start = before.trim_end_matches(is_name).len();
+        let name = before.get(start..).unwrap_or_default();
+        let said = before.get(..start).unwrap_or_default();
+        let quoted = said.ends_with(['"', '\'']);
+        if !quoted && name.starts_with(|c: char| c.is_ascii_uppercase()) {
+            return said.trim_end().trim_end_matches(':').trim_end();
+        }
+    }
+    text
+}
+
+/// Where in the text the fault lies, as far as the parser remembers.
+fn place(error: &DataFusionError) -> String {
+    match error.diagnostic().and_then(|diagnostic| diagnostic.span) {
+        Some(span) if span.start.line > 1 => {
+            format!(", at line {}, column {}", span.start.line, span.start.column)
+        }
+        Some(span) if span.start.line == 1 => format!(", at column {}", span.start.column),
+        _ => String::new(),
+    }
+}
+
+fn unknown(error: &SchemaError, message: &str) -> String {
+    let SchemaError::FieldNotFound { field, valid_fields } = error else {
+        return message.to_owned();
+    };
+    let of_table = |valid: &&Column| match (&field.relation, &valid.relation) {
+        (Some(asked), Some(has)) => asked.table() == has.table(),
+        _ => true,
+    };
+    let names: Vec<_> = valid_fields.iter().filter(of_table).map(|valid| valid.name()).collect();
+    let hint = match nearest(field.name(), &names) {
+        Some(near) => format!("did you mean {near:?}?"),
+        None if names.is_empty() => "no column can be named in this place".to_owned(),
+        None => format!("there are {}", names.join(", ")),
+    };
+    format!("there is no column {:?}: {hint}", field.flat_name())
+}
+
+/// The name that `name` was probably meant to be.
+pub(crate) fn nearest<'n>(name: &str, names: &[&'n str]) -> Option<&'n str> {
+    let wanted = name.to_lowercase();
+    let close = |other: &str| {
+        let other = other.to_lowercase();
+        let apart = distance(&wanted, &other);
+        let contains = wanted.len() >= 3 && (other.contains(&wanted) || wanted.contains(&other));
+        (apart * 3 <= wanted.chars().count().max(3) || contains).then_some(apart)
+    };
+    names
+        .iter()
+        .filter_map(|&other| Some((close(other)?, other)))
+        .min_by_key(|&(apart, _)| apart)
+        .map(|(_, other)| other)
+}
+
+/// Letters to add, drop, change or swap with the next until `a` is `b` (Damerau's distance between
+/// neighbours).
+fn distance(a: &str, b: &str) -> usize {
+    let (a, b): (Vec<_>, Vec<_>) = (a.chars().collect(), b.chars().collect());
+    let mut before: Vec<usize> = Vec::new();
+    let mut last: Vec<usize> = (0..=b.len()).collect();
+    for (i, &letter) in a.iter().enumerate() {
+        let mut row = vec![i + 1];
+        for (j, &other) in b.iter().enumerate() {
+            let at = |row: &[usize], j: usize| row.get(j).copied().unwrap_or(usize::MAX - 1);
+            let changed = at(&last, j) + usize::from(letter != other);
+            let mut least = changed.min(at(&last, j + 1) + 1).min(at(&row, j) + 1);
+            let swapped =
+                i > 0 && j > 0 && a.get(i - 1) == Some(&other) && b.get(j - 1) == Some(&letter);
+            if swapped {
+                least = least.min(at(&before, j - 1) + 1);
+            }
+            row.push(least);
+        }
+        before = std::mem::replace(&mut last, row);
+    }
+    last.last().copied().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tree_is_not_shown() {
+        let tree =
+            "Unsupported ast node in sqltorel: Word(Word { value: \"a\", quote_style: None })";
+        let said = tidy(tree);
+        assert!(said.starts_with("Unsupported ast node in sqltorel: that is"), "{said}");
+        assert!(tidy("Field { name: \"a\" }").starts_with("this statement: that is not"));
+        for plain in ["no { tree }", "column \"A { b }\"", "Expected: ), found: EOF"] {
+            assert_eq!(tidy(plain), plain);
+        }
+    }
+
+    #[test]
+    fn the_nearest_name_is_found() {
+        let names = ["city_id", "reading_at", "temperature", "humidity", "wind_speed"];
+        assert_eq!(nearest("temprature", &names), Some("temperature"));
+        assert_eq!(nearest("temperaturE", &names), Some("temperature"));
+        assert_eq!(nearest("temp", &names), Some("temperature"));
+        assert_eq!(nearest("hunidity", &names), Some("humidity"));
+        assert_eq!(nearest("altitude", &names), None);
+        assert_eq!(distance("ab", "ba"), 1);
+        assert_eq!(distance("", "abc"), 3);
+        assert_eq!(distance("kitten", "sitting"), 3);
+    }
+}

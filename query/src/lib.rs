@@ -1,0 +1,43 @@
+//! SQL over the tables of an engine.
+//!
+//! DataFusion plans and runs; the scans are the engine's own, the same that answer tickets:
+//!
+//! ```text
+//! text ─► Statement ─► plan over views pinned together ─► batches
+//!                          └─ ScanExec: filters, columns, order, statistics and windows pushed down
+//! ```
+//!
+//! - `statement`: from a text to the last batch of its answer.
+//! - `table`: tables as the planner sees them, and how their scans run. `system`: those that tell of the server itself.
+//! - `pushdown`: what scans decide and compute themselves.
+//! - `corrections`: what the parser and the planner take for something else than it means.
+//! - `limits`: how much a statement may take, and what stops it.
+//! - `functions`: those that SQL has beside DataFusion's own.
+//! - `expression`: what one row is worth, apart from any table.
+
+mod corrections;
+mod errors;
+pub mod expression;
+pub mod functions;
+mod limits;
+mod pushdown;
+mod settings;
+mod statement;
+mod system;
+mod table;
+#[cfg(test)]
+mod tests;
+
+pub use datafusion::common::ScalarValue;
+pub use limits::queries::{Queries, QueryId, QueryInfo, QueryState};
+pub use settings::SqlSettings;
+pub use statement::divide::{AnswerPart, Division, key_ranges};
+pub use statement::script::{Script, in_one_line};
+pub use statement::session::{Answer, Sql, SqlSession, Statement};
+pub use table::catalog::{CATALOG, PUBLIC_SCHEMA, SYSTEM_SCHEMA, TableEntry};
+pub use table::price::Price;
+
+#[cfg(test)]
+#[global_allocator]
+static ALLOCATOR: barograph_engine::allocations::Counting<std::alloc::System> =
+    barograph_engine::allocations::Counting(std::alloc::System);

@@ -1,0 +1,289 @@
+//! How deep and how large the plan of a tree will be. A table expression of WITH counts wherever it is used.
+
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+
+use datafusion::sql::sqlparser::ast::{
+    BinaryOperator, DataType, Expr, Ident, JoinConstraint, JoinOperator, ObjectName, Query, Select,
+    SetExpr, SetOperator, Statement, TableFactor, TableWithJoins, Visitor,
+};
+
+use super::{Bounds, Extent, SUBQUERIES_MAX, TABLE_NODES};
+use barograph_engine::Error;
+
+/// Each step of the planner goes through all columns of all joins.
+const LEVELS_PER_JOIN: usize = 4;
+/// EXCEPT and INTERSECT are joins of all that stands before them.
+const LEVELS_PER_EXCEPT: usize = 16;
+
+/// How deep and how large a plan will be made of a tree.
+pub(super) struct Measure<'b> {
+    bounds: &'b Bounds,
+    depth: usize,
+    /// Queries that are values and conditions, around where the visit is.
+    subqueries: usize,
+    /// What is outside of every query.
+    top: Part,
+    queries: Vec<Part>,
+}
+
+/// What is known of a query while it is visited.
+#[derive(Default)]
+struct Part {
+    /// Depth at which it begins.
+    base: usize,
+    deepest: usize,
+    /// Nodes of the plan.
+    nodes: u64,
+    /// Those of them that are not of tables of WITH.
+    own: u64,
+    /// Queries that are values and conditions, in one another, and around it.
+    subqueries: usize,
+    around: usize,
+    /// Levels that the plan has between the query and the tables and queries that it reads.
+    between: Vec<usize>,
+    /// Levels that a visited part adds to `depth`.
+    adds: usize,
+    /// Queries of WITH that are not visited yet, by where they are.
+    expected: HashMap<*const Query, String>,
+    /// Depth, nodes and subqueries of those that are.
+    named: HashMap<String, (usize, u64, usize)>,
+}
+
+impl<'b> Measure<'b> {
+    pub(super) fn new(bounds: &'b Bounds) -> Self {
+        Self { bounds, depth: 0, subqueries: 0, top: Part::default(), queries: Vec::new() }
+    }
+
+    /// How deep and large the plan of what was visited is.
+    pub(super) fn extent(&self) -> Extent {
+        Extent { depth: self.top.deepest, nodes: self.top.nodes }
+    }
+
+    fn part(&mut self) -> &mut Part {
+        self.queries.last_mut().unwrap_or(&mut self.top)
+    }
+
+    /// Counts `nodes` that reach `levels` deeper than where the visit is, of which `own` stand there.
+    fn count(&mut self, levels: usize, nodes: u64, own: u64) -> ControlFlow<Error> {
+        let deepest = self.depth.saturating_add(levels);
+        if deepest > self.bounds.depth.0 {
+            return ControlFlow::Break(self.bounds.too_deep());
+        }
+        let part = self.part();
+        part.deepest = part.deepest.max(deepest);
+        part.nodes = part.nodes.saturating_add(nodes);
+        part.own = part.own.saturating_add(own);
+        if part.nodes > self.bounds.nodes.0 as u64 {
+            return ControlFlow::Break(self.bounds.too_large());
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// Queries that are values stand `levels` deep inside of where the visit is.
+    fn asked_inside(&mut self, levels: usize) -> ControlFlow<Error> {
+        let around = self.subqueries;
+        if around + levels > SUBQUERIES_MAX {
+            return ControlFlow::Break(self.bounds.too_many_subqueries());
+        }
+        for part in &mut self.queries {
+            part.subqueries = part.subqueries.max((around + levels).saturating_sub(part.around));
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn between(&self) -> usize {
+        self.queries.last().and_then(|part| part.between.last()).copied().unwrap_or_default()
+    }
+}
+
+impl Visitor for Measure<'_> {
+    type Break = Error;
+
+    fn pre_visit_statement(&mut self, _: &Statement) -> ControlFlow<Error> {
+        self.depth += 1;
+        self.count(0, 1, 1)
+    }
+
+    fn post_visit_statement(&mut self, _: &Statement) -> ControlFlow<Error> {
+        self.depth -= 1;
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<Error> {
+        let adds = self.between() + set_operations(&query.body);
+        let expected = query.with.iter().flat_map(|with| &with.cte_tables);
+        let expected = expected.map(|table| (&raw const *table.query, folded(&table.alias.name)));
+        let expected = expected.collect();
+        let base = self.depth;
+        self.depth += adds;
+        let around = self.subqueries;
+        let part = Part { base, deepest: self.depth, around, adds, expected, ..Part::default() };
+        self.queries.push(part);
+        self.count(0, 1, 1)
+    }
+
+    fn post_visit_query(&mut self, query: &Query) -> ControlFlow<Error> {
+        let Some(part) = self.queries.pop() else { return ControlFlow::Continue(()) };
+        self.depth -= part.adds;
+        let levels = part.deepest.saturating_sub(part.base);
+        let outer = self.part();
+        match outer.expected.remove(&(&raw const *query)) {
+            Some(name) => {
+                outer.named.insert(name, (levels, part.nodes, part.subqueries));
+                self.count(levels, part.own, part.own)
+            }
+            None => self.count(levels, part.nodes, part.own),
+        }
+    }
+
+    fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<Error> {
+        let joins = select.from.iter().map(|from| 1 + from.joins.len()).sum::<usize>();
+        let conditions = [&select.selection, &select.having, &select.qualify];
+        let filters = conditions.into_iter().flatten().map(conjuncts).sum::<usize>();
+        let on = select.from.iter().map(join_conjuncts).sum::<usize>();
+        let joins = joins.saturating_sub(1) * LEVELS_PER_JOIN;
+        self.part().between.push(joins + filters + on);
+        self.count(joins, 1, 1)
+    }
+
+    fn post_visit_select(&mut self, _: &Select) -> ControlFlow<Error> {
+        self.part().between.pop();
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<Error> {
+        let levels = match factor {
+            TableFactor::NestedJoin { table_with_joins, .. } => {
+                let joins = table_with_joins.joins.len() * LEVELS_PER_JOIN;
+                1 + joins + join_conjuncts(table_with_joins)
+            }
+            _ => 0,
+        };
+        let between = self.between() + levels;
+        self.part().between.push(between);
+        self.count(between, TABLE_NODES, TABLE_NODES)
+    }
+
+    fn post_visit_table_factor(&mut self, _: &TableFactor) -> ControlFlow<Error> {
+        self.part().between.pop();
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_relation(&mut self, relation: &ObjectName) -> ControlFlow<Error> {
+        let [name] = relation.0.as_slice() else { return ControlFlow::Continue(()) };
+        let Some(name) = name.as_ident().map(folded) else { return ControlFlow::Continue(()) };
+        let used = self.queries.iter().rev().find_map(|part| part.named.get(&name)).copied();
+        match used {
+            Some((levels, nodes, subqueries)) => {
+                self.asked_inside(subqueries)?;
+                self.count(self.between().saturating_add(levels), nodes, 0)
+            }
+            None => ControlFlow::Continue(()),
+        }
+    }
+
+    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<Error> {
+        self.depth += 1;
+        if is_query(expr) {
+            self.subqueries += 1;
+            self.asked_inside(0)?;
+        }
+        let levels = match expr {
+            Expr::Cast { data_type, .. } => levels_of(data_type),
+            _ => 0,
+        };
+        self.count(levels, 1, 1)
+    }
+
+    fn post_visit_expr(&mut self, expr: &Expr) -> ControlFlow<Error> {
+        self.depth -= 1;
+        self.subqueries -= usize::from(is_query(expr));
+        ControlFlow::Continue(())
+    }
+}
+
+fn is_query(expr: &Expr) -> bool {
+    matches!(expr, Expr::Subquery(_) | Expr::Exists { .. } | Expr::InSubquery { .. })
+}
+
+/// The name of a table as the planner compares it.
+fn folded(name: &Ident) -> String {
+    if name.quote_style.is_some() { name.value.clone() } else { name.value.to_lowercase() }
+}
+
+/// How deep the set operations of a query are.
+fn set_operations(body: &SetExpr) -> usize {
+    let (mut open, mut deepest) = (vec![(body, 1)], 1);
+    while let Some((body, depth)) = open.pop() {
+        deepest = deepest.max(depth);
+        if let SetExpr::SetOperation { op, left, right, .. } = body {
+            let levels = if *op == SetOperator::Union { 1 } else { LEVELS_PER_EXCEPT };
+            open.push((left, depth + levels));
+            open.push((right, depth + levels));
+        }
+    }
+    deepest
+}
+
+/// The conditions that AND joins: the planner puts those of nested queries together.
+fn conjuncts(condition: &Expr) -> usize {
+    let (mut open, mut count) = (vec![condition], 0);
+    while let Some(condition) = open.pop() {
+        match condition {
+            Expr::BinaryOp { left, op: BinaryOperator::And, right } => {
+                open.push(left);
+                open.push(right);
+            }
+            Expr::Nested(inner) => open.push(inner),
+            _ => count += 1,
+        }
+    }
+    count
+}
+
+fn join_conjuncts(from: &TableWithJoins) -> usize {
+    let constraint = |operator: &JoinOperator| match operator {
+        JoinOperator::Join(constraint)
+        | JoinOperator::Inner(constraint)
+        | JoinOperator::Left(constraint)
+        | JoinOperator::LeftOuter(constraint)
+        | JoinOperator::Right(constraint)
+        | JoinOperator::RightOuter(constraint)
+        | JoinOperator::FullOuter(constraint) => match constraint {
+            // One condition for each join is counted with the join.
+            JoinConstraint::On(condition) => conjuncts(condition) - 1,
+            JoinConstraint::Using(columns) => columns.len().saturating_sub(1),
+            _ => 0,
+        },
+        _ => 0,
+    };
+    from.joins.iter().map(|join| constraint(&join.join_operator)).sum()
+}
+
+/// How deep a type is.
+fn levels_of(data_type: &DataType) -> usize {
+    use datafusion::sql::sqlparser::ast::ArrayElemTypeDef;
+    let (mut open, mut deepest) = (vec![(data_type, 0)], 0);
+    while let Some((data_type, depth)) = open.pop() {
+        deepest = deepest.max(depth);
+        match data_type {
+            DataType::Array(
+                ArrayElemTypeDef::AngleBracket(inner)
+                | ArrayElemTypeDef::SquareBracket(inner, _)
+                | ArrayElemTypeDef::Parenthesis(inner),
+            )
+            | DataType::Nullable(inner)
+            | DataType::LowCardinality(inner) => open.push((inner, depth + 1)),
+            DataType::Map(key, value) => {
+                open.push((key, depth + 1));
+                open.push((value, depth + 1));
+            }
+            DataType::Struct(fields, _) => {
+                open.extend(fields.iter().map(|field| (&field.field_type, depth + 1)));
+            }
+            _ => {}
+        }
+    }
+    deepest
+}

@@ -1,0 +1,195 @@
+//! On which threads does a statement run? On those of an executor, a small runtime on which no other statement works
+//! at that time: the library gives way between batches, and one batch may take a thread for minutes.
+//!
+//! ```text
+//! idle ──lease──► leased ──last task ended──► idle
+//!                   └─ statement ended, tasks go on: abandoned, until the last of them ends
+//! ```
+//!
+//! What was abandoned keeps its executor and takes nothing else: neither a place nor the threads of others.
+
+mod lease;
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::runtime::Handle;
+use tokio::sync::Notify;
+
+use crate::limits::stack;
+use crate::limits::stop::Stop;
+use crate::settings::SqlSettings;
+use barograph_engine::Clock;
+use barograph_engine::Error;
+use barograph_engine::Result;
+use barograph_engine::threads::Threads;
+
+pub(crate) use lease::{Lease, check, is_large};
+
+/// How long a statement waits for one of many abandoned ones to end; most do within milliseconds.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// When a statement that found too many abandoned ones is worth trying again.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
+/// Threads of executors that are kept while nothing runs.
+const KEPT_THREADS: usize = 64;
+
+/// All executors.
+#[derive(Debug)]
+pub(crate) struct Executors {
+    threads: usize,
+    stack_bytes: usize,
+    kept_max: usize,
+    abandoned_max: usize,
+    state: Mutex<State>,
+    /// Told when an abandoned executor is free.
+    freed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// The one used last comes last, and is taken first: its threads are warm.
+    idle: Vec<Executor>,
+    alive: BTreeMap<u64, Handle>,
+    started: u64,
+    abandoned: usize,
+    /// Work done by executors that have ended.
+    ended: Duration,
+}
+
+/// A runtime of its own.
+#[derive(Debug)]
+struct Executor {
+    number: u64,
+    threads: Threads,
+}
+
+impl Executors {
+    pub(crate) fn new(settings: &SqlSettings) -> Arc<Self> {
+        lease::follow_tasks();
+        let threads = match settings.threads {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            count => count,
+        };
+        Arc::new(Self {
+            threads,
+            stack_bytes: stack::bytes_for(&settings.bounds()),
+            kept_max: (KEPT_THREADS / threads).clamp(2, settings.queries_max.max(2)),
+            abandoned_max: settings.abandoned_max,
+            state: Mutex::default(),
+            freed: Notify::new(),
+        })
+    }
+
+    /// Threads of each.
+    pub(crate) fn threads(&self) -> usize {
+        self.threads
+    }
+
+    /// An executor on which nothing runs; it is free again once the lease and all that runs under it are gone.
+    ///
+    /// # Errors
+    /// `Resources` if as many were abandoned as may be, or the system gives no more threads.
+    pub(crate) async fn lease(self: &Arc<Self>, clock: &dyn Clock) -> Result<Arc<Lease>> {
+        let mut patience = clock.sleep(PATIENCE);
+        loop {
+            let mut freed = pin!(self.freed.notified());
+            freed.as_mut().enable();
+            if let Some(executor) = self.take()? {
+                return Ok(Arc::new(Lease {
+                    executors: Arc::clone(self),
+                    executor: Some(executor),
+                    stop: Stop::default(),
+                    abandoned: AtomicBool::new(false),
+                    large: AtomicBool::new(false),
+                }));
+            }
+            tokio::select! {
+                biased;
+                () = freed => {}
+                () = &mut patience => return Err(self.too_many()),
+            }
+        }
+    }
+
+    fn too_many(&self) -> Error {
+        Error::resources(
+            "sql.abandoned_max",
+            format!(
+                "{} statements were ended and are still worked on, since what a thread is in the middle of cannot be \
+                 interrupted: SELECT * FROM system.queries WHERE tasks > 0 AND finished_at IS NOT NULL shows them; \
+                 wait for them, or raise it",
+                self.abandoned_max
+            ),
+            RETRY_AFTER,
+        )
+    }
+
+    /// One that is free; `None` if too many are abandoned.
+    fn take(&self) -> Result<Option<Executor>> {
+        let number = {
+            let mut state = self.state.lock();
+            if state.abandoned >= self.abandoned_max {
+                return Ok(None);
+            }
+            if let Some(executor) = state.idle.pop() {
+                return Ok(Some(executor));
+            }
+            state.started += 1;
+            state.started
+        };
+        // The runtime panics if the system has no thread left.
+        let started = catch_unwind(AssertUnwindSafe(|| {
+            Threads::with_stack("barograph-sql", self.threads, self.stack_bytes)
+        }));
+        let threads = started.unwrap_or_else(|_| {
+            let message =
+                "the system gives the process no more threads: end others, or raise its limit";
+            Err(Error::resources("threads", message, RETRY_AFTER))
+        })?;
+        self.state.lock().alive.insert(number, threads.handle()?.clone());
+        Ok(Some(Executor { number, threads }))
+    }
+
+    /// Takes back what a lease held.
+    fn give_back(&self, executor: Executor, abandoned: bool, large: bool) {
+        let ended = {
+            let mut state = self.state.lock();
+            state.abandoned -= usize::from(abandoned);
+            // The stacks of a thread keep what was once used of them.
+            if !large && state.idle.len() < self.kept_max {
+                state.idle.push(executor);
+                None
+            } else {
+                let handle = state.alive.remove(&executor.number);
+                state.ended += handle.map_or(Duration::ZERO, |handle| busy(&handle));
+                Some(executor)
+            }
+        };
+        drop(ended);
+        if abandoned {
+            self.freed.notify_waiters();
+        }
+    }
+
+    /// Executors whose statements have ended and that are still worked on.
+    #[cfg(test)]
+    pub(crate) fn abandoned(&self) -> usize {
+        self.state.lock().abandoned
+    }
+
+    /// Time that all threads have worked so far, together.
+    pub(crate) fn busy(&self) -> Duration {
+        let state = self.state.lock();
+        state.ended + state.alive.values().map(busy).sum::<Duration>()
+    }
+}
+
+fn busy(threads: &Handle) -> Duration {
+    let metrics = threads.metrics();
+    (0..metrics.num_workers()).map(|worker| metrics.worker_total_busy_duration(worker)).sum()
+}

@@ -1,0 +1,49 @@
+//! Makes physical plans whose batches are as small as their values need.
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use datafusion::catalog::Session;
+use datafusion::common::Result;
+use datafusion::execution::context::QueryPlanner;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::ExecutionPlan;
+
+use super::pieces::cut;
+use super::width::Width;
+use crate::statement::asked::Asked;
+
+/// A planner whose plans keep within `memory_bytes` what rows take that are made of one.
+pub(crate) struct Narrowing {
+    pub(crate) planner: Arc<dyn QueryPlanner + Send + Sync>,
+    pub(crate) memory_bytes: usize,
+}
+
+/// Part of the memory that a batch of the largest values may take.
+const PART: usize = 8;
+
+impl fmt::Debug for Narrowing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Narrowing")
+            .field("memory_bytes", &self.memory_bytes)
+            .finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl QueryPlanner for Narrowing {
+    async fn create_physical_plan(
+        &self,
+        plan: &LogicalPlan,
+        session: &dyn Session,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let usual = session.config().batch_size();
+        let width = Width::of(plan, usual, self.memory_bytes / PART)?;
+        let narrow = (width.rows < usual).then(|| session.as_any().downcast_ref::<Asked>());
+        let narrow = narrow.flatten().map(|asked| asked.with_batches(width.rows));
+        let session = narrow.as_ref().map_or(session, |asked| asked as &dyn Session);
+        let physical = self.planner.create_physical_plan(plan, session).await?;
+        cut(physical, (width.rows, usual), width.grows, self.memory_bytes)
+    }
+}

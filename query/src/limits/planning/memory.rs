@@ -1,0 +1,82 @@
+//! Memory of planning: what the planner holds counts among `sql.memory_bytes_max`.
+//!
+//! The planner says nothing of what it takes, so that it is taken from the [allocator's count](barograph_engine::allocations): a plan
+//! is made by one task, and what that holds is the sum of what was taken while it was polled.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicIsize, Ordering};
+
+use datafusion::common::Result;
+use datafusion::execution::memory_pool::{MemoryConsumer, MemoryPool, MemoryReservation};
+use parking_lot::Mutex;
+
+use barograph_engine::allocations;
+
+/// What is held is counted anew when it has changed by so many bytes.
+const STEP: usize = 1 << 20;
+
+tokio::task_local! {
+    static PLANNING: Planning;
+}
+
+/// What one plan in the making holds.
+struct Planning {
+    reservation: Mutex<MemoryReservation>,
+    /// At the end of the last poll.
+    before: AtomicIsize,
+    /// The thread's count when the poll that runs began.
+    since: AtomicIsize,
+}
+
+impl Planning {
+    fn held(&self) -> usize {
+        let since = allocations::held().wrapping_sub(self.since.load(Ordering::Relaxed));
+        let held = self.before.load(Ordering::Relaxed).wrapping_add(since);
+        usize::try_from(held).unwrap_or(0)
+    }
+
+    fn begin(&self) {
+        self.since.store(allocations::held(), Ordering::Relaxed);
+    }
+
+    fn pause(&self) {
+        let since = allocations::held().wrapping_sub(self.since.load(Ordering::Relaxed));
+        self.before.fetch_add(since, Ordering::Relaxed);
+    }
+
+    fn check(&self) -> Result<()> {
+        let held = self.held();
+        let reservation = self.reservation.lock();
+        if held.abs_diff(reservation.size()) < STEP {
+            return Ok(());
+        }
+        reservation.try_resize(held)
+    }
+}
+
+/// Does the work of planning; what it holds counts in `pool` until it has ended.
+pub(crate) async fn accounted<T>(pool: &Arc<dyn MemoryPool>, work: impl Future<Output = T>) -> T {
+    let planning = Planning {
+        reservation: Mutex::new(MemoryConsumer::new("planning").register(pool)),
+        before: AtomicIsize::new(0),
+        since: AtomicIsize::new(allocations::held()),
+    };
+    let work = async {
+        let mut work = pin!(work);
+        poll_fn(|cx| {
+            PLANNING.with(Planning::begin);
+            let polled = work.as_mut().poll(cx);
+            PLANNING.with(Planning::pause);
+            polled
+        })
+        .await
+    };
+    PLANNING.scope(planning, work).await
+}
+
+/// Fails if the plan that the calling task makes holds more than is left of the queries' memory.
+pub(crate) fn check() -> Result<()> {
+    PLANNING.try_with(Planning::check).unwrap_or(Ok(()))
+}

@@ -1,0 +1,129 @@
+//! Where is a statement planned? On an executor, as one that runs: planning takes seconds where much is made of a short
+//! text, and goes on in the middle of a step after its client has left. Large plans are made a few at a time.
+
+pub(crate) mod fence;
+pub(crate) mod memory;
+pub(crate) mod sizes;
+
+use std::pin::Pin;
+use std::sync::{Arc, Weak};
+use std::task::{Context, Poll};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::{JoinError, JoinHandle};
+
+use crate::limits::bounds::Extent;
+use crate::limits::executors::{self, Lease};
+use crate::limits::queries::QueryState;
+use crate::statement::session::{Sql, SqlSession};
+use crate::statement::watch::{Begun, abandon, cancelled, timed_out};
+use barograph_engine::Error;
+use barograph_engine::ErrorKind;
+use barograph_engine::Result;
+
+/// Statements with more parts, or deeper ones, are large.
+const LARGE_NODES: u64 = 5_000;
+const LARGE_DEPTH: usize = 100;
+/// Large statements that are planned at a time.
+const LARGE_AT_A_TIME: usize = 2;
+
+impl Extent {
+    /// Whether the plan of such a statement takes much memory.
+    pub(crate) fn takes_much(self) -> bool {
+        self.nodes > LARGE_NODES
+    }
+
+    /// Whether planning such a statement takes much of anything.
+    pub(crate) fn is_large(self) -> bool {
+        self.takes_much() || self.depth > LARGE_DEPTH
+    }
+}
+
+/// Whose turn is it to be planned?
+#[derive(Debug)]
+pub(crate) struct Turns(Arc<Semaphore>);
+
+impl Default for Turns {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(LARGE_AT_A_TIME)))
+    }
+}
+
+impl Turns {
+    /// Waits for the turn of a statement that is large; others have none to wait for.
+    pub(crate) async fn take(&self, extent: Extent) -> Result<Option<OwnedSemaphorePermit>> {
+        if !extent.is_large() {
+            return Ok(None);
+        }
+        executors::is_large();
+        let closed = |e| Error::internal("nothing is planned any more").with_source(e);
+        Arc::clone(&self.0).acquire_owned().await.map(Some).map_err(closed)
+    }
+}
+
+impl Sql {
+    /// Does what goes down a statement where the stack carries it, in the time that the session has.
+    ///
+    /// # Errors
+    /// Of the work; `Resources` if too many are planned, `Timeout`, `Cancelled`.
+    pub(crate) async fn planned<T: Send + 'static>(
+        &self,
+        session: &SqlSession,
+        text: &str,
+        work: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> Result<T> {
+        let allowed = self.allowed(session);
+        let clock = self.engine.clock();
+        let deadline = clock.sleep(allowed);
+        let query = self.queries.begin(&session.user, text, self.engine.now());
+        let begun = Begun::new(Arc::clone(&query), Arc::clone(&self.queries), &self.engine);
+        let work = async {
+            let _place = self.plans.enter().await?;
+            let lease = self.executors.lease(&**clock).await?;
+            query.works_on(&lease);
+            query.advance(QueryState::Planning, self.engine.now());
+            let weak = Arc::downgrade(&lease);
+            let pool = Arc::clone(&self.shared.memory_pool);
+            let work = async move { memory::accounted(&pool, work).await };
+            Held { work: lease.spawn(work)?, lease: weak }
+                .await
+                .map_err(|e| Error::internal("a statement was not planned").with_source(e))?
+        };
+        let outcome = tokio::select! {
+            biased;
+            outcome = work => outcome,
+            () = query.cancelled.notified() => Err(cancelled(query.id)),
+            () = deadline => Err(timed_out(allowed)),
+        };
+        match outcome {
+            Err(error) if matches!(error.kind(), ErrorKind::Timeout | ErrorKind::Cancelled) => {
+                Err(begun.failed(error))
+            }
+            outcome => {
+                begun.forget();
+                outcome
+            }
+        }
+    }
+}
+
+/// Work that ends with whoever waits for it.
+struct Held<T> {
+    work: JoinHandle<T>,
+    lease: Weak<Lease>,
+}
+
+impl<T> Future for Held<T> {
+    type Output = std::result::Result<T, JoinError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.work).poll(cx)
+    }
+}
+
+impl<T> Drop for Held<T> {
+    fn drop(&mut self) {
+        abandon(&self.lease);
+        self.work.abort();
+    }
+}

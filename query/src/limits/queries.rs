@@ -1,0 +1,347 @@
+//! Who asks what, how far is it, and what did it take? The running queries and the last finished ones.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+use std::str::FromStr;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
+
+use barograph_lake::Micros;
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use crate::limits::executors::Lease;
+use crate::table::price::Price;
+use barograph_engine::Error;
+use barograph_engine::ErrorKind;
+use barograph_engine::Result;
+
+/// Longest text of a query that is kept, in bytes; a longer one is cut.
+const TEXT_BYTES: usize = 16 << 10;
+
+/// Number of a query, counted from 1 since the server started. `Display` and `FromStr` are inverse.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct QueryId(u64);
+
+impl QueryId {
+    /// The number.
+    pub fn get(self) -> u64 {
+        self.0
+    }
+}
+
+impl fmt::Display for QueryId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl FromStr for QueryId {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        text.parse().map(Self).map_err(|e| {
+            Error::request(format!("query id {text:?}: write a number, as in system.queries"))
+                .with_source(e)
+        })
+    }
+}
+
+/// How far a query is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum QueryState {
+    /// It waits for one of the places.
+    Queued,
+    /// Its plan is being made.
+    Planning,
+    /// It gives rows.
+    Running,
+    /// Its client does not read on; it holds no place meanwhile.
+    Unread,
+    /// Its answer is whole.
+    Done,
+    /// It ended with an error.
+    Failed,
+    /// Its client left, or somebody cancelled it.
+    Cancelled,
+    /// It took longer than it may.
+    TimedOut,
+}
+
+impl fmt::Display for QueryState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Queued => "queued",
+            Self::Planning => "planning",
+            Self::Running => "running",
+            Self::Unread => "unread",
+            Self::Done => "done",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+            Self::TimedOut => "timed out",
+        })
+    }
+}
+
+/// What is known of a query at a moment.
+#[derive(Debug, Clone)]
+pub struct QueryInfo {
+    /// Its number.
+    pub id: QueryId,
+    /// Who asks.
+    pub user: String,
+    /// The statement, cut where it is very long.
+    pub text: String,
+    /// How far it is.
+    pub state: QueryState,
+    /// When it came, µs.
+    pub created_at: Micros,
+    /// When it got its place, µs.
+    pub started_at: Option<Micros>,
+    /// When it ended, µs.
+    pub finished_at: Option<Micros>,
+    /// What its scans touch at most, known from its plan.
+    pub price: Option<Price>,
+    /// Rows that its scans have given so far.
+    pub rows_read: u64,
+    /// Rows of the answer given so far.
+    pub rows: u64,
+    /// Bytes of the answer given so far, in memory.
+    pub bytes: u64,
+    /// Memory it holds, in bytes.
+    pub memory_bytes: u64,
+    /// Most memory it held, in bytes.
+    pub memory_bytes_peak: u64,
+    /// Tasks that work for it. Those of one that has ended are in the middle of something that cannot be
+    /// interrupted.
+    pub tasks: u64,
+    /// Why it ended without a whole answer.
+    pub error: Option<String>,
+}
+
+/// What a query uses, counted by whoever uses it.
+#[derive(Debug, Default)]
+pub(crate) struct Meter {
+    rows_read: AtomicU64,
+    rows: AtomicU64,
+    bytes: AtomicU64,
+    memory: AtomicUsize,
+    memory_peak: AtomicUsize,
+}
+
+impl Meter {
+    /// A scan gave rows.
+    pub(crate) fn read(&self, rows: usize) {
+        self.rows_read.fetch_add(rows as u64, Ordering::Relaxed);
+    }
+
+    /// The client was given rows.
+    pub(crate) fn given(&self, rows: usize, bytes: usize) {
+        self.rows.fetch_add(rows as u64, Ordering::Relaxed);
+        self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// Memory was taken.
+    pub(crate) fn grow(&self, bytes: usize) {
+        let held = self.memory.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        self.memory_peak.fetch_max(held, Ordering::Relaxed);
+    }
+
+    /// Memory was given back.
+    pub(crate) fn shrink(&self, bytes: usize) {
+        self.memory.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// Bytes held.
+    pub(crate) fn memory(&self) -> usize {
+        self.memory.load(Ordering::Relaxed)
+    }
+}
+
+/// A query, from when it came until it is forgotten.
+#[derive(Debug)]
+pub(crate) struct Query {
+    pub(crate) id: QueryId,
+    user: String,
+    text: String,
+    created_at: Micros,
+    progress: Mutex<Progress>,
+    pub(crate) meter: Arc<Meter>,
+    lease: Mutex<Weak<Lease>>,
+    /// Told when somebody cancels it.
+    pub(crate) cancelled: Notify,
+}
+
+#[derive(Debug)]
+struct Progress {
+    state: QueryState,
+    started_at: Option<Micros>,
+    finished_at: Option<Micros>,
+    price: Option<Price>,
+    error: Option<String>,
+}
+
+impl Query {
+    pub(crate) fn advance(&self, state: QueryState, now: Micros) {
+        let mut progress = self.progress.lock();
+        progress.state = state;
+        if state == QueryState::Planning {
+            progress.started_at = Some(now);
+        }
+    }
+
+    pub(crate) fn priced(&self, price: Price) {
+        self.progress.lock().price = Some(price);
+    }
+
+    /// What works for it from here on.
+    pub(crate) fn works_on(&self, lease: &Arc<Lease>) {
+        *self.lease.lock() = Arc::downgrade(lease);
+    }
+
+    fn tasks(&self) -> usize {
+        self.lease.lock().strong_count()
+    }
+
+    fn info(&self) -> QueryInfo {
+        let progress = self.progress.lock();
+        let meter = &self.meter;
+        QueryInfo {
+            id: self.id,
+            user: self.user.clone(),
+            text: self.text.clone(),
+            state: progress.state,
+            created_at: self.created_at,
+            started_at: progress.started_at,
+            finished_at: progress.finished_at,
+            price: progress.price,
+            rows_read: meter.rows_read.load(Ordering::Relaxed),
+            rows: meter.rows.load(Ordering::Relaxed),
+            bytes: meter.bytes.load(Ordering::Relaxed),
+            memory_bytes: meter.memory() as u64,
+            memory_bytes_peak: meter.memory_peak.load(Ordering::Relaxed) as u64,
+            tasks: self.tasks() as u64,
+            error: progress.error.clone(),
+        }
+    }
+}
+
+/// The running queries and the last finished ones.
+#[derive(Debug)]
+pub struct Queries {
+    last_id: AtomicU64,
+    running: Mutex<BTreeMap<QueryId, Arc<Query>>>,
+    recent: Mutex<VecDeque<Arc<Query>>>,
+    recent_max: usize,
+}
+
+impl Queries {
+    pub(crate) fn new(recent_max: usize) -> Arc<Self> {
+        Arc::new(Self {
+            last_id: AtomicU64::new(0),
+            running: Mutex::default(),
+            recent: Mutex::default(),
+            recent_max,
+        })
+    }
+
+    /// Cancels a query that waits or runs; its stream ends with an error of kind `Cancelled`.
+    ///
+    /// # Errors
+    /// `NotFound` if no such query waits or runs.
+    pub fn cancel(&self, id: QueryId) -> Result<()> {
+        let query = self.running.lock().get(&id).cloned();
+        match query {
+            Some(query) => {
+                query.cancelled.notify_one();
+                Ok(())
+            }
+            None => Err(Error::new(
+                ErrorKind::NotFound,
+                format!(
+                    "query {id} does not run: SELECT * FROM system.queries shows those that do"
+                ),
+            )),
+        }
+    }
+
+    /// The running queries, then the finished ones from new to old.
+    pub fn list(&self) -> Vec<QueryInfo> {
+        let running: Vec<_> = self.running.lock().values().cloned().collect();
+        let mut list: Vec<_> = running.iter().map(|query| query.info()).collect();
+        let recent: Vec<_> = self.recent.lock().iter().cloned().collect();
+        list.extend(recent.iter().map(|query| query.info()));
+        list
+    }
+
+    /// What is known of one query.
+    pub fn get(&self, id: QueryId) -> Option<QueryInfo> {
+        let running = self.running.lock().get(&id).cloned();
+        let found =
+            running.or_else(|| self.recent.lock().iter().find(|query| query.id == id).cloned());
+        found.map(|query| query.info())
+    }
+
+    /// Queries that wait or run.
+    pub fn running(&self) -> usize {
+        self.running.lock().len()
+    }
+
+    pub(crate) fn begin(&self, user: &str, text: &str, now: Micros) -> Arc<Query> {
+        let id = QueryId(self.last_id.fetch_add(1, Ordering::Relaxed) + 1);
+        let mut end = text.len().min(TEXT_BYTES);
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        let query = Arc::new(Query {
+            id,
+            user: user.to_owned(),
+            text: text.get(..end).unwrap_or_default().to_owned(),
+            created_at: now,
+            progress: Mutex::new(Progress {
+                state: QueryState::Queued,
+                started_at: None,
+                finished_at: None,
+                price: None,
+                error: None,
+            }),
+            meter: Arc::default(),
+            lease: Mutex::default(),
+            cancelled: Notify::new(),
+        });
+        self.running.lock().insert(id, Arc::clone(&query));
+        query
+    }
+
+    /// Takes a query out of the running ones; tells whether it was there, as the first end counts.
+    pub(crate) fn end(
+        &self,
+        query: &Query,
+        state: QueryState,
+        error: Option<String>,
+        now: Micros,
+    ) -> bool {
+        let Some(query) = self.running.lock().remove(&query.id) else { return false };
+        {
+            let mut progress = query.progress.lock();
+            progress.state = state;
+            progress.finished_at = Some(now);
+            progress.error = error;
+        }
+        let mut recent = self.recent.lock();
+        recent.push_front(query);
+        let mut seen = 0;
+        // What is still worked on is remembered; executors are bounded.
+        recent.retain(|query| {
+            seen += 1;
+            seen <= self.recent_max || query.tasks() > 0
+        });
+        true
+    }
+
+    /// Takes a query out of the running ones without a trace.
+    pub(crate) fn forget(&self, query: &Query) {
+        self.running.lock().remove(&query.id);
+    }
+}

@@ -1,0 +1,194 @@
+//! What is a statement planned with? The session of all statements, and what is true of one execution: the views
+//! that are pinned, the moment it began, who counts what it uses. Sharing the first makes asking cheap: it holds
+//! every function there is.
+
+use std::any::Any;
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+use async_trait::async_trait;
+use barograph_lake::Micros;
+use datafusion::catalog::{CatalogProviderList, Session};
+use datafusion::common::config::TableOptions;
+use datafusion::common::{DFSchema, Result};
+use datafusion::execution::TaskContext;
+use datafusion::execution::config::SessionConfig;
+use datafusion::execution::context::QueryPlanner;
+use datafusion::execution::runtime_env::RuntimeEnv;
+use datafusion::execution::session_state::SessionState;
+use datafusion::logical_expr::execution_props::ExecutionProps;
+use datafusion::logical_expr::registry::ExtensionTypeRegistryRef;
+use datafusion::logical_expr::{
+    AggregateUDF, Expr, HigherOrderUDF, LogicalPlan, ScalarUDF, WindowUDF,
+};
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_plan::ExecutionPlan;
+
+use crate::limits::growth::Allowance;
+use crate::limits::queries::Meter;
+use crate::limits::stack::Deep;
+use crate::limits::stop::Stop;
+use crate::table::provider::Pinned;
+
+/// One execution of a statement.
+#[derive(Clone)]
+pub(crate) struct Asked {
+    shared: Arc<SessionState>,
+    config: SessionConfig,
+    props: ExecutionProps,
+    runtime: Arc<RuntimeEnv>,
+    options: Option<Box<TableOptions>>,
+}
+
+impl fmt::Debug for Asked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Asked").field("props", &self.props).finish_non_exhaustive()
+    }
+}
+
+impl Asked {
+    /// Begun at `now` over what is pinned; `meter` counts.
+    pub(crate) fn new(
+        shared: Arc<SessionState>,
+        pinned: Pinned,
+        now: Micros,
+        meter: &Arc<Meter>,
+        runtime: Arc<RuntimeEnv>,
+    ) -> Self {
+        let mut config = shared.config().clone();
+        config.set_extension(Arc::new(pinned));
+        config.set_extension(Arc::clone(meter));
+        let allowance = Allowance::of(config.options()).cloned().unwrap_or_default();
+        let allowance = allowance.of_execution(Arc::clone(&runtime.memory_pool));
+        config.options_mut().extensions.insert(allowance);
+        let mut props = ExecutionProps::new();
+        props.mark_start_execution(Arc::clone(config.options()));
+        props.query_execution_start_time = chrono::DateTime::from_timestamp_micros(now);
+        Self { shared, config, props, runtime, options: None }
+    }
+
+    /// The same, planned for `count` partitions.
+    pub(crate) fn with_partitions(mut self, count: usize) -> Self {
+        self.config.options_mut().execution.target_partitions = count;
+        self
+    }
+
+    /// The same, planned for batches of `rows` rows.
+    pub(crate) fn with_batches(&self, rows: usize) -> Self {
+        let mut narrow = self.clone();
+        narrow.config = narrow.config.with_batch_size(rows);
+        narrow
+    }
+
+    /// From here on, functions end their work when `stop` says so.
+    pub(crate) fn obey(&self, stop: &Stop) {
+        if let Some(allowance) = Allowance::of(self.config.options()) {
+            allowance.obey(stop);
+        }
+    }
+
+    /// The optimized plan that every execution shares; made if there is none.
+    pub(crate) fn optimized(
+        &self,
+        plan: &LogicalPlan,
+        lasting: &OnceLock<Arc<Deep>>,
+        depth: usize,
+    ) -> Result<Arc<Deep>> {
+        if let Some(optimized) = lasting.get() {
+            return Ok(Arc::clone(optimized));
+        }
+        let optimized = Arc::new(Deep::new(self.optimize(plan)?, depth));
+        Ok(Arc::clone(lasting.get_or_init(|| optimized)))
+    }
+
+    /// What was pinned and found out of it.
+    pub(crate) fn pinned(&self) -> Option<Arc<Pinned>> {
+        self.config.get_extension::<Pinned>()
+    }
+}
+
+#[async_trait]
+impl Session for Asked {
+    fn session_id(&self) -> &str {
+        self.shared.session_id()
+    }
+
+    fn config(&self) -> &SessionConfig {
+        &self.config
+    }
+
+    fn catalog_list(&self) -> Arc<dyn CatalogProviderList> {
+        Arc::clone(self.shared.catalog_list())
+    }
+
+    fn query_planner(&self) -> Arc<dyn QueryPlanner + Send + Sync> {
+        Arc::clone(self.shared.query_planner())
+    }
+
+    fn optimize(&self, plan: &LogicalPlan) -> Result<LogicalPlan> {
+        let mut state = SessionState::clone(&self.shared);
+        *state.config_mut() = self.config.clone();
+        *state.execution_props_mut() = self.props.clone();
+        state.optimize(plan)
+    }
+
+    fn physical_optimizers(&self) -> &[Arc<dyn PhysicalOptimizerRule + Send + Sync>] {
+        self.shared.physical_optimizers()
+    }
+
+    async fn create_physical_plan(&self, plan: &LogicalPlan) -> Result<Arc<dyn ExecutionPlan>> {
+        let plan = self.optimize(plan)?;
+        self.shared.query_planner().create_physical_plan(&plan, self).await
+    }
+
+    fn create_physical_expr(&self, expr: Expr, schema: &DFSchema) -> Result<Arc<dyn PhysicalExpr>> {
+        self.shared.create_physical_expr(expr, schema)
+    }
+
+    fn scalar_functions(&self) -> &HashMap<String, Arc<ScalarUDF>> {
+        self.shared.scalar_functions()
+    }
+
+    fn higher_order_functions(&self) -> &HashMap<String, Arc<HigherOrderUDF>> {
+        Session::higher_order_functions(self.shared.as_ref())
+    }
+
+    fn aggregate_functions(&self) -> &HashMap<String, Arc<AggregateUDF>> {
+        self.shared.aggregate_functions()
+    }
+
+    fn window_functions(&self) -> &HashMap<String, Arc<WindowUDF>> {
+        self.shared.window_functions()
+    }
+
+    fn extension_type_registry(&self) -> &ExtensionTypeRegistryRef {
+        Session::extension_type_registry(self.shared.as_ref())
+    }
+
+    fn runtime_env(&self) -> &Arc<RuntimeEnv> {
+        &self.runtime
+    }
+
+    fn execution_props(&self) -> &ExecutionProps {
+        &self.props
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn table_options(&self) -> &TableOptions {
+        self.options.as_deref().unwrap_or_else(|| self.shared.table_options())
+    }
+
+    fn table_options_mut(&mut self) -> &mut TableOptions {
+        let shared = &self.shared;
+        self.options.get_or_insert_with(|| Box::new(shared.table_options().clone()))
+    }
+
+    fn task_ctx(&self) -> Arc<TaskContext> {
+        Arc::new(TaskContext::from(self as &dyn Session))
+    }
+}

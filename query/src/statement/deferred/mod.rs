@@ -1,0 +1,142 @@
+//! What of a statement is planned once its values are bound? Table functions and `unnest` say which rows and columns
+//! there are by the values that they are given:
+//!
+//! ```text
+//! FROM generate_series(1, $1)  ──►  FROM generate_series(1, "(value)"(0))
+//! unnest($2)                   ──►  unnest("(value)"(1))
+//! ```
+//!
+//! `"(value)"(n)` is the nth of the values that a statement is planned with: of stand-ins when it is prepared, and of
+//! those that were bound when it is executed.
+
+mod place;
+mod value;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field};
+use datafusion::common::ScalarValue;
+use datafusion::execution::FunctionRegistry;
+use datafusion::execution::session_state::SessionState;
+use datafusion::logical_expr::{LogicalPlan, ScalarUDF};
+use datafusion::sql::parser::Statement as Parsed;
+use datafusion::sql::sqlparser::ast::VisitMut;
+
+use self::place::{Marks, Place, STAND_INS};
+use self::value::Values;
+use crate::errors::told;
+use crate::limits::stack::Deep;
+use crate::statement::bind::untyped;
+use crate::statement::prepare;
+use barograph_engine::Error;
+use barograph_engine::Result;
+
+/// A statement with marks where values are needed to plan it.
+pub(crate) struct Deferred {
+    state: Arc<SessionState>,
+    parsed: Deep<Option<Parsed>>,
+    /// The places that are marked, by number.
+    places: Vec<Place>,
+}
+
+impl fmt::Debug for Deferred {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Deferred").field("places", &self.places).finish_non_exhaustive()
+    }
+}
+
+impl Deferred {
+    /// Marks the places of a statement whose values are needed to plan it; `None` if there are none.
+    ///
+    /// # Errors
+    /// `Request` where a table function that tells of a table takes a parameter.
+    pub(crate) fn mark(
+        state: &Arc<SessionState>,
+        parsed: &mut Parsed,
+        depth: usize,
+    ) -> Result<Option<Self>> {
+        let mut inner = &mut *parsed;
+        while let Parsed::Explain(explain) = inner {
+            inner = &mut explain.statement;
+        }
+        let mut marks = Marks::default();
+        if let Parsed::Statement(ast) = inner
+            && let ControlFlow::Break(error) = VisitMut::visit(ast.as_mut(), &mut marks)
+        {
+            return Err(error);
+        }
+        let (state, places) = (Arc::clone(state), marks.places);
+        Ok((!places.is_empty()).then(|| {
+            let parsed = Deep::new(Some(parsed.clone()), depth);
+            Self { state, parsed, places }
+        }))
+    }
+
+    /// A plan that tells of parameters and columns, and the parameters that it takes the values of.
+    ///
+    /// # Errors
+    /// What is wrong with the statement whatever the values are.
+    pub(crate) async fn sketch(&self) -> Result<(LogicalPlan, BTreeMap<usize, Field>)> {
+        let mut first = None;
+        for round in 0..STAND_INS {
+            let values = self.places.iter().map(|place| place.stand_in(round));
+            let values: Vec<_> = values.collect::<Result<_>>()?;
+            match self.planned(&values).await {
+                Ok(plan) => return Ok((plan, self.fields(&values))),
+                Err(error) => drop(first.get_or_insert(error)),
+            }
+        }
+        Err(first.unwrap_or_else(|| Error::internal("there is nothing that stands in for a value")))
+    }
+
+    /// The plan with what the parameters are.
+    ///
+    /// # Errors
+    /// `Request` if a value does not fit its place.
+    pub(crate) async fn bound(&self, values: &[ScalarValue]) -> Result<LogicalPlan> {
+        let of = |place: &Place| {
+            let value = values.get(place.parameter.saturating_sub(1));
+            let missing = || Error::internal(format!("${} has no value", place.parameter));
+            place.fit(value.ok_or_else(missing)?)
+        };
+        let values: Vec<_> = self.places.iter().map(of).collect::<Result<_>>()?;
+        self.planned(&values).await
+    }
+
+    async fn planned(&self, values: &[ScalarValue]) -> Result<LogicalPlan> {
+        let mut state = SessionState::clone(&self.state);
+        let names = self.places.iter().map(|place| format!("${}", place.parameter)).collect();
+        let function = Values::new(values.to_vec(), names);
+        state.register_udf(Arc::new(ScalarUDF::from(function))).map_err(told)?;
+        let named = || {
+            let mut named = self.parsed()?;
+            prepare::name_columns(&mut named);
+            Ok(named)
+        };
+        let plan = prepare::planned(&state, self.parsed()?, named).await?;
+        value::settled(plan).map_err(told)
+    }
+
+    fn parsed(&self) -> Result<Parsed> {
+        Option::clone(&self.parsed).ok_or_else(|| Error::internal("the statement is gone"))
+    }
+
+    fn fields(&self, values: &[ScalarValue]) -> BTreeMap<usize, Field> {
+        let mut fields = BTreeMap::new();
+        for (place, value) in self.places.iter().zip(values) {
+            let of = match value.data_type() {
+                DataType::List(item) if item.data_type().is_null() => {
+                    DataType::new_list(DataType::Utf8, true)
+                }
+                of => of,
+            };
+            fields
+                .entry(place.parameter)
+                .or_insert_with(|| untyped(Field::new(format!("${}", place.parameter), of, true)));
+        }
+        fields
+    }
+}

@@ -1,0 +1,128 @@
+//! Into which parts can an answer be divided, so that each is fetched apart?
+//!
+//! Where a plan works range by range of the keys, from its only scan of a declared table up to its last
+//! node, the statement over the rows of a range gives that range's part of the answer:
+//!
+//! ```text
+//! keys …1999   scan ─► filter ─► mean by key ─┐ part 0
+//! keys 2000…   scan ─► filter ─► mean by key ─┘ part 1, whose rows follow
+//! ```
+//!
+//! All parts see one view and one clock, whenever they are fetched.
+
+use std::sync::Arc;
+
+use barograph_lake::{Key, Micros};
+use datafusion::common::JoinType;
+use datafusion::physical_expr::Partitioning;
+use datafusion::physical_plan::joins::{HashJoinExec, PartitionMode};
+use datafusion::physical_plan::repartition::RepartitionExec;
+use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMergeExec;
+use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
+
+use crate::table::exec::ScanExec;
+use barograph_engine::view::View;
+
+/// What the parts of an answer have in common, and where they begin.
+#[derive(Debug, Clone)]
+pub struct Division {
+    /// The table that is scanned.
+    pub table: String,
+    /// The rows of it that all parts see.
+    pub view: Arc<View>,
+    /// What `now()` is in all parts.
+    pub now: Micros,
+    /// First keys of all parts but the first, ascending.
+    pub cuts: Vec<Key>,
+}
+
+/// One part of a divided answer.
+#[derive(Debug, Clone)]
+pub struct AnswerPart {
+    /// The table that is scanned.
+    pub table: String,
+    /// The rows of it that are seen.
+    pub view: Arc<View>,
+    /// What `now()` is.
+    pub now: Micros,
+    /// First and last key of the part.
+    pub keys: (Key, Key),
+}
+
+/// First and last key of every part.
+pub fn key_ranges(cuts: &[Key]) -> impl Iterator<Item = (Key, Key)> {
+    let from = std::iter::once(Key::MIN).chain(cuts.iter().copied());
+    let to = cuts.iter().map(|cut| cut.saturating_sub(1)).chain([Key::MAX]);
+    from.zip(to)
+}
+
+/// The scan whose parts divide the answer of `plan`, if they do.
+pub(crate) fn divided(plan: &Arc<dyn ExecutionPlan>) -> Option<&ScanExec> {
+    let mut node = match plan.downcast_ref::<SortPreservingMergeExec>() {
+        Some(merge) if in_turn(merge) => merge.input(),
+        _ => plan,
+    };
+    loop {
+        if let Some(scan) = node.downcast_ref::<ScanExec>() {
+            return (!scan.cuts.is_empty()).then_some(scan);
+        }
+        if node.fetch().is_some() || node.is::<RepartitionExec>() {
+            return None;
+        }
+        let child = match node.downcast_ref::<HashJoinExec>() {
+            Some(join) if is_lookup(join) => join.right(),
+            _ => only(node.children())?,
+        };
+        if count(child) != count(node) {
+            return None;
+        }
+        node = child;
+    }
+}
+
+/// Whether a merge of ranges gives one range after the other.
+fn in_turn(merge: &SortPreservingMergeExec) -> bool {
+    let first = merge.expr().first();
+    match merge.input().output_partitioning() {
+        Partitioning::Range(ranges) => {
+            merge.fetch().is_none() && ranges.ordering().first() == first
+        }
+        _ => false,
+    }
+}
+
+/// Whether a join looks up what belongs to each row of its right side, and its left side is no part of a
+/// declared table.
+fn is_lookup(join: &HashJoinExec) -> bool {
+    let by_row = [JoinType::Inner, JoinType::Right, JoinType::RightSemi, JoinType::RightAnti];
+    *join.partition_mode() == PartitionMode::CollectLeft
+        && by_row.contains(join.join_type())
+        && !scans(join.left())
+}
+
+fn scans(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    plan.is::<ScanExec>() || plan.children().into_iter().any(scans)
+}
+
+fn only(children: Vec<&Arc<dyn ExecutionPlan>>) -> Option<&Arc<dyn ExecutionPlan>> {
+    match children[..] {
+        [child] => Some(child),
+        _ => None,
+    }
+}
+
+fn count(plan: &Arc<dyn ExecutionPlan>) -> usize {
+    plan.output_partitioning().partition_count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_touch_and_cover_everything() {
+        let ranges: Vec<_> = key_ranges(&[5, 9]).collect();
+        assert_eq!(ranges, [(Key::MIN, 4), (5, 8), (9, Key::MAX)]);
+        assert_eq!(key_ranges(&[]).collect::<Vec<_>>(), [(Key::MIN, Key::MAX)]);
+    }
+}

@@ -1,0 +1,144 @@
+//! How do the rows of an answer come to whoever reads them? Through a channel of few batches, whose memory is counted.
+//! An answer that waits for its reader gives its place to others, and waits so long and no longer.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::array::RecordBatch;
+use datafusion::execution::memory_pool::{MemoryConsumer, MemoryPool, MemoryReservation};
+use futures::Stream;
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::errors::told;
+use crate::limits::guard::Place;
+use crate::limits::queries::{Query, QueryId, QueryState};
+use crate::statement::watch::{Reason, cancelled};
+use barograph_engine::Engine;
+use barograph_engine::Error;
+use barograph_engine::ErrorKind;
+use barograph_engine::Result;
+
+/// Batches that wait for the client, so that the query is not far ahead of it.
+const AHEAD: usize = 2;
+/// A reader that takes nothing for so long does something else. One that is only slower than the query keeps its place.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// A batch on its way.
+#[derive(Debug)]
+pub(crate) struct Rows {
+    batch: RecordBatch,
+    _memory: MemoryReservation,
+}
+
+/// The way of the rows, and of how the answer ended.
+pub(crate) fn way() -> (mpsc::Sender<Rows>, mpsc::Receiver<Rows>) {
+    mpsc::channel(AHEAD)
+}
+
+/// Gives rows to a client.
+pub(crate) struct Giver<'a> {
+    pub(crate) query: &'a Query,
+    pub(crate) engine: &'a Engine,
+    pub(crate) place: &'a Place,
+    pub(crate) sender: &'a mpsc::Sender<Rows>,
+    pub(crate) reader_timeout: Duration,
+    memory: MemoryReservation,
+}
+
+impl<'a> Giver<'a> {
+    pub(crate) fn new(
+        (query, engine): (&'a Query, &'a Engine),
+        place: &'a Place,
+        sender: &'a mpsc::Sender<Rows>,
+        reader_timeout: Duration,
+        memory: &Arc<dyn MemoryPool>,
+    ) -> Self {
+        let memory = MemoryConsumer::new("rows of the answer").register(memory);
+        Self { query, engine, place, sender, reader_timeout, memory }
+    }
+
+    /// Gives a batch, once there is room for it.
+    ///
+    /// # Errors
+    /// `Resources` if there is no memory for it, `Timeout` if the client does not read, `Cancelled` if it left.
+    pub(crate) async fn give(&self, batch: RecordBatch) -> Result<()> {
+        let bytes = batch.get_array_memory_size();
+        self.query.meter.given(batch.num_rows(), bytes);
+        let memory = self.memory.new_empty();
+        memory.try_grow(held(&batch)).map_err(told)?;
+        let room = match self.sender.try_reserve() {
+            Ok(room) => room,
+            Err(TrySendError::Closed(())) => return Err(cancelled(self.query.id)),
+            Err(TrySendError::Full(())) => self.room().await?,
+        };
+        room.send(Rows { batch, _memory: memory });
+        Ok(())
+    }
+
+    /// Waits until the client reads, without a place if that takes long.
+    async fn room(&self) -> Result<mpsc::Permit<'_, Rows>> {
+        let left = |_| cancelled(self.query.id);
+        let clock = self.engine.clock();
+        let pause = PAUSE.min(self.reader_timeout);
+        tokio::select! {
+            biased;
+            room = self.sender.reserve() => return room.map_err(left),
+            () = clock.sleep(pause) => {}
+        }
+        self.query.advance(QueryState::Unread, self.engine.now());
+        let parked = self.place.park();
+        let room = tokio::select! {
+            biased;
+            room = self.sender.reserve() => room.map_err(left)?,
+            () = clock.sleep(self.reader_timeout.saturating_sub(pause)) => return Err(self.unread()),
+        };
+        if let Some(parked) = parked {
+            parked.retake().await?;
+        }
+        self.query.advance(QueryState::Running, self.engine.now());
+        Ok(room)
+    }
+
+    fn unread(&self) -> Error {
+        Error::new(
+            ErrorKind::Timeout,
+            format!(
+                "nothing of the answer was read for {} ms, so that it was ended: read it without long pauses, ask for less, or raise sql.reader_timeout",
+                self.reader_timeout.as_millis()
+            ),
+        )
+    }
+}
+
+/// Bytes that a batch holds: of a slice, those that are its own.
+fn held(batch: &RecordBatch) -> usize {
+    let of = |column: &arrow::array::ArrayRef| {
+        let whole = column.get_array_memory_size();
+        column.to_data().get_slice_memory_size().map_or(whole, |own| own.min(whole))
+    };
+    batch.columns().iter().map(of).sum()
+}
+
+/// What the client sees. An answer that breaks off without a last word is an error.
+pub(crate) fn batches(
+    rows: mpsc::Receiver<Rows>,
+    (end, reason): (oneshot::Receiver<Result<()>>, Reason),
+    id: QueryId,
+) -> Pin<Box<dyn Stream<Item = Result<RecordBatch>> + Send>> {
+    Box::pin(futures::stream::unfold(Some((rows, end, reason)), move |answer| async move {
+        let (mut rows, end, mut reason) = answer?;
+        let next = tokio::select! {
+            biased;
+            Ok(error) = &mut reason => return Some((Err(error), None)),
+            next = rows.recv() => next,
+        };
+        if let Some(Rows { batch, .. }) = next {
+            return Some((Ok(batch), Some((rows, end, reason))));
+        }
+        let broken = || Error::internal(format!("query {id} broke off: its answer is not whole"));
+        let error = end.await.unwrap_or_else(|_| Err(broken())).err()?;
+        Some((Err(error), None))
+    }))
+}

@@ -1,0 +1,467 @@
+//! How is a statement answered? Prepared once, bound and planned over one pinned instant, run on
+//! threads of its own, and given batch by batch.
+//!
+//! ```text
+//! prepare: text ─parse─► only reading? ─► names ─► Statement, kept for who asks it again
+//! execute: Statement ─place in the queue─► views pinned ─► plan ─price─► run ─► Answer
+//!                                                          dropped, timed out, cancelled: it stops
+//! ```
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::{Field, Schema, SchemaRef};
+use datafusion::catalog::Session;
+use datafusion::common::ScalarValue;
+use datafusion::execution::runtime_env::RuntimeEnv;
+use datafusion::execution::session_state::SessionState;
+use datafusion::logical_expr::LogicalPlan;
+use futures::Stream;
+use futures::future::BoxFuture;
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+
+use crate::errors::told;
+use crate::limits::bounds::Extent;
+use crate::limits::executors::Executors;
+use crate::limits::guard::{self, Gate};
+use crate::limits::planning::Turns;
+use crate::limits::queries::{Queries, QueryId, QueryState};
+use crate::limits::stack::Deep;
+use crate::settings::SqlSettings;
+use crate::statement::asked::Asked;
+use crate::statement::deferred::Deferred;
+use crate::statement::divide::{AnswerPart, Division, divided};
+use crate::statement::prepare;
+use crate::statement::rows;
+use crate::statement::run::Job;
+use crate::statement::watch::{Begun, cancelled, planned, timed_out, watch};
+use crate::table::catalog::{Catalog, TableEntry, zoned};
+use crate::table::provider::Pinned;
+use barograph_engine::Engine;
+use barograph_engine::Result;
+use barograph_engine::process::Ceiling;
+use barograph_engine::recent::Recent;
+use barograph_engine::system::SystemRows;
+
+/// Statements that are kept for who asks them again.
+const KEPT: usize = 64;
+/// Longest text of a statement that is kept, in bytes.
+const KEPT_BYTES: usize = 16 << 10;
+
+/// Who asks, and under which conditions.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SqlSession {
+    /// Name shown in `system.queries`.
+    pub user: String,
+    /// Longest time a query may take; the server's own bound holds beside it.
+    pub timeout: Option<Duration>,
+    /// Zone in which `now()` and other times with a zone are given, such as `Europe/Zurich`; UTC if
+    /// absent. Columns are UTC whatever it is, and so is a time without an offset beside one.
+    pub time_zone: Option<String>,
+}
+
+/// SQL over the tables of an engine.
+pub struct Sql {
+    pub(crate) engine: Arc<Engine>,
+    settings: SqlSettings,
+    catalog: Arc<Catalog>,
+    pub(crate) shared: Arc<RuntimeEnv>,
+    gate: Arc<Gate>,
+    /// Places of those that are planned without being run.
+    pub(crate) plans: Arc<Gate>,
+    turns: Arc<Turns>,
+    pub(crate) executors: Arc<Executors>,
+    pub(crate) queries: Arc<Queries>,
+    ceiling: Ceiling,
+    /// Made for the first question: a server that nobody asks in SQL does without.
+    planner: Mutex<Option<Arc<Planner>>>,
+    /// Statements by time zone and text.
+    kept: Recent<(Option<String>, Arc<str>), Statement>,
+}
+
+/// What plans statements.
+struct Planner {
+    state: Arc<SessionState>,
+}
+
+impl fmt::Debug for Sql {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sql").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+/// A statement that was parsed and whose names were found. Cheap to clone; it can be executed any
+/// number of times, each time over what is true then.
+#[derive(Debug, Clone)]
+pub struct Statement {
+    pub(crate) text: Arc<str>,
+    pub(crate) plan: Arc<Deep>,
+    pub(crate) schema: SchemaRef,
+    pub(crate) parameters: SchemaRef,
+    /// The statement again, if its plan depends on the values of parameters.
+    pub(crate) deferred: Option<Arc<Deferred>>,
+    /// The part of the answer that is asked for, if not all.
+    pub(crate) part: Option<Arc<AnswerPart>>,
+    /// The optimized plan, if it is the same in every execution; made by the first.
+    pub(crate) optimized: Option<Arc<OnceLock<Arc<Deep>>>>,
+    pub(crate) extent: Extent,
+}
+
+impl Statement {
+    /// The text.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Columns of the answer. Some of them may have another type once values are bound.
+    pub fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    /// The parameters `$1`, `$2` … in their order; one whose type does not follow from its place is text, or a list of
+    /// texts where it is a list.
+    pub fn parameters(&self) -> SchemaRef {
+        Arc::clone(&self.parameters)
+    }
+
+    /// The same statement, for one part of its answer.
+    pub fn of_part(&self, part: AnswerPart) -> Self {
+        Self { part: Some(Arc::new(part)), ..self.clone() }
+    }
+
+    /// Whether its plan is large, so that it is better made again than kept.
+    pub fn is_large(&self) -> bool {
+        self.extent.takes_much()
+    }
+
+    /// Whether it gives rows, as every statement does that is not refused.
+    pub fn is_query(&self) -> bool {
+        !matches!(**self.plan, LogicalPlan::Dml(_) | LogicalPlan::Ddl(_) | LogicalPlan::Copy(_))
+    }
+}
+
+/// The answer to a statement.
+pub struct Answer {
+    /// The query's number, for [`Queries::cancel`].
+    pub id: QueryId,
+    /// Columns of every batch.
+    pub schema: SchemaRef,
+    /// The batches. Dropping them stops the query. An answer cut short ends with an error; one that
+    /// ends without is whole.
+    pub batches: Pin<Box<dyn Stream<Item = Result<RecordBatch>> + Send>>,
+}
+
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Answer").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+impl Sql {
+    /// SQL over the tables of `engine`.
+    pub fn new(engine: Arc<Engine>, settings: SqlSettings) -> Result<Arc<Self>> {
+        Self::with_dimensions(engine, settings, BTreeMap::new())
+    }
+
+    /// The same with tables of few rows that do not change, such as `cities`; sorted by their first
+    /// column, which is their key.
+    ///
+    /// # Errors
+    /// `Request` if a dimension has the name of a table or no column, or a setting cannot be.
+    pub fn with_dimensions(
+        engine: Arc<Engine>,
+        settings: SqlSettings,
+        dimensions: BTreeMap<String, RecordBatch>,
+    ) -> Result<Arc<Self>> {
+        Self::with_system(engine, settings, dimensions, Vec::new())
+    }
+
+    /// The same with more tables of the schema `system`.
+    ///
+    /// # Errors
+    /// The same, also if a table of `system` is there already.
+    pub fn with_system(
+        engine: Arc<Engine>,
+        settings: SqlSettings,
+        dimensions: BTreeMap<String, RecordBatch>,
+        system: Vec<Arc<dyn SystemRows>>,
+    ) -> Result<Arc<Self>> {
+        let queries = Queries::new(settings.recent_max);
+        let shared = guard::runtime(&settings)?;
+        let catalog = Arc::new(Catalog::new(&engine, &queries, &settings, dimensions, system)?);
+        let executors = Executors::new(&settings);
+        let gate = || Arc::new(Gate::new(&settings, executors.threads()));
+        let (gate, plans, turns) = (gate(), gate(), Arc::default());
+        let ceiling = settings.ceiling();
+        let (planner, kept) = (Mutex::default(), Recent::new(KEPT));
+        Ok(Arc::new(Self {
+            engine,
+            settings,
+            catalog,
+            shared,
+            gate,
+            plans,
+            turns,
+            executors,
+            queries,
+            ceiling,
+            planner,
+            kept,
+        }))
+    }
+
+    /// SQL over the tables of another engine, with the bounds of this one and its list of queries.
+    ///
+    /// # Errors
+    /// As of [`Sql::with_system`].
+    pub fn reopened(
+        &self,
+        engine: Arc<Engine>,
+        dimensions: BTreeMap<String, RecordBatch>,
+        system: Vec<Arc<dyn SystemRows>>,
+    ) -> Result<Arc<Self>> {
+        let (settings, queries) = (self.settings.clone(), Arc::clone(&self.queries));
+        let catalog = Arc::new(Catalog::new(&engine, &queries, &settings, dimensions, system)?);
+        Ok(Arc::new(Self {
+            engine,
+            settings,
+            catalog,
+            shared: Arc::clone(&self.shared),
+            gate: Arc::clone(&self.gate),
+            plans: Arc::clone(&self.plans),
+            turns: Arc::clone(&self.turns),
+            executors: Arc::clone(&self.executors),
+            queries,
+            ceiling: self.ceiling,
+            planner: Mutex::default(),
+            kept: Recent::new(KEPT),
+        }))
+    }
+
+    fn planner(&self) -> Result<Arc<Planner>> {
+        let mut planner = self.planner.lock();
+        if let Some(planner) = &*planner {
+            return Ok(Arc::clone(planner));
+        }
+        let threads = self.executors.threads();
+        let state = self.catalog.state(&self.engine, threads, &self.shared)?;
+        let made = Arc::new(Planner { state: Arc::new(state) });
+        *planner = Some(Arc::clone(&made));
+        Ok(made)
+    }
+
+    /// How long a query of the session may take.
+    pub(crate) fn allowed(&self, session: &SqlSession) -> Duration {
+        let allowed = self.settings.timeout.duration();
+        session.timeout.map_or(allowed, |timeout| timeout.min(allowed))
+    }
+
+    /// Parses and plans; runs nothing.
+    ///
+    /// # Errors
+    /// `Request` with the place of the fault and, for a name that does not exist, the name that was
+    /// probably meant; statements that write are refused. `Timeout`, `Cancelled`, and `Resources` if too many are planned.
+    pub fn prepare<'a>(
+        &'a self,
+        session: &'a SqlSession,
+        text: &'a str,
+    ) -> BoxFuture<'a, Result<Statement>> {
+        Box::pin(async move {
+            let zone = &session.time_zone;
+            if let Some(kept) = self.kept.get(|of| of.0 == *zone && *of.1 == *text) {
+                return Ok(kept);
+            }
+            let state = self.planner()?.state(session)?;
+            let (catalog, bounds) = (Arc::clone(&self.catalog), self.settings.bounds());
+            let (owned, turns) = (text.to_owned(), Arc::clone(&self.turns));
+            let work = async move {
+                prepare::statement(&state, (&bounds, &turns), catalog.entries(), &owned).await
+            };
+            let statement = self.planned(session, text, work).await?;
+            let is_small = text.len() <= KEPT_BYTES && !statement.is_large();
+            if statement.optimized.is_some() && is_small {
+                self.kept.keep((zone.clone(), Arc::clone(&statement.text)), statement.clone());
+            }
+            Ok(statement)
+        })
+    }
+
+    /// The statement with a value for each parameter, in their order: it has no parameters any more, and
+    /// its columns have the types that the values give them.
+    ///
+    /// # Errors
+    /// `Request` if there are more or fewer values than parameters, or one does not fit its place.
+    pub fn bind<'a>(
+        &'a self,
+        session: &'a SqlSession,
+        statement: &'a Statement,
+        values: &'a [ScalarValue],
+    ) -> BoxFuture<'a, Result<Statement>> {
+        Box::pin(async move {
+            if values.is_empty() {
+                return statement.bind(values).await;
+            }
+            let (text, statement) = (Arc::clone(&statement.text), statement.clone());
+            let (values, turns) = (values.to_vec(), Arc::clone(&self.turns));
+            let work = async move {
+                let _turn = turns.take(statement.extent).await?;
+                statement.bind(&values).await
+            };
+            self.planned(session, &text, work).await
+        })
+    }
+
+    /// Runs a statement with its parameters, a value each, in their order. Waits for a place if too
+    /// many queries run.
+    ///
+    /// # Errors
+    /// `Request` if the parameters do not fit or the price is over the budget, `Resources` if the queue
+    /// or the memory is full, `Timeout`, `Cancelled`. Later ones are in the answer's stream.
+    pub fn execute<'a>(
+        &'a self,
+        session: &'a SqlSession,
+        statement: &'a Statement,
+        parameters: &'a [ScalarValue],
+    ) -> BoxFuture<'a, Result<Answer>> {
+        Box::pin(async move {
+            self.ceiling.check(0)?;
+            let shared = self.planner()?.state(session)?;
+            let allowed = self.allowed(session);
+            let clock = self.engine.clock();
+            let mut deadline = clock.sleep(allowed);
+            let query = self.queries.begin(&session.user, &statement.text, self.engine.now());
+            let begun = Begun::new(Arc::clone(&query), Arc::clone(&self.queries), &self.engine);
+            let place = async {
+                let place = Arc::new(self.gate.enter().await?);
+                Ok((place, self.executors.lease(&**clock).await?))
+            };
+            let place = tokio::select! {
+                biased;
+                () = query.cancelled.notified() => Err(cancelled(query.id)),
+                place = place => place,
+                () = &mut deadline => Err(timed_out(allowed)),
+            };
+            let (place, lease) = place.map_err(|error| begun.failed(error))?;
+            query.works_on(&lease);
+            query.advance(QueryState::Planning, self.engine.now());
+            let meter = Arc::clone(&query.meter);
+            let runtime = guard::metered(&self.shared, &meter);
+            let explain = matches!(**statement.plan, LogicalPlan::Explain(_));
+            let now = statement.part.as_ref().map_or_else(|| self.engine.now(), |part| part.now);
+            let pinned = Pinned::new(&self.engine, explain).with_part(statement.part.clone());
+            let asked = Asked::new(shared, pinned, now, &meter, runtime);
+            let (sender, rows) = rows::way();
+            let ((planned_to, schema), (end_to, end)) = (oneshot::channel(), oneshot::channel());
+            let (watched, mut reason) = watch(&begun, (&place, &lease), &sender, deadline, allowed);
+            let job = Job {
+                begun,
+                statement: statement.clone(),
+                values: parameters.to_vec(),
+                asked,
+                budget: self.settings.clone(),
+                turns: Arc::clone(&self.turns),
+                stop: lease.stop().clone(),
+                watched,
+                sender,
+                place,
+            };
+            drop(lease.spawn(job.run(planned_to, end_to))?);
+            let schema = planned(schema, &mut reason, query.id).await?;
+            let batches = rows::batches(rows, (end, reason), query.id);
+            Ok(Answer { id: query.id, schema, batches })
+        })
+    }
+
+    /// Divides the answer into at most `parts`; `None` if it cannot be, or is too small to be worth it.
+    ///
+    /// # Errors
+    /// As [`Sql::execute`] before anything runs.
+    pub fn divide<'a>(
+        &'a self,
+        session: &'a SqlSession,
+        statement: &'a Statement,
+        parameters: &'a [ScalarValue],
+        parts: usize,
+    ) -> BoxFuture<'a, Result<Option<Division>>> {
+        Box::pin(async move {
+            let (text, statement) = (Arc::clone(&statement.text), statement.clone());
+            let (values, turns) = (parameters.to_vec(), Arc::clone(&self.turns));
+            let shared = self.planner()?.state(session)?;
+            let (pinned, now) = (Pinned::new(&self.engine, false), self.engine.now());
+            let runtime = Arc::clone(&self.shared);
+            let asked = Asked::new(shared, pinned, now, &Arc::default(), runtime)
+                .with_partitions(parts.max(1));
+            let work = async move {
+                let _turn = turns.take(statement.extent).await?;
+                let plan = statement.bind(&values).await?.plan;
+                let physical = asked.create_physical_plan(&plan).await.map_err(told)?;
+                Ok(divided(&physical).map(|scan| Division {
+                    table: scan.read.table().name().to_owned(),
+                    view: Arc::clone(&scan.read.view),
+                    now,
+                    cuts: scan.cuts.to_vec(),
+                }))
+            };
+            self.planned(session, &text, work).await
+        })
+    }
+
+    /// The running queries and the last finished ones.
+    pub fn queries(&self) -> &Arc<Queries> {
+        &self.queries
+    }
+
+    /// All tables but those of `information_schema`.
+    pub fn tables(&self) -> Vec<TableEntry> {
+        self.catalog.entries().to_vec()
+    }
+
+    /// The settings.
+    pub fn settings(&self) -> &SqlSettings {
+        &self.settings
+    }
+
+    /// The engine whose tables are asked.
+    pub fn engine(&self) -> &Arc<Engine> {
+        &self.engine
+    }
+
+    /// Time that the threads of queries have worked so far, all together.
+    pub fn busy(&self) -> Duration {
+        self.executors.busy()
+    }
+}
+
+#[cfg(test)]
+impl Sql {
+    /// Adds a function.
+    pub(crate) fn register(&self, function: datafusion::logical_expr::ScalarUDF) {
+        use datafusion::execution::FunctionRegistry;
+        let mut state = SessionState::clone(&self.planner().unwrap().state);
+        state.register_udf(Arc::new(function)).unwrap();
+        *self.planner.lock() = Some(Arc::new(Planner { state: Arc::new(state) }));
+    }
+}
+
+impl Planner {
+    /// What a statement of the session is planned with.
+    fn state(&self, session: &SqlSession) -> Result<Arc<SessionState>> {
+        let Some(zone) = &session.time_zone else { return Ok(Arc::clone(&self.state)) };
+        let mut state = SessionState::clone(&self.state);
+        zoned(&mut state, zone)?;
+        Ok(Arc::new(state))
+    }
+}
+
+/// Key of the metadata of a parameter whose type does not follow from its place.
+pub(crate) const UNTYPED: &str = "untyped";
+
+/// The columns `fields`.
+pub(crate) fn columns(fields: Vec<Field>) -> SchemaRef {
+    Arc::new(Schema::new(fields))
+}

@@ -1,0 +1,150 @@
+//! What ends a query before its answer is whole? Its time is up, somebody cancelled it, its client left. Whoever
+//! watches does so from the threads of whoever asks, ends the query by itself, and tells the client at once: the
+//! threads that work for it may be in the middle of something long.
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use arrow::datatypes::SchemaRef;
+use futures::FutureExt;
+use futures::future::{BoxFuture, Fuse};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::limits::executors::Lease;
+use crate::limits::guard::Place;
+use crate::limits::queries::{Queries, Query, QueryId, QueryState};
+use crate::statement::rows::Rows;
+use barograph_engine::Engine;
+use barograph_engine::Error;
+use barograph_engine::ErrorKind;
+use barograph_engine::Result;
+
+/// Why a query ended before its time; comes at the moment that it does.
+pub(crate) type Reason = Fuse<oneshot::Receiver<Error>>;
+
+/// A query that is in the list of running ones until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Begun {
+    pub(crate) query: Arc<Query>,
+    queries: Arc<Queries>,
+    pub(crate) engine: Arc<Engine>,
+}
+
+impl Begun {
+    pub(crate) fn new(query: Arc<Query>, queries: Arc<Queries>, engine: &Arc<Engine>) -> Self {
+        Self { query, queries, engine: Arc::clone(engine) }
+    }
+
+    /// Says how it ended; the first word counts.
+    pub(crate) fn end(&self, state: QueryState, error: Option<String>) {
+        self.queries.end(&self.query, state, error, self.engine.now());
+    }
+
+    /// Says that it ended with an error, and gives that back.
+    pub(crate) fn failed(&self, error: Error) -> Error {
+        self.end(error.kind().into(), Some(error.to_string()));
+        error
+    }
+
+    /// Leaves no trace of it.
+    pub(crate) fn forget(&self) {
+        self.queries.forget(&self.query);
+    }
+}
+
+impl Drop for Begun {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.end(QueryState::Failed, Some("a defect in the server".to_owned()));
+        } else {
+            self.end(QueryState::Cancelled, None);
+        }
+    }
+}
+
+impl From<ErrorKind> for QueryState {
+    fn from(kind: ErrorKind) -> Self {
+        match kind {
+            ErrorKind::Cancelled => Self::Cancelled,
+            ErrorKind::Timeout => Self::TimedOut,
+            _ => Self::Failed,
+        }
+    }
+}
+
+pub(crate) fn cancelled(id: QueryId) -> Error {
+    Error::new(ErrorKind::Cancelled, format!("query {id} was cancelled: its answer is not whole"))
+}
+
+pub(crate) fn timed_out(allowed: Duration) -> Error {
+    Error::new(
+        ErrorKind::Timeout,
+        format!(
+            "the query took longer than the {} ms it may: ask for less, or allow more (session option timeout, up to sql.timeout)",
+            allowed.as_millis()
+        ),
+    )
+}
+
+/// What a query has that is watched.
+pub(crate) struct Watched {
+    /// Ready once the query was ended.
+    pub(crate) ended: oneshot::Receiver<()>,
+    /// Dropped with the query, which ends the watch.
+    pub(crate) running: oneshot::Sender<()>,
+}
+
+/// Watches a query that holds `place` and works under `lease`, until `deadline`.
+pub(crate) fn watch(
+    begun: &Begun,
+    (place, lease): (&Arc<Place>, &Arc<Lease>),
+    sender: &mpsc::Sender<Rows>,
+    deadline: BoxFuture<'static, ()>,
+    allowed: Duration,
+) -> (Watched, Reason) {
+    let (query, queries) = (Arc::clone(&begun.query), Arc::clone(&begun.queries));
+    let (engine, place) = (Arc::clone(&begun.engine), Arc::clone(place));
+    let (lease, sender) = (Arc::downgrade(lease), sender.clone());
+    let (tell, reason) = oneshot::channel();
+    let (end, ended) = oneshot::channel();
+    let (running, done) = oneshot::channel::<()>();
+    tokio::spawn(async move {
+        let error = tokio::select! {
+            biased;
+            _ = done => return,
+            () = query.cancelled.notified() => cancelled(query.id),
+            () = sender.closed() => cancelled(query.id),
+            () = deadline => timed_out(allowed),
+        };
+        let state = error.kind().into();
+        if queries.end(&query, state, Some(error.to_string()), engine.now()) {
+            place.give_back();
+            let _ = tell.send(error);
+        }
+        abandon(&lease);
+        drop(end);
+    });
+    (Watched { ended, running }, reason.fuse())
+}
+
+/// Tells what still works under a lease to stop, and counts it until it has.
+pub(crate) fn abandon(lease: &Weak<Lease>) {
+    if let Some(lease) = lease.upgrade() {
+        lease.stop().now();
+        lease.abandon();
+    }
+}
+
+/// The columns of an answer that is being planned, or why there is none.
+pub(crate) async fn planned(
+    planned: oneshot::Receiver<Result<SchemaRef>>,
+    reason: &mut Reason,
+    id: QueryId,
+) -> Result<SchemaRef> {
+    tokio::select! {
+        biased;
+        Ok(error) = reason => Err(error),
+        planned = planned => planned
+            .map_err(|_| Error::internal(format!("query {id} ended without a word")))?,
+    }
+}

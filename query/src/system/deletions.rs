@@ -1,0 +1,80 @@
+//! `system.deletions`: which rows were deleted, by whom and why.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
+use arrow::datatypes::SchemaRef;
+use barograph_lake::table::Deletion;
+use barograph_lake::{Key, Micros};
+use futures::future::BoxFuture;
+
+use super::{Declared, Of, SystemRows, declared, times, whole};
+use barograph_engine::Engine;
+use barograph_engine::Result;
+
+const COLUMNS: &[Declared] = &[
+    ("table_name", Of::Text, false),
+    ("version", Of::Whole, false),
+    ("deleted_at", Of::Time, false),
+    ("deleted_by", Of::Text, false),
+    ("reason", Of::Text, false),
+    ("keys", Of::Text, true),
+    ("rows_from", Of::Time, true),
+    ("rows_to", Of::Time, true),
+    ("rows", Of::Whole, false),
+    ("files", Of::Whole, false),
+];
+
+/// The deletions of all tables.
+#[derive(Debug)]
+pub(super) struct Deletions(pub(super) Arc<Engine>);
+
+impl SystemRows for Deletions {
+    fn name(&self) -> &'static str {
+        "deletions"
+    }
+
+    fn primary_key(&self) -> &'static [&'static str] {
+        &["table_name", "version"]
+    }
+
+    fn schema(&self) -> SchemaRef {
+        declared(COLUMNS)
+    }
+
+    fn rows(&self) -> BoxFuture<'_, Result<RecordBatch>> {
+        Box::pin(async move {
+            let mut all = Vec::new();
+            for table in self.0.tables() {
+                let name = table.schema.name().to_owned();
+                let deletions = self.0.deletions(&name).await?;
+                all.extend(deletions.into_iter().map(|deletion| (name.clone(), deletion)));
+            }
+            let text = |of: fn(&(String, Deletion)) -> Option<String>| -> ArrayRef {
+                Arc::new(all.iter().map(of).collect::<StringArray>())
+            };
+            let count = |of: fn(&Deletion) -> u64| -> ArrayRef {
+                Arc::new(Int64Array::from_iter_values(all.iter().map(|(_, it)| whole(of(it)))))
+            };
+            let time =
+                |of: fn(&Deletion) -> Option<Micros>| times(all.iter().map(|(_, it)| of(it)));
+            let columns = vec![
+                text(|(table, _)| Some(table.clone())),
+                count(|deletion| deletion.version.0),
+                time(|deletion| Some(deletion.at)),
+                text(|(_, deletion)| Some(deletion.by.clone())),
+                text(|(_, deletion)| Some(deletion.reason.clone())),
+                text(|(_, deletion)| deletion.keys.as_deref().map(list)),
+                time(|deletion| deletion.from),
+                time(|deletion| deletion.to),
+                count(|deletion| deletion.rows),
+                count(|deletion| deletion.files.len() as u64),
+            ];
+            Ok(RecordBatch::try_new(self.schema(), columns)?)
+        })
+    }
+}
+
+fn list(keys: &[Key]) -> String {
+    keys.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}

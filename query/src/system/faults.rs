@@ -1,0 +1,56 @@
+//! `system.faults`: what cannot land, since when, why, and what to do about it.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Int64Array, StringArray};
+use barograph_lake::Period;
+
+use super::{Declared, Of, Told, times, whole};
+use crate::table::provider::Pinned;
+use barograph_engine::Result;
+use barograph_engine::landing::LandingFault;
+
+pub(super) const COLUMNS: &[Declared] = &[
+    ("table_name", Of::Text, false),
+    ("tier", Of::Text, true),
+    ("period_start", Of::Time, true),
+    ("files", Of::Text, true),
+    ("tail_rows", Of::Whole, false),
+    ("tail_bytes", Of::Whole, false),
+    ("since", Of::Time, false),
+    ("tries", Of::Whole, false),
+    ("tried_at", Of::Time, false),
+    ("next_at", Of::Time, false),
+    ("error", Of::Text, false),
+    ("cure", Of::Text, false),
+];
+
+/// The faults of all tables.
+pub(super) fn rows(told: &Told, pinned: &Pinned) -> Result<Vec<ArrayRef>> {
+    let faults = told.engine.landing_faults();
+    let held: Vec<(usize, u64)> = faults
+        .iter()
+        .map(|fault| {
+            let view = pinned.views().get(&fault.table);
+            view.map_or((0, 0), |view| fault.held(view))
+        })
+        .collect();
+    let text = |of: fn(&LandingFault) -> Option<String>| -> ArrayRef {
+        Arc::new(faults.iter().map(of).collect::<StringArray>())
+    };
+    let time = |of: fn(&LandingFault) -> Option<i64>| times(faults.iter().map(of));
+    Ok(vec![
+        text(|fault| Some(fault.table.clone())),
+        text(|fault| Some(fault.period?.tier().to_string())),
+        time(|fault| fault.period.map(Period::start)),
+        text(|fault| (!fault.files.is_empty()).then(|| fault.files.join(", "))),
+        Arc::new(Int64Array::from_iter_values(held.iter().map(|held| whole(held.1)))),
+        Arc::new(Int64Array::from_iter_values(held.iter().map(|held| whole(held.0 as u64)))),
+        time(|fault| Some(fault.since)),
+        Arc::new(Int64Array::from_iter_values(faults.iter().map(|f| i64::from(f.tries)))),
+        time(|fault| Some(fault.tried_at)),
+        time(|fault| Some(fault.next_at())),
+        text(|fault| Some(fault.error.clone())),
+        text(|fault| Some(fault.cure.clone())),
+    ])
+}

@@ -1,0 +1,163 @@
+//! What does the server tell of itself? Tables like any other, made when they are asked.
+//!
+//! | table | a row is |
+//! |---|---|
+//! | `system.files` | an active file of the lake |
+//! | `system.hours` | an hour of a table, in the lake, the tail or both |
+//! | `system.tail` | an hour of a table in the tail |
+//! | `system.log` | the log; there is one |
+//! | `system.faults` | an hour, day, month or table that cannot land |
+//! | `system.settings` | a setting with its value |
+//! | `system.queries` | a running query, or one that ended lately |
+//! | `system.deletions` | a deletion of rows: which, when, by whom, why |
+//! | `system.completeness` | a key in an hour: what was due, what came, what came late |
+//!
+//! Whoever opens SQL may give more of them ([`SystemRows`]).
+
+mod completeness;
+mod deletions;
+mod faults;
+mod given;
+mod queries;
+mod settings;
+mod storage;
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch, TimestampMicrosecondArray};
+use arrow::datatypes::{DataType, Field, SchemaRef, TimeUnit};
+use async_trait::async_trait;
+use barograph_lake::Micros;
+use datafusion::catalog::memory::MemorySourceConfig;
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::Result as QueryResult;
+use datafusion::logical_expr::{Expr, TableType};
+use datafusion::physical_plan::ExecutionPlan;
+
+use crate::errors::external;
+use crate::limits::queries::Queries;
+use crate::settings::SqlSettings;
+use crate::statement::session::columns;
+use crate::table::provider::Pinned;
+use barograph_engine::Engine;
+use barograph_engine::Result;
+
+use barograph_engine::system::SystemRows;
+pub(crate) use given::table as given;
+
+/// A table's name, provider and primary key.
+pub(crate) type Named = (String, Arc<dyn TableProvider>, Vec<String>);
+
+/// All system tables.
+pub(crate) fn tables(
+    engine: &Arc<Engine>,
+    queries: &Arc<Queries>,
+    settings: &SqlSettings,
+) -> Result<Vec<Named>> {
+    let source = Arc::new(Told {
+        engine: Arc::clone(engine),
+        queries: Arc::clone(queries),
+        settings: settings.clone(),
+    });
+    let table = |name: &str, primary: &[&str], columns: &[Declared], rows: Rows| -> Named {
+        let schema = declared(columns);
+        let table = SystemTable { source: Arc::clone(&source), schema, rows };
+        let primary = primary.iter().map(|&name| name.to_owned()).collect();
+        (name.to_owned(), Arc::new(table), primary)
+    };
+    let mut tables = vec![
+        table("files", &["table_name", "path"], storage::FILES, storage::files),
+        table("hours", &["table_name", "hour"], storage::HOURS, storage::hours),
+        table("tail", &["table_name", "hour"], storage::TAIL, storage::tail),
+        table("log", &[], storage::LOG, storage::log),
+        table("faults", &["table_name", "period_start"], faults::COLUMNS, faults::rows),
+        table("settings", &["name"], settings::COLUMNS, settings::rows),
+        table("queries", &["id"], queries::COLUMNS, queries::rows),
+    ];
+    let completeness = completeness::CompletenessTable::new(engine, settings.reading_every)?;
+    let primary = ["table_name", "key", "hour"].map(str::to_owned).to_vec();
+    tables.push(given(Arc::new(deletions::Deletions(Arc::clone(engine)))));
+    tables.push(("completeness".to_owned(), Arc::new(completeness), primary));
+    Ok(tables)
+}
+
+/// What the tables tell of.
+#[derive(Debug)]
+struct Told {
+    engine: Arc<Engine>,
+    queries: Arc<Queries>,
+    settings: SqlSettings,
+}
+
+/// Makes the columns of a table.
+type Rows = fn(&Told, &Pinned) -> Result<Vec<ArrayRef>>;
+
+/// Name and type of a column, and whether it can be null.
+type Declared = (&'static str, Of, bool);
+
+/// Types of columns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Of {
+    Text,
+    Whole,
+    Number,
+    Flag,
+    Time,
+}
+
+fn declared(list: &[Declared]) -> SchemaRef {
+    let field = |&(name, of, nullable): &Declared| {
+        let of = match of {
+            Of::Text => DataType::Utf8,
+            Of::Whole => DataType::Int64,
+            Of::Number => DataType::Float64,
+            Of::Flag => DataType::Boolean,
+            Of::Time => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+        };
+        Field::new(name, of, nullable)
+    };
+    columns(list.iter().map(field).collect())
+}
+
+/// A column of instants.
+fn times(times: impl Iterator<Item = Option<Micros>>) -> ArrayRef {
+    Arc::new(times.collect::<TimestampMicrosecondArray>().with_timezone("UTC"))
+}
+
+/// A count as SQL has it.
+fn whole(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+/// A table of few rows.
+#[derive(Debug)]
+struct SystemTable {
+    source: Arc<Told>,
+    schema: SchemaRef,
+    rows: Rows,
+}
+
+#[async_trait]
+impl TableProvider for SystemTable {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::View
+    }
+
+    async fn scan(
+        &self,
+        session: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        _: &[Expr],
+        _: Option<usize>,
+    ) -> QueryResult<Arc<dyn ExecutionPlan>> {
+        let pinned = Pinned::of(session, &self.source.engine);
+        let rows = (self.rows)(&self.source, &pinned).map_err(external)?;
+        let batch = RecordBatch::try_new(Arc::clone(&self.schema), rows)?;
+        let schema = Arc::clone(&self.schema);
+        Ok(MemorySourceConfig::try_new_exec(&[vec![batch]], schema, projection.cloned())?)
+    }
+}

@@ -1,0 +1,172 @@
+//! Where do the rows stand? Files, hours, tail and log.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use arrow::array::{ArrayRef, BooleanArray, Int64Array, StringArray};
+use barograph_lake::{FileEntry, KeySelection, TimeRange};
+
+use super::{Declared, Of, Told, times, whole};
+use crate::table::provider::Pinned;
+use barograph_engine::Result;
+use barograph_engine::scan::Scan;
+use barograph_engine::scan::plan::{Source, sources};
+use barograph_engine::tail::HourView;
+
+pub(super) const FILES: &[Declared] = &[
+    ("table_name", Of::Text, false),
+    ("path", Of::Text, false),
+    ("tier", Of::Text, false),
+    ("period_start", Of::Time, false),
+    ("rows", Of::Whole, false),
+    ("bytes", Of::Whole, false),
+    ("key_min", Of::Whole, false),
+    ("key_max", Of::Whole, false),
+    ("time_min", Of::Time, false),
+    ("time_max", Of::Time, false),
+    ("through_position", Of::Whole, false),
+];
+
+pub(super) const HOURS: &[Declared] = &[
+    ("table_name", Of::Text, false),
+    ("hour", Of::Time, false),
+    ("tier", Of::Text, false),
+    ("landed", Of::Flag, false),
+    ("lake_rows", Of::Whole, false),
+    ("lake_bytes", Of::Whole, false),
+    ("tail_rows", Of::Whole, false),
+    ("tail_bytes", Of::Whole, false),
+];
+
+pub(super) const TAIL: &[Declared] = &[
+    ("table_name", Of::Text, false),
+    ("hour", Of::Time, false),
+    ("rows", Of::Whole, false),
+    ("keys", Of::Whole, false),
+    ("bytes", Of::Whole, false),
+    ("key_min", Of::Whole, true),
+    ("key_max", Of::Whole, true),
+    ("time_min", Of::Time, true),
+    ("time_max", Of::Time, true),
+    ("first_position", Of::Whole, false),
+    ("through_position", Of::Whole, false),
+];
+
+pub(super) const LOG: &[Declared] = &[
+    ("end_position", Of::Whole, false),
+    ("bytes", Of::Whole, false),
+    ("records_appended", Of::Whole, false),
+    ("rows_appended", Of::Whole, false),
+    ("appends", Of::Whole, false),
+    ("rows_written_again", Of::Whole, false),
+    ("records_recovered", Of::Whole, false),
+    ("rows_recovered", Of::Whole, false),
+    ("rows_landed_before", Of::Whole, false),
+    ("torn_bytes", Of::Whole, false),
+    ("lost", Of::Text, true),
+];
+
+/// The files of all tables.
+pub(super) fn files(_: &Told, pinned: &Pinned) -> Result<Vec<ArrayRef>> {
+    let mut list: Vec<(&str, &Arc<FileEntry>)> = Vec::new();
+    for (name, view) in pinned.views() {
+        list.extend(view.snapshot.files().iter().map(|file| (name.as_str(), file)));
+    }
+    let numbers = |of: fn(&FileEntry) -> i64| -> ArrayRef {
+        Arc::new(list.iter().map(|(_, file)| Some(of(file))).collect::<Int64Array>())
+    };
+    let instants = |of: fn(&FileEntry) -> i64| times(list.iter().map(|(_, file)| Some(of(file))));
+    Ok(vec![
+        Arc::new(list.iter().map(|(name, _)| Some(*name)).collect::<StringArray>()),
+        Arc::new(list.iter().map(|(_, f)| Some(f.path.to_string())).collect::<StringArray>()),
+        Arc::new(
+            list.iter()
+                .map(|(_, f)| Some(f.path.period().tier().to_string()))
+                .collect::<StringArray>(),
+        ),
+        instants(|file| file.path.period().start()),
+        numbers(|file| whole(file.rows)),
+        numbers(|file| whole(file.bytes)),
+        numbers(|file| file.keys.0),
+        numbers(|file| file.keys.1),
+        instants(|file| file.times.0),
+        instants(|file| file.times.1),
+        numbers(|file| whole(file.path.through().0)),
+    ])
+}
+
+/// The hours of all tables, and the days and months that hours were folded into.
+pub(super) fn hours(_: &Told, pinned: &Pinned) -> Result<Vec<ArrayRef>> {
+    let everything = Scan::of(KeySelection::All, TimeRange::ALL);
+    let mut list: Vec<(&str, Source)> = Vec::new();
+    for (name, view) in pinned.views() {
+        list.extend(sources(view, &everything).into_iter().map(|source| (name.as_str(), source)));
+    }
+    let lake = |of: fn(&FileEntry) -> u64| -> ArrayRef {
+        let counts = list
+            .iter()
+            .map(|(_, source)| Some(whole(source.files.iter().map(|file| of(file)).sum())));
+        Arc::new(counts.collect::<Int64Array>())
+    };
+    let tail = |of: fn(&HourView) -> u64| -> ArrayRef {
+        let counts = list.iter().map(|(_, source)| Some(whole(source.tails.iter().map(of).sum())));
+        Arc::new(counts.collect::<Int64Array>())
+    };
+    let tiers = list.iter().map(|(_, source)| Some(source.period.tier().to_string()));
+    let landed = list.iter().map(|(_, source)| Some(!source.files.is_empty()));
+    Ok(vec![
+        Arc::new(list.iter().map(|(name, _)| Some(*name)).collect::<StringArray>()),
+        times(list.iter().map(|(_, source)| Some(source.period.start()))),
+        Arc::new(tiers.collect::<StringArray>()),
+        Arc::new(landed.collect::<BooleanArray>()),
+        lake(|file| file.rows),
+        lake(|file| file.bytes),
+        tail(HourView::rows),
+        tail(|hour| hour.bytes() as u64),
+    ])
+}
+
+/// The hours in the tails of all tables.
+pub(super) fn tail(_: &Told, pinned: &Pinned) -> Result<Vec<ArrayRef>> {
+    let mut list: Vec<(&str, &HourView)> = Vec::new();
+    for (name, view) in pinned.views() {
+        list.extend(view.tail.hours().iter().map(|hour| (name.as_str(), hour)));
+    }
+    let numbers = |of: fn(&HourView) -> Option<i64>| -> ArrayRef {
+        Arc::new(list.iter().map(|(_, hour)| of(hour)).collect::<Int64Array>())
+    };
+    let instants = |of: fn(&HourView) -> Option<i64>| times(list.iter().map(|(_, hour)| of(hour)));
+    Ok(vec![
+        Arc::new(list.iter().map(|(name, _)| Some(*name)).collect::<StringArray>()),
+        instants(|hour| Some(hour.hour().start())),
+        numbers(|hour| Some(whole(hour.rows()))),
+        numbers(|hour| Some(whole(hour.key_counts().len() as u64))),
+        numbers(|hour| Some(whole(hour.bytes() as u64))),
+        numbers(|hour| Some(hour.keys()?.0)),
+        numbers(|hour| Some(hour.keys()?.1)),
+        instants(|hour| Some(hour.times()?.0)),
+        instants(|hour| Some(hour.times()?.1)),
+        numbers(|hour| Some(whole(hour.first().0))),
+        numbers(|hour| Some(whole(hour.through().0))),
+    ])
+}
+
+/// The log, and what it gave back when the engine was opened.
+pub(super) fn log(told: &Told, _: &Pinned) -> Result<Vec<ArrayRef>> {
+    let (gauge, recovery) = (told.engine.log_gauge(), told.engine.recovery());
+    let one = |count: u64| -> ArrayRef { Arc::new(Int64Array::from(vec![whole(count)])) };
+    let lost = (!recovery.lost.is_empty()).then(|| recovery.lost.join("; "));
+    Ok(vec![
+        one(gauge.end.load(Ordering::Relaxed)),
+        one(gauge.bytes.load(Ordering::Relaxed)),
+        one(gauge.records.load(Ordering::Relaxed)),
+        one(gauge.rows.load(Ordering::Relaxed)),
+        one(gauge.groups.load(Ordering::Relaxed)),
+        one(gauge.rows_written_again()),
+        one(recovery.records),
+        one(recovery.rows),
+        one(recovery.landed_rows),
+        one(recovery.torn_bytes),
+        Arc::new(StringArray::from(vec![lost])),
+    ])
+}

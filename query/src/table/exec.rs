@@ -1,0 +1,325 @@
+//! How does a scan run inside a query plan?
+//!
+//! A [`ScanExec`] is a leaf of the plan over one pinned view. Its partitions are ranges of keys, one
+//! after the other; each reads its slices, the same that answer tickets, in order of (key, time):
+//!
+//! ```text
+//! partition 0: keys …1999     slice, slice, slice ─┐ each: narrowed by dynamic filters, read,
+//! partition 1: keys 2000…     slice, slice, slice ─┘ projected, cut into batches
+//! ```
+
+use std::fmt;
+use std::sync::Arc;
+
+use barograph_lake::{Key, KeySelection, TableSchema};
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::common::{Result, Statistics, internal_err};
+use datafusion::config::ConfigOptions;
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_expr::{EquivalenceProperties, Partitioning, PhysicalExpr};
+use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
+use datafusion::physical_plan::filter_pushdown::{
+    ChildPushdownResult, FilterPushdownPhase, FilterPushdownPropagation, PushedDown,
+};
+use datafusion::physical_plan::metrics::{ExecutionPlanMetricsSet, MetricsSet};
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::{
+    ChildrenPropertiesMode, DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties,
+    ReplaceChildrenOptions, StatisticsArgs,
+};
+
+use crate::table::part::Part;
+use crate::table::price::Price;
+use barograph_engine::Engine;
+use barograph_engine::filter::{Builder, Node, Wanted};
+use barograph_engine::scan::{Aggregation, Plan, Scan};
+use barograph_engine::view::View;
+
+/// What a scan reads, whatever its partitions.
+#[derive(Debug)]
+pub(crate) struct Read {
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) view: Arc<View>,
+    pub(crate) wanted: Wanted,
+    /// Columns after key and time, as [`Scan::columns`].
+    pub(crate) columns: Vec<usize>,
+    pub(crate) aggregation: Option<Aggregation>,
+}
+
+impl Read {
+    pub(crate) fn table(&self) -> &Arc<TableSchema> {
+        &self.view.schema
+    }
+
+    /// The scan of some of the keys, narrowed further by `more`.
+    pub(crate) fn scan(&self, keys: &KeySelection, more: Vec<Node>, limit: Option<usize>) -> Scan {
+        let mut wanted = self.wanted.clone();
+        wanted.keys = keys.clone();
+        more.into_iter().for_each(|node| wanted.and(node));
+        Scan {
+            keys: wanted.keys,
+            time: wanted.time,
+            columns: self.columns.clone(),
+            filter: Builder { schema: self.table() }.predicate(wanted.rest),
+            aggregation: self.aggregation.clone(),
+            limit,
+        }
+    }
+
+    /// Says in a plan what is read, a word after the other with `between` between them.
+    pub(crate) fn describe(&self, between: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { view, wanted, aggregation, .. } = self;
+        write!(f, "table={}", view.schema.name())?;
+        match &wanted.keys {
+            KeySelection::All => {}
+            KeySelection::Range { from, to } => write!(f, "{between}keys={from}..={to}")?,
+            KeySelection::List(keys) if keys.len() <= 8 => write!(f, "{between}keys={keys:?}")?,
+            KeySelection::List(keys) => write!(f, "{between}keys={} of them", keys.len())?,
+        }
+        if wanted.time.from > i64::MIN {
+            let from = barograph_lake::time::format_instant(wanted.time.from);
+            write!(f, "{between}from={from}")?;
+        }
+        if wanted.time.to < i64::MAX {
+            let to = barograph_lake::time::format_instant(wanted.time.to);
+            write!(f, "{between}to={to}")?;
+        }
+        if let Some(filter) = self.whole(None).filter {
+            write!(f, "{between}filter={filter}")?;
+        }
+        if let Some(aggregation) = aggregation {
+            write!(f, "{between}windows={aggregation}")?;
+        }
+        Ok(())
+    }
+
+    /// Says in a plan what it costs.
+    pub(crate) fn priced(
+        &self,
+        price: Price,
+        between: &str,
+        f: &mut fmt::Formatter<'_>,
+    ) -> fmt::Result {
+        let files = self.view.snapshot.files().len();
+        write!(f, "{between}{} of {files} files{between}", price.files)?;
+        write!(f, "at most {} rows{between}{} bytes", price.rows, price.bytes)
+    }
+
+    /// The whole scan.
+    pub(crate) fn whole(&self, limit: Option<usize>) -> Scan {
+        self.scan(&self.wanted.keys, Vec::new(), limit)
+    }
+}
+
+/// A scan as a leaf of a query plan.
+#[derive(Debug, Clone)]
+pub(crate) struct ScanExec {
+    pub(crate) read: Arc<Read>,
+    /// For each column of the output its place among the columns that a slice gives.
+    pub(crate) projection: Arc<[usize]>,
+    pub(crate) parts: Arc<[KeySelection]>,
+    /// First keys of all parts but the first.
+    pub(crate) cuts: Arc<[Key]>,
+    pub(crate) statistics: Arc<Statistics>,
+    pub(crate) price: Price,
+    /// The plan of the scan, if it was asked for.
+    pub(crate) plan: Option<Arc<Plan>>,
+    properties: Arc<PlanProperties>,
+    dynamic: Vec<Arc<dyn PhysicalExpr>>,
+    limit: Option<usize>,
+    metrics: ExecutionPlanMetricsSet,
+}
+
+impl ScanExec {
+    pub(crate) fn new(
+        read: Arc<Read>,
+        projection: Arc<[usize]>,
+        parts: Arc<[KeySelection]>,
+        equivalences: EquivalenceProperties,
+        partitioning: Partitioning,
+        limit: Option<usize>,
+    ) -> Self {
+        let statistics = Arc::new(Statistics::new_unknown(equivalences.schema()));
+        let properties = PlanProperties::new(
+            equivalences,
+            partitioning,
+            EmissionType::Incremental,
+            Boundedness::Bounded,
+        );
+        Self {
+            read,
+            projection,
+            parts,
+            cuts: Arc::new([]),
+            statistics,
+            price: Price::default(),
+            plan: None,
+            properties: Arc::new(properties),
+            dynamic: Vec::new(),
+            limit,
+            metrics: ExecutionPlanMetricsSet::new(),
+        }
+    }
+
+    /// Whether what flows out is all rows of the scan as they are, so that it may be aggregated in it.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.dynamic.is_empty() && self.limit.is_none() && self.read.aggregation.is_none()
+    }
+}
+
+impl DisplayAs for ScanExec {
+    fn fmt_as(&self, format: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let tree = matches!(format, DisplayFormatType::TreeRender);
+        let between = if tree { "\n" } else { ", " };
+        if !tree {
+            write!(f, "ScanExec: ")?;
+        }
+        self.read.describe(between, f)?;
+        let names: Vec<_> = self.schema().fields().iter().map(|f| f.name().clone()).collect();
+        write!(f, "{between}columns=[{}]", names.join(", "))?;
+        if let Some(limit) = self.limit {
+            write!(f, "{between}limit={limit}")?;
+        }
+        for filter in &self.dynamic {
+            write!(f, "{between}dynamic={filter}")?;
+        }
+        self.read.priced(self.price, between, f)?;
+        if self.parts.len() > 1 {
+            write!(f, "{between}partitions={}", self.parts.len())?;
+        }
+        if let (DisplayFormatType::Verbose, Some(plan)) = (format, &self.plan) {
+            write!(f, "\n{plan}")?;
+        }
+        Ok(())
+    }
+}
+
+impl ExecutionPlan for ScanExec {
+    fn name(&self) -> &str {
+        "ScanExec"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.properties
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        Vec::new()
+    }
+
+    fn apply_expressions(
+        &self,
+        visit: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        for filter in &self.dynamic {
+            if visit(filter)? == TreeNodeRecursion::Stop {
+                return Ok(TreeNodeRecursion::Stop);
+            }
+        }
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn replace_children(
+        self: Arc<Self>,
+        children: Vec<Arc<dyn ExecutionPlan>>,
+        _: ReplaceChildrenOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        if children.is_empty() { Ok(self) } else { internal_err!("a scan has no children") }
+    }
+
+    fn with_new_children(
+        self: Arc<Self>,
+        children: Vec<Arc<dyn ExecutionPlan>>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        self.replace_children(
+            children,
+            ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute),
+        )
+    }
+
+    fn execute(
+        &self,
+        partition: usize,
+        context: Arc<TaskContext>,
+    ) -> Result<SendableRecordBatchStream> {
+        let Some(keys) = self.parts.get(partition) else {
+            return internal_err!("a scan of {} partitions has no {partition}", self.parts.len());
+        };
+        let part = Part::new(
+            Arc::clone(&self.read),
+            keys.clone(),
+            (Arc::clone(&self.projection), self.schema()),
+            &self.dynamic,
+            self.limit,
+            &context,
+            (&self.metrics, partition),
+        )?;
+        let batches = futures::stream::try_unfold(part, |mut part| async move {
+            Ok(part.next().await?.map(|batch| (batch, part)))
+        });
+        Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), batches)))
+    }
+
+    fn metrics(&self) -> Option<MetricsSet> {
+        Some(self.metrics.clone_inner())
+    }
+
+    fn statistics_from_inputs(
+        &self,
+        _: &[Arc<Statistics>],
+        args: &StatisticsArgs,
+    ) -> Result<Arc<Statistics>> {
+        if args.partition().is_some() && self.parts.len() > 1 {
+            return Ok(Arc::new(Statistics::new_unknown(&self.schema())));
+        }
+        if self.limit.is_some() || !self.dynamic.is_empty() {
+            return Ok(Arc::new((*self.statistics).clone().to_inexact()));
+        }
+        Ok(Arc::clone(&self.statistics))
+    }
+
+    fn supports_limit_pushdown(&self) -> bool {
+        false
+    }
+
+    fn with_fetch(&self, limit: Option<usize>) -> Option<Arc<dyn ExecutionPlan>> {
+        let limit = match (self.limit, limit) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+        Some(Arc::new(Self { limit, ..self.clone() }))
+    }
+
+    fn fetch(&self) -> Option<usize> {
+        self.limit
+    }
+
+    fn handle_child_pushdown_result(
+        &self,
+        phase: FilterPushdownPhase,
+        child: ChildPushdownResult,
+        _: &ConfigOptions,
+    ) -> Result<FilterPushdownPropagation<Arc<dyn ExecutionPlan>>> {
+        let filters: Vec<_> = child.parent_filters.into_iter().map(|f| f.filter).collect();
+        // What is static the logical plan has pushed down already, or nobody can. Whoever made a dynamic
+        // filter checks again what it gets, so that it need not be told that the scan does.
+        let answers = vec![PushedDown::No; filters.len()];
+        let answer = FilterPushdownPropagation::with_parent_pushdown_result(answers);
+        if !matches!(phase, FilterPushdownPhase::Post)
+            || filters.is_empty()
+            || self.read.aggregation.is_some()
+        {
+            return Ok(answer);
+        }
+        let dynamic = self.dynamic.iter().cloned().chain(filters).collect();
+        Ok(answer.with_updated_node(Arc::new(Self { dynamic, ..self.clone() })))
+    }
+
+    fn reset_state(self: Arc<Self>) -> Result<Arc<dyn ExecutionPlan>> {
+        Ok(Arc::new(Self {
+            metrics: ExecutionPlanMetricsSet::new(),
+            dynamic: Vec::new(),
+            ..(*self).clone()
+        }))
+    }
+}

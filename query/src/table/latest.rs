@@ -1,0 +1,103 @@
+//! What is the newest row of every key? The point read of the engine, as a table.
+
+use std::fmt;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use async_trait::async_trait;
+use barograph_lake::schema::{FIRST_VALUE_COLUMN, KEY_COLUMN, TIME_COLUMN};
+use barograph_lake::{Key, KeySelection, TableSchema};
+use datafusion::catalog::memory::MemorySourceConfig;
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::Result;
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
+use datafusion::physical_plan::ExecutionPlan;
+
+use crate::errors::external;
+use crate::pushdown::translate::Translator;
+use crate::table::provider::Pinned;
+use barograph_engine::Engine;
+use barograph_engine::Point;
+use barograph_engine::PointQuery;
+use barograph_engine::filter::Node;
+
+/// The newest row of every key of a declared table.
+pub(crate) struct LatestProvider {
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) table: Arc<TableSchema>,
+}
+
+impl fmt::Debug for LatestProvider {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LatestProvider").field("table", &self.table.name()).finish_non_exhaustive()
+    }
+}
+
+impl LatestProvider {
+    /// Keys that all of `filters` name one by one; `None` if they do not.
+    fn keys(&self, filters: &[Expr]) -> Option<Vec<Key>> {
+        let (wanted, _) = Translator::new(&self.table).wanted(filters);
+        match wanted.keys {
+            KeySelection::List(keys) => Some(keys.to_vec()),
+            _ => None,
+        }
+    }
+}
+
+#[async_trait]
+impl TableProvider for LatestProvider {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(self.table.arrow())
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::View
+    }
+
+    /// Only keys narrow what is read: any other condition is asked of the newest row, not of older ones.
+    fn supports_filters_pushdown(
+        &self,
+        filters: &[&Expr],
+    ) -> Result<Vec<TableProviderFilterPushDown>> {
+        let translator = Translator::new(&self.table);
+        let of_key = |node: &Node| {
+            let mut only = true;
+            node.visit_columns(&mut |column| only &= column == KEY_COLUMN);
+            only
+        };
+        let answer = |filter: &&Expr| match translator.condition(filter) {
+            Some(translated) if of_key(&translated.node) => TableProviderFilterPushDown::Inexact,
+            _ => TableProviderFilterPushDown::Unsupported,
+        };
+        Ok(filters.iter().map(answer).collect())
+    }
+
+    async fn scan(
+        &self,
+        session: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        _: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let pinned = Pinned::of(session, &self.engine);
+        let view = pinned.view(self.table.name())?;
+        let all: Vec<usize> = (0..self.table.arrow().fields().len()).collect();
+        let output = projection.unwrap_or(&all);
+        let mut columns = output.clone();
+        columns.retain(|&column| column >= FIRST_VALUE_COLUMN);
+        let query =
+            PointQuery { keys: self.keys(filters), point: Point::Latest, columns: columns.clone() };
+        let rows = self.engine.point(view, &query).await.map_err(external)?;
+        let places = output.iter().map(|&column| match column {
+            KEY_COLUMN | TIME_COLUMN => column,
+            _ => columns
+                .iter()
+                .position(|&given| given == column)
+                .map_or(usize::MAX, |at| at + FIRST_VALUE_COLUMN),
+        });
+        let rows: RecordBatch = rows.project(&places.collect::<Vec<_>>())?;
+        let schema = rows.schema();
+        Ok(MemorySourceConfig::try_new_exec(&[vec![rows]], schema, None)?)
+    }
+}

@@ -1,0 +1,15 @@
+//! Tables as the planner sees them, and how their scans run.
+//!
+//! - `catalog`: which tables there are. `provider`: a table that plans scans over the view its statement has pinned.
+//! - `exec`, `part`: a scan as a leaf of the plan, and the reading of one of its partitions.
+//! - `latest`, `live`: the newest row of every key, and the windows of a rollup, as tables.
+//! - `statistics`, `price`: what is known of a scan, and what it costs, before it runs.
+
+pub(crate) mod catalog;
+pub(crate) mod exec;
+pub(crate) mod latest;
+pub(crate) mod live;
+pub(crate) mod part;
+pub(crate) mod price;
+pub(crate) mod provider;
+pub(crate) mod statistics;
