@@ -6,9 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Schema};
-use barograph_engine::dead_letters;
 use barograph_engine::validate::Rules;
-use barograph_engine::{Clock, Components, Engine, LogSource, SystemClock};
+use barograph_engine::{Clock, Components, Engine, LogSource, SystemClock, dead_letters};
 use barograph_flight::Client;
 use barograph_jobs::compact::Compact;
 use barograph_jobs::quality::Site;

@@ -6,11 +6,9 @@
 use std::time::Duration;
 
 use arrow::error::ArrowError;
-use datafusion::common::{Column, DataFusionError, SchemaError};
-
-use barograph_engine::Error;
-use barograph_engine::ErrorKind;
 use barograph_engine::process::SETTING as SERVER;
+use barograph_engine::{Error, ErrorKind};
+use datafusion::common::{Column, DataFusionError, SchemaError};
 
 /// When a query that found no memory is worth trying again.
 const RETRY_AFTER: Duration = Duration::from_secs(1);

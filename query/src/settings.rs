@@ -2,15 +2,14 @@
 
 use std::path::PathBuf;
 
+use barograph_engine::process::Ceiling;
+use barograph_engine::settings::{THREADS_MAX, check_count};
+use barograph_engine::{Error, Result};
 use barograph_lake::{Size, Span};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::limits::bounds::Bounds;
-use barograph_engine::Error;
-use barograph_engine::Result;
-use barograph_engine::process::Ceiling;
-use barograph_engine::settings::{THREADS_MAX, check_count};
 
 /// Settings of SQL.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

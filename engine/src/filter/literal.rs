@@ -39,7 +39,7 @@ pub(crate) enum Cmp {
 
 /// A test of a value of the column's type. In the float tests a NaN in the column answers false.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Test {
+pub struct Test {
     /// The test before it is turned round.
     pub(crate) base: Base,
     /// Whether the answer is the opposite.
@@ -60,7 +60,7 @@ pub(crate) enum Base {
 
 /// A list of values of the column's type, ascending and distinct.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Set {
+pub enum Set {
     /// Integers and timestamps that the column's type can hold.
     Integers(Vec<i64>),
     /// Numbers without NaN, and whether NaN is in the list. Single precision is widened.

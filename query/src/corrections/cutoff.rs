@@ -1,6 +1,8 @@
-//! Where is an answer cut off? Above the windows that it shows. A sort that keeps some rows is dropped where
-//! its input is sorted already, and the library then cuts off below: a window would not see all of its
-//! rows. So the cut is taken out of such sorts before; where the sort stays, it is put into it again.
+//! The cut of an answer (LIMIT), above the windows that it shows.
+//!
+//! DataFusion 55.2: `SELECT x, lead(x, 3) OVER (ORDER BY x) FROM t ORDER BY x LIMIT 2` gives null, null. A sort that keeps some
+//! rows is dropped where its input is sorted already, and the rows are cut off below it: the window does not see all of
+//! its rows. So the cut is taken out of such sorts before; where the sort stays, it is put into it again.
 //!
 //! ```text
 //! sort, keep 10              limit 10

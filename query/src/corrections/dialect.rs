@@ -1,5 +1,6 @@
-//! What do others write for what the planner knows? Spellings of the standard and of other databases, put into words
-//! that it takes.
+//! Spellings of the standard and of other databases, put into words that the planner takes.
+//!
+//! DataFusion 55.2 drops ESCAPE (`'50%' LIKE '50!%' ESCAPE '!'` is false), and refuses the others:
 //!
 //! ```text
 //! note LIKE '50!%' ESCAPE '!'                      ──►  note LIKE '50\%'
@@ -11,15 +12,13 @@
 use std::mem;
 use std::ops::ControlFlow;
 
+use barograph_engine::{Error, Result};
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList,
     FunctionArguments, GroupByExpr, Ident, NamedWindowExpr, ObjectName, Select, Statement as Ast,
     UnaryOperator, Value, ValueWithSpan, VisitMut, VisitorMut, WindowFrame, WindowFrameBound,
     WindowType,
 };
-
-use barograph_engine::Error;
-use barograph_engine::Result;
 
 /// The character that takes the meaning from the next one in a pattern of LIKE.
 const ESCAPE: char = '\\';

@@ -1,5 +1,7 @@
-//! How often is a value drawn? `random() BETWEEN a AND b` asks one value twice, and the planner writes the expression
-//! twice. Here it is an argument of a function, which is worked out once.
+//! Values that are drawn, once for both ends of BETWEEN.
+//!
+//! DataFusion 55.2 writes `random() BETWEEN a AND b` as two comparisons, each with a value of its own. Here it is an argument
+//! of a function, which is worked out once.
 
 use std::sync::Arc;
 

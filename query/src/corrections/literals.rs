@@ -1,8 +1,9 @@
-//! What does a number beside a value of single precision mean? The value of single precision nearest to it, as in a
-//! ticket: `temperature = 21.3` asks for the rows in which 21.3 was written. The planner widens the column in its
-//! place, and no single-precision number is 21.3. A number beyond single precision stays what it is.
+//! Numbers beside values of single precision: a number means the value of single precision nearest to it, as in a
+//! ticket. `temperature = 21.3` asks for the rows in which 21.3 was written.
 //!
-//! A number is one that is written in the statement or bound to it; what is computed is compared as it is.
+//! DataFusion 55.2 widens the column in its place, and no single-precision number is 21.3. A number beyond single precision
+//! stays what it is. A number is one that is written in the statement or bound to it; what is computed is compared as it
+//! is.
 
 use arrow::datatypes::DataType;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};

@@ -1,8 +1,8 @@
-//! When is it not known whether a value is among others?
+//! Membership (IN and NOT IN of a query) where it is not known.
 //!
 //! `x IN (SELECT y …)` is neither true nor false where `x` is null, or where nothing equals it and one `y`
-//! is null. Where it is a whole condition the planner knows; inside OR, NOT and CASE, and where the values
-//! depend on the row that asks, it says false. There the third answer is written out:
+//! is null. DataFusion 55.2 knows where it is a whole condition; inside OR, NOT and CASE, and where the values
+//! depend on the row that asks, it says false or refuses. There the third answer is written out:
 //!
 //! ```text
 //! a OR x NOT IN (q)  ──►  a OR CASE WHEN x IN (q) THEN false

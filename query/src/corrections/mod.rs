@@ -1,5 +1,6 @@
 //! Corrections of the parser, the planner and the optimizer, where they take a statement for something else than the
-//! standard and this engine's documentation say.
+//! standard and this engine's documentation say. Each names the version that it corrects and what that makes of a
+//! statement; `tests/upstream.rs` fails for each as soon as DataFusion alone gives the right answer.
 //!
 //! - `precedence`, `spelling`, `unheard`, `dialect`, `names`: what the parser reads otherwise, passes over, or does not know.
 //! - `using`, `spans`, `literals`, `instants`, `zones`, `drawn`: columns of joins, intervals, numbers, times, and values that are drawn.

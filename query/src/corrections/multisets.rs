@@ -1,6 +1,6 @@
-//! How often does a row stay? EXCEPT ALL and INTERSECT ALL count: of three equal rows less two, one stays.
+//! Multisets: EXCEPT ALL and INTERSECT ALL count. Of three equal rows less two, one stays.
 //!
-//! The planner makes a join of them that asks only whether a row is on the other side. Here equal rows are
+//! DataFusion 55.2 makes a join of them that asks only whether a row is on the other side: none stays. Here equal rows are
 //! numbered on both sides, and the number is compared, too:
 //!
 //! ```text

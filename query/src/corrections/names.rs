@@ -1,5 +1,6 @@
-//! Where is a session? The functions that say so, and the tables of `information_schema` that count as the standard
-//! does: from 1.
+//! Names of where a session is, and the tables of `information_schema`, which count from 1 as the standard does.
+//!
+//! DataFusion 55.2 counts their columns from 0, and has no `current_schema()`.
 
 use arrow::datatypes::DataType;
 use datafusion::common::tree_node::{Transformed, TransformedResult};

@@ -1,6 +1,8 @@
-//! When is null equal to null? A join says so for all of its keys or for none. The library makes keys of `IS NOT DISTINCT
-//! FROM`, and later adds those of `=` from WHERE, for which null is not equal to null. Here a join keeps the keys that
-//! it has, and what is compared by `=` stays a condition.
+//! Keys of joins that take null for equal to null, apart from those that do not.
+//!
+//! A join takes null for equal to null in all of its keys or in none. DataFusion 55.2 makes keys of `IS NOT DISTINCT FROM`, and
+//! later adds those of `=` from WHERE: `a JOIN b ON a.x IS NOT DISTINCT FROM b.x WHERE a.y = b.y` finds rows whose `y` are
+//! null. Here a join keeps the keys that it has, and what is compared by `=` stays a condition.
 
 use datafusion::common::tree_node::TreeNode;
 use datafusion::common::{JoinType, NullEquality, Result};

@@ -1,6 +1,6 @@
-//! What must the planner not conclude from a condition?
+//! Conditions that the planner must conclude nothing from.
 //!
-//! DataFusion bounds columns by interval arithmetic: from `CAST(temperature AS INT) = 3` it concludes that
+//! DataFusion 55.2 bounds columns by interval arithmetic: from `CAST(temperature AS INT) = 3` it concludes that
 //! `temperature` is 3 in every row, and drops a sort by it. The conclusion holds only for functions that
 //! lose nothing. Casts and arithmetic in conditions are therefore made opaque before it can be drawn; what
 //! a scan can tell of them it has been told before.

@@ -1,6 +1,7 @@
-//! What belongs together in a condition? `IS [NOT] DISTINCT FROM` binds stronger than NOT, AND and OR; the
-//! parser takes all that follows it for its right side. Brackets are kept in the tree, so what stands
-//! there without them is known to be meant otherwise.
+//! Precedence of `IS [NOT] DISTINCT FROM`, which binds stronger than NOT, AND and OR.
+//!
+//! sqlparser 0.62 (DataFusion 55.2) takes all that follows it for its right side: `true IS DISTINCT FROM true OR true` is
+//! false. Brackets are kept in the tree, so what stands there without them is known to be meant otherwise.
 //!
 //! ```text
 //! a OR b IS DISTINCT FROM c AND d     read:   a OR (b IS DISTINCT FROM (c AND d))

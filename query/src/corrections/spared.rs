@@ -19,14 +19,14 @@ use super::totals::filters_total;
 
 /// A rule and the plans that it does not see.
 #[derive(Debug)]
-pub(super) struct Spared {
+pub(crate) struct Spared {
     rule: Arc<dyn OptimizerRule + Send + Sync>,
     is_spared: fn(&LogicalPlan) -> Result<bool>,
 }
 
 impl Spared {
     /// The rules, of which some do not see every plan.
-    pub(super) fn all(
+    pub(crate) fn all(
         rules: Vec<Arc<dyn OptimizerRule + Send + Sync>>,
     ) -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
         let spared = |rule: Arc<dyn OptimizerRule + Send + Sync>| {

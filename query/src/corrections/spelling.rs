@@ -1,6 +1,8 @@
-//! What is written in two ways? `FETCH FIRST n ROWS ONLY` is LIMIT. A computed column without a name has the
-//! planner's own spelling of it as its name, which two that differ may share: they are then named by what was
-//! written.
+//! Spellings that are one for the planner: `FETCH FIRST n ROWS ONLY` is LIMIT, and two computed columns that differ may
+//! have one name.
+//!
+//! A column without a name has the spelling of its expression as its name. DataFusion 55.2 spells some that differ alike, and
+//! refuses the second: they are then named by what was written.
 //!
 //! ```text
 //! SELECT NOT (a AND b), NOT a AND b                          both are "NOT a AND b"

@@ -1,14 +1,14 @@
-//! What would be passed over in silence? The parser reads clauses of many databases, and the planner drops
-//! some of them. An answer that left out half of the question is worse than none, so they are refused.
+//! Clauses that would be passed over: they are refused.
+//!
+//! The parser reads clauses of many databases, and DataFusion 55.2 drops some of them, `FETCH FIRST 1 ROW WITH TIES` and
+//! `TABLESAMPLE` among them. An answer that left out half of the question is worse than none.
 
 use std::ops::ControlFlow;
 
+use barograph_engine::{Error, Result};
 use datafusion::sql::sqlparser::ast::{
     GroupByExpr, LimitClause, Query, Select, Statement as Ast, TableFactor, Visit, Visitor,
 };
-
-use barograph_engine::Error;
-use barograph_engine::Result;
 
 /// Refuses a statement with a clause that nobody would hear.
 ///

@@ -1,7 +1,7 @@
-//! What is neither true nor false? A comparison with null, and so a condition made of such.
+//! Conditions that are neither true nor false: comparisons with null, and what is made of such.
 //!
-//! The planner's simplifications of conditions hold where unknown is as good as false, or where no value of a list
-//! is null or computed. Elsewhere what they would get wrong is kept from them:
+//! DataFusion 55.2 simplifies conditions in ways that hold where unknown is as good as false, or where no value of a list
+//! is null or computed. Elsewhere what it would get wrong is kept from it:
 //!
 //! | condition | taken by the planner for | here |
 //! |---|---|---|

@@ -1,6 +1,8 @@
-//! What is a column that two tables have in common? `JOIN … USING (k)` and `NATURAL JOIN` make one column `k` of
-//! both: the left one, or the right one where a row has no left side. The planner takes it for one of the two, and
-//! for ambiguous in conditions and after a second join. A join of this kind is planned here:
+//! Columns that two tables have in common: `JOIN … USING (k)` and `NATURAL JOIN` make one column `k` of both, the left
+//! one, or the right one where a row has no left side.
+//!
+//! DataFusion 55.2 takes it for one of the two (`a FULL JOIN b USING (k)` has null for rows of `b` alone), and for ambiguous in
+//! conditions and after a second join. A join of this kind is planned here:
 //!
 //! ```text
 //! a FULL JOIN b USING (k)  ──►  coalesce(a.k, b.k) AS (a, b).k, a.x, b.y

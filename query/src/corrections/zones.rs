@@ -1,6 +1,9 @@
-//! Which zone is a time in? A column is in UTC whatever the session's zone is, and so is what is made of a column
+//! Zones of times. A column is in UTC whatever the session's zone is, and so is what is made of a column
 //! and of other times: `coalesce(reading_at, now())` reads a text beside it as `reading_at` does. Times that are read
 //! from a column of texts are in the session's zone, as those from a constant are.
+//!
+//! DataFusion 55.2 reads a text beside a column in the column's zone, one beside `coalesce(…)` in the session's, and refuses
+//! `to_timestamp` of a column of texts in a session with a zone.
 
 use std::sync::Arc;
 

@@ -18,6 +18,8 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
 use arrow::compute::{cast, concat};
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
+use barograph_engine::expression::{Expressions, Input, RowExpression};
+use barograph_engine::{Error, Result};
 use datafusion::common::DFSchema;
 use datafusion::common::tree_node::{TransformedResult, TreeNode};
 use datafusion::execution::SessionStateDefaults;
@@ -42,9 +44,6 @@ use crate::functions::scalars;
 use crate::limits::bounds::Bounds;
 use crate::limits::growth;
 use crate::limits::stack;
-use barograph_engine::Error;
-use barograph_engine::Result;
-use barograph_engine::expression::{Expressions, Input, RowExpression};
 
 /// Longest text of an expression in bytes.
 const TEXT_BYTES_MAX: usize = 16 << 10;

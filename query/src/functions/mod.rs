@@ -30,6 +30,7 @@ mod zeros;
 
 use std::sync::Arc;
 
+use barograph_engine::{Error, Result};
 use barograph_lake::AsOf;
 use datafusion::catalog::TableProvider;
 use datafusion::execution::SessionStateBuilder;
@@ -38,8 +39,6 @@ use datafusion::prelude::SessionContext;
 
 pub use planner::{NodePlanner, Planner};
 
-use barograph_engine::Error;
-use barograph_engine::Result;
 use reference::Entry;
 
 /// What table functions ask of whoever holds the tables.

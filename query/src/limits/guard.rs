@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use barograph_engine::{Error, Result};
 use datafusion::common::Result as QueryResult;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{
@@ -19,8 +20,6 @@ use crate::errors::told;
 use crate::limits::growth::UnderCeiling;
 use crate::limits::queries::Meter;
 use crate::settings::SqlSettings;
-use barograph_engine::Error;
-use barograph_engine::Result;
 
 /// When a query that found the queue full is worth trying again.
 const RETRY_AFTER: Duration = Duration::from_millis(500);

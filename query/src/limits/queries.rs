@@ -6,15 +6,13 @@ use std::str::FromStr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
+use barograph_engine::{Error, ErrorKind, Result};
 use barograph_lake::Micros;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::limits::executors::Lease;
 use crate::table::price::Price;
-use barograph_engine::Error;
-use barograph_engine::ErrorKind;
-use barograph_engine::Result;
 
 /// Longest text of a query that is kept, in bytes; a longer one is cut.
 const TEXT_BYTES: usize = 16 << 10;

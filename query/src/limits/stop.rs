@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Schema};
+use barograph_engine::{Error, ErrorKind};
 use barograph_lake::priority::give_way;
 use datafusion::common::Result;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
@@ -25,8 +26,6 @@ use datafusion::physical_plan::joins::{
 use datafusion::physical_plan::unnest::UnnestExec;
 
 use crate::errors::external;
-use barograph_engine::Error;
-use barograph_engine::ErrorKind;
 
 /// Tells a running plan to stop.
 #[derive(Debug, Clone, Default)]

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use arrow::array::{AsArray, RecordBatch};
 use arrow::compute::filter_record_batch;
+use barograph_engine::filter::Node;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::Operator;
@@ -18,7 +19,6 @@ use datafusion::physical_expr::expressions::{
 };
 
 use crate::pushdown::translate::{Operand, Translated, Translator, and, comparison, or};
-use barograph_engine::filter::Node;
 
 /// Lists longer than this narrow by their smallest and largest value alone, which come with them.
 const LIST_MAX: usize = 65_536;

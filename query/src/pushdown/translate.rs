@@ -15,6 +15,7 @@
 //! | `temperature > 30` where the column has no plausible range | stays above: it may hold a NaN with a sign, which SQL here puts below every number |
 
 use arrow::datatypes::{DataType, TimeUnit};
+use barograph_engine::filter::{Builder, Literal, Node, Op, Wanted};
 use barograph_lake::schema::TIME_COLUMN;
 use barograph_lake::{Micros, TableSchema, ValueType};
 use datafusion::common::ScalarValue;
@@ -24,7 +25,6 @@ use crate::pushdown::values::{
     float_literal, integer_literal, is_fine, is_micros, may_be_nan, nanos, text_literal,
     window_length,
 };
-use barograph_engine::filter::{Builder, Literal, Node, Op, Wanted};
 
 const MICROS_PER_DAY: i64 = 86_400_000_000;
 const NANOS_PER_MICRO: i128 = 1_000;

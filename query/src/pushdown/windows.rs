@@ -18,6 +18,7 @@
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, SchemaRef, TimeUnit};
+use barograph_engine::scan::{Aggregate, Aggregation};
 use barograph_lake::schema::{FIRST_VALUE_COLUMN, KEY_COLUMN, TIME_COLUMN};
 use barograph_lake::{Micros, TableSchema};
 use datafusion::common::Result;
@@ -34,7 +35,6 @@ use datafusion::physical_plan::udaf::AggregateFunctionExpr;
 use crate::pushdown::values::{is_fine, may_be_nan, window_length};
 use crate::table::exec::{Read, ScanExec};
 use crate::table::provider::Layout;
-use barograph_engine::scan::{Aggregate, Aggregation};
 
 /// A window so long that all instants since 1970 lie in it.
 const ALL_TIME: Micros = Micros::MAX;

@@ -6,6 +6,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field};
+use barograph_engine::{Error, Result};
 use datafusion::common::{ParamValues, ScalarValue};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::sqlparser::ast::{
@@ -16,8 +17,6 @@ use crate::errors::told;
 use crate::limits::stack::Deep;
 use crate::statement::prepare::{answered, declared, typed, without_views};
 use crate::statement::session::{Statement, UNTYPED, columns};
-use barograph_engine::Error;
-use barograph_engine::Result;
 
 /// A parameter without a number.
 const QUESTION_MARK: &str = "?";

@@ -12,6 +12,7 @@
 
 use std::sync::Arc;
 
+use barograph_engine::view::View;
 use barograph_lake::{Key, Micros};
 use datafusion::common::JoinType;
 use datafusion::physical_expr::Partitioning;
@@ -21,7 +22,6 @@ use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMerge
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 
 use crate::table::exec::ScanExec;
-use barograph_engine::view::View;
 
 /// What the parts of an answer have in common, and where they begin.
 #[derive(Debug, Clone)]

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, SchemaRef};
+use barograph_engine::{Error, Result};
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, TableReference};
 use datafusion::config::ConfigOptions;
@@ -35,8 +36,6 @@ use crate::statement::bind;
 use crate::statement::deferred::Deferred;
 use crate::statement::session::{Statement, columns};
 use crate::table::catalog::{CATALOG, PUBLIC_SCHEMA, SYSTEM_SCHEMA, TableEntry};
-use barograph_engine::Error;
-use barograph_engine::Result;
 
 /// Longest text of a statement in bytes.
 const TEXT_BYTES_MAX: usize = 1 << 20;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
+use barograph_engine::{Engine, Error, ErrorKind, Result};
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryPool, MemoryReservation};
 use futures::Stream;
 use tokio::sync::mpsc::error::TrySendError;
@@ -15,10 +16,6 @@ use crate::errors::told;
 use crate::limits::guard::Place;
 use crate::limits::queries::{Query, QueryId, QueryState};
 use crate::statement::watch::{Reason, cancelled};
-use barograph_engine::Engine;
-use barograph_engine::Error;
-use barograph_engine::ErrorKind;
-use barograph_engine::Result;
 
 /// Batches that wait for the client, so that the query is not far ahead of it.
 const AHEAD: usize = 2;

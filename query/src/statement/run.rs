@@ -4,6 +4,8 @@
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
+use barograph_engine::scan::execute::with_schema;
+use barograph_engine::{Error, Result};
 use datafusion::catalog::Session;
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::LogicalPlan;
@@ -23,9 +25,6 @@ use crate::statement::rows::{Giver, Rows};
 use crate::statement::session::Statement;
 use crate::statement::watch::{Begun, Watched};
 use crate::table::price::Price;
-use barograph_engine::Error;
-use barograph_engine::Result;
-use barograph_engine::scan::execute::with_schema;
 
 /// Everything a query needs to run.
 pub(crate) struct Job {

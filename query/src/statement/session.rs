@@ -15,6 +15,10 @@ use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{Field, Schema, SchemaRef};
+use barograph_engine::process::Ceiling;
+use barograph_engine::recent::Recent;
+use barograph_engine::system::SystemRows;
+use barograph_engine::{Engine, Result};
 use datafusion::catalog::Session;
 use datafusion::common::ScalarValue;
 use datafusion::execution::runtime_env::RuntimeEnv;
@@ -42,11 +46,6 @@ use crate::statement::run::Job;
 use crate::statement::watch::{Begun, cancelled, planned, timed_out, watch};
 use crate::table::catalog::{Catalog, TableEntry, zoned};
 use crate::table::provider::Pinned;
-use barograph_engine::Engine;
-use barograph_engine::Result;
-use barograph_engine::process::Ceiling;
-use barograph_engine::recent::Recent;
-use barograph_engine::system::SystemRows;
 
 /// Statements that are kept for who asks them again.
 const KEPT: usize = 64;

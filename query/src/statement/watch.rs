@@ -6,6 +6,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use arrow::datatypes::SchemaRef;
+use barograph_engine::{Engine, Error, ErrorKind, Result};
 use futures::FutureExt;
 use futures::future::{BoxFuture, Fuse};
 use tokio::sync::{mpsc, oneshot};
@@ -14,10 +15,6 @@ use crate::limits::executors::Lease;
 use crate::limits::guard::Place;
 use crate::limits::queries::{Queries, Query, QueryId, QueryState};
 use crate::statement::rows::Rows;
-use barograph_engine::Engine;
-use barograph_engine::Error;
-use barograph_engine::ErrorKind;
-use barograph_engine::Result;
 
 /// Why a query ended before its time; comes at the moment that it does.
 pub(crate) type Reason = Fuse<oneshot::Receiver<Error>>;

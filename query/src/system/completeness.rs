@@ -18,6 +18,14 @@ use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBat
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::{SchemaRef, TimestampMicrosecondType};
 use async_trait::async_trait;
+use barograph_engine::dead_letters::DEAD_LETTERS;
+use barograph_engine::filter::{Builder, Predicate, Wanted};
+use barograph_engine::scan::Scan;
+use barograph_engine::scan::execute::read_columns;
+use barograph_engine::scan::plan::Source;
+use barograph_engine::validate::key_at;
+use barograph_engine::view::View;
+use barograph_engine::{Engine, Error, Result};
 use barograph_lake::schema::{KEY_COLUMN, KeyType, TIME_COLUMN, TableDeclaration};
 use barograph_lake::schema::{ValueColumn, ValueType};
 use barograph_lake::time::{MICROS_PER_HOUR, parse_instant};
@@ -38,16 +46,6 @@ use super::{Declared, Of, declared, times};
 use crate::errors::external;
 use crate::pushdown::translate::Translator;
 use crate::table::provider::Pinned;
-use barograph_engine::Engine;
-use barograph_engine::Error;
-use barograph_engine::Result;
-use barograph_engine::dead_letters::DEAD_LETTERS;
-use barograph_engine::filter::{Builder, Predicate, Wanted};
-use barograph_engine::scan::Scan;
-use barograph_engine::scan::execute::read_columns;
-use barograph_engine::scan::plan::Source;
-use barograph_engine::validate::key_at;
-use barograph_engine::view::View;
 
 const COLUMNS: &[Declared] = &[
     ("key", Of::Whole, false),

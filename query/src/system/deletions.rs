@@ -4,13 +4,12 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::SchemaRef;
+use barograph_engine::{Engine, Result};
 use barograph_lake::table::Deletion;
 use barograph_lake::{Key, Micros};
 use futures::future::BoxFuture;
 
 use super::{Declared, Of, SystemRows, declared, times, whole};
-use barograph_engine::Engine;
-use barograph_engine::Result;
 
 const COLUMNS: &[Declared] = &[
     ("table_name", Of::Text, false),

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array, StringArray};
+use barograph_engine::Result;
+use barograph_engine::landing::LandingFault;
 use barograph_lake::Period;
 
 use super::{Declared, Of, Told, times, whole};
 use crate::table::provider::Pinned;
-use barograph_engine::Result;
-use barograph_engine::landing::LandingFault;
 
 pub(super) const COLUMNS: &[Declared] = &[
     ("table_name", Of::Text, false),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
+use barograph_engine::system::SystemRows;
 use datafusion::catalog::memory::MemorySourceConfig;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::Result as QueryResult;
@@ -13,7 +14,6 @@ use datafusion::physical_plan::ExecutionPlan;
 
 use super::Named;
 use crate::errors::external;
-use barograph_engine::system::SystemRows;
 
 /// The table of `rows`.
 pub(crate) fn table(rows: Arc<dyn SystemRows>) -> Named {

@@ -27,6 +27,8 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, RecordBatch, TimestampMicrosecondArray};
 use arrow::datatypes::{DataType, Field, SchemaRef, TimeUnit};
 use async_trait::async_trait;
+use barograph_engine::system::SystemRows;
+use barograph_engine::{Engine, Result};
 use barograph_lake::Micros;
 use datafusion::catalog::memory::MemorySourceConfig;
 use datafusion::catalog::{Session, TableProvider};
@@ -39,10 +41,7 @@ use crate::limits::queries::Queries;
 use crate::settings::SqlSettings;
 use crate::statement::session::columns;
 use crate::table::provider::Pinned;
-use barograph_engine::Engine;
-use barograph_engine::Result;
 
-use barograph_engine::system::SystemRows;
 pub(crate) use given::table as given;
 
 /// A table's name, provider and primary key.

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Float64Array, Int64Array, StringArray};
+use barograph_engine::Result;
 
 use super::{Declared, Of, Told, times, whole};
 use crate::limits::queries::QueryInfo;
 use crate::table::provider::Pinned;
-use barograph_engine::Result;
 
 pub(super) const COLUMNS: &[Declared] = &[
     ("id", Of::Whole, false),

@@ -3,15 +3,13 @@
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, StringArray};
+use barograph_engine::{EngineSettings, Error, Result};
 use schemars::schema_for;
 use serde_json::Value;
 
 use super::{Declared, Of, Told};
 use crate::settings::SqlSettings;
 use crate::table::provider::Pinned;
-use barograph_engine::EngineSettings;
-use barograph_engine::Error;
-use barograph_engine::Result;
 
 pub(super) const COLUMNS: &[Declared] =
     &[("name", Of::Text, false), ("value", Of::Text, true), ("description", Of::Text, true)];

@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use arrow::array::{ArrayRef, BooleanArray, Int64Array, StringArray};
-use barograph_lake::{FileEntry, KeySelection, TimeRange};
-
-use super::{Declared, Of, Told, times, whole};
-use crate::table::provider::Pinned;
 use barograph_engine::Result;
 use barograph_engine::scan::Scan;
 use barograph_engine::scan::plan::{Source, sources};
 use barograph_engine::tail::HourView;
+use barograph_lake::{FileEntry, KeySelection, TimeRange};
+
+use super::{Declared, Of, Told, times, whole};
+use crate::table::provider::Pinned;
 
 pub(super) const FILES: &[Declared] = &[
     ("table_name", Of::Text, false),

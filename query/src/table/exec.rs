@@ -11,6 +11,10 @@
 use std::fmt;
 use std::sync::Arc;
 
+use barograph_engine::Engine;
+use barograph_engine::filter::{Builder, Node, Wanted};
+use barograph_engine::scan::{Aggregation, Plan, Scan};
+use barograph_engine::view::View;
 use barograph_lake::{Key, KeySelection, TableSchema};
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{Result, Statistics, internal_err};
@@ -30,10 +34,6 @@ use datafusion::physical_plan::{
 
 use crate::table::part::Part;
 use crate::table::price::Price;
-use barograph_engine::Engine;
-use barograph_engine::filter::{Builder, Node, Wanted};
-use barograph_engine::scan::{Aggregation, Plan, Scan};
-use barograph_engine::view::View;
 
 /// What a scan reads, whatever its partitions.
 #[derive(Debug)]

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
+use barograph_engine::filter::Node;
+use barograph_engine::{Engine, Point, PointQuery};
 use barograph_lake::schema::{FIRST_VALUE_COLUMN, KEY_COLUMN, TIME_COLUMN};
 use barograph_lake::{Key, KeySelection, TableSchema};
 use datafusion::catalog::memory::MemorySourceConfig;
@@ -17,10 +19,6 @@ use datafusion::physical_plan::ExecutionPlan;
 use crate::errors::external;
 use crate::pushdown::translate::Translator;
 use crate::table::provider::Pinned;
-use barograph_engine::Engine;
-use barograph_engine::Point;
-use barograph_engine::PointQuery;
-use barograph_engine::filter::Node;
 
 /// The newest row of every key of a declared table.
 pub(crate) struct LatestProvider {

@@ -17,6 +17,8 @@ use arrow::array::{
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::{Int64Type, SchemaRef, TimestampMicrosecondType};
 use async_trait::async_trait;
+use barograph_engine::rollup::{Declared, ROWS_COLUMN, Rollup};
+use barograph_engine::{Engine, Error, Result, Scan, ScanStream, View};
 use barograph_lake::schema::{FIRST_VALUE_COLUMN, TIME_COLUMN};
 use barograph_lake::{KeySelection, Micros, TimeRange};
 use datafusion::catalog::{Session, TableProvider};
@@ -32,13 +34,6 @@ use crate::errors::external;
 use crate::pushdown::translate::Translator;
 use crate::table::price;
 use crate::table::provider::Pinned;
-use barograph_engine::Engine;
-use barograph_engine::Error;
-use barograph_engine::Result;
-use barograph_engine::Scan;
-use barograph_engine::ScanStream;
-use barograph_engine::View;
-use barograph_engine::rollup::{Declared, ROWS_COLUMN, Rollup};
 
 /// The windows of a rollup as they are.
 pub(crate) struct LiveProvider {

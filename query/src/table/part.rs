@@ -7,6 +7,9 @@ use std::sync::Arc;
 use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::compute::concat_batches;
 use arrow::datatypes::{FieldRef, SchemaRef};
+use barograph_engine::filter::Node;
+use barograph_engine::scan::execute::{Execution, head};
+use barograph_engine::scan::plan::Slice;
 use barograph_lake::KeySelection;
 use datafusion::common::{DataFusionError, Result};
 use datafusion::execution::TaskContext;
@@ -21,9 +24,6 @@ use crate::limits::queries::Meter;
 use crate::pushdown::dynamic::Dynamic;
 use crate::pushdown::translate::Translator;
 use crate::table::exec::Read;
-use barograph_engine::filter::Node;
-use barograph_engine::scan::execute::{Execution, head};
-use barograph_engine::scan::plan::Slice;
 
 /// Bytes taken for a partition that reads little.
 const SMALL_BYTES: usize = 64 << 10;

@@ -5,10 +5,9 @@
 
 use std::fmt;
 
-use barograph_lake::FileEntry;
-
 use barograph_engine::Result;
 use barograph_engine::scan::execute::Execution;
+use barograph_lake::FileEntry;
 
 /// Up to this many files are opened to know a price exactly.
 const EXACT_FILES: usize = 64;

@@ -5,6 +5,11 @@ use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
+use barograph_engine::filter::Wanted;
+use barograph_engine::rollup::Rollups;
+use barograph_engine::scan::plan::cut;
+use barograph_engine::view::View;
+use barograph_engine::{Engine, Error};
 use barograph_lake::schema::{FIRST_VALUE_COLUMN, KEY_COLUMN, TIME_COLUMN};
 use barograph_lake::{AsOf, Key, KeySelection, KeyType, TableSchema};
 use datafusion::catalog::{Session, TableProvider};
@@ -24,12 +29,6 @@ use crate::statement::divide::AnswerPart;
 use crate::table::exec::{Read, ScanExec};
 use crate::table::price::{self, Price};
 use crate::table::statistics::TableStatistics;
-use barograph_engine::Engine;
-use barograph_engine::Error;
-use barograph_engine::filter::Wanted;
-use barograph_engine::rollup::Rollups;
-use barograph_engine::scan::plan::cut;
-use barograph_engine::view::View;
 
 /// Files that are opened to tell a price, if nobody asks for an exact one.
 const PRICED_FILES: usize = 4;

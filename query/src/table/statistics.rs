@@ -7,6 +7,10 @@
 use std::sync::Arc;
 
 use arrow::datatypes::DataType;
+use barograph_engine::Result;
+use barograph_engine::scan::execute::Execution;
+use barograph_engine::scan::plan::Source;
+use barograph_engine::tail::HourView;
 use barograph_lake::schema::{KEY_COLUMN, TIME_COLUMN};
 use barograph_lake::snapshot::ColumnStats;
 use barograph_lake::time::parse_instant;
@@ -18,10 +22,6 @@ use parking_lot::Mutex;
 
 use crate::pushdown::values::may_be_nan;
 use crate::table::price::share;
-use barograph_engine::Result;
-use barograph_engine::scan::execute::Execution;
-use barograph_engine::scan::plan::Source;
-use barograph_engine::tail::HourView;
 
 /// Rows of the tail that are compared with those of a file to count what they replace. Of more, an
 /// estimate has to do.

@@ -1,8 +1,9 @@
 //! Does a table that holds rows gain and widen columns, in the log, the tail and the lake alike?
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-use super::*;
 use barograph_engine::ErrorKind;
+
+use super::*;
 
 /// Questions about the columns that were there, in every place that statistics and filters reach.
 const BEFORE: [&str; 5] = [

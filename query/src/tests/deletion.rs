@@ -1,13 +1,12 @@
 //! Are deleted rows gone from every answer, at once and for good, whatever fails on the way?
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+use barograph_engine::{DeletionReport, DeletionRequest};
 use barograph_lake::store::DurableLocal;
 use barograph_lake::store::faults::{Fault, FaultPlan, FaultStore, Operation};
 use barograph_lake::{TableVersion, TimeRange};
 
 use super::*;
-use barograph_engine::DeletionReport;
-use barograph_engine::DeletionRequest;
 
 const ALL: &str = "SELECT * FROM readings ORDER BY city_id, reading_at";
 const NEWEST: &str = "SELECT city_id, reading_at FROM latest('readings') ORDER BY 1";

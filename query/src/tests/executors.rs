@@ -6,6 +6,7 @@ use std::sync::{Condvar, Mutex};
 use std::time::Duration;
 
 use arrow::datatypes::DataType;
+use barograph_engine::{Clock, ErrorKind};
 use datafusion::logical_expr::{
     ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
@@ -16,8 +17,6 @@ use super::*;
 use crate::Answer;
 use crate::QueryInfo;
 use crate::QueryState;
-use barograph_engine::Clock;
-use barograph_engine::ErrorKind;
 
 const SECOND: i64 = 1_000_000;
 

@@ -1,9 +1,9 @@
 //! What functions make is bounded before it is made, counted while it is held, and right where it is made in pieces.
 
+use barograph_engine::ErrorKind;
 use datafusion::prelude::SessionContext;
 
 use super::*;
-use barograph_engine::ErrorKind;
 
 fn settings() -> SqlSettings {
     SqlSettings {

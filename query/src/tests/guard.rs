@@ -6,12 +6,11 @@
 
 use std::time::{Duration, Instant};
 
+use barograph_engine::{Clock, ErrorKind};
 use futures::StreamExt;
 
 use super::*;
 use crate::QueryState;
-use barograph_engine::Clock;
-use barograph_engine::ErrorKind;
 
 /// Joins everything with everything: hours of work.
 const ENDLESS: &str = "SELECT sum(a.value % b.value) FROM generate_series(1, 1000000) a, generate_series(1, 10000000) b";

@@ -18,6 +18,7 @@ mod random;
 mod readers;
 mod statements;
 mod system;
+mod upstream;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -28,6 +29,9 @@ use arrow::array::{
 };
 use arrow::compute::concat_batches;
 use arrow::util::pretty::pretty_format_batches;
+use barograph_engine::{
+    Components, Durability, Engine, EngineSettings, LogSource, ManualClock, Result,
+};
 use barograph_lake::schema::{KeyType, TableDeclaration, ValueColumn, ValueType};
 use barograph_lake::{LakeStore, Size, TableSchema};
 use futures::TryStreamExt;
@@ -38,13 +42,6 @@ use crate::ScalarValue;
 use crate::Sql;
 use crate::SqlSession;
 use crate::SqlSettings;
-use barograph_engine::Components;
-use barograph_engine::Durability;
-use barograph_engine::Engine;
-use barograph_engine::EngineSettings;
-use barograph_engine::LogSource;
-use barograph_engine::ManualClock;
-use barograph_engine::Result;
 
 /// 2026-01-01T00:00:00Z in µs.
 const START: i64 = 1_767_225_600_000_000;

@@ -1,10 +1,10 @@
 //! Are earlier versions as they were, is a restored one seen, and do rows stay away that it took away?
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+use barograph_engine::Clock;
 use barograph_lake::{LakeTable, TableVersion};
 
 use super::*;
-use barograph_engine::Clock;
 
 /// Questions with a table in the place of `{}`, whose filters, windows and counts are pushed down.
 const QUESTIONS: [&str; 6] = [

@@ -1,7 +1,8 @@
 //! Does a short text stay small on its way to a plan?
 
-use super::*;
 use barograph_engine::ErrorKind;
+
+use super::*;
 
 /// A chain of `steps` queries, each of which uses the column `x` of the one before four times.
 fn chain(steps: usize, end: &str) -> String {

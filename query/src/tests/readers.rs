@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use barograph_engine::{Clock, ErrorKind};
 use barograph_lake::Span;
 use futures::StreamExt;
 
@@ -9,8 +10,6 @@ use super::guard::until;
 use super::*;
 use crate::Answer;
 use crate::QueryState;
-use barograph_engine::Clock;
-use barograph_engine::ErrorKind;
 
 const SECOND: i64 = 1_000_000;
 /// More than the channel between a query and its reader holds.

@@ -1,9 +1,9 @@
 //! Are statements read as they are meant, and refused with a word that helps?
 
 use arrow::datatypes::DataType;
+use barograph_engine::ErrorKind;
 
 use super::*;
-use barograph_engine::ErrorKind;
 
 #[tokio::test]
 async fn unknown_names_are_answered_with_the_nearest() {

@@ -1,8 +1,8 @@
-//! How long is a span of time, and what comes of a day and a span?
+//! Spans of time, and what comes of a day and a span.
 //!
 //! A day with a span added is a moment, whatever the span is; a span can be taken several times; and two spans
-//! compare by their length, a month as 30 days and a day as 24 hours, as in PostgreSQL. The planner keeps days
-//! days, and compares months before days before hours:
+//! compare by their length, a month as 30 days and a day as 24 hours, as in PostgreSQL. DataFusion 55.2 keeps days
+//! days, which drops hours, and compares months before days before hours:
 //!
 //! ```text
 //! DATE '2026-09-21' + INTERVAL '15 hours'   ──►  CAST(DATE '2026-09-21' AS TIMESTAMP) + INTERVAL '15 hours'

@@ -1,4 +1,4 @@
-//! What does a query inside a condition say of each row outside it? The planner makes joins of such queries. Where
+//! Queries inside conditions, and what they say of each row outside. DataFusion 55.2 makes joins of such queries. Where
 //! its join would say something else, the query is written otherwise, or refused:
 //!
 //! | query | here |

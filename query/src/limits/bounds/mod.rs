@@ -10,6 +10,7 @@
 
 use std::ops::ControlFlow;
 
+use barograph_engine::{Error, Result};
 use datafusion::common::DataFusionError;
 use datafusion::sql::sqlparser::ast::Visit;
 use datafusion::sql::sqlparser::dialect::GenericDialect;
@@ -18,8 +19,6 @@ use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
 use self::tokens::Nesting;
 use self::tree::Measure;
 use crate::errors::told;
-use barograph_engine::Error;
-use barograph_engine::Result;
 
 mod tokens;
 mod tree;

@@ -3,13 +3,13 @@
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 
+use barograph_engine::Error;
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, DataType, Expr, Ident, JoinConstraint, JoinOperator, ObjectName, Query, Select,
     SetExpr, SetOperator, Statement, TableFactor, TableWithJoins, Visitor,
 };
 
 use super::{Bounds, Extent, SUBQUERIES_MAX, TABLE_NODES};
-use barograph_engine::Error;
 
 /// Each step of the planner goes through all columns of all joins.
 const LEVELS_PER_JOIN: usize = 4;

@@ -5,14 +5,13 @@ use std::any::Any;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use barograph_engine::{Error, Result};
 use datafusion::common::runtime::{JoinSetTracer, set_join_set_tracer};
 use futures::future::BoxFuture;
 use tokio::task::JoinHandle;
 
 use super::{Executor, Executors};
 use crate::limits::stop::Stop;
-use barograph_engine::Error;
-use barograph_engine::Result;
 
 tokio::task_local! {
     static LEASE: Arc<Lease>;

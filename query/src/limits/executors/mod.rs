@@ -17,6 +17,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+use barograph_engine::threads::Threads;
+use barograph_engine::{Clock, Error, Result};
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
@@ -24,10 +26,6 @@ use tokio::sync::Notify;
 use crate::limits::stack;
 use crate::limits::stop::Stop;
 use crate::settings::SqlSettings;
-use barograph_engine::Clock;
-use barograph_engine::Error;
-use barograph_engine::Result;
-use barograph_engine::threads::Threads;
 
 pub(crate) use lease::{Lease, check, is_large};
 

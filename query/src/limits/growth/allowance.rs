@@ -6,6 +6,8 @@ use std::sync::{Arc, OnceLock};
 
 use arrow::array::{Array, ArrayData, ArrayRef, make_array};
 use arrow::buffer::Buffer;
+use barograph_engine::Error;
+use barograph_engine::process::Ceiling;
 use bytes::Bytes;
 use datafusion::common::Result;
 use datafusion::common::config::{ConfigEntry, ConfigExtension, ConfigOptions, ExtensionOptions};
@@ -17,8 +19,6 @@ use crate::errors::external;
 use crate::limits::executors;
 use crate::limits::stop::Stop;
 use crate::settings::SqlSettings;
-use barograph_engine::Error;
-use barograph_engine::process::Ceiling;
 
 /// A column may take as much as so many of the largest values.
 const VALUES_PER_COLUMN: usize = 4;

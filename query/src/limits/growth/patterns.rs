@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::DataType;
+use barograph_engine::Error;
 use datafusion::common::{Result, ScalarValue, plan_err};
 use datafusion::logical_expr::expr::{Like, ScalarFunction};
 use datafusion::logical_expr::{
@@ -13,7 +14,6 @@ use datafusion::logical_expr::{
 };
 
 use crate::errors::external;
-use barograph_engine::Error;
 
 /// Longest pattern in bytes.
 const PATTERN_BYTES_MAX: usize = 32 << 10;

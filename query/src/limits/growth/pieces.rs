@@ -8,6 +8,7 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, GenericListArray, OffsetSizeTrait, RecordBatch};
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{DataType, FieldRef};
+use barograph_engine::Error;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Result, internal_err};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
@@ -26,7 +27,6 @@ use futures::{StreamExt, stream};
 
 use super::extent::{Argument, extent};
 use crate::errors::external;
-use barograph_engine::Error;
 
 /// Part of the memory that the values of a window may take.
 const WINDOW_PART: usize = 4;

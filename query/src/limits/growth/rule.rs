@@ -3,6 +3,7 @@
 
 use std::sync::{Arc, LazyLock};
 
+use barograph_engine::Result as EngineResult;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::common::{DFSchema, Result};
 use datafusion::config::ConfigOptions;
@@ -19,7 +20,6 @@ use super::function::Bounded;
 use super::joined::Joined;
 use super::patterns;
 use crate::errors::told;
-use barograph_engine::Result as EngineResult;
 
 /// Functions that the planner knows by what they are, and that make nothing: they give parts of what there is, or
 /// numbers.

@@ -9,6 +9,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 
+use barograph_engine::{Error, ErrorKind, Result};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{JoinError, JoinHandle};
 
@@ -17,9 +18,6 @@ use crate::limits::executors::{self, Lease};
 use crate::limits::queries::QueryState;
 use crate::statement::session::{Sql, SqlSession};
 use crate::statement::watch::{Begun, abandon, cancelled, timed_out};
-use barograph_engine::Error;
-use barograph_engine::ErrorKind;
-use barograph_engine::Result;
 
 /// Statements with more parts, or deeper ones, are large.
 const LARGE_NODES: u64 = 5_000;

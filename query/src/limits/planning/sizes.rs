@@ -1,12 +1,11 @@
 //! Sizes that a short text can make large: types of structs in structs, and the sets of CUBE.
 
 use arrow::datatypes::DataType;
+use barograph_engine::{Error, Result};
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::logical_expr::{Expr, GroupingSet, LogicalPlan};
 
 use crate::errors::{external, told};
-use barograph_engine::Error;
-use barograph_engine::Result;
 
 /// Most fields in the type of one column. Each use of a struct in another repeats its type wherever it is sent,
 /// compared or printed: 30 columns that use the one before twice have a type of 2³⁰ fields.

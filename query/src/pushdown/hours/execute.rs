@@ -8,6 +8,8 @@ use std::sync::Arc;
 use arrow::array::{AsArray, RecordBatch};
 use arrow::compute::{SortOptions, cast};
 use arrow::datatypes::{SchemaRef, TimestampMicrosecondType};
+use barograph_engine::scan::execute::Execution;
+use barograph_engine::scan::plan::Source;
 use barograph_lake::schema::{FIRST_VALUE_COLUMN, TIME_COLUMN};
 use barograph_lake::{KeySelection, Micros, Period, Tier, TimeRange};
 use datafusion::common::tree_node::TreeNodeRecursion;
@@ -31,8 +33,6 @@ use crate::errors::external;
 use crate::limits::queries::Meter;
 use crate::table::exec::Read;
 use crate::table::price::Price;
-use barograph_engine::scan::execute::Execution;
-use barograph_engine::scan::plan::Source;
 
 /// Bytes of a window in a fold.
 const FOLD_BYTES: usize = 24;

@@ -22,6 +22,7 @@ use std::sync::Arc;
 
 use arrow::compute::SortOptions;
 use arrow::datatypes::DataType;
+use barograph_engine::scan::Aggregate;
 use barograph_lake::Micros;
 use barograph_lake::schema::FIRST_VALUE_COLUMN;
 use datafusion::common::Result;
@@ -37,7 +38,6 @@ use datafusion::physical_plan::{ExecutionPlan, ReplaceChildrenOptions};
 
 use crate::pushdown::windows::Input;
 use crate::table::exec::Read;
-use barograph_engine::scan::Aggregate;
 use execute::{HoursExec, Order};
 use fold::Out;
 

@@ -18,6 +18,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field};
+use barograph_engine::{Error, Result};
 use datafusion::common::ScalarValue;
 use datafusion::execution::FunctionRegistry;
 use datafusion::execution::session_state::SessionState;
@@ -31,8 +32,6 @@ use crate::errors::told;
 use crate::limits::stack::Deep;
 use crate::statement::bind::untyped;
 use crate::statement::prepare;
-use barograph_engine::Error;
-use barograph_engine::Result;
 
 /// A statement with marks where values are needed to plan it.
 pub(crate) struct Deferred {

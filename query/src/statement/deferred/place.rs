@@ -4,6 +4,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, IntervalMonthDayNanoType, IntervalUnit, TimeUnit};
+use barograph_engine::{Error, Result};
 use datafusion::common::ScalarValue;
 use datafusion::sql::sqlparser::ast::{
     Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident,
@@ -12,8 +13,6 @@ use datafusion::sql::sqlparser::ast::{
 
 use super::value::FUNCTION;
 use crate::errors::told;
-use barograph_engine::Error;
-use barograph_engine::Result;
 
 /// Functions that give the items of a list as rows.
 const UNNEST: [&str; 2] = ["unnest", "unnest_outer"];

@@ -1,0 +1,199 @@
+//! Which corrections are still needed? Each holds as long as DataFusion alone, of the version that is built here, gives
+//! another answer than the right one to a statement that is nothing but the fault. A correction whose statement fails here
+//! has become needless: take it away.
+
+use datafusion::execution::SessionStateBuilder;
+use datafusion::prelude::{SessionConfig, SessionContext};
+
+use super::*;
+
+/// What a statement is answered with.
+#[derive(Debug, PartialEq, Eq)]
+enum Told {
+    Rows(Vec<String>),
+    Refused,
+}
+
+/// A fault of DataFusion's that a module corrects.
+struct Fault {
+    module: &'static str,
+    statement: &'static str,
+    right: Told,
+}
+
+fn fault(module: &'static str, statement: &'static str, rows: &[&str]) -> Fault {
+    let rows = rows.iter().map(|row| (*row).to_owned()).collect();
+    Fault { module, statement, right: Told::Rows(rows) }
+}
+
+fn passed_over(module: &'static str, statement: &'static str) -> Fault {
+    Fault { module, statement, right: Told::Refused }
+}
+
+fn faults() -> Vec<Fault> {
+    vec![
+        fault(
+            "corrections/cutoff",
+            "SELECT x, lead(x, 3) OVER (ORDER BY x) FROM (VALUES (4), (3), (2), (1), (5)) t(x) ORDER BY x LIMIT 2",
+            &["1|4", "2|5"],
+        ),
+        fault(
+            "corrections/cutoff",
+            "SELECT count(*) FROM (SELECT DISTINCT x, sum(x) OVER (ORDER BY x) FROM (VALUES (1), (2), (3)) t(x) LIMIT 2) d",
+            &["2"],
+        ),
+        fault("corrections/dialect", "SELECT '50%' LIKE '50!%' ESCAPE '!'", &["true"]),
+        fault("corrections/dialect", "SELECT mod(5, 3)", &["2"]),
+        fault("corrections/dialect", "SELECT count(*) FROM (VALUES (1)) t(x) GROUP BY ()", &["1"]),
+        fault(
+            "corrections/drawn",
+            "SELECT count(*) BETWEEN 1800 AND 2200 FROM generate_series(1, 10000) WHERE random() BETWEEN 0.4 AND 0.6",
+            &["true"],
+        ),
+        fault(
+            "corrections/instants",
+            "SELECT count(*) FROM (SELECT arrow_cast(column1, 'Timestamp(Microsecond, None)') AS t FROM (VALUES ('2026-01-01T00:00:00'))) \
+             WHERE t = arrow_cast('2026-01-01T00:00:00.0000005', 'Timestamp(Nanosecond, None)')",
+            &["0"],
+        ),
+        fault(
+            "corrections/literals",
+            "SELECT count(*) FROM (SELECT arrow_cast(column1, 'Float32') AS t FROM (VALUES (21.3))) WHERE t = 21.3",
+            &["1"],
+        ),
+        fault(
+            "corrections/membership",
+            "SELECT count(*) FROM (VALUES (1), (2)) t(x) WHERE x > 5 OR x NOT IN (SELECT y FROM (VALUES (2), (NULL)) u(y))",
+            &["0"],
+        ),
+        fault(
+            "corrections/membership",
+            "SELECT count(*) FROM (VALUES (2, NULL)) t(x, k) WHERE x NOT IN \
+             (SELECT a FROM (VALUES (2, 0), (3, NULL)) u(a, b) WHERE b = x AND k > 0)",
+            &["1"],
+        ),
+        fault(
+            "corrections/multisets",
+            "SELECT 'fog' FROM generate_series(1, 3) EXCEPT ALL SELECT 'fog' FROM generate_series(1, 2)",
+            &["fog"],
+        ),
+        fault(
+            "corrections/names",
+            "SELECT min(ordinal_position) FROM information_schema.columns WHERE table_name = 'readings'",
+            &["1"],
+        ),
+        fault(
+            "corrections/nulls",
+            "SELECT count(*) FROM (VALUES (1, NULL), (2, 3)) a(x, y) JOIN (VALUES (1, NULL), (2, 3)) b(x, y) \
+             ON a.x IS NOT DISTINCT FROM b.x WHERE a.y = b.y",
+            &["1"],
+        ),
+        fault(
+            "corrections/opaque",
+            "SELECT x FROM (VALUES (3.9), (3.2), (3.5)) t(x) WHERE CAST(x AS INT) = 3 ORDER BY x",
+            &["3.2", "3.5", "3.9"],
+        ),
+        fault("corrections/precedence", "SELECT true IS DISTINCT FROM true OR true", &["true"]),
+        fault(
+            "corrections/spans",
+            "SELECT CAST(DATE '2026-09-21' + INTERVAL '15 hours' AS TIMESTAMP)",
+            &["2026-09-21T15:00:00"],
+        ),
+        fault("corrections/spans", "SELECT INTERVAL '1 month' > INTERVAL '40 days'", &["false"]),
+        fault(
+            "corrections/spelling",
+            "SELECT NOT (a AND b), NOT a AND b FROM (VALUES (true, false)) t(a, b)",
+            &["true|false"],
+        ),
+        fault(
+            "corrections/subqueries",
+            "SELECT count(*) FROM (VALUES (1)) t(x) WHERE EXISTS (SELECT count(*) FROM (VALUES (1)) u(y) WHERE y > x)",
+            &["1"],
+        ),
+        fault(
+            "corrections/totals",
+            "SELECT n FROM (SELECT count(*) AS n FROM (VALUES (1)) t(x)) q WHERE n NOT IN (2, NULL)",
+            &[],
+        ),
+        fault(
+            "corrections/unambiguous",
+            "SELECT count(*) FROM readings a LEFT JOIN readings b ON a.city_id = b.city_id + 1 AND a.reading_at = b.reading_at \
+             WHERE b.city_id IS NULL AND a.city_id > 0",
+            &["0"],
+        ),
+        passed_over(
+            "corrections/unheard",
+            "SELECT x FROM (VALUES (1), (2)) t(x) ORDER BY x FETCH FIRST 1 ROW WITH TIES",
+        ),
+        fault(
+            "corrections/unknown",
+            "SELECT (x IN (1, 2) AND x NOT IN (2, NULL)) IS NULL FROM (VALUES (1)) t(x)",
+            &["true"],
+        ),
+        fault(
+            "corrections/using",
+            "SELECT k FROM (VALUES (1)) a(k) FULL JOIN (VALUES (2)) b(k) USING (k) ORDER BY k",
+            &["1", "2"],
+        ),
+        fault(
+            "functions/frames",
+            "SELECT stddev(x) OVER (ORDER BY i ROWS 1 PRECEDING) FROM (VALUES (1, 1e9), (2, 0.1), (3, 0.1)) t(i, x) \
+             ORDER BY i DESC LIMIT 1",
+            &["0.0"],
+        ),
+        passed_over("functions/numbers", "SELECT 9223372036854775807 + x FROM (VALUES (1)) t(x)"),
+        passed_over(
+            "functions/numbers",
+            "SELECT sum(x) FROM (VALUES (9223372036854775807), (1)) t(x)",
+        ),
+        fault(
+            "functions/numbers",
+            "SELECT percentile_cont(0.9) WITHIN GROUP (ORDER BY x) FROM (VALUES (60.0), (66.5)) t(x)",
+            &["65.85"],
+        ),
+        fault(
+            "functions/zeros",
+            "SELECT count(*) FROM (SELECT x FROM (VALUES (0e0), (0e0 * -1e0)) t(x) GROUP BY x)",
+            &["1"],
+        ),
+        fault(
+            "limits/growth",
+            "SELECT rank() OVER (PARTITION BY x ORDER BY sqrt(x)) FROM (VALUES (1)) t(x)",
+            &["1"],
+        ),
+    ]
+}
+
+/// DataFusion alone, over a table of the same name.
+fn alone(fixture: &Fixture) -> SessionContext {
+    let config = SessionConfig::new().with_information_schema(true).with_target_partitions(2);
+    let state = SessionStateBuilder::new().with_config(config).with_default_features().build();
+    let context = SessionContext::new_with_state(state);
+    let rows: Vec<_> = fixture.model.clone().into_iter().collect();
+    context.register_batch("readings", batch(&rows)).unwrap();
+    context
+}
+
+async fn told_alone(context: &SessionContext, statement: &str) -> Told {
+    let Ok(frame) = context.sql(statement).await else { return Told::Refused };
+    let Ok(batches) = frame.collect().await else { return Told::Refused };
+    Told::Rows(batches.iter().flat_map(lines).collect())
+}
+
+async fn told_here(fixture: &Fixture, statement: &str) -> Told {
+    fixture.try_ask(statement, &[]).await.map_or(Told::Refused, |rows| Told::Rows(lines(&rows)))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_correction_is_needed() {
+    let fixture = Fixture::new().await;
+    let context = alone(&fixture);
+    let mut needless = Vec::new();
+    for Fault { module, statement, right } in faults() {
+        assert_eq!(told_here(&fixture, statement).await, right, "{module}: {statement}");
+        if told_alone(&context, statement).await == right {
+            needless.push(format!("{module}: {statement}"));
+        }
+    }
+    assert!(needless.is_empty(), "DataFusion alone is right by now:\n{}", needless.join("\n"));
+}
