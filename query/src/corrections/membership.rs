@@ -23,6 +23,8 @@ use datafusion::logical_expr::{
 };
 use datafusion::optimizer::AnalyzerRule;
 
+use super::subqueries::{is_simple, with_equal};
+
 /// Writes the third answer out.
 #[derive(Debug)]
 pub(crate) struct Membership;
@@ -84,10 +86,14 @@ fn written(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     let (of, field) = others.schema().qualified_field(0);
     let other = Expr::Column(Column::from((of, field)));
     let (maybe_null, has_nulls) = (expr.nullable(schema)?, field.is_nullable());
-    // NOT IN among values that depend on the row that asks is no join of the planner's where what they depend on may be
-    // null.
-    let depends = negated && !subquery.outer_ref_columns.is_empty();
-    if !maybe_null && !has_nulls && !depends {
+    if !maybe_null && !has_nulls {
+        if !subquery.outer_ref_columns.is_empty() {
+            // It is known, but a join for NOT IN takes what the values depend on for unknown, too.
+            let equal = with_equal(&expr, &subquery, schema)?;
+            if is_simple(&equal.subquery, true)? {
+                return Ok(Transformed::yes(Expr::Exists(Exists::new(equal, negated))));
+            }
+        }
         return Ok(Transformed::no(Expr::InSubquery(InSubquery { expr, subquery, negated })));
     }
     let any = |plan: Arc<LogicalPlan>| {

@@ -22,7 +22,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, Subquery, 
 use datafusion::optimizer::AnalyzerRule;
 
 use self::apply::Applied;
-use self::simple::is_simple;
+pub(in crate::corrections) use self::simple::is_simple;
 use super::totals::gives_total;
 
 mod apply;
@@ -151,8 +151,18 @@ fn any(of: &Subquery) -> Result<Expr> {
 /// Whether a value is among those of a query, as a value; null where that is not known.
 fn among(of: InSubquery, schema: &DFSchema) -> Result<Expr> {
     let InSubquery { expr, subquery, negated } = of;
-    let plan = LogicalPlanBuilder::from(subquery.subquery.as_ref().clone()).alias(COMPARED)?;
-    let value = Expr::Column(Column::from(plan.schema().qualified_field(0)));
+    let (plan, value) = compared(&subquery)?;
+    let equal = with_equal(&expr, &subquery, schema)?;
+    let null = inside(plan.clone().filter(value.is_null())?, &subquery)?;
+    let unknown = lit(ScalarValue::Boolean(None));
+    when(any(&equal)?, lit(!negated))
+        .when(expr.is_null().and(any(&inside(plan, &subquery)?)?), unknown.clone())
+        .when(any(&null)?, unknown)
+        .otherwise(lit(negated))
+}
+
+/// The rows of a query whose value equals one of the outer row, as a query inside a condition over `schema`.
+pub(super) fn with_equal(expr: &Expr, of: &Subquery, schema: &DFSchema) -> Result<Subquery> {
     let asked = expr.clone().transform_up(|part| {
         Ok(match part {
             Expr::Column(column) => {
@@ -162,18 +172,22 @@ fn among(of: InSubquery, schema: &DFSchema) -> Result<Expr> {
             other => Transformed::no(other),
         })
     })?;
-    let whose = |plan: LogicalPlanBuilder| -> Result<Subquery> {
-        let plan = plan.build()?;
-        let outer_ref_columns = plan.all_out_ref_exprs();
-        Ok(Subquery { subquery: Arc::new(plan), outer_ref_columns, spans: subquery.spans.clone() })
-    };
-    let equal = whose(plan.clone().filter(value.clone().eq(asked.data))?)?;
-    let null = whose(plan.clone().filter(value.is_null())?)?;
-    let unknown = lit(ScalarValue::Boolean(None));
-    when(any(&equal)?, lit(!negated))
-        .when(expr.is_null().and(any(&whose(plan)?)?), unknown.clone())
-        .when(any(&null)?, unknown)
-        .otherwise(lit(negated))
+    let (plan, value) = compared(of)?;
+    inside(plan.filter(value.eq(asked.data))?, of)
+}
+
+/// A query by a name of its own, and its value.
+fn compared(of: &Subquery) -> Result<(LogicalPlanBuilder, Expr)> {
+    let plan = LogicalPlanBuilder::from(of.subquery.as_ref().clone()).alias(COMPARED)?;
+    let value = Expr::Column(Column::from(plan.schema().qualified_field(0)));
+    Ok((plan, value))
+}
+
+/// A plan as a query in the place of another.
+fn inside(plan: LogicalPlanBuilder, of: &Subquery) -> Result<Subquery> {
+    let plan = plan.build()?;
+    let outer_ref_columns = plan.all_out_ref_exprs();
+    Ok(Subquery { subquery: Arc::new(plan), outer_ref_columns, spans: of.spans.clone() })
 }
 
 /// A query as a value that is null where it gives no row.

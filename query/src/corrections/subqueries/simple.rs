@@ -6,7 +6,7 @@ use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{BinaryExpr, Cast, Distinct, Expr, LogicalPlan, Operator};
 
 /// Whether the planner joins a query rightly, which only has to `exist` or is a value or a list.
-pub(super) fn is_simple(plan: &LogicalPlan, exist: bool) -> Result<bool> {
+pub(in crate::corrections) fn is_simple(plan: &LogicalPlan, exist: bool) -> Result<bool> {
     simple(plan, exist, false)
 }
 
