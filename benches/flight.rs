@@ -23,9 +23,7 @@ use arrow_flight::{
     HandshakeRequest, HandshakeResponse, PollInfo, PutResult, Result as ActionResult, SchemaResult,
     Ticket as FlightTicket,
 };
-use barograph_engine::{
-    Components, Durability, Engine, EngineSettings, LogSource, Scan, SystemClock,
-};
+use barograph_engine::{Durability, Engine, EngineSettings, LogSource, Scan, SystemClock};
 use barograph_flight::ticket::RangeRead;
 use barograph_flight::{Client, FlightSettings, Server, Ticket};
 use barograph_lake::schema::{TableDeclaration, ValueColumn, ValueType};
@@ -226,14 +224,12 @@ async fn serve(folder: &std::path::Path) -> (Arc<Engine>, Client) {
         ..serde_json::from_str(r#"{"key":"city_id","time":"reading_at"}"#).unwrap()
     };
     let table = TableSchema::new("readings", declaration).unwrap();
-    let components = Components {
-        lake: LakeStore::local(&folder.join("lake")).unwrap(),
-        log: LogSource::Folder { path: folder.join("log"), accept_damage: false },
-        clock: Arc::new(SystemClock),
-        tables: vec![table.clone()],
-        dimensions: Default::default(),
-    };
-    let engine = Engine::open(EngineSettings::default(), components).await.unwrap();
+    let engine = Engine::builder(LakeStore::local(&folder.join("lake")).unwrap())
+        .log(LogSource::folder(folder.join("log")))
+        .table(table.clone())
+        .open()
+        .await
+        .unwrap();
     let mut random = SmallRng::seed_from_u64(7);
     for minute in 0..MINUTES {
         let batch = readings(&table, minute, &mut random);

@@ -25,7 +25,7 @@ use barograph::cities::Cities;
 use barograph::demo::weather::Weather;
 use barograph::settings::Settings;
 use barograph_engine::allocations::Counting;
-use barograph_engine::{Components, Durability, Engine, ErrorKind, LogSource, SystemClock};
+use barograph_engine::{Durability, Engine, ErrorKind, LogSource, SystemClock};
 use barograph_flight::ticket::RangeRead;
 use barograph_flight::{Client, FlightSettings, Server, Ticket};
 use barograph_lake::{Hour, LakeStore};
@@ -66,15 +66,16 @@ async fn settle() {
 
 async fn serve(folder: &Path) -> (Arc<Engine>, String) {
     let settings = Settings::default();
-    let cities = Cities::built_in().unwrap().all().iter().map(|city| i64::from(city.id)).collect();
-    let components = Components {
-        lake: LakeStore::local(&folder.join("lake")).unwrap(),
-        log: LogSource::Folder { path: folder.join("log"), accept_damage: false },
-        clock: Arc::new(SystemClock),
-        tables: settings.schemas().unwrap(),
-        dimensions: [("cities".to_owned(), Arc::new(cities))].into_iter().collect(),
-    };
-    let engine = Engine::open(settings.engine.clone(), components).await.unwrap();
+    let cities = Cities::built_in().unwrap();
+    let cities = cities.all().iter().map(|city| i64::from(city.id));
+    let engine = Engine::builder(LakeStore::local(&folder.join("lake")).unwrap())
+        .settings(settings.engine.clone())
+        .log(LogSource::folder(folder.join("log")))
+        .tables(settings.schemas().unwrap())
+        .dimension("cities", cities)
+        .open()
+        .await
+        .unwrap();
     let flight = FlightSettings { listen: "127.0.0.1:0".to_owned(), ..FlightSettings::default() };
     let sql = Sql::new(Arc::clone(&engine), SqlSettings::default()).unwrap();
     let server = Server::bind(Arc::clone(&engine), sql, flight).await.unwrap();

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use barograph_engine::{Components, Durability, Engine, EngineSettings, LogSource, ManualClock};
+use barograph_engine::{Durability, Engine, EngineSettings, LogSource, ManualClock};
 use barograph_lake::schema::TableDeclaration;
 use barograph_lake::snapshot::ColumnStats;
 use barograph_lake::time::format_instant;
@@ -96,14 +96,13 @@ async fn serve(folder: &std::path::Path, before: i64) -> Arc<Sql> {
     let entries = (1..=before).map(entry).collect();
     let landing = landed.transaction(&snapshot, Operation::Land, Change::Moved).add(entries);
     landing.commit(DAY).await.expect("commit").committed().expect("the only writer");
-    let components = Components {
-        lake,
-        log: LogSource::Folder { path: folder.join("log"), accept_damage: false },
-        clock: Arc::new(ManualClock::new(DAY + 30 * HOUR)),
-        tables: vec![table()],
-        dimensions: Default::default(),
-    };
-    let engine = Engine::open(EngineSettings::default(), components).await.expect("engine");
+    let engine = Engine::builder(lake)
+        .log(LogSource::folder(folder.join("log")))
+        .clock(Arc::new(ManualClock::new(DAY + 30 * HOUR)))
+        .table(table())
+        .open()
+        .await
+        .expect("engine");
     for minute in 0..24 * 60 {
         engine.put("readings", readings(minute), "bench", Durability::Memory).await.expect("put");
     }

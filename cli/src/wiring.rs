@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Schema};
 use barograph_engine::validate::Rules;
-use barograph_engine::{Clock, Components, Engine, LogSource, SystemClock, dead_letters};
+use barograph_engine::{Clock, Engine, LogSource, SystemClock, dead_letters};
 use barograph_flight::Client;
 use barograph_jobs::compact::Compact;
 use barograph_jobs::quality::Site;
@@ -91,15 +91,15 @@ pub async fn open_engine_of(
     tables: Vec<TableSchema>,
     accept_damage: bool,
 ) -> Result<Arc<Engine>> {
-    let cities = Cities::built_in()?.all().iter().map(|city| Key::from(city.id)).collect();
-    let components = Components {
-        lake: lake(settings)?,
-        log: LogSource::Folder { path: log_folder(settings)?, accept_damage },
-        clock: Arc::new(SystemClock),
-        tables,
-        dimensions: [(CITIES.to_owned(), Arc::new(cities))].into_iter().collect(),
-    };
-    let engine = Engine::open(settings.engine.clone(), components).await?;
+    let cities = Cities::built_in()?;
+    let cities = cities.all().iter().map(|city| Key::from(city.id));
+    let engine = Engine::builder(lake(settings)?)
+        .settings(settings.engine.clone())
+        .log(LogSource::Folder { path: log_folder(settings)?, accept_damage })
+        .tables(tables)
+        .dimension(CITIES, cities)
+        .open()
+        .await?;
     let found = engine.recovery();
     tracing::info!(
         records = found.records,

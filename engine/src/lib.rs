@@ -27,7 +27,8 @@ pub mod view;
 
 pub use clock::{Clock, ManualClock, Steps, SystemClock};
 pub use engine::{
-    Ack, Components, Durability, Engine, FlushReport, LogSource, Recovery, RedriveReport, TableInfo,
+    Ack, Durability, Engine, EngineBuilder, FlushReport, LogSource, Recovery, RedriveReport,
+    TableInfo,
 };
 pub use error::{Error, ErrorKind, Result};
 pub use landing::{DeletionReport, DeletionRequest, LandingFault};

@@ -27,7 +27,7 @@ pub use error::{Error, ErrorKind, Result};
 pub use owner::LogId;
 pub use paths::{FilePath, LogPosition, TableVersion};
 pub use period::{Period, Tier};
-pub use schema::{Key, KeyType, TableSchema, ValueColumn, ValueType};
+pub use schema::{Key, KeyType, TableDeclaration, TableSchema, ValueColumn, ValueType};
 pub use select::KeySelection;
 pub use settling::Settling;
 pub use snapshot::{FileEntry, OtherFile, Snapshot};

@@ -76,6 +76,25 @@ pub struct ValueColumn {
     pub range: Option<[f64; 2]>,
 }
 
+impl ValueColumn {
+    /// A column without unit and range.
+    pub fn new(name: &str, value_type: ValueType) -> Self {
+        Self { name: name.to_owned(), value_type, unit: None, range: None }
+    }
+
+    /// The unit of measure, as text for readers.
+    #[must_use]
+    pub fn unit(self, unit: &str) -> Self {
+        Self { unit: Some(unit.to_owned()), ..self }
+    }
+
+    /// The smallest and the largest plausible value, both inclusive.
+    #[must_use]
+    pub fn range(self, least: f64, most: f64) -> Self {
+        Self { range: Some([least, most]), ..self }
+    }
+}
+
 /// A table as the settings declare it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -96,11 +115,53 @@ pub struct TableDeclaration {
     pub dimension: Option<String>,
 }
 
+impl TableDeclaration {
+    /// A table with 32-bit keys, no value columns and no dimension.
+    pub fn new(key: &str, time: &str) -> Self {
+        Self {
+            key: key.to_owned(),
+            key_type: KeyType::Int32,
+            time: time.to_owned(),
+            columns: Vec::new(),
+            dimension: None,
+        }
+    }
+
+    /// The type of its keys.
+    #[must_use]
+    pub fn key_type(self, key_type: KeyType) -> Self {
+        Self { key_type, ..self }
+    }
+
+    /// One more value column.
+    #[must_use]
+    pub fn column(mut self, column: ValueColumn) -> Self {
+        self.columns.push(column);
+        self
+    }
+
+    /// The dimension that lists the valid keys.
+    #[must_use]
+    pub fn dimension(self, dimension: &str) -> Self {
+        Self { dimension: Some(dimension.to_owned()), ..self }
+    }
+}
+
 fn int32() -> KeyType {
     KeyType::Int32
 }
 
-/// A checked table declaration with its Arrow schema.
+/// A checked table declaration with its Arrow schema: the key, the time, the value columns, and when a row was accepted.
+///
+/// ```
+/// use barograph_lake::schema::{TableDeclaration, TableSchema, ValueColumn, ValueType};
+///
+/// let temperature = ValueColumn::new("temperature", ValueType::Float32).unit("°C").range(-90.0, 60.0);
+/// let readings = TableSchema::new("readings", TableDeclaration::new("city_id", "reading_at").column(temperature))?;
+/// let columns: Vec<_> = readings.arrow().fields().iter().map(|field| field.name().as_str()).collect();
+/// assert_eq!(columns, ["city_id", "reading_at", "temperature", "ingested_at"]);
+/// # Ok::<_, barograph_lake::Error>(())
+/// ```
 ///
 /// Invariants: names are non-empty, distinct, of `[a-z0-9_]`; ranges are ordered and only on numbers.
 #[derive(Debug, Clone, PartialEq)]

@@ -7,7 +7,7 @@ use std::process::Command;
 use std::sync::Arc;
 
 use barograph_engine::{
-    Components, Durability, Engine, EngineSettings, ErrorKind, LogSource, ManualClock, Scan,
+    Durability, Engine, EngineSettings, ErrorKind, LogSource, ManualClock, Scan,
 };
 use barograph_lake::{KeySelection, LakeStore, Result as LakeResult, Span, TimeRange};
 use futures::TryStreamExt;
@@ -20,17 +20,16 @@ const START: i64 = 1_704_067_200_000_000;
 
 /// The clock stands, years later, and what lands does so when it is asked for.
 async fn open(folder: &Path, accept_damage: bool) -> barograph_engine::Result<Arc<Engine>> {
-    let components = Components {
-        lake: LakeStore::local(&folder.join("lake")).unwrap(),
-        log: LogSource::Folder { path: folder.join("log"), accept_damage },
-        clock: Arc::new(ManualClock::new(START + 1_000 * 24 * 60 * MINUTE)),
-        tables: vec![schema("readings")],
-        dimensions: Default::default(),
-    };
     let never = Span::seconds(1_000_000_000);
     let settings =
         EngineSettings { lateness: never, late_merge_every: never, ..EngineSettings::default() };
-    Engine::open(settings, components).await
+    Engine::builder(LakeStore::local(&folder.join("lake")).unwrap())
+        .settings(settings)
+        .log(LogSource::Folder { path: folder.join("log"), accept_damage })
+        .clock(Arc::new(ManualClock::new(START + 1_000 * 24 * 60 * MINUTE)))
+        .table(schema("readings"))
+        .open()
+        .await
 }
 
 /// `count` rows of ten keys, one a minute, from `first` on.

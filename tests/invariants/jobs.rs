@@ -9,9 +9,7 @@ use std::time::Duration;
 use arrow::util::pretty::pretty_format_batches;
 use barograph_engine::log::{MemoryDisk, MemoryLog};
 use barograph_engine::rollup::{Rollup, RollupSettings};
-use barograph_engine::{
-    Clock, Components, Durability, Engine, EngineSettings, LogSource, ManualClock, Scan,
-};
+use barograph_engine::{Clock, Durability, Engine, EngineSettings, LogSource, ManualClock, Scan};
 use barograph_jobs::compact::{Compact, CompactionSettings};
 use barograph_jobs::derive::rollups;
 use barograph_jobs::quality::{Check, Checks, Height, flags_of, quality};
@@ -115,17 +113,17 @@ impl World {
     async fn open(&self) -> Arc<Engine> {
         let behind = LogPosition(1 << 40);
         let log = MemoryLog::open(&MemoryDisk::default(), &Default::default(), behind).unwrap();
-        let components = Components {
-            lake: self.store.child("lake"),
-            log: LogSource::Ready(Box::new(log)),
-            clock: Arc::clone(&self.clock) as _,
-            tables: tables(),
-            dimensions: Default::default(),
-        };
         // What lands does so when it is asked for, so that each run takes the same steps.
         let lateness = Span::seconds(1_000_000 * 3_600);
         let settings = EngineSettings { lateness, ..EngineSettings::default() };
-        let engine = Engine::open(settings, components).await.unwrap();
+        let engine = Engine::builder(self.store.child("lake"))
+            .settings(settings)
+            .log(LogSource::Ready(Box::new(log)))
+            .clock(Arc::clone(&self.clock) as _)
+            .tables(tables())
+            .open()
+            .await
+            .unwrap();
         for rollup in declared() {
             engine.declare_rollup(rollup).unwrap();
         }

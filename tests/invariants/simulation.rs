@@ -15,8 +15,8 @@ use arrow::array::AsArray;
 use arrow::datatypes::{Float64Type, Int64Type, TimestampMicrosecondType};
 use barograph_engine::filter::Predicate;
 use barograph_engine::{
-    Aggregate, Aggregation, Components, Durability, Engine, EngineSettings, LogSource, ManualClock,
-    Point, PointQuery, Scan,
+    Aggregate, Aggregation, Durability, Engine, EngineSettings, LogSource, ManualClock, Point,
+    PointQuery, Scan,
 };
 use barograph_jobs::compact::{Compact, CompactionSettings};
 use barograph_jobs::schedule::{
@@ -147,14 +147,14 @@ async fn open(
     let local = LakeStore::local(&folder.join("lake")).unwrap();
     let faults = FaultStore::new(Arc::clone(local.object()), plan);
     let lake = LakeStore::with_store(Arc::clone(&faults) as _, local.url().clone());
-    let components = Components {
-        lake,
-        log: LogSource::Folder { path: folder.join("log"), accept_damage: false },
-        clock: Arc::clone(clock) as _,
-        tables: derived::tables(),
-        dimensions: Default::default(),
-    };
-    let engine = Engine::open(settings, components).await.unwrap();
+    let engine = Engine::builder(lake)
+        .settings(settings)
+        .log(LogSource::folder(folder.join("log")))
+        .clock(Arc::clone(clock) as _)
+        .tables(derived::tables())
+        .open()
+        .await
+        .unwrap();
     for rollup in derived::declared() {
         engine.declare_rollup(rollup).unwrap();
     }

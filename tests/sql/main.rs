@@ -6,6 +6,8 @@
 )]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+#[path = "../../examples/embedded.rs"]
+mod embedded;
 mod frames;
 mod models;
 mod plans;
@@ -37,6 +39,11 @@ async fn holds(text: &str) {
             wrong.join("\n\n")
         );
     }
+}
+
+#[test]
+fn the_example_runs() {
+    embedded::main().unwrap();
 }
 
 macro_rules! scripts {

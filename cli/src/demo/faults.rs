@@ -14,9 +14,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, Float32Array, RecordBatch};
 use arrow::datatypes::{Float32Type, Int16Type, Int32Type, TimestampMicrosecondType};
-use barograph_engine::{
-    Components, Durability, Engine, EngineSettings, LogSource, ManualClock, Scan,
-};
+use barograph_engine::{Durability, Engine, EngineSettings, LogSource, ManualClock, Scan};
 use barograph_jobs::quality::{QUALITY_FLAGS, Site, flags_of, quality};
 use barograph_jobs::schedule::{Asked, Job, JobSpec, RunState, Schedule, SchedulerSettings, Stop};
 use barograph_lake::{Hour, Key, KeySelection, LakeStore, Micros, TimeRange};
@@ -147,15 +145,15 @@ async fn figures(seed: u64, heights: bool) -> Figures {
     let settings = Settings::default();
     let (source, checks) = settings.checked().unwrap();
     let clock = Arc::new(ManualClock::new(first.start() + HOURS * 60 * MINUTE));
-    let keys = cities.iter().map(|city| Key::from(city.id)).collect();
-    let components = Components {
-        lake: LakeStore::local(&folder.path().join("lake")).unwrap(),
-        log: LogSource::Folder { path: folder.path().join("log"), accept_damage: false },
-        clock: clock.clone(),
-        tables: vec![source.clone(), flags_of(&source, &checks).unwrap()],
-        dimensions: [("cities".to_owned(), Arc::new(keys))].into_iter().collect(),
-    };
-    let engine = Engine::open(EngineSettings::default(), components).await.unwrap();
+    let keys = cities.iter().map(|city| Key::from(city.id));
+    let engine = Engine::builder(LakeStore::local(&folder.path().join("lake")).unwrap())
+        .log(LogSource::folder(folder.path().join("log")))
+        .clock(clock.clone())
+        .tables([source.clone(), flags_of(&source, &checks).unwrap()])
+        .dimension("cities", keys)
+        .open()
+        .await
+        .unwrap();
     let mut held = BTreeMap::new();
     let (mut hour, mut spoken) = (first, HashSet::new());
     for of_hour in 0..HOURS {

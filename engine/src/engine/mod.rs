@@ -6,6 +6,7 @@
 //! lander ─file, Delta commit────┘ (swaps tail and snapshot in one view)
 //! ```
 
+mod builder;
 mod open;
 mod past;
 mod put;
@@ -36,6 +37,7 @@ use crate::recent::Recent;
 use crate::view::View;
 use crate::{Clock, EngineSettings, Error, ErrorKind, Result};
 
+pub use builder::{EngineBuilder, LogSource};
 use read::CutFrom;
 pub use redrive::RedriveReport;
 use writer::Writer;
@@ -90,43 +92,6 @@ pub struct TableInfo {
     pub bytes: u64,
 }
 
-/// What an engine is made of.
-#[derive(Debug)]
-pub struct Components {
-    /// Where the tables live.
-    pub lake: LakeStore,
-    /// Where the log lives.
-    pub log: LogSource,
-    /// What time it is.
-    pub clock: Arc<dyn Clock>,
-    /// The tables, `dead_letters` not among them.
-    pub tables: Vec<TableSchema>,
-    /// The valid keys by name of dimension.
-    pub dimensions: HashMap<String, Arc<HashSet<Key>>>,
-}
-
-/// Where the log of an engine comes from.
-pub enum LogSource {
-    /// Segment files in a folder, which the engine locks for itself.
-    Folder {
-        /// The folder; made if it is not there.
-        path: PathBuf,
-        /// Whether to go on without records that are damaged.
-        accept_damage: bool,
-    },
-    /// A log that is there already.
-    Ready(Box<dyn Log>),
-}
-
-impl fmt::Debug for LogSource {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Folder { path, .. } => f.debug_tuple("Folder").field(path).finish(),
-            Self::Ready(_) => f.write_str("Ready"),
-        }
-    }
-}
-
 /// What was found when the engine was opened.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Recovery {
@@ -168,6 +133,42 @@ pub(crate) struct Bounds {
 }
 
 /// The engine.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use arrow::array::{Float32Array, Int32Array, RecordBatch, TimestampMicrosecondArray};
+/// use barograph_engine::{Durability, Engine, LogSource, Point, PointQuery};
+/// use barograph_lake::{LakeStore, TableDeclaration, TableSchema, ValueColumn, ValueType};
+///
+/// # tokio::runtime::Runtime::new()?.block_on(async {
+/// # let folder = tempfile::tempdir()?;
+/// # let folder = folder.path();
+/// let temperature = ValueColumn::new("temperature", ValueType::Float32);
+/// let readings = TableDeclaration::new("city_id", "reading_at").column(temperature);
+/// let engine = Engine::builder(LakeStore::local(&folder.join("lake"))?)
+///     .log(LogSource::folder(folder.join("log")))
+///     .table(TableSchema::new("readings", readings)?)
+///     .open()
+///     .await?;
+///
+/// let times = TimestampMicrosecondArray::from_value(engine.now(), 2).with_timezone("UTC");
+/// let batch = RecordBatch::try_from_iter([
+///     ("city_id", Arc::new(Int32Array::from(vec![1, 2])) as _),
+///     ("reading_at", Arc::new(times) as _),
+///     ("temperature", Arc::new(Float32Array::from(vec![21.5, 18.0])) as _),
+/// ])?;
+/// let ack = engine.put("readings", batch, "documentation", Durability::Disk).await?;
+/// assert_eq!((ack.accepted, ack.rejected), (2, 0));
+///
+/// let newest = PointQuery { keys: Some(vec![2]), point: Point::Latest, columns: vec![2] };
+/// let newest = engine.point(&engine.view("readings")?, &newest).await?;
+/// assert_eq!(newest.num_rows(), 1);
+/// engine.shutdown().await?;
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
 pub struct Engine {
     settings: EngineSettings,
     clock: Arc<dyn Clock>,
@@ -193,6 +194,11 @@ impl fmt::Debug for Engine {
 }
 
 impl Engine {
+    /// An engine whose tables live in `lake`.
+    pub fn builder(lake: LakeStore) -> EngineBuilder {
+        EngineBuilder::new(lake)
+    }
+
     /// All tables, by name.
     pub fn tables(&self) -> Vec<TableInfo> {
         self.tables

@@ -17,14 +17,13 @@ use barograph_lake::time::{MICROS_PER_SECOND, format_instant};
 use barograph_lake::{
     Hour, Key, LakeStore, LakeTable, LogId, LogPosition, Micros, TableSchema, owner,
 };
-use futures::future::BoxFuture;
 use hashbrown::HashSet;
 use tokio::sync::{Notify, Semaphore};
 
 use super::past::PAST_KEPT;
 use super::read::CUTS_KEPT;
 use super::writer::{LogGauge, State, Writer};
-use super::{Bounds, Components, Engine, LogSource, Recovery, Table};
+use super::{Bounds, Engine, EngineBuilder, LogSource, Recovery, Table};
 use crate::clock::roughly;
 use crate::dead_letters::{self, DEAD_LETTERS, Ids};
 use crate::landing::{Faults, Lander, LanderParts};
@@ -40,40 +39,31 @@ use crate::{EngineSettings, Error, ErrorKind, Result};
 const AHEAD_MAX: Micros = 60 * MICROS_PER_SECOND;
 
 impl Engine {
-    /// Opens the tables, replays the log, and starts the writer and the lander.
-    ///
-    /// # Errors
-    /// `Unavailable` if another process holds the log, `Request` if the rows of the lake come from another log, `Damage` if the log or the lake is damaged,
-    /// `Request` if a declaration does not fit the table that is stored.
-    pub fn open(
-        settings: EngineSettings,
-        components: Components,
-    ) -> BoxFuture<'static, Result<Arc<Self>>> {
-        Box::pin(async move {
-            let Components { lake, log, clock, tables, dimensions } = components;
-            let tail_budget = Budget::new("tail_bytes_max", settings.tail_bytes_max.get());
-            let mut openings = prepare(&lake, tables, &dimensions, &tail_budget).await?;
-            let (mut log, mut recovery, place) = open_log(log, &settings, &openings)?;
-            if let Some((id, folder)) = place {
-                owner::claim(&lake, id, &folder).await?;
+    pub(super) async fn open(builder: EngineBuilder) -> Result<Arc<Self>> {
+        let EngineBuilder { settings, lake, log, clock, tables, dimensions } = builder;
+        let log = EngineBuilder::owed_log(log)?;
+        let tail_budget = Budget::new("tail_bytes_max", settings.tail_bytes_max.get());
+        let mut openings = prepare(&lake, tables, &dimensions, &tail_budget).await?;
+        let (mut log, mut recovery, place) = open_log(log, &settings, &openings)?;
+        if let Some((id, folder)) = place {
+            owner::claim(&lake, id, &folder).await?;
+        }
+        let replayed = replay(log.as_mut(), &mut openings, &mut recovery)?;
+        let first = replayed.first.unwrap_or_else(|| log.end());
+        let mut opened = BTreeMap::new();
+        for (name, opening) in openings {
+            opened.insert(name, opening.open(first).await?);
+        }
+        let last_ingested = replayed.last_ingested;
+        tell_of_rows_ahead(last_ingested, clock.now());
+        let engine =
+            Self::start(settings, clock, log, opened, recovery, tail_budget, last_ingested)?;
+        for table in engine.tables.values() {
+            if table.view.load().snapshot.is_followed() {
+                engine.lander.notice(Arc::clone(table)).await;
             }
-            let replayed = replay(log.as_mut(), &mut openings, &mut recovery)?;
-            let first = replayed.first.unwrap_or_else(|| log.end());
-            let mut opened = BTreeMap::new();
-            for (name, opening) in openings {
-                opened.insert(name, opening.open(first).await?);
-            }
-            let last_ingested = replayed.last_ingested;
-            tell_of_rows_ahead(last_ingested, clock.now());
-            let engine =
-                Self::start(settings, clock, log, opened, recovery, tail_budget, last_ingested)?;
-            for table in engine.tables.values() {
-                if table.view.load().snapshot.is_followed() {
-                    engine.lander.notice(Arc::clone(table)).await;
-                }
-            }
-            Ok(engine)
-        })
+        }
+        Ok(engine)
     }
 
     #[allow(clippy::too_many_arguments)]

@@ -20,7 +20,7 @@ use arrow::array::{
 use arrow::compute::concat_batches;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use barograph_engine::rollup::{Rollup, RollupSettings};
-use barograph_engine::{Clock, Components, Durability, EngineSettings, LogSource, ManualClock};
+use barograph_engine::{Clock, Durability, EngineSettings, LogSource, ManualClock};
 use barograph_lake::schema::{KeyType, TableDeclaration, ValueColumn, ValueType};
 use barograph_lake::time::{MICROS_PER_HOUR, format_instant};
 use barograph_lake::{LakeStore, Span};
@@ -125,13 +125,6 @@ impl Fixture {
         let rollups = declared(&source);
         let mut tables = vec![source];
         tables.extend(rollups.iter().map(|rollup| TableSchema::clone(rollup.table())));
-        let components = Components {
-            lake: LakeStore::local(&folder.path().join("lake")).unwrap(),
-            log: LogSource::Folder { path: folder.path().join("log"), accept_damage: false },
-            clock: Arc::clone(&clock) as _,
-            tables,
-            dimensions: Default::default(),
-        };
         // The tests say when to land.
         let never = Span::seconds(1_000_000_000);
         let settings = EngineSettings {
@@ -141,7 +134,14 @@ impl Fixture {
             notice_every: Span::millis(0),
             ..EngineSettings::default()
         };
-        let engine = Engine::open(settings, components).await.unwrap();
+        let engine = Engine::builder(LakeStore::local(&folder.path().join("lake")).unwrap())
+            .settings(settings)
+            .log(LogSource::folder(folder.path().join("log")))
+            .clock(Arc::clone(&clock) as _)
+            .tables(tables)
+            .open()
+            .await
+            .unwrap();
         for rollup in &rollups {
             engine.declare_rollup(rollup.clone()).unwrap();
         }

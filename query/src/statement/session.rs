@@ -65,6 +65,34 @@ pub struct SqlSession {
 }
 
 /// SQL over the tables of an engine.
+///
+/// ```
+/// use barograph_engine::{Engine, LogSource};
+/// use barograph_lake::{LakeStore, TableDeclaration, TableSchema, ValueColumn, ValueType};
+/// use barograph_query::{ScalarValue, Sql, SqlSession, SqlSettings};
+/// use futures::TryStreamExt;
+///
+/// # tokio::runtime::Runtime::new()?.block_on(async {
+/// # let folder = tempfile::tempdir()?;
+/// # let folder = folder.path();
+/// let temperature = ValueColumn::new("temperature", ValueType::Float32);
+/// let readings = TableDeclaration::new("city_id", "reading_at").column(temperature);
+/// let engine = Engine::builder(LakeStore::local(&folder.join("lake"))?)
+///     .log(LogSource::folder(folder.join("log")))
+///     .table(TableSchema::new("readings", readings)?)
+///     .open()
+///     .await?;
+/// let sql = Sql::new(engine, SqlSettings::default())?;
+///
+/// let session = SqlSession::default();
+/// let statement = sql.prepare(&session, "SELECT count(*) FROM readings WHERE temperature > $1").await?;
+/// let answer = sql.execute(&session, &statement, &[ScalarValue::from(20.0_f32)]).await?;
+/// let batches: Vec<_> = answer.batches.try_collect().await?;
+/// assert_eq!(batches.iter().map(|batch| batch.num_rows()).sum::<usize>(), 1);
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
 pub struct Sql {
     pub(crate) engine: Arc<Engine>,
     settings: SqlSettings,

@@ -29,9 +29,7 @@ use arrow::array::{
 };
 use arrow::compute::concat_batches;
 use arrow::util::pretty::pretty_format_batches;
-use barograph_engine::{
-    Components, Durability, Engine, EngineSettings, LogSource, ManualClock, Result,
-};
+use barograph_engine::{Durability, Engine, EngineSettings, LogSource, ManualClock, Result};
 use barograph_lake::schema::{KeyType, TableDeclaration, ValueColumn, ValueType};
 use barograph_lake::{LakeStore, Size, TableSchema};
 use futures::TryStreamExt;
@@ -197,13 +195,6 @@ async fn open_as(
     clock: &Arc<ManualClock>,
     settings: SqlSettings,
 ) -> Result<(Arc<Engine>, Arc<Sql>)> {
-    let components = Components {
-        lake,
-        log: LogSource::Folder { path: folder.path().join("log"), accept_damage: false },
-        clock: Arc::clone(clock) as _,
-        tables: vec![table],
-        dimensions: Default::default(),
-    };
     let never = barograph_lake::Span::seconds(1_000_000);
     let engine_settings = EngineSettings {
         scan_slice_rows: 1_024,
@@ -215,7 +206,13 @@ async fn open_as(
         tail_bytes_max: Size::mebibytes(512),
         ..EngineSettings::default()
     };
-    let engine = Engine::open(engine_settings, components).await?;
+    let engine = Engine::builder(lake)
+        .settings(engine_settings)
+        .log(LogSource::folder(folder.path().join("log")))
+        .clock(Arc::clone(clock) as _)
+        .table(table)
+        .open()
+        .await?;
     let dimensions = BTreeMap::from([("cities".to_owned(), cities())]);
     let sql = Sql::with_dimensions(Arc::clone(&engine), settings, dimensions)?;
     Ok((engine, sql))

@@ -12,9 +12,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use barograph_engine::{
-    Clock, Components, Durability, Engine, EngineSettings, LogSource, ManualClock,
-};
+use barograph_engine::{Clock, Durability, Engine, EngineSettings, LogSource, ManualClock};
 use barograph_lake::schema::{KeyType, TableDeclaration, ValueColumn, ValueType};
 use barograph_lake::{LakeStore, Span, TableSchema};
 use barograph_query::{Sql, SqlSession, SqlSettings};
@@ -90,13 +88,6 @@ impl Served {
     async fn start(settings: SqlSettings, tables: Vec<TableSchema>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let clock = Arc::new(ManualClock::new(NOW));
-        let components = Components {
-            lake: LakeStore::local(&folder.path().join("lake")).unwrap(),
-            log: LogSource::Folder { path: folder.path().join("log"), accept_damage: false },
-            clock: Arc::clone(&clock) as _,
-            tables,
-            dimensions: Default::default(),
-        };
         // The scripts say when to land.
         let never = Span::seconds(1_000_000);
         let engine_settings = EngineSettings {
@@ -104,7 +95,14 @@ impl Served {
             late_merge_every: never,
             ..EngineSettings::default()
         };
-        let engine = Engine::open(engine_settings, components).await.unwrap();
+        let engine = Engine::builder(LakeStore::local(&folder.path().join("lake")).unwrap())
+            .settings(engine_settings)
+            .log(LogSource::folder(folder.path().join("log")))
+            .clock(Arc::clone(&clock) as _)
+            .tables(tables)
+            .open()
+            .await
+            .unwrap();
         let cities = rows(CITIES).await.unwrap();
         let dimensions = BTreeMap::from([("cities".to_owned(), cities)]);
         let sql = Sql::with_dimensions(Arc::clone(&engine), settings, dimensions).unwrap();

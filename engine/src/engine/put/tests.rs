@@ -7,7 +7,7 @@ use barograph_lake::{LakeStore, Size, TableSchema};
 
 use super::*;
 use crate::log::{MemoryDisk, MemoryLog};
-use crate::{Components, EngineSettings, ErrorKind, LogSource, ManualClock};
+use crate::{EngineSettings, ErrorKind, LogSource, ManualClock};
 
 const AT: i64 = 1_767_225_600_000_000;
 
@@ -42,14 +42,18 @@ async fn engine(
 ) -> (Arc<Engine>, MemoryDisk, tempfile::TempDir) {
     let (folder, disk) = (tempfile::tempdir().unwrap(), MemoryDisk::default());
     let log = MemoryLog::open(&disk, &settings.log, LogPosition(0)).unwrap();
-    let components = Components {
-        lake: LakeStore::local(folder.path()).unwrap(),
-        log: LogSource::Ready(Box::new(log)),
-        clock: Arc::new(ManualClock::new(AT)),
-        tables: vec![table(columns)],
-        dimensions: Default::default(),
-    };
-    (Engine::open(settings, components).await.unwrap(), disk, folder)
+    (
+        Engine::builder(LakeStore::local(folder.path()).unwrap())
+            .settings(settings)
+            .log(LogSource::Ready(Box::new(log)))
+            .clock(Arc::new(ManualClock::new(AT)))
+            .table(table(columns))
+            .open()
+            .await
+            .unwrap(),
+        disk,
+        folder,
+    )
 }
 
 fn settings(record: Size) -> EngineSettings {

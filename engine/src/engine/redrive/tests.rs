@@ -13,7 +13,7 @@ use barograph_lake::time::MICROS_PER_HOUR;
 use barograph_lake::{LakeStore, TableSchema};
 
 use super::*;
-use crate::{Ack, Components, EngineSettings, LogSource, ManualClock};
+use crate::{Ack, EngineSettings, LogSource, ManualClock};
 
 const AT: Micros = 1_767_225_600_000_000;
 
@@ -47,14 +47,13 @@ struct Fixture {
 }
 
 async fn open(folder: &Path, clock: &Arc<ManualClock>, most: f64) -> Arc<Engine> {
-    let components = Components {
-        lake: LakeStore::local(&folder.join("lake")).unwrap(),
-        log: LogSource::Folder { path: folder.join("log"), accept_damage: false },
-        clock: Arc::clone(clock) as _,
-        tables: vec![table(most)],
-        dimensions: Default::default(),
-    };
-    Engine::open(EngineSettings::default(), components).await.unwrap()
+    Engine::builder(LakeStore::local(&folder.join("lake")).unwrap())
+        .log(LogSource::folder(folder.join("log")))
+        .clock(Arc::clone(clock) as _)
+        .table(table(most))
+        .open()
+        .await
+        .unwrap()
 }
 
 impl Fixture {

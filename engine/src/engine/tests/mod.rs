@@ -25,7 +25,7 @@ use object_store::memory::InMemory;
 
 use crate::log::{MemoryDisk, MemoryLog};
 use crate::scan::Scan;
-use crate::{Ack, Components, Durability, Engine, EngineSettings, LogSource, ManualClock, Result};
+use crate::{Ack, Durability, Engine, EngineSettings, LogSource, ManualClock, Result};
 
 /// 2026-01-01T00:00:00Z in µs.
 const START: i64 = 1_767_225_600_000_000;
@@ -70,14 +70,13 @@ impl Bed {
 
     async fn try_open(&self, tables: Vec<TableSchema>) -> Result<Arc<Engine>> {
         let log = MemoryLog::open(&self.disk, &self.settings.log, LogPosition(0)).unwrap();
-        let components = Components {
-            lake: self.lake(),
-            log: LogSource::Ready(Box::new(log)),
-            clock: self.clock.clone(),
-            tables,
-            dimensions: Default::default(),
-        };
-        Engine::open(self.settings.clone(), components).await
+        Engine::builder(self.lake())
+            .settings(self.settings.clone())
+            .log(LogSource::Ready(Box::new(log)))
+            .clock(self.clock.clone())
+            .tables(tables)
+            .open()
+            .await
     }
 }
 

@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use arrow::array::{Float32Array, Int32Array, RecordBatch, TimestampMicrosecondArray};
 use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
-use barograph_engine::{Clock, Components, Engine, EngineSettings, LogSource, SystemClock};
+use barograph_engine::{Clock, Engine, EngineSettings, LogSource, SystemClock};
 use barograph_lake::schema::{TableDeclaration, ValueColumn, ValueType};
 use barograph_lake::{LakeStore, Span, TableSchema};
 use barograph_query::{Sql, SqlSettings};
@@ -103,18 +103,18 @@ async fn open_on(
     clock: Arc<dyn Clock>,
     more: &[&str],
 ) -> Arc<Engine> {
-    let components = Components {
-        lake: LakeStore::local(&folder.join("lake")).unwrap(),
-        log,
-        clock,
-        tables: vec![readings(more)],
-        dimensions: Default::default(),
-    };
     // The tests say when to land.
     let never = Span::seconds(1_000_000_000);
     let settings =
         EngineSettings { lateness: never, late_merge_every: never, ..EngineSettings::default() };
-    Engine::open(settings, components).await.unwrap()
+    Engine::builder(LakeStore::local(&folder.join("lake")).unwrap())
+        .settings(settings)
+        .log(log)
+        .clock(clock)
+        .table(readings(more))
+        .open()
+        .await
+        .unwrap()
 }
 
 async fn serve(

@@ -1,0 +1,119 @@
+//! The builder of an engine: what it is made of, one call after another.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use barograph_lake::{Key, LakeStore, TableSchema};
+use futures::future::BoxFuture;
+use hashbrown::{HashMap, HashSet};
+
+use super::Engine;
+use crate::log::Log;
+use crate::{Clock, EngineSettings, Error, Result, SystemClock};
+
+/// What an engine is made of; made by [`Engine::builder`].
+///
+/// A store and a log are owed, all else has a default: [`EngineSettings::default`], the clock of the system, no tables.
+#[derive(Debug)]
+#[must_use = "an engine is opened by open()"]
+pub struct EngineBuilder {
+    pub(super) settings: EngineSettings,
+    pub(super) lake: LakeStore,
+    pub(super) log: Option<LogSource>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) tables: Vec<TableSchema>,
+    pub(super) dimensions: HashMap<String, Arc<HashSet<Key>>>,
+}
+
+/// Where the log of an engine comes from.
+pub enum LogSource {
+    /// Segment files in a folder, which the engine locks for itself.
+    Folder {
+        /// The folder; made if it is not there.
+        path: PathBuf,
+        /// Whether to go on without records that are damaged.
+        accept_damage: bool,
+    },
+    /// A log that is there already.
+    Ready(Box<dyn Log>),
+}
+
+impl LogSource {
+    /// Segment files in a folder, none of whose records may be damaged.
+    pub fn folder(path: impl Into<PathBuf>) -> Self {
+        Self::Folder { path: path.into(), accept_damage: false }
+    }
+}
+
+impl fmt::Debug for LogSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Folder { path, .. } => f.debug_tuple("Folder").field(path).finish(),
+            Self::Ready(_) => f.write_str("Ready"),
+        }
+    }
+}
+
+impl EngineBuilder {
+    pub(super) fn new(lake: LakeStore) -> Self {
+        Self {
+            settings: EngineSettings::default(),
+            lake,
+            log: None,
+            clock: Arc::new(SystemClock),
+            tables: Vec::new(),
+            dimensions: HashMap::new(),
+        }
+    }
+
+    /// The bounds and times that it keeps to.
+    pub fn settings(self, settings: EngineSettings) -> Self {
+        Self { settings, ..self }
+    }
+
+    /// Where acknowledged rows are written before they are in the store.
+    pub fn log(self, log: LogSource) -> Self {
+        Self { log: Some(log), ..self }
+    }
+
+    /// What time it is.
+    pub fn clock(self, clock: Arc<dyn Clock>) -> Self {
+        Self { clock, ..self }
+    }
+
+    /// One more table. `dead_letters` is there without it.
+    pub fn table(mut self, table: TableSchema) -> Self {
+        self.tables.push(table);
+        self
+    }
+
+    /// More tables.
+    pub fn tables(mut self, tables: impl IntoIterator<Item = TableSchema>) -> Self {
+        self.tables.extend(tables);
+        self
+    }
+
+    /// The valid keys of tables that name this dimension: a row with another key goes to the dead letters.
+    pub fn dimension(mut self, name: &str, keys: impl IntoIterator<Item = Key>) -> Self {
+        self.dimensions.insert(name.to_owned(), Arc::new(keys.into_iter().collect()));
+        self
+    }
+
+    /// Opens the tables, replays the log, and starts the writer and the lander.
+    ///
+    /// # Errors
+    /// `Unavailable` if another process holds the log; `Damage` if the log or the store is damaged; `Request` if no log
+    /// is given, if the rows of the store come from another log, or if a declaration does not fit the table that is
+    /// stored.
+    pub fn open(self) -> BoxFuture<'static, Result<Arc<Engine>>> {
+        Box::pin(Engine::open(self))
+    }
+
+    /// The log, which there must be.
+    pub(super) fn owed_log(log: Option<LogSource>) -> Result<LogSource> {
+        log.ok_or_else(|| {
+            Error::request("an engine needs a log: give it one by log(LogSource::folder(path))")
+        })
+    }
+}
