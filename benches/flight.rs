@@ -213,16 +213,8 @@ fn print_ratios(name: &str, ratios: Vec<f64>) {
 
 /// Our server with `MINUTES` readings of each city in its tail.
 async fn serve(folder: &std::path::Path) -> (Arc<Engine>, Client) {
-    let column = |name: &str| ValueColumn {
-        name: name.to_owned(),
-        value_type: ValueType::Float32,
-        unit: None,
-        range: None,
-    };
-    let declaration = TableDeclaration {
-        columns: COLUMNS.map(column).to_vec(),
-        ..serde_json::from_str(r#"{"key":"city_id","time":"reading_at"}"#).unwrap()
-    };
+    let column = |name: &str| ValueColumn::new(name, ValueType::Float32);
+    let declaration = TableDeclaration::new("city_id", "reading_at").columns(COLUMNS.map(column));
     let table = TableSchema::new("readings", declaration).unwrap();
     let engine = Engine::builder(LakeStore::local(&folder.join("lake")).unwrap())
         .log(LogSource::folder(folder.join("log")))

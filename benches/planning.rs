@@ -33,16 +33,9 @@ const BEFORE: i64 = 100_000;
 const ASKED: usize = 300;
 
 fn table() -> TableSchema {
-    let column = |name: &str| ValueColumn {
-        name: name.to_owned(),
-        value_type: ValueType::Float32,
-        unit: None,
-        range: Some([-90.0, 110.0]),
-    };
-    let declaration = TableDeclaration {
-        columns: ["temperature", "humidity"].map(column).to_vec(),
-        ..serde_json::from_str(r#"{"key":"city_id","time":"reading_at"}"#).expect("declaration")
-    };
+    let column = |name: &str| ValueColumn::new(name, ValueType::Float32).range(-90.0, 110.0);
+    let declaration = TableDeclaration::new("city_id", "reading_at")
+        .columns(["temperature", "humidity"].map(column));
     TableSchema::new("readings", declaration).expect("schema")
 }
 

@@ -28,19 +28,8 @@ pub fn schema() -> Arc<TableSchema> {
         ("wind_direction", ValueType::Int16),
         ("precipitation", ValueType::Float32),
     ];
-    let columns = columns.map(|(name, value_type)| ValueColumn {
-        name: name.to_owned(),
-        value_type,
-        unit: None,
-        range: None,
-    });
-    let declaration = TableDeclaration {
-        key: "city_id".to_owned(),
-        key_type: KeyType::Int32,
-        time: "reading_at".to_owned(),
-        columns: columns.into(),
-        dimension: None,
-    };
+    let columns = columns.map(|(name, value_type)| ValueColumn::new(name, value_type));
+    let declaration = TableDeclaration::new("city_id", "reading_at").columns(columns);
     Arc::new(TableSchema::new("readings", declaration).unwrap())
 }
 

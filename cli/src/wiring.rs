@@ -253,13 +253,8 @@ pub fn remote_table(name: &str, schema: &Schema) -> Result<TableSchema> {
             })
         })
         .collect::<Result<_>>()?;
-    let declaration = TableDeclaration {
-        key: key.name().clone(),
-        key_type,
-        time: time.name().clone(),
-        columns,
-        dimension: None,
-    };
+    let declaration =
+        TableDeclaration::new(key.name(), time.name()).key_type(key_type).columns(columns);
     Ok(TableSchema::new(name, declaration)?)
 }
 

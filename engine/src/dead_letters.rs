@@ -38,21 +38,9 @@ const COLUMNS: [(&str, ValueType); 5] = [
 /// (a JSON object: see [`mod@row`]) and `redriven_at` (null until the row was put again with success, or gave
 /// way to a newer one).
 pub fn schema() -> Result<TableSchema> {
-    let columns = COLUMNS
-        .map(|(name, value_type)| ValueColumn {
-            name: name.to_owned(),
-            value_type,
-            unit: None,
-            range: None,
-        })
-        .to_vec();
-    let declaration = TableDeclaration {
-        key: "id".to_owned(),
-        key_type: KeyType::Int64,
-        time: "rejected_at".to_owned(),
-        columns,
-        dimension: None,
-    };
+    let columns = COLUMNS.map(|(name, value_type)| ValueColumn::new(name, value_type));
+    let declaration =
+        TableDeclaration::new("id", "rejected_at").key_type(KeyType::Int64).columns(columns);
     Ok(TableSchema::new(DEAD_LETTERS, declaration)?)
 }
 

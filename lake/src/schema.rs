@@ -140,6 +140,13 @@ impl TableDeclaration {
         self
     }
 
+    /// More value columns.
+    #[must_use]
+    pub fn columns(mut self, columns: impl IntoIterator<Item = ValueColumn>) -> Self {
+        self.columns.extend(columns);
+        self
+    }
+
     /// The dimension that lists the valid keys.
     #[must_use]
     pub fn dimension(self, dimension: &str) -> Self {

@@ -32,19 +32,9 @@ fn schema() -> TableSchema {
         ("text", ValueType::Utf8),
         ("seen_at", ValueType::Timestamp),
     ];
-    let columns = types.map(|(name, value_type)| ValueColumn {
-        name: name.to_owned(),
-        value_type,
-        unit: None,
-        range: None,
-    });
-    let declaration = TableDeclaration {
-        key: "id".to_owned(),
-        key_type: KeyType::Int64,
-        time: "at".to_owned(),
-        columns: columns.into(),
-        dimension: None,
-    };
+    let columns = types.map(|(name, value_type)| ValueColumn::new(name, value_type));
+    let declaration =
+        TableDeclaration::new("id", "at").key_type(KeyType::Int64).columns(columns.into());
     TableSchema::new("samples", declaration).unwrap()
 }
 

@@ -23,23 +23,10 @@ pub type Row = (i32, Micros, Reading);
 
 /// The table of the tests: one column of each kind.
 pub fn schema(name: &str) -> TableSchema {
-    let column = |name: &str, value_type, range| ValueColumn {
-        name: name.to_owned(),
-        value_type,
-        unit: None,
-        range,
-    };
-    let declaration = TableDeclaration {
-        key: "city_id".to_owned(),
-        key_type: KeyType::Int32,
-        time: "reading_at".to_owned(),
-        columns: vec![
-            column("temperature", ValueType::Float32, Some([-90.0, 60.0])),
-            column("direction", ValueType::Int16, Some([0.0, 360.0])),
-            column("note", ValueType::Utf8, None),
-        ],
-        dimension: None,
-    };
+    let declaration = TableDeclaration::new("city_id", "reading_at")
+        .column(ValueColumn::new("temperature", ValueType::Float32).range(-90.0, 60.0))
+        .column(ValueColumn::new("direction", ValueType::Int16).range(0.0, 360.0))
+        .column(ValueColumn::new("note", ValueType::Utf8));
     TableSchema::new(name, declaration).unwrap()
 }
 

@@ -58,26 +58,16 @@ pub fn check_dimensions(tables: &BTreeMap<String, TableDeclaration>) -> Result<(
 
 /// The declaration of `readings`: weather of cities.
 pub fn readings() -> TableDeclaration {
-    let column = |name: &str, value_type, unit: &str, range| ValueColumn {
-        name: name.to_owned(),
-        value_type,
-        unit: Some(unit.to_owned()),
-        range: Some(range),
-    };
-    TableDeclaration {
-        key: "city_id".to_owned(),
-        key_type: KeyType::Int32,
-        time: "reading_at".to_owned(),
-        columns: vec![
-            column("temperature", ValueType::Float32, "°C", [-90.0, 60.0]),
-            column("humidity", ValueType::Float32, "%", [0.0, 100.0]),
-            column("pressure", ValueType::Float32, "hPa", [300.0, 1100.0]),
-            column("wind_speed", ValueType::Float32, "m/s", [0.0, 120.0]),
-            column("wind_direction", ValueType::Int16, "°", [0.0, 360.0]),
-            column("precipitation", ValueType::Float32, "mm", [0.0, 100.0]),
-        ],
-        dimension: Some(CITIES.to_owned()),
-    }
+    let number = |name: &str, unit: &str| ValueColumn::new(name, ValueType::Float32).unit(unit);
+    let direction = ValueColumn::new("wind_direction", ValueType::Int16).unit("°");
+    TableDeclaration::new("city_id", "reading_at")
+        .column(number("temperature", "°C").range(-90.0, 60.0))
+        .column(number("humidity", "%").range(0.0, 100.0))
+        .column(number("pressure", "hPa").range(300.0, 1100.0))
+        .column(number("wind_speed", "m/s").range(0.0, 120.0))
+        .column(direction.range(0.0, 360.0))
+        .column(number("precipitation", "mm").range(0.0, 100.0))
+        .dimension(CITIES)
 }
 
 /// The rollups of `readings`: hours and days.

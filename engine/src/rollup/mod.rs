@@ -91,12 +91,7 @@ impl Rollup {
             )));
         }
         let mut aggregates = vec![(TIME_COLUMN, vec![Aggregate::Count])];
-        let counts = COUNTS.map(|(name, value_type)| ValueColumn {
-            name: name.to_owned(),
-            value_type,
-            unit: None,
-            range: None,
-        });
+        let counts = COUNTS.map(|(name, value_type)| ValueColumn::new(name, value_type));
         let mut columns = Vec::from(counts);
         for (at, column) in source.values().iter().enumerate() {
             let wanted = wanted(&source, column);

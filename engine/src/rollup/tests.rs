@@ -11,26 +11,13 @@ use super::*;
 const HOUR: Micros = MICROS_PER_HOUR;
 
 fn source() -> Arc<TableSchema> {
-    let column = |name: &str, value_type, unit: Option<&str>| ValueColumn {
-        name: name.to_owned(),
-        value_type,
-        unit: unit.map(str::to_owned),
-        range: None,
-    };
-    let declaration = TableDeclaration {
-        key: "id".to_owned(),
-        key_type: KeyType::Int32,
-        time: "at".to_owned(),
-        columns: vec![
-            column("temperature", ValueType::Float32, Some("°C")),
-            column("wind_direction", ValueType::Int16, Some("°")),
-            column("wind_speed", ValueType::Float32, Some("m/s")),
-            column("gust_direction", ValueType::Int16, Some("°")),
-            column("flashes", ValueType::Int32, None),
-            column("note", ValueType::Utf8, None),
-        ],
-        dimension: None,
-    };
+    let declaration = TableDeclaration::new("id", "at")
+        .column(ValueColumn::new("temperature", ValueType::Float32).unit("°C"))
+        .column(ValueColumn::new("wind_direction", ValueType::Int16).unit("°"))
+        .column(ValueColumn::new("wind_speed", ValueType::Float32).unit("m/s"))
+        .column(ValueColumn::new("gust_direction", ValueType::Int16).unit("°"))
+        .column(ValueColumn::new("flashes", ValueType::Int32))
+        .column(ValueColumn::new("note", ValueType::Utf8));
     Arc::new(TableSchema::new("readings", declaration).unwrap())
 }
 

@@ -10,26 +10,14 @@ use barograph_lake::schema::{KeyType, TableDeclaration, ValueType};
 use super::*;
 
 fn schema() -> TableSchema {
-    let column = |name: &str, value_type| ValueColumn {
-        name: name.to_owned(),
-        value_type,
-        unit: None,
-        range: None,
-    };
-    let declaration = TableDeclaration {
-        key: "id".to_owned(),
-        key_type: KeyType::Int32,
-        time: "at".to_owned(),
-        columns: vec![
-            column("single", ValueType::Float32),
-            column("double", ValueType::Float64),
-            column("short", ValueType::Int16),
-            column("long", ValueType::Int64),
-            column("seen", ValueType::Timestamp),
-            column("text", ValueType::Utf8),
-        ],
-        dimension: None,
-    };
+    let column = ValueColumn::new;
+    let declaration = TableDeclaration::new("id", "at")
+        .column(column("single", ValueType::Float32))
+        .column(column("double", ValueType::Float64))
+        .column(column("short", ValueType::Int16))
+        .column(column("long", ValueType::Int64))
+        .column(column("seen", ValueType::Timestamp))
+        .column(column("text", ValueType::Utf8));
     TableSchema::new("things", declaration).unwrap()
 }
 

@@ -15,20 +15,12 @@ const BOUNDS: TicketBounds =
     TicketBounds { keys: 4, filter: FilterBounds { depth: 64, operators: 2_000 } };
 
 fn readings() -> TableSchema {
-    let column = |name: &str, value_type| ValueColumn {
-        name: name.to_owned(),
-        value_type,
-        unit: None,
-        range: None,
-    };
-    let declaration = TableDeclaration {
-        columns: vec![
-            column("temperature", ValueType::Float32),
-            column("humidity", ValueType::Float32),
-            column("note", ValueType::Utf8),
-        ],
-        ..serde_json::from_str(r#"{"key":"city_id","time":"reading_at"}"#).unwrap()
-    };
+    let column = ValueColumn::new;
+    let declaration = TableDeclaration::new("city_id", "reading_at").columns([
+        column("temperature", ValueType::Float32),
+        column("humidity", ValueType::Float32),
+        column("note", ValueType::Utf8),
+    ]);
     TableSchema::new("readings", declaration).unwrap()
 }
 

@@ -72,23 +72,11 @@ struct Fixture {
 }
 
 fn source() -> TableSchema {
-    let column = |name: &str, value_type, unit: &str| ValueColumn {
-        name: name.to_owned(),
-        value_type,
-        unit: Some(unit.to_owned()),
-        range: None,
-    };
-    let declaration = TableDeclaration {
-        key: "id".to_owned(),
-        key_type: KeyType::Int32,
-        time: "at".to_owned(),
-        columns: vec![
-            column("temperature", ValueType::Float32, "°C"),
-            column("wind_speed", ValueType::Float32, "m/s"),
-            column("wind_direction", ValueType::Int16, "°"),
-        ],
-        dimension: None,
-    };
+    let column = |name: &str, value_type, unit: &str| ValueColumn::new(name, value_type).unit(unit);
+    let declaration = TableDeclaration::new("id", "at")
+        .column(column("temperature", ValueType::Float32, "°C"))
+        .column(column("wind_speed", ValueType::Float32, "m/s"))
+        .column(column("wind_direction", ValueType::Int16, "°"));
     TableSchema::new("readings", declaration).unwrap()
 }
 

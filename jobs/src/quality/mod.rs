@@ -103,12 +103,8 @@ pub struct Site {
 /// `Request` if names collide.
 pub fn flags_of(source: &TableSchema, checks: &Checks) -> Result<TableSchema> {
     let declared = source.declaration();
-    let columns = checked(source, checks).map(|(_, check)| ValueColumn {
-        name: check.column.clone(),
-        value_type: ValueType::Int16,
-        unit: None,
-        range: None,
-    });
+    let columns =
+        checked(source, checks).map(|(_, check)| ValueColumn::new(&check.column, ValueType::Int16));
     let declaration = TableDeclaration {
         key: declared.key.clone(),
         key_type: declared.key_type,

@@ -81,19 +81,8 @@ impl Fixture {
 
     /// Lands three rows in each of the first `hours` hours of a table; gives the files.
     async fn fill(&self, name: &str, hours: i64) -> Vec<PathBuf> {
-        let value = |name: &str| ValueColumn {
-            name: name.to_owned(),
-            value_type: ValueType::Float32,
-            unit: None,
-            range: None,
-        };
-        let declaration = TableDeclaration {
-            key: "id".to_owned(),
-            key_type: KeyType::Int32,
-            time: "at".to_owned(),
-            columns: vec![value("v")],
-            dimension: None,
-        };
+        let value = |name: &str| ValueColumn::new(name, ValueType::Float32);
+        let declaration = TableDeclaration::new("id", "at").column(value("v"));
         let schema = Arc::new(TableSchema::new(name, declaration).unwrap());
         let opened = LakeTable::open(self.lake.child(name), schema.clone()).await;
         let (table, mut snapshot) = opened.unwrap();

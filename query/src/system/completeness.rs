@@ -110,18 +110,9 @@ pub(super) struct CompletenessTable {
 
 impl CompletenessTable {
     pub(super) fn new(engine: &Arc<Engine>, every: Span) -> Result<Self> {
-        let declaration = TableDeclaration {
-            key: "key".to_owned(),
-            key_type: KeyType::Int64,
-            time: "hour".to_owned(),
-            columns: vec![ValueColumn {
-                name: "table_name".to_owned(),
-                value_type: ValueType::Utf8,
-                unit: None,
-                range: None,
-            }],
-            dimension: None,
-        };
+        let declaration = TableDeclaration::new("key", "hour")
+            .key_type(KeyType::Int64)
+            .column(ValueColumn::new("table_name", ValueType::Utf8));
         Ok(Self {
             engine: Arc::clone(engine),
             schema: declared(COLUMNS),

@@ -17,12 +17,7 @@ const BEFORE: [&str; 5] = [
 
 /// The table with wider numbers, a number before the columns that were there, and a text among them.
 fn grown() -> TableSchema {
-    let column = |name: &str, value_type| ValueColumn {
-        name: name.to_owned(),
-        value_type,
-        unit: None,
-        range: None,
-    };
+    let column = ValueColumn::new;
     let mut declaration = table().declaration().clone();
     declaration.columns[1].value_type = ValueType::Float64;
     declaration.columns[3].value_type = ValueType::Int64;

@@ -70,27 +70,14 @@ struct Row {
 }
 
 fn table() -> TableSchema {
-    let column = |name: &str, value_type, range| ValueColumn {
-        name: name.to_owned(),
-        value_type,
-        unit: None,
-        range,
-    };
-    let declaration = TableDeclaration {
-        key: "city_id".to_owned(),
-        key_type: KeyType::Int32,
-        time: "reading_at".to_owned(),
-        columns: vec![
-            column("temperature", ValueType::Float32, Some([-90.0, 60.0])),
-            column("humidity", ValueType::Float32, None),
-            column("pressure", ValueType::Float64, Some([-10.0, 1100.0])),
-            column("wind_direction", ValueType::Int16, None),
-            column("flashes", ValueType::Int64, None),
-            column("note", ValueType::Utf8, None),
-            column("seen_at", ValueType::Timestamp, None),
-        ],
-        dimension: None,
-    };
+    let declaration = TableDeclaration::new("city_id", "reading_at")
+        .column(ValueColumn::new("temperature", ValueType::Float32).range(-90.0, 60.0))
+        .column(ValueColumn::new("humidity", ValueType::Float32))
+        .column(ValueColumn::new("pressure", ValueType::Float64).range(-10.0, 1100.0))
+        .column(ValueColumn::new("wind_direction", ValueType::Int16))
+        .column(ValueColumn::new("flashes", ValueType::Int64))
+        .column(ValueColumn::new("note", ValueType::Utf8))
+        .column(ValueColumn::new("seen_at", ValueType::Timestamp));
     TableSchema::new("readings", declaration).unwrap()
 }
 

@@ -37,39 +37,21 @@ struct Served {
     _folder: tempfile::TempDir,
 }
 
-fn column(name: &str, value_type: ValueType, range: Option<[f64; 2]>) -> ValueColumn {
-    ValueColumn { name: name.to_owned(), value_type, unit: None, range }
-}
-
 fn readings() -> TableSchema {
-    let declaration = TableDeclaration {
-        key: "city_id".to_owned(),
-        key_type: KeyType::Int32,
-        time: "reading_at".to_owned(),
-        columns: vec![
-            column("temperature", ValueType::Float32, Some([-90.0, 60.0])),
-            column("humidity", ValueType::Float32, Some([0.0, 100.0])),
-            column("wind_direction", ValueType::Int16, Some([0.0, 360.0])),
-            column("note", ValueType::Utf8, None),
-        ],
-        dimension: None,
-    };
+    let declaration = TableDeclaration::new("city_id", "reading_at")
+        .column(ValueColumn::new("temperature", ValueType::Float32).range(-90.0, 60.0))
+        .column(ValueColumn::new("humidity", ValueType::Float32).range(0.0, 100.0))
+        .column(ValueColumn::new("wind_direction", ValueType::Int16).range(0.0, 360.0))
+        .column(ValueColumn::new("note", ValueType::Utf8));
     TableSchema::new("readings", declaration).unwrap()
 }
 
 /// A table whose numbers have no range.
 fn probes() -> TableSchema {
-    let declaration = TableDeclaration {
-        key: "probe_id".to_owned(),
-        key_type: KeyType::Int32,
-        time: "at".to_owned(),
-        columns: vec![
-            column("level", ValueType::Float64, None),
-            column("depth", ValueType::Float32, Some([-10.0, 10.0])),
-            column("total", ValueType::Int64, None),
-        ],
-        dimension: None,
-    };
+    let declaration = TableDeclaration::new("probe_id", "at")
+        .column(ValueColumn::new("level", ValueType::Float64))
+        .column(ValueColumn::new("depth", ValueType::Float32).range(-10.0, 10.0))
+        .column(ValueColumn::new("total", ValueType::Int64));
     TableSchema::new("probes", declaration).unwrap()
 }
 

@@ -13,26 +13,10 @@ const AT: i64 = 1_767_225_600_000_000;
 
 fn table(columns: usize) -> TableSchema {
     let mut values: Vec<_> = (0..columns)
-        .map(|at| ValueColumn {
-            name: format!("value_{at}"),
-            value_type: ValueType::Float32,
-            unit: None,
-            range: Some([0.0, 60.0]),
-        })
+        .map(|at| ValueColumn::new(&format!("value_{at}"), ValueType::Float32).range(0.0, 60.0))
         .collect();
-    values.push(ValueColumn {
-        name: "note".to_owned(),
-        value_type: ValueType::Utf8,
-        unit: None,
-        range: None,
-    });
-    let declaration = TableDeclaration {
-        key: "id".to_owned(),
-        key_type: KeyType::Int32,
-        time: "at".to_owned(),
-        columns: values,
-        dimension: None,
-    };
+    values.push(ValueColumn::new("note", ValueType::Utf8));
+    let declaration = TableDeclaration::new("id", "at").columns(values);
     TableSchema::new("readings", declaration).unwrap()
 }
 

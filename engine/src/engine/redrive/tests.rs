@@ -19,23 +19,10 @@ const AT: Micros = 1_767_225_600_000_000;
 
 /// `readings` with temperatures up to `most`.
 fn table(most: f64) -> TableSchema {
-    let column = |name: &str, value_type, range| ValueColumn {
-        name: name.to_owned(),
-        value_type,
-        unit: None,
-        range,
-    };
-    let declaration = TableDeclaration {
-        key: "id".to_owned(),
-        key_type: KeyType::Int32,
-        time: "at".to_owned(),
-        columns: vec![
-            column("temperature", ValueType::Float32, Some([-90.0, most])),
-            column("direction", ValueType::Int16, None),
-            column("level", ValueType::Float64, None),
-        ],
-        dimension: None,
-    };
+    let declaration = TableDeclaration::new("id", "at")
+        .column(ValueColumn::new("temperature", ValueType::Float32).range(-90.0, most))
+        .column(ValueColumn::new("direction", ValueType::Int16))
+        .column(ValueColumn::new("level", ValueType::Float64));
     TableSchema::new("readings", declaration).unwrap()
 }
 

@@ -87,18 +87,8 @@ impl Bed {
 }
 
 fn table(name: &str) -> TableSchema {
-    let declaration = TableDeclaration {
-        key: "id".to_owned(),
-        key_type: KeyType::Int32,
-        time: "at".to_owned(),
-        columns: vec![ValueColumn {
-            name: "value".to_owned(),
-            value_type: ValueType::Float32,
-            unit: None,
-            range: None,
-        }],
-        dimension: None,
-    };
+    let declaration =
+        TableDeclaration::new("id", "at").column(ValueColumn::new("value", ValueType::Float32));
     TableSchema::new(name, declaration).unwrap()
 }
 

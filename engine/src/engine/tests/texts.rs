@@ -14,19 +14,8 @@ const TEXT: usize = 20_000;
 const BATCH_BYTES_MAX: usize = 8 << 20;
 
 fn notes() -> TableSchema {
-    let note = ValueColumn {
-        name: "note".to_owned(),
-        value_type: ValueType::Utf8,
-        unit: None,
-        range: None,
-    };
-    let declaration = TableDeclaration {
-        key: "id".to_owned(),
-        key_type: KeyType::Int32,
-        time: "at".to_owned(),
-        columns: vec![note],
-        dimension: None,
-    };
+    let note = ValueColumn::new("note", ValueType::Utf8);
+    let declaration = TableDeclaration::new("id", "at").column(note);
     TableSchema::new("notes", declaration).unwrap()
 }
 

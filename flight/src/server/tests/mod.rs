@@ -145,16 +145,9 @@ pub(super) async fn channel(addr: SocketAddr) -> tonic::transport::Channel {
 }
 
 fn readings(more: &[&str]) -> TableSchema {
-    let column = |name: &str| ValueColumn {
-        name: name.to_owned(),
-        value_type: ValueType::Float32,
-        unit: None,
-        range: None,
-    };
-    let declaration = TableDeclaration {
-        columns: ["temperature", "humidity"].iter().chain(more).map(|name| column(name)).collect(),
-        ..serde_json::from_str(r#"{"key":"city_id","time":"reading_at"}"#).unwrap()
-    };
+    let column = |name: &str| ValueColumn::new(name, ValueType::Float32);
+    let declaration = TableDeclaration::new("city_id", "reading_at")
+        .columns(["temperature", "humidity"].iter().chain(more).map(|name| column(name)));
     TableSchema::new("readings", declaration).unwrap()
 }
 

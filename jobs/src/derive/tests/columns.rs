@@ -11,12 +11,7 @@ const OF_NEW: &str =
 fn grown() -> TableSchema {
     let mut declaration = source().declaration().clone();
     declaration.columns[2].value_type = ValueType::Int32;
-    declaration.columns.push(ValueColumn {
-        name: "salinity".to_owned(),
-        value_type: ValueType::Float32,
-        unit: None,
-        range: None,
-    });
+    declaration.columns.push(ValueColumn::new("salinity", ValueType::Float32));
     TableSchema::new("readings", declaration).unwrap()
 }
 

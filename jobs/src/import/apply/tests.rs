@@ -16,23 +16,11 @@ use super::super::mapping::{Columns, Mapping};
 use super::*;
 
 fn table() -> TableSchema {
-    let column = |name: &str, value_type| ValueColumn {
-        name: name.to_owned(),
-        value_type,
-        unit: None,
-        range: None,
-    };
-    let declaration = TableDeclaration {
-        key: "id".to_owned(),
-        key_type: KeyType::Int32,
-        time: "at".to_owned(),
-        columns: vec![
-            column("celsius", ValueType::Float32),
-            column("direction", ValueType::Int16),
-            column("note", ValueType::Utf8),
-        ],
-        dimension: None,
-    };
+    let column = ValueColumn::new;
+    let declaration = TableDeclaration::new("id", "at")
+        .column(column("celsius", ValueType::Float32))
+        .column(column("direction", ValueType::Int16))
+        .column(column("note", ValueType::Utf8));
     TableSchema::new("weather", declaration).unwrap()
 }
 

@@ -340,19 +340,11 @@ mod tests {
     use super::*;
 
     fn table() -> TableSchema {
-        let column = |name: &str| ValueColumn {
-            name: name.to_owned(),
-            value_type: ValueType::Float32,
-            unit: None,
-            range: None,
-        };
-        let declaration = TableDeclaration {
-            key: "station".to_owned(),
-            key_type: KeyType::Int64,
-            time: "at".to_owned(),
-            columns: vec![column("level"), column("flow")],
-            dimension: None,
-        };
+        let column = |name: &str| ValueColumn::new(name, ValueType::Float32);
+        let declaration = TableDeclaration::new("station", "at")
+            .key_type(KeyType::Int64)
+            .column(column("level"))
+            .column(column("flow"));
         TableSchema::new("rivers", declaration).unwrap()
     }
 

@@ -72,19 +72,8 @@ impl Sink for Memory {
 }
 
 fn table() -> Arc<TableSchema> {
-    let value = ValueColumn {
-        name: "v".to_owned(),
-        value_type: ValueType::Float32,
-        unit: None,
-        range: None,
-    };
-    let declaration = TableDeclaration {
-        key: "id".to_owned(),
-        key_type: KeyType::Int32,
-        time: "at".to_owned(),
-        columns: vec![value],
-        dimension: None,
-    };
+    let value = ValueColumn::new("v", ValueType::Float32);
+    let declaration = TableDeclaration::new("id", "at").column(value);
     Arc::new(TableSchema::new("things", declaration).unwrap())
 }
 
@@ -284,26 +273,14 @@ impl Sink for Observations {
 #[tokio::test]
 async fn the_real_observations_come_to_the_figures_computed_from_the_csv() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let column = |name: &str, value_type| ValueColumn {
-        name: name.to_owned(),
-        value_type,
-        unit: None,
-        range: None,
-    };
-    let declaration = TableDeclaration {
-        key: "city_id".to_owned(),
-        key_type: KeyType::Int32,
-        time: "reading_at".to_owned(),
-        columns: vec![
-            column("temperature", ValueType::Float32),
-            column("humidity", ValueType::Float32),
-            column("pressure", ValueType::Float32),
-            column("wind_speed", ValueType::Float32),
-            column("wind_direction", ValueType::Int16),
-            column("precipitation", ValueType::Float32),
-        ],
-        dimension: None,
-    };
+    let column = ValueColumn::new;
+    let declaration = TableDeclaration::new("city_id", "reading_at")
+        .column(column("temperature", ValueType::Float32))
+        .column(column("humidity", ValueType::Float32))
+        .column(column("pressure", ValueType::Float32))
+        .column(column("wind_speed", ValueType::Float32))
+        .column(column("wind_direction", ValueType::Int16))
+        .column(column("precipitation", ValueType::Float32));
     let sink = Observations::default();
     let import = Import {
         sink: &sink,

@@ -30,22 +30,10 @@ fn path() -> FilePath {
 }
 
 fn schema(key_type: KeyType, values: &[(&str, ValueType)]) -> Arc<TableSchema> {
-    let columns = values
-        .iter()
-        .map(|&(name, value_type)| ValueColumn {
-            name: name.to_owned(),
-            value_type,
-            unit: None,
-            range: None,
-        })
-        .collect();
-    let declaration = TableDeclaration {
-        key: "city_id".to_owned(),
-        key_type,
-        time: "reading_at".to_owned(),
-        columns,
-        dimension: None,
-    };
+    let columns =
+        values.iter().map(|&(name, value_type)| ValueColumn::new(name, value_type)).collect();
+    let declaration =
+        TableDeclaration::new("city_id", "reading_at").key_type(key_type).columns(columns);
     Arc::new(TableSchema::new("readings", declaration).unwrap())
 }
 

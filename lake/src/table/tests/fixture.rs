@@ -53,7 +53,7 @@ pub(crate) fn hour(n: i64) -> Hour {
 }
 
 pub(crate) fn value(name: &str, value_type: ValueType) -> ValueColumn {
-    ValueColumn { name: name.to_owned(), value_type, unit: None, range: None }
+    ValueColumn::new(name, value_type)
 }
 
 /// A table with a column of every type.
@@ -81,13 +81,9 @@ pub(crate) fn declaration() -> TableDeclaration {
     let mut temperature = value("temperature", ValueType::Float32);
     temperature.unit = Some("°C".to_owned());
     temperature.range = Some([-90.0, 60.0]);
-    TableDeclaration {
-        key: "city_id".to_owned(),
-        key_type: KeyType::Int32,
-        time: "reading_at".to_owned(),
-        columns: vec![temperature, value("wind_direction", ValueType::Int16)],
-        dimension: None,
-    }
+    TableDeclaration::new("city_id", "reading_at")
+        .column(temperature)
+        .column(value("wind_direction", ValueType::Int16))
 }
 
 impl Fixture {
