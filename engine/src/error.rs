@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use barograph_lake::error::{Cause, because};
+
 /// What a caller can do about an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -27,12 +29,13 @@ pub enum ErrorKind {
 
 /// An error of the engine: a kind for the program, a message that names the thing, the value and the
 /// mend for the reader, and the cause.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("{message}{}", because(source.as_deref()))]
 pub struct Error {
     kind: ErrorKind,
     message: String,
     retry_after: Option<Duration>,
-    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    source: Option<Cause>,
 }
 
 /// Result with the engine's [`Error`].
@@ -47,7 +50,7 @@ impl Error {
     /// Keeps `source` as the cause.
     pub fn with_source(
         mut self,
-        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+        source: impl Into<Cause>,
     ) -> Self {
         self.source = Some(source.into());
         self
@@ -91,22 +94,6 @@ impl Error {
             retry_after: self.retry_after,
             source: None,
         }
-    }
-}
-
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)?;
-        if let Some(source) = &self.source {
-            write!(f, ": {source}")?;
-        }
-        Ok(())
-    }
-}
-
-impl std::error::Error for Error {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.source.as_deref().map(|s| s as _)
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use arrow_flight::error::FlightError;
 use barograph_engine::ErrorKind;
+use barograph_lake::error::{Cause, because};
 use tonic::metadata::MetadataValue;
 use tonic::{Code, Status};
 
@@ -31,13 +32,14 @@ pub const SQLSTATE: &str = "sqlstate";
 ///
 /// Where SQL was asked the status also says an SQLSTATE, at the end of the message and in the metadata
 /// ([`SQLSTATE`]); what SQL cannot do here is `UNIMPLEMENTED`.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("{message}{}{}", because(source.as_deref()), state(*sqlstate))]
 #[non_exhaustive]
 pub struct Error {
     kind: ErrorKind,
     message: String,
     retry_after: Option<Duration>,
-    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    source: Option<Cause>,
     /// The code where it says more than the kind.
     code: Option<Code>,
     sqlstate: Option<&'static str>,
@@ -223,23 +225,9 @@ pub(crate) fn kind_of_name(name: &str) -> ErrorKind {
         .map_or(ErrorKind::Internal, kind_of)
 }
 
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)?;
-        if let Some(source) = &self.source {
-            write!(f, ": {source}")?;
-        }
-        if let Some(state) = self.sqlstate {
-            write!(f, " (SQLSTATE {state})")?;
-        }
-        Ok(())
-    }
-}
-
-impl std::error::Error for Error {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.source.as_deref().map(|s| s as _)
-    }
+/// The words for an SQLSTATE after a message; none if there is none.
+fn state(of: Option<&str>) -> impl fmt::Display {
+    fmt::from_fn(move |f| of.map_or(Ok(()), |state| write!(f, " (SQLSTATE {state})")))
 }
 
 impl From<barograph_engine::Error> for Error {

@@ -22,11 +22,20 @@ pub enum ErrorKind {
 
 /// An error of the lake: a kind for the program, a message that names the thing, the value and the
 /// mend for the reader, and the cause.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("{message}{}", because(source.as_deref()))]
 pub struct Error {
     kind: ErrorKind,
     message: String,
-    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    source: Option<Cause>,
+}
+
+/// What caused an error.
+pub type Cause = Box<dyn std::error::Error + Send + Sync>;
+
+/// The words for a cause after a message; none if there is no cause.
+pub fn because(source: Option<&(dyn std::error::Error + Send + Sync + 'static)>) -> impl fmt::Display {
+    fmt::from_fn(move |f| source.map_or(Ok(()), |source| write!(f, ": {source}")))
 }
 
 /// Result with the lake's [`Error`].
@@ -41,7 +50,7 @@ impl Error {
     /// Keeps `source` as the cause.
     pub fn with_source(
         mut self,
-        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+        source: impl Into<Cause>,
     ) -> Self {
         self.source = Some(source.into());
         self
@@ -60,22 +69,6 @@ impl Error {
     /// What the caller can do.
     pub fn kind(&self) -> ErrorKind {
         self.kind
-    }
-}
-
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)?;
-        if let Some(source) = &self.source {
-            write!(f, ": {source}")?;
-        }
-        Ok(())
-    }
-}
-
-impl std::error::Error for Error {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.source.as_deref().map(|s| s as _)
     }
 }
 
