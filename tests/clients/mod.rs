@@ -35,6 +35,13 @@ fn pyarrow_flight_clients() {
 }
 
 #[test]
+fn reflection_shows_the_protocol_file() {
+    let proto = Path::new(env!("CARGO_MANIFEST_DIR")).join("../flight/proto");
+    let done = Python::ready().output("protocol.py", &[proto.as_ref()]);
+    assert!(done.status.success(), "protocol.py:\n{}", text(&done));
+}
+
+#[test]
 fn deltalake_polars_and_duckdb_read_the_lake() {
     let python = Python::ready();
     let folder = tempfile::tempdir().unwrap();
