@@ -8,13 +8,11 @@
 //! ```
 //!
 //! The three comparisons are those of the processor: a NaN is neither below, at, nor equal to
-//! anything. The SQL order of NaN is made from them by the caller. There are three paths (portable,
-//! AVX2, AVX-512), chosen once for the process by what the processor can do; all give equal words.
+//! anything. The SQL order of NaN is made from them by the caller. There are two paths (portable and
+//! AVX2), chosen once for the process by what the processor can do; both give equal words.
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
-#[cfg(target_arch = "x86_64")]
-mod avx512;
 mod portable;
 #[cfg(test)]
 mod tests;
@@ -42,7 +40,7 @@ pub struct Comparisons<T> {
 /// All kernels of one path.
 #[derive(Debug)]
 pub struct Kernels {
-    /// Name of the path: `portable`, `avx2` or `avx512`.
+    /// Name of the path: `portable` or `avx2`.
     pub name: &'static str,
     /// 16-bit integers.
     pub i16: Comparisons<i16>,
@@ -82,7 +80,7 @@ lanes!(i16, i32, i64, f32, f64);
 pub fn available() -> Vec<&'static Kernels> {
     let mut paths = vec![portable::kernels()];
     #[cfg(target_arch = "x86_64")]
-    paths.extend(avx2::kernels().into_iter().chain(avx512::kernels()));
+    paths.extend(avx2::kernels());
     paths
 }
 
