@@ -88,10 +88,13 @@ const SAME_NAME: [&str; 2] =
 const APART: &str = "casts and time zones do not count in the name of a column: name one of the two with \
                      AS, or compute it in a subquery";
 
-/// Whether two columns of a plan have one name.
-pub(crate) fn is_of_same_names(error: &DataFusionError) -> bool {
-    let message = error.message();
-    SAME_NAME.iter().any(|words| message.contains(words))
+/// What the library says of `SELECT sum(x) + 1 … ORDER BY 1`: it finds a computed column of groups by its name alone.
+const UNNAMED: &str = "Column in ORDER BY must be in GROUP BY or an aggregate function";
+
+/// Whether the planner might take a statement if its computed columns had names.
+pub(crate) fn needs_names(error: &DataFusionError) -> bool {
+    let message = error.to_string();
+    SAME_NAME.iter().chain([&UNNAMED]).any(|words| message.contains(words))
 }
 
 /// What the library says of a query that refers to the outer row in a way that it knows no join for.

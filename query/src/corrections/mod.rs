@@ -2,7 +2,7 @@
 //! standard and this engine's documentation say. Each names the version that it corrects and what that makes of a
 //! statement; `tests/upstream.rs` fails for each as soon as DataFusion alone gives the right answer.
 //!
-//! - `precedence`, `spelling`, `unheard`, `dialect`, `names`: what the parser reads otherwise, passes over, or does not know.
+//! - `numbers`, `precedence`, `spelling`, `order`, `unheard`, `dialect`, `names`: what the parser reads otherwise, passes over, or does not know.
 //! - `using`, `spans`, `literals`, `instants`, `zones`, `drawn`: columns of joins, intervals, numbers, times, and values that are drawn.
 //! - `subqueries`, `membership`, `multisets`: queries in conditions, and sets that count.
 //! - `unknown`, `nulls`, `totals`, `spared`, `opaque`, `unambiguous`, `cutoff`: what rules of the optimizer conclude, and must not.
@@ -16,7 +16,9 @@ pub(crate) mod membership;
 pub(crate) mod multisets;
 pub(crate) mod names;
 pub(crate) mod nulls;
+pub(crate) mod numbers;
 pub(crate) mod opaque;
+pub(crate) mod order;
 pub(crate) mod precedence;
 pub(crate) mod spans;
 pub(crate) mod spared;

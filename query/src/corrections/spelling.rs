@@ -2,7 +2,8 @@
 //! have one name.
 //!
 //! A column without a name has the spelling of its expression as its name. DataFusion 55.2 spells some that differ alike, and
-//! refuses the second: they are then named by what was written.
+//! refuses the second; and it refuses `SELECT sum(x) + 1 … GROUP BY k ORDER BY 1`, whose column it cannot find by that name.
+//! They are then named by what was written.
 //!
 //! ```text
 //! SELECT NOT (a AND b), NOT a AND b                          both are "NOT a AND b"

@@ -21,6 +21,7 @@ use datafusion::sql::sqlparser::dialect::GenericDialect;
 use crate::corrections::dialect;
 use crate::corrections::drawn::DrawnOnce;
 use crate::corrections::literals::SinglePrecision;
+use crate::corrections::order;
 use crate::corrections::precedence;
 use crate::corrections::spans::SpanOrder;
 use crate::corrections::spelling;
@@ -28,7 +29,7 @@ use crate::corrections::subqueries::Subqueries;
 use crate::corrections::unheard;
 use crate::corrections::using;
 use crate::corrections::zones::ZoneOfColumns;
-use crate::errors::{is_of_same_names, nearest, told};
+use crate::errors::{nearest, needs_names, told};
 use crate::limits::bounds::{Bounds, Extent};
 use crate::limits::planning::{Turns, sizes};
 use crate::limits::stack::Deep;
@@ -89,14 +90,14 @@ pub(crate) async fn statement(
     Ok(Statement { text, plan, schema, parameters, deferred, optimized, part: None, extent })
 }
 
-/// The plan of a statement; of one whose computed columns have names, where it has two of one name.
+/// The plan of a statement; of one whose computed columns have names, where the planner needs them.
 pub(crate) async fn planned(
     state: &SessionState,
     parsed: Parsed,
     named: impl FnOnce() -> Result<Parsed>,
 ) -> Result<LogicalPlan> {
     let plan = match state.statement_to_plan(parsed).await {
-        Err(error) if is_of_same_names(&error) => state.statement_to_plan(named()?).await,
+        Err(error) if needs_names(&error) => state.statement_to_plan(named()?).await.or(Err(error)),
         plan => plan,
     };
     let plan = plan.and_then(using::without_marks).map_err(told)?;
@@ -197,6 +198,7 @@ fn understand(parsed: &mut Parsed, bounds: &Bounds) -> Result<Extent> {
         Parsed::Statement(ast) => {
             let extent = bounds.check_tree(ast.as_ref())?;
             spelling::limit(ast.as_mut());
+            order::by_place(ast.as_mut());
             unheard::refuse(ast)?;
             precedence::restore(ast);
             dialect::translate(ast)?;

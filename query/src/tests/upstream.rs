@@ -88,10 +88,19 @@ fn faults() -> Vec<Fault> {
              ON a.x IS NOT DISTINCT FROM b.x WHERE a.y = b.y",
             &["1"],
         ),
+        fault("corrections/numbers", "SELECT 1_000", &["1000"]),
+        fault("corrections/numbers", "SELECT 0b11", &["3"]),
+        fault("corrections/numbers", "SELECT 0x1F", &["31"]),
+        passed_over("corrections/numbers", "SELECT 1a"),
         fault(
             "corrections/opaque",
             "SELECT x FROM (VALUES (3.9), (3.2), (3.5)) t(x) WHERE CAST(x AS INT) = 3 ORDER BY x",
             &["3.2", "3.5", "3.9"],
+        ),
+        fault(
+            "corrections/order",
+            "SELECT DISTINCT x % 2 FROM (VALUES (1), (2), (3)) t(x) ORDER BY x % 2",
+            &["0", "1"],
         ),
         fault("corrections/precedence", "SELECT true IS DISTINCT FROM true OR true", &["true"]),
         fault(
@@ -100,6 +109,11 @@ fn faults() -> Vec<Fault> {
             &["2026-09-21T15:00:00"],
         ),
         fault("corrections/spans", "SELECT INTERVAL '1 month' > INTERVAL '40 days'", &["false"]),
+        fault(
+            "corrections/spelling",
+            "SELECT k, sum(x) + 1 FROM (VALUES (1, 2), (2, 1)) t(k, x) GROUP BY k ORDER BY 2",
+            &["2|2", "1|3"],
+        ),
         fault(
             "corrections/spelling",
             "SELECT NOT (a AND b), NOT a AND b FROM (VALUES (true, false)) t(a, b)",

@@ -18,6 +18,7 @@ use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
 
 use self::tokens::Nesting;
 use self::tree::Measure;
+use crate::corrections::numbers;
 use crate::errors::told;
 
 mod tokens;
@@ -60,7 +61,7 @@ impl Bounds {
         let tokens = Tokenizer::new(&GenericDialect {}, text).tokenize_with_location();
         let tokens = tokens.map_err(|e| told(DataFusionError::SQL(Box::new(e.into()), None)))?;
         self.check_tokens(&tokens)?;
-        Ok(tokens)
+        numbers::joined(text, tokens)
     }
 
     /// Levels that the parser may go down: what the tokens were checked for.

@@ -1,0 +1,58 @@
+//! The order of distinct rows by what they show.
+//!
+//! `SELECT DISTINCT lower(name) FROM cities ORDER BY lower(name)` orders by a column of the answer. DataFusion 55.2 knows it by its
+//! place or its name alone, and refuses its expression. Here the expression becomes the place:
+//!
+//! ```text
+//! SELECT DISTINCT lower(name) FROM cities ORDER BY lower(name)   ──►   … ORDER BY 1
+//! ```
+
+use std::ops::ControlFlow;
+
+use datafusion::sql::sqlparser::ast::{
+    Distinct, Expr, OrderByKind, Query, SelectItem, SetExpr, Value, VisitMut, VisitorMut,
+};
+
+/// Orders distinct rows by the places of their columns.
+pub(crate) fn by_place(ast: &mut impl VisitMut) {
+    let _ = ast.visit(&mut Places);
+}
+
+struct Places;
+
+impl VisitorMut for Places {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
+        let SetExpr::Select(select) = query.body.as_ref() else { return ControlFlow::Continue(()) };
+        if !matches!(select.distinct, Some(Distinct::Distinct)) {
+            return ControlFlow::Continue(());
+        }
+        let Some(OrderByKind::Expressions(keys)) =
+            query.order_by.as_mut().map(|order| &mut order.kind)
+        else {
+            return ControlFlow::Continue(());
+        };
+        // Places behind a wildcard are not known yet.
+        let shown = select.projection.iter().map_while(|item| match item {
+            SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } => {
+                Some(expr.to_string())
+            }
+            _ => None,
+        });
+        let shown: Vec<_> = shown.collect();
+        for key in keys {
+            if matches!(
+                key.expr,
+                Expr::Identifier(_) | Expr::CompoundIdentifier(_) | Expr::Value(_)
+            ) {
+                continue;
+            }
+            let text = key.expr.to_string();
+            if let Some(at) = shown.iter().position(|shown| *shown == text) {
+                key.expr = Expr::Value(Value::Number((at + 1).to_string(), false).into());
+            }
+        }
+        ControlFlow::Continue(())
+    }
+}
