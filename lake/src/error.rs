@@ -34,7 +34,9 @@ pub struct Error {
 pub type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 /// The words for a cause after a message; none if there is no cause.
-pub fn because(source: Option<&(dyn std::error::Error + Send + Sync + 'static)>) -> impl fmt::Display {
+pub fn because(
+    source: Option<&(dyn std::error::Error + Send + Sync + 'static)>,
+) -> impl fmt::Display {
     fmt::from_fn(move |f| source.map_or(Ok(()), |source| write!(f, ": {source}")))
 }
 
@@ -48,10 +50,7 @@ impl Error {
     }
 
     /// Keeps `source` as the cause.
-    pub fn with_source(
-        mut self,
-        source: impl Into<Cause>,
-    ) -> Self {
+    pub fn with_source(mut self, source: impl Into<Cause>) -> Self {
         self.source = Some(source.into());
         self
     }
