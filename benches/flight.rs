@@ -23,7 +23,7 @@ use arrow_flight::{
     HandshakeRequest, HandshakeResponse, PollInfo, PutResult, Result as ActionResult, SchemaResult,
     Ticket as FlightTicket,
 };
-use barograph_engine::{Durability, Engine, EngineSettings, LogSource, Scan, SystemClock};
+use barograph_engine::{Durability, Engine, LogSource, Scan};
 use barograph_flight::ticket::RangeRead;
 use barograph_flight::{Client, FlightSettings, Server, Ticket};
 use barograph_lake::schema::{TableDeclaration, ValueColumn, ValueType};

@@ -25,7 +25,7 @@ use barograph::cities::Cities;
 use barograph::demo::weather::Weather;
 use barograph::settings::Settings;
 use barograph_engine::allocations::Counting;
-use barograph_engine::{Durability, Engine, ErrorKind, LogSource, SystemClock};
+use barograph_engine::{Durability, Engine, ErrorKind, LogSource};
 use barograph_flight::ticket::RangeRead;
 use barograph_flight::{Client, FlightSettings, Server, Ticket};
 use barograph_lake::{Hour, LakeStore};

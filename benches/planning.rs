@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use barograph_engine::{Durability, Engine, EngineSettings, LogSource, ManualClock};
+use barograph_engine::{Durability, Engine, LogSource, ManualClock};
 use barograph_lake::schema::TableDeclaration;
 use barograph_lake::snapshot::ColumnStats;
 use barograph_lake::time::format_instant;

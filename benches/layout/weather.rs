@@ -9,7 +9,7 @@ use arrow::array::{
 use arrow::compute::{concat_batches, take_record_batch};
 use barograph::cities::City;
 use barograph::demo::weather::Weather;
-use barograph_lake::schema::{KeyType, TableDeclaration, ValueColumn, ValueType};
+use barograph_lake::schema::{TableDeclaration, ValueColumn, ValueType};
 use barograph_lake::{Hour, Micros, TableSchema};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};

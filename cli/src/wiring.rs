@@ -252,7 +252,7 @@ pub fn remote_table(name: &str, schema: &Schema) -> Result<TableSchema> {
                 range: None,
             })
         })
-        .collect::<Result<_>>()?;
+        .collect::<Result<Vec<_>>>()?;
     let declaration =
         TableDeclaration::new(key.name(), time.name()).key_type(key_type).columns(columns);
     Ok(TableSchema::new(name, declaration)?)

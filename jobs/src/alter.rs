@@ -30,108 +30,115 @@ pub struct AlterBounds {
     pub file_bytes: Size,
 }
 
-/// Writes the files of a table anew, beside whoever reads and writes, and notes them for [`alter`]; files that were
-/// are passed over. `progress` is told how many rows have been written, and says whether to go on. Gives how many files
-/// were written.
-pub async fn write_ahead(
-    (table, base): (&LakeTable, &Snapshot),
-    alteration: &Alteration,
-    bounds: AlterBounds,
-    progress: &mut (dyn FnMut(u64) -> bool + Send),
-) -> Result<usize> {
-    let target = alteration.target(table);
-    let threads = Threads::for_rewrite("barograph-alter", bounds.threads)?;
-    let known = target.altered(base).await?;
-    let (mut rows, mut written) = (0, 0);
-    for file in base.files() {
-        if !known.contains_key(&file.path) {
-            let new = rewrite(table, file, alteration, bounds, threads.handle()?).await?;
-            target.note_altered(file, &new).await?;
-            written += 1;
-        }
-        rows += file.rows;
-        if !progress(rows) {
-            return Err(Error::new(
-                ErrorKind::Stopped,
-                "stopped; asked again, it goes on with the files that are left",
-            ));
-        }
-    }
-    Ok(written)
+/// A table that is given other columns.
+#[derive(Debug, Clone, Copy)]
+pub struct Alter<'a> {
+    /// The table, with the columns that are stored.
+    pub table: &'a LakeTable,
+    /// What becomes of them.
+    pub alteration: &'a Alteration,
+    /// What that may take.
+    pub bounds: AlterBounds,
 }
 
-/// Gives a table other columns; `progress` is told how many rows have been written. The caller sees to it that nobody
-/// has rows with the earlier columns that are still to land.
-///
-/// # Errors
-/// `Unavailable` if other writers commit again and again, or if the store does not say whether the columns are
-/// others: what was asked and is done already is passed over, so that the same can be asked again. After any other error
-/// the table is as it was. Files that were written anew need not be again.
-pub async fn alter(
-    (table, mut base): (&LakeTable, Snapshot),
-    alteration: &Alteration,
-    bounds: AlterBounds,
-    clock: &dyn Clock,
-    progress: &mut (dyn FnMut(u64) + Send),
-) -> Result<Snapshot> {
-    let target = alteration.target(table);
-    // Who asked waits for it, and perhaps who puts: it does not step back before them.
-    let on = Handle::current();
-    let mut retry = Retry::default();
-    loop {
-        let mut known = target.altered(&base).await?;
-        let (mut added, mut rows) = (Vec::new(), 0);
+impl Alter<'_> {
+    /// Writes the files of `base` anew, beside whoever reads and writes, and notes them for [`Self::run`]; files that
+    /// were are passed over. `progress` is told how many rows have been written, and says whether to go on. Gives how
+    /// many files were written.
+    pub async fn write_ahead(
+        &self,
+        base: &Snapshot,
+        progress: &mut (dyn FnMut(u64) -> bool + Send),
+    ) -> Result<usize> {
+        let target = self.alteration.target(self.table);
+        let threads = Threads::for_rewrite("barograph-alter", self.bounds.threads)?;
+        let known = target.altered(base).await?;
+        let (mut rows, mut written) = (0, 0);
         for file in base.files() {
-            let new = match known.remove(&file.path) {
-                Some(new) => new,
-                None => {
-                    let new = rewrite(table, file, alteration, bounds, &on).await?;
-                    target.note_altered(file, &new).await?;
-                    new
-                }
-            };
-            added.extend(new);
-            rows += file.rows;
-            progress(rows);
-        }
-        let mut outcome = table.alter(&base, alteration, added, clock.now()).await?;
-        // Who opens the earlier columns again takes rows for them, which a commit that comes late would turn away.
-        for _ in 0..REPEATS {
-            let Outcome::Unknown(unknown) = outcome else { break };
-            outcome = unknown.repeat().await?;
-        }
-        match outcome {
-            Outcome::Committed(after) => {
-                let cleared = target.forget_altered().await;
-                if let Err(error) = cleared.and(target.checkpoint(&after).await) {
-                    let table = table.schema().name();
-                    tracing::warn!(%error, table, "the columns are others; what is left behind is passed over");
-                }
-                return Ok(after);
+            if !known.contains_key(&file.path) {
+                let new = self.rewrite(file, threads.handle()?).await?;
+                target.note_altered(file, &new).await?;
+                written += 1;
             }
-            Outcome::Conflicted(conflict) => base = retry.newest(conflict).await?,
-            Outcome::Unknown(unknown) => return Err(unknown.into()),
+            rows += file.rows;
+            if !progress(rows) {
+                return Err(Error::new(
+                    ErrorKind::Stopped,
+                    "stopped; asked again, it goes on with the files that are left",
+                ));
+            }
+        }
+        Ok(written)
+    }
+
+    /// Gives the table, which is at `base`, its other columns; `progress` is told how many rows have been written. The
+    /// caller sees to it that nobody has rows with the earlier columns that are still to land.
+    ///
+    /// # Errors
+    /// `Unavailable` if other writers commit again and again, or if the store does not say whether the columns are
+    /// others: what was asked and is done already is passed over, so that the same can be asked again. After any other
+    /// error the table is as it was. Files that were written anew need not be again.
+    pub async fn run(
+        &self,
+        mut base: Snapshot,
+        clock: &dyn Clock,
+        progress: &mut (dyn FnMut(u64) + Send),
+    ) -> Result<Snapshot> {
+        let Self { table, alteration, .. } = *self;
+        let target = alteration.target(table);
+        // Who asked waits for it, and perhaps who puts: it does not step back before them.
+        let on = Handle::current();
+        let mut retry = Retry::default();
+        loop {
+            let mut known = target.altered(&base).await?;
+            let (mut added, mut rows) = (Vec::new(), 0);
+            for file in base.files() {
+                let new = match known.remove(&file.path) {
+                    Some(new) => new,
+                    None => {
+                        let new = self.rewrite(file, &on).await?;
+                        target.note_altered(file, &new).await?;
+                        new
+                    }
+                };
+                added.extend(new);
+                rows += file.rows;
+                progress(rows);
+            }
+            let mut outcome = table.alter(&base, alteration, added, clock.now()).await?;
+            // Who opens the earlier columns again takes rows for them, which a commit that comes late would turn away.
+            for _ in 0..REPEATS {
+                let Outcome::Unknown(unknown) = outcome else { break };
+                outcome = unknown.repeat().await?;
+            }
+            match outcome {
+                Outcome::Committed(after) => {
+                    let cleared = target.forget_altered().await;
+                    if let Err(error) = cleared.and(target.checkpoint(&after).await) {
+                        let table = table.schema().name();
+                        tracing::warn!(%error, table, "the columns are others; what is left behind is passed over");
+                    }
+                    return Ok(after);
+                }
+                Outcome::Conflicted(conflict) => base = retry.newest(conflict).await?,
+                Outcome::Unknown(unknown) => return Err(unknown.into()),
+            }
         }
     }
-}
 
-/// The files that hold the rows of one with other columns.
-async fn rewrite(
-    table: &LakeTable,
-    file: &Arc<FileEntry>,
-    alteration: &Alteration,
-    bounds: AlterBounds,
-    on: &Handle,
-) -> Result<Vec<Arc<FileEntry>>> {
-    let memory = bounds.memory.get();
-    let cache = FileCache::new(memory / CACHE_SHARE);
-    let of = RewriteOf::files(vec![Arc::clone(file)], file.path.period());
-    let bounds = RewriteBounds {
-        memory: memory - memory / CACHE_SHARE,
-        threads: bounds.threads,
-        on: on.clone(),
-        file_bytes: bounds.file_bytes.get() as u64,
-    };
-    let rewrite = Rewrite::of(table, &cache, &of, bounds).await?.altered(alteration);
-    Ok(rewrite.finish().await?)
+    /// The files that hold the rows of one with other columns.
+    async fn rewrite(&self, file: &Arc<FileEntry>, on: &Handle) -> Result<Vec<Arc<FileEntry>>> {
+        let Self { table, alteration, bounds } = *self;
+        let memory = bounds.memory.get();
+        let cache = FileCache::new(memory / CACHE_SHARE);
+        let of = RewriteOf::files(vec![Arc::clone(file)], file.path.period());
+        let bounds = RewriteBounds {
+            memory: memory - memory / CACHE_SHARE,
+            threads: bounds.threads,
+            on: on.clone(),
+            file_bytes: bounds.file_bytes.get() as u64,
+        };
+        let rewrite = Rewrite::of(table, &cache, &of, bounds).await?.altered(alteration);
+        Ok(rewrite.finish().await?)
+    }
 }

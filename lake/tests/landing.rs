@@ -33,8 +33,7 @@ fn schema() -> TableSchema {
         ("seen_at", ValueType::Timestamp),
     ];
     let columns = types.map(|(name, value_type)| ValueColumn::new(name, value_type));
-    let declaration =
-        TableDeclaration::new("id", "at").key_type(KeyType::Int64).columns(columns.into());
+    let declaration = TableDeclaration::new("id", "at").key_type(KeyType::Int64).columns(columns);
     TableSchema::new("samples", declaration).unwrap()
 }
 

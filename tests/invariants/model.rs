@@ -8,7 +8,7 @@ use arrow::array::{
     TimestampMicrosecondArray,
 };
 use arrow::datatypes::{Float32Type, Int16Type, Int32Type, TimestampMicrosecondType};
-use barograph_lake::schema::{KeyType, TableDeclaration, ValueColumn, ValueType};
+use barograph_lake::schema::{TableDeclaration, ValueColumn, ValueType};
 use barograph_lake::{Micros, TableSchema};
 
 /// The values of one reading: temperature, direction, note.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use barograph_engine::SystemClock;
 use barograph_flight::AlterRequest;
-use barograph_jobs::alter::{AlterBounds, alter, write_ahead};
+use barograph_jobs::alter::{Alter, AlterBounds};
 use barograph_jobs::quality::flags_of;
 use barograph_lake::store::LakeStore;
 use barograph_lake::table::{Alteration, Asked};
@@ -126,8 +126,7 @@ impl Plan {
         settings: &Settings,
         progress: &mut (dyn FnMut(u64) -> bool + Send),
     ) -> Result<usize> {
-        let of = (&self.table, &self.snapshot);
-        Ok(write_ahead(of, &self.alteration, bounds(settings), progress).await?)
+        Ok(self.alter(settings).write_ahead(&self.snapshot, progress).await?)
     }
 
     /// Writes what is left to write and commits; gives a line that tells it.
@@ -136,9 +135,19 @@ impl Plan {
         settings: &Settings,
         progress: &mut (dyn FnMut(u64) + Send),
     ) -> Result<String> {
-        let of = (&self.table, self.snapshot.clone());
-        let after = alter(of, &self.alteration, bounds(settings), &SystemClock, progress).await?;
+        let alter = self.alter(settings);
+        let after = alter.run(self.snapshot.clone(), &SystemClock, progress).await?;
         Ok(self.told("were written anew", &after))
+    }
+
+    fn alter(&self, settings: &Settings) -> Alter<'_> {
+        let spec = &settings.jobs.compact;
+        let bounds = AlterBounds {
+            memory: spec.memory,
+            threads: spec.threads,
+            file_bytes: settings.compaction.file_bytes,
+        };
+        Alter { table: &self.table, alteration: &self.alteration, bounds }
     }
 
     /// What would be done.
@@ -163,15 +172,6 @@ impl Plan {
 fn names(schema: &TableSchema) -> String {
     let names: Vec<_> = schema.values().iter().map(|column| column.name.as_str()).collect();
     names.join(", ")
-}
-
-fn bounds(settings: &Settings) -> AlterBounds {
-    let spec = &settings.jobs.compact;
-    AlterBounds {
-        memory: spec.memory,
-        threads: spec.threads,
-        file_bytes: settings.compaction.file_bytes,
-    }
 }
 
 /// What is to be done: first to the tables that are computed of the one that is meant, so that an end in between is

@@ -17,6 +17,7 @@ use futures::TryStreamExt;
 
 use super::feed::{Expected, MINUTE};
 use super::weather::{Delivery, Weather};
+use crate::cities::City;
 use crate::commands::say;
 use crate::figures::grouped;
 use crate::settings::tables::READINGS;
@@ -53,7 +54,7 @@ impl Check<'_> {
     ///
     /// # Errors
     /// `Failed`, if anything differs.
-    pub async fn run(&self, city: (&str, Key)) -> Result<()> {
+    pub async fn run(&self, city: &City) -> Result<()> {
         say("\nChecks:")?;
         let mut differences = 0;
         let results = [
@@ -186,11 +187,11 @@ impl Check<'_> {
         Ok(format!("{} cities, {older} more that are down", grouped(compared)))
     }
 
-    async fn city(&self, (name, key): (&str, Key)) -> Result<String> {
-        let id = i32::try_from(key).unwrap_or_default();
+    async fn city(&self, city: &City) -> Result<String> {
+        let id = city.id;
         let filled = self.newest()?;
         let range = RangeRead {
-            keys: Some(vec![key]),
+            keys: Some(vec![Key::from(id)]),
             from: Some(filled.from),
             to: Some(filled.to),
             ..RangeRead::default()
@@ -215,7 +216,7 @@ impl Check<'_> {
         let expected = concat_batches(self.weather.schema(), &batches)?;
         equal("rows", found.num_rows() as u64, expected.num_rows() as u64)?;
         same_row(&found, &expected)?;
-        Ok(format!("{} readings of {name}", grouped(found.num_rows() as u64)))
+        Ok(format!("{} readings of {}", grouped(found.num_rows() as u64), city.name))
     }
 
     fn letters(&self) -> Result<String> {

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, Float32Array, RecordBatch};
 use arrow::datatypes::{Float32Type, Int16Type, Int32Type, TimestampMicrosecondType};
-use barograph_engine::{Durability, Engine, EngineSettings, LogSource, ManualClock, Scan};
+use barograph_engine::{Durability, Engine, LogSource, ManualClock, Scan};
 use barograph_jobs::quality::{QUALITY_FLAGS, Site, flags_of, quality};
 use barograph_jobs::schedule::{Asked, Job, JobSpec, RunState, Schedule, SchedulerSettings, Stop};
 use barograph_lake::{Hour, Key, KeySelection, LakeStore, Micros, TimeRange};

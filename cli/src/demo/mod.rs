@@ -179,11 +179,10 @@ impl Demo {
         Ok(state)
     }
 
-    fn city(&self) -> Result<(&str, Key)> {
+    fn city(&self) -> Result<&City> {
         let tour = self.cities.iter().find(|city| city.id == TOUR_CITY);
         let city = tour.or(self.cities.first());
-        let city = city.ok_or_else(|| Error::usage("there is no city"))?;
-        Ok((&city.name, Key::from(city.id)))
+        city.ok_or_else(|| Error::usage("there is no city"))
     }
 
     fn report(&self, filled: &Filled, landing: Duration) -> Result<()> {
@@ -199,7 +198,7 @@ impl Demo {
         client: &Client,
         state: &State,
         dead_letters: [u64; 3],
-        city: (&str, Key),
+        city: &City,
     ) -> Result<()> {
         let lake = wiring::lake(&self.settings)?;
         let (table, snapshot) = LakeTable::open_existing(lake.child(READINGS)).await?;
@@ -221,7 +220,7 @@ impl Demo {
     }
 
     /// Puts the readings of each minute as it comes.
-    async fn live(&self, state: &mut State, from: Micros, city: (&str, Key)) -> Result<()> {
+    async fn live(&self, state: &mut State, from: Micros, city: &City) -> Result<()> {
         say("Live readings follow, every minute; Ctrl-C stops.")?;
         let first = state.filled().find(|range| range.to == from).map_or(from, |range| range.from);
         let mut feed = Feed::new(Arc::clone(&self.weather), first);
@@ -243,7 +242,7 @@ impl Demo {
         }
     }
 
-    fn tell(&self, minute: Micros, put: &Filled, took: Duration, city: (&str, Key)) -> Result<()> {
+    fn tell(&self, minute: Micros, put: &Filled, took: Duration, city: &City) -> Result<()> {
         let view = self.engine.view(READINGS)?;
         let time = barograph_lake::time::format_instant(minute);
         let line = format!(
@@ -251,8 +250,8 @@ impl Demo {
             grouped(put.accepted),
             duration(took),
             grouped(view.tail.rows()),
-            city.0,
-            self.reading(minute, city.1)?
+            city.name,
+            self.reading(minute, Key::from(city.id))?
         );
         match std::io::stdout().is_terminal() {
             true => say(line),

@@ -14,6 +14,7 @@ use futures::TryStreamExt;
 
 use super::fill::Filled;
 use crate::Result;
+use crate::cities::City;
 use crate::commands::say;
 use crate::figures::{bytes, duration, grouped, rate};
 use crate::settings::tables::READINGS;
@@ -24,8 +25,8 @@ const TEXT_BYTES: f64 = 100.0;
 const REPEATS: usize = 101;
 
 /// Asks the server and prints how long it takes.
-pub async fn queries(client: &Client, city: (&str, Key), day: TimeRange) -> Result<()> {
-    let (name, key) = city;
+pub async fn queries(client: &Client, city: &City, day: TimeRange) -> Result<()> {
+    let (name, key) = (&city.name, Key::from(city.id));
     let latest = Ticket::latest(READINGS, Some(vec![key]));
     let (took, _) = median(client, &latest, REPEATS).await?;
     say("\nAnswers over Arrow Flight, one client, median:")?;

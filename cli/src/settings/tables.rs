@@ -6,7 +6,7 @@ use barograph_engine::dead_letters::DEAD_LETTERS;
 use barograph_engine::rollup::RollupSettings;
 use barograph_jobs::quality::QUALITY_FLAGS;
 use barograph_lake::Span;
-use barograph_lake::schema::{KeyType, TableDeclaration, ValueColumn, ValueType};
+use barograph_lake::schema::{TableDeclaration, ValueColumn, ValueType};
 use barograph_query::SYSTEM_SCHEMA;
 
 use crate::{Error, Result};

@@ -18,20 +18,18 @@ pub(crate) mod writer;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use barograph_lake::file::FileCache;
 use barograph_lake::table::Deletion;
 use barograph_lake::{Key, LakeStore, LakeTable, LogPosition, Micros, TableSchema, TableVersion};
-use hashbrown::{HashMap, HashSet};
+use hashbrown::HashSet;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 
 use crate::dead_letters::Ids;
 use crate::landing::{DeletionReport, DeletionRequest, Faults, Lander, LandingFault, Looked, look};
-use crate::log::Log;
 use crate::memory::Budget;
 use crate::recent::Recent;
 use crate::view::View;

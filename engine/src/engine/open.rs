@@ -66,7 +66,6 @@ impl Engine {
         Ok(engine)
     }
 
-    #[allow(clippy::too_many_arguments)]
     fn start(
         settings: EngineSettings,
         clock: Arc<dyn crate::Clock>,

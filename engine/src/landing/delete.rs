@@ -31,6 +31,7 @@ use super::round::HOURS_PER_COMMIT;
 use crate::Result;
 use crate::engine::Table;
 use crate::rewrite::{Rewrite, RewriteBounds, RewriteOf};
+use crate::scan::plan::Slice;
 
 /// Memory for the rows of a file that stay.
 const MEMORY: usize = 64 << 20;
@@ -195,7 +196,7 @@ async fn rewrite(
     }
     let bounds =
         RewriteBounds { memory: MEMORY, threads: 1, on: Handle::current(), file_bytes: u64::MAX };
-    let except = Some((keys.clone(), time));
+    let except = Some(Slice { keys: keys.clone(), time });
     let others =
         RewriteOf { except, ..RewriteOf::files(vec![Arc::clone(file)], file.path.period()) };
     let rest = Rewrite::of(&table.lake, files, &others, bounds);

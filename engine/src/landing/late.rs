@@ -67,8 +67,8 @@ async fn write(
     };
     let on = Handle::current();
     let bounds = RewriteBounds { memory: MEMORY, threads: 1, on, file_bytes: u64::MAX };
-    let place = (from.period, through);
-    let rewrite = Rewrite::begin(&table.lake, lake, vec![from], (keys, None), place, bounds);
+    let target = from.period;
+    let rewrite = Rewrite::begin(&table.lake, lake, vec![from], keys, target, through, bounds);
     let mut rewrite = rewrite.await?;
     while rewrite.step().await?.is_some() {
         if parts.is_stopping() {

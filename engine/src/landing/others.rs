@@ -69,7 +69,7 @@ pub(super) async fn take_over(
     while !newest.others().is_empty() {
         let Taken { removed, added, hours, rows } = rewritten(parts, table, &newest).await?;
         let (files, at) = (newest.others().len(), parts.clock.now());
-        match table.lake.take_over(&newest, &removed, added, (&hours, at)).await? {
+        match table.lake.take_over(&newest, &removed, added, &hours, at).await? {
             Outcome::Committed(after) => {
                 let (table, version) = (table.schema.name(), after.version());
                 tracing::info!(table, files, rows, %version, "rows of another program's files stand in files of the table");

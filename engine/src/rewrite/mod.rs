@@ -65,7 +65,7 @@ pub struct RewriteOf {
     /// Only rows of these keys.
     pub keys: KeySelection,
     /// But not rows of these keys and instants.
-    pub except: Option<(KeySelection, TimeRange)>,
+    pub except: Option<Slice>,
     /// The period.
     pub target: Period,
 }
@@ -84,7 +84,7 @@ pub struct Rewrite {
     execution: Arc<Execution>,
     /// How many of the sources are active files; the others are runs, or the tail.
     landed: usize,
-    except: Option<(KeySelection, TimeRange)>,
+    except: Option<Slice>,
     target: Period,
     through: LogPosition,
     bounds: RewriteBounds,
@@ -129,10 +129,11 @@ impl Rewrite {
                 store: table.store().clone(),
                 schema: Arc::clone(table.schema()),
             };
-            let asked = (of.keys.clone(), of.except.clone());
-            let begun = Self::begin(table, lake, from, asked, (of.target, through), bounds);
+            let keys = of.keys.clone();
+            let begun = Self::begin(table, lake, from, keys, of.target, through, bounds);
             let mut begun = begun.await?;
             begun.landed = landed;
+            begun.except = of.except.clone();
             Ok(begun)
         })
     }
@@ -142,8 +143,9 @@ impl Rewrite {
         table: &LakeTable,
         lake: Files,
         from: Vec<Source>,
-        (keys, except): (KeySelection, Option<(KeySelection, TimeRange)>),
-        (target, through): (Period, LogPosition),
+        keys: KeySelection,
+        target: Period,
+        through: LogPosition,
         bounds: RewriteBounds,
     ) -> Result<Self> {
         let columns = (FIRST_VALUE_COLUMN..table.schema().arrow().fields().len()).collect();
@@ -162,7 +164,7 @@ impl Rewrite {
             table: table.clone(),
             execution,
             landed: 0,
-            except,
+            except: None,
             target,
             through,
             threads: Arc::new(Semaphore::new(bounds.threads.max(1))),
@@ -248,7 +250,7 @@ impl Rewrite {
                     let _held = thread;
                     let rows = Handle::current().block_on(execution.slice(&slice))?;
                     match except {
-                        Some((keys, time)) => without(&rows, &keys, time),
+                        Some(except) => without(&rows, &except),
                         None => Ok(rows),
                     }
                 });
@@ -290,8 +292,9 @@ fn through(snapshot: &Snapshot, period: Period) -> LogPosition {
     period.hours().map(|hour| homes(hour).unwrap_or_default()).min().unwrap_or_default()
 }
 
-/// The rows that are not of `keys` and `time`.
-fn without(rows: &RecordBatch, keys: &KeySelection, time: TimeRange) -> Result<RecordBatch> {
+/// The rows that are not of `except`.
+fn without(rows: &RecordBatch, except: &Slice) -> Result<RecordBatch> {
+    let Slice { keys, time } = except;
     let key_column = rows.column(KEY_COLUMN);
     let times = rows.column(TIME_COLUMN).as_primitive::<TimestampMicrosecondType>().values();
     let stay: BooleanArray = times

@@ -4,7 +4,6 @@
 
 use arrow::array::{Array, ArrayRef, AsArray, Int32Array, TimestampMicrosecondArray};
 use arrow::datatypes::{Float64Type, Int64Type};
-use barograph_lake::schema::KeyType;
 
 use super::*;
 

@@ -5,7 +5,7 @@ use arrow::array::{
     Int64Array, StringArray, TimestampNanosecondArray, TimestampSecondArray, UInt64Array,
 };
 use arrow::datatypes::Int8Type;
-use barograph_lake::schema::{KeyType, TableDeclaration, ValueType};
+use barograph_lake::schema::{TableDeclaration, ValueType};
 
 use super::*;
 

@@ -55,21 +55,29 @@ impl Compact {
     fn folds(&self, snapshot: &Snapshot, time: TimeRange, lead: Micros) -> Vec<Fold> {
         folds(snapshot, self.clock.now().saturating_sub(lead), time, &self.settings)
     }
+}
 
+/// A run of the job.
+struct Run<'a> {
+    job: &'a Compact,
+    context: &'a Context,
+    threads: &'a Threads,
+    time: TimeRange,
+    /// How far the clock may be ahead.
+    lead: Micros,
+}
+
+impl Run<'_> {
     /// Folds what is due of a table; periods that cannot be folded stay as they are.
-    async fn table(
-        &self,
-        opened: Opened,
-        (time, lead): (TimeRange, Micros),
-        (context, threads): (&Context, &Threads),
-    ) -> Result<()> {
+    async fn table(&self, opened: Opened) -> Result<()> {
+        let Self { job, context, time, lead, .. } = *self;
         let Opened { name, table, mut snapshot } = opened;
         let (version, mut failed) = (snapshot.version(), HashSet::new());
         loop {
-            let mut folds = self.folds(&snapshot, time, lead).into_iter();
+            let mut folds = job.folds(&snapshot, time, lead).into_iter();
             let Some(fold) = folds.find(|fold| !failed.contains(&fold.target)) else { break };
             context.check()?;
-            match self.fold((&table, snapshot.clone()), &fold, (context, threads)).await {
+            match self.fold(&table, snapshot.clone(), &fold).await {
                 Ok(Folded::Done(done, after)) => {
                     context.save(&name, done, Vec::new()).await?;
                     snapshot = after;
@@ -94,19 +102,15 @@ impl Compact {
         Ok(())
     }
 
-    async fn fold(
-        &self,
-        (table, base): (&LakeTable, Snapshot),
-        fold: &Fold,
-        (context, threads): (&Context, &Threads),
-    ) -> Result<Folded> {
+    async fn fold(&self, table: &LakeTable, base: Snapshot, fold: &Fold) -> Result<Folded> {
+        let Self { job, context, threads, .. } = *self;
         let memory = context.memory().get();
         let cache = FileCache::new(memory / CACHE_SHARE);
         let bounds = RewriteBounds {
             memory: memory - memory / CACHE_SHARE,
             threads: context.threads(),
             on: threads.handle()?.clone(),
-            file_bytes: self.settings.file_bytes.get() as u64,
+            file_bytes: job.settings.file_bytes.get() as u64,
         };
         let of = RewriteOf::files(fold.files.clone(), fold.target);
         let mut rewrite = Rewrite::of(table, &cache, &of, bounds).await?;
@@ -122,14 +126,15 @@ impl Compact {
         let added = rewrite.finish().await?;
         context.check()?;
         let done = Figures { bytes: fold.files.iter().map(|file| file.bytes).sum(), ..done };
-        self.commit((table, base), fold, added, done).await
+        self.commit(table, base, fold, added, done).await
     }
 
     /// Puts the new files in the place of the old, beside whatever else is committed meanwhile. Where the store does not
     /// say whether they are there, the next run finds the old ones or the new ones.
     async fn commit(
         &self,
-        (table, mut base): (&LakeTable, Snapshot),
+        table: &LakeTable,
+        mut base: Snapshot,
         fold: &Fold,
         added: Vec<Arc<FileEntry>>,
         done: Figures,
@@ -138,7 +143,7 @@ impl Compact {
         loop {
             let folding = table.transaction(&base, Operation::Compact, Change::Moved);
             let folding = folding.remove(&fold.files).add(added.clone());
-            match folding.commit(self.clock.now()).await? {
+            match folding.commit(self.job.clock.now()).await? {
                 Outcome::Committed(after) => return Ok(Folded::Done(done, after)),
                 Outcome::Conflicted(conflict) => base = retry.newest(conflict).await?,
                 Outcome::Unknown(unknown) => return Err(unknown.into()),
@@ -187,9 +192,10 @@ impl Job for Compact {
         Box::pin(async move {
             let threads = Threads::for_rewrite("barograph-compact", context.threads())?;
             let lead = context.lead().await?;
+            let run = Run { job: self, context, threads: &threads, time: asked.time(), lead };
             // What is folded is not found again: a run that was cut off needs no more than its figures.
             for opened in tables(&self.lake).await?.begun(context)? {
-                self.table(opened, (asked.time(), lead), (context, &threads)).await?;
+                run.table(opened).await?;
             }
             Ok(())
         })

@@ -137,7 +137,7 @@ impl Derive {
         let keys = keys_of(narrow, start);
         let price = price(&view, keys, window);
         context.pace(price.bytes).await?;
-        let put = replace(engine, derivation, view, (keys, window), context, self.name).await?;
+        let put = replace(engine, derivation, view, keys, window, context, self.name).await?;
         let (table, window) = (derivation.table().name(), format_instant(start));
         tracing::debug!(table, window, rows = price.rows, put, "window computed");
         work.done = work.done.plus(price);

@@ -29,7 +29,8 @@ pub(super) async fn replace(
     engine: &Arc<Engine>,
     derivation: &dyn Derivation,
     view: Arc<View>,
-    (keys, window): (&KeySelection, TimeRange),
+    keys: &KeySelection,
+    window: TimeRange,
     context: &Context,
     by: &str,
 ) -> Result<u64> {

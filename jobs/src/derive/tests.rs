@@ -21,7 +21,7 @@ use arrow::compute::concat_batches;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use barograph_engine::rollup::{Rollup, RollupSettings};
 use barograph_engine::{Clock, Durability, EngineSettings, LogSource, ManualClock};
-use barograph_lake::schema::{KeyType, TableDeclaration, ValueColumn, ValueType};
+use barograph_lake::schema::{TableDeclaration, ValueColumn, ValueType};
 use barograph_lake::time::{MICROS_PER_HOUR, format_instant};
 use barograph_lake::{LakeStore, Span};
 use barograph_query::{Sql, SqlSession, SqlSettings};

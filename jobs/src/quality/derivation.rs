@@ -73,8 +73,8 @@ impl Flagged {
             return Ok(Said::new());
         }
         let aggregation = Some(Aggregation { every: MICROS_PER_HOUR, aggregates });
-        let all = (KeySelection::All, hour);
-        let mut windows = engine.scan(Arc::clone(view), scan(all, Vec::new(), aggregation)).await?;
+        let scan = scan(KeySelection::All, hour, Vec::new(), aggregation);
+        let mut windows = engine.scan(Arc::clone(view), scan).await?;
         let mut means: HashMap<Key, Vec<Option<f64>>> = HashMap::new();
         while let Some(batch) = windows.batches.try_next().await? {
             let keys = whole(batch.column(KEY_COLUMN))?;
@@ -151,8 +151,8 @@ impl Derivation for Flagged {
                 .unzip();
             let (table, checks) = (Arc::clone(&self.table), self.checks.clone());
             let from = window.from.saturating_sub(self.hours_before() * MICROS_PER_HOUR);
-            let asked = (keys, TimeRange { from, to: window.to });
-            let rows = engine.scan(view, scan(asked, places, None)).await?;
+            let time = TimeRange { from, to: window.to };
+            let rows = engine.scan(view, scan(keys, time, places, None)).await?;
             let schema = logged_schema(&self.table);
             let hours = Hours { table, checks, columns, said, from: window.from };
             let flagged = rows.batches.map(move |rows| {
@@ -225,7 +225,8 @@ impl Hours {
 }
 
 fn scan(
-    (keys, time): (KeySelection, TimeRange),
+    keys: KeySelection,
+    time: TimeRange,
     columns: Vec<usize>,
     aggregation: Option<Aggregation>,
 ) -> Scan {

@@ -11,7 +11,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use arrow::array::{ArrayRef, Float32Array, Int32Array, RecordBatch, TimestampMicrosecondArray};
 use barograph_engine::{Clock, ManualClock};
 use barograph_lake::file::encode;
-use barograph_lake::schema::{KeyType, TableDeclaration, ValueColumn, ValueType};
+use barograph_lake::schema::{TableDeclaration, ValueColumn, ValueType};
 use barograph_lake::time::MICROS_PER_HOUR;
 use barograph_lake::{Change, FilePath, Hour, LogPosition, Micros, Operation, Span, TableSchema};
 use object_store::memory::InMemory;

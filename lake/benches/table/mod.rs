@@ -3,9 +3,7 @@
 use barograph_lake::schema::TableDeclaration;
 use barograph_lake::snapshot::ColumnStats;
 use barograph_lake::time::{MICROS_PER_HOUR, format_instant};
-use barograph_lake::{
-    FileEntry, FilePath, Hour, KeyType, LogPosition, TableSchema, ValueColumn, ValueType,
-};
+use barograph_lake::{FileEntry, FilePath, Hour, LogPosition, TableSchema, ValueColumn, ValueType};
 
 /// Six values a minute.
 pub fn schema() -> TableSchema {
@@ -18,7 +16,7 @@ pub fn schema() -> TableSchema {
         ("precipitation", ValueType::Float32),
     ];
     let columns = columns.map(|(name, value_type)| ValueColumn::new(name, value_type));
-    let declaration = TableDeclaration::new("city_id", "reading_at").columns(columns.into());
+    let declaration = TableDeclaration::new("city_id", "reading_at").columns(columns);
     TableSchema::new("readings", declaration).unwrap()
 }
 

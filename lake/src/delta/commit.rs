@@ -128,7 +128,8 @@ impl Commit {
         let gone = base.others().iter().filter(|other| !after.others().contains(other));
         let gone = gone.filter(|other| other.deleted.is_some() || !again.contains(&other.path));
         let gone: Vec<_> = own(of.removed).chain(gone.cloned()).collect();
-        actions.extend(moved(schema, gone, of.added, (of.at, *of.change != Change::Moved))?);
+        let data_change = *of.change != Change::Moved;
+        actions.extend(moved(schema, gone, of.added, of.at, data_change)?);
         if after.expired_through() != base.expired_through() {
             actions.push(Action::Txn(expired::action(after.expired_through())));
         }
@@ -164,12 +165,13 @@ fn own(files: &[Arc<FileEntry>]) -> impl Iterator<Item = OtherFile> {
     files.iter().map(file)
 }
 
-/// That files cease to be active and others become so, at a time; whether their rows are others than before.
+/// That files cease to be active and others become so at `at`; `data_change`: with other rows than before.
 fn moved(
     schema: &TableSchema,
     removed: Vec<OtherFile>,
     added: &[Arc<FileEntry>],
-    (at, data_change): (Micros, bool),
+    at: Micros,
+    data_change: bool,
 ) -> Result<Vec<Action>> {
     let millis = at.div_euclid(MICROS_PER_MILLI);
     let mut actions = Vec::with_capacity(removed.len() + added.len());

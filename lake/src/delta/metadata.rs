@@ -66,12 +66,13 @@ impl Metadata {
         Self::of(self.id.clone(), self.configuration.clone(), schema)
     }
 
-    /// The same table with the columns of `after` from a version on, which is committed then.
+    /// The same table with the columns of `after` from `version` on, which is committed at `at`.
     pub(crate) fn altered(
         &self,
         before: &TableSchema,
         after: &TableSchema,
-        (version, at): (TableVersion, Micros),
+        version: TableVersion,
+        at: Micros,
     ) -> Result<Self> {
         let mut former = self.stored()?;
         let table = before.declaration().clone();

@@ -100,6 +100,6 @@ impl ColumnWriter<'_, '_> {
 
     fn slices(&self) -> impl Iterator<Item = ArrayRef> {
         let range = self.pages.first().zip(self.pages.last());
-        self.rows.slices(self.column, range.map_or((0, 0), |(&from, &to)| (from, to)))
+        self.rows.slices(self.column, range.map_or(0..0, |(&from, &to)| from..to))
     }
 }

@@ -1,5 +1,7 @@
 //! Which rows go into which page and row group? Decided while they come, in order.
 
+use std::ops::Range;
+
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Int32Type, Int64Type, TimestampMicrosecondType};
 
@@ -125,12 +127,13 @@ impl Rows {
         batch.map_or(DataType::Null, |batch| batch.column(column).data_type().clone())
     }
 
-    /// Rows `from..to` of a column, batch by batch.
+    /// Some rows of a column, batch by batch.
     pub(super) fn slices(
         &self,
         column: usize,
-        (from, to): (usize, usize),
+        rows: Range<usize>,
     ) -> impl Iterator<Item = ArrayRef> {
+        let Range { start: from, end: to } = rows;
         let first = self.starts.partition_point(|&start| start <= from).saturating_sub(1);
         let batches = self.batches.iter().zip(&self.starts).skip(first);
         batches.take_while(move |(_, start)| **start < to).filter_map(move |(batch, &start)| {

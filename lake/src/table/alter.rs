@@ -197,8 +197,7 @@ impl LakeTable {
             )));
         }
         let (before, schema) = (&alteration.before, Arc::clone(&alteration.after));
-        let made = (version, base.commit_time(at));
-        let metadata = loaded.metadata.altered(before, &schema, made)?;
+        let metadata = loaded.metadata.altered(before, &schema, version, base.commit_time(at))?;
         let declared = Declared { metadata, schema, with_protocol: false };
         let transaction = self.transaction(base, Operation::AlterColumns, Change::All);
         let transaction = transaction.remove(base.files()).add(added).declare(Some(declared));

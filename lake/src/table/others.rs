@@ -187,7 +187,8 @@ impl LakeTable {
         base: &Snapshot,
         removed: &[Arc<FileEntry>],
         added: Vec<Arc<FileEntry>>,
-        (hours, at): (&[Hour], Micros),
+        hours: &[Hour],
+        at: Micros,
     ) -> Result<Outcome> {
         let change = Change::of(hours.iter().copied(), None);
         let transaction = self.transaction(base, Operation::Adopt, change).without_others();

@@ -78,7 +78,7 @@ async fn who_is_never_first_gives_up_and_says_so() {
     let (mut retry, mut base, mut conflicts) = (Retry::default(), bed.base.clone(), 0);
     let error = loop {
         // Somebody else always is.
-        bed.table.commit(&base, &[], vec![], (Operation::Compact, MIDNIGHT)).await.unwrap();
+        bed.table.commit(&base, &[], vec![], Operation::Compact, MIDNIGHT).await.unwrap();
         let late = bed.table.transaction(&base, Operation::Compact, Change::Moved);
         let Outcome::Conflicted(conflict) = late.commit(MIDNIGHT).await.unwrap() else {
             panic!("two commits made one version");
@@ -353,7 +353,7 @@ async fn who_stood_still_for_days_does_not_commit_into_an_expired_log() {
     for _ in 0..3 {
         newest = bed
             .table
-            .commit(&newest, &[], vec![], (Operation::Compact, MIDNIGHT + DAY))
+            .commit(&newest, &[], vec![], Operation::Compact, MIDNIGHT + DAY)
             .await
             .unwrap();
     }

@@ -155,9 +155,8 @@ fn coarse(expr: Expr, constants: &Constants) -> Result<Transformed<Expr>> {
                 _ => None,
             }
         }
-        Expr::Between(Between { expr: time, negated, low, high }) => match Widened::of(time) {
-            Some(widened) => between(&widened, time, (low, high), constants)?
-                .map(|within| if *negated { !within } else { within }),
+        Expr::Between(asked) => match Widened::of(&asked.expr) {
+            Some(widened) => between(&widened, asked, constants)?,
             None => None,
         },
         Expr::InList(InList { expr: time, list, negated }) => match Widened::of(time) {
@@ -193,20 +192,17 @@ fn never(time: Expr) -> Expr {
     time.is_null().and(lit(ScalarValue::Boolean(None)))
 }
 
-fn between(
-    widened: &Widened<'_>,
-    time: &Expr,
-    (low, high): (&Expr, &Expr),
-    constants: &Constants,
-) -> Result<Option<Expr>> {
+fn between(widened: &Widened<'_>, asked: &Between, constants: &Constants) -> Result<Option<Expr>> {
+    let Between { expr: time, negated, low, high } = asked;
     let from = compared(widened, Operator::GtEq, low, constants)?;
     let to = compared(widened, Operator::LtEq, high, constants)?;
     if from.is_none() && to.is_none() {
         return Ok(None);
     }
-    let from = from.unwrap_or_else(|| time.clone().gt_eq(low.clone()));
-    let to = to.unwrap_or_else(|| time.clone().lt_eq(high.clone()));
-    Ok(Some(from.and(to)))
+    let from = from.unwrap_or_else(|| Expr::clone(time).gt_eq(Expr::clone(low)));
+    let to = to.unwrap_or_else(|| Expr::clone(time).lt_eq(Expr::clone(high)));
+    let within = from.and(to);
+    Ok(Some(if *negated { !within } else { within }))
 }
 
 /// The condition without the items that no time is.

@@ -44,7 +44,8 @@ const TEXT_BYTES_MAX: usize = 1 << 20;
 /// Reads `text` as one statement.
 pub(crate) async fn statement(
     state: &Arc<SessionState>,
-    (bounds, turns): (&Bounds, &Turns),
+    bounds: &Bounds,
+    turns: &Turns,
     tables: &[TableEntry],
     text: &str,
 ) -> Result<Statement> {

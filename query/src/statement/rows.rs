@@ -46,7 +46,8 @@ pub(crate) struct Giver<'a> {
 
 impl<'a> Giver<'a> {
     pub(crate) fn new(
-        (query, engine): (&'a Query, &'a Engine),
+        query: &'a Query,
+        engine: &'a Engine,
         place: &'a Place,
         sender: &'a mpsc::Sender<Rows>,
         reader_timeout: Duration,
@@ -121,7 +122,8 @@ fn held(batch: &RecordBatch) -> usize {
 /// What the client sees. An answer that breaks off without a last word is an error.
 pub(crate) fn batches(
     rows: mpsc::Receiver<Rows>,
-    (end, reason): (oneshot::Receiver<Result<()>>, Reason),
+    end: oneshot::Receiver<Result<()>>,
+    reason: Reason,
     id: QueryId,
 ) -> Pin<Box<dyn Stream<Item = Result<RecordBatch>> + Send>> {
     Box::pin(futures::stream::unfold(Some((rows, end, reason)), move |answer| async move {

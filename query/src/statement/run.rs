@@ -54,7 +54,7 @@ impl Job {
         asked.obey(&stop);
         let mut planned = Some(planned);
         let work = async {
-            let plan = plan(&begun, statement, &values, &asked, (&budget, &turns, &stop));
+            let plan = plan(&begun, statement, &values, &asked, &budget, &turns, &stop);
             let (schema, mut batches) =
                 memory::accounted(&asked.runtime_env().memory_pool, plan).await?;
             begun.query.advance(QueryState::Running, begun.engine.now());
@@ -62,7 +62,8 @@ impl Job {
                 let _ = planned.send(Ok(Arc::clone(&schema)));
             }
             let giver = Giver::new(
-                (&begun.query, &begun.engine),
+                &begun.query,
+                &begun.engine,
                 &place,
                 &sender,
                 budget.reader_timeout.duration(),
@@ -104,7 +105,9 @@ async fn plan(
     statement: Statement,
     values: &[ScalarValue],
     asked: &Asked,
-    (budget, turns, stop): (&SqlSettings, &Turns, &Stop),
+    budget: &SqlSettings,
+    turns: &Turns,
+    stop: &Stop,
 ) -> Result<(SchemaRef, SendableRecordBatchStream)> {
     let _turn = turns.take(statement.extent).await?;
     let Statement { plan, schema, optimized, .. } = statement.bind(values).await?;

@@ -307,7 +307,7 @@ impl Sql {
             let (catalog, bounds) = (Arc::clone(&self.catalog), self.settings.bounds());
             let (owned, turns) = (text.to_owned(), Arc::clone(&self.turns));
             let work = async move {
-                prepare::statement(&state, (&bounds, &turns), catalog.entries(), &owned).await
+                prepare::statement(&state, &bounds, &turns, catalog.entries(), &owned).await
             };
             let statement = self.planned(session, text, work).await?;
             let is_small = text.len() <= KEPT_BYTES && !statement.is_large();
@@ -384,7 +384,7 @@ impl Sql {
             let asked = Asked::new(shared, pinned, now, &meter, runtime);
             let (sender, rows) = rows::way();
             let ((planned_to, schema), (end_to, end)) = (oneshot::channel(), oneshot::channel());
-            let (watched, mut reason) = watch(&begun, (&place, &lease), &sender, deadline, allowed);
+            let (watched, mut reason) = watch(&begun, &place, &lease, &sender, deadline, allowed);
             let job = Job {
                 begun,
                 statement: statement.clone(),
@@ -399,7 +399,7 @@ impl Sql {
             };
             drop(lease.spawn(job.run(planned_to, end_to))?);
             let schema = planned(schema, &mut reason, query.id).await?;
-            let batches = rows::batches(rows, (end, reason), query.id);
+            let batches = rows::batches(rows, end, reason, query.id);
             Ok(Answer { id: query.id, schema, batches })
         })
     }

@@ -94,7 +94,8 @@ pub(crate) struct Watched {
 /// Watches a query that holds `place` and works under `lease`, until `deadline`.
 pub(crate) fn watch(
     begun: &Begun,
-    (place, lease): (&Arc<Place>, &Arc<Lease>),
+    place: &Arc<Place>,
+    lease: &Arc<Lease>,
     sender: &mpsc::Sender<Rows>,
     deadline: BoxFuture<'static, ()>,
     allowed: Duration,

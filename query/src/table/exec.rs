@@ -32,7 +32,7 @@ use datafusion::physical_plan::{
     ReplaceChildrenOptions, StatisticsArgs,
 };
 
-use crate::table::part::Part;
+use crate::table::part::{Part, PartMetrics, Projection};
 use crate::table::price::Price;
 
 /// What a scan reads, whatever its partitions.
@@ -248,11 +248,11 @@ impl ExecutionPlan for ScanExec {
         let part = Part::new(
             Arc::clone(&self.read),
             keys.clone(),
-            (Arc::clone(&self.projection), self.schema()),
+            Projection { places: Arc::clone(&self.projection), schema: self.schema() },
             &self.dynamic,
             self.limit,
             &context,
-            (&self.metrics, partition),
+            PartMetrics::new(&self.metrics, partition),
         )?;
         let batches = futures::stream::try_unfold(part, |mut part| async move {
             Ok(part.next().await?.map(|batch| (batch, part)))

@@ -36,8 +36,7 @@ const GATHERED_BYTES: usize = 1 << 20;
 pub(crate) struct Part {
     read: Arc<Read>,
     keys: KeySelection,
-    projection: Arc<[usize]>,
-    schema: SchemaRef,
+    projection: Projection,
     dynamic: Dynamic,
     limit: Option<usize>,
     left: usize,
@@ -47,20 +46,42 @@ pub(crate) struct Part {
     ready: Option<RecordBatch>,
     memory: MemoryReservation,
     meter: Option<Arc<Meter>>,
+    metrics: PartMetrics,
+}
+
+/// The columns that are given of a slice, and their types.
+pub(crate) struct Projection {
+    /// Where each stands in the slice.
+    pub(crate) places: Arc<[usize]>,
+    pub(crate) schema: SchemaRef,
+}
+
+/// The metrics of a partition, as EXPLAIN ANALYZE shows them.
+pub(crate) struct PartMetrics {
     baseline: BaselineMetrics,
-    slices_read: Count,
-    rows_read: Count,
+    slices: Count,
+    slice_rows: Count,
+}
+
+impl PartMetrics {
+    pub(crate) fn new(metrics: &ExecutionPlanMetricsSet, partition: usize) -> Self {
+        Self {
+            baseline: BaselineMetrics::new(metrics, partition),
+            slices: MetricBuilder::new(metrics).counter("slices", partition),
+            slice_rows: MetricBuilder::new(metrics).counter("slice_rows", partition),
+        }
+    }
 }
 
 impl Part {
     pub(crate) fn new(
         read: Arc<Read>,
         keys: KeySelection,
-        (projection, schema): (Arc<[usize]>, SchemaRef),
+        projection: Projection,
         dynamic: &[Arc<dyn PhysicalExpr>],
         limit: Option<usize>,
         context: &TaskContext,
-        (metrics, partition): (&ExecutionPlanMetricsSet, usize),
+        metrics: PartMetrics,
     ) -> Result<Self> {
         let config = context.session_config();
         let memory = MemoryConsumer::new(format!("scan of {}", read.table().name()))
@@ -70,7 +91,6 @@ impl Part {
             read,
             keys,
             projection,
-            schema,
             dynamic: Dynamic::new(dynamic),
             limit,
             left: limit.unwrap_or(usize::MAX),
@@ -80,9 +100,7 @@ impl Part {
             ready: None,
             memory,
             meter: config.get_extension::<Meter>(),
-            baseline: BaselineMetrics::new(metrics, partition),
-            slices_read: MetricBuilder::new(metrics).counter("slices", partition),
-            rows_read: MetricBuilder::new(metrics).counter("slice_rows", partition),
+            metrics,
         })
     }
 
@@ -99,7 +117,7 @@ impl Part {
                     self.ready = Some(rows.slice(given, rows.num_rows() - given));
                 }
                 self.left -= given;
-                self.baseline.record_output(given);
+                self.metrics.baseline.record_output(given);
                 return Ok(Some(batch));
             }
             self.ready = self.gather().await?;
@@ -116,7 +134,7 @@ impl Part {
         let (mut gathered, mut count, mut bytes) = (Vec::new(), 0, 0);
         while count < least && bytes < GATHERED_BYTES {
             let Some(rows) = self.slice().await? else { break };
-            let rows = self.dynamic.apply(self.project(rows)?)?;
+            let rows = self.dynamic.apply(self.projection.of(rows)?)?;
             count += rows.num_rows();
             bytes += rows.get_array_memory_size();
             if rows.num_rows() > 0 {
@@ -125,7 +143,7 @@ impl Part {
         }
         match gathered.len() {
             0 | 1 => Ok(gathered.pop()),
-            _ => Ok(Some(concat_batches(&self.schema, &gathered)?)),
+            _ => Ok(Some(concat_batches(&self.projection.schema, &gathered)?)),
         }
     }
 
@@ -150,11 +168,11 @@ impl Part {
         let rows = {
             let threads = Arc::clone(self.read.engine.slice_threads());
             let _held = threads.acquire_owned().await.map_err(|e| external_closed(e.into()))?;
-            let _timed = self.baseline.elapsed_compute().timer();
+            let _timed = self.metrics.baseline.elapsed_compute().timer();
             execution.slice(&slice).await.map_err(external)?
         };
-        self.slices_read.add(1);
-        self.rows_read.add(rows.num_rows());
+        self.metrics.slices.add(1);
+        self.metrics.slice_rows.add(rows.num_rows());
         if let Some(meter) = &self.meter {
             meter.read(rows.num_rows());
         }
@@ -174,8 +192,10 @@ impl Part {
         }
         Ok(())
     }
+}
 
-    fn project(&self, rows: RecordBatch) -> Result<RecordBatch> {
+impl Projection {
+    fn of(&self, rows: RecordBatch) -> Result<RecordBatch> {
         let options = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
         let column = |(&place, field): (&usize, &FieldRef)| {
             let column = rows.columns().get(place).ok_or_else(|| {
@@ -186,7 +206,7 @@ impl Part {
             }
             Ok(arrow::compute::cast(column, field.data_type())?)
         };
-        let columns = self.projection.iter().zip(self.schema.fields()).map(column);
+        let columns = self.places.iter().zip(self.schema.fields()).map(column);
         let columns = columns.collect::<Result<_>>()?;
         let schema = Arc::clone(&self.schema);
         Ok(RecordBatch::try_new_with_options(schema, columns, &options)?)

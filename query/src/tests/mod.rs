@@ -30,7 +30,7 @@ use arrow::array::{
 use arrow::compute::concat_batches;
 use arrow::util::pretty::pretty_format_batches;
 use barograph_engine::{Durability, Engine, EngineSettings, LogSource, ManualClock, Result};
-use barograph_lake::schema::{KeyType, TableDeclaration, ValueColumn, ValueType};
+use barograph_lake::schema::{TableDeclaration, ValueColumn, ValueType};
 use barograph_lake::{LakeStore, Size, TableSchema};
 use futures::TryStreamExt;
 use rand::rngs::SmallRng;

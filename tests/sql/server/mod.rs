@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use barograph_engine::{Clock, Durability, Engine, EngineSettings, LogSource, ManualClock};
-use barograph_lake::schema::{KeyType, TableDeclaration, ValueColumn, ValueType};
+use barograph_lake::schema::{TableDeclaration, ValueColumn, ValueType};
 use barograph_lake::{LakeStore, Span, TableSchema};
 use barograph_query::{Sql, SqlSession, SqlSettings};
 use datafusion::arrow::array::RecordBatch;

@@ -2,7 +2,7 @@
 
 use arrow::array::{Float32Array, Int32Array, StringArray, TimestampMicrosecondArray};
 use arrow::datatypes::Int32Type;
-use barograph_lake::schema::{KeyType, TableDeclaration, ValueColumn, ValueType};
+use barograph_lake::schema::{TableDeclaration, ValueColumn, ValueType};
 use barograph_lake::{LakeStore, Size, TableSchema};
 
 use super::*;

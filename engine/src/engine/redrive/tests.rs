@@ -8,12 +8,12 @@ use arrow::array::{
     TimestampMicrosecondArray, TimestampNanosecondArray,
 };
 use arrow::datatypes::{Float32Type, Int32Type};
-use barograph_lake::schema::{KeyType, TableDeclaration, ValueColumn, ValueType};
+use barograph_lake::schema::{TableDeclaration, ValueColumn, ValueType};
 use barograph_lake::time::MICROS_PER_HOUR;
 use barograph_lake::{LakeStore, TableSchema};
 
 use super::*;
-use crate::{Ack, EngineSettings, LogSource, ManualClock};
+use crate::{Ack, LogSource, ManualClock};
 
 const AT: Micros = 1_767_225_600_000_000;
 

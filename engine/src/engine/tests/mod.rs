@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use arrow::array::{AsArray, Float32Array, Int32Array, RecordBatch, TimestampMicrosecondArray};
 use arrow::datatypes::{Float32Type, Int32Type, TimestampMicrosecondType};
-use barograph_lake::schema::{KeyType, TableDeclaration, ValueColumn, ValueType};
+use barograph_lake::schema::{TableDeclaration, ValueColumn, ValueType};
 use barograph_lake::store::faults::{FaultPlan, FaultStore};
 use barograph_lake::{KeySelection, LakeStore, LogPosition, TableSchema, TimeRange};
 use futures::TryStreamExt;

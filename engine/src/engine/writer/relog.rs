@@ -34,7 +34,7 @@ impl State {
     /// Writes rows again as they are at this moment: nothing is put between reading and writing them.
     pub(super) fn relog(&mut self, asked: Relog) {
         let Relog { table, hour, keys, first, last, reply } = asked;
-        let done = self.again(&table, hour, &keys, (first, last));
+        let done = self.again(&table, hour, &keys, first, last);
         let _ = reply.send(done);
     }
 
@@ -43,7 +43,8 @@ impl State {
         table: &Arc<Table>,
         hour: Hour,
         keys: &KeySelection,
-        (first, last): (Option<LogPosition>, bool),
+        first: Option<LogPosition>,
+        last: bool,
     ) -> Result<LogPosition> {
         let name = table.schema.name();
         let begin = self.log.end();

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use arrow::array::{ArrayRef, AsArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Float64Type};
+use barograph_engine::expression::Input;
 
 use super::super::input::Chunk;
 use super::super::mapping::{Computed, Scalar};
@@ -26,7 +27,7 @@ pub(super) fn cells(
     for (input, (column, values)) in computed.expression.inputs().iter().zip(&computed.inputs) {
         let cells = chunk.columns.column(*column);
         let values = values.as_deref();
-        inputs.push(taken(cells, (&input.name, &input.data_type), values, nulls, field, faults)?);
+        inputs.push(taken(cells, input, values, nulls, field, faults)?);
     }
     let mut refused = |row: usize, reason: String| {
         faults.add(row, || format!("{}: `{}`: {reason}", field.name(), computed.text));
@@ -44,19 +45,19 @@ pub(super) fn cells(
     })
 }
 
-/// A column of the file as an expression takes it in.
+/// A column of the file as `input` of an expression.
 fn taken(
     cells: &ArrayRef,
-    (name, data_type): (&str, &DataType),
+    input: &Input,
     values: Option<&BTreeMap<String, Scalar>>,
     nulls: &Nulls<'_>,
     field: &Field,
     faults: &mut Faults,
 ) -> Result<ArrayRef> {
     let Some(texts) = as_text(cells, values.is_some())? else { return nulls.removed(cells) };
-    let as_read = Field::new(field.name(), data_type.clone(), true);
-    let reader = Reader { nulls, field: &as_read, steps: &[], values, source: name };
-    match data_type {
+    let as_read = Field::new(field.name(), input.data_type.clone(), true);
+    let reader = Reader { nulls, field: &as_read, steps: &[], values, source: &input.name };
+    match input.data_type {
         DataType::Utf8 => reader.read(&texts, faults),
         _ => Ok(reader.calculated(&texts, faults)),
     }

@@ -8,7 +8,7 @@ use arrow::datatypes::{
     DataType, Float32Type, Float64Type, Int16Type, Int32Type, TimestampMicrosecondType,
 };
 use barograph_lake::TableSchema;
-use barograph_lake::schema::{KeyType, TableDeclaration, ValueColumn, ValueType};
+use barograph_lake::schema::{TableDeclaration, ValueColumn, ValueType};
 use barograph_query::expression::SqlExpressions;
 
 use super::super::input::Numbers;

@@ -158,7 +158,7 @@ impl DirectImport {
         let mut read = Staging { files: stage.staging.files.clone(), runs: Vec::new() };
         for (path, identity) in &files {
             let reading = Reading::open(path, &self.table, &self.mapping, &self.options)?;
-            let file = stage.file((path, identity), reading, &mut read, state, told).await?;
+            let file = stage.file(path, identity, reading, &mut read, state, told).await?;
             let stopped = file.stopped;
             imported.files.push(file);
             if stopped {

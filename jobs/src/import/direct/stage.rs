@@ -104,7 +104,8 @@ impl Stage<'_> {
     /// Reads a file to its end, or until it is asked to stop.
     pub(super) async fn file(
         &mut self,
-        (path, identity): (&Path, &Identity),
+        path: &Path,
+        identity: &Identity,
         reading: Reading,
         read: &mut Staging,
         state: &mut State,

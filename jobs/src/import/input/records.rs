@@ -20,7 +20,7 @@ use memchr::{memchr, memchr_iter, memchr2};
 use super::format::Encoding;
 use super::lines::{LINE_BYTES, Line, Lines};
 use super::source::unreadable;
-use super::split::{Field, Quotes, Split, enclosed, ends_inside, quoted};
+use super::split::{Dialect, Field, Quotes, Split, enclosed, ends_inside, quoted};
 use crate::Result;
 
 /// Longest header, in lines.
@@ -136,7 +136,7 @@ impl Records {
                     self.rules.split.plain(text, &mut self.fields);
                 }
                 Some(quote) if memchr(quote, text).is_some() => {
-                    if !enclosed(text, (delimiter, quote), &mut self.fields) {
+                    if !enclosed(text, Dialect { delimiter, quote }, &mut self.fields) {
                         match self.quoted(line.to, false) {
                             Quotes::Whole => {}
                             Quotes::Open(_) if let Some(joined) = self.joined(line)? => {
@@ -168,12 +168,13 @@ impl Records {
 
     /// Cuts the lines that end at `to`.
     fn quoted(&mut self, to: usize, strict: bool) -> Quotes {
-        let signs = (self.delimiter(), self.rules.quote.unwrap_or_default());
+        let quote = self.rules.quote.unwrap_or_default();
+        let dialect = Dialect { delimiter: self.delimiter(), quote };
         self.fields.clear();
         self.unquoted.clear();
         self.is_unquoted = true;
         let row = self.lines.ahead().get(..to).unwrap_or_default();
-        quoted(row, signs, strict, &mut self.unquoted, &mut self.fields)
+        quoted(row, dialect, strict, &mut self.unquoted, &mut self.fields)
     }
 
     /// The row of several lines that begins with the line up to `first`, if it is one: its end, where the next line begins, and

@@ -18,6 +18,13 @@ pub(super) enum Split {
     Positions(Vec<Position>),
 }
 
+/// The bytes that part fields, and that enclose one.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Dialect {
+    pub(super) delimiter: u8,
+    pub(super) quote: u8,
+}
+
 /// What the quotes of a row tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Quotes {
@@ -89,7 +96,8 @@ pub(super) fn ends_inside(line: &[u8], position: Position) -> Option<usize> {
 }
 
 /// The fields of a row each of which has no quote at all, or one at either end; false for another row.
-pub(super) fn enclosed(row: &[u8], (delimiter, quote): (u8, u8), fields: &mut Vec<Field>) -> bool {
+pub(super) fn enclosed(row: &[u8], dialect: Dialect, fields: &mut Vec<Field>) -> bool {
+    let Dialect { delimiter, quote } = dialect;
     let mut from = 0;
     loop {
         let rest = row.get(from..).unwrap_or_default();
@@ -117,11 +125,12 @@ pub(super) fn enclosed(row: &[u8], (delimiter, quote): (u8, u8), fields: &mut Ve
 /// it is a character like any other, unless `strict`.
 pub(super) fn quoted(
     row: &[u8],
-    (delimiter, quote): (u8, u8),
+    dialect: Dialect,
     strict: bool,
     text: &mut Vec<u8>,
     fields: &mut Vec<Field>,
 ) -> Quotes {
+    let Dialect { delimiter, quote } = dialect;
     let mut rest = row;
     loop {
         let from = text.len();
@@ -162,6 +171,8 @@ mod tests {
 
     use super::*;
 
+    const COMMAS: Dialect = Dialect { delimiter: b',', quote: b'"' };
+
     fn cells<'a>(text: &'a [u8], fields: &[Field]) -> Vec<&'a str> {
         fields.iter().map(|&(from, to)| std::str::from_utf8(&text[from..to]).unwrap()).collect()
     }
@@ -191,7 +202,7 @@ mod tests {
     fn quotes_enclose_fields_and_are_doubled_inside() {
         let cut = |row: &str, strict| {
             let (mut text, mut fields) = (Vec::new(), Vec::new());
-            let quotes = quoted(row.as_bytes(), (b',', b'"'), strict, &mut text, &mut fields);
+            let quotes = quoted(row.as_bytes(), COMMAS, strict, &mut text, &mut fields);
             let cells = cells(&text, &fields).into_iter().map(str::to_owned).collect::<Vec<_>>();
             (quotes, cells)
         };
@@ -207,11 +218,11 @@ mod tests {
         assert_eq!(whole("\"a\r\n,b\",c"), ["a\r\n,b", "c"]);
         for row in ["\"a,b\",c,\"\"", "a,\"b\",", "\"\"", ",\"b\"", "\"a\r\nb\""] {
             let mut fields = Vec::new();
-            assert!(enclosed(row.as_bytes(), (b',', b'"'), &mut fields), "{row}");
+            assert!(enclosed(row.as_bytes(), COMMAS, &mut fields), "{row}");
             assert_eq!(cells(row.as_bytes(), &fields), whole(row), "{row}");
         }
         for row in ["\"a\"\"b\"", "\"a\" ,b", "\"a\"b,c", "5'3\",c", "a,\"b", "a,\""] {
-            assert!(!enclosed(row.as_bytes(), (b',', b'"'), &mut Vec::new()), "{row}");
+            assert!(!enclosed(row.as_bytes(), COMMAS, &mut Vec::new()), "{row}");
         }
         assert_eq!(cut("a,\"b,c", true).0, Quotes::Open(1));
         assert_eq!(cut("a,\"b\"\"", true).0, Quotes::Open(1));

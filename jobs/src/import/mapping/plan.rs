@@ -72,6 +72,14 @@ pub struct Computed {
     pub inputs: Vec<(usize, Option<Values>)>,
 }
 
+/// What the names in an expression may mean, and who understands it.
+#[derive(Clone, Copy)]
+struct Scope<'a> {
+    mapping: &'a Mapping,
+    file: &'a Columns,
+    expressions: &'a dyn Expressions,
+}
+
 impl Plan {
     /// Binds a mapping to a table and a file.
     pub fn new(
@@ -135,7 +143,7 @@ impl Plan {
                     continue;
                 }
             };
-            let origin = plan.origin(origin, field, (mapping, file), expressions)?;
+            let origin = plan.origin(origin, field, Scope { mapping, file, expressions })?;
             plan.columns.push((strip(field), origin));
         }
         for column in mapping.values.keys() {
@@ -155,33 +163,22 @@ impl Plan {
         &mut self,
         expression: Expression,
         field: &Field,
-        (mapping, file): (&Mapping, &Columns),
-        expressions: &dyn Expressions,
+        scope: Scope<'_>,
     ) -> Result<Origin> {
         Ok(match expression {
             Expression::Number(number) => Origin::Constant(number.to_string()),
             Expression::Text(text) => Origin::Constant(text),
             Expression::Column { name, steps } => {
-                let values = mapping.values.get(&name).cloned().map(Arc::new);
+                let values = scope.mapping.values.get(&name).cloned().map(Arc::new);
                 Origin::File { column: self.need(name), steps, values }
             }
-            Expression::Sql(text) => Origin::Computed(Arc::new(self.computed(
-                text,
-                field,
-                (mapping, file),
-                expressions,
-            )?)),
+            Expression::Sql(text) => Origin::Computed(Arc::new(self.computed(text, field, scope)?)),
         })
     }
 
     /// Understands a SQL expression over the columns of the file.
-    fn computed(
-        &mut self,
-        text: String,
-        field: &Field,
-        (mapping, file): (&Mapping, &Columns),
-        expressions: &dyn Expressions,
-    ) -> Result<Computed> {
+    fn computed(&mut self, text: String, field: &Field, scope: Scope<'_>) -> Result<Computed> {
+        let Scope { mapping, file, expressions } = scope;
         let wrong = |reason: &dyn std::fmt::Display| {
             let has = match file {
                 Columns::Known(schema) => {

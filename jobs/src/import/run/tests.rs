@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicU64;
 
 use arrow::array::AsArray;
 use arrow::datatypes::{DataType, Float32Type, Int32Type};
-use barograph_lake::schema::{KeyType, TableDeclaration, ValueColumn, ValueType};
+use barograph_lake::schema::{TableDeclaration, ValueColumn, ValueType};
 use barograph_query::expression::SqlExpressions;
 
 use super::*;

@@ -30,8 +30,7 @@ fn path() -> FilePath {
 }
 
 fn schema(key_type: KeyType, values: &[(&str, ValueType)]) -> Arc<TableSchema> {
-    let columns =
-        values.iter().map(|&(name, value_type)| ValueColumn::new(name, value_type)).collect();
+    let columns = values.iter().map(|&(name, value_type)| ValueColumn::new(name, value_type));
     let declaration =
         TableDeclaration::new("city_id", "reading_at").key_type(key_type).columns(columns);
     Arc::new(TableSchema::new("readings", declaration).unwrap())

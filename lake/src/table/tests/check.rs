@@ -115,7 +115,7 @@ async fn missing_damaged_and_left_over_objects_are_found() {
 
     // The orphan of the old snapshot is active in the newest version.
     let next = table
-        .commit(&snapshot, &[], vec![Arc::new(orphan)], (Operation::Land, MIDNIGHT))
+        .commit(&snapshot, &[], vec![Arc::new(orphan)], Operation::Land, MIDNIGHT)
         .await
         .unwrap();
     assert_eq!(next.files().len(), 5);

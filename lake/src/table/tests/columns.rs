@@ -63,9 +63,10 @@ async fn added_columns_are_null_in_the_rows_that_are_there() {
     let path = FilePath::new(hour(0), LogPosition(9));
     let (bytes, entry) = encode(&grown, &[rows], path).unwrap();
     table.write_file(&entry, bytes).await.unwrap();
-    let merge = (Operation::Merge, MIDNIGHT);
-    let merged =
-        table.commit(&snapshot, snapshot.files(), vec![Arc::new(entry)], merge).await.unwrap();
+    let merged = table
+        .commit(&snapshot, snapshot.files(), vec![Arc::new(entry)], Operation::Merge, MIDNIGHT)
+        .await
+        .unwrap();
     table.checkpoint(&merged).await.unwrap();
     let (again, newest) = LakeTable::open(fixture.store().clone(), grown.clone()).await.unwrap();
     assert_eq!((newest.version(), newest.files()), (merged.version(), merged.files()));
@@ -105,8 +106,10 @@ async fn a_table_for_other_engines_with_added_columns() {
     let rows = RecordBatch::try_new(grown.arrow().clone(), columns).unwrap();
     let (bytes, entry) = encode(&grown, &[rows], FilePath::new(hour(2), LogPosition(2))).unwrap();
     table.write_file(&entry, bytes).await.unwrap();
-    let land = (Operation::Land, MIDNIGHT);
-    let last = table.commit(&snapshot, &[], vec![Arc::new(entry)], land).await.unwrap();
+    let last = table
+        .commit(&snapshot, &[], vec![Arc::new(entry)], Operation::Land, MIDNIGHT)
+        .await
+        .unwrap();
     assert_eq!(last.version(), TableVersion(4));
     assert!(table.check(&last, &mut |_, _| {}).await.unwrap().is_sound());
 }
@@ -120,8 +123,10 @@ async fn a_process_with_the_earlier_columns_stops_and_says_so() {
 
     let (entry, bytes) = fixture.file(hour(1), &[(1, 0, None)]);
     before.write_file(&entry, bytes).await.unwrap();
-    let land = (Operation::Land, MIDNIGHT);
-    let late = before.commit(&landed, &[], vec![Arc::new(entry)], land).await.unwrap_err();
+    let late = before
+        .commit(&landed, &[], vec![Arc::new(entry)], Operation::Land, MIDNIGHT)
+        .await
+        .unwrap_err();
     assert_eq!(late.kind(), ErrorKind::Conflict);
     let refused = before.refresh().await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Request);
@@ -214,8 +219,7 @@ async fn a_number_is_widened_in_the_files_that_are_there() {
         let (bytes, entry) =
             encode(&before, &[rows], FilePath::new(hour(0), LogPosition(2))).unwrap();
         table.write_file(&entry, bytes).await.unwrap();
-        let land = (Operation::Land, MIDNIGHT);
-        table.commit(&base, &[], vec![Arc::new(entry)], land).await.unwrap();
+        table.commit(&base, &[], vec![Arc::new(entry)], Operation::Land, MIDNIGHT).await.unwrap();
 
         let after = narrow(to);
         let (table, snapshot) = LakeTable::open(store.clone(), after.clone()).await.unwrap();

@@ -33,7 +33,8 @@ impl LakeTable {
         base: &Snapshot,
         removed: &[Arc<FileEntry>],
         added: Vec<Arc<FileEntry>>,
-        (operation, at): (Operation, Micros),
+        operation: Operation,
+        at: Micros,
     ) -> Result<Snapshot> {
         let transaction = self.transaction(base, operation, Change::Moved);
         transaction.remove(removed).add(added).commit(at).await?.committed()
@@ -200,7 +201,7 @@ impl Fixture {
         table.write_file(&entry, bytes).await.unwrap();
         let removed: Vec<_> = base.homes(hour).to_vec();
         table
-            .commit(base, &removed, vec![Arc::new(entry)], (Operation::Land, MIDNIGHT))
+            .commit(base, &removed, vec![Arc::new(entry)], Operation::Land, MIDNIGHT)
             .await
             .unwrap()
     }

@@ -134,11 +134,11 @@ proptest! {
                         let (entry, _) = fixture.file(hour(of), &[(n as i32, of, Some(n as f32 / 3.0))]);
                         let removed: Vec<_> = held.homes(hour(of)).to_vec();
                         let added = vec![Arc::new(entry)];
-                        held = table.commit(&held, &removed, added, (Operation::Land, MIDNIGHT)).await.unwrap();
+                        held = table.commit(&held, &removed, added, Operation::Land, MIDNIGHT).await.unwrap();
                     }
                     Step::Expire(count) => {
                         let removed: Vec<_> = held.files().iter().take(count).cloned().collect();
-                        held = table.commit(&held, &removed, vec![], (Operation::Expire, MIDNIGHT)).await.unwrap();
+                        held = table.commit(&held, &removed, vec![], Operation::Expire, MIDNIGHT).await.unwrap();
                     }
                     Step::Checkpoint => table.checkpoint(&held).await.unwrap(),
                     Step::Reopen => table = fixture.open().await.0,

@@ -90,7 +90,7 @@ async fn a_table_that_never_held_a_row_takes_other_columns() {
     assert_eq!(fixture.open().await.1.files(), landed.files());
 
     // Rows that have gone are still in earlier versions.
-    table.commit(&landed, landed.files(), vec![], (Operation::Expire, MIDNIGHT)).await.unwrap();
+    table.commit(&landed, landed.files(), vec![], Operation::Expire, MIDNIGHT).await.unwrap();
     let refused = LakeTable::open(fixture.store().clone(), Arc::new(wide_schema())).await;
     assert_eq!(refused.unwrap_err().kind(), ErrorKind::Request);
     fixture.open().await;
@@ -125,7 +125,7 @@ async fn what_was_committed_is_read_back() {
     assert_eq!((home.columns[3].min.as_ref(), home.columns[3].nulls), (None, 2));
 
     let empty =
-        table.commit(&three, three.files(), vec![], (Operation::Expire, MIDNIGHT)).await.unwrap();
+        table.commit(&three, three.files(), vec![], Operation::Expire, MIDNIGHT).await.unwrap();
     assert!(empty.files().is_empty());
     assert!(table.refresh().await.unwrap().files().is_empty());
 }
@@ -141,12 +141,12 @@ async fn a_change_that_does_not_fit_its_base_is_refused() {
     let second = Arc::new(second);
     for (removed, added) in [(gone, vec![]), (vec![], vec![second.clone()])] {
         let refused =
-            table.commit(&two, &removed, added, (Operation::Land, MIDNIGHT)).await.unwrap_err();
+            table.commit(&two, &removed, added, Operation::Land, MIDNIGHT).await.unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::Request, "{refused}");
     }
     let twice = vec![second.clone(), second.clone()];
     let refused =
-        table.commit(&two, two.files(), twice, (Operation::Land, MIDNIGHT)).await.unwrap_err();
+        table.commit(&two, two.files(), twice, Operation::Land, MIDNIGHT).await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Request, "{refused}");
     let cut = table.write_file(&second, bytes.slice(1..)).await.unwrap_err();
     assert_eq!(cut.kind(), ErrorKind::Request);
@@ -172,9 +172,7 @@ async fn of_racing_writers_one_wins_each_version() {
                     let (entry, bytes) = fixture.file(hour(0), &rows);
                     table.write_file(&entry, bytes).await.unwrap();
                     let added = vec![Arc::new(entry)];
-                    match table
-                        .commit(&base, base.files(), added, (Operation::Land, MIDNIGHT))
-                        .await
+                    match table.commit(&base, base.files(), added, Operation::Land, MIDNIGHT).await
                     {
                         Ok(_) => break,
                         Err(e) if e.kind() == ErrorKind::Conflict => conflicts += 1,
@@ -211,18 +209,18 @@ async fn a_commit_that_comes_late_is_found_as_a_conflict_and_a_lost_reply_at_onc
     ));
     for _ in 0..2 {
         let lost =
-            table.commit(&base, &[], added.clone(), (Operation::Land, MIDNIGHT)).await.unwrap_err();
+            table.commit(&base, &[], added.clone(), Operation::Land, MIDNIGHT).await.unwrap_err();
         assert_eq!(lost.kind(), ErrorKind::Store);
     }
     assert_eq!(faults.deliver().await, 1);
     let again =
-        table.commit(&base, &[], added.clone(), (Operation::Land, MIDNIGHT)).await.unwrap_err();
+        table.commit(&base, &[], added.clone(), Operation::Land, MIDNIGHT).await.unwrap_err();
     assert_eq!(again.kind(), ErrorKind::Conflict);
     let read = table.refresh().await.unwrap();
     assert_eq!((read.version(), read.files()), (TableVersion(1), added.as_slice()));
 
     faults.set_plan(FaultPlan::none().on(StoreOperation::Put, 0, Fault::LoseReply));
-    let after = table.commit(&read, &[], vec![], (Operation::Compact, MIDNIGHT)).await.unwrap();
+    let after = table.commit(&read, &[], vec![], Operation::Compact, MIDNIGHT).await.unwrap();
     assert_eq!(table.refresh().await.unwrap().version(), after.version());
 }
 
@@ -242,9 +240,9 @@ async fn a_table_for_other_engines() {
     }
     let expired = snapshot.files()[..1].to_vec();
     let last =
-        table.commit(&snapshot, &expired, vec![], (Operation::Expire, MIDNIGHT)).await.unwrap();
+        table.commit(&snapshot, &expired, vec![], Operation::Expire, MIDNIGHT).await.unwrap();
     let lost =
-        table.commit(&snapshot, &expired, vec![], (Operation::Expire, MIDNIGHT)).await.unwrap_err();
+        table.commit(&snapshot, &expired, vec![], Operation::Expire, MIDNIGHT).await.unwrap_err();
     assert_eq!(lost.kind(), ErrorKind::Conflict);
     assert_eq!(table.refresh().await.unwrap().files(), last.files());
     let report = table.check(&last, &mut |_, _| {}).await.unwrap();

@@ -113,7 +113,7 @@ async fn files_of_others_are_kept_beside_ours() {
     let error = table.snapshot_at(three.version()).await.unwrap_err();
     assert!(error.to_string().contains("part-0%20x.parquet"), "{error}");
     let after = table
-        .take_over(&three, &[], Vec::new(), (&[hour(2)], MIDNIGHT))
+        .take_over(&three, &[], Vec::new(), &[hour(2)], MIDNIGHT)
         .await
         .unwrap()
         .committed()
@@ -142,7 +142,7 @@ async fn rows_that_others_took_away_are_marked_before_anything_is_committed() {
         assert_eq!(newest.files().len(), 1);
         match by_commit {
             true => drop(
-                table.commit(&newest, &[], vec![], (Operation::Compact, MIDNIGHT)).await.unwrap(),
+                table.commit(&newest, &[], vec![], Operation::Compact, MIDNIGHT).await.unwrap(),
             ),
             false => table.mark_taken(&newest).await.unwrap(),
         }
@@ -288,7 +288,7 @@ async fn a_time_between_a_commit_of_others_and_its_take_over_means_what_queries_
     fixture.store().object().put(&path, text.into()).await.unwrap();
     let newest = table.refresh().await.unwrap();
     table
-        .take_over(&newest, &[], Vec::new(), (&[hour(2)], at(20)))
+        .take_over(&newest, &[], Vec::new(), &[hour(2)], at(20))
         .await
         .unwrap()
         .committed()
@@ -313,7 +313,7 @@ async fn files_that_were_taken_over_are_swept() {
     let late = Micros::MAX / 2;
     assert!(table.sweep(&newest, late).await.unwrap().is_empty(), "it is active");
     let after = table
-        .take_over(&newest, &[], Vec::new(), (&[], MIDNIGHT))
+        .take_over(&newest, &[], Vec::new(), &[], MIDNIGHT)
         .await
         .unwrap()
         .committed()

@@ -18,7 +18,7 @@ async fn three(fixture: &Fixture) -> (LakeTable, Vec<Snapshot>) {
         let removed: Vec<_> = snapshot.homes(hour(of)).to_vec();
         let at = committed(n as i64 + 1);
         let added = vec![std::sync::Arc::new(entry)];
-        snapshot = table.commit(&snapshot, &removed, added, (Operation::Land, at)).await.unwrap();
+        snapshot = table.commit(&snapshot, &removed, added, Operation::Land, at).await.unwrap();
         versions.push(snapshot.clone());
     }
     (table, versions)
@@ -167,7 +167,7 @@ async fn what_expired_is_known_for_ever() {
     let (entry, bytes) = fixture.file(hour(0), &[(1, 0, None)]);
     table.write_file(&entry, bytes).await.unwrap();
     let added = vec![std::sync::Arc::new(entry)];
-    let late = table.commit(&after, &[], added, (Operation::Land, committed(5))).await.unwrap();
+    let late = table.commit(&after, &[], added, Operation::Land, committed(5)).await.unwrap();
     table.checkpoint(&late).await.unwrap();
     for version in 0..late.version().0 {
         let commit = fixture.store().local_path(&format!("_delta_log/{version:020}.json"));

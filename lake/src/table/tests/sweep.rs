@@ -103,8 +103,7 @@ async fn a_stale_snapshot_sweeps_nothing_that_is_active() {
     assert!(report.findings.is_empty(), "{:?}", report.findings);
 
     // A reader still holds version 2 while version 3 has removed its files.
-    let three =
-        table.commit(&two, two.files(), vec![], (Operation::Expire, MIDNIGHT)).await.unwrap();
+    let three = table.commit(&two, two.files(), vec![], Operation::Expire, MIDNIGHT).await.unwrap();
     assert!(table.sweep(&two, Micros::MAX / 2).await.unwrap().is_empty());
     assert_eq!(table.sweep(&three, Micros::MAX / 2).await.unwrap().len(), 2);
 }

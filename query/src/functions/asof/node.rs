@@ -28,7 +28,8 @@ pub(in crate::functions) struct AsOf {
 
 impl AsOf {
     pub(super) fn new(
-        (left, right): (LogicalPlan, LogicalPlan),
+        left: LogicalPlan,
+        right: LogicalPlan,
         on: Vec<(Expr, Expr)>,
         time: (Expr, Expr),
         tolerance: Option<Expr>,
@@ -42,7 +43,7 @@ impl AsOf {
     /// The same over other inputs of the same columns.
     pub(super) fn over(&self, left: LogicalPlan, right: LogicalPlan) -> Result<Self> {
         let this = self.clone();
-        Self::new((left, right), this.on, this.time, this.tolerance, this.outer)
+        Self::new(left, right, this.on, this.time, this.tolerance, this.outer)
     }
 
     fn left_exprs(&self) -> impl Iterator<Item = &Expr> {

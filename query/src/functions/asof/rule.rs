@@ -118,8 +118,8 @@ fn as_of(join: Join) -> Result<LogicalPlan> {
             }
         }
     }
-    let sides = (Arc::unwrap_or_clone(join.left), Arc::unwrap_or_clone(join.right));
-    let node = AsOf::new(sides, on, (left_time, right_time), tolerance, outer)?;
+    let (left, right) = (Arc::unwrap_or_clone(join.left), Arc::unwrap_or_clone(join.right));
+    let node = AsOf::new(left, right, on, (left_time, right_time), tolerance, outer)?;
     Ok(LogicalPlan::Extension(Extension { node: Arc::new(node) }))
 }
 

@@ -43,7 +43,8 @@ impl GapFill {
         input: LogicalPlan,
         series: Vec<Expr>,
         time: Expr,
-        (stride, origin): (Expr, Option<Expr>),
+        stride: Expr,
+        origin: Option<Expr>,
         range: Range,
     ) -> Result<Self> {
         let schema = Arc::clone(input.schema());

@@ -115,8 +115,7 @@ fn over_aggregate(aggregate: Aggregate) -> Result<(LogicalPlan, bool)> {
         *expr = plain.alias_qualified(relation, name);
     }
     let plain = Aggregate::try_new(aggregate.input, group, aggregate.aggr_expr)?;
-    let node =
-        GapFill::new(LogicalPlan::Aggregate(plain), series, window, (stride, origin), range)?;
+    let node = GapFill::new(LogicalPlan::Aggregate(plain), series, window, stride, origin, range)?;
     Ok((extension(node), true))
 }
 

@@ -26,23 +26,25 @@ use datafusion::physical_plan::{
 use futures::{StreamExt, stream};
 
 use super::extent::{Argument, extent};
+use super::width::Width;
 use crate::errors::external;
 
 /// Part of the memory that the values of a window may take.
 const WINDOW_PART: usize = 4;
 
-/// The plan that gives `rows` rows at a time where they are fewer than `usual`, and makes no rows of one that take more
-/// than `bytes` together if `grows`.
+/// The plan that gives as many rows at a time as `width` has where they are fewer than `usual`, and makes no rows of one
+/// that take more than `bytes` together if it grows.
 ///
 /// # Errors
 /// Those of the plan's nodes when they are put together anew.
 pub(super) fn cut(
     plan: Arc<dyn ExecutionPlan>,
-    (rows, usual): (usize, usize),
-    grows: bool,
+    width: Width,
+    usual: usize,
     bytes: usize,
 ) -> Result<Arc<dyn ExecutionPlan>> {
-    let width = (bytes / rows.max(1)) as u64;
+    let Width { rows, grows } = width;
+    let row_bytes = (bytes / rows.max(1)) as u64;
     let narrow = rows < usual;
     let plan = plan.transform_up(|node| {
         if node.children().is_empty() {
@@ -73,7 +75,7 @@ pub(super) fn cut(
                 rows: None,
                 lists: lists.clone(),
                 items: if flat { rows } else { usize::MAX },
-                widest: grows.then_some(Widest { bytes: width, all }),
+                widest: grows.then_some(Widest { bytes: row_bytes, all }),
                 narrow: None,
             }) as Arc<dyn ExecutionPlan>
         });

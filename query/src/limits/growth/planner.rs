@@ -44,6 +44,6 @@ impl QueryPlanner for Narrowing {
         let narrow = narrow.flatten().map(|asked| asked.with_batches(width.rows));
         let session = narrow.as_ref().map_or(session, |asked| asked as &dyn Session);
         let physical = self.planner.create_physical_plan(plan, session).await?;
-        cut(physical, (width.rows, usual), width.grows, self.memory_bytes)
+        cut(physical, width, usual, self.memory_bytes)
     }
 }

@@ -9,9 +9,9 @@ use arrow::array::{AsArray, RecordBatch};
 use arrow::compute::{SortOptions, cast};
 use arrow::datatypes::{SchemaRef, TimestampMicrosecondType};
 use barograph_engine::scan::execute::Execution;
-use barograph_engine::scan::plan::Source;
+use barograph_engine::scan::plan::{Slice, Source};
 use barograph_lake::schema::{FIRST_VALUE_COLUMN, TIME_COLUMN};
-use barograph_lake::{KeySelection, Micros, Period, Tier, TimeRange};
+use barograph_lake::{Micros, Period, Tier, TimeRange};
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{Result, internal_err};
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
@@ -68,13 +68,14 @@ pub(super) struct HoursExec {
 }
 
 impl HoursExec {
-    /// In so many parts, at a price; windows in an order if they are whole.
+    /// Read in `parts`; windows in an order if they are whole.
     pub(super) fn new(
         read: Read,
         every: Option<Micros>,
         outs: Vec<Out>,
         schema: SchemaRef,
-        (parts, price): (usize, Price),
+        parts: usize,
+        price: Price,
         order: Order,
     ) -> Self {
         let sorted = order.options.map(|options| {
@@ -224,6 +225,22 @@ fn stretches(execution: &Execution, limited: bool) -> Vec<(Source, TimeRange)> {
     stretches
 }
 
+/// What the rows of a stretch of time are folded into.
+struct Folds {
+    outs: Vec<Fold>,
+    /// Rows of each window, of which only those that have some are given.
+    rows: Fold,
+}
+
+impl Folds {
+    fn new(outs: &[Out], windows: usize) -> Self {
+        Self {
+            outs: outs.iter().map(|&out| Fold::new(out, windows)).collect(),
+            rows: Fold::new(Out::Count(TIME_COLUMN), windows),
+        }
+    }
+}
+
 /// The stretches of time of one part.
 struct Run {
     read: Arc<Read>,
@@ -257,19 +274,17 @@ impl Run {
         let row_bytes = self.execution.row_bytes() * 3;
         let slice_rows = SLICES * self.read.engine.settings().scan_slice_rows;
         self.memory.try_resize(folded + slice_rows.min(source.rows() as usize) * row_bytes)?;
-        let mut folds: Vec<_> = self.outs.iter().map(|&out| Fold::new(out, places.count)).collect();
-        let mut rows_of = Fold::new(Out::Count(TIME_COLUMN), places.count);
+        let mut folds = Folds::new(&self.outs, places.count);
         let engine = Arc::clone(&self.read.engine);
         let slices = engine.slices_of_source(&self.execution, source, slice_rows);
         for keys in slices.await.map_err(external)? {
-            let slice = (source, &keys, time);
-            self.slice(slice, &places, (&mut folds, &mut rows_of)).await?;
+            self.slice(source, &Slice { keys, time }, &places, &mut folds).await?;
         }
-        let mut windows = rows_of.filled();
+        let mut windows = folds.rows.filled();
         if self.descending {
             windows.reverse();
         }
-        let columns = self.outs.iter().zip(&folds).zip(self.schema.fields());
+        let columns = self.outs.iter().zip(&folds.outs).zip(self.schema.fields());
         let columns = columns.map(|((out, fold), field)| match out {
             Out::Window => Ok(cast(&places.starts(&windows), field.data_type())?),
             _ => fold.finish(&windows, field.data_type()),
@@ -277,19 +292,21 @@ impl Run {
         Ok(RecordBatch::try_new(Arc::clone(&self.schema), columns.collect::<Result<_>>()?)?)
     }
 
-    /// Folds the rows of some keys.
+    /// Folds the rows of a slice.
     async fn slice(
         &self,
-        (source, keys, time): (&Source, &KeySelection, TimeRange),
+        source: &Source,
+        slice: &Slice,
         places: &Places,
-        (folds, rows_of): (&mut [Fold], &mut Fold),
+        folds: &mut Folds,
     ) -> Result<()> {
         let threads = Arc::clone(self.read.engine.slice_threads());
         let closed =
             |e| external(barograph_engine::Error::internal("the threads of scans").with_source(e));
         let _held = threads.acquire_owned().await.map_err(closed)?;
         let _timed = self.metrics.elapsed_compute().timer();
-        let rows = self.execution.source(source, keys, time).await.map_err(external)?;
+        let rows =
+            self.execution.source(source, &slice.keys, slice.time).await.map_err(external)?;
         if let Some(meter) = &self.meter {
             meter.read(rows.num_rows());
         }
@@ -298,8 +315,8 @@ impl Run {
             return internal_err!("a slice has no times");
         };
         let windows = places.of(times.values());
-        rows_of.add(rows.column(TIME_COLUMN), &windows)?;
-        for (fold, out) in folds.iter_mut().zip(self.outs.iter()) {
+        folds.rows.add(rows.column(TIME_COLUMN), &windows)?;
+        for (fold, out) in folds.outs.iter_mut().zip(self.outs.iter()) {
             let Some(column) = out.column() else { continue };
             let read = self.read.columns.iter().position(|&read| read == column);
             let place = read.map_or(column, |at| FIRST_VALUE_COLUMN + at);

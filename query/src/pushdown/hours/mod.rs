@@ -174,7 +174,7 @@ fn grouped(
     let an_hour = (HOUR / every.unwrap_or(HOUR)) as usize;
     let parts = if fetch.is_some_and(|fetch| fetch <= an_hour) { 1 } else { scan.parts.len() };
     let order = Order { options: whole.then_some(options), limited: fetch.is_some() };
-    let hours = HoursExec::new(read, every, outs, schema, (parts, scan.price), order);
+    let hours = HoursExec::new(read, every, outs, schema, parts, scan.price, order);
     let hours: Arc<dyn ExecutionPlan> = Arc::new(hours);
     match whole {
         true => Ok(Some(hours)),
