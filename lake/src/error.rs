@@ -1,4 +1,4 @@
-//! What went wrong in the lake, told by what the caller can do about it.
+//! The errors of the lake, each of a kind that says what the caller can do about it.
 
 use std::fmt;
 
@@ -66,7 +66,7 @@ impl Error {
         Self::new(ErrorKind::Damage, message)
     }
 
-    /// What the caller can do.
+    /// The kind, which says what the caller can do.
     pub fn kind(&self) -> ErrorKind {
         self.kind
     }
