@@ -1,4 +1,4 @@
-//! What if the store fails? An object store that does so on plan, for tests.
+//! An object store that fails as planned, for tests.
 //!
 //! Operations of each kind are counted from zero; the plan says which of them go wrong and how. A plan
 //! drawn from a seed gives the same faults for the same sequence of operations.
