@@ -1,5 +1,5 @@
-//! What does the server say of its own methods? The gRPC reflection services, from a description of
-//! `Flight.proto` written as a table: the Flight crate does not carry one.
+//! The gRPC reflection services, which describe the methods of the server. `Flight.proto` is written here as a table,
+//! because the Flight crate carries no description of it.
 
 use prost_types::field_descriptor_proto::{Label, Type};
 use prost_types::{

@@ -1,4 +1,4 @@
-//! How is a ticket written as JSON?
+//! The JSON of a ticket, written.
 
 use barograph_engine::{Aggregate, Point};
 use barograph_lake::AsOf;

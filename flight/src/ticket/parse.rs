@@ -1,4 +1,4 @@
-//! How is a ticket read from JSON? Strictly: what is not understood is an error that names it.
+//! The JSON of a ticket, read strictly: what is not understood is an error that names it.
 
 use barograph_engine::Point;
 use barograph_lake::Micros;
