@@ -117,7 +117,7 @@ impl Error {
         self.kind
     }
 
-    /// When it makes sense to try again, if that is known.
+    /// The time after which a retry makes sense, if it is known.
     pub fn retry_after(&self) -> Option<Duration> {
         self.retry_after
     }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// What a caller can do about an error.
+/// The kind of an error, by what the caller can do about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ErrorKind {

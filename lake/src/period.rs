@@ -99,7 +99,7 @@ impl Period {
         self.start <= other.start && other.end <= self.end
     }
 
-    /// How many hours it has.
+    /// The number of its hours.
     pub fn hours_count(self) -> u64 {
         ((self.end - self.start) / MICROS_PER_HOUR).unsigned_abs()
     }

@@ -42,11 +42,11 @@ impl FileEntry {
 /// A file that another program made part of the table. Its rows stand in any order, and of any hours.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OtherFile {
-    /// Where it stands, as the log has it: below the table's folder, percent-encoded.
+    /// Its path as the log has it: below the table's folder, percent-encoded.
     pub path: String,
     /// Size of the object.
     pub bytes: u64,
-    /// Which of its rows are deleted.
+    /// The rows of it that are deleted, if any.
     pub deleted: Option<DeletionVector>,
 }
 
@@ -219,7 +219,7 @@ impl Snapshot {
         self
     }
 
-    /// The same, its entries shared with `other` where both have them: many entries take much memory.
+    /// Shares the entries that `other` has too, because many entries take much memory.
     pub fn sharing(mut self, other: &Self) -> Self {
         let known: HashMap<_, _> = other.files.iter().map(|file| (file.path, file)).collect();
         for file in &mut self.files {

@@ -181,7 +181,7 @@ impl Server {
     /// most `drain_timeout`, and shuts the engine down.
     ///
     /// # Errors
-    /// What the engine's shutdown says, or `Unavailable` if the socket fails.
+    /// Those of the engine's shutdown, or `Unavailable` if the socket fails.
     pub fn serve(
         self,
         shutdown: impl Future<Output = ()> + Send + 'static,

@@ -65,7 +65,7 @@ pub enum Read {
 /// A range read as a ticket says it.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct RangeRead {
-    /// Which keys; `None` is all.
+    /// The keys; `None` is all.
     pub keys: Option<Vec<Key>>,
     /// Internal, made by GetFlightInfo: smallest key, inclusive.
     pub key_from: Option<Key>,

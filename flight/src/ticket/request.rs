@@ -24,9 +24,9 @@ pub type RequestId = serde_json::Value;
 pub struct PointRequest {
     /// Given back with the answer.
     pub id: Option<RequestId>,
-    /// Which keys.
+    /// The keys.
     pub keys: Option<Vec<Key>>,
-    /// Which reading.
+    /// The reading: the newest, or that at an instant.
     pub point: Option<Point>,
     /// Name of the table; must be that of the stream.
     pub table: Option<String>,
@@ -41,7 +41,7 @@ pub struct PointRequest {
 pub struct Refused {
     /// Its id, where that could be read.
     pub id: Option<RequestId>,
-    /// What is wrong.
+    /// The error.
     pub error: Error,
 }
 

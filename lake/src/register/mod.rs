@@ -77,7 +77,7 @@ impl<T: Entry> Register<T> {
         Self { store: store.clone(), folder: folder.into(), entry: PhantomData }
     }
 
-    /// Where the entry of a number stands.
+    /// The path of the entry of a number.
     pub fn path(&self, number: u64) -> Path {
         self.store.path(&format!("{}/{number:020}.json", self.folder))
     }

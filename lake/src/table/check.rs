@@ -23,7 +23,7 @@ const READ_AHEAD: usize = 4;
 /// Bytes that an open file may keep; it is opened once.
 const CACHE_BYTES: usize = 1 << 20;
 
-/// What a check found.
+/// The report of a check.
 #[derive(Debug, Clone)]
 pub struct CheckReport {
     /// The version that was checked.
@@ -45,7 +45,7 @@ pub struct Finding {
     pub kind: FindingKind,
     /// The object or the hour.
     pub subject: String,
-    /// What was expected and what is there.
+    /// The expected and the actual state.
     pub detail: String,
 }
 
@@ -257,7 +257,7 @@ pub struct FileCheck {
     pub rows: u64,
     /// Bytes found in it.
     pub bytes: u64,
-    /// What is not as it should be.
+    /// The findings in it.
     pub findings: Vec<Finding>,
 }
 

@@ -30,7 +30,7 @@ impl LakeTable {
         self.begin_file_as(&Layout::of(path.period().tier()), path, threads).await
     }
 
-    /// The same in another layout than that of the path's tier.
+    /// [`Self::begin_file`] with another layout than that of the path's tier.
     pub async fn begin_file_as(
         &self,
         layout: &Layout,
