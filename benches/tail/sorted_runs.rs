@@ -1,4 +1,4 @@
-//! The candidate of sorted runs: every batch becomes a run sorted by (key, time), and runs of like size are merged, so
+//! The candidate "sorted runs": every batch becomes a run sorted by (key, time), and runs of like size are merged, so
 //! that a read looks into few.
 //!
 //! One hour only; appending, publishing and reading as the tail does them.

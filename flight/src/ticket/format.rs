@@ -1,4 +1,4 @@
-//! The JSON of a ticket, written.
+//! The writer of tickets as JSON.
 
 use barograph_engine::{Aggregate, Point};
 use barograph_lake::AsOf;
