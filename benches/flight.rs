@@ -1,4 +1,4 @@
-//! What does the wire cost?
+//! The cost of the wire: calls of Arrow Flight beside the limits of their stack.
 //!
 //! `cargo bench --workspace --bench flight` prints, with server and client in one process on loopback,
 //! - one client: `DoGet` of the latest reading of one key beside a `DoGet` that gives one constant row,

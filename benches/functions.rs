@@ -1,4 +1,4 @@
-//! How fast are SQL's own functions, each beside the plain SQL that says the same?
+//! The speed of the SQL functions that Barograph adds, each beside the plain SQL that computes the same.
 //!
 //! `cargo bench --bench functions`. One day of minutes of 1,500 cities in memory (2.16 M rows, in order of
 //! city and time, as the lake holds them) and an hourly forecast of each. Every contender of a comparison

@@ -1,15 +1,15 @@
-//! How fast do readings get in, synced to disk, over Flight?
+//! The rate and the latency of ingestion over Flight, synced to disk.
 //!
 //! `cargo bench --bench ingest` prints
 //! - the sustained rate of four writers that send batches of 15,000 as fast as they are acknowledged,
 //!   with hours landing meanwhile, beside the limit: the same log bytes written and synced to the same
 //!   disk, without an engine;
 //! - the time of an acknowledgement at the real load, a batch of 15,000 a second, with and without point
-//!   and range queries beside it, and the time of those queries with and without the load.
+//!   and range queries beside it, and the time of those queries with and without the load;
 //! - the time of an acknowledgement of a batch of 250, forty a second, without and beside statements that keep their
-//!   threads, answers that nobody reads and statements that take long to plan.
+//!   threads, answers that nobody reads and statements that take long to plan (this part alone with `-- beside`).
 //!
-//! `BAROGRAPH_BENCH_SECONDS` sets how long each part runs (default 20).
+//! `BAROGRAPH_BENCH_SECONDS` sets how long each measurement runs (default 20; at the real load three times as long).
 #![allow(clippy::disallowed_methods, reason = "how long things take is what is asked")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 

@@ -1,7 +1,7 @@
-//! How fast are filter, merge and aggregation, each beside its peer or the limit of memory?
+//! The speed of filter, merge and aggregation, each beside its peer or the limit of memory.
 //!
-//! `cargo bench --bench kernels`. Every contender of a comparison runs in turn in every round, so that a
-//! busy machine harms all alike; times are the least, the median and the greatest of the rounds.
+//! `cargo bench --bench kernels`. Every contender of a comparison runs in turn in every round, so that a busy machine
+//! harms all alike; times are the minimum, the median and the maximum of the rounds.
 #![allow(clippy::disallowed_methods, reason = "how long things take is what is asked")]
 #![allow(clippy::indexing_slicing)]
 

@@ -1,5 +1,5 @@
-//! Which Parquet layout? One hour of 15,000 cities at one reading a minute, written in every candidate layout
-//! and read back: bytes a row, time to write, to scan, to find one city (docs/adr/0004-parquet-layout.md).
+//! The comparison of Parquet layouts. One hour of 15,000 cities at one reading a minute is written in every candidate
+//! layout and read back: bytes a row, time to write, to scan, to find one city (docs/adr/0004-parquet-layout.md).
 //!
 //! ```text
 //! cargo bench -p barograph-cli --bench layout -- [--keep FOLDER]
@@ -7,8 +7,8 @@
 //! `--keep` leaves the default layout's files in a folder, for `benches/layout_peers.py` to compare their size
 //! with that of other writers.
 //!
-//! Two kinds of weather, because the best encoding depends on it: the demonstration's, in which readings scatter
-//! around a slow change, and a drifting one, in which each reading is near the one before it.
+//! There are two kinds of weather, because the best encoding depends on it: that of the demonstration, in which
+//! readings scatter around a slow change, and a drifting one, in which each reading is near the one before it.
 #![allow(clippy::disallowed_methods, reason = "how long things take is what is asked")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 

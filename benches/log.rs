@@ -1,9 +1,9 @@
-//! How much does the log add to the disk's own price for making bytes durable?
+//! The cost of the log beyond that of making the same bytes durable on the disk.
 //!
-//! Each figure stands beside the limit, measured in turns with it in the same run: `pwrite` of as many
-//! bytes at the end of one file and `fdatasync`. The bodies are what a batch of 15,000 readings takes
-//! (600 KB) and what a single reading takes. Run with
-//! `cargo bench -p barograph-cli --bench log [-- FOLDER]`; the folder has to be on the disk in question.
+//! Each append stands beside the limit, measured in turns with it in the same run: `pwrite` of as many bytes at the
+//! end of one file and `fdatasync`. The bodies are what a batch of 15,000 readings takes (600 KB) and what a single
+//! reading takes. A restart, which checks and replays an hour of readings, stands beside reading the same files. Run
+//! with `cargo bench -p barograph-cli --bench log [-- FOLDER]`; the folder has to be on the disk in question.
 #![allow(clippy::disallowed_methods, reason = "how long things take is what is asked")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 

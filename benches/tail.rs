@@ -1,8 +1,9 @@
-//! Which structure suits the tail? Three candidates on the same hour of 900,000 rows: the tail itself
+//! The comparison of structures for the tail. Three candidates hold the same hour of 900,000 rows: the tail itself
 //! (chained rows), chained Arrow columns, and sorted runs (docs/adr/0006-tail.md).
 //!
-//! `cargo bench --bench tail` prints one table for each order of arrival, every figure as
-//! min / median / max. The candidates' answers are compared before anything is measured.
+//! `cargo bench --bench tail` prints one table for each order of arrival, and one of the tail with a few rows in each
+//! of 10,000 hours; every figure is min / median / max. The candidates' answers are compared before anything is
+//! measured.
 #![allow(clippy::disallowed_methods, reason = "how long things take is what is asked")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
@@ -31,7 +32,7 @@ use sorted_runs::SortedRuns;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// What every structure must do. `append` ends with the rows visible to readers.
+/// A structure to compare. `append` ends with the rows visible to readers.
 pub trait Candidate {
     const NAME: &'static str;
     fn append(&mut self, rows: &RecordBatch);

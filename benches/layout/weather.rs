@@ -1,4 +1,4 @@
-//! Which rows are written? One hour of readings, in order of city and time.
+//! The weather that is written: one hour of readings, in order of city and time.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! The candidate that chains rows as the tail does, but keeps them in Arrow columns: every batch is a
-//! chunk, chunks of like size are joined, and rows are gathered by interleaving chunks.
+//! The candidate "chained columns": rows are chained as in the tail, but kept in Arrow columns. Every batch is a chunk,
+//! chunks of like size are joined, and rows are gathered by interleaving chunks.
 //!
 //! One hour only; appending, publishing and reading as the tail does them.
 

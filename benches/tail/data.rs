@@ -1,4 +1,4 @@
-//! The rows that are appended: one hour of 15,000 keys, one reading a minute each.
+//! The rows that the candidates append: one hour of 15,000 keys, one reading a minute each.
 
 use std::fmt;
 use std::sync::Arc;

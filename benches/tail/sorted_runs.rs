@@ -1,5 +1,5 @@
-//! The candidate that sorts on the way in: every batch becomes a run sorted by (key, time), and runs of
-//! like size are merged, so that few are left to look into.
+//! The candidate "sorted runs": every batch becomes a run sorted by (key, time), and runs of like size are merged, so
+//! that a read looks into few.
 //!
 //! One hour only; appending, publishing and reading as the tail does them.
 

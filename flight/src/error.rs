@@ -1,5 +1,4 @@
-//! What went wrong on the wire, and which gRPC status says so? The one place that maps kinds of
-//! errors to gRPC codes and back.
+//! The errors of the server and the client, and the one place that maps their kinds to gRPC codes and back.
 
 use std::fmt;
 use std::time::Duration;
@@ -113,12 +112,12 @@ impl Error {
         self
     }
 
-    /// What the caller can do.
+    /// The kind, which says what the caller can do.
     pub fn kind(&self) -> ErrorKind {
         self.kind
     }
 
-    /// When it makes sense to try again, if that is known.
+    /// The time after which a retry makes sense, if it is known.
     pub fn retry_after(&self) -> Option<Duration> {
         self.retry_after
     }
@@ -132,7 +131,7 @@ impl Error {
         }
     }
 
-    /// The gRPC code that says the kind.
+    /// The gRPC code of the error.
     pub fn code(&self) -> Code {
         self.code.unwrap_or_else(|| code_of(self.kind))
     }

@@ -1,4 +1,4 @@
-//! How do others ask?
+//! Arrow Flight and Flight SQL: the server that answers clients, and a typed client.
 //!
 //! A [`Server`] answers Arrow Flight on one port: tickets (`ticket`, JSON) become the engine's reads, and
 //! batches become bytes (`wire`). A [`Client`] is the other side.

@@ -1,4 +1,4 @@
-//! What can be set in the server? Every setting has a default that suits one machine.
+//! The settings of the server. Every setting has a default that suits one machine.
 
 use std::net::Ipv6Addr;
 

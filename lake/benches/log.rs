@@ -1,7 +1,7 @@
-//! How long do opening, refreshing and committing take for a table of 10,000 files?
+//! The cost of the Delta log of a table of 10,000 files: opening, refreshing, committing and writing a checkpoint.
 //!
-//! Prints min, median and max in ms. The physical limits beside them: reading the checkpoint's bytes, and
-//! one synced write to the same disk.
+//! Prints min, median and max in ms, beside the physical limits: reading the checkpoint's bytes, and one synced write
+//! to the same disk.
 #![allow(clippy::disallowed_methods, reason = "how long things take is what is asked")]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 

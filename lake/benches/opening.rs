@@ -1,8 +1,8 @@
-//! Does opening a table stay fast while it grows? Of a day, a year and ten years: with a file for each hour, and
-//! with as many files as are left where hours are folded into days, and days into months.
+//! The time to open a table while it grows: of a day, a year and ten years, with a file for each hour, and with as many
+//! files as are left where hours are compacted into days, and days into months.
 //!
 //! `cargo bench --workspace --bench opening`. Each table has a checkpoint and as many commits behind it as an
-//! engine makes before the next. Prints min, median and max in ms, and what was asked of the store.
+//! engine makes before the next. Prints min, median and max in ms, and the requests and bytes read from the store.
 #![allow(clippy::disallowed_methods, reason = "how long things take is what is asked")]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 

@@ -1,8 +1,8 @@
-//! What went wrong in the lake, told by what the caller can do about it.
+//! The errors of the lake, each of a kind that says what the caller can do about it.
 
 use std::fmt;
 
-/// What a caller can do about an error.
+/// The kind of an error, by what the caller can do about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ErrorKind {
@@ -65,7 +65,7 @@ impl Error {
         Self::new(ErrorKind::Damage, message)
     }
 
-    /// What the caller can do.
+    /// The kind, which says what the caller can do.
     pub fn kind(&self) -> ErrorKind {
         self.kind
     }

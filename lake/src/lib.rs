@@ -1,8 +1,7 @@
-//! Which files hold a table, and what is in them?
+//! The lake: tables as sorted Parquet files under a Delta Lake log, in a local folder or an object store.
 //!
-//! A table is declared by a [`TableSchema`], lives in an object store as sorted Parquet files under a
-//! Delta Lake log, and is read through a [`Snapshot`]: the set of active files at one version with
-//! their statistics in memory.
+//! A table is declared by a [`TableSchema`], changed by a [`Transaction`], and read through a [`Snapshot`]: the set of
+//! active files at one version, with their statistics in memory.
 
 pub mod delta;
 pub mod error;

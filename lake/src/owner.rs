@@ -1,11 +1,11 @@
-//! Which log do the rows of a lake come from? One object in the lake's folder says so.
+//! The owner of a lake: the one log that its rows come from, named by an object in the lake's folder.
 //!
 //! ```text
 //! _log.json   {"log":"3f0c6e…","folder":"/srv/barograph/log"}
 //! ```
 //!
-//! Positions of two logs are not told apart: of an hour that one has landed through its position 70 the other would take
-//! its own rows below 70 for landed. So a lake takes rows from one log, the first that says so.
+//! Positions of two logs cannot be told apart: if one log has landed an hour through its position 70, the other would
+//! take its own rows below 70 for landed. So a lake takes rows from one log, the first that claims it.
 
 use std::fmt;
 use std::str::FromStr;
@@ -35,12 +35,12 @@ struct Owner {
 }
 
 impl LogId {
-    /// A random one.
+    /// A random identity.
     pub fn random() -> Self {
         Self(Uuid::new_v4())
     }
 
-    /// The one of those bytes.
+    /// The identity with these bytes.
     pub fn of(bytes: [u8; 16]) -> Self {
         Self(Uuid::from_bytes(bytes))
     }

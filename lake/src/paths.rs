@@ -1,4 +1,4 @@
-//! Where do the objects of a table stand? The one place that formats and parses object paths.
+//! The paths of a table's objects, and the one place that formats and parses them.
 //!
 //! ```text
 //! readings/_delta_log/00000000000000000042.json              commit of version 42
@@ -10,7 +10,7 @@
 //! readings/_deletions/00000000000000000042-1f0c….json
 //!                     version              random id
 //! readings/_altered/00000000000000123456-1f0c….json
-//!                   name of the file that was written anew
+//!                   name of the rewritten file
 //! ```
 
 use std::fmt;

@@ -1,4 +1,4 @@
-//! How much time does a file hold? An hour, a day or a month.
+//! The period of a data file: an hour, a day or a month.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,10 +8,10 @@ use chrono::{DateTime, Datelike, Months, NaiveDate, NaiveTime, Utc};
 use crate::time::MICROS_PER_HOUR;
 use crate::{Error, Hour, Micros, Result, TimeRange};
 
-/// The lengths of time that files hold. Hours are folded into days, days into months.
+/// The length of time that a file holds. Hours are compacted into days, days into months.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Tier {
-    /// What a landing writes.
+    /// An hour, UTC, as landing writes it.
     Hour,
     /// A day, UTC.
     Day,
@@ -99,7 +99,7 @@ impl Period {
         self.start <= other.start && other.end <= self.end
     }
 
-    /// How many hours it has.
+    /// The number of its hours.
     pub fn hours_count(self) -> u64 {
         ((self.end - self.start) / MICROS_PER_HOUR).unsigned_abs()
     }

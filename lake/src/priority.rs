@@ -1,8 +1,8 @@
-//! Which work waits for other work? Threads that have stepped back get less of busy processors, and leave a
-//! processor to others every millisecond.
+//! The priority of background threads: a thread that has stepped back gets a smaller share of busy processors, and
+//! yields to others every millisecond.
 //!
-//! The share alone is not enough for who waits milliseconds: the kernel often lets whoever runs run to its next tick,
-//! whatever its share.
+//! The share alone does not help work that is measured in milliseconds: the kernel often lets a thread run to its next
+//! tick, whatever its share.
 
 use std::cell::Cell;
 use std::io;
@@ -22,7 +22,7 @@ thread_local! {
     static GAVE_WAY: Cell<Option<Instant>> = const { Cell::new(None) };
 }
 
-/// Lets others go before the calling thread from now on.
+/// Lowers the priority of the calling thread from here on.
 ///
 /// # Errors
 /// If the system refuses a lower priority: the thread gives way between pages all the same.

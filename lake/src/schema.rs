@@ -1,7 +1,7 @@
-//! How is a table declared?
+//! The schema of a table: its declaration, checked, and the Arrow columns that follow from it.
 //!
 //! A table has one key column, one time column and any number of value columns; the engine adds
-//! `ingested_at`. In Arrow the columns stand in that order:
+//! `ingested_at`. In Arrow the columns stand in this order:
 //!
 //! ```text
 //! index   0     1      2 … n-2        n-1

@@ -1,4 +1,4 @@
-//! Which keys does a read ask for?
+//! The selection of keys that a read asks for.
 
 use std::sync::Arc;
 

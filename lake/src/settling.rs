@@ -1,9 +1,9 @@
-//! Which time can ages be counted by, where a clock may be wrong for a while?
+//! The settled time: the time that ages are counted by where a clock may be wrong for a while.
 //!
 //! Signs are times at which something was done before: runs of a job, commits. A clock that leaps ahead of them by more
-//! than a day, and further than they are usually apart, is not gone by until signs after the leap span half an hour; ages
-//! are counted to the last sign before it. A sign that a later one contradicts was given by a clock that was wrong, and
-//! says nothing.
+//! than a day, and further than they are usually apart, is not trusted until signs after the leap span half an hour;
+//! meanwhile ages are counted to the last sign before it. A sign that a later one contradicts came from a clock that
+//! was wrong, and is ignored.
 //!
 //! ```text
 //! signs   10:00  11:00   2036 (for some seconds)   12:00                 now      counted to
@@ -23,7 +23,7 @@ const USUAL_MAX: Micros = 62 * 24 * MICROS_PER_HOUR;
 /// So long signs after a leap must span.
 const SETTLED_AFTER: Micros = MICROS_PER_HOUR / 2;
 
-/// A time, held against signs from new to old.
+/// The time of a clock, checked against signs from new to old.
 #[derive(Debug, Clone)]
 pub struct Settling {
     /// The time and the signs that do not contradict it, from new to old.
@@ -31,7 +31,7 @@ pub struct Settling {
 }
 
 impl Settling {
-    /// A clock says `now`.
+    /// The check of a clock that says `now`.
     pub fn new(now: Micros) -> Self {
         Self { times: vec![now] }
     }
@@ -43,7 +43,7 @@ impl Settling {
         settling.time()
     }
 
-    /// Takes the sign before those that were looked at.
+    /// Takes the sign before those taken so far.
     pub fn look(&mut self, sign: Micros) {
         if self.times.last().is_some_and(|after| sign <= *after) {
             self.times.push(sign);
@@ -59,7 +59,7 @@ impl Settling {
         spanned >= SETTLED_AFTER && self.gaps().all(|gap| gap <= LEAP)
     }
 
-    /// The time that ages can be counted by, as far as signs were looked at.
+    /// The time that ages can be counted by, according to the signs taken so far.
     pub fn time(&self) -> Micros {
         let now = self.times.first().copied().unwrap_or(Micros::MIN);
         let mut settled = now;

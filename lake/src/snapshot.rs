@@ -1,8 +1,8 @@
-//! Which files are active at one version, and which of them can a read touch?
+//! A snapshot of a table: the files that are active at one version, and the selection of those that a read can touch.
 //!
-//! The files stand in order of time in an interval index, so that planning costs what the hours
-//! touched cost, not what the table holds. The periods of two files are apart, or they are the same and
-//! the files share it out by keys; so every row has one home.
+//! The files stand in order of time as an interval index, so that the cost of planning grows with the hours touched,
+//! not with the table. The periods of two files are disjoint, or they are the same and the files divide it by keys;
+//! so every row has one home.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -42,11 +42,11 @@ impl FileEntry {
 /// A file that another program made part of the table. Its rows stand in any order, and of any hours.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OtherFile {
-    /// Where it stands, as the log has it: below the table's folder, percent-encoded.
+    /// Its path as the log has it: below the table's folder, percent-encoded.
     pub path: String,
     /// Size of the object.
     pub bytes: u64,
-    /// Which of its rows are deleted.
+    /// The rows of it that are deleted, if any.
     pub deleted: Option<DeletionVector>,
 }
 
@@ -149,7 +149,7 @@ impl Snapshot {
         self.own
     }
 
-    /// Whether other programs have committed what is not taken over yet.
+    /// Whether other programs have committed changes that are not adopted yet.
     pub fn is_followed(&self) -> bool {
         self.own.is_some() || !self.others.is_empty()
     }
@@ -219,7 +219,7 @@ impl Snapshot {
         self
     }
 
-    /// The same, its entries shared with `other` where both have them: many entries take much memory.
+    /// Shares the entries that `other` has too, because many entries take much memory.
     pub fn sharing(mut self, other: &Self) -> Self {
         let known: HashMap<_, _> = other.files.iter().map(|file| (file.path, file)).collect();
         for file in &mut self.files {
@@ -241,8 +241,8 @@ impl Snapshot {
         self.version
     }
 
-    /// The last hour of which rows may have gone because they were too old. What was computed of this hour and
-    /// those before it cannot be computed again.
+    /// The last hour whose rows may have expired. What was computed of this hour and those before it cannot be
+    /// computed again.
     pub fn expired_through(&self) -> Option<Hour> {
         self.expired_through
     }

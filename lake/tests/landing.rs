@@ -1,4 +1,4 @@
-//! What is encoded, written, committed and reopened is the same rows, and a check agrees.
+//! The path of rows into the lake: encoded, written, committed and reopened they are the same rows, and a check agrees.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 

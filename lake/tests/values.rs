@@ -1,4 +1,4 @@
-//! Values that are written as text are read back as what they were.
+//! Values with a text form: each is parsed back as what it was.
 
 #![allow(clippy::unwrap_used)]
 

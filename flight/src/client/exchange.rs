@@ -1,5 +1,5 @@
-//! How are many point queries asked over one stream? Requests go out without waiting for answers; answers
-//! come in the order of the requests.
+//! An exchange: many point queries over one stream. Requests go out without waiting for answers; answers come in the
+//! order of the requests.
 
 use std::collections::HashMap;
 use std::pin::Pin;

@@ -1,4 +1,4 @@
-//! What is there, and how is a large answer fetched in parallel?
+//! The tables of a server, and the plan of an answer: its endpoints, which can be fetched in parallel.
 
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ pub struct TableSummary {
     pub bytes: u64,
 }
 
-/// How an answer can be fetched.
+/// The plan of an answer: the endpoints that it is fetched from.
 #[derive(Debug, Clone)]
 pub struct FlightPlan {
     /// Its columns.
@@ -53,8 +53,7 @@ impl Client {
         Ok(Arc::new(Schema::try_from(&result)?))
     }
 
-    /// How the answer to a ticket can be fetched. Its endpoints are valid for the server's
-    /// `view_lifetime`.
+    /// The plan of the answer to a ticket. Its endpoints are valid for the server's `view_lifetime`.
     pub async fn info(&self, ticket: &Ticket) -> Result<FlightPlan> {
         plan(self.flight.clone().get_flight_info(command(ticket)).await?.into_inner())
     }

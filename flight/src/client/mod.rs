@@ -1,5 +1,4 @@
-//! How does a Rust program ask a server? A typed client over one connection, which many tasks may share by
-//! cloning it.
+//! The client: typed calls over one connection, which many tasks may share by cloning it.
 
 mod exchange;
 mod info;
@@ -84,13 +83,13 @@ impl Client {
         self.json_action("flush", Bytes::new()).await
     }
 
-    /// What a range read would touch, as text.
+    /// The plan of a range read as text: what the read would touch.
     pub async fn plan(&self, ticket: &Ticket) -> Result<String> {
         let text = self.action("plan", ticket.to_json().into()).await?;
         String::from_utf8(text.into()).map_err(|e| unexpected("plan", e))
     }
 
-    /// Stops a query by its id in `system.queries`, whoever asked.
+    /// Stops a query by its id in `system.queries`, whoever started it.
     pub async fn kill(&self, query: &str) -> Result<()> {
         self.action("kill", query.to_owned().into()).await.map(drop)
     }
@@ -115,8 +114,8 @@ impl Client {
         self.json_action("delete", body.into()).await
     }
 
-    /// Gives a table the columns that the server's settings declare, beside whoever reads and puts. `progress` is told
-    /// how far it is. Gives lines that tell what was done.
+    /// Alters a table to the columns that the server's settings declare, while reads and puts go on. `progress` is
+    /// called as rows are written. Returns lines that say what was done.
     pub async fn alter(
         &self,
         asked: &AlterRequest,

@@ -1,4 +1,4 @@
-//! How are readings sent?
+//! Puts: batches sent to a table, and their acknowledgements.
 
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};

@@ -1,4 +1,4 @@
-//! How are readings fetched?
+//! Reads: the answer to a ticket, batch by batch, and the readings of keys as one batch.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};

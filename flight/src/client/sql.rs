@@ -1,4 +1,4 @@
-//! How is SQL asked?
+//! SQL statements, each answered batch by batch.
 
 use arrow_flight::FlightDescriptor;
 use arrow_flight::sql::{Any, CommandStatementQuery, ProstMessageExt};

@@ -1,4 +1,4 @@
-//! What else can a client ask the server to do?
+//! The actions of native Flight, such as flush, delete, redrive and kill.
 
 use std::sync::Arc;
 

@@ -1,4 +1,5 @@
-//! How do tables get other columns while they are served? Who asks reads how far it is, and last what was done.
+//! The action `alter`: the columns of tables change while they are served. The client reads the progress, and last what
+//! was done.
 
 use std::sync::Arc;
 

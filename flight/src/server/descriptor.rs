@@ -1,4 +1,5 @@
-//! What does a FlightDescriptor name? A path is a whole table, a command is a ticket.
+//! The meaning of a FlightDescriptor: a path is a whole table, the command of a read is a ticket, that of a put names a
+//! table.
 
 use arrow_flight::FlightDescriptor;
 use arrow_flight::flight_descriptor::DescriptorType;

@@ -1,8 +1,8 @@
-//! How are many point queries answered over one stream? Requests that wait are taken together, those
-//! for one key each are put to the engine as one question, and their answers leave in one write.
+//! DoExchange: many point queries answered over one stream. Waiting requests are taken together, those for one key each
+//! are put to the engine as one query, and their answers leave in one write.
 //!
 //! ```text
-//! requests ─► group (same kind of point read) ─► engine, one question ─► one message a request, in order
+//! requests ─► group (same kind of point read) ─► engine, one query ─► one message a request, in order
 //!                   └ whatever has arrived, at most GROUP_MAX
 //! ```
 //!

@@ -1,4 +1,4 @@
-//! How is a DoGet answered? A point read with one write, a range batch by batch while the client reads.
+//! DoGet: a point read is answered with one write, a range batch by batch while the client reads.
 //!
 //! The answer is written as HTTP/2 data directly, not through the generated service, so that columns
 //! reach the socket without being copied (`docs/adr/0008-flight-encoding.md`).

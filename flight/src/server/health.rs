@@ -1,5 +1,5 @@
-//! Is the server well? `GET /health` for those who do not speak gRPC: 200 while it takes calls, 503 when
-//! it does not, or can write nothing more until it is started again.
+//! The health of the server over HTTP, for clients that do not speak gRPC: `GET /health` gives 200 while the server
+//! takes calls, and 503 when it does not, or can write nothing more until it is started again.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! How can a client fetch what it asks for? GetFlightInfo says what the answer looks like and how large
-//! it is, and cuts a large range into endpoints that can be fetched in parallel.
+//! GetFlightInfo and GetSchema: the columns of an answer, its size, and the endpoints that it is fetched from. A large
+//! range is cut into endpoints that can be fetched in parallel.
 
 use std::sync::Arc;
 

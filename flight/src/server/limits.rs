@@ -1,4 +1,4 @@
-//! How much may run at one time, and for how long?
+//! The limits of calls: how many streams may run at one time, and the deadline of each call.
 
 use std::future::Future;
 use std::sync::Arc;

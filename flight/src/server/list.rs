@@ -1,4 +1,4 @@
-//! Which tables are there? ListFlights, one flight a table.
+//! ListFlights: the tables of the server, one flight a table.
 
 use arrow_flight::{Criteria, FlightDescriptor, FlightInfo};
 

@@ -1,5 +1,4 @@
-//! How does a server answer? One port speaks gRPC (Flight, health, reflection) and HTTP/1.1
-//! (`/health`).
+//! The server: one port speaks gRPC (Flight, health, reflection) and HTTP/1.1 (`/health`).
 //!
 //! ```text
 //! bind ─► serve ─► shutdown asked ─► draining: no new calls, running ones go on
@@ -135,10 +134,10 @@ pub struct Server {
 }
 
 impl Server {
-    /// Takes the address that the settings name. Native calls go to `engine`, those of SQL to `sql`.
+    /// Binds the address that the settings name. Native calls go to `engine`, those of SQL to `sql`.
     ///
     /// # Errors
-    /// `Request` for settings that cannot be, `Unavailable` if the address is taken.
+    /// `Request` for settings that no server can run with, `Unavailable` if the address is taken.
     pub fn bind(
         engine: Arc<Engine>,
         sql: Arc<Sql>,
@@ -147,10 +146,10 @@ impl Server {
         Self::bind_altered_by(None, engine, sql, settings)
     }
 
-    /// The same, with columns altered by `alter` when a client asks for it.
+    /// [`Self::bind`], with columns altered by `alter` when a client asks for it.
     ///
     /// # Errors
-    /// The same.
+    /// As of [`Self::bind`].
     pub fn bind_altered_by(
         alter: Option<Arc<dyn Alter>>,
         engine: Arc<Engine>,
@@ -182,7 +181,7 @@ impl Server {
     /// most `drain_timeout`, and shuts the engine down.
     ///
     /// # Errors
-    /// What the engine's shutdown says, or `Unavailable` if the socket fails.
+    /// Those of the engine's shutdown, or `Unavailable` if the socket fails.
     pub fn serve(
         self,
         shutdown: impl Future<Output = ()> + Send + 'static,

@@ -1,5 +1,5 @@
-//! Which views do endpoints hold? GetFlightInfo pins the view it planned with, so that its endpoints,
-//! fetched one after another or at the same time, together show exactly the rows of one moment.
+//! Pinned views: GetFlightInfo pins the view it planned with, so that its endpoints, fetched one after another or at
+//! the same time, together show exactly the rows of one moment.
 //!
 //! A pinned view holds memory (its tail) and the files of its snapshot, so their number and their
 //! lifetime are bounded.

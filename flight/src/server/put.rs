@@ -1,5 +1,5 @@
-//! How does a DoPut write? Each batch is put as it arrives and acknowledged in order; several may be on
-//! their way to the disk at one time.
+//! DoPut: each batch is put as it arrives and acknowledged in order; several may be on their way to the disk at one
+//! time.
 //!
 //! ```text
 //! batches ─► put, at most put_batches_in_flight at a time ─► acknowledgements in order ─► PutResult

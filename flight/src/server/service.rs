@@ -1,4 +1,4 @@
-//! Which method is answered where? The generated Flight service, method by method.
+//! The generated Flight service: each method is passed to the module that answers it.
 
 use std::sync::Arc;
 

@@ -1,5 +1,4 @@
-//! What is served at present? An engine with SQL over it, and after a change of columns another in its place,
-//! beside the calls that run.
+//! The engine that is served, with SQL over it. A change of columns puts another in its place while calls run.
 //!
 //! ```text
 //! replace: deletions end ─► the tail lands ─► puts wait ─► the engine is shut down ─► the next is opened ─► puts go on
@@ -21,13 +20,13 @@ use super::pins::RELEASE_EVERY;
 use super::shutdown::Phase;
 use crate::{Error, Result};
 
-/// Gives tables other columns while they are served.
+/// The alteration of columns while tables are served.
 pub trait Alter: fmt::Debug + Send + Sync {
-    /// Carries out what is asked, and opens the engine anew by [`Reopening::replace`]. Gives lines that tell what
-    /// was done.
+    /// Carries out what is asked, and reopens the engine by [`Reopening::replace`]. Returns lines that say what was
+    /// done.
     ///
     /// # Errors
-    /// `Request` if it cannot be, with nothing changed.
+    /// `Request` if it cannot be done; nothing is changed then.
     fn alter(
         self: Arc<Self>,
         asked: AlterRequest,
@@ -136,7 +135,7 @@ impl Serving {
     }
 }
 
-/// The way to put another engine in the place of the one that is served.
+/// A handle that replaces the engine that is served.
 #[derive(Debug)]
 pub struct Reopening {
     serving: Arc<Serving>,
@@ -149,28 +148,28 @@ impl Reopening {
         Arc::clone(&self.serving.current().engine)
     }
 
-    /// SQL over it.
+    /// SQL over the engine that is served.
     pub fn sql(&self) -> Arc<Sql> {
         Arc::clone(self.serving.current().desk.sql())
     }
 
-    /// Tells who asked how far it is.
+    /// Reports the progress to the client.
     pub fn tell(&self, progress: AlterProgress) {
         // Who reads slowly gets the next one.
         let _ = self.progress.try_send(progress);
     }
 
-    /// Whether to go on with work that can be taken up again later: who asked is there, and the server is not
-    /// coming to its end.
+    /// Whether to go on with work that can be resumed later: the client is still there, and the server is not shutting
+    /// down.
     pub fn is_wanted(&self) -> bool {
         !self.progress.is_closed() && self.serving.current().shutdown.phase() == Phase::Serving
     }
 
-    /// Puts what `reopen` opens in the place of what is served. It is begun when nothing is put and nothing deleted
-    /// any more, and has to shut the engine down.
+    /// Replaces what is served with what `reopen` opens. `reopen` is begun once no put and no deletion runs, and has to
+    /// shut the engine down.
     ///
     /// # Errors
-    /// Those of `reopen`; what was served is then served on, its engine shut down or not.
+    /// Those of `reopen`; what was served then stays in place, whether its engine was shut down or not.
     pub async fn replace(
         &self,
         reopen: impl Future<Output = Result<(Arc<Engine>, Arc<Sql>)>>,

@@ -1,5 +1,5 @@
-//! From which view is a ticket answered? The one that it names, that of the version that it names, or the
-//! current one.
+//! The view that a ticket is answered from: the pinned one that it names, that of the version or time that it names, or
+//! the current one.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Where is the server in its life, and how does a running call learn of it?
+//! The phases of a server (serving, draining, stopped), shared with all running calls.
 
 use std::time::Duration;
 

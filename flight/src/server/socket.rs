@@ -1,5 +1,5 @@
-//! How do large answers reach a socket in few calls? HTTP/2 cuts them into frames of 16 KiB, and its library
-//! flushes after each; several are held here, and go out together.
+//! The socket of a connection, which sends large answers in few calls. HTTP/2 cuts them into frames of 16 KiB, and its
+//! library flushes after each; several frames are held here, and go out together.
 //!
 //! ```text
 //! frame, flush   held

@@ -1,5 +1,5 @@
-//! Which actions does SQL have? Prepared statements, cancellation, sessions; transactions and Substrait are
-//! known and refused.
+//! The actions of Flight SQL: prepared statements, cancellation and sessions. Transactions and Substrait are known and
+//! refused.
 
 use std::sync::Arc;
 

@@ -1,6 +1,5 @@
-//! What was bound by drivers that do not take the new handle? The values are in the handle that binding
-//! gives back; older drivers go on with the first one, and for them the last values are kept for a
-//! while.
+//! Values bound by drivers that do not take the new handle. Binding returns a handle that carries the values; older
+//! drivers go on with the first handle, and for them the last values are kept for a while.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -1,4 +1,4 @@
-//! Who asks, and under which session?
+//! The caller of a request: its address, and the session that its headers carry.
 
 use std::net::SocketAddr;
 

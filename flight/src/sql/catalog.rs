@@ -1,5 +1,5 @@
-//! Which catalogs, schemas, tables and types are there? The metadata commands, answered from the tables
-//! that the engine lists, so that what is listed is what can be selected.
+//! The catalog: the metadata commands for catalogs, schemas, tables and types, answered from the tables that the engine
+//! lists, so that what is listed can be selected.
 
 use std::collections::{BTreeSet, HashMap};
 

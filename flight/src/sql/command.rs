@@ -1,5 +1,5 @@
-//! Is it SQL? A Flight SQL command is a protobuf `Any` with the type of the command; a native ticket is
-//! JSON.
+//! Flight SQL commands, told from native tickets: a command is a protobuf `Any` with the type of the command, a native
+//! ticket is JSON.
 
 use arrow_flight::sql::{Any, Command};
 use bytes::Bytes;

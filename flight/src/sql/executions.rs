@@ -1,12 +1,12 @@
-//! Which statements are planned, running or done? Kept so that a statement that was planned need not be
-//! planned again, and one that runs can be cancelled from another connection.
+//! The executions of statements: planned, running or ended. They are kept so that a planned statement need not be
+//! planned again, and a running one can be cancelled from another connection.
 //!
 //! ```text
 //! planned ─► running (any number of times) ─► finished
 //!    └──────────┴─── cancelled: refused from then on
 //! ```
 //!
-//! All of it is bounded, and what is forgotten costs a second planning at most.
+//! All of it is bounded; a plan that is forgotten costs a second planning.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,5 +1,5 @@
-//! How is a DoGet of SQL answered? A statement is executed and its batches are sent as they come; what the
-//! catalog says is sent at once.
+//! DoGet of SQL: a statement is executed and its batches are sent as they come; answers of the catalog are sent at
+//! once.
 
 use std::sync::Arc;
 

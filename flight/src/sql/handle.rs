@@ -1,11 +1,11 @@
-//! What does a handle carry? Everything that its statement needs, so that any process can answer it, after
+//! The handle of a statement. It carries everything that the statement needs, so that any process can answer it, after
 //! any restart:
 //!
 //! ```text
 //! │ "bgs1" │ CRC32C, 4 bytes │ protobuf: text, parameters (Arrow IPC stream), session, name, part │
 //! ```
 //!
-//! The sum finds damage; nothing is signed, as a handle gives no right that its text alone would not.
+//! The checksum finds damage; nothing is signed, as a handle gives no right that its text alone would not.
 
 use std::time::Duration;
 

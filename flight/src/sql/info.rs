@@ -1,6 +1,6 @@
-//! What will a statement answer, and where can it be fetched? Planned, not executed: the endpoint's ticket
-//! carries the statement, and DoGet executes it. Who asks for several endpoints gets a part of the answer
-//! from each, where it can be divided.
+//! GetFlightInfo of SQL: a statement is planned, not executed. The ticket of its endpoint carries the statement, and
+//! DoGet executes it. A client that asks for several endpoints gets a part of the answer from each, where it can be
+//! divided.
 
 use std::sync::Arc;
 

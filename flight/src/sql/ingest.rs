@@ -1,6 +1,6 @@
-//! How are rows appended in bulk? As in a native put: every batch goes through validation and the log and
-//! is acknowledged before the client is told how many rows went in. Where a native put is refused for lack
-//! of room, an ingest waits.
+//! Bulk ingestion: rows are appended as by a native put. Every batch goes through validation and the log and is
+//! acknowledged before the client is told how many rows went in. Where a native put is refused for lack of room, an
+//! ingest waits.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! Which columns are keys? The primary key of a table is its key and time column; no table refers to
-//! another by a declared foreign key.
+//! The keys of tables. The primary key is the key and time column; no table refers to another by a declared foreign
+//! key.
 
 use std::sync::Arc;
 

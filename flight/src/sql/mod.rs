@@ -1,5 +1,5 @@
-//! How is SQL asked? By Flight SQL, on the port and with the methods of native Flight: what a descriptor,
-//! a ticket or an action carries tells the two apart.
+//! Flight SQL, on the port and with the methods of native Flight: what a descriptor, a ticket or an action carries
+//! tells the two apart.
 //!
 //! ```text
 //! GetFlightInfo ─ statement ─► plan ─► one endpoint, its ticket a handle that carries the statement

@@ -1,5 +1,5 @@
-//! How are values bound? As Arrow rows whose columns are the statement's parameters in order; each row is
-//! one execution.
+//! The parameters of a statement, bound as Arrow rows whose columns are the parameters in order; each row is one
+//! execution.
 
 use std::error::Error as StdError;
 

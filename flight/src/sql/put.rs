@@ -1,5 +1,5 @@
-//! What does a DoPut of SQL do? It executes a statement that changes something, binds values to a prepared
-//! statement, or appends rows to a table.
+//! DoPut of SQL: it executes a statement that changes something, binds values to a prepared statement, or appends rows
+//! to a table.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! What can this server do? The answers to CommandGetSqlInfo: all that the protocol names, each as it is.
-//! A test holds those that a statement can prove against the engine.
+//! The answers to CommandGetSqlInfo: all that the protocol names, each as it is for this server. A test checks those
+//! that a statement can prove against the engine.
 
 use std::collections::BTreeMap;
 

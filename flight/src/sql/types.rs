@@ -1,4 +1,4 @@
-//! Which types does SQL have here? As ODBC and JDBC ask for them, and as columns name them.
+//! The SQL types of the server, as ODBC and JDBC ask for them, and as columns name them.
 
 use arrow::datatypes::DataType;
 use arrow_flight::sql::metadata::{XdbcTypeInfo, XdbcTypeInfoData, XdbcTypeInfoDataBuilder};

@@ -1,5 +1,5 @@
-//! What does a ticket mean for a table? Names become column indexes, keys and filters are checked
-//! against the table's types.
+//! The binding of a ticket to its table: names become column indexes, and keys and filters are checked against the
+//! table's types.
 
 use std::sync::Arc;
 
@@ -15,22 +15,22 @@ use crate::{Error, Result};
 /// A ticket bound to its table.
 #[derive(Debug, Clone)]
 pub struct Bound {
-    /// What the engine is asked.
+    /// The query for the engine.
     pub query: Query,
     /// Columns of the answer.
     pub schema: SchemaRef,
 }
 
-/// How large a ticket may be.
+/// The bounds of a ticket's size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TicketBounds {
     /// Most keys that it lists.
     pub keys: usize,
-    /// How deep and large its filter may be.
+    /// Bounds of its filter.
     pub filter: FilterBounds,
 }
 
-/// What the engine is asked.
+/// A query for the engine.
 #[derive(Debug, Clone)]
 pub enum Query {
     /// One reading of each key.
@@ -40,7 +40,7 @@ pub enum Query {
 }
 
 impl Ticket {
-    /// Holds the ticket against its table.
+    /// Binds the ticket to its table.
     pub fn bind(&self, table: &TableSchema, bounds: TicketBounds) -> Result<Bound> {
         let keys_max = bounds.keys;
         let columns = bind_columns(table, self.columns.as_deref())?;

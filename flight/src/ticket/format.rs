@@ -1,4 +1,4 @@
-//! How is a ticket written as JSON?
+//! The writer of tickets as JSON.
 
 use barograph_engine::{Aggregate, Point};
 use barograph_lake::AsOf;

@@ -1,5 +1,4 @@
-//! What does a client ask for? The ticket of a DoGet, which is also the command of a
-//! FlightDescriptor: JSON, version 1.
+//! The ticket: what a client asks for by DoGet, and by the command of a FlightDescriptor. JSON, version 1.
 //!
 //! ```json
 //! {"v":1,"table":"readings","latest":{"keys":[2988507]},"columns":["temperature","humidity"]}
@@ -41,7 +40,7 @@ pub const VERSION: i64 = 1;
 pub struct Ticket {
     /// Name of the table.
     pub table: String,
-    /// What is read.
+    /// A point read or a range read.
     pub read: Read,
     /// The value columns to give after key and time; `None` is all.
     pub columns: Option<Vec<String>>,
@@ -49,7 +48,7 @@ pub struct Ticket {
     pub view: Option<String>,
 }
 
-/// What a ticket reads.
+/// The read of a ticket.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Read {
     /// One reading of each key: the newest, or the newest at or before an instant.
@@ -66,7 +65,7 @@ pub enum Read {
 /// A range read as a ticket says it.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct RangeRead {
-    /// Which keys; `None` is all.
+    /// The keys; `None` is all.
     pub keys: Option<Vec<Key>>,
     /// Internal, made by GetFlightInfo: smallest key, inclusive.
     pub key_from: Option<Key>,
@@ -82,7 +81,7 @@ pub struct RangeRead {
     pub windows: Option<Windows>,
     /// At most this many rows (or windows).
     pub limit: Option<usize>,
-    /// The rows of the lake as they were then, without those of the tail; `None` is what is true now.
+    /// Time travel: the rows of the lake at a version or time, without those of the tail; `None` is the current rows.
     pub as_of: Option<AsOf>,
 }
 

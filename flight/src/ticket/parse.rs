@@ -1,4 +1,4 @@
-//! How is a ticket read from JSON? Strictly: what is not understood is an error that names it.
+//! The reader of tickets from JSON. It is strict: what is not understood is an error that names it.
 
 use barograph_engine::Point;
 use barograph_lake::Micros;

@@ -1,5 +1,4 @@
-//! What does one message of a DoExchange ask for? A point read in short form: what the stream's first
-//! ticket said need not be said again.
+//! A request of an exchange: a point read in short form, which leaves out what the stream's first ticket said.
 //!
 //! ```json
 //! {"v":1,"table":"readings","latest":{"keys":[2988507]},"columns":["temperature"],"id":1}
@@ -20,14 +19,14 @@ use crate::{Error, Result};
 /// The client's name for a request, given back with the answer: a number or text.
 pub type RequestId = serde_json::Value;
 
-/// One request of an exchange. What is `None` is as the stream's first ticket says.
+/// One request of an exchange. Fields that are `None` are as the stream's first ticket says.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PointRequest {
     /// Given back with the answer.
     pub id: Option<RequestId>,
-    /// Which keys.
+    /// The keys.
     pub keys: Option<Vec<Key>>,
-    /// Which reading.
+    /// The reading: the newest, or that at an instant.
     pub point: Option<Point>,
     /// Name of the table; must be that of the stream.
     pub table: Option<String>,
@@ -42,7 +41,7 @@ pub struct PointRequest {
 pub struct Refused {
     /// Its id, where that could be read.
     pub id: Option<RequestId>,
-    /// What is wrong.
+    /// The error.
     pub error: Error,
 }
 

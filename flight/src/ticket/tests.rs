@@ -1,3 +1,5 @@
+//! Tests of tickets: what they mean, how they are refused, and that no bytes do harm.
+
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use barograph_engine::filter::FilterBounds;

@@ -1,4 +1,4 @@
-//! How are the values of a ticket read, so that a wrong one is told what it should have been?
+//! The values of a ticket, each with an error that says what a wrong one should have been.
 
 use std::fmt;
 use std::marker::PhantomData;

@@ -1,4 +1,4 @@
-//! How does a batch become gRPC messages? Header and small buffers are copied, large buffers shared.
+//! The encoder of batches as gRPC messages: header and small buffers are copied, large buffers shared.
 
 use arrow::array::RecordBatch;
 use arrow::buffer::Buffer;

@@ -1,4 +1,4 @@
-//! How does an answer reach HTTP/2? As a body of pieces that ends with the gRPC status in its trailers.
+//! The HTTP/2 body of an answer: pieces of data, then the gRPC status in the trailers.
 
 use std::convert::Infallible;
 use std::pin::Pin;

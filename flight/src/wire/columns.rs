@@ -1,5 +1,5 @@
-//! Which buffers does a column become? Those of Arrow IPC, in its order: a column before its children,
-//! validity bits before values.
+//! The buffers of a column, as Arrow IPC has them and in its order: a column before its children, validity bits before
+//! values.
 //!
 //! | type | buffers | children |
 //! |---|---|---|

@@ -1,5 +1,5 @@
-//! What stands in the header of an Arrow IPC record batch? A flatbuffer of a fixed shape, which is
-//! written here without a builder: its length depends on the number of columns alone.
+//! The header of an Arrow IPC record batch: a flatbuffer of a fixed shape, written here without a builder, because its
+//! length depends on the numbers of columns and buffers alone.
 //!
 //! ```text
 //!    0 root ──► 16        4 vtable of Message { version, header_type, header, body_length }

@@ -1,5 +1,4 @@
-//! How do batches become bytes on the wire? One gRPC message is one `FlightData`, which carries one
-//! Arrow IPC message:
+//! The wire format: batches as bytes. One gRPC message is one `FlightData`, which carries one Arrow IPC message:
 //!
 //! ```text
 //! gRPC     │ 0 │ length, 4 bytes │ FlightData                                                  │

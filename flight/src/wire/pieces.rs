@@ -1,5 +1,5 @@
-//! How are copied and shared bytes kept in one order? Small ones are copied together, large ones stand
-//! as they are.
+//! The pieces of an answer, copied and shared bytes in one order: small ones are copied together, large ones stay as
+//! they are.
 
 use std::collections::VecDeque;
 

@@ -1,5 +1,5 @@
-//! In which types does an answer travel? In those that every client reads: what only saves memory inside
-//! the engine (dictionaries, runs, views) becomes the values that it stands for.
+//! Plain types, in which an answer travels because every client reads them: what only saves memory inside the engine
+//! (dictionaries, runs, views) becomes the values that it stands for.
 
 use std::sync::Arc;
 

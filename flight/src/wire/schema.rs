@@ -1,5 +1,5 @@
-//! What does an answer look like, as an object and as the bytes of its first message? Encoding a schema
-//! costs more than answering a point query, so each is encoded once.
+//! The shapes of answers: each schema as an object and as the bytes of its first message. Encoding a schema costs more
+//! than answering a point query, so encoded schemas are kept.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};

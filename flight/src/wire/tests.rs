@@ -1,3 +1,5 @@
+//! Tests of the wire format: clients read the rows that were sent, in messages of the size that was asked for.
+
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! A table of weather, and entries of files that are not there.
+//! A table of weather, and entries for files that do not exist.
 
 use barograph_lake::schema::TableDeclaration;
 use barograph_lake::snapshot::ColumnStats;

@@ -1,5 +1,5 @@
-//! What does a line of a commit say? The actions of the Delta protocol that this crate writes, and what it
-//! reads of those it finds.
+//! The actions of the Delta protocol, one a line of a commit: those that this crate writes, and the parts that it reads
+//! of the commits of any writer.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};

@@ -1,4 +1,5 @@
-//! How does reading a long log stay quick? By checkpoints, and by forgetting what lies before old ones.
+//! Checkpoints, which keep reading a long log quick, and the expiry of the log: commits and checkpoints that no version
+//! of the last seven days needs are deleted.
 
 use std::sync::Arc;
 

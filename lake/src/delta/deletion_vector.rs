@@ -1,4 +1,5 @@
-//! Which rows of a file has another program deleted without writing the file anew?
+//! Deletion vectors: the rows of a file that another program deleted without rewriting the file. The entry of the log
+//! says where the numbers of these rows are stored.
 
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::{Int32Type, Int64Type};

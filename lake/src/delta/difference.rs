@@ -1,5 +1,6 @@
-//! How does a declaration differ from the one that is stored? In nothing, in words, in columns that the files need
-//! not have, or in what the files cannot become.
+//! The difference between a stored declaration and another: none, descriptions only (units, plausible ranges, the order
+//! of columns), value columns that the files can be read with as they are, or columns that the files cannot be read
+//! with.
 
 use crate::TableSchema;
 use crate::schema::{KEY_COLUMN, TIME_COLUMN};

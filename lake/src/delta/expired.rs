@@ -1,7 +1,7 @@
-//! Through which hour may rows have gone by age? A number that stands in the log, as long as the table does.
+//! The hour through which rows may have expired: a number that stands in the log as long as the table exists.
 //!
-//! What was computed of such an hour before is all that is left of it: it is not to be computed again. Commits
-//! that say which hours changed are forgotten after some days, this is not.
+//! Rollups of such an hour are all that is left of it, so they are not computed again. The commits that name changed
+//! hours leave the log after some days; this number does not.
 
 use delta_kernel::{Engine, KernelResult, Snapshot};
 

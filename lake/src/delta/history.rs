@@ -1,4 +1,5 @@
-//! What was committed, when, and by which operation?
+//! The history of a table: the commits that its log still holds, each with its time, its operation, the hours and keys
+//! it changed, and the files it added and removed.
 
 use std::collections::HashSet;
 
@@ -16,16 +17,16 @@ const READ_AHEAD: usize = 16;
 /// Bytes of a commit in which its first line, which says when it was made, has room.
 const HEAD_BYTES: u64 = 16 << 10;
 
-/// What one commit did.
+/// A commit in the history of a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CommitInfo {
     /// The version it made.
     pub version: TableVersion,
-    /// When it was made: by its writer's clock, or by the store's if the commit does not say.
+    /// Its time, by the writer's clock, or by the store's if the commit states none.
     pub at: Micros,
-    /// What the writer called it.
+    /// The operation, as the writer names it.
     pub operation: String,
-    /// What tells it from all others; `None` if its writer does not say.
+    /// The nonce that identifies it; `None` if its writer gave none.
     pub nonce: Option<String>,
     /// The hours whose rows it changed; `None` if its writer does not say.
     pub hours: Option<Vec<Hour>>,

@@ -1,4 +1,5 @@
-//! How is the Delta kernel, which blocks, called from asynchronous code?
+//! The Delta kernel, which blocks, called from asynchronous code: its work runs on a thread for blocking work, its I/O
+//! on the runtime of the caller.
 
 use std::future::Future;
 use std::sync::Arc;

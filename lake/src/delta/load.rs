@@ -1,4 +1,5 @@
-//! Which files are active at a version, as the Delta log says?
+//! A table loaded from its Delta log: its declaration, its columns and the snapshot of its active files, at the newest
+//! version or an earlier one.
 
 use std::sync::Arc;
 

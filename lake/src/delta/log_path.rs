@@ -1,4 +1,4 @@
-//! Where do the objects of a Delta log stand? Formats and parses their names.
+//! The names of the objects in a Delta log, formatted and parsed.
 
 use std::fmt;
 use std::str::FromStr;

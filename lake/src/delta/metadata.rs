@@ -1,7 +1,8 @@
-//! How is a table's declaration kept in its Delta log?
+//! The metadata of a table in its Delta log: its declaration, and the declarations it had before columns were dropped
+//! or renamed.
 //!
 //! Other engines read the columns from the Delta schema. The whole declaration (which column is the key,
-//! units, plausible ranges) stands beside it in the table's configuration.
+//! units, plausible ranges) is stored beside it, in the table's configuration.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

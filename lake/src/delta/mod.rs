@@ -1,10 +1,10 @@
-//! How do files become a table? By commits to a Delta Lake log.
+//! The Delta Lake log: the commits that make a table of files.
 //!
 //! ```text
 //! TABLE/_delta_log/00000000000000000000.json                 protocol and schema
 //! TABLE/_delta_log/00000000000000000001.json                 files added and removed, with statistics
 //! TABLE/_delta_log/00000000000000000001.checkpoint.parquet   all active files at a version
-//! TABLE/_delta_log/_last_checkpoint                          where to start reading
+//! TABLE/_delta_log/_last_checkpoint                          where readers start
 //! ```
 //!
 //! Commits are entries of a register, put if absent; the Delta kernel reads the log back and computes what a

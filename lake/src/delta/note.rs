@@ -1,5 +1,5 @@
-//! What is noted of a file that was written anew with other columns? The new files, as their entries will stand in
-//! the log.
+//! The note of a rewritten file: the entries of the files that hold its rows with other columns. An alteration that a
+//! crash cut off is resumed from its notes.
 
 use std::sync::Arc;
 

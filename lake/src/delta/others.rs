@@ -1,4 +1,5 @@
-//! What have other programs made of a table? Who made the newest commit, and may this program go on from it?
+//! Commits of other programs: the newest version that this program made, and the reason, if there is one, why it cannot
+//! write to the table that others have made of it.
 
 use delta_kernel::Snapshot;
 use serde_json::Value;

@@ -1,4 +1,4 @@
-//! How do a file's statistics stand in its Delta entry, exactly?
+//! The statistics of a file as the JSON document in its Delta entry, encoded and decoded exactly.
 //!
 //! ```text
 //! {"numRecords":2,"minValues":{"city_id":1,"reading_at":"2026-11-22T10:00:00Z","temperature":-3.5},

@@ -1,4 +1,4 @@
-//! When was each version made, although clocks step? The times that commits state, put in order.
+//! The times of versions, in ascending order although clocks step: computed from the times that their commits state.
 //!
 //! ```text
 //! stated     10:00  10:05   9:07   9:12  10:20      a clock that stepped back: later versions are later
@@ -8,9 +8,9 @@
 //! in order   10:00  10:00⁺ 10:10  10:15
 //! ```
 //!
-//! A step of a day or less is the Delta protocol's: a time that is not later than the one before counts as a
-//! millisecond after it. Of times that are further apart in the wrong order the fewest are passed over, and any that
-//! lie in the future.
+//! A step back of a day or less is treated as in the Delta protocol: a time that is not later than the one before
+//! counts as a millisecond after it. Of times that are further apart in the wrong order as few as possible are ignored;
+//! times in the future are always ignored.
 
 use crate::Micros;
 use crate::snapshot::AHEAD_MAX;

@@ -1,5 +1,5 @@
-//! A store without the note of where the newest checkpoint of a log is, which readers need not have: of a note that
-//! another program left and that is wrong, the log is read as if it were not there.
+//! An object store that hides the hint `_last_checkpoint` of a log. Readers do not need the hint: where another program
+//! left a wrong one, the log is read without it.
 
 use std::fmt;
 use std::ops::Range;

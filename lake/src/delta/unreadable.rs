@@ -1,5 +1,5 @@
-//! What is known of a table whose newest version cannot be read? The files that the commits since the last version of
-//! this program added and removed, so that going back to that one leaves none of them active.
+//! The state of a table whose newest version cannot be read: the files that the commits since the last version of this
+//! program added and removed, so that a restore of that version leaves none of them active.
 
 use std::collections::{HashMap, HashSet};
 

@@ -1,4 +1,4 @@
-//! Which versions can be read, and which was the newest at a time?
+//! The versions of a table that can be read, and the newest of them at a given time.
 
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::ObjectMeta;

@@ -1,4 +1,4 @@
-//! How are small integers packed? Parquet's hybrid of runs and bit-packing, and the varints of its headers.
+//! Packing of small integers as in Parquet: its hybrid of runs and bit-packing, and the varints of its headers.
 //!
 //! ```text
 //! stream   run, run, …                  (parquet-format, Encodings.md, RLE)

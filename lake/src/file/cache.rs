@@ -1,5 +1,5 @@
-//! Which files are open? Their page indexes and dictionaries stay in memory up to a bound, and pages that were asked for
-//! up to another.
+//! The cache of open files: their page indexes and dictionaries stay in memory up to a bound, unpacked pages up to
+//! another.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -16,8 +16,8 @@ use crate::{FileEntry, FilePath, Result, TableSchema};
 /// File handles kept open at once: well below the 1,024 that a process may have by default.
 const HANDLES_MAX: usize = 256;
 
-/// Open files. The least recently used leave when the bytes they hold exceed the capacity; who still holds one
-/// can go on reading it.
+/// A cache of open files. The least recently used are evicted when the bytes they hold exceed the capacity; a reader
+/// that holds an evicted file can go on reading it.
 #[derive(Debug)]
 pub struct FileCache {
     capacity: usize,
@@ -42,8 +42,8 @@ impl FileCache {
         Self::with_pages(capacity_bytes, 0)
     }
 
-    /// A cache that keeps about `capacity_bytes` of what is known of files, and at most `page_bytes` of their pages
-    /// as they are once unpacked: those that reads of few keys came by twice.
+    /// A cache that keeps about `capacity_bytes` of the metadata of files, and at most `page_bytes` of their unpacked
+    /// pages: those that reads of few keys asked for twice.
     pub fn with_pages(capacity_bytes: usize, page_bytes: usize) -> Arc<Self> {
         Arc::new(Self {
             capacity: capacity_bytes,

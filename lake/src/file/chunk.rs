@@ -1,5 +1,6 @@
-//! How is one column of one row group written? Whichever of Parquet's encodings makes it smallest, found by
-//! trying them on a few pages; compressed only where that saves enough to be worth unpacking on each read.
+//! The encoding of a column chunk, which is one column of one row group: whichever of Parquet's encodings makes it
+//! smallest, found by trying each on a few pages. A chunk is compressed only where that saves enough to be worth
+//! unpacking on each read.
 
 use arrow::buffer::BooleanBuffer;
 use parquet::basic::{Compression, Encoding, ZstdLevel};

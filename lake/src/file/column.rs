@@ -1,4 +1,4 @@
-//! How do the rows asked for of a column's pages become an Arrow array?
+//! The builder of an Arrow array from the pages of a column: it decodes the rows that a read asks for.
 
 use std::ops::Range;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! How does one column of a row group become pages?
+//! The writer of one column of a row group: its values become encoded pages, with their statistics.
 
 use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanBufferBuilder};
 use arrow::buffer::BooleanBuffer;

@@ -1,4 +1,4 @@
-//! How are integers stored that change little from row to row? Parquet's DELTA_BINARY_PACKED.
+//! Delta encoding of integers that change little from row to row: Parquet's DELTA_BINARY_PACKED.
 //!
 //! ```text
 //! page    varint 128, varint 4, varint count, zigzag first value, block, block, …

@@ -1,7 +1,7 @@
-//! Which distinct values does a column chunk hold?
+//! The dictionary of a column chunk: its distinct values.
 //!
-//! Written, a dictionary is sorted: neighbouring values get neighbouring indexes, which compress better,
-//! and smallest and largest value of a page follow from its indexes. Read, it is kept decoded in memory.
+//! A dictionary is written sorted: neighbouring values get neighbouring indexes, which compress better, and the
+//! smallest and largest value of a page follow from its indexes. A dictionary that was read stays decoded in memory.
 
 use parquet::errors::ParquetError;
 

@@ -1,4 +1,4 @@
-//! How do sorted rows become a file? Row group by row group, while they come.
+//! The encoder of a file: sorted rows become Parquet, row group by row group, as they come.
 
 use std::fmt;
 use std::sync::Arc;
@@ -76,7 +76,7 @@ pub struct FileEncoder {
 }
 
 impl FileEncoder {
-    /// An empty file at `path`, written by so many threads.
+    /// An empty file at `path`, encoded by `threads` threads.
     pub fn new(
         layout: &Layout,
         schema: &Arc<TableSchema>,
@@ -104,17 +104,17 @@ impl FileEncoder {
         })
     }
 
-    /// Appends rows, which come after those before.
+    /// Appends rows, which sort after those before.
     ///
     /// # Errors
-    /// An internal error if they do not, or lie outside the path's period.
+    /// An internal error if they do not sort so, or lie outside the path's period.
     pub fn push(&mut self, batch: RecordBatch) -> Result<()> {
         let inside = self.path.period().range();
         self.rows.push(&self.schema, inside, batch).map_err(|what| self.fault(&what))?;
         self.write_groups(false)
     }
 
-    /// Takes what is written so far. The bytes of a file are those taken one after the other, then those of
+    /// Takes the bytes written so far. A file is all bytes taken, one after the other, then those of
     /// [`Self::finish`].
     pub fn take(&mut self) -> Bytes {
         self.taken += self.bytes.len() as u64;

@@ -1,4 +1,4 @@
-//! What stands at the end of a file? The page indexes and Parquet's footer, with a checksum of both.
+//! The end of a file: its page indexes and Parquet's footer, with a checksum of both.
 //!
 //! ```text
 //! … pages │ column indexes, offset indexes, footer │ length, "PAR1"

@@ -1,5 +1,5 @@
-//! What stands before each page? Parquet's page header in Thrift's compact protocol, written and read as
-//! one exact sequence of fields, so that damage to any byte of it is noticed.
+//! The header of a page: Parquet's page header in Thrift's compact protocol, written and read as one exact sequence of
+//! fields, so that damage to any byte of it is found.
 //!
 //! ```text
 //! 1 type   2 uncompressed size   3 stored size   4 CRC-32 of the stored bytes

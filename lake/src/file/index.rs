@@ -1,5 +1,5 @@
-//! Where does each page stand, and what is known of it? The page index of a file, flat in memory: page `p`
-//! holds the same rows in every column.
+//! The page index of a file, flat in memory: the place and the statistics of each page. Page `p` holds the same rows in
+//! every column.
 
 use std::ops::Range;
 use std::sync::OnceLock;

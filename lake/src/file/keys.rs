@@ -1,5 +1,5 @@
-//! Which rows of a page belong to the keys asked for? A page of keys is taken as runs of equal keys, which is
-//! how its dictionary encoding stores them.
+//! The selection of the rows of a page by key. A page of keys is read as runs of equal keys, which is how its
+//! dictionary encoding stores them.
 
 use std::ops::Range;
 

@@ -1,4 +1,4 @@
-//! How are rows cut into pages and row groups, and when is a column compressed?
+//! The layout of a file: where its rows are cut into pages and row groups, and when a column is compressed.
 
 use crate::Tier;
 
@@ -6,7 +6,7 @@ use crate::Tier;
 /// numbers.
 pub const SHORT_TEXT_BYTES: usize = 32;
 
-/// The knobs of the layout; the default is the decision of docs/adr/0004-parquet-layout.md, other values
+/// The parameters of the layout. The default is the decision of docs/adr/0004-parquet-layout.md; other values
 /// are for measuring it again.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Layout {
@@ -25,7 +25,7 @@ pub struct Layout {
     pub thorough_level: i32,
     /// See [`Self::thorough_level`]; 1 uses it never.
     pub thorough_gain: f64,
-    /// What unpacking a page costs, in bytes that compression must save: this for each page, and
+    /// The cost of unpacking a page, in bytes that compression must save: this for each page, and
     /// [`Self::unpack_price`] for each byte of it. Negative compresses always.
     pub unpack_page_price: f64,
     /// See [`Self::unpack_page_price`]; infinite compresses never.

@@ -1,4 +1,4 @@
-//! What is in a data file, and how are its rows found?
+//! The data files of a table: how their rows are laid out, written, and found again.
 //!
 //! A file is Parquet, sorted by (key, time), cut into row groups and pages at the same rows in every
 //! column. A read goes from the page index in memory to the pages, and decodes only the rows asked for:
@@ -51,7 +51,7 @@ pub use layout::{Layout, SHORT_TEXT_BYTES};
 pub use open::OpenFile;
 pub use select::Weight;
 
-/// What to read of a file.
+/// A read of a file: its keys, times and columns.
 #[derive(Debug, Clone)]
 pub struct FileRead {
     /// The keys asked for.
@@ -86,7 +86,7 @@ impl<'a> PageStats<'a> {
         self.file.page_rows(self.page)
     }
 
-    /// What is known of a column, by its index in the table's Arrow schema.
+    /// The statistics of a column, by its index in the table's Arrow schema.
     pub fn column(&self, column: usize) -> PageColumn<'a> {
         self.file.page_column(self.page, column)
     }
@@ -124,7 +124,7 @@ pub struct PageKeys {
     pub rows: u32,
 }
 
-/// What a read would touch, from metadata alone.
+/// The cost of a read, from metadata alone: what it touches at most.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ReadPrice {
     /// Row groups.

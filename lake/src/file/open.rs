@@ -1,4 +1,4 @@
-//! How is a file opened? By reading its end: page indexes and footer, checked and flattened.
+//! An open file: its end has been read and checked, and its page index is flat in memory.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,4 +1,4 @@
-//! What does a stored page say? Checked against its checksum, unpacked, and taken apart.
+//! A stored page: checked against its checksum, unpacked, and split into levels and values.
 
 use std::cell::RefCell;
 use std::ops::Range;

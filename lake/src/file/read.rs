@@ -1,5 +1,5 @@
-//! How are rows read? The pages that may hold them are fetched at once, then page by page the key page tells
-//! which rows to decode of the other columns.
+//! The read of a file: all pages that may hold its rows are fetched at once; then, page by page, the key page tells
+//! which rows of the other columns to decode.
 
 use std::ops::Range;
 use std::sync::Arc;

@@ -1,4 +1,5 @@
-//! Which rows go into which page and row group? Decided while they come, in order.
+//! The rows that a file is written from: their order is checked, and the ends of pages and row groups are decided, as
+//! the rows come.
 
 use std::ops::Range;
 

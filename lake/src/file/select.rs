@@ -1,4 +1,5 @@
-//! Which pages can hold a row that a read asks for? A pure function of the page index and the read.
+//! The selection of the pages that may hold a row of a read, and the cost of the read: pure functions of the page index
+//! and the read.
 
 use std::ops::Range;
 
@@ -7,7 +8,7 @@ use arrow::datatypes::DataType;
 use super::{FileRead, OpenFile, PageKeys, PageStats, ReadPrice};
 use crate::{Key, KeySelection, Micros, TimeRange};
 
-/// What rows that stand together weigh in a read, such as those of a page.
+/// The weight in a read of rows that are stored together, such as those of a page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Weight {
     /// Their first key that is asked for.
@@ -37,7 +38,7 @@ impl OpenFile {
         })
     }
 
-    /// What the pages weigh that may hold a row of `keys` in `time`, if these columns are read.
+    /// The weights of the pages that may hold a row of `keys` in `time`, if `columns` are read.
     pub fn weights(
         &self,
         keys: &KeySelection,
@@ -67,7 +68,7 @@ impl OpenFile {
         })
     }
 
-    /// What `read` would touch at most, from metadata alone.
+    /// The cost of `read`, from metadata alone: what it touches at most.
     pub fn price(&self, read: &FileRead) -> ReadPrice {
         let mut price = ReadPrice::default();
         let mut last_group = None;

@@ -1,9 +1,9 @@
-//! How are the values of some rows of a page decoded?
+//! A slice of a page: the values of the rows that a read asks for, decoded.
 //!
 //! ```text
 //! rows of the page   0 1 2 3 4 5 6 7 8      runs: not null      0..2 3..6 7..9
 //! rows asked for         └───┘   └─┘        ranges              2..5 7..9
-//! values in it       a b   c d e   f g      pieces              1 null, c d; f g
+//! values in page     a b   c d e   f g      pieces              1 null, c d; f g
 //! ```
 
 use std::ops::Range;

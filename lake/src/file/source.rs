@@ -1,5 +1,5 @@
-//! How do bytes of a file get into memory? From a local disk by positioned reads on the calling thread, which
-//! cost a microsecond when the file is warm; from an object store by coalesced, parallel range requests.
+//! The source of a file's bytes: a local disk, by positioned reads on the calling thread, which cost a microsecond when
+//! the file is warm, or an object store, by coalesced, parallel range requests.
 
 use std::collections::VecDeque;
 use std::fs::File;

@@ -1,5 +1,5 @@
-//! What is known of the columns without reading them? Page index and statistics for Parquet readers, and the
-//! entry for the Delta log, all from the same exact minima, maxima and null counts.
+//! The statistics of columns: page index and chunk statistics for Parquet readers, and the entry for the Delta log, all
+//! from the same exact minima, maxima and null counts.
 
 use arrow::datatypes::DataType;
 use chrono::{DateTime, SecondsFormat, Utc};

@@ -1,8 +1,8 @@
-//! Which pages stay in memory as they are once unpacked? Those that reads of few keys came by twice, as far as they fit.
+//! The page cache: unpacked pages that reads of few keys asked for twice, in a bounded number of bytes.
 //!
-//! Programs ask for the same cities over and over. What was unpacked for one answer is there for the next, which
-//! then neither reads nor unpacks. Who reads everything asks for none of it and drives nothing out; a page that
-//! is asked for once costs a look at the list of those asked for lately.
+//! Programs ask for the same cities over and over. A page that was unpacked for one answer serves the next, which
+//! then neither reads nor unpacks. Reads of many keys neither use the cache nor evict from it; a page that is asked
+//! for once costs a look at the list of recent requests.
 
 use std::hash::BuildHasher;
 use std::sync::Arc;

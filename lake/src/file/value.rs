@@ -1,4 +1,4 @@
-//! Which types can a column have, and how does each stand in Parquet?
+//! The types of columns, and the form of their values in Parquet.
 //!
 //! ```text
 //! Arrow               Parquet            PLAIN

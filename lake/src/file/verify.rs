@@ -1,4 +1,4 @@
-//! Is the file what was written? Everything is read again and held against what is said of it.
+//! Verification of a file: everything is read again and compared with its checksums, its statistics and its entry.
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::compute::{max, max_string, min, min_string};

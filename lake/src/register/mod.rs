@@ -1,13 +1,13 @@
 //! A register: numbered objects in a folder, put if absent, of which the one with the highest number counts.
 //!
 //! ```text
-//! FOLDER/00000000000000000041.json ─► …42.json ─► …43.json      each put by who decided on the one before
+//! FOLDER/00000000000000000041.json ─► …42.json ─► …43.json      each put by a writer that read the one before
 //! ```
 //!
 //! 1. Of several puts of one number exactly one is made, on any store that can put if absent.
-//! 2. Who loses the reply to a put knows its own entry again by what tells it from all others.
-//! 3. The highest number is never deleted, and so never falls. Who puts into the gap that a deletion left finds a higher
-//!    number when it lists again, and has lost.
+//! 2. A writer that loses the reply to its put recognises its own entry by what identifies it.
+//! 3. The highest number is never deleted, and so never falls. A writer that puts into the gap that a deletion left
+//!    finds a higher number when it lists again, and has lost.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -25,7 +25,7 @@ mod tests;
 /// How often the newest entry is looked for because it was replaced while it was read.
 const TRIES: usize = 16;
 
-/// What stands in a register.
+/// An entry of a register.
 pub trait Entry: Sized {
     /// The bytes of its object.
     fn encode(&self) -> Result<Bytes>;
@@ -40,15 +40,15 @@ pub trait Entry: Sized {
     fn is_same(&self, found: &Self) -> bool;
 }
 
-/// What became of a put.
+/// The outcome of a put.
 #[derive(Debug)]
 #[must_use = "only what was made counts"]
 pub enum Put<T> {
     /// The entry stands under its number.
     Made,
-    /// It does so since an earlier put, as read here.
+    /// The entry stands there since an earlier put, as read here.
     Found(T),
-    /// Another one does, or did.
+    /// Another entry stands there, or did.
     Taken,
     /// The store failed, and the entry was not seen there: it may be, or come, if the put was under way. The same put
     /// can be repeated.
@@ -77,7 +77,7 @@ impl<T: Entry> Register<T> {
         Self { store: store.clone(), folder: folder.into(), entry: PhantomData }
     }
 
-    /// Where the entry of a number stands.
+    /// The path of the entry of a number.
     pub fn path(&self, number: u64) -> Path {
         self.store.path(&format!("{}/{number:020}.json", self.folder))
     }
@@ -192,7 +192,7 @@ impl<T: Entry> Register<T> {
         Ok(if is_newest { made } else { Put::Taken })
     }
 
-    /// Writes an entry whether there is one of its number or not: for who alone has that number.
+    /// Writes an entry over any of the same number, for a writer that alone uses that number.
     ///
     /// # Errors
     /// As the store fails.

@@ -1,4 +1,4 @@
-//! What if the store fails? An object store that does so on plan, for tests.
+//! An object store that fails as planned, for tests.
 //!
 //! Operations of each kind are counted from zero; the plan says which of them go wrong and how. A plan
 //! drawn from a seed gives the same faults for the same sequence of operations.
@@ -32,7 +32,7 @@ pub enum Operation {
     Delete,
 }
 
-/// What goes wrong.
+/// A fault of an operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     /// The operation is not carried out and fails.
@@ -46,7 +46,7 @@ pub enum Fault {
     Late,
 }
 
-/// Which operations go wrong.
+/// A plan of the operations that go wrong.
 #[derive(Debug, Clone, Default)]
 pub struct FaultPlan {
     exact: HashMap<(Operation, u64), Fault>,
@@ -136,12 +136,12 @@ impl FaultStore {
         count
     }
 
-    /// How many operations of a kind were asked for since the plan was set.
+    /// The number of operations of a kind since the plan was set.
     pub fn count(&self, operation: Operation) -> u64 {
         self.state.lock().counts.get(&operation).copied().unwrap_or(0)
     }
 
-    /// How many operations went wrong or were delayed since the plan was set.
+    /// The number of operations that went wrong or were delayed since the plan was set.
     pub fn faults(&self) -> u64 {
         self.state.lock().faults
     }

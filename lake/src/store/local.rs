@@ -1,11 +1,11 @@
-//! How does an object on a local disk survive a power cut?
+//! The object store of a local disk, made durable: once a put returns, its object survives a power cut.
 //!
 //! ```text
 //! put:  write NAME#ID  →  sync the file  →  link (create) or rename (overwrite) to NAME  →  sync the folder
 //! ```
 //!
-//! What is long is synced step by step, so that the syncs of others, the log's above all, wait for a step and not for
-//! all of it.
+//! A large object is synced step by step, so that the syncs of others, above all the log's, wait for one step and not
+//! for the whole object.
 //!
 //! The object is on disk before its name is, and its name before the put returns. Names that end with
 //! `#` and digits are temporary: no listing shows them, a crash may leave them behind.

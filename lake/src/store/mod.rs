@@ -1,4 +1,4 @@
-//! Where does the lake live? An object store and the place in it.
+//! The store of a lake: an object store, and the folder in it where the lake lives.
 //!
 //! Paths in an object store start at its root (the bucket, the container, `/` of a local disk), as
 //! the Delta kernel wants them; a [`LakeStore`] adds the folder they are relative to.

@@ -1,6 +1,6 @@
-//! The connections to an object store, on threads of their own. What drives a connection lives on the runtime that opened it, and
-//! the connection is used again by others: on a runtime whose threads may be held up for minutes, such as that of a
-//! query, one would wait for the other.
+//! The connections to an object store, on threads of their own. The tasks that drive a connection live on the runtime
+//! that opened it, and others reuse the connection: on a runtime whose threads may be held up for minutes, such as that
+//! of a query, these others would wait.
 
 use std::sync::Arc;
 

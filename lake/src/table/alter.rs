@@ -1,9 +1,9 @@
-//! How do columns of a table that holds rows go, or get other names? Its files are written anew, and one commit puts
-//! them and the new columns in the place of the old.
+//! Alteration of a table that holds rows: columns are dropped and renamed. Every file is rewritten, and one commit
+//! replaces files and columns together.
 //!
 //! ```text
 //! stored     key time a b c ingested_at            files ─► read, a ─► x, c left out ─► files of the new columns
-//! declared   key time x b   ingested_at            notes: old file ─► new files, for who goes on after a crash
+//! declared   key time x b   ingested_at            notes: old file ─► new files, to resume after a crash
 //!                                                  commit: columns, old files out, new files in ─► notes go
 //! ```
 
@@ -24,7 +24,7 @@ use crate::{Change, Error, FileEntry, FilePath, Micros, Operation, Result, Snaps
 /// Notes that are read at a time.
 const READ_AHEAD: usize = 16;
 
-/// Other columns for a table, and where each of them comes from.
+/// A change of a table's columns: the new columns, and the stored column that each comes from.
 #[derive(Debug, Clone)]
 pub struct Alteration {
     before: Arc<TableSchema>,
@@ -33,7 +33,7 @@ pub struct Alteration {
     places: Vec<Option<usize>>,
 }
 
-/// What an operator says of columns that are stored and not declared.
+/// The columns that an operator asks to rename or drop: stored, but not declared.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Asked {
     /// Stored name and declared name.
@@ -43,8 +43,8 @@ pub struct Asked {
 }
 
 impl Asked {
-    /// What it comes to for a table that is computed of the one that was asked about: its columns are called
-    /// by the names of that one's, with an ending, and what is not computed any more goes.
+    /// The request as it applies to a table derived from the one that was asked about: its columns are named after
+    /// the columns of that table, with a suffix, and those that are not declared are dropped.
     #[must_use]
     pub fn of_derived(&self, stored: &TableSchema, declared: &TableSchema) -> Self {
         let mut asked = Self::default();
@@ -66,8 +66,8 @@ impl Asked {
 }
 
 impl Alteration {
-    /// What makes the columns of `stored` those of `declared`; `None` if no file has to be written anew for it. What was
-    /// asked and is done already is passed over, so that the same can be asked again.
+    /// The alteration that turns the columns of `stored` into those of `declared`; `None` if no file has to be
+    /// rewritten. Requests that are already done are skipped, so that the same can be asked again.
     ///
     /// # Errors
     /// A request error that names the column and what to do about it.
@@ -143,22 +143,22 @@ impl Alteration {
         Ok(Some(Self { before: Arc::clone(stored), after: Arc::clone(declared), places }))
     }
 
-    /// The columns that are stored.
+    /// The stored columns.
     pub fn before(&self) -> &Arc<TableSchema> {
         &self.before
     }
 
-    /// The columns to come.
+    /// The new columns.
     pub fn after(&self) -> &Arc<TableSchema> {
         &self.after
     }
 
-    /// For each Arrow column to come its place among those that are stored.
+    /// The place of each new Arrow column among the stored ones; `None` for a column that is added.
     pub fn places(&self) -> &[Option<usize>] {
         &self.places
     }
 
-    /// The table, for writing files of the columns to come.
+    /// The table with the new columns, to write its files with.
     pub fn target(&self, table: &LakeTable) -> LakeTable {
         LakeTable { schema: Arc::clone(&self.after), ..table.clone() }
     }
@@ -204,7 +204,7 @@ impl LakeTable {
         transaction.commit(at).await
     }
 
-    /// Notes that `old` was written anew as `new`, with the columns of this table.
+    /// Notes that `old` was rewritten as `new`, with the columns of this table.
     pub async fn note_altered(&self, old: &FileEntry, new: &[Arc<FileEntry>]) -> Result<()> {
         let note = FileNote::encode(&self.schema, &old.path, new)?;
         let path = self.store.path(&NotePath::of(&old.path).to_string());
@@ -212,7 +212,7 @@ impl LakeTable {
         Ok(())
     }
 
-    /// What was noted of files of `base` that were written anew with the columns of this table, and are there.
+    /// The files of `base` that were rewritten with the columns of this table, as noted, where all new files exist.
     pub async fn altered(&self, base: &Snapshot) -> Result<HashMap<FilePath, Vec<Arc<FileEntry>>>> {
         let notes: Vec<Option<FileNote>> = stream::iter(self.notes().await?)
             .map(|meta| async move {
@@ -235,7 +235,7 @@ impl LakeTable {
         Ok(there.map(|note| (note.old, note.new)).collect())
     }
 
-    /// Deletes all notes of files that were written anew.
+    /// Deletes all notes of rewritten files.
     pub async fn forget_altered(&self) -> Result<()> {
         let notes = self.notes().await?.into_iter().map(|meta| Ok(meta.location));
         let deleted = self.store.object().delete_stream(stream::iter(notes).boxed());

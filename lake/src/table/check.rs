@@ -1,4 +1,5 @@
-//! Does the lake hold what its log says? Every active file is read in full and compared.
+//! The check of a table against its log: every active file is read in full and compared with its entry, and the folder
+//! is searched for gaps and orphans.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -22,7 +23,7 @@ const READ_AHEAD: usize = 4;
 /// Bytes that an open file may keep; it is opened once.
 const CACHE_BYTES: usize = 1 << 20;
 
-/// What a check found.
+/// The report of a check.
 #[derive(Debug, Clone)]
 pub struct CheckReport {
     /// The version that was checked.
@@ -33,18 +34,18 @@ pub struct CheckReport {
     pub rows: u64,
     /// Bytes found in them.
     pub bytes: u64,
-    /// What is not as it should be, in order of time.
+    /// The findings, in order of time.
     pub findings: Vec<Finding>,
 }
 
-/// One thing that is not as it should be.
+/// An irregularity that a check found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
-    /// What it is.
+    /// Its kind.
     pub kind: FindingKind,
     /// The object or the hour.
     pub subject: String,
-    /// What was expected and what is there.
+    /// The expected and the actual state.
     pub detail: String,
 }
 
@@ -84,8 +85,8 @@ pub enum FindingKind {
 }
 
 impl FindingKind {
-    /// Whether rows are lost, doubled or wrong. The others are to be known of, no more: nothing may have
-    /// been measured in a gap, and orphans go with the next sweep.
+    /// Whether rows are lost, duplicated or wrong. The other kinds are for information: a gap may be hours without
+    /// readings, and the next sweep removes orphans.
     pub fn is_damage(self) -> bool {
         !matches!(self, Self::Gap | Self::Foreign | Self::Orphan)
     }
@@ -247,7 +248,7 @@ impl LakeTable {
     }
 }
 
-/// What was found in one file.
+/// The result of checking one file.
 #[derive(Debug, Default)]
 pub struct FileCheck {
     /// Its path below the table's folder.
@@ -256,7 +257,7 @@ pub struct FileCheck {
     pub rows: u64,
     /// Bytes found in it.
     pub bytes: u64,
-    /// What is not as it should be.
+    /// The findings in it.
     pub findings: Vec<Finding>,
 }
 

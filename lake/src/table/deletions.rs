@@ -1,13 +1,13 @@
-//! Which rows were deleted, by whom and why? Records that stay when the commits that did it have expired.
+//! Records of deletions: which rows were deleted, by whom and why. They outlive the commits that deleted the rows.
 //!
 //! ```text
 //! _deletions/00…42-ID.begun   the record, before version 42 is committed
-//! _deletions/00…42-ID.json    the same, once it was
+//! _deletions/00…42-ID.json    the same record, once version 42 is committed
 //! ```
 //!
-//! After a crash between the two, or where the store did not say whether version 42 was committed, the log tells whether
-//! that is the deletion, by its nonce, as soon as there is a version 42. Files that held deleted rows are never read
-//! again, neither as an earlier version nor by restoring one.
+//! After a crash between the two, or where the store did not say whether version 42 was committed, the log decides as
+//! soon as it has a version 42: the nonce of that commit tells whether it is the deletion. Files that held deleted rows
+//! are never read again, neither by time travel nor by a restore.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -64,8 +64,8 @@ impl Deletion {
 }
 
 impl LakeTable {
-    /// Commits that `removed` are replaced by `added`, which lack the rows that `deletion` tells of, in one
-    /// version, and keeps the record.
+    /// Commits a deletion in one version and keeps its record: `added`, which lack the rows of `deletion`, replace
+    /// `removed`.
     ///
     /// # Errors
     /// As of [`crate::Transaction::commit`]. Nothing was deleted then.
@@ -116,7 +116,7 @@ impl LakeTable {
         self.read_deletions(paths).await
     }
 
-    /// Finds out what became of deletions that a crash cut off, and finishes their records.
+    /// Finishes the records of deletions that a crash cut off: kept if the deletion was committed, else removed.
     pub async fn settle_deletions(&self) -> Result<()> {
         let mut begun = self.deletion_paths().await?;
         begun.retain(DeletionPath::is_begun);

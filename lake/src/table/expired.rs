@@ -1,8 +1,8 @@
-//! How do rows go that are too old? Their files cease to be active, and the table says from then on that rows of
-//! these hours and earlier ones may be missing.
+//! Expiry of rows by age: their files cease to be active, and the table records that rows of these hours and earlier
+//! ones may be missing.
 //!
-//! That tells what went by age from what was deleted: of rows that were deleted nothing is to be left, of rows that
-//! expired all that was computed of them.
+//! The record tells expired rows from deleted ones: of deleted rows nothing is kept, of expired rows everything that
+//! was computed from them.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use super::LakeTable;
 use crate::{Change, FileEntry, Micros, Operation, Outcome, Result, Snapshot};
 
 impl LakeTable {
-    /// Commits that the rows of `removed` are too old.
+    /// Commits the expiry of the rows of `removed`.
     ///
     /// # Errors
     /// As of [`crate::Transaction::commit`].

@@ -1,14 +1,14 @@
-//! Through which position of the log have the rows of an hour landed, if no active file says it?
+//! Landed watermarks: the log position through which the rows of an hour have landed, where no active file states it.
 //!
-//! The name of an hour's file says it, as long as it is there. A commit that takes the file away, puts an
-//! earlier one in its place, or folds it with others that say less, is preceded by a mark, so that a replay of the log does not bring back what it took
-//! away:
+//! The name of an hour's file states the position while the file is active. A commit that removes the file, puts an
+//! earlier one in its place, or merges it with others that state less, is preceded by a mark, so that a replay of the
+//! log does not bring back what the commit removed:
 //!
 //! ```text
 //! hour 10 landed through 70   ──►  mark {"2026-11-22T10": 70}  ──►  commit: hour 10 has no file
 //! ```
 //!
-//! A mark is true whether its commit follows or not: those rows have landed once. It is needed until no log
+//! A mark is true whether or not its commit follows: those rows have landed once. It is needed until no log
 //! holds its positions.
 
 use std::collections::{BTreeMap, HashMap};
@@ -26,8 +26,7 @@ use crate::{Error, ErrorKind, FileEntry, Hour, LogPosition, Period, Result, Snap
 const READ_AHEAD: usize = 16;
 
 impl LakeTable {
-    /// For each hour that has ever landed, as far as a log may hold its rows, the position through which they
-    /// have: a replay leaves those rows out.
+    /// The position through which each hour has landed, as far as a log may hold its rows: a replay skips those rows.
     pub async fn landed_through(&self, snapshot: &Snapshot) -> Result<HashMap<Hour, LogPosition>> {
         let mut landed: HashMap<Hour, LogPosition> = HashMap::new();
         for files in snapshot.periods() {
@@ -46,7 +45,7 @@ impl LakeTable {
         Ok(landed)
     }
 
-    /// Deletes the marks of which no log holds a row any more, as its first record stands at `first`.
+    /// Deletes the marks of positions before `first`, the position of the first record that the log holds.
     pub async fn forget_landed(&self, first: LogPosition) -> Result<()> {
         let marks = self.marks().await?.into_iter().filter(|path| path.through() < first);
         let locations: Vec<_> = marks.map(|path| Ok(self.store.path(&path.to_string()))).collect();
@@ -86,7 +85,7 @@ impl LakeTable {
         Ok(())
     }
 
-    /// Puts a mark for the hours of files that other programs took away since this one committed.
+    /// Puts a mark for the hours of files that other programs removed since this program's last commit.
     pub async fn mark_taken(&self, newest: &Snapshot) -> Result<()> {
         let Some(own) = newest.own().filter(|own| *own < newest.version()) else { return Ok(()) };
         let before = crate::delta::load_at(&self.store, own).await?.snapshot;

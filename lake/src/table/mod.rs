@@ -1,8 +1,8 @@
-//! How is a table opened, changed and read back?
+//! A table of the lake: opened, changed by transactions and read through snapshots.
 //!
-//! A [`LakeTable`] is a handle without state: what is true stands in the [`Snapshot`] that the caller
-//! holds. A [`Transaction`](crate::Transaction) takes the snapshot it was decided on and gives the next one, without
-//! reading the log.
+//! A [`LakeTable`] is a handle without state: the state is the [`Snapshot`] that the caller holds. A
+//! [`Transaction`](crate::Transaction) takes the snapshot it was decided on and returns the next one, without reading
+//! the log.
 
 use std::sync::Arc;
 
@@ -50,10 +50,10 @@ pub struct LakeTable {
 }
 
 impl LakeTable {
-    /// Opens the table whose folder is `store`, or creates it as version 0. What was declared anew is committed, and
-    /// what the log does not tell readers of the statistics they may rely on: units, plausible ranges, the order
-    /// of columns, value columns that the table did not have, which are null in the rows that are there, and
-    /// types with room for more values.
+    /// Opens the table whose folder is `store`, or creates it as version 0. Changes of the declaration are committed:
+    /// units, plausible ranges, the order of columns, added value columns, which are null in existing rows, and types
+    /// with room for more values. So are the columns whose statistics readers may rely on, if the log does not name
+    /// them.
     ///
     /// # Errors
     /// As of [`Self::prepare`].

@@ -1,4 +1,5 @@
-//! Which tables are there? Those that this program made; what others have put beside them is passed over.
+//! The names of the tables in a lake: those that this program made. Tables of other programs beside them are skipped
+//! with a warning.
 
 use crate::delta;
 use crate::{ErrorKind, LakeStore, Result};
@@ -8,7 +9,7 @@ const FOLDERS: [&str; 5] = ["hour", "day", "month", "_landed", "_deletions"];
 
 /// The tables in a folder of tables, by name. A message names each table of another program that stands beside them.
 ///
-/// A table of this program whose log cannot be read is one of them: who opens it is told why.
+/// A table of this program whose log cannot be read is one of them: opening it gives the reason.
 pub async fn names(lake: &LakeStore) -> Result<Vec<String>> {
     let listed = lake.object().list_with_delimiter(Some(&lake.path(""))).await?;
     let mut names = Vec::new();

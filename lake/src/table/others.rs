@@ -1,8 +1,8 @@
-//! How are the rows of a file read that another program made part of the table?
+//! The reader of a file that another program added to the table.
 //!
-//! Such a file has the table's columns in any order and of types that come to the same. Its rows are in no order, of any
-//! hours, and nothing in its entry is relied on but which of them are deleted: the times are read first, so that the rows
-//! of a few hours are then read without the row groups of others.
+//! Such a file has the table's columns in any order, of types that can be cast to the table's; value columns may be
+//! missing. Its rows are in no order and of any hours, and its entry is trusted for nothing but which of them are
+//! deleted. The times are read first, so that the rows of a few hours are then read without the row groups of others.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -36,7 +36,7 @@ use crate::{
 /// Rows decoded at a time, at most.
 const BATCH_ROWS: usize = 8_192;
 
-/// A file of another program, whose times are known.
+/// The reader of a file of another program, with the times of its rows.
 #[derive(Debug)]
 pub struct OtherReader {
     table: LakeTable,
@@ -177,8 +177,8 @@ impl LakeTable {
         Some(self.store().path(path.as_ref()))
     }
 
-    /// Commits that the rows of all files of other programs in `base`, which are of `hours`, ascending, stand in `added`,
-    /// together with those of `removed`. Whoever has read `base` has not seen them.
+    /// Commits the adoption of the files of other programs in `base`: their rows, which are of `hours`, ascending, are
+    /// in `added`, together with the rows of `removed`. Readers of `base` have not seen them.
     ///
     /// # Errors
     /// As of [`crate::Transaction::commit`].
@@ -197,7 +197,7 @@ impl LakeTable {
 }
 
 impl OtherReader {
-    /// How many rows it has of each hour.
+    /// The number of rows of each hour.
     pub fn hours(&self) -> &BTreeMap<Hour, u64> {
         &self.hours
     }

@@ -1,4 +1,4 @@
-//! How is a table read as it was, and made so again?
+//! Time travel: earlier versions of a table, found by version or time, read, and restored.
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,37 +18,37 @@ use crate::{
 /// Files that are looked for at a time.
 const LOOK_AHEAD: usize = 16;
 
-/// Which state of a table is meant.
+/// A state of a table, by version or by time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum AsOf {
-    /// That of a version.
+    /// The state at a version.
     Version(TableVersion),
-    /// That of the newest version that was committed at this instant or before.
+    /// The state at the newest version that was committed at this instant or before.
     Time(Micros),
 }
 
-/// What it takes to make the files of an earlier version the active ones again.
+/// A planned restore: the commit that makes the files of an earlier version the active ones again.
 #[derive(Debug, Clone)]
 pub struct Restore {
-    /// The version that is gone back to.
+    /// The version to restore.
     pub version: TableVersion,
-    /// What is true before.
+    /// The snapshot before the restore.
     pub base: Snapshot,
     /// Files that cease to be active.
     pub removed: Vec<Arc<FileEntry>>,
     /// Files that become so again.
     pub added: Vec<Arc<FileEntry>>,
-    /// Through which hour rows may have gone by age then.
+    /// The hour through which rows may have expired after the restore.
     pub expired_through: Option<Hour>,
     /// How the table is declared again, if another program has declared it otherwise.
     declared: Option<Declared>,
 }
 
 impl LakeTable {
-    /// The version that is meant, as of `now`, the clock of who asks: no commit is younger.
+    /// The version of `as_of`. `now` is the caller's clock: no commit counts as younger.
     ///
     /// # Errors
-    /// A request error that names what is kept, if the log does not tell of it any more, or not yet.
+    /// A request error that names the kept versions, if the log does not hold this one any more, or not yet.
     pub async fn version_as_of(&self, as_of: AsOf, now: Micros) -> Result<TableVersion> {
         let versions = Versions::of(self.store()).await?;
         let found = match as_of {
@@ -80,8 +80,8 @@ impl LakeTable {
         Ok(found)
     }
 
-    /// The columns of the table at a version or time, those that were added since among them: the columns of
-    /// today, unless some went or got other names.
+    /// The columns of the table at a version or time, with those that were added since: the current columns, unless
+    /// some were dropped or renamed.
     pub fn schema_as_of(&self, as_of: AsOf) -> &Arc<TableSchema> {
         let is_later = |former: &&Former| match as_of {
             AsOf::Version(version) => version < former.before,
@@ -90,11 +90,11 @@ impl LakeTable {
         self.former.iter().find(is_later).map_or(&self.schema, |former| &former.schema)
     }
 
-    /// The files that were active at a version, whether they are still there or not, with the columns of
+    /// The files that were active at a version, whether they still exist or not, with the columns of
     /// [`Self::schema_as_of`].
     ///
     /// # Errors
-    /// A request error that names what is kept, if the log does not tell of it any more, or not yet.
+    /// A request error that names the kept versions, if the log does not hold this one any more, or not yet.
     pub async fn snapshot_at(&self, version: TableVersion) -> Result<Snapshot> {
         self.snapshot_with(version, self.schema_as_of(AsOf::Version(version))).await
     }
@@ -125,11 +125,10 @@ impl LakeTable {
         Error::new(error.kind(), format!("table {name:?}")).with_source(error)
     }
 
-    /// Refuses if some of `files`, which were active at `version`, are not there any more or hold rows that
-    /// were deleted.
+    /// Checks that all of `files`, which were active at `version`, still exist and hold no deleted rows.
     ///
     /// # Errors
-    /// A request error that names the first of them, and how long files are kept or which version lacks the
+    /// A request error that names the first that does not, and how long files are kept or which version lacks the
     /// deleted rows.
     pub async fn check_there(
         &self,
@@ -171,11 +170,11 @@ impl LakeTable {
         }
     }
 
-    /// What would make the files of `version` the active ones again.
+    /// Plans the restore of `version`.
     ///
     /// # Errors
-    /// A request error if the version or one of its files is not there any more, if its files are active
-    /// already, or if columns that they have went since or got other names.
+    /// A request error if the version or one of its files is gone, if its files are active already, or if columns
+    /// that they have were dropped or renamed since.
     pub async fn plan_restore(&self, base: &Snapshot, version: TableVersion) -> Result<Restore> {
         let past = self.snapshot_with(version, &self.schema).await?;
         let (removed, added) = (base.without(&past), past.without(base));
@@ -201,8 +200,8 @@ impl LakeTable {
         Ok(Restore { version, base: base.clone(), removed, added, expired_through, declared })
     }
 
-    /// Carries out what was planned. Whoever is told of a conflict plans anew: what the other writer did would be lost
-    /// unseen.
+    /// Carries out a planned restore. After a conflict plan anew: a retry of the same plan would undo the other
+    /// writer's change unseen.
     ///
     /// # Errors
     /// As of [`crate::Transaction::commit`].
@@ -225,7 +224,7 @@ impl Restore {
         hours
     }
 
-    /// Rows of the table before and after.
+    /// The number of rows in the table before and after.
     pub fn rows(&self) -> (u64, u64) {
         let rows = |files: &[Arc<FileEntry>]| files.iter().map(|file| file.rows).sum::<u64>();
         let before = rows(self.base.files());

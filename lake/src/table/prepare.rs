@@ -1,17 +1,17 @@
-//! What must be committed so that a table is as it is declared? That is judged before anything is written, so that
-//! several tables can be judged before the first is made.
+//! Preparation of a table: the commit that makes it match its declaration, decided before anything is written, so that
+//! several tables can be checked before the first is created.
 //!
 //! | stored | declared | committed |
 //! |---|---|---|
 //! | nothing | anything | version 0 |
 //! | the same columns | other units, ranges or order | the declaration |
-//! | value columns | more, or with room for more values | the declaration; they are null in rows that are there |
-//! | the same, but not by which statistics readers may go | the same | the declaration |
+//! | value columns | more, or with room for more values | the declaration; they are null in existing rows |
+//! | the same, but not the columns whose statistics readers may use | the same | the declaration |
 //! | other columns, and never a row | anything | the declaration |
 //! | other columns, and rows | | refused |
 //!
-//! A table whose newest commits are by other programs opens at the last version before them; whoever serves it takes over
-//! what came since.
+//! A table whose newest commits are by other programs opens at the last version before them; the program that serves it
+//! adopts what came since.
 
 use std::sync::Arc;
 
@@ -52,7 +52,7 @@ struct Due {
 }
 
 impl LakeTable {
-    /// Judges whether the table whose folder is `store` can be opened as `schema` declares it. Writes nothing.
+    /// Checks whether the table whose folder is `store` can be opened as `schema` declares it. Writes nothing.
     ///
     /// # Errors
     /// A request error if the table holds rows, or has held some, with other columns than `schema` declares.
@@ -197,7 +197,7 @@ impl Prepared {
         matches!(self.state, State::Ready(_))
     }
 
-    /// In which columns the stored table, which has never held a row, differs from what is declared.
+    /// The difference between the stored and the declared columns, for a table that has never held a row.
     pub fn other_columns(&self) -> Option<&str> {
         match &self.state {
             State::Ready(_) => None,
@@ -205,7 +205,7 @@ impl Prepared {
         }
     }
 
-    /// Commits what is due, and gives the table with its newest version.
+    /// Commits what is due, and returns the table with its newest version.
     ///
     /// # Errors
     /// As of [`LakeTable::prepare`], if another changed the table meanwhile.

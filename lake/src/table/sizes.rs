@@ -1,4 +1,5 @@
-//! What do the rows of a Parquet file take when they are decoded? Told from its footer.
+//! The decoded size of the rows of a Parquet file, estimated from its footer, and the number of rows to decode at a
+//! time.
 
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, RowGroupMetaData};
 

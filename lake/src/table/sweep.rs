@@ -1,4 +1,4 @@
-//! Which objects does no version need any more, and how do they go?
+//! The sweep of a table's folder: objects that no version needs, and the leftovers of unfinished puts, are deleted.
 
 use std::collections::HashSet;
 use std::fs;

@@ -1,4 +1,4 @@
-//! How does a file of any size come into the table's folder? In parts, while its rows come.
+//! The writer of a file of any size in the table's folder: rows are encoded as they come and uploaded in parts.
 
 use std::sync::Arc;
 
@@ -15,8 +15,8 @@ const PART_BYTES: usize = 8 << 20;
 /// Parts that are on their way at a time.
 const PARTS_AT_ONCE: usize = 2;
 
-/// A file on its way into the table's folder. Dropped before it is finished it leaves nothing that a
-/// [`LakeTable::sweep`] does not take away.
+/// A file that is being written to the table's folder. If it is dropped before it is finished, a
+/// [`LakeTable::sweep`] removes what it leaves.
 #[derive(Debug)]
 pub struct FileWriter {
     encoder: FileEncoder,
@@ -24,13 +24,13 @@ pub struct FileWriter {
 }
 
 impl LakeTable {
-    /// Begins the file at `path`, written by so many threads. It becomes part of the table by
+    /// Begins the file at `path`, encoded by `threads` threads. It becomes part of the table by
     /// [`Self::transaction`].
     pub async fn begin_file(&self, path: FilePath, threads: usize) -> Result<FileWriter> {
         self.begin_file_as(&Layout::of(path.period().tier()), path, threads).await
     }
 
-    /// The same in another layout than that of the path's tier.
+    /// [`Self::begin_file`] with another layout than that of the path's tier.
     pub async fn begin_file_as(
         &self,
         layout: &Layout,
@@ -45,10 +45,10 @@ impl LakeTable {
 }
 
 impl FileWriter {
-    /// Appends rows, which come after those before; they are encoded on the threads of `on`.
+    /// Appends rows, which sort after those before; they are encoded on the threads of `on`.
     ///
     /// # Errors
-    /// An internal error if they do not; a store error if a part could not be written.
+    /// An internal error if they do not sort so; a store error if a part could not be written.
     pub async fn push(mut self, rows: RecordBatch, on: &Handle) -> Result<Self> {
         let mut encoder = self.encoder;
         let encoding = on.spawn_blocking(move || {

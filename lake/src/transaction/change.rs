@@ -1,59 +1,59 @@
-//! What a commit is for, and whose rows are others after it.
+//! The operation of a commit, and its change: the hours and keys whose rows differ after it.
 
 use std::fmt;
 
 use crate::{Hour, Key};
 
-/// What a commit is for.
+/// The operation of a commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Operation {
-    /// The table is made.
+    /// The table is created.
     Create,
-    /// Rows come into hours that had none.
+    /// Rows land in hours that had none.
     Land,
-    /// Rows come into hours that had some.
+    /// Rows land in hours that had some.
     Merge,
-    /// The same rows go into other files.
+    /// The same rows move to other files.
     Compact,
-    /// Rows of files of other makers come in.
+    /// Rows of foreign files are imported.
     Import,
-    /// Rows that are too old go.
+    /// Rows expire by age.
     Expire,
-    /// Rows go that somebody asked to be deleted.
+    /// Rows are deleted on request.
     Delete,
     /// The files of an earlier version are active again.
     Restore,
-    /// Rows that another program wrote go into files of the table.
+    /// Rows that another program wrote move to files of the table.
     Adopt,
-    /// Value columns come.
+    /// Value columns are added.
     AddColumns,
-    /// Value columns come, or have room for more values.
+    /// Value columns are added or widened.
     ChangeColumns,
-    /// Value columns go, or get other names.
+    /// Value columns are dropped or renamed.
     AlterColumns,
-    /// The table is described otherwise.
+    /// The description of the table changes.
     Describe,
 }
 
-/// Whose rows are others after a commit. What is computed of them is out of date from its version on.
+/// The rows that differ after a commit. What is computed from them is out of date from its version on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
-    /// Nobody's: the same rows stand in other files.
+    /// None: the same rows stand in other files.
     Moved,
-    /// Those of some hours.
+    /// Rows of some hours.
     Rows {
         /// The hours, ascending.
         hours: Vec<Hour>,
-        /// The only keys, ascending; `None` if that may be any.
+        /// The only keys, ascending; `None` if it may be any.
         keys: Option<Vec<Key>>,
     },
-    /// Everybody's.
+    /// All rows.
     All,
 }
 
 impl Operation {
-    /// What the history calls it.
+    /// Its name in the history.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Create => "CREATE TABLE",
@@ -74,7 +74,7 @@ impl Operation {
 }
 
 impl Change {
-    /// That rows of `hours`, in any order, may be others.
+    /// A change of rows of `hours`, which may be in any order.
     pub fn of(hours: impl IntoIterator<Item = Hour>, keys: Option<Vec<Key>>) -> Self {
         let mut hours: Vec<Hour> = hours.into_iter().collect();
         hours.sort_unstable();

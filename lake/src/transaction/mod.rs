@@ -1,4 +1,4 @@
-//! A transaction: the one way in which files come to a table or go from it, all at once or not at all.
+//! A transaction: the one way to add files to a table and to remove them, all at once or not at all.
 //!
 //! ```text
 //! base ─► remove, add ─► marks ─► put version base + 1 if absent ─┬─► Committed(snapshot)
@@ -7,10 +7,10 @@
 //!  └──────────────────────── decide again ◄────────────────────────────────────────────────────────┘
 //! ```
 //!
-//! Each commit carries a nonce, so that a writer knows its own commit again when the reply to its put was lost. What is
-//! still not known then may be carried out later, by a store that had the put under way: only as long as nobody else
-//! commits that version. So whoever is told so leaves everything as it was, and decides again on the newest
-//! version when there is reason to; a commit that came late is part of it, or never comes.
+//! Each commit carries a nonce, so that a writer recognises its own commit when the reply to its put was lost. A put
+//! whose outcome is still unknown then may be carried out later, by a store that had it under way, but only as long as
+//! nobody else commits that version. So a writer that is told so leaves everything as it was, and decides again on the
+//! newest version when there is reason to: a late commit is part of that version, or never comes.
 
 mod change;
 mod retry;
@@ -55,7 +55,7 @@ pub struct Transaction<'a> {
     declared: Option<Declared>,
 }
 
-/// What became of a commit.
+/// The outcome of a commit.
 #[derive(Debug)]
 #[must_use = "a commit counts if it was made, and is decided again if another was first"]
 pub enum Outcome {
@@ -67,15 +67,15 @@ pub enum Outcome {
     Unknown(Unknown),
 }
 
-/// That another writer committed a version first. [`Retry::newest`] says what to decide on again.
+/// A conflict: another writer committed the version first. [`Retry::newest`] gives the snapshot to decide on again.
 #[derive(Debug)]
 pub struct Conflict {
     table: LakeTable,
     version: TableVersion,
 }
 
-/// That a version may have been committed, or may yet be. Nothing that is needed if it is not may go, and nothing
-/// that is needed if it is.
+/// An unknown outcome: a version may have been committed, or may yet be. Whatever is needed in either case must be
+/// kept.
 #[derive(Debug)]
 pub struct Unknown {
     table: LakeTable,
@@ -108,20 +108,20 @@ impl LakeTable {
 }
 
 impl Transaction<'_> {
-    /// These files cease to be active.
+    /// Removes files: they cease to be active.
     pub fn remove(mut self, files: &[Arc<FileEntry>]) -> Self {
         self.removed.extend_from_slice(files);
         self
     }
 
-    /// These, which are written, become active.
+    /// Adds files, which are written already: they become active.
     #[allow(clippy::should_implement_trait, reason = "it says what is done, beside `remove`")]
     pub fn add(mut self, files: Vec<Arc<FileEntry>>) -> Self {
         self.added.extend(files);
         self
     }
 
-    /// What tells the commit from all others in the log.
+    /// The nonce, which tells the commit from all others in the log.
     pub fn nonce(&self) -> &str {
         &self.nonce
     }
@@ -209,7 +209,7 @@ async fn put(table: &LakeTable, after: Snapshot, commit: &Commit) -> Result<Outc
 }
 
 impl Outcome {
-    /// The version that was made, for who does not decide again.
+    /// The version that was made, for callers that do not decide again.
     ///
     /// # Errors
     /// `Conflict` if another writer was first, `Store` if it is not known.
@@ -234,7 +234,7 @@ impl Unknown {
         self.after.version()
     }
 
-    /// Puts the same commit once more, which makes nothing twice: for who cannot leave it open.
+    /// Puts the same commit once more, which makes nothing twice: for callers that cannot leave the outcome open.
     ///
     /// # Errors
     /// As of [`Transaction::commit`].

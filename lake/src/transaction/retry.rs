@@ -1,4 +1,5 @@
-//! How often a change is decided anew because other writers committed first, and how long that waits.
+//! The retry policy of transactions: how often a change is decided again because other writers committed first, and how
+//! long it waits in between.
 
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ const WAIT: Duration = Duration::from_millis(5);
 /// The longest of all.
 const WAIT_MAX: Duration = Duration::from_secs(1);
 
-/// Decides over the newest snapshot again, a bounded number of times.
+/// A bounded number of retries, each of which decides again on the newest snapshot.
 ///
 /// ```text
 /// loop { decide on `base` ─► commit ─► Conflicted(conflict): base = retry.newest(conflict).await? }

@@ -1,4 +1,4 @@
-//! Tests of transactions: conflicts, lost replies, two writers, and outcomes that are not known.
+//! Tests of transactions: conflicts, lost replies, two writers, and unknown outcomes.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 

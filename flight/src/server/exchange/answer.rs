@@ -1,4 +1,5 @@
-//! How is a group of requests answered? With one question to the engine where each asks for one key.
+//! The answers to a group of requests, from one query to the engine: any number of requests for one key each, or one
+//! request for several keys.
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Int32Type, Int64Type};

@@ -1,5 +1,5 @@
-//! What is common to all requests of an exchange? One table, one list of columns, and what a request
-//! that says less means.
+//! The shape of an exchange, common to all its requests: one table, one list of columns, and the defaults of a request
+//! that says less.
 
 use std::sync::Arc;
 

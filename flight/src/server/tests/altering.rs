@@ -1,4 +1,4 @@
-//! What is served is replaced while calls run.
+//! Tests of alteration: the engine that is served is replaced while calls run.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::sync::Arc;

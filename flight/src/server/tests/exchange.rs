@@ -1,3 +1,5 @@
+//! Tests of DoExchange: the order of answers, wrong requests, and streams that cannot be opened.
+
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use arrow_flight::flight_service_client::FlightServiceClient;

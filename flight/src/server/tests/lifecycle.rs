@@ -1,3 +1,5 @@
+//! Tests of the life of a server: actions, health, reflection, a failed writer, and draining.
+
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::sync::Arc;

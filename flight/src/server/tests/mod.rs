@@ -1,4 +1,4 @@
-//! The server against a real engine over a real socket, asked by the client of this crate.
+//! Tests of the server with a real engine over a real socket, asked by the client of this crate.
 #![allow(
     clippy::disallowed_methods,
     reason = "a test waits for what is to hold, and looks at it now and then"

@@ -1,3 +1,5 @@
+//! Tests of DoPut: acknowledgements in order, wrong puts, and batches over the bounds.
+
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use arrow_flight::encode::FlightDataEncoderBuilder;

@@ -1,3 +1,5 @@
+//! Tests of DoGet and GetFlightInfo: rows, endpoints of one moment, errors and limits.
+
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::sync::Arc;

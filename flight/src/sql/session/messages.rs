@@ -1,5 +1,4 @@
-//! Which messages set, get and close a session? Those of `Flight.proto` that the Flight crate does not
-//! have.
+//! The messages that set, get and close a session: those of `Flight.proto` that the Flight crate does not have.
 
 use std::collections::HashMap;
 

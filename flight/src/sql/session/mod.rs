@@ -1,4 +1,4 @@
-//! What did a client set for its statements? The session lives in the client, as a cookie with the
+//! The session of a client: the options that it set for its statements. It lives in the client, as a cookie with the
 //! options in it, so that it outlives a restart and takes no memory here:
 //!
 //! ```text

@@ -1,4 +1,4 @@
-//! Every flipped byte is an error or changes nothing, and none is missed by `verify`.
+//! Damage to files: every flipped byte is an error or changes nothing, and `verify` misses none.
 
 use super::*;
 

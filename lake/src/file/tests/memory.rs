@@ -1,4 +1,4 @@
-//! The cache holds what it may, and an object store is asked in few requests.
+//! Memory and requests of reads: the caches stay within their bounds, and an object store is asked in few requests.
 
 use object_store::ObjectStoreExt;
 use object_store::memory::InMemory;

@@ -1,4 +1,4 @@
-//! Does a file hold what was written, and does a read find exactly what a filter over all rows does?
+//! Tests of data files: a file holds what was written, and a read finds exactly what a filter over all rows finds.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::sync::Arc;

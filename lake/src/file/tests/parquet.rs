@@ -1,4 +1,4 @@
-//! Other readers of Parquet find the same rows, and the same statistics as the entry has.
+//! Compatibility with Parquet: other readers find the same rows, and the same statistics as the entry has.
 
 use ::parquet::arrow::arrow_reader::{
     ArrowReaderOptions, ParquetRecordBatchReaderBuilder, RowSelection, RowSelector,

@@ -1,4 +1,4 @@
-//! A predicate on page statistics skips pages, and only those it may.
+//! Predicates on page statistics: they skip pages, and only those that hold no match.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! Are a column's statistics true? Computes them from the values and compares.
+//! The statistics of a column, computed from its values and compared with those in the entry of the file.
 
 use std::fmt;
 

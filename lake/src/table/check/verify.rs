@@ -1,5 +1,5 @@
-//! Is a file what its entry says? Decodes it with the Parquet reader alone, apart from the code that serves
-//! queries, so that the one can find what the other gets wrong.
+//! Verification of a file against its entry with the standard Parquet reader alone, apart from the code that serves
+//! queries, so that each finds the errors of the other.
 
 use std::sync::Arc;
 

@@ -1,4 +1,5 @@
-//! Can columns go and get other names, is every version read as it was, and is what makes no sense refused?
+//! Alteration: columns are dropped and renamed, every version is read as it was, and requests that make no sense are
+//! refused.
 
 use arrow::array::RecordBatch;
 

@@ -1,4 +1,4 @@
-//! Can a table that holds rows gain and widen value columns, and is everything else refused?
+//! Changes of columns: a table that holds rows gains and widens value columns, and everything else is refused.
 
 use arrow::array::{
     Array, ArrayRef, AsArray, Float32Array, Float64Array, Int32Array, RecordBatch, StringArray,

@@ -1,4 +1,4 @@
-//! What other programs leave in the log of a table, readable or not.
+//! Logs of other programs: the commits and checkpoints that they leave in the log of a table, readable or not.
 
 use object_store::ObjectStoreExt;
 use serde_json::{Value, json};

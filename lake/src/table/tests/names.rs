@@ -1,4 +1,4 @@
-//! What stands beside the tables of a lake.
+//! Tables of other programs beside those of a lake.
 
 use super::fixture::{Fixture, hour};
 use crate::delta::LogName;

@@ -1,4 +1,4 @@
-//! What other programs commit to a table, as their commits have it.
+//! Commits of other programs to a table: adopted, marked, or refused with a way out.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Tests of the past: versions as they were, restored, and what marks say of hours that are not there.
+//! Tests of time travel: versions as they were, restored, and the landed watermarks of hours that are gone.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! Tests of sweeping: what no version needs goes, whatever a reader may need stays.
+//! Tests of sweeping: objects that no version needs are deleted, and those that a reader may need stay.
 
 use std::fs::{self, File};
 use std::path::Path;

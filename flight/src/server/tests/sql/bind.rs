@@ -1,4 +1,4 @@
-//! Are prepared statements answered with the values that were bound?
+//! Tests of prepared statements: they are answered with the values that were bound.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Is what the catalog says what is there?
+//! Tests of the catalog: it lists what is there.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use arrow::array::{Array, AsArray, RecordBatch};

@@ -1,5 +1,5 @@
-//! What can the Rust client do? Its column of `docs/flight-sql-conformance.md`, whose other columns the
-//! checks of the other drivers fill.
+//! The conformance of the Rust client: its column of `docs/flight-sql-conformance.md`, whose other columns the checks
+//! of the other drivers fill.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::collections::BTreeMap;

@@ -1,4 +1,4 @@
-//! Can statements be cancelled, and is what is not supported refused?
+//! Tests of control: statements are cancelled, and what is not supported is refused.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::time::Duration;

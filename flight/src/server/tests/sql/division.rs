@@ -1,4 +1,4 @@
-//! Do the endpoints of a divided answer give its rows, each once, all of one moment?
+//! Tests of divided answers: their endpoints give every row once, all of one moment.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use arrow::array::RecordBatch;

@@ -1,4 +1,4 @@
-//! Is what SqlInfo says true?
+//! Tests of SqlInfo: what it says is true.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::collections::BTreeMap;

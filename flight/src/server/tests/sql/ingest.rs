@@ -1,4 +1,4 @@
-//! Are rows appended in bulk?
+//! Tests of bulk ingestion: rows are appended, counted, cut into parts, or refused.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::collections::HashMap;

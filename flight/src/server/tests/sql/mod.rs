@@ -1,4 +1,4 @@
-//! Flight SQL over a real socket, asked by the client of the Flight crate.
+//! Tests of Flight SQL over a real socket, asked by the client of the Flight crate.
 
 mod bind;
 mod catalog;

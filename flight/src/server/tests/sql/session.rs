@@ -1,4 +1,4 @@
-//! Do sessions hold what was set, without the server holding anything?
+//! Tests of sessions: they keep what was set, without the server holding anything.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::collections::HashMap;

@@ -1,4 +1,4 @@
-//! Are statements answered?
+//! Tests of statements: their rows, types, tickets, schemas and errors.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::sync::Arc;
