@@ -8,7 +8,7 @@
 //! | `system.log` | the log; there is one |
 //! | `system.faults` | an hour, day, month or table that cannot land |
 //! | `system.settings` | a setting with its value |
-//! | `system.queries` | a running query, or one that ended lately |
+//! | `system.queries` | a running query, or one that ended recently |
 //! | `system.deletions` | a deletion of rows: which, when, by whom, why |
 //! | `system.completeness` | a key in an hour: what was due, what came, what came late |
 //!
@@ -80,7 +80,7 @@ pub(crate) fn tables(
     Ok(tables)
 }
 
-/// What the tables report on.
+/// The parts of the server that the tables report on.
 #[derive(Debug)]
 struct Told {
     engine: Arc<Engine>,

@@ -79,11 +79,11 @@ pub struct TableEntry {
     pub catalog: String,
     /// [`PUBLIC_SCHEMA`] or [`SYSTEM_SCHEMA`].
     pub schema: String,
-    /// Its name.
+    /// Name of the table.
     pub name: String,
     /// `TABLE` or `SYSTEM TABLE`.
     pub table_type: String,
-    /// Its columns.
+    /// Columns of the table.
     pub columns: SchemaRef,
     /// Names of the columns of its primary key; empty if it has none.
     pub primary_key: Vec<String>,

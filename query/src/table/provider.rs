@@ -33,7 +33,7 @@ use crate::table::statistics::TableStatistics;
 /// Most files that are opened to tell a cost, unless an exact one is requested.
 const PRICED_FILES: usize = 4;
 
-/// What a query sees until its end, and what its planning found out.
+/// The views that a query reads until its end, and what its planning found out.
 #[derive(Debug)]
 pub(crate) struct Pinned {
     views: BTreeMap<String, Arc<View>>,

@@ -157,7 +157,7 @@ impl TableStatistics {
     }
 }
 
-/// What is known about the rows of some hours.
+/// Statistics of the rows of some hours.
 #[derive(Debug)]
 struct Known {
     rows: u64,

@@ -102,7 +102,7 @@ pub(super) enum Fill {
     Line,
 }
 
-/// What a function of this folder asks for.
+/// The request that a function of this folder stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Hash)]
 enum Ask {
     Windows,
@@ -149,7 +149,7 @@ impl std::hash::Hash for Placeholder {
     }
 }
 
-/// What `function` asks for, if it is one of this folder.
+/// The request that `function` stands for, if it is one of this folder.
 fn asked(function: &ScalarUDF) -> Option<Ask> {
     function.inner().downcast_ref::<Placeholder>().map(|p| p.ask)
 }

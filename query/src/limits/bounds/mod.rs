@@ -92,7 +92,7 @@ impl Bounds {
     /// Refuses a tree whose plan would be too deep or too large; returns its depth and size.
     ///
     /// # Errors
-    /// The same.
+    /// `Request` with the bound and what to write instead.
     pub(crate) fn check_tree(&self, tree: &impl Visit) -> Result<Extent> {
         let mut measure = Measure::new(self);
         match tree.visit(&mut measure) {

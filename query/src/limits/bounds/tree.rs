@@ -27,7 +27,7 @@ pub(super) struct Measure<'b> {
     queries: Vec<Part>,
 }
 
-/// What is known of a query while it is visited.
+/// The figures of a query while it is visited.
 #[derive(Default)]
 struct Part {
     /// Depth at which it begins.
