@@ -1,5 +1,5 @@
-//! What a statement makes of little leaves the server within the sum of its bounds: each ends with an answer or an
-//! error, none with the server.
+//! Tests of amplifying statements: a statement that makes large values of small ones leaves the server within the sum
+//! of its memory bounds. Each ends with an answer or an error, none with the server.
 
 use barograph_flight::Client;
 
@@ -7,7 +7,7 @@ use crate::server::{Server, peak_mib};
 
 /// Memory of queries, in MiB.
 const QUERIES: u64 = 128;
-/// The settings that the sum is made of, in MiB.
+/// The settings that make up the sum, in MiB.
 const SETTINGS: [(&str, &str); 5] = [
     ("BAROGRAPH_SQL__MEMORY_BYTES_MAX", "128MiB"),
     ("BAROGRAPH_ENGINE__TAIL_BYTES_MAX", "32MiB"),
@@ -15,9 +15,9 @@ const SETTINGS: [(&str, &str); 5] = [
     ("BAROGRAPH_ENGINE__PAGE_CACHE_BYTES", "0B"),
     ("BAROGRAPH_ENGINE__SCAN_BYTES_MAX", "32MiB"),
 ];
-/// A table of groups takes as much again for the moment in which it grows.
+/// A table of groups takes twice its memory for the moment in which it grows.
 const SUM: u64 = 2 * QUERIES + 32 + 16 + 32;
-/// The program, its threads, batches on their way, and what the allocator keeps of what was freed.
+/// The program, its threads, batches on their way, and freed memory that the allocator keeps.
 const BESIDE: u64 = 300;
 
 const STATEMENTS: &[&str] = &[

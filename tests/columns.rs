@@ -1,5 +1,5 @@
 //! Columns of tables that hold rows, in the real binary: added and widened by declaration over a kill -9, dropped and
-//! renamed by `barograph lake alter`, killed with -9 wherever it is.
+//! renamed by `barograph lake alter`, which is killed with -9 at any moment.
 
 mod served;
 
@@ -26,7 +26,7 @@ const HOURS: i64 = 30;
 const KEYS: i32 = 3;
 /// Long enough for any test.
 const PATIENCE: Duration = Duration::from_secs(600);
-/// How often it is looked at what a process does.
+/// Interval at which a process is checked.
 const POLL: Duration = Duration::from_millis(2);
 /// No hour lands by itself, and no job runs.
 const SETTINGS: [&str; 6] = [
@@ -38,7 +38,7 @@ const SETTINGS: [&str; 6] = [
     "scheduler.enabled=false",
 ];
 
-/// The table as it is at first, and later on.
+/// Declaration of the table, at first and later.
 const FIRST: &str = r#"{ name = "temperature", type = "float32", range = [-5, 40] },
     { name = "level", type = "int16" }, { name = "note", type = "utf8" }"#;
 const WIDER: &str = r#"{ name = "note", type = "utf8" }, { name = "salinity", type = "float32" },
@@ -60,7 +60,7 @@ impl Bed {
         self.folder.path().join("data")
     }
 
-    /// Declares the table so.
+    /// Declares the table with these columns.
     fn declare(&self, columns: &str) -> String {
         let path = self.folder.path().join("settings.toml");
         let text = format!(
@@ -76,7 +76,7 @@ impl Bed {
         Server::start(&[&SETTINGS[..], &["--config", &settings]].concat(), &self.data())
     }
 
-    /// What a server says that does not start.
+    /// Output of a server that does not start.
     fn refused(&self, columns: &str) -> String {
         let settings = self.declare(columns);
         let args = [&SETTINGS[..], &["--config", &settings]].concat();
@@ -97,7 +97,7 @@ impl Bed {
             .unwrap()
     }
 
-    /// Whether every file of every table is what the log says.
+    /// Checks that every file of every table matches the log.
     fn check(&self) {
         let checked = command(&["lake", "check", "--data"]).arg(self.data()).output().unwrap();
         assert!(checked.status.success(), "{}", said(&checked));
@@ -109,7 +109,7 @@ impl Bed {
         names.filter(|name| name.ends_with(".json") && !name.starts_with('_')).count()
     }
 
-    /// What the newest commits say of columns.
+    /// The columns in the newest commits.
     fn columns(&self) -> String {
         let log = self.data().join("lake/buoys/_delta_log");
         let names = std::fs::read_dir(log).unwrap().map(|entry| entry.unwrap().path());
@@ -120,7 +120,7 @@ impl Bed {
         texts.rfind(|text| text.contains("schemaString")).unwrap_or_default()
     }
 
-    /// Notes of files that were written anew.
+    /// Number of notes about rewritten files.
     fn notes(&self) -> usize {
         let Ok(folder) = std::fs::read_dir(self.data().join("lake/buoys/_altered")) else {
             return 0;
@@ -163,7 +163,7 @@ fn lines(server: &Server, sql: &str) -> Vec<String> {
     })
 }
 
-/// Rows of every key at an offset in some hours, with other columns besides.
+/// Rows of every key at an offset in some hours, with additional columns.
 fn rows(
     hours: std::ops::Range<i64>,
     offset: i64,
@@ -192,7 +192,7 @@ fn early(hours: std::ops::Range<i64>, offset: i64) -> RecordBatch {
     })
 }
 
-/// A server whose table has rows in files, late ones, and an hour in the log alone.
+/// A server whose table has rows in files, late rows, and an hour in the log alone.
 fn filled(bed: &Bed) -> Server {
     let server = bed.serve(FIRST);
     assert_eq!(put(&server, early(0..HOURS, 0)).1, 0);

@@ -1,5 +1,5 @@
-//! The job `compact` of the real binary, killed with -9 again and again, and by two at once: the lake is sound
-//! after each, answers stay as they were, and nothing is left behind.
+//! The job `compact` of the real binary, killed with -9 again and again, and run by two processes at once: afterwards
+//! the lake is sound, answers are unchanged, and no file is left behind.
 
 use std::path::Path;
 use std::process::{Output, Stdio};
@@ -16,15 +16,16 @@ use crate::server::{Server, command};
 /// 2024-01-20T00:00:00Z
 const START: i64 = 1_705_708_800_000_000;
 const HOUR: i64 = 3_600_000_000;
-/// An hour of every eighteen: thirteen months, each of which is folded by itself.
+/// One hour of every eighteen: thirteen months, each of which is compacted by itself.
 const HOURS: i64 = 480;
 const MONTHS: usize = 13;
 const CITIES: [i32; 3] = [2_643_743, 2_988_507, 5_128_581];
-/// Runs that are cut off before their end.
+/// Runs that are killed before they end.
 const KILLS: usize = 12;
-/// A process that dies is taken over soon.
+/// The lease of a process that is killed expires soon.
 const LEASE: &str = "scheduler.lease=300ms";
-/// A run that is to die folds the first month that it comes to, and then has work for minutes, however late it is killed.
+/// A run that is to be killed compacts the first month that it finds, and then has work for minutes, however late the
+/// kill comes.
 const SLOWLY: [&str; 2] = ["--set", "jobs.compact.bytes_per_second=1KiB"];
 
 /// The instant of the n-th minute.
@@ -46,7 +47,7 @@ fn put(server: &Server) {
     server.land("readings", rows);
 }
 
-/// What the rows of each city and day come to, by a server of its own.
+/// Aggregates of each city and day, and the newest rows, from a server of its own.
 fn answers(data: &Path) -> String {
     let server = Server::start(&["--set", "scheduler.enabled=false"], data);
     let text = asked(

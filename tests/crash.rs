@@ -1,8 +1,8 @@
-//! The real binary, killed with -9 at random moments under load, also while it lands: what was
-//! acknowledged at `disk` is there exactly once, and a batch is there whole or not at all.
+//! The real binary, killed with -9 at random moments under load, also while it lands: each row acknowledged at `disk`
+//! is there exactly once, and a batch is there as a whole or not at all.
 //!
-//! `BAROGRAPH_TEST_CRASHES=1000 cargo test --release -p barograph-cli --test scenarios crash` runs more
-//! than the 50 cycles of the gate; `BAROGRAPH_TEST_SEED=7` sets where a run begins.
+//! `BAROGRAPH_TEST_CRASHES=1000 cargo test --release -p barograph-cli --test scenarios crash` runs more than the 50
+//! cycles of the gate; `BAROGRAPH_TEST_SEED=7` sets the seed of a run.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -28,7 +28,7 @@ const MINUTE: i64 = 60_000_000;
 const START: i64 = 1_704_067_200_000_000;
 const WRITERS: usize = 3;
 const KEYS_PER_WRITER: usize = 20;
-/// A server is killed once it has acknowledged at most so many rows more.
+/// A server is killed after it has acknowledged at most this many more rows.
 const ROWS_PER_CYCLE: usize = 2_000;
 
 /// Hours close soon after their end and late rows are merged at once, so that most kills hit a landing.
@@ -38,16 +38,16 @@ const SETTINGS: [(&str, &str); 3] = [
     ("BAROGRAPH_ENGINE__CHECKPOINT_COMMITS", "3"),
 ];
 
-/// What one writer knows of its own keys.
+/// The record that a writer keeps of its own keys.
 #[derive(Default)]
 struct Ledger {
-    /// What the server said is on disk.
+    /// Rows that the server acknowledged at `disk`.
     acknowledged: BTreeMap<(i32, i64), f32>,
     /// The batch that was sent and not answered.
     open: Vec<((i32, i64), f32)>,
     /// Minutes since the start; grows with each batch.
     minute: i64,
-    /// A value that no row had before.
+    /// A value that no earlier row had.
     next: u32,
 }
 
@@ -97,7 +97,7 @@ fn acknowledged_rows_survive_kill_9() {
     check_lake(folder.path());
 }
 
-/// How many rows the server said are on disk.
+/// Number of rows that the server acknowledged at `disk`.
 fn acknowledged(ledgers: &[Arc<Mutex<Ledger>>]) -> usize {
     ledgers.iter().map(|ledger| ledger.lock().unwrap().acknowledged.len()).sum()
 }
@@ -108,7 +108,7 @@ fn until(holds: impl Fn() -> bool) {
     }
 }
 
-/// Sends batches until the server dies: new minutes, some late ones, some again; now and then a flush.
+/// Sends batches until the server dies: new minutes, late ones, repeats; now and then a flush.
 async fn write(
     url: String,
     writer: usize,
@@ -164,7 +164,7 @@ fn encode(rows: &[((i32, i64), f32)]) -> RecordBatch {
     .unwrap()
 }
 
-/// Reads everything and holds it against the ledgers; what was open becomes known by what is there.
+/// Reads everything and compares it with the ledgers; the outcome of open batches follows from what is there.
 async fn verify(server: &Server, ledgers: &[Arc<Mutex<Ledger>>], cycle: u64) {
     let client = Client::connect(&server.url()).await.unwrap();
     let ticket = Ticket::range("readings", RangeRead::default()).columns(["temperature"]);

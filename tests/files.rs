@@ -1,5 +1,5 @@
-//! Files out of the real binary, and back to earlier ones: exports that are whole or not there, and a restored
-//! version that a running server sees and a crash does not undo.
+//! Exports and restored versions in the real binary: an export is complete or absent, and a restored version is seen by
+//! a running server and not undone by a crash.
 
 use std::path::Path;
 use std::process::{Child, Output, Stdio};
@@ -22,11 +22,11 @@ use crate::server::{Server, command};
 /// 2024-01-01T00:00:00Z
 const START: i64 = 1_704_067_200_000_000;
 const MINUTE: i64 = 60_000_000;
-/// The built-in cities have it.
+/// One of the built-in cities.
 const CITY: i32 = 2_988_507;
 /// Long enough for any test.
 const PATIENCE: Duration = Duration::from_secs(600);
-/// Commits of others are seen soon, and no hour lands by itself.
+/// Commits of others are noticed soon, and no hour lands by itself.
 const SETTINGS: [&str; 6] = [
     "--set",
     "engine.notice_every=50ms",
@@ -35,7 +35,7 @@ const SETTINGS: [&str; 6] = [
     "--set",
     "engine.late_merge_every=100000h",
 ];
-/// An answer that has no end while anybody waits for it.
+/// An answer without end while anybody waits for it.
 const LONG: &str = "SELECT value, value * 2 AS twice FROM generate_series(1, 4000000000000)";
 
 fn readings(minutes: std::ops::Range<i64>, temperature: f32) -> RecordBatch {

@@ -1,5 +1,5 @@
-//! Files as their makers write them, imported with the real binary into a server and as files of a lake: misplaced
-//! quotes, archives, marks, names of another case, large rows, many columns.
+//! Source files as their makers write them, imported by the real binary into a server and as files of a lake: misplaced
+//! quotes, archives, byte order marks, names in another case, large rows, many columns.
 
 use std::fmt::Write as _;
 use std::fs::File;
@@ -39,7 +39,7 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// 2,000 rows; those of which the number is given are other lines.
+/// 2,000 rows, with other lines at the given numbers.
 fn notes(end: &str, others: &[(usize, &str)]) -> String {
     let mut text = format!("station,at,temperature,note{end}");
     for row in 1..=2_000 {
@@ -160,7 +160,7 @@ fn marks_and_names_of_another_case_cost_no_row_and_no_column() {
     }
 }
 
-/// Texts of 20 kB at a pace in µs, as many as are 15 times the memory of an import; of many stations, or of one.
+/// Texts of 20 kB every `pace` µs, together 15 times the memory of an import; of many stations, or of one.
 fn large_texts(path: &Path, pace: i64, station: Option<i64>) {
     let mut writer: Option<ArrowWriter<File>> = None;
     for part in 0..12_i64 {

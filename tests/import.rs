@@ -1,5 +1,5 @@
-//! Import into a folder beside the server that has it open: killed with -9 and stopped again and again, gone on with
-//! by the same command, while the server ingests; then the server is killed too.
+//! Import into a folder beside the server that has it open: killed with -9 and stopped again and again, resumed by the
+//! same command while the server ingests; then the server is killed, too.
 
 use std::fmt::Write as _;
 use std::os::unix::process::ExitStatusExt;
@@ -22,15 +22,15 @@ use crate::server::{Server, command};
 
 const MINUTE: i64 = 60_000_000;
 const HOUR: i64 = 60 * MINUTE;
-/// The built-in cities have them; the live city is imported too, at other instants.
+/// Some of the built-in cities; the live city is imported, too, at other instants.
 const CITIES: [i32; 3] = [2_643_743, 2_988_507, 5_128_581];
 const LIVE: i32 = 2_988_507;
-/// Some years of hours, up to the present one. More where an import is over before it is stopped.
+/// Some years of hours, up to the present one. More of them where an import ends before it is stopped.
 const HOURS: i64 = 20_000;
 const KILLS: usize = 12;
 /// Long enough for any test.
 const PATIENCE: Duration = Duration::from_secs(600);
-/// Commits of others are seen soon, and no hour lands by itself.
+/// Commits of others are noticed soon, and no hour lands by itself.
 const SETTINGS: [&str; 6] = [
     "--set",
     "engine.notice_every=50ms",
@@ -40,7 +40,7 @@ const SETTINGS: [&str; 6] = [
     "scheduler.enabled=false",
 ];
 
-/// A reading an hour and city at second 30, in any order, and one that is refused.
+/// A reading per hour and city at second 30, in random order, and one that is refused.
 fn history(path: &Path, now: i64, hours: i64, rng: &mut SmallRng) {
     let mut rows: Vec<_> = (0..hours)
         .flat_map(|hour| CITIES.map(|city| (city, now / HOUR * HOUR - hour * HOUR)))
@@ -95,7 +95,7 @@ async fn come_to(client: &Client, expected: [i64; 3]) {
     }
 }
 
-/// A server notices the commits of each table by itself.
+/// Waits for the dead letters: a server notices the commits of each table separately.
 async fn letters_come_to(client: &Client, expected: i64) {
     let begun = Instant::now();
     while letters(client).await != expected {
@@ -112,7 +112,8 @@ fn an_import_beside_a_server_is_killed_and_goes_on_and_no_row_is_lost_or_doubled
     }
 }
 
-/// Imports so many hours, again and again until all are there; whether it was killed before its end, and stopped.
+/// Imports this many hours, again and again until all are there; tells whether it was both killed and stopped before
+/// its end.
 fn killed_and_stopped(hours: i64) -> bool {
     let folder = tempfile::tempdir().unwrap();
     let (data, file) = (folder.path().join("data"), folder.path().join("history.csv"));

@@ -1,5 +1,5 @@
-//! Jobs of the real binary: killed with -9 and continued, run by one process of several, stopped, and beside
-//! a server.
+//! Jobs of the real binary: killed with -9 and continued, run by one process of several, stopped, and run beside a
+//! server.
 
 use std::path::Path;
 use std::process::{Child, Output, Stdio};
@@ -21,16 +21,16 @@ use crate::server::{Server, command};
 const START: i64 = 1_704_067_200_000_000;
 const HOUR: i64 = 3_600_000_000;
 const HOURS: i64 = 12;
-/// A key of each hour's rows; the built-in cities have it.
+/// A key of each hour's rows, one of the built-in cities.
 const CITY: i32 = 2_988_507;
 /// Long enough for any test.
 const PATIENCE: Duration = Duration::from_secs(600);
-/// A process that is to die is taken over soon, and keeps its seat until then on a busy machine, too.
+/// The lease of a process that is to be killed expires soon, but lasts on a busy machine until then.
 const DOOMED: [&str; 2] = ["--set", "scheduler.lease=5s"];
-/// A run that looks at one file and then has work for minutes.
+/// A run that reads one file and then has work for minutes.
 const SLOWLY: [&str; 2] = ["--set", "jobs.verify.bytes_per_second=100B"];
 
-/// A server that does nothing but verify: what others write would be verified, too.
+/// A server that runs `verify`, but none of the jobs that write files: those would be verified, too.
 const VERIFIES: [&str; 6] = [
     "--set",
     "jobs.rollup.enabled=false",
@@ -87,7 +87,7 @@ fn history(data: &Path) -> Vec<Value> {
     lines(&jobs(data, &["history", "verify", "--format", "json"]))
 }
 
-/// A run of `verify` that does not come to its end.
+/// A run of `verify` that does not end by itself.
 fn slow(data: &Path, more: &[&str]) -> Child {
     command(&["jobs", "run", "verify", "--format", "json", "--data"])
         .arg(data)
@@ -302,7 +302,7 @@ fn a_server_keeps_rollups_as_readings_are_and_nobody_else_does_beside_it() {
     assert!(status.success(), "{printed}");
 }
 
-/// Waits until `count` files of hours stand in a table's folder.
+/// Waits until a table's folder holds `count` files of hours.
 fn until_landed(data: &Path, table: &str, count: usize) {
     fn files(folder: &Path) -> usize {
         let Ok(entries) = std::fs::read_dir(folder) else { return 0 };

@@ -1,6 +1,6 @@
 //! The jobs `rollup`, `quality`, `expire` and `sweep` of the real binary, killed with -9 while their records say that
-//! they run, by hand and in a server, and run by two processes at once: the lake is sound after each, and in the end
-//! all is as after runs that nobody disturbed.
+//! they run, by hand and in a server, and run by two processes at once: afterwards the lake is sound, and the result is
+//! that of undisturbed runs.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -19,8 +19,8 @@ const START: i64 = 1_705_708_800_000_000;
 const HOUR: i64 = 3_600_000_000;
 const HOURS: i64 = 30;
 const CITIES: [i32; 3] = [2_643_743, 2_988_507, 5_128_581];
-/// A process that is to die is taken over soon. It computes the first window and has work for minutes, however late it is
-/// killed.
+/// The lease of a process that is killed expires soon. The process computes the first window and then has work for
+/// minutes, however late the kill comes.
 const LEASE: Duration = Duration::from_millis(300);
 const DOOMED: [&str; 6] = [
     "--set",
@@ -92,7 +92,7 @@ fn complete(data: &Path, job: &str) {
     text(run(data, &["jobs", "run", job]).output().unwrap());
 }
 
-/// The newest record of a job, as it lies there.
+/// The newest record of a job, as it is stored.
 pub fn newest(data: &Path, job: &str) -> Option<Value> {
     let records = std::fs::read_dir(data.join("jobs").join(job).join("runs")).ok()?;
     let paths = records.filter_map(|entry| Some(entry.ok()?.path()));
@@ -101,7 +101,7 @@ pub fn newest(data: &Path, job: &str) -> Option<Value> {
     serde_json::from_slice(&std::fs::read(newest).ok()?).ok()
 }
 
-/// Waits until a job works whose run is none of before.
+/// Waits until a job works on a run that is newer than those before.
 pub fn until_it_runs(
     data: &Path,
     job: &str,
@@ -120,8 +120,8 @@ pub fn until_it_runs(
     }
 }
 
-/// Kills runs of a job, each about so many ms at most after it began to work: so often, and until one was cut off before
-/// its end.
+/// Kills `times` runs of a job, each at most about `within_ms` after it began to work, and more until one was killed
+/// before its end.
 fn kill(data: &Path, job: &str, times: usize, within_ms: u64) {
     let mut rng = SmallRng::seed_from_u64(times as u64);
     let (mut runs, mut cut_off) = (0, 0);
@@ -140,7 +140,7 @@ fn kill(data: &Path, job: &str, times: usize, within_ms: u64) {
     println!("{job}: {cut_off} of {runs} runs were cut off");
 }
 
-/// What is in the tables, and data files that belong to none of them.
+/// Rows of the tables, and data files that belong to none of them.
 fn left(data: &Path) -> (Vec<String>, Vec<String>) {
     let active = text(run(data, &["lake", "files", "--format", "csv"]).output().unwrap());
     let listed = text(Command::new("find").arg(data.join("lake")).output().unwrap());
@@ -164,7 +164,7 @@ fn left(data: &Path) -> (Vec<String>, Vec<String>) {
     (rows, leaked)
 }
 
-/// Two processes run a job at once: one is let through at a time.
+/// Runs a job by two processes at once: only one of them at a time gets the lease.
 fn at_once(data: &Path, job: &str) {
     let two = [(); 2].map(|()| run(data, &["jobs", "run", job]).spawn().unwrap());
     let ended = two.map(|process| process.wait_with_output().unwrap());

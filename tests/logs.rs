@@ -1,4 +1,5 @@
-//! A lake takes rows from one log: a server with another one is refused when it starts, and the first loses nothing.
+//! The log of a lake: a lake takes rows from one log. A server with another log is refused when it starts, and the
+//! first loses nothing.
 
 use std::fs;
 use std::path::Path;
@@ -14,7 +15,7 @@ use crate::server::Server;
 /// 2024-01-01T00:00:00Z
 const START: i64 = 1_704_067_200_000_000;
 const MINUTE: i64 = 60_000_000;
-/// The built-in cities have it.
+/// One of the built-in cities.
 const CITY: i32 = 2_988_507;
 /// No hour lands by itself.
 const SETTINGS: [(&str, &str); 2] =
@@ -29,7 +30,7 @@ fn start(data: &Path, log: &Path) -> Result<Server, String> {
     }
 }
 
-/// Puts a row for each minute, and lands them all or none.
+/// Puts a row for each minute, and lands all of them or none.
 fn put(server: &Server, minutes: std::ops::Range<i64>, land: bool) {
     let count = minutes.clone().count();
     let times = TimestampMicrosecondArray::from_iter_values(minutes.map(|m| START + m * MINUTE));
@@ -68,7 +69,7 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// Makes a log one of an earlier program, which gave it no id.
+/// Removes the id of a log, as in logs of a program version that gave it none.
 fn take_id_away(log: &Path) {
     for file in fs::read_dir(log).unwrap() {
         let path = file.unwrap().path();

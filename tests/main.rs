@@ -1,4 +1,4 @@
-//! What crosses crates: the real binary under kill -9, other people's clients, the command line.
+//! Scenarios that cross crates: the real binary under kill -9, third-party clients, the command line.
 #![allow(
     clippy::disallowed_methods,
     reason = "a test waits for what is to hold, and looks at it now and then"

@@ -1,5 +1,5 @@
-//! Files of other makers through mappings: times in parts, units and zones, values that stand for missing ones,
-//! decimals. Everything is imported twice, into a server and as files of a lake, and comes to the same.
+//! Mappings of foreign files: times in parts, units and zones, placeholders of missing values, decimals. Every file is
+//! imported twice, into a server and as files of a lake, with the same result.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};

@@ -1,6 +1,6 @@
-//! Real observations: the hourly weather of New York's airports in 2013, imported from the command line
-//! with the shipped mapping. Every row is accounted for, and every answer is held against figures
-//! computed here from the text of the CSV file, without the engine.
+//! Real observations: the hourly weather of New York's airports in 2013, imported from the command line with the
+//! shipped mapping. Every row is accounted for, and every answer is held against figures computed here from the text of
+//! the CSV file, without the engine.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -28,7 +28,7 @@ fn project(path: &str) -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/..")).join(path)
 }
 
-/// What the file says, in the table's units.
+/// Observations in the file, in the table's units.
 fn observations() -> BTreeMap<(i32, i64), Observation> {
     let text = std::fs::read_to_string(project("tests/data/nyc-weather-2013.csv")).unwrap();
     let mut lines = text.lines();

@@ -1,4 +1,5 @@
-//! A server whose statements are in the middle of something, or whose answers nobody reads, serves others and takes rows.
+//! Serving under load: a server whose statements are in a long operation, or whose answers nobody reads, answers other
+//! clients and takes rows.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,7 +17,7 @@ use crate::server::Server;
 
 /// 2024-01-01T00:00:00Z
 const START: i64 = 1_704_067_200_000_000;
-/// Nothing ends in these tests because time is up, and one thread is all that a statement has.
+/// Nothing ends in these tests by timeout, and a statement has one thread.
 const SETTINGS: [&str; 10] = [
     "--set",
     "sql.threads=1",
@@ -32,7 +33,7 @@ const SETTINGS: [&str; 10] = [
 /// More rows than any window between server and client holds.
 const ENDLESS: &str = "SELECT a.value + b.value AS n FROM generate_series(1, 1000000) a \
                        CROSS JOIN generate_series(1, 1000000) b";
-/// A thread works for minutes on its first batch.
+/// A statement whose thread works for minutes on its first batch.
 const STUCK: &str = "SELECT sum(levenshtein(repeat('a', 40000 + value % 7), repeat('b', 40000))) \
                      FROM generate_series(1, 8192)";
 
@@ -41,8 +42,8 @@ async fn number(client: &Client, text: &str) -> i64 {
     rows.column(0).as_primitive::<Int64Type>().value(0)
 }
 
-/// An answer of which nothing is read after its first rows. On a connection of its own: unread answers fill the
-/// window of theirs.
+/// An answer that is not read after its first rows. It has a connection of its own, since unread answers fill their
+/// connection's window.
 async fn cursor(server: &Server) -> Answer {
     let client = Client::connect(&server.url()).await.unwrap();
     let mut answer = client.sql(ENDLESS).await.unwrap();
@@ -50,7 +51,7 @@ async fn cursor(server: &Server) -> Answer {
     answer
 }
 
-/// A statement that keeps its thread, once it does; with how it ended.
+/// The number of a statement that keeps its thread, once it does, and the error with which it ends.
 async fn stuck(client: &Client, mark: i64) -> (i64, JoinHandle<barograph_flight::Error>) {
     let text = format!("{STUCK} -- {mark}");
     let asked = tokio::spawn({
@@ -109,7 +110,7 @@ async fn a_statement_that_keeps_its_threads_hears_at_once_and_hinders_nobody() {
     }
 }
 
-/// A statement as large as one may be.
+/// A statement of the largest size allowed.
 fn heavy(mark: usize) -> String {
     let terms: Vec<_> = (0..400).map(|i| format!("city_id + {i} <> {}", i + mark)).collect();
     format!("SELECT count(*) FROM readings WHERE {}", terms.join(" OR "))

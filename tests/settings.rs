@@ -1,10 +1,10 @@
-//! Settings that cannot work leave nothing behind: taken back, the folder starts.
+//! Invalid settings leave nothing behind: once they are taken back, the folder starts.
 
 use std::path::Path;
 
 use crate::server::{Server, command};
 
-/// What is wrong, and what the message names.
+/// Invalid settings, and what the message names.
 const WRONG: [(&str, &str); 8] = [
     ("[tables.dead_letters]\nkey = 'port'\ntime = 'at'", "tables.dead_letters"),
     ("[tables.cities]\nkey = 'port'\ntime = 'at'", "tables.cities"),

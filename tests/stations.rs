@@ -1,5 +1,5 @@
-//! Files of station networks: real ones, and the recipes of docs/import.md on lines as the networks write them. All
-//! are imported with the real binary, into a server and as files of a lake, and every row is accounted for.
+//! Files of station networks: real ones, and the recipes of docs/import.md on lines as the networks write them. All are
+//! imported by the real binary, into a server and as files of a lake, and every row is accounted for.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -49,7 +49,7 @@ fn recipe(folder: &Path, heading: &str) -> String {
     path.display().to_string()
 }
 
-/// Imports by a mapping; gives the rows, which are as many as `read`.
+/// Imports with a mapping; returns the rows, whose number is `read`.
 fn imported(mapping: &str, more: &[&str], file: &Path, sql: &str, read: u64) -> Vec<Vec<String>> {
     let arguments = [&["--table", "observed", "--mapping", mapping], more].concat();
     let [one, other] = both(SETTINGS, &arguments, &[file.to_owned()], sql);
@@ -166,7 +166,7 @@ fn cities_and_the_hours_of_new_york_are_read_whole() {
     }
 }
 
-/// Lines as a network writes them, and the rows that they are by the recipe of its name.
+/// Checks the rows that the recipe of a network makes of its lines.
 fn assert_recipe(heading: &str, name: &str, bytes: &[u8], expected: &[&str]) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join(name);

@@ -1,7 +1,5 @@
-//! What does an error of the query library mean to whoever asked?
-//!
-//! Its kind says what can be done, its message where in the text the fault lies and which name was
-//! probably meant.
+//! Errors of SQL as errors of the engine. The kind of an error says what the caller can do, its message where in the
+//! text the fault lies and which name was probably meant.
 
 use std::time::Duration;
 
@@ -10,15 +8,15 @@ use barograph_engine::process::SETTING as SERVER;
 use barograph_engine::{Error, ErrorKind};
 use datafusion::common::{Column, DataFusionError, SchemaError};
 
-/// When a query that found no memory is worth trying again.
+/// Delay after which a query that found no memory is worth retrying.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// An error of the engine on its way through the query library.
+/// Wraps an error of the engine for its way through DataFusion.
 pub(crate) fn external(error: Error) -> DataFusionError {
     DataFusionError::External(Box::new(error))
 }
 
-/// The engine's error for one of the query library.
+/// Translates an error of DataFusion into one of the engine.
 pub(crate) fn told(error: DataFusionError) -> Error {
     if let Some(own) = own(&error) {
         return own.again();
@@ -63,7 +61,7 @@ pub(crate) fn told(error: DataFusionError) -> Error {
     }
 }
 
-/// The engine's own error inside one of the query library.
+/// The engine's own error inside an error of DataFusion.
 fn own(error: &DataFusionError) -> Option<&Error> {
     let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(error) = source {
@@ -82,7 +80,7 @@ fn own(error: &DataFusionError) -> Option<&Error> {
     None
 }
 
-/// What the library says where two columns have one name, which is theirs without casts and time zones.
+/// What DataFusion says where two columns have the same name; casts and time zones are not part of a name.
 const SAME_NAME: [&str; 2] =
     ["require unique expression names", "duplicate unqualified field name"];
 const APART: &str = "casts and time zones do not count in the name of a column: name one of the two with \
@@ -97,7 +95,7 @@ pub(crate) fn needs_names(error: &DataFusionError) -> bool {
     SAME_NAME.iter().chain([&UNNAMED]).any(|words| message.contains(words))
 }
 
-/// What the library says of a query that refers to the outer row in a way that it knows no join for.
+/// What DataFusion says of a correlated subquery that it cannot turn into a join.
 const QUERY_LEFT: [&str; 6] = [
     "does not support logical expression ScalarSubquery",
     "does not support logical expression Exists",
@@ -110,7 +108,7 @@ const CORRELATED: &str = "this subquery refers to the outer row in a way that is
 const GROUPED: &str = "compare its columns with those of the outer row by = in its WHERE, or join with it as a \
                        table grouped by what it is compared with";
 
-/// What is not there, and what to write in its place.
+/// Clauses that are not supported, and what to write instead.
 const INSTEAD: [(&str, &str); 3] = [
     (
         "found: EXCLUDE",
@@ -123,7 +121,7 @@ const INSTEAD: [(&str, &str); 3] = [
     ),
 ];
 
-/// The message without what the library puts before it.
+/// The message without the prefixes that DataFusion adds.
 fn tidy(message: &str) -> String {
     let message = message.trim();
     let mut text = message;
@@ -147,7 +145,7 @@ fn tidy(message: &str) -> String {
     }
 }
 
-/// What stands before the printed tree of a statement (`Word(Word { … `), if a message holds one.
+/// The text before the printed tree of a statement (`Word(Word { … `), if a message contains one.
 fn without_tree(text: &str) -> &str {
     let is_name = |c: char| c.is_ascii_alphanumeric() || c == '(' || c == '[';
     for (at, _) in text.match_indices(" { ") {
@@ -163,7 +161,7 @@ fn without_tree(text: &str) -> &str {
     text
 }
 
-/// Where in the text the fault lies, as far as the parser remembers.
+/// Where in the text the fault lies, as far as the parser knows.
 fn place(error: &DataFusionError) -> String {
     match error.diagnostic().and_then(|diagnostic| diagnostic.span) {
         Some(span) if span.start.line > 1 => {
@@ -207,8 +205,7 @@ pub(crate) fn nearest<'n>(name: &str, names: &[&'n str]) -> Option<&'n str> {
         .map(|(_, other)| other)
 }
 
-/// Letters to add, drop, change or swap with the next until `a` is `b` (Damerau's distance between
-/// neighbours).
+/// Edit distance between `a` and `b`: letters to add, drop, change or swap with their neighbour (Damerau's distance).
 fn distance(a: &str, b: &str) -> usize {
     let (a, b): (Vec<_>, Vec<_>) = (a.chars().collect(), b.chars().collect());
     let mut before: Vec<usize> = Vec::new();

@@ -1,6 +1,6 @@
 //! SQL over the tables of an engine.
 //!
-//! DataFusion plans and runs; the scans are the engine's own, the same that answer tickets:
+//! DataFusion plans and runs statements; the scans are the engine's own, the same that answer tickets:
 //!
 //! ```text
 //! text ─► Statement ─► plan over views pinned together ─► batches
@@ -8,12 +8,12 @@
 //! ```
 //!
 //! - `statement`: from a text to the last batch of its answer.
-//! - `table`: tables as the planner sees them, and how their scans run. `system`: those that tell of the server itself.
-//! - `pushdown`: what scans decide and compute themselves.
+//! - `table`: tables as the planner sees them, and how their scans run. `system`: tables about the server itself.
+//! - `pushdown`: conditions and groupings that scans decide and compute themselves.
 //! - `corrections`: what the parser and the planner take for something else than it means.
 //! - `limits`: how much a statement may take, and what stops it.
-//! - `functions`: those that SQL has beside DataFusion's own.
-//! - `expression`: what one row is worth, apart from any table.
+//! - `functions`: the SQL functions beyond DataFusion's own.
+//! - `expression`: SQL expressions over the columns of one row, apart from any table.
 
 mod corrections;
 mod errors;

@@ -1,4 +1,4 @@
-//! What can be set for SQL?
+//! Settings of SQL: memory, disk, time, queue, size of statements and threads.
 
 use std::path::PathBuf;
 

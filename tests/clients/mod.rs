@@ -1,6 +1,6 @@
-//! Do clients that are not ours get what they should, over a real socket and from the lake's files?
+//! Tests with third-party clients, over a real socket and from the lake's files.
 //!
-//! Python, in an environment of its own below the target folder, made once:
+//! Python runs in an environment of its own below the target folder, made once:
 //!
 //! ```text
 //! TARGET/python/HASH-of-requirements-and-Python/   venv, pip install, then the marker `finished`
@@ -58,7 +58,7 @@ fn deltalake_polars_and_duckdb_read_the_lake() {
     assert!(done.status.success(), "lake_readers.py compare:\n{}", text(&done));
 }
 
-/// A table with a column of each kind of value that readers might leave out files by.
+/// A table with a column of each type by which readers might skip files.
 const SAMPLES: &str = r#"
 [tables.samples]
 key = "key"
@@ -174,7 +174,7 @@ struct Python {
 }
 
 impl Python {
-    /// Finds it below the target folder or makes it there. Test processes that run at the same time wait
+    /// Finds the environment below the target folder or makes it there. Test processes that run at the same time wait
     /// for the one that makes it.
     fn ready() -> Self {
         let probe = ["-c", "import ensurepip, sys, venv; print(sys.version, sys.prefix)"];

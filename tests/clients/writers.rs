@@ -1,4 +1,5 @@
-//! Does a table stay what it is when other programs write to it, beside a running server and without one?
+//! Tests of foreign writers: a table stays consistent when other programs write to it, beside a running server and
+//! without one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -44,17 +45,17 @@ enabled = false
 /// Rows by key and minute.
 type Model = BTreeMap<(i32, i64), String>;
 
-/// A lake that others write to, and what is in the table `samples`.
+/// A lake that others write to, and the expected rows of the table `samples`.
 struct Bed {
     python: Python,
     folder: tempfile::TempDir,
     model: Model,
-    /// The rows of it that other programs cannot see, as they are in the log alone.
+    /// Those of its rows that other programs cannot see, since they are only in the log.
     unlanded: BTreeSet<(i32, i64)>,
 }
 
 impl Bed {
-    /// Six hours have landed, and a part of the seventh stands in the log.
+    /// Six hours have landed, and a part of the seventh is in the log.
     fn new() -> (Self, Server) {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("barograph.toml"), TABLES).unwrap();
@@ -107,7 +108,7 @@ impl Bed {
         self.unlanded.clear();
     }
 
-    /// Another program does something to the table, and to the model.
+    /// Lets another program change the table, and makes the same change in the model.
     fn other(&mut self, what: &str) {
         let path = self.data().join("lake").join("samples");
         let done = self.python.output("lake_writers.py", &[what.as_ref(), path.as_ref()]);
@@ -131,7 +132,7 @@ impl Bed {
         }
     }
 
-    /// Waits until the server shows what the model says.
+    /// Waits until the server shows the rows of the model.
     fn expect(&self, server: &Server, what: &str) {
         let since = Instant::now();
         loop {
@@ -152,7 +153,7 @@ impl Bed {
         }
     }
 
-    /// Compares what deltalake reads with the model, of which the tail's rows are not in the lake.
+    /// Compares the rows that deltalake reads with the model; rows of the tail are not in the lake.
     fn expect_in_lake(&self) {
         let path = self.data().join("lake").join("samples");
         let done = self.python.output("lake_writers.py", &["rows".as_ref(), path.as_ref()]);

@@ -1,5 +1,5 @@
-//! Columns that change in a running server: readers and writers go on, no acknowledged row is lost, and a kill -9
-//! wherever it is leaves the table as it was or as it is to be.
+//! Columns that change in a running server: readers and writers go on, no acknowledged row is lost, and a kill -9 at
+//! any moment leaves the table as it was before or as it is to be after.
 
 use std::process::{Child, Output, Stdio};
 use std::sync::Arc;
@@ -24,7 +24,7 @@ fn altering(server: &Server, args: &[&str]) -> Output {
     command(&["lake", "alter", "buoys", "--endpoint", &server.url()]).args(args).output().unwrap()
 }
 
-/// Runs until it is told to stop, and gives how often it came round; everything in it has to succeed.
+/// Repeats work until it is stopped, and counts the turns; everything in it has to succeed.
 struct Busy {
     stop: Arc<AtomicBool>,
     done: Arc<AtomicI64>,
@@ -47,7 +47,7 @@ impl Busy {
         Self { stop, done, thread }
     }
 
-    /// Waits until it has come round some times from now on.
+    /// Waits for some more turns.
     fn goes_on(&self) {
         let (until, begun) = (self.done.load(Ordering::SeqCst) + 3, Instant::now());
         while self.done.load(Ordering::SeqCst) < until {
@@ -78,7 +78,7 @@ impl Turns {
     }
 }
 
-/// Puts rows in one stream, with an acknowledgement awaited before the next; each turn a second of March.
+/// Puts rows in one stream, awaiting an acknowledgement before the next; each turn is a second of March.
 async fn writer(client: Client, turns: Turns) {
     let (sender, mut receiver) = mpsc::channel(1);
     let batches = futures::stream::poll_fn(move |context| receiver.poll_recv(context));
@@ -114,7 +114,7 @@ async fn point_reader(client: Client, turns: Turns) {
     }
 }
 
-/// Asks for a range and for a statement, whose answers have to be whole.
+/// Queries a range and a statement, whose answers have to be complete.
 async fn range_reader(client: Client, turns: Turns) {
     let whole = KEYS as usize * (HOURS as usize + 1);
     let before_february = barograph_flight::ticket::RangeRead {

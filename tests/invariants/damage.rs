@@ -1,4 +1,4 @@
-//! Damage and shortage: flipped bits in log and lake, a full disk.
+//! Damage and shortage: flipped bits in log and lake, and a full disk.
 
 use std::fs;
 use std::io::Write;
@@ -18,7 +18,7 @@ const MINUTE: i64 = 60_000_000;
 /// 2024-01-01T00:00:00Z
 const START: i64 = 1_704_067_200_000_000;
 
-/// The clock stands, years later, and what lands does so when it is asked for.
+/// The clock stands still, years later, and rows land only on request.
 async fn open(folder: &Path, accept_damage: bool) -> barograph_engine::Result<Arc<Engine>> {
     let never = Span::seconds(1_000_000_000);
     let settings =
@@ -178,7 +178,7 @@ impl Drop for SmallDisk {
     }
 }
 
-/// Takes what is left of a disk, to the last byte.
+/// Fills a disk to the last byte.
 fn fill(path: &Path) {
     let mut file = fs::File::create(path).unwrap();
     for size in [1 << 16, 1] {

@@ -1,5 +1,5 @@
-//! Import beside a live engine: files of random rows in random order, by a store that may fail, gone on with after
-//! each failure; then every fault of the store in turn.
+//! Import beside a live engine: files of random rows in random order, over a store that may fail, resumed after each
+//! failure; then every fault of the store in turn.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -31,7 +31,7 @@ fn csv(rows: &[Row]) -> String {
     text
 }
 
-/// An import as it is now; little memory makes many runs.
+/// An import over the current lake; little memory makes many runs.
 fn import(lake: LakeStore, clock: &Arc<ManualClock>, memory: usize) -> DirectImport {
     DirectImport {
         target: lake.url().to_string(),
@@ -61,7 +61,7 @@ async fn run(
 }
 
 impl World {
-    /// Imports a file or two, which may hold rows of hours that are open, landed or folded.
+    /// Imports a file or two, which may hold rows of hours that are open, landed or compacted.
     pub(crate) async fn import(&mut self) {
         // Rows that have not landed win over imported ones.
         let all_landed = self.rng.random_bool(0.5) && self.engine().flush().await.is_ok();
@@ -139,8 +139,8 @@ fn few_periods(world: &mut World, count: i64) -> Vec<Row> {
     (0..count).map(|_| world.row()).enumerate().map(row).collect()
 }
 
-/// Everything that is asked of the store fails once, in turn, with and without being carried out; a put also is so later,
-/// before the import is gone on with or after.
+/// Every operation on the store fails once, in turn, with and without being carried out; a put is also carried out
+/// later, before the import is resumed or after.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_import_goes_on_after_any_fault_of_the_store() {
     let mut failed = 0;

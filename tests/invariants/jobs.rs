@@ -1,6 +1,6 @@
-//! Every operation of the jobs `rollup`, `quality`, `expire`, `sweep` and `compact` on the store goes wrong once: it
-//! fails, its reply is lost, or it is carried out when nobody waits for it any more; and all are slow. The next run
-//! completes the work, what is then there is what a run without faults leaves, and no file is left that nobody needs.
+//! Faults of the store under the jobs `rollup`, `quality`, `expire`, `sweep` and `compact`: each operation fails once,
+//! loses its reply, or is carried out when nobody waits for it any more; and all are slow. The next run completes the
+//! work, leaves what a run without faults leaves, and no file that nobody needs.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -38,14 +38,14 @@ const HOURS: [i64; 4] = [1, 2, 23, 25];
 const OPERATIONS: [Operation; 4] =
     [Operation::Put, Operation::Get, Operation::List, Operation::Delete];
 
-/// When a put is carried out that was late: before the next run, or after it.
+/// When a late put is carried out: before the next run, or after it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Delivered {
     Before,
     After,
 }
 
-/// A data folder in memory behind faults, and what works on it.
+/// A data folder in memory behind faults, and the engine and jobs that work on it.
 struct World {
     memory: Arc<InMemory>,
     faults: Arc<FaultStore>,
@@ -54,7 +54,7 @@ struct World {
     engine: Option<Arc<Engine>>,
 }
 
-/// What is left: rows of each table, and data files by table.
+/// Final state: rows of each table, and data files by table.
 #[derive(Debug, PartialEq)]
 struct Left {
     rows: BTreeMap<String, String>,
@@ -97,7 +97,7 @@ fn tables() -> Vec<TableSchema> {
 }
 
 impl World {
-    /// Over what is in memory; with an engine, whose log has nothing that has not landed.
+    /// A world over a store in memory; with an engine, whose log holds no row that has not landed.
     async fn over(memory: Arc<InMemory>, with_engine: bool) -> Self {
         let faults = FaultStore::new(Arc::clone(&memory) as _, FaultPlan::none());
         let object = Arc::clone(&faults) as Arc<dyn ObjectStore>;
@@ -165,7 +165,7 @@ impl World {
         schedule.run(name, Asked::default(), Stop::default(), watch::Sender::default()).await
     }
 
-    /// A run that is to come to its end, once whoever ran before is out of the way.
+    /// Runs a job to its end, once the lease of the previous run has expired.
     async fn complete(&self, name: &str) -> RunRecord {
         self.clock.set(self.clock.now() + 2 * LEASE.micros());
         let record = self.run(name).await.unwrap();
@@ -189,7 +189,7 @@ impl World {
         engine.flush().await.unwrap();
     }
 
-    /// Ends the engine with everything landed, so that the store has all there is.
+    /// Ends the engine with everything landed, so that the store holds all rows.
     async fn settle(&mut self) {
         if let Some(engine) = self.engine.take() {
             engine.flush().await.unwrap();
@@ -197,7 +197,7 @@ impl World {
         }
     }
 
-    /// What is there once nothing goes wrong and all is swept.
+    /// The final state, after a sweep and without further faults.
     async fn left(mut self) -> Left {
         self.settle().await;
         self.complete("sweep").await;
@@ -234,7 +234,7 @@ impl World {
     }
 }
 
-/// A data folder as it is before the job: `earlier` have run.
+/// A data folder in the state before the job: the jobs `earlier` have run.
 async fn base(earlier: &[&str]) -> Arc<InMemory> {
     let mut world = World::over(Arc::new(InMemory::new()), true).await;
     world.fill().await;
@@ -245,7 +245,7 @@ async fn base(earlier: &[&str]) -> Arc<InMemory> {
     world.memory
 }
 
-/// Lets each operation of `job` go wrong in each way.
+/// Makes each operation of `job` fail in each way.
 async fn every_operation(job: &str, earlier: &[&str]) {
     let base = base(earlier).await;
     let with_engine = ["rollup", "quality"].contains(&job);
@@ -301,7 +301,7 @@ async fn world_over(base: &InMemory, with_engine: bool) -> World {
     World::over(Arc::new(base.fork()), with_engine).await
 }
 
-/// How an operation goes wrong. A read whose reply is lost is one that failed.
+/// Ways in which an operation can fail. A read whose reply is lost is one that failed.
 fn ways(operation: Operation) -> &'static [(Fault, Delivered)] {
     const FAIL: (Fault, Delivered) = (Fault::Fail, Delivered::Before);
     const LOST: (Fault, Delivered) = (Fault::LoseReply, Delivered::Before);

@@ -14,11 +14,11 @@ use barograph_lake::{Micros, TableSchema};
 /// The values of one reading: temperature, direction, note.
 pub type Reading = (Option<f32>, Option<i16>, Option<String>);
 
-/// Readings as they should be.
+/// The readings that are expected.
 #[derive(Debug, Clone, Default)]
 pub struct Model(pub BTreeMap<(i32, Micros), Reading>);
 
-/// One row on its way in.
+/// One row to be put.
 pub type Row = (i32, Micros, Reading);
 
 /// The table of the tests: one column of each kind.

@@ -1,9 +1,8 @@
-//! Random interleavings of put, late rows, repeats, landing, folding, rolling up, expiry, queries, faults of the store
-//! and restarts, each answer held against the naive model.
+//! Simulation: random interleavings of put, late rows, repeats, landing, compaction, imports, rollups, expiry, queries,
+//! faults of the store and restarts, with each answer held against the naive model.
 //!
-//! A run is a pure function of its seed, which it prints when it fails.
-//! `BAROGRAPH_TEST_SEEDS=1000 cargo test --release --workspace --test invariants simulation`
-//! runs more of them, `BAROGRAPH_TEST_SEED=7` just that one.
+//! A run is a pure function of its seed, which it prints when it fails. `BAROGRAPH_TEST_SEEDS=1000 cargo test --release
+//! --workspace --test invariants simulation` runs more of them, `BAROGRAPH_TEST_SEED=7` just that one.
 
 mod derived;
 
@@ -61,7 +60,7 @@ fn engine_agrees_with_the_model() {
     }
 }
 
-/// An engine, and what it must hold.
+/// An engine, and the rows that it must hold.
 pub(crate) struct World {
     pub(crate) folder: tempfile::TempDir,
     pub(crate) clock: Arc<ManualClock>,
@@ -69,13 +68,13 @@ pub(crate) struct World {
     faults: Option<Arc<FaultStore>>,
     pub(crate) model: Model,
     rollups: derived::Windows,
-    /// What jobs know from run to run.
+    /// State of the jobs from run to run.
     jobs: LakeStore,
     pub(crate) rejected: u64,
     pub(crate) rng: SmallRng,
 }
 
-/// A world without a row.
+/// A world without rows.
 pub(crate) async fn world(seed: u64) -> World {
     let mut world = World {
         folder: tempfile::tempdir().unwrap(),
@@ -251,7 +250,7 @@ impl World {
         self.open().await;
     }
 
-    /// The next few writes to the store fail, some of them after they were carried out.
+    /// Makes one of the next few writes to the store fail, perhaps after it was carried out.
     async fn break_store(&mut self) {
         let faults = Arc::clone(self.faults.as_ref().unwrap());
         let fault = if self.rng.random_bool(0.5) { Fault::Fail } else { Fault::LoseReply };
@@ -261,7 +260,7 @@ impl World {
         faults.set_plan(FaultPlan::none());
     }
 
-    /// Hours are folded while rows are put and landed, by a store that may fail.
+    /// Compacts hours while rows are put and landed, over a store that may fail.
     async fn fold(&mut self) {
         let faults = Arc::clone(self.faults.as_ref().unwrap());
         if self.rng.random_bool(0.4) {
@@ -392,7 +391,7 @@ impl World {
         }
     }
 
-    /// After a flush the lake alone holds every row once, each in its home.
+    /// Checks that the lake alone, after a flush, holds every row once, each in its home.
     pub(crate) async fn check_lake(&mut self) {
         let view = self.engine().view("readings").unwrap();
         assert_eq!(view.tail.rows(), 0);
@@ -402,7 +401,7 @@ impl World {
     }
 }
 
-/// Runs the job once. Months of more than a few rows become several files.
+/// Runs the job `compact` once. Months of more than a few rows become several files.
 async fn fold(lake: LakeStore, clock: Arc<ManualClock>) -> barograph_jobs::Result<RunRecord> {
     let job = Compact {
         lake,

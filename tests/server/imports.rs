@@ -1,5 +1,5 @@
-//! How does a test import files? With the real binary, into a server and as files of the lake of another folder; both
-//! have to come to the same.
+//! Imports in tests: the real binary imports files into a server, and as files of the lake of another folder. Both must
+//! give the same result.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -12,14 +12,14 @@ use barograph_flight::Client;
 
 use super::{POLL, Server, command};
 
-/// What an import said, and what stands in the tables after it.
+/// Output of an import, and rows of the tables after it.
 pub struct Imported {
     pub status: ExitStatus,
     /// Standard output: the summary.
     pub summary: String,
     /// Standard output and error.
     pub said: String,
-    /// Most memory that it took, in KiB, as far as it was seen.
+    /// Most memory that it was seen to take, in KiB.
     pub peak_kib: u64,
     pub rows: Vec<Vec<String>>,
     /// Reasons of dead letters.
@@ -27,7 +27,7 @@ pub struct Imported {
 }
 
 impl Imported {
-    /// The figures of the summary: earlier, read, accepted, unreadable, implausible, replaced, of all files.
+    /// The figures of the summary over all files: earlier, read, accepted, unreadable, implausible, replaced.
     pub fn figures(&self) -> [u64; 6] {
         assert!(self.status.success(), "{}", self.said);
         let mut sums = [0; 6];
@@ -42,7 +42,7 @@ impl Imported {
     }
 }
 
-/// Imports files into a server, and as files of the lake of another folder; `sql` gives the rows.
+/// Imports files into a server, and as files of the lake of another folder; `sql` returns the rows to compare.
 pub fn both(settings: &str, arguments: &[&str], files: &[PathBuf], sql: &str) -> [Imported; 2] {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     [true, false].map(|through_a_log| {

@@ -1,5 +1,5 @@
-//! How does a test run the real binary? Started on a free port with a data folder of its own, told to
-//! stop, or killed; what it printed is kept for the message of a failure.
+//! The real binary in tests: started on a free port with a data folder of its own, told to stop, or killed. Its output
+//! is kept for the message of a failure.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 pub mod imports;
@@ -24,7 +24,7 @@ pub const BINARY: &str = env!("CARGO_BIN_EXE_barograph");
 const START_TIMEOUT: Duration = Duration::from_secs(600);
 /// How long a graceful stop may take: the server's own `drain_timeout` and a final sync.
 const STOP_TIMEOUT: Duration = Duration::from_secs(600);
-/// How often a child process is looked at.
+/// Interval at which a child process is checked.
 const POLL: Duration = Duration::from_millis(5);
 
 /// A running `barograph serve`. Killed when dropped.
@@ -35,7 +35,7 @@ pub struct Server {
     address: Option<SocketAddr>,
 }
 
-/// What a server printed so far.
+/// Output of a server so far.
 #[derive(Default)]
 struct Output {
     state: Mutex<Printed>,
@@ -72,12 +72,12 @@ impl Server {
         });
     }
 
-    /// `barograph serve` on `data`, with `args` in addition, once it takes calls.
+    /// Starts `barograph serve` on `data`, with `args` in addition, and waits until it takes calls.
     pub fn start(args: &[&str], data: &Path) -> Self {
         Self::start_with(args, data, &[])
     }
 
-    /// The same, with settings by environment variable.
+    /// Like [`Server::start`], with settings by environment variable.
     pub fn start_with(args: &[&str], data: &Path, settings: &[(&str, &str)]) -> Self {
         let mut server = Self::spawn(args, data, settings);
         if let Err(why) = server.wait_ready() {
@@ -86,7 +86,7 @@ impl Server {
         server
     }
 
-    /// `barograph serve` on `data`, which may not be ready yet, or never be.
+    /// Starts `barograph serve` on `data` without waiting; it may not be ready yet, or never be.
     pub fn spawn(args: &[&str], data: &Path, settings: &[(&str, &str)]) -> Self {
         let mut process = command(&["serve", "--listen", "127.0.0.1:0", "--data"])
             .arg(data)
@@ -105,7 +105,7 @@ impl Server {
         Self { process, output, readers, address: None }
     }
 
-    /// Waits until the server has said where it listens and takes connections there.
+    /// Waits until the server has printed its address and takes connections there.
     pub fn wait_ready(&mut self) -> Result<(), String> {
         let until = Instant::now() + START_TIMEOUT;
         let mut printed = self.output.state.lock().unwrap();
@@ -135,17 +135,17 @@ impl Server {
         Ok(())
     }
 
-    /// Where it listens.
+    /// Address of the server.
     pub fn address(&self) -> SocketAddr {
         self.address.expect("the server was not waited for")
     }
 
-    /// Its URL as our own client and command line take it.
+    /// URL for our own client and command line.
     pub fn url(&self) -> String {
         format!("http://{}", self.address())
     }
 
-    /// Its URL as pyarrow takes it.
+    /// URL for pyarrow.
     pub fn grpc_url(&self) -> String {
         format!("grpc://{}", self.address())
     }
@@ -155,19 +155,19 @@ impl Server {
         self.process.id()
     }
 
-    /// What it printed so far, stdout and stderr.
+    /// Output so far, stdout and stderr.
     pub fn output(&self) -> String {
         self.output.state.lock().unwrap().text.clone()
     }
 
-    /// Kills it at once (SIGKILL) and gives what it had printed.
+    /// Kills it at once (SIGKILL) and returns its output.
     pub fn kill(mut self) -> String {
         self.process.kill().expect("kill");
         self.ended();
         self.output()
     }
 
-    /// Asks it to stop (SIGTERM) and waits until it has; gives how it ended and what it printed.
+    /// Asks it to stop (SIGTERM) and waits until it has; returns its exit status and output.
     pub fn terminate(mut self) -> (ExitStatus, String) {
         let kill = format!("kill -TERM {}", self.pid());
         let sent = Command::new("sh").args(["-c", &kill]).status().expect("sh");
@@ -233,7 +233,7 @@ fn collect(pipe: impl Read + Send + 'static, output: &Arc<Output>) -> JoinHandle
     })
 }
 
-/// The loopback address with a port that a line names, if it names one.
+/// The loopback address with a port in a line, if there is one.
 fn address_in(line: &str) -> Option<SocketAddr> {
     line.match_indices("127.0.0.1:").find_map(|(at, host)| {
         let rest = &line[at + host.len()..];

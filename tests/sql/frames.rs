@@ -1,6 +1,6 @@
-//! Is every aggregate right in every frame? Random tables and frames, with NaN, infinities, outliers, constants and
-//! nulls, against the plainest way to say what an aggregate is: over the rows of each frame, found by looking at
-//! all rows.
+//! Aggregates in window frames, every one in every frame: random tables and frames, with NaN, infinities, outliers,
+//! constants and nulls, held against the plainest definition of each aggregate over the rows of a frame, which are
+//! found by looking at all rows.
 
 mod model;
 
@@ -50,7 +50,7 @@ impl Frame {
         format!("{} BETWEEN {from} AND {to}", self.units)
     }
 
-    /// The rows of `rows`, all of one partition in order, in the frame of one of them.
+    /// The rows among `rows`, all of one partition in order, that are in the frame of the row `at`.
     fn rows(self, rows: &[Row], at: usize, by: fn(&Row) -> i64) -> Vec<Row> {
         let groups = distinct(rows.iter().map(by).collect());
         let place = |index: usize, row: &Row| -> i64 {
@@ -123,7 +123,7 @@ fn table(context: &SessionContext, rows: &[Row], batch_rows: usize) {
     context.register_table("r", Arc::new(table)).unwrap();
 }
 
-/// What differs, if it does. A float may be off by what its own frame's numbers round to.
+/// The difference of two answers, if there is one. A float may differ by the rounding of its own frame's numbers.
 fn differs(
     sql: &str,
     got: &ArrayRef,

@@ -1,5 +1,5 @@
-//! Do SQL's own functions give right answers? Scripts with published figures, random inputs against naive
-//! models, and the reference page.
+//! Tests of the SQL functions: scripts with published figures, random inputs against naive models, and the reference
+//! page.
 #![allow(
     clippy::disallowed_methods,
     reason = "a test waits for what is to hold, and looks at it now and then"
@@ -28,7 +28,7 @@ pub fn session(partitions: usize, batch_rows: usize) -> SessionContext {
     context
 }
 
-/// Runs `text` with every shape of execution that could change an answer.
+/// Runs `text` in every shape of execution that could change an answer.
 async fn holds(text: &str) {
     for (partitions, batch_rows) in [(1, 8192), (4, 2), (3, 1)] {
         let mut context = session(partitions, batch_rows);

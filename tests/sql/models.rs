@@ -1,5 +1,5 @@
-//! Do gap filling and as-of joins agree with the plainest way to say what they do? Seeded random tables,
-//! every batch size and number of partitions, against loops over vectors.
+//! Models of gap filling and as-of joins: loops over vectors, in the plainest way, held against seeded random tables in
+//! every batch size and number of partitions.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -66,7 +66,7 @@ fn float(array: &dyn Array, row: usize) -> Option<f64> {
 
 type Filled = (i32, i64, Option<f64>, Option<f64>, Option<f64>);
 
-/// Windows of `step` for each city from `from` to before `to`: mean, carried, on the line.
+/// Windows of `step` for each city from `from` to before `to`: mean, carried forward, interpolated.
 fn fill_by_hand(rows: &[Row], step: i64, from: i64, to: i64) -> Vec<Filled> {
     let mut sums: BTreeMap<i32, BTreeMap<i64, (f64, u32)>> = BTreeMap::new();
     for (city, at, value) in rows.iter().filter(|r| (from..to).contains(&r.1)) {

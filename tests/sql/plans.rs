@@ -1,5 +1,5 @@
-//! Are plans what the reference promises? No sort where rows are in order, conditions moved below an as-of
-//! join where that is safe, parameters and `now()` as ends of a range, bounded memory.
+//! Plans that the reference promises: no sort where rows are in order, conditions moved below an as-of join where that
+//! is safe, parameters and `now()` as ends of a range, bounded memory.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::session;
 
 const MINUTE: i64 = 60_000_000;
 
-/// `rows` minutes of `cities` cities in order of city and time, as one partition that says so.
+/// `rows` minutes of `cities` cities, sorted by city and time, as one partition that declares its order.
 fn ordered(context: &SessionContext, name: &str, cities: i32, rows: i64) {
     let schema = Arc::new(Schema::new(vec![
         Field::new("city_id", DataType::Int32, false),

@@ -1,4 +1,4 @@
-//! Does the reference page tell the truth? It equals what is generated, and its examples run.
+//! Tests of the reference page: it equals the generated one, and its examples run.
 
 use std::sync::Arc;
 
@@ -69,7 +69,7 @@ async fn with_tables() -> SessionContext {
     context
 }
 
-/// What table functions give, by SQL.
+/// Table functions, answered by SQL.
 struct Newest(SessionContext);
 
 impl Tables for Newest {

@@ -1,6 +1,6 @@
-//! Are rolling windows right? The one-liner of the reference page, the heat index of one day, over a year of real
-//! observations, against sums computed here from the text of the file; random tables and frames against
-//! DataFusion's own operator; and what that operator does not get right against values written here.
+//! Tests of rolling windows: the one-liner of the reference page, the heat index of one day over a year of real
+//! observations, against sums computed here from the text of the file; random tables and frames against DataFusion's
+//! own operator; and what that operator gets wrong against values written here.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use crate::session;
 
 const DAY: i64 = 86_400_000_000;
 
-/// The heat index in °F as the WPC page tells it, sentence by sentence.
+/// The heat index in °F as the WPC page describes it, sentence by sentence.
 /// <https://www.wpc.ncep.noaa.gov/html/heatindex_equation.shtml>
 fn heat_index(t: f64, rh: f64) -> f64 {
     let simple = 0.5 * (t + 61.0 + ((t - 68.0) * 1.2) + (rh * 0.094));
@@ -115,7 +115,7 @@ async fn the_mean_over_the_closed_day_before_each_reading() {
     assert!(hot > 500, "{hot}");
 }
 
-/// Places of text in a plan.
+/// Number of occurrences of a text in a plan.
 fn count(plan: &str, what: &str) -> usize {
     plan.matches(what).count()
 }

@@ -1,4 +1,4 @@
-//! Do the SQL scripts hold? A reader and runner of sqllogictest's format, as far as the scripts use it.
+//! Runner of the SQL scripts: a reader and runner of the sqllogictest format, as far as the scripts use it.
 //!
 //! ```text
 //! statement ok                 the statement runs
@@ -7,11 +7,11 @@
 //! query IRT [rowsort]          it gives the rows after ----, in order or sorted as text; the letters
 //!                              are the columns: I whole, R float, T text, B boolean, P time, D date
 //! parameters 5, 'x'            values of the next statement's parameters
-//! do SOMETHING                 what the subject itself understands, with the lines after it
+//! do SOMETHING                 a command of the subject, with the lines after it
 //! ```
 //!
-//! The crate of that name would turn on features of shared crates (`md-5/std`, below `object_store`), and
-//! with them build everything twice.
+//! The crate of that name would turn on features of shared crates (`md-5/std`, below `object_store`) and so build
+//! everything twice.
 
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::DataType;
@@ -19,7 +19,7 @@ use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
 use datafusion::common::ScalarValue;
 use datafusion::prelude::SessionContext;
 
-/// Who answers a script.
+/// The side that answers a script.
 pub trait Subject {
     /// The answer to a statement.
     async fn ask(
@@ -28,7 +28,7 @@ pub trait Subject {
         parameters: &[ScalarValue],
     ) -> Result<Vec<RecordBatch>, String>;
 
-    /// Does what a line after `do` says, with the text below it.
+    /// Executes the line after `do`, with the text below it.
     async fn act(&mut self, words: &[&str], text: &str) -> Result<(), String>;
 }
 
@@ -118,7 +118,7 @@ fn parse(text: &str) -> Vec<Record> {
     records
 }
 
-/// The values that a list of expressions stands for.
+/// The values of a list of expressions.
 async fn values(list: &str) -> Vec<ScalarValue> {
     let context = SessionContext::new();
     let frame = context.sql(&format!("SELECT {list}")).await.expect("values of parameters");
@@ -127,7 +127,7 @@ async fn values(list: &str) -> Vec<ScalarValue> {
     columns.map(|c| ScalarValue::try_from_array(c, 0).expect("a value")).collect()
 }
 
-/// What comes of a record.
+/// The outcome of a record.
 async fn outcome(subject: &mut impl Subject, record: &Record) -> Result<Vec<RecordBatch>, String> {
     if let Expect::Action = record.expect {
         let (line, text) = record.sql.split_once('\n').unwrap_or((&record.sql, ""));
@@ -170,7 +170,7 @@ fn texts(batches: &[RecordBatch]) -> Vec<String> {
     rows
 }
 
-/// Runs every record of `text`; returns what does not hold.
+/// Runs every record of `text`; returns those that do not hold.
 pub async fn run(subject: &mut impl Subject, text: &str) -> Vec<String> {
     let mut wrong = Vec::new();
     for record in parse(text) {

@@ -1,11 +1,12 @@
-//! What is a SQL expression over the columns of one row worth? Of all rows of a batch at once; it reads nothing else.
+//! SQL expressions over the columns of one row, evaluated for all rows of a batch at once. They read nothing but that
+//! row.
 //!
 //! ```text
-//! text ─parse─► names ─► types, from whoever has the columns ─numbers─► plan ─► evaluate: batch ─► column
+//! text ─parse─► names ─► types of the columns, from the caller ─numbers─► plan ─► evaluate: batch ─► column
 //! ```
 //!
-//! Columns may be text that holds numbers, as in a CSV file: where a number is wanted, such a column is taken in as
-//! one (see `numbers`), and whoever evaluates the expression hands it over in that form.
+//! Columns may be text that holds numbers, as in a CSV file. Where a number is wanted, such a column is read as numbers
+//! (see `numbers`), and the caller passes it in that form.
 
 mod numbers;
 #[cfg(test)]
@@ -47,10 +48,10 @@ use crate::limits::stack;
 
 /// Longest text of an expression in bytes.
 const TEXT_BYTES_MAX: usize = 16 << 10;
-/// How deep and large an expression may be.
+/// Bounds on the depth and size of an expression.
 const BOUNDS: Bounds =
     Bounds { what: "the expression", depth: (200, "an import"), nodes: (5_000, "an import") };
-/// Functions whose result may be far longer than what they are given.
+/// Functions whose result may be far longer than their arguments.
 const UNBOUNDED: [&str; 3] = ["repeat", "lpad", "rpad"];
 
 /// SQL as the language of expressions.
@@ -73,7 +74,7 @@ impl Expressions for SqlExpressions {
     }
 }
 
-/// An expression that was understood.
+/// A compiled expression.
 #[derive(Debug, Clone)]
 struct SqlExpression {
     inputs: Vec<Input>,
@@ -139,7 +140,8 @@ impl SqlExpression {
         Ok(Self { inputs: inputs.collect(), schema, physical, data_type })
     }
 
-    /// The rows of a batch that begins with row `from`. If one of them has no value, each half by itself.
+    /// Evaluates the rows of a batch, which begins with row `from`. If a row has no value, each half is evaluated by
+    /// itself.
     fn part(
         &self,
         batch: &RecordBatch,
@@ -190,7 +192,7 @@ impl RowExpression for SqlExpression {
     }
 }
 
-/// The tree of a text.
+/// Parses a text into a tree.
 fn parsed(text: &str) -> Result<ExprWithAlias> {
     let parser = DFParserBuilder::new(BOUNDS.tokens(text)?)
         .with_dialect(&GenericDialect {})
@@ -200,7 +202,7 @@ fn parsed(text: &str) -> Result<ExprWithAlias> {
     Ok(ast)
 }
 
-/// What understands expressions: functions of one row that give the same whenever they are asked.
+/// The session of expressions: functions of one row that always give the same result.
 fn state() -> Result<SessionState> {
     let mut config = SessionConfig::new();
     // Names of columns are those of a file.
@@ -219,7 +221,7 @@ fn state() -> Result<SessionState> {
         .build())
 }
 
-/// The names of an expression, each once; what reads more than a row is refused.
+/// The names in an expression, each once; refuses an expression that reads more than a row.
 fn names(ast: &mut ExprWithAlias) -> Result<Vec<String>> {
     if let Some(alias) = &ast.alias {
         return Err(Error::request(format!("did not expect {:?}", alias.value)));
@@ -273,14 +275,14 @@ fn one() -> Ast {
     Ast::Value(Value::Number("1".to_owned(), false).into())
 }
 
-/// The columns that an expression names.
+/// The columns that an expression uses.
 fn used(expr: &Expr, all: &DFSchema) -> SchemaRef {
     let used = expr.column_refs();
     let is_used = |field: &&FieldRef| used.iter().any(|column| column.name == *field.name());
     Arc::new(Schema::new(all.fields().iter().filter(is_used).cloned().collect::<Vec<_>>()))
 }
 
-/// A type without the ways in which its values may be held.
+/// A type without encodings: dictionaries as their values, texts as UTF-8.
 fn plain(data_type: DataType) -> DataType {
     match data_type {
         DataType::Dictionary(_, values) => plain(*values),

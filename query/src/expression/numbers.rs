@@ -1,4 +1,4 @@
-//! Where is a text a number? In a file of text every column is text, and `a + b` or `a > 5` means numbers.
+//! Text columns read as numbers. In a text file every column is text, and `a + b` or `a > 5` means numbers:
 //!
 //! ```text
 //! a + b, -a                     both, in double precision, whatever their types are
@@ -19,13 +19,13 @@ use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, Operator, Scalar
 
 /// Functions that take values of any one type.
 const OF_ANY_TYPE: [&str; 4] = ["coalesce", "nullif", "nvl", "nvl2"];
-/// And those that compare them for their order.
+/// Functions that compare their arguments by order.
 const OF_AN_ORDER: [&str; 2] = ["greatest", "least"];
 
-/// Ends the name of a column of text that is taken in as numbers; no name of a file has it.
+/// Suffix of the name of a text column that is read as numbers; no name in a file has it.
 const MARK: char = '\0';
 
-/// What the column is called as numbers.
+/// The name of a column as numbers.
 pub(super) fn of(name: &str) -> String {
     format!("{name}{MARK}")
 }
@@ -35,7 +35,7 @@ pub(super) fn name(called: &str) -> &str {
     called.strip_suffix(MARK).unwrap_or(called)
 }
 
-/// The expression with numbers in place of text where they are wanted.
+/// The expression with numbers in place of text where numbers are wanted.
 pub(super) fn wanted(expr: Expr, schema: &DFSchema) -> Result<Expr> {
     Ok(expr.transform_up(|expr| place(expr, schema).map(Transformed::yes))?.data)
 }
@@ -134,7 +134,8 @@ fn number(expr: Expr, data_type: &DataType) -> Result<Expr> {
     })
 }
 
-/// Expressions of which text is a number if one of the others is one, or if `ordered` and all of them are text.
+/// Expressions that are compared: text among them becomes a number if another one is a number, or if `ordered` and all
+/// of them are text.
 fn beside(all: Vec<Expr>, ordered: bool, schema: &DFSchema) -> Result<Vec<Expr>> {
     let types: Vec<_> = all.iter().map(|expr| expr.get_type(schema)).collect::<Result<_>>()?;
     let numbers = types.iter().any(DataType::is_numeric) || (ordered && types.iter().all(is_text));

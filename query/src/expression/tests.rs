@@ -1,3 +1,5 @@
+//! Tests of SQL expressions: text read as numbers, rows without a value, refusals, and bounds on depth and size.
+
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use arrow::array::{Array, AsArray, Float64Array, Int32Array, StringArray};

@@ -1,6 +1,7 @@
-//! An aggregate that is another one but for its accumulators: what the planner asks about it, the other one answers.
+//! Delegation of an aggregate to another one: all that the planner asks about it, except for its accumulators, the
+//! other one answers.
 
-/// The methods of `AggregateUDFImpl` that a type whose field `0` is the other aggregate passes on.
+/// The methods of `AggregateUDFImpl` that a type passes on to the other aggregate, which is its field `0`.
 macro_rules! delegate_aggregate {
     () => {
         fn name(&self) -> &str {

@@ -1,17 +1,18 @@
-//! Which functions does SQL have beside DataFusion's own? Weather formulas, aggregates, gap filling, as-of
-//! joins, `latest`, `live` and `as_of`.
+//! SQL functions beyond DataFusion's own: weather formulas, aggregates, gap filling, as-of joins, `latest`, `live` and
+//! `as_of`.
 //!
 //! - `weather`: a number from numbers, row by row.
 //! - `aggregates`: wind direction, first and last by time, growth of a counter.
-//! - `gap_fill`: windows without rows. `asof`: the row that held at a time. Both are functions that a rule
-//!   turns into plan nodes; `planner` turns the nodes into physical plans.
+//! - `gap_fill`: windows without rows. `asof`: the row that held at a time. A rule turns the functions of both into
+//!   plan nodes, which `printed` compares; `planner` turns the nodes into physical plans.
 //! - `frames`: aggregates over the frames of a window. `rolling`: windows that end at the current row, run column
 //!   by column.
-//! - `numbers`: whole numbers that leave their type are errors; exact percentiles; extremes of floats. `delegate`:
-//!   what the planner asks of an aggregate that is another one but for its accumulators.
-//! - `zeros`: −0.0 is 0.0, and NaN is NaN, where values are looked up.
-//! - `tables`, `past`: what stands in FROM, through [`Tables`]; `past`: the rows of an earlier version.
-//! - `reference`: the documentation of each, and the page made of it.
+//! - `numbers`: whole numbers that overflow their type are errors; exact percentiles; extremes of floats. `delegate`:
+//!   aggregates that differ from another one only in their accumulators.
+//! - `zeros`: −0.0 equals 0.0, and NaN equals NaN, where values are looked up.
+//! - `tables`, `past`: functions of FROM, answered through [`Tables`]; `past` is `as_of`, the rows of an earlier
+//!   version.
+//! - `reference`: the documentation of each function, and the page made of it.
 
 mod aggregates;
 mod asof;
@@ -41,24 +42,24 @@ pub use planner::{NodePlanner, Planner};
 
 use reference::Entry;
 
-/// What table functions ask of whoever holds the tables.
+/// Source of the tables that table functions give.
 pub trait Tables: Send + Sync {
     /// The newest row of every key of `table`, as a table of the same columns. A name that is not a
     /// declared table is an error of kind `NotFound` that names it.
     fn latest(&self, table: &str) -> Result<Arc<dyn TableProvider>>;
-    /// The windows of `rollup` as they are at the moment, as a table of the same columns. A name that is
-    /// not a declared rollup is an error that names it.
+    /// The windows of `rollup`, up to date with its source, as a table of the same columns. A name that is not a
+    /// declared rollup is an error that names it.
     fn live(&self, rollup: &str) -> Result<Arc<dyn TableProvider>>;
 
-    /// The rows of `table` at an earlier version, as a table of the same columns. The same holds for names;
-    /// a version that cannot be read is an error when it is.
+    /// The rows of `table` at an earlier version, as a table of the same columns. Names are treated as in
+    /// [`Tables::latest`]; a version that cannot be read is an error when it is read.
     fn as_of(&self, table: &str, as_of: AsOf) -> Result<Arc<dyn TableProvider>>;
 }
 
-/// Gives `context` every function but those that need tables, a `date_bin` that keeps the type of its time, the rules that gap filling, as-of joins
-/// and rolling windows need, and [`Planner`] as its query planner.
+/// Registers in `context` every function but those that need tables, a `date_bin` that keeps the type of its time, the
+/// rules that gap filling, as-of joins and rolling windows need, and [`Planner`] as its query planner.
 ///
-/// A session with a planner of its own sets it after this and gives it [`NodePlanner`].
+/// A session with a planner of its own sets it afterwards and gives it [`NodePlanner`].
 pub fn register(context: &SessionContext) -> Result<()> {
     let scalars = [weather::functions(), gap_fill::functions(), asof::functions()];
     for functions in scalars {
@@ -97,7 +98,7 @@ pub fn register(context: &SessionContext) -> Result<()> {
     Ok(())
 }
 
-/// Gives `context` the table functions, which ask `tables`.
+/// Registers in `context` the table functions, which read `tables`.
 pub fn register_tables(context: &SessionContext, tables: Arc<dyn Tables>) {
     for (name, function) in tables::functions(&tables) {
         context.register_udtf(name, function);

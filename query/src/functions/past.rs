@@ -1,4 +1,4 @@
-//! How was a table earlier? `as_of('readings', 42)` in FROM, answered by the tables themselves.
+//! Time travel: `as_of('readings', 42)` in FROM, the rows of a table at an earlier version.
 
 use std::fmt;
 use std::sync::Arc;

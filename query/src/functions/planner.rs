@@ -1,5 +1,5 @@
-//! How do the nodes of this folder become physical plans? A query planner that knows them, and DataFusion's
-//! own for everything else.
+//! The query planner of gap filling and as-of joins: it turns their nodes into physical plans, and leaves everything
+//! else to DataFusion's own.
 
 use std::sync::Arc;
 
@@ -34,8 +34,8 @@ pub(super) fn constant(expr: &Expr, physical: Physical<'_>) -> Result<ScalarValu
     }
 }
 
-/// Plans queries that fill gaps and join as of a time. A session that has a planner of its own takes
-/// [`NodePlanner`] among its extension planners instead.
+/// Plans queries with gap filling and as-of joins. A session that has a planner of its own takes [`NodePlanner`] among
+/// its extension planners instead.
 #[derive(Debug, Default)]
 pub struct Planner;
 
@@ -52,7 +52,7 @@ impl QueryPlanner for Planner {
     }
 }
 
-/// Plans the nodes that gap filling and as-of joins stand for.
+/// Plans the nodes of gap filling and of as-of joins.
 #[derive(Debug, Default)]
 pub struct NodePlanner;
 

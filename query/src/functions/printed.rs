@@ -1,16 +1,16 @@
-//! When are two plan nodes the same? When they print the same, as all that a node is made of is printed.
+//! Equality of plan nodes: two are the same if they print the same, since everything that a node is made of is printed.
 //!
-//! Comparing their fields would compile the comparison of everything SQL can say into this crate: a fifth
-//! of its code, for a question asked a few times a plan.
+//! Comparing their fields would compile the comparison of everything SQL can say into this crate: a fifth of its code,
+//! for a question asked a few times per plan.
 
 use std::fmt;
 
-/// What `node` prints.
+/// The printed form of `node`.
 pub(super) fn printed(node: &impl fmt::Debug) -> String {
     format!("{node:?}")
 }
 
-/// Gives a plan node the comparisons that the planner asks for.
+/// Implements the comparisons that the planner needs for a plan node.
 macro_rules! same_if_printed_the_same {
     ($node:ty) => {
         impl PartialEq for $node {

@@ -1,32 +1,32 @@
-//! How are the functions shown? As documentation inside SQL, and as the reference page `docs/sql.md`.
+//! The reference of the SQL functions: documentation inside SQL, and the page `docs/sql.md`.
 
 use std::fmt::Write as _;
 
 use datafusion::logical_expr::{DocSection, Documentation};
 
-/// What a reader should know of one function. From here come both DataFusion's documentation (which
-/// `information_schema` and `SHOW FUNCTIONS` tell) and the page.
+/// Documentation of one function, the source of both DataFusion's documentation (shown by `information_schema` and
+/// `SHOW FUNCTIONS`) and the page.
 #[derive(Debug)]
 pub struct Entry {
     /// Name in SQL.
     pub name: &'static str,
-    /// Where it stands on the page.
+    /// Section of the page.
     pub section: Section,
-    /// How it is called.
+    /// Syntax of a call.
     pub syntax: &'static str,
-    /// What it does, first a short sentence.
+    /// Description, first a short sentence.
     pub what: &'static str,
     /// Arguments in order, with their units.
     pub arguments: &'static [(&'static str, &'static str)],
-    /// What comes out, with its unit, and when it is null.
+    /// Result, with its unit, and when it is null.
     pub returns: &'static str,
-    /// Where the formula or the semantics come from.
+    /// Source of the formula or of the semantics.
     pub source: Option<&'static str>,
-    /// A query that runs.
+    /// Example: a query that runs.
     pub example: &'static str,
 }
 
-/// A chapter of the page.
+/// A section of the page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Section {
     /// One row in, one value out.
@@ -72,7 +72,7 @@ impl Section {
 }
 
 impl Entry {
-    /// The entry as DataFusion keeps it.
+    /// The entry as documentation of DataFusion.
     pub fn documentation(&self) -> Documentation {
         let section = DocSection { include: true, label: self.section.label(), description: None };
         let mut text = format!("{}\n\nReturns: {}", self.what, self.returns);

@@ -1,5 +1,4 @@
-//! What stands in FROM beside tables? `latest('readings')` and `live('readings_1h')`, answered by whoever
-//! holds the tables.
+//! Table functions of FROM: `latest('readings')` and `live('readings_1h')`, answered by the source of the tables.
 
 use std::fmt;
 use std::sync::Arc;
@@ -38,17 +37,17 @@ pub(super) static LIVE: Entry = Entry {
               FROM live('readings_1h') WHERE city_id = 5128581 ORDER BY window_start DESC LIMIT 24",
 };
 
-/// The table of a name.
+/// Looks a table up by its name.
 type Of = fn(&dyn Tables, &str) -> barograph_engine::Result<Arc<dyn TableProvider>>;
 
-/// A function of the name of a table.
+/// A table function whose argument is the name of a table.
 struct Named {
     name: &'static str,
     tables: Arc<dyn Tables>,
     of: Of,
 }
 
-/// The functions over `tables` by name.
+/// The table functions over `tables`, by name.
 pub(super) fn functions(
     tables: &Arc<dyn Tables>,
 ) -> Vec<(&'static str, Arc<dyn TableFunctionImpl>)> {
@@ -79,7 +78,7 @@ impl TableFunctionImpl for Named {
     }
 }
 
-/// The name of a table that `function` was given.
+/// The name of a table given to `function`.
 pub(super) fn table_name<'a>(function: &str, name: &'a ScalarValue) -> Result<&'a str> {
     match name.try_as_str() {
         Some(Some(name)) => Ok(name),

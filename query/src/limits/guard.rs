@@ -1,5 +1,5 @@
-//! What keeps a query from hurting the server? Its memory is counted and bounded, its files on disk are
-//! bounded, and no more run or wait than were allowed.
+//! Limits of all queries together: their memory is counted and bounded, their files on disk are bounded, and no more of
+//! them run or wait than allowed.
 
 use std::fmt;
 use std::sync::Arc;
@@ -21,9 +21,9 @@ use crate::limits::growth::UnderCeiling;
 use crate::limits::queries::Meter;
 use crate::settings::SqlSettings;
 
-/// When a query that found the queue full is worth trying again.
+/// Delay after which a query that found the queue full is worth retrying.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
-/// Threads of queries that wait for their readers without a place: each keeps its executor.
+/// Threads of queries that wait for their readers without a slot: each query keeps its executor.
 const PARKED_THREADS: usize = 1_024;
 
 /// Memory and disk of all queries together.
@@ -44,13 +44,13 @@ pub(crate) fn runtime(settings: &SqlSettings) -> Result<Arc<RuntimeEnv>> {
         .map_err(told)
 }
 
-/// The runtime of one query: the shared one, with its memory counted.
+/// The runtime of one query: the shared one, with the query's memory counted.
 pub(crate) fn metered(shared: &RuntimeEnv, meter: &Arc<Meter>) -> Arc<RuntimeEnv> {
     let pool = MeteredPool { shared: Arc::clone(&shared.memory_pool), meter: Arc::clone(meter) };
     Arc::new(RuntimeEnv { memory_pool: Arc::new(pool), ..shared.clone() })
 }
 
-/// Passes everything on to the shared pool and counts it.
+/// Passes everything on to the shared pool, and counts it.
 #[derive(Debug)]
 struct MeteredPool {
     shared: Arc<dyn MemoryPool>,
@@ -102,17 +102,17 @@ impl MemoryPool for MeteredPool {
     }
 }
 
-/// The places for queries that run and for those that wait.
+/// Slots of running queries, and the queue of those that wait.
 #[derive(Debug)]
 pub(crate) struct Gate {
     places: Arc<Semaphore>,
     waiting: AtomicUsize,
     waiting_max: usize,
-    /// Leaves to wait for a reader without a place.
+    /// Permits to wait for a reader without a slot.
     parks: Semaphore,
 }
 
-/// One of those that wait, for as long as it does.
+/// One waiting query, counted until dropped.
 struct Waiting<'a>(&'a AtomicUsize);
 
 impl Drop for Waiting<'_> {
@@ -122,7 +122,7 @@ impl Drop for Waiting<'_> {
 }
 
 impl Gate {
-    /// For queries on so many threads each.
+    /// Slots for queries that run on `threads` threads each.
     pub(crate) fn new(settings: &SqlSettings, threads: usize) -> Self {
         Self {
             places: Arc::new(Semaphore::new(settings.queries_max.max(1))),
@@ -132,7 +132,7 @@ impl Gate {
         }
     }
 
-    /// A place, when one is free; refused if too many wait already.
+    /// Waits for a free slot; refused if too many queries wait already.
     pub(crate) async fn enter(self: &Arc<Self>) -> Result<Place> {
         let place = |place| Place { gate: Arc::clone(self), held: Mutex::new(Some(place)) };
         if let Ok(free) = Arc::clone(&self.places).try_acquire_owned() {
@@ -156,7 +156,7 @@ impl Gate {
     }
 }
 
-/// The place of a query.
+/// The slot of a query.
 #[derive(Debug)]
 pub(crate) struct Place {
     gate: Arc<Gate>,
@@ -164,12 +164,12 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// Gives it to others for good.
+    /// Gives the slot to others for good.
     pub(crate) fn give_back(&self) {
         drop(self.held.lock().take());
     }
 
-    /// Gives it to others for a while; `None` if as many queries wait without one as may.
+    /// Gives the slot to others for a while; `None` if as many queries wait without one as allowed.
     pub(crate) fn park(&self) -> Option<Parked<'_>> {
         let leave = self.gate.parks.try_acquire().ok()?;
         self.give_back();
@@ -177,14 +177,14 @@ impl Place {
     }
 }
 
-/// A query that waits without its place.
+/// A query that waits without its slot.
 pub(crate) struct Parked<'a> {
     place: &'a Place,
     _leave: SemaphorePermit<'a>,
 }
 
 impl Parked<'_> {
-    /// Waits for a place again, however many wait for one.
+    /// Waits for a slot again, however many queries wait for one.
     pub(crate) async fn retake(self) -> Result<()> {
         let place = self.place.gate.free().await?;
         *self.place.held.lock() = Some(place);

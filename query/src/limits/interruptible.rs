@@ -1,5 +1,5 @@
-//! How is planning stopped in the middle? Before every step of every rule it is asked whether the statement still is
-//! wanted, and has the memory for it.
+//! Interruptible planning: before every step of every rule, it is checked whether the statement was stopped and has
+//! memory left.
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use crate::limits::executors;
 use crate::limits::planning::memory;
 
-/// The same, with rules that can be stopped.
+/// The session with rules that can be stopped.
 pub(crate) fn interruptible(state: SessionState) -> SessionState {
     let mut analyzer = state.analyzer().clone();
     analyzer.rules = analyzer.rules.iter().map(|rule| Interruptible::of(rule) as _).collect();
@@ -32,7 +32,7 @@ pub(crate) fn interruptible(state: SessionState) -> SessionState {
     builder.build()
 }
 
-/// A rule that does nothing more once the statement was stopped.
+/// A rule that does nothing once the statement was stopped.
 struct Interruptible<R: ?Sized>(Arc<R>);
 
 /// Fails if the statement was stopped, or its plan takes more memory than is left.

@@ -1,9 +1,10 @@
-//! Limits on what statements take, and who runs what.
+//! Limits of statements: how large they may be, on which threads they run, and how much memory and disk they may take.
 //!
-//! - `bounds`, `stack`: how deep and large a statement may be, and what carries it.
-//! - `executors`, `planning`, `interruptible`, `stop`: on which threads it is planned and runs, and how it is stopped there.
-//! - `growth`, `guard`: memory of functions, of operators, and files on disk.
-//! - `queries`: the statements that run, and the last that did.
+//! - `bounds`, `stack`: depth and size of a statement, and the stack for them.
+//! - `executors`, `planning`, `interruptible`, `stop`: the threads on which a statement is planned and runs, and how it
+//!   is stopped there.
+//! - `growth`, `guard`: memory of functions, memory of operators, and files on disk.
+//! - `queries`: the running statements, and the last finished ones.
 
 pub(crate) mod bounds;
 pub(crate) mod executors;

@@ -1,4 +1,4 @@
-//! Who asks what, how far is it, and what did it take? The running queries and the last finished ones.
+//! The list of queries: the running ones and the last finished ones, with their user, progress and use of resources.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 use crate::limits::executors::Lease;
 use crate::table::price::Price;
 
-/// Longest text of a query that is kept, in bytes; a longer one is cut.
+/// Longest query text that is kept, in bytes; a longer one is cut.
 const TEXT_BYTES: usize = 16 << 10;
 
 /// Number of a query, counted from 1 since the server started. `Display` and `FromStr` are inverse.
@@ -45,25 +45,25 @@ impl FromStr for QueryId {
     }
 }
 
-/// How far a query is.
+/// State of a query.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum QueryState {
-    /// It waits for one of the places.
+    /// It waits for a slot.
     Queued,
-    /// Its plan is being made.
+    /// It is being planned.
     Planning,
-    /// It gives rows.
+    /// It returns rows.
     Running,
-    /// Its client does not read on; it holds no place meanwhile.
+    /// Its client has stopped reading; it holds no slot meanwhile.
     Unread,
-    /// Its answer is whole.
+    /// Its answer is complete.
     Done,
     /// It ended with an error.
     Failed,
-    /// Its client left, or somebody cancelled it.
+    /// Its client left, or it was cancelled.
     Cancelled,
-    /// It took longer than it may.
+    /// It took longer than allowed.
     TimedOut,
 }
 
@@ -82,43 +82,42 @@ impl fmt::Display for QueryState {
     }
 }
 
-/// What is known of a query at a moment.
+/// A query at one moment.
 #[derive(Debug, Clone)]
 pub struct QueryInfo {
-    /// Its number.
+    /// Its number, for [`Queries::cancel`].
     pub id: QueryId,
-    /// Who asks.
+    /// Name of the user.
     pub user: String,
-    /// The statement, cut where it is very long.
+    /// Text of the statement, cut if it is very long.
     pub text: String,
-    /// How far it is.
+    /// Its state.
     pub state: QueryState,
-    /// When it came, µs.
+    /// When it arrived, µs.
     pub created_at: Micros,
-    /// When it got its place, µs.
+    /// When it got its slot, µs.
     pub started_at: Option<Micros>,
     /// When it ended, µs.
     pub finished_at: Option<Micros>,
-    /// What its scans touch at most, known from its plan.
+    /// Most that its scans read, known from its plan.
     pub price: Option<Price>,
-    /// Rows that its scans have given so far.
+    /// Rows that its scans have returned so far.
     pub rows_read: u64,
-    /// Rows of the answer given so far.
+    /// Rows of the answer returned so far.
     pub rows: u64,
-    /// Bytes of the answer given so far, in memory.
+    /// Bytes of the answer returned so far, in memory.
     pub bytes: u64,
-    /// Memory it holds, in bytes.
+    /// Memory held, in bytes.
     pub memory_bytes: u64,
-    /// Most memory it held, in bytes.
+    /// Most memory held so far, in bytes.
     pub memory_bytes_peak: u64,
-    /// Tasks that work for it. Those of one that has ended are in the middle of something that cannot be
-    /// interrupted.
+    /// Tasks that work for it. Those of a query that has ended are in an operation that cannot be interrupted.
     pub tasks: u64,
-    /// Why it ended without a whole answer.
+    /// Error with which it ended, if the answer is not complete.
     pub error: Option<String>,
 }
 
-/// What a query uses, counted by whoever uses it.
+/// Resources used by a query, reported by the parts that use them.
 #[derive(Debug, Default)]
 pub(crate) struct Meter {
     rows_read: AtomicU64,
@@ -129,24 +128,24 @@ pub(crate) struct Meter {
 }
 
 impl Meter {
-    /// A scan gave rows.
+    /// Adds rows returned by a scan.
     pub(crate) fn read(&self, rows: usize) {
         self.rows_read.fetch_add(rows as u64, Ordering::Relaxed);
     }
 
-    /// The client was given rows.
+    /// Adds rows returned to the client.
     pub(crate) fn given(&self, rows: usize, bytes: usize) {
         self.rows.fetch_add(rows as u64, Ordering::Relaxed);
         self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
-    /// Memory was taken.
+    /// Adds memory that was taken.
     pub(crate) fn grow(&self, bytes: usize) {
         let held = self.memory.fetch_add(bytes, Ordering::Relaxed) + bytes;
         self.memory_peak.fetch_max(held, Ordering::Relaxed);
     }
 
-    /// Memory was given back.
+    /// Subtracts memory that was released.
     pub(crate) fn shrink(&self, bytes: usize) {
         self.memory.fetch_sub(bytes, Ordering::Relaxed);
     }
@@ -157,7 +156,7 @@ impl Meter {
     }
 }
 
-/// A query, from when it came until it is forgotten.
+/// A query, from its arrival until it is forgotten.
 #[derive(Debug)]
 pub(crate) struct Query {
     pub(crate) id: QueryId,
@@ -167,7 +166,7 @@ pub(crate) struct Query {
     progress: Mutex<Progress>,
     pub(crate) meter: Arc<Meter>,
     lease: Mutex<Weak<Lease>>,
-    /// Told when somebody cancels it.
+    /// Notified when the query is cancelled.
     pub(crate) cancelled: Notify,
 }
 
@@ -193,7 +192,7 @@ impl Query {
         self.progress.lock().price = Some(price);
     }
 
-    /// What works for it from here on.
+    /// Sets the lease under which work for the query runs from here on.
     pub(crate) fn works_on(&self, lease: &Arc<Lease>) {
         *self.lease.lock() = Arc::downgrade(lease);
     }
@@ -264,7 +263,7 @@ impl Queries {
         }
     }
 
-    /// The running queries, then the finished ones from new to old.
+    /// The running queries, then the finished ones, newest first.
     pub fn list(&self) -> Vec<QueryInfo> {
         let running: Vec<_> = self.running.lock().values().cloned().collect();
         let mut list: Vec<_> = running.iter().map(|query| query.info()).collect();
@@ -273,7 +272,7 @@ impl Queries {
         list
     }
 
-    /// What is known of one query.
+    /// One query by its number.
     pub fn get(&self, id: QueryId) -> Option<QueryInfo> {
         let running = self.running.lock().get(&id).cloned();
         let found =
@@ -281,7 +280,7 @@ impl Queries {
         found.map(|query| query.info())
     }
 
-    /// Queries that wait or run.
+    /// Number of queries that wait or run.
     pub fn running(&self) -> usize {
         self.running.lock().len()
     }
@@ -312,7 +311,7 @@ impl Queries {
         query
     }
 
-    /// Takes a query out of the running ones; tells whether it was there, as the first end counts.
+    /// Moves a query from the running to the finished ones; tells whether it was running, as the first end counts.
     pub(crate) fn end(
         &self,
         query: &Query,
@@ -338,7 +337,7 @@ impl Queries {
         true
     }
 
-    /// Takes a query out of the running ones without a trace.
+    /// Removes a query from the running ones without a trace.
     pub(crate) fn forget(&self, query: &Query) {
         self.running.lock().remove(&query.id);
     }

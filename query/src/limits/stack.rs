@@ -1,5 +1,5 @@
-//! On which stack is a deep statement handled? On one that carries whatever its [bounds](crate::limits::bounds) admit: that
-//! of the threads that plan and run, or one that is made for it where it is let go.
+//! The stack of a deep statement: one that carries whatever its [bounds](crate::limits::bounds) admit. It is that of
+//! the threads that plan and run, or one made for it where a plan is dropped.
 
 use std::ops::Deref;
 
@@ -7,29 +7,29 @@ use datafusion::logical_expr::LogicalPlan;
 
 use crate::limits::bounds::{Bounds, TOKENS_PER_LEVEL};
 
-/// What planning and running take for each level of a tree.
+/// Stack for each level of a tree, in planning and running.
 const LEVEL_BYTES: usize = 64 << 10;
-/// What parsing and letting go take for each token that may be a level.
+/// Stack for each token that may be a level, in parsing and dropping.
 const TOKEN_BYTES: usize = 2 << 10;
-/// What a shallow statement takes.
+/// Stack of a shallow statement.
 const BASE_BYTES: usize = 2 << 20;
-/// What letting a plan go takes for each level of its statement.
+/// Stack for each level of a statement, in dropping its plan.
 const DROP_BYTES: usize = 8 << 10;
 const DROP_BASE_BYTES: usize = 64 << 10;
 
-/// The stack that whatever `bounds` admit can be handled on.
+/// Stack that suffices for whatever `bounds` admit.
 pub(crate) fn bytes_for(bounds: &Bounds) -> usize {
     let level = LEVEL_BYTES + TOKEN_BYTES * TOKENS_PER_LEVEL;
     bounds.depth.0.saturating_mul(level).saturating_add(BASE_BYTES)
 }
 
-/// Does `work`, which goes down what `bounds` admit, on a stack that carries it.
+/// Runs `work`, which may recurse as deep as `bounds` admit, on a stack that suffices.
 pub(crate) fn within<T>(bounds: &Bounds, work: impl FnOnce() -> T) -> T {
     let bytes = bytes_for(bounds);
     stacker::maybe_grow(bytes, bytes, work)
 }
 
-/// A plan, or another tree, that is let go of without harm wherever that happens.
+/// A plan, or another tree, that can be dropped on any thread.
 #[derive(Debug)]
 pub(crate) struct Deep<T: Default = LogicalPlan> {
     tree: T,
@@ -37,12 +37,12 @@ pub(crate) struct Deep<T: Default = LogicalPlan> {
 }
 
 impl<T: Default> Deep<T> {
-    /// The tree of a statement that is so deep.
+    /// A tree of a statement of that depth.
     pub(crate) fn new(tree: T, depth: usize) -> Self {
         Self { tree, depth }
     }
 
-    /// How deep the statement is.
+    /// Depth of the statement.
     pub(crate) fn depth(&self) -> usize {
         self.depth
     }

@@ -1,8 +1,8 @@
-//! How is a join stopped that makes much of little? Most operators give way at every batch they read; a
-//! join may go on for hours over one batch of each side.
+//! The stop flag of a running plan, and joins that obey it. Most operators yield at every batch that they read, but a
+//! join whose output is far larger than its input may go on for hours over one batch of each side.
 //!
-//! Joins are therefore made to give way at every batch they *give*, and their conditions to fail once the
-//! query was stopped.
+//! Joins are therefore made to yield at every batch that they *return*, and their conditions to fail once the query was
+//! stopped.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -27,12 +27,12 @@ use datafusion::physical_plan::unnest::UnnestExec;
 
 use crate::errors::external;
 
-/// Tells a running plan to stop.
+/// The flag that tells a running plan to stop.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Stop(Arc<AtomicBool>);
 
 impl Stop {
-    /// From here on, work that asks fails.
+    /// Makes work fail at its next check.
     pub(crate) fn now(&self) {
         self.0.store(true, Ordering::Relaxed);
     }

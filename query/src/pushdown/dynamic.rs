@@ -1,8 +1,8 @@
-//! What has a query found out while it runs that spares a scan from reading on?
+//! Dynamic filters: conditions that a query finds while it runs, and that spare a scan from reading on.
 //!
-//! A join knows the keys of its smaller side, a top-k knows the worst row it still wants. Both hand a
-//! filter down that changes while the query runs: it is asked before each slice, its part that a scan
-//! understands narrows what is read, and all of it is evaluated on the rows.
+//! A join knows the keys of its smaller side, a top-k the worst row that it still wants. Both hand down a filter that
+//! changes while the query runs: it is checked before each slice, its part that a scan understands narrows what is
+//! read, and all of it is evaluated on the rows.
 
 use std::sync::Arc;
 
@@ -20,14 +20,14 @@ use datafusion::physical_expr::expressions::{
 
 use crate::pushdown::translate::{Operand, Translated, Translator, and, comparison, or};
 
-/// Lists longer than this narrow by their smallest and largest value alone, which come with them.
+/// Longer lists narrow by their smallest and largest value alone, which come with them.
 const LIST_MAX: usize = 65_536;
 
-/// The changing filters of one partition of a scan.
+/// The dynamic filters of one partition of a scan.
 #[derive(Debug)]
 pub(crate) struct Dynamic {
     filters: Vec<(Arc<dyn PhysicalExpr>, DynamicFilterTracking)>,
-    /// Whether the filters were looked at since they last changed.
+    /// Whether the filters were read since they last changed.
     seen: bool,
 }
 
@@ -40,12 +40,12 @@ impl Dynamic {
         Self { filters, seen: false }
     }
 
-    /// Whether there are none.
+    /// Whether there are no filters.
     pub(crate) fn is_empty(&self) -> bool {
         self.filters.is_empty()
     }
 
-    /// What the filters say by now, if they say anything else than when they were last asked.
+    /// The current conditions of the filters, if they changed since the last call.
     pub(crate) fn changed(&mut self, translator: Translator<'_>) -> Option<Vec<Node>> {
         let mut changed = !std::mem::replace(&mut self.seen, true);
         for (_, tracking) in &mut self.filters {
@@ -57,7 +57,7 @@ impl Dynamic {
         })
     }
 
-    /// The rows that all filters let through as they stand.
+    /// The rows that pass all filters in their current state.
     pub(crate) fn apply(&self, mut rows: RecordBatch) -> Result<RecordBatch> {
         for (filter, _) in &self.filters {
             let current = match filter.downcast_ref::<DynamicFilterPhysicalExpr>() {
@@ -95,7 +95,7 @@ fn is_true(expr: &Arc<dyn PhysicalExpr>) -> bool {
         .is_some_and(|literal| *literal.value() == ScalarValue::Boolean(Some(true)))
 }
 
-/// The condition of the scan that `expr` is or that bounds it.
+/// The condition of the scan that is equal to `expr` or bounds it.
 fn read(translator: Translator<'_>, expr: &Arc<dyn PhysicalExpr>) -> Option<Translated> {
     if let Some(dynamic) = expr.downcast_ref::<DynamicFilterPhysicalExpr>() {
         return read(translator, &dynamic.current().ok()?);

@@ -1,9 +1,9 @@
-//! Which of SQL's conditions can a scan decide by itself?
+//! Translation of SQL conditions into conditions that a scan decides by itself.
 //!
-//! The optimizer hands over typed expressions; what means exactly the same in the filter language of
-//! scans becomes keys, instants and a predicate there, evaluated while decoding and used to skip files
-//! and pages. What can only be bounded is used to skip and evaluated again above the scan; what cannot
-//! be said at all stays above it.
+//! The optimizer hands over typed expressions. An expression that means exactly the same in the filter language of
+//! scans becomes keys, instants and a predicate there, evaluated while decoding and used to skip files and pages. One
+//! that can only be bounded is used to skip, and is evaluated again above the scan; one that cannot be expressed at all
+//! stays above it.
 //!
 //! | SQL, after type coercion | condition of the scan |
 //! |---|---|
@@ -12,7 +12,7 @@
 //! | `CAST(reading_at AS DATE) = '2026-11-22'` | `reading_at` in that UTC day |
 //! | `date_trunc('hour', reading_at) >= …`, `date_bin(…) >= …` | `reading_at >= ` the literal rounded up to an hour |
 //! | `CAST(reading_at AS TIMESTAMP(ns)) < …` | `reading_at < ` the literal rounded up to a µs |
-//! | `temperature > 30` where the column has no plausible range | stays above: it may hold a NaN with a sign, which SQL here puts below every number |
+//! | `temperature > 30` in a column without a plausible range | stays above: a signed NaN sorts below all numbers |
 
 use arrow::datatypes::{DataType, TimeUnit};
 use barograph_engine::filter::{Builder, Literal, Node, Op, Wanted};
@@ -33,7 +33,7 @@ const NANOS_PER_MICRO: i128 = 1_000;
 #[derive(Debug)]
 pub(crate) struct Translated {
     pub(crate) node: Node,
-    /// Whether both are true of the same rows; otherwise `node` is true of more.
+    /// Whether both are true for the same rows; otherwise `node` is true for more.
     pub(crate) exact: bool,
 }
 
@@ -43,13 +43,13 @@ impl Translated {
     }
 }
 
-/// Reads conditions over the columns of one table.
+/// Translates conditions over the columns of one table.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Translator<'a> {
     build: Builder<'a>,
 }
 
-/// A column, as it is or cast.
+/// A column, plain or cast.
 #[derive(Debug, Clone)]
 pub(crate) struct Operand<'e> {
     pub(crate) column: usize,
@@ -61,7 +61,7 @@ impl<'a> Translator<'a> {
         Self { build: Builder { schema } }
     }
 
-    /// What all of `filters` leave to be read, and whether nothing of them has to be evaluated again.
+    /// What all of `filters` leave to be read, and whether none of them has to be evaluated again.
     pub(crate) fn wanted(&self, filters: &[Expr]) -> (Wanted, bool) {
         let (mut wanted, mut exact) = (Wanted::all(), true);
         for filter in filters {
@@ -76,7 +76,7 @@ impl<'a> Translator<'a> {
         (wanted, exact)
     }
 
-    /// The condition that `expr` is to the scan.
+    /// The scan's condition for `expr`.
     pub(crate) fn condition(&self, expr: &Expr) -> Option<Translated> {
         match expr {
             Expr::Alias(alias) => self.condition(&alias.expr),
@@ -110,7 +110,7 @@ impl<'a> Translator<'a> {
         self.build.schema.arrow().index_of(name).ok()
     }
 
-    /// Whether a column is null.
+    /// The condition that a column is null.
     pub(crate) fn null(&self, column: usize) -> Option<Translated> {
         let field = self.build.schema.arrow().fields().get(column)?;
         Translated::exactly(if field.is_nullable() {
@@ -169,8 +169,8 @@ impl<'a> Translator<'a> {
         }
     }
 
-    /// Whether SQL and the scan order all values of the column alike. A float column without a plausible
-    /// range may hold a NaN with a sign.
+    /// Whether SQL and the scan order all values of the column alike. A float column without a plausible range may hold
+    /// a NaN with a sign.
     fn is_ordered(&self, column: usize) -> bool {
         !may_be_nan(self.build.schema, column)
     }
@@ -222,7 +222,7 @@ impl<'a> Translator<'a> {
         Translated::exactly(if null { Node::Or(vec![among, unknown]) } else { among })
     }
 
-    /// A column beside a value.
+    /// A comparison of a column with a value.
     pub(crate) fn compare(
         &self,
         operand: &Operand<'_>,
@@ -264,7 +264,7 @@ impl<'a> Translator<'a> {
         }
     }
 
-    /// An instant beside a literal of which `floor` is the whole part, all of it if `whole`.
+    /// A comparison of an instant with a literal whose whole part is `floor`, and which has no other part if `whole`.
     fn floored(&self, column: usize, op: Op, floor: Micros, whole: bool) -> Option<Translated> {
         let op = match op {
             op if whole => op,
@@ -277,7 +277,7 @@ impl<'a> Translator<'a> {
         Translated::exactly(self.build.compare(column, op, Literal::Instant(floor))?)
     }
 
-    /// False of every instant.
+    /// A condition that no instant meets.
     fn never(&self, column: usize) -> Option<Translated> {
         let at = |op| self.build.compare(column, op, Literal::Instant(0));
         Translated::exactly(Node::And(vec![at(Op::Lt)?, at(Op::Gt)?]))
@@ -294,7 +294,7 @@ impl<'a> Translator<'a> {
         window_length(call.func.name(), literal(what)?)
     }
 
-    /// The beginning of the window that an instant lies in beside a literal in ns.
+    /// A comparison of the start of an instant's window with a literal in ns.
     fn windowed(&self, op: Op, length: Micros, literal: i128) -> Option<Translated> {
         let every = i128::from(length) * NANOS_PER_MICRO;
         let start = literal.div_euclid(every) * every;
@@ -317,7 +317,7 @@ impl<'a> Translator<'a> {
         Translated::exactly(node)
     }
 
-    /// The UTC day of an instant beside a day since the Unix epoch.
+    /// A comparison of the UTC day of an instant with a day since the Unix epoch.
     fn day(&self, column: usize, op: Op, day: i64) -> Option<Translated> {
         let (start, end) =
             (day.checked_mul(MICROS_PER_DAY)?, day.checked_add(1)?.checked_mul(MICROS_PER_DAY)?);
@@ -334,7 +334,7 @@ impl<'a> Translator<'a> {
     }
 }
 
-/// Both; of one that is not known the other is a bound.
+/// Both conditions; where one is not known, the other is a bound.
 pub(crate) fn and(left: Option<Translated>, right: Option<Translated>) -> Option<Translated> {
     match (left, right) {
         (Some(left), Some(right)) => Some(Translated {
@@ -345,7 +345,7 @@ pub(crate) fn and(left: Option<Translated>, right: Option<Translated>) -> Option
     }
 }
 
-/// Any of both.
+/// Either condition.
 pub(crate) fn or(left: Translated, right: Translated) -> Option<Translated> {
     let exact = left.exact && right.exact;
     match (&left.node, &right.node) {
@@ -356,7 +356,7 @@ pub(crate) fn or(left: Translated, right: Translated) -> Option<Translated> {
     Some(Translated { node: Node::Or(vec![left.node, right.node]), exact })
 }
 
-/// The comparison that an operator is.
+/// The comparison that an operator stands for.
 pub(crate) fn comparison(op: Operator) -> Option<Op> {
     Some(match op {
         Operator::Eq => Op::Eq,

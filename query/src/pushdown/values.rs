@@ -1,4 +1,4 @@
-//! What does a value of SQL mean beside a column, and how long is a window of time?
+//! Values of SQL as literals beside a column of a scan, and the lengths of windows of time.
 
 use arrow::datatypes::{DataType, TimeUnit};
 use barograph_lake::schema::FIRST_VALUE_COLUMN;
@@ -7,7 +7,7 @@ use datafusion::common::ScalarValue;
 
 use barograph_engine::filter::{Literal, Op};
 
-/// Whether a cast keeps every instant, and with it every hour and day of UTC, as it is.
+/// Whether a cast keeps every instant, and with it every UTC hour and day, as it is.
 pub(crate) fn is_fine(cast: Option<&DataType>) -> bool {
     match cast {
         None => true,
@@ -18,7 +18,7 @@ pub(crate) fn is_fine(cast: Option<&DataType>) -> bool {
     }
 }
 
-/// Whether the column of a table holds floats that may be NaN: a plausible range has none.
+/// Whether a column of the table holds floats that may be NaN: a plausible range excludes NaN.
 pub(crate) fn may_be_nan(table: &TableSchema, column: usize) -> bool {
     let declared = column.checked_sub(FIRST_VALUE_COLUMN).and_then(|at| table.values().get(at));
     declared.is_some_and(|column| {
@@ -126,8 +126,8 @@ pub(crate) fn text_literal(cast: Option<&DataType>, value: &ScalarValue) -> Opti
     }
 }
 
-/// A number beside a float column; of a single-precision column that SQL widens, the same question to
-/// the column's own type.
+/// A number beside a float column. For a single-precision column that SQL widens, it is the equivalent literal for the
+/// column's own type.
 pub(crate) fn float_literal(
     of: ValueType,
     cast: Option<&DataType>,

@@ -1,8 +1,7 @@
-//! Which groupings can a scan do by itself, before its rows are ever put in one order?
+//! Groupings that a scan computes by itself, before its rows are ever put in one order.
 //!
-//! A grouping by key, or by key and a window of time, is what a scan computes hour by hour without
-//! merging rows and without hashing. This rule puts the scan in the place of both steps of such an
-//! aggregation:
+//! A grouping by key, or by key and a window of time, is computed by a scan hour by hour, without merging rows and
+//! without hashing. This rule replaces both steps of such an aggregation by the scan:
 //!
 //! ```text
 //! SELECT city_id, date_bin('1 hour', reading_at), avg(temperature), count(*) … GROUP BY 1, 2
@@ -12,8 +11,8 @@
 //!     ScanExec
 //! ```
 //!
-//! Only what gives the same answer is taken: no minimum of floats that may be NaN, no integer sum that
-//! could leave 64 bits, no window that is not aligned to the Unix epoch.
+//! Only groupings that give the same answer are taken: no minimum of floats that may be NaN, no integer sum that could
+//! exceed 64 bits, no window that is not aligned to the Unix epoch.
 
 use std::sync::Arc;
 
@@ -39,7 +38,7 @@ use crate::table::provider::Layout;
 /// A window so long that all instants since 1970 lie in it.
 const ALL_TIME: Micros = Micros::MAX;
 
-/// See the module.
+/// Replaces groupings by key and window by scans that compute them.
 #[derive(Debug)]
 pub(crate) struct AggregateWindows;
 
@@ -65,7 +64,7 @@ impl PhysicalOptimizerRule for AggregateWindows {
     }
 }
 
-/// The scan that does what the aggregation `node` does, if there is one.
+/// The scan that computes the aggregation `node`, if there is one.
 fn windows(node: &Arc<dyn ExecutionPlan>) -> Result<Option<Arc<dyn ExecutionPlan>>> {
     let Some(last) = node.downcast_ref::<AggregateExec>() else { return Ok(None) };
     let first = match last.mode() {
@@ -95,10 +94,10 @@ pub(crate) struct Input<'a> {
     projection: Option<&'a ProjectionExec>,
 }
 
-/// What a grouping asks of a scan.
+/// A grouping as a request to a scan.
 struct Shape {
     aggregation: Aggregation,
-    /// For each column of the answer its place among the columns of windows.
+    /// For each output column its position among the columns of windows.
     places: Vec<usize>,
 }
 
@@ -116,15 +115,15 @@ impl<'a> Input<'a> {
         self.scan.read.table()
     }
 
-    /// What a column of the projection stands for, over columns of the scan; without a projection, what
-    /// is given.
+    /// The expression over columns of the scan that a column of the projection stands for; without a projection, `expr`
+    /// itself.
     fn below(&self, expr: &Arc<dyn PhysicalExpr>) -> Option<Arc<dyn PhysicalExpr>> {
         let Some(projection) = self.projection else { return Some(Arc::clone(expr)) };
         let column = expr.downcast_ref::<Column>()?;
         projection.expr().get(column.index()).map(|column| Arc::clone(&column.expr))
     }
 
-    /// The column of the table that `expr`, over columns of the scan, is, and what it is cast to.
+    /// The column of the table that `expr`, over columns of the scan, stands for, and its cast.
     fn scanned(&self, expr: &Arc<dyn PhysicalExpr>) -> Option<(usize, Option<DataType>)> {
         let (expr, cast) = uncast(expr);
         let column = expr.downcast_ref::<Column>()?;
@@ -133,7 +132,7 @@ impl<'a> Input<'a> {
         Some((self.table().arrow().index_of(name).ok()?, cast))
     }
 
-    /// The column of the table that `expr` is, and what it is cast to.
+    /// The column of the table that `expr` stands for, and its cast.
     fn column(&self, expr: &Arc<dyn PhysicalExpr>) -> Option<(usize, Option<DataType>)> {
         let (inner, outer_cast) = uncast(expr);
         let (column, inner_cast) = self.scanned(&self.below(&inner)?)?;
@@ -213,7 +212,7 @@ impl<'a> Input<'a> {
         wanted.time.from >= 0 || first.is_none_or(|first| first >= 0)
     }
 
-    /// The aggregate of which column that `expr` is.
+    /// The column and the aggregate that `expr` stands for.
     pub(crate) fn aggregate(&self, expr: &AggregateFunctionExpr) -> Option<(usize, Aggregate)> {
         if expr.is_distinct() || !expr.order_bys().is_empty() {
             return None;

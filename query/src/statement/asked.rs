@@ -1,6 +1,5 @@
-//! What is a statement planned with? The session of all statements, and what is true of one execution: the views
-//! that are pinned, the moment it began, who counts what it uses. Sharing the first makes asking cheap: it holds
-//! every function there is.
+//! The session of one execution: the session that all statements share, with the pinned views, the moment at which it
+//! began, and the meter of its resources. Sharing the former, which holds every function, makes an execution cheap.
 
 use std::any::Any;
 use std::collections::HashMap;
@@ -32,7 +31,7 @@ use crate::limits::stack::Deep;
 use crate::limits::stop::Stop;
 use crate::table::provider::Pinned;
 
-/// One execution of a statement.
+/// The session of one execution of a statement.
 #[derive(Clone)]
 pub(crate) struct Asked {
     shared: Arc<SessionState>,
@@ -49,7 +48,7 @@ impl fmt::Debug for Asked {
 }
 
 impl Asked {
-    /// Begun at `now` over what is pinned; `meter` counts.
+    /// An execution that begins at `now` over the pinned views; `meter` counts its resources.
     pub(crate) fn new(
         shared: Arc<SessionState>,
         pinned: Pinned,
@@ -69,27 +68,27 @@ impl Asked {
         Self { shared, config, props, runtime, options: None }
     }
 
-    /// The same, planned for `count` partitions.
+    /// The same session, planned for `count` partitions.
     pub(crate) fn with_partitions(mut self, count: usize) -> Self {
         self.config.options_mut().execution.target_partitions = count;
         self
     }
 
-    /// The same, planned for batches of `rows` rows.
+    /// The same session, planned for batches of `rows` rows.
     pub(crate) fn with_batches(&self, rows: usize) -> Self {
         let mut narrow = self.clone();
         narrow.config = narrow.config.with_batch_size(rows);
         narrow
     }
 
-    /// From here on, functions end their work when `stop` says so.
+    /// Makes functions end their work once `stop` says so.
     pub(crate) fn obey(&self, stop: &Stop) {
         if let Some(allowance) = Allowance::of(self.config.options()) {
             allowance.obey(stop);
         }
     }
 
-    /// The optimized plan that every execution shares; made if there is none.
+    /// The optimized plan that all executions share; made if there is none yet.
     pub(crate) fn optimized(
         &self,
         plan: &LogicalPlan,
@@ -103,7 +102,7 @@ impl Asked {
         Ok(Arc::clone(lasting.get_or_init(|| optimized)))
     }
 
-    /// What was pinned and found out of it.
+    /// The pinned views, and what planning found out about them.
     pub(crate) fn pinned(&self) -> Option<Arc<Pinned>> {
         self.config.get_extension::<Pinned>()
     }

@@ -1,5 +1,5 @@
-//! How do values get into a statement? Question marks are numbered in the order in which they stand, and
-//! values are put in the places of the numbers; what the answer looks like may depend on them.
+//! Binding of parameters: question marks are numbered in the order in which they stand, and values replace the numbers.
+//! The columns of the answer may depend on the values.
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
@@ -21,10 +21,10 @@ use crate::statement::session::{Statement, UNTYPED, columns};
 /// A parameter without a number.
 const QUESTION_MARK: &str = "?";
 
-/// Makes `$1`, `$2` … of question marks.
+/// Turns question marks into `$1`, `$2` ….
 ///
 /// # Errors
-/// `Request` if some parameters have a number and some have not.
+/// `Request` if some parameters have a number and others do not.
 pub(crate) fn number(ast: &mut Ast) -> Result<()> {
     let (mut places, mut numbered) = (Vec::new(), None);
     each_parameter(ast, &mut |name, place| {
@@ -53,7 +53,7 @@ pub(crate) fn number(ast: &mut Ast) -> Result<()> {
     Ok(())
 }
 
-/// Tells `of` the name of every parameter, and the line and column where it stands.
+/// Calls `of` with the name of every parameter, and the line and column where it stands.
 fn each_parameter(ast: &mut Ast, of: &mut dyn FnMut(&mut String, (u64, u64))) {
     let _ = visit_expressions_mut(ast, |expr| {
         if let Expr::Value(ValueWithSpan { value: Value::Placeholder(name), span }) = expr {
@@ -64,8 +64,8 @@ fn each_parameter(ast: &mut Ast, of: &mut dyn FnMut(&mut String, (u64, u64))) {
 }
 
 impl Statement {
-    /// The statement with a value for each parameter, in their order: it has no parameters any more, and
-    /// its columns have the types that the values give them.
+    /// The statement with a value for each parameter, in order. It has no parameters left, and its columns have the
+    /// types that the values give them.
     ///
     /// # Errors
     /// `Request` if there are more or fewer values than parameters, or one does not fit its place.
@@ -112,13 +112,13 @@ impl Statement {
     }
 }
 
-/// A parameter whose type does not follow from its place.
+/// A parameter whose type does not follow from its position.
 pub(crate) fn untyped(field: Field) -> Field {
     field.with_metadata(HashMap::from([(UNTYPED.to_owned(), "1".to_owned())]))
 }
 
-/// The value in the type of its place. One that the type does not hold stays as it is, and is compared as if it
-/// had been written there; text is read as what its place takes.
+/// The value in the type of its position. One that the type cannot hold stays as it is, and is compared as if it had
+/// been written there; text is parsed as the type that its position takes.
 fn fit(field: &Field, value: &ScalarValue) -> Result<ScalarValue> {
     let (wanted, given) = (field.data_type(), value.data_type());
     if field.metadata().contains_key(UNTYPED) || *wanted == given {

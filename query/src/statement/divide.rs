@@ -1,7 +1,7 @@
-//! Into which parts can an answer be divided, so that each is fetched apart?
+//! Division of an answer into parts, each of which is fetched separately.
 //!
-//! Where a plan works range by range of the keys, from its only scan of a declared table up to its last
-//! node, the statement over the rows of a range gives that range's part of the answer:
+//! Where a plan works range by range of the keys, from its only scan of a declared table up to its last node, the
+//! statement over the rows of one range gives that range's part of the answer:
 //!
 //! ```text
 //! keys …1999   scan ─► filter ─► mean by key ─┐ part 0
@@ -28,9 +28,9 @@ use crate::table::exec::ScanExec;
 pub struct Division {
     /// The table that is scanned.
     pub table: String,
-    /// The rows of it that all parts see.
+    /// The rows of the table that all parts see.
     pub view: Arc<View>,
-    /// What `now()` is in all parts.
+    /// The value of `now()` in all parts.
     pub now: Micros,
     /// First keys of all parts but the first, ascending.
     pub cuts: Vec<Key>,
@@ -41,9 +41,9 @@ pub struct Division {
 pub struct AnswerPart {
     /// The table that is scanned.
     pub table: String,
-    /// The rows of it that are seen.
+    /// The rows of the table that the part sees.
     pub view: Arc<View>,
-    /// What `now()` is.
+    /// The value of `now()`.
     pub now: Micros,
     /// First and last key of the part.
     pub keys: (Key, Key),
@@ -56,7 +56,7 @@ pub fn key_ranges(cuts: &[Key]) -> impl Iterator<Item = (Key, Key)> {
     from.zip(to)
 }
 
-/// The scan whose parts divide the answer of `plan`, if they do.
+/// The scan whose partitions divide the answer of `plan`, if they do.
 pub(crate) fn divided(plan: &Arc<dyn ExecutionPlan>) -> Option<&ScanExec> {
     let mut node = match plan.downcast_ref::<SortPreservingMergeExec>() {
         Some(merge) if in_turn(merge) => merge.input(),
@@ -80,7 +80,7 @@ pub(crate) fn divided(plan: &Arc<dyn ExecutionPlan>) -> Option<&ScanExec> {
     }
 }
 
-/// Whether a merge of ranges gives one range after the other.
+/// Whether a merge of ranges returns one range after the other.
 fn in_turn(merge: &SortPreservingMergeExec) -> bool {
     let first = merge.expr().first();
     match merge.input().output_partitioning() {
@@ -91,8 +91,8 @@ fn in_turn(merge: &SortPreservingMergeExec) -> bool {
     }
 }
 
-/// Whether a join looks up what belongs to each row of its right side, and its left side is no part of a
-/// declared table.
+/// Whether a join looks up what belongs to each row of its right side, and its left side is no part of a declared
+/// table.
 fn is_lookup(join: &HashJoinExec) -> bool {
     let by_row = [JoinType::Inner, JoinType::Right, JoinType::RightSemi, JoinType::RightAnti];
     *join.partition_mode() == PartitionMode::CollectLeft

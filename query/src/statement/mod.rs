@@ -1,12 +1,13 @@
-//! A statement, from its text to the last batch of its answer.
+//! Statements, from their text to the last batch of their answer.
 //!
 //! ```text
 //! text ─prepare─► Statement ─bind─► plan over views pinned together ─run─► rows
 //! ```
 //!
-//! - `session`: the doors in: sessions, prepared statements, answers. `asked`: what is true of one execution.
-//! - `prepare`, `bind`: a text becomes a plan, and values its parameters. `deferred`: what is planned once they are there.
-//! - `run`, `watch`, `rows`: the plan runs, what ends it, and how its rows come to whoever reads them.
+//! - `session`: the entry points: sessions, prepared statements, answers. `asked`: the session of one execution.
+//! - `prepare`, `bind`: the plan of a text, and the values of its parameters. `deferred`: what is planned once they are
+//!   bound.
+//! - `run`, `watch`, `rows`: the run of a plan, what ends it early, and how its rows reach the client.
 //! - `script`: texts of several statements. `divide`: answers whose parts are fetched apart.
 
 pub(crate) mod asked;

@@ -1,5 +1,5 @@
-//! What does a text ask for? Only reading is possible; a name that does not exist is answered with the
-//! one that was probably meant.
+//! Preparation of a statement: its text is parsed, checked and planned. Only reading is allowed, and an error about an
+//! unknown name suggests the one that was probably meant.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
@@ -38,10 +38,10 @@ use crate::statement::deferred::Deferred;
 use crate::statement::session::{Statement, columns};
 use crate::table::catalog::{CATALOG, PUBLIC_SCHEMA, SYSTEM_SCHEMA, TableEntry};
 
-/// Longest text of a statement in bytes.
+/// Longest text of a statement, in bytes.
 const TEXT_BYTES_MAX: usize = 1 << 20;
 
-/// Reads `text` as one statement.
+/// Prepares `text` as one statement.
 pub(crate) async fn statement(
     state: &Arc<SessionState>,
     bounds: &Bounds,
@@ -91,7 +91,7 @@ pub(crate) async fn statement(
     Ok(Statement { text, plan, schema, parameters, deferred, optimized, part: None, extent })
 }
 
-/// The plan of a statement; of one whose computed columns have names, where the planner needs them.
+/// The plan of a statement. Where the planner needs names of computed columns, they are given first.
 pub(crate) async fn planned(
     state: &SessionState,
     parsed: Parsed,
@@ -124,7 +124,7 @@ fn parsed(bounds: &Bounds, text: &str) -> Result<Parsed> {
     }
 }
 
-/// How deep a text is.
+/// Depth of a text.
 #[cfg(test)]
 pub(crate) fn measured(bounds: &Bounds, text: &str) -> Result<usize> {
     crate::limits::stack::within(bounds, || {
@@ -132,7 +132,7 @@ pub(crate) fn measured(bounds: &Bounds, text: &str) -> Result<usize> {
     })
 }
 
-/// Whether a plan means the same in every execution: nothing in it depends on when it is asked.
+/// Whether a plan is the same in every execution: nothing in it depends on when it runs.
 fn lasts(plan: &LogicalPlan) -> datafusion::common::Result<bool> {
     let mut lasting = !matches!(plan, LogicalPlan::Explain(_) | LogicalPlan::Analyze(_));
     plan.apply_with_subqueries(|node| {
@@ -193,7 +193,7 @@ fn refuse_writing(parsed: &Parsed) -> Result<()> {
     }
 }
 
-/// Makes the text mean what it says, and numbers its parameters; gives how deep and large it is.
+/// Applies the corrections of dialect and numbers the parameters; returns depth and size.
 fn understand(parsed: &mut Parsed, bounds: &Bounds) -> Result<Extent> {
     match parsed {
         Parsed::Statement(ast) => {
@@ -237,7 +237,7 @@ fn no_variables(word: &str) -> Error {
     ))
 }
 
-/// Whether a table is there, or what it is probably called.
+/// Checks that a table exists; otherwise suggests the name that was probably meant.
 fn check_table(reference: &TableReference, tables: &[TableEntry]) -> Result<()> {
     let catalog = reference.catalog().unwrap_or(CATALOG);
     let schema = reference.schema().unwrap_or(PUBLIC_SCHEMA);
@@ -284,7 +284,7 @@ pub(crate) fn declared(plan: &LogicalPlan) -> Result<BTreeMap<usize, Field>> {
     named.into_iter().map(declare).collect()
 }
 
-/// The parameters as a schema, `$1` first; what is said last of one holds.
+/// The parameters as a schema, `$1` first; of several types for one, the last holds.
 fn parameters(
     mut numbered: BTreeMap<usize, Field>,
     declared: BTreeMap<usize, Field>,
@@ -301,8 +301,8 @@ fn parameters(
     Ok(columns(numbered.into_values().collect()))
 }
 
-/// The plan with the types that its columns will have. The planner gives CASE and UNION the type of their
-/// first part, and finds the one that all parts have in common only when the plan is to be run.
+/// The plan with the types that its columns will have. The planner gives CASE and UNION the type of their first part,
+/// and finds the type common to all parts only when the plan is to be run.
 pub(crate) fn typed(plan: LogicalPlan) -> Result<LogicalPlan> {
     static OPTIONS: LazyLock<ConfigOptions> = LazyLock::new(ConfigOptions::default);
     let meant: [&dyn AnalyzerRule; 5] =
@@ -319,7 +319,7 @@ pub(crate) fn answered(plan: &LogicalPlan) -> SchemaRef {
     columns(plan.schema().fields().iter().map(nullable).collect())
 }
 
-/// The plan with an answer that old drivers read: text and bytes as themselves, not as views.
+/// The plan with an answer that old drivers can read: text and bytes as themselves, not as views.
 pub(crate) fn without_views(plan: LogicalPlan) -> Result<LogicalPlan> {
     let schema = Arc::clone(plan.schema());
     let has_views =

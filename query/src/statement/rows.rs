@@ -1,5 +1,5 @@
-//! How do the rows of an answer come to whoever reads them? Through a channel of few batches, whose memory is counted.
-//! An answer that waits for its reader gives its place to others, and waits so long and no longer.
+//! Delivery of an answer's rows to the client, through a channel of few batches whose memory is counted. An answer that
+//! waits for its reader gives its slot to others, and waits no longer than the reader timeout.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -17,24 +17,25 @@ use crate::limits::guard::Place;
 use crate::limits::queries::{Query, QueryId, QueryState};
 use crate::statement::watch::{Reason, cancelled};
 
-/// Batches that wait for the client, so that the query is not far ahead of it.
+/// Batches that wait for the client, so that the query does not run far ahead of it.
 const AHEAD: usize = 2;
-/// A reader that takes nothing for so long does something else. One that is only slower than the query keeps its place.
+/// Time after which a reader that takes nothing counts as paused. One that is only slower than the query keeps the
+/// slot.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// A batch on its way.
+/// A batch on its way to the client.
 #[derive(Debug)]
 pub(crate) struct Rows {
     batch: RecordBatch,
     _memory: MemoryReservation,
 }
 
-/// The way of the rows, and of how the answer ended.
+/// The channel of an answer's rows.
 pub(crate) fn way() -> (mpsc::Sender<Rows>, mpsc::Receiver<Rows>) {
     mpsc::channel(AHEAD)
 }
 
-/// Gives rows to a client.
+/// Delivers rows to a client.
 pub(crate) struct Giver<'a> {
     pub(crate) query: &'a Query,
     pub(crate) engine: &'a Engine,
@@ -57,7 +58,7 @@ impl<'a> Giver<'a> {
         Self { query, engine, place, sender, reader_timeout, memory }
     }
 
-    /// Gives a batch, once there is room for it.
+    /// Sends a batch, once there is room for it.
     ///
     /// # Errors
     /// `Resources` if there is no memory for it, `Timeout` if the client does not read, `Cancelled` if it left.
@@ -75,7 +76,7 @@ impl<'a> Giver<'a> {
         Ok(())
     }
 
-    /// Waits until the client reads, without a place if that takes long.
+    /// Waits until the client reads; the slot is given up if that takes long.
     async fn room(&self) -> Result<mpsc::Permit<'_, Rows>> {
         let left = |_| cancelled(self.query.id);
         let clock = self.engine.clock();
@@ -110,7 +111,7 @@ impl<'a> Giver<'a> {
     }
 }
 
-/// Bytes that a batch holds: of a slice, those that are its own.
+/// Bytes that a batch holds; for a slice, only its own.
 fn held(batch: &RecordBatch) -> usize {
     let of = |column: &arrow::array::ArrayRef| {
         let whole = column.get_array_memory_size();
@@ -119,7 +120,7 @@ fn held(batch: &RecordBatch) -> usize {
     batch.columns().iter().map(of).sum()
 }
 
-/// What the client sees. An answer that breaks off without a last word is an error.
+/// The stream that the client sees. An answer that breaks off without an outcome is an error.
 pub(crate) fn batches(
     rows: mpsc::Receiver<Rows>,
     end: oneshot::Receiver<Result<()>>,

@@ -1,5 +1,5 @@
-//! What happens between a statement's plan and its last batch? One task drives the query on its executor; what ends it
-//! early comes from whoever [watches](crate::statement::watch).
+//! The run of a query, from its plan to its last batch: one task drives it on its executor. The
+//! [watcher](crate::statement::watch) decides what ends it early.
 
 use std::sync::Arc;
 
@@ -42,7 +42,7 @@ pub(crate) struct Job {
 }
 
 impl Job {
-    /// Runs it; says through `planned` when it is planned, and through `end` whether the answer is whole.
+    /// Runs the query; reports through `planned` when it is planned, and through `end` whether the answer is complete.
     pub(crate) async fn run(
         self,
         planned: oneshot::Sender<Result<SchemaRef>>,
@@ -128,7 +128,7 @@ async fn plan(
     Ok((schema, execute_stream(physical, asked.task_ctx()).map_err(told)?))
 }
 
-/// Refuses a price over the budget.
+/// Refuses a query whose cost exceeds the budget.
 fn check(budget: &SqlSettings, price: Price) -> Result<()> {
     let over = |what: &str, setting: &str, price: u64, most: u64| {
         Err(Error::request(format!(

@@ -1,27 +1,27 @@
-//! Where does a statement end in a text of several? At semicolons outside of quotes and comments, as the
-//! planner's own tokenizer sees them.
+//! Scripts of several statements, cut at semicolons outside quotes and comments, as the planner's own tokenizer sees
+//! them.
 
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::tokenizer::{
     Location, Token, TokenWithSpan, Tokenizer, Whitespace,
 };
 
-/// What some editors write at the beginning of a file: no part of its text.
+/// Byte order mark that some editors write at the beginning of a file; not part of the text.
 const BYTE_ORDER_MARK: char = '\u{feff}';
 
 /// The statements of a text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Script<'a> {
-    /// Statements that a semicolon ends, without it.
+    /// Statements that end with a semicolon, without it.
     pub ended: Vec<&'a str>,
-    /// What stands after the last semicolon; empty if that is nothing but spaces and comments.
+    /// The text after the last semicolon; empty if it is only spaces and comments.
     pub rest: &'a str,
-    /// Whether more must come: a statement has no semicolon, or a quote or a comment is open.
+    /// Whether more has to come: a statement has no semicolon, or a quote or a comment is open.
     pub unfinished: bool,
 }
 
 impl<'a> Script<'a> {
-    /// Cuts a text. What stands after a fault of its signs is left in `rest`, for the planner to name it.
+    /// Cuts a text. The text after a syntax fault stays in `rest`, for the planner to report it.
     #[must_use]
     pub fn of(text: &'a str) -> Self {
         let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
@@ -58,7 +58,7 @@ impl<'a> Script<'a> {
     }
 }
 
-/// A text that means the same and has no line breaks; none if a name or a sign of its own has one.
+/// The text with the same meaning on one line; `None` if a name or a sign of its own contains a line break.
 #[must_use]
 pub fn in_one_line(text: &str) -> Option<String> {
     let tokens = Tokenizer::new(&GenericDialect {}, text).tokenize_with_location().ok()?;
@@ -85,7 +85,7 @@ pub fn in_one_line(text: &str) -> Option<String> {
     Some(line)
 }
 
-/// What ends a line.
+/// Characters that end a line.
 const BREAKS: [char; 2] = ['\n', '\r'];
 
 /// A text as a literal with escapes.
@@ -94,12 +94,12 @@ fn escaped(value: &str) -> String {
     format!("E'{}'", value.replace('\n', r"\n").replace('\r', r"\r"))
 }
 
-/// Whether the tokenizer came to the end in the middle of something.
+/// Whether the tokenizer reached the end inside a quote or a comment.
 fn is_open(message: &str) -> bool {
     ["Unterminated", "Unexpected EOF", "before EOF"].iter().any(|sign| message.contains(sign))
 }
 
-/// Places in a text as the tokenizer names them, which only go forward.
+/// Positions in a text as the tokenizer reports them; they only move forward.
 struct Places<'a> {
     chars: std::str::CharIndices<'a>,
     at: Location,

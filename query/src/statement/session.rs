@@ -1,9 +1,9 @@
-//! How is a statement answered? Prepared once, bound and planned over one pinned instant, run on
-//! threads of its own, and given batch by batch.
+//! The life of a statement: prepared once, bound and planned over one pinned instant, run on its own threads, and
+//! answered batch by batch.
 //!
 //! ```text
-//! prepare: text ─parse─► only reading? ─► names ─► Statement, kept for who asks it again
-//! execute: Statement ─place in the queue─► views pinned ─► plan ─price─► run ─► Answer
+//! prepare: text ─parse─► only reading? ─► names ─► Statement, kept for the next request
+//! execute: Statement ─slot in the queue─► views pinned ─► plan ─cost─► run ─► Answer
 //!                                                          dropped, timed out, cancelled: it stops
 //! ```
 
@@ -47,20 +47,20 @@ use crate::statement::watch::{Begun, cancelled, planned, timed_out, watch};
 use crate::table::catalog::{Catalog, TableEntry, zoned};
 use crate::table::provider::Pinned;
 
-/// Statements that are kept for who asks them again.
+/// Statements that are kept for the next request.
 const KEPT: usize = 64;
 /// Longest text of a statement that is kept, in bytes.
 const KEPT_BYTES: usize = 16 << 10;
 
-/// Who asks, and under which conditions.
+/// The user of a statement, and the conditions of its execution.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SqlSession {
     /// Name shown in `system.queries`.
     pub user: String,
-    /// Longest time a query may take; the server's own bound holds beside it.
+    /// Longest time that a query may take; the server's own limit applies, too.
     pub timeout: Option<Duration>,
-    /// Zone in which `now()` and other times with a zone are given, such as `Europe/Zurich`; UTC if
-    /// absent. Columns are UTC whatever it is, and so is a time without an offset beside one.
+    /// Time zone of `now()` and other times with a zone, such as `Europe/Zurich`; UTC if absent. Columns are always
+    /// UTC, and so is a time without an offset that is compared with one.
     pub time_zone: Option<String>,
 }
 
@@ -99,19 +99,19 @@ pub struct Sql {
     catalog: Arc<Catalog>,
     pub(crate) shared: Arc<RuntimeEnv>,
     gate: Arc<Gate>,
-    /// Places of those that are planned without being run.
+    /// Slots of statements that are planned without being run.
     pub(crate) plans: Arc<Gate>,
     turns: Arc<Turns>,
     pub(crate) executors: Arc<Executors>,
     pub(crate) queries: Arc<Queries>,
     ceiling: Ceiling,
-    /// Made for the first question: a server that nobody asks in SQL does without.
+    /// Made for the first statement: a server that is never queried in SQL needs none.
     planner: Mutex<Option<Arc<Planner>>>,
     /// Statements by time zone and text.
     kept: Recent<(Option<String>, Arc<str>), Statement>,
 }
 
-/// What plans statements.
+/// The planner of statements.
 struct Planner {
     state: Arc<SessionState>,
 }
@@ -122,17 +122,17 @@ impl fmt::Debug for Sql {
     }
 }
 
-/// A statement that was parsed and whose names were found. Cheap to clone; it can be executed any
-/// number of times, each time over what is true then.
+/// A statement that was parsed and whose names were resolved. It is cheap to clone and can be executed any number of
+/// times, each time over the rows of that moment.
 #[derive(Debug, Clone)]
 pub struct Statement {
     pub(crate) text: Arc<str>,
     pub(crate) plan: Arc<Deep>,
     pub(crate) schema: SchemaRef,
     pub(crate) parameters: SchemaRef,
-    /// The statement again, if its plan depends on the values of parameters.
+    /// The statement with marks, if its plan depends on the values of parameters.
     pub(crate) deferred: Option<Arc<Deferred>>,
-    /// The part of the answer that is asked for, if not all.
+    /// The part of the answer that is requested, if not all.
     pub(crate) part: Option<Arc<AnswerPart>>,
     /// The optimized plan, if it is the same in every execution; made by the first.
     pub(crate) optimized: Option<Arc<OnceLock<Arc<Deep>>>>,
@@ -150,7 +150,7 @@ impl Statement {
         Arc::clone(&self.schema)
     }
 
-    /// The parameters `$1`, `$2` … in their order; one whose type does not follow from its place is text, or a list of
+    /// The parameters `$1`, `$2` … in order. One whose type does not follow from its position is text, or a list of
     /// texts where it is a list.
     pub fn parameters(&self) -> SchemaRef {
         Arc::clone(&self.parameters)
@@ -161,12 +161,12 @@ impl Statement {
         Self { part: Some(Arc::new(part)), ..self.clone() }
     }
 
-    /// Whether its plan is large, so that it is better made again than kept.
+    /// Whether its plan is so large that making it again is better than keeping it.
     pub fn is_large(&self) -> bool {
         self.extent.takes_much()
     }
 
-    /// Whether it gives rows, as every statement does that is not refused.
+    /// Whether it returns rows, as every statement does that is not refused.
     pub fn is_query(&self) -> bool {
         !matches!(**self.plan, LogicalPlan::Dml(_) | LogicalPlan::Ddl(_) | LogicalPlan::Copy(_))
     }
@@ -174,12 +174,12 @@ impl Statement {
 
 /// The answer to a statement.
 pub struct Answer {
-    /// The query's number, for [`Queries::cancel`].
+    /// Number of the query, for [`Queries::cancel`].
     pub id: QueryId,
     /// Columns of every batch.
     pub schema: SchemaRef,
-    /// The batches. Dropping them stops the query. An answer cut short ends with an error; one that
-    /// ends without is whole.
+    /// The batches. Dropping them stops the query. An answer that is cut short ends with an error; one that ends
+    /// without is complete.
     pub batches: Pin<Box<dyn Stream<Item = Result<RecordBatch>> + Send>>,
 }
 
@@ -195,11 +195,11 @@ impl Sql {
         Self::with_dimensions(engine, settings, BTreeMap::new())
     }
 
-    /// The same with tables of few rows that do not change, such as `cities`; sorted by their first
+    /// SQL with additional tables of few rows that do not change, such as `cities`; they are sorted by their first
     /// column, which is their key.
     ///
     /// # Errors
-    /// `Request` if a dimension has the name of a table or no column, or a setting cannot be.
+    /// `Request` if a dimension has the name of a table or no column, or a setting is invalid.
     pub fn with_dimensions(
         engine: Arc<Engine>,
         settings: SqlSettings,
@@ -208,10 +208,10 @@ impl Sql {
         Self::with_system(engine, settings, dimensions, Vec::new())
     }
 
-    /// The same with more tables of the schema `system`.
+    /// SQL with additional dimensions and tables of the schema `system`.
     ///
     /// # Errors
-    /// The same, also if a table of `system` is there already.
+    /// Those of [`Sql::with_dimensions`], also if a table of `system` exists already.
     pub fn with_system(
         engine: Arc<Engine>,
         settings: SqlSettings,
@@ -242,10 +242,10 @@ impl Sql {
         }))
     }
 
-    /// SQL over the tables of another engine, with the bounds of this one and its list of queries.
+    /// SQL over the tables of another engine, with the limits and the list of queries of this one.
     ///
     /// # Errors
-    /// As of [`Sql::with_system`].
+    /// Those of [`Sql::with_system`].
     pub fn reopened(
         &self,
         engine: Arc<Engine>,
@@ -282,13 +282,13 @@ impl Sql {
         Ok(made)
     }
 
-    /// How long a query of the session may take.
+    /// Longest time that a query of the session may take.
     pub(crate) fn allowed(&self, session: &SqlSession) -> Duration {
         let allowed = self.settings.timeout.duration();
         session.timeout.map_or(allowed, |timeout| timeout.min(allowed))
     }
 
-    /// Parses and plans; runs nothing.
+    /// Parses and plans a statement; runs nothing.
     ///
     /// # Errors
     /// `Request` with the place of the fault and, for a name that does not exist, the name that was
@@ -318,11 +318,11 @@ impl Sql {
         })
     }
 
-    /// The statement with a value for each parameter, in their order: it has no parameters any more, and
-    /// its columns have the types that the values give them.
+    /// The statement with a value for each parameter, in order. It has no parameters left, and its columns have the
+    /// types that the values give them.
     ///
     /// # Errors
-    /// `Request` if there are more or fewer values than parameters, or one does not fit its place.
+    /// `Request` if there are more or fewer values than parameters, or one does not fit its position.
     pub fn bind<'a>(
         &'a self,
         session: &'a SqlSession,
@@ -343,12 +343,11 @@ impl Sql {
         })
     }
 
-    /// Runs a statement with its parameters, a value each, in their order. Waits for a place if too
-    /// many queries run.
+    /// Runs a statement with a value for each parameter, in order. Waits for a slot if too many queries run.
     ///
     /// # Errors
-    /// `Request` if the parameters do not fit or the price is over the budget, `Resources` if the queue
-    /// or the memory is full, `Timeout`, `Cancelled`. Later ones are in the answer's stream.
+    /// `Request` if the parameters do not fit or the cost is over the budget, `Resources` if the queue or the memory is
+    /// full, `Timeout`, `Cancelled`. Later errors are in the answer's stream.
     pub fn execute<'a>(
         &'a self,
         session: &'a SqlSession,
@@ -404,10 +403,10 @@ impl Sql {
         })
     }
 
-    /// Divides the answer into at most `parts`; `None` if it cannot be, or is too small to be worth it.
+    /// Divides the answer into at most `parts`; `None` if it cannot be divided, or is too small for that.
     ///
     /// # Errors
-    /// As [`Sql::execute`] before anything runs.
+    /// Those of [`Sql::execute`] before anything runs.
     pub fn divide<'a>(
         &'a self,
         session: &'a SqlSession,
@@ -453,12 +452,12 @@ impl Sql {
         &self.settings
     }
 
-    /// The engine whose tables are asked.
+    /// The engine whose tables are queried.
     pub fn engine(&self) -> &Arc<Engine> {
         &self.engine
     }
 
-    /// Time that the threads of queries have worked so far, all together.
+    /// Time that the threads of all queries have worked so far, summed.
     pub fn busy(&self) -> Duration {
         self.executors.busy()
     }
@@ -466,7 +465,7 @@ impl Sql {
 
 #[cfg(test)]
 impl Sql {
-    /// Adds a function.
+    /// Registers a function.
     pub(crate) fn register(&self, function: datafusion::logical_expr::ScalarUDF) {
         use datafusion::execution::FunctionRegistry;
         let mut state = SessionState::clone(&self.planner().unwrap().state);
@@ -476,7 +475,7 @@ impl Sql {
 }
 
 impl Planner {
-    /// What a statement of the session is planned with.
+    /// The session that a statement is planned with.
     fn state(&self, session: &SqlSession) -> Result<Arc<SessionState>> {
         let Some(zone) = &session.time_zone else { return Ok(Arc::clone(&self.state)) };
         let mut state = SessionState::clone(&self.state);
@@ -485,7 +484,7 @@ impl Planner {
     }
 }
 
-/// Key of the metadata of a parameter whose type does not follow from its place.
+/// Metadata key of a parameter whose type does not follow from its position.
 pub(crate) const UNTYPED: &str = "untyped";
 
 /// The columns `fields`.

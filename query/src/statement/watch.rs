@@ -1,6 +1,6 @@
-//! What ends a query before its answer is whole? Its time is up, somebody cancelled it, its client left. Whoever
-//! watches does so from the threads of whoever asks, ends the query by itself, and tells the client at once: the
-//! threads that work for it may be in the middle of something long.
+//! The watcher of a query, which ends it before its answer is complete: its time is up, it was cancelled, or its client
+//! left. It runs on the threads of the caller and tells the client at once, since the threads of the query may be in a
+//! long operation.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -16,10 +16,10 @@ use crate::limits::guard::Place;
 use crate::limits::queries::{Queries, Query, QueryId, QueryState};
 use crate::statement::rows::Rows;
 
-/// Why a query ended before its time; comes at the moment that it does.
+/// Why a query ended early; received at the moment when it does.
 pub(crate) type Reason = Fuse<oneshot::Receiver<Error>>;
 
-/// A query that is in the list of running ones until this is dropped.
+/// A query that stays in the list of running ones until this is dropped.
 #[derive(Debug)]
 pub(crate) struct Begun {
     pub(crate) query: Arc<Query>,
@@ -32,18 +32,18 @@ impl Begun {
         Self { query, queries, engine: Arc::clone(engine) }
     }
 
-    /// Says how it ended; the first word counts.
+    /// Records how it ended; the first call counts.
     pub(crate) fn end(&self, state: QueryState, error: Option<String>) {
         self.queries.end(&self.query, state, error, self.engine.now());
     }
 
-    /// Says that it ended with an error, and gives that back.
+    /// Records that it ended with an error, and returns the error.
     pub(crate) fn failed(&self, error: Error) -> Error {
         self.end(error.kind().into(), Some(error.to_string()));
         error
     }
 
-    /// Leaves no trace of it.
+    /// Removes it without a trace.
     pub(crate) fn forget(&self) {
         self.queries.forget(&self.query);
     }
@@ -83,9 +83,9 @@ pub(crate) fn timed_out(allowed: Duration) -> Error {
     )
 }
 
-/// What a query has that is watched.
+/// The query's side of a watch.
 pub(crate) struct Watched {
-    /// Ready once the query was ended.
+    /// Ready once the watcher has ended the query.
     pub(crate) ended: oneshot::Receiver<()>,
     /// Dropped with the query, which ends the watch.
     pub(crate) running: oneshot::Sender<()>,
@@ -125,7 +125,7 @@ pub(crate) fn watch(
     (Watched { ended, running }, reason.fuse())
 }
 
-/// Tells what still works under a lease to stop, and counts it until it has.
+/// Tells work under a lease to stop, and counts it until it has.
 pub(crate) fn abandon(lease: &Weak<Lease>) {
     if let Some(lease) = lease.upgrade() {
         lease.stop().now();
@@ -133,7 +133,7 @@ pub(crate) fn abandon(lease: &Weak<Lease>) {
     }
 }
 
-/// The columns of an answer that is being planned, or why there is none.
+/// The columns of an answer that is being planned, or the reason why there is none.
 pub(crate) async fn planned(
     planned: oneshot::Receiver<Result<SchemaRef>>,
     reason: &mut Reason,

@@ -1,15 +1,16 @@
-//! Which readings are missing? Absence is data: a key that reported is due every so often from then on.
+//! `system.completeness`: the readings that are missing. Absence is data: a key that has reported is expected to report
+//! at a fixed interval from then on.
 //!
 //! | column | a row is a key in an hour |
 //! |---|---|
-//! | `expected` | readings due in the part of the hour that has passed; that of the turn that runs is due once it is there |
+//! | `expected` | readings due in the part of the hour that has passed; the current turn's is due once it has come |
 //! | `received` | readings that are there |
 //! | `late` | of them, accepted after the hour was closed (its end and `lateness`) |
 //! | `silent_since` | the key's last reading, if it had been silent for two turns when the hour ended |
 //!
-//! A key is expected from the hour on in which it reported first, of the hours asked for and the last one
-//! before them that has readings. What an hour's file says is kept, so that asking again costs no reading;
-//! a few keys are read by themselves.
+//! A key is expected from the hour on in which it reported first, among the hours asked for and the last one before
+//! them that has readings. The counts of an hour's file are kept, so that asking again reads nothing; if only a few
+//! keys are asked for, they are read separately.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -56,14 +57,14 @@ const COLUMNS: &[Declared] = &[
     ("late", Of::Whole, false),
     ("silent_since", Of::Time, true),
 ];
-/// Columns that conditions are pushed down on.
+/// Columns on which conditions are pushed down.
 const FILTERED: usize = 3;
 /// Rows that are counted at a time.
 const SLICE_ROWS: usize = 1 << 20;
-/// Memory of what is kept of files.
+/// Memory for the counts of files.
 const KEPT_BYTES: usize = 32 << 20;
 
-/// What an hour holds of a key.
+/// The readings of a key in an hour.
 #[derive(Debug, Clone, Copy)]
 struct KeyHour {
     key: Key,
@@ -72,7 +73,7 @@ struct KeyHour {
     last: Micros,
 }
 
-/// What was read of the hours of files, the oldest given up first.
+/// Counts of the hours of files; the oldest are dropped first.
 #[derive(Debug, Default)]
 struct Kept {
     hours: HashMap<(FilePath, Hour), Arc<[KeyHour]>>,
@@ -97,12 +98,12 @@ impl Kept {
     }
 }
 
-/// The table.
+/// The table `system.completeness`.
 #[derive(Debug)]
 pub(super) struct CompletenessTable {
     engine: Arc<Engine>,
     schema: SchemaRef,
-    /// The columns that conditions are pushed down on, as a table of their own.
+    /// The columns on which conditions are pushed down, as a table of their own.
     filtered: Arc<TableSchema>,
     every: Micros,
     kept: Arc<Mutex<Kept>>,
@@ -178,7 +179,7 @@ impl TableProvider for CompletenessTable {
     }
 }
 
-/// One reading of the table.
+/// One scan of the table.
 #[derive(Debug)]
 struct Asked {
     engine: Arc<Engine>,
@@ -229,14 +230,14 @@ impl PartitionStream for AskedStream {
     }
 }
 
-/// The way through the hours of one table.
+/// Progress through the hours of one table.
 struct Walk {
     view: Arc<View>,
     next: Option<Hour>,
-    /// First hour that is not given.
+    /// Hours from here on are not returned.
     end: Micros,
     now: Micros,
-    /// The last reading of every key known so far.
+    /// Last reading of every key known so far.
     last: BTreeMap<Key, Micros>,
 }
 
@@ -312,7 +313,7 @@ impl Walk {
 }
 
 impl Asked {
-    /// What an hour holds, ascending by key.
+    /// The counts of an hour, ascending by key.
     async fn hour(&self, view: &Arc<View>, hour: Hour) -> Result<Arc<[KeyHour]>> {
         let mut source = Source::of(view, hour);
         source.tails.retain(|tail| tail.hour() == hour);
@@ -335,7 +336,7 @@ impl Asked {
         Ok(found.map_or_else(nothing, |(_, keys)| keys))
     }
 
-    /// Reads what the hours of `period` hold, all of them from `source`.
+    /// Reads the counts of the hours of `period`, all of them from `source`.
     async fn read(
         &self,
         view: &Arc<View>,
@@ -381,8 +382,8 @@ impl Asked {
     }
 }
 
-/// Counts rows sorted by (key, time), which follow those counted before, in `hours` in a row; those accepted
-/// `lateness` after their hour's end are late.
+/// Counts rows sorted by (key, time), which follow those counted before, in consecutive `hours`; rows accepted later
+/// than `lateness` after the end of their hour are late.
 fn summed(
     rows: &RecordBatch,
     lateness: Option<Micros>,

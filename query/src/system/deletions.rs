@@ -1,4 +1,4 @@
-//! `system.deletions`: which rows were deleted, by whom and why.
+//! `system.deletions`: the deletions of rows, with their conditions, user and reason.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! `system.faults`: what cannot land, since when, why, and what to do about it.
+//! `system.faults`: hours, days, months and tables that cannot land, since when, why, and the remedy.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! What do the parts beside the engine tell of themselves? Tables whose rows they make when they are
-//! asked, such as those of the jobs.
+//! System tables of the parts beside the engine, such as those of the jobs. They produce their rows when they are
+//! queried.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use super::Named;
 use crate::errors::external;
 
-/// The table of `rows`.
+/// A table that `rows` fills.
 pub(crate) fn table(rows: Arc<dyn SystemRows>) -> Named {
     let primary = rows.primary_key().iter().map(|&name| name.to_owned()).collect();
     (rows.name().to_owned(), Arc::new(GivenTable(rows)), primary)

@@ -1,4 +1,4 @@
-//! What does the server tell of itself? Tables like any other, made when they are asked.
+//! System tables: the server's report about itself, as tables like any other, produced when they are queried.
 //!
 //! | table | a row is |
 //! |---|---|
@@ -8,11 +8,11 @@
 //! | `system.log` | the log; there is one |
 //! | `system.faults` | an hour, day, month or table that cannot land |
 //! | `system.settings` | a setting with its value |
-//! | `system.queries` | a running query, or one that ended lately |
+//! | `system.queries` | a running query, or one that ended recently |
 //! | `system.deletions` | a deletion of rows: which, when, by whom, why |
 //! | `system.completeness` | a key in an hour: what was due, what came, what came late |
 //!
-//! Whoever opens SQL may give more of them ([`SystemRows`]).
+//! The caller that opens SQL may add more of them ([`SystemRows`]).
 
 mod completeness;
 mod deletions;
@@ -80,7 +80,7 @@ pub(crate) fn tables(
     Ok(tables)
 }
 
-/// What the tables tell of.
+/// The parts of the server that the tables report on.
 #[derive(Debug)]
 struct Told {
     engine: Arc<Engine>,
@@ -88,7 +88,7 @@ struct Told {
     settings: SqlSettings,
 }
 
-/// Makes the columns of a table.
+/// Produces the columns of a table.
 type Rows = fn(&Told, &Pinned) -> Result<Vec<ArrayRef>>;
 
 /// Name and type of a column, and whether it can be null.
@@ -123,7 +123,7 @@ fn times(times: impl Iterator<Item = Option<Micros>>) -> ArrayRef {
     Arc::new(times.collect::<TimestampMicrosecondArray>().with_timezone("UTC"))
 }
 
-/// A count as SQL has it.
+/// A count in the integer type of SQL.
 fn whole(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }

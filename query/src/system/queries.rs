@@ -1,4 +1,4 @@
-//! Who asks what? The running queries and the last finished ones.
+//! `system.queries`: the running queries and the last finished ones.
 
 use std::sync::Arc;
 
@@ -30,7 +30,7 @@ pub(super) const COLUMNS: &[Declared] = &[
     ("error", Of::Text, true),
 ];
 
-/// The running queries, then the finished ones from new to old.
+/// The running queries, then the finished ones, newest first.
 pub(super) fn rows(told: &Told, _: &Pinned) -> Result<Vec<ArrayRef>> {
     let (list, now) = (told.queries.list(), told.engine.now());
     let texts = |of: fn(&QueryInfo) -> Option<String>| -> ArrayRef {

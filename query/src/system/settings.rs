@@ -1,4 +1,4 @@
-//! How is the server set? Every setting of engine and SQL with its value and what it is for.
+//! `system.settings`: every setting of engine and SQL with its value and description.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Where do the rows stand? Files, hours, tail and log.
+//! `system.files`, `system.hours`, `system.tail` and `system.log`: where the rows are stored.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -95,7 +95,7 @@ pub(super) fn files(_: &Told, pinned: &Pinned) -> Result<Vec<ArrayRef>> {
     ])
 }
 
-/// The hours of all tables, and the days and months that hours were folded into.
+/// The hours of all tables, and the days and months that hours were compacted into.
 pub(super) fn hours(_: &Told, pinned: &Pinned) -> Result<Vec<ArrayRef>> {
     let everything = Scan::of(KeySelection::All, TimeRange::ALL);
     let mut list: Vec<(&str, Source)> = Vec::new();
@@ -151,7 +151,7 @@ pub(super) fn tail(_: &Told, pinned: &Pinned) -> Result<Vec<ArrayRef>> {
     ])
 }
 
-/// The log, and what it gave back when the engine was opened.
+/// The log, and what its replay recovered when the engine was opened.
 pub(super) fn log(told: &Told, _: &Pinned) -> Result<Vec<ArrayRef>> {
     let (gauge, recovery) = (told.engine.log_gauge(), told.engine.recovery());
     let one = |count: u64| -> ArrayRef { Arc::new(Int64Array::from(vec![whole(count)])) };

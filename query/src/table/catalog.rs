@@ -1,4 +1,4 @@
-//! Which tables are there, and with what is a statement planned?
+//! The catalog of tables, and the session state that statements are planned with.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -55,35 +55,35 @@ use crate::table::provider::LakeProvider;
 pub const CATALOG: &str = "barograph";
 /// Schema of the declared tables, `dead_letters` and the dimensions.
 pub const PUBLIC_SCHEMA: &str = "public";
-/// Schema of the tables that tell of the server itself.
+/// Schema of the tables about the server itself.
 pub const SYSTEM_SCHEMA: &str = "system";
 /// Time zone of a session that names none.
 const UTC: &str = "UTC";
 
-/// Up to this many keys of the smaller side of a join narrow the scan of the other side one by one; more
-/// narrow it by their smallest and largest.
+/// Most keys of the smaller side of a join that narrow the scan of the other side one by one; more of them narrow it by
+/// their smallest and largest.
 const JOIN_KEYS: usize = 20_000;
 const JOIN_KEY_BYTES: usize = 1 << 20;
-/// Key ranges already hold all rows of a key, so that a grouping by key and more needs no exchange of
-/// rows from this many partitions on.
+/// Partitions from which a grouping by key and more needs no exchange of rows, since key ranges already hold all rows
+/// of a key.
 const KEPT_PARTITIONS: usize = 2;
 
-/// Each thread of a sort keeps so small a part of the memory for writing to disk what does not fit: all together,
-/// they leave most of it to the rows.
+/// Share of the memory that each thread of a sort reserves for spilling: so small that all of them together leave most
+/// of it to the rows.
 const SHARES_OF_A_MERGE: usize = 4;
 
-/// A table as clients see it listed.
+/// A table as listed for clients.
 #[derive(Debug, Clone)]
 pub struct TableEntry {
     /// Always [`CATALOG`].
     pub catalog: String,
     /// [`PUBLIC_SCHEMA`] or [`SYSTEM_SCHEMA`].
     pub schema: String,
-    /// Its name.
+    /// Name of the table.
     pub name: String,
     /// `TABLE` or `SYSTEM TABLE`.
     pub table_type: String,
-    /// Its columns.
+    /// Columns of the table.
     pub columns: SchemaRef,
     /// Names of the columns of its primary key; empty if it has none.
     pub primary_key: Vec<String>,
@@ -162,7 +162,7 @@ impl Catalog {
         &self.entries
     }
 
-    /// What every statement is planned with.
+    /// The session state that every statement is planned with.
     pub(crate) fn state(
         &self,
         engine: &Arc<Engine>,
@@ -241,7 +241,7 @@ impl Catalog {
     }
 }
 
-/// Gives times with a zone, `now()` among them, that of `zone`.
+/// Puts times with a zone, `now()` among them, into `zone`.
 ///
 /// # Errors
 /// `Request` if there is no such zone.
@@ -262,7 +262,7 @@ pub(crate) fn zoned(state: &mut SessionState, zone: &str) -> Result<()> {
     Ok(())
 }
 
-/// What table functions give of declared tables.
+/// The declared tables, as table functions read them.
 struct Given(Arc<Engine>);
 
 impl functions::Tables for Given {

@@ -1,7 +1,7 @@
-//! How does a scan run inside a query plan?
+//! The execution of a scan inside a query plan.
 //!
-//! A [`ScanExec`] is a leaf of the plan over one pinned view. Its partitions are ranges of keys, one
-//! after the other; each reads its slices, the same that answer tickets, in order of (key, time):
+//! A [`ScanExec`] is a leaf of the plan over one pinned view. Its partitions are consecutive ranges of keys; each reads
+//! its slices, the same that answer tickets, in order of (key, time):
 //!
 //! ```text
 //! partition 0: keys …1999     slice, slice, slice ─┐ each: narrowed by dynamic filters, read,
@@ -35,7 +35,7 @@ use datafusion::physical_plan::{
 use crate::table::part::{Part, PartMetrics, Projection};
 use crate::table::price::Price;
 
-/// What a scan reads, whatever its partitions.
+/// What a scan reads, the same for all partitions.
 #[derive(Debug)]
 pub(crate) struct Read {
     pub(crate) engine: Arc<Engine>,
@@ -66,7 +66,7 @@ impl Read {
         }
     }
 
-    /// Says in a plan what is read, a word after the other with `between` between them.
+    /// Describes in a plan what is read, with `between` between the words.
     pub(crate) fn describe(&self, between: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { view, wanted, aggregation, .. } = self;
         write!(f, "table={}", view.schema.name())?;
@@ -93,7 +93,7 @@ impl Read {
         Ok(())
     }
 
-    /// Says in a plan what it costs.
+    /// Describes in a plan what it costs.
     pub(crate) fn priced(
         &self,
         price: Price,
@@ -115,14 +115,14 @@ impl Read {
 #[derive(Debug, Clone)]
 pub(crate) struct ScanExec {
     pub(crate) read: Arc<Read>,
-    /// For each column of the output its place among the columns that a slice gives.
+    /// For each output column its position among the columns of a slice.
     pub(crate) projection: Arc<[usize]>,
     pub(crate) parts: Arc<[KeySelection]>,
-    /// First keys of all parts but the first.
+    /// First keys of all partitions but the first.
     pub(crate) cuts: Arc<[Key]>,
     pub(crate) statistics: Arc<Statistics>,
     pub(crate) price: Price,
-    /// The plan of the scan, if it was asked for.
+    /// The plan of the scan, if it was requested.
     pub(crate) plan: Option<Arc<Plan>>,
     properties: Arc<PlanProperties>,
     dynamic: Vec<Arc<dyn PhysicalExpr>>,
@@ -161,7 +161,7 @@ impl ScanExec {
         }
     }
 
-    /// Whether what flows out is all rows of the scan as they are, so that it may be aggregated in it.
+    /// Whether the output is all rows of the scan as they are, so that the scan may aggregate them.
     pub(crate) fn is_plain(&self) -> bool {
         self.dynamic.is_empty() && self.limit.is_none() && self.read.aggregation.is_none()
     }

@@ -1,4 +1,4 @@
-//! What is the newest row of every key? The point read of the engine, as a table.
+//! `latest`: the newest row of every key, read by the engine's point read, as a table.
 
 use std::fmt;
 use std::sync::Arc;
@@ -33,7 +33,7 @@ impl fmt::Debug for LatestProvider {
 }
 
 impl LatestProvider {
-    /// Keys that all of `filters` name one by one; `None` if they do not.
+    /// The keys that all of `filters` list one by one; `None` if they do not.
     fn keys(&self, filters: &[Expr]) -> Option<Vec<Key>> {
         let (wanted, _) = Translator::new(&self.table).wanted(filters);
         match wanted.keys {
@@ -53,7 +53,7 @@ impl TableProvider for LatestProvider {
         TableType::View
     }
 
-    /// Only keys narrow what is read: any other condition is asked of the newest row, not of older ones.
+    /// Only keys narrow what is read: any other condition applies to the newest row, not to older ones.
     fn supports_filters_pushdown(
         &self,
         filters: &[&Expr],

@@ -1,5 +1,5 @@
-//! What are the windows of a rollup at this moment? Its rows where they are as their source is, windows
-//! computed of the source where they are not.
+//! `live`: the windows of a rollup at this moment. Its own rows where they are up to date with the source, and windows
+//! computed from the source where they are not.
 //!
 //! ```text
 //! windows       fresh  fresh  stale  fresh  stale  stale
@@ -35,7 +35,7 @@ use crate::pushdown::translate::Translator;
 use crate::table::price;
 use crate::table::provider::Pinned;
 
-/// The windows of a rollup as they are.
+/// The windows of a rollup at this moment.
 pub(crate) struct LiveProvider {
     pub(crate) engine: Arc<Engine>,
     pub(crate) rollup: Arc<Rollup>,
@@ -58,7 +58,7 @@ impl TableProvider for LiveProvider {
         TableType::View
     }
 
-    /// Keys and windows narrow what is read and computed; every condition is asked again above.
+    /// Keys and windows narrow what is read and computed; every condition is evaluated again above.
     fn supports_filters_pushdown(
         &self,
         filters: &[&Expr],
@@ -118,26 +118,26 @@ impl TableProvider for LiveProvider {
     }
 }
 
-/// One reading of the windows.
+/// One read of the windows.
 #[derive(Debug)]
 struct Live {
     engine: Arc<Engine>,
     rollup: Arc<Rollup>,
     source: Arc<View>,
-    /// The rollup's rows.
+    /// The rows of the rollup.
     kept: Arc<View>,
     /// First instants of the windows that are computed.
     stale: BTreeSet<Micros>,
     keys: KeySelection,
-    /// First instants that are asked for.
+    /// First instants of the windows that are requested.
     windows: TimeRange,
     output: Vec<usize>,
     schema: SchemaRef,
 }
 
 impl Live {
-    /// Columns that are read of the rollup besides key and window: whether a window has rows, and those
-    /// asked for.
+    /// Columns that are read from the rollup besides key and window: whether a window has rows, and those that are
+    /// requested.
     fn columns(&self) -> Vec<usize> {
         let asked = self.output.iter().copied().filter(|&column| column > ROWS_COLUMN);
         [ROWS_COLUMN].into_iter().chain(asked).collect()
@@ -167,7 +167,7 @@ impl Live {
         stretches
     }
 
-    /// What is read of rollup and source.
+    /// The scans of the rollup and its source.
     fn scans(&self) -> impl Iterator<Item = (&Arc<View>, Scan)> {
         let kept = std::iter::once((&self.kept, self.reading()));
         let computed = self.stretches().into_iter();
@@ -176,7 +176,7 @@ impl Live {
         kept.chain(computed)
     }
 
-    /// Rows of the rollup that are as the source is.
+    /// Rows of the rollup that are up to date with the source.
     async fn fresh(self: Arc<Self>) -> Result<ScanStream> {
         let rows = self.engine.scan(Arc::clone(&self.kept), self.reading()).await?;
         let live = Arc::clone(&self);
@@ -200,7 +200,7 @@ impl Live {
         })
     }
 
-    /// Windows computed of the source.
+    /// Windows computed from the source.
     async fn computed(self: Arc<Self>, windows: TimeRange) -> Result<ScanStream> {
         let now = self.engine.now();
         let (source, keys) = (Arc::clone(&self.source), self.keys.clone());
@@ -219,7 +219,7 @@ impl Live {
         Ok(ScanStream { schema: Arc::clone(&self.schema), batches: batches.boxed() })
     }
 
-    /// The columns asked for.
+    /// The columns that are requested.
     fn project(
         &self,
         rows: usize,

@@ -1,9 +1,10 @@
 //! Tables as the planner sees them, and how their scans run.
 //!
-//! - `catalog`: which tables there are. `provider`: a table that plans scans over the view its statement has pinned.
+//! - `catalog`: the tables, and how statements are planned with them. `provider`: a table that plans scans over the
+//!   view its statement has pinned.
 //! - `exec`, `part`: a scan as a leaf of the plan, and the reading of one of its partitions.
 //! - `latest`, `live`: the newest row of every key, and the windows of a rollup, as tables.
-//! - `statistics`, `price`: what is known of a scan, and what it costs, before it runs.
+//! - `statistics`, `price`: what is known about a scan, and what it costs, before it runs.
 
 pub(crate) mod catalog;
 pub(crate) mod exec;

@@ -1,5 +1,5 @@
-//! How is one partition of a scan read? Slice by slice, each asked for only when the one before it is
-//! used up, so that a query that stops reading stops the reading.
+//! One partition of a scan, read slice by slice. Each slice is requested only when the one before it is used up, so
+//! that reading stops when the query stops.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -25,14 +25,14 @@ use crate::pushdown::dynamic::Dynamic;
 use crate::pushdown::translate::Translator;
 use crate::table::exec::Read;
 
-/// Bytes taken for a partition that reads little.
+/// Bytes reserved for a partition that reads little.
 const SMALL_BYTES: usize = 64 << 10;
-/// Rows of several slices that are put together, so that few rows are not given one by one.
+/// Rows of several slices that are put together, so that small results are not returned one by one.
 const GATHERED_ROWS: usize = 2_048;
-/// Bytes of them, beyond which rows are not few.
+/// Bytes of gathered rows from which they are not few.
 const GATHERED_BYTES: usize = 1 << 20;
 
-/// The reading of one partition.
+/// A partition being read.
 pub(crate) struct Part {
     read: Arc<Read>,
     keys: KeySelection,
@@ -184,7 +184,7 @@ impl Part {
         self.read.engine.execution(&self.read.view, scan).map_err(external)
     }
 
-    /// Takes the memory of a slice while it is read and given.
+    /// Reserves the memory of a slice while it is read and returned.
     fn reserve(&self, execution: &Execution) -> Result<()> {
         if self.slices.len() > 1 {
             let rows = self.read.engine.slice_rows(execution) as usize;

@@ -1,7 +1,7 @@
-//! What does a scan cost, before it runs?
+//! The cost of a scan, known before it runs.
 //!
-//! Of few files the page indexes tell exactly which pages would be read. Of many, the entries of the
-//! snapshot give a bound without opening a file.
+//! For few files, the page indexes tell exactly which pages would be read. For many, the entries of the snapshot give a
+//! bound without opening a file.
 
 use std::fmt;
 
@@ -9,22 +9,22 @@ use barograph_engine::Result;
 use barograph_engine::scan::execute::Execution;
 use barograph_lake::FileEntry;
 
-/// Up to this many files are opened to know a price exactly.
+/// Most files that are opened to know a cost exactly.
 const EXACT_FILES: usize = 64;
 
-/// What is read at most.
+/// The most that a scan reads.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Price {
     /// Lake files.
     pub files: u64,
-    /// Rows of lake and tail that are looked at.
+    /// Rows of lake and tail that are examined.
     pub rows: u64,
-    /// Bytes of lake files, if nothing of them is cached.
+    /// Bytes of lake files, if none of them is cached.
     pub bytes: u64,
 }
 
 impl Price {
-    /// Both.
+    /// The sum of both.
     pub fn and(self, other: Self) -> Self {
         Self {
             files: self.files.saturating_add(other.files),
@@ -40,7 +40,7 @@ impl fmt::Display for Price {
     }
 }
 
-/// A bound on the price, from the snapshot's entries alone.
+/// A bound on the cost, from the snapshot's entries alone.
 pub(crate) fn bound(execution: &Execution) -> Price {
     let columns = execution.files.schema.arrow().fields().len().max(1) as f64;
     let wanted = execution.read_columns() as f64;
@@ -57,7 +57,7 @@ pub(crate) fn bound(execution: &Execution) -> Price {
     price
 }
 
-/// Which part of a file's rows lies in the time asked for, if they are spread evenly.
+/// The share of a file's rows that lies in the requested time, if they are spread evenly.
 pub(crate) fn share(file: &FileEntry, execution: &Execution) -> f64 {
     let time = execution.scan.time;
     let (first, last) = file.times;
@@ -66,7 +66,7 @@ pub(crate) fn share(file: &FileEntry, execution: &Execution) -> f64 {
     (inside as f64 / end.saturating_sub(first).max(1) as f64).clamp(0.0, 1.0)
 }
 
-/// The price of a scan: exact if it touches few files, else a bound.
+/// The cost of a scan: exact if it touches few files, else a bound.
 pub(crate) async fn price(execution: &Execution) -> Result<Price> {
     let files: usize = execution.sources.iter().map(|source| source.files.len()).sum();
     if files > EXACT_FILES {

@@ -1,4 +1,4 @@
-//! How does SQL see a table? As a provider that plans scans over the view its query has pinned.
+//! A lake table as DataFusion sees it: a provider that plans scans over the view its query has pinned.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -30,18 +30,18 @@ use crate::table::exec::{Read, ScanExec};
 use crate::table::price::{self, Price};
 use crate::table::statistics::TableStatistics;
 
-/// Files that are opened to tell a price, if nobody asks for an exact one.
+/// Most files that are opened to tell a cost, unless an exact one is requested.
 const PRICED_FILES: usize = 4;
 
-/// What a query sees to its end, and what its planning found out.
+/// The views that a query reads until its end, and what its planning found out.
 #[derive(Debug)]
 pub(crate) struct Pinned {
     views: BTreeMap<String, Arc<View>>,
     rollups: Arc<Rollups>,
-    /// Whether prices are to be exact and plans printed in full.
+    /// Whether costs are to be exact and plans printed in full.
     pub(crate) explain: bool,
     price: Mutex<Price>,
-    /// The part of the answer that is asked for.
+    /// The part of the answer that is requested.
     part: Option<Arc<AnswerPart>>,
 }
 
@@ -53,7 +53,7 @@ impl Pinned {
         Self { views: engine.views(), rollups, explain, price: Mutex::default(), part: None }
     }
 
-    /// The same with the view of a part.
+    /// The same views, with that of a part.
     pub(crate) fn with_part(mut self, part: Option<Arc<AnswerPart>>) -> Self {
         if let Some(part) = &part {
             self.views.insert(part.table.clone(), Arc::clone(&part.view));
@@ -62,7 +62,7 @@ impl Pinned {
         self
     }
 
-    /// Which of `keys` of a table are asked for.
+    /// The keys among `keys` of a table that are requested.
     fn keys(&self, table: &str, keys: &KeySelection) -> KeySelection {
         match &self.part {
             Some(part) if part.table == table => keys.within(part.keys.0, part.keys.1),
@@ -70,7 +70,7 @@ impl Pinned {
         }
     }
 
-    /// Whether a part of the rows of `table` is asked for.
+    /// Whether only a part of the rows of `table` is requested.
     fn is_divided(&self, table: &str) -> bool {
         self.part.as_ref().is_some_and(|part| part.table == table)
     }
@@ -82,7 +82,7 @@ impl Pinned {
         })
     }
 
-    /// How far the rollups are computed, in these views.
+    /// The progress of the rollups in these views.
     pub(crate) fn rollups(&self) -> &Rollups {
         &self.rollups
     }
@@ -92,7 +92,7 @@ impl Pinned {
         &self.views
     }
 
-    /// The price of all scans planned so far.
+    /// The cost of all scans planned so far.
     pub(crate) fn price(&self) -> Price {
         *self.price.lock()
     }
@@ -102,14 +102,14 @@ impl Pinned {
         *sum = sum.and(price);
     }
 
-    /// What the query of `session` has pinned; outside of a query what is true now.
+    /// What the query of `session` has pinned; outside a query, the views of this moment.
     pub(crate) fn of(session: &dyn Session, engine: &Engine) -> Arc<Self> {
         let pinned = session.config().get_extension::<Self>();
         pinned.unwrap_or_else(|| Arc::new(Self::new(engine, false)))
     }
 }
 
-/// A declared table, or what of it had landed at an earlier version.
+/// A declared table, or its rows in the lake at an earlier version.
 #[derive(Debug)]
 pub(crate) struct LakeProvider {
     pub(crate) engine: Arc<Engine>,
@@ -123,7 +123,7 @@ impl LakeProvider {
         Self { engine, table, as_of, statistics: TableStatistics::default() }
     }
 
-    /// The rows that are seen.
+    /// The rows that a scan sees.
     async fn view(&self, pinned: &Pinned, wanted: &Wanted) -> Result<Arc<View>> {
         let name = self.table.name();
         match self.as_of {
@@ -247,7 +247,7 @@ pub(crate) fn parts(keys: &KeySelection, cuts: &[Key]) -> Arc<[KeySelection]> {
     cut(keys, cuts.iter().map(|&key| (key, 1)).chain([(Key::MIN, 1)]).collect(), 1).into()
 }
 
-/// Where key and time stand in the output of a scan.
+/// Positions of key and time in the output of a scan.
 pub(crate) struct Layout<'a> {
     pub(crate) schema: SchemaRef,
     pub(crate) key_at: Option<usize>,
@@ -268,7 +268,7 @@ impl Layout<'_> {
         }
     }
 
-    /// In which order rows come, and what is the same in all of them.
+    /// The order of the rows, and the columns that have the same value in all of them.
     pub(crate) fn equivalences(&self) -> Result<EquivalenceProperties> {
         let one = match self.keys {
             KeySelection::List(keys) if keys.len() == 1 => keys.first().copied(),
@@ -290,7 +290,7 @@ impl Layout<'_> {
         Ok(properties)
     }
 
-    /// Which rows stand in which partition.
+    /// The distribution of rows over partitions.
     pub(crate) fn partitioning(&self, cuts: &[Key]) -> Result<Partitioning> {
         let count = cuts.len() + 1;
         let by_key = self.key_at.and_then(|at| LexOrdering::new([ascending(self.column(at))]));

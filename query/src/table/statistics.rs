@@ -1,8 +1,8 @@
-//! What is known of a scan's rows without reading them?
+//! Statistics of a scan: what is known about its rows without reading them.
 //!
-//! Row counts, and the smallest and largest key and instant, are exact wherever the scan takes whole
-//! files: a row of the tail that replaces a row of the lake has the same key and instant. How many it
-//! replaces is looked up once a period and kept. What cannot be exact is said to be an estimate.
+//! Row counts, and the smallest and largest key and instant, are exact wherever the scan takes whole files: a row of
+//! the tail that replaces a row of the lake has the same key and instant. The number of replaced rows is looked up once
+//! per period and kept. A figure that cannot be exact is reported as an estimate.
 
 use std::sync::Arc;
 
@@ -23,24 +23,24 @@ use parking_lot::Mutex;
 use crate::pushdown::values::may_be_nan;
 use crate::table::price::share;
 
-/// Rows of the tail that are compared with those of a file to count what they replace. Of more, an
-/// estimate has to do.
+/// Most rows of the tail that are compared with those of a file to count what they replace. For more, an estimate has
+/// to do.
 const COUNTED_ROWS: u64 = 65_536;
 /// Periods whose counts are kept.
 const KEPT_PERIODS: usize = 4_096;
 
-/// Statistics of the scans of a table. Row counts of periods whose tail replaces rows are kept while the period is as it
-/// was.
+/// Statistics of the scans of a table. Row counts of periods whose tail replaces rows are kept while the period does
+/// not change.
 #[derive(Debug, Default)]
 pub(crate) struct TableStatistics {
     counted: Mutex<HashMap<Period, (Held, u64)>>,
 }
 
-/// What a period was when its rows were counted.
+/// State of a period when its rows were counted.
 #[derive(Debug, PartialEq, Eq)]
 struct Held {
     files: Vec<FilePath>,
-    /// Which rows of the tail.
+    /// The ranges of its rows in the tail.
     tails: Vec<(LogPosition, LogPosition, u64)>,
 }
 
@@ -72,7 +72,7 @@ impl TableStatistics {
         })
     }
 
-    /// Adds one period to what is known.
+    /// Adds one period to the statistics.
     async fn count(&self, execution: &Execution, source: &Source, known: &mut Known) -> Result<()> {
         let scan = &execution.scan;
         let whole = |keys: Option<(Key, Key)>, times: Option<(Micros, Micros)>| {
@@ -118,7 +118,7 @@ impl TableStatistics {
         Ok(())
     }
 
-    /// Rows of a period, each key and instant once, if they can be counted at a small price.
+    /// Rows of a period, each key and instant once, if counting them is cheap.
     async fn distinct_rows(&self, execution: &Execution, source: &Source) -> Result<Option<u64>> {
         if let Some(rows) = self.kept(source) {
             return Ok(Some(rows));
@@ -157,7 +157,7 @@ impl TableStatistics {
     }
 }
 
-/// What is known of the rows of some hours.
+/// Statistics of the rows of some hours.
 #[derive(Debug)]
 struct Known {
     rows: u64,
@@ -256,7 +256,7 @@ impl Known {
     }
 }
 
-/// Smallest and largest value as the entry of a file has them.
+/// Smallest and largest value in the entry of a file.
 fn scalars(stats: &ColumnStats, of: &DataType) -> Option<(ScalarValue, ScalarValue)> {
     let read = |value: &Option<serde_json::Value>| {
         let value = value.as_ref()?;

@@ -1,4 +1,4 @@
-//! What stands deep in itself is answered up to the bound, and refused one level past it, whatever it is made of.
+//! Tests of depth bounds: whatever can be nested is answered up to the bound and refused one level past it.
 
 use super::*;
 use crate::limits::bounds::Bounds;
@@ -8,7 +8,7 @@ fn settings() -> SqlSettings {
     SqlSettings { threads: 2, ..SqlSettings::default() }
 }
 
-/// A construct, `n` times in itself.
+/// A construct nested `n` times in itself.
 type Deep = fn(usize) -> String;
 
 fn chain(term: &str, operator: &str, n: usize) -> String {
@@ -23,7 +23,7 @@ fn numbered(n: usize, of: impl Fn(usize) -> String, between: &str) -> String {
     (0..n).map(of).collect::<Vec<_>>().join(between)
 }
 
-/// Constructs that give one row whatever their depth.
+/// Constructs that give one row at any depth.
 const CONSTRUCTS: &[(&str, Deep)] = &[
     ("+", |n| format!("SELECT {}", chain("1", "+", n))),
     ("+ of columns", |n| format!("SELECT {} FROM (VALUES (1)) AS t(a)", chain("a", "+", n))),
@@ -150,7 +150,7 @@ const CONSTRUCTS: &[(&str, Deep)] = &[
     }),
 ];
 
-/// The deepest that a construct may be.
+/// The greatest depth at which a construct is accepted.
 fn deepest(deep: Deep, bounds: &Bounds) -> usize {
     let (mut fits, mut over) = (4, bounds.depth.0 * 4);
     while over - fits > 1 {
@@ -163,7 +163,7 @@ fn deepest(deep: Deep, bounds: &Bounds) -> usize {
     fits
 }
 
-/// Of every construct, on stacks that are made for this bound.
+/// Every construct, on stacks made for this bound.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_is_as_deep_as_it_may_be_is_answered() {
     let fixture = Fixture::empty(SqlSettings { depth_max: 96, ..settings() }).await;
@@ -212,7 +212,7 @@ async fn queries_in_conditions_are_few() {
     }
 }
 
-/// Chains, whose trees are deeper than what the parser counts.
+/// Chains, whose trees are deeper than the parser counts.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn chains_of_the_default_length_are_answered() {
     let fixture = Fixture::empty(settings()).await;
@@ -239,7 +239,7 @@ async fn bound_values_may_stand_deep() {
     assert!(error.contains("sql.depth_max"), "{error}");
 }
 
-/// What is small as a text and large as a plan.
+/// Statements that are small as text and large as a plan.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn tables_of_with_count_wherever_they_are_used() {
     let fixture = Fixture::empty(settings()).await;

@@ -1,11 +1,12 @@
-//! Does a table that holds rows gain and widen columns, in the log, the tail and the lake alike?
+//! Tests of changing columns: a table that holds rows gains and widens columns, in the log, the tail and the lake
+//! alike.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use barograph_engine::ErrorKind;
 
 use super::*;
 
-/// Questions about the columns that were there, in every place that statistics and filters reach.
+/// Queries over the existing columns, in every place that statistics and filters reach.
 const BEFORE: [&str; 5] = [
     "SELECT city_id, reading_at, temperature, CAST(humidity AS FLOAT), pressure, wind_direction, flashes, note, seen_at \
      FROM readings ORDER BY 1, 2",
@@ -15,7 +16,7 @@ const BEFORE: [&str; 5] = [
     "SELECT city_id, max(reading_at), last_value(note ORDER BY reading_at) FROM readings GROUP BY 1 ORDER BY 1",
 ];
 
-/// The table with wider numbers, a number before the columns that were there, and a text among them.
+/// The table with wider numbers, a number before the existing columns, and a text among them.
 fn grown() -> TableSchema {
     let column = ValueColumn::new;
     let mut declaration = table().declaration().clone();
@@ -27,7 +28,7 @@ fn grown() -> TableSchema {
 }
 
 impl Fixture {
-    /// Ends as a crash does, without landing, and opens what is there with readings declared as `table`.
+    /// Ends as a crash does, without landing, and reopens the folder with readings declared as `table`.
     async fn reopen_as(&mut self, table: TableSchema) -> Result<()> {
         self.engine.shutdown().await.unwrap();
         let lake = LakeStore::local(&self.folder.path().join("lake")).unwrap();
@@ -45,7 +46,7 @@ impl Fixture {
         answers
     }
 
-    /// What is told of the new columns: rows, values of each, nulls of each.
+    /// Statistics of the new columns: rows, values of each, nulls of each.
     async fn told(&self) -> Vec<String> {
         let ask = |condition: &'static str| async move {
             self.lines(&format!("SELECT count(*) FROM readings WHERE {condition}")).await.remove(0)
@@ -67,7 +68,7 @@ impl Fixture {
         told
     }
 
-    /// Puts one row an hour of the first cities, which has the new columns.
+    /// Puts one row an hour for the first cities, with the new columns.
     async fn put_grown(&self, hour: i64, rows: i32) {
         let times = (0..rows).map(|_| START + hour * 60 * MINUTE);
         let times = TimestampMicrosecondArray::from_iter_values(times).with_timezone("UTC");

@@ -1,5 +1,5 @@
-//! Is a condition true, false or unknown of the rows that it should be? Random conditions over columns with nulls, held
-//! against a naive model with three values; by the server, and by the library with none of its rules.
+//! Tests of three-valued logic: random conditions over columns with nulls, held against a naive model with three
+//! values, run by the server and by DataFusion without any of its rules.
 
 use arrow::array::{Array, AsArray};
 use datafusion::datasource::MemTable;
@@ -8,7 +8,7 @@ use datafusion::prelude::SessionContext;
 
 use super::*;
 
-/// A condition as text, and what it is worth in a row.
+/// A condition as text, and its value in a row.
 struct Condition {
     text: String,
     worth: Worth,
@@ -45,7 +45,7 @@ impl Conditions {
         list[self.0.random_range(0..list.len())]
     }
 
-    /// A whole number of a row, by name.
+    /// A whole-number column of a row, by name.
     fn number(&mut self) -> (&'static str, fn(&Row) -> Option<i64>) {
         match self.0.random_range(0..3) {
             0 => ("wind_direction % 4", |row| row.direction.map(|of| i64::from(of % 4))),
@@ -182,7 +182,7 @@ impl Conditions {
     }
 }
 
-/// The library without its rules over the same rows.
+/// DataFusion without its rules over the same rows.
 fn without_rules(fixture: &Fixture) -> SessionContext {
     let state =
         SessionStateBuilder::new().with_default_features().with_optimizer_rules(Vec::new()).build();
@@ -240,7 +240,7 @@ async fn random_conditions_have_three_values() {
     compare(seed.unwrap_or(1), count.unwrap_or(120)).await;
 }
 
-/// An instant between two µs is no row's, and parts those before it from those after it.
+/// An instant between two µs equals that of no row, and separates those before it from those after it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn instants_between_two_micros_are_compared_as_they_are() {
     let fixture = Fixture::new().await;

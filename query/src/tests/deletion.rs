@@ -1,4 +1,4 @@
-//! Are deleted rows gone from every answer, at once and for good, whatever fails on the way?
+//! Tests of deletion: deleted rows are gone from every answer, at once and for good, whatever fails on the way.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use barograph_engine::{DeletionReport, DeletionRequest};
@@ -12,7 +12,7 @@ const ALL: &str = "SELECT * FROM readings ORDER BY city_id, reading_at";
 const NEWEST: &str = "SELECT city_id, reading_at FROM latest('readings') ORDER BY 1";
 const EXPECTED: &str = "SELECT city_id, max(reading_at) FROM readings GROUP BY 1 ORDER BY 1";
 
-/// Some cities over an hour and a half, of which hours are in the lake, in the tail and in both.
+/// Some cities over an hour and a half, whose hours are in the lake, in the tail and in both.
 fn some() -> DeletionRequest {
     let time =
         TimeRange { from: START + 30 * MINUTE, to: START + (LANDED_HOURS + 1) * 60 * MINUTE };
@@ -37,7 +37,7 @@ fn condition(asked: &DeletionRequest) -> String {
 }
 
 impl Fixture {
-    /// What stays when `asked` is deleted, and how many rows go.
+    /// The rows that remain when `asked` is deleted, and the number of rows deleted.
     async fn rest(&self, asked: &DeletionRequest) -> (Vec<String>, u64) {
         let condition = condition(asked);
         let rest =

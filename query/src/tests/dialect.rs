@@ -1,4 +1,4 @@
-//! What other databases write is read as they mean it.
+//! Tests of dialects: syntax of other databases is read with the meaning it has there.
 
 use super::*;
 

@@ -1,6 +1,7 @@
-//! Does a statement whose thread is in the middle of something hurt nobody else, and hear its client at once?
+//! Tests of executors: a statement whose thread is in a long operation delays no other statement, and its client hears
+//! of its end at once.
 //!
-//! `hold` keeps a thread for as long as a test wants.
+//! The function `hold` keeps a thread for as long as a test wants.
 
 use std::sync::{Condvar, Mutex};
 use std::time::Duration;
@@ -24,7 +25,7 @@ fn settings() -> SqlSettings {
     SqlSettings { threads: 1, ..SqlSettings::default() }
 }
 
-/// A function that keeps its thread until it is let go.
+/// A function that keeps its thread until it is released.
 #[derive(Debug, Clone)]
 struct Hold(Arc<Held>, Signature);
 
@@ -55,7 +56,8 @@ impl std::hash::Hash for Hold {
 }
 
 impl Hold {
-    /// Given to `fixture` as `hold`. Of constants it is worked out when a statement is planned.
+    /// Registers the function in `fixture` as `hold`. With constant arguments it is evaluated when a statement is
+    /// planned.
     fn given(fixture: &Fixture) -> Self {
         let signature = Signature::exact(vec![DataType::Int64], Volatility::Immutable);
         let hold = Self(Arc::default(), signature);
@@ -99,7 +101,7 @@ impl ScalarUDFImpl for Hold {
     }
 }
 
-/// Lets threads go however a test ends.
+/// Releases the threads however a test ends.
 struct Release(Hold);
 
 impl Drop for Release {
@@ -110,7 +112,7 @@ impl Drop for Release {
 
 const HELD: &str = "SELECT sum(hold(value)) FROM generate_series(1, 10)";
 
-/// A fixture with a query that runs and whose only thread is held.
+/// A fixture with a running query whose only thread is held.
 async fn held(settings: SqlSettings, session: SqlSession) -> (Fixture, Release, Answer) {
     let fixture = Fixture::empty(settings).await;
     let release = Release(Hold::given(&fixture));

@@ -1,4 +1,5 @@
-//! What functions make is bounded before it is made, counted while it is held, and right where it is made in pieces.
+//! Tests of function memory: results are bounded before they are produced, counted while they are held, and right where
+//! they are produced in pieces.
 
 use barograph_engine::ErrorKind;
 use datafusion::prelude::SessionContext;
@@ -14,7 +15,7 @@ fn settings() -> SqlSettings {
     }
 }
 
-/// Calls that would make gigabytes of constants, and what they make.
+/// Calls that would produce gigabytes of constants, and what they produce.
 const CONSTANTS: &[&str] = &[
     "repeat('x', 2000000000)",
     "repeat(repeat('x', 1000000), 1000000)",
@@ -42,7 +43,7 @@ const CONSTANTS: &[&str] = &[
     "translate(repeat('a', 600000), 'a', '😀')",
 ];
 
-/// Calls of a number `value` and a text `note` whose values are far too large together, or one by one.
+/// Calls over a number `value` and a text `note` whose values are far too large, together or one by one.
 const COLUMNS: &[&str] = &[
     "repeat('x', 100000 + value)",
     "repeat(note, 1000000)",
@@ -117,7 +118,7 @@ async fn too_large_a_column_is_refused_or_made_in_pieces() {
     assert_eq!(fixture.lines("SELECT 1").await, ["1"]);
 }
 
-/// What operators make of large values: rows that repeat them, and lists that become rows.
+/// Operators over large values: rows that repeat them, and lists that become rows.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_repeats_large_values_is_refused_or_in_small_batches() {
     let fixture = Fixture::empty(settings()).await;
@@ -163,7 +164,7 @@ async fn what_repeats_large_values_is_refused_or_in_small_batches() {
     }
 }
 
-/// Work in pieces gives what work at once gives.
+/// Results produced in pieces equal those produced at once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pieces_are_what_the_whole_is() {
     let settings = SqlSettings { threads: 2, ..SqlSettings::default() };
@@ -210,7 +211,7 @@ async fn pieces_are_what_the_whole_is() {
     }
 }
 
-/// The names of columns are those that functions without bounds would give.
+/// Column names are those that functions without bounds would give.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn names_stay() {
     let fixture = Fixture::empty(settings()).await;

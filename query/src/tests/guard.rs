@@ -1,4 +1,4 @@
-//! Does nothing a query does hurt the server?
+//! Tests of the guard: nothing that a query does harms the server.
 #![allow(
     clippy::disallowed_methods,
     reason = "a test waits for what is to hold, and looks at it now and then"
@@ -12,7 +12,7 @@ use futures::StreamExt;
 use super::*;
 use crate::QueryState;
 
-/// Joins everything with everything: hours of work.
+/// Joins everything with everything, which takes hours.
 const ENDLESS: &str = "SELECT sum(a.value % b.value) FROM generate_series(1, 1000000) a, generate_series(1, 10000000) b";
 /// Compares everything with everything over one batch of each side, and finds nothing.
 const FRUITLESS: &str = "SELECT count(*) FROM generate_series(1, 1000000) a JOIN generate_series(1, 10000000) b ON a.value * b.value < 0";

@@ -1,5 +1,5 @@
-//! Is the answer right, and does nothing hurt the server? Against a real engine: hours in the lake, late
-//! rows for them in the tail, open hours with repeats, and a dimension.
+//! Tests of SQL against a real engine: hours in the lake, late rows for them in the tail, open hours with repeats, and
+//! a dimension.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod bounds;
@@ -53,7 +53,7 @@ struct Fixture {
     clock: Arc<ManualClock>,
     sql: Arc<Sql>,
     session: SqlSession,
-    /// What the tables hold: the last row of every (city, instant).
+    /// Expected rows of the tables: the last row of every (city, instant).
     model: BTreeMap<(i32, i64), Row>,
     folder: tempfile::TempDir,
 }
@@ -154,7 +154,7 @@ fn cities() -> RecordBatch {
     .unwrap()
 }
 
-/// What is in a folder.
+/// Opens the engine and SQL over a folder.
 async fn open(
     folder: &tempfile::TempDir,
     clock: &Arc<ManualClock>,
@@ -164,7 +164,7 @@ async fn open(
     open_at(lake, folder, clock, settings).await
 }
 
-/// The same with another way to the lake.
+/// Like [`open`], over another lake store.
 async fn open_at(
     lake: LakeStore,
     folder: &tempfile::TempDir,
@@ -174,7 +174,7 @@ async fn open_at(
     open_as(table(), lake, folder, clock, settings).await.unwrap()
 }
 
-/// The same with readings declared as `table`.
+/// Like [`open_at`], with readings declared as `table`.
 async fn open_as(
     table: TableSchema,
     lake: LakeStore,
@@ -206,7 +206,7 @@ async fn open_as(
 }
 
 impl Fixture {
-    /// Hours in lake and tail, late rows between them.
+    /// Hours in lake and tail, with late rows between them.
     async fn new() -> Self {
         Self::with(SqlSettings { threads: 2, ..SqlSettings::default() }).await
     }
@@ -271,7 +271,7 @@ impl Fixture {
         }
     }
 
-    /// The answer as text, a row a line, cells parted by a bar.
+    /// The answer as text, a row per line, with cells separated by a bar.
     async fn lines(&self, text: &str) -> Vec<String> {
         lines(&self.ask(text).await)
     }
@@ -301,7 +301,7 @@ fn lines(rows: &RecordBatch) -> Vec<String> {
         .collect()
 }
 
-/// An hour of readings, one every `step` minutes, some cities missing.
+/// An hour of readings, one every `step` minutes, with some cities missing.
 fn hour_of(rng: &mut SmallRng, hour: i64, step: i64) -> Vec<((i32, i64), Row)> {
     let mut rows = Vec::new();
     for city in 0..CITIES {

@@ -1,4 +1,4 @@
-//! Are the newest rows right, whether they are read from the lake, kept in memory, or replaced by late ones?
+//! Tests of newest rows: they are right whether they are read from the lake, kept in memory, or replaced by late ones.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::collections::BTreeMap;

@@ -1,4 +1,5 @@
-//! Are earlier versions as they were, is a restored one seen, and do rows stay away that it took away?
+//! Tests of time travel: earlier versions are as they were, a restored version is seen, and rows that it removed stay
+//! away.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use barograph_engine::Clock;
@@ -6,7 +7,7 @@ use barograph_lake::{LakeTable, TableVersion};
 
 use super::*;
 
-/// Questions with a table in the place of `{}`, whose filters, windows and counts are pushed down.
+/// Queries with a table in the place of `{}`, whose filters, windows and counts are pushed down.
 const QUESTIONS: [&str; 6] = [
     "SELECT * FROM {} ORDER BY city_id, reading_at",
     "SELECT count(*), min(reading_at), max(city_id) FROM {}",
@@ -26,8 +27,8 @@ impl Fixture {
         answers
     }
 
-    /// Two versions: four hours, and late rows for them that are there at the second. An hour passes
-    /// between. Gives the answers at the first.
+    /// Two versions, an hour apart: four hours, and at the second version also late rows for them. Returns the answers
+    /// at the first.
     async fn two_versions() -> (Self, Vec<Vec<String>>) {
         let mut fixture = Self::empty(SqlSettings { threads: 2, ..SqlSettings::default() }).await;
         let mut rng = SmallRng::seed_from_u64(3);
@@ -48,7 +49,7 @@ impl Fixture {
         LakeTable::open_existing(store).await.unwrap().0
     }
 
-    /// Restores as another process does, and lets the engine look.
+    /// Restores a version as another process does, and lets the engine notice it.
     async fn restore(&self, version: u64) {
         let lake = self.lake().await;
         let plan = lake.plan_restore(&lake.refresh().await.unwrap(), TableVersion(version)).await;
@@ -57,7 +58,7 @@ impl Fixture {
         self.engine.land_due().await.unwrap();
     }
 
-    /// Ends as a crash does, without landing, and opens what is there.
+    /// Ends as a crash does, without landing, and reopens the folder.
     pub(super) async fn reopen(&mut self) {
         self.engine.shutdown().await.unwrap();
         let (engine, sql) = open(&self.folder, &self.clock, self.sql.settings().clone()).await;

@@ -1,10 +1,10 @@
-//! Does a short text stay small on its way to a plan?
+//! Tests of planning: a short text stays small on its way to a plan.
 
 use barograph_engine::ErrorKind;
 
 use super::*;
 
-/// A chain of `steps` queries, each of which uses the column `x` of the one before four times.
+/// A chain of `steps` queries, each of which uses the column `x` of the previous one four times.
 fn chain(steps: usize, end: &str) -> String {
     use std::fmt::Write;
     let mut text =
@@ -82,7 +82,7 @@ async fn conditions_still_reach_the_table_where_that_is_cheap() {
     assert!(plan.contains("FenceExec"), "{plan}");
 }
 
-/// A chain of `steps` structs, each of the one before twice.
+/// A chain of `steps` structs, each of which contains the previous one twice.
 fn structs(of: &str, steps: usize, end: &str) -> String {
     let step = |step: usize| format!(", c{step} AS (SELECT {of} AS x FROM c{})", step - 1);
     let chain: String = (1..=steps).map(step).collect();

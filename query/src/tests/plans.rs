@@ -1,4 +1,4 @@
-//! Does the planner use what a scan can do?
+//! Tests of plans: the planner uses what a scan can do.
 
 use super::*;
 

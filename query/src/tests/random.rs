@@ -1,5 +1,5 @@
-//! Do random queries over lake, tail, late rows and a dimension give what plain DataFusion gives over the
-//! same rows in memory?
+//! Random queries over lake, tail, late rows and a dimension, held against plain DataFusion over the same rows in
+//! memory.
 
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::{DataType, Float32Type, Float64Type};
@@ -13,12 +13,12 @@ use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
 use super::*;
 use crate::corrections::literals::SinglePrecision;
 
-/// The rows of the model, as plain DataFusion sees them.
+/// The rows of the model in plain DataFusion.
 async fn plain(fixture: &Fixture) -> SessionContext {
     over(fixture, SessionStateBuilder::new().with_default_features()).await
 }
 
-/// The same where no rule changes what a plan was made of, but those without which it cannot run.
+/// The same rows with no optimizer rules but those without which a plan cannot run.
 async fn without_rules(fixture: &Fixture) -> SessionContext {
     let needed: Vec<Arc<dyn OptimizerRule + Send + Sync>> =
         vec![Arc::new(ReplaceDistinctWithAggregate::new())];
@@ -42,14 +42,14 @@ async fn over(fixture: &Fixture, state: SessionStateBuilder) -> SessionContext {
     context
 }
 
-/// What plain DataFusion is asked: numbers mean to single precision what they mean here.
+/// Plans a query for plain DataFusion, with numbers compared to single precision as they are here.
 async fn planned(context: &SessionContext, text: &str) -> datafusion::common::Result<DataFrame> {
     let plan = context.state().create_logical_plan(text).await?;
     let plan = SinglePrecision.analyze(plan, &ConfigOptions::default())?;
     context.execute_logical_plan(plan).await
 }
 
-/// Random queries; with `fine`, instants between two µs, too, which the library's rules cut to µs.
+/// Random queries; with `fine`, also instants between two µs, which DataFusion's rules cut to µs.
 struct Queries {
     random: SmallRng,
     fine: bool,
@@ -236,7 +236,7 @@ impl Queries {
     }
 }
 
-/// Whether two answers are the same, sums of floats up to rounding.
+/// Whether two answers are equal, sums of floats up to rounding.
 fn same(ours: &RecordBatch, plain: &RecordBatch) -> Result<(), String> {
     if ours.num_rows() != plain.num_rows() {
         return Err(format!("{} rows, plain {}", ours.num_rows(), plain.num_rows()));
@@ -314,7 +314,7 @@ async fn compare(fixture: &Fixture, context: &SessionContext, seed: u64, count: 
     assert!(answered > refused * 10, "{answered} answered, {refused} refused");
 }
 
-/// The seed and number of queries that the environment names, else these.
+/// Compares with the seed and number of queries that the environment sets, or else with these.
 async fn compare_asked(fixture: &Fixture, context: &SessionContext, seed: u64, count: usize) {
     let asked = |name: &str| std::env::var(name).ok();
     let seed = asked("BAROGRAPH_SEED").and_then(|seed| seed.parse().ok()).unwrap_or(seed);
@@ -329,7 +329,7 @@ async fn random_queries_give_what_plain_datafusion_gives() {
     compare_asked(&fixture, &context, 1, 400).await;
 }
 
-/// A rule that is wrong where all use it would not show beside another that uses it, too.
+/// A wrong rule that both sides use shows only beside a session that does not use it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn random_queries_give_what_datafusion_gives_without_its_rules() {
     let fixture = Fixture::new().await;

@@ -1,4 +1,4 @@
-//! Does an answer that nobody reads hold no place, and not for ever?
+//! Tests of slow readers: an answer that nobody reads holds no slot, and ends after the reader timeout.
 
 use std::time::Duration;
 
@@ -12,11 +12,11 @@ use crate::Answer;
 use crate::QueryState;
 
 const SECOND: i64 = 1_000_000;
-/// More than the channel between a query and its reader holds.
+/// More rows than the channel between a query and its reader holds.
 const ROWS: &str = "SELECT value FROM generate_series(1, 1000000)";
 const COUNT: usize = 1_000_000;
 
-/// Time passes in these tests as it is wanted.
+/// Time passes in these tests only when they say so.
 fn settings() -> SqlSettings {
     let long = Span::seconds(1 << 30);
     SqlSettings { threads: 1, timeout: long, reader_timeout: long, ..SqlSettings::default() }
@@ -28,7 +28,7 @@ impl Fixture {
         self.sql.execute(&self.session, &statement, &[]).await.unwrap()
     }
 
-    /// Waits until nobody is seen to read an answer.
+    /// Waits until an answer counts as unread.
     async fn unread(&self, answer: &Answer) {
         let is_unread = || {
             self.clock.set(self.clock.now() + SECOND);

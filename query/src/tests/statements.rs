@@ -1,4 +1,4 @@
-//! Are statements read as they are meant, and refused with a word that helps?
+//! Tests of statements: they are read as they are meant, and refused with a message that helps.
 
 use arrow::datatypes::DataType;
 use barograph_engine::ErrorKind;

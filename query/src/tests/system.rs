@@ -1,4 +1,4 @@
-//! Does the server tell the truth of itself?
+//! Tests of system tables: what the server reports about itself is true.
 
 use super::*;
 
@@ -65,8 +65,8 @@ async fn a_failed_query_is_remembered() {
     );
 }
 
-/// Readings of three keys, one a minute: the first has all, the second stops at half past one, the third
-/// begins late; some of the second's come after its hour was closed.
+/// Readings of three keys, one a minute: the first has all, the second stops at half past one, the third begins late;
+/// some of the second's arrived after its hour was closed.
 async fn three(every: &str) -> Fixture {
     let settings = SqlSettings { reading_every: every.parse().unwrap(), ..SqlSettings::default() };
     let mut fixture = Fixture::empty(settings).await;

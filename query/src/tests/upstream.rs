@@ -1,20 +1,20 @@
-//! Which corrections are still needed? Each holds as long as DataFusion alone, of the version that is built here, gives
-//! another answer than the right one to a statement that is nothing but the fault. A correction whose statement fails here
-//! has become needless: take it away.
+//! Tests of the corrections: each is needed as long as DataFusion alone, in the version built here, gives a wrong
+//! answer to a statement that shows only that fault. A correction whose statement fails here has become needless and
+//! should be removed.
 
 use datafusion::execution::SessionStateBuilder;
 use datafusion::prelude::{SessionConfig, SessionContext};
 
 use super::*;
 
-/// What a statement is answered with.
+/// Outcome of a statement.
 #[derive(Debug, PartialEq, Eq)]
 enum Told {
     Rows(Vec<String>),
     Refused,
 }
 
-/// A fault of DataFusion's that a module corrects.
+/// A fault of DataFusion that a module corrects.
 struct Fault {
     module: &'static str,
     statement: &'static str,
@@ -178,7 +178,7 @@ fn faults() -> Vec<Fault> {
     ]
 }
 
-/// DataFusion alone, over a table of the same name.
+/// DataFusion alone, over a table with the same name.
 fn alone(fixture: &Fixture) -> SessionContext {
     let config = SessionConfig::new().with_information_schema(true).with_target_partitions(2);
     let state = SessionStateBuilder::new().with_config(config).with_default_features().build();

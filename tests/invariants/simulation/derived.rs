@@ -1,4 +1,4 @@
-//! Rollups and expiry beside the engine: what is computed follows the model, and stays when its readings expire.
+//! Rollups and expiry in the simulation: what is computed follows the model, and stays when its readings expire.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ const ROLLUPS: [(&str, i64); 2] = [("readings_1h", 1), ("readings_1d", 24)];
 /// Rows, temperatures and their sum of a window.
 type Window = (i64, i64, f64);
 
-/// The windows that have lost readings by age, as they were before, by the length of their rollup.
+/// Windows that have lost readings by age, as they were before, by the length of their rollup.
 #[derive(Debug, Default)]
 pub(super) struct Windows {
     kept: BTreeMap<i64, BTreeMap<(i32, Micros), Window>>,
@@ -49,7 +49,7 @@ pub(super) fn tables() -> Vec<TableSchema> {
 }
 
 impl Windows {
-    /// The windows of a rollup as the model has them.
+    /// The windows of a rollup in the model.
     fn of(&self, model: &Model, hours: i64) -> BTreeMap<(i32, Micros), Window> {
         let mut windows = self.kept.get(&hours).cloned().unwrap_or_default();
         let from = self.from.get(&hours).copied().unwrap_or(Micros::MIN);
@@ -66,7 +66,7 @@ impl Windows {
         windows
     }
 
-    /// Readings through an hour expire.
+    /// Keeps the windows of the readings that expire, which are those up to `through`.
     fn keep(&mut self, model: &Model, through: Micros) {
         for (_, hours) in ROLLUPS {
             let every = hours * HOUR;
@@ -92,7 +92,7 @@ impl World {
         record
     }
 
-    /// Everything lands and is rolled up: the rollups are as the model has them.
+    /// Lands everything and runs the rollups: they are equal to those of the model.
     pub(super) async fn roll_up(&mut self) {
         self.engine().flush().await.unwrap();
         let engine = Some(Arc::clone(self.engine()));
@@ -140,7 +140,7 @@ impl World {
         windows
     }
 
-    /// Readings go that are too old, and are seen to.
+    /// Expires readings that are too old, in the engine and in the model.
     pub(super) async fn expire(&mut self) {
         self.roll_up().await;
         let before = Arc::clone(&self.engine().view("readings").unwrap().snapshot);

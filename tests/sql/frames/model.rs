@@ -1,4 +1,4 @@
-//! What is an aggregate of some rows? Said in the plainest way, of all of them at once.
+//! The model of the aggregates: each computed in the plainest way, over all rows at once.
 
 #[derive(Debug, Clone, Copy)]
 pub struct Row {
@@ -16,9 +16,9 @@ pub struct Row {
 pub enum Value {
     Null,
     Float(f64),
-    /// How it prints.
+    /// The value as printed.
     Text(String),
-    /// What is only estimated.
+    /// A value that is only estimated.
     Between(f64, f64),
 }
 
@@ -44,7 +44,7 @@ fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len() as f64
 }
 
-/// Sums of products of deviations, by two passes.
+/// Sums of products of deviations, in two passes.
 fn deviations(a: &[f64], b: &[f64]) -> f64 {
     let (mean_a, mean_b) = (center(a), center(b));
     a.iter().zip(b).map(|(a, b)| (a - mean_a) * (b - mean_b)).sum()
@@ -128,7 +128,7 @@ fn by_time(rows: &[Row], last: bool) -> Value {
     text(of.map(|row| row.1))
 }
 
-/// What is asked, its model, and whether the order of rows counts in it.
+/// The aggregate as SQL, its model, and whether it depends on the order of rows.
 pub const AGGREGATES: &[(&str, Model, bool)] = &[
     ("count(*)", |rows| text(Some(rows.len())), false),
     ("count(x)", |rows| text(Some(xs(rows).len())), false),

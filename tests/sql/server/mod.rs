@@ -1,5 +1,5 @@
-//! Does SQL hold over real tables? Each script here runs against an engine of its own, whose rows are put
-//! and landed as `rows.slt` says: in the lake, late in the tail, and in open hours.
+//! SQL scripts over real tables. Each script runs against an engine of its own, whose rows are put and landed as
+//! `rows.slt` says: in the lake, late in the tail, and in open hours.
 //!
 //! ```text
 //! do put readings           rows of a query, put into a table
@@ -59,7 +59,7 @@ const CITIES: &str = "SELECT arrow_cast(column1, 'Int32') AS city_id, arrow_cast
     arrow_cast(column3, 'Utf8') AS country, column4 AS latitude \
     FROM (VALUES (1, 'Bern', 'CH', 46.95), (2, 'Oslo', 'NO', 59.91), (3, 'Lima', 'PE', -12.05), (4, 'Apia', 'WS', -13.83))";
 
-/// The rows of a query, apart from any server.
+/// The rows of a query, without a server.
 async fn rows(query: &str) -> Result<RecordBatch, String> {
     let frame = SessionContext::new().sql(query).await.map_err(|e| e.to_string())?;
     let batches = frame.collect().await.map_err(|e| e.to_string())?;
@@ -192,7 +192,7 @@ async fn budget() {
     holds(settings, include_str!("budget.slt")).await;
 }
 
-/// Half of the rows of `signs.slt`: -0.0 comes with the first, 0.0 with the second.
+/// Half of the rows of `signs.slt`: -0.0 comes with the first half, 0.0 with the second.
 const FIRST: &str = "do put probes
 SELECT * FROM (VALUES (1, '2026-03-29T00:00:00Z', -0.0, -0.0, 9223372036854775807),
     (2, '2026-03-29T00:00:00Z', 'NaN'::double, NULL, 5), (3, '2026-03-29T00:00:00Z', 'inf'::double, NULL, 6))

@@ -1,5 +1,5 @@
-//! Which value came first, which last? `first(value, time)` and `last(value, time)` keep one value and
-//! its time a group: no sort, no more memory than that.
+//! `first(value, time)` and `last(value, time)`: the value with the earliest or the latest time. A group keeps one
+//! value and its time, so that nothing is sorted and memory does not grow with the rows.
 
 use std::mem::size_of_val;
 use std::sync::Arc;
@@ -171,7 +171,7 @@ impl AggregateUDFImpl for ByTime {
     }
 }
 
-/// Whether `time` takes the place of `held`.
+/// Whether a row at `time` replaces the one at `held`.
 fn wins(last: bool, time: i64, held: i64) -> bool {
     if last { time > held } else { time < held }
 }
@@ -231,7 +231,7 @@ impl Accumulator for One {
     }
 }
 
-/// The same over frames whose rows leave again.
+/// `first` and `last` over frames whose rows leave again.
 #[derive(Debug)]
 struct Ends {
     last: bool,
@@ -275,7 +275,7 @@ struct Groups<T: ArrowPrimitiveType> {
     last: bool,
     data_type: DataType,
     values: Vec<T::Native>,
-    /// The losing end of time where the group has no value.
+    /// Times of the values; the losing extreme where a group has no value.
     times: Vec<i64>,
     known: Vec<bool>,
 }

@@ -1,5 +1,5 @@
-//! How much did a counter grow, though it restarts? A rain gauge that counts up and falls back to zero
-//! each morning, or when its battery is changed, has still gathered what it gathered.
+//! `counter_sum`: how much a counter grew, although it restarts. A rain gauge that counts up and falls back to zero
+//! each morning, or when its battery is changed, has still collected all that it counted.
 //!
 //! ```text
 //! time    1    2    3    4    5
@@ -102,17 +102,17 @@ fn list_of(data_type: DataType) -> DataType {
     DataType::List(Arc::new(Field::new_list_field(data_type, true)))
 }
 
-/// What a counter grew from one point to the next.
+/// Growth of a counter from one point to the next.
 fn step(before: f64, value: f64) -> f64 {
     if value < before { value } else { value - before }
 }
 
-/// Every point, since rows of one counter may come in any order and from any partition; what lies
-/// between two points is only known when all are there.
+/// All points of a counter. Its rows may come in any order and from any partition, and the growth between two points is
+/// known only when all points are there.
 #[derive(Debug, Default)]
 struct Points {
     points: Vec<(i64, f64)>,
-    /// Whether a point came before one that is there.
+    /// Whether a point came out of order.
     unsorted: bool,
 }
 
@@ -195,11 +195,11 @@ impl Accumulator for Points {
     }
 }
 
-/// The growth of neighbours over frames whose rows leave again.
+/// Growth between neighbouring points, over frames whose rows leave again.
 #[derive(Debug)]
 struct Growth;
 
-/// Points of which none lies between two of other ones.
+/// Points with no point of another run between them.
 #[derive(Debug, Clone, Copy)]
 struct Run {
     first: (i64, f64),
@@ -207,7 +207,7 @@ struct Run {
     grown: f64,
 }
 
-/// `Some(Err(()))` where points of two runs lie between each other: what lies between two is not known then.
+/// `Some(Err(()))` where the points of two runs interleave: the growth between neighbours is not known then.
 type Runs = Option<std::result::Result<Run, ()>>;
 
 impl Fold for Growth {

@@ -1,5 +1,4 @@
-//! Where does the wind come from on the whole? The mean of directions on a circle, each weighted by its
-//! speed.
+//! `mean_direction`: the mean wind direction on a circle, each direction weighted by its speed.
 //!
 //! ```text
 //! 350° and 10°, equally strong          0°   (the plain mean would say 180°)
@@ -118,7 +117,7 @@ impl AggregateUDFImpl for MeanDirection {
     }
 }
 
-/// The sum of wind vectors. What is no number is counted apart.
+/// Sum of wind vectors. Those that are not finite are counted separately.
 #[derive(Debug, Default, Clone, Copy)]
 struct Sum {
     east: f64,
@@ -222,7 +221,7 @@ impl Accumulator for One {
     }
 }
 
-/// The same over frames whose rows leave again.
+/// The mean direction over frames whose rows leave again.
 #[derive(Debug)]
 struct Mean;
 

@@ -1,5 +1,5 @@
-//! Which aggregates does SQL lack for weather? The mean direction of the wind, the first and the last
-//! value by time, the growth of a counter that restarts, and the most frequent value.
+//! Aggregates for weather that SQL lacks: the mean wind direction, the first and the last value by time, the growth of
+//! a counter that restarts, and the most frequent value.
 
 mod by_time;
 mod counter;

@@ -1,4 +1,4 @@
-//! Which value is the most frequent?
+//! `mode(value)`: the most frequent value of a group; of several equally frequent ones, the smallest.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -70,7 +70,7 @@ impl AggregateUDFImpl for Mode {
     }
 }
 
-/// How often each value came.
+/// Number of occurrences of each value.
 #[derive(Debug)]
 struct Counts {
     data_type: DataType,
@@ -93,7 +93,7 @@ impl Counts {
     }
 }
 
-/// Values that are equal as one: −0.0 as 0.0, and all that are no number as one.
+/// One form for equal values: −0.0 as 0.0, and every NaN as the same NaN.
 fn plain(value: ScalarValue) -> ScalarValue {
     match value {
         ScalarValue::Float32(Some(of)) if of.is_nan() => ScalarValue::Float32(Some(f32::NAN)),

@@ -1,5 +1,5 @@
-//! How is an as-of join run? Partition by partition of the keys, as one merge of two sorted streams that
-//! holds a batch or a few of each side.
+//! Execution of an as-of join: partition by partition of the keys, as one merge of two sorted streams that holds only a
+//! few batches of each side.
 
 use std::fmt;
 use std::sync::Arc;
@@ -89,7 +89,7 @@ fn ticks(tolerance: &ScalarValue, time: &DataType) -> Result<i64> {
     }
 }
 
-/// What is joined how.
+/// Keys, times and options of a join.
 #[derive(Debug)]
 struct Spec {
     on: Vec<(Expr, Expr)>,
@@ -294,7 +294,7 @@ impl ExecutionPlan for AsOfExec {
     }
 }
 
-/// One partition at work.
+/// The state of one partition.
 struct Run {
     left: SendableRecordBatchStream,
     right: SendableRecordBatchStream,

@@ -1,4 +1,5 @@
-//! Which right row belongs to each left row? One pass over both sides, each in order of keys and time.
+//! Merge of an as-of join: one pass over both sides, each sorted by keys and time, that finds the right row of each
+//! left row.
 
 use std::cmp::Ordering;
 use std::ops::Range;
@@ -36,7 +37,7 @@ impl Keys {
     }
 }
 
-/// How keys and times are read from the batches of one side.
+/// Reads keys and times from the batches of one side.
 #[derive(Debug)]
 pub(super) struct Reader {
     keys: Vec<Arc<dyn PhysicalExpr>>,
@@ -78,7 +79,7 @@ impl Reader {
         Ok(Side { batch, keys, times, nulls })
     }
 
-    /// The same without rows whose key or time is null, which match nothing.
+    /// Keys and times of `batch` without the rows whose key or time is null, which match nothing.
     pub(super) fn read_known(&self, batch: RecordBatch) -> Result<Side> {
         let side = self.read(batch)?;
         match &side.nulls {
@@ -91,7 +92,7 @@ impl Reader {
     }
 }
 
-/// A batch of one side with what it is joined by.
+/// A batch of one side with its keys and times.
 #[derive(Debug)]
 pub(super) struct Side {
     batch: RecordBatch,
@@ -108,16 +109,16 @@ impl Side {
     }
 }
 
-/// What the merge needs before it can go on.
+/// What the merge needs to go on.
 #[derive(Debug, PartialEq)]
 pub(super) enum Need {
     Left,
     Right,
-    /// Nothing: take the output first.
+    /// Nothing: the output has to be taken first.
     Room,
 }
 
-/// The state between batches.
+/// State of the merge between batches.
 #[derive(Debug)]
 pub(super) struct Merge {
     tolerance: Option<i64>,
@@ -127,11 +128,11 @@ pub(super) struct Merge {
     right: Option<Arc<Side>>,
     right_row: usize,
     right_ended: bool,
-    /// The newest right row that is not after the left row at hand.
+    /// The newest right row that is not after the current left row.
     newest: Option<(Arc<Side>, usize)>,
-    /// Makes comparable bytes of right rows, once two of them are of one time.
+    /// Converter of right rows to comparable bytes, made once two of them have the same time.
     content: Option<RowConverter>,
-    /// First left row that is not written out, and the matches from there.
+    /// First left row that is not written out yet, and the matches from there on.
     written: usize,
     held: Vec<Arc<Side>>,
     matches: Vec<Option<(u32, u32)>>,
@@ -170,7 +171,7 @@ impl Merge {
         self.right_row = 0;
     }
 
-    /// Goes on until something is needed.
+    /// Advances until something is needed.
     pub(super) fn advance(&mut self) -> Result<Need> {
         let Some(left) = self.left.clone() else { return Ok(Need::Left) };
         while self.row < left.times.len() {
@@ -203,7 +204,7 @@ impl Merge {
         Ok(Need::Room)
     }
 
-    /// The newest of the rows that come next. Of several of one time the one with the largest columns, so that it
+    /// The newest of the next rows. Of several with the same time, the one with the largest columns, so that the result
     /// does not depend on where they lie.
     fn newest_of(&mut self, right: Arc<Side>, rows: Range<usize>) -> Result<(Arc<Side>, usize)> {
         let last = rows.end.saturating_sub(1);
@@ -244,7 +245,7 @@ impl Merge {
         })
     }
 
-    /// Writes down the match of the left row at hand.
+    /// Records the match of the current left row.
     fn decide(&mut self, left: &Side) {
         let Some((side, row)) = &self.newest else {
             self.matches.push(None);
@@ -263,7 +264,7 @@ impl Merge {
         self.matches.push(Some(((self.held.len() - 1) as u32, *row as u32)));
     }
 
-    /// The rows that are decided: left columns, then right ones; none if there are none.
+    /// The rows that are decided, left columns before right ones; `None` if there are none.
     pub(super) fn output(
         &mut self,
         schema: &arrow::datatypes::SchemaRef,

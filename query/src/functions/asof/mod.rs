@@ -1,5 +1,5 @@
-//! Which row of another table held at a time? `asof` in the ON of a join: for each row on the left the
-//! newest row on the right that is not younger, with equal keys.
+//! As-of joins: `asof` in the ON of a join finds for each row on the left the newest row on the right that is not after
+//! it, with equal keys.
 //!
 //! ```text
 //! left    city  t        right   city  t      temp        joined   city  t      temp
@@ -8,8 +8,8 @@
 //!           2  10:05               2  10:30      9                   2  10:05   null
 //! ```
 //!
-//! The function computes nothing itself. `rule` takes it out of the join and puts an `AsOf` node in the
-//! join's place; `execute` runs it as one merge of two sorted streams.
+//! The function computes nothing itself. `rule` takes it out of the join and replaces the join by an `AsOf` node;
+//! `execute` runs the node as one merge of two sorted streams.
 
 mod execute;
 mod merge;

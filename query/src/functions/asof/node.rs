@@ -1,4 +1,4 @@
-//! What is an as-of join in a logical plan? A node over both sides, with the schema of a join.
+//! The logical plan node of an as-of join, over both sides and with the schema of a join.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -10,7 +10,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan, UserDefinedLogicalNodeCore};
 
 use crate::functions::printed::same_if_printed_the_same;
 
-/// Rows of the left with the newest row of the right that is not younger.
+/// Left rows, each with the newest right row that is not after it.
 #[derive(Debug, Clone)]
 pub(in crate::functions) struct AsOf {
     pub(super) left: LogicalPlan,
@@ -40,7 +40,7 @@ impl AsOf {
         Ok(Self { left, right, on, time, tolerance, outer, schema: Arc::new(schema) })
     }
 
-    /// The same over other inputs of the same columns.
+    /// The same node over other inputs with the same columns.
     pub(super) fn over(&self, left: LogicalPlan, right: LogicalPlan) -> Result<Self> {
         let this = self.clone();
         Self::new(left, right, this.on, this.time, this.tolerance, this.outer)
@@ -57,7 +57,7 @@ impl AsOf {
 
 same_if_printed_the_same!(AsOf);
 
-/// Places of the columns of `exprs` in `schema`.
+/// Positions of the columns of `exprs` in `schema`.
 fn places<'a>(schema: &DFSchema, exprs: impl Iterator<Item = &'a Expr>) -> BTreeSet<usize> {
     exprs
         .flat_map(Expr::column_refs)
@@ -120,7 +120,7 @@ impl UserDefinedLogicalNodeCore for AsOf {
         new.over(left, right)
     }
 
-    /// Every column that is asked for, and those that the join itself reads.
+    /// The columns that are asked for, and those that the join itself reads.
     fn necessary_children_exprs(&self, output_columns: &[usize]) -> Option<Vec<Vec<usize>>> {
         let border = self.left.schema().fields().len();
         let mut left = places(self.left.schema(), self.left_exprs());

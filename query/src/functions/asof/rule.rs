@@ -1,8 +1,8 @@
-//! Where in a plan is an as-of join asked for, and which conditions above it may go below?
+//! Rules that find as-of joins in a plan and move conditions below them.
 //!
-//! [`AsOfRule`] belongs to the analyzer, after types are settled and before the optimizer moves
-//! conditions about: a condition on right columns must see the chosen row, not choose another.
-//! [`AsOfPushdown`] belongs to the optimizer and moves down what is safe:
+//! [`AsOfRule`] belongs to the analyzer, after types are settled and before the optimizer moves conditions: a condition
+//! on right columns must see the chosen row, not choose another. [`AsOfPushdown`] belongs to the optimizer and moves
+//! down what is safe:
 //!
 //! ```text
 //! WHERE r.city_id = 5 AND r.t < X AND f.temp > 3        left: city_id = 5, t < X
@@ -27,7 +27,7 @@ use super::{AsOf, is_asof};
 use crate::functions::printed::printed;
 use crate::functions::zeros::unsigned;
 
-/// Puts an [`AsOf`] in the place of a join whose ON calls `asof`.
+/// Replaces a join whose ON calls `asof` by an [`AsOf`].
 #[derive(Debug)]
 pub(in crate::functions) struct AsOfRule;
 
@@ -123,7 +123,7 @@ fn as_of(join: Join) -> Result<LogicalPlan> {
     Ok(LogicalPlan::Extension(Extension { node: Arc::new(node) }))
 }
 
-/// Moves conditions from above an [`AsOf`] to its sides.
+/// Moves conditions above an [`AsOf`] to its sides.
 #[derive(Debug)]
 pub(in crate::functions) struct AsOfPushdown;
 
@@ -169,8 +169,8 @@ fn with_filter(plan: &LogicalPlan, conditions: Vec<Expr>) -> Result<LogicalPlan>
     })
 }
 
-/// What a condition on the left says of the right rows that can match: the same of equal keys, and that
-/// they are no younger than the youngest left row.
+/// What a condition on the left implies for the right rows that can match: the same of equal keys, and that they are
+/// not after the latest left row.
 fn for_right(node: &AsOf, condition: &Expr) -> Option<Expr> {
     let columns = condition.column_refs();
     let is_key = |column| node.on.iter().any(|(l, _)| matches!(l, Expr::Column(c) if c == column));

@@ -1,14 +1,14 @@
-//! Which distances can a frame have? None below zero, and none that puts the end before the beginning.
+//! Checks of the bounds of window frames: no distance below zero, and no end before the beginning.
 
 use datafusion::common::{Result, plan_err};
 use datafusion::logical_expr::{WindowFrame, WindowFrameBound, WindowFrameUnits};
 use datafusion::scalar::ScalarValue;
 
 const DAY: i128 = 86_400_000_000_000;
-/// Days that a month has at least and at most.
+/// Fewest and most days of a month.
 const MONTH: [i128; 2] = [28, 31];
 
-/// Refuses a frame of RANGE that has no meaning.
+/// Refuses a RANGE frame that has no meaning.
 pub(super) fn check(frame: &WindowFrame) -> Result<()> {
     if frame.units != WindowFrameUnits::Range {
         return Ok(());
@@ -68,7 +68,7 @@ fn is_below_zero(distance: &ScalarValue) -> Result<bool> {
     })
 }
 
-/// How long an interval is in ns, at least and at most.
+/// Shortest and longest length of an interval in ns.
 fn span(distance: &ScalarValue) -> Option<[i128; 2]> {
     let (months, days, nanos) = match distance {
         ScalarValue::IntervalMonthDayNano(Some(of)) => (of.months, of.days, of.nanoseconds),

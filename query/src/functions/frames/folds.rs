@@ -1,4 +1,4 @@
-//! States of sums, means, extremes, bits, truth values and of any value at all.
+//! Fold states of sums, means, extremes, bits, truth values, and of single values of any type.
 
 use std::cmp::Ordering;
 
@@ -43,7 +43,7 @@ impl Fold for Floats {
     }
 }
 
-/// Sum of whole numbers, which fits or is an error.
+/// Sum of whole numbers; an error if it does not fit.
 #[derive(Debug)]
 pub(super) struct Wholes {
     pub(super) signed: bool,
@@ -80,7 +80,7 @@ impl Fold for Wholes {
     }
 }
 
-/// Which of two values stays.
+/// Which of two values is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stays {
     Least,
@@ -130,7 +130,7 @@ impl Fold for One {
     }
 }
 
-/// Zeros are equal, and NaN of either sign is equal to NaN and above all else.
+/// Order in which zeros are equal, and NaN of either sign is equal to NaN and greater than everything else.
 fn compared(a: &ScalarValue, b: &ScalarValue) -> Ordering {
     let floats = |a: f64, b: f64| a.partial_cmp(&b).unwrap_or_else(|| a.is_nan().cmp(&b.is_nan()));
     match (a, b) {

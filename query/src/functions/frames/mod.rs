@@ -1,9 +1,9 @@
-//! What is an aggregate of the rows in a frame that moves? Every aggregate in every frame, by states that are put
-//! together and never taken apart.
+//! Aggregates over moving window frames: every aggregate in every frame, from states that are joined and never taken
+//! apart.
 //!
-//! DataFusion tells an accumulator which rows came into the frame and how many left it at the other end. Taking the
-//! value of a row out of a sum of floats leaves its rounding behind, and all of an infinity or a NaN. Here each row
-//! becomes a state of its own, and states of neighbours are joined:
+//! DataFusion tells an accumulator which rows entered the frame and how many left it at the other end. Subtracting the
+//! value of a row from a sum of floats leaves its rounding error behind, and all of an infinity or a NaN. Here each row
+//! becomes a state of its own, and the states of neighbours are joined:
 //!
 //! ```text
 //! rows     a    b    c  |  d   e
@@ -12,14 +12,15 @@
 //! back                  |  de
 //! ```
 //!
-//! When the front is used up, the later rows are joined from the right and become the front: every row is joined
-//! twice, whatever the length of the frame.
+//! When the front is used up, the later rows are joined from the right and become the front: every row is joined twice,
+//! whatever the length of the frame.
 //!
-//! - `sliding`: the two runs of rows. `folds`, `moments`: what a state is, and how two become one; those of our own
-//!   aggregates stand beside them.
-//! - `repeated`: what has no small state, such as a concatenation of texts, is computed of the rows of each frame.
-//! - `shift`: `lead` and `lag` over nulls. `bounds`: which distances a frame can have.
-//! - `rule`: puts all this in the place of what DataFusion does.
+//! - `sliding`: the two runs of rows. `folds`, `moments`: the states, and how two are joined; those of our own
+//!   aggregates stand beside the aggregates.
+//! - `repeated`: aggregates without a small state, such as a concatenation of texts, computed from the rows of each
+//!   frame.
+//! - `shift`: `lead` and `lag` over nulls. `bounds`: the distances that a frame can have.
+//! - `rule`: replaces what DataFusion does by all this.
 
 mod bounds;
 mod folds;

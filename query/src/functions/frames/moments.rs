@@ -1,5 +1,5 @@
-//! Variance, covariance, correlation and regression: counts, means and sums of products of deviations, which
-//! join without loss.
+//! Moments of pairs of numbers: counts, means and sums of products of deviations, which are joined without loss.
+//! Variance, covariance, correlation and regression are computed from them.
 //!
 //! Source: T. F. Chan, G. H. Golub, R. J. LeVeque, Updating Formulae and a Pairwise Algorithm for Computing Sample
 //! Variances, 1979, <http://i.stanford.edu/pub/cstr/reports/cs/tr/79/773/CS-TR-79-773.pdf>.
@@ -11,7 +11,7 @@ use datafusion::scalar::ScalarValue;
 
 use super::sliding::Fold;
 
-/// What is told of the moments.
+/// A statistic that is computed from moments.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Moment {
     VarPop,
@@ -96,7 +96,7 @@ impl Moments {
         }
     }
 
-    /// Null of fewer than two pairs, and where one of both does not vary.
+    /// Null for fewer than two pairs, and where one of both does not vary.
     pub(in crate::functions) fn correlation(&self) -> Option<f64> {
         let known = self.count > 1 && self.xx != 0.0 && self.yy != 0.0;
         // The product of the roots: that of the sums may leave the range of doubles.

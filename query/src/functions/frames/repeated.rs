@@ -1,4 +1,4 @@
-//! Aggregates without a small state are computed of the rows of each frame, which are kept.
+//! Aggregates without a small state, computed from the rows of each frame, which are kept.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -14,7 +14,7 @@ use datafusion::logical_expr::{Accumulator, AggregateUDF};
 use datafusion::physical_expr::{PhysicalExpr, PhysicalSortExpr};
 use datafusion::scalar::ScalarValue;
 
-/// How an accumulator is made, again and again.
+/// Makes accumulators of one aggregate, as many as are needed.
 pub(super) struct Maker {
     of: Arc<AggregateUDF>,
     return_field: FieldRef,
@@ -59,10 +59,10 @@ impl Maker {
     }
 }
 
-/// See the module.
+/// An accumulator that keeps the rows of its frame.
 pub(super) struct Repeated {
     maker: Maker,
-    /// The rows of the frame, in the runs in which they came.
+    /// The rows of the frame, in the runs in which they arrived.
     runs: VecDeque<Vec<ArrayRef>>,
 }
 
@@ -77,7 +77,7 @@ impl Repeated {
         Self { maker, runs: VecDeque::new() }
     }
 
-    /// Makes one run of all.
+    /// Merges all runs into one.
     fn gather(&mut self) -> Result<()> {
         if self.runs.len() > 1 {
             let columns = self.runs.front().map_or(0, Vec::len);

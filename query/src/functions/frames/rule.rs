@@ -1,9 +1,9 @@
-//! Which accumulator has an aggregate in a window?
+//! The rule that gives aggregates in windows the accumulators of this folder and checks the bounds of their frames.
 //!
-//! The planner may also not conclude the order of what a window gives: it takes the maximum of a growing frame for
-//! sorted upwards with nulls last, that of a shrinking one for sorted downwards with nulls first, and so on, and
-//! leaves out a sort by it. Frames begin and end empty, or hold nothing but nulls, so that nulls stand elsewhere.
-//! Aggregates over windows therefore tell nothing of their order.
+//! The planner must not conclude an order from the result of a window either: it takes the maximum of a growing frame
+//! for sorted ascending with nulls last, that of a shrinking one for sorted descending with nulls first, and so on, and
+//! drops a sort by it. Frames begin and end empty, or hold nothing but nulls, so that nulls stand elsewhere. Aggregates
+//! over windows therefore report no order.
 
 use std::sync::Arc;
 
@@ -27,7 +27,7 @@ use super::shift;
 use super::sliding::Sliding;
 use crate::functions::delegate::delegate_aggregate;
 
-/// The aggregates that are the same from the other side.
+/// Aggregates that are the same over rows in reverse.
 const SAME_REVERSED: [&str; 5] = ["avg", "count", "max", "min", "sum"];
 
 /// Gives aggregates in windows the accumulators of this folder.
@@ -79,7 +79,7 @@ impl Framed {
         if args.is_distinct { None } else { Moment::named(self.0.name()) }
     }
 
-    /// The accumulator for rows that leave, if there is one of our own.
+    /// The accumulator for frames whose rows leave, if there is one of our own.
     fn fold(&self, args: &AccumulatorArgs<'_>) -> Result<Option<Box<dyn Accumulator>>> {
         let name = self.0.name();
         let output = args.return_type().clone();

@@ -1,5 +1,5 @@
-//! `lead` and `lag` that pass over nulls: computed of whole partitions. Row by row, DataFusion forgets the nulls that
-//! it has passed, and for a limit it counts on the rows that `lead` needs being as many as its distance.
+//! `lead` and `lag` over nulls (IGNORE NULLS), computed from whole partitions. Row by row, DataFusion forgets the nulls
+//! that it has passed, and for a limit it assumes that `lead` needs only as many rows as its distance.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use datafusion::logical_expr::{
 };
 use datafusion::physical_expr::PhysicalExpr;
 
-/// `of`, which is `lead` or `lag`, over nulls.
+/// `lead` or `lag` over nulls; `None` if `of` is another function.
 pub(super) fn over_nulls(of: &Arc<WindowUDF>) -> Option<Arc<WindowUDF>> {
     let shifts = matches!(of.name(), "lead" | "lag") && !of.inner().is::<Shift>();
     shifts.then(|| Arc::new(WindowUDF::new_from_impl(Shift(Arc::clone(of)))))

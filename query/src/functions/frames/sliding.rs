@@ -1,4 +1,4 @@
-//! An accumulator for rows that come at one end and leave at the other.
+//! The accumulator of a moving frame: rows enter at one end and leave at the other.
 
 use std::fmt::Debug;
 use std::mem::size_of_val;
@@ -8,14 +8,14 @@ use datafusion::common::{Result, internal_err};
 use datafusion::logical_expr::Accumulator;
 use datafusion::scalar::ScalarValue;
 
-/// What states are, and how two become one. Joining is associative but for rounding; the order of rows is kept.
+/// The states of rows, and how two are joined. Joining is associative except for rounding; the order of rows is kept.
 pub(in crate::functions) trait Fold: Debug + Send + Sync + 'static {
     type State: Clone + Debug + Send + Sync + 'static;
 
     /// The state of no rows.
     fn nothing(&self) -> Self::State;
 
-    /// Gives the state of each row, of those that do not count, too.
+    /// Calls `take` with the state of each row, also of rows that do not count.
     fn each(&self, columns: &[ArrayRef], take: &mut dyn FnMut(Self::State)) -> Result<()>;
 
     /// The state of the rows of `earlier` followed by those of `later`.
@@ -25,13 +25,13 @@ pub(in crate::functions) trait Fold: Debug + Send + Sync + 'static {
     fn value(&self, state: &Self::State) -> Result<ScalarValue>;
 }
 
-/// See the module above.
+/// An accumulator of two runs of states, which the folder above shows.
 #[derive(Debug)]
 pub(in crate::functions) struct Sliding<F: Fold> {
     fold: F,
-    /// Whether rows leave: those of a frame that only grows need not be kept.
+    /// Whether rows leave: the rows of a frame that only grows need not be kept.
     leaving: bool,
-    /// Of each row of the front the state from it to the middle, the first row last.
+    /// For each row of the front, the state from it to the middle; the first row is last.
     front: Vec<F::State>,
     later: Vec<F::State>,
     /// State of all later rows.
@@ -50,7 +50,7 @@ impl<F: Fold> Sliding<F> {
         Self { leaving: false, ..Self::new(fold) }
     }
 
-    /// Makes the later rows the front.
+    /// Turns the later rows into the front.
     fn turn(&mut self) {
         let mut state = self.fold.nothing();
         self.front.reserve(self.later.len());

@@ -1,5 +1,5 @@
-//! Which window does a time lie in? DataFusion's `date_bin`, which would cast a timestamp with a time zone to
-//! nanoseconds before it looks at it; here the time keeps its unit and its zone.
+//! `date_bin` for timestamps with a time zone. DataFusion's own casts them to nanoseconds first; here the time keeps
+//! its unit and its zone, and days and months are those of the zone.
 
 use std::sync::Arc;
 
@@ -32,7 +32,7 @@ pub(super) fn of_timestamp(types: &[DataType], time: &DataType) -> Vec<DataType>
     wanted.take(types.len()).collect()
 }
 
-/// Windows of days or months of a time zone; none if the stride or the time are of another kind.
+/// Windows of days or months of a time zone; `None` if the stride or the time is of another kind.
 fn of_zone(args: &ScalarFunctionArgs) -> Result<Option<ColumnarValue>> {
     let (Some(ColumnarValue::Scalar(stride)), Some(time)) = (args.args.first(), args.args.get(1))
     else {
@@ -101,7 +101,7 @@ impl ScalarUDFImpl for DateBin {
         self.inner.return_type(types)
     }
 
-    /// Null only where an argument is, so that an order by windows does not depend on where nulls stand.
+    /// Null only where an argument is null, so that an order by windows does not depend on where nulls stand.
     fn return_field_from_args(&self, args: ReturnFieldArgs<'_>) -> Result<FieldRef> {
         let types: Vec<DataType> =
             args.arg_fields.iter().map(|field| field.data_type().clone()).collect();

@@ -1,5 +1,4 @@
-//! Over which range does a query ask for windows? Read from the conditions on the time column that lie
-//! below the aggregation.
+//! The time range of gap filling, read from the conditions on the time column below the aggregation.
 //!
 //! ```text
 //! reading_at >= '2026-11-21' AND reading_at < now() AND temperature > 0
@@ -18,7 +17,7 @@ pub(super) struct Bound {
     pub(super) inclusive: bool,
 }
 
-/// What the conditions say of a column.
+/// The range that conditions leave for a column.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Range {
     pub(super) from: Vec<Bound>,
@@ -34,8 +33,7 @@ pub(super) fn range(plan: &LogicalPlan, time: &Expr) -> Result<Range> {
     Ok(range)
 }
 
-/// Goes down as long as every row of a node is a row of its input, with the column under another name
-/// perhaps.
+/// Descends as long as every row of a node is a row of its input, the column perhaps under another name.
 fn walk(plan: &LogicalPlan, mut time: Column, range: &mut Range) -> Result<()> {
     let mut plan = plan;
     loop {

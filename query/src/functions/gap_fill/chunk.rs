@@ -1,5 +1,5 @@
-//! Which rows come out for a chunk of whole series? The rows of each series, with a row for every window
-//! that lies between them, before them or after them in the range.
+//! Output of a chunk of whole series: the rows of each series, with a row for every window that lies between them,
+//! before them or after them in the range.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -17,29 +17,29 @@ use super::Fill;
 use super::fill::{NONE, Place, Source, index};
 use super::step::Step;
 
-/// What is done to every chunk.
+/// The columns and the range that all chunks are filled by.
 #[derive(Debug, Clone)]
 pub(super) struct Task {
-    /// Columns that name a series.
+    /// Columns that identify a series.
     pub(super) series: Vec<usize>,
     /// Column with the start of the window.
     pub(super) time: usize,
     pub(super) step: Step,
-    /// First and last window that is asked for.
+    /// First and last window that are asked for.
     pub(super) first: Option<i64>,
     pub(super) last: Option<i64>,
     pub(super) fills: Vec<(Fill, Arc<dyn PhysicalExpr>)>,
     pub(super) schema: SchemaRef,
 }
 
-/// Rows of whole series in order of series and time, and how far they are written out.
+/// Rows of whole series, sorted by series and time, and how far they are written out.
 #[derive(Debug)]
 pub(super) struct Chunk {
     batch: RecordBatch,
     times: Int64Array,
     series: Vec<Range<usize>>,
     sources: Vec<Source>,
-    /// The series at hand, its next row, and the next window if one is due.
+    /// The current series, its next row, and the next window if one is due.
     at: usize,
     row: usize,
     window: Option<i64>,
@@ -80,7 +80,7 @@ impl Chunk {
         Ok(Self { batch, times, series, sources, at: 0, row, window: task.first })
     }
 
-    /// The next rows, at most `limit`; none at the end.
+    /// The next rows, at most `limit`; `None` at the end.
     pub(super) fn next(&mut self, task: &Task, limit: usize) -> Result<Option<RecordBatch>> {
         let mut places = Vec::new();
         let mut owners: Vec<u32> = Vec::new();

@@ -1,6 +1,5 @@
-//! How is gap filling run? Series by series over sorted rows; a series is held until its last row is
-//! there, since a line needs the value after the gap. What comes out is written batch by batch, however
-//! many windows there are.
+//! Execution of gap filling, series by series over sorted rows. A series is held until its last row is there, since
+//! interpolation needs the value after the gap; the output is written batch by batch, however many windows there are.
 
 use std::fmt;
 use std::sync::Arc;
@@ -272,7 +271,7 @@ impl ExecutionPlan for GapFillExec {
     }
 }
 
-/// One partition at work.
+/// The state of one partition.
 struct Run {
     input: SendableRecordBatchStream,
     input_schema: SchemaRef,
@@ -280,7 +279,7 @@ struct Run {
     memory: MemoryReservation,
     metrics: BaselineMetrics,
     rows_max: usize,
-    /// Rows of the last series that came in, which may go on in the next batch.
+    /// Rows of the last series read, which may continue in the next batch.
     pending: Vec<RecordBatch>,
     /// Whole series that are being written out.
     chunk: Option<Chunk>,
@@ -318,7 +317,7 @@ impl Run {
         }
     }
 
-    /// Takes a batch in; gives back the rows of the series that are whole with it.
+    /// Takes a batch in; returns the rows of the series that are complete with it.
     fn take(&mut self, batch: RecordBatch) -> Result<Vec<RecordBatch>> {
         let Some(last) = series_of(&batch, &self.task.series)?.pop() else {
             return Ok(Vec::new());
@@ -340,7 +339,7 @@ impl Run {
         Ok(whole)
     }
 
-    /// Whether the first series of `batch` is the pending one; nothing pending goes on with anything.
+    /// Whether the first series of `batch` continues the pending one; any series does where nothing is pending.
     fn goes_on(&self, batch: &RecordBatch) -> Result<bool> {
         let Some(pending) = self.pending.last() else { return Ok(true) };
         let Some(end) = pending.num_rows().checked_sub(1) else { return Ok(true) };

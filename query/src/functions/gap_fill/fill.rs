@@ -1,5 +1,4 @@
-//! Which value stands in a window without one? The known values around each row of a chunk, and columns
-//! made of them.
+//! Values of windows without a row: the known values around each row of a chunk, and the columns made of them.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -14,7 +13,7 @@ use super::Fill;
 /// No row.
 pub(super) const NONE: u32 = u32::MAX;
 
-/// Where an output row lies among the rows of the chunk: a row itself, or between two of them.
+/// Position of an output row among the rows of the chunk: a row itself, or between two of them.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Place {
     /// The row itself, or [`NONE`] for a gap.
@@ -30,9 +29,9 @@ pub(super) struct Place {
 pub(super) struct Source {
     fill: Fill,
     values: ArrayRef,
-    /// For each row the known one at or before it, in its series.
+    /// For each row, the known row at or before it in its series.
     known_before: Vec<u32>,
-    /// For each row the known one at or after it, in its series.
+    /// For each row, the known row at or after it in its series.
     known_after: Vec<u32>,
 }
 

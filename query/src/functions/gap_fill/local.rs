@@ -1,12 +1,12 @@
-//! Which days, weeks and months does a time zone have? They begin at its own midnight, or at the time of day of an
-//! origin, whether clocks changed since or not:
+//! Days, weeks and months of a time zone. They begin at its own midnight, or at the time of day of an origin, whether
+//! clocks changed since or not:
 //!
 //! ```text
 //! Europe/Zurich   2026-03-28T00:00+01:00   2026-03-29T00:00+01:00   2026-03-30T00:00+02:00
 //!                 └──── 24 hours ─────────┴──── 23 hours ──────────┘
 //! ```
 //!
-//! A day whose midnight is left out begins when its clocks go on; one that has two begins with the first.
+//! A day whose midnight is skipped begins when its clocks go forward; one that has two midnights begins with the first.
 
 use std::fmt;
 
@@ -45,13 +45,13 @@ impl PartialEq for Local {
     }
 }
 
-/// How many windows away from the origin a time may lie.
+/// Most windows between the origin and a time.
 const WINDOWS_MAX: i64 = 10_000_000;
-/// Longest time that clocks leave out.
+/// Longest time that clocks skip.
 const HOURS_LEFT_OUT: i64 = 25;
 
 impl Local {
-    /// The windows of `stride` in `zone`; none where windows are of equal length, or of UTC.
+    /// The windows of `stride` in `zone`; `None` where windows are of equal length, or of UTC.
     pub(super) fn new(
         stride: IntervalMonthDayNano,
         origin: Option<i64>,
@@ -94,7 +94,7 @@ impl Local {
             .find_map(|ahead| self.start(number.checked_add(ahead)?).filter(|start| *start > time))
     }
 
-    /// Windows from the origin to the one that a time lies in, by the local clock.
+    /// Number of windows from the origin to that of a time, by the local clock.
     fn number(&self, time: i64) -> Option<i64> {
         let local = instant(time, self.unit)?.with_timezone(&self.zone).naive_local();
         let number = match self.length {
@@ -148,7 +148,7 @@ impl Local {
         at.timestamp().checked_mul(scale)?.checked_add(nanos / (1_000_000_000 / scale))
     }
 
-    /// When clocks go on after a local time that they leave out.
+    /// The instant at which clocks go forward over a local time that they skip.
     fn gap_end(&self, local: NaiveDateTime) -> Option<DateTime<chrono::Utc>> {
         let utc = |hours: i64| local.and_utc().checked_add_signed(TimeDelta::hours(hours));
         let (mut before, mut after) = (utc(-HOURS_LEFT_OUT)?, utc(HOURS_LEFT_OUT)?);

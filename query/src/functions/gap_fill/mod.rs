@@ -1,5 +1,5 @@
-//! How are windows of time filled that hold no row? `date_bin_gapfill` in GROUP BY asks for them,
-//! `locf` and `interpolate` in SELECT say what stands in them.
+//! Gap filling: rows for the windows of time that hold none. `date_bin_gapfill` in GROUP BY asks for the windows,
+//! `locf` and `interpolate` in SELECT give them values.
 //!
 //! ```text
 //! GROUP BY date_bin_gapfill(INTERVAL '10 minutes', t)      avg    locf   interpolate
@@ -9,8 +9,8 @@
 //! 10:30                                                     23     23     23
 //! ```
 //!
-//! The functions compute nothing themselves. `rule` finds them in a plan and puts a `GapFill` node
-//! over the aggregation; `plan` and `execute` run it (docs/adr/0009-gap-filling.md).
+//! The functions compute nothing themselves. `rule` finds them in a plan and puts a `GapFill` node over the
+//! aggregation; `execute` makes its physical plan and runs it (docs/adr/0009-gap-filling.md).
 
 mod bin;
 mod bounds;
@@ -93,7 +93,7 @@ static INTERPOLATE: Entry = Entry {
               FROM readings WHERE city_id = 5128581 GROUP BY t",
 };
 
-/// What stands in a window without a value.
+/// How a window without a value is filled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Hash)]
 pub(super) enum Fill {
     /// The last known value.
@@ -102,7 +102,7 @@ pub(super) enum Fill {
     Line,
 }
 
-/// What a function of this folder asks for.
+/// The request that a function of this folder stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Hash)]
 enum Ask {
     Windows,
@@ -149,7 +149,7 @@ impl std::hash::Hash for Placeholder {
     }
 }
 
-/// What `function` asks for, if it is one of this folder.
+/// The request that `function` stands for, if it is one of this folder.
 fn asked(function: &ScalarUDF) -> Option<Ask> {
     function.inner().downcast_ref::<Placeholder>().map(|p| p.ask)
 }

@@ -1,5 +1,5 @@
-//! What is gap filling in a logical plan? A node over the aggregation, whose schema is that of its input
-//! and one more column for each fill.
+//! The logical plan node of gap filling, over the aggregation. Its schema is that of its input and one more column for
+//! each fill.
 
 use std::fmt;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::functions::printed::same_if_printed_the_same;
 #[derive(Debug, Clone)]
 pub(in crate::functions) struct GapFill {
     pub(super) input: LogicalPlan,
-    /// The columns that name a series.
+    /// The columns that identify a series.
     pub(super) series: Vec<Expr>,
     /// The column with the start of the window.
     pub(super) time: Expr,
@@ -52,7 +52,7 @@ impl GapFill {
         node.with_schema()
     }
 
-    /// The same with a column that fills `expr`, and that column.
+    /// The same node with a column that fills `expr`, and that column.
     pub(super) fn with_fill(mut self, fill: Fill, expr: &Expr) -> Result<(Self, Column)> {
         let name = match fill {
             Fill::Carry => format!("locf({})", expr.schema_name()),

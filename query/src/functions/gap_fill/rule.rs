@@ -1,4 +1,4 @@
-//! Where in a plan is gap filling asked for? A rule of the analyzer, after types are settled:
+//! The rule of the analyzer that finds gap filling in a plan, after types are settled:
 //!
 //! ```text
 //! Projection locf(avg(x))                    Projection "locf(avg(x))"

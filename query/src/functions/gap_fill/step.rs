@@ -1,4 +1,4 @@
-//! Where does the next window begin? Windows are of equal length, or of whole months, or of whole days or months of
+//! The step from one window to the next. Windows are of equal length, or of whole months, or of whole days or months of
 //! a time zone, whose days may have 23 or 25 hours.
 
 use chrono::{DateTime, Datelike, Months, Utc};
@@ -11,9 +11,9 @@ use super::local::{Local, instant as instant_of, per_second};
 /// The way from one window to the next, in the unit of the time column.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Step {
-    /// So many units of time.
+    /// A number of time units.
     Equal(i64),
-    /// So many months, counted from an origin whose day and time each window begins at.
+    /// A number of months, counted from an origin on whose day and time each window begins.
     Months { months: i64, origin: DateTime<Utc>, unit: TimeUnit },
     /// Days or months of a time zone.
     Local(Local),

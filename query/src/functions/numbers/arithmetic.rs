@@ -1,7 +1,8 @@
-//! `+`, `-`, `*` and the sign of whole numbers: the number, or an error where its type does not hold it.
+//! Checked arithmetic of whole numbers: `+`, `-`, `*` and the sign give the number, or an error where its type cannot
+//! hold it.
 //!
 //! DataFusion's operators wrap around, also where they compute constants, so that the rule works before anything is
-//! computed. Only whole numbers are its concern: floats have infinities, and times and decimals are checked there.
+//! computed. It concerns whole numbers only: floats have infinities, and DataFusion checks times and decimals.
 
 use std::sync::Arc;
 
@@ -26,7 +27,7 @@ use datafusion::scalar::ScalarValue;
 
 use super::size::fits;
 
-/// Puts checked operators in the place of those that wrap around.
+/// Replaces operators that wrap around by checked ones.
 #[derive(Debug)]
 pub(in crate::functions) struct ArithmeticRule([Arc<ScalarUDF>; 4]);
 
@@ -108,7 +109,7 @@ fn call(of: &Arc<ScalarUDF>, args: Vec<Expr>) -> Expr {
     Expr::ScalarFunction(ScalarFunction::new_udf(Arc::clone(of), args))
 }
 
-/// Whether an expression is a whole number. Of a chain of operators, which may be long, the last operand tells.
+/// Whether an expression is a whole number. In a chain of operators, which may be long, the last operand tells.
 fn is_whole(mut expr: &Expr, schema: &DFSchema) -> bool {
     while let Expr::ScalarFunction(function) = expr
         && function.func.inner().is::<Checked>()
@@ -150,7 +151,7 @@ impl ScalarUDFImpl for Checked {
         }
     }
 
-    /// The name that the operator's column has.
+    /// The column name of the operator that it replaces.
     fn schema_name(&self, args: &[Expr]) -> Result<String> {
         let sign = match self.operation {
             Operation::Add => "+",

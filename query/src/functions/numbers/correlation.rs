@@ -1,5 +1,5 @@
-//! `corr` from moments that join without loss, of everything and of groups, as in frames: DataFusion's groups add up
-//! squares, in which what differs little is lost, and nothing is said of NaN.
+//! `corr` from moments, which are joined without loss, over all rows and over groups as in frames. DataFusion's groups
+//! add up squares, which loses small differences, and leave NaN undefined.
 
 use std::mem::size_of_val;
 use std::sync::Arc;
@@ -172,7 +172,7 @@ impl GroupsAccumulator for Groups {
     }
 }
 
-/// The correlation of everything, as of a single group.
+/// The correlation of all rows, as of a single group.
 #[derive(Debug)]
 struct One(Groups);
 

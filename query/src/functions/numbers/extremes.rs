@@ -1,5 +1,5 @@
-//! `min` and `max` of floats, whatever the order of rows: NaN of either sign is above all else, zeros are equal.
-//! Extremes of other types are DataFusion's.
+//! `min` and `max` of floats, independent of the order of rows: NaN of either sign is greater than everything else, and
+//! zeros are equal. Extremes of other types are DataFusion's.
 
 use std::sync::Arc;
 
@@ -27,7 +27,7 @@ pub(super) fn max() -> AggregateUDF {
     AggregateUDF::new_from_impl(Extreme(max_udaf(), true))
 }
 
-/// The other aggregate, and whether it is `max`.
+/// DataFusion's aggregate, and whether it is `max`.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Extreme(Arc<AggregateUDF>, bool);
 
@@ -88,7 +88,7 @@ impl AggregateUDFImpl for Extreme {
 /// Extremes of groups.
 struct Groups<T: ArrowPrimitiveType> {
     greatest: bool,
-    /// Of groups without values what every value takes the place of.
+    /// Values of the groups; where a group has none, one that every value replaces.
     values: Vec<T::Native>,
     known: Vec<bool>,
 }
@@ -128,13 +128,13 @@ macro_rules! float {
 float!(f32);
 float!(f64);
 
-/// The greater of two, NaN above all else.
+/// The greater of two; NaN is greater than everything else.
 #[inline(always)]
 fn greater<F: Float>(held: F, value: F) -> F {
     if value > held || value.is_nan() { value } else { held }
 }
 
-/// The less of two, NaN above all else.
+/// The lesser of two; NaN is greater than everything else.
 #[inline(always)]
 fn less<F: Float>(held: F, value: F) -> F {
     if value < held || held.is_nan() { value } else { held }
@@ -277,7 +277,7 @@ impl<T: ArrowPrimitiveType<Native: Float> + Send> GroupsAccumulator for Groups<T
     }
 }
 
-/// The extreme of everything, as of a single group.
+/// The extreme of all rows, as of a single group.
 struct One<T: ArrowPrimitiveType>(Groups<T>);
 
 impl<T: ArrowPrimitiveType> std::fmt::Debug for One<T> {

@@ -1,5 +1,5 @@
-//! `avg` of durations, whose sum may leave 64 bits where their mean does not: added up in 128. Other means are
-//! DataFusion's.
+//! `avg` of durations, added up in 128 bits since their sum may exceed 64 bits where their mean does not. Other means
+//! are DataFusion's.
 
 use std::mem::size_of_val;
 use std::sync::Arc;

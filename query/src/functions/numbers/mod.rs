@@ -1,9 +1,9 @@
-//! Which numbers does SQL give exactly, or not at all? Whole numbers that leave their type are errors, and an exact
-//! percentile is exact.
+//! Exact numbers: operators and aggregates whose result is exact, or an error. Whole numbers that overflow their type
+//! are errors, and a percentile is exact.
 //!
-//! - `arithmetic`: `+`, `-`, `*` and the sign of whole numbers, which a rule puts in the place of DataFusion's that
-//!   wrap around; `size` tells where none can. `sum`: the same of sums.
-//! - `correlation`: `corr`, from moments that join without loss.
+//! - `arithmetic`: `+`, `-`, `*` and the sign of whole numbers; a rule puts them in the place of DataFusion's, which
+//!   wrap around, and `size` tells where none can. `sum`: the same for sums.
+//! - `correlation`: `corr`, from moments that are joined without loss.
 //! - `extremes`: `min` and `max` of floats, whatever the order of rows.
 //! - `mean`: `avg` of durations.
 //! - `percentile`: `percentile_cont`, interpolated in double precision.
@@ -25,7 +25,7 @@ use arrow::compute::nullif;
 use datafusion::common::Result;
 use datafusion::logical_expr::AggregateUDF;
 
-/// The aggregates that stand in the place of DataFusion's of the same name.
+/// The aggregates that replace DataFusion's of the same name.
 pub(super) fn aggregates() -> [AggregateUDF; 6] {
     [
         sum::sum(),
@@ -37,7 +37,7 @@ pub(super) fn aggregates() -> [AggregateUDF; 6] {
     ]
 }
 
-/// The rows that a filter lets through, as those that are valid.
+/// The rows that a filter passes, as the valid ones.
 fn passed(filter: &BooleanArray) -> NullBuffer {
     NullBuffer::new(match filter.nulls() {
         Some(nulls) => filter.values() & nulls.inner(),
@@ -45,7 +45,7 @@ fn passed(filter: &BooleanArray) -> NullBuffer {
     })
 }
 
-/// The states of rows by themselves, null where a filter does not let them through.
+/// The states of single rows, null where a filter drops the row.
 fn filtered(states: &ArrayRef, filter: &BooleanArray) -> Result<ArrayRef> {
     let failed = BooleanArray::new(!passed(filter).inner(), None);
     Ok(nullif(states, &failed)?)

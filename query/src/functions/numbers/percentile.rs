@@ -1,5 +1,5 @@
-//! `percentile_cont`: the value at a share of the way through the sorted values, on the straight line between the
-//! two nearest. DataFusion's accumulators gather the values.
+//! `percentile_cont`: the value at a share of the way through the sorted values, interpolated linearly between the two
+//! nearest. DataFusion's accumulators collect the values.
 
 use std::cmp::Ordering;
 use std::sync::Arc;
@@ -75,7 +75,7 @@ struct Share {
 }
 
 impl Share {
-    /// `None` where DataFusion has something to say: an argument that is no share, values without a type.
+    /// `None` where DataFusion decides: an argument that is no share, values without a type.
     fn of(args: &AccumulatorArgs<'_>) -> Result<Option<Self>> {
         let given = args.expr_fields.first().map(|field| field.data_type());
         let (Some(share), Some(DataType::Float16 | DataType::Float32 | DataType::Float64)) =
@@ -118,7 +118,7 @@ impl Share {
     }
 }
 
-/// Zeros are equal, and NaN is above all else.
+/// Order in which zeros are equal, and NaN is greater than everything else.
 fn order(a: &f64, b: &f64) -> Ordering {
     a.partial_cmp(b).unwrap_or_else(|| a.is_nan().cmp(&b.is_nan()))
 }

@@ -1,5 +1,5 @@
-//! Whether operands are so small that no result can leave their type. One pass over them tells, without a branch for
-//! each number, and the operator does not have to look.
+//! Size of operands: one pass without a branch per number tells whether they are so small that no result can overflow,
+//! in which case the operator does not have to check.
 
 use arrow::array::{ArrowPrimitiveType, AsArray, Datum, PrimitiveArray};
 use arrow::datatypes::{
@@ -9,7 +9,7 @@ use arrow::datatypes::{
 
 use super::arithmetic::Operation;
 
-/// Whether no result of the operation leaves the type of the operands.
+/// Whether no result of the operation can overflow the type of the operands.
 pub(super) fn fits(operation: Operation, operands: &[&dyn Datum]) -> bool {
     let mut sizes = [0; 2];
     let mut room = u32::MAX;
@@ -33,7 +33,7 @@ enum Width {
 }
 
 impl Width {
-    /// Bits that a result can have: one less than the numbers of the type, the least of which has no opposite.
+    /// Bits that a result can have: one fewer than the numbers of the type, the least of which has no opposite.
     fn room(self, operation: Operation) -> u32 {
         match (self, operation) {
             (Self::Signed(bits), _) => bits - 2,
@@ -43,7 +43,7 @@ impl Width {
     }
 }
 
-/// How many bits the numbers of an operand take without their sign.
+/// Bits that the numbers of an operand take without their sign.
 fn bits(of: &dyn Datum) -> Option<(u32, Width)> {
     let (array, _) = of.get();
     let (all, width) = match array.data_type() {
@@ -60,7 +60,7 @@ fn bits(of: &dyn Datum) -> Option<(u32, Width)> {
     Some((u64::BITS - all.leading_zeros(), width))
 }
 
-/// All bits that are set in some number, those of a negative one in its complement.
+/// All bits that are set in any number, in a negative one those of its complement.
 fn signed<T: ArrowPrimitiveType<Native: Into<i64>>>(values: &PrimitiveArray<T>) -> u64 {
     let of = |value: i64| (value ^ (value >> 63)) as u64;
     values.values().iter().fold(0, |all, &value| all | of(value.into()))
@@ -82,7 +82,7 @@ mod tests {
 
     use super::*;
 
-    /// Whatever fits is the same with and without a check, of every pair of numbers of 8 bits.
+    /// Every pair of 8-bit numbers that fits gives the same with and without a check.
     #[test]
     fn what_fits_never_leaves() {
         let known = |operation: Operation, left: &dyn Datum, right: &dyn Datum| match operation {

@@ -1,4 +1,4 @@
-//! How is one aggregate computed over the frames of a partition's rows?
+//! One aggregate over the frames of a partition's rows: its state, and the results that are not given out yet.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use super::values::{floats, of_ranks, ranks, wholes};
 use super::windows::{FloatSum, Greatest, Step, WholeSum, Windows};
 use crate::functions::numbers::fitting;
 
-/// What is computed of the values in a frame.
+/// The function that is computed over a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Function {
     /// Rows, or values that are not null.
@@ -25,7 +25,7 @@ pub(super) enum Function {
     Max,
 }
 
-/// One column of the answer.
+/// One output column.
 #[derive(Debug)]
 pub(super) struct Aggregate {
     pub(super) function: Function,
@@ -38,7 +38,7 @@ pub(super) struct Aggregate {
 }
 
 impl Aggregate {
-    /// The argument's values as they are folded.
+    /// The argument's values in the form in which they are folded.
     pub(super) fn prepared(&self, values: ArrayRef) -> Result<ArrayRef> {
         Ok(match self.function {
             Function::Max => Arc::new(ranks(&values)?),
@@ -48,7 +48,7 @@ impl Aggregate {
     }
 }
 
-/// The state of one aggregate, and results that were not given yet.
+/// The state of one aggregate, and the results that are not given out yet.
 #[derive(Debug)]
 pub(super) struct Column {
     function: Function,
@@ -70,7 +70,7 @@ enum Folds {
 struct Results {
     floats: Vec<f64>,
     wholes: Vec<i64>,
-    /// Whether a result is a value; empty as long as all are.
+    /// Whether each result is a value; empty as long as all are.
     valid: Vec<bool>,
     rows: usize,
 }
@@ -167,7 +167,7 @@ impl Column {
         Ok(())
     }
 
-    /// Gives the first `rows` results.
+    /// Gives out the first `rows` results.
     pub(super) fn give(&mut self, rows: usize, output: &DataType) -> Result<ArrayRef> {
         let Results { floats: sums, wholes: numbers, valid, rows: known } = &mut self.results;
         let nulls = (!valid.is_empty()).then(|| {
@@ -190,7 +190,7 @@ impl Column {
         }
     }
 
-    /// Lets go of what no frame asks for that begins at `start` or later and ends behind `done`.
+    /// Drops what no later frame needs; later frames begin at `start` or after it and end after `done`.
     pub(super) fn forget(&mut self, start: usize, done: usize) {
         let from_start = self.from_start;
         self.known.forget(if from_start { done } else { start });
@@ -202,7 +202,7 @@ impl Column {
         }
     }
 
-    /// Bytes that are held.
+    /// Bytes held.
     pub(super) fn bytes(&self) -> usize {
         let Results { floats, wholes, valid, .. } = &self.results;
         let windows = match &self.folds {
@@ -218,7 +218,7 @@ impl Column {
     }
 }
 
-/// Adds some of the values; a null is nothing.
+/// Appends some of the values; a null counts as nothing.
 fn append<S: Step>(
     windows: &mut Windows<S>,
     values: impl Iterator<Item = S::Value>,
@@ -242,13 +242,13 @@ fn forget<S: Step>(windows: &mut Windows<S>, from_start: bool, start: usize, don
     }
 }
 
-/// How many values of a partition's rows are known.
+/// Numbers of known values among a partition's rows.
 #[derive(Debug, Default)]
 struct Known {
     rows: usize,
     /// Number of the first row that is kept.
     first: usize,
-    /// Of each row that is kept the values known before it, and behind the last; absent without a null.
+    /// For each row that is kept, the number of known values before it, and at last that of all; absent without a null.
     before: Option<Vec<i64>>,
 }
 
@@ -267,7 +267,7 @@ impl Known {
         }));
     }
 
-    /// Values known in rows `start` to before `end`.
+    /// Number of known values in rows `start` to before `end`.
     #[expect(
         clippy::indexing_slicing,
         reason = "rows are asked for from the first that is kept to the last that was taken in"

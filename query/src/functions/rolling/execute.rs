@@ -1,5 +1,5 @@
-//! How are frames run? Batch by batch over sorted rows. A batch goes on when the results of all its rows are
-//! known, which for RANGE takes the first row of the next.
+//! Execution of rolling windows, batch by batch over sorted rows. A batch is given out when the results of all its rows
+//! are known, which for RANGE takes the first row of the next.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -28,11 +28,11 @@ use super::partition::{Found, Frame, Partition};
 use super::rule::rolling;
 use super::values::ranks;
 
-/// What is computed.
+/// Partitions, frames and aggregates to compute.
 #[derive(Debug)]
 pub(super) struct Task {
     pub(super) partition_by: Vec<Arc<dyn PhysicalExpr>>,
-    /// What frames of RANGE go by, without nulls.
+    /// Order by which frames of RANGE are found, without nulls.
     pub(super) order: Option<Arc<dyn PhysicalExpr>>,
     pub(super) frames: Vec<Frame>,
     pub(super) aggregates: Vec<Aggregate>,
@@ -41,7 +41,7 @@ pub(super) struct Task {
 /// Frames that end at the current row, in the place of DataFusion's operator.
 #[derive(Debug)]
 pub(super) struct RollingExec {
-    /// The operator in whose place it stands, which knows what the plan has to know.
+    /// The operator that it replaces, which knows what the plan has to know.
     window: Arc<dyn ExecutionPlan>,
     input: Arc<dyn ExecutionPlan>,
     task: Arc<Task>,
@@ -173,7 +173,7 @@ impl ExecutionPlan for RollingExec {
     }
 }
 
-/// One partition of the plan at work.
+/// The state of one partition of the plan.
 struct Run {
     input: SendableRecordBatchStream,
     schema: SchemaRef,
@@ -182,9 +182,9 @@ struct Run {
     columns: Vec<Column>,
     /// The partition keys of the last row.
     last: Option<Vec<ArrayRef>>,
-    /// Batches whose results are not all known.
+    /// Batches whose results are not all known yet.
     held: VecDeque<RecordBatch>,
-    /// Results that are known and were not given.
+    /// Number of results that are known and not given out yet.
     computed: usize,
     found: Found,
     memory: MemoryReservation,
@@ -216,7 +216,7 @@ impl Run {
         }
     }
 
-    /// Takes a batch in and computes what can be known.
+    /// Takes a batch in and computes what is known with it.
     fn take(&mut self, batch: RecordBatch) -> Result<()> {
         let rows = batch.num_rows();
         let evaluate = |expr: &Arc<dyn PhysicalExpr>| expr.evaluate(&batch)?.into_array(rows);
@@ -282,7 +282,7 @@ impl Run {
         self.partition.forget();
     }
 
-    /// Whether the first row of a batch is of the same partition as the last row before it.
+    /// Whether the first row of a batch belongs to the same partition as the last row before it.
     fn goes_on(&self, keys: &[ArrayRef]) -> Result<bool> {
         let Some(last) = &self.last else { return Ok(false) };
         for (last, key) in last.iter().zip(keys) {

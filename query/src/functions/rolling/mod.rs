@@ -1,5 +1,5 @@
-//! What is the sum, mean, count, least or greatest value over the rows before each row? Frames of a window
-//! function that end at the current row, over rows that are sorted already.
+//! Rolling windows: the sum, mean, count, least or greatest value over the rows before each row. They are frames of
+//! window functions that end at the current row, over rows that are sorted already.
 //!
 //! ```text
 //! avg(v) OVER (PARTITION BY city ORDER BY t RANGE BETWEEN INTERVAL '10 minutes' PRECEDING AND CURRENT ROW)
@@ -11,10 +11,10 @@
 //!   2   10:00  7   [10:00]        7
 //! ```
 //!
-//! `rule` takes DataFusion's operator out of a physical plan where this one gives the same answer, column by
-//! column rather than value by value: `execute` runs it, `partition` finds the frames of one partition's rows,
-//! `column` folds one aggregate over them. `windows` is the fold itself: nothing is ever taken out of a sum, so
-//! that sums of floats do not drift, and an infinity is gone when its row is.
+//! `rule` takes DataFusion's operator out of a physical plan where this one gives the same answer, column by column
+//! rather than value by value: `execute` runs it, `partition` finds the frames of one partition's rows, `column` folds
+//! one aggregate over them, over the numbers that `values` makes of a column. `windows` is the fold itself: nothing is
+//! ever subtracted from a sum, so that sums of floats do not drift, and an infinity is gone when its row is.
 
 mod column;
 mod execute;

@@ -1,14 +1,14 @@
-//! Which rows stand in the frame of each row of a partition?
+//! Frames of a partition: the rows that stand in the frame of each of its rows.
 //!
-//! Rows are numbered from 0 in their partition. A frame of RANGE ends with the last row of the same order as its
-//! own row, which is only known when a later one has come, or the partition is over.
+//! Rows are numbered from 0 in their partition. A frame of RANGE ends with the last row of the same order as its own
+//! row, which is only known when a later one has come, or the partition is over.
 
-/// How a frame counts.
+/// How a frame is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Frame {
-    /// By rows: from so many before the row to the row; from the first row if absent.
+    /// By rows: from this many before the row to the row; from the first row if absent.
     Rows(Option<usize>),
-    /// By order: from what is less by so much to the row's peers; from the first row if absent.
+    /// By order: from values less by this much to the row's peers; from the first row if absent.
     Range(Option<i64>),
 }
 
@@ -18,7 +18,7 @@ impl Frame {
     }
 }
 
-/// The rows of a partition, as far as frames ask for them.
+/// The rows of a partition, as far as frames need them.
 #[derive(Debug)]
 pub(super) struct Partition {
     frames: Vec<Frame>,
@@ -30,7 +30,7 @@ pub(super) struct Partition {
     peers_from: usize,
     /// Rows whose frames are known.
     done: usize,
-    /// Number of the row whose order is kept first.
+    /// Number of the first row whose order is kept.
     first: usize,
     order: Vec<i64>,
 }
@@ -58,7 +58,7 @@ impl Partition {
         self.order.clear();
     }
 
-    /// Takes rows in with the order of each, which nobody asks for where all frames count rows.
+    /// Appends rows with the order of each, which is not needed where all frames count rows.
     pub(super) fn append(&mut self, rows: usize, order: &[i64]) {
         self.rows += rows;
         if let Some(last) = order.last() {
@@ -70,7 +70,7 @@ impl Partition {
         self.order.extend_from_slice(order);
     }
 
-    /// The rows before which all frames can be known; all rows of a partition that is over.
+    /// The row before which all frames can be known; the end of a partition that is over.
     pub(super) fn until(&self, over: bool) -> usize {
         if self.has_peers && !over { self.peers_from } else { self.rows }
     }
@@ -118,7 +118,7 @@ impl Partition {
         *last = found.starts.last().copied().unwrap_or(*last);
     }
 
-    /// Says that all frames up to `until` were asked for.
+    /// Marks all frames up to `until` as done.
     pub(super) fn finish(&mut self, until: usize) {
         self.done = until;
     }
@@ -129,7 +129,7 @@ impl Partition {
         self.starts[at]
     }
 
-    /// Lets go of the order of rows that no later frame asks for.
+    /// Drops the order of rows that no later frame needs.
     pub(super) fn forget(&mut self) {
         let bounded = self.starts.iter().zip(&self.frames);
         let bounded = bounded.filter(|(_, frame)| matches!(frame, Frame::Range(Some(_))));
@@ -141,21 +141,20 @@ impl Partition {
         }
     }
 
-    /// Bytes that are held.
+    /// Bytes held.
     pub(super) fn bytes(&self) -> usize {
         self.order.capacity() * size_of::<i64>()
     }
 }
 
-/// Frames row by row: the number of their first row, and of the row behind their last.
+/// Frames row by row: the number of their first row, and of the row after their last.
 #[derive(Debug, Default)]
 pub(super) struct Found {
     pub(super) starts: Vec<usize>,
     pub(super) ends: Vec<usize>,
 }
 
-/// The row behind the last peer of each row, of which `first` is the number of the first. The last row has no
-/// peer behind it.
+/// The row after the last peer of each row; the first row has the number `first`. The last row has no peer after it.
 #[expect(clippy::indexing_slicing, reason = "there is an end for each row")]
 fn ends(order: &[i64], first: usize, ends: &mut Vec<usize>) {
     ends.extend((first..first + order.len()).map(|row| row + 1));

@@ -1,8 +1,8 @@
-//! Which window operators of a plan can be run by folding columns?
+//! The rule that replaces the window operators of a plan that can be run by folding columns.
 //!
-//! Those whose frames end at the current row, begin at the partition's start, at the current row or at a fixed
-//! distance before it, over rows sorted by partition and ascending order, with plain aggregates of numbers. Whatever
-//! else is there stays with DataFusion's operator.
+//! Those are operators whose frames end at the current row and begin at the partition's start, at the current row or at
+//! a fixed distance before it, over rows sorted by partition and ascending order, with plain aggregates of numbers.
+//! Everything else stays with DataFusion's operator.
 
 use std::sync::Arc;
 
@@ -26,7 +26,7 @@ use super::execute::{RollingExec, Task};
 use super::partition::Frame;
 use super::values::is_comparable;
 
-/// See the module.
+/// Replaces window operators by rolling ones where they give the same answer.
 #[derive(Debug)]
 pub(in crate::functions) struct RollingRule;
 
@@ -52,7 +52,7 @@ impl PhysicalOptimizerRule for RollingRule {
     }
 }
 
-/// The operator that does what the window operator `node` does, if there is one.
+/// The operator that replaces the window operator `node`, if there is one.
 pub(super) fn rolling(node: &Arc<dyn ExecutionPlan>) -> Result<Option<Arc<dyn ExecutionPlan>>> {
     let Some(window) = node.downcast_ref::<BoundedWindowAggExec>() else { return Ok(None) };
     let sorted = matches!(window.input_order_mode, InputOrderMode::Sorted);
@@ -112,7 +112,7 @@ fn plain(window: &Arc<dyn WindowExpr>) -> Option<&AggregateFunctionExpr> {
     sliding.or_else(|| window.downcast_ref().map(PlainAggregateWindowExpr::get_aggregate_expr))
 }
 
-/// What rows are in order of, and its type, if frames can be found by it.
+/// The order of the rows and its type, if frames can be found by it.
 fn order(
     window: &dyn WindowExpr,
     input: &Schema,
@@ -125,7 +125,7 @@ fn order(
     Ok(fits.then(|| (Arc::clone(&order.expr), of)))
 }
 
-/// A frame of RANGE over order of the type `of`.
+/// A RANGE frame over an order of the type `of`.
 fn range(frame: &WindowFrame, of: &DataType) -> Option<Frame> {
     if frame.end_bound != WindowFrameBound::CurrentRow {
         return None;
@@ -138,7 +138,7 @@ fn range(frame: &WindowFrame, of: &DataType) -> Option<Frame> {
     }))
 }
 
-/// How far `back` reaches, in units of the order's type.
+/// The distance `back` in units of the order's type.
 fn distance(back: &ScalarValue, of: &DataType) -> Option<i64> {
     let back = match (back, of) {
         (ScalarValue::Int16(Some(back)), DataType::Int16) => i64::from(*back),
@@ -164,7 +164,7 @@ fn distance(back: &ScalarValue, of: &DataType) -> Option<i64> {
     (back >= 0).then_some(back)
 }
 
-/// A frame of ROWS.
+/// A ROWS frame.
 fn rows(frame: &WindowFrame) -> Option<Frame> {
     if frame.units != WindowFrameUnits::Rows || frame.end_bound != WindowFrameBound::CurrentRow {
         return None;
@@ -179,7 +179,7 @@ fn rows(frame: &WindowFrame) -> Option<Frame> {
     }))
 }
 
-/// What is computed of what.
+/// The function of an aggregate, and its argument.
 fn function(
     of: &AggregateFunctionExpr,
     input: &Schema,

@@ -1,4 +1,4 @@
-//! Is a fold over moving windows what adding up each window by itself gives?
+//! Folds over moving windows, held against adding up each window by itself.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use proptest::prelude::*;

@@ -1,8 +1,8 @@
-//! Which numbers stand for the values of a column, so that three folds do for all types?
+//! Numbers that stand for the values of a column, so that three folds suffice for all types.
 //!
-//! Sums of floats are folded as they are. What is only compared becomes a 64-bit integer in the same order:
-//! floats by their order, in which NaN is the greatest, whatever its sign, and zeros are equal. The least value is the
-//! greatest of the complements.
+//! Sums of floats are folded as they are. Values that are only compared become 64-bit integers in the same order: among
+//! floats NaN is the greatest, whatever its sign, and zeros are equal. The least value is the greatest of the
+//! complements.
 
 use std::sync::Arc;
 
@@ -43,7 +43,7 @@ fn widened<T: ArrowPrimitiveType<Native: Into<i64>>>(array: &ArrayRef) -> Int64A
     array.as_primitive::<T>().unary(Into::into)
 }
 
-/// The values of a type that have `ranks`.
+/// The values of the type `of` that have `ranks`.
 pub(crate) fn of_ranks(
     ranks: Vec<i64>,
     nulls: Option<NullBuffer>,
@@ -78,7 +78,7 @@ fn primitive<T: ArrowPrimitiveType>(
     Ok(Arc::new(PrimitiveArray::<T>::try_new(values.into(), nulls)?))
 }
 
-/// The place of a float in the total order, from its bits; applied twice it gives them back.
+/// The rank of a float in the total order, from its bits; applied twice it gives them back.
 fn rank32(bits: u32) -> i32 {
     let bits = bits as i32;
     bits ^ ((bits >> 31) as u32 >> 1) as i32

@@ -1,7 +1,7 @@
-//! How are values folded over windows that only move forward, when nothing can be taken out of a fold?
+//! Folds of values over windows that only move forward, where nothing can be subtracted from a fold.
 //!
-//! Two runs of rows meet in the middle of the window. Before the middle stands for every row the fold from it to
-//! the middle; behind it one fold of all rows so far:
+//! Two runs of rows meet in the middle of the window. For every row before the middle, the fold from it to the middle
+//! is kept; for the rows after it, one fold of all rows so far:
 //!
 //! ```text
 //! rows     a    b    c  |  d   e
@@ -9,14 +9,14 @@
 //! back                  |  de
 //! ```
 //!
-//! When the window leaves the middle behind, its rows are folded anew from the right, and its end is the next
-//! middle. Every row is folded twice, whatever the length of the window; a sum has the error of adding up its
-//! own rows, and no other.
+//! When the window leaves the middle behind, its rows are folded anew from the right, and its end is the next middle.
+//! Every row is folded twice, whatever the length of the window; a sum has the rounding error of adding up its own
+//! rows, and no other.
 
-/// How two values become one. Associative but for rounding.
+/// How two values are combined; associative except for rounding.
 pub(super) trait Step {
     type Value: Copy;
-    /// What changes no value.
+    /// The value that changes no other.
     const NOTHING: Self::Value;
     fn both(a: Self::Value, b: Self::Value) -> Self::Value;
 }
@@ -66,7 +66,7 @@ pub(super) struct Windows<S: Step> {
     /// Number of the first row that is kept.
     first: usize,
     values: Vec<S::Value>,
-    /// Of each row before the middle the fold from it to the middle.
+    /// For each row before the middle, the fold from it to the middle.
     front: Vec<S::Value>,
     /// Fold of the rows from the middle to before `taken`.
     back: S::Value,
@@ -96,8 +96,8 @@ impl<S: Step> Windows<S> {
         self.values.extend(values);
     }
 
-    /// The fold of rows `from` to before `to`, of which there is at least one. Neither may be less than in
-    /// the call before.
+    /// The fold of rows `from` to before `to`, of which there is at least one. Neither may be less than in the call
+    /// before.
     pub(super) fn fold(&mut self, from: usize, to: usize) -> S::Value {
         let (from, to) = (from.saturating_sub(self.first), to - self.first);
         if from >= self.front.len() {
@@ -119,8 +119,8 @@ impl<S: Step> Windows<S> {
         S::both(self.front[from], self.back)
     }
 
-    /// Lets go of the rows before `from`, which is not after the beginning of the last window, if they are
-    /// the greater part: what stays has to be moved.
+    /// Drops the rows before `from`, which is not after the beginning of the last window, if they are the greater part:
+    /// the rest has to be moved.
     pub(super) fn forget(&mut self, from: usize) {
         let gone = (from - self.first).min(self.front.len());
         if 2 * gone >= self.values.len() {
@@ -131,7 +131,7 @@ impl<S: Step> Windows<S> {
         }
     }
 
-    /// Makes one row of all before `done`, for windows that begin with the partition.
+    /// Collapses all rows before `done` into one, for windows that begin with the partition.
     pub(super) fn collapse(&mut self, done: usize) {
         if done > self.first + 1 {
             let all = self.fold(0, done);
@@ -145,7 +145,7 @@ impl<S: Step> Windows<S> {
         }
     }
 
-    /// Bytes that are held.
+    /// Bytes held.
     pub(super) fn bytes(&self) -> usize {
         (self.values.capacity() + self.front.capacity()) * size_of::<S::Value>()
     }

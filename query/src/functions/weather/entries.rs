@@ -1,4 +1,4 @@
-//! What should a reader know of each weather function? Units, validity, source, example.
+//! Reference entries of the weather functions: units, validity, source and example of each.
 
 use crate::functions::reference::{Entry, Section};
 

@@ -1,7 +1,7 @@
-//! What do the weather formulas say? Pure functions of numbers, in the units of their names.
+//! Weather formulas: pure functions of numbers, in the units of their names.
 //!
-//! They are written without branches where that costs nothing, so that a loop over columns is compiled
-//! to vector instructions. NaN in gives NaN out.
+//! They are written without branches where that costs nothing, so that a loop over columns is compiled to vector
+//! instructions. NaN in gives NaN out.
 
 /// Degrees Celsius in degrees Fahrenheit.
 #[inline(always)]

@@ -1,5 +1,4 @@
-//! How do the weather formulas become SQL functions? One struct serves them all: a formula, its kernel
-//! over columns and its reference.
+//! Weather formulas as SQL functions. One struct serves them all: a formula, its kernel over columns and its reference.
 //!
 //! ```text
 //! temperature  f32 │ 31.0 │ null │ 35.5        null where any argument is null,

@@ -1,4 +1,4 @@
-//! Constants beside which signs do not matter, and lists of constants that hold every zero and NaN there is, which
+//! Constants for which signs do not matter, and lists of constants that hold each zero and NaN with both signs, which
 //! scans understand.
 
 use datafusion::common::ScalarValue;
@@ -8,7 +8,7 @@ use datafusion::logical_expr::expr::InList;
 
 use super::sign::unsigned;
 
-/// The value of a constant, also where its type was changed or its sign stands before it.
+/// The value of a constant, also under a cast or a sign.
 fn constant(expr: &Expr) -> Option<ScalarValue> {
     match expr {
         Expr::Literal(value, _) => Some(value.clone()),
@@ -31,12 +31,12 @@ fn other(value: &ScalarValue) -> Option<ScalarValue> {
     }
 }
 
-/// Whether it is a constant that equals the same values with and without signs.
+/// Whether an expression is a constant that equals the same values with and without signs.
 pub(super) fn is_settled(expr: &Expr) -> bool {
     constant(expr).is_some_and(|value| !value.data_type().is_nested() && other(&value).is_none())
 }
 
-/// A list that has every zero and NaN there is, if it is one of constants; otherwise one of values without signs.
+/// A list of constants with both signs of each zero and NaN; otherwise a list of values without signs.
 pub(super) fn among(list: InList) -> Transformed<Expr> {
     let known: Option<Vec<_>> = list.list.iter().map(constant).collect();
     match known.filter(|values| !values.iter().any(|value| value.data_type().is_nested())) {

@@ -1,6 +1,5 @@
-//! Where are zeros equal, and NaN NaN, whatever their signs? Wherever values are looked up by their bits: in groups,
-//! partitions, peers, lists, and values inside of lists and structs. There a rule takes the signs away that do not
-//! count:
+//! Equality of zeros and of NaN, whatever their signs. Wherever values are looked up by their bits (in groups,
+//! partitions, peers, lists, and values inside lists and structs), a rule removes the signs that do not count:
 //!
 //! ```text
 //! −0.0, 0.0, NaN, −NaN   ──►   0.0, 0.0, NaN, NaN

@@ -1,4 +1,4 @@
-//! Which expressions are looked up by their bits?
+//! The rule that finds expressions that are looked up by their bits, and removes their signs.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use datafusion::optimizer::AnalyzerRule;
 use super::constants::{among, is_settled};
 use super::sign::{has_floats, unsigned};
 
-/// Functions whose arguments are compared with each other, or with what is inside of them.
+/// Functions whose arguments are compared with each other, or with what is inside them.
 const COMPARING: &[&str] = &[
     "array_distinct",
     "array_except",
@@ -36,7 +36,7 @@ const COMPARING: &[&str] = &[
     "nullif",
 ];
 
-/// Takes away the signs that do not count, where bits are looked up.
+/// Removes the signs that do not count where values are looked up by their bits.
 #[derive(Debug)]
 pub(in crate::functions) struct ZerosRule;
 
@@ -66,7 +66,7 @@ impl AnalyzerRule for ZerosRule {
     }
 }
 
-/// Whether an expression of the node may look something up.
+/// Whether an expression of the node may look values up.
 fn looks_up(plan: &LogicalPlan) -> Result<bool> {
     let mut found = false;
     plan.apply_expressions(|expr| {
@@ -149,7 +149,7 @@ fn compared(expr: Expr, schema: &DFSchema) -> Transformed<Expr> {
     }
 }
 
-/// Takes the signs out of those expressions that have some, and tells whether there are any.
+/// Removes the signs of those expressions that have some; tells whether there are any.
 fn take_signs<'e>(
     exprs: impl IntoIterator<Item = &'e mut Expr>,
     floats: &impl Fn(&Expr) -> bool,
@@ -171,7 +171,7 @@ fn compares(op: Operator) -> bool {
     )
 }
 
-/// The plan with `signed` of its columns without signs.
+/// The plan with the columns that are `signed` without their signs.
 fn without_signs(
     input: Arc<LogicalPlan>,
     signed: impl Fn(&Column) -> bool,
@@ -219,7 +219,7 @@ fn distinct_on(on: DistinctOn) -> Result<Transformed<LogicalPlan>> {
     Ok(Transformed::new_transformed(plan, changed || input.transformed))
 }
 
-/// Compares rows without the signs of what is compared.
+/// Compares the rows of a set operation without signs.
 fn set_operation(join: Join) -> Result<Transformed<LogicalPlan>> {
     let columns = |of: fn(&(Expr, Expr)) -> &Expr| -> Vec<Column> {
         join.on.iter().map(of).filter_map(Expr::try_as_col).cloned().collect()
@@ -243,7 +243,7 @@ fn set_operation(join: Join) -> Result<Transformed<LogicalPlan>> {
     Ok(Transformed::yes(LogicalPlan::Join(made)))
 }
 
-/// Groups by values without signs. Columns are given without by the projection below, in their place.
+/// Groups by values without signs. The projection below gives columns without signs, in their place.
 fn grouped(aggregate: Aggregate) -> Result<Transformed<LogicalPlan>> {
     let Aggregate { input, group_expr, aggr_expr, .. } = &aggregate;
     let schema = Arc::clone(input.schema());
@@ -269,7 +269,7 @@ fn grouped(aggregate: Aggregate) -> Result<Transformed<LogicalPlan>> {
     Ok(Transformed::yes(LogicalPlan::Aggregate(made)))
 }
 
-/// What an expression of GROUP BY groups by.
+/// The expressions that an expression of GROUP BY groups by.
 fn members(expr: &mut Expr) -> Vec<&mut Expr> {
     match expr {
         Expr::GroupingSet(GroupingSet::Rollup(exprs) | GroupingSet::Cube(exprs)) => {

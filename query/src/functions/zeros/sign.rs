@@ -1,4 +1,4 @@
-//! The function that takes the signs of zeros and NaN away. Nobody calls it by name.
+//! The function that removes the signs of zeros and NaN. No statement calls it by name.
 
 use std::sync::{Arc, LazyLock};
 
@@ -34,7 +34,7 @@ fn is_unsigned(expr: &Expr) -> bool {
     }
 }
 
-/// Whether there are floats in values of the type.
+/// Whether values of the type contain floats.
 pub(super) fn has_floats(of: &DataType) -> bool {
     match of {
         DataType::Float32 | DataType::Float64 => true,
@@ -54,7 +54,7 @@ impl ScalarUDFImpl for Unsigned {
         "unsigned_zero"
     }
 
-    /// What is compared keeps its name.
+    /// The name of the argument, so that what is compared keeps its name.
     fn schema_name(&self, args: &[Expr]) -> Result<String> {
         match args {
             [of] => Ok(of.schema_name().to_string()),

@@ -1,12 +1,12 @@
-//! How deep and how large may a statement be? Parser, planner and runner walk it by recursion, and a table
+//! Bounds on the depth and size of a statement. Parser, planner and executor walk it by recursion, and a table
 //! expression of WITH is planned once for every place that names it.
 //!
 //! ```text
 //! text ─► tokens ─check─► tree ─check─► plan
 //! ```
 //!
-//! Tokens are checked since the parser builds `1+1+…` in a loop, as deep as it is long; the tree is checked since only
-//! it tells how deep the plan will be.
+//! Tokens are checked because the parser builds `1+1+…` in a loop, as deep as it is long; the tree is checked because
+//! only it tells how deep the plan will be.
 
 use std::ops::ControlFlow;
 
@@ -24,28 +24,28 @@ use crate::errors::told;
 mod tokens;
 mod tree;
 
-/// Signs and words for each level of the tree: `a IS NOT NULL AND` is one level of four.
+/// Tokens for each level of the tree: `a IS NOT NULL AND` is one level of four.
 pub(crate) const TOKENS_PER_LEVEL: usize = 16;
-/// Brackets in brackets, CASE among them, count so many levels: the planner works on each with all that is in it.
+/// Levels for each bracket or CASE inside another: the planner works on each with all that is in it.
 const LEVELS_PER_BRACKET: usize = 8;
-/// Conditions and values that are queries, in one another: checking a plan looks at each twice for every one
+/// Most subqueries in conditions and values, nested in one another: checking a plan looks at each twice for every one
 /// around it.
 const SUBQUERIES_MAX: usize = 8;
-/// What a table weighs beside an expression: it is planned with all of its columns.
+/// Weight of a table in nodes: it is planned with all of its columns.
 const TABLE_NODES: u64 = 50;
 
-/// The bounds on one text.
+/// Bounds on one text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds {
-    /// What is bounded, as a message begins: `the statement`.
+    /// What is bounded, as the first words of a message: `the statement`.
     pub what: &'static str,
-    /// Deepest tree, and the name of the setting.
+    /// Deepest tree, and the name of its setting.
     pub depth: (usize, &'static str),
-    /// Most tokens and nodes of the tree, and the name of the setting.
+    /// Most tokens, and most nodes of the tree, and the name of their setting.
     pub nodes: (usize, &'static str),
 }
 
-/// How deep and large a statement is.
+/// Depth and size of a statement.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Extent {
     pub(crate) depth: usize,
@@ -64,12 +64,12 @@ impl Bounds {
         numbers::joined(text, tokens)
     }
 
-    /// Levels that the parser may go down: what the tokens were checked for.
+    /// Levels that the parser may descend: as many as the tokens were checked for.
     pub(crate) fn recursion(&self) -> usize {
         self.depth.0.saturating_mul(TOKENS_PER_LEVEL).saturating_add(TOKENS_PER_LEVEL)
     }
 
-    /// Refuses tokens that a parser could make too deep or too large a tree of.
+    /// Refuses tokens that a parser could turn into too deep or too large a tree.
     ///
     /// # Errors
     /// `Request` with the bound and what to write instead.
@@ -90,10 +90,10 @@ impl Bounds {
         if count > self.nodes.0 { Err(self.too_large()) } else { Ok(()) }
     }
 
-    /// Refuses a tree whose plan would be too deep or too large; gives how deep and large it is.
+    /// Refuses a tree whose plan would be too deep or too large; returns its depth and size.
     ///
     /// # Errors
-    /// The same.
+    /// `Request` with the bound and what to write instead.
     pub(crate) fn check_tree(&self, tree: &impl Visit) -> Result<Extent> {
         let mut measure = Measure::new(self);
         match tree.visit(&mut measure) {

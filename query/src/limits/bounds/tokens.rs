@@ -1,12 +1,12 @@
-//! How deep a tree may become of the tokens of a text, known before a parser builds it.
+//! Nesting of the tokens of a text: how deep a tree of them may become, known before a parser builds it.
 
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::Token;
 
-/// How deep a tree may become of the tokens so far.
+/// Depth that a tree of the tokens so far may have.
 #[derive(Debug)]
 pub(super) struct Nesting {
-    /// Of each open bracket and CASE: signs and words since the last comma or clause, and set operations.
+    /// For each open bracket and CASE: tokens since the last comma or clause, and set operations.
     levels: Vec<(usize, usize)>,
     open: usize,
 }

@@ -1,4 +1,4 @@
-//! How deep and how large the plan of a tree will be. A table expression of WITH counts wherever it is used.
+//! Measure of a tree: how deep and how large its plan will be. A table expression of WITH counts wherever it is used.
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
@@ -11,23 +11,23 @@ use datafusion::sql::sqlparser::ast::{
 
 use super::{Bounds, Extent, SUBQUERIES_MAX, TABLE_NODES};
 
-/// Each step of the planner goes through all columns of all joins.
+/// Levels for each join: each step of the planner goes through all columns of all joins.
 const LEVELS_PER_JOIN: usize = 4;
-/// EXCEPT and INTERSECT are joins of all that stands before them.
+/// Levels for each EXCEPT and INTERSECT, which are joins of all that stands before them.
 const LEVELS_PER_EXCEPT: usize = 16;
 
-/// How deep and how large a plan will be made of a tree.
+/// Depth and size of the plan of a tree, measured while the tree is visited.
 pub(super) struct Measure<'b> {
     bounds: &'b Bounds,
     depth: usize,
-    /// Queries that are values and conditions, around where the visit is.
+    /// Subqueries around the current position that are values or conditions.
     subqueries: usize,
-    /// What is outside of every query.
+    /// The part outside every query.
     top: Part,
     queries: Vec<Part>,
 }
 
-/// What is known of a query while it is visited.
+/// The figures of a query while it is visited.
 #[derive(Default)]
 struct Part {
     /// Depth at which it begins.
@@ -35,18 +35,18 @@ struct Part {
     deepest: usize,
     /// Nodes of the plan.
     nodes: u64,
-    /// Those of them that are not of tables of WITH.
+    /// Those among them that do not belong to tables of WITH.
     own: u64,
-    /// Queries that are values and conditions, in one another, and around it.
+    /// Nested subqueries that are values or conditions, those around the query included.
     subqueries: usize,
     around: usize,
-    /// Levels that the plan has between the query and the tables and queries that it reads.
+    /// Levels of the plan between the query and the tables and queries that it reads.
     between: Vec<usize>,
     /// Levels that a visited part adds to `depth`.
     adds: usize,
-    /// Queries of WITH that are not visited yet, by where they are.
+    /// Queries of WITH that are not visited yet, by their address.
     expected: HashMap<*const Query, String>,
-    /// Depth, nodes and subqueries of those that are.
+    /// Depth, nodes and subqueries of the queries of WITH that are visited.
     named: HashMap<String, (usize, u64, usize)>,
 }
 
@@ -55,7 +55,7 @@ impl<'b> Measure<'b> {
         Self { bounds, depth: 0, subqueries: 0, top: Part::default(), queries: Vec::new() }
     }
 
-    /// How deep and large the plan of what was visited is.
+    /// Depth and size of the plan of what was visited.
     pub(super) fn extent(&self) -> Extent {
         Extent { depth: self.top.deepest, nodes: self.top.nodes }
     }
@@ -64,7 +64,7 @@ impl<'b> Measure<'b> {
         self.queries.last_mut().unwrap_or(&mut self.top)
     }
 
-    /// Counts `nodes` that reach `levels` deeper than where the visit is, of which `own` stand there.
+    /// Counts `nodes` that reach `levels` deeper than the current position, `own` of which stand there.
     fn count(&mut self, levels: usize, nodes: u64, own: u64) -> ControlFlow<Error> {
         let deepest = self.depth.saturating_add(levels);
         if deepest > self.bounds.depth.0 {
@@ -80,7 +80,7 @@ impl<'b> Measure<'b> {
         ControlFlow::Continue(())
     }
 
-    /// Queries that are values stand `levels` deep inside of where the visit is.
+    /// Counts subqueries that are values and stand `levels` deep inside the current position.
     fn asked_inside(&mut self, levels: usize) -> ControlFlow<Error> {
         let around = self.subqueries;
         if around + levels > SUBQUERIES_MAX {
@@ -212,7 +212,7 @@ fn folded(name: &Ident) -> String {
     if name.quote_style.is_some() { name.value.clone() } else { name.value.to_lowercase() }
 }
 
-/// How deep the set operations of a query are.
+/// Depth of the set operations of a query.
 fn set_operations(body: &SetExpr) -> usize {
     let (mut open, mut deepest) = (vec![(body, 1)], 1);
     while let Some((body, depth)) = open.pop() {
@@ -226,7 +226,7 @@ fn set_operations(body: &SetExpr) -> usize {
     deepest
 }
 
-/// The conditions that AND joins: the planner puts those of nested queries together.
+/// The conditions joined by AND: the planner merges those of nested queries.
 fn conjuncts(condition: &Expr) -> usize {
     let (mut open, mut count) = (vec![condition], 0);
     while let Some(condition) = open.pop() {
@@ -261,7 +261,7 @@ fn join_conjuncts(from: &TableWithJoins) -> usize {
     from.joins.iter().map(|join| constraint(&join.join_operator)).sum()
 }
 
-/// How deep a type is.
+/// Depth of a type.
 fn levels_of(data_type: &DataType) -> usize {
     use datafusion::sql::sqlparser::ast::ArrayElemTypeDef;
     let (mut open, mut deepest) = (vec![(data_type, 0)], 0);

@@ -1,5 +1,5 @@
-//! What still works for a statement? Whatever runs under its lease, the tasks that the library starts included: each
-//! holds the lease, and the executor is free when the last of them lets it go.
+//! The lease of an executor: whatever works for a statement holds it, the tasks that DataFusion starts included. The
+//! executor is free when the last of them drops the lease.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ tokio::task_local! {
     static LEASE: Arc<Lease>;
 }
 
-/// An executor for one statement, until the last task of it has ended.
+/// An executor for one statement, until its last task has ended.
 #[derive(Debug)]
 pub(crate) struct Lease {
     pub(super) executors: Arc<Executors>,
@@ -29,7 +29,7 @@ pub(crate) struct Lease {
 }
 
 impl Lease {
-    /// Starts work; once it has ended, tasks of it that are left are abandoned.
+    /// Starts work; tasks of it that are left once it has ended are abandoned.
     ///
     /// # Errors
     /// `Internal` if the threads have ended.
@@ -48,12 +48,12 @@ impl Lease {
         Ok(handle.spawn(LEASE.scope(self, work)))
     }
 
-    /// Tells what works under it to stop, as soon as it asks.
+    /// The flag that tells work under this lease to stop, as soon as it checks.
     pub(crate) fn stop(&self) -> &Stop {
         &self.stop
     }
 
-    /// The statement has ended: what still works under the lease is counted until it has ended, too.
+    /// Marks the statement as ended: work that continues under the lease is counted until it has ended, too.
     pub(crate) fn abandon(&self) {
         if !self.abandoned.swap(true, Ordering::AcqRel) {
             self.executors.state.lock().abandoned += 1;
@@ -75,12 +75,12 @@ pub(crate) fn check() -> datafusion::common::Result<()> {
     LEASE.try_with(|lease| lease.stop.check()).unwrap_or(Ok(()))
 }
 
-/// The statement that the calling task works for takes much of a stack, which is not to be kept.
+/// Marks the statement of the calling task as one that uses much stack, which is not to be kept.
 pub(crate) fn is_large() {
     let _ = LEASE.try_with(|lease| lease.large.store(true, Ordering::Relaxed));
 }
 
-/// Has the library's tasks hold the lease of the one that starts them.
+/// Makes DataFusion's tasks hold the lease of the task that starts them.
 pub(super) fn follow_tasks() {
     // Whoever was first has done it.
     let _ = set_join_set_tracer(&Followed);

@@ -1,12 +1,12 @@
-//! On which threads does a statement run? On those of an executor, a small runtime on which no other statement works
-//! at that time: the library gives way between batches, and one batch may take a thread for minutes.
+//! Executors: small runtimes, each of which works on one statement at a time. DataFusion yields only between batches,
+//! and one batch may take a thread for minutes.
 //!
 //! ```text
 //! idle ──lease──► leased ──last task ended──► idle
 //!                   └─ statement ended, tasks go on: abandoned, until the last of them ends
 //! ```
 //!
-//! What was abandoned keeps its executor and takes nothing else: neither a place nor the threads of others.
+//! An abandoned statement keeps its executor and nothing else: neither a slot nor the threads of others.
 
 mod lease;
 
@@ -29,9 +29,9 @@ use crate::settings::SqlSettings;
 
 pub(crate) use lease::{Lease, check, is_large};
 
-/// How long a statement waits for one of many abandoned ones to end; most do within milliseconds.
+/// How long a statement waits for an abandoned one to end when there are too many; most end within milliseconds.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// When a statement that found too many abandoned ones is worth trying again.
+/// Delay after which a statement that found too many abandoned ones is worth retrying.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 /// Threads of executors that are kept while nothing runs.
 const KEPT_THREADS: usize = 64;
@@ -44,18 +44,18 @@ pub(crate) struct Executors {
     kept_max: usize,
     abandoned_max: usize,
     state: Mutex<State>,
-    /// Told when an abandoned executor is free.
+    /// Notified when an abandoned executor is free.
     freed: Notify,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    /// The one used last comes last, and is taken first: its threads are warm.
+    /// Idle executors; the one used last is last and is taken first, since its threads are warm.
     idle: Vec<Executor>,
     alive: BTreeMap<u64, Handle>,
     started: u64,
     abandoned: usize,
-    /// Work done by executors that have ended.
+    /// Time that executors worked which have ended.
     ended: Duration,
 }
 
@@ -83,15 +83,15 @@ impl Executors {
         })
     }
 
-    /// Threads of each.
+    /// Threads of each executor.
     pub(crate) fn threads(&self) -> usize {
         self.threads
     }
 
-    /// An executor on which nothing runs; it is free again once the lease and all that runs under it are gone.
+    /// An executor on which nothing runs; it is free again once the lease and all work under it are gone.
     ///
     /// # Errors
-    /// `Resources` if as many were abandoned as may be, or the system gives no more threads.
+    /// `Resources` if as many are abandoned as allowed, or the system gives no more threads.
     pub(crate) async fn lease(self: &Arc<Self>, clock: &dyn Clock) -> Result<Arc<Lease>> {
         let mut patience = clock.sleep(PATIENCE);
         loop {
@@ -127,7 +127,7 @@ impl Executors {
         )
     }
 
-    /// One that is free; `None` if too many are abandoned.
+    /// A free executor; `None` if too many are abandoned.
     fn take(&self) -> Result<Option<Executor>> {
         let number = {
             let mut state = self.state.lock();
@@ -153,7 +153,7 @@ impl Executors {
         Ok(Some(Executor { number, threads }))
     }
 
-    /// Takes back what a lease held.
+    /// Takes back the executor of a lease.
     fn give_back(&self, executor: Executor, abandoned: bool, large: bool) {
         let ended = {
             let mut state = self.state.lock();
@@ -174,13 +174,13 @@ impl Executors {
         }
     }
 
-    /// Executors whose statements have ended and that are still worked on.
+    /// Executors whose statements have ended and that are still working.
     #[cfg(test)]
     pub(crate) fn abandoned(&self) -> usize {
         self.state.lock().abandoned
     }
 
-    /// Time that all threads have worked so far, together.
+    /// Time that all threads have worked so far, summed.
     pub(crate) fn busy(&self) -> Duration {
         let state = self.state.lock();
         state.ended + state.alive.values().map(busy).sum::<Duration>()

@@ -1,5 +1,5 @@
-//! What may be taken? The bounds of values and columns, the memory that they are counted in, and the word to stop,
-//! handed to functions through the options that each of them is given.
+//! The allowance of functions: the bounds on values and columns, the memory pool that they count in, and the stop flag.
+//! Functions find it among the options that each of them is given.
 
 use std::any::Any;
 use std::sync::{Arc, OnceLock};
@@ -20,9 +20,9 @@ use crate::limits::executors;
 use crate::limits::stop::Stop;
 use crate::settings::SqlSettings;
 
-/// A column may take as much as so many of the largest values.
+/// Largest column, in multiples of the largest value.
 const VALUES_PER_COLUMN: usize = 4;
-/// Columns from this many bytes on are counted; how many smaller ones there are is bounded by the plan.
+/// Columns of at least this many bytes are counted; the number of smaller ones is bounded by the plan.
 const COUNTED: usize = 1 << 20;
 
 /// The bounds under which functions work.
@@ -35,19 +35,19 @@ pub(crate) struct Allowance {
 }
 
 impl Allowance {
-    /// That of statements that are planned and not run.
+    /// The allowance of statements that are planned but not run.
     pub(crate) fn new(settings: &SqlSettings) -> Self {
         let value_bytes = settings.value_bytes_max.get();
         let stop = Arc::default();
         Self { value_bytes, memory: None, stop, ceiling: settings.ceiling() }
     }
 
-    /// That of one execution.
+    /// The allowance of one execution.
     pub(crate) fn of_execution(&self, memory: Arc<dyn MemoryPool>) -> Self {
         Self { memory: Some(memory), stop: Arc::default(), ..self.clone() }
     }
 
-    /// From here on, work ends when `stop` says so.
+    /// Makes work end once `stop` says so.
     pub(crate) fn obey(&self, stop: &Stop) {
         self.stop.get_or_init(|| stop.clone());
     }
@@ -62,7 +62,7 @@ impl Allowance {
         self.value_bytes as u64
     }
 
-    /// Most bytes of a column that is made of `given` bytes.
+    /// Most bytes of a column that is made from `given` bytes.
     pub(super) fn column_bytes(&self, given: u64) -> u64 {
         let values = VALUES_PER_COLUMN as u64;
         (self.value_bytes as u64)
@@ -76,7 +76,7 @@ impl Allowance {
         self.stop.get().map_or(Ok(()), Stop::check)
     }
 
-    /// Memory for `bytes` that `function` is about to make; given back when dropped.
+    /// Reserves `bytes` that `function` is about to produce; released when dropped.
     pub(super) fn reserve(&self, function: &str, bytes: u64) -> Result<Option<MemoryReservation>> {
         let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
         if bytes < COUNTED {
@@ -89,7 +89,7 @@ impl Allowance {
         Ok(Some(reservation))
     }
 
-    /// The column, counted for as long as any part of it is held.
+    /// The column, its memory counted for as long as any part of it is held.
     pub(super) fn counted(&self, function: &str, column: ArrayRef) -> Result<ArrayRef> {
         let reservation = self.reserve(function, bytes_of(&column))?;
         Ok(match reservation {
@@ -98,7 +98,7 @@ impl Allowance {
         })
     }
 
-    /// Refuses a value of `bytes` that `function` would make.
+    /// Error for a value of `bytes` that `function` would produce.
     pub(super) fn refused(&self, function: &str, bytes: u64) -> Error {
         Error::request(format!(
             "{function} would make a value of {bytes} bytes, and sql.value_bytes_max allows {}: make \
@@ -107,7 +107,7 @@ impl Allowance {
         ))
     }
 
-    /// Refuses a column of `rows` rows that `function` would make.
+    /// Error for a column of `rows` rows that `function` would produce.
     pub(super) fn refused_column(&self, function: &str, bytes: u64, rows: usize) -> Error {
         Error::request(format!(
             "{function} would make {bytes} bytes or more of {rows} rows, more than {VALUES_PER_COLUMN} times \
@@ -123,7 +123,7 @@ impl Default for Allowance {
     }
 }
 
-/// The same data, whose buffers keep a reservation.
+/// The same data in buffers that hold a reservation.
 fn held(data: &ArrayData, reservation: &Arc<MemoryReservation>) -> ArrayData {
     let buffers = data.buffers().iter().map(|buffer| {
         let owner = Held { buffer: buffer.clone(), _reservation: Arc::clone(reservation) };
@@ -136,7 +136,7 @@ fn held(data: &ArrayData, reservation: &Arc<MemoryReservation>) -> ArrayData {
     unsafe { builder.build_unchecked() }
 }
 
-/// A buffer and the memory that is reserved for it.
+/// A buffer and the memory reserved for it.
 struct Held {
     buffer: Buffer,
     _reservation: Arc<MemoryReservation>,

@@ -1,4 +1,4 @@
-//! The calls of a function under bounds: which rows are made together, and what they give, counted.
+//! Calls of a bounded function: the ranges of rows that are computed together, and the accounting of their results.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -16,13 +16,13 @@ use super::formula::{self, Formula};
 use super::function::Bounded;
 use crate::errors::external;
 
-/// Bytes that a function with a formula makes at a time.
+/// Bytes that a function with a formula produces at a time.
 const PIECE: u64 = 8 << 20;
-/// Bytes that any other function makes at a time.
+/// Bytes that any other function produces at a time.
 const LINEAR_PIECE: u64 = 32 << 20;
 
 impl Bounded {
-    /// Whether what the whole column takes is known to be little.
+    /// Whether the whole column is known to take little memory.
     pub(super) fn is_little(&self, arguments: &[Argument<'_>], rows: usize) -> bool {
         match formula::of(self.name()) {
             Some(formula) => {
@@ -39,7 +39,7 @@ impl Bounded {
         }
     }
 
-    /// Which rows are made together.
+    /// The ranges of rows that are computed together.
     pub(super) fn pieces(
         &self,
         allowance: &Allowance,
@@ -76,7 +76,7 @@ impl Bounded {
         Ok(pieces)
     }
 
-    /// The bytes of a row, where they are not to be had from the extents of its arguments.
+    /// Bytes of a row that do not follow from the sizes of its arguments.
     fn exact(
         &self,
         formula: &Formula,
@@ -167,7 +167,7 @@ impl Bounded {
         allowance.counted(self.name(), concat(&columns)?)
     }
 
-    /// The result for `count` rows from one on.
+    /// The result for `count` rows beginning with row `from`.
     fn of_rows(&self, args: &ScalarFunctionArgs, from: usize, count: usize) -> Result<ArrayRef> {
         let part = args.args.iter().map(|value| match value {
             ColumnarValue::Array(column) => ColumnarValue::Array(column.slice(from, count)),
@@ -226,7 +226,7 @@ fn largest(column: &ArrayRef) -> u64 {
     Argument::Column(column).largest(column.len()).bytes
 }
 
-/// How often a pattern is found in a text.
+/// Number of matches of a pattern in a text.
 fn places(text: ScalarValue, pattern: ScalarValue, flags: &str) -> Result<Option<u64>> {
     let flags: String = flags.chars().filter(|flag| *flag != 'g').collect();
     let text_type = text.data_type();

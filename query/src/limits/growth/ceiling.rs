@@ -1,4 +1,5 @@
-//! Memory of queries that is not given out while the process holds too much, whatever the pool has left.
+//! The memory ceiling of the process: a memory pool that refuses queries while the process holds too much, whatever the
+//! pool has left.
 
 use std::fmt;
 
@@ -9,7 +10,7 @@ use datafusion::execution::memory_pool::{
 
 use barograph_engine::process::Ceiling;
 
-/// What is asked for less is not worth a question to the system.
+/// Smaller requests are granted without asking the system.
 const ASKED: usize = 1 << 20;
 
 /// A pool under the ceiling of the process.

@@ -1,4 +1,4 @@
-//! How large are arguments? The bytes and elements of every row of a column, or of a value that all rows share.
+//! Extents of arguments: the bytes and elements of every row of a column, or of a value that all rows share.
 
 use arrow::array::{
     Array, ArrayRef, AsArray, BinaryArray, FixedSizeListArray, GenericListArray, LargeBinaryArray,
@@ -14,20 +14,20 @@ use arrow::datatypes::{
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::ColumnarValue;
 
-/// What a value takes beside its bytes.
+/// Bytes that a value takes beside its content.
 const VALUE: u64 = 16;
 const DAY_NANOS: i128 = 86_400_000_000_000;
 
-/// How large one value is.
+/// The size of one value.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Extent {
     /// Bytes of a text or of all elements of a list.
     pub(super) bytes: u64,
     /// Elements of a list.
     pub(super) items: u64,
-    /// A whole number; a time or an interval in ns, the shortest that it may be.
+    /// A whole number; of a time or an interval, the shortest that it may be, in ns.
     pub(super) number: i128,
-    /// Whether there is no value.
+    /// Whether the value is null.
     pub(super) null: bool,
 }
 
@@ -78,7 +78,7 @@ impl<'a> Argument<'a> {
     }
 }
 
-/// Bytes of all values of a column, those of its buffers that other rows use not counted.
+/// Bytes of all values of a column, without the parts of its buffers that belong to other rows.
 pub(super) fn bytes_of(column: &dyn Array) -> u64 {
     span(column, 0, column.len())
 }
@@ -98,7 +98,7 @@ pub(super) fn extent(column: &dyn Array, row: usize) -> Extent {
     Extent { bytes: span(column, row, row + 1), items, number: number(column, row), null: false }
 }
 
-/// That of the largest value of a column of texts or numbers, found at the speed at which columns are read.
+/// The extent of the largest value of a column of texts or numbers, found as fast as a column is read.
 fn largest(column: &dyn Array) -> Option<Extent> {
     let bytes = match column.data_type() {
         DataType::Utf8 => {
@@ -210,7 +210,7 @@ fn lengths(views: &[u128], from: usize, to: usize) -> u64 {
     views.iter().map(|view| *view as u32).map(u64::from).sum()
 }
 
-/// The number of a row, 0 if it is none.
+/// The number of a row, 0 if it has none.
 fn number(column: &dyn Array, row: usize) -> i128 {
     macro_rules! value {
         ($of:ty) => {

@@ -1,9 +1,9 @@
-//! What do functions make of their arguments? For those whose result may be far larger than all that they are given,
-//! the bytes of a row; of all others it is known that they are not.
+//! Formulas for the bytes that a function makes of a row. Functions whose result may be far larger than all their
+//! arguments have one; of all others it is known that they do not grow so.
 
 use super::extent::Extent;
 
-/// What all other functions make of a byte at most, as a rule; checked when it is made.
+/// Bytes that any other function usually makes of a byte at most; checked on the result.
 const PER_BYTE: u64 = 2;
 const PER_VALUE: u64 = 16;
 /// Longest UTF-8 character.
@@ -11,14 +11,14 @@ const CHARACTER: u64 = 4;
 /// An element of a list of numbers or times.
 const ELEMENT: u64 = 8;
 
-/// How many bytes a function makes of a row.
+/// Bytes that a function makes of a row.
 pub(super) struct Formula {
     pub(super) bytes: fn(&[Extent]) -> u64,
-    /// Whether it is so many, give or take a factor of four; else it may be far fewer.
+    /// Whether the figure holds within a factor of four; otherwise the result may be far smaller.
     pub(super) close: bool,
 }
 
-/// The formula of a function that makes much of little.
+/// The formula of a function whose result may be far larger than its arguments.
 pub(super) fn of(function: &str) -> Option<&'static Formula> {
     const CLOSE: bool = true;
     const MOST: bool = false;
@@ -73,12 +73,12 @@ pub(super) fn of(function: &str) -> Option<&'static Formula> {
     }
 }
 
-/// What a function without a formula makes of a row.
+/// Bytes that a function without a formula makes of a row.
 pub(super) fn linear(row: &[Extent]) -> u64 {
     all(row).saturating_mul(PER_BYTE)
 }
 
-/// What a function without a formula makes of `bytes` of arguments.
+/// Bytes that a function without a formula makes of `bytes` of arguments.
 pub(super) fn linear_of(bytes: u64) -> u64 {
     bytes.saturating_mul(PER_BYTE)
 }
@@ -101,7 +101,7 @@ fn padded(of: &[Extent]) -> u64 {
     length.saturating_mul(pad).saturating_add(text.bytes)
 }
 
-/// Of one number, to it; of two, between them; the third is the step.
+/// One number is the end; two are start and end; the third is the step.
 fn series(of: &[Extent]) -> u64 {
     if of.iter().any(|of| of.null) {
         return 0;

@@ -1,5 +1,6 @@
-//! A function under bounds. What it makes is foretold from its arguments: little is made at once, much in pieces of
-//! a few rows, between which the statement can be stopped, and too much is refused before it is made.
+//! The bounded function. The size of its result is predicted from its arguments: a small result is computed at once, a
+//! large one in pieces of a few rows, between which the statement can be stopped, and one that is too large is refused
+//! before it is computed.
 
 use std::hash::{Hash, Hasher};
 use std::sync::{Arc, LazyLock};
@@ -26,7 +27,7 @@ use super::rule;
 use crate::errors::external;
 use crate::limits::planning::sizes;
 
-/// A function, its result bounded and counted.
+/// A function whose result is bounded and counted.
 #[derive(Debug)]
 pub(super) struct Bounded {
     pub(super) inner: UdfEq<Arc<dyn ScalarUDFImpl>>,
@@ -231,7 +232,7 @@ mod tests {
 
     use super::*;
 
-    /// Doubles numbers, and sleeps a while for each.
+    /// Doubles numbers, sleeping a while for each.
     #[derive(Debug)]
     struct Doubled {
         signature: Signature,

@@ -1,4 +1,4 @@
-//! `||` of texts as a function, so that it is bounded like one.
+//! `||` of texts as a function, so that its result is bounded like that of any function.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use datafusion::logical_expr::{
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::{BinaryExpr, Column, Literal};
 
-/// The operator.
+/// `||` of texts.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(super) struct Joined {
     signature: Signature,

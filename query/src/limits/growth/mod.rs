@@ -1,18 +1,19 @@
-//! How much memory may the functions of a statement take? What a function makes is foretold from its arguments,
-//! made in pieces of bounded size, and counted for as long as it is held.
+//! Memory of functions: the size of a function's result is predicted from its arguments, produced in pieces of bounded
+//! size, and counted for as long as it is held.
 //!
 //! ```text
 //! arguments ─extent─► bytes of every row ─formula─► over the bound of a value? refused before it is made
 //!                                                 └► few rows at a time ─► counted ─► one column
 //! ```
 //!
-//! - `function`: any function with that around it, `call`: its calls, `joined`: `||` as one; `rule` puts it around all of a plan.
-//! - `patterns`: how long those of texts may be.
-//! - `extent`, `formula`: how large arguments are, and what functions make of them.
-//! - `allowance`: the bounds, and where a function finds them, the memory and the word to stop.
-//! - `ceiling`: memory that is not given out while the process holds too much.
-//! - `pace`: how many rows a call takes, by the time that calls take.
-//! - `width`: how many rows travel together where single values are large; `planner` makes plans that keep to it.
+//! - `function`: the bounded function, `call` its calls, `joined` the operator `||` as a function; `rule` bounds all
+//!   functions of a plan.
+//! - `patterns`: the length of text patterns.
+//! - `extent`, `formula`: the sizes of arguments, and what functions make of them.
+//! - `allowance`: the bounds, the memory pool and the stop flag, and where a function finds them.
+//! - `ceiling`: the memory ceiling of the process.
+//! - `pace`: rows per call, by the time that calls take.
+//! - `width`: rows per batch where single values are large; `planner` makes plans that keep to it.
 //! - `pieces`: batches cut into fewer rows, and long lists into shorter ones before they are unnested.
 
 mod allowance;

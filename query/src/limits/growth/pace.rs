@@ -1,28 +1,28 @@
-//! Rows of a function's call: as many as take half a millisecond, going by what its last call took. Between two calls the
-//! statement can be stopped, and who waits for the processor gets it.
+//! The pace of a function: rows per call, as many as take half a millisecond, judging by its last call. Between two
+//! calls the statement can be stopped, and others get the processor.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use barograph_lake::priority::give_way;
 
-/// What one call should take.
+/// Target duration of one call.
 const CALL: Duration = Duration::from_micros(500);
-/// Rows of a function's first call.
+/// Rows of the first call of a function.
 const FIRST: usize = 32;
 
-/// What the last call of a function took.
+/// Duration of the last call of a function.
 #[derive(Debug, Default)]
 pub(super) struct Pace {
-    /// Of a row in ps; 0 if there was no call.
+    /// Time for a row in ps; 0 if there was no call.
     picos: AtomicU64,
     /// Bytes of a row's arguments.
     bytes: AtomicU64,
 }
 
 impl Pace {
-    /// How many rows of so many bytes a call should take. Time is taken to grow with the square of larger arguments, as it
-    /// does where each byte is compared with each.
+    /// Rows of `bytes` each that a call should take. Time is assumed to grow with the square of larger arguments, as
+    /// where each byte is compared with each.
     pub(super) fn rows(&self, bytes: u64) -> usize {
         let picos = self.picos.load(Ordering::Relaxed);
         if picos == 0 {
@@ -33,7 +33,7 @@ impl Pace {
         usize::try_from(picos_of(CALL) / picos).unwrap_or(usize::MAX).max(1)
     }
 
-    /// Makes a call with so many rows of so many bytes.
+    /// Makes a call with `rows` rows of `bytes` each, and measures it.
     pub(super) fn call<T>(&self, rows: usize, bytes: u64, call: impl FnOnce() -> T) -> T {
         let begun = now();
         let made = call();

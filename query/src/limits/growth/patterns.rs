@@ -1,5 +1,5 @@
-//! Patterns of LIKE, SIMILAR TO, `~` and the functions of regular expressions: what they are compiled to takes some
-//! five hundred times as much memory as the pattern itself, of which nothing is accounted, so that their length is bounded.
+//! Length bounds of text patterns (LIKE, SIMILAR TO, `~` and the functions of regular expressions): a compiled pattern
+//! takes some five hundred times as much memory as its text, and none of that is counted.
 
 use std::sync::LazyLock;
 
@@ -18,7 +18,7 @@ use crate::errors::external;
 /// Longest pattern in bytes.
 const PATTERN_BYTES_MAX: usize = 32 << 10;
 
-/// The expression with its pattern bounded; `None` if it has none, or a short one that is written out.
+/// The expression with its pattern bounded; `None` if it has none, or a short literal.
 pub(super) fn bounded(expr: &Expr) -> Option<Expr> {
     match expr {
         Expr::Like(like) => Some(Expr::Like(of_like(like)?)),
@@ -55,7 +55,7 @@ fn is_match(op: Operator) -> bool {
     )
 }
 
-/// The pattern with its bound; `None` if it is short, or has one.
+/// The pattern with its bound; `None` if it is short or bounded already.
 fn of(pattern: &Expr) -> Option<Expr> {
     static BOUND: LazyLock<ScalarUDF> = LazyLock::new(|| ScalarUDF::from(Pattern::new()));
     match pattern {
@@ -69,7 +69,7 @@ fn of(pattern: &Expr) -> Option<Expr> {
     Some(BOUND.call(vec![pattern.clone()]))
 }
 
-/// Gives its argument; a longer one than may be is an error.
+/// Returns its argument; an argument that is too long is an error.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Pattern {
     signature: Signature,

@@ -1,6 +1,6 @@
 //! Batches cut into pieces. A leaf gives fewer rows at a time where rows are large; a list that is to be unnested comes
-//! in parts, so that its row is not repeated for all of it at once; and what would be repeated for many rows is looked
-//! at before it is.
+//! in parts, so that its row is not repeated for all of it at once; and rows that would be repeated many times are
+//! checked before they are.
 
 use std::fmt;
 use std::sync::Arc;
@@ -29,11 +29,11 @@ use super::extent::{Argument, extent};
 use super::width::Width;
 use crate::errors::external;
 
-/// Part of the memory that the values of a window may take.
+/// Share of the memory that the values of a window may take.
 const WINDOW_PART: usize = 4;
 
-/// The plan that gives as many rows at a time as `width` has where they are fewer than `usual`, and makes no rows of one
-/// that take more than `bytes` together if it grows.
+/// A plan that gives as many rows at a time as `width` has where they are fewer than `usual`, and, if it grows, repeats no
+/// row into rows that take more than `bytes` together.
 ///
 /// # Errors
 /// Those of the plan's nodes when they are put together anew.
@@ -87,7 +87,7 @@ pub(super) fn cut(
     Ok(if narrow { Pieces::of_plan(plan, rows) } else { plan })
 }
 
-/// Whether a node repeats values of no fixed size for the rows of a window.
+/// Whether a node repeats values without a fixed size for the rows of a window.
 fn repeats_in_windows(node: &dyn ExecutionPlan) -> bool {
     let made = node.downcast_ref::<WindowAggExec>().map(|of| of.window_expr());
     let made =
@@ -100,15 +100,15 @@ fn repeats_in_windows(node: &dyn ExecutionPlan) -> bool {
     })
 }
 
-/// How large rows may be that are repeated.
+/// Largest rows that may be repeated.
 #[derive(Debug, Clone, Copy)]
 struct Widest {
     bytes: u64,
-    /// The bytes that all rows together may take, where one may be repeated for all of them.
+    /// Bytes that all rows together may take, where one may be repeated for all of them.
     all: Option<usize>,
 }
 
-/// Gives the rows of its input in smaller batches.
+/// Gives out the rows of its input in smaller batches.
 #[derive(Debug)]
 struct Pieces {
     input: Arc<dyn ExecutionPlan>,
@@ -235,7 +235,7 @@ impl Pieces {
 }
 
 impl Widest {
-    /// Refuses a batch that has too large a row, the columns `but` not counted; `seen` rows came so far.
+    /// Refuses a batch that has too large a row, without counting the columns `but`; `seen` rows came before it.
     fn check(&self, batch: &RecordBatch, but: &[usize], seen: u64) -> Result<()> {
         let rows = batch.num_rows();
         let mut bytes = 0_u64;
@@ -267,7 +267,7 @@ fn in_rows(batch: &RecordBatch, rows: usize) -> Vec<RecordBatch> {
     starts.map(|from| batch.slice(from, rows.min(batch.num_rows() - from))).collect()
 }
 
-/// The batch, rows with longer lists than `items` several times with the parts of them.
+/// The batch with every row whose lists are longer than `items` repeated, each time with a part of them.
 fn in_lists(batch: RecordBatch, lists: &[usize], items: usize) -> Result<Vec<RecordBatch>> {
     let longest = |row: usize| {
         lists.iter().map(|&at| extent(batch.column(at), row).items).max().unwrap_or_default()

@@ -1,4 +1,4 @@
-//! Makes physical plans whose batches are as small as their values need.
+//! The planner of narrow batches: makes physical plans whose batches are as small as their values require.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,13 +14,13 @@ use super::pieces::cut;
 use super::width::Width;
 use crate::statement::asked::Asked;
 
-/// A planner whose plans keep within `memory_bytes` what rows take that are made of one.
+/// A planner whose plans keep the rows made from one row within `memory_bytes`.
 pub(crate) struct Narrowing {
     pub(crate) planner: Arc<dyn QueryPlanner + Send + Sync>,
     pub(crate) memory_bytes: usize,
 }
 
-/// Part of the memory that a batch of the largest values may take.
+/// Share of the memory that a batch of the largest values may take.
 const PART: usize = 8;
 
 impl fmt::Debug for Narrowing {

@@ -1,5 +1,5 @@
-//! Puts bounds around all functions: around those that a statement can name, and around those that the planner brings
-//! in, before anything is computed, the constants among them.
+//! The rule that bounds all functions: those that a statement can name, and those that the planner brings in, before
+//! anything is computed, constants included.
 
 use std::sync::{Arc, LazyLock};
 
@@ -21,7 +21,7 @@ use super::joined::Joined;
 use super::patterns;
 use crate::errors::told;
 
-/// Functions that the planner knows by what they are, and that make nothing: they give parts of what there is, or
+/// Functions that the planner knows by their type, and that produce nothing new: they give parts of their arguments, or
 /// numbers.
 const KNOWN: [&str; 3] = ["get_field", "log", "power"];
 
@@ -46,8 +46,8 @@ impl AnalyzerRule for BoundedFunctions {
     }
 }
 
-/// Makes structs that are written as such, `(a, b)` and `{x: a}`, with bounded functions: while the text is planned, types
-/// are compared and hashed already.
+/// Makes structs written as `(a, b)` and `{x: a}` with bounded functions: types are compared and hashed already while
+/// the text is planned.
 #[derive(Debug)]
 pub(crate) struct BoundedStructs;
 
@@ -75,7 +75,7 @@ impl ExprPlanner for BoundedStructs {
 /// Bounds the functions that statements can name.
 ///
 /// # Errors
-/// None, as long as what is there can be there.
+/// None, as long as the functions that are registered can be registered again.
 pub(crate) fn all(state: &mut SessionState) -> EngineResult<()> {
     let functions: Vec<_> = state.scalar_functions().values().map(|of| bounded(of)).collect();
     for function in functions {
@@ -84,15 +84,15 @@ pub(crate) fn all(state: &mut SessionState) -> EngineResult<()> {
     Ok(())
 }
 
-/// An expression whose functions are bounded.
+/// Bounds the functions of an expression.
 ///
 /// # Errors
-/// None, as long as it is one.
+/// None, as long as the expression is valid.
 pub(crate) fn expression(expr: Expr) -> Result<Expr> {
     functions(expr).data()
 }
 
-/// The expression with bounds around all functions that have none.
+/// Bounds all functions of the expression that are not bounded yet.
 pub(super) fn functions(expr: Expr) -> Result<Transformed<Expr>> {
     static JOINED: LazyLock<Arc<ScalarUDF>> =
         LazyLock::new(|| Arc::new(bounded(&ScalarUDF::from(Joined::new()))));
@@ -122,7 +122,7 @@ fn is_open(function: &ScalarUDF) -> bool {
     !function.inner().is::<Bounded>() && !KNOWN.contains(&function.name())
 }
 
-/// The function with bounds around it.
+/// A bounded function around `function`.
 pub(super) fn bounded(function: &ScalarUDF) -> ScalarUDF {
     if is_open(function) {
         ScalarUDF::from(Bounded::new(Arc::clone(function.inner())))

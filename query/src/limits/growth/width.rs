@@ -1,5 +1,5 @@
-//! How many rows travel together? A value that all rows share, or one that a function makes of little, may be so
-//! large that a usual batch of rows that hold it takes gigabytes.
+//! Width of batches: how many rows a batch has. A value that all rows share, or a large one that a function makes of a
+//! small one, may be so large that a batch of the usual size takes gigabytes.
 
 use datafusion::common::Result;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
@@ -9,25 +9,25 @@ use datafusion::logical_expr::{ColumnarValue, Expr, LogicalPlan};
 use super::extent::Argument;
 use super::formula;
 
-/// Rows that travel together where a function makes much of little.
+/// Rows per batch where a function makes large values of small ones.
 const AMPLIFIED_ROWS: usize = 256;
-/// Literals that make nothing large of a usual text.
+/// Longest literal that makes nothing large of a usual text.
 const SHORT_TEXT: u64 = 64;
 const SMALL_COUNT: i128 = 256;
-/// Aggregates whose value is as large as all rows.
+/// Aggregates whose value is as large as all their rows.
 const GATHERING: [&str; 2] = ["array_agg", "string_agg"];
 
-/// What a plan tells of the values in it.
+/// Rows per batch that the values of a plan allow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Width {
     /// The most rows of a batch.
     pub(super) rows: usize,
-    /// Whether larger values than those of tables may come up.
+    /// Whether values may arise that are larger than those of tables.
     pub(super) grows: bool,
 }
 
 impl Width {
-    /// At most `usual` rows, and fewer where the values that a plan tells of would take more than `bytes`.
+    /// At most `usual` rows, and fewer where the values of a plan would take more than `bytes`.
     pub(super) fn of(plan: &LogicalPlan, usual: usize, bytes: usize) -> Result<Self> {
         let (mut rows, mut grows) = (usual, false);
         plan.apply_with_subqueries(|node| {
@@ -57,7 +57,7 @@ impl Width {
     }
 }
 
-/// Whether a call may make much of a usual text or a number.
+/// Whether a call may make large values of a usual text or a number.
 fn amplifies(call: &ScalarFunction) -> bool {
     let name = call.func.name();
     if formula::of(name).is_none() {

@@ -1,10 +1,10 @@
-//! Fences: conditions stop where columns are computed from columns that are computed from columns.
+//! Fences: nodes at which conditions stop where columns are computed from columns that are themselves computed.
 //!
-//! A condition on a computed column moves below the computation with the expression in the column's place, again at every
-//! query of a chain of them. Where each uses the column before it several times, `WITH a AS (SELECT f(x, x) AS x …), b AS
-//! (SELECT f(x, x) AS x FROM a) …`, the condition grows by that factor at each step: twelve steps of four uses are
-//! sixteen million expressions. A [`Fence`] below such a step keeps conditions on the columns that are large by then; those on
-//! others, keys and times in particular, still move on to the tables.
+//! A condition on a computed column moves below the computation with the expression in place of the column, again at
+//! every query of a chain of them. Where each uses the previous column several times, `WITH a AS (SELECT f(x, x) AS x
+//! …), b AS (SELECT f(x, x) AS x FROM a) …`, the condition grows by that factor at each step: twelve steps of four uses
+//! are sixteen million expressions. A [`Fence`] below such a step stops conditions on columns that are large by then;
+//! conditions on others, keys and times in particular, still move on to the tables.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
@@ -34,9 +34,9 @@ use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, Phy
 
 use crate::functions::NodePlanner;
 
-/// Parts of an expression, its columns written out, from which on it is large.
+/// Size from which an expression is large, in parts, with its columns written out.
 const LARGE: u64 = 1_000;
-/// How much larger it must be than it is without a fence.
+/// Factor by which it must be larger than it is with a fence.
 const FACTOR: u64 = 2;
 
 /// Puts fences below steps whose conditions would become large.
@@ -57,10 +57,10 @@ impl OptimizerRule for Fences {
     }
 }
 
-/// What each column of a plan is when written out over the columns of tables: parts of its expression.
+/// Size of each column of a plan when written out over the columns of tables, in parts of its expression.
 type Sizes = Vec<u64>;
 
-/// The plan with fences where it needs them, and the sizes of its columns.
+/// The plan with the fences that it needs, and the sizes of its columns.
 fn fenced(plan: LogicalPlan) -> Result<(Transformed<LogicalPlan>, Sizes)> {
     let mut inputs = Vec::new();
     let mut plan = plan.map_subqueries(|query| Ok(fenced(query)?.0))?.transform_data(|plan| {
@@ -94,7 +94,7 @@ struct Written<'a> {
     node: &'a LogicalPlan,
     /// Sizes of the expressions, in their order.
     sizes: Vec<u64>,
-    /// Whether one of them is large, and would not be with a fence below.
+    /// Whether one of them is large and would not be with a fence below.
     grows: bool,
 }
 
@@ -150,7 +150,7 @@ impl<'a> Written<'a> {
         }
     }
 
-    /// Columns that the node hands on have the sizes that they have below it.
+    /// The sizes of columns that the node passes on, which are those below it.
     fn by_name(&self, inputs: &[Sizes]) -> Sizes {
         let below = self.node.inputs();
         let below = below.iter().zip(inputs).flat_map(|(input, sizes)| {
@@ -169,7 +169,7 @@ fn of_column(column: &Column, below: &[&LogicalPlan], inputs: &[Sizes]) -> u64 {
     found.next().unwrap_or(1)
 }
 
-/// Hands its input on; conditions on the columns that are large there stay above it.
+/// Passes its input on; conditions on columns that are large there stay above it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Hash)]
 struct Fence {
     input: LogicalPlan,
@@ -232,7 +232,7 @@ impl UserDefinedLogicalNodeCore for Fence {
     }
 }
 
-/// Makes physical plans of everything that a statement may have.
+/// Makes physical plans of all nodes that a statement may have.
 #[derive(Debug, Default)]
 pub(crate) struct Planner;
 
@@ -273,7 +273,7 @@ impl ExtensionPlanner for FencePlanner {
     }
 }
 
-/// Hands its input on. Filters that come to be while the query runs stop here, too: those on the columns that are not `small`.
+/// Passes its input on. Dynamic filters stop here, too: those on columns that are not `small`.
 #[derive(Debug)]
 struct FenceExec {
     input: Arc<dyn ExecutionPlan>,

@@ -1,7 +1,8 @@
-//! Memory of planning: what the planner holds counts among `sql.memory_bytes_max`.
+//! Memory of planning, counted as part of `sql.memory_bytes_max`.
 //!
-//! The planner says nothing of what it takes, so that it is taken from the [allocator's count](barograph_engine::allocations): a plan
-//! is made by one task, and what that holds is the sum of what was taken while it was polled.
+//! The planner reports nothing of what it allocates, so it is taken from the [allocator's
+//! count](barograph_engine::allocations): a plan is made by one task, and the memory that it holds is the sum of what
+//! was allocated while the task was polled.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -14,19 +15,19 @@ use parking_lot::Mutex;
 
 use barograph_engine::allocations;
 
-/// What is held is counted anew when it has changed by so many bytes.
+/// Change in bytes after which the memory held is counted again.
 const STEP: usize = 1 << 20;
 
 tokio::task_local! {
     static PLANNING: Planning;
 }
 
-/// What one plan in the making holds.
+/// Memory held by one plan that is being made.
 struct Planning {
     reservation: Mutex<MemoryReservation>,
-    /// At the end of the last poll.
+    /// Bytes held at the end of the last poll.
     before: AtomicIsize,
-    /// The thread's count when the poll that runs began.
+    /// The thread's count at the beginning of the current poll.
     since: AtomicIsize,
 }
 
@@ -56,7 +57,7 @@ impl Planning {
     }
 }
 
-/// Does the work of planning; what it holds counts in `pool` until it has ended.
+/// Runs the work of planning, counting what it holds in `pool` until it has ended.
 pub(crate) async fn accounted<T>(pool: &Arc<dyn MemoryPool>, work: impl Future<Output = T>) -> T {
     let planning = Planning {
         reservation: Mutex::new(MemoryConsumer::new("planning").register(pool)),
@@ -76,7 +77,7 @@ pub(crate) async fn accounted<T>(pool: &Arc<dyn MemoryPool>, work: impl Future<O
     PLANNING.scope(planning, work).await
 }
 
-/// Fails if the plan that the calling task makes holds more than is left of the queries' memory.
+/// Fails if the plan that the calling task makes holds more than the queries' memory has left.
 pub(crate) fn check() -> Result<()> {
     PLANNING.try_with(Planning::check).unwrap_or(Ok(()))
 }

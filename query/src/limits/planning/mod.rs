@@ -1,5 +1,5 @@
-//! Where is a statement planned? On an executor, as one that runs: planning takes seconds where much is made of a short
-//! text, and goes on in the middle of a step after its client has left. Large plans are made a few at a time.
+//! Planning of statements, on an executor as their runs: planning a short text can take seconds, and a step that has
+//! begun goes on after the client has left. Only a few large plans are made at a time.
 
 pub(crate) mod fence;
 pub(crate) mod memory;
@@ -19,7 +19,7 @@ use crate::limits::queries::QueryState;
 use crate::statement::session::{Sql, SqlSession};
 use crate::statement::watch::{Begun, abandon, cancelled, timed_out};
 
-/// Statements with more parts, or deeper ones, are large.
+/// Statements with more nodes, or deeper ones, are large.
 const LARGE_NODES: u64 = 5_000;
 const LARGE_DEPTH: usize = 100;
 /// Large statements that are planned at a time.
@@ -31,13 +31,13 @@ impl Extent {
         self.nodes > LARGE_NODES
     }
 
-    /// Whether planning such a statement takes much of anything.
+    /// Whether planning such a statement takes much time, stack or memory.
     pub(crate) fn is_large(self) -> bool {
         self.takes_much() || self.depth > LARGE_DEPTH
     }
 }
 
-/// Whose turn is it to be planned?
+/// Turns of large statements to be planned.
 #[derive(Debug)]
 pub(crate) struct Turns(Arc<Semaphore>);
 
@@ -48,7 +48,7 @@ impl Default for Turns {
 }
 
 impl Turns {
-    /// Waits for the turn of a statement that is large; others have none to wait for.
+    /// Waits for the turn of a large statement; others do not wait.
     pub(crate) async fn take(&self, extent: Extent) -> Result<Option<OwnedSemaphorePermit>> {
         if !extent.is_large() {
             return Ok(None);
@@ -60,10 +60,10 @@ impl Turns {
 }
 
 impl Sql {
-    /// Does what goes down a statement where the stack carries it, in the time that the session has.
+    /// Runs work that recurses into a statement on a stack that is large enough, within the timeout of the session.
     ///
     /// # Errors
-    /// Of the work; `Resources` if too many are planned, `Timeout`, `Cancelled`.
+    /// Those of the work; `Resources` if too many are planned, `Timeout`, `Cancelled`.
     pub(crate) async fn planned<T: Send + 'static>(
         &self,
         session: &SqlSession,
@@ -105,7 +105,7 @@ impl Sql {
     }
 }
 
-/// Work that ends with whoever waits for it.
+/// Work that is abandoned when its waiter is dropped.
 struct Held<T> {
     work: JoinHandle<T>,
     lease: Weak<Lease>,

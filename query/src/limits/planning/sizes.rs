@@ -8,9 +8,9 @@ use datafusion::logical_expr::{Expr, GroupingSet, LogicalPlan};
 use crate::errors::{external, told};
 
 /// Most fields in the type of one column. Each use of a struct in another repeats its type wherever it is sent,
-/// compared or printed: 30 columns that use the one before twice have a type of 2³⁰ fields.
+/// compared or printed: 30 columns that each use the one before twice have a type of 2³⁰ fields.
 const FIELDS_MAX: usize = 10_000;
-/// Most sets that GROUP BY may have, as DataFusion has it for those that are written side by side.
+/// Most sets of GROUP BY; DataFusion has the same limit for sets that are written side by side.
 const SETS_MAX: u64 = 4_096;
 
 /// Refuses a plan that groups by too many sets.
@@ -30,7 +30,7 @@ pub(crate) fn check_grouping(plan: &LogicalPlan) -> Result<()> {
 /// Refuses a function whose values would have too large a type.
 ///
 /// # Errors
-/// `Request` with the function.
+/// `Request` that names the function.
 pub(crate) fn check_type(function: &str, of: &DataType) -> Result<()> {
     let mut left = FIELDS_MAX;
     if fits(of, &mut left) {
@@ -42,7 +42,7 @@ pub(crate) fn check_type(function: &str, of: &DataType) -> Result<()> {
     )))
 }
 
-/// Whether the type has no more fields than are left.
+/// Whether the type has no more than `left` fields.
 fn fits(of: &DataType, left: &mut usize) -> bool {
     let Some(fewer) = left.checked_sub(1) else { return false };
     *left = fewer;

@@ -1,5 +1,6 @@
-//! How is a grouping run hour by hour? Each hour in slices of keys, folded one after the other; a batch an hour.
-//! Of a day or month that hours were folded into, a batch a day if only some are wanted, else one for all of it.
+//! Execution of a grouping hour by hour: each hour in slices of keys, folded one after the other, a batch an hour. Of a
+//! day or month that hours were compacted into, it is a batch a day if only some windows are wanted, else one for all
+//! of it.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -36,15 +37,15 @@ use crate::table::price::Price;
 
 /// Bytes of a window in a fold.
 const FOLD_BYTES: usize = 24;
-/// Slices that are read as one: fewer pages lie in two of them, and no other hour is read beside them.
+/// Slices that are read as one: fewer pages belong to two of them, and no other hour is read beside them.
 const SLICES: usize = 4;
 
-/// In which order windows come.
+/// Order in which windows come.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Order {
-    /// That of the windows, if they are whole.
+    /// The order of the windows, if they are complete.
     pub(super) options: Option<SortOptions>,
-    /// Whether only the first of them may be wanted.
+    /// Whether only the first windows may be wanted.
     pub(super) limited: bool,
 }
 
@@ -68,7 +69,7 @@ pub(super) struct HoursExec {
 }
 
 impl HoursExec {
-    /// Read in `parts`; windows in an order if they are whole.
+    /// A grouping in `parts` partitions; windows come in an order if they are complete.
     pub(super) fn new(
         read: Read,
         every: Option<Micros>,
@@ -202,7 +203,7 @@ impl ExecutionPlan for HoursExec {
     }
 }
 
-/// The sources of a read with the time that is read of each at once.
+/// The sources of a read, each with the stretch of time that is read of it at once.
 fn stretches(execution: &Execution, limited: bool) -> Vec<(Source, TimeRange)> {
     let asked = execution.scan.time;
     let mut stretches = Vec::new();
@@ -225,7 +226,7 @@ fn stretches(execution: &Execution, limited: bool) -> Vec<(Source, TimeRange)> {
     stretches
 }
 
-/// What the rows of a stretch of time are folded into.
+/// What the rows of a range of time are aggregated into.
 struct Folds {
     outs: Vec<Fold>,
     /// Rows of each window, of which only those that have some are given.
@@ -241,7 +242,7 @@ impl Folds {
     }
 }
 
-/// The stretches of time of one part.
+/// The ranges of time of one partition.
 struct Run {
     read: Arc<Read>,
     execution: Execution,

@@ -1,5 +1,5 @@
-//! What is the count, sum, mean, least and greatest value of each window of a stretch of time, whatever the key of its
-//! rows?
+//! Folds of windows: count, sum, mean, least and greatest value of each window of a stretch of time, whatever the key
+//! of its rows.
 
 use std::sync::Arc;
 
@@ -12,17 +12,17 @@ use datafusion::common::Result;
 
 use crate::functions::rolling::values::{of_ranks, ranks};
 
-/// A column of the answer, of a column of the table.
+/// An output column, computed from a column of the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Out {
     /// First instant of the window.
     Window,
     Count(usize),
-    /// The count that a mean is made with: null of nothing.
+    /// The count behind a mean: null if there are no values.
     Weight(usize),
-    /// In double precision.
+    /// Sum in double precision.
     Sum(usize),
-    /// Of integers.
+    /// Sum of integers.
     WholeSum(usize),
     Mean(usize),
     Least(usize),
@@ -30,7 +30,7 @@ pub(super) enum Out {
 }
 
 impl Out {
-    /// The column of the table that is read for it.
+    /// The column of the table that it is computed from.
     pub(super) fn column(self) -> Option<usize> {
         match self {
             Self::Window => None,
@@ -62,12 +62,12 @@ impl Out {
     }
 }
 
-/// The windows of a stretch of time, one after the other.
+/// The windows of a stretch of time, in order.
 #[derive(Debug)]
 pub(super) struct Places {
     /// First instant of the first window.
     start: Micros,
-    /// Length of a window; absent if there is one for everything.
+    /// Length of a window; absent if one window covers everything.
     every: Option<Micros>,
     pub(super) count: usize,
 }
@@ -81,7 +81,7 @@ impl Places {
         Self { start, every: Some(every), count: count as usize }
     }
 
-    /// The place of each instant, all of which lie in the stretch.
+    /// The index of the window of each instant, all of which lie in the stretch.
     pub(super) fn of(&self, times: &[Micros]) -> Vec<u32> {
         let every = match self.every {
             Some(every) if self.count > 1 => every,
@@ -106,11 +106,11 @@ impl Places {
     }
 }
 
-/// One column of the answer while rows come in.
+/// One output column while rows come in.
 #[derive(Debug)]
 pub(super) struct Fold {
     out: Out,
-    /// Values known in each window.
+    /// Number of known values in each window.
     known: Vec<i64>,
     floats: Vec<f64>,
     wholes: Vec<i64>,
@@ -136,7 +136,7 @@ impl Fold {
         (0..self.known.len()).filter(|&place| self.known[place] > 0).collect()
     }
 
-    /// Takes rows in: the values of its column, and the window of each.
+    /// Adds rows: the values of its column, and the window of each.
     pub(super) fn add(&mut self, values: &ArrayRef, places: &[u32]) -> Result<()> {
         let nulls = values.logical_nulls().filter(|nulls| nulls.null_count() > 0);
         let nulls = nulls.as_ref();
@@ -193,7 +193,7 @@ impl Fold {
     }
 }
 
-/// Tells `of` the window and number of each row whose value is known.
+/// Calls `of` with the window and the index of each row whose value is known.
 #[inline(always)]
 #[expect(clippy::indexing_slicing, reason = "there is a place for each row")]
 fn each(nulls: Option<&NullBuffer>, places: &[u32], mut of: impl FnMut(usize, usize)) {

@@ -1,4 +1,4 @@
-//! Which groupings can a scan do hour by hour, without ever putting its rows in the order of keys?
+//! Groupings that a scan computes hour by hour, without ever putting its rows in the order of keys.
 //!
 //! Rows of different hours have nothing in common but their key. A grouping by time alone, or of everything, is
 //! therefore folded hour by hour, each window of an hour in a place of its own: nothing is merged, nothing hashed.
@@ -12,8 +12,8 @@
 //!       ScanExec
 //! ```
 //!
-//! Windows that lie within an hour are complete with it, and come in order of time, so that a limit ends the
-//! reading. Of longer windows, and of everything, the states of hours go to the final step.
+//! Windows that lie within an hour are complete with it, and come in order of time, so that a limit ends the reading.
+//! For longer windows, and for everything, the states of hours go to the final step.
 
 mod execute;
 mod fold;
@@ -45,7 +45,7 @@ const HOUR: Micros = 3_600_000_000;
 /// Shortest window: an hour has no more than 3,600 places.
 const EVERY_MIN: Micros = 1_000_000;
 
-/// See the module.
+/// Replaces groupings by time alone, or of everything, by scans hour by hour.
 #[derive(Debug)]
 pub(crate) struct AggregateHours;
 
@@ -77,7 +77,7 @@ impl PhysicalOptimizerRule for AggregateHours {
     }
 }
 
-/// A sort by the window of a grouping below it, whose windows come in that order.
+/// A sort by the window of a grouping below it, when the windows already come in that order.
 fn sorted(
     node: &Arc<dyn ExecutionPlan>,
     sort: &SortExec,
@@ -106,8 +106,8 @@ fn sorted(
     Ok(Some(plan))
 }
 
-/// What does the grouping `node` hour by hour, its windows in the order of `options`, of which only `fetch` may be
-/// wanted.
+/// The node that computes the grouping `node` hour by hour, with its windows in the order of `options`, of which only
+/// `fetch` may be wanted.
 fn grouped(
     node: &Arc<dyn ExecutionPlan>,
     options: SortOptions,

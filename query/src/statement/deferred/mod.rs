@@ -1,13 +1,13 @@
-//! What of a statement is planned once its values are bound? Table functions and `unnest` say which rows and columns
-//! there are by the values that they are given:
+//! Deferred planning: parts of a statement that are planned once its values are bound. The rows and columns of table
+//! functions and `unnest` depend on the values that they are given:
 //!
 //! ```text
 //! FROM generate_series(1, $1)  ──►  FROM generate_series(1, "(value)"(0))
 //! unnest($2)                   ──►  unnest("(value)"(1))
 //! ```
 //!
-//! `"(value)"(n)` is the nth of the values that a statement is planned with: of stand-ins when it is prepared, and of
-//! those that were bound when it is executed.
+//! `"(value)"(n)` is the nth of the values that a statement is planned with: of placeholders when it is prepared, and
+//! of the bound values when it is executed.
 
 mod place;
 mod value;
@@ -33,11 +33,11 @@ use crate::limits::stack::Deep;
 use crate::statement::bind::untyped;
 use crate::statement::prepare;
 
-/// A statement with marks where values are needed to plan it.
+/// A statement with marks where its plan needs values.
 pub(crate) struct Deferred {
     state: Arc<SessionState>,
     parsed: Deep<Option<Parsed>>,
-    /// The places that are marked, by number.
+    /// The marked places, by number.
     places: Vec<Place>,
 }
 
@@ -48,10 +48,10 @@ impl fmt::Debug for Deferred {
 }
 
 impl Deferred {
-    /// Marks the places of a statement whose values are needed to plan it; `None` if there are none.
+    /// Marks the places of a statement whose values its plan needs; `None` if there are none.
     ///
     /// # Errors
-    /// `Request` where a table function that tells of a table takes a parameter.
+    /// `Request` where a table function that names a table takes a parameter.
     pub(crate) fn mark(
         state: &Arc<SessionState>,
         parsed: &mut Parsed,
@@ -74,10 +74,10 @@ impl Deferred {
         }))
     }
 
-    /// A plan that tells of parameters and columns, and the parameters that it takes the values of.
+    /// A plan that shows parameters and columns, and the parameters whose values it takes.
     ///
     /// # Errors
-    /// What is wrong with the statement whatever the values are.
+    /// Those of the statement, whatever the values are.
     pub(crate) async fn sketch(&self) -> Result<(LogicalPlan, BTreeMap<usize, Field>)> {
         let mut first = None;
         for round in 0..STAND_INS {
@@ -91,7 +91,7 @@ impl Deferred {
         Err(first.unwrap_or_else(|| Error::internal("there is nothing that stands in for a value")))
     }
 
-    /// The plan with what the parameters are.
+    /// The plan with its parameters bound.
     ///
     /// # Errors
     /// `Request` if a value does not fit its place.

@@ -1,4 +1,4 @@
-//! Where is a value needed for planning, what stands in for it, and which values does the place take?
+//! Places of values that planning needs: where they stand, which placeholders fill them, and which values they take.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -14,15 +14,15 @@ use datafusion::sql::sqlparser::ast::{
 use super::value::FUNCTION;
 use crate::errors::told;
 
-/// Functions that give the items of a list as rows.
+/// Functions that return the items of a list as rows.
 const UNNEST: [&str; 2] = ["unnest", "unnest_outer"];
-/// Table functions of numbers, dates and times.
+/// Table functions over numbers, dates and times.
 const SERIES: [&str; 2] = ["generate_series", "range"];
-/// Which of the arguments of those is the step.
+/// Position of the step among their arguments.
 const STEP: usize = 2;
 /// Characters of a value that a message shows.
 const SHOWN: usize = 40;
-/// Sets of stand-ins: kinds of lists for each kind of series.
+/// Number of placeholder sets: kinds of lists for each kind of series.
 pub(super) const STAND_INS: usize = LISTS * 3;
 const LISTS: usize = 5;
 
@@ -43,7 +43,7 @@ enum Kind {
 }
 
 impl Place {
-    /// What stands in for a value that is not known; another one in each round.
+    /// The placeholder of a value that is not known, a different one in each round.
     pub(super) fn stand_in(&self, round: usize) -> Result<ScalarValue> {
         let utc = || Some(Arc::from("UTC"));
         let day = IntervalMonthDayNanoType::make_value(0, 1, 0);
@@ -68,7 +68,7 @@ impl Place {
     /// The value as the place takes it.
     ///
     /// # Errors
-    /// `Request` with the value and what is taken.
+    /// `Request` with the value and the types that the place takes.
     pub(super) fn fit(&self, value: &ScalarValue) -> Result<ScalarValue> {
         match &self.kind {
             Kind::List => self.list(value),
@@ -123,7 +123,7 @@ impl Place {
     }
 }
 
-/// No list of items of a type.
+/// A null list with items of a type.
 fn null_list(item: DataType) -> Result<ScalarValue> {
     ScalarValue::try_from(&DataType::new_list(item, true)).map_err(told)
 }

@@ -1,4 +1,4 @@
-//! The function whose nth value is the nth of those that a statement is planned with.
+//! The internal function `"(value)"(n)`, which returns the nth of the values that a statement is planned with.
 
 use std::sync::Arc;
 
@@ -11,14 +11,14 @@ use datafusion::logical_expr::{
     Signature, Volatility,
 };
 
-/// Its name, which nobody writes.
+/// Its name, which no statement contains.
 pub(super) const FUNCTION: &str = "(value)";
 
 /// Values by place.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(super) struct Values {
     values: Vec<ScalarValue>,
-    /// What columns that show a value are called.
+    /// Names of columns that show a value.
     names: Vec<String>,
     signature: Signature,
 }

@@ -1,4 +1,4 @@
-//! Sums of groups.
+//! Sums of groups, each in 128 bits.
 
 use std::sync::Arc;
 
@@ -27,7 +27,7 @@ impl Groups {
         Self { sums: Vec::new(), known: Vec::new(), state, output }
     }
 
-    /// Gives `add` the sum of the group of each value that counts, and the value.
+    /// Calls `add` with the sum of the group of each value that counts, and the value.
     #[inline(always)]
     #[expect(
         clippy::indexing_slicing,

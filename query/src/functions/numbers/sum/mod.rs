@@ -1,5 +1,5 @@
-//! `sum` of whole numbers, decimals, durations and intervals: added up in 128 bits, and an error where the type of the sum does not
-//! hold it, as in tickets. Of 64 bits, neither what came in between counts nor the order of rows.
+//! `sum` of whole numbers, decimals, durations and intervals, added up in 128 bits. A sum that its type cannot hold is
+//! an error, as in tickets; neither intermediate sums nor the order of rows matter.
 
 mod groups;
 mod spans;
@@ -29,7 +29,7 @@ use crate::functions::delegate::delegate_aggregate;
 
 /// Digits of the largest decimal of 128 bits.
 const DIGITS: u8 = 38;
-/// Values whose halves are added up at a time: no sum of halves leaves 64 bits.
+/// Values whose halves are added up at a time: no sum of halves exceeds 64 bits.
 const CHUNK: usize = 1 << 20;
 
 pub(super) fn sum() -> AggregateUDF {
@@ -66,7 +66,7 @@ fn too_large(sum: i128, of: &DataType) -> DataFusionError {
     }
 }
 
-/// What sums of the type are sent as; `None` if they are DataFusion's.
+/// The type in which partial sums are sent; `None` if the sum is DataFusion's.
 fn state_of(of: &DataType) -> Option<DataType> {
     match of {
         DataType::Int64 | DataType::UInt64 | DataType::Duration(_) => {
@@ -77,7 +77,7 @@ fn state_of(of: &DataType) -> Option<DataType> {
     }
 }
 
-/// The sums as values of the type `of`.
+/// The sums as values of the type `of`; an error if one does not fit.
 fn results(sums: Vec<i128>, known: NullBuffer, of: &DataType) -> Result<ArrayRef> {
     let fits = |sum: &i128| match of {
         DataType::UInt64 => u64::try_from(*sum).is_ok(),
@@ -158,7 +158,7 @@ impl AggregateUDFImpl for Sum {
     delegate_aggregate!();
 }
 
-/// A whole number in two halves, which processors add up quicker than 128 bits.
+/// A whole number in two halves, which processors add up faster than 128 bits.
 trait Whole: Copy + Into<i128> {
     fn low(self) -> u64;
     fn high(self) -> i64;
@@ -188,7 +188,7 @@ impl Whole for u64 {
     }
 }
 
-/// The sum of values of 64 bits, those that are null left out.
+/// The sum of 64-bit values, nulls left out.
 fn whole<T: ArrowPrimitiveType<Native: Whole>>(values: &PrimitiveArray<T>) -> i128 {
     if values.null_count() > 0 {
         return values.iter().flatten().map(Into::into).sum();
@@ -288,7 +288,7 @@ impl Accumulator for One {
     }
 }
 
-/// Of distinct values, which DataFusion's accumulator keeps.
+/// The sum of distinct values, which DataFusion's accumulator keeps.
 #[derive(Debug)]
 struct Distinct {
     of: Box<dyn Accumulator>,

@@ -1,4 +1,4 @@
-//! Sums of intervals: months, days and nanoseconds each by themselves.
+//! Sums of intervals: months, days and nanoseconds, each summed by itself.
 
 use std::mem::size_of_val;
 use std::sync::Arc;
@@ -29,7 +29,7 @@ pub(super) fn state_fields(name: &str) -> Vec<FieldRef> {
     PARTS.iter().map(field).collect()
 }
 
-/// The sum of months, days and nanoseconds, and of how many intervals.
+/// The sums of months, days and nanoseconds, and the number of intervals.
 #[derive(Debug, Default)]
 pub(super) struct Spans {
     parts: [i128; 3],
