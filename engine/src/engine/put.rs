@@ -1,4 +1,4 @@
-//! How does a batch get in? Validated by its sender's task, then handed to the writer thread.
+//! The put of a batch: validated by its sender's task, then handed to the writer thread.
 
 use std::sync::Arc;
 use std::time::Duration;

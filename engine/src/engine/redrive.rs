@@ -1,12 +1,12 @@
-//! How do dead letters get a second chance? After a fix (of a range, of the known keys) they are read,
-//! validated anew, and those that pass are put into their table and marked, in one append.
+//! The re-drive of dead letters: after a fix (of a range, of the known keys) they are read and validated anew, and
+//! the rows that pass are put into their table and marked, in one append.
 //!
 //! ```text
 //! letters ─► rows as they were sent ─► validate ─► rows that no newer one stands against ─► put, mark
 //!                    └ none: stay          └ stay      └ a newer one: mark
 //! ```
-//! A row that was accepted after the letter was written stays, whenever it came: the writer puts nothing where
-//! one came while this was looked at.
+//! A row that was accepted after the letter was written stays, whenever it came: the writer puts nothing in place of
+//! a row that came during the re-drive.
 
 use std::sync::Arc;
 
@@ -75,7 +75,7 @@ struct Passed {
 }
 
 impl Engine {
-    /// Puts the dead letters of `table` that were rejected in `time` again, at level `disk`.
+    /// Puts the dead letters of `table` that were rejected in `time` again, at durability `disk`.
     pub async fn redrive(self: &Arc<Self>, table: &str, time: TimeRange) -> Result<RedriveReport> {
         let _alone = self.redriving.lock().await;
         let (target, letters) = (self.table(table)?, self.table(DEAD_LETTERS)?);

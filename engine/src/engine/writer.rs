@@ -1,7 +1,8 @@
-//! Who writes? One thread: it gathers the batches that wait, writes them to the log at once, syncs
-//! once, applies them to the tails, publishes the views and acknowledges all.
+//! The writer: the one thread that changes anything. It gathers the batches that wait, writes them to the log at
+//! once, syncs once, applies them to the tails, publishes the views and acknowledges them all.
 //!
-//! `state` is what it does; it is the only one that changes tails and views, so a landing asks it to swap tail and snapshot.
+//! `state` holds its actions. No other thread changes tails and views, so a landing asks the writer to swap tail and
+//! snapshot.
 
 mod condition;
 mod gauge;

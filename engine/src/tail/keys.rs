@@ -1,4 +1,4 @@
-//! What belongs to a key? One 64-bit value a key, found without a lock while the writer changes it.
+//! The map of keys: one 64-bit value per key, found without a lock while the writer changes it.
 //!
 //! An open-addressing table of atomics that only grows: a value changes in place, a full table is
 //! copied into one twice its size. A reader that still probes the old one sees the values as they

@@ -1,4 +1,4 @@
-//! Where does each column stand in a row of the tail?
+//! The layout of a row in the tail: the place of each column.
 //!
 //! A row is a few 64-bit words, so that appending touches one place and reading one key's row one or
 //! two cache lines. Wide columns stand first, so that no value crosses a word:

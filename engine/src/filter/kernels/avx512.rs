@@ -1,4 +1,4 @@
-//! 512-bit vectors: 8 to 32 values an instruction, compared straight into mask registers.
+//! The AVX-512 kernels: vectors of 512 bits, 8 to 32 values per instruction, compared straight into mask registers.
 
 use std::arch::x86_64::*;
 
@@ -57,8 +57,7 @@ kernel!(lt_f64, lt, f64, 8, _mm512_loadu_pd, _mm512_set1_pd, _mm512_cmp_pd_mask:
 kernel!(le_f64, le, f64, 8, _mm512_loadu_pd, _mm512_set1_pd, _mm512_cmp_pd_mask::<_CMP_LE_OQ>);
 kernel!(eq_f64, eq, f64, 8, _mm512_loadu_pd, _mm512_set1_pd, _mm512_cmp_pd_mask::<_CMP_EQ_OQ>);
 
-/// Safe doors to the kernels. They are reachable only through [`kernels`], which has looked at the
-/// processor.
+/// Safe entry points of the kernels. They are reachable only through [`kernels`], which checks the processor.
 mod entry {
     macro_rules! entry {
         ($($name:ident: $t:ty),* $(,)?) => {$(
