@@ -1,6 +1,6 @@
-//! How does a table that holds rows lose columns, or give them other names? File after file is written anew beside
-//! whoever reads, and one commit puts the new files in the place of the old. Whoever was cut off goes on from
-//! the files that were noted.
+//! The alteration of a table that holds rows: columns are dropped or renamed. File after file is rewritten beside
+//! readers, and one commit puts the new files in the place of the old. An interrupted alteration goes on from the
+//! files that were noted.
 
 use std::sync::Arc;
 
@@ -19,20 +19,20 @@ const REPEATS: usize = 3;
 /// Share of the memory that page indexes and dictionaries of the files take.
 const CACHE_SHARE: usize = 4;
 
-/// What an alteration may take.
+/// The bounds of an alteration.
 #[derive(Debug, Clone, Copy)]
 pub struct AlterBounds {
     /// Memory.
     pub memory: Size,
     /// Threads.
     pub threads: usize,
-    /// Size from which on the next key goes into another file.
+    /// Size of a file from which on the next key begins another file.
     pub file_bytes: Size,
 }
 
-/// Writes the files of a table anew, beside whoever reads and writes, and notes them for [`alter`]; files that were
-/// are passed over. `progress` is told how many rows have been written, and says whether to go on. Gives how many files
-/// were written.
+/// Rewrites the files of a table, beside readers and writers, and notes them for [`alter`]; files that are rewritten
+/// already are passed over. `progress` is told how many rows have been written, and says whether to go on. Returns
+/// the number of files written.
 pub async fn write_ahead(
     (table, base): (&LakeTable, &Snapshot),
     alteration: &Alteration,
@@ -60,13 +60,13 @@ pub async fn write_ahead(
     Ok(written)
 }
 
-/// Gives a table other columns; `progress` is told how many rows have been written. The caller sees to it that nobody
-/// has rows with the earlier columns that are still to land.
+/// Gives a table other columns; `progress` is told how many rows have been written. The caller ensures that no rows
+/// with the earlier columns are still to land.
 ///
 /// # Errors
-/// `Unavailable` if other writers commit again and again, or if the store does not say whether the columns are
-/// others: what was asked and is done already is passed over, so that the same can be asked again. After any other error
-/// the table is as it was. Files that were written anew need not be again.
+/// `Unavailable` if other writers commit first again and again, or if the store does not say whether the alteration
+/// was committed: what is done already is passed over, so that the same call can be repeated. After any other error
+/// the table is as it was. Files that were rewritten are not rewritten again.
 pub async fn alter(
     (table, mut base): (&LakeTable, Snapshot),
     alteration: &Alteration,

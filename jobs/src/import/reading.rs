@@ -1,4 +1,4 @@
-//! How does a file become pieces of rows? In a thread of its own, a few pieces ahead.
+//! The reading of a file into pieces of rows, in a thread of its own, a few pieces ahead.
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};

@@ -1,10 +1,10 @@
-//! How does a run go? Its seat is kept and requests to stop are looked for beside the work; what fails and
-//! can be helped is tried again; how it ended is written before the seat is given back.
+//! One run of a job: its lease is kept and requests to stop are looked for beside the work; failures that a retry can
+//! help are retried; its end is recorded before the lease is given back.
 //!
 //! ```text
-//! take the seat ─► settle the run before ─► plan ─► work ─► record ─► give the seat back
-//!                                            ▲       │ failed: wait, then from the checkpoint
-//!                                            └───────┘
+//! take the lease ─► settle the run before ─► plan ─► work ─► record ─► give the lease back
+//!                                             ▲       │ failed: wait, then from the checkpoint
+//!                                             └───────┘
 //! ```
 
 use std::panic::AssertUnwindSafe;

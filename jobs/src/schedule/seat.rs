@@ -1,11 +1,12 @@
-//! Who runs a job? At most one process at a time, by numbered objects that are put if absent.
+//! The lease of a job: a numbered object, put if absent, which at most one process at a time holds while it runs the
+//! job.
 //!
 //! ```text
 //! 1 free ─► 2 taken by A until 10:00:30 ─► 3 A again, until 10:00:40 ─► 4 free, or taken by B once 3 is over
 //! ```
 //!
-//! The entry of the highest number in a [`Register`] holds. Taking, renewing and giving back each put the next
-//! number, so that of two who decide on the same state exactly one is let through.
+//! The entry of the highest number in a [`Register`] counts. Taking, renewing and giving back each put the next
+//! number, so that of two processes that decide on the same state exactly one succeeds.
 
 use std::sync::Arc;
 
@@ -65,20 +66,20 @@ pub(super) enum Taken {
 }
 
 impl Seat {
-    /// Until when somebody has it, as of `now`. A lease that ends later than one can was given by a clock that was
-    /// set back since, and is over.
+    /// The end of the lease that is held at `now`, if one is. A lease that ends later than one can was given by a
+    /// clock that was set back since, and is over.
     pub fn taken_until(&self, now: Micros) -> Option<Micros> {
         let until = self.until.filter(|until| now < *until)?;
         let longest = self.lease.map_or(Micros::MAX, |lease| lease.micros().saturating_mul(2));
         (until.saturating_sub(now) <= longest).then_some(until)
     }
 
-    /// Whether somebody has it at `now`.
+    /// Whether the lease is held at `now`.
     pub fn is_taken(&self, now: Micros) -> bool {
         self.taken_until(now).is_some()
     }
 
-    /// Whether it was taken by somebody who gave no sign of life in time.
+    /// Whether the lease was taken by a process that did not renew it in time.
     pub fn is_abandoned(&self, now: Micros) -> bool {
         self.until.is_some() && !self.is_taken(now)
     }

@@ -1,4 +1,4 @@
-//! What stands for a missing value: the empty text, and what a mapping says, as text or as a number.
+//! Null markers, which stand for a missing value: the empty text, and what a mapping says, as text or as a number.
 
 use std::sync::Arc;
 

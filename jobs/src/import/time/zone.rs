@@ -1,4 +1,5 @@
-//! Local times as instants: the zone of a clock that is set forward in spring and back in autumn.
+//! The zone of local times, which makes instants of them, although its clocks are set forward in spring and back in
+//! autumn.
 
 use std::fmt;
 
@@ -24,7 +25,7 @@ pub struct Zone {
     nonexistent: Nonexistent,
 }
 
-/// What a local time was found to be.
+/// The instant of a local time, as far as it has one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Local {
     /// One instant.

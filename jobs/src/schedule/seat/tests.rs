@@ -1,5 +1,5 @@
-//! Tests of seats: nobody takes one that is taken, somebody takes one that was abandoned, and in any order
-//! of operations and faults at most one holds.
+//! Tests of leases: nobody takes one that is held, an abandoned one is taken over, and in any order of operations and
+//! faults at most one process holds it.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
