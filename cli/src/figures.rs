@@ -1,4 +1,4 @@
-//! How are numbers written for people?
+//! Numbers for people: counts, sizes, lengths of time and rates.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! Which weather does a station measure at an instant? A made-up but plausible one: a pure function of
-//! seed, station and instant.
+//! The simulated weather that a station measures at an instant: plausible, and a pure function of seed, station and
+//! instant.
 //!
 //! ```text
 //! station ──► climate (latitude, height) ┐
@@ -41,7 +41,7 @@ pub struct Weather {
     schema: SchemaRef,
 }
 
-/// What happens to a station's readings of one hour on their way.
+/// The delivery of a station's readings of one hour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Delivery {
     /// They come minute by minute.

@@ -2,7 +2,7 @@
 //!
 //! | bit | check | a reading is flagged if |
 //! |---|---|---|
-//! | 1 | step | it is more than `step` off the last reading of its key that did not jump, `step_within` before at most |
+//! | 1 | step | it is more than `step` off its key's last reading that did not jump, at most `step_within` before |
 //! | 2 | persistence | all readings of the `persistence_over` up to it lie within less than `persistence` |
 //! | 4 | neighbour | it is more than `neighbour` off the median of the hour's means of the nearest sites |
 //!
