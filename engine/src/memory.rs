@@ -1,7 +1,7 @@
 //! Memory limits: how many bytes are taken, and whether more may be.
 //!
-//! A [`Budget`] has a name and a bound; whoever holds memory holds a [`Reservation`] of it, given back
-//! when dropped. The figure is therefore exact for as long as the reservation lives with the bytes.
+//! A [`Budget`] has a name and a bound. Memory is held together with a [`Reservation`] of it, which is given back
+//! when dropped, so that the figure is exact for as long as the reservation lives with the bytes.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

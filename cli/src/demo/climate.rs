@@ -143,7 +143,7 @@ impl Site {
 }
 
 impl Moment {
-    /// What prevails at a station.
+    /// The conditions at a station.
     pub fn conditions(&self, site: &Site) -> Conditions {
         let mut front = 0.0;
         let mut gradient = [0.0f32; 3];

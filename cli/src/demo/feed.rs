@@ -40,7 +40,7 @@ pub struct Arrival {
     pub others: Vec<RecordBatch>,
 }
 
-/// How many readings a range of minutes delivers.
+/// Numbers of readings that a range of minutes delivers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Expected {
     /// Different plausible readings: rows of the table.

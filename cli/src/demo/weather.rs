@@ -57,7 +57,7 @@ pub enum Delivery {
     Missing,
 }
 
-/// Some stations' weather in one hour, ready to be read off at any instant of it.
+/// The weather of some stations in one hour, ready to be read off at any instant of it.
 #[derive(Debug)]
 pub struct Stations {
     seed: u64,
@@ -109,7 +109,7 @@ impl Weather {
         self.sites.iter().find(|site| site.id == id).map(Site::elevation)
     }
 
-    /// What happens to the readings of station `id` in `hour`.
+    /// The delivery of the readings of station `id` in `hour`.
     pub fn delivery(&self, id: i32, hour: Hour) -> Delivery {
         let draw = self.draw(id, hour);
         match draw % 1_000 {

@@ -11,7 +11,7 @@ use crate::tail::Tail;
 use crate::view::View;
 use crate::{Error, Result};
 
-/// Earlier versions of a table that are kept for who asks again.
+/// Views of earlier versions of a table that are kept for further reads.
 pub(super) const PAST_KEPT: usize = 4;
 
 impl Engine {

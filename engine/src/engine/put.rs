@@ -162,7 +162,7 @@ impl Engine {
         }
     }
 
-    /// The same at level `disk`; `None`, and nothing is put, if somebody has put one of the rows that were seen.
+    /// Submits at durability `disk`; `None`, and nothing is put, if one of the rows that were seen was put meanwhile.
     pub(super) async fn submit_unchanged(
         &self,
         entries: Vec<Entry>,

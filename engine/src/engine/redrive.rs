@@ -33,7 +33,7 @@ use crate::{Error, ErrorKind, Result};
 const LETTERS_AT_ONCE: usize = 1_024;
 /// Bytes of rows of letters that are put at a time.
 const BYTES_AT_ONCE: usize = 8 << 20;
-/// How often rows are looked at anew because somebody put one of them, or landed them, meanwhile.
+/// How often rows are looked at anew because one of them was put, or landed, meanwhile.
 const TRIES: usize = 64;
 /// Memory of a row that was put, until all are.
 const PUT_BYTES: usize = 64;
@@ -226,8 +226,8 @@ impl Engine {
         Ok(found)
     }
 
-    /// Puts the rows `go`, and marks them and those that `stay`, unless somebody has put a row of the same key
-    /// and time since `view`: then nothing is done.
+    /// Puts the rows `go`, and marks them and those that `stay`, unless a row of the same key and time was put since
+    /// `view`: then nothing is done.
     async fn put_again(
         &self,
         run: &mut Run<'_>,

@@ -70,7 +70,7 @@ pub(crate) struct Written {
     pub(crate) ingested_at: Micros,
 }
 
-/// A submission that goes in if nobody has put the rows that it puts since they were looked at.
+/// A submission that goes in unless one of its rows was put since they were looked at.
 #[derive(Debug)]
 pub(crate) struct Guarded {
     pub(crate) submission: Submission,

@@ -71,7 +71,7 @@ pub struct Wanted {
 }
 
 impl Wanted {
-    /// Everything.
+    /// The whole table.
     pub fn all() -> Self {
         Self { keys: KeySelection::All, time: TimeRange::ALL, rest: Vec::new() }
     }

@@ -1,4 +1,4 @@
-//! The decision which hours should land: a pure function of the contents of the tail and of the time.
+//! The decision on which hours land: a pure function of the contents of the tail and of the time.
 //!
 //! ```text
 //!            landed      closed        open
@@ -18,7 +18,7 @@ use barograph_lake::{Hour, Micros, Tier};
 pub enum Reason {
     /// Hours are due by time.
     Due,
-    /// Everything is to land.
+    /// Everything is to land, open hours included.
     Flush,
 }
 

@@ -73,7 +73,7 @@ pub struct Opened {
     pub records: u64,
     /// Bytes of the groups that hold them.
     pub bytes: u64,
-    /// Bytes cut off the end: a group whose writing was interrupted, so that nobody was promised it.
+    /// Bytes cut off the end: a group whose writing was interrupted, so that it was never acknowledged.
     pub torn_bytes: u64,
     /// Stretches that are damaged or missing and were accepted, at this opening or an earlier one.
     pub lost: Vec<Lost>,

@@ -251,7 +251,7 @@ pub struct Plan {
     pub(crate) aggregation: Option<String>,
     pub(crate) limit: Option<usize>,
     pub(crate) files_in_table: usize,
-    /// With the price of each of its files.
+    /// Each with the cost of reading its files.
     pub(crate) sources: Vec<(Source, Vec<ReadPrice>)>,
     pub(crate) slices: usize,
 }

@@ -131,7 +131,7 @@ impl Place {
         Some(self.value()).filter(|&value| value != EMPTY)
     }
 
-    /// Stores the value, which is not `u64::MAX`; whoever reads it sees what was written before it.
+    /// Stores the value, which is not `u64::MAX`; a reader of it sees everything that was written before it.
     #[inline]
     pub(super) fn set(&self, value: u64) {
         self.value.store(value, Ordering::Release);

@@ -25,7 +25,7 @@ const SIGNS_MAX: usize = 16;
 /// The reason for which a run is to stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Why {
-    /// Somebody asked for it.
+    /// On request.
     Cancelled,
     /// The process is shutting down.
     ShuttingDown,

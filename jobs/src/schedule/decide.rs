@@ -1,4 +1,4 @@
-//! The decision whether a job is due: a pure function of its lease, its spec and the time.
+//! The decision on whether a job is due: a pure function of its lease, its spec and the time.
 
 use barograph_lake::Micros;
 use barograph_lake::time::MICROS_PER_HOUR;

@@ -9,7 +9,7 @@ use super::context::Context;
 use super::record::{Asked, Figures};
 use crate::Result;
 
-/// Steps that a plan shows; all are priced.
+/// Steps that a plan shows; the cost of all is counted.
 const STEPS_KEPT: usize = 1_000;
 
 /// Work that is done over and over in the background.

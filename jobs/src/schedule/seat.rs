@@ -47,7 +47,7 @@ pub struct Seat {
     pub deaths: u32,
 }
 
-/// Takes and gives back seats in the name of one process.
+/// The leases of all jobs, as one process takes and gives them back.
 #[derive(Debug, Clone)]
 pub(super) struct Seats {
     shelf: Shelf,
@@ -56,10 +56,10 @@ pub(super) struct Seats {
     by: String,
 }
 
-/// What became of an attempt to take or keep a seat.
+/// The outcome of an attempt to take or keep a lease.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Taken {
-    /// It is ours, as said here.
+    /// The lease is ours, as it says.
     Ours(Seat),
     /// Another was first.
     Lost,
@@ -94,7 +94,8 @@ impl Entry for Seat {
         serde_json::from_slice(bytes)
     }
 
-    /// Who took it wrote a name unlike any other. Of one that was kept twice the first may stand, which ends earlier.
+    /// The process that took it wrote a name unlike any other. Of a lease that was renewed twice the first entry,
+    /// which ends earlier, may stand.
     fn is_same(&self, found: &Self) -> bool {
         (&self.by, self.run) == (&found.by, found.run)
     }
@@ -105,7 +106,7 @@ impl Seats {
         Self { shelf, clock, lease, by }
     }
 
-    /// The seat of a job; made, free, if the job was never seen.
+    /// The lease of a job; created, free, if the job was never seen.
     pub(super) async fn read(&self, job: &str) -> Result<Seat> {
         if let Some(seat) = self.peek(job).await? {
             return Ok(seat);
@@ -130,7 +131,7 @@ impl Seats {
         })
     }
 
-    /// The seat of a job; `None` if the job was never seen.
+    /// The lease of a job; `None` if the job was never seen.
     pub(super) async fn peek(&self, job: &str) -> Result<Option<Seat>> {
         let newest = self.register(job).newest().await?;
         Ok(newest.map(|(number, seat)| self.numbered(number, seat)))
@@ -144,7 +145,7 @@ impl Seats {
         self.shelf.register(job, Kind::Seat)
     }
 
-    /// Takes the seat for a new run, whose number is that of the seat. `seen` is what it was decided on.
+    /// Takes the lease for a new run, which has its number. `seen` is the lease that the decision was made on.
     pub(super) async fn take(&self, job: &str, seen: &Seat, slot: Micros) -> Result<Taken> {
         let now = self.clock.now();
         if seen.is_taken(now) {
@@ -165,7 +166,7 @@ impl Seats {
         self.write(job, seat).await
     }
 
-    /// Keeps the seat for another lease. It is lost where it was over before, even if nobody took it.
+    /// Renews the lease. It is lost if it was over before, even if no other process took it.
     pub(super) async fn renew(&self, job: &str, ours: &Seat) -> Result<Taken> {
         let now = self.clock.now();
         if ours.is_abandoned(now) {
@@ -175,7 +176,7 @@ impl Seats {
         self.write(job, Seat { number: ours.number + 1, until, lease, ..ours.clone() }).await
     }
 
-    /// Gives the seat back; `ended` unless the run is to be continued by whoever comes.
+    /// Gives the lease back; `ended` unless another run is to continue this one.
     pub(super) async fn give_back(&self, job: &str, ours: &Seat, ended: bool) -> Result<Taken> {
         let seat = Seat { number: ours.number + 1, until: None, ended, deaths: 0, ..ours.clone() };
         self.write(job, seat).await
@@ -185,7 +186,7 @@ impl Seats {
         now.saturating_add(self.lease.micros())
     }
 
-    /// Puts a seat after the one that it was decided on.
+    /// Puts the entry after the one that the decision was made on.
     async fn write(&self, job: &str, seat: Seat) -> Result<Taken> {
         let number = seat.number;
         match self.register(job).advance(number, &seat).await? {

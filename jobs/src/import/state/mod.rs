@@ -145,7 +145,7 @@ impl Staging {
         file.map_or((0, false), |file| (file.rows, file.done))
     }
 
-    /// Says how far a file is.
+    /// Sets how far a file is.
     pub fn reach(&mut self, identity: &Identity, rows: u64, done: bool) {
         // It is the last one nearly always.
         match self.files.iter_mut().rev().find(|file| file.identity == *identity) {
@@ -253,7 +253,7 @@ impl State {
         self.give_up(|staging| staging.holds(identity));
     }
 
-    /// How far an import of `files`, in this order, is; others that hold one of them are given up.
+    /// The staging of an import of `files`, in this order; others that hold one of them are given up.
     pub fn staging(&mut self, files: &[Identity]) -> Staging {
         let at = self.stagings.iter().position(|staging| staging.is_of(files));
         let staging = at.map(|at| self.stagings.swap_remove(at)).unwrap_or_default();

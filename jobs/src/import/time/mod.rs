@@ -134,7 +134,7 @@ impl TimeForm {
         Ok(Self { column: column.to_owned(), format, unit, since, zone, round })
     }
 
-    /// Begins to read times of the file's column `source`.
+    /// A reader of the times of the file's column `source`.
     pub fn begin(&self, source: &str) -> Reading<'_> {
         let called = if source == self.column { String::new() } else { format!(" {source}") };
         let (steady, found, seen) = (Steady::default(), Found::default(), Seen::default());
@@ -199,7 +199,7 @@ impl Reading<'_> {
         })
     }
 
-    /// What was found, for the piece that was read.
+    /// The findings, for the piece that was read.
     ///
     /// # Errors
     /// `Input` if the piece is the first of its file and what is wrong with its times is wrong with all.

@@ -87,7 +87,7 @@ impl Decimal {
         self.size().and_then(of_size) == Some(unit)
     }
 
-    /// What the number looks like, if not a time in `unit`.
+    /// The likely meaning of the number, if it is not a time in `unit`.
     pub fn likeness(self, unit: Unit) -> Option<Likeness> {
         let size = self.size()?;
         let own = of_size(size);

@@ -1,4 +1,4 @@
-//! The zone of local times, which makes instants of them, although its clocks are set forward in spring and back in
+//! The zone of local times: it turns them into instants, also where clocks are set forward in spring and back in
 //! autumn.
 
 use std::fmt;
@@ -115,7 +115,7 @@ impl Zone {
     }
 }
 
-/// What a clock shows.
+/// The date and time that a clock shows.
 pub fn shown(local: Micros) -> Option<NaiveDateTime> {
     DateTime::from_timestamp_micros(local).map(|time| time.naive_utc())
 }
