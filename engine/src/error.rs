@@ -48,7 +48,10 @@ impl Error {
     }
 
     /// Keeps `source` as the cause.
-    pub fn with_source(mut self, source: impl Into<Cause>) -> Self {
+    pub fn with_source(
+        mut self,
+        source: impl Into<Cause>,
+    ) -> Self {
         self.source = Some(source.into());
         self
     }
