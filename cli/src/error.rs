@@ -1,8 +1,8 @@
-//! What went wrong in a command, told by the exit code it ends with.
+//! The errors of commands, by the exit code they end with.
 
 use std::fmt;
 
-/// How a command ends that did not do its work.
+/// The end of a command that did not do its work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ErrorKind {
@@ -10,7 +10,7 @@ pub enum ErrorKind {
     Failed,
     /// The command line, the settings or the mapping is wrong: exit code 2.
     Usage,
-    /// Whoever read our output went away: nothing to say, exit code 0.
+    /// The reader of the output went away: nothing to say, exit code 0.
     OutputClosed,
     /// Stopped by Ctrl-C before the work was done: exit code 1.
     Stopped,
@@ -50,7 +50,7 @@ impl Error {
         self
     }
 
-    /// How the command ends.
+    /// The kind: how the command ends.
     pub fn kind(&self) -> ErrorKind {
         self.kind
     }
@@ -64,7 +64,7 @@ impl Error {
         }
     }
 
-    /// The same error with what was being done in front of it.
+    /// The same error, with what was being done in front of its message.
     pub fn during(mut self, what: impl fmt::Display) -> Self {
         self.message = format!("{what}: {}", self.message);
         self

@@ -1,4 +1,4 @@
-//! How are numbers written for people?
+//! Numbers for people: counts, sizes, lengths of time and rates.
 
 use std::time::Duration;
 
@@ -47,7 +47,7 @@ pub fn duration(duration: Duration) -> String {
     format!("{value:.digits$} {unit}")
 }
 
-/// How many in a second.
+/// The number per second.
 pub fn rate(number: u64, duration: Duration) -> u64 {
     (number as f64 / duration.as_secs_f64().max(1e-9)) as u64
 }

@@ -1,7 +1,7 @@
 //! One binary, `barograph`: settings, wiring, commands.
 //!
-//! The library is there so that benches and tests can use the demonstration's weather, the cities and
-//! the settings; [`run`] is the whole program.
+//! The library exists so that benches and tests can use the demonstration's weather, the cities and the settings;
+//! [`run`] is the whole program.
 
 pub mod arguments;
 pub mod cities;

@@ -1,4 +1,4 @@
-//! The binary `barograph`.
+//! The binary `barograph`: its allocators, and its entry point.
 
 use std::ffi::{c_int, c_long};
 
@@ -13,7 +13,7 @@ mod processor;
 static ALLOCATOR: Counting<mimalloc::MiMalloc> = Counting(mimalloc::MiMalloc);
 
 /// `mi_option_purge_delay` of mimalloc 3 (`mimalloc.h`): milliseconds for which freed memory is kept for the next
-/// who asks, before the system gets it back.
+/// allocation before the system gets it back.
 const PURGE_DELAY: c_int = 15;
 /// A tenth of mimalloc's default, which made compaction a quarter larger and nothing faster.
 const PURGE_DELAY_MILLIS: c_long = 100;
@@ -22,8 +22,8 @@ unsafe extern "C" {
     fn mi_option_set(option: c_int, value: c_long);
 }
 
-/// The C library's allocator, which zstd takes its contexts from: up to 16 MiB each, taken and freed on whichever thread
-/// compresses. By itself it has eight arenas a processor, and keeps up to 64 MiB free at the end of each.
+/// The C library's allocator, which zstd takes its contexts from: up to 16 MiB each, taken and freed on whichever
+/// thread compresses. By default it has eight arenas per processor, and keeps up to 64 MiB free at the end of each.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod c_library {
     use std::ffi::c_int;

@@ -1,4 +1,4 @@
-//! How far is long work? A bar where stderr is a terminal, a line now and then where it is not.
+//! The progress of long work: a bar where stderr is a terminal, a line now and then where it is not.
 #![allow(
     clippy::disallowed_methods,
     reason = "it tells people how long things take, and waits for them"
@@ -16,7 +16,7 @@ use crate::figures::grouped;
 /// How often a line is written where there is no bar.
 const LINE_EVERY: Duration = Duration::from_secs(5);
 
-/// Progress of one piece of work.
+/// The progress of one piece of work.
 #[derive(Debug)]
 pub struct Progress {
     label: String,
@@ -48,7 +48,7 @@ impl Progress {
         Self { label, unit, bar, total, told: Instant::now() }
     }
 
-    /// So many units are done.
+    /// Sets the number of units that are done.
     pub fn set(&mut self, done: u64) {
         if let Some(bar) = &self.bar {
             bar.set_position(done);
@@ -60,7 +60,7 @@ impl Progress {
         }
     }
 
-    /// So many units are done in all.
+    /// Ends the progress and clears its bar.
     pub fn finish(self) {
         if let Some(bar) = self.bar {
             bar.finish_and_clear();
@@ -76,12 +76,12 @@ pub fn line(text: &str) {
     });
 }
 
-/// Takes away bars that unfinished work has left.
+/// Removes the bars that unfinished work has left.
 pub fn clear() {
     let _ = bars().clear();
 }
 
-/// Writes messages to stderr without tearing a bar.
+/// A writer of messages to stderr that does not tear a bar.
 #[derive(Debug, Default)]
 pub struct MessageWriter;
 

@@ -1,4 +1,4 @@
-//! When does somebody want us to stop? On Ctrl-C, or when a supervisor sends SIGTERM.
+//! The signals that ask the process to stop: Ctrl-C, or SIGTERM of a supervisor.
 
 use crate::{Error, Result};
 

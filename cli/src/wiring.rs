@@ -1,4 +1,4 @@
-//! How do settings become a running engine, a lake or a connection?
+//! The wiring of the program: settings become a running engine, a lake, SQL, a schedule or a connection.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -85,7 +85,7 @@ pub async fn open_engine(settings: &Settings, accept_damage: bool) -> Result<Arc
     Ok(engine)
 }
 
-/// The same over other tables than those of the settings, without rollups.
+/// Opens the engine over other tables than those of the settings, without rollups.
 pub async fn open_engine_of(
     settings: &Settings,
     tables: Vec<TableSchema>,
@@ -124,7 +124,7 @@ pub fn table(settings: &Settings, name: &str) -> Result<TableSchema> {
     })
 }
 
-/// Which rows may go into a table.
+/// The rules for valid rows of a table.
 pub fn rules(settings: &Settings, table: &TableSchema) -> Result<Rules> {
     let known_keys = match table.declaration().dimension.as_deref() {
         None => None,
@@ -157,7 +157,7 @@ pub fn open_sql(
     })
 }
 
-/// The jobs of the data folder. Those that put rows run where there is an engine, and can only be looked at
+/// The jobs of the data folder. Those that put rows run where there is an engine, and can only be inspected
 /// elsewhere.
 pub fn open_schedule(settings: &Settings, engine: Option<&Arc<Engine>>) -> Result<Arc<Schedule>> {
     let store = match local_data(&settings.data)? {
@@ -258,7 +258,7 @@ pub fn remote_table(name: &str, schema: &Schema) -> Result<TableSchema> {
     Ok(TableSchema::new(name, declaration)?)
 }
 
-/// Where this user's programs keep what they remember between runs.
+/// The folder where this user's programs keep their state between runs.
 pub fn user_state() -> PathBuf {
     let folder = |variable: &str| {
         std::env::var_os(variable).map(PathBuf::from).filter(|path| path.is_absolute())

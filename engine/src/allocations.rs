@@ -1,10 +1,11 @@
-//! Memory that a thread has taken of the allocator and not given back, counted where it is taken.
+//! The memory of a thread: bytes that it has allocated and not yet freed, counted by the allocator itself.
 //!
-//! A library that plans, parses or decodes says nothing of what it holds. The binary wraps its allocator in
-//! [`Counting`]; what a piece of work holds is then the difference between two readings of [`held`] on its thread.
+//! A library that plans, parses or decodes does not report the memory it holds. The binary therefore wraps its
+//! allocator in [`Counting`], and the memory of a piece of work is the difference between two readings of [`held`] on
+//! its thread.
 //!
-//! Nor does such a library ask whether others wait. It allocates all the time, so that threads that have stepped back
-//! [give way](give_way) there.
+//! Nor does such a library yield to other work. It allocates all the time, so that background threads [give
+//! way](give_way) in the allocator.
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::cell::Cell;
@@ -20,12 +21,12 @@ thread_local! {
     static TAKEN: Cell<u32> = const { Cell::new(0) };
 }
 
-/// An allocator that counts what each thread takes and gives back, and has threads that stepped back give way.
+/// An allocator that counts the bytes each thread allocates and frees, and lets background threads give way.
 #[derive(Debug)]
 pub struct Counting<A>(pub A);
 
-/// Bytes that the calling thread has taken less those that it has given back: below zero where it frees what others took.
-/// Always 0 in a program whose allocator is not [`Counting`].
+/// Bytes that the calling thread has allocated minus those it has freed: negative where it frees memory of other
+/// threads. Always 0 in a program whose allocator is not [`Counting`].
 pub fn held() -> isize {
     HELD.get()
 }

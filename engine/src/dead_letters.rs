@@ -1,7 +1,5 @@
-//! Where do rows go that may not go into their table?
-//!
-//! Into `dead_letters`, a table like any other: durable when the rest of their batch is, landed, queryable by
-//! time, and re-driven after a fix.
+//! The dead letters: rows that may not go into their table, kept in `dead_letters`, a table like any other. They are
+//! durable when the rest of their batch is, land, can be queried by time, and are put again after a fix (re-driven).
 
 pub mod row;
 
@@ -44,17 +42,17 @@ pub fn schema() -> Result<TableSchema> {
     Ok(TableSchema::new(DEAD_LETTERS, declaration)?)
 }
 
-/// Gives each dead letter an id of its own: the instant in µs, or one more than the last.
+/// The generator of dead-letter ids: the instant in µs, or one more than the last id.
 #[derive(Debug, Default)]
 pub struct Ids(AtomicI64);
 
 impl Ids {
-    /// Ids above `largest`, which is taken.
+    /// A generator of ids above `largest`, the largest in use.
     pub fn after(largest: Option<i64>) -> Self {
         Self(AtomicI64::new(largest.map_or(0, |id| id.saturating_add(1))))
     }
 
-    /// `count` ids in a row; the first is given.
+    /// Reserves `count` consecutive ids and returns the first.
     pub fn take(&self, now: Micros, count: i64) -> i64 {
         let mut first = now;
         let next = |last: i64| {
@@ -81,8 +79,8 @@ pub struct Letter {
     pub rejected: Rejected,
     /// When it was put again with success, or gave way to a newer row.
     pub redriven_at: Option<Micros>,
-    /// When it was written, as the engine counts: what was accepted later has a larger `ingested_at`. Not
-    /// written.
+    /// Its `ingested_at`, which is smaller than that of rows accepted later. Known of letters that were read back;
+    /// not encoded.
     pub written_at: Micros,
 }
 

@@ -1,11 +1,11 @@
-//! What went wrong in the engine, told by what the caller can do about it.
+//! The errors of the engine, by what the caller can do about them.
 
 use std::fmt;
 use std::time::Duration;
 
 use barograph_lake::error::{Cause, because};
 
-/// What a caller can do about an error.
+/// The kind of an error: what the caller can do about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ErrorKind {
@@ -73,17 +73,17 @@ impl Error {
         Self::new(ErrorKind::Internal, message)
     }
 
-    /// What the caller can do.
+    /// The kind: what the caller can do.
     pub fn kind(&self) -> ErrorKind {
         self.kind
     }
 
-    /// When it makes sense to try again, if that is known.
+    /// The time after which a retry makes sense, if it is known.
     pub fn retry_after(&self) -> Option<Duration> {
         self.retry_after
     }
 
-    /// The same error once more, for another of the callers it struck together.
+    /// A copy of the error, for another of the callers that it concerns.
     pub fn again(&self) -> Self {
         Self {
             kind: self.kind,

@@ -1,5 +1,5 @@
-//! Expressions over the columns of one row. The language is that of whoever compiles them; imports take them for the columns of a
-//! mapping.
+//! Expressions over the columns of one row, for the columns of an import's mapping. Their language is that of the
+//! implementation of [`Expressions`].
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -9,34 +9,35 @@ use arrow::datatypes::DataType;
 
 use crate::Result;
 
-/// Compiles expressions.
+/// A compiler of expressions.
 pub trait Expressions: Debug + Send + Sync {
-    /// Understands an expression over columns whose types `column` knows; names are found as they are written.
+    /// Compiles an expression over columns whose types `column` knows; names are matched exactly.
     ///
     /// # Errors
-    /// `Request` that says what is wrong with it.
+    /// `Request` that says what is wrong with the expression.
     fn compile(
         &self,
         text: &str,
         column: &dyn Fn(&str) -> Option<DataType>,
     ) -> Result<Arc<dyn RowExpression>>;
 
-    /// The names of columns that an expression has, in order; none if it cannot be read.
+    /// The column names in an expression, in order; none if it cannot be parsed.
     fn names(&self, text: &str) -> Vec<String>;
 }
 
-/// An expression that was understood.
+/// A compiled expression.
 pub trait RowExpression: Debug + Send + Sync {
-    /// The columns that it takes in, in the order in which they are handed over.
+    /// Its input columns, in the order in which they are handed over.
     fn inputs(&self) -> &[Input];
 
     /// The type of its values.
     fn data_type(&self) -> &DataType;
 
-    /// Its values for `rows` rows of its inputs; null where a row has none, of which `refused` is told why.
+    /// Its values for `rows` rows of its inputs; null where a row has no value, the reason of which `refused` is
+    /// told.
     ///
     /// # Errors
-    /// `Internal` if the columns are not those that it takes in.
+    /// `Internal` if the columns are not its inputs.
     fn evaluate(
         &self,
         inputs: Vec<ArrayRef>,
@@ -45,11 +46,11 @@ pub trait RowExpression: Debug + Send + Sync {
     ) -> Result<ArrayRef>;
 }
 
-/// A column that an expression takes in.
+/// An input column of an expression.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Input {
     /// Its name.
     pub name: String,
-    /// Its type as it is taken in: text is `Utf8`, or `Float64` where numbers are wanted.
+    /// Its type as an input: text is `Utf8`, or `Float64` where numbers are wanted.
     pub data_type: DataType,
 }

@@ -1,4 +1,4 @@
-//! What is true now?
+//! The engine of Barograph: it accepts readings, keeps them, and answers reads.
 //!
 //! A reading is written down once (`log`), seen at once (`tail`), kept for ever (the lake). Every
 //! query reads one [`View`]: the tail and a lake snapshot, swapped together.

@@ -1,7 +1,7 @@
-//! How much memory is taken, and may more be taken?
+//! Memory limits: how many bytes are taken, and whether more may be.
 //!
-//! A [`Budget`] has a name and a bound; whoever holds memory holds a [`Reservation`] of it, given back
-//! when dropped. The figure is therefore exact for as long as the reservation lives with the bytes.
+//! A [`Budget`] has a name and a bound. Memory is held together with a [`Reservation`] of it, which is given back
+//! when dropped, so that the figure is exact for as long as the reservation lives with the bytes.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -46,17 +46,17 @@ impl Budget {
         self.limit
     }
 
-    /// Says how many of the bytes taken cannot be given back for the time being.
+    /// Sets how many of the bytes taken cannot be given back at present.
     pub fn set_stuck(&self, bytes: usize) {
         self.stuck.store(bytes, Ordering::Relaxed);
     }
 
-    /// Whether what cannot be given back takes so much that no more of it is to be taken.
+    /// Whether the bytes that cannot be given back are so many that no more of them are to be taken.
     pub fn is_stuck(&self) -> bool {
         self.stuck.load(Ordering::Relaxed) > self.limit / 4 * 3
     }
 
-    /// Bytes to give back because three quarters are taken of what can be given back at all; 0 if they are not.
+    /// Bytes to free once more than three quarters are taken of those that can be given back at all; 0 before.
     pub fn to_free(&self) -> usize {
         let stuck = self.stuck.load(Ordering::Relaxed).min(self.limit);
         let (used, limit) = (self.used().saturating_sub(stuck), self.limit - stuck);

@@ -1,5 +1,5 @@
-//! How much memory does the whole process hold, and how much may it? Bounds count what is known to be taken; this asks
-//! the system, and refuses work before the system ends the process for it.
+//! The memory of the whole process, and its limit. Budgets count the memory they know of; this asks the operating
+//! system, and refuses work before the system ends the process.
 
 use std::fs;
 use std::sync::OnceLock;
@@ -10,23 +10,23 @@ use crate::{Error, Result};
 
 /// When it is worth asking again.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
-/// The setting that sets it.
+/// The setting that sets the limit.
 pub const SETTING: &str = "sql.server_bytes_max";
 
 /// What the process held when it was last looked at.
 static HELD: AtomicUsize = AtomicUsize::new(0);
 
-/// The most memory that the process may hold.
+/// The limit on the memory of the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ceiling(Option<usize>);
 
 impl Ceiling {
-    /// So many bytes, or else nine tenths of what the machine and its control groups allow.
+    /// A limit of `bytes`, or else nine tenths of what the machine and its control groups allow.
     pub fn new(bytes: Option<usize>) -> Self {
         Self(bytes.or_else(|| allowed().map(|bytes| bytes / 10 * 9)))
     }
 
-    /// Refuses to take `bytes` more if the process would hold too much then.
+    /// Refuses `bytes` more if the process would exceed the limit with them.
     pub fn check(self, bytes: usize) -> Result<()> {
         look();
         let held = HELD.load(Ordering::Relaxed);

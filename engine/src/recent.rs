@@ -1,9 +1,8 @@
-//! What was worked out a short while ago, and need not be worked out again? A few answers by their question, the
-//! least recently asked let go first.
+//! A cache of recent answers, a few of them, by their questions. The least recently used is dropped first.
 
 use parking_lot::Mutex;
 
-/// Answers to the questions that were asked last. Few enough to be looked through one by one.
+/// A cache of answers by their questions, few enough to be searched one by one.
 #[derive(Debug)]
 pub struct Recent<Q, A> {
     most: usize,
@@ -12,7 +11,7 @@ pub struct Recent<Q, A> {
 }
 
 impl<Q, A: Clone> Recent<Q, A> {
-    /// Keeps at most so many.
+    /// A cache of at most `most` answers.
     pub fn new(most: usize) -> Self {
         Self { most, answers: Mutex::default() }
     }
@@ -27,7 +26,7 @@ impl<Q, A: Clone> Recent<Q, A> {
         Some(answer)
     }
 
-    /// Keeps an answer.
+    /// Adds an answer.
     pub fn keep(&self, question: Q, answer: A) {
         let mut answers = self.answers.lock();
         if answers.len() >= self.most {

@@ -1,4 +1,4 @@
-//! What can be set in the engine? Every setting has a default that suits one machine.
+//! The settings of the engine. Every setting has a default that suits one machine.
 
 use barograph_lake::{Size, Span};
 use schemars::JsonSchema;

@@ -1,4 +1,5 @@
-//! Tables that a part of the server tells of itself: SQL shows them in the schema `system`, with rows that are made when they are asked.
+//! Tables of the server about itself: SQL shows them in the schema `system`, with rows that are made when they are
+//! queried.
 
 use std::fmt::Debug;
 
@@ -8,14 +9,14 @@ use futures::future::BoxFuture;
 
 use crate::Result;
 
-/// A table of the schema `system` whose rows are made each time it is asked.
+/// A table of the schema `system` whose rows are made each time it is queried.
 ///
-/// 1. `name`, `primary_key` and `schema` are the same for ever.
+/// 1. `name`, `primary_key` and `schema` never change.
 /// 2. Every batch that `rows` gives has that schema.
 pub trait SystemRows: Debug + Send + Sync {
     /// Its name without the schema.
     fn name(&self) -> &'static str;
-    /// The columns that tell its rows apart.
+    /// The columns of its primary key.
     fn primary_key(&self) -> &'static [&'static str];
     /// Its columns.
     fn schema(&self) -> SchemaRef;

@@ -1,5 +1,4 @@
-//! Which work waits for other work? What runs on threads of its own here steps back before ingestion and point
-//! reads.
+//! Background threads: they step back, so that ingestion and point reads go before the work on them.
 
 use barograph_lake::priority;
 use tokio::runtime::{Handle, Runtime};
@@ -11,23 +10,23 @@ const MORE_BLOCKING: usize = 2;
 /// Blocking work at a time where nothing bounds it: tokio's own bound.
 const ANY_BLOCKING: usize = 512;
 
-/// Threads that step back before others. They end when it is dropped, without being waited for.
+/// A pool of threads that step back before others. They end when it is dropped, without being waited for.
 #[derive(Debug)]
 pub struct Threads(Option<Runtime>);
 
 impl Threads {
-    /// Starts `count` of them, named `name`.
+    /// Starts `count` threads named `name`.
     pub fn start(name: &str, count: usize) -> Result<Self> {
         Self::blocking(name, count, ANY_BLOCKING, None)
     }
 
-    /// Starts `count` of them, each with a stack of so many bytes. Only what is used of it takes memory.
+    /// Starts `count` threads, each with a stack of `bytes` bytes, of which only the used part takes memory.
     pub fn with_stack(name: &str, count: usize, bytes: usize) -> Result<Self> {
         Self::blocking(name, count, ANY_BLOCKING, Some(bytes))
     }
 
-    /// Starts `count` of them for a [rewrite](crate::rewrite) that keeps as many busy. Blocking work takes few threads
-    /// in turn, as each of them keeps memory for its next piece.
+    /// Starts `count` threads for a [rewrite](crate::rewrite) that keeps as many busy. Blocking work takes few
+    /// threads in turn, as each of them keeps memory for its next piece.
     pub fn for_rewrite(name: &str, count: usize) -> Result<Self> {
         Self::blocking(name, count, count + MORE_BLOCKING, None)
     }
@@ -48,7 +47,7 @@ impl Threads {
         Ok(Self(Some(runtime)))
     }
 
-    /// Where work is given to them.
+    /// The handle that gives work to them.
     ///
     /// # Errors
     /// `Internal` if they have ended.

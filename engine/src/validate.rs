@@ -1,4 +1,4 @@
-//! Which rows of a batch may go into a table, and what is wrong with the others?
+//! The validation of a batch: which of its rows may go into a table, and what is wrong with the others.
 //!
 //! ```text
 //! batch as sent ──match by name, cast──► columns of the table ──row rules──► accepted rows
@@ -36,7 +36,7 @@ const EARLIEST: Micros = -62_135_596_800_000_000;
 /// First instant no longer taken: the year 10,000.
 const LATEST: Micros = 253_402_300_800_000_000;
 
-/// What is known about valid rows besides the table's declaration.
+/// Rules for valid rows besides the table's declaration.
 #[derive(Debug, Clone)]
 pub struct Rules {
     /// Rows at or after this instant come from a clock gone wrong.
@@ -45,12 +45,12 @@ pub struct Rules {
     pub known_keys: Option<Arc<HashSet<Key>>>,
 }
 
-/// A batch that was looked at row by row.
+/// A batch that was checked row by row.
 #[derive(Debug)]
 pub struct Validated {
     /// Rows for the table: all its columns but `ingested_at`.
     pub accepted: RecordBatch,
-    /// The others.
+    /// The rows that were rejected.
     pub rejected: Rejections,
 }
 

@@ -1,4 +1,4 @@
-//! What does a query see? One [`View`]: a lake snapshot and a tail, swapped together.
+//! The view of a table that a query sees: a lake snapshot and a tail, swapped together.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::tail::TailView;
 /// A row of the tail replaces the row of the lake with the same key and instant.
 #[derive(Debug, Clone)]
 pub struct View {
-    /// The table.
+    /// The schema of the table.
     pub schema: Arc<TableSchema>,
     /// The rows that have landed.
     pub snapshot: Arc<Snapshot>,

@@ -1,5 +1,5 @@
-//! What should the answers be? The same figures computed once more from the lake's Parquet files, by
-//! another Parquet reader path and another query library (polars) than those that serve.
+//! The audit of answers: the same figures computed once more from the lake's Parquet files, by another Parquet reader
+//! path and another query library (polars) than those that serve.
 
 use arrow::array::RecordBatch;
 use arrow::compute::cast;
@@ -16,7 +16,7 @@ use crate::{Error, ErrorKind, Result};
 /// Rows decoded at a time.
 const BATCH_ROWS: usize = 262_144;
 
-/// What the rows of one key in one window of time come to.
+/// The figures of one key in one window of time.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Window {
     /// The key.

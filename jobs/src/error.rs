@@ -1,11 +1,11 @@
-//! What went wrong in a job, told by what the caller can do about it.
+//! The errors of jobs, by what the caller can do about them.
 
 use std::fmt;
 use std::time::Duration;
 
 use barograph_lake::error::{Cause, because};
 
-/// What a caller can do about an error.
+/// The kind of an error: what the caller can do about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ErrorKind {
@@ -15,7 +15,7 @@ pub enum ErrorKind {
     Input,
     /// A bound is reached: come back after `retry_after`.
     Resources,
-    /// Whoever takes the rows does not answer as it should: the same call may work later.
+    /// The store or sink of the rows does not answer as it should: the same call may work later.
     Unavailable,
     /// Stored bytes are damaged: call an operator.
     Damage,
@@ -51,7 +51,7 @@ impl Error {
         self
     }
 
-    /// Says when it makes sense to try again.
+    /// Sets the time after which a retry makes sense.
     pub fn with_retry_after(mut self, retry_after: Option<Duration>) -> Self {
         self.retry_after = retry_after;
         self
@@ -72,23 +72,23 @@ impl Error {
         Self::new(ErrorKind::Internal, message)
     }
 
-    /// The same error with what was being done in front of it.
+    /// The same error, with what was being done in front of its message.
     pub fn during(mut self, what: impl fmt::Display) -> Self {
         self.message = format!("{what}: {}", self.message);
         self
     }
 
-    /// What the caller can do.
+    /// The kind: what the caller can do.
     pub fn kind(&self) -> ErrorKind {
         self.kind
     }
 
-    /// Whether the same may work later.
+    /// Whether a retry may succeed.
     pub fn can_be_helped(&self) -> bool {
         matches!(self.kind, ErrorKind::Unavailable | ErrorKind::Resources)
     }
 
-    /// When it makes sense to try again, if that is known.
+    /// The time after which a retry makes sense, if it is known.
     pub fn retry_after(&self) -> Option<Duration> {
         self.retry_after
     }

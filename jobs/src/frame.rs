@@ -1,5 +1,5 @@
-//! How do rows of the engine become a frame of polars? Over the Arrow C data interface: both sides
-//! describe the same buffers, so numbers and times are not copied.
+//! The conversion of the engine's rows into polars frames, over the Arrow C data interface: both sides describe the
+//! same buffers, so numbers and times are not copied.
 //!
 //! ```text
 //! arrow array ─to_ffi─► C structs (pointers, release) ─import_array_from_c─► polars array ─► Series

@@ -1,5 +1,4 @@
-//! What must happen over time: import, what is computed of readings, and what is done
-//! over and over.
+//! Jobs over the tables: imports, tables derived from readings, and the work that is scheduled over and over.
 
 pub mod alter;
 pub mod audit;

@@ -1,4 +1,4 @@
-//! What can be asked of jobs?
+//! The arguments of `barograph jobs`.
 
 use clap::{Args, Subcommand};
 

@@ -1,4 +1,4 @@
-//! What can be asked of the lake?
+//! The arguments of `barograph lake`.
 
 use clap::{Args, Subcommand};
 

@@ -1,4 +1,4 @@
-//! What can be asked on the command line? The names here are stable: scripts rely on them.
+//! The arguments of the command line. The names here are stable: scripts rely on them.
 
 mod jobs;
 mod lake;

@@ -1,4 +1,4 @@
-//! How can a text file be described on the command line? The same as in `[format]` of a mapping file.
+//! The arguments that describe a text file, the same as in `[format]` of a mapping file.
 
 use barograph_jobs::import::input::format::{Decimal, Delimiter, Encoding, Format, Header, Quote};
 use clap::Args;

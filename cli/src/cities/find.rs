@@ -1,4 +1,4 @@
-//! Which city does a name on the command line mean?
+//! The lookup of cities: which city a name on the command line means.
 //!
 //! ```text
 //! 2988507                     an id is taken as it is

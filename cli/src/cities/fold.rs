@@ -1,5 +1,5 @@
-//! When are two spellings of a city's name the same? When they fold to the same text: lower case,
-//! without accents, apostrophes and repeated spaces.
+//! The folding of city names. Two spellings are the same if they fold to the same text: lower case, without accents,
+//! apostrophes and repeated spaces.
 
 /// Letters with marks, by the ASCII letter they fold to. Together with the combining marks that
 /// [`fold`] drops they cover every name of the built-in cities (a test says so).
@@ -27,7 +27,7 @@ const MARKED: [(&str, &str); 21] = [
     ("ss", "ß"),
 ];
 
-/// The text two spellings are compared by.
+/// The text that two spellings are compared by.
 pub fn fold(text: &str) -> String {
     let mut folded = String::with_capacity(text.len());
     for c in text.chars().flat_map(char::to_lowercase) {

@@ -1,4 +1,4 @@
-//! Which cities are there? The 15,000 most populous of GeoNames (CC BY 4.0, geonames.org), embedded.
+//! The built-in cities: the 15,000 most populous of GeoNames (CC BY 4.0, geonames.org), embedded in the binary.
 
 mod find;
 pub mod fold;

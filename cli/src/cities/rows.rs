@@ -1,4 +1,4 @@
-//! How do statements see the cities? As rows, ascending by id.
+//! The cities as rows for statements, ascending by id.
 
 use std::sync::Arc;
 

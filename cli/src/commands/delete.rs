@@ -1,4 +1,4 @@
-//! `barograph lake delete`: rows go for good, through a running server.
+//! `barograph lake delete`: rows are deleted for good, through a running server.
 
 use barograph_engine::{Clock, SystemClock};
 use barograph_lake::TimeRange;

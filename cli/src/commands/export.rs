@@ -1,6 +1,6 @@
 //! `barograph export`: the answer to a statement as a file, whole or not at all.
 //!
-//! Rows are written as they come to a file beside it, which takes the name when the last one is on the disk.
+//! Rows are written as they come to a draft beside the file, which takes its name once the last row is on the disk.
 #![allow(
     clippy::disallowed_methods,
     reason = "it tells people how long things take, and waits for them"

@@ -1,4 +1,4 @@
-//! `barograph jobs list|run|history|cancel`: what is done in the background, with or without a server.
+//! `barograph jobs list|run|history|cancel`: the background jobs, with or without a server.
 
 use std::sync::Arc;
 
@@ -36,7 +36,7 @@ const RUN_COLUMNS: [&str; 9] = [
 ];
 
 impl JobsCommand {
-    /// Whose jobs.
+    /// The folder or object store whose jobs are meant.
     pub fn data(&self) -> &Option<String> {
         match self {
             Self::List(arguments) => &arguments.data,

@@ -1,4 +1,4 @@
-//! What does each command do?
+//! The commands of the program, one file each.
 
 mod alter;
 mod config;
@@ -82,7 +82,7 @@ pub async fn run(arguments: Arguments) -> Result<()> {
     }
 }
 
-/// Writes a line to stdout. A reader that went away is no failure.
+/// Writes a line to stdout. It is not a failure if the reader went away.
 pub fn say(text: impl std::fmt::Display) -> Result<()> {
     let mut stdout = std::io::stdout().lock();
     writeln!(stdout, "{text}")?;

@@ -1,4 +1,4 @@
-//! `barograph redrive`: dead letters get another chance.
+//! `barograph redrive`: dead letters are validated and put once more.
 
 use barograph_engine::{Clock, SystemClock};
 use barograph_lake::TimeRange;

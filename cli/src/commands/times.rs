@@ -1,4 +1,4 @@
-//! Which instant, or which version, does a time on the command line mean?
+//! Times on the command line: the instant, or the version, that each means.
 
 use barograph_lake::time::{parse_duration, parse_instant};
 use barograph_lake::{AsOf, Micros, TableVersion};

@@ -1,5 +1,5 @@
-//! Are the answers right? Compared with what the weather says, and with the lake's files read by another
-//! library.
+//! The check of the demonstration: its answers are compared with the weather that was sent, and with the lake's files
+//! read by another library.
 
 use std::sync::Arc;
 
@@ -29,7 +29,7 @@ const COLUMNS: [&str; 6] =
 /// How far apart two means of the same values may be, relative: they are summed in another order.
 const TOLERANCE: f64 = 1e-9;
 
-/// What is compared.
+/// A comparison of answers.
 #[derive(Debug)]
 pub struct Check<'a> {
     /// The server.
@@ -42,15 +42,14 @@ pub struct Check<'a> {
     pub snapshot: &'a Snapshot,
     /// The ranges of minutes that are filled, ascending.
     pub filled: Vec<TimeRange>,
-    /// Rows that they should come to.
+    /// Number of rows expected in them.
     pub rows: u64,
-    /// Dead letters that this run should have made, made as its acknowledgements say, and by which the
-    /// table grew.
+    /// Dead letters of this run: expected, acknowledged, and added to the table.
     pub dead_letters: [u64; 3],
 }
 
 impl Check<'_> {
-    /// Compares everything, and says what it found.
+    /// Compares everything, and prints the findings.
     ///
     /// # Errors
     /// `Failed`, if anything differs.
@@ -227,7 +226,7 @@ impl Check<'_> {
     }
 }
 
-/// What a run should come to.
+/// The readings that a run should deliver.
 pub fn sum(parts: impl Iterator<Item = Result<Expected>>) -> Result<Expected> {
     parts.into_iter().try_fold(Expected::default(), |sum, part| {
         let part = part?;

@@ -1,4 +1,4 @@
-//! Which conditions prevail at a place and hour, before the sensors' noise?
+//! The climate: the conditions at a place and hour, before the sensors' noise.
 
 use std::f64::consts::TAU;
 
@@ -33,7 +33,7 @@ struct Wave {
     speed: f64,
 }
 
-/// A station with what never changes about it.
+/// A station with its constant properties.
 #[derive(Debug, Clone)]
 pub struct Site {
     /// GeoNames id.
@@ -59,7 +59,7 @@ pub struct Moment {
     season: f32,
 }
 
-/// What a perfect set of sensors would measure.
+/// The conditions that a perfect set of sensors would measure.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Conditions {
     /// °C.
@@ -143,7 +143,7 @@ impl Site {
 }
 
 impl Moment {
-    /// What prevails at a station.
+    /// The conditions at a station.
     pub fn conditions(&self, site: &Site) -> Conditions {
         let mut front = 0.0;
         let mut gradient = [0.0f32; 3];

@@ -1,5 +1,5 @@
-//! How much of what is wrong does the job `quality` find, and how much of what it flags is wrong? Sensors of
-//! simulated stations jump, stand still and drift off, by a seed.
+//! The precision and recall of the job `quality`, measured with simulated stations whose sensors jump, stand still
+//! and drift off, by a seed.
 //!
 //! | fault | of | what is measured |
 //! |---|---|---|

@@ -1,5 +1,5 @@
-//! In which order, and how often, do readings arrive? Most come in the minute they were measured in;
-//! a few stations deliver late, some twice, and now and then one measures nonsense.
+//! The feed of readings, in the order in which they arrive. Most come in the minute they were measured in; a few
+//! stations deliver late, some twice, and now and then one measures nonsense.
 //!
 //! ```text
 //! measured  10:00 … 10:59          11:00 …                     13:30
@@ -31,7 +31,7 @@ const HOURS_LATE: u8 = 3;
 /// Hours kept prepared: the current one, the one before (for repeats) and the late ones.
 const PREPARED: usize = 2 + HOURS_LATE as usize;
 
-/// What arrives in one minute.
+/// The arrivals of one minute.
 #[derive(Debug)]
 pub struct Arrival {
     /// Readings of this minute.
@@ -40,7 +40,7 @@ pub struct Arrival {
     pub others: Vec<RecordBatch>,
 }
 
-/// How many readings a range of minutes delivers.
+/// Numbers of readings that a range of minutes delivers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Expected {
     /// Different plausible readings: rows of the table.
@@ -49,7 +49,7 @@ pub struct Expected {
     pub rejected: u64,
 }
 
-/// Everything the weather's stations deliver from a first minute on.
+/// The deliveries of the weather's stations from a first minute on.
 #[derive(Debug)]
 pub struct Feed {
     weather: Arc<Weather>,
@@ -77,7 +77,7 @@ impl Feed {
         self.first
     }
 
-    /// What arrives in the minute that begins at `minute`.
+    /// The arrivals of the minute that begins at `minute`.
     pub fn arrival(&mut self, minute: Micros) -> Result<Arrival> {
         let now = self.prepared(hour_of(minute)?)?;
         let mut others = Vec::new();
@@ -115,7 +115,7 @@ impl Feed {
         Ok(pending)
     }
 
-    /// What the minutes of `range` measured, whenever it arrived.
+    /// The readings that were measured in `range`, whenever they arrived.
     pub fn expected(&self, range: TimeRange) -> Result<Expected> {
         let mut expected = Expected::default();
         let mut from = range.from;

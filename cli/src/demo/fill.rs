@@ -1,5 +1,5 @@
-//! How do the readings of many minutes get in? Through the engine's one way in, at durability `disk`,
-//! four minutes at a time, in order of time.
+//! The filling of many minutes: readings go through the engine's one way in, at durability `disk`, four minutes at a
+//! time, in order of time.
 #![allow(
     clippy::disallowed_methods,
     reason = "it tells people how long things take, and waits for them"
@@ -29,7 +29,7 @@ const RETRY_AFTER: Duration = Duration::from_millis(100);
 /// Where the readings come from, as dead letters name it.
 const SOURCE: &str = "demo";
 
-/// What filling did.
+/// The figures of a filling.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Filled {
     /// Readings sent, repeated ones included.

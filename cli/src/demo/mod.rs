@@ -1,5 +1,4 @@
-//! What does Barograph do? The demonstration: made-up weather of real cities through the real engine,
-//! landed, served and measured.
+//! The demonstration: simulated weather of real cities goes through the real engine, lands, is served and measured.
 //!
 //! ```text
 //! weather ─► feed (late, repeated, nonsense) ─► Engine::put ─► land ─► Flight server ─► own client

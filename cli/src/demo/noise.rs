@@ -1,5 +1,5 @@
-//! Randomness that is the same everywhere and always: a mixing function in place of a generator, so
-//! that any station and instant can be drawn without the ones before it.
+//! Reproducible randomness: a mixing function in place of a generator, so that any station and instant can be drawn
+//! without the ones before it.
 
 /// Spreads the bits of `x` (the finaliser of splitmix64).
 pub fn mix(x: u64) -> u64 {

@@ -1,5 +1,5 @@
-//! Which minutes has the demonstration filled already? Kept beside the data, so that running it again
-//! fills only what is missing.
+//! The state of the demonstration: the minutes that are filled already, kept beside the data, so that running it
+//! again fills only what is missing.
 
 use std::path::{Path, PathBuf};
 
@@ -64,7 +64,7 @@ impl State {
         self.kept.filled.iter().map(|&(from, to)| TimeRange { from, to })
     }
 
-    /// What of `wanted` is not filled, in order.
+    /// The gaps of `wanted` that are not filled, in order.
     pub fn gaps(&self, wanted: TimeRange) -> Vec<Gap> {
         let mut gaps = Vec::new();
         let mut from = wanted.from;

@@ -1,4 +1,4 @@
-//! What has been reached? Figures measured through a client of our own, and lines to try.
+//! The tour of the demonstration: figures measured through a client, and lines to try.
 #![allow(
     clippy::disallowed_methods,
     reason = "it tells people how long things take, and waits for them"
@@ -70,7 +70,7 @@ async fn median(client: &Client, ticket: &Ticket, repeats: usize) -> Result<(Dur
     Ok((times.get(repeats / 2).copied().unwrap_or_default(), rows))
 }
 
-/// Prints what filling did.
+/// Prints the figures of a filling.
 pub fn filled(filled: &Filled, landing: Duration) -> Result<()> {
     if filled.sent == 0 {
         return say("Nothing to fill: the data reaches to this minute.");
@@ -89,7 +89,7 @@ pub fn filled(filled: &Filled, landing: Duration) -> Result<()> {
     say(format_args!("  closed hours landed {} later", duration(landing)))
 }
 
-/// Prints what the lake holds.
+/// Prints the figures of the lake.
 pub fn lake(files: usize, rows: u64, size: u64, tail_rows: u64) -> Result<()> {
     let each = size as f64 / rows.max(1) as f64;
     say(format_args!(

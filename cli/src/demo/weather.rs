@@ -1,5 +1,5 @@
-//! Which weather does a station measure at an instant? A made-up but plausible one: a pure function of
-//! seed, station and instant.
+//! The simulated weather that a station measures at an instant: plausible, and a pure function of seed, station and
+//! instant.
 //!
 //! ```text
 //! station ──► climate (latitude, height) ┐
@@ -41,7 +41,7 @@ pub struct Weather {
     schema: SchemaRef,
 }
 
-/// What happens to a station's readings of one hour on their way.
+/// The delivery of a station's readings of one hour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Delivery {
     /// They come minute by minute.
@@ -57,7 +57,7 @@ pub enum Delivery {
     Missing,
 }
 
-/// Some stations' weather in one hour, ready to be read off at any instant of it.
+/// The weather of some stations in one hour, ready to be read off at any instant of it.
 #[derive(Debug)]
 pub struct Stations {
     seed: u64,
@@ -109,7 +109,7 @@ impl Weather {
         self.sites.iter().find(|site| site.id == id).map(Site::elevation)
     }
 
-    /// What happens to the readings of station `id` in `hour`.
+    /// The delivery of the readings of station `id` in `hour`.
     pub fn delivery(&self, id: i32, hour: Hour) -> Delivery {
         let draw = self.draw(id, hour);
         match draw % 1_000 {

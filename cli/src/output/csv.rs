@@ -1,5 +1,5 @@
-//! How do rows look as comma-separated values? As RFC 4180 says: a null is nothing, an empty text is `""`; a
-//! list, a map or a struct is the JSON of it.
+//! Rows as comma-separated values, after RFC 4180: a null is nothing, an empty text is `""`; a list, a map or a
+//! struct is its JSON.
 //!
 //! ```text
 //! station,note,gusts

@@ -1,4 +1,4 @@
-//! In which form are rows shown? A table for people, or CSV, JSON lines, Arrow or Parquet for programs.
+//! The output of rows: a table for people, or CSV, JSON lines, Arrow or Parquet for programs.
 //!
 //! Rows are written batch by batch as they come, so that an answer of any size takes little memory.
 
@@ -38,7 +38,7 @@ pub enum Format {
 }
 
 impl Format {
-    /// The form that the name of a file says; `None` if it says none.
+    /// The form that the name of a file stands for; `None` if for none.
     pub fn of_name(file: &Path) -> Option<Self> {
         Some(match file.extension()?.to_str()?.to_lowercase().as_str() {
             "parquet" => Self::Parquet,
@@ -50,7 +50,7 @@ impl Format {
     }
 }
 
-/// Writes the rows of one answer.
+/// A writer of the rows of one answer.
 pub struct RowWriter<W: Write + Send> {
     form: Form<W>,
 }
@@ -69,7 +69,7 @@ impl<W: Write + Send> std::fmt::Debug for RowWriter<W> {
     }
 }
 
-/// Refuses to write bytes that are no text to a terminal.
+/// Refuses to write bytes other than text to a terminal.
 pub fn check_terminal(format: Format) -> Result<()> {
     if matches!(format, Format::Arrow | Format::Parquet) && io::stdout().is_terminal() {
         return Err(Error::usage(
@@ -113,7 +113,7 @@ impl<W: Write + Send> RowWriter<W> {
         Ok(())
     }
 
-    /// Writes what a reader needs to know that the answer is whole, and gives back what was written to.
+    /// Writes the end that tells a reader that the answer is whole, and returns the output.
     pub fn finish(self) -> Result<W> {
         let mut to = match self.form {
             Form::Table(writer) => writer.finish()?,

@@ -1,4 +1,4 @@
-//! How do rows look as a table for people?
+//! Rows as a table for people.
 //!
 //! ```text
 //! city     city_id  reading_at            temperature (°C)

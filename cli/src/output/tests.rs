@@ -1,3 +1,5 @@
+//! Tests of the forms of output: tables, CSV, JSON, Arrow and Parquet.
+
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::collections::HashMap;

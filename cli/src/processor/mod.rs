@@ -1,5 +1,5 @@
-//! Processor features: a program that was compiled for more of them than the processor has says which are missing, and
-//! exits with code 1 instead of dying of an illegal instruction.
+//! The check of processor features: a program that was compiled for more of them than the processor has says which
+//! are missing, and exits with code 1 instead of dying of an illegal instruction.
 //!
 //! Rust code is compiled with the very features that are looked for, so that it may fail before it can tell. The check
 //! is in C (`check.c`), which `build.rs` compiles for any x86-64 processor, and runs before `main`.

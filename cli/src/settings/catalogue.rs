@@ -1,5 +1,5 @@
-//! Which settings are there? Read off the settings' own JSON Schema, so that the reference page, the
-//! comments of `barograph config` and the names of environment variables cannot drift from the code.
+//! The catalogue of settings, read off their own JSON Schema, so that the reference page, the environment variables
+//! and the comments of `barograph config` cannot drift from the code.
 
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value};

@@ -1,4 +1,4 @@
-//! How do defaults, file, environment and flags make one [`Settings`]?
+//! The layers of settings: defaults, file, environment and flags make one [`Settings`].
 
 use std::path::{Path, PathBuf};
 

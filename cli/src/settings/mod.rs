@@ -1,4 +1,4 @@
-//! What can be set, and to what is it set? Built-in defaults < file < environment < flags.
+//! The settings of the program. Built-in defaults < file < environment < flags.
 //!
 //! ```text
 //! defaults ─► FILE (TOML) ─► BAROGRAPH_FLIGHT__LISTEN=… ─► --set flight.listen=… ─► checked Settings

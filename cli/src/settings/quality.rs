@@ -1,4 +1,4 @@
-//! What can be set of the quality checks? Which quantities are checked, and how strictly.
+//! The settings of the quality checks: which quantities are checked, and how strictly.
 
 use barograph_jobs::quality::{Check, Checks, Height};
 use barograph_lake::Span;

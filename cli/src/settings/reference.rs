@@ -1,4 +1,4 @@
-//! How are settings shown? As a file that can be edited, and as the reference page `docs/settings.md`.
+//! The settings as text: a file that can be edited, and the reference page `docs/settings.md`.
 
 use std::fmt::Write as _;
 

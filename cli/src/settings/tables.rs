@@ -1,4 +1,4 @@
-//! Which tables are built in?
+//! The built-in tables and rollups, and the names that are reserved.
 
 use std::collections::BTreeMap;
 

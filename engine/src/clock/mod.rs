@@ -1,4 +1,4 @@
-//! What time is it? Time comes from a [`Clock`], so that a test can hold it.
+//! The clock of the engine. All time comes from a [`Clock`], so that a test can set it.
 
 mod steps;
 
@@ -15,29 +15,29 @@ pub use steps::{Steps, roughly};
 /// A source of time.
 ///
 /// 1. `now` is µs since the Unix epoch, UTC.
-/// 2. It may step, either way; whoever needs it to grow keeps the largest value seen.
-/// 3. `elapsed` is how much time has passed, in µs, since some beginning of its own. It never steps: whoever waits
-///    counts by it.
-/// 4. `sleep` and `sleep_until` wait by `elapsed`. Turns, leases and deadlines wait by them, so that a test says when they
-///    come. What merely gives somebody time before it tries again waits by [`pause`].
+/// 2. `now` may step, either way; code that needs it to grow keeps the largest value seen.
+/// 3. `elapsed` is the time that has passed, in µs, since a beginning of its own. It never steps, so that waits count
+///    by it.
+/// 4. `sleep` and `sleep_until` wait by `elapsed`. Turns, leases and deadlines wait by them, so that a test says when
+///    they come. A mere delay before another try waits by [`pause`].
 pub trait Clock: Send + Sync + std::fmt::Debug {
     /// The current instant.
     fn now(&self) -> Micros;
 
-    /// How much time has passed.
+    /// Time that has passed, in µs.
     fn elapsed(&self) -> Micros;
 
     /// Ready once `elapsed` is `until`.
     fn sleep_until(&self, until: Micros) -> BoxFuture<'static, ()>;
 
-    /// Ready once so much more time has passed.
+    /// Ready once `length` has passed.
     fn sleep(&self, length: Duration) -> BoxFuture<'static, ()> {
         self.sleep_until(self.elapsed().saturating_add(micros(length)))
     }
 }
 
-/// Gives what failed or was full some time before it is tried again. It takes the machine's time whatever the clock, which a
-/// test may hold: nothing may follow from how long it is.
+/// A wait before something that failed, or was full, is tried again. It runs by the machine's time, even where a test
+/// holds the clock: no outcome may depend on its length.
 #[allow(clippy::disallowed_methods, reason = "the one wait that decides nothing")]
 pub async fn pause(length: Duration) {
     tokio::time::sleep(length).await;
@@ -75,7 +75,7 @@ pub(crate) fn micros(length: Duration) -> Micros {
     Micros::try_from(length.as_micros()).unwrap_or(Micros::MAX)
 }
 
-/// A clock that stands where it was set.
+/// A clock for tests, which moves only when it is set.
 #[derive(Debug, Default)]
 pub struct ManualClock {
     now: AtomicI64,
@@ -88,13 +88,13 @@ impl ManualClock {
         Self { now: AtomicI64::new(now), elapsed: watch::Sender::new(0) }
     }
 
-    /// Time passes until it is `now`. Set back, it shows another time, and none has passed.
+    /// Lets time pass until the clock shows `now`. Set back, the clock shows an earlier time, and no time has passed.
     pub fn set(&self, now: Micros) {
         let passed = now.saturating_sub(self.now.swap(now, Ordering::SeqCst));
         self.elapsed.send_modify(|elapsed| *elapsed = elapsed.saturating_add(passed.max(0)));
     }
 
-    /// The clock is set, either way, and no time passes.
+    /// Steps the clock forward or back while no time passes.
     pub fn step(&self, by: Micros) {
         self.now.fetch_add(by, Ordering::SeqCst);
     }

@@ -1,4 +1,4 @@
-//! Was a clock set? It then tells another time than the time that has passed.
+//! Steps of a clock that was set: the time it shows moves by more, or less, than the time that has passed.
 
 use barograph_lake::Micros;
 use barograph_lake::time::{MICROS_PER_HOUR, MICROS_PER_SECOND, format_instant};
@@ -8,7 +8,7 @@ use super::Clock;
 /// Smaller steps are those of a clock that is kept right.
 const STEP_MIN: Micros = 5 * MICROS_PER_SECOND;
 
-/// Looks whether a clock was set since it was looked at last.
+/// A detector of clock steps, which compares the clock with the time that has passed.
 #[derive(Debug)]
 pub struct Steps {
     /// By how much `now` is ahead of `elapsed`.
@@ -16,12 +16,12 @@ pub struct Steps {
 }
 
 impl Steps {
-    /// Begins to look at `clock`.
+    /// A detector that starts from the present state of `clock`.
     pub fn of(clock: &dyn Clock) -> Self {
         Self { ahead: ahead(clock) }
     }
 
-    /// By how much the clock was set since; `None` if it was not.
+    /// The step since the last look; `None` if the clock was not set.
     pub fn look(&mut self, clock: &dyn Clock) -> Option<Micros> {
         let ahead = ahead(clock);
         let step = ahead.saturating_sub(self.ahead);
@@ -45,7 +45,7 @@ fn ahead(clock: &dyn Clock) -> Micros {
     clock.now().saturating_sub(clock.elapsed())
 }
 
-/// A length of time for people, either way: `10y`, `3d`, `2h`, `5m`, `7s`.
+/// A length of time for people, without its sign: `10y`, `3d`, `2h`, `5m`, `7s`.
 pub fn roughly(length: Micros) -> String {
     const DAY: Micros = 24 * MICROS_PER_HOUR;
     const UNITS: [(Micros, &str); 4] =

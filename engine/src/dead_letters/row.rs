@@ -76,7 +76,7 @@ impl<'a> RowWriter<'a> {
     }
 }
 
-/// The row of a letter that never was a row of its table, no longer than is kept.
+/// The text of a row that never became a row of its table, cut to the longest that is kept.
 pub fn bounded(row: &str) -> String {
     if row.len() <= ROW_BYTES_MAX {
         return row.to_owned();

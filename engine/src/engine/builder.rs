@@ -1,4 +1,4 @@
-//! The builder of an engine: what it is made of, one call after another.
+//! The builder of an engine: its store, log, settings, clock and tables, given one call after another.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -12,9 +12,10 @@ use super::Engine;
 use crate::log::Log;
 use crate::{Clock, EngineSettings, Error, Result, SystemClock};
 
-/// What an engine is made of; made by [`Engine::builder`].
+/// The parts of an engine that is yet to be opened; created by [`Engine::builder`].
 ///
-/// A store and a log are owed, all else has a default: [`EngineSettings::default`], the clock of the system, no tables.
+/// A store and a log are required; everything else has a default: [`EngineSettings::default`], the clock of the
+/// system, no tables.
 #[derive(Debug)]
 #[must_use = "an engine is opened by open()"]
 pub struct EngineBuilder {
@@ -26,16 +27,16 @@ pub struct EngineBuilder {
     pub(super) dimensions: HashMap<String, Arc<HashSet<Key>>>,
 }
 
-/// Where the log of an engine comes from.
+/// The source of an engine's log.
 pub enum LogSource {
     /// Segment files in a folder, which the engine locks for itself.
     Folder {
-        /// The folder; made if it is not there.
+        /// The folder; created if it does not exist.
         path: PathBuf,
-        /// Whether to go on without records that are damaged.
+        /// Whether to open the log without its damaged records.
         accept_damage: bool,
     },
-    /// A log that is there already.
+    /// A log that is already open.
     Ready(Box<dyn Log>),
 }
 
@@ -67,28 +68,28 @@ impl EngineBuilder {
         }
     }
 
-    /// The bounds and times that it keeps to.
+    /// The settings of the engine.
     pub fn settings(self, settings: EngineSettings) -> Self {
         Self { settings, ..self }
     }
 
-    /// Where acknowledged rows are written before they are in the store.
+    /// The log, which holds acknowledged rows until they are in the store.
     pub fn log(self, log: LogSource) -> Self {
         Self { log: Some(log), ..self }
     }
 
-    /// What time it is.
+    /// The clock of the engine.
     pub fn clock(self, clock: Arc<dyn Clock>) -> Self {
         Self { clock, ..self }
     }
 
-    /// One more table. `dead_letters` is there without it.
+    /// Adds a table. `dead_letters` exists in any case.
     pub fn table(mut self, table: TableSchema) -> Self {
         self.tables.push(table);
         self
     }
 
-    /// More tables.
+    /// Adds tables.
     pub fn tables(mut self, tables: impl IntoIterator<Item = TableSchema>) -> Self {
         self.tables.extend(tables);
         self

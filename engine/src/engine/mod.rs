@@ -1,4 +1,4 @@
-//! The engine: tables, their views, and the one way in.
+//! The engine: its tables, their views, and the one way in.
 //!
 //! ```text
 //! put ─validate─► queue ─► writer thread: log ─► tail ─► view ─► acknowledgement
@@ -79,7 +79,7 @@ pub struct FlushReport {
     pub bytes: u64,
 }
 
-/// A table as clients see it listed.
+/// A table as it is listed to clients.
 #[derive(Debug, Clone)]
 pub struct TableInfo {
     /// Its declaration and Arrow schema.
@@ -90,7 +90,7 @@ pub struct TableInfo {
     pub bytes: u64,
 }
 
-/// What was found when the engine was opened.
+/// The findings of the recovery when the engine was opened.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Recovery {
     /// Log records read.
@@ -113,7 +113,7 @@ pub struct Table {
     pub(crate) view: ArcSwap<View>,
     /// The valid keys, if a dimension lists them.
     known_keys: Option<Arc<HashSet<Key>>>,
-    /// The newest readings in the lake, as far as files were looked at.
+    /// The newest readings in the lake, from the files read so far.
     pub newest: Arc<crate::scan::newest::Newest>,
     /// Where reads were cut into parts.
     pub(crate) cuts: Recent<CutFrom, Arc<[Key]>>,
@@ -245,7 +245,7 @@ impl Engine {
         self.clock.now()
     }
 
-    /// The engine's clock itself, for whoever waits by it.
+    /// The engine's clock, to wait by.
     pub fn clock(&self) -> &Arc<dyn Clock> {
         &self.clock
     }
@@ -255,30 +255,30 @@ impl Engine {
         &self.settings
     }
 
-    /// What was found when it was opened.
+    /// The findings of the recovery when it was opened.
     pub fn recovery(&self) -> &Recovery {
         &self.recovery
     }
 
-    /// Bytes that the tail and batches on their way to it take.
+    /// Bytes of the tail and of batches on their way to it.
     pub fn tail_bytes(&self) -> usize {
         self.tail_budget.used()
     }
 
-    /// What the log holds.
+    /// Figures of the log.
     pub fn log_gauge(&self) -> &writer::LogGauge {
         &self.gauge
     }
 
-    /// What cannot land for the time being, by table and time. Its rows stay in log and tail.
+    /// Faults of landing, by table and time. The rows concerned stay in the log and the tail.
     pub fn landing_faults(&self) -> Vec<LandingFault> {
         self.faults.all()
     }
 
-    /// Lands everything that is in the tail now, open hours included.
+    /// Lands everything in the tail, open hours included.
     ///
     /// # Errors
-    /// Why some of it could not land, once all else has.
+    /// The reason why some of it could not land, once everything else has.
     pub async fn flush(&self) -> Result<FlushReport> {
         self.lander.flush().await
     }
@@ -288,11 +288,11 @@ impl Engine {
         self.lander.land_due().await
     }
 
-    /// Deletes rows of a table that were acknowledged before. No answer of a view that is taken from then on
-    /// has them, whatever happens to the process. It goes on if nobody waits for it.
+    /// Deletes rows of a table that are acknowledged already. No view taken after it has returned holds them,
+    /// whatever happens to the process. The deletion continues even if nobody waits for it.
     ///
     /// # Errors
-    /// `Unavailable` if the store failed: the rows may be there or not, all of them; ask again.
+    /// `Unavailable` if the store failed: either all of the rows are deleted or none; ask again.
     pub async fn delete(
         self: &Arc<Self>,
         table: &str,
@@ -313,7 +313,7 @@ impl Engine {
         Ok(self.table(table)?.lake.deletions().await?)
     }
 
-    /// Why nothing more is written until the engine is opened again; `None` while it works. Reads go on.
+    /// The failure that stopped all writing until the engine is opened again; `None` while it works. Reads go on.
     pub fn failure(&self) -> Option<Error> {
         self.writer.condition().failure()
     }

@@ -1,5 +1,5 @@
-//! How does an engine start? It reads the newest snapshot of each table and replays what the log holds
-//! beyond it; nothing is reloaded.
+//! The opening of an engine: the newest snapshot of each table is read, and the records of the log beyond it are
+//! replayed into the tail.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::Cursor;

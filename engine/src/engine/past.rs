@@ -1,4 +1,4 @@
-//! How does a read see a table as it was? Through a view of the lake at an earlier version, without a tail.
+//! Time travel: a read of a table at an earlier version, through a view of the lake without a tail.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::tail::Tail;
 use crate::view::View;
 use crate::{Error, Result};
 
-/// Earlier versions of a table that are kept for who asks again.
+/// Views of earlier versions of a table that are kept for further reads.
 pub(super) const PAST_KEPT: usize = 4;
 
 impl Engine {
@@ -20,11 +20,11 @@ impl Engine {
         self.table(table).map(|table| Arc::clone(table.lake.schema_as_of(as_of)))
     }
 
-    /// The rows of a table that had landed then, for a read of `keys` and `time`.
+    /// The view of the rows that had landed at a version or time, for a read of `keys` and `time`.
     ///
     /// # Errors
-    /// `Request` if the log does not tell of that version any more, if files of it that the read touches were
-    /// deleted, or if the time has not come.
+    /// `Request` if the version is gone from the table's log, if files that the read touches are deleted, or if the
+    /// time lies in the future.
     pub async fn view_as_of(
         &self,
         table: &str,

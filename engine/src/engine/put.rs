@@ -1,4 +1,4 @@
-//! How does a batch get in? Validated by its sender's task, then handed to the writer thread.
+//! The put of a batch: validated by its sender's task, then handed to the writer thread.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -162,7 +162,7 @@ impl Engine {
         }
     }
 
-    /// The same at level `disk`; `None`, and nothing is put, if somebody has put one of the rows that were seen.
+    /// Submits at durability `disk`; `None`, and nothing is put, if one of the rows that were seen was put meanwhile.
     pub(super) async fn submit_unchanged(
         &self,
         entries: Vec<Entry>,

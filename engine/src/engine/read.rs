@@ -1,5 +1,4 @@
-//! How do reads get their answer? A view is pinned, a plan made of it, and its slices are worked on by
-//! a bounded number of threads.
+//! Reads: a view is pinned, a plan is made of it, and a bounded number of threads work on its slices.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,7 +35,7 @@ const SAMPLED_SOURCES: usize = 16;
 pub(super) const CUTS_KEPT: usize = 8;
 
 impl Engine {
-    /// What a scan would read.
+    /// The plan of a scan: what it would read.
     pub fn plan<'a>(&'a self, view: &'a Arc<View>, scan: &'a Scan) -> BoxFuture<'a, Result<Plan>> {
         Box::pin(async move {
             let table = self.table(view.schema.name())?;
@@ -130,8 +129,8 @@ impl Engine {
         PointRead { files: &files, view, newest: &table.newest }.answer(query).await
     }
 
-    /// Cuts a range read into at most `parts` selections of keys with about as many rows each, which
-    /// one after the other give exactly the rows of the whole.
+    /// Cuts a range read into at most `parts` selections of keys with about equally many rows, which one after the
+    /// other give exactly its rows.
     pub async fn split(
         &self,
         view: &Arc<View>,
@@ -146,15 +145,15 @@ impl Engine {
         Ok(cut(&scan.keys, weights, target))
     }
 
-    /// A range read taken apart, for whoever drives its slices by himself.
+    /// A range read as an [`Execution`], for callers that run its slices themselves.
     pub fn execution(&self, view: &View, scan: Scan) -> Result<Execution> {
         let table = self.table(view.schema.name())?;
         Ok(Execution::new(self.files_of(table, view), sources(view, &scan), scan))
     }
 
-    /// The keys at which a range read is best cut into `parts`, ascending, at most `parts - 1` of
-    /// them; found from a sample of its hours, landed ones if there are, so that the cost does not grow
-    /// with their number. They are kept: the keys of landed hours do not change.
+    /// The keys at which a range read is best cut into `parts`, ascending, at most `parts - 1` of them. They are
+    /// found from a sample of its hours, landed ones if there are any, so that the cost does not grow with the number
+    /// of hours, and cached, as the keys of landed hours do not change.
     pub async fn cuts(&self, execution: &Execution, parts: usize) -> Result<Arc<[Key]>> {
         let landed: Vec<_> =
             execution.sources.iter().filter(|source| !source.files.is_empty()).collect();
@@ -188,7 +187,7 @@ impl Engine {
         self.slices(execution, self.slice_rows(execution)).await
     }
 
-    /// The slices of one period of a range read, of so many rows.
+    /// The slices of one period of a range read, of about `rows` rows each.
     pub async fn slices_of_source(
         &self,
         execution: &Execution,
@@ -203,7 +202,7 @@ impl Engine {
         Ok(cut(&execution.scan.keys, weights, rows as u64))
     }
 
-    /// Bounds how many slices are worked on at once, whoever asks.
+    /// The semaphore that bounds how many slices are worked on at once, over all reads.
     pub fn slice_threads(&self) -> &Arc<Semaphore> {
         &self.bounds.threads
     }

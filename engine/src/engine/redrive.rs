@@ -1,12 +1,12 @@
-//! How do dead letters get a second chance? After a fix (of a range, of the known keys) they are read,
-//! validated anew, and those that pass are put into their table and marked, in one append.
+//! The re-drive of dead letters: after a fix (of a range, of the known keys) they are read and validated anew, and
+//! the rows that pass are put into their table and marked, in one append.
 //!
 //! ```text
 //! letters ─► rows as they were sent ─► validate ─► rows that no newer one stands against ─► put, mark
 //!                    └ none: stay          └ stay      └ a newer one: mark
 //! ```
-//! A row that was accepted after the letter was written stays, whenever it came: the writer puts nothing where
-//! one came while this was looked at.
+//! A row that was accepted after the letter was written stays, whenever it came: the writer puts nothing in place of
+//! a row that came during the re-drive.
 
 use std::sync::Arc;
 
@@ -33,7 +33,7 @@ use crate::{Error, ErrorKind, Result};
 const LETTERS_AT_ONCE: usize = 1_024;
 /// Bytes of rows of letters that are put at a time.
 const BYTES_AT_ONCE: usize = 8 << 20;
-/// How often rows are looked at anew because somebody put one of them, or landed them, meanwhile.
+/// How often rows are looked at anew because one of them was put, or landed, meanwhile.
 const TRIES: usize = 64;
 /// Memory of a row that was put, until all are.
 const PUT_BYTES: usize = 64;
@@ -75,7 +75,7 @@ struct Passed {
 }
 
 impl Engine {
-    /// Puts the dead letters of `table` that were rejected in `time` again, at level `disk`.
+    /// Puts the dead letters of `table` that were rejected in `time` again, at durability `disk`.
     pub async fn redrive(self: &Arc<Self>, table: &str, time: TimeRange) -> Result<RedriveReport> {
         let _alone = self.redriving.lock().await;
         let (target, letters) = (self.table(table)?, self.table(DEAD_LETTERS)?);
@@ -226,8 +226,8 @@ impl Engine {
         Ok(found)
     }
 
-    /// Puts the rows `go`, and marks them and those that `stay`, unless somebody has put a row of the same key
-    /// and time since `view`: then nothing is done.
+    /// Puts the rows `go`, and marks them and those that `stay`, unless a row of the same key and time was put since
+    /// `view`: then nothing is done.
     async fn put_again(
         &self,
         run: &mut Run<'_>,

@@ -1,7 +1,8 @@
-//! Who writes? One thread: it gathers the batches that wait, writes them to the log at once, syncs
-//! once, applies them to the tails, publishes the views and acknowledges all.
+//! The writer: the one thread that changes anything. It gathers the batches that wait, writes them to the log at
+//! once, syncs once, applies them to the tails, publishes the views and acknowledges them all.
 //!
-//! `state` is what it does; it is the only one that changes tails and views, so a landing asks it to swap tail and snapshot.
+//! `state` holds its actions. No other thread changes tails and views, so a landing asks the writer to swap tail and
+//! snapshot.
 
 mod condition;
 mod gauge;
@@ -69,7 +70,7 @@ pub(crate) struct Written {
     pub(crate) ingested_at: Micros,
 }
 
-/// A submission that goes in if nobody has put the rows that it puts since they were looked at.
+/// A submission that goes in unless one of its rows was put since they were looked at.
 #[derive(Debug)]
 pub(crate) struct Guarded {
     pub(crate) submission: Submission,

@@ -1,4 +1,4 @@
-//! How does a condition come to be that was parsed elsewhere, and which keys and instants does it leave?
+//! The builder of conditions from typed expressions, and the keys and instants that they leave to be read.
 //!
 //! SQL arrives as typed expressions, not as text. A [`Builder`] makes conditions of them, and
 //! [`Wanted`] takes the bounds on key and time out of a list of conditions that all must hold:
@@ -17,7 +17,7 @@ use super::literal::{Base, Cmp, Literal, Set, Test};
 use super::parse::value_type;
 use super::{Node, Op, Predicate};
 
-/// Makes conditions over the columns of a table. `None` is given for what does not fit the column.
+/// A builder of conditions over the columns of a table. It returns `None` for what does not fit the column.
 #[derive(Debug, Clone, Copy)]
 pub struct Builder<'a> {
     pub schema: &'a TableSchema,
@@ -29,19 +29,19 @@ impl Builder<'_> {
         value_type(self.schema.arrow().fields().get(column)?.data_type()).ok()
     }
 
-    /// A column beside a literal.
+    /// A comparison of a column with a literal.
     pub fn compare(&self, column: usize, op: Op, literal: Literal) -> Option<Node> {
         let test = Test::new(self.type_of(column)?, op, &literal).ok()?;
         Some(Node::Compare { column, op, literal, test })
     }
 
-    /// A column beside a list of literals.
+    /// A test whether a column is among literals.
     pub fn among(&self, column: usize, literals: Vec<Literal>) -> Option<Node> {
         let set = Set::new(self.type_of(column)?, &literals).ok()?;
         Some(Node::Among { column, literals, set })
     }
 
-    /// Two columns of one type.
+    /// A comparison of two columns of one type.
     pub fn columns(&self, left: usize, op: Op, right: usize) -> Option<Node> {
         (self.type_of(left)? == self.type_of(right)?).then_some(Node::Columns { left, op, right })
     }
@@ -62,7 +62,7 @@ impl Builder<'_> {
     }
 }
 
-/// What a read has to look at for some conditions to hold: keys, instants, and what else to filter by.
+/// The rows that a read needs for some conditions: keys, instants, and the rest of the filter.
 #[derive(Debug, Clone)]
 pub struct Wanted {
     pub keys: KeySelection,
@@ -71,7 +71,7 @@ pub struct Wanted {
 }
 
 impl Wanted {
-    /// Everything.
+    /// The whole table.
     pub fn all() -> Self {
         Self { keys: KeySelection::All, time: TimeRange::ALL, rest: Vec::new() }
     }

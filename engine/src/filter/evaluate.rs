@@ -1,4 +1,4 @@
-//! Which rows of a batch satisfy a predicate?
+//! The evaluation of a predicate over the rows of a batch.
 //!
 //! Every condition becomes two bitmasks, "certainly true" and "certainly false"; what is in neither is
 //! unknown. That makes SQL's three-valued logic plain word arithmetic:

@@ -1,9 +1,8 @@
-//! Which words and signs may reach the SQL parser?
+//! The gate before the SQL parser: it admits only the words and signs of a filter.
 //!
-//! Only those of a filter: filters come from anywhere, and what the parser never sees needs no proof that
-//! it is harmless. The gate bounds what the parser's tree can cost, names what is unknown or unsupported
-//! by its place, and marks column names as such whatever SQL thinks of them, so that a column may be
-//! named `interval`.
+//! Filters come from anywhere, and what the parser never sees needs no proof that it is harmless. The gate bounds the
+//! cost of the parser's tree, reports unknown and unsupported words with their place, and quotes column names, so
+//! that a column may have the name of a SQL keyword such as `interval`.
 
 use barograph_lake::TableSchema;
 use sqlparser::keywords::Keyword;

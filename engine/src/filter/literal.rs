@@ -1,4 +1,4 @@
-//! What does a literal mean to a column of a certain type?
+//! The meaning of a literal beside a column of a certain type.
 //!
 //! A comparison becomes one of three tests of the column's own type, or the opposite of one:
 //!
@@ -8,7 +8,7 @@
 //! int16   x < 99999     always                float32  x = 0.1      x = 0.1 rounded to float32
 //! ```
 //!
-//! "always" and "never" are said of values; a null is unknown in every test.
+//! "always" and "never" hold for values; a null is unknown in every test.
 
 use std::fmt;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Which rows does a filter want, and which files and pages can it skip?
+//! The filter of a read: which rows it wants, and which files and pages it can skip.
 //!
 //! A [`Predicate`] is a SQL boolean expression over the columns of one table:
 //!
@@ -53,7 +53,7 @@ pub struct Predicate {
     schema: SchemaRef,
 }
 
-/// How two values stand to each other.
+/// A comparison operator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Op {
     Eq,
@@ -71,13 +71,13 @@ pub enum Node {
     Constant(Option<bool>),
     /// Whether a column is null.
     IsNull { column: usize },
-    /// A column beside a literal; `test` is what `op` and `literal` mean for the column's type.
+    /// A column compared with a literal; `test` is what `op` and `literal` mean for the column's type.
     Compare { column: usize, op: Op, literal: Literal, test: Test },
-    /// A column beside a column.
+    /// A column compared with another column.
     Columns { left: usize, op: Op, right: usize },
-    /// A column beside a list of literals; `set` is what they mean for the column's type.
+    /// A column that is among literals; `set` is what they mean for the column's type.
     Among { column: usize, literals: Vec<Literal>, set: Set },
-    /// The other answer.
+    /// The negation.
     Not(Box<Node>),
     /// True where all are true.
     And(Vec<Node>),
@@ -85,7 +85,7 @@ pub enum Node {
     Or(Vec<Node>),
 }
 
-/// How deep and large a condition may be.
+/// Bounds on the depth and size of a condition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FilterBounds {
     /// Deepest nesting of parentheses, `NOT` and signs.
@@ -108,7 +108,7 @@ impl Predicate {
         Self::parse_within(text, schema, FilterBounds::default())
     }
 
-    /// The same, refusing what is deeper or larger than `bounds`.
+    /// Like [`Self::parse`], but refuses what is deeper or larger than `bounds`.
     pub fn parse_within(text: &str, schema: &TableSchema, bounds: FilterBounds) -> Result<Self> {
         let root = parse::parse(text, schema, bounds).map_err(|error| named(text, &error))?;
         let mut columns = Vec::new();

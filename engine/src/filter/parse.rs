@@ -1,10 +1,10 @@
-//! How does a text become a condition over a table's columns?
+//! The parser of filters: a text becomes a condition over a table's columns.
 //!
 //! ```text
 //! text ─► tokens ─► gate: only the words and signs of a filter ─► SQL parser ─► condition, typed
 //! ```
 //!
-//! What passes the gate is bounded in length, in nesting and in the depth of its tree.
+//! A text that passes the gate is bounded in length, in nesting and in the depth of its tree.
 
 use arrow::datatypes::DataType;
 use barograph_lake::{TableSchema, ValueType};

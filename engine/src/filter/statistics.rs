@@ -1,7 +1,7 @@
-//! Which files and pages can hold no row that a predicate wants?
+//! Pruning by statistics: which files and pages can hold no row that a predicate wants.
 //!
-//! From the smallest and largest value and the number of nulls, every condition is judged by two
-//! questions, may it be true of any row and may it be false of any row:
+//! Min, max and the number of nulls decide two questions for every condition, whether it may be true of any row and
+//! whether it may be false of any row:
 //!
 //! ```text
 //! temperature in [12.5, 31.0], 3 of 2048 null
@@ -27,16 +27,16 @@ use super::evaluate::{compare_floats, compare_mixed};
 use super::literal::{Base, Cmp, Set, Test};
 use super::{Node, Op, Predicate};
 
-/// A smallest or largest value.
+/// A min or max value.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Bound {
     /// An integer, or an instant in µs.
     Whole(i64),
-    /// A float that is no NaN; single precision is widened.
+    /// A float other than NaN; single precision is widened.
     Float(f64),
 }
 
-/// What is known of one column over some rows.
+/// Statistics of one column over some rows.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Bounds {
     /// Bounds of all values that are not null, NaN included; `None` where they are not known or every

@@ -1,4 +1,4 @@
-//! Which hours should land? A pure function of what the tail holds and of the time.
+//! The decision on which hours land: a pure function of the contents of the tail and of the time.
 //!
 //! ```text
 //!            landed      closed        open
@@ -13,16 +13,16 @@
 
 use barograph_lake::{Hour, Micros, Tier};
 
-/// Why a landing is asked for.
+/// The reason of a landing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reason {
-    /// Time has passed.
+    /// Hours are due by time.
     Due,
-    /// Everything is to land.
+    /// Everything is to land, open hours included.
     Flush,
 }
 
-/// What is known of an hour that has rows in the tail.
+/// The facts of an hour that has rows in the tail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HourFacts {
     /// The hour.
@@ -31,22 +31,22 @@ pub struct HourFacts {
     pub bytes: usize,
     /// The tier of the hour's file in the lake, if it has one, so that these rows are late.
     pub home: Option<Tier>,
-    /// When its first row came.
+    /// When its first row arrived.
     pub since: Micros,
 }
 
-/// What an hour's landing depends on besides its own facts.
+/// The situation that an hour's landing depends on, besides its own facts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Situation {
-    /// Newest instant seen, but no later than the present.
+    /// Newest instant seen, but no later than `now`.
     pub watermark: Micros,
-    /// The present.
+    /// The current time.
     pub now: Micros,
     /// How long after its end an hour stays open.
     pub lateness: Micros,
     /// Whether enough time has passed since late rows were last merged into files of hours.
     pub merge_due: bool,
-    /// The same of files of days and months.
+    /// Whether enough time has passed since late rows were last merged into files of days and months.
     pub folded_merge_due: bool,
     /// Bytes to free; 0 if memory is not short.
     pub bytes_to_free: usize,

@@ -1,4 +1,4 @@
-//! How do rows go before their time? Out of the lake, in one commit.
+//! The deletion of rows from a table: they leave the lake in one commit.
 //!
 //! ```text
 //! files that hold some ──read──► other rows ──► files        beside landing, however many there are
@@ -7,10 +7,10 @@
 //! one commit (remove + add) ──► swap view
 //! ```
 //!
-//! What was acknowledged before is in the lake by then. A crash finds all of the rows, or none: a file that
-//! is left says in its name through which position of the log its hour has landed, and for an hour that has
-//! no file left the commit is preceded by a mark, so that a replay brings none back. Where the store does not say whether
-//! it was committed, who asked is told so, and asked again it deletes what is left.
+//! All rows acknowledged before are in the lake by then. After a crash either all of the rows are there or none: a
+//! remaining file says in its name through which position of the log its hour has landed, and for an hour without
+//! remaining files a mark precedes the commit, so that a replay brings no row back. Where the store does not say
+//! whether the commit was made, the caller is told so; the same deletion, asked for again, removes what is left.
 
 use std::sync::Arc;
 
@@ -36,16 +36,16 @@ use crate::scan::plan::Slice;
 /// Memory for the rows of a file that stay.
 const MEMORY: usize = 64 << 20;
 
-/// Which rows are to be deleted, and what the record says of it.
+/// The rows to delete, and what the record says of the deletion.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeletionRequest {
     /// Rows of these keys; `None` is all.
     pub keys: Option<Vec<Key>>,
     /// Rows of these instants.
     pub time: TimeRange,
-    /// Who asks.
+    /// Who asked for the deletion.
     pub by: String,
-    /// Why.
+    /// The reason of the deletion.
     pub reason: String,
 }
 

@@ -1,5 +1,5 @@
-//! The faults that landing met and goes on beside: which rows cannot land, since when and why, and when they are
-//! tried again. They stay in log and tail.
+//! The faults of landing: which rows cannot land, since when and why, and when they are tried again. Such rows stay
+//! in the log and the tail, while others land.
 
 use std::collections::HashMap;
 
@@ -30,23 +30,24 @@ const RETRY_AFTER: Duration = Duration::from_secs(5);
 pub struct LandingFault {
     /// The table.
     pub table: String,
-    /// The rows it is about; `None` is all of the table.
+    /// The period of the rows; `None` is the whole table.
     pub period: Option<Period>,
-    /// Whether it is what other programs made of the table, which stays so whether there are rows to land or not.
+    /// Whether the fault lies in a version that another program wrote: it then stays, whether or not there are rows
+    /// to land.
     pub of_version: bool,
     /// The files that the rows are to be merged into.
     pub files: Vec<String>,
-    /// When it was met first.
+    /// When it first occurred.
     pub since: Micros,
-    /// When it was tried last.
+    /// When landing was last tried.
     pub tried_at: Micros,
-    /// How often it was tried.
+    /// Number of tries.
     pub tries: u32,
-    /// What the error's kind is.
+    /// The kind of the error.
     pub kind: ErrorKind,
-    /// What went wrong.
+    /// The message of the error.
     pub error: String,
-    /// What an operator does.
+    /// The remedy for an operator.
     pub cure: String,
 }
 
@@ -66,12 +67,12 @@ pub(super) enum Standing {
 pub(crate) struct Faults(Mutex<HashMap<String, HashMap<Option<Period>, LandingFault>>>);
 
 impl LandingFault {
-    /// When it is tried again, as far as the clock is not set meanwhile.
+    /// When landing is tried again, unless the clock is set meanwhile.
     pub fn next_at(&self) -> Micros {
         self.tried_at.saturating_add(self.wait())
     }
 
-    /// The bytes that its rows take in the tail, and how many there are.
+    /// The bytes that its rows take in the tail, and their number.
     pub fn held(&self, view: &View) -> (usize, u64) {
         let hours = view.tail.hours().iter().filter(|hour| match self.period {
             None => true,

@@ -1,12 +1,12 @@
-//! How does an hour land? As one sorted file and one commit, whole or not at all.
+//! The landing of hours: each as one sorted file, in one commit, whole or not at all.
 //!
 //! ```text
 //! tail hour ──read──► rows ─┐
 //! lake file ──read──► rows ─┴merge (tail wins)──► file ──put──► commit (remove + add) ──► swap view
 //! ```
 //!
-//! Until a commit is known to be made its rows stay in the tail and in the log. Landed once more they replace themselves,
-//! so that a commit of which the store says nothing loses none and doubles none.
+//! Rows stay in the tail and in the log until their commit is known to be made. Landed again, they replace
+//! themselves, so that a commit of unknown outcome neither loses nor doubles a row.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! How do rows get into the files of a day or month, or into that of an hour that is too large to be held at once? The
-//! files whose keys they have are written anew, slice by slice.
+//! The merge of late rows into the files of a day or month, and of any rows into an hour too large to be held at
+//! once. Only the files whose keys they have are rewritten, slice by slice.
 
 use std::sync::Arc;
 

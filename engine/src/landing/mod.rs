@@ -1,10 +1,10 @@
-//! When and how do hours go from the tail into the lake?
+//! Landing: hours go from the tail into the lake, in the background and on request.
 //!
-//! `decide` says which hours; `round` goes through the tables piece by piece; `land` writes each hour as one sorted
-//! file, `late` merges rows into the files of days and months; `land` commits, and asks the writer to swap; `faults`
-//! knows what cannot land; `relog` keeps the log short behind what stays; `delete` takes rows out of the lake;
-//! `notice` sees what others committed, `others` takes over what other programs wrote; the `Lander` does so in the
-//! background and on request. An interrupted landing leaves an unreferenced file, which the job `sweep` deletes.
+//! `decide` chooses the hours; `round` goes through the tables piece by piece; `land` writes each hour as one sorted
+//! file, commits, and asks the writer to swap; `late` merges rows into the files of days and months; `faults` keeps
+//! track of rows that cannot land; `relog` keeps the log short behind rows that stay; `delete` takes rows out of the
+//! lake; `notice` polls for commits of other processes, and `others` takes over rows that other programs wrote. The
+//! `Lander` runs them all. An interrupted landing leaves an unreferenced file, which the job `sweep` deletes.
 
 pub mod decide;
 mod delete;

@@ -1,4 +1,5 @@
-//! Has another process committed? Then what queries see is swapped to the newest version.
+//! The watch for commits of other processes: once one has committed, the view that queries see is swapped to the
+//! newest version.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! How do rows that another program wrote come into files of the table? They are sorted into runs and merged into the
-//! files that are the homes of their hours, in one commit.
+//! The takeover of rows that another program wrote: they are sorted into runs and merged into the files that are the
+//! homes of their hours, in one commit.
 //!
 //! ```text
 //! file of another program ──hours, a few at a time──► rows by (period, key, time) ──► runs
@@ -7,7 +7,7 @@
 //! runs ────────────────┴merge (runs win)──► files ──► commit (remove + add) ──► as any other version
 //! ```
 //!
-//! Until then queries see the version before. What is cut off leaves files that the job `sweep` deletes.
+//! Until then queries see the version before. An interrupted takeover leaves files that the job `sweep` deletes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -55,8 +55,9 @@ struct Taken {
     rows: usize,
 }
 
-/// Takes over what other programs made of `newest`, and gives the version that has all rows in files of the table. Where
-/// the store does not say whether that was committed, the next look finds the files of others there still, or gone.
+/// Takes over what other programs made of `newest`, and gives the version that has all rows in files of the table.
+/// Where the store does not say whether that was committed, the next look finds the files of others either still
+/// there or gone.
 ///
 /// # Errors
 /// `Request`, with the name of a file, if its rows cannot be the table's.

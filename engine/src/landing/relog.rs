@@ -1,6 +1,6 @@
-//! Rows that hold the log back: few that stay in the tail for long, such as those far ahead of time or those that
-//! cannot land, keep every later record, landed or not. They are written to the log again, at its end, and the
-//! space before is given back.
+//! The release of log space that a few rows hold back: those that stay in the tail for long, such as rows far ahead
+//! of time or rows that cannot land, keep every later record, landed or not. They are written to the log again, at
+//! its end, and the space before is given back.
 //!
 //! ```text
 //! log   │ a │ landed │ b │ landed │ landed │ landed │ c │         a, b, c: first rows of hours in the tail
@@ -8,7 +8,7 @@
 //! ```
 //!
 //! A crash at any point is harmless: a replay that finds both a row and its repetition gives the same table, as the
-//! repetition says what the row was when it was written, with the instant at which it came.
+//! repetition holds the row as it was then, with the instant at which it came.
 
 use std::sync::Arc;
 

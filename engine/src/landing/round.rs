@@ -1,5 +1,5 @@
-//! A round of landing: what is due of every table, piece by piece and table by table in turn, so that no table waits
-//! for another's hours or faults.
+//! A round of landing: the hours that are due in every table, piece by piece and table by table in turn, so that no
+//! table waits for another's hours or faults.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Does a log keep the promises on [`Log`]? One suite for every implementation.
+//! The conformance suite of logs: every implementation keeps the promises on [`Log`].
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 

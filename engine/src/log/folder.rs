@@ -1,4 +1,4 @@
-//! Who owns the log's folder, what stands in it, and what do its errors mean?
+//! The folder of a log: held by one process, listed as segments and leftovers, with the errors of its disk.
 
 use std::fs::{self, File};
 use std::io;

@@ -1,4 +1,4 @@
-//! How are the records of one append laid out in bytes?
+//! The frame of a group: the byte layout of the records of one append.
 //!
 //! ```text
 //! group   = magic u32 │ crc u32 │ position u64 │ payload u32 │ count u32 │ record × count │ 0 × 0…7

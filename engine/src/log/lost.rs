@@ -1,8 +1,7 @@
-//! Which stretches of the log are damaged and were accepted as lost?
+//! Lost stretches of the log: damaged or missing, and accepted as lost by an operator.
 //!
-//! The bytes of a damaged stretch stay as they are, for whoever wants to study them. That an operator
-//! accepted their loss is kept beside them in `accepted-damage.json`, so that later starts need no flag
-//! and the same flag never hides new damage.
+//! The bytes of a damaged stretch stay as they are, for later study. The accepted loss is recorded beside them in
+//! `accepted-damage.json`, so that later starts need no flag, which would hide new damage.
 
 use std::fmt;
 use std::fs::{self, File};

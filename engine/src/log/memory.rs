@@ -1,4 +1,4 @@
-//! What would a log do whose disk can be told to fail? A stand-in for tests and simulations.
+//! A log in memory, on a disk that fails when it is told to: a stand-in for tests and simulations.
 
 use std::fmt;
 use std::sync::Arc;
@@ -34,7 +34,7 @@ pub struct MemoryLog {
 }
 
 impl MemoryDisk {
-    /// Forgets everything that was not synced, as a machine does that loses power.
+    /// Forgets everything that was not synced, as a machine that loses power does.
     pub fn lose_power(&self) {
         let mut state = self.0.lock();
         let synced = state.synced;
@@ -42,27 +42,27 @@ impl MemoryDisk {
         state.end = synced;
     }
 
-    /// Everything below this position is synced.
+    /// The position below which everything is synced.
     pub fn synced(&self) -> LogPosition {
         LogPosition(self.0.lock().synced)
     }
 
-    /// From now on nothing is given back, as truncation is a hint.
+    /// Sets whether truncation keeps every record, as it may.
     pub fn set_keeps(&self, keeps: bool) {
         self.0.lock().keeps = keeps;
     }
 
-    /// From now on `hook` is called before each append.
+    /// Sets `hook` to be called before each append.
     pub fn set_before_append(&self, hook: impl Fn() + Send + Sync + 'static) {
         self.0.lock().before_append = Some(Arc::new(hook));
     }
 
-    /// From now on the disk is full, or has space again.
+    /// Sets whether the disk is full.
     pub fn set_full(&self, full: bool) {
         self.0.lock().full = full;
     }
 
-    /// From now on syncs fail, or work again.
+    /// Sets whether syncs fail.
     pub fn set_sync_fails(&self, fails: bool) {
         self.0.lock().sync_fails = fails;
     }

@@ -1,7 +1,7 @@
-//! What was written down, in which order, and is it on the disk?
+//! The log: acknowledged batches in their order, on a local disk.
 //!
-//! The log is the first home of every reading: a batch is acknowledged when its record stands here,
-//! and after a crash the tail is filled again from here.
+//! It is the first home of every reading: a batch is acknowledged when its record stands here, and after a crash the
+//! tail is filled again from here.
 //!
 //! ```text
 //!  positions    8 ................ 67108800 ............ 134217520 ..........▶ end
@@ -64,16 +64,16 @@ pub struct Record {
     pub body: Bytes,
 }
 
-/// What opening a log found.
+/// The findings of opening a log.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Opened {
-    /// There was no log: this one is new.
+    /// Whether there was no log, so that this one is new.
     pub fresh: bool,
     /// Whole records.
     pub records: u64,
     /// Bytes of the groups that hold them.
     pub bytes: u64,
-    /// Bytes cut off the end: a group whose writing was interrupted, so that nobody was promised it.
+    /// Bytes cut off the end: a group whose writing was interrupted, so that it was never acknowledged.
     pub torn_bytes: u64,
     /// Stretches that are damaged or missing and were accepted, at this opening or an earlier one.
     pub lost: Vec<Lost>,
@@ -113,10 +113,10 @@ pub trait Log: Send + fmt::Debug {
     ) -> Result<()>;
     /// Gives back space of records below `below`.
     fn truncate(&mut self, below: LogPosition) -> Result<()>;
-    /// The next record's position is this or larger.
+    /// A lower bound of the next record's position.
     fn end(&self) -> LogPosition;
     /// Bytes the log takes.
     fn bytes(&self) -> u64;
-    /// Why it has stopped (promise 3), if it has.
+    /// The reason why it has stopped (promise 3), if it has.
     fn stopped(&self) -> Option<Error>;
 }

@@ -1,4 +1,5 @@
-//! How does a log come up after whatever ended it?
+//! The opening of a log, however it ended before: its segments are scanned and judged, a torn end is cut off, and the
+//! rest is made durable.
 
 use std::fs::{self, File};
 use std::io;

@@ -1,4 +1,4 @@
-//! Is what was found in the segment files a whole log, a torn end, or damage?
+//! The verdict on the segment files found at opening: a whole log, a torn end, or damage.
 //!
 //! ```text
 //!                            │ synced mark of the newest segment

@@ -1,4 +1,4 @@
-//! Which records stand in a segment file, one after the other?
+//! The replay of a segment file: its records, one after the other.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};

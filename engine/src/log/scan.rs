@@ -1,6 +1,6 @@
-//! What is whole and what is damaged in a segment file?
+//! The scan of a segment file: which parts of it are whole and which are damaged.
 //!
-//! Facts only; `recovery` judges them.
+//! It states facts only; `recovery` judges them.
 
 use std::fs::File;
 use std::io;

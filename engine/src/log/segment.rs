@@ -1,4 +1,4 @@
-//! What does a segment file say about itself and its neighbours?
+//! The format of a segment file: its header, and its marks, which tell of itself and its neighbours.
 //!
 //! ```text
 //!    0  "BAROLOG\n" │ version u32 │ crc u32 │ first u64 │ previous_end u64 │ oldest u64 │ log id [16] │ crc u32
@@ -6,11 +6,10 @@
 //! 1024  mark B: the same
 //! 4096  groups, the first at position `first`
 //! ```
-//! The header is written once; only the id is added to the newest segment of a log that has none, as logs of earlier
-//! programs do not (zeros stand for none). A *mark* is written after every successful sync, without a sync of its
-//! own, over the older of the two, so that a torn one is harmless. After the death of the process the
-//! newer mark is exact; after the death of the machine it is at most one sync behind. It is what tells a
-//! torn end from damage to something that was promised.
+//! The header is written once; only the id is added to the newest segment of a log that has none (zeros stand for
+//! none). A *mark* is written after every successful sync, without a sync of its own, over the older of the two, so
+//! that a torn one is harmless. After the death of the process the newer mark is exact; after the death of the
+//! machine it is at most one sync behind. It tells a torn end from damage to something that was promised.
 
 use std::fs::File;
 use std::ops::Range;

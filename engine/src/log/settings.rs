@@ -1,4 +1,4 @@
-//! What of the log can be set?
+//! The settings of the log.
 
 use barograph_lake::Size;
 use schemars::JsonSchema;

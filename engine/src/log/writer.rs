@@ -1,4 +1,5 @@
-//! How does a record get onto the disk, and what if the disk says no?
+//! The writer of the log: appends, syncs, rotation and truncation of segment files. After an error that leaves the
+//! state of the disk unknown it writes nothing more.
 
 use std::fs::{self, File};
 use std::io::{self, IoSlice};
@@ -60,7 +61,7 @@ impl SegmentLog {
         super::open::open(folder, settings, at_least, accept_damage)
     }
 
-    /// Its identity, which stays with its files.
+    /// The id of the log, which stays with its files.
     pub fn id(&self) -> LogId {
         self.id
     }

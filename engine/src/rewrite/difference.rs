@@ -1,4 +1,5 @@
-//! Do runs change anything? Not if the active files hold their rows already, whenever those were ingested.
+//! The difference that runs make to a table: none if the active files hold their rows already, whenever those were
+//! ingested.
 
 use std::sync::Arc;
 
@@ -10,7 +11,7 @@ use crate::scan::execute::Execution;
 use crate::{Error, Result};
 
 impl Rewrite {
-    /// Whether the rows would be others than those of the active files alone, `ingested_at` aside. Asked before
+    /// Whether the rows would differ from those of the active files alone, `ingested_at` aside. To be asked before
     /// the first step; reads no further than to the first slice that differs.
     pub fn differs(&self) -> BoxFuture<'static, Result<bool>> {
         let sources = self.execution.sources.iter().take(self.landed).cloned().collect();

@@ -1,11 +1,11 @@
-//! How do rows move to other files? Slice by slice of keys, read and merged ahead of the slice that is being
+//! The rewriting of rows into other files: slice by slice of keys, read and merged ahead of the slice that is being
 //! written, so that any number of rows takes the memory of a few slices.
 //!
 //! ```text
 //! files, runs, tail ──Execution::slice──► rows by (key, time) ──FileWriter──► files of one period
 //! ```
 //!
-//! Nothing is committed here, and what is written is not part of the table before that.
+//! Nothing is committed here: the new files are no part of the table until the caller commits them.
 
 mod difference;
 
@@ -40,21 +40,20 @@ const SLICE_ROWS_MIN: usize = 65_536;
 /// Share of the memory that long texts of a row group take: they are held as rows, as pages and on their way.
 const ROW_GROUP_SHARE: usize = 8;
 
-/// What a rewriting may take.
+/// The bounds of a rewrite.
 #[derive(Debug, Clone)]
 pub struct RewriteBounds {
     /// Memory, in bytes.
     pub memory: usize,
-    /// Processors that it keeps busy: slices that are read and rows that are encoded at a time, and columns
-    /// that are written.
+    /// Processors that it keeps busy: slices read and rows encoded at a time, and columns written at a time.
     pub threads: usize,
-    /// Where that is done.
+    /// The runtime that does the work.
     pub on: Handle,
-    /// Bytes from which on the next key goes into another file.
+    /// Bytes of a file from which on the next key begins another file.
     pub file_bytes: u64,
 }
 
-/// Which rows go to which period's files.
+/// The rows to rewrite, and the period whose files they go to.
 #[derive(Debug, Clone)]
 pub struct RewriteOf {
     /// Active files, which all lie in `target`.
@@ -64,7 +63,7 @@ pub struct RewriteOf {
     pub runs: Vec<Arc<FileEntry>>,
     /// Only rows of these keys.
     pub keys: KeySelection,
-    /// But not rows of these keys and instants.
+    /// Except rows of these keys and instants.
     pub except: Option<Slice>,
     /// The period.
     pub target: Period,
@@ -77,7 +76,7 @@ impl RewriteOf {
     }
 }
 
-/// Rows on their way to other files.
+/// A rewrite in progress.
 #[derive(Debug)]
 pub struct Rewrite {
     table: LakeTable,
@@ -100,12 +99,12 @@ pub struct Rewrite {
     places: Option<Arc<[Option<usize>]>>,
 }
 
-/// What one step did.
+/// The result of one step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RewriteStep {
     /// Rows written.
     pub rows: u64,
-    /// Bytes of the old files that they stood in, about.
+    /// Bytes of the old files that held them, approximately.
     pub bytes: u64,
 }
 
@@ -178,7 +177,7 @@ impl Rewrite {
         })
     }
 
-    /// The same rows on their way to files with other columns.
+    /// The same rewrite into files with other columns.
     #[must_use]
     pub fn altered(mut self, alteration: &Alteration) -> Self {
         self.table = alteration.target(&self.table);

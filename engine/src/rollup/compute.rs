@@ -1,4 +1,4 @@
-//! How do rows of the source become rows of a rollup? By the aggregating scan, whose windows they are.
+//! The computation of a rollup: the aggregating scan over its source gives its rows, the windows.
 
 use std::sync::Arc;
 
@@ -39,7 +39,7 @@ impl Engine {
 }
 
 impl Rollup {
-    /// What is read of the source for some keys and whole windows.
+    /// The scan of the source for some keys and whole windows.
     pub fn scan(&self, keys: KeySelection, windows: TimeRange) -> Scan {
         Scan {
             keys,

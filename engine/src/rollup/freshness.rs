@@ -1,5 +1,5 @@
-//! Which windows of a rollup are as its source is? Those that no commit changed since they were computed,
-//! and of which the tail holds no row.
+//! The freshness of a rollup: up to date are the windows that no commit to the source changed since they were
+//! computed, and of which the tail holds no row.
 //!
 //! ```text
 //! version of the source   … 41 ──────── 42 ──────── 43      the view of a query
@@ -9,7 +9,8 @@
 //! stale                      windows 7, 9 and 10
 //! ```
 //!
-//! Windows of which rows have expired are as they were computed, for ever: they cannot be computed of what is left.
+//! Windows of which rows have expired stay as they were computed, for ever: they cannot be computed from the rows
+//! that are left.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -21,16 +22,16 @@ use barograph_lake::{Hour, KeySelection, Micros, TableVersion};
 use super::Rollup;
 use crate::{Engine, Error, Result, View};
 
-/// Through which version of its source a rollup is computed.
+/// The version of its source up to which a rollup is computed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Followed {
     /// The version.
     pub version: TableVersion,
-    /// First instants of the windows that are still to be computed, as that version has them.
+    /// First instants of the windows that are still to be computed as of that version.
     pub stale: BTreeSet<Micros>,
 }
 
-/// Rows of a table that a commit changed: none of other hours, and none of other keys.
+/// The hours and keys that commits changed: no rows of other hours, and none of other keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Changed {
     /// The hours.
@@ -50,21 +51,21 @@ impl Changed {
 /// A rollup of the engine.
 #[derive(Debug, Clone)]
 pub struct Declared {
-    /// What it is.
+    /// The rollup.
     pub rollup: Arc<Rollup>,
-    /// How far it is computed; absent: that is not known, and no row of it counts.
+    /// How far it is computed; absent if that is not known, and then no row of it counts.
     pub followed: Option<Arc<Followed>>,
 }
 
 /// The rollups by name.
 pub type Rollups = BTreeMap<String, Declared>;
 
-/// The rollups of an engine, as whoever computes them tells.
+/// The rollups of an engine, as reported by the job that computes them.
 #[derive(Debug, Default)]
 pub struct Told(ArcSwap<Rollups>);
 
 impl Engine {
-    /// Tells the engine of a rollup.
+    /// Declares a rollup to the engine.
     ///
     /// # Errors
     /// `NotFound` if its table or its source is none of the engine's.
@@ -81,13 +82,13 @@ impl Engine {
         Ok(())
     }
 
-    /// The rollups by name, and how far each is computed. Views that are taken afterwards have at least the
-    /// rows that this tells of.
+    /// The rollups by name, and how far each is computed. Views taken afterwards have at least the rows computed up
+    /// to there.
     pub fn rollups(&self) -> Arc<BTreeMap<String, Declared>> {
         self.rollups.0.load_full()
     }
 
-    /// Tells how far a rollup is computed: all rows of it that this says are there can be read.
+    /// Records how far a rollup is computed: all rows of it up to there can be read.
     pub fn rolled_up_through(&self, rollup: &str, followed: Followed) {
         let followed = Arc::new(followed);
         self.rollups.0.rcu(|rollups| {
@@ -99,8 +100,8 @@ impl Engine {
         });
     }
 
-    /// The rows of a table that commits after a version through another changed; `None` if that is not known:
-    /// a commit does not say it, or is gone from the log.
+    /// The hours and keys of a table that the commits after one version through another changed; `None` if that is
+    /// not known, as a commit does not say it or is gone from the log.
     pub async fn changes(
         &self,
         table: &str,
@@ -114,8 +115,8 @@ impl Engine {
         Ok(commits.and_then(|commits| commits.into_iter().map(Changed::of).collect()))
     }
 
-    /// First instants of the windows of a rollup that are to be computed of `source`, as the rows of `kept` are
-    /// not what they would be.
+    /// First instants of the windows of a rollup that are to be computed from `source`, as the rows of `kept` are out
+    /// of date.
     pub async fn stale_windows(
         &self,
         declared: &Declared,

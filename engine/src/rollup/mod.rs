@@ -1,4 +1,4 @@
-//! What is known of a table window by window? A rollup is a table whose rows are the windows of another.
+//! Rollups: tables whose rows are the windows of another table.
 //!
 //! ```text
 //! readings     (key, reading_at)     temperature                                     …
@@ -15,8 +15,8 @@
 //! | `NAME_count`, `_mean`, `_first`, `_last` | of a direction, a column with the unit ° |
 //! | `NAME_count`, `_min`, `_max`, `_first`, `_last` | of a column of text or times |
 //!
-//! The mean of a direction is that of the circle. `P_direction` weighs as much as the number `P_speed` of the
-//! same row, where the table has such a column.
+//! The mean of a direction is taken on the circle. `P_direction` is weighted by `P_speed` of the same row, where the
+//! table has such a column.
 
 mod compute;
 mod freshness;
@@ -149,7 +149,7 @@ impl Rollup {
         expired.map_or(Micros::MIN, |hour| self.window(hour.start()).to)
     }
 
-    /// First instants of the windows that have a share in `hours`.
+    /// First instants of the windows that overlap `hours`.
     pub fn windows<'a>(&self, hours: impl IntoIterator<Item = &'a Hour>) -> BTreeSet<Micros> {
         hours.into_iter().map(|hour| self.window(hour.start()).from).collect()
     }

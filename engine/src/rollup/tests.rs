@@ -1,4 +1,4 @@
-//! Tests of what a rollup is: its columns, its windows, its rows.
+//! Tests of a rollup: its columns, its windows, its rows.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 

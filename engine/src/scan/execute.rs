@@ -1,4 +1,4 @@
-//! How is a range read answered? Slice by slice of keys, each slice period by period.
+//! The execution of a range read: slice by slice of keys, each slice period by period.
 //!
 //! ```text
 //! slice of keys ─► per period: file rows ─filter─┐
@@ -27,7 +27,7 @@ use crate::{Error, Result};
 /// Periods of one slice that are read at a time.
 const PERIODS_AT_ONCE: usize = 8;
 
-/// Where rows are read from, apart from the tail.
+/// The files that rows are read from, with their cache.
 #[derive(Debug, Clone)]
 pub struct Files {
     pub cache: Arc<FileCache>,
@@ -35,7 +35,7 @@ pub struct Files {
     pub schema: Arc<TableSchema>,
 }
 
-/// Everything that the slices of one scan share.
+/// The state that the slices of one scan share.
 #[derive(Debug)]
 pub struct Execution {
     pub files: Files,
@@ -120,7 +120,7 @@ impl Execution {
         }
     }
 
-    /// How many columns are read.
+    /// Number of columns that are read.
     pub fn read_columns(&self) -> usize {
         self.read.len()
     }
@@ -171,7 +171,7 @@ impl Execution {
         }
     }
 
-    /// Rows, or window states, of one period, at no other times than `time`.
+    /// Rows, or window states, of one period within `time`.
     pub async fn source(
         &self,
         source: &Source,
@@ -203,7 +203,7 @@ impl Execution {
         }
     }
 
-    /// What is read of each file.
+    /// The part of each file that is read.
     pub fn file_read(&self, keys: &KeySelection) -> FileRead {
         FileRead {
             keys: keys.clone(),

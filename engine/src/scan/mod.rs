@@ -1,4 +1,4 @@
-//! What does a read ask for, and how is it answered?
+//! Reads of a table: range reads and point reads, and how they are answered.
 //!
 //! A [`Scan`] is the one description of a range read, a [`PointQuery`] that of a point read; tickets,
 //! SQL and jobs all come down to them.
@@ -27,14 +27,14 @@ use crate::filter::Predicate;
 /// A range read: rows (or windows) of some keys and times, ordered by (key, time).
 #[derive(Debug, Clone)]
 pub struct Scan {
-    /// Which keys.
+    /// The keys.
     pub keys: KeySelection,
-    /// Which instants.
+    /// The range of time.
     pub time: TimeRange,
     /// Indexes into the table's Arrow schema of the columns to give after key and time, in the order
     /// asked for. Ignored where `aggregation` is set.
     pub columns: Vec<usize>,
-    /// Which rows.
+    /// The condition on rows; `None` is every row.
     pub filter: Option<Predicate>,
     /// Windows in place of rows.
     pub aggregation: Option<Aggregation>,
@@ -49,7 +49,7 @@ impl Scan {
     }
 }
 
-/// Which of a key's readings a point read asks for.
+/// The reading of a key that a point read asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Point {
     /// The newest.
@@ -61,9 +61,9 @@ pub enum Point {
 /// A point read: one reading of each of some keys, ordered by key. A key without one has no row.
 #[derive(Debug, Clone)]
 pub struct PointQuery {
-    /// Which keys; `None` is every key.
+    /// The keys; `None` is every key.
     pub keys: Option<Vec<Key>>,
-    /// Which reading.
+    /// The reading.
     pub point: Point,
     /// Indexes into the table's Arrow schema of the columns to give after key and time.
     pub columns: Vec<usize>,

@@ -1,4 +1,4 @@
-//! Which reading of each key is the newest in the lake?
+//! The newest readings in the lake, by key, remembered from the files that were read.
 //!
 //! Two things are remembered for each table, both found by reading lake files and true for ever, as a
 //! file never changes:
@@ -8,8 +8,8 @@
 //! LastRows   the last row of each key in the newest file, ready to be given
 //! ```
 //!
-//! The first tells in which hour to look for a key that is silent, the second answers for those that
-//! report as fast as the tail would, whose rows they were until they landed.
+//! The first tells in which hour to look for a silent key; the second answers for keys that report, as fast as the
+//! tail did until their rows landed.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -37,7 +37,7 @@ const SLICE_ROWS: u64 = 32_768;
 /// Bytes that last rows may take; of a file whose last rows take more, none are kept.
 const LAST_ROWS_BYTES_MAX: usize = 16 << 20;
 
-/// What a table knows of the newest readings in its lake.
+/// The newest readings in the lake of a table, as far as they are known.
 #[derive(Debug, Default)]
 pub struct Newest {
     times: Mutex<Times>,

@@ -1,4 +1,4 @@
-//! What would a read touch? A pure function of view and scan.
+//! The plan of a read: what it would touch, as a pure function of view and scan.
 //!
 //! ```text
 //! view ──interval index──► one Source a period: its lake files, its tail rows, or both
@@ -22,8 +22,8 @@ use crate::view::View;
 /// Lines that a printed plan has at most for its sources.
 const PRINTED_SOURCES: usize = 48;
 
-/// Where the rows of one period come from: an hour, or the day or month that it was folded into. Rows of the
-/// tail replace rows of the files.
+/// The source of the rows of one period: an hour, or the day or month that it was folded into. Rows of the tail
+/// replace rows of the files.
 #[derive(Debug, Clone)]
 pub struct Source {
     /// The period.
@@ -35,7 +35,7 @@ pub struct Source {
 }
 
 impl Source {
-    /// Where the rows of the period of `hour` come from, all of them.
+    /// The source of all rows of the period of `hour`.
     pub fn of(view: &View, hour: Hour) -> Self {
         let files = view.snapshot.homes(hour).to_vec();
         let period = files.first().map_or(hour.into(), |file| file.path.period());
@@ -239,7 +239,7 @@ fn cut_time(time: TimeRange, places: &[(Place, u64)], target: u64) -> Vec<TimeRa
     times
 }
 
-/// What a scan would read, to be looked at before it runs.
+/// The plan of a scan, to be looked at before it runs.
 #[derive(Debug, Clone)]
 pub struct Plan {
     pub(crate) table: String,
@@ -251,7 +251,7 @@ pub struct Plan {
     pub(crate) aggregation: Option<String>,
     pub(crate) limit: Option<usize>,
     pub(crate) files_in_table: usize,
-    /// With the price of each of its files.
+    /// Each with the cost of reading its files.
     pub(crate) sources: Vec<(Source, Vec<ReadPrice>)>,
     pub(crate) slices: usize,
 }
@@ -267,7 +267,7 @@ impl Plan {
         self.sources.iter().flat_map(|(_, prices)| prices).map(|price| price.bytes).sum()
     }
 
-    /// Rows that would be looked at, at most.
+    /// Rows that would be read, at most.
     pub fn rows(&self) -> u64 {
         let of = |(source, prices): &(Source, Vec<ReadPrice>)| {
             prices.iter().map(|price| price.rows).sum::<u64>() + source.tail_rows()

@@ -1,8 +1,8 @@
-//! How is a point read answered?
+//! The point read: the newest reading of each key, or the newest up to an instant.
 //!
-//! The newest reading of a key that reports is in the tail, or among the last rows of the newest hour's
-//! file, and costs O(1). Anything else is looked for stretch by stretch of time, newest first, until every key
-//! asked for is found.
+//! The newest reading of a key that reports is in the tail, or among the last rows of the newest hour's file, and
+//! costs O(1). Any other is searched for stretch by stretch of time, newest first, until every key asked for is
+//! found.
 
 use std::sync::Arc;
 

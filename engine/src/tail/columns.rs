@@ -1,5 +1,5 @@
-//! How do rows become columns again? Blocks of rows in their final order are read column after column
-//! while their words are still in the cache.
+//! The decoding of rows into columns: blocks of rows in their final order are read column after column while their
+//! words are still in the cache.
 
 #![expect(
     clippy::indexing_slicing,

@@ -1,4 +1,4 @@
-//! How do columns become rows? A batch is checked once, then turned block by block into the words of
+//! The encoding of columns into rows: a batch is checked once, then turned block by block into the words of
 //! [`Layout`], column after column, so that each inner loop has one type.
 
 #![expect(

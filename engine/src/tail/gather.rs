@@ -1,4 +1,4 @@
-//! Which rows of an hour does a read want, and in which order?
+//! The gathering of an hour's rows: those that a read wants, in the order of (key, time).
 //!
 //! Keys are taken in ascending order, [`GROUP`] of them at a time: their chains are followed in step,
 //! so that the misses of one chain overlap with those of the others, and their rows are read into

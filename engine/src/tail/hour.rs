@@ -1,4 +1,4 @@
-//! What does one hour hold, and how does a row get in?
+//! One hour of the tail: its rows, and how a row is appended.
 //!
 //! ```text
 //! heads            rows (pages)

@@ -1,4 +1,4 @@
-//! What belongs to a key? One 64-bit value a key, found without a lock while the writer changes it.
+//! The map of keys: one 64-bit value per key, found without a lock while the writer changes it.
 //!
 //! An open-addressing table of atomics that only grows: a value changes in place, a full table is
 //! copied into one twice its size. A reader that still probes the old one sees the values as they
@@ -131,7 +131,7 @@ impl Place {
         Some(self.value()).filter(|&value| value != EMPTY)
     }
 
-    /// Stores the value, which is not `u64::MAX`; whoever reads it sees what was written before it.
+    /// Stores the value, which is not `u64::MAX`; a reader of it sees everything that was written before it.
     #[inline]
     pub(super) fn set(&self, value: u64) {
         self.value.store(value, Ordering::Release);

@@ -1,4 +1,4 @@
-//! Where does each column stand in a row of the tail?
+//! The layout of a row in the tail: the place of each column.
 //!
 //! A row is a few 64-bit words, so that appending touches one place and reading one key's row one or
 //! two cache lines. Wide columns stand first, so that no value crosses a word:
@@ -8,10 +8,9 @@
 //!         link (32) | ordinal (31) | peak  time   8-byte, 4-byte, 2-byte values  … null bits
 //! ```
 //!
-//! *Link* is the row of the same key that came before it in this hour, *ordinal* counts the key's rows
-//! before it, and *peak* says that no row of the key before it is newer. The key itself is not in the
-//! row: whoever reaches a row comes from its key. Text stands in a heap of its own; its word holds
-//! place and length.
+//! *Link* is the row of the same key that came before it in this hour, *ordinal* counts the key's rows before it, and
+//! *peak* says that no row of the key before it is newer. The key itself is not in the row, as a row is only reached
+//! from its key. Text stands in a heap of its own; its word holds place and length.
 
 use std::sync::Arc;
 

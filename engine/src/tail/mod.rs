@@ -1,6 +1,6 @@
-//! What was read lately and is not in the lake yet?
+//! The tail: rows that are not in the lake yet.
 //!
-//! The tail holds the rows of open hours, and late rows of landed ones, as chains of rows a key
+//! It holds the rows of open hours, and late rows of landed ones, as one chain of rows per key
 //! (docs/adr/0006-tail.md):
 //!
 //! ```text

@@ -1,4 +1,4 @@
-//! In which hour is a key's newest row?
+//! The newest hours: for each key the last hour of the tail that may have a row of it.
 //!
 //! A hint for `latest` where the newest hour does not have the key: no hour after the one named here
 //! has a row of it. Within one map the hours only grow, also while an old view reads it; when rows

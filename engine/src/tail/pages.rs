@@ -1,9 +1,9 @@
-//! Where do rows and text lie in memory?
+//! The pages of the tail: the memory of its rows and texts.
 //!
-//! In pages of 64-bit words that never move and are never written twice, so that the writer appends
-//! while readers read. A reader knows from its view how far it may look; the words below that mark
-//! were written before the view was made. The words are atomics with relaxed order, which cost the
-//! same as plain ones here and need no `unsafe`.
+//! Pages consist of 64-bit words that never move and are never written twice, so that the writer appends while
+//! readers read. A reader knows from its view how far it may look; the words below that mark were written before the
+//! view was made. The words are atomics with relaxed order, which cost the same as plain ones here and need no
+//! `unsafe`.
 //!
 //! ```text
 //! page      0      1      2       …  11           12            13 …

@@ -1,5 +1,5 @@
-//! What does a reader see of the tail? An immutable view: for each hour a number of rows, which never
-//! changes, over pages that only grow.
+//! The view of the tail that a reader holds, which nothing changes: for each hour a number of rows, over pages that
+//! only grow.
 
 use std::sync::{Arc, OnceLock};
 
@@ -155,13 +155,13 @@ impl HourView {
         self.0.summary.positions.1
     }
 
-    /// No row has a smaller log position. The smallest itself, until rows of the hour land while later
-    /// ones stay: from then on the position through which they landed.
+    /// A lower bound of the log positions of its rows: the smallest itself, or, once rows of the hour have landed
+    /// while later ones stay, the position through which they landed.
     pub fn first(&self) -> LogPosition {
         self.0.summary.positions.0
     }
 
-    /// When the first of them came, or of those that landed meanwhile.
+    /// When the first of its rows arrived, those that landed meanwhile included.
     pub fn since(&self) -> Micros {
         self.0.summary.since
     }

@@ -1,5 +1,5 @@
-//! How does a column that was sent become a column of the table? A value that the table's type cannot hold is a
-//! fault of its row.
+//! The cast of a column that was sent to a column of the table. A value that the table's type cannot hold is a fault
+//! of its row.
 //!
 //! | to | fits |
 //! |---|---|

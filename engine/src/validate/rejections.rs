@@ -1,5 +1,5 @@
-//! The rows of a batch that may not go into its table: which they are, and why. What a letter says is written
-//! when it is asked for, as all letters of a batch together may take many times its memory.
+//! Rejections: the rows of a batch that may not go into its table, and why. The text of a letter is written when it
+//! is asked for, as all letters of a batch together may take many times its memory.
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch};
 use arrow::datatypes::{
@@ -101,12 +101,12 @@ struct Of {
 }
 
 impl Rejections {
-    /// How many are left.
+    /// Number of rows that are left.
     pub fn len(&self) -> usize {
         self.left
     }
 
-    /// Whether none is left.
+    /// Whether no row is left.
     pub fn is_empty(&self) -> bool {
         self.left == 0
     }

@@ -1,3 +1,5 @@
+//! Tests of validation: numbers, times and dictionaries of other types than the table's.
+
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use arrow::array::{

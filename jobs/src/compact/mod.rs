@@ -1,5 +1,5 @@
-//! How does the lake stay fast for years? The job `compact` folds hours into days and days into months, sorted
-//! by key, so that a year of one key is twelve files.
+//! The job `compact`: it folds hours into days and days into months, sorted by key, so that a year of one key is
+//! twelve files.
 //!
 //! ```text
 //! plan::folds ──► Rewrite: read, merge, write ──► commit FOLD (same rows, other files)
@@ -38,9 +38,9 @@ const CACHE_SHARE: usize = 4;
 pub struct Compact {
     /// The tables.
     pub lake: LakeStore,
-    /// What time it is.
+    /// The clock.
     pub clock: Arc<dyn Clock>,
-    /// When what is folded.
+    /// When hours and days are folded.
     pub settings: CompactionSettings,
 }
 
@@ -129,8 +129,8 @@ impl Run<'_> {
         self.commit(table, base, fold, added, done).await
     }
 
-    /// Puts the new files in the place of the old, beside whatever else is committed meanwhile. Where the store does not
-    /// say whether they are there, the next run finds the old ones or the new ones.
+    /// Puts the new files in the place of the old, beside whatever else is committed meanwhile. Where the store does
+    /// not say whether they are there, the next run finds either the old ones or the new ones.
     async fn commit(
         &self,
         table: &LakeTable,

@@ -1,4 +1,5 @@
-//! Which hours become a day, and which days a month? A pure function of the active files and of the time.
+//! The plan of a compaction: which hours become a day, and which days a month, as a pure function of the active files
+//! and of the time.
 //!
 //! ```text
 //! hours of a day    ──`day_after` its end────► day      one file, sorted by key, then time
@@ -52,7 +53,7 @@ impl CompactionSettings {
     }
 }
 
-/// Files that become those of one period.
+/// A fold: files that become those of one period.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Fold {
     /// The period.
@@ -61,8 +62,8 @@ pub struct Fold {
     pub files: Vec<Arc<FileEntry>>,
 }
 
-/// What is to be folded now, in order of time, of periods that lie within `time`. Folds that need others first
-/// come when those are done.
+/// The folds that are due, in order of time, of periods that lie within `time`. Folds that need others first become
+/// due when those are done.
 pub fn folds(
     snapshot: &Snapshot,
     now: Micros,
@@ -87,8 +88,8 @@ pub fn folds(
     folds
 }
 
-/// The period in whose files a reading of `instant` stands when all that is due is folded; `None` outside the years
-/// that a date can name.
+/// The period whose files hold a reading of `instant` once all due folds are done; `None` outside the years that a
+/// date can name.
 pub fn settled(instant: Micros, now: Micros, settings: &CompactionSettings) -> Option<Period> {
     let due =
         |(tier, after)| Period::of(tier, instant).filter(|&period| is_due(period, after, now));

@@ -1,4 +1,4 @@
-//! Tests of what is folded when.
+//! Tests of the compaction plan: what is folded, and when.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 

@@ -1,5 +1,5 @@
-//! How does a run keep tables true? It finds the windows that are stale, and computes them from the newest
-//! to the oldest.
+//! The job of derived tables: a run finds the windows that are stale, and computes them from the newest to the
+//! oldest.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -24,7 +24,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// How often a run writes down how far it is. What is done twice is put once.
 const SAVE_EVERY: Span = Span::seconds(1);
 
-/// A job that keeps tables as they follow from others.
+/// A job that keeps derived tables up to date with their sources.
 #[derive(Debug)]
 pub struct Derive {
     name: &'static str,

@@ -1,4 +1,5 @@
-//! Through which version of its source is a table computed? One JSON object for all tables of a job.
+//! The progress of derived tables: the version of its source through which each is computed, as one JSON object for
+//! all tables of a job.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 

@@ -1,4 +1,4 @@
-//! What is computed of a table's rows and kept true as they change? Tables of their own, window by window.
+//! Derived tables: computed from the rows of another table and kept up to date as those change, window by window.
 //!
 //! ```text
 //! commits of the source ─hours─► windows that are stale ─► rows computed anew of the source ┐
@@ -10,7 +10,7 @@
 //! off anywhere, and rows that came late change the rows of their windows alone.
 //!
 //! - `known`: through which version a table is computed, from run to run.
-//! - `pending`: which files are not to go yet, as something is still to be computed of them.
+//! - `pending`: which files may not expire yet, as something is still to be computed from them.
 //! - `replace`: which rows are to be put in a window.
 //! - `job`: the run; `rollup`: the windows of a table.
 
@@ -37,30 +37,30 @@ pub use rollup::rollups;
 
 use crate::Result;
 
-/// A table that is computed of another.
+/// A table that is computed from another.
 ///
 /// 1. What `compute` gives depends on the rows of the source alone.
-/// 2. It changes in the windows that `windows` names of an hour, and in no other, if rows of that hour change, and
-///    of keys, the same with `keys`.
+/// 2. If rows of an hour change, it changes in the windows that `windows` names for that hour and in no other; for
+///    keys, the same holds with `keys`.
 /// 3. Its rows are ordered by (key, time), and all rows of a key stand in one batch.
 pub trait Derivation: Debug + Send + Sync {
-    /// Name of the table whose rows it is computed of.
+    /// Name of the table that it is computed from.
     fn source(&self) -> &str;
 
-    /// The table that holds what is computed.
+    /// The table that holds the computed rows.
     fn table(&self) -> &Arc<TableSchema>;
 
-    /// What tells it from another computation: if that changes, all is computed anew.
+    /// A text that tells it from other computations: if it changes, everything is computed anew.
     fn definition(&self) -> String;
 
-    /// First instants of the windows that rows of `hours` have a share in.
+    /// First instants of the windows that rows of `hours` contribute to.
     fn windows(&self, hours: &BTreeSet<Hour>) -> BTreeSet<Micros>;
 
     /// The window that holds an instant.
     fn window(&self, instant: Micros) -> TimeRange;
 
-    /// First instant of the windows that can be computed of the source: rows that have a share in the windows
-    /// before may have expired, and those windows stay as they were computed.
+    /// First instant of the windows that can be computed from the source: rows of earlier windows may have expired,
+    /// and those windows stay as they were computed.
     fn computed_from(&self, source: &Snapshot) -> Micros {
         let expired = source.expired_through();
         let windows = self.windows(&expired.into_iter().collect());
@@ -82,7 +82,7 @@ pub trait Derivation: Debug + Send + Sync {
         window: TimeRange,
     ) -> BoxFuture<'a, Result<ScanStream>>;
 
-    /// Rows in place of those that are not computed any more.
+    /// Empty rows, to stand in the place of rows that the computation gives no more.
     ///
     /// # Errors
     /// `Internal`.

@@ -1,5 +1,5 @@
-//! May a file of a table go? Not before all is computed that is computed of its rows, and not without the rows
-//! that share a window with its own.
+//! Pending windows, for which files of a table may not expire yet: a file may go once everything that is computed
+//! from its rows is computed, and only together with the rows that share a window with its own.
 //!
 //! ```text
 //! too old       ◄──────────────────────────┤

@@ -1,5 +1,5 @@
-//! Which rows are to be put so that a window holds what is computed? Those that are not there yet or differ,
-//! and empty ones in place of those that are not computed any more.
+//! The replacement of the rows of a window: those that are not there yet or differ are put, and empty ones in place
+//! of those that are computed no more.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,8 +23,8 @@ const ROWS_AT_ONCE: usize = 8_192;
 /// How long a refused put waits if it is not told.
 const RETRY_AFTER: Duration = Duration::from_millis(250);
 
-/// Makes a window of a table hold, of some keys, what is computed of `view`; gives the number of rows put. Rows are put in
-/// the name of `by`.
+/// Makes a window of a table hold, for some keys, the rows that are computed from `view`; gives the number of rows
+/// put. Rows are put in the name of `by`.
 pub(super) async fn replace(
     engine: &Arc<Engine>,
     derivation: &dyn Derivation,

@@ -1,4 +1,4 @@
-//! Rollups: tables whose rows are the windows of another.
+//! Rollups as derived tables: their rows are the windows of another table.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -12,8 +12,8 @@ use futures::future::BoxFuture;
 use super::{Derivation, Derive};
 use crate::Result;
 
-/// The job `rollup`, which keeps `rollups` as their tables are; its records and what it knows lie in
-/// `store`. Without an engine it can only be looked at.
+/// The job `rollup`, which keeps `rollups` up to date with their sources; its records and its progress lie in
+/// `store`. Without an engine it can only be inspected.
 pub fn rollups(engine: Option<Arc<Engine>>, store: LakeStore, rollups: &[Rollup]) -> Derive {
     let mut rollups: Vec<_> = rollups.iter().collect();
     // What is made soonest is there soonest.

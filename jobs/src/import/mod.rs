@@ -1,5 +1,5 @@
-//! How do files of readings get into a table? Read piece by piece, mapped, every row accounted for, and resumed
-//! where an earlier run stopped: through the log of a server, or as files of the lake.
+//! The import of files of readings into a table: read piece by piece, mapped, every row accounted for, and resumed
+//! where an earlier run stopped. Rows go through the log of a server, or directly into files of the lake.
 //!
 //! ```text
 //! file ─► input ─► apply (mapping) ─► queue ─┬► sink, n at a time ─► acknowledged, in order ─► state

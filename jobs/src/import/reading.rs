@@ -1,4 +1,4 @@
-//! How does a file become pieces of rows? In a thread of its own, a few pieces ahead.
+//! The reading of a file into pieces of rows, in a thread of its own, a few pieces ahead.
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
@@ -22,7 +22,7 @@ use super::run::{FileSummary, Options, Stop};
 use super::time::Found;
 use crate::{Error, Result};
 
-/// Pieces that wait between the reading thread and whoever takes them.
+/// Pieces that wait between the reading thread and their consumer.
 const QUEUE: usize = 2;
 /// Share of an import's memory that a piece takes: some wait, some are on their way, each a few times over.
 const PIECE_SHARE: usize = 32;

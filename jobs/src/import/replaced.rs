@@ -1,4 +1,5 @@
-//! Rows that stand in the place of others of the same import: which keys and instants were there before?
+//! Replaced rows: earlier rows of the same import whose key and instant come again. The keys and instants seen so far
+//! are kept in little memory:
 //!
 //! ```text
 //! key 7   00:00 00:05 … 23:55 │ 00:00 00:10 …     series: a first instant, a step, a last instant
@@ -31,10 +32,10 @@ const SERIES_BYTES: usize = size_of::<Series>();
 /// What a digest takes in a set that is half full.
 const DIGEST_BYTES: usize = 18;
 
-/// Rows in whose place later ones of the same import stand.
+/// Rows that later ones of the same import replace.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Replaced {
-    /// How many.
+    /// Number of rows.
     pub rows: u64,
     /// Whether there may be more: not all keys and instants fitted into memory.
     pub is_at_least: bool,
@@ -42,7 +43,7 @@ pub struct Replaced {
     pub named: Vec<(Key, Micros)>,
 }
 
-/// Keys and instants of an import.
+/// The keys and instants seen in an import.
 #[derive(Debug)]
 pub struct Seen {
     /// Where each key stands in `keys`.

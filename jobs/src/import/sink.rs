@@ -1,4 +1,4 @@
-//! Who takes the rows of an import that goes through a log? A server through a client.
+//! The sink that takes the rows of an import through a log: a server, reached through a client.
 
 use std::future::Future;
 
@@ -7,7 +7,7 @@ use barograph_engine::validate::Rejected;
 
 use crate::Result;
 
-/// How many rows were taken, and how many went to the dead letters.
+/// Numbers of rows that went into the table and to the dead letters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Taken {
     /// Rows that went into the table.
@@ -16,7 +16,7 @@ pub struct Taken {
     pub rejected: u64,
 }
 
-/// Takes rows for a table.
+/// A taker of rows for a table.
 ///
 /// 1. When a call returns `Ok`, every row handed over is durable: in the table, or in `dead_letters`.
 /// 2. `accepted + rejected` is the number of rows handed over.

@@ -1,5 +1,5 @@
-//! How are the flags of an hour computed? Neighbours are asked once for all keys; then rows are read slice by
-//! slice of keys.
+//! The flags of a table as a derived table, hour by hour: the values of neighbours are computed once for all keys,
+//! then rows are read slice by slice of keys.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, OnceLock};

@@ -1,4 +1,4 @@
-//! Which readings of one key jump or stand still? One pass in order of time.
+//! The checks of one key, step and persistence: one pass over its readings in order of time.
 
 use std::collections::VecDeque;
 

@@ -1,10 +1,10 @@
-//! Which readings are doubtful? Those that jump, stand still, or disagree with what is measured near by.
+//! The job `quality`: it flags doubtful readings, which jump, stand still, or disagree with what is measured near by.
 //!
 //! | bit | check | a reading is flagged if |
 //! |---|---|---|
-//! | 1 | step | it differs from the last reading of its key that did not jump, `step_within` before at most, by more than `step` |
+//! | 1 | step | it is more than `step` off its key's last reading that did not jump, at most `step_within` before |
 //! | 2 | persistence | all readings of the `persistence_over` up to it lie within less than `persistence` |
-//! | 4 | neighbour | it differs from the median of the hour's means of the nearest sites by more than `neighbour` |
+//! | 4 | neighbour | it is more than `neighbour` off the median of the hour's means of the nearest sites |
 //!
 //! Step and persistence are the checks for maximum allowed and minimum required variability of I. Zahumenský,
 //! Guidelines on Quality Control Procedures for Data from Automatic Weather Stations (WMO, 2004). A value that is
@@ -84,7 +84,7 @@ pub enum Height {
     Decays(f64),
 }
 
-/// Where a key measures.
+/// The site of a key.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Site {
     /// The key.
@@ -115,8 +115,8 @@ pub fn flags_of(source: &TableSchema, checks: &Checks) -> Result<TableSchema> {
     Ok(TableSchema::new(QUALITY_FLAGS, declaration)?)
 }
 
-/// The job `quality`, which keeps the flags of `source` as its readings are; its records and what it knows lie
-/// in `store`. Without an engine it can only be looked at.
+/// The job `quality`, which keeps the flags of `source` up to date with its readings; its records and its progress
+/// lie in `store`. Without an engine it can only be inspected.
 ///
 /// # Errors
 /// `Request` if names collide.

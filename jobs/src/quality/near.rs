@@ -1,5 +1,5 @@
-//! What do the nearest sites measure? The median of their hour's means, each reduced to the height of the
-//! site that asks.
+//! The neighbours of a site: the median of the hour's means of the nearest sites, each reduced to the height of that
+//! site.
 
 use std::collections::HashMap;
 

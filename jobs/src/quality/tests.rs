@@ -1,4 +1,4 @@
-//! Tests of the checks by themselves.
+//! Tests of the quality checks by themselves.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 

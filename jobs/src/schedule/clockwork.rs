@@ -1,4 +1,4 @@
-//! Who runs the jobs of a server? A task for each job that looks when it is due.
+//! The runner of a server's jobs: a task for each job, which looks when it is due.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +16,7 @@ const LOOK_AFTER: Duration = Duration::from_millis(10);
 /// After a failed look the next one waits this long.
 const RETRY_AFTER: Duration = Duration::from_secs(10);
 
-/// The running jobs of a process. Dropped, it leaves them where they stand.
+/// The running jobs of a process. Dropping it leaves them where they stand.
 #[derive(Debug)]
 pub struct Clockwork {
     stop: Stop,
@@ -24,7 +24,7 @@ pub struct Clockwork {
 }
 
 impl Clockwork {
-    /// Runs the jobs of `schedule` whenever they are due, if its settings want that.
+    /// Runs the jobs of `schedule` whenever they are due, if its settings enable it.
     pub fn start(schedule: &Arc<Schedule>) -> Self {
         let (stop, mut tasks) = (Stop::default(), JoinSet::new());
         if schedule.settings.enabled {
@@ -35,7 +35,7 @@ impl Clockwork {
         Self { stop, tasks }
     }
 
-    /// Lets running jobs save where they are, and ends.
+    /// Lets running jobs save their progress, then stops.
     pub async fn stop(mut self) {
         self.stop.stop(Why::ShuttingDown);
         while self.tasks.join_next().await.is_some() {}

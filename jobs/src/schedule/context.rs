@@ -1,5 +1,4 @@
-//! With what does a run work? Its budget, what it has done, from where it continues, and whether it is to
-//! stop.
+//! The context of a run: its budget, its progress, the checkpoint it continues from, and whether it is to stop.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,10 +22,10 @@ use crate::{Error, ErrorKind, Result};
 /// Runs whose times the clock is held against at most.
 const SIGNS_MAX: usize = 16;
 
-/// Why a run is to stop.
+/// The reason for which a run is to stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Why {
-    /// Somebody asked for it.
+    /// On request.
     Cancelled,
     /// The process is shutting down.
     ShuttingDown,
@@ -34,20 +33,20 @@ pub enum Why {
     SeatLost,
 }
 
-/// Asks a run to stop. Cheap to clone.
+/// A request to stop a run. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Stop(Arc<watch::Sender<Option<Why>>>);
 
-/// How far a run is, of how much.
+/// The progress of a run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Progress {
-    /// What is done.
+    /// The figures done so far.
     pub done: Figures,
-    /// What the plan's price is.
+    /// The cost of the plan.
     pub total: Figures,
 }
 
-/// What a run works with.
+/// The context of a run.
 #[derive(Debug)]
 pub struct Context {
     pub(super) stop: Stop,
@@ -68,7 +67,7 @@ impl Default for Stop {
 }
 
 impl Stop {
-    /// Asks to stop, unless that was asked before.
+    /// Requests a stop, unless one was requested before.
     pub fn stop(&self, why: Why) {
         self.0.send_if_modified(|asked| {
             let first = asked.is_none();
@@ -77,12 +76,12 @@ impl Stop {
         });
     }
 
-    /// Why to stop, if that was asked.
+    /// The reason to stop, if a stop was requested.
     pub fn why(&self) -> Option<Why> {
         *self.0.borrow()
     }
 
-    /// Ready when it is asked.
+    /// Ready when a stop is requested.
     pub async fn asked(&self) {
         let mut asked = self.0.subscribe();
         // The sender lives in `self`, so that waiting cannot fail.
@@ -106,10 +105,10 @@ impl Context {
         self.clock.now()
     }
 
-    /// Whether to go on.
+    /// Checks whether the run may go on.
     ///
     /// # Errors
-    /// `Stopped` if the run is to stop or its seat is over: nothing may be changed then.
+    /// `Stopped` if the run is to stop or its lease is over: nothing may be changed then.
     pub fn check(&self) -> Result<()> {
         if self.seat.lock().is_abandoned(self.clock.now()) {
             self.stop.stop(Why::SeatLost);
@@ -120,8 +119,8 @@ impl Context {
         }
     }
 
-    /// How far the clock is ahead of the time that ages are counted by. It is not, unless it has just leapt ahead of the
-    /// runs before this one.
+    /// How far the clock is ahead of the time that ages are counted by: 0, unless it has just leapt ahead of the runs
+    /// before this one.
     ///
     /// # Errors
     /// `Unavailable` if their records cannot be read.
@@ -193,7 +192,7 @@ impl Context {
         }
     }
 
-    /// From where to continue, as [`Self::save`] was told; `None` to begin.
+    /// The checkpoint to continue from, as [`Self::save`] was given it; `None` at the beginning.
     pub fn checkpoint<T: DeserializeOwned>(&self) -> Result<Option<T>> {
         let checkpoint = self.record.lock().checkpoint.clone();
         let read = checkpoint.map(serde_json::from_value).transpose();
@@ -202,18 +201,18 @@ impl Context {
         })
     }
 
-    /// Shows that so much is under way, beside what is saved.
+    /// Shows the work under way, besides the work that is saved.
     pub fn show(&self, doing: Figures) {
         let done = self.figures().plus(doing);
         self.progress.send_modify(|progress| progress.done = done);
     }
 
-    /// What has been done so far, that of the run it continues included.
+    /// The figures done so far, those of the run it continues included.
     pub fn figures(&self) -> Figures {
         self.record.lock().figures
     }
 
-    /// What damage was found so far: how much of what is kept, and the first of it.
+    /// The damage found so far: its number among the findings that are kept, and the first of it.
     pub fn damage(&self) -> (usize, Option<Finding>) {
         let record = self.record.lock();
         let mut damage = record.findings.iter().filter(|finding| finding.damage);
@@ -221,7 +220,7 @@ impl Context {
         (damage.count() + usize::from(first.is_some()), first)
     }
 
-    /// Says that so much more is done and found, and that a later run can continue from `checkpoint`. It is
+    /// Records further figures and findings, and that a later run can continue from `checkpoint`. The record is
     /// durable when this returns.
     ///
     /// # Errors

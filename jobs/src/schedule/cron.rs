@@ -1,4 +1,4 @@
-//! When is a job due? A cron expression of five fields, in UTC.
+//! Cron expressions of five fields, in UTC, which say when a job is due.
 //!
 //! ```text
 //! minute  hour  day of month  month    day of week

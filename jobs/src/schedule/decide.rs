@@ -1,4 +1,4 @@
-//! Is a job due? A pure function of its seat, its spec and the time.
+//! The decision on whether a job is due: a pure function of its lease, its spec and the time.
 
 use barograph_lake::Micros;
 use barograph_lake::time::MICROS_PER_HOUR;
@@ -6,7 +6,7 @@ use barograph_lake::time::MICROS_PER_HOUR;
 use super::seat::Seat;
 use super::spec::JobSpec;
 
-/// What is to be done about a job.
+/// The decision about a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Due {
     /// It is due at once, for the time `slot`: of several that were missed the last.
@@ -23,7 +23,7 @@ pub enum Due {
 /// A last run that is dated further ahead was dated by a clock that was set back since.
 const AHEAD_MAX: Micros = MICROS_PER_HOUR;
 
-/// Decides about a job. `share`, from 0 to 1, is this process's draw of the jitter.
+/// Decides whether a job is due. `share`, from 0 to 1, is this process's draw of the jitter.
 pub fn due(seat: &Seat, spec: &JobSpec, share: f64, now: Micros) -> Due {
     if !spec.enabled {
         return Due::Never;

@@ -1,5 +1,5 @@
-//! What could a run not do, while it did the rest? Parts of its work that fail stop no others: the run goes on, fails
-//! at its end, and its record names each part.
+//! The failed parts of a run. A part of its work that fails stops no others: the run goes on, fails at its end, and
+//! its record names each part.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! How are instants written in the objects of jobs? As text that people read.
+//! Instants in the objects of jobs, written as text that people can read.
 
 use barograph_lake::Micros;
 use barograph_lake::time::{format_instant, parse_instant};

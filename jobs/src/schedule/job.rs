@@ -1,4 +1,4 @@
-//! What is a job? It plans, tells the price, and works through its plan.
+//! A job: it makes a plan, tells its cost, and works through it.
 
 use std::fmt::Debug;
 
@@ -9,7 +9,7 @@ use super::context::Context;
 use super::record::{Asked, Figures};
 use crate::Result;
 
-/// Steps that a plan shows; all are priced.
+/// Steps that a plan shows; the cost of all is counted.
 const STEPS_KEPT: usize = 1_000;
 
 /// Work that is done over and over in the background.
@@ -28,23 +28,22 @@ pub trait Job: Debug + Send + Sync {
     /// Its name.
     fn name(&self) -> &'static str;
 
-    /// What it does, in a line.
+    /// A line about what it does.
     fn about(&self) -> &'static str;
 
-    /// What a run would do.
+    /// The plan of a run.
     ///
     /// # Errors
     /// `Request` if it cannot do what is asked.
     fn plan<'a>(&'a self, asked: &'a Asked) -> BoxFuture<'a, Result<Plan>>;
 
-    /// Does it.
+    /// Carries out a run.
     ///
     /// # Errors
     /// `Unavailable` and `Resources` are tried again from the last checkpoint, any other ends the run.
     fn run<'a>(&'a self, asked: &'a Asked, context: &'a Context) -> BoxFuture<'a, Result<()>>;
 
-    /// Ready when there is work before the job is due, in this process; never of a job that only the clock
-    /// tells.
+    /// Ready when there is work before the job is due, in this process; never for a job that runs by the clock alone.
     fn woken(&self) -> BoxFuture<'_, ()> {
         Box::pin(std::future::pending())
     }

@@ -1,4 +1,4 @@
-//! What a job knows from run to run: a register, the newest entry of which counts.
+//! The memory of a job from run to run: a register, the newest entry of which counts.
 
 use barograph_lake::LakeStore;
 use barograph_lake::register::{Put, Register};
@@ -9,7 +9,7 @@ use tokio::sync::Mutex;
 use super::shelf::{Document, Kind, Shelf};
 use crate::{Error, ErrorKind, Result};
 
-/// What a job keeps beside its records.
+/// The state that a job keeps beside its records.
 #[derive(Debug)]
 pub struct Memory {
     shelf: Shelf,
@@ -19,12 +19,12 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// What the job `job` keeps in `store`, the folder of all jobs.
+    /// The state of the job `job` in `store`, the folder of all jobs.
     pub fn new(store: LakeStore, job: &'static str) -> Self {
         Self { shelf: Shelf::new(store), job, newest: Mutex::default() }
     }
 
-    /// What was kept last; `None` if nothing was.
+    /// The value that was kept last; `None` if none was.
     ///
     /// # Errors
     /// `Damage` if it is not what was written: the error names the object to delete.

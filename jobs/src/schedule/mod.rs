@@ -1,19 +1,19 @@
-//! What must be done over and over, when, and by whom? Jobs by the clock, each run by one process at a
-//! time, recorded, and continued where it was cut off.
+//! The schedule of jobs: each runs by the clock, in one process at a time, is recorded, and is continued where it was
+//! cut off.
 //!
 //! ```text
-//! spec (cron, budget) ─► decide ─► take the seat ─► plan ─► run ─► record
-//!                           ▲         one process     price    │ checkpoint after each step
-//!                           └──────────── seat ◄───────────────┘
+//! spec (cron, budget) ─► decide ─► take the lease ─► plan ─► run ─► record
+//!                           ▲          one process     cost     │ checkpoint after each step
+//!                           └──────────── lease ◄───────────────┘
 //! ```
 //!
-//! - `spec`, `cron`: what is wanted, and when.
-//! - `job`: what a job is: a plan with a price, and work with a [`Context`].
+//! - `spec`, `cron`: the settings of jobs, and when they are due.
+//! - `job`: a job: a plan with its cost, and work with a [`Context`].
 //! - `decide`: whether a job is due; pure.
-//! - `seat`: who runs a job; `shelf`: where its objects stand; `record`: what became of its runs.
-//! - `failures`: parts of a run's work that fail beside the others.
-//! - `run`: one run from its seat to its record; `clockwork`: the runs of a server.
-//! - `memory`: what a job knows from run to run.
+//! - `seat`: the lease of a job; `shelf`: the paths of its objects; `record`: the records of its runs.
+//! - `failures`: parts of a run's work that fail while the others go on.
+//! - `run`: one run from its lease to its record; `clockwork`: the runs of a server.
+//! - `memory`: the state of a job from run to run.
 //! - `told`: jobs and runs as rows.
 
 mod clockwork;
@@ -83,7 +83,7 @@ struct Registered {
     spec: JobSpec,
 }
 
-/// What a look at a job came to.
+/// The outcome of a look at a job.
 #[derive(Debug)]
 pub enum Looked {
     /// It was due and has been run.
@@ -101,9 +101,9 @@ pub enum Looked {
 pub struct JobInfo {
     /// Its name.
     pub name: &'static str,
-    /// What it does.
+    /// A line about what it does.
     pub about: &'static str,
-    /// What is wanted of it.
+    /// Its settings.
     pub spec: JobSpec,
     /// When it is due next, jitter not counted; absent if it does not run by itself, or runs.
     pub next_at: Option<Micros>,
@@ -131,7 +131,7 @@ impl Schedule {
         self.jobs.iter().map(|registered| registered.job.name()).collect()
     }
 
-    /// What a run would do; nothing is changed.
+    /// The plan of a run; nothing is changed.
     pub async fn plan(&self, job: &str, asked: &Asked) -> Result<Plan> {
         self.registered(job)?.job.plan(asked).await
     }
@@ -139,7 +139,7 @@ impl Schedule {
     /// Runs a job now, due or not, to its end. The record says how it ended.
     ///
     /// # Errors
-    /// `Unavailable` if the job is being run, or the seat was lost meanwhile.
+    /// `Unavailable` if the job is being run, or its lease was lost meanwhile.
     pub async fn run(
         &self,
         job: &str,
@@ -217,7 +217,7 @@ impl Schedule {
         Ok(ran.map_or(Looked::Beaten, |record| Looked::Ran(Box::new(record))))
     }
 
-    /// Asks the process that has a run to stop it, or whoever would continue it not to.
+    /// Asks the process that has a run to stop it, or any process that would continue it not to.
     ///
     /// # Errors
     /// `Request` if there is no such run, or it has ended.
@@ -253,7 +253,7 @@ impl Schedule {
         Ok(history)
     }
 
-    /// The jobs and how they are.
+    /// The jobs and their state.
     pub async fn jobs(&self) -> Result<Vec<JobInfo>> {
         let mut jobs = Vec::with_capacity(self.jobs.len());
         for Registered { job, spec } in &self.jobs {

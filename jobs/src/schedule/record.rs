@@ -1,4 +1,4 @@
-//! What became of a run? One JSON object each, written whole at every step that matters.
+//! The record of a run: one JSON object, written whole at every step that matters.
 
 use std::fmt;
 
@@ -108,7 +108,7 @@ pub struct RunRecord {
 pub struct History {
     /// From old to new.
     pub runs: Vec<RunRecord>,
-    /// Objects that are no records of ours, and why.
+    /// Objects that are no records of this program, and why.
     pub skipped: Vec<String>,
 }
 

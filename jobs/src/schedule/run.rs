@@ -1,10 +1,10 @@
-//! How does a run go? Its seat is kept and requests to stop are looked for beside the work; what fails and
-//! can be helped is tried again; how it ended is written before the seat is given back.
+//! One run of a job: its lease is kept and requests to stop are looked for beside the work; failures that a retry can
+//! help are retried; its end is recorded before the lease is given back.
 //!
 //! ```text
-//! take the seat ─► settle the run before ─► plan ─► work ─► record ─► give the seat back
-//!                                            ▲       │ failed: wait, then from the checkpoint
-//!                                            └───────┘
+//! take the lease ─► settle the run before ─► plan ─► work ─► record ─► give the lease back
+//!                                             ▲       │ failed: wait, then from the checkpoint
+//!                                             └───────┘
 //! ```
 
 use std::panic::AssertUnwindSafe;
@@ -24,7 +24,7 @@ use super::shelf::RunId;
 use super::{Registered, Schedule};
 use crate::{Error, ErrorKind, Result};
 
-/// How often a run looks whether somebody asks it to stop.
+/// How often a run looks for a request to stop.
 const CANCEL_EVERY: Duration = Duration::from_secs(1);
 /// How long a run that is to stop may take until it is dropped where it stands.
 const STOP_GRACE: Duration = Duration::from_secs(10);
@@ -35,7 +35,7 @@ const RECORD_TRIES: u32 = 4;
 pub(super) struct Begin {
     /// What the decision to run was made on.
     pub(super) seat: Seat,
-    /// The time it is due for; absent if somebody asks for it.
+    /// The time it is due for; absent if it runs on request.
     pub(super) slot: Option<Micros>,
     pub(super) asked: Asked,
     pub(super) stop: Stop,
@@ -43,7 +43,7 @@ pub(super) struct Begin {
 }
 
 impl Schedule {
-    /// Takes the seat and runs the job to its end; `None` if another was first.
+    /// Takes the lease and runs the job to its end; `None` if another process was first.
     pub(super) async fn begin(
         &self,
         registered: &Registered,
@@ -110,7 +110,7 @@ impl Schedule {
         Ok(asked.is_some())
     }
 
-    /// Works, and keeps the seat while it does.
+    /// Works, and renews the lease while it does.
     async fn work_and_beat(&self, registered: &Registered, context: &Context) -> Result<()> {
         let work = AssertUnwindSafe(self.attempts(registered, context)).catch_unwind();
         let stopping = async {
@@ -164,7 +164,7 @@ impl Schedule {
         context.end_attempt()
     }
 
-    /// Keeps the seat for as long as it is polled.
+    /// Renews the lease for as long as it is polled.
     async fn beat(&self, context: &Context) {
         let job = context.record.lock().run.job.clone();
         loop {
@@ -191,7 +191,7 @@ impl Schedule {
         }
     }
 
-    /// Writes down how the run ended, and gives the seat back.
+    /// Records how the run ended, and gives the lease back.
     async fn end(&self, context: &Context, result: Result<()>) -> Result<RunRecord> {
         let now = self.clock.now();
         let (state, error) = match (result, context.stop.why()) {

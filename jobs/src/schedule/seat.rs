@@ -1,11 +1,12 @@
-//! Who runs a job? At most one process at a time, by numbered objects that are put if absent.
+//! The lease of a job: a numbered object, put if absent, which at most one process at a time holds while it runs the
+//! job.
 //!
 //! ```text
 //! 1 free ─► 2 taken by A until 10:00:30 ─► 3 A again, until 10:00:40 ─► 4 free, or taken by B once 3 is over
 //! ```
 //!
-//! The entry of the highest number in a [`Register`] holds. Taking, renewing and giving back each put the next
-//! number, so that of two who decide on the same state exactly one is let through.
+//! The entry of the highest number in a [`Register`] counts. Taking, renewing and giving back each put the next
+//! number, so that of two processes that decide on the same state exactly one succeeds.
 
 use std::sync::Arc;
 
@@ -46,7 +47,7 @@ pub struct Seat {
     pub deaths: u32,
 }
 
-/// Takes and gives back seats in the name of one process.
+/// The leases of all jobs, as one process takes and gives them back.
 #[derive(Debug, Clone)]
 pub(super) struct Seats {
     shelf: Shelf,
@@ -55,30 +56,30 @@ pub(super) struct Seats {
     by: String,
 }
 
-/// What became of an attempt to take or keep a seat.
+/// The outcome of an attempt to take or keep a lease.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Taken {
-    /// It is ours, as said here.
+    /// The lease is ours, as it says.
     Ours(Seat),
     /// Another was first.
     Lost,
 }
 
 impl Seat {
-    /// Until when somebody has it, as of `now`. A lease that ends later than one can was given by a clock that was
-    /// set back since, and is over.
+    /// The end of the lease that is held at `now`, if one is. A lease that ends later than one can was given by a
+    /// clock that was set back since, and is over.
     pub fn taken_until(&self, now: Micros) -> Option<Micros> {
         let until = self.until.filter(|until| now < *until)?;
         let longest = self.lease.map_or(Micros::MAX, |lease| lease.micros().saturating_mul(2));
         (until.saturating_sub(now) <= longest).then_some(until)
     }
 
-    /// Whether somebody has it at `now`.
+    /// Whether the lease is held at `now`.
     pub fn is_taken(&self, now: Micros) -> bool {
         self.taken_until(now).is_some()
     }
 
-    /// Whether it was taken by somebody who gave no sign of life in time.
+    /// Whether the lease was taken by a process that did not renew it in time.
     pub fn is_abandoned(&self, now: Micros) -> bool {
         self.until.is_some() && !self.is_taken(now)
     }
@@ -93,7 +94,8 @@ impl Entry for Seat {
         serde_json::from_slice(bytes)
     }
 
-    /// Who took it wrote a name unlike any other. Of one that was kept twice the first may stand, which ends earlier.
+    /// The process that took it wrote a name unlike any other. Of a lease that was renewed twice the first entry,
+    /// which ends earlier, may stand.
     fn is_same(&self, found: &Self) -> bool {
         (&self.by, self.run) == (&found.by, found.run)
     }
@@ -104,7 +106,7 @@ impl Seats {
         Self { shelf, clock, lease, by }
     }
 
-    /// The seat of a job; made, free, if the job was never seen.
+    /// The lease of a job; created, free, if the job was never seen.
     pub(super) async fn read(&self, job: &str) -> Result<Seat> {
         if let Some(seat) = self.peek(job).await? {
             return Ok(seat);
@@ -129,7 +131,7 @@ impl Seats {
         })
     }
 
-    /// The seat of a job; `None` if the job was never seen.
+    /// The lease of a job; `None` if the job was never seen.
     pub(super) async fn peek(&self, job: &str) -> Result<Option<Seat>> {
         let newest = self.register(job).newest().await?;
         Ok(newest.map(|(number, seat)| self.numbered(number, seat)))
@@ -143,7 +145,7 @@ impl Seats {
         self.shelf.register(job, Kind::Seat)
     }
 
-    /// Takes the seat for a new run, whose number is that of the seat. `seen` is what it was decided on.
+    /// Takes the lease for a new run, which has its number. `seen` is the lease that the decision was made on.
     pub(super) async fn take(&self, job: &str, seen: &Seat, slot: Micros) -> Result<Taken> {
         let now = self.clock.now();
         if seen.is_taken(now) {
@@ -164,7 +166,7 @@ impl Seats {
         self.write(job, seat).await
     }
 
-    /// Keeps the seat for another lease. It is lost where it was over before, even if nobody took it.
+    /// Renews the lease. It is lost if it was over before, even if no other process took it.
     pub(super) async fn renew(&self, job: &str, ours: &Seat) -> Result<Taken> {
         let now = self.clock.now();
         if ours.is_abandoned(now) {
@@ -174,7 +176,7 @@ impl Seats {
         self.write(job, Seat { number: ours.number + 1, until, lease, ..ours.clone() }).await
     }
 
-    /// Gives the seat back; `ended` unless the run is to be continued by whoever comes.
+    /// Gives the lease back; `ended` unless another run is to continue this one.
     pub(super) async fn give_back(&self, job: &str, ours: &Seat, ended: bool) -> Result<Taken> {
         let seat = Seat { number: ours.number + 1, until: None, ended, deaths: 0, ..ours.clone() };
         self.write(job, seat).await
@@ -184,7 +186,7 @@ impl Seats {
         now.saturating_add(self.lease.micros())
     }
 
-    /// Puts a seat after the one that it was decided on.
+    /// Puts the entry after the one that the decision was made on.
     async fn write(&self, job: &str, seat: Seat) -> Result<Taken> {
         let number = seat.number;
         match self.register(job).advance(number, &seat).await? {

@@ -1,10 +1,10 @@
-//! Where do the objects of a job stand? Each kind is a register.
+//! The objects of a job, by their paths: each kind is a register.
 //!
 //! ```text
-//! jobs/verify/seat/00000000000000000042.json      who runs the job, as said by the 42nd
+//! jobs/verify/seat/00000000000000000042.json      the lease of the job, its 42nd entry
 //! jobs/verify/runs/00000000000000000041.json      the record of the run verify-41
-//! jobs/verify/cancel/00000000000000000041.json    somebody asks that run to stop
-//! jobs/rollup/memory/00000000000000000007.json    what the job knows from run to run
+//! jobs/verify/cancel/00000000000000000041.json    a request to stop that run
+//! jobs/rollup/memory/00000000000000000007.json    the state of the job from run to run
 //! ```
 
 use std::fmt;

@@ -1,4 +1,4 @@
-//! What can be set of jobs? When each runs, what it may take, and what happens when it fails.
+//! The settings of jobs: when each runs, what it may take, and what happens when it fails.
 
 use barograph_lake::{Size, Span};
 use schemars::JsonSchema;

@@ -1,4 +1,4 @@
-//! How do jobs and runs look as rows? The same for `system.jobs`, `system.job_runs` and the command line.
+//! Jobs and runs as rows, the same for `system.jobs`, `system.job_runs` and the command line.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use super::record::RunRecord;
 use super::{JobInfo, Schedule};
 use crate::Result;
 
-/// The jobs, a row each.
+/// The jobs, one row each.
 pub fn job_rows(jobs: &[JobInfo]) -> Result<RecordBatch> {
     let last = |job: &JobInfo| job.last.clone();
     rows(vec![
@@ -45,7 +45,7 @@ pub fn job_rows(jobs: &[JobInfo]) -> Result<RecordBatch> {
     ])
 }
 
-/// Runs, a row each.
+/// Runs, one row each.
 pub fn run_rows(runs: &[RunRecord]) -> Result<RecordBatch> {
     rows(vec![
         text("run", runs, |run| Some(run.run.to_string())),
@@ -75,7 +75,7 @@ pub fn run_rows(runs: &[RunRecord]) -> Result<RecordBatch> {
     ])
 }
 
-/// The steps of a plan, a row each.
+/// The steps of a plan, one row each.
 pub fn plan_rows(plan: &Plan) -> Result<RecordBatch> {
     let steps: &[Step] = &plan.steps;
     rows(vec![

@@ -1,5 +1,5 @@
-//! Which rows are too old to be kept? Their files cease to be active, whole files at a time, once all is computed
-//! that is computed of them.
+//! The job `expire`: rows that are too old leave their table. Their files cease to be active, whole files at a time,
+//! once everything that is computed from them is computed.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,11 +19,11 @@ use crate::{Error, Result};
 pub struct Expire {
     /// The tables.
     pub lake: LakeStore,
-    /// What time it is.
+    /// The clock.
     pub clock: Arc<dyn Clock>,
-    /// How long the rows of each table are kept; those of others for ever.
+    /// The retention of each table; rows of other tables are kept for ever.
     pub retention: BTreeMap<String, Retention>,
-    /// What is to be computed of rows before they go.
+    /// The rollups to compute from rows before they expire.
     pub rollups: Derive,
 }
 
@@ -80,8 +80,8 @@ impl Expire {
         Ok(old)
     }
 
-    /// Takes what is older than `kept` out of a table, in one commit. Where the store does not say whether it was made, the
-    /// next run finds what is left.
+    /// Takes the files older than `kept` out of a table, in one commit. Where the store does not say whether it was
+    /// made, the next run finds what is left.
     pub(super) async fn table(&self, opened: &Opened, kept: Micros) -> Result<Expired> {
         let (mut snapshot, mut retry) = (opened.snapshot.clone(), Retry::default());
         loop {

@@ -1,5 +1,5 @@
-//! Which jobs keep the lake in order? `expire` takes out what is too old, `sweep` deletes what no version
-//! needs, `verify` looks whether all is there as it was written.
+//! The upkeep jobs: `expire` takes out rows that are too old, `sweep` deletes files that no version needs, `verify`
+//! checks that every file is there as it was written.
 
 mod expire;
 mod retention;

@@ -1,4 +1,4 @@
-//! How long is what kept of a table? Its rows by their age, its replaced files by when they were replaced.
+//! The retention of a table: its rows by their age, its replaced files by when they were replaced.
 
 use barograph_lake::Span;
 use schemars::JsonSchema;

@@ -1,4 +1,4 @@
-//! Which files does nobody need any more? They are deleted once they are old enough.
+//! The job `sweep`: it deletes files that no version of a table needs, once they are old enough.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -16,11 +16,11 @@ use crate::{Error, Result};
 pub struct Sweep {
     /// The tables.
     pub lake: LakeStore,
-    /// What time it is.
+    /// The clock.
     pub clock: Arc<dyn Clock>,
     /// How long files stay after they were removed or left behind.
     pub kept: Span,
-    /// The tables of which that is said otherwise.
+    /// The retention of tables that have one of their own.
     pub retention: BTreeMap<String, Retention>,
 }
 

@@ -1,4 +1,4 @@
-//! Tests of the jobs that keep the lake in order, through the schedule.
+//! Tests of the upkeep jobs, run by the schedule.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 

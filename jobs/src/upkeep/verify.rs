@@ -1,5 +1,5 @@
-//! Is every file in the lake what its table's log says? Each is read in full, file by file in order of
-//! table and time, so that a run that was cut off goes on behind the last file it looked at.
+//! The job `verify`: it compares every file in the lake with its table's log. Each is read in full, file by file in
+//! order of table and time, so that a run that was cut off goes on behind the last file it looked at.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! Columns that change while a server runs: it reads its settings anew, writes files beside who reads and puts, and
-//! opens its engine anew with the tables as they are declared.
+//! The alteration of columns while a server runs: it reads its settings anew, writes files beside readers and puts,
+//! and opens its engine anew with the tables as they are declared.
 
 use std::sync::Arc;
 

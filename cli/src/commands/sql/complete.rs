@@ -1,4 +1,4 @@
-//! How is a word completed? With what the server has: tables, columns, functions, and the words of SQL.
+//! The completion of words: the tables, columns and functions of the server, and the words of SQL.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! Where in a statement does a fault lie? The server says line and column; here they are pointed at.
+//! The place of a fault in a statement: the server names line and column, and the error shows them.
 //!
 //! ```text
 //! there is no column "temprature": did you mean "temperature"?, at column 8

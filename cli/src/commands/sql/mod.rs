@@ -1,4 +1,4 @@
-//! `barograph sql`: one statement from the command line or stdin, or a conversation.
+//! `barograph sql`: one statement from the command line or stdin, or an interactive session.
 #![allow(
     clippy::disallowed_methods,
     reason = "it tells people how long things take, and waits for them"

@@ -1,5 +1,5 @@
-//! How does a conversation in SQL go? Statements end with a semicolon and may take several lines; what
-//! begins with a backslash is for the shell itself.
+//! The interactive SQL shell: statements end with a semicolon and may take several lines; a line that begins with a
+//! backslash is for the shell itself.
 //!
 //! Ctrl-C drops the statement that is being written, or stops the one that runs.
 #![allow(

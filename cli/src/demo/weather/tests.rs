@@ -1,3 +1,5 @@
+//! Tests of the simulated weather: a pure function, plausible, smooth, and delivered in every way.
+
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::collections::HashMap;

@@ -1,3 +1,5 @@
+//! Tests of the layers: their order, values of every kind, and errors that name the setting.
+
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::io::Write;

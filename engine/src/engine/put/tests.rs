@@ -1,3 +1,6 @@
+//! Tests of puts: batches with many dead letters, rows larger than a record, wide tables, dictionaries, and a full
+//! disk.
+
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use arrow::array::{Float32Array, Int32Array, StringArray, TimestampMicrosecondArray};

@@ -1,3 +1,6 @@
+//! Tests of re-drives: values go in as they were sent, newer rows stay, and nothing is put over rows that came
+//! meanwhile.
+
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::path::Path;

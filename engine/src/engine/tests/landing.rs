@@ -1,4 +1,5 @@
-//! One fault of the lake stops nothing else, and an hour lands by the clock.
+//! Tests of landing: a fault of the lake holds up nothing else, no row is lost or doubled, and an hour lands by the
+//! clock.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The log is given back behind rows that stay in the tail, and says the same as before.
+//! Tests of log space: it is given back behind rows that stay in the tail, and the log holds the same rows as before.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

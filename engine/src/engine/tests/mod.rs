@@ -1,4 +1,5 @@
-//! The engine over a store and a log that fail when a test says so, with a clock that stands where it is set.
+//! Tests of the engine over a store and a log that fail when a test says so, with a clock that stands where it is
+//! set.
 #![allow(
     clippy::disallowed_methods,
     reason = "a test waits for what is to hold, and looks at it now and then"

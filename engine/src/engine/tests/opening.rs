@@ -1,4 +1,4 @@
-//! Is every table judged before the first is made, and does a folder start again after a mistake?
+//! Tests of opening: every table is judged before the first is created, and a folder opens again after a mistake.
 
 use barograph_lake::{LakeTable, table as lake};
 

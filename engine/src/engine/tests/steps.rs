@@ -1,4 +1,5 @@
-//! The clock is set, either way: what was put last wins, hours land, views of the past stay, letters stay in order.
+//! Tests of clock steps in both directions: the last put wins, hours land, views of the past stay, letters stay in
+//! order.
 
 use barograph_lake::{AsOf, Span};
 

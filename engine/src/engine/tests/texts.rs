@@ -1,4 +1,4 @@
-//! Long texts: what is worked on at a time is bounded by bytes.
+//! Tests of long texts: the rows in memory at a time are bounded by bytes.
 
 use arrow::array::StringArray;
 use object_store::ObjectStoreExt;

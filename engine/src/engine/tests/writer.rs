@@ -1,4 +1,4 @@
-//! What the writer promises when appends fail and when it fails itself.
+//! Tests of what the writer promises when appends fail and when it fails itself.
 
 use barograph_lake::Micros;
 

@@ -1,4 +1,4 @@
-//! How much has the log taken, and how far is it?
+//! The gauge of the log: its end, its bytes, and the records, rows and appends since the engine was opened.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -6,7 +6,7 @@ use barograph_lake::LogPosition;
 
 use crate::log::Log;
 
-/// What the log holds, told by the writer to whoever asks.
+/// Figures of the log, kept up to date by the writer.
 #[derive(Debug, Default)]
 pub struct LogGauge {
     pub end: AtomicU64,
@@ -34,7 +34,7 @@ impl LogGauge {
         self.bytes.load(Ordering::Relaxed)
     }
 
-    /// Rows that were written to the log again, as they held it back.
+    /// Rows that were written to the log again because they held back its truncation.
     pub fn rows_written_again(&self) -> u64 {
         self.again.load(Ordering::Relaxed)
     }

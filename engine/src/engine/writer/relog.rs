@@ -1,4 +1,4 @@
-//! Rows of the tail that are written to the log again, so that the space before can be given back.
+//! The repetition of tail rows at the end of the log, so that the space before can be given back.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! What was looked at before rows are put, and is it still so?
+//! The guard of a conditional put: the rows that were looked at before it, and whether they are still the same.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! What does the writer change? The log, then the tails, then the views: in this order, and it alone.
+//! The state of the writer: the log, the tails and the views, which it alone changes, in this order.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -36,8 +36,7 @@ pub(crate) struct State {
     pub(crate) budget: Arc<Budget>,
     /// Newest hour seen, over all tables.
     pub(crate) newest_hour: Option<Hour>,
-    /// When the oldest batch that was acknowledged at `memory` and not synced since is to be synced, by the time that has
-    /// passed.
+    /// When the oldest batch that was acknowledged at `memory` and not synced since is to be synced, by elapsed time.
     pub(crate) sync_at: Option<Micros>,
 }
 

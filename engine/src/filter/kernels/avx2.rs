@@ -1,4 +1,4 @@
-//! 256-bit vectors: 8 or 16 values an instruction.
+//! The AVX2 kernels: vectors of 256 bits, 8 or 16 values per instruction.
 
 use std::arch::x86_64::*;
 
@@ -126,8 +126,7 @@ portable! {
     eq_f64, eq, f64;
 }
 
-/// Safe doors to the kernels. They are reachable only through [`kernels`], which has looked at the
-/// processor.
+/// Safe entry points of the kernels. They are reachable only through [`kernels`], which checks the processor.
 mod entry {
     macro_rules! entry {
         ($($name:ident: $t:ty),* $(,)?) => {$(

@@ -1,15 +1,15 @@
-//! Which values of a column are below, at or equal to one value?
+//! The comparison kernels: which values of a column are less than, at most or equal to a literal.
 //!
-//! A kernel compares a slice with a scalar and writes one bit a value, least significant first:
+//! A kernel compares a slice with a scalar and writes one bit per value, least significant first:
 //!
 //! ```text
 //! values   3.5  7.0  1.0  NaN …      literal 4.0, lt
 //! word     …0 1 0 1                  bit i is value i; bits past the last value are zero
 //! ```
 //!
-//! The three comparisons are those of the processor: a NaN is neither below, at, nor equal to
-//! anything. The SQL order of NaN is made from them by the caller. There are two paths (portable and
-//! AVX2), chosen once for the process by what the processor can do; both give equal words.
+//! The three comparisons are those of the processor: they are false for NaN. The caller makes the SQL order of NaN
+//! from them. There are two paths (portable and AVX2), of which the process chooses one by the features of the
+//! processor; both give equal words.
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
@@ -54,8 +54,8 @@ pub struct Kernels {
     pub f64: Comparisons<f64>,
 }
 
-/// Environment variable that names the path to take, for tests and benches. It is no setting and has not the
-/// prefix of one.
+/// Environment variable that names the path to take, for tests and benches. It is not a setting and lacks the prefix
+/// of one.
 pub const FORCE: &str = "FORCE_FILTER_KERNELS";
 
 /// A type that has kernels.

@@ -1,4 +1,4 @@
-//! The path that runs everywhere: plain Rust that the compiler may vectorise as it can.
+//! The portable kernels: plain Rust for any processor, which the compiler may vectorise as it can.
 
 use super::{Comparisons, Kernels, Lane};
 

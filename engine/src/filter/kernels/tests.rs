@@ -1,4 +1,4 @@
-//! Every path gives the words of the definition, for special values and every length of tail.
+//! Tests of the kernels: every path gives the words of the definition, for special values and every length of tail.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 

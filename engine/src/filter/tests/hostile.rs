@@ -1,4 +1,4 @@
-//! Whatever is sent as a filter gives an answer or an error, soon and on a small stack.
+//! Tests of hostile filters: any text gives an answer or an error, quickly and on a small stack.
 
 use proptest::prelude::*;
 

@@ -1,4 +1,4 @@
-//! Does a predicate mean what SQL says, against a row-by-row model?
+//! Tests of the filter: a predicate means what SQL says, compared with a row-by-row model.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 

@@ -1,4 +1,4 @@
-//! The naive model: rows of values, conditions as trees, answered one row at a time.
+//! The naive model of the filter: rows of values, conditions as trees, answered one row at a time.
 
 use std::cmp::Ordering;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Random conditions over random rows against the model.
+//! Property tests of the filter: random conditions over random rows, compared with the model.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! The model of damage: every byte of the last group, flipped, cut and zeroed, both where it was
-//! promised and where it was not.
+//! Tests of damage to the last group: every byte flipped, cut and zeroed, both where it was promised and where it was
+//! not.
 
 use std::path::Path;
 

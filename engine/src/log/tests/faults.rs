@@ -1,4 +1,4 @@
-//! Disks that are full and disks that fail.
+//! Tests of disks that are full and disks that fail.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};

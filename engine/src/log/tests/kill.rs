@@ -1,4 +1,4 @@
-//! A process that appends is killed with -9: what it acknowledged, it left behind.
+//! A test of kill -9: a process that appends is killed, and leaves behind what it acknowledged.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};

@@ -1,4 +1,4 @@
-//! A log that nothing bad happens to: rotation, sizes, settings, who may open it.
+//! Tests of a log that nothing bad happens to: rotation, sizes, settings, and who may open it.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;

@@ -1,4 +1,4 @@
-//! Does the log keep what it promised when files, disks and machines do not?
+//! Tests of the log: it keeps its promises when files, disks and machines do not.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 

@@ -1,4 +1,4 @@
-//! Damage where there are several segments: flips, cuts, files that are gone.
+//! Tests of damage where there are several segments: bytes flipped, files cut or missing.
 
 use std::fs;
 use std::path::Path;

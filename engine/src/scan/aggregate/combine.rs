@@ -1,4 +1,4 @@
-//! How do the states of several sources become one state a window?
+//! The combination of states: those of several sources become one state per window.
 
 use arrow::array::{ArrayRef, AsArray, RecordBatch, RecordBatchOptions};
 use arrow::compute::take;

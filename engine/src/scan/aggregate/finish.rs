@@ -1,4 +1,4 @@
-//! How do states become answers?
+//! The last step of an aggregation: states become answers.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! How do rows become windows?
+//! Aggregation: rows become windows.
 //!
 //! Rows are sorted by (key, time), so the rows of a window lie side by side and are reduced where they
 //! lie, without hashing:
@@ -88,7 +88,7 @@ impl fmt::Display for Aggregate {
 /// Name of the output column that holds the first instant of a window.
 pub const WINDOW_START: &str = "window_start";
 
-/// Windows of a fixed length and what is wanted of each column in them.
+/// Windows of a fixed length, and the aggregates of each column in them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Aggregation {
     /// Length of a window in µs, more than zero.
@@ -98,11 +98,11 @@ pub struct Aggregation {
 }
 
 impl Aggregation {
-    /// Whether `table` can be aggregated so.
+    /// Checks that `table` can be aggregated in this way.
     ///
     /// # Errors
-    /// `Request`, naming the column: it does not exist or comes twice, an aggregate comes twice, a sum
-    /// or mean of what is no number, a window of no length.
+    /// `Request` that names the column: it does not exist or comes twice, an aggregate comes twice, a sum or mean is
+    /// asked of something other than numbers, or a window has no length.
     pub fn check(&self, table: &TableSchema) -> Result<()> {
         if self.every <= 0 {
             return Err(Error::request(format!(

@@ -1,4 +1,4 @@
-//! How do sorted rows become states?
+//! The first step of an aggregation: sorted rows become states.
 
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, UInt64Array};
 use arrow::compute::take;

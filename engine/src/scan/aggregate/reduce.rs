@@ -1,4 +1,4 @@
-//! What is the sum, the smallest, the greatest, the first value of each segment of a column?
+//! Reductions of the segments of a column: sum, min, max, first and last value.
 
 use std::cmp::Ordering;
 use std::ops::Range;

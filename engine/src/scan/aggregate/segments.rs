@@ -1,4 +1,4 @@
-//! Where does each window begin and end in sorted rows?
+//! The segments of sorted rows: where each window begins and ends.
 
 use std::ops::Range;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Windows against a naive grouping.
+//! Tests of windows against a naive grouping.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 

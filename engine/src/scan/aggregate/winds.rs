@@ -1,4 +1,4 @@
-//! Where does the wind of each segment come from on the whole? Wind vectors are added, not angles.
+//! The mean wind direction of each segment: wind vectors are added, not angles.
 
 use std::sync::{Arc, LazyLock};
 

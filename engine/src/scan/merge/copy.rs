@@ -1,4 +1,4 @@
-//! How do stretches of several runs become one batch? By copies of memory, column by column, a block of
+//! The copying of stretches: those of several runs become one batch by copies of memory, column by column, a block of
 //! stretches at a time so that the stretches stay in the nearest cache.
 
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! How do sorted runs become one?
+//! The merge of sorted runs into one.
 //!
 //! A scan over several hours has one run an hour, and the tail's rows; each run is sorted by
 //! (key, time). The runs take turns in long stretches, so whole stretches are found first and then

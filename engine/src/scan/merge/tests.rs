@@ -1,4 +1,4 @@
-//! Merged runs against a sorted map.
+//! Tests of merged runs against a sorted map.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 

@@ -1,4 +1,5 @@
-//! Is every byte accounted for, for exactly as long as it is held, and are sparse hours cheap?
+//! Tests of the tail's memory: every byte is accounted for, for exactly as long as it is held, and sparse hours are
+//! cheap.
 
 use barograph_lake::time::MICROS_PER_HOUR;
 use barograph_lake::{KeySelection, KeyType, LogPosition};

@@ -1,5 +1,5 @@
-//! Does the tail tell the truth? Held against a naive model: any order of rows, late and repeated ones,
-//! views that are looked at again much later, landings of any view at any time.
+//! Tests of the tail against a naive model: any order of rows, late and repeated ones, views that are looked at again
+//! much later, landings of any view at any time.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 

@@ -1,4 +1,4 @@
-//! What should the tail answer? A naive model: every arrival in a list, answers by sorted maps.
+//! The naive model of the tail: every arrival in a list, answers by sorted maps.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

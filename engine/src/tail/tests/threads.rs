@@ -1,4 +1,4 @@
-//! Do readers see exactly their view while the writer goes on?
+//! Tests of readers beside the writer: they see exactly their view while it goes on.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};

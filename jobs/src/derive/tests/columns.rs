@@ -1,4 +1,4 @@
-//! Does a rollup follow the columns of its table, in windows that were computed before them, too?
+//! Tests of sources that gain columns: a rollup follows, in windows that were computed before, too.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! Does a rollup keep what it has of readings that expired, whatever happens to them afterwards?
+//! Tests of readings that expired: a rollup keeps what it has of them, whatever happens to them afterwards.
 
 use super::*;
 use crate::upkeep::{Expire, Retention};

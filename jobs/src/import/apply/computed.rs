@@ -1,4 +1,4 @@
-//! Values of a SQL expression over the columns of a chunk.
+//! Computed columns: the values of a SQL expression over the columns of a chunk.
 
 use std::collections::BTreeMap;
 

@@ -1,11 +1,11 @@
-//! How do the rows of a chunk become rows of the table?
+//! The application of a mapping: the rows of a chunk become rows of the table.
 //!
 //! ```text
 //! file's columns ─plan─► nulls ─► value map ─► parse ─► steps, or time ─► table's type
 //!                                                     └──► bad row: reason + the row as it stood
 //! ```
 //!
-//! Columns that have the right kind of type already pass untouched; the engine casts and checks them.
+//! Columns that already have the right kind of type pass untouched; the engine casts and checks them.
 
 mod computed;
 mod nulls;
@@ -28,16 +28,16 @@ use nulls::Nulls;
 use numbers::convert;
 use text::{Reader, as_text};
 
-/// Rows on their way to the table.
+/// A chunk as rows of the table.
 #[derive(Debug)]
 pub struct Applied {
     /// Rows whose cells could be read.
     pub rows: RecordBatch,
-    /// The others.
+    /// Rows with a cell that could not be read.
     pub rejected: Vec<Rejected>,
     /// Rows of the file: those of `rows` and the rejected ones.
     pub read: u64,
-    /// Local times that come twice or not at all.
+    /// Ambiguous and nonexistent local times.
     pub found: Found,
 }
 

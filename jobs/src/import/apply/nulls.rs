@@ -1,4 +1,4 @@
-//! What stands for a missing value: the empty text, and what a mapping says, as text or as a number.
+//! Null markers, which stand for a missing value: the empty text, and what a mapping says, as text or as a number.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use arrow::datatypes::{DataType, Float32Type, Float64Type};
 
 use crate::Result;
 
-/// What stands for a missing value.
+/// The null markers of a mapping.
 #[derive(Debug, Clone)]
 pub(super) struct Nulls<'a> {
     texts: &'a [String],

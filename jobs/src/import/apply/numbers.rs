@@ -1,4 +1,4 @@
-//! How do cells that have a type become values of the table?
+//! The conversion of cells that have a type into values of the table.
 
 use std::sync::Arc;
 

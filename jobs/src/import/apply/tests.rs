@@ -1,3 +1,5 @@
+//! Tests of the application of a mapping: texts, numbers, times and decimals, and the rows that are rejected.
+
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use arrow::array::{

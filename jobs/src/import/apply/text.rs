@@ -1,4 +1,4 @@
-//! How is a cell of text read as a value of the table?
+//! The reading of text cells as values of the table.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! How do cells become the instants of a column of times?
+//! The conversion of cells into the instants of a time column.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! How do runs become part of a table? Period by period, merged with the active files into new ones, in one commit
-//! beside whatever else is committed meanwhile.
+//! The merge of runs into a table: period by period, with the active files into new ones, in one commit beside
+//! whatever else is committed meanwhile.
 //!
 //! ```text
 //! active files ─┐
@@ -9,7 +9,7 @@
 //!                               yes: commit again ◄─────┘
 //! ```
 //!
-//! Where the store does not say whether a commit was made, the runs of its period stay: merged once more, their rows
+//! Where the store does not say whether a commit was made, the runs of its period stay: merged again, their rows
 //! replace themselves.
 
 use std::sync::Arc;

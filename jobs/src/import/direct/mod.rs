@@ -1,13 +1,13 @@
-//! How does history get into the lake without a log? Sorted into runs beside the table, which are then merged into
-//! files of hours, days and months, beside live ingestion.
+//! The direct import: history gets into the lake without a log. It is sorted into runs beside the table, which are
+//! then merged into files of hours, days and months, beside live ingestion.
 //!
 //! ```text
 //! files ──stage──► sorted runs, one a period and spill ──merge, period by period──► one commit each
 //!                  recorded: a killed import goes on       merged again, the same rows change nothing
 //! ```
 //!
-//! A row goes where compaction would have brought it by now. No file says of a row of the log that it has landed:
-//! what a server has acknowledged and not landed stays its own, and wins.
+//! A row goes where compaction would have brought it by now. The files mark no row of the log as landed: rows that a
+//! server has acknowledged and not landed stay in its log, and win.
 
 mod merge;
 mod place;
@@ -49,35 +49,35 @@ const LOOKED_FOR_AT_ONCE: usize = 16;
 pub struct DirectImport {
     /// The tables.
     pub lake: LakeStore,
-    /// The lake, as the state names it.
+    /// The lake, under the name that the state uses.
     pub target: String,
     /// The table.
     pub table: Arc<TableSchema>,
-    /// Which rows are valid.
+    /// The rules for valid rows.
     pub rules: Rules,
-    /// What time it is.
+    /// The clock.
     pub clock: Arc<dyn Clock>,
-    /// In which periods rows have their place, and how large the files of months become.
+    /// The compaction settings: they place rows in periods, and bound the files of months.
     pub compaction: CompactionSettings,
-    /// How columns are mapped.
+    /// The mapping of columns.
     pub mapping: Mapping,
-    /// How it is gone about.
+    /// The options of the import.
     pub options: Options,
-    /// Asked between pieces.
+    /// The request to stop, looked at between pieces.
     pub stop: Stop,
 }
 
-/// How far an import is.
+/// The progress of an import.
 #[derive(Debug)]
 pub enum Told<'a> {
-    /// So many rows of a file were read, those of earlier runs included.
+    /// Rows of a file that were read, those of earlier runs included.
     Read {
         /// The file.
         path: &'a Path,
         /// Rows.
         rows: u64,
     },
-    /// So many rows are in the table.
+    /// Rows that are in the table.
     Merged {
         /// The table.
         table: &'a str,
@@ -86,22 +86,22 @@ pub enum Told<'a> {
         /// Rows in all.
         of: u64,
     },
-    /// Something the caller should know.
+    /// A note for the caller.
     Note(String),
 }
 
-/// What an import did.
+/// The result of an import.
 #[derive(Debug, Default, PartialEq)]
 pub struct Imported {
-    /// What became of the rows of each file.
+    /// The summary of each file.
     pub files: Vec<FileSummary>,
-    /// What was merged.
+    /// The figures of the merge.
     pub merged: Merged,
     /// Whether it was asked to stop before its end.
     pub stopped: bool,
 }
 
-/// What was merged into tables.
+/// The figures of a merge into tables.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Merged {
     /// Hours, days and months.

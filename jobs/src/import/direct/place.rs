@@ -1,5 +1,5 @@
-//! In which period does a row have its place? Where compaction would have brought it by now, or where the lake
-//! already holds its hour. Pure functions of the active files and of the time.
+//! The place of a row: the period where compaction would have brought it by now, or where the lake already holds its
+//! hour. Pure functions of the active files and of the time.
 
 use std::cmp::Reverse;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What becomes of a piece? Rows for the table and rows for the dead letters, checked as the engine does, each
+//! The preparation of a piece: rows for the table and rows for the dead letters, checked as the engine does, each
 //! with its place, sorted.
 
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! How do rows that come in any order become sorted runs? Each piece is sorted by itself, where the order it comes
-//! in saves work; what was gathered of a period is merged.
+//! The sorting of rows into runs: each piece is sorted by itself, making use of the order it comes in, and the
+//! gathered pieces of a period are merged.
 //!
 //! ```text
 //! piece ──sorted──► rows of period 1 ──┐ Gathered ┌──merge──► run of period 1

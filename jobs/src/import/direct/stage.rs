@@ -1,5 +1,5 @@
-//! How do rows of files come into sorted runs, so that nothing is read twice? What was gathered in bounded memory is
-//! written, one run a period, and recorded with how far each file was read for it.
+//! The staging of a direct import: rows of files go into sorted runs, so that nothing is read twice. Rows gathered in
+//! bounded memory are written, one run per period, and recorded with how far each file was read for them.
 //!
 //! ```text
 //! pieces ──prepare, several at a time──► Gathered ──at a bound, while more is read──► runs ──► state

@@ -1,3 +1,5 @@
+//! Tests of the direct import: the places of rows, the order of runs, and the sorting of gathered rows.
+
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::collections::BTreeMap;

@@ -1,4 +1,4 @@
-//! Text files with a row a line: separated values, or columns of fixed width.
+//! Text files with one row per line: separated values, or columns of fixed width.
 
 use std::path::Path;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! The beginning of a text: lines that are left out, the names of the columns, lines of units.
+//! The header of a text file: lines that are left out, the names of the columns, lines of units.
 
 use std::collections::HashSet;
 use std::path::Path;

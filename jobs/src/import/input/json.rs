@@ -1,4 +1,4 @@
-//! JSON lines: one object a line, each with the columns it likes.
+//! JSON lines: one object per line, each with any columns.
 
 use std::collections::HashSet;
 use std::fmt::{self, Write as _};

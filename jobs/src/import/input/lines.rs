@@ -1,4 +1,5 @@
-//! The lines of a text, in memory of a few of them: each can be looked at before it is taken, and lines behind it, too.
+//! The lines of a text, in memory of a few of them: each can be looked at before it is taken, and so can the lines
+//! behind it.
 //!
 //! A line ends with LF, CR LF or CR, or with the text.
 
@@ -94,7 +95,8 @@ impl Lines {
         self.buffer.get(self.start..self.filled).unwrap_or_default()
     }
 
-    /// Takes everything before `next`, `lines` lines; what was taken last stays where `kept` says until more is looked at.
+    /// Takes everything before `next`, `lines` lines; what was taken last stays where `kept` says until more is
+    /// looked at.
     pub(super) fn take(&mut self, next: usize, lines: u64) -> Range<usize> {
         let taken = self.start..self.start + next;
         self.start = taken.end;

@@ -1,4 +1,4 @@
-//! What does a file hold, and how is it read piece by piece?
+//! The input of an import: files of any form, read piece by piece.
 //!
 //! Every form of file is read into [`Chunk`]s of bounded size: the needed columns, the rows as they
 //! were, and the rows that could not be read at all. Nothing of a file is skipped in silence.
@@ -27,7 +27,7 @@ use self::names::Keys;
 use super::mapping::{Columns, Mapping};
 use crate::{Error, Result};
 
-/// Form of a file.
+/// The form of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FileForm {
     /// Separated values with a header.
@@ -40,7 +40,7 @@ pub enum FileForm {
     Arrow,
 }
 
-/// Some rows of a file.
+/// A chunk of a file: some of its rows.
 #[derive(Debug)]
 pub struct Chunk {
     /// The needed columns, in their order; text for CSV and JSON.
@@ -83,7 +83,7 @@ impl Numbers {
     }
 }
 
-/// What the cells of a wanted column are to be.
+/// The kind of cells that is wanted of a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cells {
     /// Text, as it stands.
@@ -94,16 +94,16 @@ pub enum Cells {
     Any,
 }
 
-/// Which part of a file is wanted, in which pieces.
+/// The part of a file that is wanted, and the size of its pieces.
 #[derive(Debug, Clone)]
 pub struct Wanted<'a> {
     /// The columns, in this order.
     pub columns: &'a [(String, Cells)],
     /// Most rows of a piece.
     pub rows: usize,
-    /// Bytes after which a piece is full. It is larger by what a single row takes, at most.
+    /// Bytes after which a piece is full. It exceeds them by a single row at most.
     pub bytes: usize,
-    /// Rows at the beginning that are left out.
+    /// Rows to skip at the beginning.
     pub skip: u64,
 }
 
@@ -133,8 +133,8 @@ impl std::fmt::Debug for Input {
 pub type Chunks = Box<dyn Iterator<Item = Result<Chunk>> + Send>;
 
 impl FileForm {
-    /// The form of a file by its name, that of an archive without `.gz` or `.zst`; where that says nothing by its first
-    /// bytes, or by the format that is stated for text.
+    /// The form of a file by its name, for an archive without `.gz` or `.zst`; where the name says nothing, by its
+    /// first bytes, or by the format that is stated for text.
     pub fn of(path: &Path, format: &Format) -> Result<Self> {
         Ok(match extension(path).as_deref() {
             Some("csv" | "tsv" | "psv") => Self::Csv,
@@ -194,7 +194,7 @@ impl Input {
         }
     }
 
-    /// The names that its rows turn out to have, if there is no header.
+    /// The names that are found in its rows, if there is no header.
     pub fn keys(&self) -> Option<Arc<Keys>> {
         match &self.0 {
             Opened::Json(input) => Some(input.keys()),

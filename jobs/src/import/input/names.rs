@@ -1,4 +1,4 @@
-//! Names of a file's columns: which of them are those that are asked for, in whatever case, and which turn up row by row.
+//! Column names of a file: those that are asked for, matched in whatever case, and those that turn up row by row.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 /// Most names that are kept.
 const NAMES: usize = 1_000;
 
-/// Keys of the objects of a file, as far as rows were read.
+/// Keys of the JSON objects of a file, as far as rows were read.
 #[derive(Debug, Default)]
 pub struct Keys(Mutex<Known>);
 
@@ -47,8 +47,8 @@ impl Keys {
     }
 }
 
-/// For each name that is asked for, the one of `names` that it stands for: the same, or the only one that differs in case
-/// alone and is not asked for itself.
+/// For each name that is asked for, the one of `names` that it stands for: the same, or the only one that differs in
+/// case alone and is not asked for itself.
 ///
 /// # Errors
 /// Says which of `names` one may stand for that differs from several in case.

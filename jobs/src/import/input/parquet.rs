@@ -1,4 +1,4 @@
-//! Parquet files, read in batches whose rows are as many as fit into a piece by what the file says of its pages.
+//! Parquet files, read in batches of as many rows as fit into a piece by the sizes that the file gives for its pages.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};

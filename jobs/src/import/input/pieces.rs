@@ -1,4 +1,4 @@
-//! How are the rows of a batch cut into pieces of bounded size, whatever a single row takes?
+//! The pieces of a batch: its rows cut to a bounded size, whatever a single row takes.
 
 use std::ops::Range;
 

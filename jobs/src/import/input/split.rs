@@ -1,4 +1,4 @@
-//! How is a line cut into fields? Pure functions of its bytes; a field is a range of them.
+//! The split of a line into fields: pure functions of its bytes; a field is a range of them.
 
 use memchr::{memchr, memchr_iter, memchr2};
 

@@ -1,3 +1,5 @@
+//! Tests of inputs: CSV, JSON lines and typed files, with broken rows, quotes and rows of several lines.
+
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! Parquet and Arrow files: columns that have their types already.
+//! Parquet and Arrow files: columns that already have types.
 
 use std::collections::VecDeque;
 use std::fs::File;

@@ -1,7 +1,7 @@
-//! How is a column of a table made from columns of a file? By a name, a constant, a linear conversion of one
-//! column, or else a SQL expression.
+//! The expression that makes a column of a table from columns of a file: a name, a constant, a linear conversion of
+//! one column, or else SQL.
 //!
-//! Linear conversions are told from SQL, so that they need no plan and are evaluated as written:
+//! Linear conversions are recognised before SQL, so that they need no plan and are evaluated as written:
 //!
 //! ```text
 //! expression = term   { ("+" | "-") term }            (temp - 32) / 1.8

@@ -1,4 +1,4 @@
-//! How do the columns of a file become the columns of a table?
+//! The mapping of a file: how its columns become the columns of a table.
 //!
 //! ```toml
 //! table = "readings"

@@ -1,4 +1,4 @@
-//! Where does each column of the table come from, for a file with these columns?
+//! The plan of a mapping: where each column of the table comes from, for a file with these columns.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ pub enum Columns {
     Open,
 }
 
-/// Where the columns of a table come from.
+/// The origins of the columns of a table.
 #[derive(Debug, Clone)]
 pub struct Plan {
     /// The columns of the table that have an origin, key and time first.
@@ -32,22 +32,22 @@ pub struct Plan {
     pub ignored: Vec<String>,
     /// Value columns of the table that stay null.
     pub absent: Vec<String>,
-    /// What stands for a missing value, besides the empty text.
+    /// The null markers, besides the empty text.
     pub null: Vec<String>,
-    /// How times are read, by the column of the table that they are for.
+    /// The forms of times, by the column of the table that they are for.
     pub times: BTreeMap<String, TimeForm>,
 }
 
-/// Where one column of a table comes from.
+/// The origin of one column of a table.
 #[derive(Debug, Clone)]
 pub enum Origin {
     /// From `needed[column]`.
     File {
         /// Index into `needed`.
         column: usize,
-        /// What is done to its numbers.
+        /// The conversion of its numbers.
         steps: Vec<Step>,
-        /// What its values stand for.
+        /// The meanings of its values.
         values: Option<Values>,
     },
     /// From these of `needed`, joined by a blank.
@@ -58,17 +58,17 @@ pub enum Origin {
     Computed(Arc<Computed>),
 }
 
-/// What the values of a column stand for.
+/// The meanings of the values of a column.
 pub type Values = Arc<BTreeMap<String, Scalar>>;
 
 /// A SQL expression over columns of the file.
 #[derive(Debug)]
 pub struct Computed {
-    /// As it is written.
+    /// The expression as it is written.
     pub text: String,
-    /// As it was understood.
+    /// The compiled expression.
     pub expression: Arc<dyn RowExpression>,
-    /// Of each of its inputs, the index in `needed`, and what its values stand for.
+    /// The index in `needed` of each of its inputs, and the meanings of its values.
     pub inputs: Vec<(usize, Option<Values>)>,
 }
 

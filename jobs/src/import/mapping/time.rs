@@ -1,4 +1,4 @@
-//! Times of a file, as a mapping states them: in which columns they stand, in which form, unit and zone.
+//! Times of a file, as a mapping states them: the columns they stand in, and their form, unit and zone.
 
 use serde::Deserialize;
 

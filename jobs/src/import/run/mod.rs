@@ -1,4 +1,4 @@
-//! How do the rows of a file get into a sink? Piece by piece, several on their way at a time.
+//! The run of an import: the rows of a file go into a sink piece by piece, several on their way at a time.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -33,14 +33,14 @@ const REJECTED_ROWS: usize = 10_000;
 /// What a dead letter takes besides its row, about, in bytes.
 const LETTER_BYTES: usize = 256;
 
-/// How an import goes about it.
+/// The options of an import.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// Rows read and handed to the sink at a time.
     pub batch_rows: usize,
-    /// Batches that may be on their way at one time.
+    /// Most batches on their way at one time.
     pub in_flight: usize,
-    /// Memory of rows that are sorted and merged, in bytes, where rows go into the lake directly.
+    /// Memory of rows that are sorted and merged, in bytes, for a direct import.
     pub memory: usize,
     /// Form of the files; by their names if absent.
     pub form: Option<FileForm>,
@@ -51,7 +51,7 @@ pub struct Options {
 }
 
 impl Options {
-    /// The usual ones.
+    /// The default options.
     pub fn new(expressions: Arc<dyn Expressions>) -> Self {
         Self {
             batch_rows: 65_536,
@@ -64,11 +64,11 @@ impl Options {
     }
 }
 
-/// Asks an import to stop after what is on its way.
+/// A request to stop an import after the batches on their way.
 #[derive(Debug, Clone, Default)]
 pub struct Stop(Arc<AtomicBool>);
 
-/// How far a run is.
+/// The progress of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Progress {
     /// Rows of this file that are durable, those of earlier runs included.
@@ -77,7 +77,7 @@ pub struct Progress {
     pub taken: Taken,
 }
 
-/// What became of the rows of a file.
+/// The summary of the import of a file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FileSummary {
     /// The file.
@@ -92,9 +92,9 @@ pub struct FileSummary {
     pub unreadable: u64,
     /// Rows that the table's rules refuse; they are in `dead_letters`.
     pub implausible: u64,
-    /// Rows that were handed over and stand in the place of earlier ones of this run, of this file or one before.
+    /// Rows that were handed over and replace earlier ones of this run, of this file or one before.
     pub replaced: Replaced,
-    /// Local times that come twice or not at all.
+    /// Ambiguous and nonexistent local times.
     pub local: Found,
     /// Columns of the file that were not imported.
     pub ignored: Vec<String>,
@@ -109,29 +109,29 @@ pub struct FileSummary {
 /// An import of files into one table.
 #[derive(Debug)]
 pub struct Import<'a, S> {
-    /// Who takes the rows.
+    /// The sink that takes the rows.
     pub sink: &'a S,
-    /// Where the sink puts them, as the state names it.
+    /// The destination of the sink, under the name that the state uses.
     pub target: String,
     /// The table.
     pub table: Arc<TableSchema>,
-    /// How columns are mapped.
+    /// The mapping of columns.
     pub mapping: Mapping,
-    /// How it is gone about.
+    /// The options of the import.
     pub options: Options,
-    /// Asked between batches.
+    /// The request to stop, looked at between batches.
     pub stop: Stop,
     /// Keys and instants of the files so far.
     pub seen: Mutex<Seen>,
 }
 
 impl Stop {
-    /// Asks to stop.
+    /// Requests a stop.
     pub fn stop(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
 
-    /// Whether that was asked.
+    /// Whether a stop was requested.
     pub fn is_stopped(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }

@@ -1,3 +1,6 @@
+//! Tests of import runs: every row is accounted for through full sinks, failures and stops, and the figures of real
+//! observations are right.
+
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::collections::BTreeMap;

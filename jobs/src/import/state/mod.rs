@@ -1,11 +1,11 @@
-//! How far has each file been imported? Kept in a small file of JSON lines, so that an import that was
-//! interrupted, or is repeated, goes on where it stopped.
+//! The state of imports: how far each file has been imported, kept in a small file of JSON lines, so that an import
+//! that was interrupted, or is repeated, goes on where it stopped.
 //!
 //! The first line holds all files and stagings; each line behind it how far one file is since then. When those are as
 //! long as the first line, all are written anew, so that what is written grows with the files and no faster.
 //!
-//! A file is known by its path, size and time of change, by where it goes (server or folder, table)
-//! and by the mapping: if any of them differs, it is another import.
+//! A file is identified by its path, size and time of change, by its destination (server or folder, table) and by the
+//! mapping: if any of them differs, it is another import.
 //!
 //! ```text
 //! through a log    file, rows that are durable ──────────────────────────────► done
@@ -71,7 +71,7 @@ pub struct Staging {
     pub runs: Vec<Run>,
 }
 
-/// How far files are, in memory and on disk. Held by one process at a time.
+/// The state of imports, in memory and on disk. Held by one process at a time.
 #[derive(Debug)]
 pub struct State {
     path: PathBuf,
@@ -145,7 +145,7 @@ impl Staging {
         file.map_or((0, false), |file| (file.rows, file.done))
     }
 
-    /// Says how far a file is.
+    /// Sets how far a file is.
     pub fn reach(&mut self, identity: &Identity, rows: u64, done: bool) {
         // It is the last one nearly always.
         match self.files.iter_mut().rev().find(|file| file.identity == *identity) {
@@ -253,7 +253,7 @@ impl State {
         self.give_up(|staging| staging.holds(identity));
     }
 
-    /// How far an import of `files`, in this order, is; others that hold one of them are given up.
+    /// The staging of an import of `files`, in this order; others that hold one of them are given up.
     pub fn staging(&mut self, files: &[Identity]) -> Staging {
         let at = self.stagings.iter().position(|staging| staging.is_of(files));
         let staging = at.map(|at| self.stagings.swap_remove(at)).unwrap_or_default();

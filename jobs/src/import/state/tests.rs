@@ -1,3 +1,5 @@
+//! Tests of the state of imports: progress is found again, broken lines are left out, and the file stays small.
+
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use barograph_lake::{FilePath, Hour, LogPosition};

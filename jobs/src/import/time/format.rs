@@ -6,7 +6,7 @@
 
 use chrono::NaiveDate;
 
-/// A form that was understood.
+/// A parsed form.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Format {
     items: Vec<Item>,
@@ -84,7 +84,7 @@ const WEEKDAYS: [&str; 7] =
     ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"];
 
 impl Format {
-    /// Understands a form, or says what it cannot.
+    /// Parses a form, or says what is wrong with it.
     pub fn new(text: &str) -> Result<Self, String> {
         let mut items = Vec::new();
         push(text, &mut items)?;

@@ -1,3 +1,5 @@
+//! Tests of forms of times: those of many makers, and the usual ones.
+
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use barograph_lake::time::parse_instant;

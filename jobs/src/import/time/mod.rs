@@ -1,4 +1,5 @@
-//! Times of a file as instants, by what the mapping states of them. What is not as stated is refused, never guessed.
+//! Times of a file as instants, by what the mapping states of them. A time that is not as stated is refused, never
+//! guessed.
 //!
 //! ```text
 //! text ──form──► local time ──zone──► instant
@@ -24,7 +25,7 @@ const NS: i128 = 1_000;
 /// Times that cannot be read at the beginning of a file, all of them, from which on the file is refused.
 const SYSTEMATIC: u64 = 100;
 
-/// How the times of a column of the table are read.
+/// The form of the times of a column of the table.
 #[derive(Debug, Clone)]
 pub struct TimeForm {
     column: String,
@@ -35,10 +36,10 @@ pub struct TimeForm {
     round: bool,
 }
 
-/// Local times that come twice or not at all.
+/// Ambiguous or nonexistent local times.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LocalTimes {
-    /// How many rows have one.
+    /// Number of rows that have one.
     pub rows: u64,
     /// The first of them, as clocks show it.
     pub first: Option<String>,
@@ -46,16 +47,16 @@ pub struct LocalTimes {
     pub last: Option<String>,
 }
 
-/// What was found while times were read.
+/// The findings while times were read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Found {
-    /// Local times that come twice.
+    /// Ambiguous local times, which come twice.
     pub ambiguous: LocalTimes,
-    /// Local times that do not come.
+    /// Nonexistent local times, which clocks skip.
     pub nonexistent: LocalTimes,
 }
 
-/// Times on their way.
+/// A reader of the times of a column.
 #[derive(Debug)]
 pub struct Reading<'a> {
     form: &'a TimeForm,
@@ -92,10 +93,10 @@ enum Fault {
 }
 
 impl TimeForm {
-    /// Understands what a mapping states of the times of `column`.
+    /// The form that a mapping states for the times of `column`.
     ///
     /// # Errors
-    /// `Request` that names what cannot be.
+    /// `Request` that names what is impossible.
     pub fn new(column: &str, time: &Time) -> Result<Self> {
         let wrong = |what: String| Error::request(format!("times of {column}: {what}"));
         let format = match &time.format {
@@ -133,7 +134,7 @@ impl TimeForm {
         Ok(Self { column: column.to_owned(), format, unit, since, zone, round })
     }
 
-    /// Begins to read times of the file's column `source`.
+    /// A reader of the times of the file's column `source`.
     pub fn begin(&self, source: &str) -> Reading<'_> {
         let called = if source == self.column { String::new() } else { format!(" {source}") };
         let (steady, found, seen) = (Steady::default(), Found::default(), Seen::default());
@@ -198,7 +199,7 @@ impl Reading<'_> {
         })
     }
 
-    /// What was found, for the piece that was read.
+    /// The findings, for the piece that was read.
     ///
     /// # Errors
     /// `Input` if the piece is the first of its file and what is wrong with its times is wrong with all.
@@ -333,7 +334,7 @@ impl TimeForm {
 }
 
 impl LocalTimes {
-    /// Takes in those of rows that were read later.
+    /// Adds those of rows that were read later.
     pub fn add(&mut self, later: Self) {
         self.rows += later.rows;
         self.first = self.first.take().or(later.first);
@@ -342,7 +343,7 @@ impl LocalTimes {
 }
 
 impl Found {
-    /// Takes in what was found later.
+    /// Adds what was found later.
     pub fn add(&mut self, later: Self) {
         self.ambiguous.add(later.ambiguous);
         self.nonexistent.add(later.nonexistent);

@@ -1,4 +1,4 @@
-//! Times that are numbers: how they are counted exactly, and which look like another unit than is stated.
+//! Times that are numbers: their exact arithmetic, and the recognition of numbers in another unit than is stated.
 
 use std::fmt;
 
@@ -13,7 +13,7 @@ pub struct Decimal {
     scale: i32,
 }
 
-/// What a number looks like that is no time in its unit.
+/// The likely meaning of a number that is no time in its unit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Likeness {
     /// A date as digits, in this form.
@@ -87,7 +87,7 @@ impl Decimal {
         self.size().and_then(of_size) == Some(unit)
     }
 
-    /// What the number looks like, if not a time in `unit`.
+    /// The likely meaning of the number, if it is not a time in `unit`.
     pub fn likeness(self, unit: Unit) -> Option<Likeness> {
         let size = self.size()?;
         let own = of_size(size);

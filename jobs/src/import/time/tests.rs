@@ -1,3 +1,5 @@
+//! Tests of times: usual forms, numbers, zones, rounding, and files in another unit than is stated.
+
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use barograph_lake::time::parse_instant;

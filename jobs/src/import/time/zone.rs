@@ -1,4 +1,5 @@
-//! Local times as instants: the zone of a clock that is set forward in spring and back in autumn.
+//! The zone of local times: it turns them into instants, also where clocks are set forward in spring and back in
+//! autumn.
 
 use std::fmt;
 
@@ -24,7 +25,7 @@ pub struct Zone {
     nonexistent: Nonexistent,
 }
 
-/// What a local time was found to be.
+/// The instant of a local time, as far as it has one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Local {
     /// One instant.
@@ -114,7 +115,7 @@ impl Zone {
     }
 }
 
-/// What a clock shows.
+/// The date and time that a clock shows.
 pub fn shown(local: Micros) -> Option<NaiveDateTime> {
     DateTime::from_timestamp_micros(local).map(|time| time.naive_utc())
 }

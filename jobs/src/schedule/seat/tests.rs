@@ -1,5 +1,5 @@
-//! Tests of seats: nobody takes one that is taken, somebody takes one that was abandoned, and in any order
-//! of operations and faults at most one holds.
+//! Tests of leases: nobody takes one that is held, an abandoned one is taken over, and in any order of operations and
+//! faults at most one process holds it.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -105,7 +105,7 @@ async fn a_seat_that_is_not_ours_to_read_is_named() {
     assert!(error.to_string().contains("00000000000000000009.json"), "{error}");
 }
 
-/// Who holds the seat as far as the test knows, and until when; and the slots that were begun.
+/// The holder of the lease as far as the test knows, and until when; and the slots that were begun.
 #[derive(Default)]
 struct Held {
     by: Option<(usize, Micros)>,
@@ -114,7 +114,7 @@ struct Held {
 }
 
 impl Held {
-    /// Process `me` was told that the seat is its own.
+    /// Process `me` was told that the lease is its own.
     fn told(&mut self, me: usize, seat: &Seat, now: Micros) {
         if seat.is_abandoned(now) {
             return;
@@ -126,7 +126,7 @@ impl Held {
     }
 }
 
-/// One process: takes the seat, keeps it for a while, gives it back or dies.
+/// One process: takes the lease, keeps it for a while, gives it back or dies.
 async fn process(
     me: usize,
     seats: Seats,

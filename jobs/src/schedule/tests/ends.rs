@@ -1,4 +1,4 @@
-//! However a run ends, it is recorded, and the next one begins where it should.
+//! Tests of the ends of runs: however a run ends, it is recorded, and the next one begins where it should.
 
 use super::*;
 

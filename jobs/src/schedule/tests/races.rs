@@ -1,4 +1,4 @@
-//! Two schedules at once, and stores that fail: a time that is due is run once, and to its end.
+//! Tests of two schedules at once, and of stores that fail: a time that is due is run once, and to its end.
 
 use barograph_lake::store::faults::{Fault, FaultPlan, FaultStore, Operation};
 

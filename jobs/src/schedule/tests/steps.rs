@@ -1,4 +1,4 @@
-//! The clock is set, either way, and every job goes on.
+//! Tests of clock steps in both directions: every job goes on.
 
 use super::*;
 
