@@ -1,6 +1,6 @@
-//! How does a table that holds rows lose columns, or give them other names? File after file is written anew beside
-//! whoever reads, and one commit puts the new files in the place of the old. Whoever was cut off goes on from
-//! the files that were noted.
+//! The alteration of a table that holds rows: columns are dropped or renamed. File after file is rewritten beside
+//! readers, and one commit puts the new files in the place of the old. An interrupted alteration goes on from the
+//! files that were noted.
 
 use std::sync::Arc;
 

@@ -50,6 +50,10 @@ fn filtered(filter: Filter) -> Result<Transformed<LogicalPlan>> {
     for condition in split_conjunction_owned(filter.predicate) {
         let condition = match condition {
             whole if is_known(&whole) => whole,
+            other if let Some(exists) = as_exists(&other, schema)? => {
+                changed = true;
+                exists
+            }
             other => {
                 let written = other.transform_up(|expr| written(expr, schema))?;
                 changed |= written.transformed;
@@ -78,6 +82,24 @@ fn is_known(condition: &Expr) -> bool {
     }
 }
 
+/// A whole condition that says NOT IN of values without nulls that depend on the row that asks. A join for it would take
+/// what they depend on for unknown, too; the row with an equal value is there, or it is not.
+fn as_exists(condition: &Expr, schema: &DFSchema) -> Result<Option<Expr>> {
+    let (membership, turned) = match condition {
+        Expr::Not(inner) => (inner.as_ref(), true),
+        other => (other, false),
+    };
+    let Expr::InSubquery(InSubquery { expr, subquery, negated }) = membership else {
+        return Ok(None);
+    };
+    let has_nulls = subquery.subquery.schema().field(0).is_nullable();
+    if *negated == turned || has_nulls || expr.nullable(schema)? {
+        return Ok(None);
+    }
+    let equal = with_equal(expr, subquery, schema)?;
+    Ok(is_simple(&equal.subquery, true)?.then(|| Expr::Exists(Exists::new(equal, true))))
+}
+
 fn written(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     let Expr::InSubquery(InSubquery { expr, subquery, negated }) = expr else {
         return Ok(Transformed::no(expr));
@@ -87,13 +109,6 @@ fn written(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     let other = Expr::Column(Column::from((of, field)));
     let (maybe_null, has_nulls) = (expr.nullable(schema)?, field.is_nullable());
     if !maybe_null && !has_nulls {
-        if !subquery.outer_ref_columns.is_empty() {
-            // It is known, but a join for NOT IN takes what the values depend on for unknown, too.
-            let equal = with_equal(&expr, &subquery, schema)?;
-            if is_simple(&equal.subquery, true)? {
-                return Ok(Transformed::yes(Expr::Exists(Exists::new(equal, negated))));
-            }
-        }
         return Ok(Transformed::no(Expr::InSubquery(InSubquery { expr, subquery, negated })));
     }
     let any = |plan: Arc<LogicalPlan>| {

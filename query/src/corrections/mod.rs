@@ -3,7 +3,7 @@
 //! statement; `tests/upstream.rs` fails for each as soon as DataFusion alone gives the right answer.
 //!
 //! - `numbers`, `precedence`, `spelling`, `order`, `unheard`, `dialect`, `names`: what the parser reads otherwise, passes over, or does not know.
-//! - `using`, `spans`, `literals`, `instants`, `zones`, `drawn`: columns of joins, intervals, numbers, times, and values that are drawn.
+//! - `using`, `named_windows`, `spans`, `literals`, `instants`, `zones`, `drawn`: columns of joins, intervals, numbers, times, and values that are drawn.
 //! - `subqueries`, `membership`, `multisets`: queries in conditions, and sets that count.
 //! - `unknown`, `nulls`, `totals`, `spared`, `opaque`, `unambiguous`, `cutoff`: what rules of the optimizer conclude, and must not.
 
@@ -14,6 +14,7 @@ pub(crate) mod instants;
 pub(crate) mod literals;
 pub(crate) mod membership;
 pub(crate) mod multisets;
+pub(crate) mod named_windows;
 pub(crate) mod names;
 pub(crate) mod nulls;
 pub(crate) mod numbers;

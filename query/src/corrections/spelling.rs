@@ -60,11 +60,17 @@ impl VisitorMut for Names {
         let mut seen: HashMap<String, usize> = HashMap::new();
         for item in &mut select.projection {
             let SelectItem::UnnamedExpr(expr) = item else { continue };
-            if matches!(expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_)) {
+            let (text, is_column) = match expr {
+                Expr::Identifier(name) => (name.value.clone(), true),
+                Expr::CompoundIdentifier(names) => {
+                    (names.last().map_or_else(String::new, |name| name.value.clone()), true)
+                }
+                _ => (expr.to_string(), false),
+            };
+            let times = seen.entry(text.clone()).and_modify(|times| *times += 1).or_insert(1);
+            if is_column && *times == 1 {
                 continue;
             }
-            let text = expr.to_string();
-            let times = seen.entry(text.clone()).and_modify(|times| *times += 1).or_insert(1);
             let name = if *times == 1 { text } else { format!("{text} {times}") };
             let expr = mem::replace(expr, one());
             *item = SelectItem::ExprWithAlias { expr, alias: Ident::with_quote('"', name) };

@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 
 use barograph_engine::{Error, Result};
 use datafusion::sql::sqlparser::ast::{
-    GroupByExpr, LimitClause, Query, Select, Statement as Ast, TableFactor, Visit, Visitor,
+    Expr, GroupByExpr, LimitClause, Query, Select, Statement as Ast, TableFactor, Visit, Visitor,
 };
 
 /// Refuses a statement with a clause that nobody would hear.
@@ -36,12 +36,20 @@ impl Visitor for Unheard {
         if let Some(fetch) = &query.fetch {
             return refused(&fetch.to_string(), "write LIMIT, or compare rank() OVER (ORDER BY …)");
         }
-        match &query.limit_clause {
-            Some(LimitClause::LimitOffset { limit_by, .. }) if !limit_by.is_empty() => {
-                refused("LIMIT … BY", "number the rows with row_number() OVER (PARTITION BY …)")
-            }
-            _ => ControlFlow::Continue(()),
+        let Some(LimitClause::LimitOffset { limit, offset, limit_by }) = &query.limit_clause else {
+            return ControlFlow::Continue(());
+        };
+        if !limit_by.is_empty() {
+            return refused(
+                "LIMIT … BY",
+                "number the rows with row_number() OVER (PARTITION BY …)",
+            );
         }
+        let counts = [limit.as_ref(), offset.as_ref().map(|offset| &offset.value)];
+        if counts.into_iter().flatten().any(|of| matches!(of, Expr::Subquery(_))) {
+            return refused("LIMIT of a query", "write the number, or bind it to a parameter");
+        }
+        ControlFlow::Continue(())
     }
 
     fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<Error> {
@@ -63,6 +71,15 @@ impl Visitor for Unheard {
             return refused("CONNECT BY", "write WITH RECURSIVE");
         }
         ControlFlow::Continue(())
+    }
+
+    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<Error> {
+        match expr {
+            Expr::Collate { .. } => {
+                refused("COLLATE", "texts are in the order of their bytes: write lower(…)")
+            }
+            _ => ControlFlow::Continue(()),
+        }
     }
 
     fn pre_visit_table_factor(&mut self, table: &TableFactor) -> ControlFlow<Error> {

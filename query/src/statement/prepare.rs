@@ -21,6 +21,7 @@ use datafusion::sql::sqlparser::dialect::GenericDialect;
 use crate::corrections::dialect;
 use crate::corrections::drawn::DrawnOnce;
 use crate::corrections::literals::SinglePrecision;
+use crate::corrections::named_windows;
 use crate::corrections::order;
 use crate::corrections::precedence;
 use crate::corrections::spans::SpanOrder;
@@ -202,6 +203,7 @@ fn understand(parsed: &mut Parsed, bounds: &Bounds) -> Result<Extent> {
             order::by_place(ast.as_mut());
             unheard::refuse(ast)?;
             precedence::restore(ast);
+            named_windows::write_out(ast.as_mut())?;
             dialect::translate(ast)?;
             using::nest(ast.as_mut());
             bind::number(ast)?;

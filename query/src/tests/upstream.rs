@@ -78,6 +78,12 @@ fn faults() -> Vec<Fault> {
             &["fog"],
         ),
         fault(
+            "corrections/named_windows",
+            "SELECT sum(x) OVER (w ORDER BY x) FROM (VALUES (1, 1), (1, 2), (2, 3)) t(k, x) WINDOW w AS (PARTITION BY k) \
+             ORDER BY x",
+            &["1", "3", "3"],
+        ),
+        fault(
             "corrections/names",
             "SELECT min(ordinal_position) FROM information_schema.columns WHERE table_name = 'readings'",
             &["1"],
