@@ -1,8 +1,8 @@
-//! The cut of an answer (LIMIT), above the windows that it shows.
+//! The cut of an answer (LIMIT), above the windows and the groups that it shows.
 //!
-//! DataFusion 55.2: `SELECT x, lead(x, 3) OVER (ORDER BY x) FROM t ORDER BY x LIMIT 2` gives null, null. A sort that keeps some
-//! rows is dropped where its input is sorted already, and the rows are cut off below it: the window does not see all of
-//! its rows. So the cut is taken out of such sorts before; where the sort stays, it is put into it again.
+//! DataFusion 55.2 drops a sort that keeps some rows where its input is sorted already, and cuts the rows off below it: a
+//! window does not see all of its rows. And it refuses `SELECT DISTINCT x, sum(x) OVER (ORDER BY x) FROM t LIMIT 2` as an
+//! internal error. So the cut is taken out of such sorts before; where the sort stays, it is put into it again.
 //!
 //! ```text
 //! sort, keep 10              limit 10

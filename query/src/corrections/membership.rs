@@ -96,7 +96,7 @@ fn as_exists(condition: &Expr, schema: &DFSchema) -> Result<Option<Expr>> {
     if *negated == turned || has_nulls || expr.nullable(schema)? {
         return Ok(None);
     }
-    let equal = with_equal(expr, subquery, schema)?;
+    let equal = with_equal(expr, LogicalPlan::clone(&subquery.subquery), subquery, schema)?;
     Ok(is_simple(&equal.subquery, true)?.then(|| Expr::Exists(Exists::new(equal, true))))
 }
 

@@ -1,7 +1,7 @@
 //! Clauses that would be passed over: they are refused.
 //!
-//! The parser reads clauses of many databases, and DataFusion 55.2 drops some of them, `FETCH FIRST 1 ROW WITH TIES` and
-//! `TABLESAMPLE` among them. An answer that left out half of the question is worse than none.
+//! The parser reads clauses of many databases, and DataFusion 55.2 drops some of them, `PREWHERE` and `FOR UPDATE` among
+//! them. An answer that left out half of the question is worse than none.
 
 use std::ops::ControlFlow;
 

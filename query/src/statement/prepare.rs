@@ -18,6 +18,7 @@ use datafusion::sql::parser::{DFParserBuilder, Statement as Parsed};
 use datafusion::sql::sqlparser::ast::Statement as Ast;
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 
+use crate::corrections::constants::FoldedConstants;
 use crate::corrections::dialect;
 use crate::corrections::drawn::DrawnOnce;
 use crate::corrections::literals::SinglePrecision;
@@ -311,7 +312,8 @@ pub(crate) fn typed(plan: LogicalPlan) -> Result<LogicalPlan> {
         [&DrawnOnce, &Subqueries, &SpanOrder, &SinglePrecision, &ZoneOfColumns];
     let plan = meant.into_iter().try_fold(plan, |plan, rule| rule.analyze(plan, &OPTIONS));
     let plan = plan.map_err(told)?;
-    TypeCoercion::new().analyze(plan, &OPTIONS).map_err(told)
+    let plan = TypeCoercion::new().analyze(plan, &OPTIONS);
+    plan.and_then(|plan| FoldedConstants.analyze(plan, &OPTIONS)).map_err(told)
 }
 
 /// The columns of a plan's answer. Any of them may be null: a window without rows has nothing to count, and

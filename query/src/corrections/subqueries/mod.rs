@@ -151,19 +151,27 @@ fn any(of: &Subquery) -> Result<Expr> {
 /// Whether a value is among those of a query, as a value; null where that is not known.
 fn among(of: InSubquery, schema: &DFSchema) -> Result<Expr> {
     let InSubquery { expr, subquery, negated } = of;
-    let (plan, value) = compared(&subquery)?;
-    let equal = with_equal(&expr, &subquery, schema)?;
-    let null = inside(plan.clone().filter(value.is_null())?, &subquery)?;
+    let plan = LogicalPlanBuilder::from(subquery.subquery.as_ref().clone()).alias(COMPARED)?;
+    let plan = plan.build()?;
+    let equal = with_equal(&expr, plan.clone(), &subquery, schema)?;
+    let value = Expr::Column(Column::from(plan.schema().qualified_field(0)));
+    let null = LogicalPlanBuilder::from(plan.clone()).filter(value.is_null())?.build()?;
     let unknown = lit(ScalarValue::Boolean(None));
     when(any(&equal)?, lit(!negated))
-        .when(expr.is_null().and(any(&inside(plan, &subquery)?)?), unknown.clone())
-        .when(any(&null)?, unknown)
+        .when(expr.is_null().and(any(&inside(plan, &subquery))?), unknown.clone())
+        .when(any(&inside(null, &subquery))?, unknown)
         .otherwise(lit(negated))
 }
 
-/// The rows of a query whose value equals one of the outer row, as a query inside a condition over `schema`.
-pub(super) fn with_equal(expr: &Expr, of: &Subquery, schema: &DFSchema) -> Result<Subquery> {
-    let asked = expr.clone().transform_up(|part| {
+/// The rows of a plan whose first column equals a value of the outer row, in the place of the query `of` in a condition over
+/// `schema`.
+pub(super) fn with_equal(
+    value: &Expr,
+    plan: LogicalPlan,
+    of: &Subquery,
+    schema: &DFSchema,
+) -> Result<Subquery> {
+    let asked = value.clone().transform_up(|part| {
         Ok(match part {
             Expr::Column(column) => {
                 let field = Arc::clone(schema.field_from_column(&column)?);
@@ -172,22 +180,15 @@ pub(super) fn with_equal(expr: &Expr, of: &Subquery, schema: &DFSchema) -> Resul
             other => Transformed::no(other),
         })
     })?;
-    let (plan, value) = compared(of)?;
-    inside(plan.filter(value.eq(asked.data))?, of)
+    let first = Expr::Column(Column::from(plan.schema().qualified_field(0)));
+    let equal = LogicalPlanBuilder::from(plan).filter(first.eq(asked.data))?.build()?;
+    Ok(inside(equal, of))
 }
 
-/// A query by a name of its own, and its value.
-fn compared(of: &Subquery) -> Result<(LogicalPlanBuilder, Expr)> {
-    let plan = LogicalPlanBuilder::from(of.subquery.as_ref().clone()).alias(COMPARED)?;
-    let value = Expr::Column(Column::from(plan.schema().qualified_field(0)));
-    Ok((plan, value))
-}
-
-/// A plan as a query in the place of another.
-fn inside(plan: LogicalPlanBuilder, of: &Subquery) -> Result<Subquery> {
-    let plan = plan.build()?;
+/// A plan in the place of a query.
+fn inside(plan: LogicalPlan, of: &Subquery) -> Subquery {
     let outer_ref_columns = plan.all_out_ref_exprs();
-    Ok(Subquery { subquery: Arc::new(plan), outer_ref_columns, spans: of.spans.clone() })
+    Subquery { subquery: Arc::new(plan), outer_ref_columns, spans: of.spans.clone() }
 }
 
 /// A query as a value that is null where it gives no row.
