@@ -10,6 +10,7 @@
 
 mod cast;
 mod rejections;
+pub mod row;
 
 use std::sync::Arc;
 

@@ -21,7 +21,6 @@ pub mod time;
 pub mod transaction;
 pub mod units;
 
-pub use delta::DeletionVector;
 pub use error::{Error, ErrorKind, Result};
 pub use owner::LogId;
 pub use paths::{FilePath, LogPosition, TableVersion};
@@ -29,7 +28,7 @@ pub use period::{Period, Tier};
 pub use schema::{Key, KeyType, TableDeclaration, TableSchema, ValueColumn, ValueType};
 pub use select::KeySelection;
 pub use settling::Settling;
-pub use snapshot::{FileEntry, OtherFile, Snapshot};
+pub use snapshot::{DeletionVector, FileEntry, OtherFile, Snapshot};
 pub use store::LakeStore;
 pub use table::{AsOf, LakeTable};
 pub use time::{Hour, Micros, TimeRange};

@@ -1,38 +1,34 @@
 //! Reads: a view is pinned, a plan is made of it, and a bounded number of threads work on its slices.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use arrow::array::RecordBatch;
-use barograph_lake::{FilePath, Key, KeySelection};
+use barograph_lake::{Key, KeySelection};
 use futures::future::BoxFuture;
 use futures::{StreamExt, TryStreamExt, stream};
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
-use super::{Engine, Table};
+use super::Engine;
 use crate::memory::Reservation;
 use crate::scan::execute::{Execution, Files, head};
 use crate::scan::plan::{self, Slice, Source, Start, cut, hours, sources};
 use crate::scan::point::PointRead;
 use crate::scan::{Plan, PointQuery, Scan, ScanStream};
+use crate::table::{CutFrom, Table};
 use crate::view::View;
-use crate::{Error, Result};
+use crate::{Error, Result, retry};
 
 /// Up to this many (key, hour) pairs a read is answered at once, without cutting it into slices.
 const SMALL_READ: usize = 64;
 /// Bytes that a small read reserves.
 const SMALL_READ_BYTES: usize = 1 << 20;
-/// When a refused read is worth trying again.
-pub(super) const RETRY_AFTER: Duration = Duration::from_millis(100);
 /// Rows of each source that a slice of several has at least: two pages of its file, about.
 const SOURCE_ROWS_MIN: usize = 4_096;
 /// How many times larger than `scan_slice_rows` a slice of many sources may be.
 const MANY_SOURCES_SLICE_MAX: usize = 8;
 /// Sources that are looked at to cut a read into parts.
 const SAMPLED_SOURCES: usize = 16;
-/// Reads of a table whose cuts are kept.
-pub(super) const CUTS_KEPT: usize = 8;
 
 impl Engine {
     /// The plan of a scan: what it would read.
@@ -216,7 +212,7 @@ impl Engine {
     }
 
     fn reserve_scan(&self, bytes: usize) -> Result<Reservation> {
-        self.bounds.scan.try_reserve(bytes, RETRY_AFTER)
+        self.bounds.scan.try_reserve(bytes, retry::READ_ENDS)
     }
 
     /// Rows of a slice: more if they come from many sources, as a page that lies in two slices is decoded for
@@ -243,14 +239,6 @@ fn is_small(execution: &Execution, sources: &[Source]) -> bool {
     let Scan { keys, time, .. } = &execution.scan;
     let is_few = |keys: &[Key]| keys.len() * hours(sources, *time) <= SMALL_READ;
     matches!(keys, KeySelection::List(keys) if is_few(keys)) && !execution.reads_text()
-}
-
-/// What the cuts of a read were found from.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct CutFrom {
-    parts: usize,
-    keys: KeySelection,
-    files: Vec<FilePath>,
 }
 
 /// Cuts between parts with about as many rows each.

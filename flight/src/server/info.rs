@@ -8,13 +8,11 @@ use arrow_flight::{
     FlightDescriptor, FlightEndpoint, FlightInfo, SchemaAsIpc, SchemaResult, Ticket as FlightTicket,
 };
 use barograph_engine::{Scan, View};
-use barograph_lake::time::MICROS_PER_SECOND;
 use barograph_lake::{Key, KeySelection, Micros};
-use prost_types::Timestamp;
 
-use super::limits::Deadline;
-use super::{State, descriptor, shown};
-use crate::sql::{self, Caller};
+use super::{descriptor, shown};
+use crate::call::{Caller, Deadline, State, signed, until};
+use crate::sql;
 use crate::ticket::{Bound, Query, RangeRead, Read, Ticket};
 use crate::{Error, Result};
 
@@ -140,16 +138,4 @@ pub(super) fn endpoint(ticket: &Ticket, expires: Option<Micros>) -> FlightEndpoi
         None => endpoint,
         Some(expires) => until(endpoint, expires),
     }
-}
-
-/// An endpoint that is valid for some time.
-pub(crate) fn until(endpoint: FlightEndpoint, expires: Micros) -> FlightEndpoint {
-    endpoint.with_expiration_time(Timestamp {
-        seconds: expires.div_euclid(MICROS_PER_SECOND),
-        nanos: (expires.rem_euclid(MICROS_PER_SECOND) * 1_000) as i32,
-    })
-}
-
-pub(crate) fn signed(count: u64) -> i64 {
-    i64::try_from(count).unwrap_or(i64::MAX)
 }

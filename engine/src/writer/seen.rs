@@ -10,7 +10,7 @@ use barograph_lake::{Hour, Key, KeySelection, Micros, TimeRange};
 use hashbrown::{HashMap, HashSet};
 
 use crate::Result;
-use crate::engine::Table;
+use crate::table::Table;
 use crate::tail::HourView;
 use crate::validate::key_at;
 use crate::view::View;

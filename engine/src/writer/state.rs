@@ -10,11 +10,11 @@ use barograph_lake::{Hour, LogPosition, Micros, Snapshot};
 use tokio::sync::Notify;
 
 use super::gauge::LogGauge;
-use super::{Guarded, Landed, Submission, Written};
+use super::{Durability, Guarded, Landed, Submission, Written};
 use crate::clock::micros;
-use crate::engine::{Durability, Table};
 use crate::log::{Log, Record};
 use crate::memory::Budget;
+use crate::table::Table;
 use crate::tail::Tail;
 use crate::validate::complete;
 use crate::view::View;

@@ -12,12 +12,12 @@ use arc_swap::ArcSwap;
 use barograph_engine::{Engine, ErrorKind};
 use barograph_query::Sql;
 use futures::future::BoxFuture;
-use tokio::sync::{Mutex, Notify, RwLock, RwLockReadGuard, mpsc};
+use tokio::sync::{Mutex, Notify, OwnedRwLockReadGuard, RwLock, RwLockReadGuard, mpsc};
 
-use super::State;
-use super::alter::{AlterProgress, AlterRequest};
 use super::pins::RELEASE_EVERY;
 use super::shutdown::Phase;
+use super::state::State;
+use crate::message::{AlterProgress, AlterRequest};
 use crate::{Error, Result};
 
 /// The alteration of columns while tables are served.
@@ -39,7 +39,7 @@ pub trait Alter: fmt::Debug + Send + Sync {
 pub(crate) struct Serving {
     state: ArcSwap<State>,
     /// Held by each put.
-    puts: RwLock<()>,
+    puts: Arc<RwLock<()>>,
     /// Held by whatever else changes tables, and may take long.
     upkeep: RwLock<()>,
     replaced: Notify,
@@ -49,10 +49,10 @@ pub(crate) struct Serving {
 }
 
 impl Serving {
-    pub(super) fn new(state: State, alter: Option<Arc<dyn Alter>>) -> Arc<Self> {
+    pub(crate) fn new(state: State, alter: Option<Arc<dyn Alter>>) -> Arc<Self> {
         Arc::new(Self {
             state: ArcSwap::from_pointee(state),
-            puts: RwLock::default(),
+            puts: Arc::default(),
             upkeep: RwLock::default(),
             replaced: Notify::new(),
             alter,
@@ -66,24 +66,24 @@ impl Serving {
     }
 
     /// Whether that is what is served now.
-    pub(super) fn is_current(&self, state: &Arc<State>) -> bool {
+    pub(crate) fn is_current(&self, state: &Arc<State>) -> bool {
         Arc::ptr_eq(&self.state.load(), state)
     }
 
     /// What is served, which stays so for as long as the guard is held: for a put.
-    pub(super) async fn to_put(&self) -> (Arc<State>, RwLockReadGuard<'_, ()>) {
-        let guard = self.puts.read().await;
+    pub(crate) async fn to_put(&self) -> (Arc<State>, OwnedRwLockReadGuard<()>) {
+        let guard = Arc::clone(&self.puts).read_owned().await;
         (self.current(), guard)
     }
 
     /// The same for other changes, which may take long.
-    pub(super) async fn to_change(&self) -> (Arc<State>, RwLockReadGuard<'_, ()>) {
+    pub(crate) async fn to_change(&self) -> (Arc<State>, RwLockReadGuard<'_, ()>) {
         let guard = self.upkeep.read().await;
         (self.current(), guard)
     }
 
     /// Alters columns to the end, whether or not somebody reads the progress any more.
-    pub(super) async fn alter(
+    pub(crate) async fn alter(
         self: &Arc<Self>,
         asked: AlterRequest,
         progress: mpsc::Sender<AlterProgress>,
@@ -105,7 +105,7 @@ impl Serving {
     }
 
     /// Ready when the engine that is served can write nothing more.
-    pub(super) async fn failed(&self) {
+    pub(crate) async fn failed(&self) {
         loop {
             let mut replaced = std::pin::pin!(self.replaced.notified());
             replaced.as_mut().enable();
@@ -118,18 +118,18 @@ impl Serving {
     }
 
     /// Lets go for ever what was kept in vain.
-    pub(super) async fn release_when_due(&self) {
+    pub(crate) async fn release_when_due(&self) {
         let clock = Arc::clone(self.current().engine.clock());
         loop {
             clock.sleep(RELEASE_EVERY).await;
             let state = self.current();
             state.release();
-            state.desk.forget_old_plans();
+            state.executions.forget_old_plans();
         }
     }
 
     /// Shuts the engine down, once it is not being replaced any more.
-    pub(super) async fn shut_down(&self) -> Result<()> {
+    pub(crate) async fn shut_down(&self) -> Result<()> {
         let _upkeep = self.upkeep.write().await;
         Ok(self.current().engine.shutdown().await?)
     }
@@ -150,7 +150,7 @@ impl Reopening {
 
     /// SQL over the engine that is served.
     pub fn sql(&self) -> Arc<Sql> {
-        Arc::clone(self.serving.current().desk.sql())
+        Arc::clone(&self.serving.current().sql)
     }
 
     /// Reports the progress to the client.

@@ -4,6 +4,7 @@
 //! `state` holds its actions. No other thread changes tails and views, so a landing asks the writer to swap tail and
 //! snapshot.
 
+mod ack;
 mod condition;
 mod gauge;
 mod relog;
@@ -22,13 +23,14 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-use super::{Durability, Table};
 use crate::clock::span;
 use crate::log::Record;
 use crate::memory::Reservation;
+use crate::table::Table;
 use crate::tail::HourView;
 use crate::{Error, Result};
 
+pub use ack::{Ack, Durability};
 use condition::Teller;
 pub(crate) use condition::{Condition, panic_text};
 pub(crate) use gauge::LogGauge;

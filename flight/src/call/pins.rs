@@ -15,7 +15,7 @@ use barograph_lake::{Micros, Span};
 use crate::{Error, Result};
 
 /// How often expired views are looked for.
-pub(super) const RELEASE_EVERY: Duration = Duration::from_secs(1);
+pub(crate) const RELEASE_EVERY: Duration = Duration::from_secs(1);
 
 /// The pinned views. Generic so that a test can pin what is easy to make.
 #[derive(Debug)]
@@ -47,7 +47,7 @@ pub(crate) struct Pinned {
 }
 
 impl<V> Pins<V> {
-    pub(super) fn new(clock: &Arc<dyn Clock>, lifetime: Span, max: usize) -> Self {
+    pub(crate) fn new(clock: &Arc<dyn Clock>, lifetime: Span, max: usize) -> Self {
         let (clock, started) = (Arc::clone(clock), clock.now());
         Self { clock, lifetime, max, started, next: AtomicU64::new(0), held: Mutex::default() }
     }
@@ -93,12 +93,12 @@ impl<V> Pins<V> {
     }
 
     /// Whether a view is held under a name.
-    pub(super) fn holds(&self, id: &str) -> bool {
+    pub(crate) fn holds(&self, id: &str) -> bool {
         self.held(self.clock.elapsed()).contains_key(id)
     }
 
     /// Releases expired views, so that they are let go even if nobody asks. Gives whether any are held.
-    pub(super) fn release(&self) -> bool {
+    pub(crate) fn release(&self) -> bool {
         !self.held(self.clock.elapsed()).is_empty()
     }
 

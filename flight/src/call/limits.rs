@@ -4,15 +4,12 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use barograph_engine::{Clock, ErrorKind};
+use barograph_engine::{Clock, ErrorKind, retry};
 use barograph_lake::Micros;
 use http::HeaderMap;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{Error, Result};
-
-/// When a call that found every stream taken should come back.
-const RETRY_AFTER: Duration = Duration::from_millis(100);
 
 /// The bound on running streams.
 #[derive(Debug, Clone)]
@@ -33,7 +30,7 @@ impl Limits {
             Error::resources(
                 "flight.streams_max",
                 format_args!("{0} of {0} streams are running", self.streams_max),
-                RETRY_AFTER,
+                retry::READ_ENDS,
             )
         })
     }
@@ -134,7 +131,7 @@ mod tests {
         let running = limits.stream().unwrap();
         let error = limits.stream().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Resources);
-        assert_eq!(error.retry_after(), Some(RETRY_AFTER));
+        assert_eq!(error.retry_after(), Some(retry::READ_ENDS));
         assert!(error.to_string().starts_with("flight.streams_max: 1 of 1"), "{error}");
         drop(running);
         assert!(limits.stream().is_ok());

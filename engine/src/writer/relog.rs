@@ -10,8 +10,8 @@ use barograph_lake::{Hour, KeySelection, LogPosition, Micros, TimeRange};
 use tokio::sync::oneshot;
 
 use super::State;
-use crate::engine::Table;
 use crate::log::Record;
+use crate::table::Table;
 use crate::{Error, Result};
 
 /// Some rows of an hour, to be written to the log again. Only who lands may ask for it, and not while the hour

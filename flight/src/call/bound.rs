@@ -13,7 +13,7 @@ const STATEMENTS_MAX: usize = 4_096;
 
 /// Values by the name of their prepared statement.
 #[derive(Debug, Default)]
-pub(super) struct Bound(Mutex<Kept>);
+pub(crate) struct Bound(Mutex<Kept>);
 
 #[derive(Debug, Default)]
 struct Kept {
@@ -25,7 +25,7 @@ struct Kept {
 
 impl Bound {
     /// Keeps the values that were bound last.
-    pub(super) fn keep(&self, name: &str, values: &Bytes) {
+    pub(crate) fn keep(&self, name: &str, values: &Bytes) {
         let mut kept = self.kept();
         kept.bytes += values.len();
         match kept.values.insert(name.to_owned(), values.clone()) {
@@ -39,12 +39,12 @@ impl Bound {
     }
 
     /// The values that were bound last, if they are still kept.
-    pub(super) fn get(&self, name: &str) -> Option<Bytes> {
+    pub(crate) fn get(&self, name: &str) -> Option<Bytes> {
         self.kept().values.get(name).cloned()
     }
 
     /// Forgets the values of a statement that is closed.
-    pub(super) fn forget(&self, name: &str) {
+    pub(crate) fn forget(&self, name: &str) {
         let mut kept = self.kept();
         kept.order.retain(|kept| kept != name);
         kept.remove(name);
