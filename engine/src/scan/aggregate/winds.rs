@@ -82,6 +82,7 @@ pub(super) fn directions(east: &ArrayRef, north: &ArrayRef, way: &ArrayRef) -> A
 
 /// The direction in degrees from north of a sum of wind vectors whose lengths add up to `way`; `None` in a
 /// calm and where the winds cancel out, NaN where a wind is no number.
+#[inline]
 pub fn direction(east: f64, north: f64, way: f64) -> Option<f64> {
     if !(east.is_finite() && north.is_finite()) {
         return Some(f64::NAN);

@@ -104,7 +104,9 @@ trait Float: Copy + PartialOrd {
     const NAN: Self;
 
     /// The value without the sign of a zero.
+    #[inline]
     fn plain(self) -> Self;
+    #[inline]
     fn is_nan(self) -> bool;
 }
 
@@ -114,10 +116,12 @@ macro_rules! float {
             const LEAST: Self = <$t>::NEG_INFINITY;
             const NAN: Self = <$t>::NAN;
 
+            #[inline]
             fn plain(self) -> Self {
                 if <$t>::is_nan(self) { <$t>::NAN } else { self + 0.0 }
             }
 
+            #[inline]
             fn is_nan(self) -> bool {
                 <$t>::is_nan(self)
             }

@@ -130,7 +130,10 @@ fn plain(array: &ArrayRef) -> Result<ArrayRef> {
     })
 }
 
-fn floats<T: ArrowPrimitiveType>(array: &ArrayRef, of: fn(T::Native) -> T::Native) -> ArrayRef {
+fn floats<T: ArrowPrimitiveType>(
+    array: &ArrayRef,
+    of: impl Fn(T::Native) -> T::Native,
+) -> ArrayRef {
     Arc::new(array.as_primitive::<T>().unary::<_, T>(of))
 }
 
