@@ -3,6 +3,7 @@
 //! A table is declared by a [`TableSchema`], changed by a [`Transaction`], and read through a [`Snapshot`]: the set of
 //! active files at one version, with their statistics in memory.
 
+pub mod blocking;
 pub mod delta;
 pub mod error;
 pub mod file;

@@ -28,14 +28,14 @@ mod table;
 #[cfg(test)]
 mod tests;
 
+pub use barograph_engine::scan::Cost;
 pub use datafusion::common::ScalarValue;
 pub use limits::queries::{Queries, QueryId, QueryInfo, QueryState};
 pub use settings::SqlSettings;
-pub use statement::divide::{AnswerPart, Division, key_ranges};
+pub use statement::divide::{AnswerPartition, Division, key_ranges};
 pub use statement::script::{Script, in_one_line};
 pub use statement::session::{Answer, Sql, SqlSession, Statement};
 pub use table::catalog::{CATALOG, PUBLIC_SCHEMA, SYSTEM_SCHEMA, TableEntry};
-pub use table::price::Price;
 
 #[cfg(test)]
 #[global_allocator]

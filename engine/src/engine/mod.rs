@@ -36,7 +36,6 @@ use crate::view::View;
 use crate::{Clock, EngineSettings, Error, ErrorKind, Result};
 
 pub use builder::{EngineBuilder, LogSource};
-use read::CutFrom;
 pub use redrive::RedriveReport;
 use writer::Writer;
 
@@ -115,8 +114,8 @@ pub struct Table {
     known_keys: Option<Arc<HashSet<Key>>>,
     /// The newest readings in the lake, from the files read so far.
     pub newest: Arc<crate::scan::newest::Newest>,
-    /// Where reads were cut into parts.
-    pub(crate) cuts: Recent<CutFrom, Arc<[Key]>>,
+    /// Where reads were divided into partitions.
+    pub(crate) divisions: crate::scan::partition::Divisions,
     /// Earlier versions that were read.
     past: Recent<TableVersion, Arc<View>>,
 }

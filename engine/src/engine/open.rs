@@ -21,7 +21,7 @@ use hashbrown::HashSet;
 use tokio::sync::{Notify, Semaphore};
 
 use super::past::PAST_KEPT;
-use super::read::CUTS_KEPT;
+use super::read::DIVISIONS_KEPT;
 use super::writer::{LogGauge, State, Writer};
 use super::{Bounds, Engine, EngineBuilder, LogSource, Recovery, Table};
 use crate::clock::roughly;
@@ -208,7 +208,7 @@ impl Opening {
             view: ArcSwap::from_pointee(view),
             known_keys,
             newest: Default::default(),
-            cuts: Recent::new(CUTS_KEPT),
+            divisions: Recent::new(DIVISIONS_KEPT),
             past: Recent::new(PAST_KEPT),
         };
         Ok((Arc::new(table), tail))

@@ -11,7 +11,7 @@ use super::LanderParts;
 use crate::Result;
 use crate::engine::Table;
 use crate::rewrite::{Rewrite, RewriteBounds};
-use crate::scan::execute::Files;
+use crate::scan::files::Files;
 use crate::scan::plan::Source;
 use crate::tail::HourView;
 

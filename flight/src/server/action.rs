@@ -171,7 +171,11 @@ pub(super) async fn answer(
                 ));
             };
             let view = deadline.bound(shown::view(state, &ticket, &query)).await?;
-            Ok(deadline.bound(state.engine.plan(&view, scan)).await?.to_string().into())
+            let plan = async {
+                let plan = state.engine.plan(&view, scan.clone())?.sliced().await?;
+                plan.costed().await
+            };
+            Ok(deadline.bound(plan).await?.to_string().into())
         }
         "redrive" => {
             let asked: RedriveJson = serde_json::from_slice(&action.body)

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use arrow_flight::sql::Command;
-use barograph_query::{Answer, AnswerPart, Sql, Statement};
+use barograph_query::{Answer, AnswerPartition, Sql, Statement};
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt, stream};
 use tokio::sync::OwnedSemaphorePermit;
@@ -83,13 +83,13 @@ async fn execute(
             (None, Some(statement)) => statement,
             (None, None) => Arc::new(state.desk.prepare(&handle, user).await?),
             (Some(part), _) => {
-                let part = AnswerPart {
+                let part = AnswerPartition {
                     view: state.pins.get(&part.view, &part.table)?,
                     table: part.table.clone(),
                     now: part.now,
                     keys: (part.key_from, part.key_to),
                 };
-                Arc::new(state.desk.prepare(&handle, user).await?.of_part(part))
+                Arc::new(state.desk.prepare(&handle, user).await?.of_partition(part))
             }
         };
         begin(state, &handle, user, statement, cancellation).await

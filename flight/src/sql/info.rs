@@ -71,7 +71,7 @@ pub(crate) async fn answer(
 /// An endpoint for each part of an answer; all of them see the same rows.
 fn parts(state: &State, handle: &Handle, division: &Division) -> Result<Vec<FlightEndpoint>> {
     let pinned = state.pins.pin(&division.table, &division.view)?;
-    key_ranges(&division.cuts)
+    key_ranges(&division.starts)
         .map(|(key_from, key_to)| {
             let part = Part {
                 table: division.table.clone(),

@@ -187,7 +187,7 @@ impl<'a> Input<'a> {
             .then_some(Shape { aggregation: Aggregation { every, aggregates }, places })
     }
 
-    /// Length of the windows that `expr` cuts time into.
+    /// Length of the windows that `expr` divides time into.
     pub(crate) fn window(&self, expr: &Arc<dyn PhysicalExpr>) -> Option<Micros> {
         // The function may stand in the projection or over it.
         let below = self.below(expr).filter(|below| below.is::<ScalarFunctionExpr>());
@@ -273,6 +273,8 @@ impl<'a> Input<'a> {
             keys: &read.wanted.keys,
             key_type: self.table().key_type(),
         };
+        let plan = self.scan.plan.giving(Vec::new(), Some(aggregation.clone()));
+        let starts = plan.partition_starts();
         let mut exec = ScanExec::new(
             Arc::new(Read {
                 engine: Arc::clone(&read.engine),
@@ -282,14 +284,11 @@ impl<'a> Input<'a> {
                 aggregation: Some(aggregation),
             }),
             places.into(),
-            Arc::clone(&self.scan.parts),
+            plan,
             layout.equivalences()?,
-            layout.partitioning(&self.scan.cuts)?,
-            None,
+            layout.partitioning(&starts)?,
         );
-        exec.cuts = Arc::clone(&self.scan.cuts);
-        exec.price = self.scan.price;
-        exec.plan = self.scan.plan.clone();
+        exec.explain = self.scan.explain;
         Ok(Some(Arc::new(exec)))
     }
 }

@@ -105,10 +105,10 @@ impl Statement {
         let schema = answered(&plan);
         let parameters = columns(Vec::new());
         let text = Arc::clone(&self.text);
-        let part = self.part.clone();
+        let partition = self.partition.clone();
         let plan = Arc::new(Deep::new(plan, self.plan.depth()));
         let (deferred, optimized, extent) = (None, None, self.extent);
-        Ok(Self { text, plan, schema, parameters, deferred, optimized, part, extent })
+        Ok(Self { text, plan, schema, parameters, deferred, optimized, partition, extent })
     }
 }
 

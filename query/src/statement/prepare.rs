@@ -90,7 +90,7 @@ pub(crate) async fn statement(
     let lasting = !calls_tables && deferred.is_none() && lasts(&plan).map_err(told)?;
     let optimized = lasting.then(Arc::default);
     let (text, plan) = (text.into(), Arc::new(Deep::new(plan, extent.depth)));
-    Ok(Statement { text, plan, schema, parameters, deferred, optimized, part: None, extent })
+    Ok(Statement { text, plan, schema, parameters, deferred, optimized, partition: None, extent })
 }
 
 /// The plan of a statement. Where the planner needs names of computed columns, they are given first.

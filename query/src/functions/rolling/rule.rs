@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Schema, TimeUnit};
+use barograph_engine::scan::rank::is_comparable;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::common::{Result, ScalarValue};
 use datafusion::config::ConfigOptions;
@@ -24,7 +25,6 @@ use datafusion::physical_plan::{ExecutionPlan, InputOrderMode};
 use super::column::{Aggregate, Function};
 use super::execute::{RollingExec, Task};
 use super::partition::Frame;
-use super::values::is_comparable;
 
 /// Replaces window operators by rolling ones where they give the same answer.
 #[derive(Debug)]

@@ -37,7 +37,6 @@ use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::{ExecutionPlan, ReplaceChildrenOptions};
 
 use crate::pushdown::windows::Input;
-use crate::table::exec::Read;
 use execute::{HoursExec, Order};
 use fold::Out;
 
@@ -163,18 +162,14 @@ fn grouped(
         return Ok(None);
     }
     let scan = input.scan;
-    let read = Read {
-        engine: Arc::clone(&scan.read.engine),
-        view: Arc::clone(&scan.read.view),
-        wanted: scan.read.wanted.clone(),
-        columns,
-        aggregation: None,
-    };
     // What one hour has is read quickest by one thread.
     let an_hour = (HOUR / every.unwrap_or(HOUR)) as usize;
-    let parts = if fetch.is_some_and(|fetch| fetch <= an_hour) { 1 } else { scan.parts.len() };
+    let partitions = match fetch.is_some_and(|fetch| fetch <= an_hour) {
+        true => 1,
+        false => scan.plan.partitions().len(),
+    };
     let order = Order { options: whole.then_some(options), limited: fetch.is_some() };
-    let hours = HoursExec::new(read, every, outs, schema, parts, scan.price, order);
+    let hours = HoursExec::new(scan, columns, every, outs, schema, partitions, order);
     let hours: Arc<dyn ExecutionPlan> = Arc::new(hours);
     match whole {
         true => Ok(Some(hours)),

@@ -1,16 +1,14 @@
 //! One partition of a scan, read slice by slice. Each slice is requested only when the one before it is used up, so
 //! that reading stops when the query stops.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::compute::concat_batches;
 use arrow::datatypes::{FieldRef, SchemaRef};
 use barograph_engine::filter::Node;
-use barograph_engine::scan::execute::{Execution, head};
-use barograph_engine::scan::plan::Slice;
-use barograph_lake::KeySelection;
+use barograph_engine::scan::files::head;
+use barograph_engine::scan::{Plan, Slices};
 use datafusion::common::{DataFusionError, Result};
 use datafusion::execution::TaskContext;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
@@ -33,20 +31,19 @@ const GATHERED_ROWS: usize = 2_048;
 const GATHERED_BYTES: usize = 1 << 20;
 
 /// A partition being read.
-pub(crate) struct Part {
+pub(crate) struct Partition {
     read: Arc<Read>,
-    keys: KeySelection,
+    plan: Plan,
     projection: Projection,
     dynamic: Dynamic,
-    limit: Option<usize>,
     left: usize,
     batch_rows: usize,
-    execution: Option<Execution>,
-    slices: VecDeque<Slice>,
+    /// The run of the plan, once it has begun.
+    slices: Option<Slices<()>>,
     ready: Option<RecordBatch>,
     memory: MemoryReservation,
     meter: Option<Arc<Meter>>,
-    metrics: PartMetrics,
+    metrics: PartitionMetrics,
 }
 
 /// The columns that are given of a slice, and their types.
@@ -57,13 +54,13 @@ pub(crate) struct Projection {
 }
 
 /// The metrics of a partition, as EXPLAIN ANALYZE shows them.
-pub(crate) struct PartMetrics {
+pub(crate) struct PartitionMetrics {
     baseline: BaselineMetrics,
     slices: Count,
     slice_rows: Count,
 }
 
-impl PartMetrics {
+impl PartitionMetrics {
     pub(crate) fn new(metrics: &ExecutionPlanMetricsSet, partition: usize) -> Self {
         Self {
             baseline: BaselineMetrics::new(metrics, partition),
@@ -73,30 +70,27 @@ impl PartMetrics {
     }
 }
 
-impl Part {
+impl Partition {
     pub(crate) fn new(
         read: Arc<Read>,
-        keys: KeySelection,
+        plan: Plan,
         projection: Projection,
         dynamic: &[Arc<dyn PhysicalExpr>],
-        limit: Option<usize>,
         context: &TaskContext,
-        metrics: PartMetrics,
+        metrics: PartitionMetrics,
     ) -> Result<Self> {
         let config = context.session_config();
         let memory = MemoryConsumer::new(format!("scan of {}", read.table().name()))
             .register(context.memory_pool());
         memory.try_grow(SMALL_BYTES)?;
         Ok(Self {
+            left: plan.request().limit.unwrap_or(usize::MAX),
             read,
-            keys,
+            plan,
             projection,
             dynamic: Dynamic::new(dynamic),
-            limit,
-            left: limit.unwrap_or(usize::MAX),
             batch_rows: config.batch_size().max(1),
-            execution: None,
-            slices: VecDeque::new(),
+            slices: None,
             ready: None,
             memory,
             meter: config.get_extension::<Meter>(),
@@ -150,27 +144,20 @@ impl Part {
     /// The rows of the next slice.
     async fn slice(&mut self) -> Result<Option<RecordBatch>> {
         let changed = self.dynamic.changed(Translator::new(&self.read.view.schema));
-        if self.execution.is_none() {
-            let execution = self.begin(changed.unwrap_or_default())?;
-            self.slices = self.read.engine.slices_of(&execution).await.map_err(external)?.into();
-            self.reserve(&execution)?;
-            self.execution = Some(execution);
-        } else if let Some(nodes) = changed {
-            self.execution = Some(self.begin(nodes)?);
+        if self.slices.is_none() {
+            self.slices = Some(self.begin(changed.unwrap_or_default()).await?);
+        } else if let (Some(slices), Some(nodes)) = (&mut self.slices, changed) {
+            slices.narrow(self.read.narrowed(&self.plan, nodes)?);
         }
-        let Some(execution) = &self.execution else { return Ok(None) };
-        if execution.sources.is_empty() {
+        let Some(slices) = &mut self.slices else { return Ok(None) };
+        if !slices.ready().await.map_err(external)? {
             return Ok(None);
         }
-        let Some(Slice { keys, time }) = self.slices.pop_front() else { return Ok(None) };
-        let time = time.within(execution.scan.time);
-        let slice = Slice { keys: both(&keys, &execution.scan.keys), time };
         let rows = {
-            let threads = Arc::clone(self.read.engine.slice_threads());
-            let _held = threads.acquire_owned().await.map_err(|e| external_closed(e.into()))?;
             let _timed = self.metrics.baseline.elapsed_compute().timer();
-            execution.slice(&slice).await.map_err(external)?
+            slices.next().await.map_err(external)?
         };
+        let Some(rows) = rows else { return Ok(None) };
         self.metrics.slices.add(1);
         self.metrics.slice_rows.add(rows.num_rows());
         if let Some(meter) = &self.meter {
@@ -179,18 +166,19 @@ impl Part {
         Ok(Some(rows))
     }
 
-    fn begin(&self, more: Vec<Node>) -> Result<Execution> {
-        let scan = self.read.scan(&self.keys, more, self.limit);
-        self.read.engine.execution(&self.read.view, scan).map_err(external)
-    }
-
-    /// Reserves the memory of a slice while it is read and returned.
-    fn reserve(&self, execution: &Execution) -> Result<()> {
-        if self.slices.len() > 1 {
-            let rows = self.read.engine.slice_rows(execution) as usize;
-            self.memory.try_resize(rows * execution.row_bytes() * 2)?;
-        }
-        Ok(())
+    /// Begins the run, narrowed further by `more`. Of several slices it reserves the memory of one while it is read and
+    /// returned.
+    async fn begin(&self, more: Vec<Node>) -> Result<Slices<()>> {
+        let plan = match more.is_empty() {
+            true => self.plan.clone(),
+            false => self.read.narrowed(&self.plan, more)?,
+        };
+        let plan = if plan.is_sliced() { plan } else { plan.sliced().await.map_err(external)? };
+        let several = plan.slices_count() > 1;
+        plan.run(self.read.engine.caller(), |bytes| match several {
+            true => self.memory.try_resize(bytes),
+            false => Ok(()),
+        })
     }
 }
 
@@ -210,24 +198,5 @@ impl Projection {
         let columns = columns.collect::<Result<_>>()?;
         let schema = Arc::clone(&self.schema);
         Ok(RecordBatch::try_new_with_options(schema, columns, &options)?)
-    }
-}
-
-fn external_closed(error: Box<dyn std::error::Error + Send + Sync>) -> DataFusionError {
-    external(
-        barograph_engine::Error::internal("the threads of scans are closed").with_source(error),
-    )
-}
-
-/// The keys of a slice that are still wanted.
-fn both(slice: &KeySelection, wanted: &KeySelection) -> KeySelection {
-    match (slice, wanted) {
-        (slice, KeySelection::All) => slice.clone(),
-        (slice, KeySelection::Range { from, to }) => slice.within(*from, *to),
-        (KeySelection::Range { from, to }, wanted) => wanted.within(*from, *to),
-        (KeySelection::All, wanted) => wanted.clone(),
-        (KeySelection::List(keys), wanted) => {
-            KeySelection::list(keys.iter().copied().filter(|&key| wanted.contains(key)).collect())
-        }
     }
 }
