@@ -14,6 +14,7 @@
 //! - `limits`: how much a statement may take, and what stops it.
 //! - `functions`: the SQL functions beyond DataFusion's own.
 //! - `expression`: SQL expressions over the columns of one row, apart from any table.
+//! - `tree`: walks of the syntax tree of a statement, and of plans.
 
 mod corrections;
 mod errors;
@@ -27,6 +28,7 @@ mod system;
 mod table;
 #[cfg(test)]
 mod tests;
+mod tree;
 
 pub use datafusion::common::ScalarValue;
 pub use limits::queries::{Queries, QueryId, QueryInfo, QueryState};

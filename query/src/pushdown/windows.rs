@@ -21,7 +21,7 @@ use barograph_engine::scan::{Aggregate, Aggregation};
 use barograph_lake::schema::{FIRST_VALUE_COLUMN, KEY_COLUMN, TIME_COLUMN};
 use barograph_lake::{Micros, TableSchema};
 use datafusion::common::Result;
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::common::tree_node::{Transformed, TransformedResult};
 use datafusion::config::ConfigOptions;
 use datafusion::physical_expr::expressions::{CastExpr, Column, Literal};
 use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr};
@@ -34,6 +34,7 @@ use datafusion::physical_plan::udaf::AggregateFunctionExpr;
 use crate::pushdown::values::{is_fine, may_be_nan, window_length};
 use crate::table::exec::{Read, ScanExec};
 use crate::table::provider::Layout;
+use crate::tree;
 
 /// A window so long that all instants since 1970 lie in it.
 const ALL_TIME: Micros = Micros::MAX;
@@ -48,7 +49,7 @@ impl PhysicalOptimizerRule for AggregateWindows {
         plan: Arc<dyn ExecutionPlan>,
         _: &ConfigOptions,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        plan.transform_down(|node| match windows(&node)? {
+        tree::transform_down(plan, &mut |node| match windows(&node)? {
             Some(scan) => Ok(Transformed::yes(scan)),
             None => Ok(Transformed::no(node)),
         })

@@ -26,7 +26,7 @@ use barograph_engine::scan::Aggregate;
 use barograph_lake::Micros;
 use barograph_lake::schema::FIRST_VALUE_COLUMN;
 use datafusion::common::Result;
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::common::tree_node::{Transformed, TransformedResult};
 use datafusion::config::ConfigOptions;
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
@@ -38,6 +38,7 @@ use datafusion::physical_plan::{ExecutionPlan, ReplaceChildrenOptions};
 
 use crate::pushdown::windows::Input;
 use crate::table::exec::Read;
+use crate::tree;
 use execute::{HoursExec, Order};
 use fold::Out;
 
@@ -55,7 +56,7 @@ impl PhysicalOptimizerRule for AggregateHours {
         plan: Arc<dyn ExecutionPlan>,
         _: &ConfigOptions,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        plan.transform_down(|node| {
+        tree::transform_down(plan, &mut |node| {
             let found = match node.downcast_ref::<SortExec>() {
                 Some(sort) => sorted(&node, sort)?,
                 None => grouped(&node, SortOptions::new(false, false), None)?,
