@@ -13,6 +13,8 @@
 //! | text | `String` | 16 bytes a row; texts of more than 12 bytes stay where they are |
 //! | dictionary, runs | the type of their values | the values |
 //!
+//! Marks of nulls, a bit a row, are copied if the batch is a slice of another.
+//!
 //! A frame has the eager methods of polars. For lazy queries, joins or files, a program depends on polars of the same
 //! version with the features that it needs: frames are of its types.
 //!
@@ -151,12 +153,9 @@ fn plain(name: &str, array: &ArrayRef) -> Result<ArrayRef> {
         DataType::Dictionary(_, values) => plain(name, &cast(array, values)?),
         DataType::RunEndEncoded(_, values) => plain(name, &cast(array, values.data_type())?),
         DataType::Boolean
-        | DataType::Int8
         | DataType::Int16
         | DataType::Int32
         | DataType::Int64
-        | DataType::UInt8
-        | DataType::UInt16
         | DataType::UInt32
         | DataType::UInt64
         | DataType::Float32
