@@ -15,7 +15,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use arrow::array::{Float32Array, Int32Array, RecordBatch, TimestampMicrosecondArray};
+use arrow::array::{Float32Array, Int32Array, RecordBatch};
 use arrow_flight::encode::FlightDataEncoderBuilder;
 use arrow_flight::flight_service_server::{FlightService, FlightServiceServer};
 use arrow_flight::{
@@ -23,12 +23,12 @@ use arrow_flight::{
     HandshakeRequest, HandshakeResponse, PollInfo, PutResult, Result as ActionResult, SchemaResult,
     Ticket as FlightTicket,
 };
-use barograph_engine::{Durability, Engine, LogSource, Scan};
+use barograph_engine::{Durability, Engine, Scan};
 use barograph_flight::ticket::RangeRead;
 use barograph_flight::{Client, FlightSettings, Server, Ticket};
-use barograph_lake::schema::{TableDeclaration, ValueColumn, ValueType};
-use barograph_lake::{Key, KeySelection, LakeStore, TableSchema, TimeRange};
+use barograph_lake::{Key, KeySelection, TableSchema, TimeRange};
 use barograph_query::{Sql, SqlSettings};
+use barograph_test_support::{engine_in, instants, readings_table};
 use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
 use rand::rngs::SmallRng;
@@ -213,15 +213,8 @@ fn print_ratios(name: &str, ratios: Vec<f64>) {
 
 /// Our server with `MINUTES` readings of each city in its tail.
 async fn serve(folder: &std::path::Path) -> (Arc<Engine>, Client) {
-    let column = |name: &str| ValueColumn::new(name, ValueType::Float32);
-    let declaration = TableDeclaration::new("city_id", "reading_at").columns(COLUMNS.map(column));
-    let table = TableSchema::new("readings", declaration).unwrap();
-    let engine = Engine::builder(LakeStore::local(&folder.join("lake")).unwrap())
-        .log(LogSource::folder(folder.join("log")))
-        .table(table.clone())
-        .open()
-        .await
-        .unwrap();
+    let table = readings_table(COLUMNS);
+    let engine = engine_in(folder).table(table.clone()).open().await.unwrap();
     let mut random = SmallRng::seed_from_u64(7);
     for minute in 0..MINUTES {
         let batch = readings(&table, minute, &mut random);
@@ -237,10 +230,8 @@ async fn serve(folder: &std::path::Path) -> (Arc<Engine>, Client) {
 
 fn readings(table: &TableSchema, minute: i64, random: &mut SmallRng) -> RecordBatch {
     let times = (0..CITIES).map(|_| START + minute * 60_000_000);
-    let mut columns: Vec<arrow::array::ArrayRef> = vec![
-        Arc::new((0..CITIES).collect::<Int32Array>()),
-        Arc::new(TimestampMicrosecondArray::from_iter_values(times).with_timezone("UTC")),
-    ];
+    let mut columns: Vec<arrow::array::ArrayRef> =
+        vec![Arc::new((0..CITIES).collect::<Int32Array>()), instants(times)];
     for _ in COLUMNS {
         let values = (0..CITIES).map(|_| random.random_range(0..1_000) as f32 / 10.0);
         columns.push(Arc::new(values.collect::<Float32Array>()));

@@ -25,11 +25,12 @@ use barograph::cities::Cities;
 use barograph::demo::weather::Weather;
 use barograph::settings::Settings;
 use barograph_engine::allocations::Counting;
-use barograph_engine::{Durability, Engine, ErrorKind, LogSource};
+use barograph_engine::{Durability, Engine, ErrorKind};
 use barograph_flight::ticket::RangeRead;
 use barograph_flight::{Client, FlightSettings, Server, Ticket};
-use barograph_lake::{Hour, LakeStore};
+use barograph_lake::Hour;
 use barograph_query::{Sql, SqlSettings};
+use barograph_test_support::engine_in;
 use futures::StreamExt;
 
 #[global_allocator]
@@ -68,9 +69,8 @@ async fn serve(folder: &Path) -> (Arc<Engine>, String) {
     let settings = Settings::default();
     let cities = Cities::built_in().unwrap();
     let cities = cities.all().iter().map(|city| i64::from(city.id));
-    let engine = Engine::builder(LakeStore::local(&folder.join("lake")).unwrap())
+    let engine = engine_in(folder)
         .settings(settings.engine.clone())
-        .log(LogSource::folder(folder.join("log")))
         .tables(settings.schemas().unwrap())
         .dimension("cities", cities)
         .open()

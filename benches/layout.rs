@@ -26,6 +26,7 @@ use barograph_lake::time::MICROS_PER_HOUR;
 use barograph_lake::{
     FilePath, Hour, Key, KeySelection, LogPosition, Micros, TableSchema, TimeRange,
 };
+use barograph_test_support::weather_table;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder, RowSelection,
     RowSelector,
@@ -40,7 +41,7 @@ use rand::{Rng, SeedableRng};
 #[path = "layout/weather.rs"]
 mod weather;
 
-use weather::{MINUTES, demonstration, drifting, schema};
+use weather::{MINUTES, demonstration, drifting};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -54,7 +55,7 @@ fn main() {
     let arguments: Vec<_> = std::env::args().collect();
     let keep = arguments.iter().position(|a| a == "--keep").and_then(|at| arguments.get(at + 1));
     let cities = Cities::built_in().unwrap().all();
-    let schema = schema();
+    let schema = Arc::new(weather_table());
     let temporary = tempfile::tempdir().unwrap();
     let folder = keep.map_or(temporary.path().to_owned(), PathBuf::from);
 

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use barograph_engine::{Durability, Engine, LogSource, ManualClock};
+use barograph_engine::{Durability, ManualClock};
 use barograph_lake::schema::TableDeclaration;
 use barograph_lake::snapshot::ColumnStats;
 use barograph_lake::time::format_instant;
@@ -19,9 +19,8 @@ use barograph_lake::{
     ValueColumn, ValueType,
 };
 use barograph_query::{Sql, SqlSession, SqlSettings};
-use datafusion::arrow::array::{
-    ArrayRef, Float32Array, Int32Array, RecordBatch, TimestampMicrosecondArray,
-};
+use barograph_test_support::{engine_in, instants};
+use datafusion::arrow::array::{ArrayRef, Float32Array, Int32Array, RecordBatch};
 
 const CITIES: i32 = 1_000;
 const MINUTE: i64 = 60_000_000;
@@ -66,14 +65,13 @@ fn entry(hour: i64) -> Arc<FileEntry> {
 
 /// Readings of a minute.
 fn readings(minute: i64) -> RecordBatch {
-    let at =
-        TimestampMicrosecondArray::from_iter_values((0..CITIES).map(|_| DAY + minute * MINUTE));
+    let at = instants((0..CITIES).map(|_| DAY + minute * MINUTE));
     let values = |from: i32| -> ArrayRef {
         Arc::new((0..CITIES).map(|city| ((city + from) % 60) as f32).collect::<Float32Array>())
     };
     let columns: [(&str, ArrayRef, bool); 4] = [
         ("city_id", Arc::new((0..CITIES).collect::<Int32Array>()), false),
-        ("reading_at", Arc::new(at.with_timezone("UTC")), false),
+        ("reading_at", at, false),
         ("temperature", values(minute as i32), true),
         ("humidity", values(7), true),
     ];
@@ -88,8 +86,7 @@ async fn serve(folder: &std::path::Path, before: i64) -> Arc<Sql> {
     let entries = (1..=before).map(entry).collect();
     let landing = landed.transaction(&snapshot, Operation::Land, Change::Moved).add(entries);
     landing.commit(DAY).await.expect("commit").committed().expect("the only writer");
-    let engine = Engine::builder(lake)
-        .log(LogSource::folder(folder.join("log")))
+    let engine = engine_in(folder)
         .clock(Arc::new(ManualClock::new(DAY + 30 * HOUR)))
         .table(table())
         .open()

@@ -10,12 +10,13 @@ use std::time::{Duration, Instant};
 
 use arrow::array::{
     ArrayRef, Float32Array, Float64Array, Int16Array, Int32Array, Int64Array, RecordBatch,
-    StringArray, TimestampMicrosecondArray,
+    StringArray,
 };
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use barograph_engine::Durability;
 use barograph_flight::Client;
 use barograph_lake::TimeRange;
+use barograph_test_support::instants;
 
 use crate::server::{Server, command};
 
@@ -171,8 +172,7 @@ fn rows(
 ) -> RecordBatch {
     let at = hours.flat_map(|hour| (0..KEYS).map(move |key| (key, START + hour * HOUR + offset)));
     let (keys, times): (Vec<i32>, Vec<i64>) = at.unzip();
-    let times = TimestampMicrosecondArray::from(times).with_timezone("UTC");
-    let mut columns: Vec<(&str, ArrayRef)> = vec![("at", Arc::new(times))];
+    let mut columns: Vec<(&str, ArrayRef)> = vec![("at", instants(times))];
     columns.extend(others(keys.len()));
     columns.push(("id", Arc::new(Int32Array::from(keys))));
     RecordBatch::try_from_iter(columns).unwrap()

@@ -3,10 +3,9 @@
 
 use std::path::Path;
 use std::process::{Output, Stdio};
-use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::array::{ArrayRef, Float32Array, Int32Array, RecordBatch, TimestampMicrosecondArray};
+use barograph_test_support::temperatures;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
@@ -34,17 +33,9 @@ fn instant(n: i64) -> i64 {
 }
 
 fn put(server: &Server) {
-    let instants = || CITIES.iter().flat_map(|_| (0..HOURS * 60).map(instant));
-    let cities = CITIES.iter().flat_map(|&city| (0..HOURS * 60).map(move |_| city));
-    let times: TimestampMicrosecondArray = instants().map(Some).collect();
-    let values = instants().map(|at| ((at / HOUR * 7) % 600) as f32 / 10.0 - 20.0);
-    let rows = RecordBatch::try_from_iter([
-        ("city_id", Arc::new(Int32Array::from_iter_values(cities)) as ArrayRef),
-        ("reading_at", Arc::new(times.with_timezone("UTC"))),
-        ("temperature", Arc::new(Float32Array::from_iter_values(values))),
-    ])
-    .unwrap();
-    server.land("readings", rows);
+    let places = CITIES.iter().flat_map(|&city| (0..HOURS * 60).map(move |n| (city, instant(n))));
+    let value = |at: i64| ((at / HOUR * 7) % 600) as f32 / 10.0 - 20.0;
+    server.land("readings", temperatures(places.map(|(city, at)| (city, at, value(at)))));
 }
 
 /// Aggregates of each city and day, and the newest rows, from a server of its own.

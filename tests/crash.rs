@@ -10,14 +10,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use arrow::array::{
-    ArrayRef, AsArray, Float32Array, Int32Array, RecordBatch, TimestampMicrosecondArray,
-};
+use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{Float32Type, Int32Type, TimestampMicrosecondType};
 use barograph::cities::Cities;
 use barograph_engine::Durability;
 use barograph_flight::ticket::RangeRead;
 use barograph_flight::{Client, Ticket};
+use barograph_test_support::temperatures;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
@@ -152,16 +151,7 @@ fn next_batch(ledger: &mut Ledger, writer: usize, rng: &mut SmallRng) -> Vec<((i
 }
 
 fn encode(rows: &[((i32, i64), f32)]) -> RecordBatch {
-    let times: TimestampMicrosecondArray = rows.iter().map(|row| Some(row.0.1)).collect();
-    RecordBatch::try_from_iter([
-        (
-            "city_id",
-            Arc::new(rows.iter().map(|row| Some(row.0.0)).collect::<Int32Array>()) as ArrayRef,
-        ),
-        ("reading_at", Arc::new(times.with_timezone("UTC"))),
-        ("temperature", Arc::new(rows.iter().map(|row| Some(row.1)).collect::<Float32Array>())),
-    ])
-    .unwrap()
+    temperatures(rows.iter().map(|&((city, at), value)| (city, at, value)))
 }
 
 /// Reads everything and compares it with the ledgers; the outcome of open batches follows from what is there.

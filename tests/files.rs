@@ -3,17 +3,15 @@
 
 use std::path::Path;
 use std::process::{Child, Output, Stdio};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use arrow::array::{
-    ArrayRef, AsArray, Float32Array, Int32Array, RecordBatch, TimestampMicrosecondArray,
-};
+use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::Int64Type;
 use barograph_engine::Durability;
 use barograph_flight::ticket::RangeRead;
 use barograph_flight::{Client, Ticket};
 use barograph_lake::{AsOf, TableVersion, TimeRange};
+use barograph_test_support::temperatures;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::Value;
 
@@ -39,14 +37,7 @@ const SETTINGS: [&str; 6] = [
 const LONG: &str = "SELECT value, value * 2 AS twice FROM generate_series(1, 4000000000000)";
 
 fn readings(minutes: std::ops::Range<i64>, temperature: f32) -> RecordBatch {
-    let count = minutes.clone().count();
-    let times = TimestampMicrosecondArray::from_iter_values(minutes.map(|m| START + m * MINUTE));
-    RecordBatch::try_from_iter([
-        ("city_id", Arc::new(Int32Array::from_value(CITY, count)) as ArrayRef),
-        ("reading_at", Arc::new(times.with_timezone("UTC"))),
-        ("temperature", Arc::new(Float32Array::from_value(temperature, count))),
-    ])
-    .unwrap()
+    temperatures(minutes.map(|minute| (CITY, START + minute * MINUTE, temperature)))
 }
 
 fn run(args: &[&str]) -> Output {

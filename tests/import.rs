@@ -5,15 +5,13 @@ use std::fmt::Write as _;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Output, Stdio};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use arrow::array::{
-    ArrayRef, AsArray, Float32Array, Int32Array, RecordBatch, TimestampMicrosecondArray,
-};
+use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::Int64Type;
 use barograph_engine::{Clock, Durability, SystemClock};
 use barograph_flight::Client;
+use barograph_test_support::temperatures;
 use rand::rngs::SmallRng;
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
@@ -55,14 +53,7 @@ fn history(path: &Path, now: i64, hours: i64, rng: &mut SmallRng) {
 
 /// Readings of a city at whole minutes.
 fn live(from: i64, minutes: i64) -> RecordBatch {
-    let times =
-        TimestampMicrosecondArray::from_iter_values((0..minutes).map(|m| from - m * MINUTE));
-    RecordBatch::try_from_iter([
-        ("city_id", Arc::new(Int32Array::from_value(LIVE, minutes as usize)) as ArrayRef),
-        ("reading_at", Arc::new(times.with_timezone("UTC"))),
-        ("temperature", Arc::new(Float32Array::from_value(41.5, minutes as usize))),
-    ])
-    .unwrap()
+    temperatures((0..minutes).map(|minute| (LIVE, from - minute * MINUTE, 41.5)))
 }
 
 fn said(output: &Output) -> String {

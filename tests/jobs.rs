@@ -3,16 +3,13 @@
 
 use std::path::Path;
 use std::process::{Child, Output, Stdio};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use arrow::array::{
-    ArrayRef, AsArray, Float32Array, Int32Array, RecordBatch, StringArray,
-    TimestampMicrosecondArray,
-};
+use arrow::array::{AsArray, StringArray};
 use arrow::datatypes::Int64Type;
 use barograph_engine::Durability;
 use barograph_flight::Client;
+use barograph_test_support::temperatures;
 use serde_json::Value;
 
 use crate::server::{Server, command};
@@ -47,22 +44,9 @@ fn folder() -> tempfile::TempDir {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let client = Client::connect(&server.url()).await.unwrap();
-        let minutes = || (0..HOURS * 60).map(|minute| START + minute * HOUR / 60);
-        let times: TimestampMicrosecondArray = minutes().map(Some).collect();
-        let rows = RecordBatch::try_from_iter([
-            (
-                "city_id",
-                Arc::new(Int32Array::from_iter_values(minutes().map(|_| CITY))) as ArrayRef,
-            ),
-            ("reading_at", Arc::new(times.with_timezone("UTC"))),
-            (
-                "temperature",
-                Arc::new(Float32Array::from_iter_values(
-                    (0..HOURS * 60).map(|n| (n % 400) as f32 / 10.0),
-                )),
-            ),
-        ])
-        .unwrap();
+        let minutes = 0..HOURS * 60;
+        let rows =
+            temperatures(minutes.map(|n| (CITY, START + n * HOUR / 60, (n % 400) as f32 / 10.0)));
         client.put_batch("readings", rows, Durability::Disk).await.unwrap();
         client.flush().await.unwrap();
     });
@@ -272,18 +256,8 @@ fn a_server_keeps_rollups_as_readings_are_and_nobody_else_does_beside_it() {
         let before = windows(&client, "readings_1h").await;
         assert_eq!(before.len(), HOURS as usize);
         assert!(before[3].ends_with(" 60 23.9"), "{before:?}");
-        let rows = RecordBatch::try_from_iter([
-            ("city_id", Arc::new(Int32Array::from(vec![CITY])) as ArrayRef),
-            (
-                "reading_at",
-                Arc::new(
-                    TimestampMicrosecondArray::from(vec![START + 3 * HOUR + 1])
-                        .with_timezone("UTC"),
-                ),
-            ),
-            ("temperature", Arc::new(Float32Array::from(vec![50.5]))),
-        ]);
-        client.put_batch("readings", rows.unwrap(), Durability::Disk).await.unwrap();
+        let rows = temperatures([(CITY, START + 3 * HOUR + 1, 50.5)]);
+        client.put_batch("readings", rows, Durability::Disk).await.unwrap();
         let live = windows(&client, "live('readings_1h')").await;
         assert!(live[3].ends_with(" 61 50.5"), "{live:?}");
         assert_eq!(windows(&client, "readings_1h").await, before, "it has not landed");
@@ -337,14 +311,7 @@ fn a_server_told_to_stop_in_a_long_landing_round_ends_between_two_pieces_and_kee
     runtime.block_on(async {
         let client = Client::connect(&server.url()).await.unwrap();
         let first = START - OLD_HOURS * HOUR;
-        let times: TimestampMicrosecondArray =
-            (0..OLD_HOURS).map(|hour| Some(first + hour * HOUR)).collect();
-        let rows = RecordBatch::try_from_iter([
-            ("city_id", Arc::new(Int32Array::from(vec![CITY; OLD_HOURS as usize])) as ArrayRef),
-            ("reading_at", Arc::new(times.with_timezone("UTC"))),
-            ("temperature", Arc::new(Float32Array::from(vec![1.5; OLD_HOURS as usize]))),
-        ])
-        .unwrap();
+        let rows = temperatures((0..OLD_HOURS).map(|hour| (CITY, first + hour * HOUR, 1.5)));
         client.put_batch("readings", rows, Durability::Disk).await.unwrap();
     });
     drop(server);

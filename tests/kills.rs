@@ -4,10 +4,9 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use arrow::array::{ArrayRef, Float32Array, Int32Array, RecordBatch, TimestampMicrosecondArray};
+use barograph_test_support::temperatures;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use serde_json::Value;
@@ -44,20 +43,13 @@ const TABLES: [&str; 4] = ["readings", "readings_1h", "readings_1d", "quality_fl
 fn folder() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let server = Server::start(&["--set", "scheduler.enabled=false"], folder.path());
-    let instants = || CITIES.iter().flat_map(|_| (0..HOURS * 60).map(|n| START + n * HOUR / 60));
-    let cities = CITIES.iter().flat_map(|&city| (0..HOURS * 60).map(move |_| city));
-    let times: TimestampMicrosecondArray = instants().map(Some).collect();
-    let values = instants().enumerate().map(|(n, at)| {
+    let minutes = CITIES.iter().flat_map(|&city| (0..HOURS * 60).map(move |n| (city, n)));
+    let rows = minutes.map(|(city, n)| {
+        let at = START + n * HOUR / 60;
         let jump = if n % 60 == 30 { 20.0 } else { 0.0 };
-        jump + ((at / HOUR * 7) % 200) as f32 / 10.0 - 20.0
+        (city, at, jump + ((at / HOUR * 7) % 200) as f32 / 10.0 - 20.0)
     });
-    let rows = RecordBatch::try_from_iter([
-        ("city_id", Arc::new(Int32Array::from_iter_values(cities)) as ArrayRef),
-        ("reading_at", Arc::new(times.with_timezone("UTC"))),
-        ("temperature", Arc::new(Float32Array::from_iter_values(values))),
-    ])
-    .unwrap();
-    server.land("readings", rows);
+    server.land("readings", temperatures(rows));
     let (status, printed) = server.terminate();
     assert!(status.success(), "{printed}");
     std::fs::write(folder.path().join("settings.toml"), RETENTION).unwrap();

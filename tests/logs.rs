@@ -5,10 +5,11 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, Int32Array, RecordBatch, TimestampMicrosecondArray};
+use arrow::array::{ArrayRef, AsArray, Int32Array, RecordBatch};
 use arrow::datatypes::Int64Type;
 use barograph_engine::Durability;
 use barograph_flight::Client;
+use barograph_test_support::instants;
 
 use crate::server::Server;
 
@@ -33,10 +34,9 @@ fn start(data: &Path, log: &Path) -> Result<Server, String> {
 /// Puts a row for each minute, and lands all of them or none.
 fn put(server: &Server, minutes: std::ops::Range<i64>, land: bool) {
     let count = minutes.clone().count();
-    let times = TimestampMicrosecondArray::from_iter_values(minutes.map(|m| START + m * MINUTE));
     let rows = RecordBatch::try_from_iter([
         ("city_id", Arc::new(Int32Array::from_value(CITY, count)) as ArrayRef),
-        ("reading_at", Arc::new(times.with_timezone("UTC"))),
+        ("reading_at", instants(minutes.map(|minute| START + minute * MINUTE))),
     ])
     .unwrap();
     runtime().block_on(async {

@@ -4,12 +4,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use arrow::array::{ArrayRef, AsArray, Float32Array, Int32Array, RecordBatch};
-use arrow::array::{StringArray, TimestampMicrosecondArray};
+use arrow::array::{ArrayRef, AsArray, Float32Array, Int32Array, RecordBatch, StringArray};
 use arrow::datatypes::Int64Type;
 use barograph_engine::{Durability, ErrorKind};
 use barograph_flight::Client;
 use barograph_flight::client::Answer;
+use barograph_test_support::instants;
 use futures::StreamExt;
 use tokio::task::JoinHandle;
 
@@ -118,11 +118,11 @@ fn heavy(mark: usize) -> String {
 
 fn readings(minute: i64) -> RecordBatch {
     const ROWS: i32 = 250;
-    let at = TimestampMicrosecondArray::from(vec![START + minute * 60_000_000; ROWS as usize]);
+    let at = std::iter::repeat_n(START + minute * 60_000_000, ROWS as usize);
     let values = Float32Array::from_iter_values((0..ROWS).map(|row| row as f32 / 10.0));
     RecordBatch::try_from_iter([
         ("id", Arc::new(Int32Array::from_iter_values(0..ROWS)) as ArrayRef),
-        ("at", Arc::new(at.with_timezone("UTC"))),
+        ("at", instants(at)),
         ("level", Arc::new(values)),
         ("note", Arc::new(StringArray::from(vec!["calm"; ROWS as usize]))),
     ])

@@ -2,36 +2,18 @@
 
 use std::sync::Arc;
 
-use arrow::array::{
-    ArrayRef, Float32Builder, Int16Builder, Int32Array, RecordBatch, TimestampMicrosecondArray,
-    UInt32Array,
-};
+use arrow::array::{ArrayRef, Float32Builder, Int16Builder, Int32Array, RecordBatch, UInt32Array};
 use arrow::compute::{concat_batches, take_record_batch};
 use barograph::cities::City;
 use barograph::demo::weather::Weather;
-use barograph_lake::schema::{TableDeclaration, ValueColumn, ValueType};
 use barograph_lake::{Hour, Micros, TableSchema};
+use barograph_test_support::instants;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
 /// Readings of a city.
 pub const MINUTES: usize = 60;
 const MICROS_PER_MINUTE: Micros = 60_000_000;
-
-/// The table `readings`.
-pub fn schema() -> Arc<TableSchema> {
-    let columns = [
-        ("temperature", ValueType::Float32),
-        ("humidity", ValueType::Float32),
-        ("pressure", ValueType::Float32),
-        ("wind_speed", ValueType::Float32),
-        ("wind_direction", ValueType::Int16),
-        ("precipitation", ValueType::Float32),
-    ];
-    let columns = columns.map(|(name, value_type)| ValueColumn::new(name, value_type));
-    let declaration = TableDeclaration::new("city_id", "reading_at").columns(columns);
-    Arc::new(TableSchema::new("readings", declaration).unwrap())
-}
 
 /// The demonstration's weather in the hour that begins at `start`.
 pub fn demonstration(cities: &[City], schema: &TableSchema, start: Micros) -> RecordBatch {
@@ -53,9 +35,7 @@ fn ingested_at(start: Micros, rows: usize) -> ArrayRef {
     let instant = |row: usize| {
         minute(start, row) + 1_000_000 + (row % MINUTES * 7_919 % 800) as Micros * 1_000
     };
-    Arc::new(
-        TimestampMicrosecondArray::from_iter_values((0..rows).map(instant)).with_timezone("UTC"),
-    )
+    instants((0..rows).map(instant))
 }
 
 fn minute(start: Micros, row: usize) -> Micros {
@@ -106,13 +86,12 @@ pub fn drifting(cities: &[City], schema: &TableSchema, start: Micros) -> RecordB
         }
     }
     let keys = cities.iter().flat_map(|city| std::iter::repeat_n(city.id, MINUTES));
-    let times =
-        TimestampMicrosecondArray::from_iter_values((0..rows).map(|row| minute(start, row)));
+    let times = instants((0..rows).map(|row| minute(start, row)));
     let [temperature, humidity, pressure, wind_speed, precipitation] =
         floats.map(|mut builder| Arc::new(builder.finish()) as ArrayRef);
     let columns: Vec<ArrayRef> = vec![
         Arc::new(Int32Array::from_iter_values(keys)),
-        Arc::new(times.with_timezone("UTC")),
+        times,
         temperature,
         humidity,
         pressure,

@@ -27,14 +27,17 @@ pub struct Counting<A>(pub A);
 
 /// Bytes that the calling thread has allocated minus those it has freed: negative where it frees memory of other
 /// threads. Always 0 in a program whose allocator is not [`Counting`].
+#[inline]
 pub fn held() -> isize {
     HELD.get()
 }
 
+#[inline]
 fn count(bytes: isize) {
     HELD.set(HELD.get().wrapping_add(bytes));
 }
 
+#[inline]
 fn count_new(bytes: usize) {
     count(bytes.cast_signed());
     let taken = TAKEN.get().wrapping_add(1);
@@ -46,6 +49,7 @@ fn count_new(bytes: usize) {
 
 // SAFETY: every call is passed on as it is; counting and giving way neither allocate nor unwind.
 unsafe impl<A: GlobalAlloc> GlobalAlloc for Counting<A> {
+    #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: the caller's.
         let memory = unsafe { self.0.alloc(layout) };
@@ -55,6 +59,7 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for Counting<A> {
         memory
     }
 
+    #[inline]
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         // SAFETY: the caller's.
         let memory = unsafe { self.0.alloc_zeroed(layout) };
@@ -64,12 +69,14 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for Counting<A> {
         memory
     }
 
+    #[inline]
     unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
         count(layout.size().cast_signed().wrapping_neg());
         // SAFETY: the caller's.
         unsafe { self.0.dealloc(memory, layout) }
     }
 
+    #[inline]
     unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         // SAFETY: the caller's.
         let moved = unsafe { self.0.realloc(memory, layout, size) };

@@ -1,8 +1,6 @@
 //! The dead letters: rows that may not go into their table, kept in `dead_letters`, a table like any other. They are
 //! durable when the rest of their batch is, land, can be queried by time, and are put again after a fix (re-driven).
 
-pub mod row;
-
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -15,7 +13,7 @@ use barograph_lake::schema::{INGESTED_AT, KEY_COLUMN, TIME_COLUMN};
 use barograph_lake::schema::{KeyType, TableDeclaration, ValueColumn, ValueType};
 use barograph_lake::{Micros, TableSchema};
 
-use crate::validate::{Rejected, logged_schema};
+use crate::validate::{Rejected, logged_schema, row};
 use crate::{Error, Result};
 
 /// Name of the table of dead letters.

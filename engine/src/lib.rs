@@ -15,26 +15,29 @@ pub mod log;
 pub mod memory;
 pub mod process;
 pub mod recent;
+pub mod retry;
 pub mod rewrite;
 pub mod rollup;
 pub mod scan;
 pub mod settings;
 pub mod system;
+pub mod table;
 pub mod tail;
 pub mod threads;
 pub mod validate;
 pub mod view;
+mod writer;
 
 pub use clock::{Clock, ManualClock, Steps, SystemClock};
 pub use engine::{
-    Ack, Durability, Engine, EngineBuilder, FlushReport, LogSource, Recovery, RedriveReport,
-    TableInfo,
+    Engine, EngineBuilder, LogSource, Prepared, Recovery, RedriveReport, Submitted, TableInfo,
 };
 pub use error::{Error, ErrorKind, Result};
-pub use landing::{DeletionReport, DeletionRequest, LandingFault};
+pub use landing::{DeletionReport, DeletionRequest, FlushReport, LandingFault};
 pub use scan::{Aggregate, Aggregation, Point, PointQuery, Scan, ScanStream};
 pub use settings::EngineSettings;
 pub use view::View;
+pub use writer::{Ack, Durability};
 
 #[cfg(test)]
 #[global_allocator]

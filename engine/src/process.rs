@@ -4,12 +4,9 @@
 use std::fs;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
-use crate::{Error, Result};
+use crate::{Error, Result, retry};
 
-/// When it is worth asking again.
-const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// The setting that sets the limit.
 pub const SETTING: &str = "sql.server_bytes_max";
 
@@ -41,7 +38,7 @@ impl Ceiling {
         let what = format!(
             "the server holds {held} bytes, and may hold {most}: ask for less, or raise it"
         );
-        Error::resources(SETTING, what, RETRY_AFTER)
+        Error::resources(SETTING, what, retry::MEMORY_FREED)
     }
 }
 

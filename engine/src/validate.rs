@@ -10,6 +10,7 @@
 
 mod cast;
 mod rejections;
+pub mod row;
 
 use std::sync::Arc;
 
@@ -137,6 +138,7 @@ fn check_names(schema: &TableSchema, batch: &RecordBatch) -> Result<()> {
 }
 
 /// The keys of a column, widened.
+#[inline]
 pub fn key_at(keys: &ArrayRef, row: usize) -> Key {
     match keys.data_type() {
         DataType::Int32 => Key::from(keys.as_primitive::<Int32Type>().value(row)),

@@ -3,16 +3,20 @@
 //! A [`Server`] answers Arrow Flight on one port: tickets (`ticket`, JSON) become the engine's reads, and
 //! batches become bytes (`wire`). A [`Client`] is the other side.
 
+mod call;
 pub mod client;
 pub mod error;
+mod message;
 pub mod server;
 pub mod settings;
 mod sql;
 pub mod ticket;
 mod wire;
 
+pub use call::{Alter, Reopening};
 pub use client::Client;
 pub use error::{Error, Result};
-pub use server::{Alter, AlterProgress, AlterRequest, Reopening, Server};
+pub use message::{AlterProgress, AlterRequest, DURABILITY_HEADER};
+pub use server::Server;
 pub use settings::FlightSettings;
 pub use ticket::Ticket;

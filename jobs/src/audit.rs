@@ -8,10 +8,9 @@ use barograph_lake::schema::{KEY_COLUMN, TIME_COLUMN};
 use barograph_lake::{FileEntry, Key, LakeTable, Micros, Snapshot};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use polars::prelude::{DataFrame, IntoLazy, SortMultipleOptions, col, len, lit};
+use polars::prelude::{ArithmeticChunked, DataType as Type, IntoColumn, SortMultipleOptions};
 
-use crate::frame::frame;
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, ErrorKind, Result, frame};
 
 /// Rows decoded at a time.
 const BATCH_ROWS: usize = 262_144;
@@ -100,30 +99,29 @@ async fn read(table: &LakeTable, file: &FileEntry, column: usize) -> Result<Vec<
         .collect()
 }
 
+#[expect(deprecated, reason = "polars means the lazy ones, which need its planners and engines")]
 fn file_means(rows: &[RecordBatch], every: Micros) -> Result<Vec<Window>> {
-    let mut frames = rows.iter().map(frame);
-    let Some(first) = frames.next() else { return Ok(Vec::new()) };
-    let mut all: DataFrame = first?;
-    for next in frames {
-        all.vstack_mut(&next?)?;
-    }
-    let start = (col("time").floor_div(lit(every)) * lit(every)).alias("start");
-    let means = all
-        .lazy()
-        .group_by([col("key"), start])
-        .agg([
-            len().cast(polars::prelude::DataType::Int64).alias("rows"),
-            col("value").count().cast(polars::prelude::DataType::Int64).alias("values"),
-            col("value").mean().alias("mean"),
-        ])
-        .sort(["key", "start"], SortMultipleOptions::default())
-        .collect()?;
+    let Some(first) = rows.first() else { return Ok(Vec::new()) };
+    let mut all = frame::from_batches(first.schema_ref(), rows)?;
+    let starts = all.column("time")?.i64()?.clone().wrapping_floor_div_scalar(every);
+    let starts = starts.wrapping_mul_scalar(every).with_name("start".into());
+    let present = all.column("value")?.is_not_null().into_column().cast(&Type::Int64)?;
+    all.with_column(starts.into_column())?.with_column(present.with_name("present".into()))?;
+
+    let groups = all.group_by(["key", "start"])?;
+    let rows = groups.get_groups().group_count().with_name("rows".into());
+    let values = groups.clone().select(["present"]).sum()?;
+    let mut figures = groups.select(["value"]).mean()?;
+    figures.with_column(rows.into_column().cast(&Type::Int64)?)?;
+    figures.with_column(values.column("present_sum")?.clone())?;
+    let figures = figures.sort(["key", "start"], SortMultipleOptions::default())?;
+
     let integers = |name: &str| -> Result<Vec<Option<i64>>> {
-        Ok(means.column(name)?.i64()?.iter().collect())
+        Ok(figures.column(name)?.i64()?.iter().collect())
     };
     let (keys, starts) = (integers("key")?, integers("start")?);
-    let (rows, values) = (integers("rows")?, integers("values")?);
-    let means = means.column("mean")?.f64()?;
+    let (rows, values) = (integers("rows")?, integers("present_sum")?);
+    let means = figures.column("value_mean")?.f64()?;
     let windows = keys.into_iter().zip(starts).zip(rows).zip(values).zip(means.iter());
     windows
         .map(|((((key, start), rows), values), mean)| {

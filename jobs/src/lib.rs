@@ -12,3 +12,5 @@ pub mod schedule;
 pub mod upkeep;
 
 pub use error::{Error, ErrorKind, Result};
+/// The version of polars that frames are of.
+pub use polars;

@@ -3,6 +3,7 @@
 //! A table is declared by a [`TableSchema`], changed by a [`Transaction`], and read through a [`Snapshot`]: the set of
 //! active files at one version, with their statistics in memory.
 
+pub mod blocking;
 pub mod delta;
 pub mod error;
 pub mod file;
@@ -21,7 +22,6 @@ pub mod time;
 pub mod transaction;
 pub mod units;
 
-pub use delta::DeletionVector;
 pub use error::{Error, ErrorKind, Result};
 pub use owner::LogId;
 pub use paths::{FilePath, LogPosition, TableVersion};
@@ -29,7 +29,7 @@ pub use period::{Period, Tier};
 pub use schema::{Key, KeyType, TableDeclaration, TableSchema, ValueColumn, ValueType};
 pub use select::KeySelection;
 pub use settling::Settling;
-pub use snapshot::{FileEntry, OtherFile, Snapshot};
+pub use snapshot::{DeletionVector, FileEntry, OtherFile, Snapshot};
 pub use store::LakeStore;
 pub use table::{AsOf, LakeTable};
 pub use time::{Hour, Micros, TimeRange};

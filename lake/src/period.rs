@@ -70,31 +70,37 @@ impl Period {
     }
 
     /// Its tier.
+    #[inline]
     pub fn tier(self) -> Tier {
         self.tier
     }
 
     /// First instant inside.
+    #[inline]
     pub fn start(self) -> Micros {
         self.start
     }
 
     /// First instant after.
+    #[inline]
     pub fn end(self) -> Micros {
         self.end
     }
 
     /// The instants inside.
+    #[inline]
     pub fn range(self) -> TimeRange {
         TimeRange { from: self.start, to: self.end }
     }
 
     /// Whether `hour` lies inside.
+    #[inline]
     pub fn holds(self, hour: Hour) -> bool {
         self.range().contains(hour.start())
     }
 
     /// Whether `other` lies inside, or is the same.
+    #[inline]
     pub fn covers(self, other: Self) -> bool {
         self.start <= other.start && other.end <= self.end
     }

@@ -33,6 +33,7 @@ pub fn step_back() -> io::Result<()> {
 }
 
 /// Whether the calling thread has stepped back.
+#[inline]
 pub fn has_stepped_back() -> bool {
     STEPPED_BACK.get()
 }
@@ -44,6 +45,7 @@ pub(crate) fn inherit(has_stepped_back: bool) {
 
 /// Lets others run, if the calling thread has stepped back and has worked for a millisecond since it last did: to be
 /// called every tenth of a millisecond or so.
+#[inline]
 pub fn give_way() {
     if has_stepped_back() && turn_is_over() {
         thread::yield_now();

@@ -39,6 +39,7 @@ impl KeySelection {
     }
 
     /// Whether `key` is asked for.
+    #[inline]
     pub fn contains(&self, key: Key) -> bool {
         match self {
             Self::All => true,
@@ -48,6 +49,7 @@ impl KeySelection {
     }
 
     /// The smallest key asked for that is `min` or larger.
+    #[inline]
     pub fn next(&self, min: Key) -> Option<Key> {
         match self {
             Self::All => Some(min),
@@ -57,6 +59,7 @@ impl KeySelection {
     }
 
     /// Whether any key of the closed interval `[min, max]` is asked for.
+    #[inline]
     pub fn touches(&self, min: Key, max: Key) -> bool {
         match self {
             Self::All => true,
@@ -69,6 +72,7 @@ impl KeySelection {
     }
 
     /// Whether every key of the closed interval `[min, max]` is asked for without looking at each.
+    #[inline]
     pub fn covers(&self, min: Key, max: Key) -> bool {
         match self {
             Self::All => true,

@@ -4,12 +4,15 @@
 //! not with the table. The periods of two files are disjoint, or they are the same and the files divide it by keys;
 //! so every row has one home.
 
+mod deletion_vector;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::delta::DeletionVector;
+pub use deletion_vector::DeletionVector;
+
 use crate::time::MICROS_PER_HOUR;
 use crate::{FilePath, Hour, Key, KeySelection, Micros, TableSchema, TableVersion, TimeRange};
 

@@ -41,16 +41,19 @@ impl Hour {
     }
 
     /// First instant of the hour.
+    #[inline]
     pub fn start(self) -> Micros {
         i64::from(self.0) * MICROS_PER_HOUR
     }
 
     /// First instant after the hour.
+    #[inline]
     pub fn end(self) -> Micros {
         self.start() + MICROS_PER_HOUR
     }
 
     /// The instants of the hour.
+    #[inline]
     pub fn range(self) -> TimeRange {
         TimeRange { from: self.start(), to: self.end() }
     }
@@ -95,26 +98,31 @@ impl TimeRange {
     pub const ALL: Self = Self { from: Micros::MIN, to: Micros::MAX };
 
     /// Whether `instant` lies inside.
+    #[inline]
     pub fn contains(&self, instant: Micros) -> bool {
         self.from <= instant && instant < self.to
     }
 
     /// Whether the closed interval `[min, max]` has an instant inside.
+    #[inline]
     pub fn touches(&self, min: Micros, max: Micros) -> bool {
         min < self.to && max >= self.from && !self.is_empty()
     }
 
     /// Whether the closed interval `[min, max]` lies wholly inside.
+    #[inline]
     pub fn covers(&self, min: Micros, max: Micros) -> bool {
         self.from <= min && max < self.to
     }
 
     /// The instants that lie in both.
+    #[inline]
     pub fn within(self, other: Self) -> Self {
         Self { from: self.from.max(other.from), to: self.to.min(other.to) }
     }
 
     /// Whether no instant lies inside.
+    #[inline]
     pub fn is_empty(&self) -> bool {
         self.from >= self.to
     }

@@ -1,15 +1,10 @@
 //! Errors of SQL as errors of the engine. The kind of an error says what the caller can do, its message where in the
 //! text the fault lies and which name was probably meant.
 
-use std::time::Duration;
-
 use arrow::error::ArrowError;
 use barograph_engine::process::SETTING as SERVER;
-use barograph_engine::{Error, ErrorKind};
+use barograph_engine::{Error, ErrorKind, retry};
 use datafusion::common::{Column, DataFusionError, SchemaError};
-
-/// Delay after which a query that found no memory is worth retrying.
-const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// Wraps an error of the engine for its way through DataFusion.
 pub(crate) fn external(error: Error) -> DataFusionError {
@@ -31,7 +26,7 @@ pub(crate) fn told(error: DataFusionError) -> Error {
         return Error::resources(
             "sql.spill_bytes_max",
             "the query would spill more to disk than it may: ask for less, or raise it",
-            RETRY_AFTER,
+            retry::MEMORY_FREED,
         );
     }
     match root {
@@ -41,7 +36,7 @@ pub(crate) fn told(error: DataFusionError) -> Error {
         DataFusionError::ResourcesExhausted(_) => Error::resources(
             "sql.memory_bytes_max",
             format!("{message}; ask for less (shorter time, fewer columns), or raise it"),
-            RETRY_AFTER,
+            retry::MEMORY_FREED,
         ),
         DataFusionError::Internal(_) | DataFusionError::ExecutionJoin(_) => {
             Error::internal(format!("sql: {message}"))

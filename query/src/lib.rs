@@ -14,6 +14,7 @@
 //! - `limits`: how much a statement may take, and what stops it.
 //! - `functions`: the SQL functions beyond DataFusion's own.
 //! - `expression`: SQL expressions over the columns of one row, apart from any table.
+//! - `tree`: walks of the syntax tree of a statement, and of plans.
 
 mod corrections;
 mod errors;
@@ -27,15 +28,16 @@ mod system;
 mod table;
 #[cfg(test)]
 mod tests;
+mod tree;
 
+pub use barograph_engine::scan::Cost;
 pub use datafusion::common::ScalarValue;
 pub use limits::queries::{Queries, QueryId, QueryInfo, QueryState};
 pub use settings::SqlSettings;
-pub use statement::divide::{AnswerPart, Division, key_ranges};
+pub use statement::divide::{AnswerPartition, Division, key_ranges};
 pub use statement::script::{Script, in_one_line};
 pub use statement::session::{Answer, Sql, SqlSession, Statement};
 pub use table::catalog::{CATALOG, PUBLIC_SCHEMA, SYSTEM_SCHEMA, TableEntry};
-pub use table::price::Price;
 
 #[cfg(test)]
 #[global_allocator]

@@ -6,12 +6,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use arrow::array::{
-    ArrayRef, AsArray, Int32Array, RecordBatch, StringArray, TimestampMicrosecondArray,
-};
+use arrow::array::{ArrayRef, AsArray, Int32Array, RecordBatch, StringArray};
 use arrow::datatypes::{Int32Type, TimestampMicrosecondType};
 use barograph_engine::Durability;
 use barograph_flight::Client;
+use barograph_test_support::instants;
 
 use super::{Python, text};
 use crate::server::{Server, command};
@@ -84,12 +83,10 @@ impl Bed {
     fn put(&mut self, server: &Server, table: &str, minutes: impl Iterator<Item = i64>) {
         let places: Vec<_> = minutes.flat_map(|at| KEYS.map(move |key| (key, at))).collect();
         let said = |(key, at): &(i32, i64)| format!("{key}-{at}");
-        let times = TimestampMicrosecondArray::from_iter_values(
-            places.iter().map(|(_, at)| START + at * MINUTE),
-        );
+        let times = instants(places.iter().map(|(_, at)| START + at * MINUTE));
         let rows = RecordBatch::try_from_iter([
             ("key", Arc::new(Int32Array::from_iter_values(places.iter().map(|p| p.0))) as ArrayRef),
-            ("at", Arc::new(times.with_timezone("UTC"))),
+            ("at", times),
             ("text", Arc::new(StringArray::from_iter_values(places.iter().map(said)))),
         ])
         .unwrap();

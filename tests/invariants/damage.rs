@@ -6,10 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
-use barograph_engine::{
-    Durability, Engine, EngineSettings, ErrorKind, LogSource, ManualClock, Scan,
-};
-use barograph_lake::{KeySelection, LakeStore, Result as LakeResult, Span, TimeRange};
+use barograph_engine::{Durability, Engine, ErrorKind, LogSource, ManualClock, Scan};
+use barograph_lake::{KeySelection, LakeStore, Result as LakeResult, TimeRange};
+use barograph_test_support::{engine_in, landing_on_request};
 use futures::TryStreamExt;
 
 use crate::model::{Row, batch, rows, schema};
@@ -20,11 +19,8 @@ const START: i64 = 1_704_067_200_000_000;
 
 /// The clock stands still, years later, and rows land only on request.
 async fn open(folder: &Path, accept_damage: bool) -> barograph_engine::Result<Arc<Engine>> {
-    let never = Span::seconds(1_000_000_000);
-    let settings =
-        EngineSettings { lateness: never, late_merge_every: never, ..EngineSettings::default() };
-    Engine::builder(LakeStore::local(&folder.join("lake")).unwrap())
-        .settings(settings)
+    engine_in(folder)
+        .settings(landing_on_request())
         .log(LogSource::Folder { path: folder.join("log"), accept_damage })
         .clock(Arc::new(ManualClock::new(START + 1_000 * 24 * 60 * MINUTE)))
         .table(schema("readings"))

@@ -10,9 +10,9 @@ use barograph_lake::store::LakeStore;
 use barograph_lake::table::{Alteration, Asked};
 use barograph_lake::{ErrorKind, LakeTable, Snapshot, Span, TableSchema};
 
-use super::say;
 use crate::arguments::LakeAlterArguments;
 use crate::figures::grouped;
+use crate::output::say;
 use crate::progress::Progress;
 use crate::settings::Settings;
 use crate::{Error, Result, wiring};

@@ -1,8 +1,8 @@
 //! `barograph config`: the settings in force, the defaults, or the reference page.
 
-use super::say;
 use crate::Result;
 use crate::arguments::ConfigArguments;
+use crate::output::say;
 use crate::settings::{Layers, Settings, reference};
 
 pub(super) fn run(arguments: &ConfigArguments, layers: &Layers) -> Result<()> {

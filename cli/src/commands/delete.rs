@@ -4,9 +4,10 @@ use barograph_engine::{Clock, SystemClock};
 use barograph_lake::TimeRange;
 
 use super::query::keys_of;
-use super::{say, times};
+use super::times;
 use crate::arguments::LakeDeleteArguments;
 use crate::figures::grouped;
+use crate::output::say;
 use crate::settings::Settings;
 use crate::{Result, wiring};
 

@@ -10,10 +10,10 @@ use barograph_jobs::schedule::{
 use barograph_lake::Micros;
 use tokio::sync::watch;
 
-use super::{say, times};
+use super::times;
 use crate::arguments::{JobsArguments, JobsCommand, JobsRunArguments};
 use crate::figures::{bytes, duration, grouped};
-use crate::output::{Format, RowWriter, check_terminal};
+use crate::output::{Format, RowWriter, check_terminal, say};
 use crate::progress::{self, Progress};
 use crate::settings::Settings;
 use crate::{Error, Result, signals, wiring};

@@ -16,7 +16,7 @@ use barograph_lake::{Hour, LakeTable, Outcome, Snapshot, TableVersion};
 use super::{alter, delete};
 use crate::arguments::{LakeArguments, LakeCommand, LakeRestoreArguments};
 use crate::figures::{bytes, grouped};
-use crate::output::{Format, RowWriter, check_terminal};
+use crate::output::{Format, RowWriter, check_terminal, say};
 use crate::progress::{self, Progress};
 use crate::settings::Settings;
 use crate::{Error, Result, signals, wiring};
@@ -214,7 +214,7 @@ async fn check(tables: &[Opened], format: Format) -> Result<()> {
             if report.is_sound() { "sound" } else { "DAMAGED" }
         );
         match format {
-            Format::Table => super::say(line)?,
+            Format::Table => say(line)?,
             _ => progress::line(&line),
         }
     }

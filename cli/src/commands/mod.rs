@@ -13,8 +13,6 @@ mod serve;
 mod sql;
 pub mod times;
 
-use std::io::Write;
-
 use crate::arguments::{Arguments, Command, LakeCommand};
 use crate::settings::{Layers, Settings};
 use crate::wiring::start_logging;
@@ -80,12 +78,4 @@ pub async fn run(arguments: Arguments) -> Result<()> {
         Command::Redrive(command) => redrive::run(command, &settings).await,
         Command::Config(_) => Ok(()),
     }
-}
-
-/// Writes a line to stdout. It is not a failure if the reader went away.
-pub fn say(text: impl std::fmt::Display) -> Result<()> {
-    let mut stdout = std::io::stdout().lock();
-    writeln!(stdout, "{text}")?;
-    stdout.flush()?;
-    Ok(())
 }

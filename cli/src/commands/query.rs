@@ -14,10 +14,10 @@ use barograph_lake::Key;
 use barograph_lake::schema::{FIRST_VALUE_COLUMN, INGESTED_AT, KEY_COLUMN};
 use futures::TryStreamExt;
 
-use super::{say, times};
+use super::times;
 use crate::arguments::{AnswerArguments, KeyArguments, LatestArguments, RangeArguments};
 use crate::cities::{CITY_KEY, Cities};
-use crate::output::{Format, RowWriter, check_terminal};
+use crate::output::{Format, RowWriter, check_terminal, say};
 use crate::settings::Settings;
 use crate::{Error, Result, progress, signals, wiring};
 

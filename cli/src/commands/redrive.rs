@@ -3,9 +3,10 @@
 use barograph_engine::{Clock, SystemClock};
 use barograph_lake::TimeRange;
 
-use super::{say, times};
+use super::times;
 use crate::arguments::RedriveArguments;
 use crate::figures::grouped;
+use crate::output::say;
 use crate::settings::Settings;
 use crate::{Result, signals, wiring};
 

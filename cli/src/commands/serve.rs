@@ -10,8 +10,8 @@ use barograph_jobs::schedule::{Clockwork, Schedule};
 use barograph_query::Sql;
 use tokio::sync::oneshot;
 
-use super::say;
 use crate::arguments::ServeArguments;
+use crate::output::say;
 use crate::settings::{Layers, Settings};
 use crate::{Result, signals, wiring};
 use altering::Served;

@@ -18,8 +18,8 @@ use futures::TryStreamExt;
 use super::feed::{Expected, MINUTE};
 use super::weather::{Delivery, Weather};
 use crate::cities::City;
-use crate::commands::say;
 use crate::figures::grouped;
+use crate::output::say;
 use crate::settings::tables::READINGS;
 use crate::{Error, Result};
 

@@ -14,10 +14,11 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, Float32Array, RecordBatch};
 use arrow::datatypes::{Float32Type, Int16Type, Int32Type, TimestampMicrosecondType};
-use barograph_engine::{Durability, Engine, LogSource, ManualClock, Scan};
+use barograph_engine::{Durability, ManualClock, Scan};
 use barograph_jobs::quality::{QUALITY_FLAGS, Site, flags_of, quality};
 use barograph_jobs::schedule::{Asked, Job, JobSpec, RunState, Schedule, SchedulerSettings, Stop};
 use barograph_lake::{Hour, Key, KeySelection, LakeStore, Micros, TimeRange};
+use barograph_test_support::engine_in;
 use futures::TryStreamExt;
 use tokio::sync::watch;
 
@@ -146,8 +147,7 @@ async fn figures(seed: u64, heights: bool) -> Figures {
     let (source, checks) = settings.checked().unwrap();
     let clock = Arc::new(ManualClock::new(first.start() + HOURS * 60 * MINUTE));
     let keys = cities.iter().map(|city| Key::from(city.id));
-    let engine = Engine::builder(LakeStore::local(&folder.path().join("lake")).unwrap())
-        .log(LogSource::folder(folder.path().join("log")))
+    let engine = engine_in(folder.path())
         .clock(clock.clone())
         .tables([source.clone(), flags_of(&source, &checks).unwrap()])
         .dimension("cities", keys)

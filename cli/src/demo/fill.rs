@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arrow::array::RecordBatch;
-use barograph_engine::{Durability, Engine, ErrorKind};
+use barograph_engine::{Durability, Engine, ErrorKind, retry};
 use barograph_lake::TimeRange;
 use futures::{StreamExt, TryStreamExt, stream};
 
@@ -24,8 +24,6 @@ use crate::settings::tables::READINGS;
 const IN_FLIGHT: usize = 4;
 /// Minutes after which the state is written.
 const STATE_EVERY: u64 = 30;
-/// When a full engine is asked again, if it does not say.
-const RETRY_AFTER: Duration = Duration::from_millis(100);
 /// Where the readings come from, as dead letters name it.
 const SOURCE: &str = "demo";
 
@@ -103,7 +101,7 @@ async fn put(engine: &Arc<Engine>, batch: RecordBatch) -> Result<Filled> {
                 return Ok(Filled { sent, accepted, rejected, took: Duration::ZERO });
             }
             Err(e) if e.kind() == ErrorKind::Resources => {
-                tokio::time::sleep(e.retry_after().unwrap_or(RETRY_AFTER)).await;
+                tokio::time::sleep(retry::wait(e.retry_after())).await;
             }
             Err(e) => return Err(e.into()),
         }

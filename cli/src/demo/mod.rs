@@ -34,8 +34,8 @@ use tokio::sync::oneshot;
 
 use crate::arguments::DemoArguments;
 use crate::cities::{Cities, City};
-use crate::commands::say;
 use crate::figures::{duration, grouped};
+use crate::output::say;
 use crate::settings::Settings;
 use crate::settings::tables::{READINGS, readings};
 use crate::{Error, Result, signals, wiring};

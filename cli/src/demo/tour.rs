@@ -15,8 +15,8 @@ use futures::TryStreamExt;
 use super::fill::Filled;
 use crate::Result;
 use crate::cities::City;
-use crate::commands::say;
 use crate::figures::{bytes, duration, grouped, rate};
+use crate::output::say;
 use crate::settings::tables::READINGS;
 
 /// Bytes that a reading takes as a line of text (JSON or CSV with times in full).

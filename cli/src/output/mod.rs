@@ -20,6 +20,14 @@ use self::csv::CsvWriter;
 use self::table::TableWriter;
 use crate::{Error, Result};
 
+/// Writes a line to stdout. It is not a failure if the reader went away.
+pub fn say(text: impl std::fmt::Display) -> Result<()> {
+    let mut stdout = io::stdout().lock();
+    writeln!(stdout, "{text}")?;
+    stdout.flush()?;
+    Ok(())
+}
+
 /// Form of an answer.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub enum Format {

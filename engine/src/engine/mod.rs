@@ -12,72 +12,36 @@ mod past;
 mod put;
 mod read;
 mod redrive;
+mod rollups;
 #[cfg(test)]
 mod tests;
-pub(crate) mod writer;
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
 use barograph_lake::file::FileCache;
 use barograph_lake::table::Deletion;
-use barograph_lake::{Key, LakeStore, LakeTable, LogPosition, Micros, TableSchema, TableVersion};
-use hashbrown::HashSet;
-use serde::{Deserialize, Serialize};
+use barograph_lake::{LakeStore, Micros, TableSchema};
 use tokio::sync::Semaphore;
 
 use crate::dead_letters::Ids;
-use crate::landing::{DeletionReport, DeletionRequest, Faults, Lander, LandingFault, Looked, look};
+use crate::landing::{
+    DeletionReport, DeletionRequest, Faults, FlushReport, Lander, LandingFault, Looked, look,
+};
 use crate::memory::Budget;
-use crate::recent::Recent;
+use crate::table::Table;
 use crate::view::View;
+use crate::writer::{LogGauge, Writer};
 use crate::{Clock, EngineSettings, Error, ErrorKind, Result};
 
 pub use builder::{EngineBuilder, LogSource};
-use read::CutFrom;
+pub use put::{Prepared, Submitted};
 pub use redrive::RedriveReport;
-use writer::Writer;
 
 /// How often views are taken anew because one changed meanwhile. Each try costs less than a µs a table,
 /// and views change some hundred times a second at most.
 const VIEW_TRIES: usize = 64;
-
-/// What an acknowledgement promises.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Durability {
-    /// Written to the log, not synced, and visible: survives the death of the process, not of the
-    /// machine.
-    Memory,
-    /// Synced to the log's disk and visible: survives power loss.
-    Disk,
-}
-
-/// The acknowledgement of one batch.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Ack {
-    /// Position of the batch in the log.
-    pub position: LogPosition,
-    /// The level that was reached.
-    pub durability: Durability,
-    /// Rows that went into the table.
-    pub accepted: u64,
-    /// Rows that went to `dead_letters`.
-    pub rejected: u64,
-}
-
-/// What a flush did.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FlushReport {
-    /// Files written.
-    pub files: u64,
-    /// Rows in them.
-    pub rows: u64,
-    /// Bytes of them.
-    pub bytes: u64,
-}
 
 /// A table as it is listed to clients.
 #[derive(Debug, Clone)]
@@ -103,22 +67,6 @@ pub struct Recovery {
     pub torn_bytes: u64,
     /// Log ranges that an operator's flag gave up.
     pub lost: Vec<String>,
-}
-
-/// A table in the running engine.
-#[derive(Debug)]
-pub struct Table {
-    pub(crate) schema: Arc<TableSchema>,
-    pub(crate) lake: LakeTable,
-    pub(crate) view: ArcSwap<View>,
-    /// The valid keys, if a dimension lists them.
-    known_keys: Option<Arc<HashSet<Key>>>,
-    /// The newest readings in the lake, from the files read so far.
-    pub newest: Arc<crate::scan::newest::Newest>,
-    /// Where reads were cut into parts.
-    pub(crate) cuts: Recent<CutFrom, Arc<[Key]>>,
-    /// Earlier versions that were read.
-    past: Recent<TableVersion, Arc<View>>,
 }
 
 /// Bounds that running reads share.
@@ -177,11 +125,11 @@ pub struct Engine {
     letter_ids: Ids,
     /// Letters are put again by one at a time.
     redriving: tokio::sync::Mutex<()>,
-    gauge: Arc<writer::LogGauge>,
+    gauge: Arc<LogGauge>,
     writer: Writer,
     lander: Lander,
     faults: Arc<Faults>,
-    pub(crate) rollups: crate::rollup::Told,
+    rollups: crate::rollup::Told,
     recovery: Recovery,
 }
 
@@ -266,7 +214,7 @@ impl Engine {
     }
 
     /// Figures of the log.
-    pub fn log_gauge(&self) -> &writer::LogGauge {
+    pub fn log_gauge(&self) -> &LogGauge {
         &self.gauge
     }
 
@@ -329,6 +277,7 @@ impl Engine {
         self.writer.stop().await
     }
 
+    /// A table, or an error that lists the tables.
     pub fn table(&self, name: &str) -> Result<&Arc<Table>> {
         self.tables.get(name).ok_or_else(|| {
             let names: Vec<_> = self.tables.keys().map(String::as_str).collect();

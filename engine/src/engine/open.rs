@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, HashMap};
 use std::io::Cursor;
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
 use arrow::array::{AsArray, BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::{SchemaRef, TimestampMicrosecondType};
@@ -20,19 +19,16 @@ use barograph_lake::{
 use hashbrown::HashSet;
 use tokio::sync::{Notify, Semaphore};
 
-use super::past::PAST_KEPT;
-use super::read::CUTS_KEPT;
-use super::writer::{LogGauge, State, Writer};
-use super::{Bounds, Engine, EngineBuilder, LogSource, Recovery, Table};
+use super::{Bounds, Engine, EngineBuilder, LogSource, Recovery};
 use crate::clock::roughly;
 use crate::dead_letters::{self, DEAD_LETTERS, Ids};
 use crate::landing::{Faults, Lander, LanderParts};
 use crate::log::{Log, Record, SegmentLog};
 use crate::memory::Budget;
-use crate::recent::Recent;
+use crate::table::Table;
 use crate::tail::Tail;
 use crate::validate::{complete, logged_schema};
-use crate::view::View;
+use crate::writer::{LogGauge, State, Writer};
 use crate::{EngineSettings, Error, ErrorKind, Result};
 
 /// Clocks differ by less.
@@ -192,25 +188,14 @@ impl Opening {
     async fn open(self, first: LogPosition) -> Result<(Arc<Table>, Tail)> {
         let Self { prepared, known_keys, tail, .. } = self;
         let (lake, snapshot) = prepared.open().await?;
-        let schema = Arc::clone(lake.schema());
-        let name = schema.name();
+        let name = lake.schema().name();
         if let Err(error) = lake.settle_deletions().await {
             tracing::warn!(%error, table = name, "records of deletions stay unfinished");
         }
         if let Err(error) = lake.forget_landed(first).await {
             tracing::warn!(%error, table = name, "marks stay that are not needed");
         }
-        let (snapshot, tail_view) = (Arc::new(snapshot), tail.view());
-        let view = View { schema: Arc::clone(&schema), snapshot, tail: tail_view };
-        let table = Table {
-            schema,
-            lake,
-            view: ArcSwap::from_pointee(view),
-            known_keys,
-            newest: Default::default(),
-            cuts: Recent::new(CUTS_KEPT),
-            past: Recent::new(PAST_KEPT),
-        };
+        let table = Table::new(lake, snapshot, tail.view(), known_keys);
         Ok((Arc::new(table), tail))
     }
 }

@@ -11,9 +11,6 @@ use crate::tail::Tail;
 use crate::view::View;
 use crate::{Error, Result};
 
-/// Views of earlier versions of a table that are kept for further reads.
-pub(super) const PAST_KEPT: usize = 4;
-
 impl Engine {
     /// The columns of a table at a version or time.
     pub fn schema_as_of(&self, table: &str, as_of: AsOf) -> Result<Arc<TableSchema>> {

@@ -1,32 +1,92 @@
-//! The put of a batch: validated by its sender's task, then handed to the writer thread.
+//! The put of a batch: prepared by its sender's task, then submitted to the writer thread.
+//!
+//! ```text
+//! batch ─► prepare: room in the tail, validated, encoded ─► submit: its place in the log ─► acknowledged
+//!             any number beside each other                     one after another
+//! ```
+//!
+//! Of the rows of a key and time the one that was submitted last counts. Preparing takes time and fixes nothing, so
+//! that a sender of several batches may prepare them beside each other, and submits them in their order.
 
+mod letters;
+mod size;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
-use arrow::datatypes::DataType;
+use arrow::array::RecordBatch;
 use arrow::ipc::writer::StreamWriter;
 use barograph_lake::LogPosition;
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
-use super::writer::{Entry, Guarded, Seen, Submission, Written};
-use super::{Ack, Durability, Engine, Table};
-use crate::clock::{micros, pause};
+use super::Engine;
 use crate::dead_letters::{self, DEAD_LETTERS};
 use crate::memory::Reservation;
-use crate::validate::{Rejected, Rejections, Rules, Validated, validate};
-use crate::{Error, Result};
+use crate::table::Table;
+use crate::validate::{Rejections, Rules, Validated, validate};
+use crate::writer::{Condition, Entry, Guarded, Seen, Submission, Written};
+use crate::{Ack, Durability, Error, Result, retry};
 
-/// When a refused put is worth trying again: about the time that landing an hour takes.
-const RETRY_AFTER: Duration = Duration::from_millis(250);
+use letters::LETTERS_BYTES;
+pub(super) use size::batch_bytes;
+use size::{entries_within, parts};
+
 /// Batches above this size are validated off the asynchronous threads.
 const INLINE_ROWS: usize = 32_768;
 
-/// About as many bytes of letters are written at a time.
-const LETTERS_BYTES: usize = 4 << 20;
-/// How long the letters of one batch wait for room in the tail, which landing gives back.
-const LETTERS_WAIT: Duration = Duration::from_secs(60);
+/// A batch that is validated and has room in the tail. Nothing of it is put before it is submitted.
+#[must_use = "nothing is put before it is submitted"]
+pub struct Prepared {
+    put: Put,
+    first: Part,
+    /// What comes after the first part of a batch that is too large to be prepared at once.
+    others: std::vec::IntoIter<RecordBatch>,
+}
+
+/// A batch that has its place in the log. Its rows are put whether or not the acknowledgement is waited for.
+#[must_use = "only what is acknowledged is durable"]
+pub struct Submitted {
+    put: Put,
+    part: SubmittedPart,
+    durability: Durability,
+    /// The acknowledgement of the parts before.
+    before: Ack,
+}
+
+/// A put: who does it, and where.
+struct Put {
+    engine: Arc<Engine>,
+    table: Arc<Table>,
+    source: String,
+}
+
+/// A part of a batch, the whole of most.
+struct Part {
+    entries: Vec<Entry>,
+    accepted: u64,
+    rejected: u64,
+    /// The rejected rows whose letters are not among `entries`.
+    rest: Rejections,
+    reservation: Reservation,
+}
+
+/// A part that was handed to the writer.
+struct SubmittedPart {
+    answer: Answer,
+    accepted: u64,
+    rejected: u64,
+    rest: Rejections,
+}
+
+/// The answer of the writer to a submission, which is yet to come.
+pub(super) struct Answer {
+    /// None for a submission without rows.
+    written: Option<oneshot::Receiver<Result<Written>>>,
+    condition: Condition,
+}
 
 impl Engine {
     /// Validates `batch` and appends it to `table`.
@@ -47,6 +107,20 @@ impl Engine {
         source: &str,
         durability: Durability,
     ) -> Result<Ack> {
+        let prepared = self.prepare(table, batch, source).await?;
+        prepared.submit(durability).await?.acknowledged().await
+    }
+
+    /// Prepares the put of a batch, as [`Engine::put`] describes it.
+    ///
+    /// # Errors
+    /// `Request` if the batch as a whole cannot be read, `Resources` if there is no room for it in the tail.
+    pub async fn prepare(
+        self: &Arc<Self>,
+        table: &str,
+        batch: RecordBatch,
+        source: &str,
+    ) -> Result<Prepared> {
         let table = Arc::clone(self.table(table)?);
         let bytes = batch_bytes(&batch);
         let most = self.settings.batch_bytes_max.get();
@@ -55,111 +129,26 @@ impl Engine {
                 "the batch has {bytes} bytes, more than batch_bytes_max = {most}: send it in smaller batches"
             )));
         }
-        let mut done =
-            Ack { position: LogPosition::default(), durability, accepted: 0, rejected: 0 };
-        for part in parts(&table, batch, bytes, most) {
-            let ack = self.put_part(&table, part, source, durability).await?;
-            done.position = ack.position;
-            done.accepted += ack.accepted;
-            done.rejected += ack.rejected;
-        }
-        Ok(done)
+        let (first, others) = parts(&table, batch, bytes, most);
+        let put = Put { engine: Arc::clone(self), table, source: source.to_owned() };
+        let first = put.prepare(first).await?;
+        Ok(Prepared { put, first, others: others.into_iter() })
     }
 
-    async fn put_part(
-        self: &Arc<Self>,
-        table: &Arc<Table>,
-        batch: RecordBatch,
-        source: &str,
-        durability: Durability,
-    ) -> Result<Ack> {
-        let overhead = batch.num_rows() * 24;
-        let reservation =
-            self.tail_budget.try_reserve(batch_bytes(&batch) + overhead, RETRY_AFTER)?;
-        let prepared = if batch.num_rows() > INLINE_ROWS {
-            let (engine, table, source) = (Arc::clone(self), Arc::clone(table), source.to_owned());
-            let job = move || engine.prepare(&table, &batch, &source);
-            tokio::task::spawn_blocking(job)
-                .await
-                .map_err(|e| Error::internal("validating a batch").with_source(e))??
-        } else {
-            self.prepare(table, &batch, source)?
-        };
-        let Prepared { entries, accepted, rejected, rest } = prepared;
-        // The rows go first, so that no later batch overtakes them.
-        let position = self.submit(entries, durability, reservation).await?.position;
-        let position = self.rest(table, rest, source, durability, position).await?;
-        Ok(Ack { position, durability, accepted, rejected })
-    }
-
-    /// Appends the letters that are left, one piece at a time.
-    async fn rest(
-        self: &Arc<Self>,
-        table: &Arc<Table>,
-        mut rest: Rejections,
-        source: &str,
-        durability: Durability,
-        mut position: LogPosition,
-    ) -> Result<LogPosition> {
-        while !rest.is_empty() {
-            let (engine, table, source) = (Arc::clone(self), Arc::clone(table), source.to_owned());
-            let job = move || {
-                let piece = rest.take(LETTERS_BYTES);
-                engine.letter_entry(&table, &piece, &source).map(|entry| (entry, rest))
-            };
-            let piece = tokio::task::spawn_blocking(job).await;
-            let (entry, left) =
-                piece.map_err(|e| Error::internal("writing letters").with_source(e))??;
-            rest = left;
-            let reservation = self.room(entry.body.len()).await?;
-            position = self.submit(vec![entry], durability, reservation).await?.position;
-        }
-        Ok(position)
-    }
-
-    /// Room in the tail for letters of a batch whose rows are in.
-    async fn room(&self, bytes: usize) -> Result<Reservation> {
-        let began = self.clock.elapsed();
-        loop {
-            match self.reserve_tail(bytes) {
-                Err(error) if self.clock.elapsed() - began < micros(LETTERS_WAIT) => {
-                    pause(error.retry_after().unwrap_or(RETRY_AFTER)).await;
-                }
-                done => return done,
-            }
-        }
-    }
-
-    /// Appends rows to `dead_letters` that never became typed rows of `table`.
-    pub async fn put_rejected(
-        self: &Arc<Self>,
-        table: &str,
-        rejected: &[Rejected],
-        source: &str,
-        durability: Durability,
-    ) -> Result<Ack> {
-        self.table(table)?;
-        let letters = self.letters(table, source, rejected)?;
-        let ack = self.put(DEAD_LETTERS, letters, source, durability).await?;
-        Ok(Ack { accepted: 0, rejected: ack.accepted, ..ack })
-    }
-
-    pub(super) async fn submit(
+    /// Hands entries to the writer: behind all that was submitted before, and all of them together or not at all.
+    pub(super) fn submit(
         &self,
         entries: Vec<Entry>,
         durability: Durability,
         reservation: Reservation,
-    ) -> Result<Written> {
+    ) -> Result<Answer> {
+        let condition = self.writer.condition().clone();
         if entries.is_empty() {
-            return Ok(Written::default());
+            return Ok(Answer { written: None, condition });
         }
         let (reply, answer) = oneshot::channel();
-        let submission = Submission { entries, durability, reply, reservation };
-        self.writer.handle().put(submission)?;
-        match answer.await {
-            Ok(answer) => answer,
-            Err(_) => Err(self.writer.condition().gone().await),
-        }
+        self.writer.handle().put(Submission { entries, durability, reply, reservation })?;
+        Ok(Answer { written: Some(answer), condition })
     }
 
     /// Submits at durability `disk`; `None`, and nothing is put, if one of the rows that were seen was put meanwhile.
@@ -183,7 +172,7 @@ impl Engine {
     }
 
     pub(super) fn reserve_tail(&self, bytes: usize) -> Result<Reservation> {
-        self.tail_budget.try_reserve(bytes, RETRY_AFTER)
+        self.tail_budget.try_reserve(bytes, retry::HOUR_LANDS)
     }
 
     pub(super) fn rules(&self, table: &Table) -> Rules {
@@ -193,7 +182,13 @@ impl Engine {
         }
     }
 
-    fn prepare(&self, table: &Arc<Table>, batch: &RecordBatch, source: &str) -> Result<Prepared> {
+    fn validated(
+        &self,
+        table: &Arc<Table>,
+        batch: &RecordBatch,
+        source: &str,
+        reservation: Reservation,
+    ) -> Result<Part> {
         let completed;
         let batch = if table.schema.name() == DEAD_LETTERS {
             completed = dead_letters::complete(batch, &self.letter_ids, self.clock.now())?;
@@ -218,59 +213,109 @@ impl Engine {
             let letters = rest.take(LETTERS_BYTES);
             entries.push(self.letter_entry(table, &letters, source)?);
         }
-        Ok(Prepared { entries, accepted: counts.0, rejected: counts.1, rest })
-    }
-
-    fn letter_entry(&self, table: &Table, rejected: &[Rejected], source: &str) -> Result<Entry> {
-        let letters = self.letters(table.schema.name(), source, rejected)?;
-        entry(self.table(DEAD_LETTERS)?, letters, source)
-    }
-
-    fn letters(&self, table: &str, source: &str, rejected: &[Rejected]) -> Result<RecordBatch> {
-        let schema = self.schema(DEAD_LETTERS)?;
-        let now = self.clock.now();
-        dead_letters::letters(&schema, &self.letter_ids, now, table, source, rejected)
+        Ok(Part { entries, accepted: counts.0, rejected: counts.1, rest, reservation })
     }
 }
 
-struct Prepared {
-    entries: Vec<Entry>,
-    accepted: u64,
-    rejected: u64,
-    /// The rejected rows whose letters are not among `entries`.
-    rest: Rejections,
+impl Prepared {
+    /// Submits the batch: its rows count over those of all batches that were submitted before. Of a batch that is
+    /// too large to be prepared at once, all parts but the last are acknowledged when this returns.
+    ///
+    /// # Errors
+    /// As of [`Engine::put`].
+    pub async fn submit(self, durability: Durability) -> Result<Submitted> {
+        let Self { put, first, others } = self;
+        let before = Ack { position: LogPosition::default(), durability, accepted: 0, rejected: 0 };
+        let part = put.submit(first, durability)?;
+        let mut submitted = Submitted { put, part, durability, before };
+        for part in others {
+            submitted = submitted.followed_by(part).await?;
+        }
+        Ok(submitted)
+    }
 }
 
-/// The batch, cut where its rows take many times more memory in the table's types than as they were sent.
-fn parts(table: &Table, batch: RecordBatch, bytes: usize, most: usize) -> Vec<RecordBatch> {
-    let widths = table.schema.arrow().fields().iter();
-    let width: usize = widths.map(|f| f.data_type().primitive_width().unwrap_or(4)).sum();
-    let rows = batch.num_rows();
-    let held = rows.saturating_mul(width).saturating_add(bytes);
-    let count = held.div_ceil(most.saturating_mul(2).max(1));
-    if count <= 1 {
-        return vec![batch];
+impl Submitted {
+    /// Waits until the batch is visible and as durable as asked.
+    ///
+    /// # Errors
+    /// As of [`Engine::put`].
+    pub async fn acknowledged(self) -> Result<Ack> {
+        self.finish().await.map(|(_, ack)| ack)
     }
-    let step = rows.div_ceil(count).max(1);
-    (0..rows).step_by(step).map(|from| batch.slice(from, step.min(rows - from))).collect()
+
+    async fn followed_by(self, part: RecordBatch) -> Result<Self> {
+        let durability = self.durability;
+        let (put, before) = self.finish().await?;
+        let part = put.prepare(part).await?;
+        let part = put.submit(part, durability)?;
+        Ok(Self { put, part, durability, before })
+    }
+
+    async fn finish(self) -> Result<(Put, Ack)> {
+        let Self { put, part, durability, before } = self;
+        let written = part.answer.written().await?;
+        let position = put.put_letters(part.rest, durability, written.position).await?;
+        let accepted = before.accepted + part.accepted;
+        let rejected = before.rejected + part.rejected;
+        Ok((put, Ack { position, durability, accepted, rejected }))
+    }
 }
 
-/// Rows with their encoded form, in as many records as the bound of one asks for.
-fn entries_within(
-    table: &Arc<Table>,
-    rows: RecordBatch,
-    source: &str,
-    most: usize,
-    entries: &mut Vec<Entry>,
-) -> Result<()> {
-    let count = rows.num_rows();
-    if count > 1 && batch_bytes(&rows) > most / 4 * 3 {
-        let half = count / 2;
-        entries_within(table, rows.slice(0, half), source, most, entries)?;
-        return entries_within(table, rows.slice(half, count - half), source, most, entries);
+impl Put {
+    async fn prepare(&self, batch: RecordBatch) -> Result<Part> {
+        let overhead = batch.num_rows() * 24;
+        let reservation = self.engine.reserve_tail(batch_bytes(&batch) + overhead)?;
+        if batch.num_rows() <= INLINE_ROWS {
+            return self.engine.validated(&self.table, &batch, &self.source, reservation);
+        }
+        let (engine, table) = (Arc::clone(&self.engine), Arc::clone(&self.table));
+        let source = self.source.clone();
+        let job = move || engine.validated(&table, &batch, &source, reservation);
+        let validated = tokio::task::spawn_blocking(job).await;
+        validated.map_err(|e| Error::internal("validating a batch").with_source(e))?
     }
-    entries.push(entry(table, rows, source)?);
-    Ok(())
+
+    /// Hands a part to the writer. Its rows go first, so that no later batch overtakes them.
+    fn submit(&self, part: Part, durability: Durability) -> Result<SubmittedPart> {
+        let Part { entries, accepted, rejected, rest, reservation } = part;
+        let answer = self.engine.submit(entries, durability, reservation)?;
+        Ok(SubmittedPart { answer, accepted, rejected, rest })
+    }
+
+    async fn put_letters(
+        &self,
+        rest: Rejections,
+        durability: Durability,
+        position: LogPosition,
+    ) -> Result<LogPosition> {
+        self.engine.put_letters(&self.table, rest, &self.source, durability, position).await
+    }
+}
+
+impl Answer {
+    /// What became of the entries, once they are in the log and visible.
+    pub(super) async fn written(self) -> Result<Written> {
+        let Some(written) = self.written else { return Ok(Written::default()) };
+        match written.await {
+            Ok(written) => written,
+            Err(_) => Err(self.condition.gone().await),
+        }
+    }
+}
+
+impl fmt::Debug for Prepared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let rows = self.first.accepted + self.first.rejected;
+        f.debug_struct("Prepared").field("rows", &rows).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Submitted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let rows = self.part.accepted + self.part.rejected;
+        f.debug_struct("Submitted").field("rows", &rows).finish_non_exhaustive()
+    }
 }
 
 /// Rows with their encoded form.
@@ -280,41 +325,3 @@ pub(super) fn entry(table: &Arc<Table>, rows: RecordBatch, source: &str) -> Resu
     let body = Bytes::from(writer.into_inner()?);
     Ok(Entry { table: Arc::clone(table), rows, body, source: source.to_owned() })
 }
-
-/// Bytes that the rows of a batch take, without what else their buffers may hold, and with what dictionaries
-/// stand for.
-pub(super) fn batch_bytes(batch: &RecordBatch) -> usize {
-    batch.columns().iter().map(column_bytes).sum()
-}
-
-fn column_bytes(column: &ArrayRef) -> usize {
-    if let Some(dictionary) = column.as_any_dictionary_opt() {
-        let values = dictionary.values();
-        let each = column_bytes(values) / values.len().max(1);
-        let of_texts = |lengths: &dyn Fn(usize) -> usize| {
-            let keys = dictionary.normalized_keys();
-            keys.into_iter().filter(|&key| key < values.len()).map(lengths).sum::<usize>()
-        };
-        return match values.data_type() {
-            _ if values.is_empty() => 0,
-            DataType::Utf8 => {
-                let texts = values.as_string::<i32>();
-                of_texts(&|key| texts.value_length(key) as usize + size_of::<i32>())
-            }
-            DataType::LargeUtf8 => {
-                let texts = values.as_string::<i64>();
-                of_texts(&|key| texts.value_length(key) as usize + size_of::<i32>())
-            }
-            DataType::Utf8View => {
-                let texts = values.as_string_view();
-                of_texts(&|key| texts.value(key).len() + size_of::<i32>())
-            }
-            _ => each.max(1).saturating_mul(column.len()),
-        };
-    }
-    let data = column.to_data();
-    data.get_slice_memory_size().unwrap_or_else(|_| column.get_array_memory_size())
-}
-
-#[cfg(test)]
-mod tests;

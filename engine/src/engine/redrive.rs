@@ -19,15 +19,16 @@ use futures::TryStreamExt;
 use hashbrown::{HashMap, HashSet};
 use serde::{Deserialize, Serialize};
 
+use super::Engine;
 use super::put::{batch_bytes, entry};
-use super::writer::Seen;
-use super::{Durability, Engine, Table};
-use crate::dead_letters::{DEAD_LETTERS, Letter, decode, encode, row};
+use crate::dead_letters::{DEAD_LETTERS, Letter, decode, encode};
 use crate::memory::Reservation;
 use crate::scan::Scan;
-use crate::validate::{Validated, key_at, logged_schema, validate};
+use crate::table::Table;
+use crate::validate::{Validated, key_at, logged_schema, row, validate};
 use crate::view::View;
-use crate::{Error, ErrorKind, Result};
+use crate::writer::Seen;
+use crate::{Durability, Error, ErrorKind, Result, retry};
 
 /// Letters that are put at a time.
 const LETTERS_AT_ONCE: usize = 1_024;
@@ -189,7 +190,7 @@ impl Engine {
         let marks = encode(&run.letters.schema, &marks)?;
         let reservation = self.reserve_tail(batch_bytes(&marks))?;
         let entries = vec![entry(run.letters, marks, "redrive")?];
-        self.submit(entries, Durability::Disk, reservation).await?;
+        self.submit(entries, Durability::Disk, reservation)?.written().await?;
         run.report.superseded += gone.len() as u64;
         let rows = rows_of(&passed.rows, &kept)?;
         let at = kept.iter().filter_map(|&at| passed.at.get(at).copied()).collect();
@@ -239,7 +240,7 @@ impl Engine {
         let marks = encode(&run.letters.schema, &self.marks(passed, go, stay))?;
         let rows = rows_of(&passed.rows, go)?;
         let reservation = self.reserve_tail(batch_bytes(&rows) + batch_bytes(&marks))?;
-        let held = self.bounds.scan.try_reserve(go.len() * PUT_BYTES, super::read::RETRY_AFTER)?;
+        let held = self.bounds.scan.try_reserve(go.len() * PUT_BYTES, retry::READ_ENDS)?;
         let mut entries = vec![entry(run.letters, marks, "redrive")?];
         if !go.is_empty() {
             entries.insert(0, entry(run.target, rows, "redrive")?);

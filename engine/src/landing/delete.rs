@@ -29,9 +29,9 @@ use super::land::{checkpoint, land_hours, swap};
 use super::notice::{adopt, newer};
 use super::round::HOURS_PER_COMMIT;
 use crate::Result;
-use crate::engine::Table;
 use crate::rewrite::{Rewrite, RewriteBounds, RewriteOf};
 use crate::scan::plan::Slice;
+use crate::table::Table;
 
 /// Memory for the rows of a file that stay.
 const MEMORY: usize = 64 << 20;

@@ -10,11 +10,10 @@ use barograph_lake::time::format_instant;
 use barograph_lake::{FileEntry, Hour, Micros, Period};
 use parking_lot::Mutex;
 use std::sync::Arc;
-use std::time::Duration;
 
-use crate::engine::Table;
+use crate::table::Table;
 use crate::view::View;
-use crate::{Error, ErrorKind};
+use crate::{Error, ErrorKind, retry};
 
 /// How long the second try waits; each further one waits twice as long.
 const WAIT_MIN: Micros = 5_000_000;
@@ -22,8 +21,6 @@ const WAIT_MIN: Micros = 5_000_000;
 const WAIT_MAX: Micros = 60_000_000;
 /// The longest wait where an operator has to mend something.
 const WAIT_MAX_DAMAGE: Micros = 600_000_000;
-/// When a put that was refused because of a fault is worth trying again.
-const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// An hour, day or month of a table, or the table as a whole, whose rows cannot land.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -240,7 +237,7 @@ impl Faults {
             fault.error,
             fault.cure
         );
-        Some(Error::resources(bound, message, RETRY_AFTER))
+        Some(Error::resources(bound, message, retry::FAULT_MENDED))
     }
 }
 

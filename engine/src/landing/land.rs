@@ -17,21 +17,34 @@ use barograph_lake::{
     Snapshot, Tier, TimeRange,
 };
 use futures::{StreamExt, stream};
+use serde::{Deserialize, Serialize};
 use tokio::sync::{Semaphore, oneshot};
 
 use super::notice::adopt;
 use super::{LanderParts, guarded, late};
-use crate::engine::{FlushReport, Table, writer::Landed};
 use crate::scan::merge::merge;
 use crate::scan::plan::Source;
+use crate::table::Table;
 use crate::tail::HourView;
 use crate::view::View;
+use crate::writer::Landed;
 use crate::{Error, Result};
 
 /// Hours that are read, sorted and encoded at a time.
 const HOURS_AT_ONCE: usize = 8;
 /// Bytes of tail hours that are read, sorted and encoded at a time; a larger hour is, slice by slice.
 const BYTES_AT_ONCE: usize = 96 << 20;
+
+/// What a flush did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FlushReport {
+    /// Files written.
+    pub files: u64,
+    /// Rows in them.
+    pub rows: u64,
+    /// Bytes of them.
+    pub bytes: u64,
+}
 
 /// Hours of the tail with the files they go into, if there are such.
 #[derive(Debug)]

@@ -9,10 +9,10 @@ use tokio::runtime::Handle;
 
 use super::LanderParts;
 use crate::Result;
-use crate::engine::Table;
 use crate::rewrite::{Rewrite, RewriteBounds};
-use crate::scan::execute::Files;
+use crate::scan::files::Files;
 use crate::scan::plan::Source;
+use crate::table::Table;
 use crate::tail::HourView;
 
 /// Memory of a merge.

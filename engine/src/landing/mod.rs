@@ -29,9 +29,9 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-use crate::engine::writer::{LogGauge, WriterHandle, panic_text};
-use crate::engine::{FlushReport, Table};
 use crate::memory::Budget;
+use crate::table::Table;
+use crate::writer::{LogGauge, WriterHandle, panic_text};
 use crate::{Clock, EngineSettings, Error, ErrorKind, Result, Steps};
 
 use decide::Reason;
@@ -39,6 +39,7 @@ pub use delete::{DeletionReport, DeletionRequest};
 pub(crate) use delete::{Looked, look};
 pub(crate) use faults::Faults;
 pub use faults::LandingFault;
+pub use land::FlushReport;
 
 /// How often the background task looks for hours that are due, if nothing wakes it before.
 const LOOK_EVERY: Duration = Duration::from_secs(1);

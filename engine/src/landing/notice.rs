@@ -9,7 +9,7 @@ use super::faults::Standing;
 use super::land::swap;
 use super::others::take_over;
 use super::{LanderParts, Memory, guarded};
-use crate::engine::Table;
+use crate::table::Table;
 use crate::{ErrorKind, Result};
 
 /// Looks for commits of others, if it is time to.

@@ -28,8 +28,8 @@ use hashbrown::HashMap;
 use tokio::runtime::Handle;
 
 use super::{LanderParts, stopped};
-use crate::engine::Table;
 use crate::rewrite::{Rewrite, RewriteBounds, RewriteOf};
+use crate::table::Table;
 use crate::validate::key_at;
 use crate::{Error, Result};
 

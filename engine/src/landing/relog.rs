@@ -17,9 +17,9 @@ use tokio::sync::oneshot;
 
 use super::{LanderParts, stopped};
 use crate::Result;
-use crate::engine::Table;
-use crate::engine::writer::Relog;
+use crate::table::Table;
 use crate::tail::HourView;
+use crate::writer::Relog;
 
 /// Bytes given back for each byte written again, at least.
 const GAIN: u64 = 4;

@@ -9,9 +9,9 @@ use hashbrown::HashMap;
 
 use super::decide::{HourFacts, Reason, Situation, decide};
 use super::faults::{Standing, period_of};
-use super::land::{Landing, land_hours};
+use super::land::{FlushReport, Landing, land_hours};
 use super::{LanderParts, Memory, guarded, notice, relog, stopped};
-use crate::engine::{FlushReport, Table};
+use crate::table::Table;
 use crate::tail::HourView;
 use crate::view::View;
 use crate::{Error, ErrorKind, Result};

@@ -3,12 +3,11 @@
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
 
 use super::segment::parse_file_name;
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, ErrorKind, Result, retry};
 
 /// The folder of a log, held by this process alone.
 #[derive(Debug)]
@@ -76,7 +75,7 @@ pub(super) fn failed(doing: &str, path: &Path, error: io::Error) -> Error {
         return Error::resources(
             "disk of the log",
             format!("{doing} {}: {error}; free space there", path.display()),
-            Duration::from_secs(1),
+            retry::SPACE_FREED,
         );
     }
     Error::new(ErrorKind::Unavailable, format!("log: {doing} {}", path.display()))

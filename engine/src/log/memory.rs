@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 
 use super::frame;
 use super::{Log, LogSettings, Record};
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, ErrorKind, Result, retry};
 
 /// The disk below a [`MemoryLog`]: it outlives the log and decides what survives.
 #[derive(Clone, Default)]
@@ -113,8 +113,8 @@ impl Log for MemoryLog {
         {
             let mut state = self.disk.0.lock();
             if state.full && !records.is_empty() {
-                let retry = std::time::Duration::from_secs(1);
-                return Err(Error::resources("disk of the log", "it was set full", retry));
+                let after = retry::SPACE_FREED;
+                return Err(Error::resources("disk of the log", "it was set full", after));
             }
             for record in records {
                 let position = LogPosition(state.end);

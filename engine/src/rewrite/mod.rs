@@ -2,14 +2,13 @@
 //! written, so that any number of rows takes the memory of a few slices.
 //!
 //! ```text
-//! files, runs, tail ──Execution::slice──► rows by (key, time) ──FileWriter──► files of one period
+//! files, runs, tail ──Plan::run──► rows by (key, time) ──FileWriter──► files of one period
 //! ```
 //!
 //! Nothing is committed here: the new files are no part of the table until the caller commits them.
 
 mod difference;
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use arrow::array::{AsArray, BooleanArray, RecordBatch, new_null_array};
@@ -25,11 +24,10 @@ use barograph_lake::{
 use futures::future::BoxFuture;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
-use tokio::task::JoinHandle;
 
-use crate::scan::Scan;
-use crate::scan::execute::{Execution, Files};
-use crate::scan::plan::{Slice, Source, landed, slices};
+use crate::scan::files::Files;
+use crate::scan::plan::{Slice, Source, landed};
+use crate::scan::{Executor, Plan, Scan, Slices};
 use crate::validate::key_at;
 use crate::{Error, Result};
 
@@ -80,7 +78,9 @@ impl RewriteOf {
 #[derive(Debug)]
 pub struct Rewrite {
     table: LakeTable,
-    execution: Arc<Execution>,
+    /// All rows; the slices are those that are left.
+    plan: Plan,
+    slices: Slices<()>,
     /// How many of the sources are active files; the others are runs, or the tail.
     landed: usize,
     except: Option<Slice>,
@@ -89,8 +89,6 @@ pub struct Rewrite {
     bounds: RewriteBounds,
     /// One permit for each of the threads.
     threads: Arc<Semaphore>,
-    slices: VecDeque<Slice>,
-    ahead: VecDeque<JoinHandle<Result<RecordBatch>>>,
     writer: Option<FileWriter>,
     written: Vec<Arc<FileEntry>>,
     /// Bytes of the old files, of one slice.
@@ -150,27 +148,30 @@ impl Rewrite {
         let columns = (FIRST_VALUE_COLUMN..table.schema().arrow().fields().len()).collect();
         let scan = Scan { columns, ..Scan::of(keys, TimeRange::ALL) };
         let files: Vec<_> = from.iter().flat_map(|source| source.files.clone()).collect();
-        let execution = Arc::new(Execution::new(lake, from, scan));
+        let plan = Plan::new(lake, from, scan, SLICE_ROWS_MIN);
         let copies = COPIES + bounds.threads;
-        let rows = bounds.memory / execution.row_bytes().max(1);
+        let rows = bounds.memory / plan.row_bytes().max(1);
         let rows = (rows / copies).max(SLICE_ROWS_MIN.min(rows / 2)).max(1);
-        let periods: Vec<_> = execution.sources.iter().map(|source| source.period).collect();
-        let weights = execution.weights(execution.sources.iter().collect()).await?;
-        let slices = slices(&execution.scan, &periods, &weights, rows as u64);
-        let slices: VecDeque<_> = slices.into();
+        let plan = plan.sliced_by(rows).await?;
+        let threads = Arc::new(Semaphore::new(bounds.threads.max(1)));
+        let executor = Executor::Blocking {
+            on: bounds.on.clone(),
+            permits: Arc::clone(&threads),
+            at_once: bounds.threads,
+        };
+        let slices = plan.clone().run(executor, |_| Ok::<_, Error>(()))?;
         let bytes: u64 = files.iter().map(|file| file.bytes).sum();
         Ok(Self {
             table: table.clone(),
-            execution,
+            plan,
             landed: 0,
             except: None,
             target,
             through,
-            threads: Arc::new(Semaphore::new(bounds.threads.max(1))),
+            threads,
             bounds,
-            slice_bytes: bytes / slices.len().max(1) as u64,
+            slice_bytes: bytes / slices.left().max(1) as u64,
             slices,
-            ahead: VecDeque::new(),
             writer: None,
             written: Vec::new(),
             places: None,
@@ -191,10 +192,16 @@ impl Rewrite {
     }
 
     async fn next(&mut self) -> Result<Option<RewriteStep>> {
-        self.read_ahead();
-        let Some(slice) = self.ahead.pop_front() else { return Ok(None) };
-        let rows = slice.await.map_err(|e| ended().with_source(e))??;
-        self.read_ahead();
+        let Some(rows) = self.slices.next().await? else { return Ok(None) };
+        self.slices.read_ahead();
+        let rows = match self.except.clone() {
+            Some(except) => {
+                let stay = move || without(&rows, &except);
+                let stay = self.bounds.on.spawn_blocking(stay).await;
+                stay.map_err(|e| ended().with_source(e))??
+            }
+            None => rows,
+        };
         let step = RewriteStep { rows: rows.num_rows() as u64, bytes: self.slice_bytes };
         if step.rows > 0 {
             let writer = match self.writer.take() {
@@ -234,35 +241,6 @@ impl Rewrite {
             }
             Ok(std::mem::take(&mut self.written))
         })
-    }
-
-    fn read_ahead(&mut self) {
-        while self.ahead.len() < self.bounds.threads.max(1)
-            && let Some(slice) = self.slices.pop_front()
-        {
-            let execution = Arc::clone(&self.execution);
-            let (on, threads) = (self.bounds.on.clone(), Arc::clone(&self.threads));
-            let except = self.except.clone();
-            let read = async move {
-                let thread = threads.acquire_owned().await.map_err(|e| ended().with_source(e))?;
-                let read = Handle::current().spawn_blocking(move || {
-                    let _held = thread;
-                    let rows = Handle::current().block_on(execution.slice(&slice))?;
-                    match except {
-                        Some(except) => without(&rows, &except),
-                        None => Ok(rows),
-                    }
-                });
-                read.await.map_err(|e| ended().with_source(e))?
-            };
-            self.ahead.push_back(on.spawn(read));
-        }
-    }
-}
-
-impl Drop for Rewrite {
-    fn drop(&mut self) {
-        self.ahead.iter().for_each(JoinHandle::abort);
     }
 }
 

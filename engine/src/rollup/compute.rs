@@ -8,35 +8,10 @@ use arrow::array::{
 use arrow::datatypes::{Int64Type, SchemaRef};
 use barograph_lake::schema::{FIRST_VALUE_COLUMN, KEY_COLUMN, TIME_COLUMN};
 use barograph_lake::{KeySelection, TimeRange};
-use futures::StreamExt;
-use futures::future::BoxFuture;
 
 use super::{COUNTS, Rollup};
 use crate::validate::logged_schema;
-use crate::{Engine, Error, Result, Scan, ScanStream, View};
-
-impl Engine {
-    /// The rows of a rollup for some keys and whole windows, as `view` of its source has them: all columns
-    /// of the rollup but `ingested_at`, ordered by (key, window).
-    ///
-    /// # Errors
-    /// As of [`Engine::scan`].
-    pub fn roll_up<'a>(
-        &'a self,
-        rollup: &'a Arc<Rollup>,
-        view: Arc<View>,
-        keys: KeySelection,
-        windows: TimeRange,
-    ) -> BoxFuture<'a, Result<ScanStream>> {
-        Box::pin(async move {
-            let found = self.scan(view, rollup.scan(keys, windows)).await?;
-            let schema = rollup.given();
-            let rollup = Arc::clone(rollup);
-            let batches = found.batches.map(move |windows| rollup.rows(&windows?));
-            Ok(ScanStream { schema, batches: batches.boxed() })
-        })
-    }
-}
+use crate::{Error, Result, Scan};
 
 impl Rollup {
     /// The scan of the source for some keys and whole windows.
@@ -57,7 +32,7 @@ impl Rollup {
     }
 
     /// Windows of the aggregating scan as rows.
-    fn rows(&self, windows: &RecordBatch) -> Result<RecordBatch> {
+    pub(crate) fn rows(&self, windows: &RecordBatch) -> Result<RecordBatch> {
         let counts = windows.columns().get(FIRST_VALUE_COLUMN);
         let counts = counts.and_then(|counts| counts.as_primitive_opt::<Int64Type>());
         let counts = counts.ok_or_else(|| Error::internal("rollup: windows without a count"))?;

@@ -20,7 +20,7 @@ use barograph_lake::table::CommitInfo;
 use barograph_lake::{Hour, KeySelection, Micros, TableVersion};
 
 use super::Rollup;
-use crate::{Engine, Error, Result, View};
+use crate::Error;
 
 /// The version of its source up to which a rollup is computed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,7 +42,7 @@ pub struct Changed {
 
 impl Changed {
     /// What a commit says; `None` if it says nothing.
-    fn of(commit: CommitInfo) -> Option<Self> {
+    pub(crate) fn of(commit: CommitInfo) -> Option<Self> {
         let keys = commit.keys.map_or(KeySelection::All, KeySelection::list);
         Some(Self { hours: commit.hours?.into_iter().collect(), keys })
     }
@@ -64,89 +64,33 @@ pub type Rollups = BTreeMap<String, Declared>;
 #[derive(Debug, Default)]
 pub struct Told(ArcSwap<Rollups>);
 
-impl Engine {
-    /// Declares a rollup to the engine.
-    ///
-    /// # Errors
-    /// `NotFound` if its table or its source is none of the engine's.
-    pub fn declare_rollup(&self, rollup: Rollup) -> Result<()> {
-        self.table(rollup.source().name())?;
-        self.table(rollup.table().name())?;
+impl Told {
+    /// The rollups, and how far each is computed.
+    pub(crate) fn all(&self) -> Arc<Rollups> {
+        self.0.load_full()
+    }
+
+    /// Adds a rollup, of which nothing is computed.
+    pub(crate) fn declare(&self, rollup: Rollup) {
         let name = rollup.table().name().to_owned();
         let declared = Declared { rollup: Arc::new(rollup), followed: None };
-        self.rollups.0.rcu(|rollups| {
+        self.0.rcu(|rollups| {
             let mut rollups = Rollups::clone(rollups);
             rollups.insert(name.clone(), declared.clone());
             rollups
         });
-        Ok(())
     }
 
-    /// The rollups by name, and how far each is computed. Views taken afterwards have at least the rows computed up
-    /// to there.
-    pub fn rollups(&self) -> Arc<BTreeMap<String, Declared>> {
-        self.rollups.0.load_full()
-    }
-
-    /// Records how far a rollup is computed: all rows of it up to there can be read.
-    pub fn rolled_up_through(&self, rollup: &str, followed: Followed) {
+    /// Records how far a rollup is computed.
+    pub(crate) fn follow(&self, rollup: &str, followed: Followed) {
         let followed = Arc::new(followed);
-        self.rollups.0.rcu(|rollups| {
+        self.0.rcu(|rollups| {
             let mut rollups = Rollups::clone(rollups);
             if let Some(declared) = rollups.get_mut(rollup) {
                 declared.followed = Some(Arc::clone(&followed));
             }
             rollups
         });
-    }
-
-    /// The hours and keys of a table that the commits after one version through another changed; `None` if that is
-    /// not known, as a commit does not say it or is gone from the log.
-    pub async fn changes(
-        &self,
-        table: &str,
-        after: TableVersion,
-        through: TableVersion,
-    ) -> Result<Option<Vec<Changed>>> {
-        if after >= through {
-            return Ok((after == through).then(Vec::new));
-        }
-        let commits = self.table(table)?.lake.commits_between(after, through).await?;
-        Ok(commits.and_then(|commits| commits.into_iter().map(Changed::of).collect()))
-    }
-
-    /// First instants of the windows of a rollup that are to be computed from `source`, as the rows of `kept` are out
-    /// of date.
-    pub async fn stale_windows(
-        &self,
-        declared: &Declared,
-        [source, kept]: [&View; 2],
-    ) -> Result<BTreeSet<Micros>> {
-        let rollup = &declared.rollup;
-        let mut stale = match self.changed_windows(declared, source).await? {
-            Some(changed) => changed,
-            None => rollup.windows(source.hours().iter().chain(&kept.hours())),
-        };
-        Ok(stale.split_off(&rollup.computed_from(source)))
-    }
-
-    /// First instants of the windows that are not as when they were computed; `None` if that is not known.
-    async fn changed_windows(
-        &self,
-        declared: &Declared,
-        source: &View,
-    ) -> Result<Option<BTreeSet<Micros>>> {
-        let Some(followed) = &declared.followed else { return Ok(None) };
-        let (table, through) = (declared.rollup.source().name(), source.snapshot.version());
-        let Some(changes) = self.changes(table, followed.version, through).await? else {
-            return Ok(None);
-        };
-        let mut hours: BTreeSet<Hour> =
-            changes.into_iter().flat_map(|changed| changed.hours).collect();
-        hours.extend(source.tail.hours().iter().map(|hour| hour.hour()));
-        let mut windows = declared.rollup.windows(&hours);
-        windows.extend(followed.stale.iter().copied());
-        Ok(Some(windows))
     }
 }
 

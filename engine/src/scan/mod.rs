@@ -1,84 +1,25 @@
 //! Reads of a table: range reads and point reads, and how they are answered.
 //!
-//! A [`Scan`] is the one description of a range read, a [`PointQuery`] that of a point read; tickets,
-//! SQL and jobs all come down to them.
+//! ```text
+//! request ──► plan: inputs, cost, slices ──► partitions, which run in parallel ──► run: slice by slice
+//! ```
+//!
+//! A [`Scan`] is the one description of a range read, a [`PointQuery`] that of a point read. Tickets, SQL, rollups and
+//! rewrites make a [`Plan`] of a range read, which is what `EXPLAIN` prints and what runs. A partition of a read is what
+//! is worked on in parallel with others; a slice is the unit of work.
 
 pub mod aggregate;
-pub mod execute;
+pub mod files;
 pub mod merge;
 pub(crate) mod newest;
+pub mod partition;
 pub mod plan;
 pub mod point;
+mod request;
+pub mod run;
 
-use std::pin::Pin;
-
-use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
-use barograph_lake::{Key, KeySelection, Micros, TimeRange};
-use futures::Stream;
-
-pub use aggregate::winds::direction;
-pub use aggregate::{Aggregate, Aggregation};
-pub use plan::Plan;
-
-use crate::Result;
-use crate::filter::Predicate;
-
-/// A range read: rows (or windows) of some keys and times, ordered by (key, time).
-#[derive(Debug, Clone)]
-pub struct Scan {
-    /// The keys.
-    pub keys: KeySelection,
-    /// The range of time.
-    pub time: TimeRange,
-    /// Indexes into the table's Arrow schema of the columns to give after key and time, in the order
-    /// asked for. Ignored where `aggregation` is set.
-    pub columns: Vec<usize>,
-    /// The condition on rows; `None` is every row.
-    pub filter: Option<Predicate>,
-    /// Windows in place of rows.
-    pub aggregation: Option<Aggregation>,
-    /// At most this many rows (or windows).
-    pub limit: Option<usize>,
-}
-
-impl Scan {
-    /// The keys and instants of all rows of some keys and times.
-    pub fn of(keys: KeySelection, time: TimeRange) -> Self {
-        Self { keys, time, columns: Vec::new(), filter: None, aggregation: None, limit: None }
-    }
-}
-
-/// The reading of a key that a point read asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Point {
-    /// The newest.
-    Latest,
-    /// The newest at or before the instant.
-    At(Micros),
-}
-
-/// A point read: one reading of each of some keys, ordered by key. A key without one has no row.
-#[derive(Debug, Clone)]
-pub struct PointQuery {
-    /// The keys; `None` is every key.
-    pub keys: Option<Vec<Key>>,
-    /// The reading.
-    pub point: Point,
-    /// Indexes into the table's Arrow schema of the columns to give after key and time.
-    pub columns: Vec<usize>,
-}
-
-/// The answer to a [`Scan`], batch by batch. An answer cut short ends with an error.
-pub struct ScanStream {
-    /// Columns of every batch.
-    pub schema: SchemaRef,
-    /// The batches, in order.
-    pub batches: Pin<Box<dyn Stream<Item = Result<RecordBatch>> + Send>>,
-}
-
-impl std::fmt::Debug for ScanStream {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ScanStream").field("schema", &self.schema).finish_non_exhaustive()
-    }
-}
+pub use aggregate::winds::WindSum;
+pub use aggregate::{Aggregate, Aggregation, kernel, rank};
+pub use plan::{Cost, Plan};
+pub use request::{Point, PointQuery, Scan};
+pub use run::{Executor, ScanStream, Slices};

@@ -18,22 +18,23 @@ use arc_swap::ArcSwapOption;
 use arrow::array::{Array, AsArray, RecordBatch, UInt32Array};
 use arrow::compute::{concat_batches, take_record_batch};
 use arrow::datatypes::TimestampMicrosecondType;
-use barograph_lake::file::FileRead;
-use barograph_lake::schema::{KEY_COLUMN, TIME_COLUMN};
+use barograph_lake::schema::{FIRST_VALUE_COLUMN, KEY_COLUMN, TIME_COLUMN};
 use barograph_lake::{
     FileEntry, FilePath, Hour, Key, KeySelection, Micros, TableVersion, Tier, TimeRange,
 };
 use hashbrown::{HashMap, HashSet};
+use tokio::runtime::Handle;
 use tokio::sync::Mutex;
 
-use super::execute::{Files, read_columns};
-use super::plan::cut;
+use super::files::Files;
+use super::plan::landed;
+use super::{Executor, Plan, Scan, Slices};
 use crate::Result;
 use crate::validate::key_at;
 use crate::view::View;
 
 /// Rows of a file that are read at a time while its last rows are looked for.
-const SLICE_ROWS: u64 = 32_768;
+const SLICE_ROWS: usize = 32_768;
 /// Bytes that last rows may take; of a file whose last rows take more, none are kept.
 const LAST_ROWS_BYTES_MAX: usize = 16 << 20;
 
@@ -83,8 +84,8 @@ impl Newest {
             if times.seen.contains(&file.path) {
                 continue;
             }
-            for keys in slices(files, file).await? {
-                let rows = read(files, file, keys, read_columns([])).await?;
+            let mut slices = slices(files, file, Vec::new()).await?;
+            while let Some(rows) = slices.next().await? {
                 for (key, time, _) in last_rows(&rows) {
                     let newest = times.newest.entry(key).or_insert(time);
                     *newest = time.max(*newest);
@@ -138,20 +139,21 @@ impl Newest {
 impl LastRows {
     async fn collect(files: &Files, file: &Arc<FileEntry>) -> Result<Option<Self>> {
         let Some(hour) = Hour::of(file.path.period().start()) else { return Ok(None) };
-        let columns: Vec<usize> = (0..files.schema.arrow().fields().len()).collect();
-        let (mut parts, mut bytes) = (Vec::new(), 0);
-        for keys in slices(files, file).await? {
-            let rows = read(files, file, keys, columns.clone()).await?;
-            let part = take_rows(&rows, last_rows(&rows).map(|(.., row)| row))?;
-            bytes += part.get_array_memory_size();
+        let columns = (FIRST_VALUE_COLUMN..files.schema.arrow().fields().len()).collect();
+        let (mut found, mut bytes) = (Vec::new(), 0);
+        let mut slices = slices(files, file, columns).await?;
+        while let Some(rows) = slices.next().await? {
+            let last = take_rows(&rows, last_rows(&rows).map(|(.., row)| row))?;
+            bytes += last.get_array_memory_size();
             if bytes > LAST_ROWS_BYTES_MAX {
                 return Ok(None);
             }
-            parts.push(part);
-            tokio::task::yield_now().await;
+            found.push(last);
         }
-        let Some(first) = parts.first() else { return Ok(None) };
-        let rows = concat_batches(first.schema_ref(), &parts)?;
+        let Some(first) = found.first() else { return Ok(None) };
+        let rows = concat_batches(first.schema_ref(), &found)?;
+        // Of a key in several slices, each has a last row.
+        let rows = take_rows(&rows, last_rows(&rows).map(|(.., row)| row))?;
         Ok(Some(Self { hour, rows }))
     }
 
@@ -185,20 +187,11 @@ impl LastRows {
     }
 }
 
-async fn read(
-    files: &Files,
-    file: &Arc<FileEntry>,
-    keys: KeySelection,
-    columns: Vec<usize>,
-) -> Result<RecordBatch> {
-    files.file(file, &FileRead { keys, time: TimeRange::ALL, columns, pages: None }).await
-}
-
-/// The keys of a file in slices with about [`SLICE_ROWS`] rows.
-async fn slices(files: &Files, file: &Arc<FileEntry>) -> Result<Vec<KeySelection>> {
-    let opened = files.cache.open(&files.store, &files.schema, file).await?;
-    let pages = opened.pages().iter().map(|page| (page.first, u64::from(page.rows)));
-    Ok(cut(&KeySelection::All, pages.collect(), SLICE_ROWS))
+/// The rows of a file in slices of about [`SLICE_ROWS`] rows, read by a thread that may wait for a disk.
+async fn slices(files: &Files, file: &Arc<FileEntry>, columns: Vec<usize>) -> Result<Slices<()>> {
+    let scan = Scan { columns, ..Scan::of(KeySelection::All, TimeRange::ALL) };
+    let plan = Plan::new(files.clone(), landed([file]), scan, SLICE_ROWS);
+    plan.sliced().await?.run(Executor::one_thread(Handle::current()), |_| Ok(()))
 }
 
 /// Some rows, in the order given.

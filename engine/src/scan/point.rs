@@ -1,7 +1,7 @@
 //! The point read: the newest reading of each key, or the newest up to an instant.
 //!
 //! The newest reading of a key that reports is in the tail, or among the last rows of the newest hour's file, and
-//! costs O(1). Any other is searched for stretch by stretch of time, newest first, until every key asked for is
+//! costs O(1). Any other is searched for range by range of time, newest first, until every key asked for is
 //! found.
 
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use barograph_lake::time::MICROS_PER_HOUR;
 use barograph_lake::{Hour, Key, KeySelection, Micros, TimeRange};
 use hashbrown::{HashMap, HashSet};
 
-use super::execute::{Files, project, read_columns, with_schema};
+use super::files::{Files, project, read_columns, with_schema};
 use super::newest::{Newest, instants_of, last_rows, take_rows};
 use super::plan::{Source, sources};
 use super::{Point, PointQuery, Scan};
@@ -38,8 +38,8 @@ impl PointRead<'_> {
             (Point::At(time), keys) => {
                 let before = time.saturating_add(1);
                 let keys = keys.as_deref().map(distinct);
-                let parts = self.newest_before(keys, before, &columns).await?;
-                self.in_order(parts, &columns)
+                let batches = self.newest_before(keys, before, &columns).await?;
+                self.in_order(batches, &columns)
             }
         }
     }
@@ -52,7 +52,7 @@ impl PointRead<'_> {
             return self.view.tail.latest(keys, columns);
         }
         let (fresh, mut others): (Vec<_>, Vec<_>) = keys.iter().partition(|&&key| in_tail(key));
-        let mut parts = Vec::new();
+        let mut batches = Vec::new();
         if let Some(last) = self.newest.last(self.files, self.view) {
             let landed = last.of(&others, columns)?;
             if landed.num_rows() == keys.len() {
@@ -60,17 +60,17 @@ impl PointRead<'_> {
             }
             let found: HashSet<_> = instants_of(&landed).map(|(key, ..)| key).collect();
             others.retain(|key| !found.contains(key));
-            parts.push(landed);
+            batches.push(landed);
         }
-        parts.extend(self.newest_before(Some(others), Micros::MAX, columns).await?);
-        parts.push(self.view.tail.latest(&fresh, columns)?);
-        self.in_order(parts, columns)
+        batches.extend(self.newest_before(Some(others), Micros::MAX, columns).await?);
+        batches.push(self.view.tail.latest(&fresh, columns)?);
+        self.in_order(batches, columns)
     }
 
     async fn latest_of_all(&self, columns: &[usize]) -> Result<RecordBatch> {
         let Some(mut newest) = self.newest.times(self.files, self.view).await? else {
-            let parts = self.newest_before(None, Micros::MAX, columns).await?;
-            return self.in_order(parts, columns);
+            let batches = self.newest_before(None, Micros::MAX, columns).await?;
+            return self.in_order(batches, columns);
         };
         let mut fresh = Vec::new();
         for key in self.view.tail.keys() {
@@ -86,20 +86,20 @@ impl PointRead<'_> {
                 by_hour.entry(hour).or_default().push((key, time));
             }
         }
-        let mut parts = vec![self.view.tail.latest(&fresh, columns)?];
+        let mut batches = vec![self.view.tail.latest(&fresh, columns)?];
         if let Some(last) = self.newest.last(self.files, self.view)
             && let Some(wanted) = by_hour.remove(&last.hour())
         {
             let keys: Vec<_> = wanted.into_iter().map(|(key, _)| key).collect();
-            parts.push(last.of(&distinct(&keys), columns)?);
+            batches.push(last.of(&distinct(&keys), columns)?);
         }
         for (hour, wanted) in by_hour {
-            parts.push(self.rows_at(&Source::of(self.view, hour), &wanted, columns).await?);
+            batches.push(self.rows_at(&Source::of(self.view, hour), &wanted, columns).await?);
         }
-        self.in_order(parts, columns)
+        self.in_order(batches, columns)
     }
 
-    /// The newest row before `before` of each key (of every key: `None`), in parts.
+    /// The newest row before `before` of each key (of every key: `None`), in batches.
     async fn newest_before(
         &self,
         keys: Option<Vec<Key>>,
@@ -108,13 +108,13 @@ impl PointRead<'_> {
     ) -> Result<Vec<RecordBatch>> {
         let mut missing = keys.map(|keys| keys.into_iter().collect::<HashSet<_>>());
         let mut found = HashSet::new();
-        let mut parts = Vec::new();
+        let mut batches = Vec::new();
         let scan = Scan::of(KeySelection::All, TimeRange { from: Micros::MIN, to: before });
         let sources = sources(self.view, &scan);
         let newest_first = sources
             .iter()
             .rev()
-            .flat_map(|source| stretches(source, before).map(move |stretch| (source, stretch)));
+            .flat_map(|source| ranges(source, before).map(move |time| (source, time)));
         for (source, time) in newest_first {
             if time.is_empty() {
                 continue;
@@ -130,7 +130,7 @@ impl PointRead<'_> {
                     let rows = self.files.source(source, &selection, time, columns).await?;
                     let last: Vec<_> = last_rows(&rows).collect();
                     found.extend(last.iter().map(|&(key, ..)| key));
-                    parts.push(take_rows(&rows, last.iter().map(|&(.., row)| row))?);
+                    batches.push(take_rows(&rows, last.iter().map(|&(.., row)| row))?);
                     Vec::new()
                 }
                 _ => {
@@ -142,13 +142,13 @@ impl PointRead<'_> {
             };
             if !wanted.is_empty() {
                 found.extend(wanted.iter().map(|&(key, _)| key));
-                parts.push(self.rows_at(source, &wanted, columns).await?);
+                batches.push(self.rows_at(source, &wanted, columns).await?);
             }
             if let Some(missing) = &mut missing {
                 missing.retain(|key| !found.contains(key));
             }
         }
-        Ok(parts)
+        Ok(batches)
     }
 
     /// The rows of one period at exactly these keys and instants.
@@ -171,11 +171,13 @@ impl PointRead<'_> {
         take_rows(&rows, chosen)
     }
 
-    fn in_order(&self, parts: Vec<RecordBatch>, columns: &[usize]) -> Result<RecordBatch> {
+    fn in_order(&self, batches: Vec<RecordBatch>, columns: &[usize]) -> Result<RecordBatch> {
         let schema = project(&self.view.schema, columns)?;
-        let parts =
-            parts.into_iter().map(|part| with_schema(&schema, part)).collect::<Result<Vec<_>>>()?;
-        let rows = concat_batches(&schema, &parts)?;
+        let batches = batches
+            .into_iter()
+            .map(|batch| with_schema(&schema, batch))
+            .collect::<Result<Vec<_>>>()?;
+        let rows = concat_batches(&schema, &batches)?;
         let keys = rows.column(KEY_COLUMN);
         if (1..rows.num_rows()).all(|row| key_at(keys, row - 1) < key_at(keys, row)) {
             return Ok(rows);
@@ -188,7 +190,7 @@ impl PointRead<'_> {
 
 /// The time of a source before `before`, newest first: its last hour, its last day, and the rest. Most keys
 /// are found in the first.
-fn stretches(source: &Source, before: Micros) -> impl Iterator<Item = TimeRange> {
+fn ranges(source: &Source, before: Micros) -> impl Iterator<Item = TimeRange> {
     let (start, end) = (source.period.start(), source.period.end().min(before));
     let newest = source.newest().map_or(end, |newest| newest.saturating_add(1)).min(end);
     let hour = newest.saturating_sub(MICROS_PER_HOUR).max(start);

@@ -11,7 +11,7 @@ use barograph_lake::schema::FIRST_VALUE_COLUMN;
 use barograph_lake::time::format_instant;
 
 use super::key_at;
-use crate::dead_letters::row::RowWriter;
+use super::row::RowWriter;
 
 /// A row that may not go into its table.
 #[derive(Debug, Clone, PartialEq, Eq)]

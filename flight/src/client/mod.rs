@@ -17,7 +17,7 @@ use futures::future::BoxFuture;
 use serde::de::DeserializeOwned;
 use tonic::transport::{Channel, Endpoint};
 
-use crate::server::{AlterMessage, AlterProgress, AlterRequest, DeleteJson, RedriveJson};
+use crate::message::{AlterMessage, AlterProgress, AlterRequest, DeleteJson, RedriveJson};
 use crate::{Error, Result, Ticket};
 
 pub use exchange::{Exchange, ExchangeAnswer, ExchangeSender};

@@ -14,7 +14,7 @@ use tonic::metadata::MetadataValue;
 use tonic::{Request, Streaming};
 
 use super::{Client, unexpected};
-use crate::server::{AckJson, DURABILITY_HEADER};
+use crate::message::{AckJson, DURABILITY_HEADER};
 use crate::{Error, Result};
 
 /// The acknowledgements of a put, one a batch, in order.

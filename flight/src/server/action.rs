@@ -3,16 +3,15 @@
 use std::sync::Arc;
 
 use arrow_flight::{Action, ActionType};
-use barograph_engine::{DeletionRequest, ErrorKind};
-use barograph_lake::time::{format_instant, parse_instant};
-use barograph_lake::{Key, TimeRange};
+use barograph_engine::ErrorKind;
 use barograph_query::QueryId;
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::json;
 
-use super::limits::Deadline;
-use super::{Serving, alter, shown};
+use super::{alter, shown};
+use crate::call::{Deadline, Serving};
+use crate::message::{DeleteJson, RedriveJson};
 use crate::ticket::{Query, Ticket, VERSION};
 use crate::{Error, Result};
 
@@ -42,79 +41,6 @@ const ACTIONS: [(&str, &str); 7] = [
     ("version", "Result: JSON with the version of the server and of its ticket format."),
 ];
 
-/// Which dead letters to put again.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct RedriveJson {
-    table: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    from: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    to: Option<String>,
-}
-
-impl RedriveJson {
-    pub(crate) fn new(table: &str, time: TimeRange) -> Self {
-        let (from, to) = texts(time);
-        Self { table: table.to_owned(), from, to }
-    }
-}
-
-/// Which rows to delete, and why.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct DeleteJson {
-    table: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    keys: Option<Vec<Key>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    from: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    to: Option<String>,
-    reason: String,
-}
-
-impl DeleteJson {
-    pub(crate) fn new(table: &str, keys: Option<Vec<Key>>, time: TimeRange, reason: &str) -> Self {
-        let (from, to) = texts(time);
-        Self { table: table.to_owned(), keys, from, to, reason: reason.to_owned() }
-    }
-
-    fn request(self, by: String, keys_max: usize) -> Result<DeletionRequest> {
-        let refused = |what: String| Err(Error::request(format!("action delete: {what}")));
-        if self.reason.trim().is_empty() {
-            return refused("\"reason\" is empty: say why, it is kept with the record".to_owned());
-        }
-        if self.keys.as_ref().is_some_and(|keys| keys.len() > keys_max) {
-            return refused(format!(
-                "\"keys\" lists more than flight.ticket_keys_max allows, {keys_max}: delete in several steps"
-            ));
-        }
-        let time = time("delete", &self.from, &self.to)?;
-        if time.from >= time.to {
-            return refused("\"to\" is exclusive and must be later than \"from\"".to_owned());
-        }
-        Ok(DeletionRequest { keys: self.keys, time, by, reason: self.reason })
-    }
-}
-
-/// A range as an action names it; an open end is not named.
-fn texts(time: TimeRange) -> (Option<String>, Option<String>) {
-    let text = |instant, open| (instant != open).then(|| format_instant(instant));
-    (text(time.from, TimeRange::ALL.from), text(time.to, TimeRange::ALL.to))
-}
-
-/// The range that an action names.
-fn time(action: &str, from: &Option<String>, to: &Option<String>) -> Result<TimeRange> {
-    let instant = |text: &Option<String>, open| text.as_deref().map_or(Ok(open), parse_instant);
-    let request =
-        |e: barograph_lake::Error| Error::request(format!("action {action}")).with_source(e);
-    Ok(TimeRange {
-        from: instant(from, TimeRange::ALL.from).map_err(request)?,
-        to: instant(to, TimeRange::ALL.to).map_err(request)?,
-    })
-}
-
 /// The answer to ListActions.
 pub(super) fn list() -> Vec<ActionType> {
     let described = |(name, description): (&str, &str)| ActionType {
@@ -137,7 +63,7 @@ pub(super) async fn answer(
         "delete" => {
             let asked: DeleteJson = serde_json::from_slice(&action.body)
                 .map_err(|e| Error::request(format!("action delete: {e}")))?;
-            let table = asked.table.clone();
+            let table = asked.table().to_owned();
             let request = asked.request(by, state.settings.ticket_keys_max)?;
             // Not given up half-way either.
             let deleted = async {
@@ -156,7 +82,7 @@ pub(super) async fn answer(
         }
         "kill" => {
             let id: QueryId = String::from_utf8_lossy(&action.body).trim().parse()?;
-            state.desk.sql().queries().cancel(id)?;
+            state.sql.queries().cancel(id)?;
             Ok(id.to_string().into())
         }
         "plan" => {
@@ -171,15 +97,19 @@ pub(super) async fn answer(
                 ));
             };
             let view = deadline.bound(shown::view(state, &ticket, &query)).await?;
-            Ok(deadline.bound(state.engine.plan(&view, scan)).await?.to_string().into())
+            let plan = async {
+                let plan = state.engine.plan(&view, scan.clone())?.sliced().await?;
+                plan.costed().await
+            };
+            Ok(deadline.bound(plan).await?.to_string().into())
         }
         "redrive" => {
             let asked: RedriveJson = serde_json::from_slice(&action.body)
                 .map_err(|e| Error::request(format!("action redrive: {e}")))?;
-            let time = time("redrive", &asked.from, &asked.to)?;
+            let time = asked.time()?;
             let driven = async {
                 let (state, _kept) = serving.to_change().await;
-                state.engine.redrive(&asked.table, time).await
+                state.engine.redrive(asked.table(), time).await
             };
             json(&deadline.bound(driven).await?)
         }

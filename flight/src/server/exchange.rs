@@ -25,9 +25,8 @@ use futures::{Stream, StreamExt};
 use tokio::sync::OwnedSemaphorePermit;
 use tonic::{Status, Streaming};
 
-use super::shutdown::{Phase, Shutdown};
-use super::{Serving, State};
 use crate::Result;
+use crate::call::{Phase, Serving, Shutdown, State};
 use crate::ticket::PointRequest;
 use crate::wire::{GrpcBody, Pieces, Protobuf};
 use answer::{Question, refusal};

@@ -5,20 +5,15 @@
 
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
 use arrow_flight::Ticket as FlightTicket;
 use axum::extract::{Request, State as Shared};
 use axum::response::Response;
-use futures::stream::BoxStream;
-use futures::{Stream, StreamExt, TryStreamExt, stream};
-use tokio::sync::OwnedSemaphorePermit;
+use futures::{StreamExt, TryStreamExt};
 use tonic::Status;
 
-use super::limits::Deadline;
-use super::shutdown::{Phase, Shutdown};
-use super::{Serving, State, shown};
+use super::shown;
+use crate::call::{Caller, Deadline, Running, Serving, State};
 use crate::sql;
-use crate::sql::Caller;
 use crate::ticket::{Query, Ticket};
 use crate::wire::{BatchEncoder, GrpcBody, Pieces, Shape, read_message};
 use crate::{Error, Result};
@@ -89,71 +84,5 @@ async fn answer(state: &Arc<State>, ticket: &[u8], deadline: Deadline) -> Result
             let running = Running::new(state, batches, deadline, permit);
             Ok(GrpcBody::stream(first, Box::pin(running.messages())))
         }
-    }
-}
-
-/// An answer that is being sent. Dropped, with all its work, when the client goes away.
-pub(crate) struct Running {
-    batches: BoxStream<'static, Result<RecordBatch>>,
-    encoder: BatchEncoder,
-    deadline: Deadline,
-    shutdown: Shutdown,
-    /// What a client is told of an error.
-    told: fn(Error) -> Error,
-    _permit: OwnedSemaphorePermit,
-}
-
-impl Running {
-    pub(crate) fn new(
-        state: &State,
-        batches: BoxStream<'static, Result<RecordBatch>>,
-        deadline: Deadline,
-        permit: OwnedSemaphorePermit,
-    ) -> Self {
-        Self {
-            batches,
-            encoder: BatchEncoder { message_bytes: state.settings.message_bytes.get() },
-            deadline,
-            shutdown: state.shutdown.clone(),
-            told: std::convert::identity,
-            _permit: permit,
-        }
-    }
-
-    /// Says every error as `told` does.
-    pub(crate) fn telling(self, told: fn(Error) -> Error) -> Self {
-        Self { told, ..self }
-    }
-
-    pub(crate) fn messages(self) -> impl Stream<Item = Result<Pieces, Status>> + Send {
-        let end = {
-            let (deadline, shutdown) = (self.deadline.clone(), self.shutdown.clone());
-            Box::pin(async move {
-                tokio::select! {
-                    error = deadline.reached() => error,
-                    () = shutdown.reached(Phase::Stopped) => Shutdown::error(),
-                }
-            })
-        };
-        stream::unfold(Some((self, end)), async |running| {
-            let (mut this, mut end) = running?;
-            let next = tokio::select! {
-                biased;
-                error = &mut end => Err(error),
-                next = this.batches.next() => match next {
-                    None => return None,
-                    Some(batch) => batch,
-                },
-            };
-            let encoded = next.and_then(|batch| {
-                let mut pieces = Pieces::default();
-                this.encoder.encode(&mut pieces, &batch)?;
-                Ok(pieces)
-            });
-            match encoded {
-                Ok(pieces) => Some((Ok(pieces), Some((this, end)))),
-                Err(error) => Some((Err(Status::from((this.told)(error))), None)),
-            }
-        })
     }
 }

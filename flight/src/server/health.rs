@@ -10,8 +10,7 @@ use http::{Request, StatusCode, header};
 use serde_json::json;
 use tonic::Status;
 
-use super::Serving;
-use super::shutdown::Phase;
+use crate::call::{Phase, Serving};
 
 pub(super) async fn answer(Shared(serving): Shared<Arc<Serving>>) -> Response {
     let state = serving.current();

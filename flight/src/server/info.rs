@@ -1,5 +1,5 @@
 //! GetFlightInfo and GetSchema: the columns of an answer, its size, and the endpoints that it is fetched from. A large
-//! range is cut into endpoints that can be fetched in parallel.
+//! range is divided into partitions, each with an endpoint, that can be fetched in parallel.
 
 use std::sync::Arc;
 
@@ -8,13 +8,11 @@ use arrow_flight::{
     FlightDescriptor, FlightEndpoint, FlightInfo, SchemaAsIpc, SchemaResult, Ticket as FlightTicket,
 };
 use barograph_engine::{Scan, View};
-use barograph_lake::time::MICROS_PER_SECOND;
 use barograph_lake::{Key, KeySelection, Micros};
-use prost_types::Timestamp;
 
-use super::limits::Deadline;
-use super::{State, descriptor, shown};
-use crate::sql::{self, Caller};
+use super::{descriptor, shown};
+use crate::call::{Caller, Deadline, State, signed, until};
+use crate::sql;
 use crate::ticket::{Bound, Query, RangeRead, Read, Ticket};
 use crate::{Error, Result};
 
@@ -82,10 +80,11 @@ async fn ranges(
     view: &Arc<View>,
     scan: &Scan,
 ) -> Result<FlightInfo> {
-    let plan = state.engine.plan(view, scan).await?;
+    let plan = state.engine.plan(view, scan.clone())?.costed().await?;
+    let cost = plan.cost();
     // A filter or windows leave an unknown part of the rows that are read.
     let known = scan.filter.is_none() && scan.aggregation.is_none();
-    let rows = scan.limit.map_or(plan.rows(), |limit| plan.rows().min(limit as u64));
+    let rows = scan.limit.map_or(cost.rows, |limit| cost.rows.min(limit as u64));
     let row_bytes: usize = info
         .clone()
         .try_decode_schema()?
@@ -100,24 +99,23 @@ async fn ranges(
     };
 
     let most = state.settings.endpoints_max as u64;
-    let parts = plan.rows().div_ceil(state.settings.endpoint_rows.max(1)).clamp(1, most.max(1));
+    let count = cost.rows.div_ceil(state.settings.endpoint_rows.max(1)).clamp(1, most.max(1));
     // A limit counts rows from the first endpoint on: it cannot be kept by endpoints apart.
-    let selections = if parts > 1 && scan.limit.is_none() {
-        state.engine.split(view, scan, parts as usize).await?
-    } else {
-        Vec::new()
+    let plan = match count > 1 && scan.limit.is_none() {
+        true => state.engine.divided(plan, count as usize).await?,
+        false => plan,
     };
-    if selections.len() <= 1 {
+    if plan.partitions().len() <= 1 {
         return Ok(info.with_endpoint(endpoint(ticket, None)));
     }
     let pinned = state.pins.pin(&ticket.table, view)?;
-    let endpoints = selections.into_iter().map(|keys| {
-        let mut part = ticket.clone();
-        part.view = Some(pinned.id.clone());
-        if let Read::Range(range) = &mut part.read {
-            narrow(range, keys);
+    let endpoints = plan.partitions().iter().map(|keys| {
+        let mut partition = ticket.clone();
+        partition.view = Some(pinned.id.clone());
+        if let Read::Range(range) = &mut partition.read {
+            narrow(range, keys.clone());
         }
-        endpoint(&part, Some(pinned.expires))
+        endpoint(&partition, Some(pinned.expires))
     });
     Ok(info.with_endpoints(endpoints.collect()))
 }
@@ -140,16 +138,4 @@ pub(super) fn endpoint(ticket: &Ticket, expires: Option<Micros>) -> FlightEndpoi
         None => endpoint,
         Some(expires) => until(endpoint, expires),
     }
-}
-
-/// An endpoint that is valid for some time.
-pub(crate) fn until(endpoint: FlightEndpoint, expires: Micros) -> FlightEndpoint {
-    endpoint.with_expiration_time(Timestamp {
-        seconds: expires.div_euclid(MICROS_PER_SECOND),
-        nanos: (expires.rem_euclid(MICROS_PER_SECOND) * 1_000) as i32,
-    })
-}
-
-pub(crate) fn signed(count: u64) -> i64 {
-    i64::try_from(count).unwrap_or(i64::MAX)
 }

@@ -2,8 +2,8 @@
 
 use arrow_flight::{Criteria, FlightDescriptor, FlightInfo};
 
-use super::State;
-use super::info::{endpoint, signed};
+use super::info::endpoint;
+use crate::call::{State, signed};
 use crate::ticket::{RangeRead, Ticket};
 use crate::{Error, Result};
 

@@ -9,18 +9,14 @@ mod action;
 mod alter;
 mod descriptor;
 mod exchange;
-pub(crate) mod get;
+mod get;
 mod health;
-pub(crate) mod info;
-mod limits;
+mod info;
 mod list;
-mod pins;
-pub(crate) mod put;
+mod put;
 mod reflection;
 mod service;
-mod serving;
 mod shown;
-mod shutdown;
 mod socket;
 #[cfg(test)]
 mod tests;
@@ -29,7 +25,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwapOption;
 use arrow_flight::flight_service_server::FlightServiceServer;
 use axum::routing::{get as http_get, post};
 use barograph_engine::Engine;
@@ -41,22 +36,9 @@ use tonic::service::Routes;
 use tonic::transport::server::TcpIncoming;
 use tonic_health::ServingStatus;
 
-pub(crate) use action::{DeleteJson, RedriveJson};
-pub(crate) use alter::AlterMessage;
-pub use alter::{AlterProgress, AlterRequest};
-pub(crate) use limits::Deadline;
-pub(crate) use put::AckJson;
-pub use put::DURABILITY_HEADER;
-pub(crate) use serving::Serving;
-pub use serving::{Alter, Reopening};
-
-use crate::sql::Desk;
-use crate::wire::Shapes;
+use crate::call::{Alter, Phase, Serving, State};
 use crate::{Error, FlightSettings, Result};
-use limits::Limits;
-use pins::Pins;
 use service::Service;
-use shutdown::{Phase, Shutdown};
 use socket::Socket;
 
 /// Path of the Flight service's methods.
@@ -65,65 +47,6 @@ const FLIGHT: &str = "/arrow.flight.protocol.FlightService";
 const FLIGHT_NAME: &str = "arrow.flight.protocol.FlightService";
 /// How long stopped calls get to send their last status.
 const STOP_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// What every call needs.
-#[derive(Debug)]
-pub(crate) struct State {
-    pub(crate) engine: Arc<Engine>,
-    pub(crate) desk: Desk,
-    pub(crate) settings: FlightSettings,
-    pub(crate) limits: Limits,
-    pub(crate) pins: Pins,
-    shapes: Shapes,
-    pub(crate) shutdown: Shutdown,
-    /// What was served before, as long as endpoints hold views of it.
-    earlier: ArcSwapOption<State>,
-}
-
-impl State {
-    fn new(engine: Arc<Engine>, sql: Arc<Sql>, settings: FlightSettings) -> Self {
-        Self {
-            desk: Desk::new(sql, &settings),
-            limits: Limits::new(settings.streams_max),
-            pins: Pins::new(engine.clock(), settings.view_lifetime, settings.views_max),
-            shapes: Shapes::default(),
-            shutdown: Shutdown::default(),
-            earlier: ArcSwapOption::empty(),
-            engine,
-            settings,
-        }
-    }
-
-    /// What is served after `before`, with the calls that run counted on.
-    fn in_place_of(before: Arc<Self>, engine: Arc<Engine>, sql: Arc<Sql>) -> Self {
-        Self {
-            desk: before.desk.with(sql),
-            limits: before.limits.clone(),
-            shutdown: before.shutdown.clone(),
-            earlier: ArcSwapOption::from(Some(Arc::clone(&before))),
-            ..Self::new(engine, before.desk.sql().clone(), before.settings.clone())
-        }
-    }
-
-    /// What was served when the view was made that an endpoint names.
-    pub(crate) fn holding(self: &Arc<Self>, view: Option<&str>) -> Arc<Self> {
-        let Some(view) = view else { return Arc::clone(self) };
-        let mut state = Arc::clone(self);
-        while !state.pins.holds(view) {
-            let Some(earlier) = state.earlier.load_full() else { return Arc::clone(self) };
-            state = earlier;
-        }
-        state
-    }
-
-    /// Lets go what no endpoint holds any more. Gives whether one holds something.
-    fn release(&self) -> bool {
-        if self.earlier.load_full().is_some_and(|earlier| !earlier.release()) {
-            self.earlier.store(None);
-        }
-        self.pins.release() || self.earlier.load().is_some()
-    }
-}
 
 /// A server that listens but does not answer yet.
 #[derive(Debug)]

@@ -11,14 +11,12 @@ use arrow_flight::{
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 use futures::{StreamExt, stream};
-use http::HeaderMap;
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::limits::Deadline;
-use super::{Serving, State};
 use super::{action, alter, exchange, get, info, list, put};
-use crate::sql::{self, Caller};
+use crate::call::{Caller, Deadline, Serving, State};
+use crate::sql;
 use crate::wire::{GrpcBody, Protobuf};
 
 /// The Flight service. `DoGet` and `DoExchange` are routed past it to `get` and `exchange`, which write
@@ -26,15 +24,8 @@ use crate::wire::{GrpcBody, Protobuf};
 #[derive(Debug, Clone)]
 pub(super) struct Service(pub(super) Arc<Serving>);
 
-impl State {
-    /// The deadline of a call with these headers.
-    pub(crate) fn deadline(&self, headers: &HeaderMap) -> Deadline {
-        Deadline::new(self.engine.clock(), self.settings.request_timeout.duration(), headers)
-    }
-
-    fn deadline_of(&self, metadata: &MetadataMap) -> Deadline {
-        self.deadline(metadata.as_ref())
-    }
+fn deadline_of(state: &State, metadata: &MetadataMap) -> Deadline {
+    state.deadline(metadata.as_ref())
 }
 
 fn messages(body: GrpcBody) -> BoxStream<'static, Result<FlightData, Status>> {
@@ -74,7 +65,7 @@ impl FlightService for Service {
         request: Request<FlightDescriptor>,
     ) -> Result<Response<FlightInfo>, Status> {
         let state = self.0.current();
-        let deadline = state.deadline_of(request.metadata());
+        let deadline = deadline_of(&state, request.metadata());
         let peer = request.remote_addr();
         let (metadata, _, asked) = request.into_parts();
         let caller = Caller::new(metadata.as_ref(), peer);
@@ -97,7 +88,7 @@ impl FlightService for Service {
         request: Request<FlightDescriptor>,
     ) -> Result<Response<SchemaResult>, Status> {
         let state = self.0.current();
-        let deadline = state.deadline_of(request.metadata());
+        let deadline = deadline_of(&state, request.metadata());
         let caller = Caller::new(request.metadata().as_ref(), request.remote_addr());
         let schema = info::schema(&state, request.get_ref(), caller, deadline).await?;
         Ok(Response::new(schema))
@@ -108,7 +99,7 @@ impl FlightService for Service {
         request: Request<Ticket>,
     ) -> Result<Response<Self::DoGetStream>, Status> {
         let state = self.0.current();
-        let deadline = state.deadline_of(request.metadata());
+        let deadline = deadline_of(&state, request.metadata());
         let peer = request.remote_addr();
         let (metadata, _, ticket) = request.into_parts();
         let caller = Caller::new(metadata.as_ref(), peer);
@@ -134,7 +125,7 @@ impl FlightService for Service {
         request: Request<Action>,
     ) -> Result<Response<Self::DoActionStream>, Status> {
         let state = self.0.current();
-        let deadline = state.deadline_of(request.metadata());
+        let deadline = deadline_of(&state, request.metadata());
         let peer = request.remote_addr();
         let (metadata, _, asked) = request.into_parts();
         let caller = Caller::new(metadata.as_ref(), peer);

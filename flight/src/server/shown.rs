@@ -6,8 +6,8 @@ use std::sync::Arc;
 use barograph_engine::View;
 use barograph_lake::{AsOf, TableSchema};
 
-use super::State;
 use crate::Result;
+use crate::call::State;
 use crate::ticket::{Query, Read, Ticket};
 
 /// The columns of the table that a ticket asks about, as it had them at the version that it names.

@@ -18,15 +18,14 @@ use bytes::Bytes;
 use prost::Message;
 use tonic::metadata::{Ascii, MetadataValue};
 
-use super::executions::Cancelled;
 use super::handle::Handle;
 use super::session::Session;
 use super::session::messages::{
     CloseSessionResult, CloseStatus, GetSessionOptionsResult, OptionError,
     SetSessionOptionsRequest, SetSessionOptionsResult,
 };
-use super::{Caller, command, no_transaction, substrait, transactions};
-use crate::server::{Deadline, State};
+use super::{command, encode, no_transaction, substrait, transactions};
+use crate::call::{Caller, Cancelled, Deadline, State};
 use crate::wire::plain_schema;
 use crate::{Error, Result};
 
@@ -102,7 +101,7 @@ pub(crate) async fn answer(
         CLOSE_PREPARED_STATEMENT => {
             let close: ActionClosePreparedStatementRequest = unpack(asked)?;
             let handle = Handle::decode(&close.prepared_statement_handle)?;
-            state.desk.bound.forget(&handle.name);
+            state.bound.forget(&handle.name);
             Done::default()
         }
         CANCEL_FLIGHT_INFO => {
@@ -122,7 +121,7 @@ pub(crate) async fn answer(
         }
         SET_SESSION_OPTIONS => set(decode(asked)?, caller)?,
         GET_SESSION_OPTIONS => {
-            let session_options = caller.session()?.options();
+            let session_options = Session::of(caller)?.options();
             message(&GetSessionOptionsResult { session_options })
         }
         CLOSE_SESSION => Done {
@@ -142,15 +141,15 @@ async fn prepare(
     caller: Caller<'_>,
 ) -> Result<Done> {
     no_transaction(request.transaction_id.as_ref())?;
-    let name = state.desk.executions.name();
+    let name = state.executions.name();
     let handle = Handle { text: request.query, name, ..Handle::default() };
-    let planned = Handle { session: caller.session()?, ..handle.clone() };
-    let statement = state.desk.prepare(&planned, &caller.user()).await?;
+    let planned = Handle { session: Session::of(caller)?, ..handle.clone() };
+    let statement = super::prepare(state, &planned, &caller.user()).await?;
     // Drivers take a statement without a schema for one that changes something.
     let rows = statement.is_query().then(|| plain_schema(&statement.schema()));
     let parameters = Some(statement.parameters()).filter(|schema| !schema.fields().is_empty());
     let result = ActionCreatePreparedStatementResult {
-        prepared_statement_handle: state.desk.encode(&handle)?,
+        prepared_statement_handle: encode(state, &handle)?,
         dataset_schema: schema_bytes(rows)?,
         parameter_schema: schema_bytes(parameters)?,
     };
@@ -171,7 +170,7 @@ async fn cancel(state: &Arc<State>, info: &FlightInfo) -> Result<CancelStatus> {
             continue;
         };
         let handle = Handle::decode(&ticket.statement_handle)?;
-        let one = match state.desk.executions.cancel(&handle.name).await {
+        let one = match state.executions.cancel(&handle.name).await {
             Cancelled::Done => CancelStatus::Cancelled,
             Cancelled::Soon => CancelStatus::Cancelling,
             Cancelled::TooLate => CancelStatus::NotCancellable,
@@ -193,7 +192,7 @@ async fn cancel(state: &Arc<State>, info: &FlightInfo) -> Result<CancelStatus> {
 }
 
 fn set(request: SetSessionOptionsRequest, caller: Caller<'_>) -> Result<Done> {
-    let mut session = caller.session()?;
+    let mut session = Session::of(caller)?;
     let mut result = SetSessionOptionsResult::default();
     for (name, value) in request.session_options {
         if let Err(error) = session.set(&name, value) {

@@ -9,7 +9,8 @@ use arrow_flight::sql::{Command, CommandGetTables};
 use barograph_query::TableEntry;
 pub(super) use barograph_query::{CATALOG, PUBLIC_SCHEMA as DEFAULT_SCHEMA};
 
-use super::{Desk, keys, sql_info, types};
+use super::{handle_bytes_max, keys, sql_info, types};
+use crate::call::State;
 use crate::wire::plain_schema;
 use crate::{Error, Result};
 
@@ -17,18 +18,18 @@ use crate::{Error, Result};
 pub(super) const TABLE_TYPES: [&str; 2] = ["SYSTEM TABLE", "TABLE"];
 
 /// The rows that a metadata command asks for; `None` if it is another command.
-pub(super) fn rows(desk: &Desk, asked: &Command) -> Result<Option<RecordBatch>> {
+pub(super) fn rows(state: &State, asked: &Command) -> Result<Option<RecordBatch>> {
     let rows = match asked {
         Command::CommandGetCatalogs(get) => {
             let mut builder = get.into_builder();
-            let tables = desk.sql.tables();
+            let tables = state.sql.tables();
             let names: BTreeSet<_> = tables.iter().map(|table| table.catalog.as_str()).collect();
             names.into_iter().for_each(|name| builder.append(name));
             builder.build()
         }
         Command::CommandGetDbSchemas(get) => {
             let mut builder = get.clone().into_builder();
-            let tables = desk.sql.tables();
+            let tables = state.sql.tables();
             let names: BTreeSet<_> = tables
                 .iter()
                 .map(|table| (table.catalog.as_str(), table.schema.as_str()))
@@ -36,21 +37,20 @@ pub(super) fn rows(desk: &Desk, asked: &Command) -> Result<Option<RecordBatch>> 
             names.into_iter().for_each(|(catalog, schema)| builder.append(catalog, schema));
             builder.build()
         }
-        Command::CommandGetTables(get) => return tables(get, &desk.sql.tables()).map(Some),
+        Command::CommandGetTables(get) => return tables(get, &state.sql.tables()).map(Some),
         Command::CommandGetTableTypes(get) => {
             let mut builder = get.into_builder();
             TABLE_TYPES.into_iter().for_each(|kind| builder.append(kind));
             builder.build()
         }
         Command::CommandGetPrimaryKeys(get) => {
-            return keys::primary(get, &desk.sql.tables()).map(Some);
+            return keys::primary(get, &state.sql.tables()).map(Some);
         }
         Command::CommandGetExportedKeys(_)
         | Command::CommandGetImportedKeys(_)
         | Command::CommandGetCrossReference(_) => return Ok(Some(keys::foreign())),
-        Command::CommandGetSqlInfo(get) => {
-            sql_info::data(desk.handle_bytes_max)?.record_batch(get.info.iter().copied())
-        }
+        Command::CommandGetSqlInfo(get) => sql_info::data(handle_bytes_max(&state.settings))?
+            .record_batch(get.info.iter().copied()),
         Command::CommandGetXdbcTypeInfo(get) => types::data()?.record_batch(get.data_type),
         _ => return Ok(None),
     };

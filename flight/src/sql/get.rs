@@ -6,17 +6,16 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use arrow_flight::sql::Command;
-use barograph_query::{Answer, AnswerPart, Sql, Statement};
+use barograph_query::{Answer, AnswerPartition, Sql, Statement};
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt, stream};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinHandle;
 
-use super::executions::{Cancellation, Execution};
 use super::handle::Handle;
-use super::{Caller, catalog, command, no_transaction, parameters, prepared, substrait};
-use crate::server::get::Running;
-use crate::server::{Deadline, State};
+use super::session::Session;
+use super::{catalog, command, no_transaction, parameters, prepare, prepared, substrait};
+use crate::call::{Caller, Cancellation, Deadline, Execution, Running, State};
 use crate::wire::{BatchEncoder, GrpcBody, Pieces, Shape, plain_batch, plain_schema};
 use crate::{Error, Result};
 
@@ -34,17 +33,17 @@ pub(crate) async fn answer(
     let handle = match &asked {
         Command::TicketStatementQuery(ticket) => Handle::decode(&ticket.statement_handle)?,
         Command::CommandPreparedStatementQuery(query) => {
-            let handle = prepared(&state.desk, &query.prepared_statement_handle)?;
-            Handle { session: caller.session()?, name: String::new(), ..handle }
+            let handle = prepared(state, &query.prepared_statement_handle)?;
+            Handle { session: Session::of(caller)?, name: String::new(), ..handle }
         }
         Command::CommandStatementQuery(query) => {
             no_transaction(query.transaction_id.as_ref())?;
             let text = query.query.clone();
-            Handle { text, session: caller.session()?, ..Handle::default() }
+            Handle { text, session: Session::of(caller)?, ..Handle::default() }
         }
         Command::CommandStatementSubstraitPlan(_) => return Err(substrait()),
         other => {
-            return match catalog::rows(&state.desk, other)? {
+            return match catalog::rows(state, other)? {
                 Some(rows) => whole(state, &rows),
                 None => Err(Error::request(format!(
                     "{} is no ticket: take the tickets of GetFlightInfo",
@@ -73,7 +72,7 @@ async fn execute(
     permit: OwnedSemaphorePermit,
 ) -> Result<GrpcBody> {
     let state = &state.holding(handle.part.as_ref().map(|part| part.view.as_str()));
-    let executions = &state.desk.executions;
+    let executions = &state.executions;
     let name = if handle.name.is_empty() { executions.name() } else { handle.name.clone() };
     let execution = executions.begin(&name)?;
     let cancellation = execution.cancellation();
@@ -81,15 +80,15 @@ async fn execute(
     let begun = async {
         let statement = match (&handle.part, executions.take_plan(&name)) {
             (None, Some(statement)) => statement,
-            (None, None) => Arc::new(state.desk.prepare(&handle, user).await?),
+            (None, None) => Arc::new(prepare(state, &handle, user).await?),
             (Some(part), _) => {
-                let part = AnswerPart {
+                let part = AnswerPartition {
                     view: state.pins.get(&part.view, &part.table)?,
                     table: part.table.clone(),
                     now: part.now,
                     keys: (part.key_from, part.key_to),
                 };
-                Arc::new(state.desk.prepare(&handle, user).await?.of_part(part))
+                Arc::new(prepare(state, &handle, user).await?.of_partition(part))
             }
         };
         begin(state, &handle, user, statement, cancellation).await
@@ -117,7 +116,7 @@ async fn begin(
     let bound = parameters::decode(&handle.parameters)?;
     parameters::check(&bound, statement.parameters().fields().len())?;
     let mut rows = parameters::rows(bound);
-    let sql = Arc::clone(&state.desk.sql);
+    let sql = Arc::clone(&state.sql);
     let session = handle.session.for_user(user);
     let Some(row) = rows.next() else {
         return Ok((plain_schema(&statement.schema()), stream::empty().boxed()));

@@ -15,9 +15,9 @@ use barograph_query::{Division, SqlSession, Statement, key_ranges};
 use prost::Message;
 
 use super::handle::{Handle, Part};
-use super::{Caller, Desk, catalog, command, no_transaction, parameters, prepared, substrait};
-use crate::server::info::{signed, until};
-use crate::server::{Deadline, State};
+use super::session::Session;
+use super::{catalog, command, encode, no_transaction, parameters, prepare, prepared, substrait};
+use crate::call::{Caller, Deadline, State, signed, until};
 use crate::wire::plain_schema;
 use crate::{Error, Result};
 
@@ -34,7 +34,7 @@ pub(crate) async fn answer(
 ) -> Result<FlightInfo> {
     state.shutdown.check()?;
     let info = FlightInfo::new().with_total_bytes(UNKNOWN);
-    if let Some(rows) = catalog::rows(&state.desk, &asked)? {
+    if let Some(rows) = catalog::rows(state, &asked)? {
         let ticket = Ticket::new(descriptor.cmd.clone());
         return Ok(info
             .try_with_schema(rows.schema_ref())?
@@ -42,28 +42,27 @@ pub(crate) async fn answer(
             .with_descriptor(descriptor)
             .with_endpoint(FlightEndpoint::new().with_ticket(ticket)));
     }
-    let desk = &state.desk;
     let (mut handle, statement) = deadline.bound(planned(state, &asked, caller)).await?;
     let bound = parameters::decode(&handle.parameters)?;
     parameters::check(&bound, statement.parameters().fields().len())?;
     let session = handle.session.for_user(&caller.user());
-    let schema = deadline.bound(schema_of(desk, &session, &statement, bound.clone())).await?;
-    handle.name = desk.executions.name();
+    let schema = deadline.bound(schema_of(state, &session, &statement, bound.clone())).await?;
+    handle.name = state.executions.name();
     let info =
         info.try_with_schema(&schema)?.with_total_records(UNKNOWN).with_descriptor(descriptor);
     let most = handle.session.endpoints.map_or(1, |count| count as usize);
     let most = most.min(state.settings.endpoints_max);
     if most > 1 && bound.iter().map(RecordBatch::num_rows).sum::<usize>() <= 1 {
         let row = parameters::rows(bound).next().transpose()?.unwrap_or_default();
-        let division = desk.sql.divide(&session, &statement, &row, most);
+        let division = state.sql.divide(&session, &statement, &row, most);
         let division = deadline.bound(async { Ok::<_, Error>(division.await?) }).await?;
         if let Some(division) = division {
             return Ok(info.with_ordered(true).with_endpoints(parts(state, &handle, &division)?));
         }
     }
-    let endpoint = endpoint(desk, &handle)?;
+    let endpoint = endpoint(state, &handle)?;
     if !statement.is_large() {
-        desk.executions.plan(&handle.name, Arc::new(statement));
+        state.executions.plan(&handle.name, Arc::new(statement));
     }
     Ok(info.with_endpoint(endpoint))
 }
@@ -71,7 +70,7 @@ pub(crate) async fn answer(
 /// An endpoint for each part of an answer; all of them see the same rows.
 fn parts(state: &State, handle: &Handle, division: &Division) -> Result<Vec<FlightEndpoint>> {
     let pinned = state.pins.pin(&division.table, &division.view)?;
-    key_ranges(&division.cuts)
+    key_ranges(&division.starts)
         .map(|(key_from, key_to)| {
             let part = Part {
                 table: division.table.clone(),
@@ -81,14 +80,14 @@ fn parts(state: &State, handle: &Handle, division: &Division) -> Result<Vec<Flig
                 key_to,
             };
             let handle = Handle { part: Some(part), ..handle.clone() };
-            Ok(until(endpoint(&state.desk, &handle)?, pinned.expires))
+            Ok(until(endpoint(state, &handle)?, pinned.expires))
         })
         .collect()
 }
 
 /// An endpoint that gives what a handle names.
-fn endpoint(desk: &Desk, handle: &Handle) -> Result<FlightEndpoint> {
-    let ticket = TicketStatementQuery { statement_handle: desk.encode(handle)? };
+fn endpoint(state: &State, handle: &Handle) -> Result<FlightEndpoint> {
+    let ticket = TicketStatementQuery { statement_handle: encode(state, handle)? };
     let ticket = Ticket::new(ticket.as_any().encode_to_vec());
     Ok(FlightEndpoint::new().with_ticket(ticket))
 }
@@ -101,13 +100,13 @@ pub(crate) async fn schema(
     deadline: Deadline,
 ) -> Result<SchemaResult> {
     state.shutdown.check()?;
-    let schema = match catalog::rows(&state.desk, &asked)? {
+    let schema = match catalog::rows(state, &asked)? {
         Some(rows) => rows.schema(),
         None => {
             let (handle, statement) = deadline.bound(planned(state, &asked, caller)).await?;
             let bound = parameters::decode(&handle.parameters)?;
             let session = handle.session.for_user(&caller.user());
-            deadline.bound(schema_of(&state.desk, &session, &statement, bound)).await?
+            deadline.bound(schema_of(state, &session, &statement, bound)).await?
         }
     };
     Ok(SchemaAsIpc::new(&schema, &IpcWriteOptions::default()).try_into()?)
@@ -125,7 +124,7 @@ async fn planned(
             Handle { text: query.query.clone(), ..Handle::default() }
         }
         Command::CommandPreparedStatementQuery(query) => {
-            prepared(&state.desk, &query.prepared_statement_handle)?
+            prepared(state, &query.prepared_statement_handle)?
         }
         Command::CommandStatementSubstraitPlan(_) => return Err(substrait()),
         other => {
@@ -135,21 +134,21 @@ async fn planned(
             )));
         }
     };
-    let handle = Handle { session: caller.session()?, ..handle };
-    let statement = state.desk.prepare(&handle, &caller.user()).await?;
+    let handle = Handle { session: Session::of(caller)?, ..handle };
+    let statement = prepare(state, &handle, &caller.user()).await?;
     Ok((handle, statement))
 }
 
 /// The schema of the answer, with the types that bound values give it.
 async fn schema_of(
-    desk: &Desk,
+    state: &State,
     session: &SqlSession,
     statement: &Statement,
     bound: Vec<RecordBatch>,
 ) -> Result<SchemaRef> {
     let first = if bound.is_empty() { None } else { parameters::rows(bound).next() };
     let schema = match first {
-        Some(row) => desk.sql.bind(session, statement, &row?).await?.schema(),
+        Some(row) => state.sql.bind(session, statement, &row?).await?.schema(),
         None => statement.schema(),
     };
     Ok(plain_schema(&schema))

@@ -14,9 +14,9 @@ use futures::{StreamExt, TryStreamExt, stream};
 use tonic::Streaming;
 
 use super::catalog::{CATALOG, DEFAULT_SCHEMA};
-use super::{Caller, no_transaction};
-use crate::server::put::{Writing, batches_of, durability, durability_of};
-use crate::server::{Serving, State};
+use super::no_transaction;
+use crate::call::{Caller, Serving, State, Writing, batches_of};
+use crate::message::{DURABILITY_HEADER, durability, durability_of};
 use crate::wire::{BatchEncoder, plain_batch, plain_schema};
 use crate::{Error, Result};
 
@@ -140,7 +140,7 @@ fn unspecified() -> Error {
 
 fn durability_asked(command: &CommandStatementIngest, caller: Caller<'_>) -> Result<Durability> {
     match command.options.get(DURABILITY_OPTION) {
-        Some(text) if !caller.headers().contains_key(crate::server::DURABILITY_HEADER) => {
+        Some(text) if !caller.headers().contains_key(DURABILITY_HEADER) => {
             durability_of(DURABILITY_OPTION, text.as_bytes())
         }
         _ => durability(caller.headers()),

@@ -13,9 +13,9 @@ use tonic::Streaming;
 
 use super::handle::Handle;
 use super::ingest::{Ingested, ingest};
-use super::{Caller, command, no_transaction, parameters, prepared, substrait};
-use crate::server::put::batches_of;
-use crate::server::{Deadline, Serving, State};
+use super::session::Session;
+use super::{command, encode, no_transaction, parameters, prepare, prepared, substrait};
+use crate::call::{Caller, Deadline, Serving, State, batches_of};
 use crate::wire::BatchEncoder;
 use crate::{Error, Result};
 
@@ -51,7 +51,7 @@ pub(crate) async fn answer(
             deadline.bound(work).await.map(|count| updated(count, None))
         }
         Command::CommandPreparedStatementUpdate(update) => {
-            let handle = prepared(&state.desk, &update.prepared_statement_handle)?;
+            let handle = prepared(state, &update.prepared_statement_handle)?;
             let work = async {
                 let rows = bound(state, first, messages).await?;
                 change(state, handle, rows, caller).await
@@ -62,8 +62,8 @@ pub(crate) async fn answer(
             let handle = Handle::decode(&query.prepared_statement_handle)?;
             let rows = deadline.bound(bound(state, first, messages)).await?;
             let parameters = parameters::encode(&rows)?;
-            state.desk.bound.keep(&handle.name, &parameters);
-            let handle = state.desk.encode(&Handle { parameters, ..handle })?;
+            state.bound.keep(&handle.name, &parameters);
+            let handle = encode(state, &Handle { parameters, ..handle })?;
             let result = DoPutPreparedStatementResult { prepared_statement_handle: Some(handle) };
             Ok(Done { result: put_result(&result), ingested: None })
         }
@@ -134,9 +134,9 @@ async fn change(
 ) -> Result<i64> {
     state.shutdown.check()?;
     let _permit = state.limits.stream()?;
-    let handle = Handle { session: caller.session()?, ..handle };
+    let handle = Handle { session: Session::of(caller)?, ..handle };
     let user = caller.user();
-    let statement = state.desk.prepare(&handle, &user).await?;
+    let statement = prepare(state, &handle, &user).await?;
     if statement.is_query() {
         return Err(Error::request(
             "the statement is a query, it changes no rows: ask for its answer (GetFlightInfo, in most \
@@ -148,7 +148,7 @@ async fn change(
     let session = handle.session.for_user(&user);
     let mut count = Some(0_i64);
     for row in parameters::rows(rows) {
-        let mut answer = state.desk.sql.execute(&session, &statement, &row?).await?;
+        let mut answer = state.sql.execute(&session, &statement, &row?).await?;
         while let Some(batch) = answer.batches.try_next().await? {
             count = count.and_then(|count| count.checked_add(counted(&batch)?));
         }

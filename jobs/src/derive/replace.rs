@@ -2,14 +2,13 @@
 //! of those that are computed no more.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use arrow::array::{AsArray, RecordBatch, UInt32Array};
 use arrow::compute::{concat_batches, take_record_batch};
 use arrow::datatypes::{Int32Type, Int64Type, SchemaRef};
 use arrow::row::{RowConverter, Rows, SortField};
 use barograph_engine::validate::logged_schema;
-use barograph_engine::{Durability, Engine, ErrorKind, Scan, View};
+use barograph_engine::{Durability, Engine, ErrorKind, Scan, View, retry};
 use barograph_lake::schema::{FIRST_VALUE_COLUMN, KEY_COLUMN};
 use barograph_lake::{Key, KeySelection, TimeRange};
 use futures::{StreamExt, TryStreamExt};
@@ -20,8 +19,6 @@ use crate::{Error, Result};
 
 /// Computed rows that are compared at a time, at least.
 const ROWS_AT_ONCE: usize = 8_192;
-/// How long a refused put waits if it is not told.
-const RETRY_AFTER: Duration = Duration::from_millis(250);
 
 /// Makes a window of a table hold, for some keys, the rows that are computed from `view`; gives the number of rows
 /// put. Rows are put in the name of `by`.
@@ -151,7 +148,7 @@ async fn store(
         let count = part.num_rows();
         let ack = match engine.put(table, part, by, Durability::Disk).await {
             Err(error) if error.kind() == ErrorKind::Resources => {
-                context.pause(error.retry_after().unwrap_or(RETRY_AFTER)).await;
+                context.pause(retry::wait(error.retry_after())).await;
                 context.check()?;
                 continue;
             }

@@ -14,17 +14,16 @@ use std::future::Future;
 use std::task::Poll;
 use std::time::Duration;
 
-use arrow::array::{
-    ArrayRef, Float32Array, Int16Array, Int32Array, RecordBatch, TimestampMicrosecondArray,
-};
+use arrow::array::{ArrayRef, Float32Array, Int16Array, Int32Array, RecordBatch};
 use arrow::compute::concat_batches;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use barograph_engine::rollup::{Rollup, RollupSettings};
-use barograph_engine::{Clock, Durability, EngineSettings, LogSource, ManualClock};
+use barograph_engine::{Clock, Durability, EngineSettings, ManualClock};
 use barograph_lake::schema::{TableDeclaration, ValueColumn, ValueType};
 use barograph_lake::time::{MICROS_PER_HOUR, format_instant};
 use barograph_lake::{LakeStore, Span};
 use barograph_query::{Sql, SqlSession, SqlSettings};
+use barograph_test_support::{engine_in, instants, landing_on_request};
 use futures::TryStreamExt;
 use object_store::memory::InMemory;
 use tokio::sync::watch;
@@ -113,23 +112,13 @@ impl Fixture {
         let rollups = declared(&source);
         let mut tables = vec![source];
         tables.extend(rollups.iter().map(|rollup| TableSchema::clone(rollup.table())));
-        // The tests say when to land.
-        let never = Span::seconds(1_000_000_000);
         let settings = EngineSettings {
-            lateness: never,
-            late_merge_every: never,
             scan_slice_rows: 1_024,
             notice_every: Span::millis(0),
-            ..EngineSettings::default()
+            ..landing_on_request()
         };
-        let engine = Engine::builder(LakeStore::local(&folder.path().join("lake")).unwrap())
-            .settings(settings)
-            .log(LogSource::folder(folder.path().join("log")))
-            .clock(Arc::clone(&clock) as _)
-            .tables(tables)
-            .open()
-            .await
-            .unwrap();
+        let engine = engine_in(folder.path()).settings(settings).clock(Arc::clone(&clock) as _);
+        let engine = engine.tables(tables).open().await.unwrap();
         for rollup in &rollups {
             engine.declare_rollup(rollup.clone()).unwrap();
         }
@@ -142,10 +131,9 @@ impl Fixture {
     }
 
     async fn put(&mut self, rows: Vec<((i32, Micros), Values)>) {
-        let times: TimestampMicrosecondArray = rows.iter().map(|((_, at), _)| Some(*at)).collect();
         let columns: Vec<(&str, ArrayRef)> = vec![
             ("id", Arc::new(rows.iter().map(|((id, _), _)| Some(*id)).collect::<Int32Array>())),
-            ("at", Arc::new(times.with_timezone("UTC"))),
+            ("at", instants(rows.iter().map(|((_, at), _)| *at))),
             ("temperature", Arc::new(rows.iter().map(|(_, v)| v.0).collect::<Float32Array>())),
             ("wind_speed", Arc::new(rows.iter().map(|(_, v)| v.1).collect::<Float32Array>())),
             ("wind_direction", Arc::new(rows.iter().map(|(_, v)| v.2).collect::<Int16Array>())),
@@ -394,15 +382,12 @@ async fn a_job_is_woken_by_changed_rows_and_by_nothing_else() {
 async fn windows_whose_rows_are_gone_are_emptied_once() {
     let rollup = Rolled::of(&declared(&source())[0]);
     let row = |ids: Vec<i32>, from: &RecordBatch| -> RecordBatch {
-        let times = TimestampMicrosecondArray::from(vec![START; ids.len()]).with_timezone("UTC");
-        let empty = rollup.emptied(Arc::new(Int32Array::from(ids)), Arc::new(times)).unwrap();
+        let times = instants(vec![START; ids.len()]);
+        let empty = rollup.emptied(Arc::new(Int32Array::from(ids)), times).unwrap();
         assert_eq!(empty.schema(), from.schema());
         empty
     };
-    let none = rollup.emptied(
-        Arc::new(Int32Array::from(Vec::<i32>::new())),
-        Arc::new(TimestampMicrosecondArray::from(Vec::<i64>::new()).with_timezone("UTC")),
-    );
+    let none = rollup.emptied(Arc::new(Int32Array::from(Vec::<i32>::new())), instants([]));
     let none = none.unwrap();
     let mut columns = row(vec![1, 2, 3], &none).columns().to_vec();
     columns[2] = Arc::new(arrow::array::Int64Array::from(vec![6, 6, 0]));

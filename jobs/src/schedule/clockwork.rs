@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use barograph_engine::retry;
 use tokio::task::JoinSet;
 
 use super::context::{Stop, Why};
@@ -13,8 +14,6 @@ use super::{Looked, Schedule};
 const LOOK_EVERY: Duration = Duration::from_secs(60);
 /// The least time between two looks.
 const LOOK_AFTER: Duration = Duration::from_millis(10);
-/// After a failed look the next one waits this long.
-const RETRY_AFTER: Duration = Duration::from_secs(10);
 
 /// The running jobs of a process. Dropping it leaves them where they stand.
 #[derive(Debug)]
@@ -71,7 +70,7 @@ async fn turn(schedule: Arc<Schedule>, job: &'static str, shutdown: Stop) {
             }
             Err(error) => {
                 tracing::warn!(job, %error, "the job is looked at again");
-                RETRY_AFTER
+                retry::STORE_ANSWERS
             }
         };
         tokio::select! {

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::deletion_vector::DeletionVector;
+use crate::snapshot::DeletionVector;
 
 /// One line of a commit, to write.
 #[derive(Debug, Serialize)]

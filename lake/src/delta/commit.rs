@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::actions::{Action, Add, Info, Line, Protocol, Remove};
+use super::change::{Change, Operation};
 use super::difference::Columns;
 use super::expired;
 use super::log_path::LOG_FOLDER;
@@ -15,7 +16,6 @@ use super::metadata::Metadata;
 use super::stats;
 use crate::register::{Entry, Register};
 use crate::store::LakeStore;
-use crate::transaction::{Change, Operation};
 use crate::{
     Error, ErrorKind, FileEntry, Hour, Key, Micros, OtherFile, Result, Snapshot, TableSchema,
 };

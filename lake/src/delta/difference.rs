@@ -2,9 +2,9 @@
 //! of columns), value columns that the files can be read with as they are, or columns that the files cannot be read
 //! with.
 
+use super::change::Operation;
 use crate::TableSchema;
 use crate::schema::{KEY_COLUMN, TIME_COLUMN};
-use crate::transaction::Operation;
 
 /// How a stored declaration differs from another.
 #[derive(Debug, PartialEq, Eq)]

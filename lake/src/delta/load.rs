@@ -11,7 +11,6 @@ use futures::StreamExt;
 use object_store::{ObjectStore, ObjectStoreExt};
 use serde_json::Value;
 
-use super::deletion_vector::DeletionVector;
 use super::difference::{Columns, Difference};
 use super::expired;
 use super::history::head;
@@ -21,7 +20,7 @@ use super::metadata::Metadata;
 use super::others::{objection, own_before};
 use super::stats;
 use super::unhinted::{HINT, Unhinted};
-use crate::snapshot::OtherFile;
+use crate::snapshot::{DeletionVector, OtherFile};
 use crate::store::LakeStore;
 use crate::{Error, ErrorKind, FileEntry, FilePath, Result, Snapshot, TableSchema, TableVersion};
 

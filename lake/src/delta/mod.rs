@@ -11,9 +11,10 @@
 //! checkpoint holds. Format: <https://github.com/delta-io/delta/blob/master/PROTOCOL.md>.
 
 mod actions;
+mod change;
 mod checkpoint;
 mod commit;
-mod deletion_vector;
+mod deleted_rows;
 mod difference;
 mod expired;
 mod history;
@@ -31,12 +32,13 @@ mod unhinted;
 mod unreadable;
 mod versions;
 
+pub use change::{Change, Operation};
 pub use commit::spans;
-pub use deletion_vector::DeletionVector;
 pub use history::CommitInfo;
 
 pub(crate) use checkpoint::{expire, write_checkpoint};
 pub(crate) use commit::{Commit, Declared, Replacement, log};
+pub(crate) use deleted_rows::deleted_rows;
 pub(crate) use difference::{Columns, Difference};
 pub(crate) use history::{between, commit_of, history, removed_since};
 pub(crate) use load::{Loaded, load, load_at, made_here};

@@ -6,12 +6,11 @@ use std::collections::{HashMap, HashSet};
 use object_store::ObjectStoreExt;
 use serde::Deserialize;
 
-use super::deletion_vector::DeletionVector;
 use super::history::{head, listed};
 use super::load::{Loaded, load_at};
 use super::log_path::{LogKind, LogName, checkpoint_of_others};
 use super::others::{last_own, newest};
-use crate::snapshot::{Objection, ObjectionOf, OtherFile};
+use crate::snapshot::{DeletionVector, Objection, ObjectionOf, OtherFile};
 use crate::store::LakeStore;
 use crate::{Error, Result, Snapshot, TableVersion};
 

@@ -29,8 +29,9 @@ use object_store::{
     Result, UploadPart,
 };
 use parking_lot::Mutex;
-use tokio::runtime::Handle;
 use uuid::Uuid;
+
+use crate::blocking;
 
 const NAME: &str = "DurableLocal";
 /// Bytes that are written before they are synced: with so many a small sync beside waits as long as alone (ADR 16).
@@ -81,7 +82,7 @@ impl ObjectStore for DurableLocal {
         };
         let target = self.inner.path_to_filesystem(location)?;
         let folders = self.folders.clone();
-        blocking(move || {
+        blocking::wait(move || {
             let staged = Staged::new(&target, &folders)?;
             staged.write(&payload, 0)?;
             staged.publish(create)
@@ -97,7 +98,7 @@ impl ObjectStore for DurableLocal {
     ) -> Result<Box<dyn MultipartUpload>> {
         let target = self.inner.path_to_filesystem(location)?;
         let folders = self.folders.clone();
-        let staged = blocking(move || Staged::new(&target, &folders))
+        let staged = blocking::wait(move || Staged::new(&target, &folders))
             .await
             .map_err(|e| convert(e, location))?;
         Ok(Box::new(Upload {
@@ -143,9 +144,9 @@ impl ObjectStore for DurableLocal {
         let folders = self.folders.clone();
         let folder = parent(&target).to_owned();
         let made = folder.clone();
-        blocking(move || folders.create(&made)).await.map_err(|e| convert(e, to))?;
+        blocking::wait(move || folders.create(&made)).await.map_err(|e| convert(e, to))?;
         self.inner.copy_opts(from, to, options).await?;
-        blocking(move || sync_folder(&folder)).await.map_err(|e| convert(e, to))
+        blocking::wait(move || sync_folder(&folder)).await.map_err(|e| convert(e, to))
     }
 
     async fn rename_opts(&self, from: &Path, to: &Path, options: RenameOptions) -> Result<()> {
@@ -153,9 +154,9 @@ impl ObjectStore for DurableLocal {
         let folders = self.folders.clone();
         let folder = parent(&target).to_owned();
         let made = folder.clone();
-        blocking(move || folders.create(&made)).await.map_err(|e| convert(e, to))?;
+        blocking::wait(move || folders.create(&made)).await.map_err(|e| convert(e, to))?;
         self.inner.rename_opts(from, to, options).await?;
-        blocking(move || sync_folder(&folder)).await.map_err(|e| convert(e, to))
+        blocking::wait(move || sync_folder(&folder)).await.map_err(|e| convert(e, to))
     }
 }
 
@@ -265,7 +266,7 @@ impl MultipartUpload for Upload {
         let location = self.location.clone();
         Box::pin(async move {
             let staged = staged.ok_or_else(|| finished(&location))?;
-            let writing = blocking(move || {
+            let writing = blocking::wait(move || {
                 staged.write(&data, start)?;
                 staged.file.sync_data()
             });
@@ -275,21 +276,12 @@ impl MultipartUpload for Upload {
 
     async fn complete(&mut self) -> Result<PutResult> {
         let staged = self.staged.take().ok_or_else(|| finished(&self.location))?;
-        blocking(move || staged.publish(false)).await.map_err(|e| convert(e, &self.location))
+        blocking::wait(move || staged.publish(false)).await.map_err(|e| convert(e, &self.location))
     }
 
     async fn abort(&mut self) -> Result<()> {
         self.staged = None;
         Ok(())
-    }
-}
-
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> io::Result<T> + Send + 'static,
-) -> io::Result<T> {
-    match Handle::try_current() {
-        Ok(runtime) => runtime.spawn_blocking(work).await.map_err(io::Error::other)?,
-        Err(_) => work(),
     }
 }
 

@@ -13,7 +13,9 @@ use tokio::runtime::Handle;
 use super::LakeTable;
 use crate::file::FileCache;
 use crate::snapshot::apart;
-use crate::{ErrorKind, FileEntry, FilePath, Hour, OtherFile, Result, Snapshot, TableVersion};
+use crate::{
+    ErrorKind, FileEntry, FilePath, Hour, OtherFile, Result, Snapshot, TableVersion, blocking,
+};
 
 mod bounds;
 mod verify;
@@ -189,13 +191,14 @@ impl LakeTable {
             verify::verify(table.schema(), &entry, bytes, &mut check);
             if check.findings.is_empty() {
                 // The rows are right as one reader sees them; the table's own reader also knows checksums.
-                let verified = runtime.block_on(async {
+                let verifying = async {
                     FileCache::new(CACHE_BYTES)
                         .open(table.store(), table.schema(), &entry)
                         .await?
                         .verify()
                         .await
-                });
+                };
+                let verified = blocking::may_wait(|| runtime.block_on(verifying));
                 match verified {
                     Err(e) if e.kind() == ErrorKind::Damage => {
                         check.find(FindingKind::Damaged, e.to_string());

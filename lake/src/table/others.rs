@@ -25,6 +25,7 @@ use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 
 use super::LakeTable;
 use super::sizes::{batch_rows, decoded_bytes};
+use crate::delta::deleted_rows;
 use crate::schema::TIME_COLUMN;
 use crate::snapshot::OtherFile;
 use crate::time::format_instant;
@@ -153,7 +154,9 @@ impl LakeTable {
         let metadata = ArrowReaderMetadata::load_async(&mut object, Default::default());
         let metadata = metadata.await.map_err(|e| faults.read(e))?;
         let deleted = match &file.deleted {
-            Some(deleted) => deleted.rows(self.store()).await.map_err(|e| faults.lacks_rows(e))?,
+            Some(deleted) => {
+                deleted_rows(self.store(), deleted).await.map_err(|e| faults.lacks_rows(e))?
+            }
             None => Vec::new(),
         };
         let mut reader = OtherReader {

@@ -12,7 +12,6 @@
 //! nobody else commits that version. So a writer that is told so leaves everything as it was, and decides again on the
 //! newest version when there is reason to: a late commit is part of that version, or never comes.
 
-mod change;
 mod retry;
 #[cfg(test)]
 mod tests;
@@ -22,7 +21,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-pub use change::{Change, Operation};
+pub use crate::delta::{Change, Operation};
 pub use retry::Retry;
 
 use crate::delta::{self, Commit, Declared, Replacement};

@@ -5,11 +5,12 @@
 //! whole numbers that are arguments are folded here before types are asked for.
 
 use datafusion::common::Result;
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::common::tree_node::{Transformed, TransformedResult};
 use datafusion::config::ConfigOptions;
-use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{Cast, Expr, LogicalPlan};
 use datafusion::optimizer::AnalyzerRule;
+
+use crate::tree;
 
 /// Folds casts of whole numbers that are arguments.
 #[derive(Debug)]
@@ -21,17 +22,8 @@ impl AnalyzerRule for FoldedConstants {
     }
 
     fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
-        plan.transform_up_with_subqueries(|plan| {
-            let names = NamePreserver::new(&plan);
-            let changed = plan.map_expressions(|expr| {
-                let name = names.save(&expr);
-                let folded = expr.transform_up(|expr| Ok(folded(expr)))?;
-                Ok(if folded.transformed {
-                    folded.update_data(|expr| name.restore(expr))
-                } else {
-                    folded
-                })
-            })?;
+        tree::transform_up_with_subqueries(plan, &mut |plan| {
+            let changed = tree::transform_named_expressions(plan, &mut |expr| Ok(folded(expr)))?;
             // Columns above have the types of those below.
             changed.map_data(LogicalPlan::recompute_schema)
         })

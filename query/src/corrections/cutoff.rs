@@ -14,7 +14,7 @@
 use std::sync::Arc;
 
 use datafusion::common::Result;
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::common::tree_node::{Transformed, TransformedResult};
 use datafusion::config::ConfigOptions;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::ExecutionPlan;
@@ -22,6 +22,8 @@ use datafusion::physical_plan::aggregates::{AggregateExec, LimitOptions};
 use datafusion::physical_plan::limit::GlobalLimitExec;
 use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::windows::{BoundedWindowAggExec, WindowAggExec};
+
+use crate::tree;
 
 /// Takes the cut out of sorts of windows.
 #[derive(Debug)]
@@ -33,11 +35,12 @@ impl PhysicalOptimizerRule for LimitsAboveWindows {
         plan: Arc<dyn ExecutionPlan>,
         _: &ConfigOptions,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        plan.transform_up(|node| {
+        tree::transform_up(plan, &mut |node| {
             let Some(sort) = node.downcast_ref::<SortExec>() else {
                 return Ok(Transformed::no(node));
             };
-            let (Some(fetch), true) = (sort.fetch(), node.exists(|below| Ok(is_window(below)))?)
+            let (Some(fetch), true) =
+                (sort.fetch(), tree::exists(&node, &mut |below| Ok(is_window(below)))?)
             else {
                 return Ok(Transformed::no(node));
             };
@@ -71,7 +74,7 @@ impl PhysicalOptimizerRule for LimitsOfGroups {
         plan: Arc<dyn ExecutionPlan>,
         _: &ConfigOptions,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        plan.transform_up(|node| {
+        tree::transform_up(plan, &mut |node| {
             let Some(groups) = node.downcast_ref::<AggregateExec>() else {
                 return Ok(Transformed::no(node));
             };

@@ -10,15 +10,15 @@
 //! ```
 
 use std::mem;
-use std::ops::ControlFlow;
 
 use barograph_engine::{Error, Result};
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList,
     FunctionArguments, GroupByExpr, Ident, NamedWindowExpr, ObjectName, Select, Statement as Ast,
-    UnaryOperator, Value, ValueWithSpan, VisitMut, VisitorMut, WindowFrame, WindowFrameBound,
-    WindowType,
+    UnaryOperator, Value, ValueWithSpan, WindowFrame, WindowFrameBound, WindowType,
 };
+
+use crate::tree::{Tree, Visitor};
 
 /// The character that takes the meaning from the next one in a pattern of LIKE.
 const ESCAPE: char = '\\';
@@ -30,21 +30,16 @@ const BARE: [&str; 1] = ["current_schema"];
 /// # Errors
 /// `Request` with what cannot be, and what to write in its place.
 pub(crate) fn translate(ast: &mut Ast) -> Result<()> {
-    match VisitMut::visit(ast, &mut Dialect) {
-        ControlFlow::Break(error) => Err(error),
-        ControlFlow::Continue(()) => Ok(()),
-    }
+    ast.walk(&mut Dialect)
 }
 
 struct Dialect;
 
-impl VisitorMut for Dialect {
-    type Break = Error;
-
-    fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<Error> {
+impl Visitor for Dialect {
+    fn pre_visit_select(&mut self, select: &mut Select) -> Result<()> {
         for window in &mut select.named_window {
             if let NamedWindowExpr::WindowSpec(spec) = &mut window.1 {
-                spec.window_frame.as_mut().map_or(ControlFlow::Continue(()), frame)?;
+                spec.window_frame.as_mut().map_or(Ok(()), frame)?;
             }
         }
         if let GroupByExpr::Expressions(groups, _) = &mut select.group_by {
@@ -54,10 +49,10 @@ impl VisitorMut for Dialect {
                 }
             }
         }
-        ControlFlow::Continue(())
+        Ok(())
     }
 
-    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> Result<()> {
         match expr {
             Expr::Like { pattern, escape_char, .. } | Expr::ILike { pattern, escape_char, .. } => {
                 escaped(pattern, escape_char)
@@ -65,11 +60,11 @@ impl VisitorMut for Dialect {
             Expr::Identifier(name) if is_bare(name) => {
                 let name = ObjectName::from(vec![name.clone()]);
                 *expr = Expr::Function(call(name));
-                ControlFlow::Continue(())
+                Ok(())
             }
             Expr::Function(function) => {
                 if let Some(WindowType::WindowSpec(spec)) = &mut function.over {
-                    spec.window_frame.as_mut().map_or(ControlFlow::Continue(()), frame)?;
+                    spec.window_frame.as_mut().map_or(Ok(()), frame)?;
                 }
                 if let Some((left, right)) = modulo(function) {
                     let operands = (Box::new(nested(left)), Box::new(nested(right)));
@@ -77,9 +72,9 @@ impl VisitorMut for Dialect {
                     let op = BinaryOperator::Modulo;
                     *expr = nested(Expr::BinaryOp { left, op, right });
                 }
-                ControlFlow::Continue(())
+                Ok(())
             }
-            _ => ControlFlow::Continue(()),
+            _ => Ok(()),
         }
     }
 }
@@ -129,8 +124,8 @@ fn null() -> Expr {
 }
 
 /// Writes a pattern with the planner's own escape character.
-fn escaped(pattern: &mut Expr, escape: &mut Option<ValueWithSpan>) -> ControlFlow<Error> {
-    let Some(character) = escape.take() else { return ControlFlow::Continue(()) };
+fn escaped(pattern: &mut Expr, escape: &mut Option<ValueWithSpan>) -> Result<()> {
+    let Some(character) = escape.take() else { return Ok(()) };
     let character = match &character.value {
         Value::SingleQuotedString(text) => text.clone(),
         other => return refused(format!("ESCAPE {other}: write a character in single quotes")),
@@ -141,7 +136,7 @@ fn escaped(pattern: &mut Expr, escape: &mut Option<ValueWithSpan>) -> ControlFlo
         return refused(format!("ESCAPE '{character}': write a single character, or none"));
     }
     if first == Some(ESCAPE) {
-        return ControlFlow::Continue(());
+        return Ok(());
     }
     let text = match pattern {
         Expr::Value(ValueWithSpan { value: Value::SingleQuotedString(text), .. }) => text,
@@ -175,15 +170,15 @@ fn escaped(pattern: &mut Expr, escape: &mut Option<ValueWithSpan>) -> ControlFlo
         }
     }
     *text = written;
-    ControlFlow::Continue(())
+    Ok(())
 }
 
-fn refused(why: String) -> ControlFlow<Error> {
-    ControlFlow::Break(Error::request(why))
+fn refused(why: String) -> Result<()> {
+    Err(Error::request(why))
 }
 
 /// Computes the bounds of a frame.
-fn frame(frame: &mut WindowFrame) -> ControlFlow<Error> {
+fn frame(frame: &mut WindowFrame) -> Result<()> {
     for bound in [Some(&mut frame.start_bound), frame.end_bound.as_mut()].into_iter().flatten() {
         if let WindowFrameBound::Preceding(Some(of)) | WindowFrameBound::Following(Some(of)) = bound
         {
@@ -194,7 +189,7 @@ fn frame(frame: &mut WindowFrame) -> ControlFlow<Error> {
             }
         }
     }
-    ControlFlow::Continue(())
+    Ok(())
 }
 
 /// The value of a constant expression over numbers, or over nothing but an interval in casts and brackets.

@@ -8,16 +8,17 @@ use std::sync::Arc;
 use arrow::compute::kernels::boolean::and_kleene;
 use arrow::compute::kernels::cmp::{gt_eq, lt_eq};
 use arrow::datatypes::DataType;
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::common::tree_node::{Transformed, TransformedResult};
 use datafusion::common::{Result, internal_err, plan_err};
 use datafusion::config::ConfigOptions;
 use datafusion::logical_expr::binary::comparison_coercion;
-use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{
     Between, ColumnarValue, Expr, LogicalPlan, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl,
     Signature, Volatility,
 };
 use datafusion::optimizer::AnalyzerRule;
+
+use crate::tree;
 
 /// Draws what BETWEEN asks once.
 #[derive(Debug)]
@@ -29,17 +30,8 @@ impl AnalyzerRule for DrawnOnce {
     }
 
     fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
-        plan.transform_up_with_subqueries(|plan| {
-            let names = NamePreserver::new(&plan);
-            plan.map_expressions(|expr| {
-                let name = names.save(&expr);
-                let once = expr.transform_up(|expr| Ok(once(expr)))?;
-                Ok(if once.transformed {
-                    once.update_data(|expr| name.restore(expr))
-                } else {
-                    once
-                })
-            })
+        tree::transform_up_with_subqueries(plan, &mut |plan| {
+            tree::transform_named_expressions(plan, &mut |expr| Ok(once(expr)))
         })
         .data()
     }

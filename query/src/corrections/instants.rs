@@ -11,16 +11,17 @@
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, TimeUnit};
-use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::Transformed;
 use datafusion::common::{DFSchema, Result, ScalarValue};
 use datafusion::logical_expr::expr::InList;
-use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::simplify::SimplifyContext;
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{Between, BinaryExpr, Expr, LogicalPlan, Operator, lit};
 use datafusion::optimizer::optimizer::ApplyOrder;
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
+
+use crate::tree;
 
 /// Writes comparisons with instants that a coarser unit cannot hold in that unit.
 #[derive(Debug)]
@@ -40,12 +41,7 @@ impl OptimizerRule for FinerInstants {
         plan: LogicalPlan,
         config: &dyn OptimizerConfig,
     ) -> Result<Transformed<LogicalPlan>> {
-        let mut widened = false;
-        plan.apply_expressions(|expr| {
-            widened |= expr.exists(|expr| Ok(Widened::of(expr).is_some()))?;
-            Ok(TreeNodeRecursion::Continue)
-        })?;
-        if !widened {
+        if !tree::exists_in_expressions(&plan, &mut |expr| Widened::of(expr).is_some())? {
             return Ok(Transformed::no(plan));
         }
         let mut schema = merge_schema(&plan.inputs());
@@ -59,12 +55,7 @@ impl OptimizerRule for FinerInstants {
             .with_query_execution_start_time(config.query_execution_start_time())
             .build();
         let constants = Constants { simplifier: ExprSimplifier::new(context.clone()), context };
-        let names = NamePreserver::new(&plan);
-        plan.map_expressions(|expr| {
-            let name = names.save(&expr);
-            let written = expr.transform_up(|expr| coarse(expr, &constants))?;
-            Ok(written.update_data(|expr| name.restore(expr)))
-        })
+        tree::transform_named_expressions(plan, &mut |expr| coarse(expr, &constants))
     }
 }
 

@@ -6,16 +6,17 @@
 //! is.
 
 use arrow::datatypes::DataType;
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::{Transformed, TransformedResult};
 use datafusion::common::{DFSchema, Result, ScalarValue};
 use datafusion::config::ConfigOptions;
 use datafusion::logical_expr::expr::InList;
-use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{
     Between, BinaryExpr, Case, Expr, ExprSchemable, LogicalPlan, Operator, lit,
 };
 use datafusion::optimizer::AnalyzerRule;
+
+use crate::tree;
 
 /// Takes numbers in the precision of what they are compared with.
 #[derive(Debug)]
@@ -27,7 +28,7 @@ impl AnalyzerRule for SinglePrecision {
     }
 
     fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
-        plan.transform_up_with_subqueries(|plan| {
+        tree::transform_up_with_subqueries(plan, &mut |plan| {
             if !has_numbers(&plan)? {
                 return Ok(Transformed::no(plan));
             }
@@ -38,12 +39,7 @@ impl AnalyzerRule for SinglePrecision {
             if !schema.fields().iter().any(|field| *field.data_type() == DataType::Float32) {
                 return Ok(Transformed::no(plan));
             }
-            let names = NamePreserver::new(&plan);
-            plan.map_expressions(|expr| {
-                let name = names.save(&expr);
-                let taken = expr.transform_up(|expr| single(expr, &schema))?;
-                Ok(taken.update_data(|expr| name.restore(expr)))
-            })
+            tree::transform_named_expressions(plan, &mut |expr| single(expr, &schema))
         })
         .data()
     }
@@ -51,14 +47,10 @@ impl AnalyzerRule for SinglePrecision {
 
 /// Whether a node has a number that is written.
 fn has_numbers(plan: &LogicalPlan) -> Result<bool> {
-    let mut found = false;
-    plan.apply_expressions(|expr| {
-        found |= expr.exists(|expr| {
-            Ok(matches!(expr, Expr::Literal(value, _) if value.data_type().is_numeric()))
-        })?;
-        Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
-    })?;
-    Ok(found)
+    tree::exists_in_expressions(
+        plan,
+        &mut |expr| matches!(expr, Expr::Literal(value, _) if value.data_type().is_numeric()),
+    )
 }
 
 /// The comparison with its numbers in single precision, if something of it is.

@@ -13,7 +13,7 @@
 
 use std::sync::Arc;
 
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::common::tree_node::{Transformed, TransformedResult};
 use datafusion::common::{Column, DFSchema, Result, ScalarValue};
 use datafusion::config::ConfigOptions;
 use datafusion::logical_expr::expr::{Exists, InSubquery};
@@ -24,6 +24,7 @@ use datafusion::logical_expr::{
 use datafusion::optimizer::AnalyzerRule;
 
 use super::subqueries::{is_simple, with_equal};
+use crate::tree;
 
 /// Writes the third answer out.
 #[derive(Debug)]
@@ -35,7 +36,7 @@ impl AnalyzerRule for Membership {
     }
 
     fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
-        plan.transform_up_with_subqueries(|plan| match plan {
+        tree::transform_up_with_subqueries(plan, &mut |plan| match plan {
             LogicalPlan::Filter(filter) => filtered(filter),
             other => Ok(Transformed::no(other)),
         })
@@ -55,7 +56,7 @@ fn filtered(filter: Filter) -> Result<Transformed<LogicalPlan>> {
                 exists
             }
             other => {
-                let written = other.transform_up(|expr| written(expr, schema))?;
+                let written = tree::transform_up(other, &mut |expr| written(expr, schema))?;
                 changed |= written.transformed;
                 written.data
             }

@@ -17,6 +17,8 @@ use datafusion::functions_window::row_number::row_number;
 use datafusion::logical_expr::{Expr, ExprFunctionExt, Join, LogicalPlan, LogicalPlanBuilder};
 use datafusion::optimizer::AnalyzerRule;
 
+use crate::tree;
+
 /// Name of the column that numbers equal rows.
 const NUMBER: &str = "__number_of_equal_row";
 
@@ -30,7 +32,7 @@ impl AnalyzerRule for Multisets {
     }
 
     fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
-        plan.transform_up_with_subqueries(|plan| match plan {
+        tree::transform_up_with_subqueries(plan, &mut |plan| match plan {
             LogicalPlan::Join(join) if counts(&join) => counted(join).map(Transformed::yes),
             other => Ok(Transformed::no(other)),
         })

@@ -14,6 +14,7 @@ use datafusion::logical_expr::{
 use datafusion::optimizer::AnalyzerRule;
 
 use crate::table::catalog::{CATALOG, PUBLIC_SCHEMA};
+use crate::tree;
 
 /// Names of columns that count from 0 in the planner's own tables.
 const COUNTING: &str = "ordinal_position";
@@ -68,7 +69,7 @@ impl AnalyzerRule for CountedFromOne {
     }
 
     fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
-        plan.transform_up_with_subqueries(|plan| match plan {
+        tree::transform_up_with_subqueries(plan, &mut |plan| match plan {
             LogicalPlan::TableScan(scan) if counts(&scan) => {
                 let columns: Vec<_> = scan.projected_schema.columns();
                 let columns = columns.into_iter().map(counted);

@@ -4,9 +4,10 @@
 //! later adds those of `=` from WHERE: `a JOIN b ON a.x IS NOT DISTINCT FROM b.x WHERE a.y = b.y` finds rows whose `y` are
 //! null. Here a join keeps the keys that it has, and what is compared by `=` stays a condition.
 
-use datafusion::common::tree_node::TreeNode;
 use datafusion::common::{JoinType, NullEquality, Result};
 use datafusion::logical_expr::{Join, LogicalPlan};
+
+use crate::tree;
 
 /// Whether a node is a join whose keys take null for equal to null.
 pub(super) fn has_such_keys(plan: &LogicalPlan) -> Result<bool> {
@@ -22,5 +23,5 @@ pub(super) fn has_such_joins(plan: &LogicalPlan) -> Result<bool> {
     let is_inner = |plan: &LogicalPlan| {
         matches!(plan, LogicalPlan::Join(Join { join_type: JoinType::Inner, .. }))
     };
-    plan.exists(|plan| Ok(is_inner(plan) && has_such_keys(plan)?))
+    tree::exists(plan, &mut |plan| Ok(is_inner(plan) && has_such_keys(plan)?))
 }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Schema};
 use datafusion::common::Result;
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNodeRecursion};
 use datafusion::config::ConfigOptions;
 use datafusion::logical_expr::{ColumnarValue, Operator};
 use datafusion::physical_expr::PhysicalExpr;
@@ -20,6 +20,8 @@ use datafusion::physical_expr::expressions::{BinaryExpr, CastExpr, NegativeExpr}
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::filter::{FilterExec, FilterExecBuilder};
+
+use crate::tree;
 
 /// Makes casts and arithmetic in conditions opaque.
 #[derive(Debug)]
@@ -31,7 +33,7 @@ impl PhysicalOptimizerRule for OpaqueConditions {
         plan: Arc<dyn ExecutionPlan>,
         _: &ConfigOptions,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        plan.transform_up(|node| {
+        tree::transform_up(plan, &mut |node| {
             let Some(filter) = node.downcast_ref::<FilterExec>() else {
                 return Ok(Transformed::no(node));
             };
@@ -55,7 +57,7 @@ impl PhysicalOptimizerRule for OpaqueConditions {
 }
 
 fn cover(predicate: &Arc<dyn PhysicalExpr>) -> Result<Transformed<Arc<dyn PhysicalExpr>>> {
-    Arc::clone(predicate).transform_down(|expr| {
+    tree::transform_down(Arc::clone(predicate), &mut |expr| {
         let computes = expr.is::<CastExpr>()
             || expr.is::<NegativeExpr>()
             || expr.downcast_ref::<BinaryExpr>().is_some_and(|binary| {

@@ -7,31 +7,30 @@
 //! SELECT DISTINCT lower(name) FROM cities ORDER BY lower(name)   ──►   … ORDER BY 1
 //! ```
 
-use std::ops::ControlFlow;
-
+use barograph_engine::Result;
 use datafusion::sql::sqlparser::ast::{
-    Distinct, Expr, OrderByKind, Query, SelectItem, SetExpr, Value, VisitMut, VisitorMut,
+    Distinct, Expr, OrderByKind, Query, SelectItem, SetExpr, Statement as Ast, Value,
 };
 
+use crate::tree::{Tree, Visitor};
+
 /// Orders distinct rows by the places of their columns.
-pub(crate) fn by_place(ast: &mut impl VisitMut) {
-    let _ = ast.visit(&mut Places);
+pub(crate) fn by_place(ast: &mut Ast) -> Result<()> {
+    ast.walk(&mut Places)
 }
 
 struct Places;
 
-impl VisitorMut for Places {
-    type Break = ();
-
-    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
-        let SetExpr::Select(select) = query.body.as_ref() else { return ControlFlow::Continue(()) };
+impl Visitor for Places {
+    fn pre_visit_query(&mut self, query: &mut Query) -> Result<()> {
+        let SetExpr::Select(select) = query.body.as_ref() else { return Ok(()) };
         if !matches!(select.distinct, Some(Distinct::Distinct)) {
-            return ControlFlow::Continue(());
+            return Ok(());
         }
         let Some(OrderByKind::Expressions(keys)) =
             query.order_by.as_mut().map(|order| &mut order.kind)
         else {
-            return ControlFlow::Continue(());
+            return Ok(());
         };
         // Places behind a wildcard are not known yet.
         let shown = select.projection.iter().map_while(|item| match item {
@@ -53,6 +52,6 @@ impl VisitorMut for Places {
                 key.expr = Expr::Value(Value::Number((at + 1).to_string(), false).into());
             }
         }
-        ControlFlow::Continue(())
+        Ok(())
     }
 }

@@ -9,18 +9,18 @@
 //! ```
 
 use std::mem;
-use std::ops::ControlFlow;
 
-use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, Expr, UnaryOperator, Value, VisitMut, visit_expressions_mut,
-};
+use barograph_engine::Result;
+use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr, UnaryOperator, Value};
+
+use crate::tree::Tree;
 
 /// Puts everything into the place where it is meant. Inner expressions are visited before outer ones.
-pub(crate) fn restore(ast: &mut impl VisitMut) {
-    let _ = visit_expressions_mut(ast, |expr| {
+pub(crate) fn restore(ast: &mut dyn Tree) -> Result<()> {
+    ast.each_expr(&mut |expr| {
         give_back(expr);
-        ControlFlow::<()>::Continue(())
-    });
+        Ok(())
+    })
 }
 
 /// Takes what binds weaker than `expr` out of its last operand, and puts `expr` in its first place.
@@ -74,14 +74,15 @@ mod tests {
     fn read(condition: &str) -> String {
         let mut parsed =
             Parser::parse_sql(&GenericDialect {}, &format!("SELECT {condition}")).unwrap();
-        restore(&mut parsed[0]);
-        let _ = visit_expressions_mut(&mut parsed[0], |expr| {
+        restore(&mut parsed[0]).unwrap();
+        let bracketed = parsed[0].each_expr(&mut |expr| {
             if joins(expr, BOTH) || matches!(expr, Expr::UnaryOp { .. } | Expr::IsDistinctFrom(..))
             {
                 *expr = Expr::Nested(Box::new(mem::replace(expr, nothing())));
             }
-            ControlFlow::<()>::Continue(())
+            Ok(())
         });
+        bracketed.unwrap();
         parsed[0].to_string().trim_start_matches("SELECT ").to_owned()
     }
 

@@ -12,30 +12,30 @@
 
 use std::collections::HashMap;
 use std::mem;
-use std::ops::ControlFlow;
 
+use barograph_engine::Result;
 use datafusion::sql::sqlparser::ast::{
-    Expr, Fetch, Ident, LimitClause, Query, Select, SelectItem, Value, VisitMut, VisitorMut,
+    Expr, Fetch, Ident, LimitClause, Query, Select, SelectItem, Statement as Ast, Value,
 };
 
+use crate::tree::{Tree, Visitor};
+
 /// Writes FETCH as LIMIT. One with ties or of a share stays.
-pub(crate) fn limit(ast: &mut impl VisitMut) {
-    let _ = ast.visit(&mut Limits);
+pub(crate) fn limit(ast: &mut Ast) -> Result<()> {
+    ast.walk(&mut Limits)
 }
 
 /// Names the computed columns that have no name; the second of two alike has its number in it.
-pub(crate) fn name(ast: &mut impl VisitMut) {
-    let _ = ast.visit(&mut Names);
+pub(crate) fn name(ast: &mut Ast) -> Result<()> {
+    ast.walk(&mut Names)
 }
 
 struct Limits;
 
-impl VisitorMut for Limits {
-    type Break = ();
-
-    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
+impl Visitor for Limits {
+    fn pre_visit_query(&mut self, query: &mut Query) -> Result<()> {
         let Some(Fetch { with_ties: false, percent: false, quantity }) = &query.fetch else {
-            return ControlFlow::Continue(());
+            return Ok(());
         };
         let rows = quantity.clone().unwrap_or_else(one);
         match &mut query.limit_clause {
@@ -44,19 +44,17 @@ impl VisitorMut for Limits {
                 query.limit_clause = Some(LimitClause::LimitOffset { limit, offset, limit_by });
             }
             Some(LimitClause::LimitOffset { limit: limit @ None, .. }) => *limit = Some(rows),
-            Some(_) => return ControlFlow::Continue(()),
+            Some(_) => return Ok(()),
         }
         query.fetch = None;
-        ControlFlow::Continue(())
+        Ok(())
     }
 }
 
 struct Names;
 
-impl VisitorMut for Names {
-    type Break = ();
-
-    fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<()> {
+impl Visitor for Names {
+    fn pre_visit_select(&mut self, select: &mut Select) -> Result<()> {
         let mut seen: HashMap<String, usize> = HashMap::new();
         for item in &mut select.projection {
             let SelectItem::UnnamedExpr(expr) = item else { continue };
@@ -75,7 +73,7 @@ impl VisitorMut for Names {
             let expr = mem::replace(expr, one());
             *item = SelectItem::ExprWithAlias { expr, alias: Ident::with_quote('"', name) };
         }
-        ControlFlow::Continue(())
+        Ok(())
     }
 }
 

@@ -8,10 +8,11 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use datafusion::common::Result;
-use datafusion::common::tree_node::TreeNode;
 use datafusion::config::ConfigOptions;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::ExecutionPlan;
+
+use crate::tree;
 
 /// A rule that moves conditions, kept from plans in which names are not enough.
 #[derive(Debug)]
@@ -37,7 +38,7 @@ impl PhysicalOptimizerRule for Unambiguous {
         plan: Arc<dyn ExecutionPlan>,
         options: &ConfigOptions,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        if plan.exists(|node| Ok(is_ambiguous(node)))? {
+        if tree::exists(&plan, &mut |node| Ok(is_ambiguous(node)))? {
             return Ok(plan);
         }
         self.0.optimize(plan, options)

@@ -3,30 +3,25 @@
 //! The parser reads clauses of many databases, and DataFusion 55.2 drops some of them, `PREWHERE` and `FOR UPDATE` among
 //! them. An answer that left out half of the question is worse than none.
 
-use std::ops::ControlFlow;
-
 use barograph_engine::{Error, Result};
 use datafusion::sql::sqlparser::ast::{
-    Expr, GroupByExpr, LimitClause, Query, Select, Statement as Ast, TableFactor, Visit, Visitor,
+    Expr, GroupByExpr, LimitClause, Query, Select, Statement as Ast, TableFactor,
 };
+
+use crate::tree::{Tree, Visitor};
 
 /// Refuses a statement with a clause that nobody would hear.
 ///
 /// # Errors
 /// `Request` with the clause and what to write in its place.
-pub(crate) fn refuse(ast: &Ast) -> Result<()> {
-    match ast.visit(&mut Unheard) {
-        ControlFlow::Break(error) => Err(error),
-        ControlFlow::Continue(()) => Ok(()),
-    }
+pub(crate) fn refuse(ast: &mut Ast) -> Result<()> {
+    ast.walk(&mut Unheard)
 }
 
 struct Unheard;
 
 impl Visitor for Unheard {
-    type Break = Error;
-
-    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<Error> {
+    fn pre_visit_query(&mut self, query: &mut Query) -> Result<()> {
         if let Some(lock) = query.locks.first() {
             return refused(
                 &lock.to_string(),
@@ -37,7 +32,7 @@ impl Visitor for Unheard {
             return refused(&fetch.to_string(), "write LIMIT, or compare rank() OVER (ORDER BY …)");
         }
         let Some(LimitClause::LimitOffset { limit, offset, limit_by }) = &query.limit_clause else {
-            return ControlFlow::Continue(());
+            return Ok(());
         };
         if !limit_by.is_empty() {
             return refused(
@@ -49,10 +44,10 @@ impl Visitor for Unheard {
         if counts.into_iter().flatten().any(|of| matches!(of, Expr::Subquery(_))) {
             return refused("LIMIT of a query", "write the number, or bind it to a parameter");
         }
-        ControlFlow::Continue(())
+        Ok(())
     }
 
-    fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<Error> {
+    fn pre_visit_select(&mut self, select: &mut Select) -> Result<()> {
         let (GroupByExpr::All(modifiers) | GroupByExpr::Expressions(_, modifiers)) =
             &select.group_by;
         if let Some(modifier) = modifiers.first() {
@@ -70,25 +65,25 @@ impl Visitor for Unheard {
         if !select.connect_by.is_empty() {
             return refused("CONNECT BY", "write WITH RECURSIVE");
         }
-        ControlFlow::Continue(())
+        Ok(())
     }
 
-    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<Error> {
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> Result<()> {
         match expr {
             Expr::Collate { .. } => {
                 refused("COLLATE", "texts are in the order of their bytes: write lower(…)")
             }
-            _ => ControlFlow::Continue(()),
+            _ => Ok(()),
         }
     }
 
-    fn pre_visit_table_factor(&mut self, table: &TableFactor) -> ControlFlow<Error> {
+    fn pre_visit_table_factor(&mut self, table: &mut TableFactor) -> Result<()> {
         let (sample, hints, partitions, ordinality) = match table {
             TableFactor::Table { sample, with_hints, partitions, with_ordinality, .. } => {
                 (sample, !with_hints.is_empty(), !partitions.is_empty(), *with_ordinality)
             }
             TableFactor::Derived { sample, .. } => (sample, false, false, false),
-            _ => return ControlFlow::Continue(()),
+            _ => return Ok(()),
         };
         if sample.is_some() {
             return refused("TABLESAMPLE", "write WHERE random() < 0.01");
@@ -102,10 +97,10 @@ impl Visitor for Unheard {
         if ordinality {
             return refused("WITH ORDINALITY", "write row_number() OVER ()");
         }
-        ControlFlow::Continue(())
+        Ok(())
     }
 }
 
-fn refused(clause: &str, mend: &str) -> ControlFlow<Error> {
-    ControlFlow::Break(Error::request(format!("{clause} is not supported: {mend}")))
+fn refused(clause: &str, mend: &str) -> Result<()> {
+    Err(Error::request(format!("{clause} is not supported: {mend}")))
 }

@@ -17,16 +17,17 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, LazyLock};
 
 use arrow::datatypes::{DataType, FieldRef};
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNodeRecursion};
 use datafusion::common::{Result, ScalarValue, exec_err};
 use datafusion::config::ConfigOptions;
 use datafusion::logical_expr::expr::InList;
-use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{
     Between, BinaryExpr, ColumnarValue, Expr, Filter, Like, LogicalPlan, Operator, ReturnFieldArgs,
     ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility, cast, lit,
 };
 use datafusion::optimizer::AnalyzerRule;
+
+use crate::tree;
 
 /// Keeps conditions from simplifications that forget the unknown.
 #[derive(Debug)]
@@ -38,28 +39,18 @@ impl AnalyzerRule for Unknown {
     }
 
     fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
-        plan.transform_up_with_subqueries(|plan| {
+        tree::transform_up_with_subqueries(plan, &mut |plan| {
             if !concerns(&plan)? {
                 return Ok(Transformed::no(plan));
             }
-            let names = NamePreserver::new(&plan);
-            let changed = plan.map_expressions(|expr| {
-                let name = names.save(&expr);
-                let changed = expr.transform_up(meant)?;
-                Ok(changed.update_data(|expr| name.restore(expr)))
-            })?;
-            let plan = changed.data;
-            let kept = match plan {
+            let changed = tree::transform_named_expressions(plan, &mut meant)?;
+            let kept = match changed.data {
                 LogicalPlan::Filter(Filter { predicate, input, .. }) => {
                     let predicate = below_joints(predicate)?;
                     let filter = Filter::try_new(predicate.data, input)?;
                     Transformed::new_transformed(LogicalPlan::Filter(filter), predicate.transformed)
                 }
-                plan => plan.map_expressions(|expr| {
-                    let name = names.save(&expr);
-                    let kept = lists_apart(expr)?;
-                    Ok(kept.update_data(|expr| name.restore(expr)))
-                })?,
+                plan => tree::map_named_expressions(plan, &mut lists_apart)?,
             };
             Ok(Transformed::new_transformed(kept.data, kept.transformed || changed.transformed))
         })
@@ -70,8 +61,8 @@ impl AnalyzerRule for Unknown {
 /// Whether a node has anything to keep: most have not.
 fn concerns(plan: &LogicalPlan) -> Result<bool> {
     let (mut found, mut weight) = (false, 0);
-    plan.apply_expressions(|expr| {
-        expr.apply(|part| {
+    tree::apply_expressions(plan, &mut |expr| {
+        tree::apply(expr, &mut |part| {
             found |= match part {
                 Expr::InList(_) | Expr::Negative(_) => true,
                 Expr::BinaryExpr(of) => is_regex(of.op) || is_bitwise(of.op),
@@ -256,7 +247,9 @@ fn is_plain_condition(expr: &Expr) -> Result<bool> {
         _ => true,
     };
     match condition(expr) {
-        Some((of, _)) if !turned => Ok(!of.exists(|part| Ok(condition(part).is_some()))?),
+        Some((of, _)) if !turned => {
+            Ok(!tree::exists(of, &mut |part| Ok(condition(part).is_some()))?)
+        }
         _ => Ok(false),
     }
 }
@@ -279,7 +272,7 @@ struct Weights(HashMap<u64, usize>);
 
 impl Weights {
     fn add(&mut self, expr: &Expr) -> Result<()> {
-        expr.apply(|part| {
+        tree::apply(expr, &mut |part| {
             if let Some((of, weight)) = condition(part) {
                 *self.0.entry(print(of)).or_default() += weight;
             }
@@ -295,7 +288,7 @@ impl Weights {
 
     fn keep(&self, expr: Expr) -> Result<Transformed<Expr>> {
         let heavy = |of: &Expr| self.0.get(&print(of)).is_some_and(|weight| *weight >= TWO_LISTS);
-        expr.transform_up(|part| {
+        tree::transform_up(expr, &mut |part| {
             Ok(match condition(&part) {
                 Some((of, _)) if heavy(of) => Transformed::yes(kept(part)),
                 _ => Transformed::no(part),

@@ -13,9 +13,9 @@
 //! that `*` gives it once; it is read while names are found, and taken away before anything else happens.
 
 use std::mem;
-use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use barograph_engine::Result as EngineResult;
 use datafusion::common::tree_node::{Transformed, TransformedResult};
 use datafusion::common::{
     Column, DFSchema, JoinConstraint, JoinType, NullEquality, Result, TableReference, plan_err,
@@ -27,16 +27,18 @@ use datafusion::logical_expr::planner::{
 use datafusion::logical_expr::{EmptyRelation, Expr, Join, LogicalPlan, LogicalPlanBuilder};
 use datafusion::sql::sqlparser::ast::{
     Expr as AstExpr, Ident, Join as JoinAst, JoinConstraint as Constraint, JoinOperator,
-    ObjectName, ObjectNamePart, Select, SelectItem, SelectItemQualifiedWildcardKind, TableFactor,
-    TableWithJoins, VisitMut, VisitorMut,
+    ObjectName, ObjectNamePart, Select, SelectItem, SelectItemQualifiedWildcardKind,
+    Statement as Ast, TableFactor, TableWithJoins,
 };
+
+use crate::tree::{self, Tree, Visitor};
 
 /// Puts each join that merges columns between brackets, with all that stands left of it; its own columns that are
 /// named anywhere are told in USING, each as a name of three parts.
-pub(crate) fn nest(ast: &mut impl VisitMut) {
+pub(crate) fn nest(ast: &mut Ast) -> EngineResult<()> {
     let mut named = Named::default();
-    let _ = ast.visit(&mut named);
-    let _ = ast.visit(&mut Nest { named: named.0 });
+    ast.walk(&mut named)?;
+    ast.walk(&mut Nest { named: named.0 })
 }
 
 /// Columns that are named with their table, as they are told in USING.
@@ -62,10 +64,8 @@ impl Named {
 /// Stands for all columns of a table.
 const ALL: &str = "*";
 
-impl VisitorMut for Named {
-    type Break = ();
-
-    fn pre_visit_expr(&mut self, expr: &mut AstExpr) -> ControlFlow<()> {
+impl Visitor for Named {
+    fn pre_visit_expr(&mut self, expr: &mut AstExpr) -> EngineResult<()> {
         match expr {
             AstExpr::CompoundIdentifier(parts) => {
                 for pair in parts.windows(2) {
@@ -77,10 +77,10 @@ impl VisitorMut for Named {
             AstExpr::QualifiedWildcard(table, _) => self.add_all_of(table),
             _ => {}
         }
-        ControlFlow::Continue(())
+        Ok(())
     }
 
-    fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<()> {
+    fn pre_visit_select(&mut self, select: &mut Select) -> EngineResult<()> {
         for item in &select.projection {
             if let SelectItem::QualifiedWildcard(
                 SelectItemQualifiedWildcardKind::ObjectName(of),
@@ -90,7 +90,7 @@ impl VisitorMut for Named {
                 self.add_all_of(of);
             }
         }
-        ControlFlow::Continue(())
+        Ok(())
     }
 }
 
@@ -98,24 +98,22 @@ struct Nest {
     named: Vec<ObjectName>,
 }
 
-impl VisitorMut for Nest {
-    type Break = ();
-
-    fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<()> {
+impl Visitor for Nest {
+    fn pre_visit_select(&mut self, select: &mut Select) -> EngineResult<()> {
         for from in &mut select.from {
             self.tell(from);
             bracket(from, 0);
         }
-        ControlFlow::Continue(())
+        Ok(())
     }
 
-    fn pre_visit_table_factor(&mut self, table: &mut TableFactor) -> ControlFlow<()> {
+    fn pre_visit_table_factor(&mut self, table: &mut TableFactor) -> EngineResult<()> {
         if let TableFactor::NestedJoin { table_with_joins, .. } = table {
             self.tell(table_with_joins);
             // The last join of those between brackets may stay without its own.
             bracket(table_with_joins, 1);
         }
-        ControlFlow::Continue(())
+        Ok(())
     }
 }
 
@@ -428,7 +426,7 @@ fn is_mark(plan: &LogicalPlan) -> bool {
 
 /// Takes the marks away.
 pub(crate) fn without_marks(plan: LogicalPlan) -> Result<LogicalPlan> {
-    plan.transform_down_with_subqueries(|plan| {
+    tree::transform_down_with_subqueries(plan, &mut |plan| {
         if !is_mark(&plan) {
             return Ok(Transformed::no(plan));
         }

@@ -10,12 +10,11 @@ use std::sync::Arc;
 use arrow::array::{Array, make_array};
 use arrow::datatypes::{DataType, FieldRef, TimeUnit};
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::{Transformed, TransformedResult};
 use datafusion::common::{DFSchema, Result};
 use datafusion::execution::FunctionRegistry;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::expr::ScalarFunction;
-use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::simplify::{ExprSimplifyResult, SimplifyContext};
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{
@@ -23,6 +22,8 @@ use datafusion::logical_expr::{
     ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, cast,
 };
 use datafusion::optimizer::AnalyzerRule;
+
+use crate::tree;
 
 const UTC: &str = "UTC";
 /// Functions that give one of their arguments.
@@ -46,7 +47,7 @@ impl AnalyzerRule for ZoneOfColumns {
     }
 
     fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
-        plan.transform_up_with_subqueries(|plan| {
+        tree::transform_up_with_subqueries(plan, &mut |plan| {
             if !gives_one(&plan)? {
                 return Ok(Transformed::no(plan));
             }
@@ -55,13 +56,8 @@ impl AnalyzerRule for ZoneOfColumns {
             if !schema.fields().iter().any(|field| is_time(field.data_type())) {
                 return Ok(Transformed::no(plan));
             }
-            let names = NamePreserver::new(&plan);
-            plan.map_expressions(|expr| {
-                let name = names.save(&expr);
-                let zoned = expr.transform_up(|expr| zoned(expr, &schema))?;
-                Ok(zoned.update_data(|expr| name.restore(expr)))
-            })?
-            .map_data(LogicalPlan::recompute_schema)
+            tree::transform_named_expressions(plan, &mut |expr| zoned(expr, &schema))?
+                .map_data(LogicalPlan::recompute_schema)
         })
         .data()
     }
@@ -69,18 +65,11 @@ impl AnalyzerRule for ZoneOfColumns {
 
 /// Whether something of a node gives one of several values.
 fn gives_one(plan: &LogicalPlan) -> Result<bool> {
-    let mut found = false;
-    plan.apply_expressions(|expr| {
-        found |= expr.exists(|expr| {
-            Ok(match expr {
-                Expr::Case(_) => true,
-                Expr::ScalarFunction(call) => GIVING.contains(&call.name()),
-                _ => false,
-            })
-        })?;
-        Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
-    })?;
-    Ok(found)
+    tree::exists_in_expressions(plan, &mut |expr| match expr {
+        Expr::Case(_) => true,
+        Expr::ScalarFunction(call) => GIVING.contains(&call.name()),
+        _ => false,
+    })
 }
 
 fn zoned(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {

@@ -13,7 +13,6 @@ mod numbers;
 mod tests;
 
 use std::mem;
-use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
@@ -22,7 +21,7 @@ use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use barograph_engine::expression::{Expressions, Input, RowExpression};
 use barograph_engine::{Error, Result};
 use datafusion::common::DFSchema;
-use datafusion::common::tree_node::{TransformedResult, TreeNode};
+use datafusion::common::tree_node::TransformedResult;
 use datafusion::execution::SessionStateDefaults;
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::functions::all_default_functions;
@@ -33,7 +32,7 @@ use datafusion::physical_expr::PhysicalExpr;
 use datafusion::prelude::SessionConfig;
 use datafusion::sql::parser::DFParserBuilder;
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, Expr as Ast, ExprWithAlias, Ident, UnaryOperator, Value, visit_expressions_mut,
+    BinaryOperator, Expr as Ast, ExprWithAlias, Ident, UnaryOperator, Value,
 };
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 
@@ -45,6 +44,7 @@ use crate::functions::scalars;
 use crate::limits::bounds::Bounds;
 use crate::limits::growth;
 use crate::limits::stack;
+use crate::tree::{self, Tree};
 
 /// Longest text of an expression in bytes.
 const TEXT_BYTES_MAX: usize = 16 << 10;
@@ -115,9 +115,10 @@ impl SqlExpression {
         let all = DFSchema::try_from(Schema::new(fields)).map_err(told)?;
         let logical = state.create_logical_expr_from_sql_expr(ast, &all).map_err(told)?;
         let logical = numbers::wanted(logical, &all).map_err(told)?;
-        let logical = logical
-            .transform_up(|expr| spans::compared(expr, &all))
-            .and_then(|expr| expr.data.transform_up(|expr| literals::single(expr, &all)))
+        let logical = tree::transform_up(logical, &mut |expr| spans::compared(expr, &all))
+            .and_then(|expr| {
+                tree::transform_up(expr.data, &mut |expr| literals::single(expr, &all))
+            })
             .data()
             .map_err(told)?;
         let schema = used(&logical, &all);
@@ -197,8 +198,8 @@ fn parsed(text: &str) -> Result<ExprWithAlias> {
     let parser = DFParserBuilder::new(BOUNDS.tokens(text)?)
         .with_dialect(&GenericDialect {})
         .with_recursion_limit(BOUNDS.recursion());
-    let ast = parser.build().and_then(|mut parser| parser.parse_into_expr()).map_err(told)?;
-    BOUNDS.check_tree(&ast)?;
+    let mut ast = parser.build().and_then(|mut parser| parser.parse_into_expr()).map_err(told)?;
+    BOUNDS.check_tree(&mut ast.expr)?;
     Ok(ast)
 }
 
@@ -226,9 +227,9 @@ fn names(ast: &mut ExprWithAlias) -> Result<Vec<String>> {
     if let Some(alias) = &ast.alias {
         return Err(Error::request(format!("did not expect {:?}", alias.value)));
     }
-    precedence::restore(&mut ast.expr);
+    precedence::restore(&mut ast.expr)?;
     let mut names: Vec<String> = Vec::new();
-    let found = visit_expressions_mut(&mut ast.expr, |expr| {
+    ast.expr.each_expr(&mut |expr| {
         let name = match expr {
             Ast::Identifier(name) => name.value.clone(),
             Ast::CompoundIdentifier(parts) => {
@@ -238,7 +239,7 @@ fn names(ast: &mut ExprWithAlias) -> Result<Vec<String>> {
             Ast::UnaryOp { op: UnaryOperator::Plus, expr: inner } => {
                 let inner = mem::replace(inner.as_mut(), one());
                 *expr = inner;
-                return ControlFlow::Continue(());
+                return Ok(());
             }
             // The planner knows no sign of a text.
             Ast::UnaryOp { op: UnaryOperator::Minus, expr: inner } if !is_signed(inner) => {
@@ -247,23 +248,20 @@ fn names(ast: &mut ExprWithAlias) -> Result<Vec<String>> {
                 let (left, right) = (Box::new(one), Box::new(inner));
                 let op = BinaryOperator::Multiply;
                 *expr = Ast::Nested(Box::new(Ast::BinaryOp { left, op, right }));
-                return ControlFlow::Continue(());
+                return Ok(());
             }
             Ast::Subquery(_) | Ast::Exists { .. } | Ast::InSubquery { .. } => {
-                return ControlFlow::Break("a query cannot stand in it");
+                return Err(Error::request("a query cannot stand in it"));
             }
-            _ => return ControlFlow::Continue(()),
+            _ => return Ok(()),
         };
         *expr = Ast::Identifier(Ident::with_quote('"', name.clone()));
         if !names.contains(&name) {
             names.push(name);
         }
-        ControlFlow::Continue(())
-    });
-    match found {
-        ControlFlow::Break(reason) => Err(Error::request(reason)),
-        ControlFlow::Continue(()) => Ok(names),
-    }
+        Ok(())
+    })?;
+    Ok(names)
 }
 
 /// Whether an expression takes a sign as it is.

@@ -11,11 +11,13 @@
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field};
-use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::tree_node::{Transformed, TransformedResult};
 use datafusion::common::{Column, DFSchema, Result, plan_err};
 use datafusion::logical_expr::expr::{Between, Case, InList, ScalarFunction};
 use datafusion::logical_expr::type_coercion::functions::fields_with_udf;
 use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, Operator, ScalarUDF, cast};
+
+use crate::tree;
 
 /// Functions that take values of any one type.
 const OF_ANY_TYPE: [&str; 4] = ["coalesce", "nullif", "nvl", "nvl2"];
@@ -37,7 +39,7 @@ pub(super) fn name(called: &str) -> &str {
 
 /// The expression with numbers in place of text where numbers are wanted.
 pub(super) fn wanted(expr: Expr, schema: &DFSchema) -> Result<Expr> {
-    Ok(expr.transform_up(|expr| place(expr, schema).map(Transformed::yes))?.data)
+    tree::transform_up(expr, &mut |expr| place(expr, schema).map(Transformed::yes)).data()
 }
 
 fn place(expr: Expr, schema: &DFSchema) -> Result<Expr> {

@@ -4,9 +4,8 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
-use barograph_engine::{Error, Result};
+use barograph_engine::{Error, Result, retry};
 use datafusion::common::Result as QueryResult;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{
@@ -21,8 +20,6 @@ use crate::limits::growth::UnderCeiling;
 use crate::limits::queries::Meter;
 use crate::settings::SqlSettings;
 
-/// Delay after which a query that found the queue full is worth retrying.
-const RETRY_AFTER: Duration = Duration::from_millis(500);
 /// Threads of queries that wait for their readers without a slot: each query keeps its executor.
 const PARKED_THREADS: usize = 1_024;
 
@@ -144,7 +141,7 @@ impl Gate {
             return Err(Error::resources(
                 "sql.queue_max",
                 format!("{waiting} queries wait for their turn already"),
-                RETRY_AFTER,
+                retry::STATEMENT_ENDS,
             ));
         }
         self.free().await.map(place)

@@ -6,13 +6,13 @@ use std::str::FromStr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
+use barograph_engine::scan::Cost;
 use barograph_engine::{Error, ErrorKind, Result};
 use barograph_lake::Micros;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::limits::executors::Lease;
-use crate::table::price::Price;
 
 /// Longest query text that is kept, in bytes; a longer one is cut.
 const TEXT_BYTES: usize = 16 << 10;
@@ -100,7 +100,7 @@ pub struct QueryInfo {
     /// When it ended, µs.
     pub finished_at: Option<Micros>,
     /// Most that its scans read, known from its plan.
-    pub price: Option<Price>,
+    pub cost: Option<Cost>,
     /// Rows that its scans have returned so far.
     pub rows_read: u64,
     /// Rows of the answer returned so far.
@@ -175,7 +175,7 @@ struct Progress {
     state: QueryState,
     started_at: Option<Micros>,
     finished_at: Option<Micros>,
-    price: Option<Price>,
+    cost: Option<Cost>,
     error: Option<String>,
 }
 
@@ -188,8 +188,8 @@ impl Query {
         }
     }
 
-    pub(crate) fn priced(&self, price: Price) {
-        self.progress.lock().price = Some(price);
+    pub(crate) fn costs(&self, cost: Cost) {
+        self.progress.lock().cost = Some(cost);
     }
 
     /// Sets the lease under which work for the query runs from here on.
@@ -212,7 +212,7 @@ impl Query {
             created_at: self.created_at,
             started_at: progress.started_at,
             finished_at: progress.finished_at,
-            price: progress.price,
+            cost: progress.cost,
             rows_read: meter.rows_read.load(Ordering::Relaxed),
             rows: meter.rows.load(Ordering::Relaxed),
             bytes: meter.bytes.load(Ordering::Relaxed),
@@ -300,7 +300,7 @@ impl Queries {
                 state: QueryState::Queued,
                 started_at: None,
                 finished_at: None,
-                price: None,
+                cost: None,
                 error: None,
             }),
             meter: Arc::default(),

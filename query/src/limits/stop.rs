@@ -14,7 +14,7 @@ use arrow::datatypes::{DataType, Schema};
 use barograph_engine::{Error, ErrorKind};
 use barograph_lake::priority::give_way;
 use datafusion::common::Result;
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::common::tree_node::{Transformed, TransformedResult};
 use datafusion::logical_expr::ColumnarValue;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_plan::ExecutionPlan;
@@ -26,6 +26,7 @@ use datafusion::physical_plan::joins::{
 use datafusion::physical_plan::unnest::UnnestExec;
 
 use crate::errors::external;
+use crate::tree;
 
 /// The flag that tells a running plan to stop.
 #[derive(Debug, Clone, Default)]
@@ -47,7 +48,7 @@ impl Stop {
 
     /// The plan with joins that can be stopped.
     pub(crate) fn stoppable(&self, plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
-        plan.transform_up(|node| {
+        tree::transform_up(plan, &mut |node| {
             let node = match (
                 node.downcast_ref::<NestedLoopJoinExec>(),
                 node.downcast_ref::<HashJoinExec>(),

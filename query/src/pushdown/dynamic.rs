@@ -9,7 +9,7 @@ use std::sync::Arc;
 use arrow::array::{AsArray, RecordBatch};
 use arrow::compute::filter_record_batch;
 use barograph_engine::filter::Node;
-use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::Operator;
 use datafusion::physical_expr::PhysicalExpr;
@@ -19,6 +19,7 @@ use datafusion::physical_expr::expressions::{
 };
 
 use crate::pushdown::translate::{Operand, Translated, Translator, and, comparison, or};
+use crate::tree;
 
 /// Longer lists narrow by their smallest and largest value alone, which come with them.
 const LIST_MAX: usize = 65_536;
@@ -81,7 +82,7 @@ impl Dynamic {
 fn looks_up_floats(expr: &Arc<dyn PhysicalExpr>, rows: &RecordBatch) -> Result<bool> {
     let schema = rows.schema();
     let mut found = false;
-    expr.apply(|expr| {
+    tree::apply(expr, &mut |expr| {
         if let Some(list) = expr.downcast_ref::<InListExpr>() {
             found |= list.expr().data_type(&schema)?.is_floating();
         }

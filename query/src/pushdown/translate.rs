@@ -283,7 +283,7 @@ impl<'a> Translator<'a> {
         Translated::exactly(Node::And(vec![at(Op::Lt)?, at(Op::Gt)?]))
     }
 
-    /// Length of the windows that `expr` cuts the table's time into.
+    /// Length of the windows that `expr` divides the table's time into.
     fn window(&self, expr: &Expr) -> Option<Micros> {
         let Expr::ScalarFunction(call) = expr else { return None };
         let [what, time] = call.args.as_slice() else { return None };

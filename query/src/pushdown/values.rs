@@ -37,7 +37,7 @@ pub(crate) fn nanos(value: &ScalarValue) -> Option<i128> {
 }
 
 /// Length of the windows, aligned to the Unix epoch, that `date_bin(what, …)` or `date_trunc(what, …)`
-/// cuts UTC time into.
+/// divides UTC time into.
 pub(crate) fn window_length(function: &str, what: &ScalarValue) -> Option<Micros> {
     match function {
         "date_bin" => interval(what),

@@ -21,7 +21,7 @@ use barograph_engine::scan::{Aggregate, Aggregation};
 use barograph_lake::schema::{FIRST_VALUE_COLUMN, KEY_COLUMN, TIME_COLUMN};
 use barograph_lake::{Micros, TableSchema};
 use datafusion::common::Result;
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::common::tree_node::{Transformed, TransformedResult};
 use datafusion::config::ConfigOptions;
 use datafusion::physical_expr::expressions::{CastExpr, Column, Literal};
 use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr};
@@ -34,6 +34,7 @@ use datafusion::physical_plan::udaf::AggregateFunctionExpr;
 use crate::pushdown::values::{is_fine, may_be_nan, window_length};
 use crate::table::exec::{Read, ScanExec};
 use crate::table::provider::Layout;
+use crate::tree;
 
 /// A window so long that all instants since 1970 lie in it.
 const ALL_TIME: Micros = Micros::MAX;
@@ -48,7 +49,7 @@ impl PhysicalOptimizerRule for AggregateWindows {
         plan: Arc<dyn ExecutionPlan>,
         _: &ConfigOptions,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        plan.transform_down(|node| match windows(&node)? {
+        tree::transform_down(plan, &mut |node| match windows(&node)? {
             Some(scan) => Ok(Transformed::yes(scan)),
             None => Ok(Transformed::no(node)),
         })
@@ -187,7 +188,7 @@ impl<'a> Input<'a> {
             .then_some(Shape { aggregation: Aggregation { every, aggregates }, places })
     }
 
-    /// Length of the windows that `expr` cuts time into.
+    /// Length of the windows that `expr` divides time into.
     pub(crate) fn window(&self, expr: &Arc<dyn PhysicalExpr>) -> Option<Micros> {
         // The function may stand in the projection or over it.
         let below = self.below(expr).filter(|below| below.is::<ScalarFunctionExpr>());
@@ -273,6 +274,8 @@ impl<'a> Input<'a> {
             keys: &read.wanted.keys,
             key_type: self.table().key_type(),
         };
+        let plan = self.scan.plan.giving(Vec::new(), Some(aggregation.clone()));
+        let starts = plan.partition_starts();
         let mut exec = ScanExec::new(
             Arc::new(Read {
                 engine: Arc::clone(&read.engine),
@@ -282,14 +285,11 @@ impl<'a> Input<'a> {
                 aggregation: Some(aggregation),
             }),
             places.into(),
-            Arc::clone(&self.scan.parts),
+            plan,
             layout.equivalences()?,
-            layout.partitioning(&self.scan.cuts)?,
-            None,
+            layout.partitioning(&starts)?,
         );
-        exec.cuts = Arc::clone(&self.scan.cuts);
-        exec.price = self.scan.price;
-        exec.plan = self.scan.plan.clone();
+        exec.explain = self.scan.explain;
         Ok(Some(Arc::new(exec)))
     }
 }

@@ -2,21 +2,19 @@
 //! The columns of the answer may depend on the values.
 
 use std::collections::HashMap;
-use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field};
 use barograph_engine::{Error, Result};
 use datafusion::common::{ParamValues, ScalarValue};
 use datafusion::logical_expr::LogicalPlan;
-use datafusion::sql::sqlparser::ast::{
-    Expr, Statement as Ast, Value, ValueWithSpan, visit_expressions_mut,
-};
+use datafusion::sql::sqlparser::ast::{Expr, Statement as Ast, Value, ValueWithSpan};
 
 use crate::errors::told;
 use crate::limits::stack::Deep;
 use crate::statement::prepare::{answered, declared, typed, without_views};
 use crate::statement::session::{Statement, UNTYPED, columns};
+use crate::tree::Tree;
 
 /// A parameter without a number.
 const QUESTION_MARK: &str = "?";
@@ -33,7 +31,7 @@ pub(crate) fn number(ast: &mut Ast) -> Result<()> {
         } else {
             numbered = Some(name.clone());
         }
-    });
+    })?;
     match numbered {
         _ if places.is_empty() => return Ok(()),
         Some(name) => {
@@ -49,18 +47,17 @@ pub(crate) fn number(ast: &mut Ast) -> Result<()> {
         if let Ok(at) = places.binary_search(&place) {
             *name = format!("${}", at + 1);
         }
-    });
-    Ok(())
+    })
 }
 
 /// Calls `of` with the name of every parameter, and the line and column where it stands.
-fn each_parameter(ast: &mut Ast, of: &mut dyn FnMut(&mut String, (u64, u64))) {
-    let _ = visit_expressions_mut(ast, |expr| {
+fn each_parameter(ast: &mut Ast, of: &mut dyn FnMut(&mut String, (u64, u64))) -> Result<()> {
+    ast.each_expr(&mut |expr| {
         if let Expr::Value(ValueWithSpan { value: Value::Placeholder(name), span }) = expr {
             of(name, (span.start.line, span.start.column));
         }
-        ControlFlow::<()>::Continue(())
-    });
+        Ok(())
+    })
 }
 
 impl Statement {
@@ -105,10 +102,10 @@ impl Statement {
         let schema = answered(&plan);
         let parameters = columns(Vec::new());
         let text = Arc::clone(&self.text);
-        let part = self.part.clone();
+        let partition = self.partition.clone();
         let plan = Arc::new(Deep::new(plan, self.plan.depth()));
         let (deferred, optimized, extent) = (None, None, self.extent);
-        Ok(Self { text, plan, schema, parameters, deferred, optimized, part, extent })
+        Ok(Self { text, plan, schema, parameters, deferred, optimized, partition, extent })
     }
 }
 

@@ -1,14 +1,14 @@
-//! Division of an answer into parts, each of which is fetched separately.
+//! Division of an answer into partitions, each of which is fetched separately.
 //!
 //! Where a plan works range by range of the keys, from its only scan of a declared table up to its last node, the
-//! statement over the rows of one range gives that range's part of the answer:
+//! statement over the rows of one range gives that range's partition of the answer:
 //!
 //! ```text
-//! keys …1999   scan ─► filter ─► mean by key ─┐ part 0
-//! keys 2000…   scan ─► filter ─► mean by key ─┘ part 1, whose rows follow
+//! keys …1999   scan ─► filter ─► mean by key ─┐ partition 0
+//! keys 2000…   scan ─► filter ─► mean by key ─┘ partition 1, whose rows follow
 //! ```
 //!
-//! All parts see one view and one clock, whenever they are fetched.
+//! All partitions see one view and one clock, whenever they are fetched.
 
 use std::sync::Arc;
 
@@ -23,36 +23,36 @@ use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 
 use crate::table::exec::ScanExec;
 
-/// What the parts of an answer have in common, and where they begin.
+/// What the partitions of an answer have in common, and where they begin.
 #[derive(Debug, Clone)]
 pub struct Division {
     /// The table that is scanned.
     pub table: String,
-    /// The rows of the table that all parts see.
+    /// The rows of the table that all partitions see.
     pub view: Arc<View>,
-    /// The value of `now()` in all parts.
+    /// The value of `now()` in all partitions.
     pub now: Micros,
-    /// First keys of all parts but the first, ascending.
-    pub cuts: Vec<Key>,
+    /// First keys of all partitions but the first, ascending.
+    pub starts: Vec<Key>,
 }
 
-/// One part of a divided answer.
+/// One partition of a divided answer.
 #[derive(Debug, Clone)]
-pub struct AnswerPart {
+pub struct AnswerPartition {
     /// The table that is scanned.
     pub table: String,
-    /// The rows of the table that the part sees.
+    /// The rows of the table that the partition sees.
     pub view: Arc<View>,
     /// The value of `now()`.
     pub now: Micros,
-    /// First and last key of the part.
+    /// First and last key of the partition.
     pub keys: (Key, Key),
 }
 
-/// First and last key of every part.
-pub fn key_ranges(cuts: &[Key]) -> impl Iterator<Item = (Key, Key)> {
-    let from = std::iter::once(Key::MIN).chain(cuts.iter().copied());
-    let to = cuts.iter().map(|cut| cut.saturating_sub(1)).chain([Key::MAX]);
+/// First and last key of every partition.
+pub fn key_ranges(starts: &[Key]) -> impl Iterator<Item = (Key, Key)> {
+    let from = std::iter::once(Key::MIN).chain(starts.iter().copied());
+    let to = starts.iter().map(|start| start.saturating_sub(1)).chain([Key::MAX]);
     from.zip(to)
 }
 
@@ -64,7 +64,7 @@ pub(crate) fn divided(plan: &Arc<dyn ExecutionPlan>) -> Option<&ScanExec> {
     };
     loop {
         if let Some(scan) = node.downcast_ref::<ScanExec>() {
-            return (!scan.cuts.is_empty()).then_some(scan);
+            return (scan.plan.partitions().len() > 1).then_some(scan);
         }
         if node.fetch().is_some() || node.is::<RepartitionExec>() {
             return None;

@@ -8,7 +8,7 @@
 //! - `prepare`, `bind`: the plan of a text, and the values of its parameters. `deferred`: what is planned once they are
 //!   bound.
 //! - `run`, `watch`, `rows`: the run of a plan, what ends it early, and how its rows reach the client.
-//! - `script`: texts of several statements. `divide`: answers whose parts are fetched apart.
+//! - `script`: texts of several statements. `divide`: answers whose partitions are fetched apart.
 
 pub(crate) mod asked;
 pub(crate) mod bind;

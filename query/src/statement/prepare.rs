@@ -6,7 +6,7 @@ use std::sync::{Arc, LazyLock};
 
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, SchemaRef};
 use barograph_engine::{Error, Result};
-use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{Column, TableReference};
 use datafusion::config::ConfigOptions;
 use datafusion::execution::context::SQLOptions;
@@ -39,6 +39,7 @@ use crate::statement::bind;
 use crate::statement::deferred::Deferred;
 use crate::statement::session::{Statement, columns};
 use crate::table::catalog::{CATALOG, PUBLIC_SCHEMA, SYSTEM_SCHEMA, TableEntry};
+use crate::tree;
 
 /// Longest text of a statement, in bytes.
 const TEXT_BYTES_MAX: usize = 1 << 20;
@@ -90,7 +91,7 @@ pub(crate) async fn statement(
     let lasting = !calls_tables && deferred.is_none() && lasts(&plan).map_err(told)?;
     let optimized = lasting.then(Arc::default);
     let (text, plan) = (text.into(), Arc::new(Deep::new(plan, extent.depth)));
-    Ok(Statement { text, plan, schema, parameters, deferred, optimized, part: None, extent })
+    Ok(Statement { text, plan, schema, parameters, deferred, optimized, partition: None, extent })
 }
 
 /// The plan of a statement. Where the planner needs names of computed columns, they are given first.
@@ -137,9 +138,9 @@ pub(crate) fn measured(bounds: &Bounds, text: &str) -> Result<usize> {
 /// Whether a plan is the same in every execution: nothing in it depends on when it runs.
 fn lasts(plan: &LogicalPlan) -> datafusion::common::Result<bool> {
     let mut lasting = !matches!(plan, LogicalPlan::Explain(_) | LogicalPlan::Analyze(_));
-    plan.apply_with_subqueries(|node| {
-        node.apply_expressions(|expr| {
-            expr.apply(|expr| {
+    tree::apply_with_subqueries(plan, &mut |node| {
+        tree::apply_expressions(node, &mut |expr| {
+            tree::apply(expr, &mut |expr| {
                 if let Expr::ScalarFunction(call) = expr {
                     lasting &= call.func.signature().volatility == Volatility::Immutable;
                 }
@@ -199,14 +200,14 @@ fn refuse_writing(parsed: &Parsed) -> Result<()> {
 fn understand(parsed: &mut Parsed, bounds: &Bounds) -> Result<Extent> {
     match parsed {
         Parsed::Statement(ast) => {
-            let extent = bounds.check_tree(ast.as_ref())?;
-            spelling::limit(ast.as_mut());
-            order::by_place(ast.as_mut());
+            let extent = bounds.check_tree(ast.as_mut())?;
+            spelling::limit(ast)?;
+            order::by_place(ast)?;
             unheard::refuse(ast)?;
-            precedence::restore(ast);
-            named_windows::write_out(ast.as_mut())?;
+            precedence::restore(ast.as_mut())?;
+            named_windows::write_out(ast)?;
             dialect::translate(ast)?;
-            using::nest(ast.as_mut());
+            using::nest(ast)?;
             bind::number(ast)?;
             Ok(extent)
         }
@@ -219,18 +220,19 @@ fn understand(parsed: &mut Parsed, bounds: &Bounds) -> Result<Extent> {
 fn named(bounds: &Bounds, text: &str) -> Result<Parsed> {
     let mut parsed = parsed(bounds, text)?;
     understand(&mut parsed, bounds)?;
-    name_columns(&mut parsed);
+    name_columns(&mut parsed)?;
     Ok(parsed)
 }
 
 /// Gives each computed column a name.
-pub(crate) fn name_columns(parsed: &mut Parsed) {
+pub(crate) fn name_columns(parsed: &mut Parsed) -> Result<()> {
     let mut inner = parsed;
     while let Parsed::Explain(explain) = inner {
         inner = &mut explain.statement;
     }
-    if let Parsed::Statement(ast) = inner {
-        spelling::name(ast.as_mut());
+    match inner {
+        Parsed::Statement(ast) => spelling::name(ast),
+        _ => Ok(()),
     }
 }
 

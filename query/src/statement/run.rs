@@ -4,7 +4,8 @@
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
-use barograph_engine::scan::execute::with_schema;
+use barograph_engine::scan::Cost;
+use barograph_engine::scan::files::with_schema;
 use barograph_engine::{Error, Result};
 use datafusion::catalog::Session;
 use datafusion::common::ScalarValue;
@@ -24,7 +25,6 @@ use crate::statement::asked::Asked;
 use crate::statement::rows::{Giver, Rows};
 use crate::statement::session::Statement;
 use crate::statement::watch::{Begun, Watched};
-use crate::table::price::Price;
 
 /// Everything a query needs to run.
 pub(crate) struct Job {
@@ -119,30 +119,30 @@ async fn plan(
     let optimized = optimized.map_err(told)?;
     let planner = asked.query_planner();
     let physical = planner.create_physical_plan(&optimized, asked).await.map_err(told)?;
-    let price = asked.pinned().map(|pinned| pinned.price()).unwrap_or_default();
-    begun.query.priced(price);
+    let cost = asked.pinned().map(|pinned| pinned.cost()).unwrap_or_default();
+    begun.query.costs(cost);
     if !matches!(**plan, LogicalPlan::Explain(_)) {
-        check(budget, price)?;
+        check(budget, cost)?;
     }
     let physical = stop.stoppable(physical).map_err(told)?;
     Ok((schema, execute_stream(physical, asked.task_ctx()).map_err(told)?))
 }
 
 /// Refuses a query whose cost exceeds the budget.
-fn check(budget: &SqlSettings, price: Price) -> Result<()> {
-    let over = |what: &str, setting: &str, price: u64, most: u64| {
+fn check(budget: &SqlSettings, cost: Cost) -> Result<()> {
+    let over = |what: &str, setting: &str, cost: u64, most: u64| {
         Err(Error::request(format!(
-            "the query would read up to {price} {what}, and {setting} allows {most}: ask for fewer \
+            "the query would read up to {cost} {what}, and {setting} allows {most}: ask for fewer \
              columns, name the keys, bound the time (WHERE … >= … AND … < …), or raise {setting}; \
              EXPLAIN shows what each scan costs"
         )))
     };
     match (budget.price_bytes_max, budget.price_files_max) {
-        (Some(most), _) if price.bytes > most.get() as u64 => {
-            over("bytes", "sql.price_bytes_max", price.bytes, most.get() as u64)
+        (Some(most), _) if cost.bytes > most.get() as u64 => {
+            over("bytes", "sql.price_bytes_max", cost.bytes, most.get() as u64)
         }
-        (_, Some(most)) if price.files > most => {
-            over("files", "sql.price_files_max", price.files, most)
+        (_, Some(most)) if cost.files > most => {
+            over("files", "sql.price_files_max", cost.files, most)
         }
         _ => Ok(()),
     }

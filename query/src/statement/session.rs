@@ -39,7 +39,7 @@ use crate::limits::stack::Deep;
 use crate::settings::SqlSettings;
 use crate::statement::asked::Asked;
 use crate::statement::deferred::Deferred;
-use crate::statement::divide::{AnswerPart, Division, divided};
+use crate::statement::divide::{AnswerPartition, Division, divided};
 use crate::statement::prepare;
 use crate::statement::rows;
 use crate::statement::run::Job;
@@ -132,8 +132,8 @@ pub struct Statement {
     pub(crate) parameters: SchemaRef,
     /// The statement with marks, if its plan depends on the values of parameters.
     pub(crate) deferred: Option<Arc<Deferred>>,
-    /// The part of the answer that is requested, if not all.
-    pub(crate) part: Option<Arc<AnswerPart>>,
+    /// The partition of the answer that is requested, if not all.
+    pub(crate) partition: Option<Arc<AnswerPartition>>,
     /// The optimized plan, if it is the same in every execution; made by the first.
     pub(crate) optimized: Option<Arc<OnceLock<Arc<Deep>>>>,
     pub(crate) extent: Extent,
@@ -156,9 +156,9 @@ impl Statement {
         Arc::clone(&self.parameters)
     }
 
-    /// The same statement, for one part of its answer.
-    pub fn of_part(&self, part: AnswerPart) -> Self {
-        Self { part: Some(Arc::new(part)), ..self.clone() }
+    /// The same statement, for one partition of its answer.
+    pub fn of_partition(&self, partition: AnswerPartition) -> Self {
+        Self { partition: Some(Arc::new(partition)), ..self.clone() }
     }
 
     /// Whether its plan is so large that making it again is better than keeping it.
@@ -378,8 +378,9 @@ impl Sql {
             let meter = Arc::clone(&query.meter);
             let runtime = guard::metered(&self.shared, &meter);
             let explain = matches!(**statement.plan, LogicalPlan::Explain(_));
-            let now = statement.part.as_ref().map_or_else(|| self.engine.now(), |part| part.now);
-            let pinned = Pinned::new(&self.engine, explain).with_part(statement.part.clone());
+            let partition = statement.partition.clone();
+            let now = partition.as_ref().map_or_else(|| self.engine.now(), |of| of.now);
+            let pinned = Pinned::new(&self.engine, explain).with_partition(partition);
             let asked = Asked::new(shared, pinned, now, &meter, runtime);
             let (sender, rows) = rows::way();
             let ((planned_to, schema), (end_to, end)) = (oneshot::channel(), oneshot::channel());
@@ -403,7 +404,7 @@ impl Sql {
         })
     }
 
-    /// Divides the answer into at most `parts`; `None` if it cannot be divided, or is too small for that.
+    /// Divides the answer into at most `count` partitions; `None` if it cannot be divided, or is too small for that.
     ///
     /// # Errors
     /// Those of [`Sql::execute`] before anything runs.
@@ -412,7 +413,7 @@ impl Sql {
         session: &'a SqlSession,
         statement: &'a Statement,
         parameters: &'a [ScalarValue],
-        parts: usize,
+        count: usize,
     ) -> BoxFuture<'a, Result<Option<Division>>> {
         Box::pin(async move {
             let (text, statement) = (Arc::clone(&statement.text), statement.clone());
@@ -421,7 +422,7 @@ impl Sql {
             let (pinned, now) = (Pinned::new(&self.engine, false), self.engine.now());
             let runtime = Arc::clone(&self.shared);
             let asked = Asked::new(shared, pinned, now, &Arc::default(), runtime)
-                .with_partitions(parts.max(1));
+                .with_partitions(count.max(1));
             let work = async move {
                 let _turn = turns.take(statement.extent).await?;
                 let plan = statement.bind(&values).await?.plan;
@@ -430,7 +431,7 @@ impl Sql {
                     table: scan.read.table().name().to_owned(),
                     view: Arc::clone(&scan.read.view),
                     now,
-                    cuts: scan.cuts.to_vec(),
+                    starts: scan.plan.partition_starts(),
                 }))
             };
             self.planned(session, &text, work).await

@@ -22,7 +22,6 @@ use async_trait::async_trait;
 use barograph_engine::dead_letters::DEAD_LETTERS;
 use barograph_engine::filter::{Builder, Predicate, Wanted};
 use barograph_engine::scan::Scan;
-use barograph_engine::scan::execute::read_columns;
 use barograph_engine::scan::plan::Source;
 use barograph_engine::validate::key_at;
 use barograph_engine::view::View;
@@ -354,12 +353,12 @@ impl Asked {
         let closed =
             Hour::of(period.start()).map_or(period.end(), Hour::end).saturating_add(lateness);
         let may_be_late = accepted.chain(from_tail).any(|accepted| accepted > closed);
-        let columns = read_columns(may_be_late.then_some(ingested));
-        let execution = self.engine.execution(view, Scan::of(self.keys.clone(), period.range()))?;
+        let columns = may_be_late.then_some(ingested).into_iter().collect();
+        let scan = Scan { columns, ..Scan::of(self.keys.clone(), period.range()) };
+        let plan = self.engine.plan(view, scan)?.sliced_by(SLICE_ROWS).await?;
+        let mut slices = plan.run(self.engine.caller(), |_| Ok::<_, Error>(()))?;
         let mut hours: Vec<_> = period.hours().map(|hour| (hour, Vec::new())).collect();
-        for keys in self.engine.slices_of_source(&execution, source, SLICE_ROWS).await? {
-            let files = &execution.files;
-            let rows = files.source(source, &keys, period.range(), &columns).await?;
+        while let Some(rows) = slices.next().await? {
             summed(&rows, may_be_late.then_some(lateness), &mut hours)?;
         }
         Ok(hours.into_iter().map(|(hour, keys)| (hour, keys.into())).collect())

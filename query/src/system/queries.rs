@@ -58,9 +58,9 @@ pub(super) fn rows(told: &Told, _: &Pinned) -> Result<Vec<ArrayRef>> {
         counts(|query| Some(query.bytes)),
         counts(|query| Some(query.memory_bytes)),
         counts(|query| Some(query.memory_bytes_peak)),
-        counts(|query| query.price.map(|price| price.files)),
-        counts(|query| query.price.map(|price| price.rows)),
-        counts(|query| query.price.map(|price| price.bytes)),
+        counts(|query| query.cost.map(|cost| cost.files)),
+        counts(|query| query.cost.map(|cost| cost.rows)),
+        counts(|query| query.cost.map(|cost| cost.bytes)),
         counts(|query| Some(query.tasks)),
         texts(|query| query.error.clone()),
     ])

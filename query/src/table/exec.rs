@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! partition 0: keys …1999     slice, slice, slice ─┐ each: narrowed by dynamic filters, read,
-//! partition 1: keys 2000…     slice, slice, slice ─┘ projected, cut into batches
+//! partition 1: keys 2000…     slice, slice, slice ─┘ projected, given in batches
 //! ```
 
 use std::fmt;
@@ -15,7 +15,7 @@ use barograph_engine::Engine;
 use barograph_engine::filter::{Builder, Node, Wanted};
 use barograph_engine::scan::{Aggregation, Plan, Scan};
 use barograph_engine::view::View;
-use barograph_lake::{Key, KeySelection, TableSchema};
+use barograph_lake::{KeySelection, TableSchema};
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{Result, Statistics, internal_err};
 use datafusion::config::ConfigOptions;
@@ -32,8 +32,8 @@ use datafusion::physical_plan::{
     ReplaceChildrenOptions, StatisticsArgs,
 };
 
-use crate::table::part::{Part, PartMetrics, Projection};
-use crate::table::price::Price;
+use crate::errors::external;
+use crate::table::partition::{Partition, PartitionMetrics, Projection};
 
 /// What a scan reads, the same for all partitions.
 #[derive(Debug)]
@@ -51,8 +51,20 @@ impl Read {
         &self.view.schema
     }
 
+    /// The plan of the whole scan.
+    pub(crate) fn plan(&self, limit: Option<usize>) -> Result<Plan> {
+        let whole = self.scan(&self.wanted.keys, Vec::new(), limit);
+        self.engine.plan(&self.view, whole).map_err(external)
+    }
+
+    /// The plan of a partition, narrowed further by `more`.
+    pub(crate) fn narrowed(&self, plan: &Plan, more: Vec<Node>) -> Result<Plan> {
+        let narrowed = self.scan(&plan.request().keys, more, plan.request().limit);
+        self.engine.plan(&self.view, narrowed).map_err(external)
+    }
+
     /// The scan of some of the keys, narrowed further by `more`.
-    pub(crate) fn scan(&self, keys: &KeySelection, more: Vec<Node>, limit: Option<usize>) -> Scan {
+    fn scan(&self, keys: &KeySelection, more: Vec<Node>, limit: Option<usize>) -> Scan {
         let mut wanted = self.wanted.clone();
         wanted.keys = keys.clone();
         more.into_iter().for_each(|node| wanted.and(node));
@@ -84,7 +96,7 @@ impl Read {
             let to = barograph_lake::time::format_instant(wanted.time.to);
             write!(f, "{between}to={to}")?;
         }
-        if let Some(filter) = self.whole(None).filter {
+        if let Some(filter) = self.scan(&wanted.keys, Vec::new(), None).filter {
             write!(f, "{between}filter={filter}")?;
         }
         if let Some(aggregation) = aggregation {
@@ -93,21 +105,16 @@ impl Read {
         Ok(())
     }
 
-    /// Describes in a plan what it costs.
-    pub(crate) fn priced(
+    /// Describes in a plan what `plan` costs.
+    pub(crate) fn describe_cost(
         &self,
-        price: Price,
+        plan: &Plan,
         between: &str,
         f: &mut fmt::Formatter<'_>,
     ) -> fmt::Result {
-        let files = self.view.snapshot.files().len();
-        write!(f, "{between}{} of {files} files{between}", price.files)?;
-        write!(f, "at most {} rows{between}{} bytes", price.rows, price.bytes)
-    }
-
-    /// The whole scan.
-    pub(crate) fn whole(&self, limit: Option<usize>) -> Scan {
-        self.scan(&self.wanted.keys, Vec::new(), limit)
+        let (files, cost) = (self.view.snapshot.files().len(), plan.cost());
+        write!(f, "{between}{} of {files} files{between}", cost.files)?;
+        write!(f, "at most {} rows{between}{} bytes", cost.rows, cost.bytes)
     }
 }
 
@@ -117,16 +124,13 @@ pub(crate) struct ScanExec {
     pub(crate) read: Arc<Read>,
     /// For each output column its position among the columns of a slice.
     pub(crate) projection: Arc<[usize]>,
-    pub(crate) parts: Arc<[KeySelection]>,
-    /// First keys of all partitions but the first.
-    pub(crate) cuts: Arc<[Key]>,
+    /// What runs, partition by partition.
+    pub(crate) plan: Plan,
     pub(crate) statistics: Arc<Statistics>,
-    pub(crate) price: Price,
-    /// The plan of the scan, if it was requested.
-    pub(crate) plan: Option<Arc<Plan>>,
+    /// Whether the plan is printed in full.
+    pub(crate) explain: bool,
     properties: Arc<PlanProperties>,
     dynamic: Vec<Arc<dyn PhysicalExpr>>,
-    limit: Option<usize>,
     metrics: ExecutionPlanMetricsSet,
 }
 
@@ -134,10 +138,9 @@ impl ScanExec {
     pub(crate) fn new(
         read: Arc<Read>,
         projection: Arc<[usize]>,
-        parts: Arc<[KeySelection]>,
+        plan: Plan,
         equivalences: EquivalenceProperties,
         partitioning: Partitioning,
-        limit: Option<usize>,
     ) -> Self {
         let statistics = Arc::new(Statistics::new_unknown(equivalences.schema()));
         let properties = PlanProperties::new(
@@ -149,21 +152,22 @@ impl ScanExec {
         Self {
             read,
             projection,
-            parts,
-            cuts: Arc::new([]),
+            plan,
             statistics,
-            price: Price::default(),
-            plan: None,
+            explain: false,
             properties: Arc::new(properties),
             dynamic: Vec::new(),
-            limit,
             metrics: ExecutionPlanMetricsSet::new(),
         }
     }
 
     /// Whether the output is all rows of the scan as they are, so that the scan may aggregate them.
     pub(crate) fn is_plain(&self) -> bool {
-        self.dynamic.is_empty() && self.limit.is_none() && self.read.aggregation.is_none()
+        self.dynamic.is_empty() && self.limit().is_none() && self.read.aggregation.is_none()
+    }
+
+    fn limit(&self) -> Option<usize> {
+        self.plan.request().limit
     }
 }
 
@@ -177,18 +181,18 @@ impl DisplayAs for ScanExec {
         self.read.describe(between, f)?;
         let names: Vec<_> = self.schema().fields().iter().map(|f| f.name().clone()).collect();
         write!(f, "{between}columns=[{}]", names.join(", "))?;
-        if let Some(limit) = self.limit {
+        if let Some(limit) = self.limit() {
             write!(f, "{between}limit={limit}")?;
         }
         for filter in &self.dynamic {
             write!(f, "{between}dynamic={filter}")?;
         }
-        self.read.priced(self.price, between, f)?;
-        if self.parts.len() > 1 {
-            write!(f, "{between}partitions={}", self.parts.len())?;
+        self.read.describe_cost(&self.plan, between, f)?;
+        if self.plan.partitions().len() > 1 {
+            write!(f, "{between}partitions={}", self.plan.partitions().len())?;
         }
-        if let (DisplayFormatType::Verbose, Some(plan)) = (format, &self.plan) {
-            write!(f, "\n{plan}")?;
+        if let (DisplayFormatType::Verbose, true) = (format, self.explain) {
+            write!(f, "\n{}", self.plan)?;
         }
         Ok(())
     }
@@ -242,20 +246,20 @@ impl ExecutionPlan for ScanExec {
         partition: usize,
         context: Arc<TaskContext>,
     ) -> Result<SendableRecordBatchStream> {
-        let Some(keys) = self.parts.get(partition) else {
-            return internal_err!("a scan of {} partitions has no {partition}", self.parts.len());
+        let Some(plan) = self.plan.partition(partition) else {
+            let count = self.plan.partitions().len();
+            return internal_err!("a scan of {count} partitions has no {partition}");
         };
-        let part = Part::new(
+        let partition = Partition::new(
             Arc::clone(&self.read),
-            keys.clone(),
+            plan,
             Projection { places: Arc::clone(&self.projection), schema: self.schema() },
             &self.dynamic,
-            self.limit,
             &context,
-            PartMetrics::new(&self.metrics, partition),
+            PartitionMetrics::new(&self.metrics, partition),
         )?;
-        let batches = futures::stream::try_unfold(part, |mut part| async move {
-            Ok(part.next().await?.map(|batch| (batch, part)))
+        let batches = futures::stream::try_unfold(partition, |mut partition| async move {
+            Ok(partition.next().await?.map(|batch| (batch, partition)))
         });
         Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), batches)))
     }
@@ -269,10 +273,10 @@ impl ExecutionPlan for ScanExec {
         _: &[Arc<Statistics>],
         args: &StatisticsArgs,
     ) -> Result<Arc<Statistics>> {
-        if args.partition().is_some() && self.parts.len() > 1 {
+        if args.partition().is_some() && self.plan.partitions().len() > 1 {
             return Ok(Arc::new(Statistics::new_unknown(&self.schema())));
         }
-        if self.limit.is_some() || !self.dynamic.is_empty() {
+        if self.limit().is_some() || !self.dynamic.is_empty() {
             return Ok(Arc::new((*self.statistics).clone().to_inexact()));
         }
         Ok(Arc::clone(&self.statistics))
@@ -283,15 +287,15 @@ impl ExecutionPlan for ScanExec {
     }
 
     fn with_fetch(&self, limit: Option<usize>) -> Option<Arc<dyn ExecutionPlan>> {
-        let limit = match (self.limit, limit) {
+        let limit = match (self.limit(), limit) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
         };
-        Some(Arc::new(Self { limit, ..self.clone() }))
+        Some(Arc::new(Self { plan: self.plan.limited(limit), ..self.clone() }))
     }
 
     fn fetch(&self) -> Option<usize> {
-        self.limit
+        self.limit()
     }
 
     fn handle_child_pushdown_result(

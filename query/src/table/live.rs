@@ -32,7 +32,6 @@ use futures::{StreamExt, TryStreamExt, stream};
 
 use crate::errors::external;
 use crate::pushdown::translate::Translator;
-use crate::table::price;
 use crate::table::provider::Pinned;
 
 /// The windows of a rollup at this moment.
@@ -110,8 +109,7 @@ impl TableProvider for LiveProvider {
             schema: Arc::clone(&schema),
         };
         for (view, scan) in live.scans() {
-            let execution = self.engine.execution(view, scan).map_err(external)?;
-            pinned.charge(price::bound(&execution));
+            pinned.charge(self.engine.plan(view, scan).map_err(external)?.cost());
         }
         let partition: Arc<dyn PartitionStream> = Arc::new(LiveStream(Arc::new(live)));
         Ok(Arc::new(StreamingTableExec::try_new(schema, vec![partition], None, None, false, None)?))
@@ -154,23 +152,23 @@ impl Live {
         }
     }
 
-    /// Stretches of neighbouring windows that are computed.
-    fn stretches(&self) -> Vec<TimeRange> {
-        let mut stretches: Vec<TimeRange> = Vec::new();
+    /// Ranges of neighbouring windows that are computed.
+    fn ranges(&self) -> Vec<TimeRange> {
+        let mut ranges: Vec<TimeRange> = Vec::new();
         for window in self.stale.iter().filter(|&&start| self.windows.contains(start)) {
             let window = self.rollup.window(*window);
-            match stretches.last_mut() {
+            match ranges.last_mut() {
                 Some(last) if last.to == window.from => last.to = window.to,
-                _ => stretches.push(window),
+                _ => ranges.push(window),
             }
         }
-        stretches
+        ranges
     }
 
     /// The scans of the rollup and its source.
     fn scans(&self) -> impl Iterator<Item = (&Arc<View>, Scan)> {
         let kept = std::iter::once((&self.kept, self.reading()));
-        let computed = self.stretches().into_iter();
+        let computed = self.ranges().into_iter();
         let computed =
             computed.map(|windows| (&self.source, self.rollup.scan(self.keys.clone(), windows)));
         kept.chain(computed)
@@ -245,7 +243,7 @@ impl PartitionStream for LiveStream {
         let live = Arc::clone(&self.0);
         let fresh = stream::once(Arc::clone(&live).fresh());
         let computed =
-            stream::iter(live.stretches()).then(move |windows| Arc::clone(&live).computed(windows));
+            stream::iter(live.ranges()).then(move |windows| Arc::clone(&live).computed(windows));
         let batches =
             fresh.chain(computed).map_ok(|rows| rows.batches).try_flatten().map_err(external);
         Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.0.schema), batches))

@@ -2,15 +2,14 @@
 //!
 //! - `catalog`: the tables, and how statements are planned with them. `provider`: a table that plans scans over the
 //!   view its statement has pinned.
-//! - `exec`, `part`: a scan as a leaf of the plan, and the reading of one of its partitions.
+//! - `exec`, `partition`: a scan as a leaf of the plan, and the reading of one of its partitions.
 //! - `latest`, `live`: the newest row of every key, and the windows of a rollup, as tables.
-//! - `statistics`, `price`: what is known about a scan, and what it costs, before it runs.
+//! - `statistics`: what is known about a scan before it runs.
 
 pub(crate) mod catalog;
 pub(crate) mod exec;
 pub(crate) mod latest;
 pub(crate) mod live;
-pub(crate) mod part;
-pub(crate) mod price;
+pub(crate) mod partition;
 pub(crate) mod provider;
 pub(crate) mod statistics;

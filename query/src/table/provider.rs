@@ -7,7 +7,7 @@ use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use barograph_engine::filter::Wanted;
 use barograph_engine::rollup::Rollups;
-use barograph_engine::scan::plan::cut;
+use barograph_engine::scan::{Cost, Plan, Scan};
 use barograph_engine::view::View;
 use barograph_engine::{Engine, Error};
 use barograph_lake::schema::{FIRST_VALUE_COLUMN, KEY_COLUMN, TIME_COLUMN};
@@ -25,13 +25,14 @@ use parking_lot::Mutex;
 
 use crate::errors::external;
 use crate::pushdown::translate::Translator;
-use crate::statement::divide::AnswerPart;
+use crate::statement::divide::AnswerPartition;
 use crate::table::exec::{Read, ScanExec};
-use crate::table::price::{self, Price};
 use crate::table::statistics::TableStatistics;
 
 /// Most files that are opened to tell a cost, unless an exact one is requested.
-const PRICED_FILES: usize = 4;
+const COSTED_FILES: u64 = 4;
+/// Most files that are opened to tell the cost of a read of few keys.
+const COSTED_FILES_OF_KEYS: u64 = 64;
 
 /// The views that a query reads until its end, and what its planning found out.
 #[derive(Debug)]
@@ -40,9 +41,9 @@ pub(crate) struct Pinned {
     rollups: Arc<Rollups>,
     /// Whether costs are to be exact and plans printed in full.
     pub(crate) explain: bool,
-    price: Mutex<Price>,
-    /// The part of the answer that is requested.
-    part: Option<Arc<AnswerPart>>,
+    cost: Mutex<Cost>,
+    /// The partition of the answer that is requested.
+    partition: Option<Arc<AnswerPartition>>,
 }
 
 impl Pinned {
@@ -50,29 +51,29 @@ impl Pinned {
     pub(crate) fn new(engine: &Engine, explain: bool) -> Self {
         // Before the views: they then have what these tell of.
         let rollups = engine.rollups();
-        Self { views: engine.views(), rollups, explain, price: Mutex::default(), part: None }
+        Self { views: engine.views(), rollups, explain, cost: Mutex::default(), partition: None }
     }
 
-    /// The same views, with that of a part.
-    pub(crate) fn with_part(mut self, part: Option<Arc<AnswerPart>>) -> Self {
-        if let Some(part) = &part {
-            self.views.insert(part.table.clone(), Arc::clone(&part.view));
+    /// The same views, with that of a partition.
+    pub(crate) fn with_partition(mut self, partition: Option<Arc<AnswerPartition>>) -> Self {
+        if let Some(partition) = &partition {
+            self.views.insert(partition.table.clone(), Arc::clone(&partition.view));
         }
-        self.part = part;
+        self.partition = partition;
         self
     }
 
     /// The keys among `keys` of a table that are requested.
     fn keys(&self, table: &str, keys: &KeySelection) -> KeySelection {
-        match &self.part {
-            Some(part) if part.table == table => keys.within(part.keys.0, part.keys.1),
+        match &self.partition {
+            Some(of) if of.table == table => keys.within(of.keys.0, of.keys.1),
             _ => keys.clone(),
         }
     }
 
-    /// Whether only a part of the rows of `table` is requested.
+    /// Whether only one partition of the rows of `table` is requested.
     fn is_divided(&self, table: &str) -> bool {
-        self.part.as_ref().is_some_and(|part| part.table == table)
+        self.partition.as_ref().is_some_and(|of| of.table == table)
     }
 
     /// The view of a table.
@@ -93,13 +94,13 @@ impl Pinned {
     }
 
     /// The cost of all scans planned so far.
-    pub(crate) fn price(&self) -> Price {
-        *self.price.lock()
+    pub(crate) fn cost(&self) -> Cost {
+        *self.cost.lock()
     }
 
-    pub(crate) fn charge(&self, price: Price) {
-        let mut sum = self.price.lock();
-        *sum = sum.and(price);
+    pub(crate) fn charge(&self, cost: Cost) {
+        let mut sum = self.cost.lock();
+        *sum = sum.and(cost);
     }
 
     /// What the query of `session` has pinned; outside a query, the views of this moment.
@@ -133,6 +134,21 @@ impl LakeProvider {
                 view.await.map_err(external)
             }
             _ => pinned.view(name).cloned(),
+        }
+    }
+}
+
+impl LakeProvider {
+    /// The plan in at most `count` partitions; in one if it reads little.
+    async fn divided(&self, plan: Plan, count: usize) -> Result<Plan> {
+        let slice_rows = self.engine.settings().scan_slice_rows as u64;
+        let Scan { keys, filter, limit, .. } = plan.request();
+        let few = plan.cost().rows <= 2 * slice_rows
+            || matches!(keys, KeySelection::List(keys) if keys.len() < 2 * count)
+            || limit.is_some_and(|limit| limit as u64 <= slice_rows && filter.is_none());
+        match few || count < 2 {
+            true => Ok(plan),
+            false => self.engine.divided(plan, count).await.map_err(external),
         }
     }
 }
@@ -183,24 +199,12 @@ impl TableProvider for LakeProvider {
             aggregation: None,
         });
         let limit = limit.filter(|_| exact);
-        let whole = read.whole(limit);
-        let execution = self.engine.execution(&read.view, whole.clone()).map_err(external)?;
-        let bound = price::bound(&execution);
-        let slice_rows = self.engine.settings().scan_slice_rows as u64;
-        let wanted_parts = session.config().target_partitions();
-        let few = bound.rows <= 2 * slice_rows
-            || matches!(&whole.keys, KeySelection::List(keys) if keys.len() < 2 * wanted_parts)
-            || limit.is_some_and(|limit| limit as u64 <= slice_rows && whole.filter.is_none());
-        let cuts = if few || wanted_parts < 2 {
-            Arc::default()
-        } else {
-            self.engine.cuts(&execution, wanted_parts).await.map_err(external)?
-        };
+        let plan = self.divided(read.plan(limit)?, session.config().target_partitions()).await?;
         let schema = Arc::new(self.table.arrow().project(output)?);
         let key_at = output.iter().position(|&column| column == KEY_COLUMN);
         let time_at = output.iter().position(|&column| column == TIME_COLUMN);
-        let layout =
-            Layout { schema, key_at, time_at, keys: &whole.keys, key_type: self.table.key_type() };
+        let keys = &read.wanted.keys;
+        let layout = Layout { schema, key_at, time_at, keys, key_type: self.table.key_type() };
         let mut next = FIRST_VALUE_COLUMN;
         let places = output.iter().map(|&column| {
             if column < FIRST_VALUE_COLUMN {
@@ -210,41 +214,31 @@ impl TableProvider for LakeProvider {
                 next - 1
             }
         });
-        let statistics = self.statistics.of(&execution, output).await.map_err(external)?;
-        let exactly = pinned.explain
-            || bound.files as usize <= PRICED_FILES
-            || matches!(whole.keys, KeySelection::List(_));
-        let price = match exactly {
-            true => price::price(&execution).await.map_err(external)?,
-            false => bound,
-        };
-        pinned.charge(price);
-        let plan = match pinned.explain {
-            true => Some(self.engine.plan(&read.view, &whole).await.map_err(external)?),
-            false => None,
-        };
-        let mut exec = ScanExec::new(
-            read,
-            places.collect(),
-            parts(&whole.keys, &cuts),
-            layout.equivalences()?,
-            layout.partitioning(&cuts)?,
-            limit,
-        );
-        exec.cuts = cuts;
+        let statistics = self.statistics.of(&plan, output).await.map_err(external)?;
+        let plan = looked_into(plan, pinned.explain).await?;
+        pinned.charge(plan.cost());
+        let starts = plan.partition_starts();
+        let (equivalences, partitioning) = (layout.equivalences()?, layout.partitioning(&starts)?);
+        let mut exec = ScanExec::new(read, places.collect(), plan, equivalences, partitioning);
         exec.statistics = Arc::new(statistics);
-        exec.price = price;
-        exec.plan = plan.map(Arc::new);
+        exec.explain = pinned.explain;
         Ok(Arc::new(exec))
     }
 }
 
-/// The selections between ascending cuts.
-pub(crate) fn parts(keys: &KeySelection, cuts: &[Key]) -> Arc<[KeySelection]> {
-    if cuts.is_empty() {
-        return Arc::new([keys.clone()]);
+/// The plan with its slices if it is explained, and its exact cost if that is, or costs little to know.
+async fn looked_into(plan: Plan, explain: bool) -> Result<Plan> {
+    if explain {
+        return plan.sliced().await.map_err(external)?.costed().await.map_err(external);
     }
-    cut(keys, cuts.iter().map(|&key| (key, 1)).chain([(Key::MIN, 1)]).collect(), 1).into()
+    let files_max = match plan.request().keys {
+        KeySelection::List(_) => COSTED_FILES_OF_KEYS,
+        _ => COSTED_FILES,
+    };
+    match plan.cost().files <= files_max {
+        true => plan.costed().await.map_err(external),
+        false => Ok(plan),
+    }
 }
 
 /// Positions of key and time in the output of a scan.
@@ -290,13 +284,13 @@ impl Layout<'_> {
         Ok(properties)
     }
 
-    /// The distribution of rows over partitions.
-    pub(crate) fn partitioning(&self, cuts: &[Key]) -> Result<Partitioning> {
-        let count = cuts.len() + 1;
+    /// The distribution of rows over partitions, of which all but the first begin at `starts`.
+    pub(crate) fn partitioning(&self, starts: &[Key]) -> Result<Partitioning> {
+        let count = starts.len() + 1;
         let by_key = self.key_at.and_then(|at| LexOrdering::new([ascending(self.column(at))]));
         match by_key {
             Some(by_key) if count > 1 => {
-                let points = cuts.iter().map(|&key| SplitPoint::new(vec![self.key(key)]));
+                let points = starts.iter().map(|&key| SplitPoint::new(vec![self.key(key)]));
                 Ok(Partitioning::Range(RangePartitioning::try_new(by_key, points.collect())?))
             }
             _ => Ok(Partitioning::UnknownPartitioning(count)),

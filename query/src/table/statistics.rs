@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::DataType;
 use barograph_engine::Result;
-use barograph_engine::scan::execute::Execution;
+use barograph_engine::scan::Plan;
 use barograph_engine::scan::plan::Source;
 use barograph_engine::tail::HourView;
 use barograph_lake::schema::{KEY_COLUMN, TIME_COLUMN};
@@ -21,7 +21,6 @@ use hashbrown::HashMap;
 use parking_lot::Mutex;
 
 use crate::pushdown::values::may_be_nan;
-use crate::table::price::share;
 
 /// Most rows of the tail that are compared with those of a file to count what they replace. For more, an estimate has
 /// to do.
@@ -54,15 +53,15 @@ impl Held {
 
 impl TableStatistics {
     /// Statistics of the columns `output` of a scan, given as indexes into the table's Arrow schema.
-    pub(crate) async fn of(&self, execution: &Execution, output: &[usize]) -> Result<Statistics> {
+    pub(crate) async fn of(&self, plan: &Plan, output: &[usize]) -> Result<Statistics> {
         let mut known = Known::default();
-        for source in &execution.sources {
-            self.count(execution, source, &mut known).await?;
+        for source in plan.sources() {
+            self.count(plan, source, &mut known).await?;
         }
-        let fields = execution.files.schema.arrow().fields();
+        let fields = plan.table().arrow().fields();
         let columns = output.iter().map(|&column| {
             let of = fields.get(column).map_or(&DataType::Null, |field| field.data_type());
-            known.column(execution, column, of)
+            known.column(plan, column, of)
         });
         let rows = usize::try_from(known.rows).unwrap_or(usize::MAX);
         Ok(Statistics {
@@ -73,8 +72,8 @@ impl TableStatistics {
     }
 
     /// Adds one period to the statistics.
-    async fn count(&self, execution: &Execution, source: &Source, known: &mut Known) -> Result<()> {
-        let scan = &execution.scan;
+    async fn count(&self, plan: &Plan, source: &Source, known: &mut Known) -> Result<()> {
+        let scan = plan.request();
         let whole = |keys: Option<(Key, Key)>, times: Option<(Micros, Micros)>| {
             keys.is_some_and(|(min, max)| scan.keys.covers(min, max))
                 && times.is_some_and(|(min, max)| scan.time.covers(min, max))
@@ -88,10 +87,10 @@ impl TableStatistics {
                 KeySelection::List(keys) => {
                     let of_all =
                         keys.len() as f64 / (file.keys.1 as f64 - file.keys.0 as f64 + 1.0);
-                    (file.rows as f64 * share(file, execution) * of_all.min(1.0)).ceil() as u64
+                    (file.rows as f64 * plan.share(file) * of_all.min(1.0)).ceil() as u64
                 }
                 _ if covered => file.rows,
-                _ => (file.rows as f64 * share(file, execution)).ceil() as u64,
+                _ => (file.rows as f64 * plan.share(file)).ceil() as u64,
             };
         }
         for tail in &source.tails {
@@ -103,7 +102,7 @@ impl TableStatistics {
         }
         let may_repeat = !source.files.is_empty() || source.tails.iter().any(HourView::may_repeat);
         if covered && may_repeat && !source.tails.is_empty() {
-            match self.distinct_rows(execution, source).await? {
+            match self.distinct_rows(plan, source).await? {
                 Some(counted) => rows = counted,
                 None => {
                     covered = false;
@@ -119,7 +118,7 @@ impl TableStatistics {
     }
 
     /// Rows of a period, each key and instant once, if counting them is cheap.
-    async fn distinct_rows(&self, execution: &Execution, source: &Source) -> Result<Option<u64>> {
+    async fn distinct_rows(&self, plan: &Plan, source: &Source) -> Result<Option<u64>> {
         if let Some(rows) = self.kept(source) {
             return Ok(Some(rows));
         }
@@ -133,7 +132,7 @@ impl TableStatistics {
             let keys = KeySelection::list(keys);
             let time = tail.hour().range();
             let landed = Source { tails: Vec::new(), ..source.clone() };
-            let files = &execution.files;
+            let files = plan.files();
             let before = files.source(&landed, &keys, time, &columns).await?.num_rows() as u64;
             let after = files.source(source, &keys, time, &columns).await?.num_rows() as u64;
             rows += after - before.min(after);
@@ -190,7 +189,7 @@ impl Known {
         if self.exact { Precision::Exact(value) } else { Precision::Inexact(value) }
     }
 
-    fn column(&self, execution: &Execution, column: usize, of: &DataType) -> ColumnStatistics {
+    fn column(&self, plan: &Plan, column: usize, of: &DataType) -> ColumnStatistics {
         let mut statistics = ColumnStatistics::new_unknown();
         let whole = |value: i64| match of {
             DataType::Int32 => ScalarValue::Int32(i32::try_from(value).ok()),
@@ -204,7 +203,7 @@ impl Known {
             TIME_COLUMN => self.times,
             _ => {
                 if self.files_only {
-                    self.value_column(execution, column, of, &mut statistics);
+                    self.value_column(plan, column, of, &mut statistics);
                 }
                 return statistics;
             }
@@ -220,12 +219,12 @@ impl Known {
     /// A value column of rows that all come from whole files.
     fn value_column(
         &self,
-        execution: &Execution,
+        plan: &Plan,
         column: usize,
         of: &DataType,
         statistics: &mut ColumnStatistics,
     ) {
-        let files = execution.sources.iter().flat_map(|source| &source.files);
+        let files = plan.sources().iter().flat_map(|source| &source.files);
         let (mut nulls, mut bounds, mut bounded) =
             (0_u64, None::<(ScalarValue, ScalarValue)>, true);
         for file in files {
@@ -245,7 +244,7 @@ impl Known {
         }
         statistics.null_count = self.precise(usize::try_from(nulls).unwrap_or(usize::MAX));
         if let (true, Some((min, max))) = (bounded, bounds) {
-            let exact = |value| match may_be_nan(&execution.files.schema, column) {
+            let exact = |value| match may_be_nan(plan.table(), column) {
                 // Files have bounds without it, and it is above all else.
                 true => self.precise(value).to_inexact(),
                 false => self.precise(value),

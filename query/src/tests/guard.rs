@@ -203,7 +203,7 @@ async fn a_price_over_the_budget_is_refused_before_it_runs() {
     assert!(text.contains("4 files") && text.contains("sql.price_files_max allows 2"), "{text}");
     assert!(text.contains("bound the time"), "{text}");
     assert_eq!(fixture.sql.queries().list()[0].state, QueryState::Failed);
-    assert_eq!(fixture.sql.queries().list()[0].price.unwrap().files, 4);
+    assert_eq!(fixture.sql.queries().list()[0].cost.unwrap().files, 4);
     fixture
         .ask("SELECT avg(temperature) FROM readings WHERE reading_at >= '2026-01-01T03:00:00Z'")
         .await;

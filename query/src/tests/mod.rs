@@ -32,6 +32,7 @@ use arrow::util::pretty::pretty_format_batches;
 use barograph_engine::{Durability, Engine, EngineSettings, LogSource, ManualClock, Result};
 use barograph_lake::schema::{TableDeclaration, ValueColumn, ValueType};
 use barograph_lake::{LakeStore, Size, TableSchema};
+use barograph_test_support::landing_on_request;
 use futures::TryStreamExt;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
@@ -182,16 +183,12 @@ async fn open_as(
     clock: &Arc<ManualClock>,
     settings: SqlSettings,
 ) -> Result<(Arc<Engine>, Arc<Sql>)> {
-    let never = barograph_lake::Span::seconds(1_000_000);
     let engine_settings = EngineSettings {
         scan_slice_rows: 1_024,
         scan_threads: 2,
-        // The tests say when to land.
-        lateness: never,
-        late_merge_every: never,
         notice_every: barograph_lake::Span::millis(0),
         tail_bytes_max: Size::mebibytes(512),
-        ..EngineSettings::default()
+        ..landing_on_request()
     };
     let engine = Engine::builder(lake)
         .settings(engine_settings)

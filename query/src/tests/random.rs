@@ -293,7 +293,7 @@ async fn compare(fixture: &Fixture, context: &SessionContext, seed: u64, count: 
                 let batches: Vec<_> = batches
                     .into_iter()
                     .map(|batch| {
-                        barograph_engine::scan::execute::with_schema(&schema, batch).unwrap()
+                        barograph_engine::scan::files::with_schema(&schema, batch).unwrap()
                     })
                     .collect();
                 let plain = concat_batches(&schema, &batches).unwrap();

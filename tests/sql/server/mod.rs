@@ -12,10 +12,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use barograph_engine::{Clock, Durability, Engine, EngineSettings, LogSource, ManualClock};
+use barograph_engine::{Clock, Durability, Engine, ManualClock};
+use barograph_lake::TableSchema;
 use barograph_lake::schema::{TableDeclaration, ValueColumn, ValueType};
-use barograph_lake::{LakeStore, Span, TableSchema};
 use barograph_query::{Sql, SqlSession, SqlSettings};
+use barograph_test_support::{engine_in, landing_on_request};
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{DataType, Field, Schema};
@@ -70,21 +71,8 @@ impl Served {
     async fn start(settings: SqlSettings, tables: Vec<TableSchema>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let clock = Arc::new(ManualClock::new(NOW));
-        // The scripts say when to land.
-        let never = Span::seconds(1_000_000);
-        let engine_settings = EngineSettings {
-            lateness: never,
-            late_merge_every: never,
-            ..EngineSettings::default()
-        };
-        let engine = Engine::builder(LakeStore::local(&folder.path().join("lake")).unwrap())
-            .settings(engine_settings)
-            .log(LogSource::folder(folder.path().join("log")))
-            .clock(Arc::clone(&clock) as _)
-            .tables(tables)
-            .open()
-            .await
-            .unwrap();
+        let engine = engine_in(folder.path()).settings(landing_on_request());
+        let engine = engine.clock(Arc::clone(&clock) as _).tables(tables).open().await.unwrap();
         let cities = rows(CITIES).await.unwrap();
         let dimensions = BTreeMap::from([("cities".to_owned(), cities)]);
         let sql = Sql::with_dimensions(Arc::clone(&engine), settings, dimensions).unwrap();

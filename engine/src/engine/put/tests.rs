@@ -3,14 +3,17 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use arrow::array::{Float32Array, Int32Array, StringArray, TimestampMicrosecondArray};
-use arrow::datatypes::Int32Type;
+use arrow::array::{
+    ArrayRef, AsArray, Float32Array, Int32Array, StringArray, TimestampMicrosecondArray,
+};
+use arrow::datatypes::{Float32Type, Int32Type};
 use barograph_lake::schema::{TableDeclaration, ValueColumn, ValueType};
 use barograph_lake::{LakeStore, Size, TableSchema};
 
+use super::size::column_bytes;
 use super::*;
 use crate::log::{MemoryDisk, MemoryLog};
-use crate::{EngineSettings, ErrorKind, LogSource, ManualClock};
+use crate::{EngineSettings, ErrorKind, LogSource, ManualClock, Point, PointQuery};
 
 const AT: i64 = 1_767_225_600_000_000;
 
@@ -129,6 +132,55 @@ async fn rows_of_a_wide_table_are_checked_in_parts() {
         engine.put("readings", rows(20_000, 0, 20.0), "test", Durability::Disk).await.unwrap();
     assert_eq!(ack.accepted, 20_000);
     assert!(engine.log_gauge().records.load(std::sync::atomic::Ordering::Relaxed) > 5);
+    engine.shutdown().await.unwrap();
+}
+
+/// The newest value of a key.
+async fn newest(engine: &Engine, key: i64) -> f32 {
+    let query = PointQuery { keys: Some(vec![key]), point: Point::Latest, columns: vec![2] };
+    let row = engine.point(&engine.view("readings").unwrap(), &query).await.unwrap();
+    row.column(2).as_primitive::<Float32Type>().value(0)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_order_of_rows_is_that_of_submitting_them_whenever_they_were_prepared() {
+    let (engine, _disk, _folder) = engine(1, settings(Size::mebibytes(64))).await;
+    let prepare = |count, value| engine.prepare("readings", rows(count, 0, value), "test");
+    let (small, large) = (prepare(10, 10.0).await.unwrap(), prepare(40_000, 20.0).await.unwrap());
+    assert_eq!(engine.view("readings").unwrap().rows(), 0);
+    let large = large.submit(Durability::Disk).await.unwrap();
+    let small = small.submit(Durability::Disk).await.unwrap();
+    let (small, large) = tokio::join!(small.acknowledged(), large.acknowledged());
+    let (small, large) = (small.unwrap(), large.unwrap());
+    assert_eq!((large.accepted, small.accepted), (40_000, 10));
+    assert!(large.position < small.position, "{large:?} {small:?}");
+    assert_eq!((newest(&engine, 9).await, newest(&engine, 10).await), (10.0, 20.0));
+    engine.shutdown().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_batch_overtakes_the_last_part_of_the_one_before() {
+    let mut settings = settings(Size::mebibytes(64));
+    settings.batch_bytes_max = Size::mebibytes(1);
+    let (engine, _disk, _folder) = engine(240, settings).await;
+    let large = engine.prepare("readings", rows(20_000, 0, 10.0), "test").await.unwrap();
+    let small = engine.prepare("readings", rows(1, 19_999, 20.0), "test").await.unwrap();
+    let large = large.submit(Durability::Disk).await.unwrap();
+    let small = small.submit(Durability::Disk).await.unwrap();
+    let (small, large) = tokio::join!(small.acknowledged(), large.acknowledged());
+    assert_eq!((large.unwrap().accepted, small.unwrap().accepted), (20_000, 1));
+    assert_eq!((newest(&engine, 19_998).await, newest(&engine, 19_999).await), (10.0, 20.0));
+    engine.shutdown().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_put_of_a_batch_that_is_only_prepared_and_its_room_is_given_back() {
+    let (engine, _disk, _folder) = engine(1, settings(Size::mebibytes(64))).await;
+    let before = engine.tail_bytes();
+    let prepared = engine.prepare("readings", rows(1_000, 0, 20.0), "test").await.unwrap();
+    assert!(engine.tail_bytes() > before + 12_000);
+    drop(prepared);
+    assert_eq!((engine.tail_bytes(), engine.view("readings").unwrap().rows()), (before, 0));
     engine.shutdown().await.unwrap();
 }
 

@@ -14,7 +14,7 @@
 //! | count | int64 | count of values that are not null | 0 |
 //! | sum | float64 of floats, int64 of integers | sum | null |
 //! | mean | float64 | sum as float64, count | null |
-//! | min, max | the column's | value; NaN is the greatest number | null |
+//! | min, max | the column's | value, by the rule of [`kernel`] | null |
 //! | first, last | the column's | value that is not null and its time | null |
 //! | mean direction | float64 | sum of the wind vectors, length of the way | null |
 //!
@@ -22,7 +22,9 @@
 
 mod combine;
 mod finish;
+pub mod kernel;
 mod partial;
+pub mod rank;
 mod reduce;
 mod segments;
 #[cfg(test)]

@@ -25,12 +25,12 @@ pub(super) struct Segments {
 impl Segments {
     /// The windows of `every` µs of rows sorted by (key, time).
     pub(super) fn windows(rows: &RecordBatch, every: Micros) -> Result<Self> {
-        Self::find(rows, Cut::Windows(every))
+        Self::find(rows, Boundary::Windows(every))
     }
 
     /// Runs of equal (key, window) of states sorted by them.
     pub(super) fn equal(states: &RecordBatch) -> Result<Self> {
-        Self::find(states, Cut::Equal)
+        Self::find(states, Boundary::Equal)
     }
 
     pub(super) fn len(&self) -> usize {
@@ -42,30 +42,30 @@ impl Segments {
         self.ends.iter().map(move |&end| std::mem::replace(&mut start, end)..end)
     }
 
-    fn find(rows: &RecordBatch, cut: Cut) -> Result<Self> {
+    fn find(rows: &RecordBatch, boundary: Boundary) -> Result<Self> {
         match rows.columns().get(KEY_COLUMN).map(|column| column.data_type().clone()) {
-            Some(DataType::Int32) => Self::find_in::<Int32Type>(rows, cut),
-            Some(DataType::Int64) => Self::find_in::<Int64Type>(rows, cut),
+            Some(DataType::Int32) => Self::find_in::<Int32Type>(rows, boundary),
+            Some(DataType::Int64) => Self::find_in::<Int64Type>(rows, boundary),
             _ => Err(Error::internal("aggregate: the first column is no key")),
         }
     }
 
     fn find_in<T: ArrowPrimitiveType<Native: Into<Key>>>(
         rows: &RecordBatch,
-        cut: Cut,
+        boundary: Boundary,
     ) -> Result<Self> {
         let order = Order::of::<T>(rows)?;
         let (mut ends, mut keys, mut windows) = (Vec::new(), Vec::new(), Vec::new());
         let (mut from, mut pace) = (0, 1);
         while from < order.len() {
             let (key, time) = order.at(from);
-            let (window, last) = match cut {
+            let (window, last) = match boundary {
                 // No instant of a table is near enough to either end of time to saturate.
-                Cut::Windows(every) => {
+                Boundary::Windows(every) => {
                     let start = time.saturating_sub(time.rem_euclid(every));
                     (start, start.saturating_add(every - 1))
                 }
-                Cut::Equal => (time, time),
+                Boundary::Equal => (time, time),
             };
             let to = order.end(from, pace, |at| at <= (key, last));
             ends.push(to);
@@ -83,7 +83,7 @@ impl Segments {
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Cut {
+enum Boundary {
     Windows(Micros),
     Equal,
 }

@@ -17,6 +17,55 @@ const CALM: f64 = 1e-9;
 static WHOLE: LazyLock<Vec<(f64, f64)>> =
     LazyLock::new(|| (0..=360).map(|degrees| f64::from(degrees).to_radians().sin_cos()).collect());
 
+/// The sum of some wind vectors.
+#[derive(Debug, Default, Clone, Copy, PartialEq)]
+pub struct WindSum {
+    /// Their parts from the east.
+    pub east: f64,
+    /// Their parts from the north.
+    pub north: f64,
+    /// Their lengths.
+    pub way: f64,
+}
+
+impl WindSum {
+    /// Adds a wind from a direction in degrees from north.
+    #[inline]
+    pub fn add(&mut self, direction: f64, speed: f64) {
+        let (sine, cosine) = match WHOLE.get(direction as usize) {
+            Some(known) if direction.fract() == 0.0 && direction >= 0.0 => *known,
+            _ => direction.to_radians().sin_cos(),
+        };
+        self.merge(Self { east: speed * sine, north: speed * cosine, way: speed.abs() });
+    }
+
+    /// Adds the winds of another sum.
+    #[inline]
+    pub fn merge(&mut self, other: Self) {
+        self.east += other.east;
+        self.north += other.north;
+        self.way += other.way;
+    }
+
+    /// The direction of the sum in degrees from north; `None` in a calm and where the winds cancel out, NaN where a
+    /// wind is no number.
+    #[inline]
+    pub fn direction(self) -> Option<f64> {
+        let Self { east, north, way } = self;
+        if !(east.is_finite() && north.is_finite()) {
+            return Some(f64::NAN);
+        }
+        // `way` is 0 without rows and in a calm.
+        if way <= 0.0 || east.hypot(north) <= CALM * way {
+            return None;
+        }
+        let degrees = east.atan2(north).to_degrees();
+        let degrees = if degrees < 0.0 { degrees + 360.0 } else { degrees };
+        // A hair below north rounds up to 360.
+        Some(if degrees >= 360.0 { 0.0 } else { degrees })
+    }
+}
+
 /// Sums of the winds of each segment; null where none counts.
 #[derive(Debug)]
 pub(super) struct Winds {
@@ -34,7 +83,6 @@ impl Winds {
     ) -> Result<Self> {
         let directions = wide(directions)?;
         let speeds = speeds.map(wide).transpose()?;
-        let whole = &*WHOLE;
         let (mut east, mut north, mut way) = (Vec::new(), Vec::new(), Vec::new());
         for rows in segments.iter() {
             let mut sum = None;
@@ -44,19 +92,12 @@ impl Winds {
                 {
                     continue;
                 }
-                let degrees = directions.value(row);
                 let speed = speeds.as_ref().map_or(1.0, |speeds| speeds.value(row));
-                let known = whole.get(degrees as usize);
-                let (sine, cosine) = match known {
-                    Some(known) if degrees.fract() == 0.0 && degrees >= 0.0 => *known,
-                    _ => degrees.to_radians().sin_cos(),
-                };
-                let (x, y, length) = sum.unwrap_or((0.0, 0.0, 0.0));
-                sum = Some((x + speed * sine, y + speed * cosine, length + speed.abs()));
+                sum.get_or_insert(WindSum::default()).add(directions.value(row), speed);
             }
-            east.push(sum.map(|sum| sum.0));
-            north.push(sum.map(|sum| sum.1));
-            way.push(sum.map(|sum| sum.2));
+            east.push(sum.map(|sum| sum.east));
+            north.push(sum.map(|sum| sum.north));
+            way.push(sum.map(|sum| sum.way));
         }
         let array = |values: Vec<Option<f64>>| Arc::new(Float64Array::from(values)) as ArrayRef;
         Ok(Self { east: array(east), north: array(north), way: array(way) })
@@ -76,24 +117,11 @@ impl Winds {
 pub(super) fn directions(east: &ArrayRef, north: &ArrayRef, way: &ArrayRef) -> ArrayRef {
     let [east, north, way] = [east, north, way].map(|sums| sums.as_primitive::<Float64Type>());
     let sums = east.iter().zip(north).zip(way);
-    let directions = sums.map(|((east, north), way)| direction(east?, north?, way?));
+    let directions = sums.map(|((east, north), way)| {
+        let sum = WindSum { east: east?, north: north?, way: way? };
+        sum.direction()
+    });
     Arc::new(directions.collect::<Float64Array>())
-}
-
-/// The direction in degrees from north of a sum of wind vectors whose lengths add up to `way`; `None` in a
-/// calm and where the winds cancel out, NaN where a wind is no number.
-pub fn direction(east: f64, north: f64, way: f64) -> Option<f64> {
-    if !(east.is_finite() && north.is_finite()) {
-        return Some(f64::NAN);
-    }
-    // `way` is 0 without rows and in a calm.
-    if way <= 0.0 || east.hypot(north) <= CALM * way {
-        return None;
-    }
-    let degrees = east.atan2(north).to_degrees();
-    let degrees = if degrees < 0.0 { degrees + 360.0 } else { degrees };
-    // A hair below north rounds up to 360.
-    Some(if degrees >= 360.0 { 0.0 } else { degrees })
 }
 
 fn wide(column: &ArrayRef) -> Result<PrimitiveArray<Float64Type>> {

@@ -1,5 +1,5 @@
-//! The copying of stretches: those of several runs become one batch by copies of memory, column by column, a block of
-//! stretches at a time so that the stretches stay in the nearest cache.
+//! The copying of spans: those of several runs become one batch by copies of memory, column by column, a block of
+//! spans at a time so that the spans stay in the nearest cache.
 
 use std::sync::Arc;
 
@@ -15,16 +15,16 @@ use arrow::datatypes::{
 
 use barograph_lake::priority::give_way;
 
-use super::Stretch;
+use super::Span;
 use crate::{Error, Result};
 
-/// Stretches that are copied in one column before the next column's turn.
+/// Spanes that are copied in one column before the next column's turn.
 const BLOCK: usize = 1_024;
 
-/// The rows of `stretches`, one after the other.
-pub(super) fn gather(runs: &[&RecordBatch], stretches: &[Stretch]) -> Result<RecordBatch> {
+/// The rows of `spans`, one after the other.
+pub(super) fn gather(runs: &[&RecordBatch], spans: &[Span]) -> Result<RecordBatch> {
     let first = runs.first().ok_or_else(|| Error::internal("merge: no runs"))?;
-    let rows = stretches.iter().map(|stretch| stretch.rows as usize).sum();
+    let rows = spans.iter().map(|span| span.rows as usize).sum();
     let parts: Vec<Vec<&ArrayRef>> = (0..first.num_columns())
         .map(|column| runs.iter().map(|run| run.column(column)).collect())
         .collect();
@@ -39,11 +39,11 @@ pub(super) fn gather(runs: &[&RecordBatch], stretches: &[Stretch]) -> Result<Rec
     let mut columns: Vec<Box<dyn Column + '_>> = parts
         .iter()
         .zip(&data)
-        .map(|(parts, data)| column(parts, data, rows, text_bytes(parts, stretches)))
+        .map(|(parts, data)| column(parts, data, rows, text_bytes(parts, spans)))
         .collect();
-    for stretches in stretches.chunks(BLOCK) {
+    for spans in spans.chunks(BLOCK) {
         give_way();
-        let block = Block { stretches, single: stretches.iter().all(|stretch| stretch.rows == 1) };
+        let block = Block { spans, single: spans.iter().all(|span| span.rows == 1) };
         for column in &mut columns {
             column.append(&block)?;
         }
@@ -52,10 +52,10 @@ pub(super) fn gather(runs: &[&RecordBatch], stretches: &[Stretch]) -> Result<Rec
     Ok(RecordBatch::try_new(first.schema(), columns.collect::<Result<_>>()?)?)
 }
 
-/// Some stretches, and whether each is of one row: runs that take turns row by row would pay for a call
+/// Some spans, and whether each is of one row: runs that take turns row by row would pay for a call
 /// of memcpy each.
 struct Block<'a> {
-    stretches: &'a [Stretch],
+    spans: &'a [Span],
     single: bool,
 }
 
@@ -78,15 +78,15 @@ fn has_typed_copy(of: &DataType) -> bool {
 }
 
 /// Bytes of the texts of a column; none if it does not hold texts, or more of them than one column can.
-#[expect(clippy::indexing_slicing, reason = "stretches are ranges of the rows of their runs")]
-fn text_bytes(parts: &[&ArrayRef], stretches: &[Stretch]) -> Option<usize> {
+#[expect(clippy::indexing_slicing, reason = "spans are ranges of the rows of their runs")]
+fn text_bytes(parts: &[&ArrayRef], spans: &[Span]) -> Option<usize> {
     let offsets = parts.iter().map(|part| Some(part.as_string_opt::<i32>()?.offsets()));
     let offsets: Vec<_> = offsets.collect::<Option<_>>()?;
-    let bytes = |at: &Stretch| {
+    let bytes = |at: &Span| {
         let (offsets, rows) = (offsets[at.run as usize], at.range());
         offsets[rows.end].abs_diff(offsets[rows.start]) as usize
     };
-    Some(stretches.iter().map(bytes).sum()).filter(|bytes| *bytes <= i32::MAX as usize)
+    Some(spans.iter().map(bytes).sum()).filter(|bytes| *bytes <= i32::MAX as usize)
 }
 
 fn column<'a>(
@@ -147,16 +147,16 @@ impl<'a, T: ArrowPrimitiveType> Fixed<'a, T> {
     }
 }
 
-#[expect(clippy::indexing_slicing, reason = "stretches are ranges of the rows of their runs")]
+#[expect(clippy::indexing_slicing, reason = "spans are ranges of the rows of their runs")]
 impl<T: ArrowPrimitiveType> Column for Fixed<'_, T> {
     fn append(&mut self, block: &Block<'_>) -> Result<()> {
         let sources = &self.sources;
         if block.single {
-            let value = |at: &Stretch| sources[at.run as usize][at.start as usize];
-            self.values.extend(block.stretches.iter().map(value));
+            let value = |at: &Span| sources[at.run as usize][at.start as usize];
+            self.values.extend(block.spans.iter().map(value));
         } else {
-            for stretch in block.stretches {
-                self.values.extend_from_slice(&sources[stretch.run as usize][stretch.range()]);
+            for span in block.spans {
+                self.values.extend_from_slice(&sources[span.run as usize][span.range()]);
             }
         }
         if let Some(nulls) = &mut self.nulls {
@@ -172,23 +172,23 @@ impl<T: ArrowPrimitiveType> Column for Fixed<'_, T> {
     }
 }
 
-#[expect(clippy::indexing_slicing, reason = "stretches are ranges of the rows of their runs")]
+#[expect(clippy::indexing_slicing, reason = "spans are ranges of the rows of their runs")]
 impl Nulls<'_> {
     fn append(&mut self, block: &Block<'_>) {
         if block.single {
-            let is_valid = |at: &Stretch| {
+            let is_valid = |at: &Span| {
                 self.sources[at.run as usize].is_none_or(|valid| valid.value(at.start as usize))
             };
-            for stretches in block.stretches.chunks(64) {
+            for spans in block.spans.chunks(64) {
                 let bits =
-                    stretches.iter().rev().fold(0, |bits, at| bits << 1 | u64::from(is_valid(at)));
-                self.valid.append_packed_range(0..stretches.len(), &bits.to_le_bytes());
+                    spans.iter().rev().fold(0, |bits, at| bits << 1 | u64::from(is_valid(at)));
+                self.valid.append_packed_range(0..spans.len(), &bits.to_le_bytes());
             }
             return;
         }
-        for stretch in block.stretches {
-            let rows = stretch.range();
-            match self.sources[stretch.run as usize] {
+        for span in block.spans {
+            let rows = span.range();
+            match self.sources[span.run as usize] {
                 Some(valid) => {
                     let at = valid.offset();
                     self.valid.append_packed_range(at + rows.start..at + rows.end, valid.values());
@@ -201,9 +201,9 @@ impl Nulls<'_> {
 
 impl Column for MutableArrayData<'_> {
     fn append(&mut self, block: &Block<'_>) -> Result<()> {
-        for stretch in block.stretches {
-            let rows = stretch.range();
-            self.try_extend(stretch.run as usize, rows.start, rows.end)?;
+        for span in block.spans {
+            let rows = span.range();
+            self.try_extend(span.run as usize, rows.start, rows.end)?;
         }
         Ok(())
     }

@@ -1,17 +1,17 @@
 //! The merge of sorted runs into one.
 //!
 //! A scan over several hours has one run an hour, and the tail's rows; each run is sorted by
-//! (key, time). The runs take turns in long stretches, so whole stretches are found first and then
+//! (key, time). The runs take turns for many rows, so whole spans of rows are found first and then
 //! copied column by column:
 //!
 //! ```text
-//! run 0   1@10:00 1@10:01 … 2@10:00 2@10:01 …      stretches   run 0, rows  0…59   key 1, 10 h
+//! run 0   1@10:00 1@10:01 … 2@10:00 2@10:01 …      spans   run 0, rows  0…59   key 1, 10 h
 //! run 1   1@11:00 1@11:01 … 2@11:00 2@11:01 …                  run 1, rows  0…59   key 1, 11 h
 //!                                                              run 0, rows 60…119  key 2, 10 h
 //! ```
 //!
-//! The end of a stretch is where the next run in line begins, found by leaps that begin with the
-//! length of the stretch before: readings come at a steady pace.
+//! The end of a span is where the next run in line begins, found by leaps that begin with the
+//! length of the span before: readings come at a steady pace.
 
 mod copy;
 #[cfg(test)]
@@ -51,13 +51,13 @@ pub(super) enum Repeats {
 
 /// Consecutive rows of one run: `rows` of them from `start` on.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Stretch {
+struct Span {
     run: u32,
     start: u32,
     rows: u32,
 }
 
-impl Stretch {
+impl Span {
     /// Runs have fewer than 2³² rows: [`join`] has looked.
     fn new(run: usize, rows: Range<usize>) -> Self {
         Self { run: run as u32, start: rows.start as u32, rows: rows.len() as u32 }
@@ -86,12 +86,12 @@ pub(super) fn join(runs: &[RecordBatch], repeats: Repeats) -> Result<RecordBatch
     if filled.iter().any(|run| u32::try_from(run.num_rows()).is_err()) {
         return Err(Error::internal("merge: a run of more than 4,294,967,295 rows"));
     }
-    let stretches = match expected.first() {
-        Some(DataType::Int32) => stretches(&order::<Int32Type>(&filled)?, repeats),
-        Some(DataType::Int64) => stretches(&order::<Int64Type>(&filled)?, repeats),
+    let spans = match expected.first() {
+        Some(DataType::Int32) => spans(&order::<Int32Type>(&filled)?, repeats),
+        Some(DataType::Int64) => spans(&order::<Int64Type>(&filled)?, repeats),
         _ => return Err(Error::internal("merge: the first column is no key")),
     };
-    copy::gather(&filled, &stretches)
+    copy::gather(&filled, &spans)
 }
 
 /// The sort columns of a run.
@@ -165,14 +165,11 @@ fn order<'a, T: ArrowPrimitiveType<Native: Into<Key>>>(
     runs.iter().map(|run| Order::of::<T>(run)).collect()
 }
 
-/// The stretches of `runs`, none empty, in the order of the result.
+/// The spans of `runs`, none empty, in the order of the result.
 #[expect(clippy::indexing_slicing, reason = "heads name the runs that they were taken from")]
-fn stretches<K: ArrowNativeType + Into<Key>>(
-    runs: &[Order<'_, K>],
-    repeats: Repeats,
-) -> Vec<Stretch> {
-    let mut stretches = Vec::new();
-    // The next row of each run, and the length of its last stretch.
+fn spans<K: ArrowNativeType + Into<Key>>(runs: &[Order<'_, K>], repeats: Repeats) -> Vec<Span> {
+    let mut spans = Vec::new();
+    // The next row of each run, and the length of its last span.
     let mut state: Vec<_> = runs.iter().map(|_| (0, 1)).collect();
     let mut heads = Heads::default();
     for (run, order) in runs.iter().enumerate() {
@@ -196,13 +193,13 @@ fn stretches<K: ArrowNativeType + Into<Key>>(
             }
             Some(next) => order.end(from, pace, |at| (at, run) < *next),
         };
-        stretches.push(Stretch::new(run, from..to));
+        spans.push(Span::new(run, from..to));
         state[run] = (to, to - from);
         if to < order.len() {
             heads.insert((order.at(to), run));
         }
     }
-    stretches
+    spans
 }
 
 /// The first row that is left of each run, ascending; of equal ones the earliest run stands first.

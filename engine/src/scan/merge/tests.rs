@@ -115,13 +115,13 @@ fn one_run_with_rows_is_given_back_as_it_is() {
 }
 
 #[test]
-fn stretches_are_as_long_as_they_can_be() {
+fn spans_are_as_long_as_they_can_be() {
     let runs = [batch(&rows(0..2, 0..60), false), batch(&rows(0..2, 60..120), false)];
     let orders: Vec<_> = runs.iter().map(|run| Order::of::<Int32Type>(run).unwrap()).collect();
-    let stretch = Stretch::new;
+    let span = Span::new;
     assert_eq!(
-        stretches(&orders, Repeats::LastRunWins),
-        [stretch(0, 0..60), stretch(1, 0..60), stretch(0, 60..120), stretch(1, 60..120)]
+        spans(&orders, Repeats::LastRunWins),
+        [span(0, 0..60), span(1, 0..60), span(0, 60..120), span(1, 60..120)]
     );
 }
 

@@ -9,8 +9,8 @@ use barograph_lake::schema::KEY_COLUMN;
 use http::HeaderMap;
 use serde_json::{Map, Value};
 
-use super::super::State;
 use super::shape::ExchangeShape;
+use crate::call::State;
 use crate::error::code_name;
 use crate::ticket::RequestId;
 use crate::wire::{BatchEncoder, Pieces, encode_rows};

@@ -8,8 +8,8 @@ use barograph_engine::{ErrorKind, Point, PointQuery};
 use barograph_lake::{Key, TableSchema};
 use bytes::Bytes;
 
-use super::super::State;
 use super::answer::Asked;
+use crate::call::State;
 use crate::ticket::{PointRequest, Query, Read, Refused, Ticket, bind_columns, check_keys};
 use crate::wire::Shape;
 use crate::{Error, Result};

@@ -222,7 +222,7 @@ async fn a_running_answer_is_ended_after_draining() {
 async fn a_taken_address_names_the_setting() {
     let server = start(FlightSettings::default()).await;
     let engine = server.state().engine.clone();
-    let sql = server.state().desk.sql().clone();
+    let sql = server.state().sql.clone();
     let settings = FlightSettings { listen: server.addr.to_string(), ..Default::default() };
     let error = crate::Server::bind(engine, sql, settings).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable);

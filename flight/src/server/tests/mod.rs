@@ -16,16 +16,15 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow::array::{Float32Array, Int32Array, RecordBatch, TimestampMicrosecondArray};
-use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
-use barograph_engine::{Clock, Engine, EngineSettings, LogSource, SystemClock};
-use barograph_lake::schema::{TableDeclaration, ValueColumn, ValueType};
-use barograph_lake::{LakeStore, Span, TableSchema};
+use arrow::array::RecordBatch;
+use barograph_engine::{Clock, Engine, LogSource, SystemClock};
 use barograph_query::{Sql, SqlSettings};
+use barograph_test_support::{engine_in, landing_on_request, readings_table, temperatures};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use super::{Alter, Server, Serving, State};
+use super::Server;
+use crate::call::{Alter, Serving, State};
 use crate::{Client, FlightSettings, Result};
 
 /// 2026-01-01T00:00:00Z in µs: the first reading of every test.
@@ -103,15 +102,9 @@ async fn open_on(
     clock: Arc<dyn Clock>,
     more: &[&str],
 ) -> Arc<Engine> {
-    // The tests say when to land.
-    let never = Span::seconds(1_000_000_000);
-    let settings =
-        EngineSettings { lateness: never, late_merge_every: never, ..EngineSettings::default() };
-    Engine::builder(LakeStore::local(&folder.join("lake")).unwrap())
-        .settings(settings)
-        .log(log)
-        .clock(clock)
-        .table(readings(more))
+    let engine = engine_in(folder).settings(landing_on_request()).log(log).clock(clock);
+    engine
+        .table(readings_table(["temperature", "humidity"].iter().chain(more).copied()))
         .open()
         .await
         .unwrap()
@@ -144,32 +137,11 @@ pub(super) async fn channel(addr: SocketAddr) -> tonic::transport::Channel {
         .unwrap()
 }
 
-fn readings(more: &[&str]) -> TableSchema {
-    let column = |name: &str| ValueColumn::new(name, ValueType::Float32);
-    let declaration = TableDeclaration::new("city_id", "reading_at")
-        .columns(["temperature", "humidity"].iter().chain(more).map(|name| column(name)));
-    TableSchema::new("readings", declaration).unwrap()
-}
-
 /// Readings (city, minute after START, temperature), with the humidity left out.
 pub(super) fn batch(rows: impl IntoIterator<Item = (i32, i64, f32)>) -> RecordBatch {
-    let rows: Vec<_> = rows.into_iter().collect();
-    let utc = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
-    let schema = Schema::new(vec![
-        Field::new("city_id", DataType::Int32, false),
-        Field::new("reading_at", utc, false),
-        Field::new("temperature", DataType::Float32, true),
-    ]);
-    let times = rows.iter().map(|&(_, minute, _)| START + minute * MINUTE);
-    RecordBatch::try_new(
-        Arc::new(schema),
-        vec![
-            Arc::new(rows.iter().map(|row| row.0).collect::<Int32Array>()),
-            Arc::new(TimestampMicrosecondArray::from_iter_values(times).with_timezone("UTC")),
-            Arc::new(rows.iter().map(|row| row.2).collect::<Float32Array>()),
-        ],
+    temperatures(
+        rows.into_iter().map(|(city, minute, value)| (city, START + minute * MINUTE, value)),
     )
-    .unwrap()
 }
 
 /// The rows of an answer as (city, minute after START, first value column).

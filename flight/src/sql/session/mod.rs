@@ -20,6 +20,7 @@ use barograph_query::SqlSession;
 use http::{HeaderMap, header};
 
 use super::catalog::{CATALOG, DEFAULT_SCHEMA};
+use crate::call::Caller;
 use crate::{Error, Result};
 use messages::{ErrorValue, OptionValue, SessionOptionValue};
 
@@ -53,8 +54,13 @@ pub(super) struct Session {
 }
 
 impl Session {
+    /// The session of a caller.
+    pub(super) fn of(caller: Caller<'_>) -> Result<Self> {
+        Self::read(caller.headers())
+    }
+
     /// The session that a request's headers carry.
-    pub(super) fn read(headers: &HeaderMap) -> Result<Self> {
+    fn read(headers: &HeaderMap) -> Result<Self> {
         let mut session = Self::default();
         for cookies in headers.get_all(header::COOKIE) {
             let pairs = cookies.to_str().unwrap_or_default().split(';');

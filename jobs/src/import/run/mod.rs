@@ -7,12 +7,14 @@ use std::time::{Duration, Instant};
 
 use arrow::array::RecordBatch;
 use barograph_engine::clock::pause;
-use barograph_engine::dead_letters::row::{ROW_BYTES_MAX, bounded};
 use barograph_engine::expression::Expressions;
+use barograph_engine::retry;
 use barograph_engine::validate::Rejected;
+use barograph_engine::validate::row::{ROW_BYTES_MAX, bounded};
 use barograph_lake::TableSchema;
 use futures::StreamExt;
 use parking_lot::Mutex;
+use tokio::sync::watch;
 
 use super::apply::Applied;
 use super::input::FileForm;
@@ -26,8 +28,6 @@ use crate::{Error, ErrorKind, Result};
 
 /// Largest batch handed to the sink, in bytes.
 const BATCH_BYTES: usize = 8 << 20;
-/// When a sink that is full is asked again, if it does not say.
-const RETRY_AFTER: Duration = Duration::from_millis(200);
 /// Rejected rows handed to the sink at a time.
 const REJECTED_ROWS: usize = 10_000;
 /// What a dead letter takes besides its row, about, in bytes.
@@ -169,12 +169,15 @@ impl<S: Sink> Import<'_, S> {
         let source = path.display().to_string();
         let contents = reading.contents();
         let pieces = reading.pieces(reached, &self.options, &self.stop);
+        let (durable, mut pieces_before) = (watch::Sender::new(0_u64), 0);
         let puts = pieces.map(|piece| {
             let replaced = match &piece {
                 Ok(piece) => self.seen(&piece.rows),
                 Err(_) => Ok(Replaced::default()),
             };
-            self.put(piece, replaced, &source)
+            let before = Before { pieces: pieces_before, durable: durable.subscribe() };
+            pieces_before += 1;
+            self.put(piece, replaced, before, &source)
         });
         let puts = puts.buffered(self.options.in_flight.max(1));
         let mut puts = std::pin::pin!(puts);
@@ -183,6 +186,7 @@ impl<S: Sink> Import<'_, S> {
                 Err(e) if e.kind() == ErrorKind::Resources && self.stop.is_stopped() => break,
                 put => put?,
             };
+            durable.send_modify(|pieces| *pieces += 1);
             summary.read += put.read;
             summary.accepted += put.accepted;
             summary.unreadable += put.unreadable;
@@ -218,6 +222,7 @@ impl<S: Sink> Import<'_, S> {
         &self,
         piece: Result<Applied>,
         replaced: Result<Replaced>,
+        before: Before,
         source: &str,
     ) -> Result<Put> {
         let Applied { rows, mut rejected, read, found: local } = piece?;
@@ -226,7 +231,11 @@ impl<S: Sink> Import<'_, S> {
                 rejected.row = bounded(&rejected.row);
             }
         }
-        let mut put = Put { read, local, replaced: replaced?, ..Put::default() };
+        let replaced = replaced?;
+        if replaced.rows > 0 || replaced.is_at_least {
+            before.are_durable().await;
+        }
+        let mut put = Put { read, local, replaced, ..Put::default() };
         for part in parts(rows) {
             let taken = self.until_taken(|| self.sink.put(self.table.name(), part.clone(), source));
             let taken = taken.await?;
@@ -256,7 +265,7 @@ impl<S: Sink> Import<'_, S> {
         loop {
             match call().await {
                 Err(e) if e.kind() == ErrorKind::Resources && !self.stop.is_stopped() => {
-                    pause(e.retry_after().unwrap_or(RETRY_AFTER)).await;
+                    pause(retry::wait(e.retry_after())).await;
                 }
                 other => return other,
             }
@@ -272,6 +281,21 @@ struct Put {
     implausible: u64,
     replaced: Replaced,
     local: Found,
+}
+
+/// The pieces before one. Those on their way beside each other may be put in any order, but rows that replace others
+/// have to come after them.
+struct Before {
+    pieces: u64,
+    /// Number of the first pieces that are durable.
+    durable: watch::Receiver<u64>,
+}
+
+impl Before {
+    async fn are_durable(mut self) {
+        // Whoever counts them outlives those that wait.
+        let _ = self.durable.wait_for(|durable| *durable >= self.pieces).await;
+    }
 }
 
 /// Rows cut to batches of a bounded size; none for no rows.

@@ -12,6 +12,7 @@ use arrow::array::AsArray;
 use arrow::datatypes::{DataType, Float32Type, Int32Type};
 use barograph_lake::schema::{TableDeclaration, ValueColumn, ValueType};
 use barograph_query::expression::SqlExpressions;
+use barograph_test_support::weather_table;
 
 use super::*;
 
@@ -153,6 +154,60 @@ async fn every_row_is_accounted_for_even_if_the_sink_is_full_at_times() {
     assert_eq!((summary.earlier, summary.read), (0, 1000));
 }
 
+/// A sink that takes the first batch last.
+struct Slow {
+    memory: Memory,
+    others: tokio::sync::Semaphore,
+}
+
+impl Sink for Slow {
+    async fn put(&self, table: &str, rows: RecordBatch, source: &str) -> Result<Taken> {
+        let keys = rows.column_by_name("id").unwrap().as_primitive::<Int32Type>();
+        if keys.values().first() == Some(&1) && self.memory.calls.load(Ordering::SeqCst) == 0 {
+            self.others.acquire().await.unwrap().forget();
+        }
+        let taken = self.memory.put(table, rows, source).await;
+        self.others.add_permits(1);
+        taken
+    }
+
+    async fn put_rejected(
+        &self,
+        table: &str,
+        rejected: &[Rejected],
+        source: &str,
+    ) -> Result<Taken> {
+        self.memory.put_rejected(table, rejected, source).await
+    }
+}
+
+#[tokio::test]
+async fn a_row_that_replaces_another_is_put_after_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("things.csv");
+    let mut text = String::from("id,at,v\n");
+    for (id, value) in (1..=60).map(|id| (id, id)).chain([(2, 200), (61, 61)]) {
+        writeln!(text, "{id},2026-01-01,{value}").unwrap();
+    }
+    std::fs::write(&path, text).unwrap();
+    let sink = Slow { memory: Memory::default(), others: tokio::sync::Semaphore::new(0) };
+    let options =
+        Options { batch_rows: 30, in_flight: 3, ..Options::new(Arc::new(SqlExpressions)) };
+    let import = Import {
+        sink: &sink,
+        target: "slow".to_owned(),
+        table: table(),
+        mapping: Mapping::default(),
+        options,
+        stop: Stop::default(),
+        seen: Default::default(),
+    };
+    let summary = import.file(&path, &mut state(&folder), &mut |_| ()).await.unwrap();
+    assert_eq!((summary.accepted, summary.replaced.rows), (62, 1));
+    let rows = sink.memory.rows.lock().unwrap();
+    assert_eq!((rows[&2], rows.len()), (Some(200.0), 61));
+}
+
 #[tokio::test]
 async fn after_a_failure_a_later_run_goes_on() {
     let folder = tempfile::tempdir().unwrap();
@@ -276,19 +331,11 @@ impl Sink for Observations {
 #[tokio::test]
 async fn the_real_observations_come_to_the_figures_computed_from_the_csv() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let column = ValueColumn::new;
-    let declaration = TableDeclaration::new("city_id", "reading_at")
-        .column(column("temperature", ValueType::Float32))
-        .column(column("humidity", ValueType::Float32))
-        .column(column("pressure", ValueType::Float32))
-        .column(column("wind_speed", ValueType::Float32))
-        .column(column("wind_direction", ValueType::Int16))
-        .column(column("precipitation", ValueType::Float32));
     let sink = Observations::default();
     let import = Import {
         sink: &sink,
         target: "memory".to_owned(),
-        table: Arc::new(TableSchema::new("readings", declaration).unwrap()),
+        table: Arc::new(weather_table()),
         mapping: Mapping::read(&root.join("examples/nyc-weather.toml")).unwrap(),
         options: Options { batch_rows: 5_000, ..Options::new(Arc::new(SqlExpressions)) },
         stop: Stop::default(),

@@ -17,7 +17,7 @@ mod functions;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, IntervalUnit, TimeUnit};
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::{Transformed, TransformedResult};
 use datafusion::common::{DFSchema, ExprSchema, Result, plan_err};
 use datafusion::config::ConfigOptions;
 use datafusion::logical_expr::expr::{InList, Placeholder, Sort};
@@ -33,6 +33,7 @@ use datafusion::sql::sqlparser::ast::BinaryOperator;
 use functions::{length, times};
 
 use crate::corrections::literals::compares;
+use crate::tree;
 
 const SPAN: DataType = DataType::Interval(IntervalUnit::MonthDayNano);
 const MOMENT: DataType = DataType::Timestamp(TimeUnit::Microsecond, None);
@@ -121,7 +122,7 @@ impl AnalyzerRule for SpanOrder {
     }
 
     fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
-        plan.transform_up_with_subqueries(ordered).data()
+        tree::transform_up_with_subqueries(plan, &mut ordered).data()
     }
 }
 
@@ -133,9 +134,9 @@ fn ordered(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
     refuse(&plan, &schema)?;
     let names = NamePreserver::new(&plan);
     let sorts = matches!(plan, LogicalPlan::Sort(_));
-    plan.map_expressions(|expr| {
+    tree::map_expressions(plan, &mut |expr| {
         let name = names.save(&expr);
-        let compared = expr.transform_up(|expr| compared(expr, &schema))?;
+        let compared = tree::transform_up(expr, &mut |expr| compared(expr, &schema))?;
         Ok(compared.update_data(|expr| match is_span(&expr, &schema) && sorts {
             true => length(expr),
             false => name.restore(expr),
@@ -150,19 +151,12 @@ fn has_spans(plan: &LogicalPlan) -> Result<bool> {
     if is(plan.schema()) || plan.inputs().iter().any(|input| is(input.schema())) {
         return Ok(true);
     }
-    let mut found = false;
-    plan.apply_expressions(|expr| {
-        expr.apply(|expr| {
-            found |= match expr {
-                Expr::Literal(value, _) => is_span_type(&value.data_type()),
-                Expr::Cast(cast) => is_span_type(cast.field.data_type()),
-                Expr::BinaryExpr(BinaryExpr { op: Operator::Minus, .. }) => true,
-                _ => false,
-            };
-            Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
-        })
-    })?;
-    Ok(found)
+    tree::exists_in_expressions(plan, &mut |expr| match expr {
+        Expr::Literal(value, _) => is_span_type(&value.data_type()),
+        Expr::Cast(cast) => is_span_type(cast.field.data_type()),
+        Expr::BinaryExpr(BinaryExpr { op: Operator::Minus, .. }) => true,
+        _ => false,
+    })
 }
 
 fn is_span_type(of: &DataType) -> bool {
@@ -256,18 +250,12 @@ fn refuse(plan: &LogicalPlan, schema: &DFSchema) -> Result<()> {
             refused("joining by an interval that both sides have", MEND)
         }
         _ => {
-            let mut member = false;
-            plan.apply_expressions(|expr| {
-                expr.apply(|expr| {
-                    member |= match expr {
-                        Expr::InSubquery(of) => is_span(&of.expr, schema),
-                        Expr::SetComparison(of) => is_span(&of.expr, schema),
-                        _ => false,
-                    };
-                    Ok(TreeNodeRecursion::Continue)
-                })
-            })?;
-            if member {
+            let member = tree::exists_in_expressions(plan, &mut |expr| match expr {
+                Expr::InSubquery(of) => is_span(&of.expr, schema),
+                Expr::SetComparison(of) => is_span(&of.expr, schema),
+                _ => false,
+            });
+            if member? {
                 refused("an interval beside IN, ANY or ALL of a query", MEND)
             } else {
                 Ok(())

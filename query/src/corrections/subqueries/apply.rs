@@ -3,9 +3,8 @@
 
 use std::sync::Arc;
 
-use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::{Transformed, TreeNodeRecursion};
 use datafusion::common::{Column, JoinType, NullEquality, Result, plan_err};
-use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{
     Expr, Join, LogicalPlan, LogicalPlanBuilder, Subquery, SubqueryAlias,
 };
@@ -13,6 +12,7 @@ use datafusion::logical_expr::{
 use super::MEND;
 use super::dependent::{Domain, Names};
 use super::simple::is_simple;
+use crate::tree;
 
 /// Largest plan of rows that are read twice, in nodes: nested statements would double it again and again.
 const NODES_MAX: usize = 500;
@@ -27,8 +27,8 @@ impl Applied {
     /// The node with a column in place of each query that is a value and that the planner has no join for.
     pub(super) fn values(&mut self, plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
         let mut queries = Vec::new();
-        plan.apply_expressions(|expr| {
-            expr.apply(|expr| {
+        tree::apply_expressions(&plan, &mut |expr| {
+            tree::apply(expr, &mut |expr| {
                 if let Expr::ScalarSubquery(of) = expr
                     && !is_simple(&of.subquery, false)?
                     && !queries.contains(of)
@@ -61,18 +61,15 @@ impl Applied {
             columns.push(column);
         }
         let wanted = plan.schema().columns();
-        let names = NamePreserver::new(&plan);
-        let plan = plan.map_expressions(|expr| {
-            let name = names.save(&expr);
-            let replaced = expr.transform_down(|expr| {
+        let plan = tree::map_named_expressions(plan, &mut |expr| {
+            tree::transform_down(expr, &mut |expr| {
                 let Expr::ScalarSubquery(of) = &expr else { return Ok(Transformed::no(expr)) };
                 let at = queries.iter().position(|query| query == of);
                 Ok(match at.and_then(|at| columns.get(at)) {
                     Some(column) => Transformed::yes(Expr::Column(column.clone())),
                     None => Transformed::no(expr),
                 })
-            })?;
-            Ok(replaced.update_data(|expr| name.restore(expr)))
+            })
         })?;
         let plan = plan.data.with_new_exprs(plan.data.expressions(), vec![rows])?;
         if plan.schema().fields().len() == wanted.len() {
@@ -154,9 +151,9 @@ impl Applied {
             );
         }
         let (mut nodes, mut is_drawn) = (0, false);
-        rows.apply_with_subqueries(|node| {
+        tree::apply_with_subqueries(rows, &mut |node| {
             nodes += 1;
-            node.apply_expressions(|expr| {
+            tree::apply_expressions(node, &mut |expr| {
                 is_drawn |= expr.is_volatile();
                 Ok(TreeNodeRecursion::Continue)
             })

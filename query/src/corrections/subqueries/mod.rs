@@ -11,12 +11,11 @@
 
 use std::sync::Arc;
 
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::{Transformed, TransformedResult};
 use datafusion::common::{Column, DFSchema, ExprSchema, JoinType, Result, ScalarValue, plan_err};
 use datafusion::config::ConfigOptions;
 use datafusion::functions_aggregate::expr_fn::count;
 use datafusion::logical_expr::expr::{Exists, InSubquery, SetComparison};
-use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, Subquery, lit, when};
 use datafusion::optimizer::AnalyzerRule;
@@ -24,6 +23,7 @@ use datafusion::optimizer::AnalyzerRule;
 use self::apply::Applied;
 pub(in crate::corrections) use self::simple::is_simple;
 use super::totals::gives_total;
+use crate::tree;
 
 mod apply;
 mod dependent;
@@ -47,22 +47,19 @@ impl AnalyzerRule for Subqueries {
 
     fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
         let mut applied = Applied::default();
-        plan.transform_up_with_subqueries(|plan| {
+        tree::transform_up_with_subqueries(plan, &mut |plan| {
             if let LogicalPlan::Join(join) = &plan
                 && let Some(joined) = applied.lateral(join)?
             {
                 return Ok(Transformed::yes(joined));
             }
-            if !asks(&plan)? {
+            if !tree::exists_in_expressions(&plan, &mut is_query)? {
                 return Ok(Transformed::no(plan));
             }
             let schema = merge_schema(&plan.inputs());
             let decides = matches!(plan, LogicalPlan::Filter(_));
-            let names = NamePreserver::new(&plan);
-            let plan = plan.map_expressions(|expr| {
-                let name = names.save(&expr);
-                let written = expr.transform_up(|expr| written(expr, decides, &schema))?;
-                Ok(written.update_data(|expr| name.restore(expr)))
+            let plan = tree::transform_named_expressions(plan, &mut |expr| {
+                written(expr, decides, &schema)
             })?;
             plan.transform_data(|plan| applied.values(plan))
         })
@@ -73,16 +70,6 @@ impl AnalyzerRule for Subqueries {
 pub(crate) fn is_query(expr: &Expr) -> bool {
     use Expr::{Exists, InSubquery, ScalarSubquery, SetComparison};
     matches!(expr, Exists(_) | InSubquery(_) | ScalarSubquery(_) | SetComparison(_))
-}
-
-/// Whether a node's own expressions hold a query.
-fn asks(plan: &LogicalPlan) -> Result<bool> {
-    let mut found = false;
-    plan.apply_expressions(|expr| {
-        found |= expr.exists(|expr| Ok(is_query(expr)))?;
-        Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
-    })?;
-    Ok(found)
 }
 
 fn written(expr: Expr, decides: bool, schema: &DFSchema) -> Result<Transformed<Expr>> {
@@ -171,7 +158,7 @@ pub(super) fn with_equal(
     of: &Subquery,
     schema: &DFSchema,
 ) -> Result<Subquery> {
-    let asked = value.clone().transform_up(|part| {
+    let asked = tree::transform_up(value.clone(), &mut |part| {
         Ok(match part {
             Expr::Column(column) => {
                 let field = Arc::clone(schema.field_from_column(&column)?);

@@ -9,8 +9,8 @@
 use std::mem::size_of_val;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Float64Array, Int64Array};
-use arrow::datatypes::{DataType, Field, FieldRef, Float64Type, Int64Type};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Float64Array};
+use arrow::datatypes::{DataType, Field, FieldRef, Float64Type};
 use datafusion::common::{Result, internal_err, plan_err};
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::{
@@ -19,7 +19,7 @@ use datafusion::logical_expr::{
 };
 use datafusion::scalar::ScalarValue;
 
-use barograph_engine::scan::direction;
+use barograph_engine::scan::WindSum;
 
 use crate::functions::frames::{Fold, Sliding};
 use crate::functions::reference::{Entry, Section};
@@ -86,7 +86,6 @@ impl AggregateUDFImpl for MeanDirection {
             field("east", DataType::Float64),
             field("north", DataType::Float64),
             field("way", DataType::Float64),
-            field("unknown", DataType::Int64),
         ])
     }
 
@@ -117,43 +116,6 @@ impl AggregateUDFImpl for MeanDirection {
     }
 }
 
-/// Sum of wind vectors. Those that are not finite are counted separately.
-#[derive(Debug, Default, Clone, Copy)]
-struct Sum {
-    east: f64,
-    north: f64,
-    way: f64,
-    unknown: i64,
-}
-
-impl Sum {
-    fn add(&mut self, direction: f64, speed: f64) {
-        let (sin, cos) = direction.to_radians().sin_cos();
-        let (east, north) = (speed * sin, speed * cos);
-        if !(east.is_finite() && north.is_finite()) {
-            self.unknown += 1;
-            return;
-        }
-        self.east += east;
-        self.north += north;
-        self.way += speed.abs();
-    }
-
-    fn merge(&mut self, other: Self) {
-        self.east += other.east;
-        self.north += other.north;
-        self.way += other.way;
-        self.unknown += other.unknown;
-    }
-
-    fn direction(&self) -> Option<f64> {
-        if self.unknown > 0 {
-            return Some(f64::NAN);
-        }
-        direction(self.east, self.north, self.way)
-    }
-}
-
 /// Calls `f` with the row, direction and speed of every row that counts.
 fn winds(values: &[ArrayRef], mut f: impl FnMut(usize, f64, f64)) -> Result<()> {
     let Some(direction) = values.first().and_then(|a| a.as_primitive_opt::<Float64Type>()) else {
@@ -174,24 +136,19 @@ fn winds(values: &[ArrayRef], mut f: impl FnMut(usize, f64, f64)) -> Result<()> 
 }
 
 /// The sums that `states` holds, row by row.
-fn sums(states: &[ArrayRef]) -> Result<impl Iterator<Item = Sum> + '_> {
-    let [east, north, way, unknown] = states else {
-        return internal_err!("mean_direction got {} states instead of 4", states.len());
+fn sums(states: &[ArrayRef]) -> Result<impl Iterator<Item = WindSum> + '_> {
+    let [east, north, way] = states else {
+        return internal_err!("mean_direction got {} states instead of 3", states.len());
     };
     let east = east.as_primitive::<Float64Type>().values();
     let north = north.as_primitive::<Float64Type>().values();
     let way = way.as_primitive::<Float64Type>().values();
-    let unknown = unknown.as_primitive::<Int64Type>().values();
-    Ok(east.iter().zip(north).zip(way).zip(unknown).map(|(((east, north), way), unknown)| Sum {
-        east: *east,
-        north: *north,
-        way: *way,
-        unknown: *unknown,
-    }))
+    let sums = east.iter().zip(north).zip(way);
+    Ok(sums.map(|((&east, &north), &way)| WindSum { east, north, way }))
 }
 
 #[derive(Debug, Default)]
-struct One(Sum);
+struct One(WindSum);
 
 impl Accumulator for One {
     fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
@@ -211,7 +168,6 @@ impl Accumulator for One {
             ScalarValue::Float64(Some(self.0.east)),
             ScalarValue::Float64(Some(self.0.north)),
             ScalarValue::Float64(Some(self.0.way)),
-            ScalarValue::Int64(Some(self.0.unknown)),
         ])
     }
 
@@ -226,14 +182,14 @@ impl Accumulator for One {
 struct Mean;
 
 impl Fold for Mean {
-    type State = Sum;
+    type State = WindSum;
 
-    fn nothing(&self) -> Sum {
-        Sum::default()
+    fn nothing(&self) -> WindSum {
+        WindSum::default()
     }
 
-    fn each(&self, columns: &[ArrayRef], take: &mut dyn FnMut(Sum)) -> Result<()> {
-        let mut sums = vec![Sum::default(); columns.first().map_or(0, |column| column.len())];
+    fn each(&self, columns: &[ArrayRef], take: &mut dyn FnMut(WindSum)) -> Result<()> {
+        let mut sums = vec![WindSum::default(); columns.first().map_or(0, |column| column.len())];
         winds(columns, |row, direction, speed| {
             if let Some(sum) = sums.get_mut(row) {
                 sum.add(direction, speed);
@@ -243,13 +199,13 @@ impl Fold for Mean {
         Ok(())
     }
 
-    fn join(&self, earlier: &Sum, later: &Sum) -> Sum {
+    fn join(&self, earlier: &WindSum, later: &WindSum) -> WindSum {
         let mut sum = *earlier;
         sum.merge(*later);
         sum
     }
 
-    fn value(&self, sum: &Sum) -> Result<ScalarValue> {
+    fn value(&self, sum: &WindSum) -> Result<ScalarValue> {
         Ok(ScalarValue::Float64(sum.direction()))
     }
 }
@@ -259,20 +215,15 @@ fn passes(filter: Option<&BooleanArray>, row: usize) -> bool {
 }
 
 /// `sums` as columns.
-fn states(sums: &[Sum]) -> Vec<ArrayRef> {
-    let floats = |f: fn(&Sum) -> f64| -> ArrayRef {
+fn states(sums: &[WindSum]) -> Vec<ArrayRef> {
+    let floats = |f: fn(&WindSum) -> f64| -> ArrayRef {
         Arc::new(Float64Array::from_iter_values(sums.iter().map(f)))
     };
-    vec![
-        floats(|s| s.east),
-        floats(|s| s.north),
-        floats(|s| s.way),
-        Arc::new(Int64Array::from_iter_values(sums.iter().map(|s| s.unknown))),
-    ]
+    vec![floats(|s| s.east), floats(|s| s.north), floats(|s| s.way)]
 }
 
 #[derive(Debug, Default)]
-struct Groups(Vec<Sum>);
+struct Groups(Vec<WindSum>);
 
 impl GroupsAccumulator for Groups {
     fn update_batch(
@@ -282,7 +233,7 @@ impl GroupsAccumulator for Groups {
         filter: Option<&BooleanArray>,
         total: usize,
     ) -> Result<()> {
-        self.0.resize(total, Sum::default());
+        self.0.resize(total, WindSum::default());
         winds(values, |row, direction, speed| {
             if !passes(filter, row) {
                 return;
@@ -299,7 +250,7 @@ impl GroupsAccumulator for Groups {
         group_indices: &[usize],
         total: usize,
     ) -> Result<()> {
-        self.0.resize(total, Sum::default());
+        self.0.resize(total, WindSum::default());
         for (sum, group) in sums(values)?.zip(group_indices) {
             if let Some(into) = self.0.get_mut(*group) {
                 into.merge(sum);
@@ -310,7 +261,7 @@ impl GroupsAccumulator for Groups {
 
     fn evaluate(&mut self, emit_to: EmitTo) -> Result<ArrayRef> {
         let sums = emit_to.take_needed(&mut self.0);
-        Ok(Arc::new(sums.iter().map(Sum::direction).collect::<Float64Array>()))
+        Ok(Arc::new(sums.iter().map(|sum| sum.direction()).collect::<Float64Array>()))
     }
 
     fn state(&mut self, emit_to: EmitTo) -> Result<Vec<ArrayRef>> {
@@ -322,7 +273,7 @@ impl GroupsAccumulator for Groups {
         values: &[ArrayRef],
         filter: Option<&BooleanArray>,
     ) -> Result<Vec<ArrayRef>> {
-        let mut sums = vec![Sum::default(); values.first().map_or(0, |v| v.len())];
+        let mut sums = vec![WindSum::default(); values.first().map_or(0, |v| v.len())];
         winds(values, |row, direction, speed| {
             if let (true, Some(sum)) = (passes(filter, row), sums.get_mut(row)) {
                 sum.add(direction, speed);
@@ -332,6 +283,6 @@ impl GroupsAccumulator for Groups {
     }
 
     fn size(&self) -> usize {
-        self.0.capacity() * size_of::<Sum>()
+        self.0.capacity() * size_of::<WindSum>()
     }
 }

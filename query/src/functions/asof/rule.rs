@@ -13,7 +13,7 @@
 use std::sync::Arc;
 
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::{Transformed, TreeNodeRecursion};
 use datafusion::common::{DFSchema, JoinType, Result, plan_err};
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::utils::{conjunction, split_conjunction, split_conjunction_owned};
@@ -26,6 +26,7 @@ use datafusion::optimizer::{AnalyzerRule, OptimizerConfig, OptimizerRule};
 use super::{AsOf, is_asof};
 use crate::functions::printed::printed;
 use crate::functions::zeros::unsigned;
+use crate::tree;
 
 /// Replaces a join whose ON calls `asof` by an [`AsOf`].
 #[derive(Debug)]
@@ -37,7 +38,7 @@ impl AnalyzerRule for AsOfRule {
     }
 
     fn analyze(&self, plan: LogicalPlan, _config: &ConfigOptions) -> Result<LogicalPlan> {
-        let plan = plan.transform_up_with_subqueries(|plan| match plan {
+        let plan = tree::transform_up_with_subqueries(plan, &mut |plan| match plan {
             LogicalPlan::Join(join) if join.filter.as_ref().is_some_and(asks) => {
                 Ok(Transformed::yes(as_of(join)?))
             }
@@ -49,7 +50,7 @@ impl AnalyzerRule for AsOfRule {
 
 fn asks(expr: &Expr) -> bool {
     let mut found = false;
-    let _ = expr.apply(|e| {
+    let _ = tree::apply(expr, &mut |e| {
         found |= matches!(e, Expr::ScalarFunction(f) if is_asof(&f.func));
         Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
     });
@@ -175,7 +176,7 @@ fn for_right(node: &AsOf, condition: &Expr) -> Option<Expr> {
     let columns = condition.column_refs();
     let is_key = |column| node.on.iter().any(|(l, _)| matches!(l, Expr::Column(c) if c == column));
     if columns.into_iter().all(is_key) {
-        let swapped = condition.clone().transform(|expr| {
+        let swapped = tree::transform_up(condition.clone(), &mut |expr| {
             let is_it =
                 |left: &Expr| left.try_as_col().is_some_and(|c| Some(c) == expr.try_as_col());
             let right = node.on.iter().find(|(left, _)| is_it(left));

@@ -5,6 +5,7 @@ use std::cmp::Ordering;
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type, Int64Type, UInt64Type};
+use barograph_engine::scan::kernel::{FloatSum, Step, WholeSum, order};
 use datafusion::common::{Result, internal_err};
 use datafusion::scalar::ScalarValue;
 
@@ -34,7 +35,7 @@ impl Fold for Floats {
     }
 
     fn join(&self, earlier: &Self::State, later: &Self::State) -> Self::State {
-        (earlier.0 + later.0, earlier.1 + later.1)
+        (FloatSum::both(earlier.0, later.0), earlier.1 + later.1)
     }
 
     fn value(&self, (sum, count): &Self::State) -> Result<ScalarValue> {
@@ -70,7 +71,7 @@ impl Fold for Wholes {
 
     fn join(&self, earlier: &Self::State, later: &Self::State) -> Self::State {
         match (earlier, later) {
-            (Some(a), Some(b)) => Some(a + b),
+            (Some(a), Some(b)) => Some(WholeSum::both(*a, *b)),
             (one, other) => one.or(*other),
         }
     }
@@ -132,12 +133,9 @@ impl Fold for One {
 
 /// Order in which zeros are equal, and NaN of either sign is equal to NaN and greater than everything else.
 fn compared(a: &ScalarValue, b: &ScalarValue) -> Ordering {
-    let floats = |a: f64, b: f64| a.partial_cmp(&b).unwrap_or_else(|| a.is_nan().cmp(&b.is_nan()));
     match (a, b) {
-        (ScalarValue::Float64(Some(a)), ScalarValue::Float64(Some(b))) => floats(*a, *b),
-        (ScalarValue::Float32(Some(a)), ScalarValue::Float32(Some(b))) => {
-            floats((*a).into(), (*b).into())
-        }
+        (ScalarValue::Float64(Some(a)), ScalarValue::Float64(Some(b))) => order(*a, *b),
+        (ScalarValue::Float32(Some(a)), ScalarValue::Float32(Some(b))) => order(*a, *b),
         _ => a.partial_cmp(b).unwrap_or(Ordering::Equal),
     }
 }

@@ -68,6 +68,7 @@ pub(in crate::functions) struct Moments {
 }
 
 impl Moments {
+    #[inline]
     pub(in crate::functions) fn of(y: f64, x: f64) -> Self {
         // What is not finite has no distance from its mean.
         let deviation = |value: f64| if value.is_finite() { 0.0 } else { f64::NAN };
@@ -75,6 +76,7 @@ impl Moments {
         Self { count: 1, mean_y: y, mean_x: x, yy: dy * dy, xx: dx * dx, xy: dy * dx }
     }
 
+    #[inline]
     pub(in crate::functions) fn joined(&self, other: &Self) -> Self {
         if self.count == 0 {
             return *other;
@@ -105,6 +107,7 @@ impl Moments {
 }
 
 /// The mean of two groups whose means are `delta` apart. The first form does not move where they are equal.
+#[inline]
 fn mean(a: f64, weight_a: f64, b: f64, weight_b: f64, delta: f64) -> f64 {
     if delta.is_finite() { a + delta * weight_b } else { a * weight_a + b * weight_b }
 }

@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, FieldRef};
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::common::tree_node::{Transformed, TransformedResult};
 use datafusion::common::{Result, ScalarValue};
 use datafusion::config::ConfigOptions;
 use datafusion::logical_expr::expr::NullTreatment;
@@ -26,6 +26,7 @@ use super::repeated::{Maker, Repeated};
 use super::shift;
 use super::sliding::Sliding;
 use crate::functions::delegate::delegate_aggregate;
+use crate::tree;
 
 /// Aggregates that are the same over rows in reverse.
 const SAME_REVERSED: [&str; 5] = ["avg", "count", "max", "min", "sum"];
@@ -40,8 +41,10 @@ impl AnalyzerRule for FramesRule {
     }
 
     fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
-        plan.transform_up_with_subqueries(|plan| match plan {
-            LogicalPlan::Window(_) => plan.map_expressions(|expr| expr.transform_up(framed)),
+        tree::transform_up_with_subqueries(plan, &mut |plan| match plan {
+            LogicalPlan::Window(_) => {
+                tree::map_expressions(plan, &mut |expr| tree::transform_up(expr, &mut framed))
+            }
             other => Ok(Transformed::no(other)),
         })
         .data()

@@ -5,10 +5,12 @@
 //! └─ from: at or after ────┘     └─ to: before ──┘      └─ says nothing of time
 //! ```
 
-use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{Column, Result};
 use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{Between, BinaryExpr, Expr, LogicalPlan, Operator};
+
+use crate::tree;
 
 /// One end of a range: a constant, and whether it belongs to the range.
 #[derive(Debug, Clone)]
@@ -134,7 +136,7 @@ fn read(condition: &Expr, time: &Column, range: &mut Range) -> Result<()> {
 /// Whether `expr` has one value for the whole query, known when it is planned.
 fn constant(expr: &Expr) -> Result<bool> {
     let mut constant = !expr.is_volatile();
-    expr.apply(|e| {
+    tree::apply(expr, &mut |e| {
         constant &= !matches!(
             e,
             Expr::Column(_)

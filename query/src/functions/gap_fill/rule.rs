@@ -13,7 +13,7 @@ use std::cell::Cell;
 use std::sync::Arc;
 
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::{Transformed, TreeNodeRecursion};
 use datafusion::common::{Result, plan_err};
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
@@ -22,6 +22,7 @@ use datafusion::optimizer::AnalyzerRule;
 
 use super::node::GapFill;
 use super::{Ask, Fill, asked, bounds, date_bin};
+use crate::tree;
 
 /// Puts a [`GapFill`] over an aggregation that groups by `date_bin_gapfill`.
 #[derive(Debug)]
@@ -35,7 +36,7 @@ impl AnalyzerRule for GapFillRule {
     fn analyze(&self, plan: LogicalPlan, _config: &ConfigOptions) -> Result<LogicalPlan> {
         // What is above a new node has another schema than it was planned with.
         let changed = Cell::new(false);
-        let plan = plan.transform_up_with_subqueries(|plan| {
+        let plan = tree::transform_up_with_subqueries(plan, &mut |plan| {
             let plan = if changed.get() { plan.recompute_schema()? } else { plan };
             if let LogicalPlan::Aggregate(aggregate) = plan {
                 let (plan, filled) = over_aggregate(aggregate)?;
@@ -53,7 +54,7 @@ impl AnalyzerRule for GapFillRule {
 
 fn asks(expr: &Expr, wanted: impl Fn(Ask) -> bool) -> bool {
     let mut found = false;
-    let _ = expr.apply(|e| {
+    let _ = tree::apply(expr, &mut |e| {
         if let Expr::ScalarFunction(f) = e {
             found |= asked(&f.func).is_some_and(&wanted);
         }
@@ -139,7 +140,7 @@ fn fill(plan: LogicalPlan) -> Result<LogicalPlan> {
         .into_iter()
         .map(|expr| {
             let name = names.save(&expr);
-            let expr = expr.transform_up(|expr| {
+            let expr = tree::transform_up(expr, &mut |expr| {
                 let Some((fill, value)) = fill_call(&expr) else {
                     return Ok(Transformed::no(expr));
                 };

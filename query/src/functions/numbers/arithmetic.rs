@@ -12,11 +12,10 @@ use arrow::compute::kernels::numeric::{
 };
 use arrow::datatypes::{DataType, Field, FieldRef};
 use arrow::error::ArrowError;
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::{Transformed, TransformedResult};
 use datafusion::common::{DFSchema, DFSchemaRef, Result, exec_err, internal_err};
 use datafusion::config::ConfigOptions;
 use datafusion::logical_expr::expr::{BinaryExpr, ScalarFunction};
-use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{
     ColumnarValue, Expr, ExprSchemable, LogicalPlan, Operator, ReturnFieldArgs, ScalarFunctionArgs,
@@ -26,6 +25,7 @@ use datafusion::optimizer::AnalyzerRule;
 use datafusion::scalar::ScalarValue;
 
 use super::size::fits;
+use crate::tree;
 
 /// Replaces operators that wrap around by checked ones.
 #[derive(Debug)]
@@ -44,35 +44,21 @@ impl AnalyzerRule for ArithmeticRule {
     }
 
     fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
-        plan.transform_up_with_subqueries(|plan| {
-            if !computes(&plan)? {
+        tree::transform_up_with_subqueries(plan, &mut |plan| {
+            if !tree::exists_in_expressions(&plan, &mut wraps)? {
                 return Ok(Transformed::no(plan));
             }
             let schema: DFSchemaRef = match plan.inputs().as_slice() {
                 [input] => Arc::clone(input.schema()),
                 inputs => Arc::new(merge_schema(inputs)),
             };
-            let names = NamePreserver::new(&plan);
-            plan.map_expressions(|expr| {
-                let name = names.save(&expr);
-                let checked = expr.transform_up(|expr| Ok(self.checked(expr, &schema)))?;
-                Ok(checked.update_data(|expr| name.restore(expr)))
-            })
+            tree::transform_named_expressions(plan, &mut |expr| Ok(self.checked(expr, &schema)))
         })
         .data()
     }
 }
 
-/// Whether an expression of the node may wrap around.
-fn computes(plan: &LogicalPlan) -> Result<bool> {
-    let mut found = false;
-    plan.apply_expressions(|expr| {
-        found = found || expr.exists(|expr| Ok(wraps(expr)))?;
-        Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
-    })?;
-    Ok(found)
-}
-
+/// Whether an operator may wrap around.
 fn wraps(expr: &Expr) -> bool {
     match expr {
         Expr::BinaryExpr(BinaryExpr { op, .. }) => {

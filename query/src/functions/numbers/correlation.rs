@@ -117,17 +117,18 @@ impl Groups {
 
 /// The columns of states, as DataFusion names them.
 fn columns(states: &[Moments]) -> Vec<ArrayRef> {
-    let numbers = |of: fn(&Moments) -> f64| -> ArrayRef {
-        Arc::new(Float64Array::from_iter_values(states.iter().map(of)))
-    };
     vec![
         Arc::new(UInt64Array::from_iter_values(states.iter().map(|state| state.count))),
-        numbers(|state| state.mean_y),
-        numbers(|state| state.yy),
-        numbers(|state| state.mean_x),
-        numbers(|state| state.xx),
-        numbers(|state| state.xy),
+        numbers(states, |state| state.mean_y),
+        numbers(states, |state| state.yy),
+        numbers(states, |state| state.mean_x),
+        numbers(states, |state| state.xx),
+        numbers(states, |state| state.xy),
     ]
+}
+
+fn numbers(states: &[Moments], of: impl Fn(&Moments) -> f64) -> ArrayRef {
+    Arc::new(Float64Array::from_iter_values(states.iter().map(of)))
 }
 
 impl GroupsAccumulator for Groups {

@@ -7,6 +7,7 @@ use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, P
 use arrow::buffer::NullBuffer;
 use arrow::compute;
 use arrow::datatypes::{DataType, FieldRef, Float32Type, Float64Type};
+use barograph_engine::scan::kernel::{Number, greater, lesser};
 use datafusion::common::{Result, internal_err};
 use datafusion::functions_aggregate::min_max::{max_udaf, min_udaf};
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
@@ -99,54 +100,13 @@ impl<T: ArrowPrimitiveType> std::fmt::Debug for Groups<T> {
     }
 }
 
-trait Float: Copy + PartialOrd {
-    const LEAST: Self;
-    const NAN: Self;
-
-    /// The value without the sign of a zero.
-    fn plain(self) -> Self;
-    fn is_nan(self) -> bool;
-}
-
-macro_rules! float {
-    ($t:ty) => {
-        impl Float for $t {
-            const LEAST: Self = <$t>::NEG_INFINITY;
-            const NAN: Self = <$t>::NAN;
-
-            fn plain(self) -> Self {
-                if <$t>::is_nan(self) { <$t>::NAN } else { self + 0.0 }
-            }
-
-            fn is_nan(self) -> bool {
-                <$t>::is_nan(self)
-            }
-        }
-    };
-}
-
-float!(f32);
-float!(f64);
-
-/// The greater of two; NaN is greater than everything else.
-#[inline(always)]
-fn greater<F: Float>(held: F, value: F) -> F {
-    if value > held || value.is_nan() { value } else { held }
-}
-
-/// The lesser of two; NaN is greater than everything else.
-#[inline(always)]
-fn less<F: Float>(held: F, value: F) -> F {
-    if value < held || held.is_nan() { value } else { held }
-}
-
-impl<T: ArrowPrimitiveType<Native: Float>> Groups<T> {
+impl<T: ArrowPrimitiveType<Native: Number>> Groups<T> {
     fn new(greatest: bool) -> Self {
         Self { greatest, values: Vec::new(), known: Vec::new() }
     }
 
     fn nothing(&self) -> T::Native {
-        if self.greatest { T::Native::LEAST } else { T::Native::NAN }
+        if self.greatest { T::Native::SMALLEST } else { T::Native::LAST }
     }
 
     fn column(columns: &[ArrayRef]) -> Result<&PrimitiveArray<T>> {
@@ -170,7 +130,7 @@ impl<T: ArrowPrimitiveType<Native: Float>> Groups<T> {
         let nulls = nulls.filter(|nulls| nulls.null_count() > 0);
         match self.greatest {
             true => self.fold(column.values(), groups, nulls.as_ref(), greater),
-            false => self.fold(column.values(), groups, nulls.as_ref(), less),
+            false => self.fold(column.values(), groups, nulls.as_ref(), lesser),
         }
         Ok(())
     }
@@ -214,7 +174,7 @@ impl<T: ArrowPrimitiveType<Native: Float>> Groups<T> {
         let nothing = self.nothing();
         self.values.resize(1, nothing);
         self.known.resize(1, false);
-        let wins = if self.greatest { greater } else { less };
+        let wins = if self.greatest { greater } else { lesser };
         // NaN may also stand where a value is null.
         let nan = column.values().iter().fold(false, |nan, value| nan | value.is_nan());
         let found = match (nan, self.greatest) {
@@ -237,7 +197,7 @@ impl<T: ArrowPrimitiveType<Native: Float>> Groups<T> {
     }
 }
 
-impl<T: ArrowPrimitiveType<Native: Float> + Send> GroupsAccumulator for Groups<T> {
+impl<T: ArrowPrimitiveType<Native: Number> + Send> GroupsAccumulator for Groups<T> {
     fn update_batch(
         &mut self,
         columns: &[ArrayRef],
@@ -286,7 +246,7 @@ impl<T: ArrowPrimitiveType> std::fmt::Debug for One<T> {
     }
 }
 
-impl<T: ArrowPrimitiveType<Native: Float> + Send> Accumulator for One<T> {
+impl<T: ArrowPrimitiveType<Native: Number> + Send> Accumulator for One<T> {
     fn update_batch(&mut self, columns: &[ArrayRef]) -> Result<()> {
         self.0.take_all(columns)
     }

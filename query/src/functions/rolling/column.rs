@@ -6,11 +6,14 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::buffer::NullBuffer;
 use arrow::datatypes::{DataType, Float64Type, Int64Type};
+use barograph_engine::scan::kernel::{FloatSum, Max, Step, WholeSum};
+use barograph_engine::scan::rank::{of_ranks, ranks};
 use datafusion::common::Result;
 use datafusion::physical_expr::PhysicalExpr;
 
-use super::values::{floats, of_ranks, ranks, wholes};
-use super::windows::{FloatSum, Greatest, Step, WholeSum, Windows};
+use super::values::{floats, wholes};
+use super::windows::Windows;
+use crate::errors::external;
 use crate::functions::numbers::fitting;
 
 /// The function that is computed over a frame.
@@ -41,8 +44,11 @@ impl Aggregate {
     /// The argument's values in the form in which they are folded.
     pub(super) fn prepared(&self, values: ArrayRef) -> Result<ArrayRef> {
         Ok(match self.function {
-            Function::Max => Arc::new(ranks(&values)?),
-            Function::Min => Arc::new(ranks(&values)?.unary::<_, Int64Type>(|rank| !rank)),
+            Function::Max => Arc::new(ranks(&values).map_err(external)?),
+            Function::Min => {
+                let ranks = ranks(&values).map_err(external)?;
+                Arc::new(ranks.unary::<_, Int64Type>(|rank| !rank))
+            }
             _ => values,
         })
     }
@@ -63,7 +69,7 @@ enum Folds {
     Nothing,
     Floats(Windows<FloatSum>),
     Wholes(Windows<WholeSum>),
-    Greatest(Windows<Greatest>),
+    Max(Windows<Max>),
 }
 
 #[derive(Debug, Default)]
@@ -81,7 +87,7 @@ impl Column {
             Function::Count => Folds::Nothing,
             Function::FloatSum | Function::Mean => Folds::Floats(Windows::default()),
             Function::WholeSum => Folds::Wholes(Windows::default()),
-            Function::Min | Function::Max => Folds::Greatest(Windows::default()),
+            Function::Min | Function::Max => Folds::Max(Windows::default()),
         };
         Self {
             function: aggregate.function,
@@ -99,7 +105,7 @@ impl Column {
             Folds::Nothing => {}
             Folds::Floats(windows) => windows.clear(),
             Folds::Wholes(windows) => windows.clear(),
-            Folds::Greatest(windows) => windows.clear(),
+            Folds::Max(windows) => windows.clear(),
         }
     }
 
@@ -120,7 +126,7 @@ impl Column {
                 let values = values.map(|value| i128::from(*value));
                 append(windows, values, nulls, rows);
             }
-            Folds::Greatest(windows) => {
+            Folds::Max(windows) => {
                 let values = values.as_primitive::<Int64Type>().values();
                 append(windows, values[rows.clone()].iter().copied(), nulls, rows);
             }
@@ -160,7 +166,7 @@ impl Column {
                     results.wholes.push(fits);
                 }
             }
-            Folds::Greatest(windows) => {
+            Folds::Max(windows) => {
                 results.wholes.extend(frames.map(|(start, end)| windows.fold(start, end)));
             }
         }
@@ -179,13 +185,13 @@ impl Column {
         match &self.folds {
             Folds::Floats(_) => floats(sums.drain(..rows).collect(), nulls),
             Folds::Nothing | Folds::Wholes(_) => wholes(numbers.drain(..rows).collect(), nulls),
-            Folds::Greatest(_) => {
+            Folds::Max(_) => {
                 let ranks = numbers.drain(..rows);
                 let ranks = match self.function {
                     Function::Min => ranks.map(|rank| !rank).collect(),
                     _ => ranks.collect(),
                 };
-                of_ranks(ranks, nulls, output)
+                of_ranks(ranks, nulls, output).map_err(external)
             }
         }
     }
@@ -198,7 +204,7 @@ impl Column {
             Folds::Nothing => {}
             Folds::Floats(windows) => forget(windows, from_start, start, done),
             Folds::Wholes(windows) => forget(windows, from_start, start, done),
-            Folds::Greatest(windows) => forget(windows, from_start, start, done),
+            Folds::Max(windows) => forget(windows, from_start, start, done),
         }
     }
 
@@ -209,7 +215,7 @@ impl Column {
             Folds::Nothing => 0,
             Folds::Floats(windows) => windows.bytes(),
             Folds::Wholes(windows) => windows.bytes(),
-            Folds::Greatest(windows) => windows.bytes(),
+            Folds::Max(windows) => windows.bytes(),
         };
         windows
             + self.known.bytes()

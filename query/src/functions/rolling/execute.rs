@@ -8,6 +8,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, make_comparator};
 use arrow::compute::{SortOptions, partition};
 use arrow::datatypes::SchemaRef;
+use barograph_engine::scan::rank::ranks;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{Result, Statistics, internal_err};
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
@@ -26,7 +27,7 @@ use futures::{StreamExt, TryStreamExt};
 use super::column::{Aggregate, Column};
 use super::partition::{Found, Frame, Partition};
 use super::rule::rolling;
-use super::values::ranks;
+use crate::errors::external;
 
 /// Partitions, frames and aggregates to compute.
 #[derive(Debug)]
@@ -222,7 +223,7 @@ impl Run {
         let evaluate = |expr: &Arc<dyn PhysicalExpr>| expr.evaluate(&batch)?.into_array(rows);
         let task = Arc::clone(&self.task);
         let order = match &task.order {
-            Some(order) => ranks(&evaluate(order)?)?,
+            Some(order) => ranks(&evaluate(order)?).map_err(external)?,
             None => Int64Array::from(Vec::<i64>::new()),
         };
         let keys = task.partition_by.iter().map(evaluate).collect::<Result<Vec<_>>>()?;

@@ -13,7 +13,7 @@
 //!
 //! `rule` takes DataFusion's operator out of a physical plan where this one gives the same answer, column by column
 //! rather than value by value: `execute` runs it, `partition` finds the frames of one partition's rows, `column` folds
-//! one aggregate over them, over the numbers that `values` makes of a column. `windows` is the fold itself: nothing is
+//! one aggregate over them, over the ranks of a column where values are compared. `windows` is the fold itself: nothing is
 //! ever subtracted from a sum, so that sums of floats do not drift, and an infinity is gone when its row is.
 
 mod column;
@@ -22,7 +22,7 @@ mod partition;
 mod rule;
 #[cfg(test)]
 mod tests;
-pub(crate) mod values;
+mod values;
 mod windows;
 
 pub(super) use rule::RollingRule;

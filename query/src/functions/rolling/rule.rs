@@ -7,7 +7,8 @@
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Schema, TimeUnit};
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use barograph_engine::scan::rank::is_comparable;
+use datafusion::common::tree_node::{Transformed, TransformedResult};
 use datafusion::common::{Result, ScalarValue};
 use datafusion::config::ConfigOptions;
 use datafusion::logical_expr::{WindowFrame, WindowFrameBound, WindowFrameUnits};
@@ -24,7 +25,7 @@ use datafusion::physical_plan::{ExecutionPlan, InputOrderMode};
 use super::column::{Aggregate, Function};
 use super::execute::{RollingExec, Task};
 use super::partition::Frame;
-use super::values::is_comparable;
+use crate::tree;
 
 /// Replaces window operators by rolling ones where they give the same answer.
 #[derive(Debug)]
@@ -36,7 +37,7 @@ impl PhysicalOptimizerRule for RollingRule {
         plan: Arc<dyn ExecutionPlan>,
         _: &ConfigOptions,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        plan.transform_up(|node| match rolling(&node)? {
+        tree::transform_up(plan, &mut |node| match rolling(&node)? {
             Some(rolling) => Ok(Transformed::yes(rolling)),
             None => Ok(Transformed::no(node)),
         })

@@ -1,9 +1,10 @@
 //! Folds over moving windows, held against adding up each window by itself.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
+use barograph_engine::scan::kernel::{FloatSum, Max, Step};
 use proptest::prelude::*;
 
-use super::windows::{FloatSum, Greatest, Step, Windows};
+use super::windows::Windows;
 
 /// Windows that move forward, by the steps of both ends.
 fn frames(steps: &[(usize, usize)], rows: usize) -> Vec<(usize, usize)> {
@@ -42,7 +43,7 @@ proptest! {
         let sums: Vec<f64> = frames.iter().map(|&(a, b)| floats[a..b].iter().sum()).collect();
         prop_assert_eq!(fold::<FloatSum>(&floats, &frames, forget), sums);
         let most: Vec<i64> = frames.iter().map(|&(a, b)| *values[a..b].iter().max().unwrap()).collect();
-        prop_assert_eq!(fold::<Greatest>(&values, &frames, forget), most);
+        prop_assert_eq!(fold::<Max>(&values, &frames, forget), most);
     }
 
     #[test]

@@ -13,52 +13,7 @@
 //! Every row is folded twice, whatever the length of the window; a sum has the rounding error of adding up its own
 //! rows, and no other.
 
-/// How two values are combined; associative except for rounding.
-pub(super) trait Step {
-    type Value: Copy;
-    /// The value that changes no other.
-    const NOTHING: Self::Value;
-    fn both(a: Self::Value, b: Self::Value) -> Self::Value;
-}
-
-/// Sum in double precision.
-#[derive(Debug)]
-pub(super) struct FloatSum;
-
-impl Step for FloatSum {
-    type Value = f64;
-    const NOTHING: f64 = 0.0;
-
-    fn both(a: f64, b: f64) -> f64 {
-        a + b
-    }
-}
-
-/// Sum of integers, in a type that holds the sum of any number of them.
-#[derive(Debug)]
-pub(super) struct WholeSum;
-
-impl Step for WholeSum {
-    type Value = i128;
-    const NOTHING: i128 = 0;
-
-    fn both(a: i128, b: i128) -> i128 {
-        a + b
-    }
-}
-
-/// The greatest value.
-#[derive(Debug)]
-pub(super) struct Greatest;
-
-impl Step for Greatest {
-    type Value = i64;
-    const NOTHING: i64 = i64::MIN;
-
-    fn both(a: i64, b: i64) -> i64 {
-        a.max(b)
-    }
-}
+use barograph_engine::scan::kernel::Step;
 
 /// The rows of a partition that a later window may hold, by their number in it.
 #[derive(Debug)]

@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::{Transformed, TransformedResult};
 use datafusion::common::{Column, DFSchema, DFSchemaRef, NullEquality, Result};
 use datafusion::config::ConfigOptions;
 use datafusion::logical_expr::expr::{BinaryExpr, Case, GroupingSet, WindowFunctionParams};
-use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{
     Aggregate, Distinct, DistinctOn, Expr, ExprSchemable, Join, LogicalPlan, Operator, Projection,
@@ -15,6 +14,7 @@ use datafusion::optimizer::AnalyzerRule;
 
 use super::constants::{among, is_settled};
 use super::sign::{has_floats, unsigned};
+use crate::tree;
 
 /// Functions whose arguments are compared with each other, or with what is inside them.
 const COMPARING: &[&str] = &[
@@ -46,8 +46,8 @@ impl AnalyzerRule for ZerosRule {
     }
 
     fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
-        plan.transform_up_with_subqueries(|plan| {
-            let plan = match looks_up(&plan)? {
+        tree::transform_up_with_subqueries(plan, &mut |plan| {
+            let plan = match tree::exists_in_expressions(&plan, &mut may_look_up)? {
                 true => expressions(plan)?,
                 false => Transformed::no(plan),
             };
@@ -66,16 +66,7 @@ impl AnalyzerRule for ZerosRule {
     }
 }
 
-/// Whether an expression of the node may look values up.
-fn looks_up(plan: &LogicalPlan) -> Result<bool> {
-    let mut found = false;
-    plan.apply_expressions(|expr| {
-        found = found || expr.exists(|expr| Ok(may_look_up(expr)))?;
-        Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
-    })?;
-    Ok(found)
-}
-
+/// Whether an expression may look values up.
 fn may_look_up(expr: &Expr) -> bool {
     match expr {
         Expr::InList(_) | Expr::WindowFunction(_) => true,
@@ -93,14 +84,11 @@ fn expressions(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
         [input] => Arc::clone(input.schema()),
         inputs => Arc::new(merge_schema(inputs)),
     };
-    let names = NamePreserver::new(&plan);
-    plan.map_expressions(|expr| {
-        if !expr.exists(|expr| Ok(may_look_up(expr)))? {
+    tree::map_named_expressions(plan, &mut |expr| {
+        if !tree::exists(&expr, &mut |part| Ok(may_look_up(part)))? {
             return Ok(Transformed::no(expr));
         }
-        let name = names.save(&expr);
-        let expr = expr.transform_up(|expr| Ok(compared(expr, &schema)))?;
-        Ok(expr.update_data(|expr| name.restore(expr)))
+        tree::transform_up(expr, &mut |expr| Ok(compared(expr, &schema)))
     })
 }
 

@@ -7,6 +7,7 @@ use arrow::array::{
     OffsetSizeTrait, StructArray,
 };
 use arrow::datatypes::{DataType, FieldRef, Float32Type, Float64Type};
+use barograph_engine::scan::kernel::Number;
 use datafusion::common::{Result, internal_err};
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::{
@@ -98,22 +99,8 @@ impl ScalarUDFImpl for Unsigned {
 
 fn plain(array: &ArrayRef) -> Result<ArrayRef> {
     Ok(match array.data_type() {
-        DataType::Float32 => {
-            floats::<Float32Type>(
-                array,
-                |value| {
-                    if value.is_nan() { f32::NAN } else { value + 0.0 }
-                },
-            )
-        }
-        DataType::Float64 => {
-            floats::<Float64Type>(
-                array,
-                |value| {
-                    if value.is_nan() { f64::NAN } else { value + 0.0 }
-                },
-            )
-        }
+        DataType::Float32 => floats::<Float32Type>(array),
+        DataType::Float64 => floats::<Float64Type>(array),
         DataType::List(item) if has_floats(item.data_type()) => list::<i32>(array, item)?,
         DataType::LargeList(item) if has_floats(item.data_type()) => list::<i64>(array, item)?,
         DataType::FixedSizeList(item, size) if has_floats(item.data_type()) => {
@@ -130,8 +117,8 @@ fn plain(array: &ArrayRef) -> Result<ArrayRef> {
     })
 }
 
-fn floats<T: ArrowPrimitiveType>(array: &ArrayRef, of: fn(T::Native) -> T::Native) -> ArrayRef {
-    Arc::new(array.as_primitive::<T>().unary::<_, T>(of))
+fn floats<T: ArrowPrimitiveType<Native: Number>>(array: &ArrayRef) -> ArrayRef {
+    Arc::new(array.as_primitive::<T>().unary::<_, T>(Number::plain))
 }
 
 fn list<O: OffsetSizeTrait>(array: &ArrayRef, item: &FieldRef) -> Result<ArrayRef> {

@@ -8,11 +8,8 @@
 //! Tokens are checked because the parser builds `1+1+…` in a loop, as deep as it is long; the tree is checked because
 //! only it tells how deep the plan will be.
 
-use std::ops::ControlFlow;
-
 use barograph_engine::{Error, Result};
 use datafusion::common::DataFusionError;
-use datafusion::sql::sqlparser::ast::Visit;
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
 
@@ -20,6 +17,7 @@ use self::tokens::Nesting;
 use self::tree::Measure;
 use crate::corrections::numbers;
 use crate::errors::told;
+use crate::tree::Tree;
 
 mod tokens;
 mod tree;
@@ -94,12 +92,10 @@ impl Bounds {
     ///
     /// # Errors
     /// `Request` with the bound and what to write instead.
-    pub(crate) fn check_tree(&self, tree: &impl Visit) -> Result<Extent> {
+    pub(crate) fn check_tree(&self, tree: &mut dyn Tree) -> Result<Extent> {
         let mut measure = Measure::new(self);
-        match tree.visit(&mut measure) {
-            ControlFlow::Break(error) => Err(error),
-            ControlFlow::Continue(()) => Ok(measure.extent()),
-        }
+        tree.walk(&mut measure)?;
+        Ok(measure.extent())
     }
 
     fn too_deep(&self) -> Error {

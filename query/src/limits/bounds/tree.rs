@@ -1,15 +1,15 @@
 //! Measure of a tree: how deep and how large its plan will be. A table expression of WITH counts wherever it is used.
 
 use std::collections::HashMap;
-use std::ops::ControlFlow;
 
-use barograph_engine::Error;
+use barograph_engine::Result;
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, DataType, Expr, Ident, JoinConstraint, JoinOperator, ObjectName, Query, Select,
-    SetExpr, SetOperator, Statement, TableFactor, TableWithJoins, Visitor,
+    SetExpr, SetOperator, Statement, TableFactor, TableWithJoins,
 };
 
 use super::{Bounds, Extent, SUBQUERIES_MAX, TABLE_NODES};
+use crate::tree::Visitor;
 
 /// Levels for each join: each step of the planner goes through all columns of all joins.
 const LEVELS_PER_JOIN: usize = 4;
@@ -65,31 +65,31 @@ impl<'b> Measure<'b> {
     }
 
     /// Counts `nodes` that reach `levels` deeper than the current position, `own` of which stand there.
-    fn count(&mut self, levels: usize, nodes: u64, own: u64) -> ControlFlow<Error> {
+    fn count(&mut self, levels: usize, nodes: u64, own: u64) -> Result<()> {
         let deepest = self.depth.saturating_add(levels);
         if deepest > self.bounds.depth.0 {
-            return ControlFlow::Break(self.bounds.too_deep());
+            return Err(self.bounds.too_deep());
         }
         let part = self.part();
         part.deepest = part.deepest.max(deepest);
         part.nodes = part.nodes.saturating_add(nodes);
         part.own = part.own.saturating_add(own);
         if part.nodes > self.bounds.nodes.0 as u64 {
-            return ControlFlow::Break(self.bounds.too_large());
+            return Err(self.bounds.too_large());
         }
-        ControlFlow::Continue(())
+        Ok(())
     }
 
     /// Counts subqueries that are values and stand `levels` deep inside the current position.
-    fn asked_inside(&mut self, levels: usize) -> ControlFlow<Error> {
+    fn asked_inside(&mut self, levels: usize) -> Result<()> {
         let around = self.subqueries;
         if around + levels > SUBQUERIES_MAX {
-            return ControlFlow::Break(self.bounds.too_many_subqueries());
+            return Err(self.bounds.too_many_subqueries());
         }
         for part in &mut self.queries {
             part.subqueries = part.subqueries.max((around + levels).saturating_sub(part.around));
         }
-        ControlFlow::Continue(())
+        Ok(())
     }
 
     fn between(&self) -> usize {
@@ -98,19 +98,17 @@ impl<'b> Measure<'b> {
 }
 
 impl Visitor for Measure<'_> {
-    type Break = Error;
-
-    fn pre_visit_statement(&mut self, _: &Statement) -> ControlFlow<Error> {
+    fn pre_visit_statement(&mut self, _: &mut Statement) -> Result<()> {
         self.depth += 1;
         self.count(0, 1, 1)
     }
 
-    fn post_visit_statement(&mut self, _: &Statement) -> ControlFlow<Error> {
+    fn post_visit_statement(&mut self, _: &mut Statement) -> Result<()> {
         self.depth -= 1;
-        ControlFlow::Continue(())
+        Ok(())
     }
 
-    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<Error> {
+    fn pre_visit_query(&mut self, query: &mut Query) -> Result<()> {
         let adds = self.between() + set_operations(&query.body);
         let expected = query.with.iter().flat_map(|with| &with.cte_tables);
         let expected = expected.map(|table| (&raw const *table.query, folded(&table.alias.name)));
@@ -123,8 +121,8 @@ impl Visitor for Measure<'_> {
         self.count(0, 1, 1)
     }
 
-    fn post_visit_query(&mut self, query: &Query) -> ControlFlow<Error> {
-        let Some(part) = self.queries.pop() else { return ControlFlow::Continue(()) };
+    fn post_visit_query(&mut self, query: &mut Query) -> Result<()> {
+        let Some(part) = self.queries.pop() else { return Ok(()) };
         self.depth -= part.adds;
         let levels = part.deepest.saturating_sub(part.base);
         let outer = self.part();
@@ -137,7 +135,7 @@ impl Visitor for Measure<'_> {
         }
     }
 
-    fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<Error> {
+    fn pre_visit_select(&mut self, select: &mut Select) -> Result<()> {
         let joins = select.from.iter().map(|from| 1 + from.joins.len()).sum::<usize>();
         let conditions = [&select.selection, &select.having, &select.qualify];
         let filters = conditions.into_iter().flatten().map(conjuncts).sum::<usize>();
@@ -147,12 +145,12 @@ impl Visitor for Measure<'_> {
         self.count(joins, 1, 1)
     }
 
-    fn post_visit_select(&mut self, _: &Select) -> ControlFlow<Error> {
+    fn post_visit_select(&mut self, _: &mut Select) -> Result<()> {
         self.part().between.pop();
-        ControlFlow::Continue(())
+        Ok(())
     }
 
-    fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<Error> {
+    fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> Result<()> {
         let levels = match factor {
             TableFactor::NestedJoin { table_with_joins, .. } => {
                 let joins = table_with_joins.joins.len() * LEVELS_PER_JOIN;
@@ -165,25 +163,25 @@ impl Visitor for Measure<'_> {
         self.count(between, TABLE_NODES, TABLE_NODES)
     }
 
-    fn post_visit_table_factor(&mut self, _: &TableFactor) -> ControlFlow<Error> {
+    fn post_visit_table_factor(&mut self, _: &mut TableFactor) -> Result<()> {
         self.part().between.pop();
-        ControlFlow::Continue(())
+        Ok(())
     }
 
-    fn pre_visit_relation(&mut self, relation: &ObjectName) -> ControlFlow<Error> {
-        let [name] = relation.0.as_slice() else { return ControlFlow::Continue(()) };
-        let Some(name) = name.as_ident().map(folded) else { return ControlFlow::Continue(()) };
+    fn pre_visit_relation(&mut self, relation: &mut ObjectName) -> Result<()> {
+        let [name] = relation.0.as_slice() else { return Ok(()) };
+        let Some(name) = name.as_ident().map(folded) else { return Ok(()) };
         let used = self.queries.iter().rev().find_map(|part| part.named.get(&name)).copied();
         match used {
             Some((levels, nodes, subqueries)) => {
                 self.asked_inside(subqueries)?;
                 self.count(self.between().saturating_add(levels), nodes, 0)
             }
-            None => ControlFlow::Continue(()),
+            None => Ok(()),
         }
     }
 
-    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<Error> {
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> Result<()> {
         self.depth += 1;
         if is_query(expr) {
             self.subqueries += 1;
@@ -196,10 +194,10 @@ impl Visitor for Measure<'_> {
         self.count(levels, 1, 1)
     }
 
-    fn post_visit_expr(&mut self, expr: &Expr) -> ControlFlow<Error> {
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> Result<()> {
         self.depth -= 1;
         self.subqueries -= usize::from(is_query(expr));
-        ControlFlow::Continue(())
+        Ok(())
     }
 }
 

@@ -18,7 +18,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use barograph_engine::threads::Threads;
-use barograph_engine::{Clock, Error, Result};
+use barograph_engine::{Clock, Error, Result, retry};
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
@@ -31,8 +31,6 @@ pub(crate) use lease::{Lease, check, is_large};
 
 /// How long a statement waits for an abandoned one to end when there are too many; most end within milliseconds.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// Delay after which a statement that found too many abandoned ones is worth retrying.
-const RETRY_AFTER: Duration = Duration::from_secs(5);
 /// Threads of executors that are kept while nothing runs.
 const KEPT_THREADS: usize = 64;
 
@@ -123,7 +121,7 @@ impl Executors {
                  wait for them, or raise it",
                 self.abandoned_max
             ),
-            RETRY_AFTER,
+            retry::FAULT_MENDED,
         )
     }
 
@@ -147,7 +145,7 @@ impl Executors {
         let threads = started.unwrap_or_else(|_| {
             let message =
                 "the system gives the process no more threads: end others, or raise its limit";
-            Err(Error::resources("threads", message, RETRY_AFTER))
+            Err(Error::resources("threads", message, retry::FAULT_MENDED))
         })?;
         self.state.lock().alive.insert(number, threads.handle()?.clone());
         Ok(Some(Executor { number, threads }))

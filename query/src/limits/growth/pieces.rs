@@ -9,7 +9,7 @@ use arrow::array::{Array, ArrayRef, AsArray, GenericListArray, OffsetSizeTrait, 
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{DataType, FieldRef};
 use barograph_engine::Error;
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNodeRecursion};
 use datafusion::common::{Result, internal_err};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::PhysicalExpr;
@@ -28,6 +28,7 @@ use futures::{StreamExt, stream};
 use super::extent::{Argument, extent};
 use super::width::Width;
 use crate::errors::external;
+use crate::tree;
 
 /// Share of the memory that the values of a window may take.
 const WINDOW_PART: usize = 4;
@@ -46,7 +47,7 @@ pub(super) fn cut(
     let Width { rows, grows } = width;
     let row_bytes = (bytes / rows.max(1)) as u64;
     let narrow = rows < usual;
-    let plan = plan.transform_up(|node| {
+    let plan = tree::transform_up(plan, &mut |node| {
         if node.children().is_empty() {
             return Ok(match narrow {
                 true => Transformed::yes(Pieces::of_rows(node, rows)),

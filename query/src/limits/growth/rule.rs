@@ -4,14 +4,13 @@
 use std::sync::{Arc, LazyLock};
 
 use barograph_engine::Result as EngineResult;
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::common::tree_node::{Transformed, TransformedResult};
 use datafusion::common::{DFSchema, Result};
 use datafusion::config::ConfigOptions;
 use datafusion::execution::FunctionRegistry;
 use datafusion::execution::session_state::SessionState;
 use datafusion::functions::core::{named_struct, r#struct};
 use datafusion::logical_expr::expr::ScalarFunction;
-use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawDictionaryExpr};
 use datafusion::logical_expr::{BinaryExpr, Expr, LogicalPlan, Operator, ScalarUDF};
 use datafusion::optimizer::AnalyzerRule;
@@ -20,6 +19,7 @@ use super::function::Bounded;
 use super::joined::Joined;
 use super::patterns;
 use crate::errors::told;
+use crate::tree;
 
 /// Functions that the planner knows by their type, and that produce nothing new: they give parts of their arguments, or
 /// numbers.
@@ -35,12 +35,8 @@ impl AnalyzerRule for BoundedFunctions {
     }
 
     fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
-        plan.transform_up_with_subqueries(|plan| {
-            let names = NamePreserver::new(&plan);
-            plan.map_expressions(|expr| {
-                let name = names.save(&expr);
-                Ok(functions(expr)?.update_data(|expr| name.restore(expr)))
-            })
+        tree::transform_up_with_subqueries(plan, &mut |plan| {
+            tree::map_named_expressions(plan, &mut functions)
         })
         .data()
     }
@@ -96,7 +92,7 @@ pub(crate) fn expression(expr: Expr) -> Result<Expr> {
 pub(super) fn functions(expr: Expr) -> Result<Transformed<Expr>> {
     static JOINED: LazyLock<Arc<ScalarUDF>> =
         LazyLock::new(|| Arc::new(bounded(&ScalarUDF::from(Joined::new()))));
-    expr.transform_up(|expr| {
+    tree::transform_up(expr, &mut |expr| {
         if let Some(expr) = patterns::bounded(&expr) {
             return Ok(Transformed::yes(of_function(expr, &JOINED).data));
         }

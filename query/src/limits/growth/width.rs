@@ -2,12 +2,13 @@
 //! small one, may be so large that a batch of the usual size takes gigabytes.
 
 use datafusion::common::Result;
-use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::{ColumnarValue, Expr, LogicalPlan};
 
 use super::extent::Argument;
 use super::formula;
+use crate::tree;
 
 /// Rows per batch where a function makes large values of small ones.
 const AMPLIFIED_ROWS: usize = 256;
@@ -30,10 +31,10 @@ impl Width {
     /// At most `usual` rows, and fewer where the values of a plan would take more than `bytes`.
     pub(super) fn of(plan: &LogicalPlan, usual: usize, bytes: usize) -> Result<Self> {
         let (mut rows, mut grows) = (usual, false);
-        plan.apply_with_subqueries(|node| {
+        tree::apply_with_subqueries(plan, &mut |node| {
             grows |= matches!(node, LogicalPlan::RecursiveQuery(_));
-            node.apply_expressions(|expr| {
-                expr.apply(|expr| {
+            tree::apply_expressions(node, &mut |expr| {
+                tree::apply(expr, &mut |expr| {
                     match expr {
                         Expr::Literal(value, _) if !value.data_type().is_numeric() => {
                             let value = ColumnarValue::Scalar(value.clone());

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use datafusion::catalog::Session;
-use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::{Transformed, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchemaRef, Result, internal_err};
 use datafusion::config::ConfigOptions;
 use datafusion::execution::TaskContext;
@@ -33,6 +33,7 @@ use datafusion::physical_plan::{
 use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, PhysicalPlanner};
 
 use crate::functions::NodePlanner;
+use crate::tree;
 
 /// Size from which an expression is large, in parts, with its columns written out.
 const LARGE: u64 = 1_000;
@@ -63,18 +64,19 @@ type Sizes = Vec<u64>;
 /// The plan with the fences that it needs, and the sizes of its columns.
 fn fenced(plan: LogicalPlan) -> Result<(Transformed<LogicalPlan>, Sizes)> {
     let mut inputs = Vec::new();
-    let mut plan = plan.map_subqueries(|query| Ok(fenced(query)?.0))?.transform_data(|plan| {
-        plan.map_children(|input| {
-            let (input, sizes) = fenced(input)?;
-            inputs.push(sizes);
-            Ok(input)
-        })
-    })?;
+    let mut plan =
+        tree::map_subqueries(plan, &mut |query| Ok(fenced(query)?.0))?.transform_data(|plan| {
+            tree::map_children(plan, &mut |input| {
+                let (input, sizes) = fenced(input)?;
+                inputs.push(sizes);
+                Ok(input)
+            })
+        })?;
     let mut written = Written::of(&plan.data, &inputs)?;
     if written.grows {
         plan = plan.transform_data(|plan| {
             let mut sizes = inputs.iter_mut();
-            plan.map_children(|input| {
+            tree::map_children(plan, &mut |input| {
                 Ok(match sizes.next() {
                     Some(sizes) if sizes.iter().any(|size| *size > 1) => {
                         Transformed::yes(Fence::below(input, sizes))
@@ -103,9 +105,9 @@ impl<'a> Written<'a> {
         let plain = inputs.iter().flatten().all(|size| *size == 1);
         let (mut sizes, mut grows) = (Vec::new(), false);
         let below = node.inputs();
-        node.apply_expressions(|expr| {
+        tree::apply_expressions(node, &mut |expr| {
             let (mut own, mut full) = (0_u64, 0_u64);
-            expr.apply(|part| {
+            tree::apply(expr, &mut |part| {
                 own += 1;
                 full = full.saturating_add(match part {
                     Expr::Column(column) if !plain => of_column(column, &below, inputs),

@@ -6,6 +6,7 @@ use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::logical_expr::{Expr, GroupingSet, LogicalPlan};
 
 use crate::errors::{external, told};
+use crate::tree;
 
 /// Most fields in the type of one column. Each use of a struct in another repeats its type wherever it is sent,
 /// compared or printed: 30 columns that each use the one before twice have a type of 2³⁰ fields.
@@ -18,7 +19,7 @@ const SETS_MAX: u64 = 4_096;
 /// # Errors
 /// `Request` with what to write instead.
 pub(crate) fn check_grouping(plan: &LogicalPlan) -> Result<()> {
-    let checked = plan.apply_with_subqueries(|node| {
+    let checked = tree::apply_with_subqueries(plan, &mut |node| {
         if let LogicalPlan::Aggregate(aggregate) = node {
             aggregate.group_expr.iter().try_for_each(check_sets).map_err(external)?;
         }

@@ -1,6 +1,5 @@
-//! Execution of a grouping hour by hour: each hour in slices of keys, folded one after the other, a batch an hour. Of a
-//! day or month that hours were compacted into, it is a batch a day if only some windows are wanted, else one for all
-//! of it.
+//! Execution of a grouping hour by hour: each hour in slices, folded one after the other, a batch an hour. Of a day or
+//! month that hours were compacted into, it is a batch a day if only some windows are wanted, else one for all of it.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -9,8 +8,7 @@ use std::sync::Arc;
 use arrow::array::{AsArray, RecordBatch};
 use arrow::compute::{SortOptions, cast};
 use arrow::datatypes::{SchemaRef, TimestampMicrosecondType};
-use barograph_engine::scan::execute::Execution;
-use barograph_engine::scan::plan::{Slice, Source};
+use barograph_engine::scan::Plan;
 use barograph_lake::schema::{FIRST_VALUE_COLUMN, TIME_COLUMN};
 use barograph_lake::{Micros, Period, Tier, TimeRange};
 use datafusion::common::tree_node::TreeNodeRecursion;
@@ -32,8 +30,7 @@ use datafusion::physical_plan::{
 use super::fold::{Fold, Out, Places};
 use crate::errors::external;
 use crate::limits::queries::Meter;
-use crate::table::exec::Read;
-use crate::table::price::Price;
+use crate::table::exec::{Read, ScanExec};
 
 /// Bytes of a window in a fold.
 const FOLD_BYTES: usize = 24;
@@ -60,23 +57,26 @@ impl Order {
 #[derive(Debug)]
 pub(super) struct HoursExec {
     read: Arc<Read>,
+    /// What runs, period by period.
+    plan: Plan,
+    /// Whether the plan is printed in full.
+    explain: bool,
     every: Option<Micros>,
     outs: Arc<[Out]>,
-    price: Price,
     order: Order,
     properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
 }
 
 impl HoursExec {
-    /// A grouping in `parts` partitions; windows come in an order if they are complete.
+    /// A grouping of some columns of `scan`, in as many partitions; windows come in an order if they are complete.
     pub(super) fn new(
-        read: Read,
+        scan: &ScanExec,
+        columns: Vec<usize>,
         every: Option<Micros>,
         outs: Vec<Out>,
         schema: SchemaRef,
-        parts: usize,
-        price: Price,
+        partitions: usize,
         order: Order,
     ) -> Self {
         let sorted = order.options.map(|options| {
@@ -86,15 +86,16 @@ impl HoursExec {
         let equivalences = EquivalenceProperties::new_with_orderings(Arc::clone(&schema), sorted);
         let properties = PlanProperties::new(
             equivalences,
-            Partitioning::UnknownPartitioning(parts),
+            Partitioning::UnknownPartitioning(partitions),
             EmissionType::Incremental,
             Boundedness::Bounded,
         );
         Self {
-            read: Arc::new(read),
+            read: Arc::clone(&scan.read),
+            plan: scan.plan.giving(columns, None),
+            explain: scan.explain,
             every,
             outs: outs.into(),
-            price,
             order,
             properties: Arc::new(properties),
             metrics: ExecutionPlanMetricsSet::new(),
@@ -118,7 +119,11 @@ impl DisplayAs for HoursExec {
         if self.order.descending() {
             write!(f, "{between}newest first")?;
         }
-        self.read.priced(self.price, between, f)
+        self.read.describe_cost(&self.plan, between, f)?;
+        if let (DisplayFormatType::Verbose, true) = (format, self.explain) {
+            write!(f, "\n{}", self.plan)?;
+        }
+        Ok(())
     }
 }
 
@@ -169,22 +174,20 @@ impl ExecutionPlan for HoursExec {
         partition: usize,
         context: Arc<TaskContext>,
     ) -> Result<SendableRecordBatchStream> {
-        let read = &self.read;
-        let execution = read.engine.execution(&read.view, read.whole(None)).map_err(external)?;
-        let parts = self.properties.partitioning.partition_count();
-        let stretches = stretches(&execution, self.order.limited);
-        let of_part = stretches.chunks(stretches.len().div_ceil(parts).max(1));
-        let mut stretches: VecDeque<_> =
-            of_part.skip(partition).take(1).flatten().cloned().collect();
+        let partitions = self.properties.partitioning.partition_count();
+        let periods = periods(&self.plan, self.order.limited);
+        let of_partition = periods.chunks(periods.len().div_ceil(partitions).max(1));
+        let mut periods: VecDeque<_> =
+            of_partition.skip(partition).take(1).flatten().copied().collect();
         if self.order.descending() {
-            stretches.make_contiguous().reverse();
+            periods.make_contiguous().reverse();
         }
+        let name = format!("hours of {}", self.plan.table().name());
         let run = Run {
-            read: Arc::clone(read),
-            memory: MemoryConsumer::new(format!("hours of {}", read.table().name()))
-                .register(context.memory_pool()),
-            execution,
-            stretches,
+            read: Arc::clone(&self.read),
+            memory: MemoryConsumer::new(name).register(context.memory_pool()),
+            plan: self.plan.clone(),
+            periods,
             every: self.every,
             outs: Arc::clone(&self.outs),
             descending: self.order.descending(),
@@ -203,27 +206,23 @@ impl ExecutionPlan for HoursExec {
     }
 }
 
-/// The sources of a read, each with the stretch of time that is read of it at once.
-fn stretches(execution: &Execution, limited: bool) -> Vec<(Source, TimeRange)> {
-    let asked = execution.scan.time;
-    let mut stretches = Vec::new();
-    for source in &execution.sources {
-        let of = |period: Period| TimeRange {
-            from: period.start().max(asked.from),
-            to: period.end().min(asked.to),
-        };
-        let days = std::iter::successors(Period::of(Tier::Day, source.period.start()), |day| {
-            Period::of(Tier::Day, day.end())
-        });
+/// The sources of a read by their index, each with the range of time that is folded at once: all of it, or of one
+/// longer than a day, of which only some windows are wanted, each of its days.
+fn periods(plan: &Plan, limited: bool) -> Vec<(usize, TimeRange)> {
+    let mut periods = Vec::new();
+    for (at, source) in plan.sources().iter().enumerate() {
         if limited && source.period.tier() > Tier::Day {
-            let days = days.take_while(|day| source.period.covers(*day)).map(of);
-            let days = days.filter(|day| !day.is_empty());
-            stretches.extend(days.map(|day| (source.clone(), day)));
+            let days = std::iter::successors(Period::of(Tier::Day, source.period.start()), |day| {
+                Period::of(Tier::Day, day.end())
+            });
+            let days = days.take_while(|day| source.period.covers(*day));
+            let days = days.map(|day| day.range().within(plan.request().time));
+            periods.extend(days.filter(|day| !day.is_empty()).map(|day| (at, day)));
         } else {
-            stretches.push((source.clone(), of(source.period)));
+            periods.push((at, source.period.range()));
         }
     }
-    stretches
+    periods
 }
 
 /// What the rows of a range of time are aggregated into.
@@ -245,8 +244,9 @@ impl Folds {
 /// The ranges of time of one partition.
 struct Run {
     read: Arc<Read>,
-    execution: Execution,
-    stretches: VecDeque<(Source, TimeRange)>,
+    plan: Plan,
+    /// Sources by their index, with a range of time.
+    periods: VecDeque<(usize, TimeRange)>,
     every: Option<Micros>,
     outs: Arc<[Out]>,
     descending: bool,
@@ -258,8 +258,9 @@ struct Run {
 
 impl Run {
     async fn next(&mut self) -> Result<Option<RecordBatch>> {
-        while let Some((source, time)) = self.stretches.pop_front() {
-            let batch = self.stretch(&source, time).await?;
+        while let Some((at, time)) = self.periods.pop_front() {
+            let Some(source) = self.plan.sources().get(at) else { continue };
+            let batch = self.windows(self.plan.of_source(source, time)).await?;
             if batch.num_rows() > 0 {
                 self.metrics.record_output(batch.num_rows());
                 return Ok(Some(batch));
@@ -268,18 +269,19 @@ impl Run {
         Ok(None)
     }
 
-    /// The windows of a stretch of time that have rows.
-    async fn stretch(&mut self, source: &Source, time: TimeRange) -> Result<RecordBatch> {
-        let places = Places::new(time, self.every);
+    /// The windows of a range of time that have rows.
+    async fn windows(&self, plan: Plan) -> Result<RecordBatch> {
+        let places = Places::new(plan.request().time, self.every);
         let folded = (self.outs.len() + 1) * places.count * FOLD_BYTES;
-        let row_bytes = self.execution.row_bytes() * 3;
-        let slice_rows = SLICES * self.read.engine.settings().scan_slice_rows;
-        self.memory.try_resize(folded + slice_rows.min(source.rows() as usize) * row_bytes)?;
         let mut folds = Folds::new(&self.outs, places.count);
-        let engine = Arc::clone(&self.read.engine);
-        let slices = engine.slices_of_source(&self.execution, source, slice_rows);
-        for keys in slices.await.map_err(external)? {
-            self.slice(source, &Slice { keys, time }, &places, &mut folds).await?;
+        let slice_rows = SLICES * self.read.engine.settings().scan_slice_rows;
+        let plan = plan.sliced_by(slice_rows).await.map_err(external)?;
+        let reserve = |bytes| self.memory.try_resize(folded + bytes);
+        let mut slices = plan.run(self.read.engine.caller(), reserve)?;
+        while slices.ready().await.map_err(external)? {
+            let _timed = self.metrics.elapsed_compute().timer();
+            let Some(rows) = slices.next().await.map_err(external)? else { break };
+            self.fold(&rows, &places, &mut folds)?;
         }
         let mut windows = folds.rows.filled();
         if self.descending {
@@ -294,20 +296,7 @@ impl Run {
     }
 
     /// Folds the rows of a slice.
-    async fn slice(
-        &self,
-        source: &Source,
-        slice: &Slice,
-        places: &Places,
-        folds: &mut Folds,
-    ) -> Result<()> {
-        let threads = Arc::clone(self.read.engine.slice_threads());
-        let closed =
-            |e| external(barograph_engine::Error::internal("the threads of scans").with_source(e));
-        let _held = threads.acquire_owned().await.map_err(closed)?;
-        let _timed = self.metrics.elapsed_compute().timer();
-        let rows =
-            self.execution.source(source, &slice.keys, slice.time).await.map_err(external)?;
+    fn fold(&self, rows: &RecordBatch, places: &Places, folds: &mut Folds) -> Result<()> {
         if let Some(meter) = &self.meter {
             meter.read(rows.num_rows());
         }
@@ -319,7 +308,7 @@ impl Run {
         folds.rows.add(rows.column(TIME_COLUMN), &windows)?;
         for (fold, out) in folds.outs.iter_mut().zip(self.outs.iter()) {
             let Some(column) = out.column() else { continue };
-            let read = self.read.columns.iter().position(|&read| read == column);
+            let read = self.plan.request().columns.iter().position(|&read| read == column);
             let place = read.map_or(column, |at| FIRST_VALUE_COLUMN + at);
             fold.add(rows.column(place), &windows)?;
         }

@@ -1,4 +1,4 @@
-//! Folds of windows: count, sum, mean, least and greatest value of each window of a stretch of time, whatever the key
+//! Folds of windows: count, sum, mean, least and greatest value of each window of a range of time, whatever the key
 //! of its rows.
 
 use std::sync::Arc;
@@ -7,10 +7,12 @@ use arrow::array::{Array, ArrayRef, AsArray, Float64Array, Int64Array, Timestamp
 use arrow::buffer::NullBuffer;
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type, Int64Type, Schema, TimeUnit};
+use barograph_engine::scan::kernel::{FloatSum, Max, NarrowSum, Step};
+use barograph_engine::scan::rank::{of_ranks, ranks};
 use barograph_lake::{Micros, TimeRange};
 use datafusion::common::Result;
 
-use crate::functions::rolling::values::{of_ranks, ranks};
+use crate::errors::external;
 
 /// An output column, computed from a column of the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,7 +64,7 @@ impl Out {
     }
 }
 
-/// The windows of a stretch of time, in order.
+/// The windows of a range of time, in order.
 #[derive(Debug)]
 pub(super) struct Places {
     /// First instant of the first window.
@@ -81,7 +83,7 @@ impl Places {
         Self { start, every: Some(every), count: count as usize }
     }
 
-    /// The index of the window of each instant, all of which lie in the stretch.
+    /// The index of the window of each instant, all of which lie in the range.
     pub(super) fn of(&self, times: &[Micros]) -> Vec<u32> {
         let every = match self.every {
             Some(every) if self.count > 1 => every,
@@ -124,9 +126,9 @@ impl Fold {
     pub(super) fn new(out: Out, places: usize) -> Self {
         let (floats, wholes) = match out {
             Out::Window | Out::Count(_) | Out::Weight(_) => (Vec::new(), Vec::new()),
-            Out::Sum(_) | Out::Mean(_) => (vec![0.0; places], Vec::new()),
-            Out::WholeSum(_) => (Vec::new(), vec![0; places]),
-            Out::Least(_) | Out::Greatest(_) => (Vec::new(), vec![i64::MIN; places]),
+            Out::Sum(_) | Out::Mean(_) => (vec![FloatSum::NOTHING; places], Vec::new()),
+            Out::WholeSum(_) => (Vec::new(), vec![NarrowSum::NOTHING; places]),
+            Out::Least(_) | Out::Greatest(_) => (Vec::new(), vec![Max::NOTHING; places]),
         };
         Self { out, known: vec![0; places], floats, wholes }
     }
@@ -148,23 +150,27 @@ impl Fold {
                 let values = cast(values, &DataType::Int64)?;
                 let (sums, values) =
                     (&mut self.wholes, values.as_primitive::<Int64Type>().values());
-                each(nulls, places, |place, row| sums[place] += values[row]);
+                each(nulls, places, |place, row| {
+                    sums[place] = NarrowSum::both(sums[place], values[row])
+                });
             }
             Out::Sum(_) | Out::Mean(_) => {
                 let values = cast(values, &DataType::Float64)?;
                 let (sums, values) =
                     (&mut self.floats, values.as_primitive::<Float64Type>().values());
-                each(nulls, places, |place, row| sums[place] += values[row]);
+                each(nulls, places, |place, row| {
+                    sums[place] = FloatSum::both(sums[place], values[row])
+                });
             }
             Out::Least(_) => {
-                let (most, ranks) = (&mut self.wholes, ranks(values)?);
+                let (most, ranks) = (&mut self.wholes, ranks(values).map_err(external)?);
                 let ranks = ranks.values();
-                each(nulls, places, |place, row| most[place] = most[place].max(!ranks[row]));
+                each(nulls, places, |place, row| most[place] = Max::both(most[place], !ranks[row]));
             }
             Out::Greatest(_) => {
-                let (most, ranks) = (&mut self.wholes, ranks(values)?);
+                let (most, ranks) = (&mut self.wholes, ranks(values).map_err(external)?);
                 let ranks = ranks.values();
-                each(nulls, places, |place, row| most[place] = most[place].max(ranks[row]));
+                each(nulls, places, |place, row| most[place] = Max::both(most[place], ranks[row]));
             }
         }
         Ok(())
@@ -186,8 +192,13 @@ impl Fold {
                 let means = floats().zip(known()).map(|(sum, known)| sum / known as f64);
                 Arc::new(Float64Array::try_new(means.collect(), nulls)?)
             }
-            Out::Least(_) => return of_ranks(wholes().map(|rank| !rank).collect(), nulls, of),
-            Out::Greatest(_) => return of_ranks(wholes().collect(), nulls, of),
+            Out::Least(_) => {
+                let ranks = wholes().map(|rank| !rank).collect();
+                return of_ranks(ranks, nulls, of).map_err(external);
+            }
+            Out::Greatest(_) => {
+                return of_ranks(wholes().collect(), nulls, of).map_err(external);
+            }
         };
         Ok(cast(&array, of)?)
     }

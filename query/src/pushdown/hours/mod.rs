@@ -26,7 +26,7 @@ use barograph_engine::scan::Aggregate;
 use barograph_lake::Micros;
 use barograph_lake::schema::FIRST_VALUE_COLUMN;
 use datafusion::common::Result;
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::common::tree_node::{Transformed, TransformedResult};
 use datafusion::config::ConfigOptions;
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
@@ -37,7 +37,7 @@ use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::{ExecutionPlan, ReplaceChildrenOptions};
 
 use crate::pushdown::windows::Input;
-use crate::table::exec::Read;
+use crate::tree;
 use execute::{HoursExec, Order};
 use fold::Out;
 
@@ -55,7 +55,7 @@ impl PhysicalOptimizerRule for AggregateHours {
         plan: Arc<dyn ExecutionPlan>,
         _: &ConfigOptions,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        plan.transform_down(|node| {
+        tree::transform_down(plan, &mut |node| {
             let found = match node.downcast_ref::<SortExec>() {
                 Some(sort) => sorted(&node, sort)?,
                 None => grouped(&node, SortOptions::new(false, false), None)?,
@@ -163,18 +163,14 @@ fn grouped(
         return Ok(None);
     }
     let scan = input.scan;
-    let read = Read {
-        engine: Arc::clone(&scan.read.engine),
-        view: Arc::clone(&scan.read.view),
-        wanted: scan.read.wanted.clone(),
-        columns,
-        aggregation: None,
-    };
     // What one hour has is read quickest by one thread.
     let an_hour = (HOUR / every.unwrap_or(HOUR)) as usize;
-    let parts = if fetch.is_some_and(|fetch| fetch <= an_hour) { 1 } else { scan.parts.len() };
+    let partitions = match fetch.is_some_and(|fetch| fetch <= an_hour) {
+        true => 1,
+        false => scan.plan.partitions().len(),
+    };
     let order = Order { options: whole.then_some(options), limited: fetch.is_some() };
-    let hours = HoursExec::new(read, every, outs, schema, parts, scan.price, order);
+    let hours = HoursExec::new(scan, columns, every, outs, schema, partitions, order);
     let hours: Arc<dyn ExecutionPlan> = Arc::new(hours);
     match whole {
         true => Ok(Some(hours)),

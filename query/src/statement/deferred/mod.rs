@@ -14,7 +14,6 @@ mod value;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field};
@@ -24,7 +23,6 @@ use datafusion::execution::FunctionRegistry;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::{LogicalPlan, ScalarUDF};
 use datafusion::sql::parser::Statement as Parsed;
-use datafusion::sql::sqlparser::ast::VisitMut;
 
 use self::place::{Marks, Place, STAND_INS};
 use self::value::Values;
@@ -32,6 +30,7 @@ use crate::errors::told;
 use crate::limits::stack::Deep;
 use crate::statement::bind::untyped;
 use crate::statement::prepare;
+use crate::tree::Tree;
 
 /// A statement with marks where its plan needs values.
 pub(crate) struct Deferred {
@@ -62,10 +61,8 @@ impl Deferred {
             inner = &mut explain.statement;
         }
         let mut marks = Marks::default();
-        if let Parsed::Statement(ast) = inner
-            && let ControlFlow::Break(error) = VisitMut::visit(ast.as_mut(), &mut marks)
-        {
-            return Err(error);
+        if let Parsed::Statement(ast) = inner {
+            ast.walk(&mut marks)?;
         }
         let (state, places) = (Arc::clone(state), marks.places);
         Ok((!places.is_empty()).then(|| {
@@ -112,7 +109,7 @@ impl Deferred {
         state.register_udf(Arc::new(ScalarUDF::from(function))).map_err(told)?;
         let named = || {
             let mut named = self.parsed()?;
-            prepare::name_columns(&mut named);
+            prepare::name_columns(&mut named)?;
             Ok(named)
         };
         let plan = prepare::planned(&state, self.parsed()?, named).await?;

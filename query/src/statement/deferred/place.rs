@@ -1,6 +1,5 @@
 //! Places of values that planning needs: where they stand, which placeholders fill them, and which values they take.
 
-use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, IntervalMonthDayNanoType, IntervalUnit, TimeUnit};
@@ -8,11 +7,12 @@ use barograph_engine::{Error, Result};
 use datafusion::common::ScalarValue;
 use datafusion::sql::sqlparser::ast::{
     Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident,
-    ObjectName, TableFactor, Value, ValueWithSpan, VisitMut, VisitorMut,
+    ObjectName, TableFactor, Value, ValueWithSpan,
 };
 
 use super::value::FUNCTION;
 use crate::errors::told;
+use crate::tree::{Tree, Visitor};
 
 /// Functions that return the items of a list as rows.
 const UNNEST: [&str; 2] = ["unnest", "unnest_outer"];
@@ -151,40 +151,41 @@ impl Marks {
     }
 
     /// Marks all parameters of the arguments of a table function.
-    fn arguments(&mut self, name: &ObjectName, args: &mut [FunctionArg]) -> ControlFlow<Error> {
+    fn arguments(&mut self, name: &ObjectName, args: &mut [FunctionArg]) -> Result<()> {
         let name = name.to_string().to_lowercase();
         for (index, arg) in args.iter_mut().enumerate() {
             let Some(expr) = expr_of(arg) else { continue };
             let kind = Kind::Series(name.clone(), index);
             let before = self.places.len();
-            let _ = VisitMut::visit(expr, &mut Inside { marks: self, kind });
+            expr.each_expr(&mut |expr| {
+                self.alone(expr, kind.clone());
+                Ok(())
+            })?;
             if self.places.len() > before && !SERIES.contains(&name.as_str()) {
-                return ControlFlow::Break(Error::request(format!(
+                return Err(Error::request(format!(
                     "{name} takes no parameters: write what it takes in the statement, since the \
                      columns that there are depend on it"
                 )));
             }
         }
-        ControlFlow::Continue(())
+        Ok(())
     }
 }
 
-impl VisitorMut for Marks {
-    type Break = Error;
-
-    fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<Error> {
+impl Visitor for Marks {
+    fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> Result<()> {
         match factor {
             TableFactor::UNNEST { array_exprs, .. } => {
                 array_exprs.iter_mut().for_each(|expr| self.alone(expr, Kind::List));
-                ControlFlow::Continue(())
+                Ok(())
             }
             TableFactor::Table { name, args: Some(of), .. } => self.arguments(name, &mut of.args),
             TableFactor::Function { name, args, .. } => self.arguments(name, args),
-            _ => ControlFlow::Continue(()),
+            _ => Ok(()),
         }
     }
 
-    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> Result<()> {
         if let Expr::Function(Function { name, args: FunctionArguments::List(list), .. }) = expr
             && UNNEST.contains(&name.to_string().to_lowercase().as_str())
         {
@@ -192,22 +193,7 @@ impl VisitorMut for Marks {
                 self.alone(expr, Kind::List);
             }
         }
-        ControlFlow::Continue(())
-    }
-}
-
-/// Marks the parameters of one argument.
-struct Inside<'m> {
-    marks: &'m mut Marks,
-    kind: Kind,
-}
-
-impl VisitorMut for Inside<'_> {
-    type Break = ();
-
-    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
-        self.marks.alone(expr, self.kind.clone());
-        ControlFlow::Continue(())
+        Ok(())
     }
 }
 

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, FieldRef};
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::common::tree_node::{Transformed, TransformedResult};
 use datafusion::common::{Result, ScalarValue, internal_err};
-use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{
     ColumnarValue, Expr, LogicalPlan, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDFImpl,
     Signature, Volatility,
 };
+
+use crate::tree;
 
 /// Its name, which no statement contains.
 pub(super) const FUNCTION: &str = "(value)";
@@ -90,19 +91,10 @@ impl ScalarUDFImpl for Values {
 
 /// The plan with the values in place of the calls.
 pub(super) fn settled(plan: LogicalPlan) -> Result<LogicalPlan> {
-    plan.transform_up_with_subqueries(|plan| {
-        let names = NamePreserver::new(&plan);
-        plan.map_expressions(|expr| {
-            let name = names.save(&expr);
-            let settled = expr.transform_up(|expr| match literal(&expr)? {
-                Some(value) => Ok(Transformed::yes(Expr::Literal(value, None))),
-                None => Ok(Transformed::no(expr)),
-            })?;
-            Ok(if settled.transformed {
-                settled.update_data(|expr| name.restore(expr))
-            } else {
-                settled
-            })
+    tree::transform_up_with_subqueries(plan, &mut |plan| {
+        tree::transform_named_expressions(plan, &mut |expr| match literal(&expr)? {
+            Some(value) => Ok(Transformed::yes(Expr::Literal(value, None))),
+            None => Ok(Transformed::no(expr)),
         })
     })
     .data()

@@ -36,7 +36,7 @@ async fn cancel(client: &mut SqlClient, info: &FlightInfo) -> CancelStatus {
 
 async fn no_query_runs(server: &Running) {
     let ended = async {
-        while server.state().desk.sql().queries().running() > 0 {
+        while server.state().sql.queries().running() > 0 {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     };
@@ -60,7 +60,7 @@ async fn a_query_is_killed_by_its_id() {
     let mut answer = client.do_get(info.endpoint[0].ticket.clone().unwrap()).await.unwrap();
     answer.try_next().await.unwrap().unwrap();
     let other = crate::Client::connect(&format!("http://{}", server.addr)).await.unwrap();
-    let id = server.state().desk.sql().queries().list()[0].id.to_string();
+    let id = server.state().sql.queries().list()[0].id.to_string();
     other.kill(&id).await.unwrap();
     let ended = answer.try_collect::<Vec<_>>().await.unwrap_err().to_string();
     assert!(ended.contains("cancelled"), "{ended}");
@@ -122,7 +122,7 @@ async fn a_client_that_leaves_stops_its_statement() {
     let info = client.execute(ENDLESS.to_owned(), None).await.unwrap();
     let mut answer = client.do_get(info.endpoint[0].ticket.clone().unwrap()).await.unwrap();
     answer.try_next().await.unwrap().unwrap();
-    assert_eq!(server.state().desk.sql().queries().running(), 1);
+    assert_eq!(server.state().sql.queries().running(), 1);
     drop(answer);
     nothing_runs(&server).await;
     server.stop().await.unwrap();

@@ -3,13 +3,14 @@
 
 use std::sync::Arc;
 
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::common::tree_node::{Transformed, TransformedResult};
 use datafusion::common::{Column, JoinType, NullEquality, Result};
 use datafusion::logical_expr::expr::AggregateFunction;
 use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan, LogicalPlanBuilder, lit};
 
 use super::{Domain, refused};
 use crate::corrections::subqueries::is_query;
+use crate::tree;
 
 impl Domain<'_> {
     pub(super) fn aggregate(&mut self, of: &Aggregate) -> Result<LogicalPlan> {
@@ -57,7 +58,7 @@ impl Domain<'_> {
         }
         let mut in_parts = self.is_meant_in(rows)?;
         for condition in &conditions {
-            in_parts |= condition.exists(|expr| Ok(is_query(expr)))?;
+            in_parts |= tree::exists(condition, &mut |expr| Ok(is_query(expr)))?;
         }
         let joined = if in_parts {
             let (rows, again) = self.renamed(plan)?;
@@ -92,7 +93,7 @@ fn with(plan: LogicalPlan, column: Expr) -> Result<LogicalPlan> {
 
 /// An aggregate of the rows that are marked.
 fn of_marked(value: Expr, found: &Column) -> Result<Expr> {
-    let marked = |expr: Expr| {
+    let mut marked = |expr: Expr| {
         Ok(match expr {
             Expr::AggregateFunction(AggregateFunction { func, mut params }) => {
                 let found = Expr::Column(found.clone());
@@ -104,5 +105,5 @@ fn of_marked(value: Expr, found: &Column) -> Result<Expr> {
             other => Transformed::no(other),
         })
     };
-    value.transform_up(marked).data()
+    tree::transform_up(value, &mut marked).data()
 }

@@ -13,7 +13,7 @@ mod join;
 
 use std::sync::Arc;
 
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNodeRecursion};
 use datafusion::common::{Column, Result, plan_err};
 use datafusion::functions_window::row_number::row_number;
 use datafusion::logical_expr::expr::{Sort as SortBy, WindowFunction};
@@ -24,6 +24,7 @@ use datafusion::logical_expr::{
 };
 
 use super::MEND;
+use crate::tree;
 
 /// Names that are given away, by number.
 #[derive(Debug, Default)]
@@ -200,7 +201,7 @@ impl<'n> Domain<'n> {
         let mut columns: Vec<_> = columns.into_iter().map(Expr::Column).collect();
         let mut windows = Vec::with_capacity(of.window_expr.len());
         for expr in &of.window_expr {
-            let parted = self.own(expr.clone(), &domain)?.transform_up(|expr| {
+            let parted = tree::transform_up(self.own(expr.clone(), &domain)?, &mut |expr| {
                 Ok(match expr {
                     Expr::WindowFunction(mut call) => {
                         let WindowFunction { params, .. } = call.as_mut();
@@ -238,7 +239,7 @@ impl<'n> Domain<'n> {
 
     /// An expression with columns of the domain in place of the outer ones.
     fn own(&self, expr: Expr, domain: &[Column]) -> Result<Expr> {
-        let own = |expr: Expr| match expr {
+        let mut own = |expr: Expr| match expr {
             Expr::OuterReferenceColumn(field, column) => {
                 let at = self.outer.iter().position(|outer| *outer == column);
                 Ok(match at.and_then(|at| domain.get(at)) {
@@ -252,12 +253,12 @@ impl<'n> Domain<'n> {
             Expr::SetComparison(of) if self.is_meant_in(&of.subquery.subquery)? => nested(),
             other => Ok(Transformed::no(other)),
         };
-        expr.transform_up(own).data()
+        tree::transform_up(expr, &mut own).data()
     }
 
     /// Whether an expression refers to the domain.
     fn is_meant_by(&self, expr: &Expr) -> Result<bool> {
-        expr.exists(|expr| match expr {
+        tree::exists(expr, &mut |expr| match expr {
             Expr::OuterReferenceColumn(_, column) => Ok(self.outer.contains(column)),
             _ => Ok(false),
         })
@@ -266,8 +267,8 @@ impl<'n> Domain<'n> {
     /// Whether a plan or something below it refers to the domain.
     fn is_meant_in(&self, plan: &LogicalPlan) -> Result<bool> {
         let mut found = false;
-        plan.apply_with_subqueries(|plan| {
-            plan.apply_expressions(|expr| {
+        tree::apply_with_subqueries(plan, &mut |plan| {
+            tree::apply_expressions(plan, &mut |expr| {
                 found |= self.is_meant_by(expr)?;
                 Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
             })

@@ -8,6 +8,7 @@ use arrow::array::{
 use arrow::buffer::NullBuffer;
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Decimal128Type, Int64Type, UInt64Type};
+use barograph_engine::scan::kernel::{Step, WholeSum};
 use datafusion::common::{Result, internal_err};
 use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
 
@@ -78,11 +79,15 @@ impl Groups {
         match column.data_type() {
             DataType::Int64 => {
                 let values = column.as_primitive::<Int64Type>();
-                self.each(values, groups, nulls, |sum, value| *sum += i128::from(value));
+                self.each(values, groups, nulls, |sum, value| {
+                    *sum = WholeSum::both(*sum, value.into())
+                });
             }
             DataType::UInt64 => {
                 let values = column.as_primitive::<UInt64Type>();
-                self.each(values, groups, nulls, |sum, value| *sum += i128::from(value));
+                self.each(values, groups, nulls, |sum, value| {
+                    *sum = WholeSum::both(*sum, value.into())
+                });
             }
             DataType::Decimal128(_, _) => {
                 let mut left = false;

@@ -14,6 +14,7 @@ use arrow::array::{
 use arrow::buffer::NullBuffer;
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Decimal128Type, Field, FieldRef, Int64Type, UInt64Type};
+use barograph_engine::scan::kernel::{Step, WholeSum, unsigned_sum, whole_sum};
 use datafusion::common::{Result, exec_datafusion_err, internal_err};
 use datafusion::error::DataFusionError;
 use datafusion::functions_aggregate::sum::sum_udaf;
@@ -29,8 +30,6 @@ use crate::functions::delegate::delegate_aggregate;
 
 /// Digits of the largest decimal of 128 bits.
 const DIGITS: u8 = 38;
-/// Values whose halves are added up at a time: no sum of halves exceeds 64 bits.
-const CHUNK: usize = 1 << 20;
 
 pub(super) fn sum() -> AggregateUDF {
     AggregateUDF::new_from_impl(Sum(sum_udaf()))
@@ -158,47 +157,15 @@ impl AggregateUDFImpl for Sum {
     delegate_aggregate!();
 }
 
-/// A whole number in two halves, which processors add up faster than 128 bits.
-trait Whole: Copy + Into<i128> {
-    fn low(self) -> u64;
-    fn high(self) -> i64;
-}
-
-impl Whole for i64 {
-    #[inline]
-    fn low(self) -> u64 {
-        self as u64 & 0xffff_ffff
-    }
-
-    #[inline]
-    fn high(self) -> i64 {
-        self >> 32
-    }
-}
-
-impl Whole for u64 {
-    #[inline]
-    fn low(self) -> u64 {
-        self & 0xffff_ffff
-    }
-
-    #[inline]
-    fn high(self) -> i64 {
-        (self >> 32) as i64
-    }
-}
-
 /// The sum of 64-bit values, nulls left out.
-fn whole<T: ArrowPrimitiveType<Native: Whole>>(values: &PrimitiveArray<T>) -> i128 {
+fn whole<T: ArrowPrimitiveType<Native: Into<i128>>>(
+    values: &PrimitiveArray<T>,
+    sum: impl Fn(&[T::Native]) -> i128,
+) -> i128 {
     if values.null_count() > 0 {
-        return values.iter().flatten().map(Into::into).sum();
+        return values.iter().flatten().map(Into::into).fold(WholeSum::NOTHING, WholeSum::both);
     }
-    let chunks = values.values().chunks(CHUNK).map(|chunk| {
-        let low: u64 = chunk.iter().map(|value| value.low()).sum();
-        let high: i64 = chunk.iter().map(|value| value.high()).sum();
-        (i128::from(high) << 32) + i128::from(low)
-    });
-    chunks.sum()
+    sum(values.values())
 }
 
 /// The values as numbers.
@@ -213,8 +180,8 @@ fn numbers(column: &ArrayRef) -> Result<ArrayRef> {
 fn total(column: &ArrayRef) -> Result<i128> {
     let column = numbers(column)?;
     Ok(match column.data_type() {
-        DataType::Int64 => whole(column.as_primitive::<Int64Type>()),
-        DataType::UInt64 => whole(column.as_primitive::<UInt64Type>()),
+        DataType::Int64 => whole(column.as_primitive::<Int64Type>(), whole_sum),
+        DataType::UInt64 => whole(column.as_primitive::<UInt64Type>(), unsigned_sum),
         DataType::Decimal128(_, _) => {
             let mut values = column.as_primitive::<Decimal128Type>().iter().flatten();
             values.try_fold(0, |sum, value| added(sum, value, column.data_type()))?

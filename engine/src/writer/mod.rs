@@ -1,0 +1,300 @@
+//! The writer: the one thread that changes anything. It gathers the batches that wait, writes them to the log at
+//! once, syncs once, applies them to the tails, publishes the views and acknowledges them all.
+//!
+//! `state` holds its actions. No other thread changes tails and views, so a landing asks the writer to swap tail and
+//! snapshot.
+
+mod ack;
+mod condition;
+mod gauge;
+mod relog;
+mod seen;
+mod state;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use arrow::array::RecordBatch;
+use barograph_lake::{LogPosition, Micros, Snapshot};
+use bytes::Bytes;
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+
+use crate::clock::span;
+use crate::log::Record;
+use crate::memory::Reservation;
+use crate::table::Table;
+use crate::tail::HourView;
+use crate::{Error, Result};
+
+pub use ack::{Ack, Durability};
+use condition::Teller;
+pub(crate) use condition::{Condition, panic_text};
+pub(crate) use gauge::LogGauge;
+pub(crate) use relog::Relog;
+pub(crate) use seen::Seen;
+pub(crate) use state::State;
+use state::refuse;
+
+/// A group is closed at this many bytes, so that one sync never waits for too much.
+const GROUP_BYTES: usize = 16 << 20;
+
+/// Rows of one table with their encoded form.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) table: Arc<Table>,
+    /// All columns but `ingested_at`.
+    pub(crate) rows: RecordBatch,
+    /// The same as an Arrow IPC stream.
+    pub(crate) body: Bytes,
+    pub(crate) source: String,
+}
+
+/// Entries that go into the log together, or not at all.
+#[derive(Debug)]
+pub(crate) struct Submission {
+    pub(crate) entries: Vec<Entry>,
+    pub(crate) durability: Durability,
+    pub(crate) reply: oneshot::Sender<Result<Written>>,
+    /// Memory of the rows until the tail holds them.
+    pub(crate) reservation: Reservation,
+}
+
+/// What became of a submission that is in the log.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Written {
+    /// Position of its last entry.
+    pub(crate) position: LogPosition,
+    /// What its rows have in `ingested_at`.
+    pub(crate) ingested_at: Micros,
+}
+
+/// A submission that goes in unless one of its rows was put since they were looked at.
+#[derive(Debug)]
+pub(crate) struct Guarded {
+    pub(crate) submission: Submission,
+    pub(crate) seen: Seen,
+    /// Told if it does not.
+    pub(crate) changed: oneshot::Sender<()>,
+}
+
+/// Hours that have landed.
+#[derive(Debug)]
+pub(crate) struct Landed {
+    pub(crate) table: Arc<Table>,
+    /// Each hour with the view of it that is now in the lake.
+    pub(crate) hours: Vec<HourView>,
+    pub(crate) snapshot: Arc<Snapshot>,
+    pub(crate) reply: oneshot::Sender<()>,
+}
+
+impl Entry {
+    fn record(&self, ingested_at: Micros) -> Record {
+        Record {
+            table: self.table.schema.name().into(),
+            source: self.source.clone(),
+            ingested_at,
+            rows: self.rows.num_rows() as u32,
+            body: self.body.clone(),
+        }
+    }
+}
+
+enum Message {
+    Put(Submission),
+    Guarded(Guarded),
+    Landed(Landed),
+    Relog(Relog),
+    Stop(oneshot::Sender<Result<()>>),
+}
+
+/// The way to the writer thread.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    sender: Sender<Message>,
+    condition: Condition,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Writer {
+    /// Starts the thread.
+    pub(crate) fn start(state: State) -> Result<Self> {
+        let (sender, receiver) = channel();
+        let teller = Teller::default();
+        let condition = teller.condition();
+        let thread = std::thread::Builder::new()
+            .name("barograph-writer".to_owned())
+            .spawn(move || {
+                // The receiver goes after the end is told, so that who finds it gone knows why.
+                let work = AssertUnwindSafe(|| run(state, &receiver, &teller));
+                match catch_unwind(work) {
+                    Ok(()) => teller.stop(),
+                    Err(panic) => teller.panicked(panic.as_ref()),
+                }
+            })
+            .map_err(|e| Error::internal("start the writer thread").with_source(e))?;
+        Ok(Self { sender, condition, thread: Mutex::new(Some(thread)) })
+    }
+
+    /// A second way to the same thread.
+    pub(crate) fn handle(&self) -> WriterHandle {
+        WriterHandle { sender: self.sender.clone(), condition: self.condition.clone() }
+    }
+
+    /// How the thread is.
+    pub(crate) fn condition(&self) -> &Condition {
+        &self.condition
+    }
+
+    /// Finishes what was sent before, syncs and closes the log.
+    ///
+    /// # Errors
+    /// Why the log could not be synced, or the writer had failed before.
+    pub(crate) async fn stop(&self) -> Result<()> {
+        let (reply, stopped) = oneshot::channel();
+        let result = match self.sender.send(Message::Stop(reply)) {
+            Ok(()) => match stopped.await {
+                Ok(result) => result,
+                Err(_) => self.condition.end().await,
+            },
+            Err(_) => self.condition.end().await,
+        };
+        let thread = self.thread.lock().take();
+        if let Some(thread) = thread {
+            let _ = tokio::task::spawn_blocking(move || thread.join()).await;
+        }
+        result
+    }
+}
+
+/// A way to the writer thread.
+#[derive(Debug, Clone)]
+pub(crate) struct WriterHandle {
+    sender: Sender<Message>,
+    condition: Condition,
+}
+
+impl WriterHandle {
+    /// Hands rows over; the answer comes through the submission's `reply`.
+    pub(crate) fn put(&self, submission: Submission) -> Result<()> {
+        self.send(Message::Put(submission))
+    }
+
+    /// The same, unless rows have changed.
+    pub(crate) fn put_unchanged(&self, guarded: Guarded) -> Result<()> {
+        self.send(Message::Guarded(guarded))
+    }
+
+    /// Swaps tail and snapshot for hours that have landed.
+    pub(crate) fn landed(&self, landed: Landed) -> Result<()> {
+        self.send(Message::Landed(landed))
+    }
+
+    /// Writes rows of the tail to the log again.
+    pub(crate) fn relog(&self, asked: Relog) -> Result<()> {
+        self.send(Message::Relog(asked))
+    }
+
+    /// How the thread is.
+    pub(crate) fn condition(&self) -> &Condition {
+        &self.condition
+    }
+
+    fn send(&self, message: Message) -> Result<()> {
+        self.sender.send(message).map_err(|_| self.condition.refusal())
+    }
+}
+
+fn run(mut state: State, receiver: &Receiver<Message>, teller: &Teller) {
+    let mut poison: Option<Error> = None;
+    loop {
+        if let Some(error) = &poison {
+            teller.fail(error);
+        }
+        let left = state.sync_at.map(|at| span(at.saturating_sub(state.clock.elapsed())));
+        let first = match left {
+            Some(Duration::ZERO) => Err(RecvTimeoutError::Timeout),
+            Some(left) => receiver.recv_timeout(left),
+            None => receiver.recv().map_err(|_| RecvTimeoutError::Disconnected),
+        };
+        let first = match first {
+            Ok(message) => message,
+            // A clock that is held has not come so far.
+            Err(RecvTimeoutError::Timeout)
+                if state.sync_at.is_some_and(|at| at > state.clock.elapsed()) =>
+            {
+                continue;
+            }
+            Err(RecvTimeoutError::Timeout) => {
+                state.sync_at = None;
+                if let Err(error) = state.log.sync() {
+                    tracing::error!(%error, "syncing the log failed");
+                    poison.get_or_insert(error);
+                }
+                continue;
+            }
+            Err(RecvTimeoutError::Disconnected) => return,
+        };
+        let (group, control) = gather(first, receiver);
+        if !group.is_empty() {
+            match &poison {
+                Some(error) => refuse(group, error),
+                None => {
+                    poison = state.commit(group).or_else(|| state.log.stopped());
+                    if poison.is_none() {
+                        state.wake_lander_if_needed();
+                    }
+                }
+            }
+        }
+        match control {
+            None => {}
+            Some(Message::Put(_)) => {}
+            Some(Message::Guarded(guarded)) => match &poison {
+                Some(error) => refuse(vec![guarded.submission], error),
+                None => poison = state.commit_unchanged(guarded),
+            },
+            Some(Message::Landed(landed)) => state.swap(landed),
+            Some(Message::Relog(asked)) => match &poison {
+                Some(error) => drop(asked.reply.send(Err(error.again()))),
+                None => {
+                    state.relog(asked);
+                    poison = state.log.stopped();
+                }
+            },
+            Some(Message::Stop(reply)) => {
+                let _ = reply.send(match poison {
+                    Some(error) => Err(error),
+                    None => state.log.sync(),
+                });
+                return;
+            }
+        }
+    }
+}
+
+/// `first` and whatever else waits, up to the group's size or to a message of another kind.
+fn gather(first: Message, receiver: &Receiver<Message>) -> (Vec<Submission>, Option<Message>) {
+    let mut group = Vec::new();
+    let mut bytes = 0;
+    let mut next = first;
+    loop {
+        match next {
+            Message::Put(submission) => {
+                bytes += submission.entries.iter().map(|entry| entry.body.len()).sum::<usize>();
+                group.push(submission);
+            }
+            control => return (group, Some(control)),
+        }
+        if bytes >= GROUP_BYTES {
+            return (group, None);
+        }
+        next = match receiver.try_recv() {
+            Ok(message) => message,
+            Err(TryRecvError::Empty | TryRecvError::Disconnected) => return (group, None),
+        };
+    }
+}

@@ -1,0 +1,224 @@
+//! The state of the writer: the log, the tails and the views, which it alone changes, in this order.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use arrow::array::RecordBatch;
+use barograph_lake::{Hour, LogPosition, Micros, Snapshot};
+use tokio::sync::Notify;
+
+use super::gauge::LogGauge;
+use super::{Durability, Guarded, Landed, Submission, Written};
+use crate::clock::micros;
+use crate::log::{Log, Record};
+use crate::memory::Budget;
+use crate::table::Table;
+use crate::tail::Tail;
+use crate::validate::complete;
+use crate::view::View;
+use crate::{Clock, Error, Result};
+
+/// Batches acknowledged at `memory` are synced after at most this long.
+const SYNC_WITHIN: Duration = Duration::from_millis(200);
+
+/// What the thread owns.
+pub(crate) struct State {
+    pub(crate) log: Box<dyn Log>,
+    pub(crate) gauge: Arc<LogGauge>,
+    pub(crate) tails: BTreeMap<String, Tail>,
+    pub(crate) clock: Arc<dyn Clock>,
+    /// Largest `ingested_at` given so far.
+    pub(crate) last_ingested: Micros,
+    /// Told when an hour begins or memory runs short.
+    pub(crate) wake_lander: Arc<Notify>,
+    pub(crate) budget: Arc<Budget>,
+    /// Newest hour seen, over all tables.
+    pub(crate) newest_hour: Option<Hour>,
+    /// When the oldest batch that was acknowledged at `memory` and not synced since is to be synced, by elapsed time.
+    pub(crate) sync_at: Option<Micros>,
+}
+
+impl State {
+    /// Log, sync, apply, publish, acknowledge. An error given back poisons the writer: what is in the
+    /// log and what is in the tails may differ, and only a restart makes them one again.
+    pub(super) fn commit(&mut self, group: Vec<Submission>) -> Option<Error> {
+        // Larger than any before, so that it tells which of two rows was accepted later.
+        let ingested_at = self.clock.now().max(self.last_ingested.saturating_add(1));
+        self.last_ingested = ingested_at;
+        let (group, records) = self.fitting(group, ingested_at);
+        if group.is_empty() {
+            return None;
+        }
+        let sync = group.iter().any(|submission| submission.durability == Durability::Disk);
+        let positions = match self.log.append(&records, sync) {
+            Ok(positions) => positions,
+            Err(error) => {
+                tracing::error!(%error, "appending to the log failed");
+                return self.commit_each(group, &error);
+            }
+        };
+        self.sync_at = match sync {
+            true => None,
+            false => self.sync_at.or_else(|| Some(self.clock.elapsed() + micros(SYNC_WITHIN))),
+        };
+        let rows: u64 = records.iter().map(|record| u64::from(record.rows)).sum();
+        self.gauge.records.fetch_add(records.len() as u64, Ordering::Relaxed);
+        self.gauge.rows.fetch_add(rows, Ordering::Relaxed);
+        self.gauge.groups.fetch_add(1, Ordering::Relaxed);
+        self.gauge.measure(self.log.as_ref());
+        drop(records);
+        match self.apply(&group, &positions, ingested_at) {
+            Ok(()) => {
+                let mut positions = positions.into_iter();
+                for submission in group {
+                    drop(submission.reservation);
+                    let position = positions.by_ref().take(submission.entries.len()).last();
+                    let position = position.unwrap_or_default();
+                    let _ = submission.reply.send(Ok(Written { position, ingested_at }));
+                }
+                None
+            }
+            Err(error) => {
+                tracing::error!(%error, "applying logged rows to the tail failed");
+                refuse(group, &error);
+                Some(error)
+            }
+        }
+    }
+
+    /// The submissions that the log takes, with their records; each of the others is refused by itself.
+    fn fitting(
+        &self,
+        group: Vec<Submission>,
+        ingested_at: Micros,
+    ) -> (Vec<Submission>, Vec<Record>) {
+        let mut records = Vec::with_capacity(group.len());
+        let mut fitting = Vec::with_capacity(group.len());
+        for submission in group {
+            let first = records.len();
+            records.extend(submission.entries.iter().map(|entry| entry.record(ingested_at)));
+            match self.log.check(records.get(first..).unwrap_or_default()) {
+                Ok(()) => fitting.push(submission),
+                Err(error) => {
+                    records.truncate(first);
+                    refuse(vec![submission], &error);
+                }
+            }
+        }
+        (fitting, records)
+    }
+
+    /// After a group as a whole met an error: one by one, so that a small one goes in where a large one finds
+    /// no room.
+    fn commit_each(&mut self, group: Vec<Submission>, error: &Error) -> Option<Error> {
+        if group.len() == 1 {
+            refuse(group, error);
+            return None;
+        }
+        let mut poison = None;
+        for submission in group {
+            match &poison {
+                None => poison = self.commit(vec![submission]),
+                Some(error) => refuse(vec![submission], error),
+            }
+        }
+        poison
+    }
+
+    pub(super) fn commit_unchanged(&mut self, guarded: Guarded) -> Option<Error> {
+        let Guarded { submission, seen, changed } = guarded;
+        match seen.is_unchanged() {
+            Ok(true) => self.commit(vec![submission]),
+            Ok(false) => {
+                let _ = changed.send(());
+                None
+            }
+            Err(error) => {
+                refuse(vec![submission], &error);
+                None
+            }
+        }
+    }
+
+    fn apply(
+        &mut self,
+        group: &[Submission],
+        positions: &[LogPosition],
+        ingested_at: Micros,
+    ) -> Result<()> {
+        let mut touched: BTreeMap<&str, &Arc<Table>> = BTreeMap::new();
+        let entries = group.iter().flat_map(|submission| &submission.entries);
+        for (entry, &position) in entries.zip(positions) {
+            let name = entry.table.schema.name();
+            self.append(name, position, &complete(&entry.table.schema, &entry.rows, ingested_at)?)?;
+            touched.insert(name, &entry.table);
+        }
+        for (name, table) in touched {
+            let snapshot = Arc::clone(&table.view.load().snapshot);
+            self.publish(name, table, snapshot);
+        }
+        Ok(())
+    }
+
+    pub(super) fn append(
+        &mut self,
+        table: &str,
+        position: LogPosition,
+        rows: &RecordBatch,
+    ) -> Result<()> {
+        self.tails
+            .get_mut(table)
+            .ok_or_else(|| Error::internal(format!("no tail for table {table:?}")))?
+            .append(position, rows)
+    }
+
+    pub(super) fn publish(&self, name: &str, table: &Arc<Table>, snapshot: Arc<Snapshot>) {
+        if let Some(tail) = self.tails.get(name) {
+            let schema = Arc::clone(&table.schema);
+            table.view.store(Arc::new(View { schema, snapshot, tail: tail.view() }));
+        }
+    }
+
+    pub(super) fn swap(&mut self, landed: Landed) {
+        let name = landed.table.schema.name();
+        if let Some(tail) = self.tails.get_mut(name) {
+            for hour in &landed.hours {
+                tail.landed(hour.hour(), hour);
+            }
+        }
+        self.publish(name, &landed.table, landed.snapshot);
+        self.give_back();
+        let _ = landed.reply.send(());
+    }
+
+    /// Gives back the space of the log that no row of the tail needs.
+    pub(super) fn give_back(&mut self) {
+        let needed = self.tails.values().filter_map(Tail::first_position).min();
+        if let Err(error) = self.log.truncate(needed.unwrap_or_else(|| self.log.end())) {
+            tracing::warn!(%error, "old log segments could not be deleted: they will be next time");
+        }
+        self.gauge.measure(self.log.as_ref());
+    }
+
+    pub(super) fn wake_lander_if_needed(&mut self) {
+        let newest = self
+            .tails
+            .values()
+            .filter_map(|tail| tail.view().hours().last().map(|hour| hour.hour()))
+            .max();
+        let short = self.budget.to_free() > 0;
+        if newest > self.newest_hour || short {
+            self.newest_hour = newest.max(self.newest_hour);
+            self.wake_lander.notify_one();
+        }
+    }
+}
+
+/// Answers that nothing of a group is in the log.
+pub(super) fn refuse(group: Vec<Submission>, error: &Error) {
+    for submission in group {
+        let _ = submission.reply.send(Err(error.again()));
+    }
+}

@@ -1,0 +1,80 @@
+//! The answer to a call while it is sent: batches are encoded as the client reads them, until the deadline or the end
+//! of the server.
+
+use arrow::array::RecordBatch;
+use futures::stream::BoxStream;
+use futures::{Stream, StreamExt, stream};
+use tokio::sync::OwnedSemaphorePermit;
+use tonic::Status;
+
+use super::limits::Deadline;
+use super::shutdown::{Phase, Shutdown};
+use super::state::State;
+use crate::wire::{BatchEncoder, Pieces};
+use crate::{Error, Result};
+
+/// An answer that is being sent. Dropped, with all its work, when the client goes away.
+pub(crate) struct Running {
+    batches: BoxStream<'static, Result<RecordBatch>>,
+    encoder: BatchEncoder,
+    deadline: Deadline,
+    shutdown: Shutdown,
+    /// What a client is told of an error.
+    told: fn(Error) -> Error,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Running {
+    pub(crate) fn new(
+        state: &State,
+        batches: BoxStream<'static, Result<RecordBatch>>,
+        deadline: Deadline,
+        permit: OwnedSemaphorePermit,
+    ) -> Self {
+        Self {
+            batches,
+            encoder: BatchEncoder { message_bytes: state.settings.message_bytes.get() },
+            deadline,
+            shutdown: state.shutdown.clone(),
+            told: std::convert::identity,
+            _permit: permit,
+        }
+    }
+
+    /// Says every error as `told` does.
+    pub(crate) fn telling(self, told: fn(Error) -> Error) -> Self {
+        Self { told, ..self }
+    }
+
+    pub(crate) fn messages(self) -> impl Stream<Item = Result<Pieces, Status>> + Send {
+        let end = {
+            let (deadline, shutdown) = (self.deadline.clone(), self.shutdown.clone());
+            Box::pin(async move {
+                tokio::select! {
+                    error = deadline.reached() => error,
+                    () = shutdown.reached(Phase::Stopped) => Shutdown::error(),
+                }
+            })
+        };
+        stream::unfold(Some((self, end)), async |running| {
+            let (mut this, mut end) = running?;
+            let next = tokio::select! {
+                biased;
+                error = &mut end => Err(error),
+                next = this.batches.next() => match next {
+                    None => return None,
+                    Some(batch) => batch,
+                },
+            };
+            let encoded = next.and_then(|batch| {
+                let mut pieces = Pieces::default();
+                this.encoder.encode(&mut pieces, &batch)?;
+                Ok(pieces)
+            });
+            match encoded {
+                Ok(pieces) => Some((Ok(pieces), Some((this, end)))),
+                Err(error) => Some((Err(Status::from((this.told)(error))), None)),
+            }
+        })
+    }
+}

@@ -1,0 +1,19 @@
+//! Parts of a FlightInfo: numbers of rows and bytes, and endpoints that are valid for some time.
+
+use arrow_flight::FlightEndpoint;
+use barograph_lake::Micros;
+use barograph_lake::time::MICROS_PER_SECOND;
+use prost_types::Timestamp;
+
+/// An endpoint that is valid for some time.
+pub(crate) fn until(endpoint: FlightEndpoint, expires: Micros) -> FlightEndpoint {
+    endpoint.with_expiration_time(Timestamp {
+        seconds: expires.div_euclid(MICROS_PER_SECOND),
+        nanos: (expires.rem_euclid(MICROS_PER_SECOND) * 1_000) as i32,
+    })
+}
+
+/// A number of rows or bytes.
+pub(crate) fn signed(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}

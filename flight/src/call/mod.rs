@@ -1,0 +1,25 @@
+//! Calls: what those of native Flight and of SQL stand on. The state that all of them share, who calls and for how long,
+//! running answers and puts, and what is kept between calls.
+
+mod answer;
+mod bound;
+mod caller;
+mod endpoint;
+mod executions;
+mod limits;
+mod pins;
+mod put;
+mod serving;
+mod shutdown;
+mod state;
+
+pub(crate) use answer::Running;
+pub(crate) use caller::Caller;
+pub(crate) use endpoint::{signed, until};
+pub(crate) use executions::{Cancellation, Cancelled, Execution};
+pub(crate) use limits::Deadline;
+pub(crate) use put::{Writing, batches_of};
+pub(crate) use serving::Serving;
+pub use serving::{Alter, Reopening};
+pub(crate) use shutdown::{Phase, Shutdown};
+pub(crate) use state::State;

@@ -1,0 +1,204 @@
+//! A running put: batches are submitted in the order in which they come, and acknowledged in that order; several may be
+//! on their way to the disk at one time.
+//!
+//! ```text
+//! batches ─► prepared, submitted: one at a time ─► on their way: put_batches_in_flight at most ─► acknowledgements
+//! ```
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow_flight::FlightData;
+use arrow_flight::decode::FlightRecordBatchStream;
+use arrow_flight::error::FlightError;
+use barograph_engine::clock::pause;
+use barograph_engine::{Ack, Durability, ErrorKind, retry};
+use futures::future::{BoxFuture, OptionFuture, ready};
+use futures::stream::{BoxStream, FuturesOrdered};
+use futures::{FutureExt, StreamExt, TryStreamExt, stream};
+use http::HeaderMap;
+use tokio::sync::OwnedSemaphorePermit;
+use tonic::{Code, Status, Streaming};
+
+use super::limits::Deadline;
+use super::serving::Serving;
+use super::shutdown::{Phase, Shutdown};
+use super::state::State;
+use crate::wire::BatchEncoder;
+use crate::{Error, Result};
+
+/// With so many bytes of batches on their way, no other is taken: a sync of the disk takes no longer than writing them.
+const IN_FLIGHT_BYTES: usize = 16 << 20;
+
+/// An acknowledgement that is yet to come.
+type Pending = BoxFuture<'static, Result<Ack>>;
+
+/// The batches that a client sends, from the message with the schema on.
+pub(crate) fn batches_of(
+    state: &State,
+    first: FlightData,
+    messages: Streaming<FlightData>,
+) -> BoxStream<'static, Result<RecordBatch>> {
+    let limit = state.settings.request_bytes_max;
+    let messages =
+        stream::once(std::future::ready(Ok(first))).chain(messages).map_err(move |status| {
+            if status.code() == Code::OutOfRange {
+                let mend = format!(
+                    "flight.request_bytes_max is {limit}: send smaller batches ({})",
+                    status.message()
+                );
+                return FlightError::from(Status::invalid_argument(mend));
+            }
+            FlightError::from(status)
+        });
+    FlightRecordBatchStream::new_from_flight_data(messages).map_err(Error::from).boxed()
+}
+
+/// Where batches go.
+struct Target {
+    serving: Arc<Serving>,
+    table: String,
+    source: String,
+    durability: Durability,
+    /// Whether a batch that finds no room waits for it rather than end the put. No other is taken meanwhile.
+    patient: bool,
+}
+
+impl Target {
+    /// Puts a batch. Ready when it has its place in the log.
+    async fn put(self: Arc<Self>, batch: RecordBatch) -> Result<Pending> {
+        let deadline = self.serving.current().deadline(&HeaderMap::new());
+        if !self.patient {
+            return self.submit(batch, &deadline).await;
+        }
+        loop {
+            let put = async { self.submit(batch.clone(), &deadline).await?.await };
+            let error = match put.await {
+                Err(error) if error.kind() == ErrorKind::Resources => error,
+                done => return Ok(ready(done).boxed()),
+            };
+            let wait = retry::wait(error.retry_after());
+            if wait > deadline.left() {
+                return Err(error);
+            }
+            pause(wait).await;
+        }
+    }
+
+    async fn submit(&self, batch: RecordBatch, deadline: &Deadline) -> Result<Pending> {
+        let submitting = async {
+            let (state, kept) = self.serving.to_put().await;
+            let prepared = state.engine.prepare(&self.table, batch, &self.source).await?;
+            let submitted = prepared.submit(self.durability).await?;
+            Ok::<_, Error>((submitted, kept))
+        };
+        let (submitted, kept) = deadline.bound(submitting).await?;
+        let deadline = deadline.clone();
+        let acknowledged = async move {
+            let _kept = kept;
+            deadline.bound(submitted.acknowledged()).await
+        };
+        Ok(acknowledged.boxed())
+    }
+}
+
+/// A running put.
+pub(crate) struct Writing {
+    batches: BoxStream<'static, Result<RecordBatch>>,
+    target: Arc<Target>,
+    /// Batches on their way at one time at most.
+    most: usize,
+    /// The batch that is about to get its place in the log.
+    submitting: OptionFuture<BoxFuture<'static, Result<Pending>>>,
+    running: FuturesOrdered<Pending>,
+    /// Bytes of the batches on their way, in their order.
+    bytes: VecDeque<usize>,
+    /// Why no more batches are taken.
+    end: Option<Result<()>>,
+    drained: BoxFuture<'static, ()>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Writing {
+    /// Puts `batches` into `table` as they come; `patient`, if they shall wait for room.
+    pub(crate) fn new(
+        serving: &Arc<Serving>,
+        table: String,
+        source: String,
+        durability: Durability,
+        batches: BoxStream<'static, Result<RecordBatch>>,
+        patient: bool,
+    ) -> Result<Self> {
+        let state = serving.current();
+        let permit = state.limits.stream()?;
+        let shutdown = state.shutdown.clone();
+        let drained = async move { shutdown.reached(Phase::Draining).await }.boxed();
+        let serving = Arc::clone(serving);
+        Ok(Self {
+            batches,
+            most: state.settings.put_batches_in_flight.max(1),
+            target: Arc::new(Target { serving, table, source, durability, patient }),
+            submitting: None.into(),
+            running: FuturesOrdered::new(),
+            bytes: VecDeque::new(),
+            end: None,
+            drained,
+            _permit: permit,
+        })
+    }
+
+    /// The next acknowledgement, in the order of the batches.
+    pub(crate) async fn next(&mut self) -> Result<Option<Ack>> {
+        loop {
+            if self.bytes.is_empty()
+                && let Some(end) = self.end.take()
+            {
+                self.end = Some(Ok(()));
+                return end.map(|()| None);
+            }
+            let is_free = self.running.len() == self.bytes.len();
+            let takes = self.end.is_none() && is_free && self.has_room();
+            tokio::select! {
+                biased;
+                () = &mut self.drained, if self.end.is_none() => self.end = Some(Err(Shutdown::error())),
+                Some(ack) = self.running.next() => {
+                    self.bytes.pop_front();
+                    return ack.map(Some);
+                }
+                Some(submitted) = &mut self.submitting => {
+                    self.submitting = None.into();
+                    self.submitted(submitted);
+                }
+                batch = self.batches.next(), if takes => match batch {
+                    None => self.end = Some(Ok(())),
+                    Some(Err(error)) => self.end = Some(Err(error)),
+                    Some(Ok(batch)) => self.submit(batch),
+                },
+                else => {}
+            }
+        }
+    }
+
+    fn has_room(&self) -> bool {
+        self.running.len() < self.most && self.bytes.iter().sum::<usize>() < IN_FLIGHT_BYTES
+    }
+
+    fn submit(&mut self, batch: RecordBatch) {
+        self.bytes.push_back(BatchEncoder::estimate(&batch).unwrap_or_default());
+        let mut put = Arc::clone(&self.target).put(batch).boxed();
+        // Most have their place at once.
+        match (&mut put).now_or_never() {
+            Some(submitted) => self.submitted(submitted),
+            None => self.submitting = Some(put).into(),
+        }
+    }
+
+    /// Takes up the acknowledgement of a batch. After one that failed no other is taken.
+    fn submitted(&mut self, submitted: Result<Pending>) {
+        self.running.push_back(submitted.unwrap_or_else(|error| {
+            self.end.get_or_insert(Ok(()));
+            ready(Err(error)).boxed()
+        }));
+    }
+}

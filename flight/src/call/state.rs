@@ -1,0 +1,86 @@
+//! The state that all calls share: the engine with SQL over it, limits, and what is kept between calls.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwapOption;
+use barograph_engine::Engine;
+use barograph_query::{Sql, Statement};
+use http::HeaderMap;
+
+use super::bound::Bound;
+use super::executions::Executions;
+use super::limits::{Deadline, Limits};
+use super::pins::Pins;
+use super::shutdown::Shutdown;
+use crate::FlightSettings;
+use crate::wire::Shapes;
+
+/// The state that all calls share.
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) sql: Arc<Sql>,
+    pub(crate) executions: Arc<Executions<Arc<Statement>>>,
+    pub(crate) bound: Arc<Bound>,
+    pub(crate) settings: FlightSettings,
+    pub(crate) limits: Limits,
+    pub(crate) pins: Pins,
+    pub(crate) shapes: Shapes,
+    pub(crate) shutdown: Shutdown,
+    /// What was served before, as long as endpoints hold views of it.
+    earlier: ArcSwapOption<State>,
+}
+
+impl State {
+    pub(crate) fn new(engine: Arc<Engine>, sql: Arc<Sql>, settings: FlightSettings) -> Self {
+        Self {
+            executions: Arc::new(Executions::new(Arc::clone(engine.clock()))),
+            bound: Arc::default(),
+            limits: Limits::new(settings.streams_max),
+            pins: Pins::new(engine.clock(), settings.view_lifetime, settings.views_max),
+            shapes: Shapes::default(),
+            shutdown: Shutdown::default(),
+            earlier: ArcSwapOption::empty(),
+            engine,
+            sql,
+            settings,
+        }
+    }
+
+    /// What is served after `before`, with the calls that run counted on.
+    pub(super) fn in_place_of(before: Arc<Self>, engine: Arc<Engine>, sql: Arc<Sql>) -> Self {
+        before.executions.forget_plans();
+        Self {
+            executions: Arc::clone(&before.executions),
+            bound: Arc::clone(&before.bound),
+            limits: before.limits.clone(),
+            shutdown: before.shutdown.clone(),
+            earlier: ArcSwapOption::from(Some(Arc::clone(&before))),
+            ..Self::new(engine, sql, before.settings.clone())
+        }
+    }
+
+    /// What was served when the view was made that an endpoint names.
+    pub(crate) fn holding(self: &Arc<Self>, view: Option<&str>) -> Arc<Self> {
+        let Some(view) = view else { return Arc::clone(self) };
+        let mut state = Arc::clone(self);
+        while !state.pins.holds(view) {
+            let Some(earlier) = state.earlier.load_full() else { return Arc::clone(self) };
+            state = earlier;
+        }
+        state
+    }
+
+    /// The deadline of a call with these headers.
+    pub(crate) fn deadline(&self, headers: &HeaderMap) -> Deadline {
+        Deadline::new(self.engine.clock(), self.settings.request_timeout.duration(), headers)
+    }
+
+    /// Lets go what no endpoint holds any more. Gives whether one holds something.
+    pub(super) fn release(&self) -> bool {
+        if self.earlier.load_full().is_some_and(|earlier| !earlier.release()) {
+            self.earlier.store(None);
+        }
+        self.pins.release() || self.earlier.load().is_some()
+    }
+}
