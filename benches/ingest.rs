@@ -24,7 +24,7 @@ use arrow::datatypes::Int64Type;
 use barograph::cities::Cities;
 use barograph::demo::weather::Weather;
 use barograph::settings::Settings;
-use barograph_engine::allocations::Counting;
+use barograph_engine::allocations::CountingAllocator;
 use barograph_engine::{Durability, Engine, ErrorKind};
 use barograph_flight::ticket::RangeRead;
 use barograph_flight::{Client, FlightSettings, Server, Ticket};
@@ -34,7 +34,7 @@ use barograph_test_support::engine_in;
 use futures::StreamExt;
 
 #[global_allocator]
-static ALLOCATOR: Counting<mimalloc::MiMalloc> = Counting(mimalloc::MiMalloc);
+static ALLOCATOR: CountingAllocator<mimalloc::MiMalloc> = CountingAllocator(mimalloc::MiMalloc);
 
 /// 2024-01-01T00:00:00Z
 const START: i64 = 1_704_067_200_000_000;

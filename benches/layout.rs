@@ -97,10 +97,12 @@ fn candidates() -> Vec<(String, Layout)> {
             ));
         }
     }
-    for unpack_price in [0.0, 0.1, 0.2, 0.3, f64::INFINITY] {
-        if unpack_price != default.unpack_price {
-            layouts
-                .push((format!("unpack price {unpack_price}"), Layout { unpack_price, ..default }));
+    for decompression_cost in [0.0, 0.1, 0.2, 0.3, f64::INFINITY] {
+        if decompression_cost != default.decompression_cost {
+            layouts.push((
+                format!("decompression cost {decompression_cost}"),
+                Layout { decompression_cost, ..default },
+            ));
         }
     }
     for zstd_level in [1, 3, 5, 9, 19] {
@@ -113,14 +115,17 @@ fn candidates() -> Vec<(String, Layout)> {
         page_rows: 32_768,
         row_group_rows: 1 << 20,
         zstd_level: 19,
-        unpack_price: 0.0,
+        decompression_cost: 0.0,
         ..default
     };
     layouts.push((
-        "zstd 19, unpack price 0".to_owned(),
+        "zstd 19, decompression cost 0".to_owned(),
         Layout { page_rows: default.page_rows, ..smallest },
     ));
-    layouts.push(("zstd 19, unpack price 0, page 32768, row group 1048576".to_owned(), smallest));
+    layouts.push((
+        "zstd 19, decompression cost 0, page 32768, row group 1048576".to_owned(),
+        smallest,
+    ));
     layouts.push(("no whole bytes".to_owned(), Layout { whole_bytes: false, ..default }));
     layouts.push(("**default**".to_owned(), default));
     layouts

@@ -27,7 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(600);
 /// Commits of others are noticed soon, and no hour lands by itself.
 const SETTINGS: [&str; 6] = [
     "--set",
-    "engine.notice_every=50ms",
+    "engine.poll_commits_every=50ms",
     "--set",
     "engine.lateness=100000h",
     "--set",

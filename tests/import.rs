@@ -31,7 +31,7 @@ const PATIENCE: Duration = Duration::from_secs(600);
 /// Commits of others are noticed soon, and no hour lands by itself.
 const SETTINGS: [&str; 6] = [
     "--set",
-    "engine.notice_every=50ms",
+    "engine.poll_commits_every=50ms",
     "--set",
     "engine.lateness=100000h",
     "--set",
@@ -139,7 +139,7 @@ fn killed_and_stopped(hours: i64) -> bool {
             stopped += usize::from(!ended.status.success());
             // It may be stopped before it listens to signals.
             let is_clean = ended.status.success() || ended.status.signal().is_some();
-            assert!(is_clean || said(&ended).contains("goes on from here"), "{}", said(&ended));
+            assert!(is_clean || said(&ended).contains("continues from here"), "{}", said(&ended));
         } else {
             killed += usize::from(process.try_wait().unwrap().is_none());
             process.kill().unwrap();

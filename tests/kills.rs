@@ -163,7 +163,7 @@ fn at_once(data: &Path, job: &str) {
     assert!(ended.iter().any(|output| output.status.success()), "{ended:?}");
     for output in ended.iter().filter(|output| !output.status.success()) {
         let said = String::from_utf8_lossy(&output.stderr);
-        let refused = ["is being run", "needs the log for itself"];
+        let refused = ["is being run", "needs the log to itself"];
         assert!(refused.iter().any(|why| said.contains(why)), "{said}");
     }
 }

@@ -1,9 +1,9 @@
-"""What does folding bring to a year of 1,500 cities, 788 million readings, and what does it cost?
+"""What does compaction bring to a year of 1,500 cities, 788 million readings, and what does it cost?
 
-    python year.py [--work FOLDER] [--hours 8760] [--cities 1500] read|fold|size|beside|inside|opening|all
+    python year.py [--work FOLDER] [--hours 8760] [--cities 1500] read|compaction|size|beside|inside|opening|all
 
     WORK/year-hours     as the demo left it, a file an hour
-    WORK/year-folded    the same after the job `compact`
+    WORK/year-compacted    the same after the job `compact`
     WORK/day            a day of as many cities, as the demo left it
 """
 
@@ -41,7 +41,7 @@ THREADS = os.cpu_count()
 class Year:
     def __init__(self, work, hours, cities):
         self.work, self.hours_count, self.cities = pathlib.Path(work), hours, cities
-        self.hours, self.folded = self.work / "year-hours", self.work / "year-folded"
+        self.hours, self.compacted = self.work / "year-hours", self.work / "year-compacted"
 
     def make(self):
         self.demo(self.hours, self.hours_count)
@@ -89,19 +89,19 @@ def compact(data):
     return seconds, json.loads(done.stdout)["rows"], peak if peak > before else 0
 
 
-def fold(year):
+def compaction(year):
     """Compaction of everything, days and then months, on all processors: rows read and written a second, and memory."""
-    year.copy("year-folded")
-    seconds, rows, peak = compact(year.folded)
-    print(f"{rows:,} rows folded in {seconds:.0f} s: {rows / seconds / 1e6:.2f} M rows/s, at most {peak / 1024:.0f} MiB")
+    year.copy("year-compacted")
+    seconds, rows, peak = compact(year.compacted)
+    print(f"{rows:,} rows compacted in {seconds:.0f} s: {rows / seconds / 1e6:.2f} M rows/s, at most {peak / 1024:.0f} MiB")
     measure.row("compaction, hours to days to months", f"{rows / seconds / 1e6:.2f} M rows/s", "–", None, "≥ 3 M rows/s", rows / seconds >= 3e6)
     measure.row("memory of compaction", f"{peak / 1024:.0f} MiB", "–", None, "≤ 512 MiB", 0 < peak <= 512 * 1024)
 
 
 def read(year):
-    """One city, one year, one column, warm, over Flight: folded, not folded, and by others on the folded files."""
-    tables = year.files(year.folded)
-    paths = [str(year.folded / "lake" / "readings" / path) for path in tables["path"].to_pylist()]
+    """One city, one year, one column, warm, over Flight: compacted, not compacted, and by others on the compacted files."""
+    tables = year.files(year.compacted)
+    paths = [str(year.compacted / "lake" / "readings" / path) for path in tables["path"].to_pylist()]
     whole = pq.read_table(paths[-1], columns=["city_id"])["city_id"].unique().to_pylist()
     keys = whole[:: max(1, len(whole) // 40)]
     ticket = lambda key: {"v": 1, "table": "readings", "range": {"keys": [key], "from": "2000-01-01", "to": "2100-01-01"}, "columns": ["temperature"]}
@@ -116,16 +116,16 @@ def read(year):
         chosen = lazy.filter(pl.col("city_id") == key).select("city_id", "reading_at", "temperature")
         return chosen.sort("reading_at").collect().to_arrow()
 
-    with Server(year.folded) as folded, Server(year.hours) as hours, RustClient(folded, ticket) as rust:
-        clients = {"folded": folded.connect(), "hours": hours.connect()}
+    with Server(year.compacted) as compacted, Server(year.hours) as hours, RustClient(compacted, ticket) as rust:
+        clients = {"compacted": compacted.connect(), "hours": hours.connect()}
         ask = {name: lambda key, client=client: get(client, ticket(key)) for name, client in clients.items()}
         others = {"duckdb": lambda key: connection.sql(sql.format(key)).to_arrow_table(), "polars": polars}
         for key in keys[:2]:
             counts = {name: call(key).num_rows for name, call in {**ask, **others}.items()}
             if len(set(counts.values())) > 1:
                 raise SystemExit(f"key {key}: answers of different length: {counts}")
-        print(f"{counts['folded']:,} rows of a city, {len(paths)} files")
-        contenders = {"folded": (ask["folded"], 5), "rust": (rust, 5), "hours": (ask["hours"], 1)}
+        print(f"{counts['compacted']:,} rows of a city, {len(paths)} files")
+        contenders = {"compacted": (ask["compacted"], 5), "rust": (rust, 5), "hours": (ask["hours"], 1)}
         contenders |= {name: (call, 1) for name, call in others.items()}
         # Warm for all: everyone has answered twice for every key before.
         for call, _ in 2 * list(contenders.values()):
@@ -134,7 +134,7 @@ def read(year):
         # Whoever has rested while others answered must get its memory from the system again: about three answers long.
         times = measure.by_turns(ROUNDS, contenders, keys, warm=3)
     medians = {name: [measure.median(seconds) for seconds in rounds] for name, rounds in times.items()}
-    for client, to in (("rust", "to the Rust client"), ("folded", "to pyarrow")):
+    for client, to in (("rust", "to the Rust client"), ("compacted", "to pyarrow")):
         ours = medians[client]
         shown = measure.spread(ours, 1e-3) + " ms"
         what = f"one city, one year, one column, {to}"
@@ -154,10 +154,10 @@ def size(year):
         rows = sum(files["num_records"][i].as_py() for i in chosen)
         return sum(files["size_bytes"][i].as_py() for i in chosen) / rows
 
-    hours, months = bytes_a_row(year.hours, "hour"), bytes_a_row(year.folded, "month")
+    hours, months = bytes_a_row(year.hours, "hour"), bytes_a_row(year.compacted, "month")
     measure.row("bytes a row, months", f"{months:.3f}", f"{hours:.3f}: hours", [months / hours], "≤ 0.88", months <= 0.88 * hours)
-    path = next(p for p in year.files(year.folded)["path"].to_pylist() if p.startswith("month"))
-    file = pq.ParquetFile(year.folded / "lake" / "readings" / path)
+    path = next(p for p in year.files(year.compacted)["path"].to_pylist() if p.startswith("month"))
+    file = pq.ParquetFile(year.compacted / "lake" / "readings" / path)
     groups = range(min(SAMPLED_GROUPS, file.num_row_groups))
     rows = file.read_row_groups(list(groups))
     stored = sum(
@@ -298,7 +298,7 @@ def with_and_without(when, without, during):
 
 
 def opening(year):
-    """What a server reads to open its tables and plan a day of a city: a year old, folded, and a day old, each with an empty log."""
+    """What a server reads to open its tables and plan a day of a city: a year old, compacted, and a day old, each with an empty log."""
     day = year.demo(year.work / "day", 24)
     tables = year.files(day)
     last = str(day / "lake" / "readings" / sorted(tables["path"].to_pylist())[-1])
@@ -317,11 +317,11 @@ def opening(year):
         measure.note(next(line for line in text.splitlines() if "files" in line).strip())
         return int(re.search(r"rchar: (\d+)", counted)[1])
 
-    a, b = read(year.folded), read(day)
+    a, b = read(year.compacted), read(day)
     measure.row("bytes read to open and plan", f"{a:,}: a year old", f"{b:,}: a day old", [a / b], "≤ 2", a <= 2 * b)
 
 
-MEASUREMENTS = {"fold": fold, "read": read, "size": size, "beside": beside, "inside": inside, "opening": opening}
+MEASUREMENTS = {"compaction": compaction, "read": read, "size": size, "beside": beside, "inside": inside, "opening": opening}
 
 
 def main():

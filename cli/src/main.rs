@@ -2,7 +2,7 @@
 
 use std::ffi::{c_int, c_long};
 
-use barograph_engine::allocations::Counting;
+use barograph_engine::allocations::CountingAllocator;
 
 #[cfg(target_arch = "x86_64")]
 mod processor;
@@ -10,7 +10,7 @@ mod processor;
 /// Serving allocates and frees message buffers all the time, which mimalloc gives back and takes again
 /// without page faults; what each thread holds is counted, which bounds the planning of statements.
 #[global_allocator]
-static ALLOCATOR: Counting<mimalloc::MiMalloc> = Counting(mimalloc::MiMalloc);
+static ALLOCATOR: CountingAllocator<mimalloc::MiMalloc> = CountingAllocator(mimalloc::MiMalloc);
 
 /// `mi_option_purge_delay` of mimalloc 3 (`mimalloc.h`): milliseconds for which freed memory is kept for the next
 /// allocation before the system gets it back.

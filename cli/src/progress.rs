@@ -23,7 +23,7 @@ pub struct Progress {
     unit: &'static str,
     bar: Option<ProgressBar>,
     total: u64,
-    told: Instant,
+    shown_at: Instant,
 }
 
 impl Progress {
@@ -45,15 +45,15 @@ impl Progress {
             bar.set_message(label.clone());
             bar
         });
-        Self { label, unit, bar, total, told: Instant::now() }
+        Self { label, unit, bar, total, shown_at: Instant::now() }
     }
 
     /// Sets the number of units that are done.
     pub fn set(&mut self, done: u64) {
         if let Some(bar) = &self.bar {
             bar.set_position(done);
-        } else if self.told.elapsed() >= LINE_EVERY {
-            self.told = Instant::now();
+        } else if self.shown_at.elapsed() >= LINE_EVERY {
+            self.shown_at = Instant::now();
             let of =
                 if self.total > 0 { format!(" of {}", grouped(self.total)) } else { String::new() };
             line(&format!("{}: {}{of} {}", self.label, grouped(done), self.unit));

@@ -10,10 +10,10 @@ use barograph_engine::validate::Rules;
 use barograph_engine::{Clock, Engine, LogSource, SystemClock, dead_letters};
 use barograph_flight::Client;
 use barograph_jobs::compact::Compact;
+use barograph_jobs::maintenance::{Expire, Sweep, Verify};
 use barograph_jobs::quality::Site;
 use barograph_jobs::schedule::{Job, Schedule, system_rows};
-use barograph_jobs::upkeep::{Expire, Sweep, Verify};
-use barograph_jobs::{derive, quality};
+use barograph_jobs::{materialize, quality};
 use barograph_lake::schema::{KeyType, TableDeclaration, ValueColumn, ValueType};
 use barograph_lake::store::LakeStore;
 use barograph_lake::{Key, TableSchema};
@@ -172,7 +172,7 @@ pub fn open_schedule(settings: &Settings, engine: Option<&Arc<Engine>>) -> Resul
         lake: lake(settings)?,
         clock: clock.clone(),
         retention: settings.retention.clone(),
-        rollups: derive::rollups(None, store.clone(), &computed),
+        rollups: materialize::rollups(None, store.clone(), &computed),
     };
     let sweep = Sweep {
         lake: lake(settings)?,
@@ -186,7 +186,7 @@ pub fn open_schedule(settings: &Settings, engine: Option<&Arc<Engine>>) -> Resul
         clock: clock.clone(),
         settings: settings.compaction.clone(),
     };
-    let rollup = derive::rollups(engine.cloned(), store.clone(), &rollups);
+    let rollup = materialize::rollups(engine.cloned(), store.clone(), &rollups);
     let (source, checks) = settings.checked()?;
     let sites = Cities::built_in()?.all().iter().map(|city| Site {
         key: Key::from(city.id),
@@ -211,7 +211,7 @@ pub fn open_schedule(settings: &Settings, engine: Option<&Arc<Engine>>) -> Resul
 pub async fn connect(settings: &Settings) -> Result<Client> {
     Client::connect(&settings.endpoint).await.map_err(|error| match error.kind() {
         barograph_engine::ErrorKind::Unavailable => Error::failed(format!(
-            "nobody answers at {}: start a server with `barograph serve` or `barograph demo`, or name another with --endpoint",
+            "no server answers at {}: start one with `barograph serve` or `barograph demo`, or name another with --endpoint",
             settings.endpoint
         )),
         _ => error.into(),

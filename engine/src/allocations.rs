@@ -1,18 +1,18 @@
 //! The memory of a thread: bytes that it has allocated and not yet freed, counted by the allocator itself.
 //!
 //! A library that plans, parses or decodes does not report the memory it holds. The binary therefore wraps its
-//! allocator in [`Counting`], and the memory of a piece of work is the difference between two readings of [`held`] on
-//! its thread.
+//! allocator in [`CountingAllocator`], and the memory of a piece of work is the difference between two readings of
+//! [`held`] on its thread.
 //!
-//! Nor does such a library yield to other work. It allocates all the time, so that background threads [give
-//! way](give_way) in the allocator.
+//! Nor does such a library yield to other work. It allocates all the time, so that background threads
+//! [yield](yield_if_background) in the allocator.
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::cell::Cell;
 
-use barograph_lake::priority::give_way;
+use barograph_lake::priority::yield_if_background;
 
-/// Allocations after which a thread gives way, if it stepped back and its turn is over.
+/// Allocations after which a background thread yields, if its time slice is over.
 const TURN: u32 = 256;
 
 thread_local! {
@@ -21,12 +21,12 @@ thread_local! {
     static TAKEN: Cell<u32> = const { Cell::new(0) };
 }
 
-/// An allocator that counts the bytes each thread allocates and frees, and lets background threads give way.
+/// An allocator that counts the bytes each thread allocates and frees, and lets background threads yield.
 #[derive(Debug)]
-pub struct Counting<A>(pub A);
+pub struct CountingAllocator<A>(pub A);
 
 /// Bytes that the calling thread has allocated minus those it has freed: negative where it frees memory of other
-/// threads. Always 0 in a program whose allocator is not [`Counting`].
+/// threads. Always 0 in a program whose allocator is not [`CountingAllocator`].
 #[inline]
 pub fn held() -> isize {
     HELD.get()
@@ -43,12 +43,12 @@ fn count_new(bytes: usize) {
     let taken = TAKEN.get().wrapping_add(1);
     TAKEN.set(taken);
     if taken.is_multiple_of(TURN) {
-        give_way();
+        yield_if_background();
     }
 }
 
-// SAFETY: every call is passed on as it is; counting and giving way neither allocate nor unwind.
-unsafe impl<A: GlobalAlloc> GlobalAlloc for Counting<A> {
+// SAFETY: every call is passed on as it is; counting and yielding neither allocate nor unwind.
+unsafe impl<A: GlobalAlloc> GlobalAlloc for CountingAllocator<A> {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: the caller's.
@@ -95,7 +95,7 @@ mod tests {
 
     #[test]
     fn what_is_taken_and_not_given_back_is_counted() {
-        let (allocator, before) = (Counting(System), held());
+        let (allocator, before) = (CountingAllocator(System), held());
         let since = || held() - before;
         let layout = Layout::from_size_align(1_000, 8).unwrap();
         let larger = Layout::from_size_align(5_000, 8).unwrap();

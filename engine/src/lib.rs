@@ -13,7 +13,7 @@ pub mod filter;
 pub mod landing;
 pub mod log;
 pub mod memory;
-pub mod process;
+pub mod process_memory;
 pub mod recent;
 pub mod retry;
 pub mod rewrite;
@@ -28,7 +28,7 @@ pub mod validate;
 pub mod view;
 mod writer;
 
-pub use clock::{Clock, ManualClock, Steps, SystemClock};
+pub use clock::{Clock, ClockSteps, ManualClock, SystemClock};
 pub use engine::{
     Engine, EngineBuilder, LogSource, Prepared, Recovery, RedriveReport, Submitted, TableInfo,
 };
@@ -41,5 +41,5 @@ pub use writer::{Ack, Durability};
 
 #[cfg(test)]
 #[global_allocator]
-static ALLOCATOR: allocations::Counting<std::alloc::System> =
-    allocations::Counting(std::alloc::System);
+static ALLOCATOR: allocations::CountingAllocator<std::alloc::System> =
+    allocations::CountingAllocator(std::alloc::System);

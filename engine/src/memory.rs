@@ -74,7 +74,10 @@ impl Budget {
             Ok(_) => Ok(Reservation { budget: Arc::clone(self), bytes }),
             Err(used) => Err(Error::resources(
                 self.name,
-                format!("{used} of {} bytes are taken and {bytes} more were asked for", self.limit),
+                format!(
+                    "{used} of {} bytes are in use, and {bytes} more were requested",
+                    self.limit
+                ),
                 retry_after,
             )),
         }

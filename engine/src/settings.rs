@@ -25,7 +25,8 @@ pub struct EngineSettings {
     pub late_merge_every: Span,
     /// How often late readings of compacted days and months are merged into their files, each of which is rewritten for
     /// it. Until then, the readings are served from the tail.
-    pub folded_merge_every: Span,
+    #[serde(alias = "folded_merge_every")]
+    pub compacted_merge_every: Span,
     /// Most memory for the tail and the batches on their way to it. At three quarters of it, open hours land early; at
     /// the limit, a put is refused with RESOURCE_EXHAUSTED.
     pub tail_bytes_max: Size,
@@ -48,7 +49,8 @@ pub struct EngineSettings {
     /// How often the engine checks whether another process has committed to a table, such as a job run by hand or
     /// `barograph lake restore`. Shorter means that queries see the commit sooner, at the cost of one request to the
     /// store per table.
-    pub notice_every: Span,
+    #[serde(alias = "notice_every")]
+    pub poll_commits_every: Span,
     /// The log.
     pub log: LogSettings,
 }
@@ -59,7 +61,7 @@ impl Default for EngineSettings {
             lateness: Span::seconds(5 * 60),
             future_max: Span::seconds(5 * 60),
             late_merge_every: Span::seconds(5 * 60),
-            folded_merge_every: Span::seconds(60 * 60),
+            compacted_merge_every: Span::seconds(60 * 60),
             tail_bytes_max: Size::mebibytes(256),
             batch_bytes_max: Size::mebibytes(32),
             file_cache_bytes: Size::mebibytes(64),
@@ -68,7 +70,7 @@ impl Default for EngineSettings {
             scan_slice_rows: 16_384,
             scan_threads: 0,
             checkpoint_commits: 20,
-            notice_every: Span::seconds(10),
+            poll_commits_every: Span::seconds(10),
             log: LogSettings::default(),
         }
     }
@@ -111,6 +113,14 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
     use super::*;
+
+    #[test]
+    fn former_names_of_settings_are_read() {
+        let former = r#"{"folded_merge_every": "2h", "notice_every": "3s"}"#;
+        let settings: EngineSettings = serde_json::from_str(former).unwrap();
+        assert_eq!(settings.compacted_merge_every, Span::seconds(2 * 60 * 60));
+        assert_eq!(settings.poll_commits_every, Span::seconds(3));
+    }
 
     #[test]
     fn what_no_engine_can_work_with_is_refused() {

@@ -16,7 +16,7 @@ use crate::view::View;
 /// Reads whose division into partitions is kept.
 const DIVISIONS_KEPT: usize = 8;
 /// Views of earlier versions that are kept for further reads.
-const PAST_KEPT: usize = 4;
+const EARLIER_VIEWS_CACHED: usize = 4;
 
 /// A table.
 #[derive(Debug)]
@@ -32,7 +32,7 @@ pub struct Table {
     /// Where reads were divided into partitions.
     pub(crate) divisions: Divisions,
     /// Earlier versions that were read.
-    pub(crate) past: Recent<TableVersion, Arc<View>>,
+    pub(crate) earlier_views: Recent<TableVersion, Arc<View>>,
 }
 
 impl Table {
@@ -52,7 +52,7 @@ impl Table {
             known_keys,
             newest: Arc::default(),
             divisions: Recent::new(DIVISIONS_KEPT),
-            past: Recent::new(PAST_KEPT),
+            earlier_views: Recent::new(EARLIER_VIEWS_CACHED),
         }
     }
 }

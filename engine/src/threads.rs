@@ -1,4 +1,4 @@
-//! Background threads: they step back, so that ingestion and point reads go before the work on them.
+//! Background threads of low priority, so that ingestion and point reads go before the work on them.
 
 use barograph_lake::priority;
 use tokio::runtime::{Handle, Runtime};
@@ -10,7 +10,7 @@ const MORE_BLOCKING: usize = 2;
 /// Blocking work at a time where nothing bounds it: tokio's own bound.
 const ANY_BLOCKING: usize = 512;
 
-/// A pool of threads that step back before others. They end when it is dropped, without being waited for.
+/// A pool of threads of low priority. They end when it is dropped, without being waited for.
 #[derive(Debug)]
 pub struct Threads(Option<Runtime>);
 
@@ -40,7 +40,7 @@ impl Threads {
             .worker_threads(count.max(1))
             .max_blocking_threads(blocking)
             .thread_name(name)
-            .on_thread_start(step_back)
+            .on_thread_start(lower_priority)
             .enable_all()
             .build()
             .map_err(|e| Error::internal(format!("start the threads {name}")).with_source(e))?;
@@ -66,8 +66,8 @@ impl Drop for Threads {
 }
 
 /// Lets ingestion and point reads go before the calling thread.
-fn step_back() {
-    if let Err(error) = priority::step_back() {
-        tracing::warn!(%error, "a thread runs with the priority of ingestion");
+fn lower_priority() {
+    if let Err(error) = priority::lower_priority() {
+        tracing::warn!(%error, "could not lower the priority of a background thread");
     }
 }

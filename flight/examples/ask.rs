@@ -1,4 +1,4 @@
-//! How long does a Rust program wait for an answer?
+//! The time that a Rust program waits for an answer.
 //!
 //! Reads tickets, one JSON object a line, or statements of SQL as JSON strings, asks a server for each and prints the
 //! seconds from asking to the whole answer, and its rows:

@@ -64,7 +64,7 @@ impl Alter<'_> {
             if !progress(rows) {
                 return Err(Error::new(
                     ErrorKind::Stopped,
-                    "stopped; asked again, it goes on with the files that are left",
+                    "stopped; run it again to continue with the remaining files",
                 ));
             }
         }
@@ -86,7 +86,7 @@ impl Alter<'_> {
     ) -> Result<Snapshot> {
         let Self { table, alteration, .. } = *self;
         let target = alteration.target(table);
-        // Who asked waits for it, and perhaps who puts: it does not step back before them.
+        // Who asked waits for it, and perhaps who puts: it keeps its priority.
         let on = Handle::current();
         let mut retry = Retry::default();
         loop {
@@ -116,7 +116,7 @@ impl Alter<'_> {
                     let cleared = target.forget_altered().await;
                     if let Err(error) = cleared.and(target.checkpoint(&after).await) {
                         let table = table.schema().name();
-                        tracing::warn!(%error, table, "the columns are others; what is left behind is passed over");
+                        tracing::warn!(%error, table, "the columns have changed; leftover files of the alteration are ignored");
                     }
                     return Ok(after);
                 }

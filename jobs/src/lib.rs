@@ -3,13 +3,13 @@
 pub mod alter;
 pub mod audit;
 pub mod compact;
-pub mod derive;
 pub mod error;
 pub mod frame;
 pub mod import;
+pub mod maintenance;
+pub mod materialize;
 pub mod quality;
 pub mod schedule;
-pub mod upkeep;
 
 pub use error::{Error, ErrorKind, Result};
 /// The version of polars that frames are of.

@@ -60,8 +60,11 @@ async fn run() {
     let mut commit = Timings::new("commit: one file for another");
     let mut apply = Timings::new("  of it: snapshot chained");
     for n in 0..100 {
-        let old =
-            held.homes(entry(n).path.period().hours().next().unwrap()).first().unwrap().clone();
+        let old = held
+            .files_of_hour(entry(n).path.period().hours().next().unwrap())
+            .first()
+            .unwrap()
+            .clone();
         let new = Arc::new(entry(n));
         let start = Instant::now();
         black_box(held.apply(held.version(), &[old.path], vec![new.clone()]));

@@ -90,9 +90,8 @@ pub async fn claim(lake: &LakeStore, log: LogId, folder: &str) -> Result<()> {
     if found.log != mine.log {
         let (object, url) = (place(lake), lake.url());
         return Err(Error::request(format!(
-            "the rows of the lake at {url} come from the log {} in {}, this log is {} in {folder}: with two logs rows \
-             would be lost. Start the server with that log (log_folder), or this one with a lake of its own (data). Only \
-             if that log is gone for good, delete {object} and start again: what had not landed of it is lost",
+            "the rows of the lake at {url} come from the log {} in {}, but this log is {} in {folder}: with two logs, rows would be lost. Start the server with that log (log_folder), or give this log a lake of its own (data). Only \
+             if that log is gone for good, delete {object} and start again: rows in it that had not landed are lost",
             found.log, found.folder, mine.log
         )));
     }
@@ -110,7 +109,7 @@ async fn read(lake: &LakeStore) -> Result<Option<Owner>> {
     };
     let damaged = |e| {
         let what = format!("{} does not say which log the rows of the lake come from", place(lake));
-        Error::damage(format!("{what}: delete it if the log of this server is the one"))
+        Error::damage(format!("{what}: delete it if they come from the log of this server"))
             .with_source(e)
     };
     serde_json::from_slice(&bytes).map(Some).map_err(|e: serde_json::Error| damaged(e))

@@ -111,48 +111,48 @@ impl FromStr for FilePath {
     }
 }
 
-/// Path of a mark below its table's folder: what has landed of hours whose file does not say it.
+/// Path of a watermark below its table's folder: what has landed of hours whose file does not say it.
 ///
 /// Invariant: `Display` and `FromStr` are inverse.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct MarkPath {
+pub(crate) struct WatermarkPath {
     through: LogPosition,
     id: Uuid,
 }
 
-impl MarkPath {
+impl WatermarkPath {
     /// A new path, unlike any other.
     pub(crate) fn new(through: LogPosition) -> Self {
         Self { through, id: Uuid::new_v4() }
     }
 
-    /// The largest log position in the mark.
+    /// The largest log position in the watermark.
     pub(crate) fn through(&self) -> LogPosition {
         self.through
     }
 }
 
-/// Folder of the marks below its table's folder. Delta Lake leaves names that begin so to others.
-pub(crate) const MARKS_FOLDER: &str = "_landed";
+/// Folder of the watermarks below its table's folder. Delta Lake leaves names that begin so to others.
+pub(crate) const WATERMARKS_FOLDER: &str = "_landed";
 
-impl fmt::Display for MarkPath {
+impl fmt::Display for WatermarkPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{MARKS_FOLDER}/{}-{}.json", self.through, self.id.simple())
+        write!(f, "{WATERMARKS_FOLDER}/{}-{}.json", self.through, self.id.simple())
     }
 }
 
-impl FromStr for MarkPath {
+impl FromStr for WatermarkPath {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
         let parse = || {
-            let name = text.strip_prefix(MARKS_FOLDER)?.strip_prefix('/')?;
+            let name = text.strip_prefix(WATERMARKS_FOLDER)?.strip_prefix('/')?;
             let (through, id) = name.strip_suffix(".json")?.split_once('-')?;
             Some(Self { through: through.parse().ok()?, id: Uuid::try_parse(id).ok()? })
         };
         parse().filter(|path| path.to_string() == text).ok_or_else(|| {
             Error::damage(format!(
-                "path of a mark {text:?} is not of the form {MARKS_FOLDER}/POSITION-ID.json"
+                "path of a watermark {text:?} is not of the form {WATERMARKS_FOLDER}/POSITION-ID.json"
             ))
         })
     }

@@ -159,7 +159,7 @@ impl FromStr for Tier {
         Self::ALL
             .into_iter()
             .find(|tier| tier.to_string() == text)
-            .ok_or_else(|| Error::request(format!("tier {text:?}: there are hour, day and month")))
+            .ok_or_else(|| Error::request(format!("tier {text:?}: write hour, day or month")))
     }
 }
 

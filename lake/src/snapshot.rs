@@ -2,7 +2,7 @@
 //!
 //! The files stand in order of time as an interval index, so that the cost of planning grows with the hours touched,
 //! not with the table. The periods of two files are disjoint, or they are the same and the files divide it by keys;
-//! so every row has one home.
+//! so every row belongs to one file.
 
 mod deletion_vector;
 
@@ -44,7 +44,7 @@ impl FileEntry {
 
 /// A file that another program made part of the table. Its rows stand in any order, and of any hours.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OtherFile {
+pub struct ForeignFile {
     /// Its path as the log has it: below the table's folder, percent-encoded.
     pub path: String,
     /// Size of the object.
@@ -55,15 +55,15 @@ pub struct OtherFile {
 
 /// Why this program does not go on from a version that another made.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Objection {
+pub(crate) struct Incompatibility {
     /// What is the matter, in words.
     pub(crate) why: String,
-    pub(crate) of: ObjectionOf,
+    pub(crate) of: IncompatibilityKind,
 }
 
-/// What an objection is raised to.
+/// What is incompatible.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum ObjectionOf {
+pub(crate) enum IncompatibilityKind {
     /// Versions or features of the Delta protocol.
     Protocol,
     /// Columns that come to those of the table, and others which it could have.
@@ -74,7 +74,7 @@ pub(crate) enum ObjectionOf {
     Use,
 }
 
-impl OtherFile {
+impl ForeignFile {
     /// Its path below the table's folder as it is called there.
     pub(crate) fn decoded(&self) -> String {
         decoded(&self.path)
@@ -107,8 +107,8 @@ pub struct Snapshot {
     files: Vec<Arc<FileEntry>>,
     expired_through: Option<Hour>,
     committed_at: Option<Micros>,
-    others: Arc<[OtherFile]>,
-    objection: Option<Arc<Objection>>,
+    foreign_files: Arc<[ForeignFile]>,
+    incompatibility: Option<Arc<Incompatibility>>,
     own: Option<TableVersion>,
 }
 
@@ -126,25 +126,33 @@ impl Snapshot {
             files,
             expired_through: None,
             committed_at: None,
-            others: Arc::default(),
-            objection: None,
+            foreign_files: Arc::default(),
+            incompatibility: None,
             own: None,
         }
     }
 
     /// The same with those files of other programs, and why this one does not go on from it, if it does not.
-    pub(crate) fn with_others(self, others: Vec<OtherFile>, objection: Option<Objection>) -> Self {
-        Self { others: others.into(), objection: objection.map(Arc::new), ..self }
+    pub(crate) fn with_foreign_files(
+        self,
+        others: Vec<ForeignFile>,
+        incompatibility: Option<Incompatibility>,
+    ) -> Self {
+        Self {
+            foreign_files: others.into(),
+            incompatibility: incompatibility.map(Arc::new),
+            ..self
+        }
     }
 
     /// The same, whose newest commit another program made, the one of `own` this one.
-    pub(crate) fn followed(self, own: Option<TableVersion>) -> Self {
+    pub(crate) fn with_own(self, own: Option<TableVersion>) -> Self {
         Self { own, ..self }
     }
 
     /// Active files that other programs wrote.
-    pub fn others(&self) -> &[OtherFile] {
-        &self.others
+    pub fn foreign_files(&self) -> &[ForeignFile] {
+        &self.foreign_files
     }
 
     /// The newest version that this program made, if others have made one since: this version itself, or one before.
@@ -153,13 +161,13 @@ impl Snapshot {
     }
 
     /// Whether other programs have committed changes that are not adopted yet.
-    pub fn is_followed(&self) -> bool {
-        self.own.is_some() || !self.others.is_empty()
+    pub fn has_foreign_commits(&self) -> bool {
+        self.own.is_some() || !self.foreign_files.is_empty()
     }
 
     /// Why this program does not go on from this version, which another made.
-    pub(crate) fn objection(&self) -> Option<&Objection> {
-        self.objection.as_deref()
+    pub(crate) fn incompatibility(&self) -> Option<&Incompatibility> {
+        self.incompatibility.as_deref()
     }
 
     /// The same, whose commit says that it was made then.
@@ -199,7 +207,11 @@ impl Snapshot {
             self.files.iter().filter(|file| !removed.contains(&file.path)).cloned().collect();
         files.extend(added);
         let after = Self::new(version, files).expired(self.expired_through);
-        Self { committed_at: self.committed_at, others: Arc::clone(&self.others), ..after }
+        Self {
+            committed_at: self.committed_at,
+            foreign_files: Arc::clone(&self.foreign_files),
+            ..after
+        }
     }
 
     /// The same under `schema`, whose columns are those of `before`, in any order, and others, which are null in
@@ -257,7 +269,7 @@ impl Snapshot {
 
     /// The files that are the home of `hour`, ascending by their keys; none if it has not landed. Rows of
     /// keys that lie in none of them have their home in the last that begins before them, or the first.
-    pub fn homes(&self, hour: Hour) -> &[Arc<FileEntry>] {
+    pub fn files_of_hour(&self, hour: Hour) -> &[Arc<FileEntry>] {
         let start = hour.start();
         let first = self.files.partition_point(|file| file.path.period().end() <= start);
         let last = self.files.partition_point(|file| file.path.period().start() <= start);
@@ -277,10 +289,10 @@ impl Snapshot {
         self.files.chunk_by(|file, then| file.path.period() == then.path.period())
     }
 
-    /// Two files that would both be the home of a row, if there are such.
-    pub fn contradiction(&self) -> Option<[&Arc<FileEntry>; 2]> {
+    /// Two files that could both hold the same row, if there are such.
+    pub fn find_overlap(&self) -> Option<[&Arc<FileEntry>; 2]> {
         self.files.windows(2).find_map(|pair| match pair {
-            [a, b] if !apart(a, b) => Some([a, b]),
+            [a, b] if !are_disjoint(a, b) => Some([a, b]),
             _ => None,
         })
     }
@@ -299,17 +311,17 @@ impl Snapshot {
     }
 }
 
-/// The keys whose home each of the files of a period is, ascending like the files: all keys together.
-pub fn territories(homes: &[Arc<FileEntry>]) -> impl Iterator<Item = KeySelection> {
-    let next = homes.iter().skip(1).map(|home| Some(home.keys.0));
+/// The range of keys that belongs to each of the files of a period, ascending like the files: all keys together.
+pub fn key_ranges(files: &[Arc<FileEntry>]) -> impl Iterator<Item = KeySelection> {
+    let next = files.iter().skip(1).map(|file| Some(file.keys.0));
     let last = next.chain([None]).map(|next| next.map_or(Key::MAX, |next| next - 1));
-    let first = homes.iter().enumerate();
-    let first = first.map(|(at, home)| if at == 0 { Key::MIN } else { home.keys.0 });
+    let first = files.iter().enumerate();
+    let first = first.map(|(at, file)| if at == 0 { Key::MIN } else { file.keys.0 });
     first.zip(last).map(|(from, to)| KeySelection::Range { from, to })
 }
 
-/// Whether no row can have its home in both files, of which `a` stands first.
-pub(crate) fn apart(a: &FileEntry, b: &FileEntry) -> bool {
+/// Whether no row can belong to both files, of which `a` stands first.
+pub(crate) fn are_disjoint(a: &FileEntry, b: &FileEntry) -> bool {
     let (earlier, later) = (a.path.period(), b.path.period());
     if earlier == later { a.keys.1 < b.keys.0 } else { earlier.end() <= later.start() }
 }

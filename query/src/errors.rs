@@ -2,7 +2,7 @@
 //! text the fault lies and which name was probably meant.
 
 use arrow::error::ArrowError;
-use barograph_engine::process::SETTING as SERVER;
+use barograph_engine::process_memory::SETTING as SERVER;
 use barograph_engine::{Error, ErrorKind, retry};
 use datafusion::common::{Column, DataFusionError, SchemaError};
 
@@ -12,7 +12,7 @@ pub(crate) fn external(error: Error) -> DataFusionError {
 }
 
 /// Translates an error of DataFusion into one of the engine.
-pub(crate) fn told(error: DataFusionError) -> Error {
+pub(crate) fn engine_error(error: DataFusionError) -> Error {
     if let Some(own) = own(&error) {
         return own.again();
     }
@@ -178,7 +178,7 @@ fn unknown(error: &SchemaError, message: &str) -> String {
     let names: Vec<_> = valid_fields.iter().filter(of_table).map(|valid| valid.name()).collect();
     let hint = match nearest(field.name(), &names) {
         Some(near) => format!("did you mean {near:?}?"),
-        None if names.is_empty() => "no column can be named in this place".to_owned(),
+        None if names.is_empty() => "no column can be named here".to_owned(),
         None => format!("there are {}", names.join(", ")),
     };
     format!("there is no column {:?}: {hint}", field.flat_name())

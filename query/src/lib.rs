@@ -41,5 +41,5 @@ pub use table::catalog::{CATALOG, PUBLIC_SCHEMA, SYSTEM_SCHEMA, TableEntry};
 
 #[cfg(test)]
 #[global_allocator]
-static ALLOCATOR: barograph_engine::allocations::Counting<std::alloc::System> =
-    barograph_engine::allocations::Counting(std::alloc::System);
+static ALLOCATOR: barograph_engine::allocations::CountingAllocator<std::alloc::System> =
+    barograph_engine::allocations::CountingAllocator(std::alloc::System);

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use barograph_engine::process::Ceiling;
+use barograph_engine::process_memory::ProcessMemoryLimit;
 use barograph_engine::settings::{THREADS_MAX, check_count};
 use barograph_engine::{Error, Result};
 use barograph_lake::{Size, Span};
@@ -59,12 +59,12 @@ pub struct SqlSettings {
     pub nodes_max: usize,
     /// Highest cost of a query, in bytes of lake files that it may have to read. A query above it is refused before it
     /// runs. If absent, the cost is unlimited.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub price_bytes_max: Option<Size>,
+    #[serde(alias = "price_bytes_max", skip_serializing_if = "Option::is_none")]
+    pub cost_bytes_max: Option<Size>,
     /// Highest cost of a query, in lake files that it may have to read. A query above it is refused before it runs. If
     /// absent, the cost is unlimited.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub price_files_max: Option<u64>,
+    #[serde(alias = "price_files_max", skip_serializing_if = "Option::is_none")]
+    pub cost_files_max: Option<u64>,
     /// Threads for each query; 0 means one per processor. They are separate from those of the server and of other
     /// queries, so that a heavy query neither delays acknowledgements nor keeps other queries from running.
     pub threads: usize,
@@ -90,8 +90,8 @@ impl Default for SqlSettings {
             abandoned_max: 16,
             depth_max: 1_000,
             nodes_max: 250_000,
-            price_bytes_max: None,
-            price_files_max: None,
+            cost_bytes_max: None,
+            cost_files_max: None,
             threads: 0,
             recent_max: 256,
             reading_every: Span::seconds(60),
@@ -117,8 +117,8 @@ impl SqlSettings {
     }
 
     /// The most memory that the process may hold.
-    pub(crate) fn ceiling(&self) -> Ceiling {
-        Ceiling::new(self.server_bytes_max.map(Size::get))
+    pub(crate) fn process_limit(&self) -> ProcessMemoryLimit {
+        ProcessMemoryLimit::new(self.server_bytes_max.map(Size::get))
     }
 
     /// Refuses settings under which no query can run.

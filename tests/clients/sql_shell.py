@@ -172,7 +172,7 @@ def tables_and_their_columns_are_described(subject):
         terminal.line("\\?")
         assert "Ctrl-C" in terminal.until(r"Arrow keys.*" + PROMPT)
         terminal.line("\\dance")
-        terminal.until(r"\\dance: \\\? shows what there is.*" + PROMPT)
+        terminal.until(r"\\dance: \\\? lists the commands.*" + PROMPT)
         leave(terminal)
 
 
@@ -239,7 +239,7 @@ def control_c_stops_what_runs(subject):
 def a_statement_is_watched_until_control_c(subject):
     with subject.talk() as terminal:
         terminal.line("\\watch")
-        terminal.until("ask something first.*" + PROMPT)
+        terminal.until("run a statement first.*" + PROMPT)
         terminal.line("select 6 * 7 as answer;")
         terminal.until(r"42.*rows in .*" + PROMPT)
         terminal.line("\\watch 0.1")

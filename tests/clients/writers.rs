@@ -35,7 +35,7 @@ columns = [{ name = "text", type = "utf8" }]
 [engine]
 lateness = "1000000h"
 late_merge_every = "1000000h"
-notice_every = "50ms"
+poll_commits_every = "50ms"
 
 [scheduler]
 enabled = false

@@ -11,12 +11,12 @@ use barograph_engine::log::{MemoryDisk, MemoryLog};
 use barograph_engine::rollup::{Rollup, RollupSettings};
 use barograph_engine::{Clock, Durability, Engine, EngineSettings, LogSource, ManualClock, Scan};
 use barograph_jobs::compact::{Compact, CompactionSettings};
-use barograph_jobs::derive::rollups;
+use barograph_jobs::maintenance::{Expire, Retention, Sweep};
+use barograph_jobs::materialize::rollups;
 use barograph_jobs::quality::{Check, Checks, Height, flags_of, quality};
 use barograph_jobs::schedule::{
-    Asked, Job, JobSpec, RunRecord, RunState, Schedule, SchedulerSettings, Stop,
+    Job, JobSpec, RunRecord, RunRequest, RunState, Schedule, SchedulerSettings, Stop,
 };
-use barograph_jobs::upkeep::{Expire, Retention, Sweep};
 use barograph_lake::store::faults::{Fault, FaultPlan, FaultStore, Operation};
 use barograph_lake::{
     KeySelection, LakeStore, LakeTable, LogPosition, Micros, Span, TableSchema, TimeRange,
@@ -162,7 +162,7 @@ impl World {
         let jobs = vec![(self.job(name), spec)];
         let clock = Arc::clone(&self.clock) as _;
         let schedule = Schedule::new(self.store.child("jobs"), clock, settings, jobs);
-        schedule.run(name, Asked::default(), Stop::default(), watch::Sender::default()).await
+        schedule.run(name, RunRequest::default(), Stop::default(), watch::Sender::default()).await
     }
 
     /// Runs a job to its end, once the lease of the previous run has expired.

@@ -19,7 +19,7 @@ use barograph_engine::{
 };
 use barograph_jobs::compact::{Compact, CompactionSettings};
 use barograph_jobs::schedule::{
-    Asked, Job, JobSpec, RunRecord, RunState, Schedule, SchedulerSettings, Stop,
+    Job, JobSpec, RunRecord, RunRequest, RunState, Schedule, SchedulerSettings, Stop,
 };
 use barograph_lake::store::faults::{Fault, FaultPlan, FaultStore, Operation};
 use barograph_lake::{KeySelection, LakeStore, Micros, Size, Span, Tier, TimeRange};
@@ -130,7 +130,7 @@ async fn simulate(seed: u64) {
 fn settings(rng: &mut SmallRng) -> EngineSettings {
     EngineSettings {
         late_merge_every: Span::seconds(rng.random_range(1..1200)),
-        folded_merge_every: Span::seconds(rng.random_range(1..7200)),
+        compacted_merge_every: Span::seconds(rng.random_range(1..7200)),
         checkpoint_commits: rng.random_range(1..6),
         scan_slice_rows: 1_024,
         ..EngineSettings::default()
@@ -397,7 +397,7 @@ impl World {
         assert_eq!(view.tail.rows(), 0);
         let in_files: u64 = view.snapshot.files().iter().map(|file| file.rows).sum();
         assert_eq!(in_files, self.model.0.len() as u64);
-        assert_eq!(view.snapshot.contradiction(), None);
+        assert_eq!(view.snapshot.find_overlap(), None);
     }
 }
 
@@ -412,7 +412,7 @@ async fn fold(lake: LakeStore, clock: Arc<ManualClock>) -> barograph_jobs::Resul
     let spec = JobSpec { retries: 0, memory: Size::bytes(1), ..JobSpec::default() };
     let jobs: Vec<(Arc<dyn Job>, JobSpec)> = vec![(Arc::new(job), spec)];
     let schedule = Schedule::new(store, clock as _, SchedulerSettings::default(), jobs);
-    schedule.run("compact", Asked::default(), Stop::default(), watch::Sender::default()).await
+    schedule.run("compact", RunRequest::default(), Stop::default(), watch::Sender::default()).await
 }
 
 fn selection(keys: Option<&[i32]>) -> KeySelection {

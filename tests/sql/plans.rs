@@ -128,7 +128,7 @@ async fn many_windows_need_little_memory_and_stop_when_nobody_reads() {
                FROM readings WHERE reading_at < '1970-01-01T00:05:00' GROUP BY city_id, t LIMIT 1000";
     assert_eq!(count(&context, sql).await, 1000);
 
-    // One thread serves the query and the clock: the clock is heard only if the query gives way.
+    // One thread serves the query and the clock: the clock is heard only if the query yields.
     let all = "SELECT count(*) FROM (
                  SELECT city_id, date_bin_gapfill(INTERVAL '1 microsecond', reading_at) AS t FROM readings
                  WHERE reading_at < '1970-01-01T10:00:00' GROUP BY city_id, t)";

@@ -7,7 +7,7 @@ use barograph_flight::AlterRequest;
 use barograph_jobs::alter::{Alter, AlterBounds};
 use barograph_jobs::quality::flags_of;
 use barograph_lake::store::LakeStore;
-use barograph_lake::table::{Alteration, Asked};
+use barograph_lake::table::{Alteration, AlterationRequest};
 use barograph_lake::{ErrorKind, LakeTable, Snapshot, Span, TableSchema};
 
 use crate::arguments::LakeAlterArguments;
@@ -28,20 +28,20 @@ pub(super) struct Plan {
 }
 
 pub(super) async fn run(arguments: &LakeAlterArguments, settings: &Settings) -> Result<()> {
-    let asked = AlterRequest {
+    let request = AlterRequest {
         table: arguments.table.clone(),
         rename: arguments.rename.clone(),
         drop: arguments.drop.clone(),
         dry_run: arguments.dry_run,
     };
     let lines = match arguments.endpoint {
-        Some(_) => through_server(&asked, settings).await?,
-        None => in_files(&asked, settings).await?,
+        Some(_) => through_server(&request, settings).await?,
+        None => in_files(&request, settings).await?,
     };
     lines.iter().try_for_each(say)
 }
 
-async fn through_server(asked: &AlterRequest, settings: &Settings) -> Result<Vec<String>> {
+async fn through_server(request: &AlterRequest, settings: &Settings) -> Result<Vec<String>> {
     let client = wiring::connect(settings).await?;
     let mut shown: Option<(String, Progress)> = None;
     let mut show = |now: barograph_flight::AlterProgress| {
@@ -54,38 +54,38 @@ async fn through_server(asked: &AlterRequest, settings: &Settings) -> Result<Vec
             progress.set(now.rows);
         }
     };
-    let lines = client.alter(asked, &mut show).await?;
+    let lines = client.alter(request, &mut show).await?;
     if let Some((_, progress)) = shown {
         progress.finish();
     }
     Ok(lines)
 }
 
-async fn in_files(asked: &AlterRequest, settings: &Settings) -> Result<Vec<String>> {
+async fn in_files(request: &AlterRequest, settings: &Settings) -> Result<Vec<String>> {
     let lake = wiring::lake(settings)?;
-    let planned = plan(&lake, asked, settings).await?;
+    let planned = plan(&lake, request, settings).await?;
     if planned.is_empty() {
         return Ok(vec![format!(
-            "{}: no file has to be written anew for the columns that are declared; nothing was changed",
-            asked.table
+            "{}: no file has to be rewritten for the declared columns; nothing was changed",
+            request.table
         )]);
     }
-    if asked.dry_run {
+    if request.dry_run {
         return Ok(planned.iter().map(Plan::outlook).collect());
     }
     // Whoever has the log has rows that are still to land, or may get some.
     let mut settings = settings.clone();
-    settings.engine.notice_every = NEVER;
+    settings.engine.poll_commits_every = NEVER;
     let stored = stored(&lake, &settings).await?;
     let engine = wiring::open_engine_of(&settings, stored, false).await.map_err(|error| {
         Error::failed(format!(
-            "{error}. Where a server has the data open, it alters columns itself: name it by --endpoint"
+            "{error}. If a server has the data open, let it alter the columns: name it with --endpoint"
         ))
     })?;
     let altered = async {
         engine.flush().await?;
         let mut lines = Vec::new();
-        for plan in plan(&lake, asked, &settings).await? {
+        for plan in plan(&lake, request, &settings).await? {
             plan.check_tail(&engine)?;
             let mut progress =
                 Progress::new(format!("altering {}", plan.name()), "rows", plan.rows());
@@ -137,7 +137,7 @@ impl Plan {
     ) -> Result<String> {
         let alter = self.alter(settings);
         let after = alter.run(self.snapshot.clone(), &SystemClock, progress).await?;
-        Ok(self.told("were written anew", &after))
+        Ok(self.summary("were rewritten", &after))
     }
 
     fn alter(&self, settings: &Settings) -> Alter<'_> {
@@ -152,10 +152,10 @@ impl Plan {
 
     /// What would be done.
     pub(super) fn outlook(&self) -> String {
-        self.told("would be written anew", &self.snapshot)
+        self.summary("would be rewritten", &self.snapshot)
     }
 
-    fn told(&self, what: &str, snapshot: &Snapshot) -> String {
+    fn summary(&self, what: &str, snapshot: &Snapshot) -> String {
         let (before, after) = (names(self.alteration.before()), names(self.alteration.after()));
         let rows: u64 = snapshot.files().iter().map(|file| file.rows).sum();
         format!(
@@ -178,16 +178,17 @@ fn names(schema: &TableSchema) -> String {
 /// seen at that one.
 pub(super) async fn plan(
     lake: &LakeStore,
-    asked: &AlterRequest,
+    request: &AlterRequest,
     settings: &Settings,
 ) -> Result<Vec<Plan>> {
-    let columns = Asked { renamed: asked.rename.clone(), dropped: asked.drop.clone() };
-    let declared = wiring::table(settings, &asked.table)?;
-    let meant = plan_of(lake, declared, asked.dry_run, |_, _| columns.clone()).await?;
+    let columns =
+        AlterationRequest { renamed: request.rename.clone(), dropped: request.drop.clone() };
+    let declared = wiring::table(settings, &request.table)?;
+    let meant = plan_of(lake, declared, request.dry_run, |_, _| columns.clone()).await?;
     let mut plans = Vec::new();
-    for derived in derived(&asked.table, settings)? {
+    for derived in derived(&request.table, settings)? {
         let columns = |stored: &TableSchema, is: &TableSchema| columns.of_derived(stored, is);
-        plans.extend(plan_of(lake, derived, asked.dry_run, columns).await?);
+        plans.extend(plan_of(lake, derived, request.dry_run, columns).await?);
     }
     plans.extend(meant);
     Ok(plans)
@@ -232,20 +233,20 @@ async fn plan_of(
     lake: &LakeStore,
     declared: TableSchema,
     dry_run: bool,
-    asked: impl Fn(&TableSchema, &TableSchema) -> Asked,
+    request: impl Fn(&TableSchema, &TableSchema) -> AlterationRequest,
 ) -> Result<Option<Plan>> {
     let declared = Arc::new(declared);
     let (table, snapshot) = match LakeTable::open_existing(lake.child(declared.name())).await {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         opened => opened?,
     };
-    let asked = asked(table.schema(), &declared);
-    for name in asked.dropped.iter().chain(asked.renamed.iter().map(|(from, _)| from)) {
+    let request = request(table.schema(), &declared);
+    for name in request.dropped.iter().chain(request.renamed.iter().map(|(from, _)| from)) {
         if !table.knows_column(name) {
             table.schema().column(name)?;
         }
     }
-    let alteration = Alteration::new(table.schema(), &declared, &asked)?;
+    let alteration = Alteration::new(table.schema(), &declared, &request)?;
     if alteration.is_none() && !dry_run {
         // Of a run that was cut off behind its commit.
         table.forget_altered().await?;

@@ -33,7 +33,7 @@ pub(super) async fn run(arguments: &LakeDeleteArguments, settings: &Settings) ->
     match report.version {
         None => say(format_args!("there are no such rows in {}", arguments.table)),
         Some(version) => say(format_args!(
-            "{} rows of {} are gone, from version {version} on; {} files held them, which the job sweep deletes",
+            "deleted {} rows of {} as of version {version}; {} files held them, which the job sweep deletes",
             grouped(report.rows),
             arguments.table,
             grouped(report.files)

@@ -11,7 +11,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use super::sql::{fault, write_answer};
+use super::sql::{error_place, write_answer};
 use crate::arguments::ExportArguments;
 use crate::figures::{bytes, duration, grouped};
 use crate::output::Format;
@@ -23,7 +23,10 @@ pub(super) async fn run(arguments: ExportArguments, settings: &Settings) -> Resu
     let out = &arguments.out;
     let named = arguments.format.or_else(|| Format::of_name(out));
     let format = named.ok_or_else(|| {
-        Error::usage(format!("{}: its name says no form, name one with --format", out.display()))
+        Error::usage(format!(
+            "{}: its name does not tell the format, name one with --format",
+            out.display()
+        ))
     })?;
     let begun = Instant::now();
     let client = wiring::connect(settings).await?;
@@ -33,7 +36,7 @@ pub(super) async fn run(arguments: ExportArguments, settings: &Settings) -> Resu
         let to = draft.create()?;
         let told = |rows| progress.set(rows);
         let written = write_answer(&client, &arguments.statement, format, to, told).await;
-        written.map_err(|e| fault::shown(e, &arguments.statement))
+        written.map_err(|e| error_place::with_place(e, &arguments.statement))
     })
     .await;
     progress.finish();
@@ -87,7 +90,7 @@ impl<'a> Draft<'a> {
     fn refuse_to_replace(&self) -> Result<()> {
         match !self.force && self.out.exists() {
             true => Err(Error::usage(format!(
-                "{} is there: name another file, or replace it with --force",
+                "{} exists: name another file, or overwrite it with --force",
                 self.out.display()
             ))),
             false => Ok(()),

@@ -10,8 +10,8 @@ use barograph_engine::{Durability, SystemClock};
 use barograph_flight::Client;
 use barograph_jobs::import::time::{Found, LocalTimes};
 use barograph_jobs::import::{
-    DirectImport, FileSummary, Import, Imported, Mapping, Options, Replaced, Sink, State, Stop,
-    Taken, Told,
+    DirectImport, FileSummary, Import, ImportEvent, Imported, Mapping, Options, PutOutcome,
+    Replaced, Sink, State, Stop,
 };
 use barograph_lake::TableSchema;
 use barograph_lake::time::format_instant;
@@ -59,13 +59,13 @@ async fn into_lake(
     };
     let mut state = open_state(arguments, state.join("imports.json"))?;
     let mut imported = Imported::default();
-    let mut shown = Shown::default();
-    let mut told = |told: Told<'_>| shown.show(told);
+    let mut progress_bar = ImportProgress::default();
+    let mut report = |report: ImportEvent<'_>| progress_bar.show(report);
     let done = {
-        let work = import.run(&arguments.files, &mut state, &mut imported, &mut told);
+        let work = import.run(&arguments.files, &mut state, &mut imported, &mut report);
         stoppable(&stop, work).await
     };
-    drop(shown);
+    drop(progress_bar);
     imported.files.iter().for_each(note);
     let merged = imported.merged;
     if merged.periods > 0 {
@@ -85,14 +85,14 @@ async fn into_lake(
 
 /// How far an import into a lake is.
 #[derive(Default)]
-struct Shown(Option<(String, Progress)>);
+struct ImportProgress(Option<(String, Progress)>);
 
-impl Shown {
-    fn show(&mut self, told: Told<'_>) {
-        let (label, rows, of) = match told {
-            Told::Note(text) => return progress::line(&text),
-            Told::Read { path, rows } => (path.display().to_string(), rows, 0),
-            Told::Merged { table, rows, of } => (format!("into {table}"), rows, of),
+impl ImportProgress {
+    fn show(&mut self, report: ImportEvent<'_>) {
+        let (label, rows, of) = match report {
+            ImportEvent::Note(text) => return progress::line(&text),
+            ImportEvent::Read { path, rows } => (path.display().to_string(), rows, 0),
+            ImportEvent::Merged { table, rows, of } => (format!("into {table}"), rows, of),
         };
         if self.0.as_ref().is_none_or(|(other, _)| *other != label) {
             if let Some((_, progress)) = self.0.take() {
@@ -106,7 +106,7 @@ impl Shown {
     }
 }
 
-impl Drop for Shown {
+impl Drop for ImportProgress {
     fn drop(&mut self) {
         if let Some((_, progress)) = self.0.take() {
             progress.finish();
@@ -200,14 +200,14 @@ async fn stoppable<T>(stop: &Stop, work: impl Future<Output = T>) -> T {
         done = &mut work => done,
         () = signals::stop() => {
             stop.stop();
-            progress::line("stopping after what is on its way");
+            progress::line("stopping after the rows under way");
             work.await
         }
     }
 }
 
 fn stopped() -> Error {
-    Error::stopped("stopped; the same command goes on from here, with every row accounted for")
+    Error::stopped("stopped; the same command continues from here, with every row accounted for")
 }
 
 async fn each<S: Sink>(
@@ -218,8 +218,8 @@ async fn each<S: Sink>(
 ) -> Result<()> {
     for path in &arguments.files {
         let mut progress = Progress::new(path.display().to_string(), "rows", 0);
-        let mut told = |reached: barograph_jobs::import::Progress| progress.set(reached.rows);
-        let summary = import.file(path, state, &mut told).await;
+        let mut report = |reached: barograph_jobs::import::Progress| progress.set(reached.rows);
+        let summary = import.file(path, state, &mut report).await;
         progress.finish();
         let summary = summary?;
         let stopped = summary.stopped;
@@ -249,12 +249,12 @@ fn note(summary: &FileSummary) {
     note_local(
         &path,
         ambiguous,
-        "come twice, as clocks are set back (`ambiguous` says which is meant)",
+        "occur twice, as clocks are set back (`ambiguous` decides which is meant)",
     );
     note_local(
         &path,
         nonexistent,
-        "do not come, as clocks are set forward (`nonexistent` says what is meant)",
+        "do not exist, as clocks are set forward (`nonexistent` decides what is meant)",
     );
     let dead = summary.unreadable + summary.implausible;
     if dead > 0 {
@@ -319,9 +319,14 @@ fn print(summaries: &[FileSummary], arguments: &ImportArguments) -> Result<()> {
 struct ClientSink(Client);
 
 impl Sink for ClientSink {
-    async fn put(&self, table: &str, rows: RecordBatch, _: &str) -> barograph_jobs::Result<Taken> {
+    async fn put(
+        &self,
+        table: &str,
+        rows: RecordBatch,
+        _: &str,
+    ) -> barograph_jobs::Result<PutOutcome> {
         let ack = self.0.put_batch(table, rows, Durability::Disk).await.map_err(from_server)?;
-        Ok(Taken { accepted: ack.accepted, rejected: ack.rejected })
+        Ok(PutOutcome { accepted: ack.accepted, rejected: ack.rejected })
     }
 
     async fn put_rejected(
@@ -329,7 +334,7 @@ impl Sink for ClientSink {
         table: &str,
         rejected: &[Rejected],
         source: &str,
-    ) -> barograph_jobs::Result<Taken> {
+    ) -> barograph_jobs::Result<PutOutcome> {
         let same = |text: &str| -> ArrayRef {
             Arc::new(StringArray::from_iter_values(rejected.iter().map(|_| text)))
         };
@@ -344,7 +349,7 @@ impl Sink for ClientSink {
         ])?;
         let ack = self.0.put_batch(DEAD_LETTERS, letters, Durability::Disk).await;
         let ack = ack.map_err(from_server)?;
-        Ok(Taken { accepted: 0, rejected: ack.accepted })
+        Ok(PutOutcome { accepted: 0, rejected: ack.accepted })
     }
 }
 

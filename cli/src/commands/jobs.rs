@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use barograph_engine::{Clock, Engine, SystemClock};
 use barograph_jobs::schedule::{
-    Asked, RunRecord, RunState, Schedule, Stop, Why, job_rows, plan_rows, run_rows,
+    RunRecord, RunRequest, RunState, Schedule, Stop, StopReason, job_rows, plan_rows, run_rows,
 };
 use barograph_lake::Micros;
 use tokio::sync::watch;
@@ -67,8 +67,7 @@ async fn engine(job: &str, settings: &Settings) -> Result<Arc<Engine>> {
     let opened = wiring::open_engine(settings, false).await;
     opened.map_err(|error| {
         error.during(format!(
-            "the job {job} puts rows, for which it needs the log for itself. Where a server has it, that \
-             server runs the job by itself, within a second of a change: `barograph jobs history {job}` \
+            "the job {job} puts rows and needs the log to itself. If a server has the log open, that server runs the job by itself within a second of a change: `barograph jobs history {job}` \
              shows its runs"
         ))
     })
@@ -135,11 +134,11 @@ fn in_order(runs: Vec<RunRecord>) -> Vec<(Micros, RunRecord)> {
     ordered
 }
 
-fn asked(arguments: &JobsRunArguments) -> Result<Asked> {
+fn request(arguments: &JobsRunArguments) -> Result<RunRequest> {
     let now = SystemClock.now();
     let instant =
         |text: &Option<String>| text.as_deref().map(|text| times::instant(text, now)).transpose();
-    Ok(Asked { from: instant(&arguments.from)?, to: instant(&arguments.to)? })
+    Ok(RunRequest { from: instant(&arguments.from)?, to: instant(&arguments.to)? })
 }
 
 async fn plan(
@@ -149,15 +148,15 @@ async fn plan(
 ) -> Result<()> {
     check_terminal(arguments.jobs.format)?;
     let plan = signals::unless_stopped(async {
-        Ok(schedule.plan(&arguments.name, &asked(arguments)?).await?)
+        Ok(schedule.plan(&arguments.name, &request(arguments)?).await?)
     })
     .await?;
     let rows = plan_rows(&plan)?;
     print(&rows, &["table", "step", "files", "rows", "bytes"], arguments.jobs.format)?;
-    let price = plan.price;
+    let cost = plan.cost;
     let rate = settings.jobs.get(&arguments.name).and_then(|spec| spec.bytes_per_second);
     let takes = rate.map_or_else(String::new, |rate| {
-        let seconds = price.bytes as f64 / rate.get().max(1) as f64;
+        let seconds = cost.bytes as f64 / rate.get().max(1) as f64;
         format!(
             ", {} or more at {rate} a second",
             duration(std::time::Duration::from_secs_f64(seconds))
@@ -166,9 +165,9 @@ async fn plan(
     progress::line(&format!(
         "{} would work on {} files, {} rows, {}{takes}; nothing was changed",
         arguments.name,
-        grouped(price.files),
-        grouped(price.rows),
-        bytes(price.bytes)
+        grouped(cost.files),
+        grouped(cost.rows),
+        bytes(cost.bytes)
     ));
     Ok(())
 }
@@ -178,15 +177,15 @@ async fn work(schedule: &Schedule, arguments: &JobsRunArguments) -> Result<()> {
     let stop = Stop::default();
     let (sender, receiver) = watch::channel(Default::default());
     let record = {
-        let run = schedule.run(&arguments.name, asked(arguments)?, stop.clone(), sender);
+        let run = schedule.run(&arguments.name, request(arguments)?, stop.clone(), sender);
         let mut run = std::pin::pin!(run);
         let told = tell(&arguments.name, receiver);
         tokio::select! {
             record = &mut run => record?,
             () = told => run.await?,
             () = signals::stop() => {
-                stop.stop(Why::Cancelled);
-                progress::line("stopping after the step that is on its way");
+                stop.stop(StopReason::Cancelled);
+                progress::line("stopping after the current step");
                 run.await?
             }
         }

@@ -278,7 +278,7 @@ async fn restore(opened: Opened, arguments: &LakeRestoreArguments) -> Result<()>
         Outcome::Committed(restored) => restored,
         Outcome::Conflicted(conflict) => {
             return Err(Error::failed(format!(
-                "{}: what it did would be lost unseen; nothing was changed, look and restore again",
+                "{}: its changes would be lost unseen; nothing was changed: check, and restore again",
                 barograph_lake::Error::from(conflict)
             )));
         }

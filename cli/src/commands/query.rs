@@ -22,14 +22,14 @@ use crate::settings::Settings;
 use crate::{Error, Result, progress, signals, wiring};
 
 pub(super) async fn latest(arguments: LatestArguments, settings: &Settings) -> Result<()> {
-    let asked = Asked::new(&arguments.keys, &arguments.answer, settings).await?;
+    let command = ReadCommand::new(&arguments.keys, &arguments.answer, settings).await?;
     let table = &arguments.keys.table;
     let ticket = match &arguments.at {
-        None => Ticket::latest(table, asked.keys.clone()),
-        Some(at) => Ticket::at(table, asked.keys.clone(), times::instant(at, SystemClock.now())?),
+        None => Ticket::latest(table, command.keys.clone()),
+        Some(at) => Ticket::at(table, command.keys.clone(), times::instant(at, SystemClock.now())?),
     };
-    let ticket = ticket.columns(asked.columns(&arguments.keys));
-    signals::unless_stopped(asked.answer(&ticket)).await
+    let ticket = ticket.columns(command.columns(&arguments.keys));
+    signals::unless_stopped(command.answer(&ticket)).await
 }
 
 pub(super) async fn range(arguments: RangeArguments, settings: &Settings) -> Result<()> {
@@ -41,14 +41,14 @@ pub(super) async fn range(arguments: RangeArguments, settings: &Settings) -> Res
             arguments.from, arguments.to
         )));
     }
-    let asked = Asked::new(&arguments.keys, &arguments.answer, settings).await?;
+    let command = ReadCommand::new(&arguments.keys, &arguments.answer, settings).await?;
     let windows = match &arguments.every {
         None => None,
-        Some(every) => Some(asked.windows(every, &arguments)?),
+        Some(every) => Some(command.windows(every, &arguments)?),
     };
     let whole = windows.is_none();
     let range = RangeRead {
-        keys: asked.keys.clone(),
+        keys: command.keys.clone(),
         from: Some(from),
         to: Some(to),
         filter: arguments.filter.clone(),
@@ -59,13 +59,14 @@ pub(super) async fn range(arguments: RangeArguments, settings: &Settings) -> Res
     };
     let mut ticket = Ticket::range(&arguments.keys.table, range);
     if whole {
-        ticket = ticket.columns(asked.columns(&arguments.keys));
+        ticket = ticket.columns(command.columns(&arguments.keys));
     }
     if arguments.explain {
-        let plan = signals::unless_stopped(async { Ok(asked.client.plan(&ticket).await?) }).await?;
+        let plan =
+            signals::unless_stopped(async { Ok(command.client.plan(&ticket).await?) }).await?;
         return say(plan.trim_end());
     }
-    signals::unless_stopped(asked.answer(&ticket)).await
+    signals::unless_stopped(command.answer(&ticket)).await
 }
 
 const AGGREGATES: [Aggregate; 7] = [
@@ -78,15 +79,15 @@ const AGGREGATES: [Aggregate; 7] = [
     Aggregate::Last,
 ];
 
-/// What is asked of whom.
-struct Asked {
+/// A read from the command line: the client, the table, and the keys.
+struct ReadCommand {
     client: Client,
     schema: SchemaRef,
     keys: Option<Vec<Key>>,
     format: Format,
 }
 
-impl Asked {
+impl ReadCommand {
     async fn new(
         keys: &KeyArguments,
         answer: &AnswerArguments,
@@ -159,7 +160,7 @@ pub(super) fn keys_of(names: &[String], table: &str, schema: &SchemaRef) -> Resu
     let key = |text: &String| match cities {
         Some(cities) => cities.key(text),
         None => text.parse().map_err(|_| {
-            Error::usage(format!("{text:?} is no key of table {table}: give a number"))
+            Error::usage(format!("{text:?} is not a key of table {table}: give a number"))
         }),
     };
     names.iter().map(key).collect()

@@ -33,7 +33,7 @@ pub(super) async fn run(arguments: RedriveArguments, settings: &Settings) -> Res
     ))?;
     if report.superseded > 0 {
         say(format_args!(
-            "{} gave way to rows of the same key and time that were accepted later",
+            "{} were superseded by rows of the same key and time that were accepted later",
             grouped(report.superseded)
         ))?;
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use barograph_engine::Engine;
 use barograph_flight::Server;
-use barograph_jobs::schedule::{Clockwork, Schedule};
+use barograph_jobs::schedule::{Schedule, Scheduler};
 use barograph_query::Sql;
 use tokio::sync::oneshot;
 
@@ -46,7 +46,7 @@ pub(super) async fn run(
     let stopped = signals::stop();
     // Scripts wait for this line, and take the port from it.
     say(format_args!("barograph serves {} at http://{}", settings.data, server.local_addr()))?;
-    served.start(Clockwork::start(&schedule)).await;
+    served.start(Scheduler::start(&schedule)).await;
     drop(schedule);
     let (told, asked) = oneshot::channel();
     let serving = server.serve(async move {

@@ -16,7 +16,9 @@ use arrow::array::{Array, ArrayRef, AsArray, Float32Array, RecordBatch};
 use arrow::datatypes::{Float32Type, Int16Type, Int32Type, TimestampMicrosecondType};
 use barograph_engine::{Durability, ManualClock, Scan};
 use barograph_jobs::quality::{QUALITY_FLAGS, Site, flags_of, quality};
-use barograph_jobs::schedule::{Asked, Job, JobSpec, RunState, Schedule, SchedulerSettings, Stop};
+use barograph_jobs::schedule::{
+    Job, JobSpec, RunRequest, RunState, Schedule, SchedulerSettings, Stop,
+};
 use barograph_lake::{Hour, Key, KeySelection, LakeStore, Micros, TimeRange};
 use barograph_test_support::engine_in;
 use futures::TryStreamExt;
@@ -183,7 +185,8 @@ async fn figures(seed: u64, heights: bool) -> Figures {
     let jobs: Vec<(Arc<dyn Job>, _)> = vec![(Arc::new(job.unwrap()), JobSpec::default())];
     let schedule = Schedule::new(store, clock, SchedulerSettings::default(), jobs);
     let progress = watch::Sender::default();
-    let run = schedule.run("quality", Asked::default(), Stop::default(), progress).await.unwrap();
+    let run =
+        schedule.run("quality", RunRequest::default(), Stop::default(), progress).await.unwrap();
     assert_eq!(run.state, RunState::Done, "{run:?}");
     let scan = Scan {
         keys: KeySelection::All,

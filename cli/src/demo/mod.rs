@@ -27,7 +27,7 @@ use std::time::{Duration, Instant};
 use barograph_engine::dead_letters::DEAD_LETTERS;
 use barograph_engine::{Clock, Engine, SystemClock};
 use barograph_flight::{Client, Server};
-use barograph_jobs::schedule::Clockwork;
+use barograph_jobs::schedule::Scheduler;
 use barograph_lake::time::MICROS_PER_HOUR;
 use barograph_lake::{Key, LakeTable, Micros, TimeRange};
 use tokio::sync::oneshot;
@@ -52,7 +52,7 @@ const TOUR_CITY: i32 = 2_988_507;
 pub async fn run(arguments: DemoArguments, settings: Settings) -> Result<()> {
     if settings.tables.get(READINGS) != Some(&readings()) {
         return Err(Error::usage(
-            "the demonstration fills the built-in table readings, which the settings replace by another",
+            "the demonstration fills the built-in table readings, which the settings replace: leave out [tables.readings]",
         ));
     }
     let cities = Cities::built_in()?.largest(arguments.cities as usize);
@@ -76,7 +76,7 @@ pub async fn run(arguments: DemoArguments, settings: Settings) -> Result<()> {
         // A dropped sender stops the server as well.
         let _ = stopped.await;
     }));
-    let clockwork = (!arguments.once).then(|| Clockwork::start(&schedule));
+    let scheduler = (!arguments.once).then(|| Scheduler::start(&schedule));
     let demo = Demo { arguments, settings, cities, weather, engine, endpoint };
     let shown = tokio::select! {
         shown = demo.show() => shown,
@@ -84,8 +84,8 @@ pub async fn run(arguments: DemoArguments, settings: Settings) -> Result<()> {
     };
     // The server shuts the engine down with it, in any case.
     drop(stop);
-    if let Some(clockwork) = clockwork {
-        clockwork.stop().await;
+    if let Some(scheduler) = scheduler {
+        scheduler.stop().await;
     }
     let served = serving.await.map_err(|e| Error::failed(format!("server: {e}")))?;
     shown?;

@@ -12,11 +12,11 @@ use crate::{Error, Result};
 #[derive(Debug)]
 pub struct State {
     path: PathBuf,
-    kept: Kept,
+    kept: StateFile,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Kept {
+struct StateFile {
     seed: u64,
     cities: u32,
     /// Ranges of minutes that are durable, ascending, neither touching nor overlapping.
@@ -38,8 +38,8 @@ impl State {
     /// # Errors
     /// Usage, if the data was made with another seed or number of cities.
     pub fn open(path: &Path, seed: u64, cities: u32) -> Result<Self> {
-        let new = Kept { seed, cities, filled: Vec::new() };
-        let kept: Kept = match std::fs::read(path) {
+        let new = StateFile { seed, cities, filled: Vec::new() };
+        let kept: StateFile = match std::fs::read(path) {
             Ok(bytes) => serde_json::from_slice(&bytes)
                 .map_err(|e| Error::failed(format!("{}: {e}", path.display())))?,
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => new,

@@ -4,7 +4,7 @@
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value};
 
-use super::Settings;
+use super::{Settings, former_names};
 use crate::{Error, Result};
 
 /// Prefix of every environment variable that is a setting.
@@ -81,12 +81,14 @@ impl Catalogue {
 
     /// The setting of a full name.
     pub fn get(&self, path: &str) -> Option<&Setting> {
+        let path = former_names::current(path);
         self.settings().find(|setting| setting.path == path)
     }
 
     /// The setting that an environment variable sets.
     pub fn by_variable(&self, variable: &str) -> Option<&Setting> {
-        self.settings().find(|setting| setting.variable() == variable)
+        let named = self.settings().find(|setting| setting.variable() == variable);
+        named.or_else(|| self.get(former_names::of_variable(variable)?))
     }
 
     /// The full names nearest to a wrong one.
@@ -115,7 +117,7 @@ impl Default for Catalogue {
 impl Setting {
     /// The environment variable that sets it.
     pub fn variable(&self) -> String {
-        format!("{PREFIX}{}", self.path.replace('.', "__").to_uppercase())
+        variable(&self.path)
     }
 
     /// Reads a value as the environment and flags write it.
@@ -159,6 +161,11 @@ impl std::fmt::Display for Kind {
             Self::Toml => f.write_str("TOML"),
         }
     }
+}
+
+/// The environment variable of a full name.
+pub(super) fn variable(path: &str) -> String {
+    format!("{PREFIX}{}", path.replace('.', "__").to_uppercase())
 }
 
 fn walk(path: &str, schema: &Value, sections: &mut Vec<Section>) {

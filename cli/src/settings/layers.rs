@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use toml::{Table, Value};
 
-use super::Settings;
 use super::catalogue::{Catalogue, PREFIX, TABLES};
+use super::{Settings, former_names};
 use crate::{Error, Result};
 
 /// Environment variable that names the settings file; `--config` goes before it.
@@ -59,7 +59,7 @@ impl Layers {
                 return Err(unknown(&catalogue, "setting", path, path));
             };
             let value = setting.parse(value).map_err(|e| e.during(path))?;
-            set(&mut tree, path, value).map_err(|e| e.during(path))?;
+            set(&mut tree, &setting.path, value).map_err(|e| e.during(path))?;
         }
         let settings: Settings =
             tree.try_into().map_err(|e: toml::de::Error| Error::usage(e.message().to_owned()))?;
@@ -78,7 +78,9 @@ fn read_file(path: &Path) -> Result<Table> {
         Error::usage(format!("{}:{line}: {}", path.display(), message.trim()))
     };
     toml::from_str::<Settings>(&text).map_err(located)?;
-    toml::from_str(&text).map_err(located)
+    let mut table = toml::from_str(&text).map_err(located)?;
+    former_names::rename(&mut table);
+    Ok(table)
 }
 
 /// Puts `over` on `tree`. A table's declaration is replaced as a whole.

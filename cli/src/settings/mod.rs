@@ -5,6 +5,7 @@
 //! ```
 
 pub mod catalogue;
+mod former_names;
 pub mod layers;
 pub mod quality;
 pub mod reference;
@@ -19,9 +20,9 @@ use barograph_engine::dead_letters::DEAD_LETTERS;
 use barograph_engine::rollup::{Rollup, RollupSettings};
 use barograph_flight::FlightSettings;
 use barograph_jobs::compact::CompactionSettings;
+use barograph_jobs::maintenance::Retention;
 use barograph_jobs::quality::{Checks, flags_of};
 use barograph_jobs::schedule::{JobSettings, SchedulerSettings};
-use barograph_jobs::upkeep::Retention;
 use barograph_lake::TableSchema;
 use barograph_lake::schema::TableDeclaration;
 use barograph_query::SqlSettings;

@@ -10,7 +10,7 @@ use barograph_lake::Micros;
 use futures::future::BoxFuture;
 use tokio::sync::watch;
 
-pub use steps::{Steps, roughly};
+pub use steps::{ClockSteps, roughly};
 
 /// A source of time.
 ///

@@ -10,19 +10,19 @@ const STEP_MIN: Micros = 5 * MICROS_PER_SECOND;
 
 /// A detector of clock steps, which compares the clock with the time that has passed.
 #[derive(Debug)]
-pub struct Steps {
+pub struct ClockSteps {
     /// By how much `now` is ahead of `elapsed`.
     ahead: Micros,
 }
 
-impl Steps {
+impl ClockSteps {
     /// A detector that starts from the present state of `clock`.
     pub fn of(clock: &dyn Clock) -> Self {
         Self { ahead: ahead(clock) }
     }
 
-    /// The step since the last look; `None` if the clock was not set.
-    pub fn look(&mut self, clock: &dyn Clock) -> Option<Micros> {
+    /// The step since the last observation; `None` if the clock was not set.
+    pub fn observe(&mut self, clock: &dyn Clock) -> Option<Micros> {
         let ahead = ahead(clock);
         let step = ahead.saturating_sub(self.ahead);
         self.ahead = ahead;
@@ -30,13 +30,12 @@ impl Steps {
     }
 
     /// Says in a message that the clock was set, if it was.
-    pub(crate) fn tell(&mut self, clock: &dyn Clock) {
-        let Some(step) = self.look(clock) else { return };
+    pub(crate) fn report(&mut self, clock: &dyn Clock) {
+        let Some(step) = self.observe(clock) else { return };
         let (now, by) = (format_instant(clock.now()), roughly(step));
         let way = if step > 0 { "ahead" } else { "back" };
         tracing::warn!(
-            "the clock stepped {way} by {by}, to {now} (it was set, or the machine slept): nothing is deleted by age \
-             before it has gone on for half an hour, and jobs are due by the clock as it stands"
+            "the clock stepped {way} by {by}, to {now} (it was set, or the machine slept): nothing is deleted by age until it has advanced by half an hour, and jobs are due by the current clock"
         );
     }
 }
@@ -64,17 +63,17 @@ mod tests {
     #[test]
     fn a_clock_that_goes_on_is_not_set_and_one_that_is_set_is_told_once() {
         let clock = ManualClock::new(1_000 * MICROS_PER_HOUR);
-        let mut steps = Steps::of(&clock);
+        let mut steps = ClockSteps::of(&clock);
         clock.set(1_100 * MICROS_PER_HOUR);
-        assert_eq!(steps.look(&clock), None);
+        assert_eq!(steps.observe(&clock), None);
         clock.step(30 * 24 * MICROS_PER_HOUR);
-        assert_eq!(steps.look(&clock), Some(30 * 24 * MICROS_PER_HOUR));
-        assert_eq!(steps.look(&clock), None);
+        assert_eq!(steps.observe(&clock), Some(30 * 24 * MICROS_PER_HOUR));
+        assert_eq!(steps.observe(&clock), None);
         clock.step(-MICROS_PER_HOUR);
         clock.set(clock.now() + 7 * MICROS_PER_HOUR);
-        assert_eq!(steps.look(&clock), Some(-MICROS_PER_HOUR));
+        assert_eq!(steps.observe(&clock), Some(-MICROS_PER_HOUR));
         clock.step(MICROS_PER_SECOND);
-        assert_eq!(steps.look(&clock), None);
+        assert_eq!(steps.observe(&clock), None);
     }
 
     #[test]

@@ -114,7 +114,7 @@ impl EngineBuilder {
     /// The log, which there must be.
     pub(super) fn owed_log(log: Option<LogSource>) -> Result<LogSource> {
         log.ok_or_else(|| {
-            Error::request("an engine needs a log: give it one by log(LogSource::folder(path))")
+            Error::request("an engine needs a log: pass one with log(LogSource::folder(path))")
         })
     }
 }

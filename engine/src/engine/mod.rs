@@ -8,13 +8,13 @@
 
 mod builder;
 mod open;
-mod past;
 mod put;
 mod read;
 mod redrive;
 mod rollups;
 #[cfg(test)]
 mod tests;
+mod time_travel;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -27,7 +27,8 @@ use tokio::sync::Semaphore;
 
 use crate::dead_letters::Ids;
 use crate::landing::{
-    DeletionReport, DeletionRequest, Faults, FlushReport, Lander, LandingFault, Looked, look,
+    Candidates, DeletionReport, DeletionRequest, Faults, FlushReport, Lander, LandingFault,
+    find_candidates,
 };
 use crate::memory::Budget;
 use crate::table::Table;
@@ -129,7 +130,7 @@ pub struct Engine {
     writer: Writer,
     lander: Lander,
     faults: Arc<Faults>,
-    rollups: crate::rollup::Told,
+    rollups: crate::rollup::RollupRegistry,
     recovery: Recovery,
 }
 
@@ -244,14 +245,14 @@ impl Engine {
     pub async fn delete(
         self: &Arc<Self>,
         table: &str,
-        asked: DeletionRequest,
+        request: DeletionRequest,
     ) -> Result<DeletionReport> {
         let (engine, table) = (Arc::clone(self), Arc::clone(self.table(table)?));
         let deleting = tokio::spawn(async move {
             let snapshot = Arc::clone(&table.view.load().snapshot);
-            let mut looked = Looked::default();
-            look(&engine.files, &table, &snapshot, &asked, &mut looked).await?;
-            engine.lander.delete(table, asked, looked).await
+            let mut candidates = Candidates::default();
+            find_candidates(&engine.files, &table, &snapshot, &request, &mut candidates).await?;
+            engine.lander.delete(table, request, candidates).await
         });
         deleting.await.map_err(|e| Error::internal("a deletion ended early").with_source(e))?
     }
@@ -263,12 +264,12 @@ impl Engine {
 
     /// The failure that stopped all writing until the engine is opened again; `None` while it works. Reads go on.
     pub fn failure(&self) -> Option<Error> {
-        self.writer.condition().failure()
+        self.writer.status().failure()
     }
 
     /// Ready with [`Self::failure`] when there is one.
     pub async fn failed(&self) -> Error {
-        self.writer.condition().failed().await
+        self.writer.status().failed().await
     }
 
     /// Takes no more batches, finishes the hours that are landing, syncs the log and releases it.

@@ -55,8 +55,8 @@ impl Engine {
         let engine =
             Self::start(settings, clock, log, opened, recovery, tail_budget, last_ingested)?;
         for table in engine.tables.values() {
-            if table.view.load().snapshot.is_followed() {
-                engine.lander.notice(Arc::clone(table)).await;
+            if table.view.load().snapshot.has_foreign_commits() {
+                engine.lander.poll_commits(Arc::clone(table)).await;
             }
         }
         Ok(engine)
@@ -190,10 +190,10 @@ impl Opening {
         let (lake, snapshot) = prepared.open().await?;
         let name = lake.schema().name();
         if let Err(error) = lake.settle_deletions().await {
-            tracing::warn!(%error, table = name, "records of deletions stay unfinished");
+            tracing::warn!(%error, table = name, "could not finish the records of deletions: trying again at the next start");
         }
         if let Err(error) = lake.forget_landed(first).await {
-            tracing::warn!(%error, table = name, "marks stay that are not needed");
+            tracing::warn!(%error, table = name, "landed watermarks that are not needed stay until the next start");
         }
         let table = Table::new(lake, snapshot, tail.view(), known_keys);
         Ok((Arc::new(table), tail))
@@ -288,8 +288,7 @@ fn tell_of_rows_ahead(last_ingested: Micros, now: Micros) {
     let ahead = last_ingested.saturating_sub(now);
     if ahead > AHEAD_MAX {
         tracing::warn!(
-            "the log holds rows that were accepted at {}, {} ahead of the clock, which was set back since: {INGESTED_AT} \
-             of rows goes on from there, as it tells which of two rows was accepted later",
+            "the log holds rows that were accepted at {}, {} ahead of the clock, which has been set back since: {INGESTED_AT} continues from there, since it decides which of two rows was accepted later",
             format_instant(last_ingested),
             roughly(ahead)
         );

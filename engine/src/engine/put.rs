@@ -27,7 +27,7 @@ use crate::dead_letters::{self, DEAD_LETTERS};
 use crate::memory::Reservation;
 use crate::table::Table;
 use crate::validate::{Rejections, Rules, Validated, validate};
-use crate::writer::{Condition, Entry, Guarded, Seen, Submission, Written};
+use crate::writer::{ConditionalPut, Entry, Precondition, Submission, WriterStatus, Written};
 use crate::{Ack, Durability, Error, Result, retry};
 
 use letters::LETTERS_BYTES;
@@ -85,7 +85,7 @@ struct SubmittedPart {
 pub(super) struct Answer {
     /// None for a submission without rows.
     written: Option<oneshot::Receiver<Result<Written>>>,
-    condition: Condition,
+    status: WriterStatus,
 }
 
 impl Engine {
@@ -142,13 +142,13 @@ impl Engine {
         durability: Durability,
         reservation: Reservation,
     ) -> Result<Answer> {
-        let condition = self.writer.condition().clone();
+        let status = self.writer.status().clone();
         if entries.is_empty() {
-            return Ok(Answer { written: None, condition });
+            return Ok(Answer { written: None, status });
         }
         let (reply, answer) = oneshot::channel();
         self.writer.handle().put(Submission { entries, durability, reply, reservation })?;
-        Ok(Answer { written: Some(answer), condition })
+        Ok(Answer { written: Some(answer), status })
     }
 
     /// Submits at durability `disk`; `None`, and nothing is put, if one of the rows that were seen was put meanwhile.
@@ -156,17 +156,17 @@ impl Engine {
         &self,
         entries: Vec<Entry>,
         reservation: Reservation,
-        seen: Seen,
+        precondition: Precondition,
     ) -> Result<Option<Written>> {
         let (reply, answer) = oneshot::channel();
         let (changed, told) = oneshot::channel();
         let submission = Submission { entries, durability: Durability::Disk, reply, reservation };
-        self.writer.handle().put_unchanged(Guarded { submission, seen, changed })?;
+        self.writer.handle().put_unchanged(ConditionalPut { submission, precondition, changed })?;
         match answer.await {
             Ok(answer) => answer.map(Some),
             Err(_) => match told.await {
                 Ok(()) => Ok(None),
-                Err(_) => Err(self.writer.condition().gone().await),
+                Err(_) => Err(self.writer.status().gone().await),
             },
         }
     }
@@ -299,7 +299,7 @@ impl Answer {
         let Some(written) = self.written else { return Ok(Written::default()) };
         match written.await {
             Ok(written) => written,
-            Err(_) => Err(self.condition.gone().await),
+            Err(_) => Err(self.status.gone().await),
         }
     }
 }

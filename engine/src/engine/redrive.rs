@@ -27,7 +27,7 @@ use crate::scan::Scan;
 use crate::table::Table;
 use crate::validate::{Validated, key_at, logged_schema, row, validate};
 use crate::view::View;
-use crate::writer::Seen;
+use crate::writer::Precondition;
 use crate::{Durability, Error, ErrorKind, Result, retry};
 
 /// Letters that are put at a time.
@@ -132,8 +132,7 @@ impl Engine {
         Err(Error::new(
             ErrorKind::Unavailable,
             format!(
-                "table {:?}: rows of the same keys and times were put or landed {TRIES} times while letters \
-                 were put again: try again when there is less to do",
+                "table {:?}: rows of the same keys and times were put or landed {TRIES} times while dead letters were redriven: try again when the table is less busy",
                 run.target.schema.name()
             ),
         ))
@@ -245,8 +244,9 @@ impl Engine {
         if !go.is_empty() {
             entries.insert(0, entry(run.target, rows, "redrive")?);
         }
-        let seen = Seen { table: Arc::clone(run.target), view, rows: by_hour(&passed.at) };
-        let Some(written) = self.submit_unchanged(entries, reservation, seen).await? else {
+        let precondition =
+            Precondition { table: Arc::clone(run.target), view, rows: by_hour(&passed.at) };
+        let Some(written) = self.submit_unchanged(entries, reservation, precondition).await? else {
             return Ok(false);
         };
         run.held.push(held);

@@ -9,7 +9,7 @@ use futures::StreamExt;
 use futures::future::BoxFuture;
 
 use super::Engine;
-use crate::rollup::{Changed, Declared, Followed, Rollup, Rollups};
+use crate::rollup::{Changed, RegisteredRollup, Rollup, Rollups, SourceWatermark};
 use crate::{Result, ScanStream, View};
 
 impl Engine {
@@ -52,8 +52,8 @@ impl Engine {
     }
 
     /// Records how far a rollup is computed: all rows of it up to there can be read.
-    pub fn rolled_up_through(&self, rollup: &str, followed: Followed) {
-        self.rollups.follow(rollup, followed);
+    pub fn rolled_up_through(&self, rollup: &str, watermark: SourceWatermark) {
+        self.rollups.follow(rollup, watermark);
     }
 
     /// The hours and keys of a table that the commits after one version through another changed; `None` if that is
@@ -75,7 +75,7 @@ impl Engine {
     /// of date.
     pub async fn stale_windows(
         &self,
-        declared: &Declared,
+        declared: &RegisteredRollup,
         [source, kept]: [&View; 2],
     ) -> Result<BTreeSet<Micros>> {
         let rollup = &declared.rollup;
@@ -89,19 +89,19 @@ impl Engine {
     /// First instants of the windows that are not as when they were computed; `None` if that is not known.
     async fn changed_windows(
         &self,
-        declared: &Declared,
+        declared: &RegisteredRollup,
         source: &View,
     ) -> Result<Option<BTreeSet<Micros>>> {
-        let Some(followed) = &declared.followed else { return Ok(None) };
+        let Some(watermark) = &declared.watermark else { return Ok(None) };
         let (table, through) = (declared.rollup.source().name(), source.snapshot.version());
-        let Some(changes) = self.changes(table, followed.version, through).await? else {
+        let Some(changes) = self.changes(table, watermark.version, through).await? else {
             return Ok(None);
         };
         let mut hours: BTreeSet<Hour> =
             changes.into_iter().flat_map(|changed| changed.hours).collect();
         hours.extend(source.tail.hours().iter().map(|hour| hour.hour()));
         let mut windows = declared.rollup.windows(&hours);
-        windows.extend(followed.stale.iter().copied());
+        windows.extend(watermark.stale.iter().copied());
         Ok(Some(windows))
     }
 }

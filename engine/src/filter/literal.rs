@@ -242,7 +242,7 @@ fn float(literal: &Literal, parse: impl Fn(&str) -> Option<f64>) -> Result<Float
                 "{literal} is text: write a number without quotes, or 'NaN', 'Infinity', '-Infinity'"
             )),
         },
-        Literal::Instant(_) => Err(format!("{literal} is no number: write one, like 10.5")),
+        Literal::Instant(_) => Err(format!("{literal} is not a number: write one, like 10.5")),
     }
 }
 
@@ -250,7 +250,7 @@ fn float(literal: &Literal, parse: impl Fn(&str) -> Option<f64>) -> Result<Float
 /// digits before the point is cut to ±10^19, which no 64-bit integer reaches.
 fn integer(literal: &Literal) -> Result<(i128, bool), String> {
     let Literal::Number(number) = literal else {
-        return Err(format!("{literal} is no number: write one without quotes, like 10"));
+        return Err(format!("{literal} is not a number: write one without quotes, like 10"));
     };
     floor(number).ok_or_else(|| format!("{number} is not a number"))
 }
@@ -316,7 +316,7 @@ fn instant(literal: &Literal) -> Result<Micros, String> {
         Literal::Instant(instant) => Ok(*instant),
         Literal::Text(text) => read_instant(text),
         Literal::Number(number) => {
-            Err(format!("{number} is no time: write it like '2026-11-22T10:00:00Z'"))
+            Err(format!("{number} is not a time: write it like '2026-11-22T10:00:00Z'"))
         }
     }
 }

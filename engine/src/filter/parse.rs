@@ -39,7 +39,7 @@ pub(super) fn parse(text: &str, schema: &TableSchema, bounds: FilterBounds) -> R
 fn condition(text: &str, schema: &TableSchema, bounds: FilterBounds) -> Result<Node> {
     if text.len() > TEXT_BYTES_MAX {
         return Err(wrong(format!(
-            "{} bytes are too many: at most {TEXT_BYTES_MAX} are read",
+            "{} bytes are too many: at most {TEXT_BYTES_MAX} are allowed",
             text.len()
         )));
     }
@@ -55,7 +55,7 @@ fn condition(text: &str, schema: &TableSchema, bounds: FilterBounds) -> Result<N
     let next = parser.peek_token();
     if next.token != Token::EOF {
         return Err(wrong(format!(
-            "{}{} stands after the end of the condition",
+            "{}{} follows the end of the condition",
             next.token,
             at(next.span.start)
         )));
@@ -92,7 +92,7 @@ pub(super) fn unsupported(what: impl std::fmt::Display) -> Error {
 }
 
 pub(super) fn too_deep(bounds: FilterBounds) -> Error {
-    wrong(format!("nested too deeply: at most {} levels are read", bounds.depth))
+    wrong(format!("nested too deeply: at most {} levels are allowed", bounds.depth))
 }
 
 fn unreadable(error: ParserError, bounds: FilterBounds) -> Error {
@@ -165,12 +165,12 @@ impl Reader<'_> {
                 Value::Boolean(answer) => Ok(Node::Constant(Some(answer))),
                 Value::Null => Ok(Node::Constant(None)),
                 other => Err(wrong(format!(
-                    "{other}{} alone is no condition: compare it with a column",
+                    "{other}{} by itself is not a condition: compare it with a column",
                     at(value.span.start)
                 ))),
             },
             Expr::Identifier(name) => Err(wrong(format!(
-                "the column {name}{} alone is no condition: compare it with a value",
+                "the column {name}{} by itself is not a condition: compare it with a value",
                 at(name.span.start)
             ))),
             other => Err(unsupported(kind(&other))),

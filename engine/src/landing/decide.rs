@@ -8,7 +8,7 @@
 //! Due        merge*    land        wait
 //! Pressure   merge     land        land, oldest first, until enough is freed
 //! Flush      merge     land        land                * at most every `late_merge_every`, or
-//!                                                          `folded_merge_every` into days and months
+//!                                                          `compacted_merge_every` into days and months
 //! ```
 
 use barograph_lake::{Hour, Micros, Tier};
@@ -30,7 +30,7 @@ pub struct HourFacts {
     /// Bytes its rows take in the tail.
     pub bytes: usize,
     /// The tier of the hour's file in the lake, if it has one, so that these rows are late.
-    pub home: Option<Tier>,
+    pub file: Option<Tier>,
     /// When its first row arrived.
     pub since: Micros,
 }
@@ -47,28 +47,28 @@ pub struct Situation {
     /// Whether enough time has passed since late rows were last merged into files of hours.
     pub merge_due: bool,
     /// Whether enough time has passed since late rows were last merged into files of days and months.
-    pub folded_merge_due: bool,
+    pub compacted_merge_due: bool,
     /// Bytes to free; 0 if memory is not short.
     pub bytes_to_free: usize,
 }
 
 /// The hours to land now, ascending.
 pub fn decide(hours: &[HourFacts], situation: &Situation, reason: Reason) -> Vec<Hour> {
-    let past = |instant: Micros, by| instant.saturating_add(situation.lateness) <= by;
+    let is_over = |instant: Micros, by| instant.saturating_add(situation.lateness) <= by;
     let closed = |facts: &HourFacts| {
         // A row that came in the future came before the clock was set back.
-        let waited = past(facts.since, situation.now) || facts.since > situation.now;
+        let waited = is_over(facts.since, situation.now) || facts.since > situation.now;
         let end = facts.hour.end();
-        past(end, situation.watermark) || (waited && past(end, situation.now))
+        is_over(end, situation.watermark) || (waited && is_over(end, situation.now))
     };
     let wanted = |facts: &HourFacts| match reason {
         Reason::Flush => true,
         Reason::Due => {
             closed(facts)
-                && match facts.home {
+                && match facts.file {
                     None => true,
                     Some(Tier::Hour) => situation.merge_due,
-                    Some(Tier::Day | Tier::Month) => situation.folded_merge_due,
+                    Some(Tier::Day | Tier::Month) => situation.compacted_merge_due,
                 }
         }
     };
@@ -99,7 +99,7 @@ mod tests {
     }
 
     fn facts(n: i64, landed: bool) -> HourFacts {
-        HourFacts { hour: hour(n), bytes: 100, home: landed.then_some(Tier::Hour), since: n * H }
+        HourFacts { hour: hour(n), bytes: 100, file: landed.then_some(Tier::Hour), since: n * H }
     }
 
     fn situation(watermark: Micros) -> Situation {
@@ -108,7 +108,7 @@ mod tests {
             now: watermark,
             lateness: H / 12,
             merge_due: false,
-            folded_merge_due: false,
+            compacted_merge_due: false,
             bytes_to_free: 0,
         }
     }
@@ -147,12 +147,12 @@ mod tests {
     }
 
     #[test]
-    fn late_rows_of_folded_hours_wait_longer() {
+    fn late_rows_of_compacted_hours_wait_longer() {
         let mut now = situation(11 * H + H / 2);
         now.merge_due = true;
-        let hours = [HourFacts { home: Some(Tier::Day), ..facts(8, true) }];
+        let hours = [HourFacts { file: Some(Tier::Day), ..facts(8, true) }];
         assert_eq!(decide(&hours, &now, Reason::Due), []);
-        now.folded_merge_due = true;
+        now.compacted_merge_due = true;
         assert_eq!(decide(&hours, &now, Reason::Due), [hour(8)]);
     }
 

@@ -9,7 +9,7 @@
 //!
 //! All rows acknowledged before are in the lake by then. After a crash either all of the rows are there or none: a
 //! remaining file says in its name through which position of the log its hour has landed, and for an hour without
-//! remaining files a mark precedes the commit, so that a replay brings no row back. Where the store does not say
+//! remaining files a watermark precedes the commit, so that a replay brings no row back. Where the store does not say
 //! whether the commit was made, the caller is told so; the same deletion, asked for again, removes what is left.
 
 use std::sync::Arc;
@@ -26,7 +26,7 @@ use tokio::runtime::Handle;
 
 use super::LanderParts;
 use super::land::{checkpoint, land_hours, swap};
-use super::notice::{adopt, newer};
+use super::poll_commits::{refresh, refresh_if_behind};
 use super::round::HOURS_PER_COMMIT;
 use crate::Result;
 use crate::rewrite::{Rewrite, RewriteBounds, RewriteOf};
@@ -76,24 +76,24 @@ impl DeletionRequest {
     }
 }
 
-/// What was found in files that may hold rows to delete; nothing in those that hold none.
+/// The files that may hold rows to delete, each with what was found in it; nothing in those that hold none.
 #[derive(Debug, Default)]
-pub(crate) struct Looked(HashMap<FilePath, Option<Rewritten>>);
+pub(crate) struct Candidates(HashMap<FilePath, Option<Rewritten>>);
 
 /// Looks into the files of `snapshot` that were not looked into, and writes the other rows of those that hold
 /// some to delete. Changes nothing that anybody sees.
-pub(crate) async fn look(
+pub(crate) async fn find_candidates(
     files: &Arc<FileCache>,
     table: &Arc<Table>,
     snapshot: &Snapshot,
-    asked: &DeletionRequest,
-    looked: &mut Looked,
+    request: &DeletionRequest,
+    candidates: &mut Candidates,
 ) -> Result<()> {
-    let keys = asked.keys();
-    for file in snapshot.prune(&keys, asked.time) {
-        if !looked.0.contains_key(&file.path) {
-            let rewritten = rewrite(files, table, file, &keys, asked.time).await?;
-            looked.0.insert(file.path, rewritten);
+    let keys = request.keys();
+    for file in snapshot.prune(&keys, request.time) {
+        if !candidates.0.contains_key(&file.path) {
+            let rewritten = rewrite(files, table, file, &keys, request.time).await?;
+            candidates.0.insert(file.path, rewritten);
         }
     }
     Ok(())
@@ -103,20 +103,20 @@ pub(crate) async fn look(
 pub(super) async fn delete(
     parts: &LanderParts,
     table: &Arc<Table>,
-    asked: &DeletionRequest,
-    mut looked: Looked,
+    request: &DeletionRequest,
+    mut candidates: Candidates,
 ) -> Result<DeletionReport> {
     table.lake.settle_deletions().await?;
     // What others committed may have such rows, too.
-    newer(parts, table).await?;
-    let keys = asked.keys();
+    refresh_if_behind(parts, table).await?;
+    let keys = request.keys();
     let mut retry = Retry::default();
     loop {
         let touched: Vec<_> = {
             let view = table.view.load();
             let hours = view.tail.hours().iter().filter(|hour| {
                 hour.keys().is_some_and(|(min, max)| keys.touches(min, max))
-                    && hour.times().is_some_and(|(min, max)| asked.time.touches(min, max))
+                    && hour.times().is_some_and(|(min, max)| request.time.touches(min, max))
             });
             hours.map(|hour| hour.hour()).collect()
         };
@@ -127,14 +127,14 @@ pub(super) async fn delete(
             }
         }
         let snapshot = Arc::clone(&table.view.load().snapshot);
-        look(&parts.files, table, &snapshot, asked, &mut looked).await?;
-        let active = snapshot.prune(&keys, asked.time);
+        find_candidates(&parts.files, table, &snapshot, request, &mut candidates).await?;
+        let active = snapshot.prune(&keys, request.time);
         let rewritten: Vec<&Rewritten> =
-            active.filter_map(|file| looked.0.get(&file.path)?.as_ref()).collect();
+            active.filter_map(|file| candidates.0.get(&file.path)?.as_ref()).collect();
         if rewritten.is_empty() {
             return Ok(DeletionReport::default());
         }
-        let deletion = record(parts, &snapshot, asked, &rewritten);
+        let deletion = record(parts, &snapshot, request, &rewritten);
         let report = DeletionReport {
             rows: deletion.rows,
             files: rewritten.len() as u64,
@@ -152,7 +152,7 @@ pub(super) async fn delete(
                 return Ok(report);
             }
             Outcome::Conflicted(conflict) => {
-                adopt(parts, table, retry.newest(conflict).await?).await?;
+                refresh(parts, table, retry.newest(conflict).await?).await?;
             }
             Outcome::Unknown(unknown) => return Err(unknown.into()),
         }
@@ -162,18 +162,18 @@ pub(super) async fn delete(
 fn record(
     parts: &LanderParts,
     snapshot: &Snapshot,
-    asked: &DeletionRequest,
+    request: &DeletionRequest,
     rewritten: &[&Rewritten],
 ) -> Deletion {
     let all = TimeRange::ALL;
     Deletion {
         version: TableVersion(snapshot.version().0 + 1),
         at: parts.clock.now(),
-        by: asked.by.clone(),
-        reason: asked.reason.clone(),
-        keys: asked.keys.clone(),
-        from: (asked.time.from != all.from).then_some(asked.time.from),
-        to: (asked.time.to != all.to).then_some(asked.time.to),
+        by: request.by.clone(),
+        reason: request.reason.clone(),
+        keys: request.keys.clone(),
+        from: (request.time.from != all.from).then_some(request.time.from),
+        to: (request.time.to != all.to).then_some(request.time.to),
         rows: rewritten.iter().map(|one| one.rows).sum(),
         files: rewritten.iter().map(|one| one.file.path.to_string()).collect(),
         commit: None,
@@ -190,8 +190,8 @@ async fn rewrite(
 ) -> Result<Option<Rewritten>> {
     let opened = files.open(table.lake.store(), &table.schema, file).await?;
     let columns = vec![KEY_COLUMN, TIME_COLUMN];
-    let price = opened.price(&FileRead { keys: keys.clone(), time, columns, pages: None });
-    if price.rows == 0 {
+    let cost = opened.cost(&FileRead { keys: keys.clone(), time, columns, pages: None });
+    if cost.rows == 0 {
         return Ok(None);
     }
     let bounds =

@@ -129,7 +129,7 @@ impl Faults {
         &self,
         table: &Table,
         period: Option<Period>,
-        homes: &[Arc<FileEntry>],
+        files: &[Arc<FileEntry>],
         error: &Error,
         now: Micros,
     ) {
@@ -141,13 +141,13 @@ impl Faults {
             table: name.to_owned(),
             period,
             of_version: before.is_some_and(|before| before.of_version),
-            files: homes.iter().map(|home| place(table, home)).collect(),
+            files: files.iter().map(|file| place(table, file)).collect(),
             since: before.map_or(now, |before| before.since),
             tried_at: now,
             tries: before.map_or(0, |before| before.tries) + 1,
             kind: error.kind(),
             error: error.to_string(),
-            cure: cure(table, homes, error),
+            cure: cure(table, files, error),
         };
         let told = before.is_some_and(|before| before.kind == fault.kind);
         let (what, error, cure) = (fault.subject(), &fault.error, &fault.cure);
@@ -155,7 +155,7 @@ impl Faults {
             tracing::debug!(tries = fault.tries, "{what} still cannot land: {error}");
         } else {
             tracing::error!(
-                "{what} cannot land: {error}; its rows stay in log and tail, all else lands; {cure}"
+                "{what} cannot land: {error}; its rows stay in the log and the tail, and everything else lands; {cure}"
             );
         }
         of_table.insert(period, fault);
@@ -231,7 +231,7 @@ impl Faults {
             })
         })?;
         let message = format!(
-            "rows that cannot land take three quarters of it, those of {} among them since {}: {}; {}",
+            "rows that cannot land take up three quarters of it, among them those of {} since {}: {}; {}",
             fault.subject(),
             format_instant(fault.since),
             fault.error,
@@ -243,7 +243,7 @@ impl Faults {
 
 /// The period whose rows land together with those of `hour`.
 pub(super) fn period_of(view: &View, hour: Hour) -> Period {
-    view.snapshot.homes(hour).first().map_or(hour.into(), |home| home.path.period())
+    view.snapshot.files_of_hour(hour).first().map_or(hour.into(), |file| file.path.period())
 }
 
 /// Where a file stands, as an operator looks for it.
@@ -255,28 +255,26 @@ fn place(table: &Table, file: &FileEntry) -> String {
     }
 }
 
-fn cure(table: &Table, homes: &[Arc<FileEntry>], error: &Error) -> String {
+fn cure(table: &Table, files: &[Arc<FileEntry>], error: &Error) -> String {
     let name = table.schema.name();
     match error.kind() {
-        ErrorKind::Damage if !homes.is_empty() => {
-            let files: Vec<_> = homes.iter().map(|home| place(table, home)).collect();
+        ErrorKind::Damage if !files.is_empty() => {
+            let files: Vec<_> = files.iter().map(|file| place(table, file)).collect();
             format!(
-                "bring the file back from a copy of the lake ({}), and landing goes on by itself; if there is no \
-                 copy, `barograph lake history {name}` shows the versions before it, and `barograph lake \
-                 restore` goes back to one",
+                "restore the file from a copy of the lake ({}), and landing continues by itself; if there is no copy, `barograph lake history {name}` lists the earlier versions, and `barograph lake restore` goes back to one",
                 files.join(", ")
             )
         }
         ErrorKind::Damage => format!(
-            "look at {} with `barograph lake check {name}`; landing goes on by itself when it is mended",
+            "check {} with `barograph lake check {name}`; landing continues by itself once it is repaired",
             table.lake.store().url()
         ),
         ErrorKind::Unavailable => format!(
-            "see that {} can be read and written; landing goes on by itself",
+            "make sure that {} can be read and written; landing then continues by itself",
             table.lake.store().url()
         ),
-        ErrorKind::Request => "landing goes on by itself when that is done".to_owned(),
-        ErrorKind::Resources => "make room; landing goes on by itself".to_owned(),
-        _ => "this is a defect of the program: report the message".to_owned(),
+        ErrorKind::Request => "landing continues by itself once that is done".to_owned(),
+        ErrorKind::Resources => "free some space; landing then continues by itself".to_owned(),
+        _ => "this is a bug in Barograph: please report the message".to_owned(),
     }
 }

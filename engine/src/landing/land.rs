@@ -20,7 +20,7 @@ use futures::{StreamExt, stream};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Semaphore, oneshot};
 
-use super::notice::adopt;
+use super::poll_commits::refresh;
 use super::{LanderParts, guarded, late};
 use crate::scan::merge::merge;
 use crate::scan::plan::Source;
@@ -50,7 +50,7 @@ pub struct FlushReport {
 #[derive(Debug)]
 pub(super) struct Unit {
     period: Period,
-    pub(super) homes: Vec<Arc<FileEntry>>,
+    pub(super) files: Vec<Arc<FileEntry>>,
     hours: Vec<HourView>,
 }
 
@@ -62,7 +62,7 @@ impl Unit {
 
     /// Bytes of its rows, about.
     fn bytes(&self) -> usize {
-        let landed: u64 = self.homes.iter().map(|home| home.bytes).sum();
+        let landed: u64 = self.files.iter().map(|file| file.bytes).sum();
         let tail: usize = self.hours.iter().map(HourView::bytes).sum();
         tail.saturating_add(landed as usize * 8)
     }
@@ -76,8 +76,8 @@ impl Unit {
     async fn is_small(&self, parts: &LanderParts, table: &Table) -> Result<bool> {
         let columns: Vec<_> = (0..table.schema.arrow().fields().len()).collect();
         let mut bytes = self.bytes() as u64;
-        for home in &self.homes {
-            let file = parts.files.open(table.lake.store(), &table.schema, home).await?;
+        for file in &self.files {
+            let file = parts.files.open(table.lake.store(), &table.schema, file).await?;
             let weights = file.weights(&KeySelection::All, TimeRange::ALL, &columns);
             bytes += weights.map(|weight| weight.text).sum::<u64>();
         }
@@ -92,9 +92,9 @@ fn units(view: &View, hours: &[Hour]) -> Vec<Unit> {
         if units.last().is_some_and(|unit| unit.hours.iter().any(|held| held.hour() == hour)) {
             continue;
         }
-        let Source { period, files: homes, tails: hours } = Source::of(view, hour);
+        let Source { period, files, tails: hours } = Source::of(view, hour);
         if !hours.is_empty() {
-            units.push(Unit { period, homes, hours });
+            units.push(Unit { period, files, hours });
         }
     }
     units
@@ -151,7 +151,7 @@ pub(super) async fn land_hours(
                 return Ok(Landing { report, landed, failed });
             }
             Outcome::Conflicted(conflict) => {
-                adopt(parts, table, retry.newest(conflict).await?).await?;
+                refresh(parts, table, retry.newest(conflict).await?).await?;
             }
             Outcome::Unknown(unknown) => return Err(unknown.into()),
         }
@@ -217,14 +217,14 @@ async fn write_files(parts: &LanderParts, table: &Arc<Table>, units: Vec<Unit>) 
 }
 
 async fn write_unit(parts: &LanderParts, table: &Arc<Table>, unit: &Unit) -> Result<Replaced> {
-    let of_hour = unit.homes.iter().all(|home| home.path.period().tier() == Tier::Hour);
+    let of_hour = unit.files.iter().all(|file| file.path.period().tier() == Tier::Hour);
     match unit.hours.as_slice() {
         [hour] if of_hour && unit.is_small(parts, table).await? => {
-            let home = unit.homes.first().cloned();
-            let file = write_file(parts, table, hour.clone(), home).await?;
-            Ok((unit.homes.clone(), vec![file]))
+            let file = unit.files.first().cloned();
+            let file = write_file(parts, table, hour.clone(), file).await?;
+            Ok((unit.files.clone(), vec![file]))
         }
-        hours => late::merge(parts, table, &unit.homes, hours).await,
+        hours => late::merge(parts, table, &unit.files, hours).await,
     }
 }
 
@@ -232,14 +232,14 @@ async fn write_file(
     parts: &LanderParts,
     table: &Arc<Table>,
     hour: HourView,
-    home: Option<Arc<FileEntry>>,
+    file: Option<Arc<FileEntry>>,
 ) -> Result<Arc<FileEntry>> {
     let columns: Vec<_> = (0..table.schema.arrow().fields().len()).collect();
     debug_assert!(columns.len() > FIRST_VALUE_COLUMN);
-    let landed = match &home {
+    let landed = match &file {
         None => None,
-        Some(home) => {
-            let file = parts.files.open(table.lake.store(), &table.schema, home).await?;
+        Some(file) => {
+            let file = parts.files.open(table.lake.store(), &table.schema, file).await?;
             let read = FileRead {
                 keys: KeySelection::All,
                 time: TimeRange::ALL,
@@ -249,7 +249,7 @@ async fn write_file(
             Some(file.read(&read).await?)
         }
     };
-    let through = hour.through().max(home.map_or(hour.through(), |home| home.path.through()));
+    let through = hour.through().max(file.map_or(hour.through(), |file| file.path.through()));
     let path = FilePath::new(hour.hour(), through);
     let schema = Arc::clone(&table.schema);
     // The rows are held twice while they are encoded.
@@ -280,7 +280,7 @@ pub(super) async fn swap(
     parts.writer.landed(Landed { table: Arc::clone(table), hours, snapshot, reply })?;
     match swapped.await {
         Ok(()) => Ok(()),
-        Err(_) => Err(parts.writer.condition().gone().await),
+        Err(_) => Err(parts.writer.status().gone().await),
     }
 }
 
@@ -289,6 +289,6 @@ pub(super) async fn checkpoint(parts: &LanderParts, table: &Arc<Table>, snapshot
     if snapshot.version().0.is_multiple_of(every)
         && let Err(error) = table.lake.checkpoint(snapshot).await
     {
-        tracing::warn!(%error, table = table.schema.name(), "no checkpoint was written: the next one will do");
+        tracing::warn!(%error, table = table.schema.name(), "could not write a checkpoint: one is written later");
     }
 }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use barograph_lake::snapshot::territories;
+use barograph_lake::snapshot::key_ranges;
 use barograph_lake::{FileEntry, KeySelection, LogPosition, Period};
 use tokio::runtime::Handle;
 
@@ -18,22 +18,22 @@ use crate::tail::HourView;
 /// Memory of a merge.
 const MEMORY: usize = 64 << 20;
 
-/// The files of `homes` that were replaced, and those that replace them.
+/// The files of `files` that were replaced, and those that replace them.
 pub(super) async fn merge(
     parts: &LanderParts,
     table: &Arc<Table>,
-    homes: &[Arc<FileEntry>],
+    files: &[Arc<FileEntry>],
     late: &[HourView],
 ) -> Result<(Vec<Arc<FileEntry>>, Vec<Arc<FileEntry>>)> {
     let (mut removed, mut added) = (Vec::new(), Vec::new());
-    if homes.is_empty() {
+    if files.is_empty() {
         for hour in late {
             let period = Period::from(hour.hour());
             let from = Source { period, files: Vec::new(), tails: vec![hour.clone()] };
             added.extend(write(parts, table, from, KeySelection::All, hour.through()).await?);
         }
     }
-    for (home, keys) in homes.iter().zip(territories(homes)) {
+    for (file, keys) in files.iter().zip(key_ranges(files)) {
         let is_late = |hour: &HourView| {
             let touched = hour.keys().is_some_and(|(min, max)| keys.touches(min, max));
             touched && hour.key_counts().iter().any(|&(key, _)| keys.contains(key))
@@ -41,13 +41,13 @@ pub(super) async fn merge(
         if !late.iter().any(is_late) {
             continue;
         }
-        let period: Period = home.path.period();
+        let period: Period = file.path.period();
         // All late rows of the period are here, so that none up to the newest of them is missing after it.
         let through = late.iter().map(HourView::through).max().unwrap_or_default();
-        let through = through.max(home.path.through());
-        let from = Source { period, files: vec![Arc::clone(home)], tails: late.to_vec() };
+        let through = through.max(file.path.through());
+        let from = Source { period, files: vec![Arc::clone(file)], tails: late.to_vec() };
         added.extend(write(parts, table, from, keys, through).await?);
-        removed.push(Arc::clone(home));
+        removed.push(Arc::clone(file));
     }
     Ok((removed, added))
 }

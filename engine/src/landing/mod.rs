@@ -3,16 +3,16 @@
 //! `decide` chooses the hours; `round` goes through the tables piece by piece; `land` writes each hour as one sorted
 //! file, commits, and asks the writer to swap; `late` merges rows into the files of days and months; `faults` keeps
 //! track of rows that cannot land; `relog` keeps the log short behind rows that stay; `delete` takes rows out of the
-//! lake; `notice` polls for commits of other processes, and `others` takes over rows that other programs wrote. The
-//! `Lander` runs them all. An interrupted landing leaves an unreferenced file, which the job `sweep` deletes.
+//! lake; `poll_commits` polls for commits of other processes, and `foreign` takes over rows that other programs wrote.
+//! The `Lander` runs them all. An interrupted landing leaves an unreferenced file, which the job `sweep` deletes.
 
 pub mod decide;
 mod delete;
 mod faults;
+mod foreign;
 mod land;
 mod late;
-mod notice;
-mod others;
+mod poll_commits;
 mod relog;
 mod round;
 
@@ -32,11 +32,11 @@ use tokio::task::JoinHandle;
 use crate::memory::Budget;
 use crate::table::Table;
 use crate::writer::{LogGauge, WriterHandle, panic_text};
-use crate::{Clock, EngineSettings, Error, ErrorKind, Result, Steps};
+use crate::{Clock, ClockSteps, EngineSettings, Error, ErrorKind, Result};
 
 use decide::Reason;
+pub(crate) use delete::{Candidates, find_candidates};
 pub use delete::{DeletionReport, DeletionRequest};
-pub(crate) use delete::{Looked, look};
 pub(crate) use faults::Faults;
 pub use faults::LandingFault;
 pub use land::FlushReport;
@@ -68,8 +68,8 @@ impl LanderParts {
 
 enum Command {
     Land(Reason, oneshot::Sender<Result<FlushReport>>),
-    Notice(Arc<Table>, oneshot::Sender<()>),
-    Delete(Arc<Table>, DeletionRequest, Looked, oneshot::Sender<Result<DeletionReport>>),
+    PollCommits(Arc<Table>, oneshot::Sender<()>),
+    Delete(Arc<Table>, DeletionRequest, Candidates, oneshot::Sender<Result<DeletionReport>>),
     Stop,
 }
 
@@ -107,20 +107,20 @@ impl Lander {
     pub(crate) async fn delete(
         &self,
         table: Arc<Table>,
-        asked: DeletionRequest,
-        looked: Looked,
+        request: DeletionRequest,
+        candidates: Candidates,
     ) -> Result<DeletionReport> {
         let (reply, report) = oneshot::channel();
-        let command = Command::Delete(table, asked, looked, reply);
+        let command = Command::Delete(table, request, candidates, reply);
         self.commands.send(command).map_err(|_| stopped())?;
         report.await.unwrap_or_else(|_| Err(stopped()))
     }
 
     /// Takes over what others have committed to a table, if that can be. If not, it is a fault that is tried again.
-    pub(crate) async fn notice(&self, table: Arc<Table>) {
-        let (reply, noticed) = oneshot::channel();
-        if self.commands.send(Command::Notice(table, reply)).is_ok() {
-            let _ = noticed.await;
+    pub(crate) async fn poll_commits(&self, table: Arc<Table>) {
+        let (reply, polled) = oneshot::channel();
+        if self.commands.send(Command::PollCommits(table, reply)).is_ok() {
+            let _ = polled.await;
         }
     }
 
@@ -159,15 +159,15 @@ struct Memory {
     /// When late rows of a table were last merged into files of hours.
     merged: HashMap<String, Micros>,
     /// The same of files of days and months.
-    folded_merged: HashMap<String, Micros>,
-    /// When commits of others were last looked for.
-    noticed: Option<Micros>,
+    compacted_merged: HashMap<String, Micros>,
+    /// When commits of others were last polled for.
+    polled: Option<Micros>,
 }
 
 async fn run(parts: LanderParts, mut commands: mpsc::UnboundedReceiver<Command>) {
     // Who opened the tables has just looked for commits of others.
-    let mut memory = Memory { noticed: Some(parts.clock.elapsed()), ..Memory::default() };
-    let mut steps = Steps::of(parts.clock.as_ref());
+    let mut memory = Memory { polled: Some(parts.clock.elapsed()), ..Memory::default() };
+    let mut steps = ClockSteps::of(parts.clock.as_ref());
     loop {
         let command = tokio::select! {
             biased;
@@ -177,15 +177,15 @@ async fn run(parts: LanderParts, mut commands: mpsc::UnboundedReceiver<Command>)
                 Some(Command::Land(Reason::Due, oneshot::channel().0))
             }
         };
-        steps.tell(parts.clock.as_ref());
+        steps.report(parts.clock.as_ref());
         match command {
             None | Some(Command::Stop) => return,
-            Some(Command::Notice(table, reply)) => {
-                notice::look(&parts, &table).await;
+            Some(Command::PollCommits(table, reply)) => {
+                poll_commits::poll_table(&parts, &table).await;
                 let _ = reply.send(());
             }
-            Some(Command::Delete(table, asked, looked, reply)) => {
-                let work = guarded(delete::delete(&parts, &table, &asked, looked));
+            Some(Command::Delete(table, request, candidates, reply)) => {
+                let work = guarded(delete::delete(&parts, &table, &request, candidates));
                 let _ = reply.send(work.await);
             }
             Some(Command::Land(reason, reply)) => {
@@ -194,7 +194,7 @@ async fn run(parts: LanderParts, mut commands: mpsc::UnboundedReceiver<Command>)
                 // Faults are told where they are noted, the writer's failure by itself.
                 if let Err(error) = &result
                     && error.kind() == ErrorKind::Internal
-                    && parts.writer.condition().failure().is_none()
+                    && parts.writer.status().failure().is_none()
                 {
                     tracing::error!(%error, "landing failed");
                 }
@@ -208,6 +208,6 @@ async fn run(parts: LanderParts, mut commands: mpsc::UnboundedReceiver<Command>)
 async fn guarded<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
     AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|panic| {
         let why = panic_text(panic.as_ref());
-        Err(Error::internal(format!("landing panicked ({why}): report the message")))
+        Err(Error::internal(format!("landing panicked ({why}): please report the message")))
     })
 }

@@ -60,7 +60,7 @@ pub(super) async fn relog(parts: &LanderParts) -> Result<()> {
         bytes += held.bytes;
     }
     if count > 0 {
-        tracing::debug!(hours = count, bytes, "rows that held the log back stand at its end");
+        tracing::debug!(hours = count, bytes, "rewrote rows that held back space of the log");
     }
     Ok(())
 }
@@ -68,13 +68,13 @@ pub(super) async fn relog(parts: &LanderParts) -> Result<()> {
 /// How many hours to write again, in the order of their first positions, so that most is won; 0 if not enough is.
 fn prefix(held: &[Held], end: LogPosition, least: u64) -> usize {
     let Some(floor) = held.first().map(|held| held.first.0) else { return 0 };
-    let mut price = 0u64;
+    let mut cost = 0u64;
     let mut best = (0u64, 0);
     for (at, one) in held.iter().enumerate() {
-        price = price.saturating_add(one.bytes.saturating_mul(GAIN));
+        cost = cost.saturating_add(one.bytes.saturating_mul(GAIN));
         let then = held.get(at + 1).map_or(end.0, |next| next.first.0);
         let given_back = then.saturating_sub(floor);
-        let won = given_back.saturating_sub(price);
+        let won = given_back.saturating_sub(cost);
         if given_back >= least && won > best.0 {
             best = (won, at + 1);
         }
@@ -96,7 +96,7 @@ async fn again(parts: &LanderParts, table: &Arc<Table>, hour: &HourView) -> Resu
         parts.writer.relog(Relog { table, hour, keys, first, last: at + 1 == count, reply })?;
         first = match written.await {
             Ok(position) => Some(position?),
-            Err(_) => return Err(parts.writer.condition().gone().await),
+            Err(_) => return Err(parts.writer.status().gone().await),
         };
     }
     Ok(())
@@ -152,8 +152,8 @@ mod tests {
             let won = |count: usize| {
                 let then = list.get(count).map_or(1_000, |next| next.0) as i64;
                 let given_back = then - list[0].0 as i64;
-                let price = list.iter().take(count).map(|one| one.1 * GAIN).sum::<u64>() as i64;
-                (given_back >= least as i64).then_some(given_back - price)
+                let cost = list.iter().take(count).map(|one| one.1 * GAIN).sum::<u64>() as i64;
+                (given_back >= least as i64).then_some(given_back - cost)
             };
             let most = (1..=list.len()).filter_map(won).max().filter(|&most| most > 0);
             prop_assert_eq!(most, (count > 0).then(|| won(count).unwrap()));

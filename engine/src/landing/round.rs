@@ -10,7 +10,7 @@ use hashbrown::HashMap;
 use super::decide::{HourFacts, Reason, Situation, decide};
 use super::faults::{Standing, period_of};
 use super::land::{FlushReport, Landing, land_hours};
-use super::{LanderParts, Memory, guarded, notice, relog, stopped};
+use super::{LanderParts, Memory, guarded, poll_commits, relog, stopped};
 use crate::table::Table;
 use crate::tail::HourView;
 use crate::view::View;
@@ -53,10 +53,10 @@ pub(super) async fn round(
     memory: &mut Memory,
     reason: Reason,
 ) -> Result<FlushReport> {
-    if let Some(failure) = parts.writer.condition().failure() {
+    if let Some(failure) = parts.writer.status().failure() {
         return Err(failure);
     }
-    notice::notice(parts, memory).await;
+    poll_commits::poll_commits(parts, memory).await;
     let mut works: VecDeque<Work> = VecDeque::new();
     for table in &parts.tables {
         let pieces = pieces(parts, table, memory, reason);
@@ -82,14 +82,16 @@ pub(super) async fn round(
         }
     }
     if let Err(error) = relog::relog(parts).await {
-        tracing::warn!(%error, "the log stays as long as it is: it is made shorter later");
+        tracing::warn!(%error, "could not shorten the log: trying again later");
     }
     match done.first {
         None => Ok(done.report),
         Some(first) => {
             let message = match done.failures {
                 1 => "landing".to_owned(),
-                count => format!("landing, {count} faults (system.faults lists them), the first"),
+                count => {
+                    format!("landing had {count} faults (system.faults lists them), the first")
+                }
             };
             Err(Error::new(first.kind(), message).with_source(first))
         }
@@ -113,7 +115,7 @@ fn settle(parts: &LanderParts, table: &Table, landing: Landing, done: &mut Done)
     for (at, (unit, error)) in failed.into_iter().enumerate() {
         match (outage, at) {
             (false, _) => {
-                parts.faults.note(table, Some(unit.period()), &unit.homes, &error, now);
+                parts.faults.note(table, Some(unit.period()), &unit.files, &error, now);
             }
             (true, 0) => parts.faults.note(table, None, &[], &error, now),
             (true, _) => {}
@@ -143,7 +145,8 @@ fn pieces(
         is_due
     };
     let merge_due = due(&mut memory.merged, parts.settings.late_merge_every);
-    let folded_merge_due = due(&mut memory.folded_merged, parts.settings.folded_merge_every);
+    let compacted_merge_due =
+        due(&mut memory.compacted_merged, parts.settings.compacted_merge_every);
     let whole = parts.faults.standing(name, None, now);
     if view.tail.hours().is_empty() || (whole == Standing::Waiting && reason == Reason::Due) {
         return VecDeque::new();
@@ -163,22 +166,22 @@ fn pieces(
         now,
         lateness: parts.settings.lateness.micros(),
         merge_due,
-        folded_merge_due,
+        compacted_merge_due,
         bytes_to_free: parts.budget.to_free(),
     };
     let hours = decide(&facts, &situation, reason);
     // Whole days and months take long to write: fresh hours do not wait for them.
-    let is_folded = |hour: &Hour| period_of(&view, *hour).tier() > Tier::Hour;
-    let (folded, hours): (Vec<_>, Vec<_>) = hours.into_iter().partition(is_folded);
-    [hours, folded, again].iter().flat_map(|hours| cut(&view, hours)).collect()
+    let is_compacted = |hour: &Hour| period_of(&view, *hour).tier() > Tier::Hour;
+    let (compacted, hours): (Vec<_>, Vec<_>) = hours.into_iter().partition(is_compacted);
+    [hours, compacted, again].iter().flat_map(|hours| cut(&view, hours)).collect()
 }
 
 fn of(view: &View, hour: &HourView) -> HourFacts {
-    let home = view.snapshot.homes(hour.hour()).first();
+    let file = view.snapshot.files_of_hour(hour.hour()).first();
     HourFacts {
         hour: hour.hour(),
         bytes: hour.bytes(),
-        home: home.map(|home| home.path.period().tier()),
+        file: file.map(|file| file.path.period().tier()),
         since: hour.since(),
     }
 }

@@ -14,14 +14,14 @@
 //! ```
 //!
 //! A position is a byte offset in the endless sequence of groups (`frame`). A segment file (`segment`)
-//! holds a stretch of it. Opening reads every byte and decides between a torn end, which nobody was
+//! holds a range of it. Opening reads every byte and decides between a torn end, which nobody was
 //! promised, and damage, which stops (`scan`, `recovery`). `writer` appends, `replay` reads.
 
 pub mod memory;
 
 mod folder;
 mod frame;
-mod lost;
+mod lost_range;
 mod open;
 mod recovery;
 mod replay;
@@ -43,7 +43,7 @@ use bytes::Bytes;
 
 use crate::{Error, Result};
 
-pub use lost::Lost;
+pub use lost_range::LostRange;
 pub use memory::{MemoryDisk, MemoryLog};
 pub use settings::LogSettings;
 pub use writer::SegmentLog;
@@ -75,8 +75,8 @@ pub struct Opened {
     pub bytes: u64,
     /// Bytes cut off the end: a group whose writing was interrupted, so that it was never acknowledged.
     pub torn_bytes: u64,
-    /// Stretches that are damaged or missing and were accepted, at this opening or an earlier one.
-    pub lost: Vec<Lost>,
+    /// Ranges that are damaged or missing and were accepted, at this opening or an earlier one.
+    pub lost: Vec<LostRange>,
 }
 
 /// A durable sequence of records.

@@ -10,7 +10,7 @@ use barograph_lake::{LogId, LogPosition};
 
 use super::folder::{Folder, failed};
 use super::frame::{ALIGNMENT, Frame};
-use super::lost;
+use super::lost_range;
 use super::recovery::{self, Verdict};
 use super::scan::{Scan, scan};
 use super::segment::{self, CreateError, Header, Mark, file_name};
@@ -34,7 +34,7 @@ pub(super) fn open(
     let scans = firsts.iter().map(|&first| scan(&folder, first)).collect::<Result<Vec<_>>>()?;
     match (recovery::judge(&scans), scans.last()) {
         (Some(verdict), Some(newest)) => {
-            lost::accept(&folder, &verdict.lost, accept_damage)?;
+            lost_range::accept(&folder, &verdict.lost, accept_damage)?;
             remove(&unfinished)?;
             resume(folder, settings, at_least, &scans, verdict, newest)
         }

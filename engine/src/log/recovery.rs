@@ -14,7 +14,7 @@
 
 use barograph_lake::LogPosition;
 
-use super::lost::Lost;
+use super::lost_range::LostRange;
 use super::scan::{Hole, Scan};
 use super::segment::{HEADER_BYTES, file_name};
 
@@ -24,12 +24,12 @@ const UNKNOWN: u64 = 1 << 40;
 /// What to make of the segments.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Verdict {
-    /// Damaged and missing stretches, ascending.
-    pub lost: Vec<Lost>,
+    /// Damaged and missing ranges, ascending.
+    pub lost: Vec<LostRange>,
     /// Segments that a truncation had given up, by first position.
     pub leftovers: Vec<u64>,
     /// The segments of the log, ascending. Never empty.
-    pub segments: Vec<Stretch>,
+    pub segments: Vec<SegmentRange>,
     /// Bytes to cut off the newest segment.
     pub torn_bytes: u64,
     /// Where the newest segment ends, what is lost included.
@@ -40,7 +40,7 @@ pub(super) struct Verdict {
 
 /// A segment and the positions of it that count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Stretch {
+pub(super) struct SegmentRange {
     pub first: u64,
     pub end: u64,
     pub file_bytes: u64,
@@ -61,8 +61,8 @@ pub(super) fn judge(scans: &[Scan]) -> Option<Verdict> {
             segments.push(judge_closed(scan, next, &mut lost));
         }
     }
-    let (stretch, end) = judge_newest(newest, &mut lost);
-    segments.push(stretch);
+    let (range, end) = judge_newest(newest, &mut lost);
+    segments.push(range);
     Some(Verdict {
         lost,
         leftovers: given_up.iter().map(|scan| scan.first).collect(),
@@ -84,7 +84,7 @@ fn oldest(scans: &[Scan]) -> u64 {
 }
 
 /// Judges `scan`, which `next` follows.
-fn judge_closed(scan: &Scan, next: &Scan, lost: &mut Vec<Lost>) -> Stretch {
+fn judge_closed(scan: &Scan, next: &Scan, lost: &mut Vec<LostRange>) -> SegmentRange {
     header_and_holes(scan, lost);
     let mut end = next.header.map_or(next.first, |header| header.previous_end).max(scan.first);
     let mut gap = None;
@@ -94,7 +94,7 @@ fn judge_closed(scan: &Scan, next: &Scan, lost: &mut Vec<Lost>) -> Stretch {
     }
     ending(scan, end, lost);
     lost.extend(gap);
-    Stretch { first: scan.first, end: scan.whole_end().min(end), file_bytes: scan.file_bytes }
+    SegmentRange { first: scan.first, end: scan.whole_end().min(end), file_bytes: scan.file_bytes }
 }
 
 /// How the newest segment ends.
@@ -104,7 +104,7 @@ struct End {
     damaged: bool,
 }
 
-fn judge_newest(scan: &Scan, lost: &mut Vec<Lost>) -> (Stretch, End) {
+fn judge_newest(scan: &Scan, lost: &mut Vec<LostRange>) -> (SegmentRange, End) {
     header_and_holes(scan, lost);
     let mut damaged = scan.header.is_err();
     let mut end = scan.file_end();
@@ -112,7 +112,7 @@ fn judge_newest(scan: &Scan, lost: &mut Vec<Lost>) -> (Stretch, End) {
     let mut file_bytes = scan.file_bytes;
     match (scan.mark, &scan.tail) {
         (None, _) => {
-            lost.push(Lost {
+            lost.push(LostRange {
                 segment: file_name(scan.first),
                 bytes: 0..HEADER_BYTES,
                 positions: LogPosition(end)..LogPosition(end),
@@ -140,38 +140,38 @@ fn judge_newest(scan: &Scan, lost: &mut Vec<Lost>) -> (Stretch, End) {
         }
         _ => {}
     }
-    let stretch = Stretch { first: scan.first, end: scan.whole_end().min(end), file_bytes };
-    (stretch, End { position: end, torn_bytes, damaged })
+    let range = SegmentRange { first: scan.first, end: scan.whole_end().min(end), file_bytes };
+    (range, End { position: end, torn_bytes, damaged })
 }
 
 /// Notes what is wrong before the end of a segment.
-fn header_and_holes(scan: &Scan, lost: &mut Vec<Lost>) {
+fn header_and_holes(scan: &Scan, lost: &mut Vec<LostRange>) {
     if let Err(reason) = scan.header {
-        lost.push(Lost {
+        lost.push(LostRange {
             segment: file_name(scan.first),
             bytes: 0..HEADER_BYTES,
             positions: LogPosition(scan.first)..LogPosition(scan.first),
             reason: reason.to_owned(),
         });
     }
-    lost.extend(scan.holes.iter().map(|hole| stretch_lost(scan, hole, hole.to)));
+    lost.extend(scan.holes.iter().map(|hole| range_lost(scan, hole, hole.to)));
 }
 
 /// Notes what is wrong at the end of a segment that should end at `end`.
-fn ending(scan: &Scan, end: u64, lost: &mut Vec<Lost>) {
+fn ending(scan: &Scan, end: u64, lost: &mut Vec<LostRange>) {
     let file_end = scan.file_end();
     if let Some(tail) = &scan.tail {
-        lost.push(stretch_lost(scan, tail, end.max(tail.from)));
+        lost.push(range_lost(scan, tail, end.max(tail.from)));
     } else if file_end < end {
         let at = scan.offset(file_end);
-        lost.push(Lost {
+        lost.push(LostRange {
             segment: file_name(scan.first),
             bytes: at..at,
             positions: LogPosition(file_end)..LogPosition(end),
             reason: format!("the file ends at byte {at}, before all that was written"),
         });
     } else if file_end > end {
-        lost.push(Lost {
+        lost.push(LostRange {
             segment: file_name(scan.first),
             bytes: scan.offset(end)..scan.file_bytes,
             positions: LogPosition(end)..LogPosition(end),
@@ -180,8 +180,8 @@ fn ending(scan: &Scan, end: u64, lost: &mut Vec<Lost>) {
     }
 }
 
-fn stretch_lost(scan: &Scan, hole: &Hole, end: u64) -> Lost {
-    Lost {
+fn range_lost(scan: &Scan, hole: &Hole, end: u64) -> LostRange {
+    LostRange {
         segment: file_name(scan.first),
         bytes: scan.offset(hole.from)..scan.offset(hole.to),
         positions: LogPosition(hole.from)..LogPosition(end),
@@ -189,8 +189,8 @@ fn stretch_lost(scan: &Scan, hole: &Hole, end: u64) -> Lost {
     }
 }
 
-fn missing(from: u64, to: u64) -> Lost {
-    Lost {
+fn missing(from: u64, to: u64) -> LostRange {
+    LostRange {
         segment: file_name(from),
         bytes: 0..0,
         positions: LogPosition(from)..LogPosition(to),

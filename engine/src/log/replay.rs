@@ -9,18 +9,18 @@ use bytes::Bytes;
 use super::Record;
 use super::folder::{Folder, failed};
 use super::frame::{Flaw, GROUP_HEADER, GroupHeader};
-use super::lost::Lost;
-use super::recovery::Stretch;
+use super::lost_range::LostRange;
+use super::recovery::SegmentRange;
 use super::segment::{HEADER_BYTES, file_name};
 use crate::{Error, ErrorKind, Result};
 
 const READ_AHEAD: usize = 256 << 10;
 
-/// Shows `visit` the records of `segment` from position `from` on and passes over what is in `lost`.
+/// Shows `visit` the records of `segment` from position `from` on and passes over what is in `lost_range`.
 pub(super) fn replay_segment(
     folder: &Folder,
-    segment: &Stretch,
-    lost: &[Lost],
+    segment: &SegmentRange,
+    lost: &[LostRange],
     from: u64,
     visit: &mut dyn FnMut(LogPosition, Record) -> Result<()>,
 ) -> Result<()> {

@@ -31,7 +31,7 @@ pub(super) struct Scan {
     pub tail: Option<Hole>,
 }
 
-/// A stretch of positions that is not groups.
+/// A range of positions that is not groups.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Hole {
     pub from: u64,

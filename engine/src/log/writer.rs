@@ -9,8 +9,8 @@ use barograph_lake::{LogId, LogPosition};
 
 use super::folder::{Folder, failed};
 use super::frame::{self, Frame};
-use super::lost::Lost;
-use super::recovery::Stretch;
+use super::lost_range::LostRange;
+use super::recovery::SegmentRange;
 use super::replay::replay_segment;
 use super::segment::{self, CreateError, HEADER_BYTES, Header, Mark, file_name};
 use super::{Log, LogSettings, Opened, Record};
@@ -23,10 +23,10 @@ pub struct SegmentLog {
     pub(super) folder: Folder,
     pub(super) settings: LogSettings,
     /// Segments that take no more groups, ascending.
-    pub(super) closed: Vec<Stretch>,
+    pub(super) closed: Vec<SegmentRange>,
     pub(super) active: Active,
     /// Accepted damage in the segments, ascending.
-    pub(super) lost: Vec<Lost>,
+    pub(super) lost: Vec<LostRange>,
     pub(super) frame: Frame,
     /// Why nothing more is written.
     pub(super) stopped: Option<String>,
@@ -75,7 +75,7 @@ impl SegmentLog {
             old.note(Mark { synced: old.end, closed: true, ..old.mark });
         }
         // Gives back what was reserved behind the end.
-        if let Err(error) = old.file.set_len(old.stretch().file_bytes) {
+        if let Err(error) = old.file.set_len(old.range().file_bytes) {
             tracing::warn!("log: giving back space of {}: {error}", old.path.display());
         }
         Ok(())
@@ -100,7 +100,7 @@ impl SegmentLog {
         };
         let active = Active::new(file, &self.folder, &header);
         let old = std::mem::replace(&mut self.active, active);
-        self.closed.push(old.stretch());
+        self.closed.push(old.range());
         Ok(old)
     }
 
@@ -150,8 +150,7 @@ impl SegmentLog {
     /// Writes nothing more: what stands on the disk is unknown.
     fn stop(&mut self, error: Error) -> Error {
         let why = format!(
-            "log {} has stopped, because it cannot be known what is on the disk: {error}; see to the \
-             disk and start again",
+            "log {} has stopped, because it is not known what is on the disk: {error}; check the disk and start again",
             self.folder.path().display()
         );
         tracing::error!("{why}");
@@ -197,7 +196,7 @@ impl Log for SegmentLog {
         from: LogPosition,
         visit: &mut dyn FnMut(LogPosition, Record) -> Result<()>,
     ) -> Result<()> {
-        let active = self.active.stretch();
+        let active = self.active.range();
         let segments = self.closed.iter().chain([&active]).filter(|segment| segment.end > from.0);
         for segment in segments {
             replay_segment(&self.folder, segment, &self.lost, from.0, visit)?;
@@ -237,7 +236,7 @@ impl Log for SegmentLog {
 
     fn bytes(&self) -> u64 {
         let closed: u64 = self.closed.iter().map(|segment| segment.file_bytes).sum();
-        closed + self.active.stretch().file_bytes
+        closed + self.active.range().file_bytes
     }
 
     fn stopped(&self) -> Option<Error> {
@@ -275,9 +274,9 @@ impl Active {
         }
     }
 
-    fn stretch(&self) -> Stretch {
+    fn range(&self) -> SegmentRange {
         let held = self.end - self.first;
-        Stretch { first: self.first, end: self.end, file_bytes: HEADER_BYTES + held }
+        SegmentRange { first: self.first, end: self.end, file_bytes: HEADER_BYTES + held }
     }
 }
 

@@ -265,8 +265,8 @@ fn ended() -> Error {
 /// The position through which all rows of `period` are in the files of `snapshot`: 0, which is unknown, if an
 /// hour has none.
 fn through(snapshot: &Snapshot, period: Period) -> LogPosition {
-    let homes = |hour| snapshot.homes(hour).iter().map(|file| file.path.through()).min();
-    period.hours().map(|hour| homes(hour).unwrap_or_default()).min().unwrap_or_default()
+    let through = |hour| snapshot.files_of_hour(hour).iter().map(|file| file.path.through()).min();
+    period.hours().map(|hour| through(hour).unwrap_or_default()).min().unwrap_or_default()
 }
 
 /// The rows that are not of `except`.

@@ -24,7 +24,7 @@ use crate::Error;
 
 /// The version of its source up to which a rollup is computed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Followed {
+pub struct SourceWatermark {
     /// The version.
     pub version: TableVersion,
     /// First instants of the windows that are still to be computed as of that version.
@@ -48,23 +48,23 @@ impl Changed {
     }
 }
 
-/// A rollup of the engine.
+/// A rollup that is declared to the engine, and how far it is computed.
 #[derive(Debug, Clone)]
-pub struct Declared {
+pub struct RegisteredRollup {
     /// The rollup.
     pub rollup: Arc<Rollup>,
     /// How far it is computed; absent if that is not known, and then no row of it counts.
-    pub followed: Option<Arc<Followed>>,
+    pub watermark: Option<Arc<SourceWatermark>>,
 }
 
 /// The rollups by name.
-pub type Rollups = BTreeMap<String, Declared>;
+pub type Rollups = BTreeMap<String, RegisteredRollup>;
 
 /// The rollups of an engine, as reported by the job that computes them.
 #[derive(Debug, Default)]
-pub struct Told(ArcSwap<Rollups>);
+pub struct RollupRegistry(ArcSwap<Rollups>);
 
-impl Told {
+impl RollupRegistry {
     /// The rollups, and how far each is computed.
     pub(crate) fn all(&self) -> Arc<Rollups> {
         self.0.load_full()
@@ -73,7 +73,7 @@ impl Told {
     /// Adds a rollup, of which nothing is computed.
     pub(crate) fn declare(&self, rollup: Rollup) {
         let name = rollup.table().name().to_owned();
-        let declared = Declared { rollup: Arc::new(rollup), followed: None };
+        let declared = RegisteredRollup { rollup: Arc::new(rollup), watermark: None };
         self.0.rcu(|rollups| {
             let mut rollups = Rollups::clone(rollups);
             rollups.insert(name.clone(), declared.clone());
@@ -82,19 +82,19 @@ impl Told {
     }
 
     /// Records how far a rollup is computed.
-    pub(crate) fn follow(&self, rollup: &str, followed: Followed) {
-        let followed = Arc::new(followed);
+    pub(crate) fn follow(&self, rollup: &str, watermark: SourceWatermark) {
+        let watermark = Arc::new(watermark);
         self.0.rcu(|rollups| {
             let mut rollups = Rollups::clone(rollups);
             if let Some(declared) = rollups.get_mut(rollup) {
-                declared.followed = Some(Arc::clone(&followed));
+                declared.watermark = Some(Arc::clone(&watermark));
             }
             rollups
         });
     }
 }
 
-impl Declared {
+impl RegisteredRollup {
     /// The error for a name that is no rollup.
     pub fn missing(rollups: &Rollups, name: &str) -> Error {
         let names: Vec<_> = rollups.keys().map(String::as_str).collect();

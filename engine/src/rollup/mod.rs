@@ -33,8 +33,8 @@ use barograph_lake::{Hour, Micros, Span, TableSchema, TimeRange, ValueColumn, Va
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use freshness::{Changed, Declared, Followed};
-pub use freshness::{Rollups, Told};
+pub use freshness::{Changed, RegisteredRollup, SourceWatermark};
+pub use freshness::{RollupRegistry, Rollups};
 
 use crate::scan::aggregate::WINDOW_START;
 use crate::{Aggregate, Aggregation, Error, Result, View};

@@ -25,10 +25,10 @@ pub struct TailView {
 
 /// One hour of the tail at one instant. Cheap to clone; holds the memory of what it shows.
 #[derive(Debug, Clone)]
-pub struct HourView(Arc<Shown>);
+pub struct HourView(Arc<HourSnapshot>);
 
 #[derive(Debug)]
-struct Shown {
+struct HourSnapshot {
     hour: Hour,
     shared: Arc<Rows>,
     summary: Summary,
@@ -61,7 +61,7 @@ impl TailView {
         // Rows that follow one another in one hour are read together.
         let (mut run_keys, mut run_rows) = (Vec::new(), Vec::new());
         while let Some((key, (hour, id))) = found.next() {
-            let Shown { shared, summary, .. } = &*hour.0;
+            let HourSnapshot { shared, summary, .. } = &*hour.0;
             run_keys.push((key, 1));
             run_rows.push(id);
             if found.peek().is_none_or(|(_, (next, _))| !Arc::ptr_eq(&next.0, &hour.0)) {
@@ -117,7 +117,7 @@ impl TailView {
 
 impl HourView {
     pub(super) fn new(shared: Arc<Rows>, summary: Summary) -> Self {
-        Self(Arc::new(Shown { hour: shared.hour, shared, summary, heads: OnceLock::new() }))
+        Self(Arc::new(HourSnapshot { hour: shared.hour, shared, summary, heads: OnceLock::new() }))
     }
 
     /// The hour.

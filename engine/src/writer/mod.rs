@@ -5,11 +5,11 @@
 //! snapshot.
 
 mod ack;
-mod condition;
 mod gauge;
+mod precondition;
 mod relog;
-mod seen;
 mod state;
+mod status;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -31,13 +31,13 @@ use crate::tail::HourView;
 use crate::{Error, Result};
 
 pub use ack::{Ack, Durability};
-use condition::Teller;
-pub(crate) use condition::{Condition, panic_text};
 pub(crate) use gauge::LogGauge;
+pub(crate) use precondition::Precondition;
 pub(crate) use relog::Relog;
-pub(crate) use seen::Seen;
 pub(crate) use state::State;
 use state::refuse;
+use status::StatusSender;
+pub(crate) use status::{WriterStatus, panic_text};
 
 /// A group is closed at this many bytes, so that one sync never waits for too much.
 const GROUP_BYTES: usize = 16 << 20;
@@ -74,9 +74,9 @@ pub(crate) struct Written {
 
 /// A submission that goes in unless one of its rows was put since they were looked at.
 #[derive(Debug)]
-pub(crate) struct Guarded {
+pub(crate) struct ConditionalPut {
     pub(crate) submission: Submission,
-    pub(crate) seen: Seen,
+    pub(crate) precondition: Precondition,
     /// Told if it does not.
     pub(crate) changed: oneshot::Sender<()>,
 }
@@ -105,7 +105,7 @@ impl Entry {
 
 enum Message {
     Put(Submission),
-    Guarded(Guarded),
+    ConditionalPut(ConditionalPut),
     Landed(Landed),
     Relog(Relog),
     Stop(oneshot::Sender<Result<()>>),
@@ -115,7 +115,7 @@ enum Message {
 #[derive(Debug)]
 pub(crate) struct Writer {
     sender: Sender<Message>,
-    condition: Condition,
+    status: WriterStatus,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -123,30 +123,30 @@ impl Writer {
     /// Starts the thread.
     pub(crate) fn start(state: State) -> Result<Self> {
         let (sender, receiver) = channel();
-        let teller = Teller::default();
-        let condition = teller.condition();
+        let status_sender = StatusSender::default();
+        let status = status_sender.status();
         let thread = std::thread::Builder::new()
             .name("barograph-writer".to_owned())
             .spawn(move || {
                 // The receiver goes after the end is told, so that who finds it gone knows why.
-                let work = AssertUnwindSafe(|| run(state, &receiver, &teller));
+                let work = AssertUnwindSafe(|| run(state, &receiver, &status_sender));
                 match catch_unwind(work) {
-                    Ok(()) => teller.stop(),
-                    Err(panic) => teller.panicked(panic.as_ref()),
+                    Ok(()) => status_sender.stop(),
+                    Err(panic) => status_sender.panicked(panic.as_ref()),
                 }
             })
             .map_err(|e| Error::internal("start the writer thread").with_source(e))?;
-        Ok(Self { sender, condition, thread: Mutex::new(Some(thread)) })
+        Ok(Self { sender, status, thread: Mutex::new(Some(thread)) })
     }
 
     /// A second way to the same thread.
     pub(crate) fn handle(&self) -> WriterHandle {
-        WriterHandle { sender: self.sender.clone(), condition: self.condition.clone() }
+        WriterHandle { sender: self.sender.clone(), status: self.status.clone() }
     }
 
     /// How the thread is.
-    pub(crate) fn condition(&self) -> &Condition {
-        &self.condition
+    pub(crate) fn status(&self) -> &WriterStatus {
+        &self.status
     }
 
     /// Finishes what was sent before, syncs and closes the log.
@@ -158,9 +158,9 @@ impl Writer {
         let result = match self.sender.send(Message::Stop(reply)) {
             Ok(()) => match stopped.await {
                 Ok(result) => result,
-                Err(_) => self.condition.end().await,
+                Err(_) => self.status.end().await,
             },
-            Err(_) => self.condition.end().await,
+            Err(_) => self.status.end().await,
         };
         let thread = self.thread.lock().take();
         if let Some(thread) = thread {
@@ -174,7 +174,7 @@ impl Writer {
 #[derive(Debug, Clone)]
 pub(crate) struct WriterHandle {
     sender: Sender<Message>,
-    condition: Condition,
+    status: WriterStatus,
 }
 
 impl WriterHandle {
@@ -184,8 +184,8 @@ impl WriterHandle {
     }
 
     /// The same, unless rows have changed.
-    pub(crate) fn put_unchanged(&self, guarded: Guarded) -> Result<()> {
-        self.send(Message::Guarded(guarded))
+    pub(crate) fn put_unchanged(&self, conditional: ConditionalPut) -> Result<()> {
+        self.send(Message::ConditionalPut(conditional))
     }
 
     /// Swaps tail and snapshot for hours that have landed.
@@ -199,20 +199,20 @@ impl WriterHandle {
     }
 
     /// How the thread is.
-    pub(crate) fn condition(&self) -> &Condition {
-        &self.condition
+    pub(crate) fn status(&self) -> &WriterStatus {
+        &self.status
     }
 
     fn send(&self, message: Message) -> Result<()> {
-        self.sender.send(message).map_err(|_| self.condition.refusal())
+        self.sender.send(message).map_err(|_| self.status.refusal())
     }
 }
 
-fn run(mut state: State, receiver: &Receiver<Message>, teller: &Teller) {
+fn run(mut state: State, receiver: &Receiver<Message>, status_sender: &StatusSender) {
     let mut poison: Option<Error> = None;
     loop {
         if let Some(error) = &poison {
-            teller.fail(error);
+            status_sender.fail(error);
         }
         let left = state.sync_at.map(|at| span(at.saturating_sub(state.clock.elapsed())));
         let first = match left {
@@ -253,9 +253,9 @@ fn run(mut state: State, receiver: &Receiver<Message>, teller: &Teller) {
         match control {
             None => {}
             Some(Message::Put(_)) => {}
-            Some(Message::Guarded(guarded)) => match &poison {
-                Some(error) => refuse(vec![guarded.submission], error),
-                None => poison = state.commit_unchanged(guarded),
+            Some(Message::ConditionalPut(conditional)) => match &poison {
+                Some(error) => refuse(vec![conditional.submission], error),
+                None => poison = state.commit_unchanged(conditional),
             },
             Some(Message::Landed(landed)) => state.swap(landed),
             Some(Message::Relog(asked)) => match &poison {

@@ -10,7 +10,7 @@ use barograph_lake::{Hour, LogPosition, Micros, Snapshot};
 use tokio::sync::Notify;
 
 use super::gauge::LogGauge;
-use super::{Durability, Guarded, Landed, Submission, Written};
+use super::{ConditionalPut, Durability, Landed, Submission, Written};
 use crate::clock::micros;
 use crate::log::{Log, Record};
 use crate::memory::Budget;
@@ -127,9 +127,9 @@ impl State {
         poison
     }
 
-    pub(super) fn commit_unchanged(&mut self, guarded: Guarded) -> Option<Error> {
-        let Guarded { submission, seen, changed } = guarded;
-        match seen.is_unchanged() {
+    pub(super) fn commit_unchanged(&mut self, conditional: ConditionalPut) -> Option<Error> {
+        let ConditionalPut { submission, precondition, changed } = conditional;
+        match precondition.is_unchanged() {
             Ok(true) => self.commit(vec![submission]),
             Ok(false) => {
                 let _ = changed.send(());
@@ -197,7 +197,7 @@ impl State {
     pub(super) fn give_back(&mut self) {
         let needed = self.tails.values().filter_map(Tail::first_position).min();
         if let Err(error) = self.log.truncate(needed.unwrap_or_else(|| self.log.end())) {
-            tracing::warn!(%error, "old log segments could not be deleted: they will be next time");
+            tracing::warn!(%error, "could not delete old log segments: trying again later");
         }
         self.gauge.measure(self.log.as_ref());
     }

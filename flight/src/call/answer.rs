@@ -20,7 +20,7 @@ pub(crate) struct Running {
     deadline: Deadline,
     shutdown: Shutdown,
     /// What a client is told of an error.
-    told: fn(Error) -> Error,
+    map_error: fn(Error) -> Error,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -36,14 +36,14 @@ impl Running {
             encoder: BatchEncoder { message_bytes: state.settings.message_bytes.get() },
             deadline,
             shutdown: state.shutdown.clone(),
-            told: std::convert::identity,
+            map_error: std::convert::identity,
             _permit: permit,
         }
     }
 
-    /// Says every error as `told` does.
-    pub(crate) fn telling(self, told: fn(Error) -> Error) -> Self {
-        Self { told, ..self }
+    /// Says every error as `map_error` does.
+    pub(crate) fn with_error_map(self, map_error: fn(Error) -> Error) -> Self {
+        Self { map_error, ..self }
     }
 
     pub(crate) fn messages(self) -> impl Stream<Item = Result<Pieces, Status>> + Send {
@@ -73,7 +73,7 @@ impl Running {
             });
             match encoded {
                 Ok(pieces) => Some((Ok(pieces), Some((this, end)))),
-                Err(error) => Some((Err(Status::from((this.told)(error))), None)),
+                Err(error) => Some((Err(Status::from((this.map_error)(error))), None)),
             }
         })
     }

@@ -271,7 +271,7 @@ impl<S> Drop for Execution<S> {
 fn cancelled() -> Error {
     Error::new(
         ErrorKind::Cancelled,
-        "the statement was cancelled, the answer is not whole: send it again if it is still wanted",
+        "the statement was cancelled, its answer is incomplete: send it again if it is still wanted",
     )
 }
 

@@ -98,7 +98,7 @@ impl Deadline {
         };
         Error::new(
             ErrorKind::Timeout,
-            format!("not done after {ms} ms, the answer is not whole: {mend}"),
+            format!("not done after {ms} ms, the answer is incomplete: {mend}"),
         )
     }
 }

@@ -2,7 +2,7 @@
 //! running answers and puts, and what is kept between calls.
 
 mod answer;
-mod bound;
+mod bound_parameters;
 mod caller;
 mod endpoint;
 mod executions;

@@ -84,8 +84,7 @@ impl<V> Pins<V> {
             Error::new(
                 ErrorKind::NotFound,
                 format!(
-                    "view {id:?} of table {table:?} is not held (any more): endpoints are valid for {}, \
-                     ask GetFlightInfo again",
+                    "view {id:?} of table {table:?} is no longer held: endpoints are valid for {}; call GetFlightInfo again",
                     self.lifetime
                 ),
             )
@@ -135,7 +134,7 @@ mod tests {
         clock.set(11_000_000);
         let error = pins.get(&pinned.id, "readings").unwrap_err();
         assert_eq!(error.kind(), ErrorKind::NotFound);
-        assert!(error.to_string().contains("ask GetFlightInfo again"), "{error}");
+        assert!(error.to_string().contains("call GetFlightInfo again"), "{error}");
         assert_eq!(Arc::strong_count(&view), 1);
     }
 

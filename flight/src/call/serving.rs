@@ -41,7 +41,7 @@ pub(crate) struct Serving {
     /// Held by each put.
     puts: Arc<RwLock<()>>,
     /// Held by whatever else changes tables, and may take long.
-    upkeep: RwLock<()>,
+    maintenance: RwLock<()>,
     replaced: Notify,
     alter: Option<Arc<dyn Alter>>,
     /// Held while columns are altered.
@@ -53,7 +53,7 @@ impl Serving {
         Arc::new(Self {
             state: ArcSwap::from_pointee(state),
             puts: Arc::default(),
-            upkeep: RwLock::default(),
+            maintenance: RwLock::default(),
             replaced: Notify::new(),
             alter,
             altering: Mutex::default(),
@@ -78,7 +78,7 @@ impl Serving {
 
     /// The same for other changes, which may take long.
     pub(crate) async fn to_change(&self) -> (Arc<State>, RwLockReadGuard<'_, ()>) {
-        let guard = self.upkeep.read().await;
+        let guard = self.maintenance.read().await;
         (self.current(), guard)
     }
 
@@ -90,14 +90,13 @@ impl Serving {
     ) -> Result<Vec<String>> {
         let Some(alter) = self.alter.clone() else {
             return Err(Error::request(
-                "action alter: this server reads its settings at its start alone; `barograph serve` takes columns \
-                 while it runs",
+                "action alter: this server reads its settings only at its start; `barograph serve` alters columns while it runs",
             ));
         };
         let Ok(_one) = self.altering.try_lock() else {
             return Err(Error::new(
                 ErrorKind::Unavailable,
-                "action alter: columns are being altered already: ask again when that is done",
+                "action alter: columns are being altered already: try again when that is done",
             ));
         };
         let reopening = Reopening { serving: Arc::clone(self), progress };
@@ -130,7 +129,7 @@ impl Serving {
 
     /// Shuts the engine down, once it is not being replaced any more.
     pub(crate) async fn shut_down(&self) -> Result<()> {
-        let _upkeep = self.upkeep.write().await;
+        let _maintenance = self.maintenance.write().await;
         Ok(self.current().engine.shutdown().await?)
     }
 }
@@ -154,7 +153,7 @@ impl Reopening {
     }
 
     /// Reports the progress to the client.
-    pub fn tell(&self, progress: AlterProgress) {
+    pub fn report(&self, progress: AlterProgress) {
         // Who reads slowly gets the next one.
         let _ = self.progress.try_send(progress);
     }
@@ -174,12 +173,12 @@ impl Reopening {
         &self,
         reopen: impl Future<Output = Result<(Arc<Engine>, Arc<Sql>)>>,
     ) -> Result<()> {
-        let _upkeep = self.serving.upkeep.write().await;
+        let _maintenance = self.serving.maintenance.write().await;
         let before = self.serving.current();
         before.shutdown.check()?;
         // So that little is left to land while puts wait. What cannot land stays in the log.
         if let Err(error) = before.engine.flush().await {
-            tracing::warn!(%error, "not everything could land before columns change");
+            tracing::warn!(%error, "not everything could land before columns are altered");
         }
         let _puts = self.serving.puts.write().await;
         let (engine, sql) = reopen.await?;

@@ -7,7 +7,7 @@ use barograph_engine::Engine;
 use barograph_query::{Sql, Statement};
 use http::HeaderMap;
 
-use super::bound::Bound;
+use super::bound_parameters::BoundParameters;
 use super::executions::Executions;
 use super::limits::{Deadline, Limits};
 use super::pins::Pins;
@@ -21,7 +21,7 @@ pub(crate) struct State {
     pub(crate) engine: Arc<Engine>,
     pub(crate) sql: Arc<Sql>,
     pub(crate) executions: Arc<Executions<Arc<Statement>>>,
-    pub(crate) bound: Arc<Bound>,
+    pub(crate) bound_parameters: Arc<BoundParameters>,
     pub(crate) settings: FlightSettings,
     pub(crate) limits: Limits,
     pub(crate) pins: Pins,
@@ -35,7 +35,7 @@ impl State {
     pub(crate) fn new(engine: Arc<Engine>, sql: Arc<Sql>, settings: FlightSettings) -> Self {
         Self {
             executions: Arc::new(Executions::new(Arc::clone(engine.clock()))),
-            bound: Arc::default(),
+            bound_parameters: Arc::default(),
             limits: Limits::new(settings.streams_max),
             pins: Pins::new(engine.clock(), settings.view_lifetime, settings.views_max),
             shapes: Shapes::default(),
@@ -52,7 +52,7 @@ impl State {
         before.executions.forget_plans();
         Self {
             executions: Arc::clone(&before.executions),
-            bound: Arc::clone(&before.bound),
+            bound_parameters: Arc::clone(&before.bound_parameters),
             limits: before.limits.clone(),
             shutdown: before.shutdown.clone(),
             earlier: ArcSwapOption::from(Some(Arc::clone(&before))),

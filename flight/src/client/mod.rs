@@ -67,7 +67,7 @@ impl Client {
             let channel = endpoint.connect().await.map_err(|e| {
                 Error::new(
                     ErrorKind::Unavailable,
-                    format!("nobody answers at {url}: is the server running?"),
+                    format!("no server answers at {url}: is it running?"),
                 )
                 .with_source(e)
             })?;

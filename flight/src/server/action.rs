@@ -9,7 +9,7 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde_json::json;
 
-use super::{alter, shown};
+use super::{alter, resolved_view};
 use crate::call::{Deadline, Serving};
 use crate::message::{DeleteJson, RedriveJson};
 use crate::ticket::{Query, Ticket, VERSION};
@@ -88,7 +88,7 @@ pub(super) async fn answer(
         "plan" => {
             let ticket = Ticket::parse(&action.body, state.settings.ticket_bytes_max.get())?;
             let state = &state.holding(ticket.view.as_deref());
-            let table = shown::schema(state, &ticket)?;
+            let table = resolved_view::schema(state, &ticket)?;
             let query = ticket.bind(&table, state.settings.ticket_bounds())?.query;
             let Query::Scan(scan) = &query else {
                 return Err(Error::request(
@@ -96,7 +96,7 @@ pub(super) async fn answer(
                      found; give a ticket with \"range\"",
                 ));
             };
-            let view = deadline.bound(shown::view(state, &ticket, &query)).await?;
+            let view = deadline.bound(resolved_view::view(state, &ticket, &query)).await?;
             let plan = async {
                 let plan = state.engine.plan(&view, scan.clone())?.sliced().await?;
                 plan.costed().await

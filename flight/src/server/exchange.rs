@@ -29,7 +29,7 @@ use crate::Result;
 use crate::call::{Phase, Serving, Shutdown, State};
 use crate::ticket::PointRequest;
 use crate::wire::{GrpcBody, Pieces, Protobuf};
-use answer::{Question, refusal};
+use answer::{RequestGroup, refusal};
 use shape::ExchangeShape;
 
 /// Requests that are put to the engine together at most.
@@ -65,7 +65,7 @@ pub(super) fn answer(serving: &Arc<Serving>, requests: Streaming<FlightData>) ->
         state,
         requests,
         shape: None,
-        group: Question::default(),
+        group: RequestGroup::default(),
         waiting: FuturesOrdered::new(),
         requests_waiting: 0,
         out: Pieces::default(),
@@ -84,7 +84,7 @@ struct Exchange {
     requests: Streaming<FlightData>,
     shape: Option<Arc<ExchangeShape>>,
     /// Requests that were taken but not put to the engine yet.
-    group: Question,
+    group: RequestGroup,
     /// Answers that are being made, in the order of their requests, with how many requests each has.
     waiting: FuturesOrdered<BoxFuture<'static, (Pieces, usize)>>,
     requests_waiting: usize,
@@ -233,11 +233,11 @@ impl Exchange {
         if self.group.len() == 0 {
             return;
         }
-        let question = std::mem::take(&mut self.group);
-        let requests = question.len();
+        let group = std::mem::take(&mut self.group);
+        let requests = group.len();
         self.requests_waiting += requests;
         let (state, shape) = (Arc::clone(&self.state), Arc::clone(shape));
         self.waiting
-            .push_back(Box::pin(async move { (question.answer(&state, &shape).await, requests) }));
+            .push_back(Box::pin(async move { (group.answer(&state, &shape).await, requests) }));
     }
 }

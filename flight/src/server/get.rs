@@ -11,7 +11,7 @@ use axum::response::Response;
 use futures::{StreamExt, TryStreamExt};
 use tonic::Status;
 
-use super::shown;
+use super::resolved_view;
 use crate::call::{Caller, Deadline, Running, Serving, State};
 use crate::sql;
 use crate::ticket::{Query, Ticket};
@@ -56,9 +56,9 @@ async fn answer(state: &Arc<State>, ticket: &[u8], deadline: Deadline) -> Result
     let permit = state.limits.stream()?;
     let ticket = Ticket::parse(ticket, state.settings.ticket_bytes_max.get())?;
     let state = &state.holding(ticket.view.as_deref());
-    let schema = shown::schema(state, &ticket)?;
+    let schema = resolved_view::schema(state, &ticket)?;
     let bound = ticket.bind(&schema, state.settings.ticket_bounds())?;
-    let view = deadline.bound(shown::view(state, &ticket, &bound.query)).await?;
+    let view = deadline.bound(resolved_view::view(state, &ticket, &bound.query)).await?;
     let encoder = BatchEncoder { message_bytes: state.settings.message_bytes.get() };
     let mut first = Pieces::default();
     match bound.query {

@@ -10,10 +10,10 @@ use arrow_flight::{
 use barograph_engine::{Scan, View};
 use barograph_lake::{Key, KeySelection, Micros};
 
-use super::{descriptor, shown};
+use super::{descriptor, resolved_view};
 use crate::call::{Caller, Deadline, State, signed, until};
 use crate::sql;
-use crate::ticket::{Bound, Query, RangeRead, Read, Ticket};
+use crate::ticket::{BoundTicket, Query, RangeRead, Read, Ticket};
 use crate::{Error, Result};
 
 /// Rows and bytes are not known.
@@ -43,7 +43,7 @@ pub(super) async fn answer(
         }
         Query::Scan(scan) => {
             let answer = async {
-                let view = shown::view(state, &ticket, &bound.query).await?;
+                let view = resolved_view::view(state, &ticket, &bound.query).await?;
                 ranges(state, info, &ticket, &view, scan).await
             };
             deadline.bound(answer).await
@@ -67,8 +67,8 @@ pub(super) async fn schema(
     Ok(SchemaAsIpc::new(&bound.schema, &IpcWriteOptions::default()).try_into()?)
 }
 
-fn bind(state: &State, ticket: &Ticket) -> Result<Bound> {
-    let table = shown::schema(state, ticket)?;
+fn bind(state: &State, ticket: &Ticket) -> Result<BoundTicket> {
+    let table = resolved_view::schema(state, ticket)?;
     ticket.bind(&table, state.settings.ticket_bounds())
 }
 

@@ -15,8 +15,8 @@ mod info;
 mod list;
 mod put;
 mod reflection;
+mod resolved_view;
 mod service;
-mod shown;
 mod socket;
 #[cfg(test)]
 mod tests;
@@ -175,7 +175,7 @@ impl Server {
                     () = phase.drained_for(drained, clock.as_ref()) => {
                         tracing::warn!(
                             after = %settings.drain_timeout,
-                            "calls still run after flight.drain_timeout: they are ended"
+                            "calls are still running after flight.drain_timeout: they are ended"
                         );
                         phase.enter(Phase::Stopped);
                         tokio::select! {

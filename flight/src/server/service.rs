@@ -48,7 +48,7 @@ impl FlightService for Service {
         _: Request<Streaming<HandshakeRequest>>,
     ) -> Result<Response<Self::HandshakeStream>, Status> {
         Err(Status::unimplemented(
-            "this server asks for no handshake: call the other methods directly",
+            "this server needs no handshake: call the other methods directly",
         ))
     }
 

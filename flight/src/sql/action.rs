@@ -101,7 +101,7 @@ pub(crate) async fn answer(
         CLOSE_PREPARED_STATEMENT => {
             let close: ActionClosePreparedStatementRequest = unpack(asked)?;
             let handle = Handle::decode(&close.prepared_statement_handle)?;
-            state.bound.forget(&handle.name);
+            state.bound_parameters.remove(&handle.name);
             Done::default()
         }
         CANCEL_FLIGHT_INFO => {
@@ -204,7 +204,7 @@ fn set(request: SetSessionOptionsRequest, caller: Caller<'_>) -> Result<Done> {
 
 fn cookie(text: &str) -> Result<MetadataValue<Ascii>> {
     text.parse()
-        .map_err(|e| Error::request(format!("session {text:?} is no cookie")).with_source(e))
+        .map_err(|e| Error::request(format!("session {text:?} is not a cookie")).with_source(e))
 }
 
 fn message(message: &impl Message) -> Done {
@@ -214,7 +214,7 @@ fn message(message: &impl Message) -> Done {
 /// A message of Flight SQL, which travels in an `Any`.
 fn unpack<M: ProstMessageExt>(action: &Action) -> Result<M> {
     let wrong =
-        || Error::request(format!("action {}: the body is no {}", action.r#type, M::type_url()));
+        || Error::request(format!("action {}: the body is not a {}", action.r#type, M::type_url()));
     let any = Any::decode(action.body.clone()).map_err(|e| wrong().with_source(e))?;
     any.unpack().map_err(|e| wrong().with_source(e))?.ok_or_else(wrong)
 }

@@ -46,7 +46,7 @@ pub(crate) async fn answer(
             return match catalog::rows(state, other)? {
                 Some(rows) => whole(state, &rows),
                 None => Err(Error::request(format!(
-                    "{} is no ticket: take the tickets of GetFlightInfo",
+                    "{} is not a ticket: use those that GetFlightInfo returns",
                     command::name(other)
                 ))),
             };
@@ -101,7 +101,7 @@ async fn execute(
     let mut first = Pieces::default();
     first.copy(&Shape::new(Arc::clone(&schema)).message);
     let batches = until_cancelled(batches, schema, cancelled, execution);
-    let running = Running::new(state, batches, deadline, permit).telling(Error::in_sql);
+    let running = Running::new(state, batches, deadline, permit).with_error_map(Error::in_sql);
     Ok(GrpcBody::stream(first, Box::pin(running.messages())))
 }
 

@@ -129,7 +129,7 @@ async fn planned(
         Command::CommandStatementSubstraitPlan(_) => return Err(substrait()),
         other => {
             return Err(Error::request(format!(
-                "{} answers no rows: GetFlightInfo takes statements and metadata commands",
+                "{} returns no rows: GetFlightInfo takes statements and metadata commands",
                 command::name(other)
             )));
         }

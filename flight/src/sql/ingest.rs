@@ -64,7 +64,7 @@ pub(super) async fn ingest(
             Err(error) if ingested.accepted == 0 => return Err(error),
             Err(error) => {
                 return Err(error.with_note(format_args!(
-                    "{} rows went in before this, and sending them again changes nothing",
+                    "{} rows were stored before this, and sending them again changes nothing",
                     ingested.accepted
                 )));
             }
@@ -116,8 +116,7 @@ fn decide(options: Option<&TableDefinitionOptions>, table: &str, exists: Result<
         (_, Ok(TableNotExistOption::Unspecified) | Err(_), _)
         | (_, _, Ok(TableExistsOption::Unspecified) | Err(_)) => Err(unspecified()),
         (_, _, Ok(TableExistsOption::Replace)) => Err(Error::unsupported(format!(
-            "this server does not replace tables: append to {table:?} instead, where a row with the \
-             same key and time takes the place of the one before"
+            "this server does not replace tables: append to {table:?} instead, where a row replaces an earlier one of the same key and time"
         ))),
         (Ok(()), _, Ok(TableExistsOption::Append)) => Ok(()),
         (Ok(()), _, Ok(TableExistsOption::Fail)) => Err(Error::exists(format!(
@@ -133,8 +132,7 @@ fn decide(options: Option<&TableDefinitionOptions>, table: &str, exists: Result<
 
 fn unspecified() -> Error {
     Error::request(
-        "the ingest does not say what to do if the table exists or not: say if_exists = APPEND and \
-         if_not_exist = FAIL (in ADBC mode=\"append\")",
+        "the ingest does not say what to do if the table exists or not: set if_exists = APPEND and if_not_exist = FAIL (in ADBC mode=\"append\")",
     )
 }
 

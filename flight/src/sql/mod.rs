@@ -57,7 +57,8 @@ fn encode(state: &State, handle: &Handle) -> Result<Bytes> {
 /// The handle of a prepared statement, with the values that were bound to it.
 fn prepared(state: &State, bytes: &Bytes) -> Result<Handle> {
     let handle = Handle::decode(bytes)?;
-    let kept = if handle.parameters.is_empty() { state.bound.get(&handle.name) } else { None };
+    let kept =
+        if handle.parameters.is_empty() { state.bound_parameters.get(&handle.name) } else { None };
     Ok(match kept {
         Some(parameters) => Handle { parameters, ..handle },
         None => handle,

@@ -62,7 +62,7 @@ pub(crate) async fn answer(
             let handle = Handle::decode(&query.prepared_statement_handle)?;
             let rows = deadline.bound(bound(state, first, messages)).await?;
             let parameters = parameters::encode(&rows)?;
-            state.bound.keep(&handle.name, &parameters);
+            state.bound_parameters.insert(&handle.name, &parameters);
             let handle = encode(state, &Handle { parameters, ..handle })?;
             let result = DoPutPreparedStatementResult { prepared_statement_handle: Some(handle) };
             Ok(Done { result: put_result(&result), ingested: None })
@@ -73,7 +73,7 @@ pub(crate) async fn answer(
         }
         Command::CommandStatementSubstraitPlan(_) => Err(substrait()),
         other => Err(Error::request(format!(
-            "{} is no command of DoPut: it takes updates, bound values and ingests",
+            "{} is not a command of DoPut: it takes updates, bound values and ingests",
             command::name(&other)
         ))),
     }
@@ -108,8 +108,7 @@ async fn bound(
         bytes = bytes.saturating_add(BatchEncoder::estimate(&batch).unwrap_or_default());
         if bytes > most.get() {
             return Err(Error::request(format!(
-                "the bound values have more than flight.request_bytes_max = {most}: bind fewer rows \
-                 at a time"
+                "the bound values have more bytes than flight.request_bytes_max = {most}: bind fewer rows at a time"
             ))
             .with_sqlstate("54000"));
         }

@@ -14,7 +14,7 @@ use crate::{Error, Result};
 
 /// A ticket bound to its table.
 #[derive(Debug, Clone)]
-pub struct Bound {
+pub struct BoundTicket {
     /// The query for the engine.
     pub query: Query,
     /// Columns of the answer.
@@ -41,7 +41,7 @@ pub enum Query {
 
 impl Ticket {
     /// Binds the ticket to its table.
-    pub fn bind(&self, table: &TableSchema, bounds: TicketBounds) -> Result<Bound> {
+    pub fn bind(&self, table: &TableSchema, bounds: TicketBounds) -> Result<BoundTicket> {
         let keys_max = bounds.keys;
         let columns = bind_columns(table, self.columns.as_deref())?;
         match &self.read {
@@ -51,7 +51,7 @@ impl Ticket {
                 }
                 let schema = answer_schema(table, &columns)?;
                 let keys = keys.as_deref().map(ascending);
-                Ok(Bound {
+                Ok(BoundTicket {
                     query: Query::Point(PointQuery { keys, point: *point, columns }),
                     schema,
                 })
@@ -72,7 +72,7 @@ impl Ticket {
                     to: range.to.unwrap_or(TimeRange::ALL.to),
                 };
                 let scan = Scan { keys, time, columns, filter, aggregation, limit: range.limit };
-                Ok(Bound { query: Query::Scan(scan), schema })
+                Ok(BoundTicket { query: Query::Scan(scan), schema })
             }
         }
     }
@@ -162,7 +162,7 @@ fn bind_windows(table: &TableSchema, windows: &Windows) -> Result<Aggregation> {
         let column = table.column(name).map_err(barograph_engine::Error::from)?;
         let Some(value) = table.values().get(column.wrapping_sub(FIRST_VALUE_COLUMN)) else {
             return Err(Error::request(format!(
-                "\"aggregates\" names {name:?}, which is no value column of table {:?}",
+                "\"aggregates\" names {name:?}, which is not a value column of table {:?}",
                 table.name()
             )));
         };

@@ -11,7 +11,7 @@
 //! ```
 //!
 //! ```text
-//! JSON ─parse─► Ticket ─bind to a table─► Bound: PointQuery or Scan, and the schema of the answer
+//! JSON ─parse─► Ticket ─bind to a table─► BoundTicket: PointQuery or Scan, and the schema of the answer
 //!      ◄format─
 //! ```
 
@@ -26,7 +26,7 @@ mod value;
 use barograph_engine::{Aggregate, Point};
 use barograph_lake::{AsOf, Key, Micros, Span};
 
-pub use bind::{Bound, Query, TicketBounds};
+pub use bind::{BoundTicket, Query, TicketBounds};
 pub(crate) use bind::{bind_columns, check_keys};
 pub use request::{PointRequest, Refused, RequestId};
 

@@ -30,11 +30,11 @@ fn parse(json: &str) -> Result<Ticket> {
     Ticket::parse(json.as_bytes(), BYTES_MAX)
 }
 
-fn bind(json: &str) -> Result<Bound> {
+fn bind(json: &str) -> Result<BoundTicket> {
     parse(json)?.bind(&readings(), BOUNDS)
 }
 
-fn names(bound: &Bound) -> Vec<&str> {
+fn names(bound: &BoundTicket) -> Vec<&str> {
     bound.schema.fields().iter().map(|field| field.name().as_str()).collect()
 }
 
@@ -239,7 +239,7 @@ const REFUSED: &[(&str, &[&str])] = &[
     ),
     (
         r#"{"v":1,"table":"readings","range":{},"every":"1h","aggregates":{"city_id":["max"]}}"#,
-        &[r#""city_id""#, "no value column"],
+        &[r#""city_id""#, "not a value column"],
     ),
     (
         r#"{"v":1,"table":"readings","range":{},"every":"1h","aggregates":{"wind":["max"]}}"#,

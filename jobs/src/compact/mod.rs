@@ -1,11 +1,11 @@
-//! The job `compact`: it folds hours into days and days into months, sorted by key, so that a year of one key is
+//! The job `compact`: hours become days and days become months, sorted by key, so that a year of one key is
 //! twelve files.
 //!
 //! ```text
-//! plan::folds ──► Rewrite: read, merge, write ──► commit FOLD (same rows, other files)
-//!     ▲                                               │ another commit was first: are the files the same?
-//!     └── no: fold anew ◄─────────────────────────────┤
-//!                               yes: commit again ◄───┘
+//! plan::due_compactions ──► Rewrite: read, merge, write ──► commit FOLD (same rows, other files)
+//!     ▲                                                         │ another commit was first: are the files the same?
+//!     └── no: compact anew ◄────────────────────────────────────┤
+//!                                         yes: commit again ◄───┘
 //! ```
 
 mod plan;
@@ -24,11 +24,11 @@ use barograph_lake::{
 };
 use futures::future::BoxFuture;
 
-pub use plan::{CompactionSettings, Fold, folds, settled};
+pub use plan::{Compaction, CompactionSettings, compacted_period, due_compactions};
 
 use crate::Result;
-use crate::schedule::{Asked, Context, Figures, Job, Plan};
-use crate::upkeep::{Opened, tables};
+use crate::maintenance::{Opened, tables};
+use crate::schedule::{Context, Figures, Job, Plan, RunRequest};
 
 /// Share of the memory that page indexes and dictionaries of the files take.
 const CACHE_SHARE: usize = 4;
@@ -40,20 +40,25 @@ pub struct Compact {
     pub lake: LakeStore,
     /// The clock.
     pub clock: Arc<dyn Clock>,
-    /// When hours and days are folded.
+    /// When hours and days are compacted.
     pub settings: CompactionSettings,
 }
 
-/// What became of a fold.
-enum Folded {
+/// The outcome of a compaction.
+enum CompactionOutcome {
     Done(Figures, Snapshot),
-    /// Others folded these files, or changed them, before.
+    /// Others compacted or changed these files before.
     Overtaken(Snapshot),
 }
 
 impl Compact {
-    fn folds(&self, snapshot: &Snapshot, time: TimeRange, lead: Micros) -> Vec<Fold> {
-        folds(snapshot, self.clock.now().saturating_sub(lead), time, &self.settings)
+    fn due_compactions(
+        &self,
+        snapshot: &Snapshot,
+        time: TimeRange,
+        lead: Micros,
+    ) -> Vec<Compaction> {
+        due_compactions(snapshot, self.clock.now().saturating_sub(lead), time, &self.settings)
     }
 }
 
@@ -68,23 +73,27 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// Folds what is due of a table; periods that cannot be folded stay as they are.
+    /// Compacts what is due of a table; periods that cannot be compacted stay as they are.
     async fn table(&self, opened: Opened) -> Result<()> {
         let Self { job, context, time, lead, .. } = *self;
         let Opened { name, table, mut snapshot } = opened;
         let (version, mut failed) = (snapshot.version(), HashSet::new());
         loop {
-            let mut folds = job.folds(&snapshot, time, lead).into_iter();
-            let Some(fold) = folds.find(|fold| !failed.contains(&fold.target)) else { break };
+            let mut due_compactions = job.due_compactions(&snapshot, time, lead).into_iter();
+            let Some(compaction) =
+                due_compactions.find(|compaction| !failed.contains(&compaction.target))
+            else {
+                break;
+            };
             context.check()?;
-            match self.fold(&table, snapshot.clone(), &fold).await {
-                Ok(Folded::Done(done, after)) => {
+            match self.compact(&table, snapshot.clone(), &compaction).await {
+                Ok(CompactionOutcome::Done(done, after)) => {
                     context.save(&name, done, Vec::new()).await?;
                     snapshot = after;
                 }
-                Ok(Folded::Overtaken(newest)) => snapshot = newest,
+                Ok(CompactionOutcome::Overtaken(newest)) => snapshot = newest,
                 Err(error) => {
-                    let target = fold.target;
+                    let target = compaction.target;
                     context.failed(&name, format!("{} {target}", target.tier()), error)?;
                     failed.insert(target);
                 }
@@ -102,7 +111,12 @@ impl Run<'_> {
         Ok(())
     }
 
-    async fn fold(&self, table: &LakeTable, base: Snapshot, fold: &Fold) -> Result<Folded> {
+    async fn compact(
+        &self,
+        table: &LakeTable,
+        base: Snapshot,
+        compaction: &Compaction,
+    ) -> Result<CompactionOutcome> {
         let Self { job, context, threads, .. } = *self;
         let memory = context.memory().get();
         let cache = FileCache::new(memory / CACHE_SHARE);
@@ -112,9 +126,9 @@ impl Run<'_> {
             on: threads.handle()?.clone(),
             file_bytes: job.settings.file_bytes.get() as u64,
         };
-        let of = RewriteOf::files(fold.files.clone(), fold.target);
+        let of = RewriteOf::files(compaction.files.clone(), compaction.target);
         let mut rewrite = Rewrite::of(table, &cache, &of, bounds).await?;
-        let mut done = Figures { files: fold.files.len() as u64, ..Figures::default() };
+        let mut done = Figures { files: compaction.files.len() as u64, ..Figures::default() };
         loop {
             context.check()?;
             let Some(step) = rewrite.step().await? else { break };
@@ -125,8 +139,8 @@ impl Run<'_> {
         }
         let added = rewrite.finish().await?;
         context.check()?;
-        let done = Figures { bytes: fold.files.iter().map(|file| file.bytes).sum(), ..done };
-        self.commit(table, base, fold, added, done).await
+        let done = Figures { bytes: compaction.files.iter().map(|file| file.bytes).sum(), ..done };
+        self.commit(table, base, compaction, added, done).await
     }
 
     /// Puts the new files in the place of the old, beside whatever else is committed meanwhile. Where the store does
@@ -135,31 +149,31 @@ impl Run<'_> {
         &self,
         table: &LakeTable,
         mut base: Snapshot,
-        fold: &Fold,
+        compaction: &Compaction,
         added: Vec<Arc<FileEntry>>,
         done: Figures,
-    ) -> Result<Folded> {
+    ) -> Result<CompactionOutcome> {
         let mut retry = Retry::default();
         loop {
-            let folding = table.transaction(&base, Operation::Compact, Change::Moved);
-            let folding = folding.remove(&fold.files).add(added.clone());
-            match folding.commit(self.job.clock.now()).await? {
-                Outcome::Committed(after) => return Ok(Folded::Done(done, after)),
+            let transaction = table.transaction(&base, Operation::Compact, Change::Moved);
+            let transaction = transaction.remove(&compaction.files).add(added.clone());
+            match transaction.commit(self.job.clock.now()).await? {
+                Outcome::Committed(after) => return Ok(CompactionOutcome::Done(done, after)),
                 Outcome::Conflicted(conflict) => base = retry.newest(conflict).await?,
                 Outcome::Unknown(unknown) => return Err(unknown.into()),
             }
-            if !is_current(&base, fold) {
-                return Ok(Folded::Overtaken(base));
+            if !is_current(&base, compaction) {
+                return Ok(CompactionOutcome::Overtaken(base));
             }
         }
     }
 }
 
-/// Whether the files of a fold are all that its period has.
-fn is_current(snapshot: &Snapshot, fold: &Fold) -> bool {
+/// Whether the files of a compaction are all that its period has.
+fn is_current(snapshot: &Snapshot, compaction: &Compaction) -> bool {
     let files = snapshot.files().iter();
-    let inside = files.filter(|file| fold.target.covers(file.path.period()));
-    inside.map(|file| file.path).eq(fold.files.iter().map(|file| file.path))
+    let inside = files.filter(|file| compaction.target.covers(file.path.period()));
+    inside.map(|file| file.path).eq(compaction.files.iter().map(|file| file.path))
 }
 
 impl Job for Compact {
@@ -171,29 +185,35 @@ impl Job for Compact {
         "compacts hours into days, and days into months"
     }
 
-    fn plan<'a>(&'a self, asked: &'a Asked) -> BoxFuture<'a, Result<Plan>> {
+    fn plan<'a>(&'a self, request: &'a RunRequest) -> BoxFuture<'a, Result<Plan>> {
         Box::pin(async move {
             let mut plan = Plan::default();
             for opened in tables(&self.lake).await?.planned(&mut plan) {
-                for Fold { target, files } in self.folds(&opened.snapshot, asked.time(), 0) {
-                    let price = Figures {
+                for Compaction { target, files } in
+                    self.due_compactions(&opened.snapshot, request.time(), 0)
+                {
+                    let cost = Figures {
                         files: files.len() as u64,
                         rows: files.iter().map(|file| file.rows).sum(),
                         bytes: files.iter().map(|file| file.bytes).sum(),
                     };
-                    plan.add(&opened.name, format!("fold the {} {target}", target.tier()), price);
+                    plan.add(&opened.name, format!("compact the {} {target}", target.tier()), cost);
                 }
             }
             Ok(plan)
         })
     }
 
-    fn run<'a>(&'a self, asked: &'a Asked, context: &'a Context) -> BoxFuture<'a, Result<()>> {
+    fn run<'a>(
+        &'a self,
+        request: &'a RunRequest,
+        context: &'a Context,
+    ) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
             let threads = Threads::for_rewrite("barograph-compact", context.threads())?;
             let lead = context.lead().await?;
-            let run = Run { job: self, context, threads: &threads, time: asked.time(), lead };
-            // What is folded is not found again: a run that was cut off needs no more than its figures.
+            let run = Run { job: self, context, threads: &threads, time: request.time(), lead };
+            // What is compacted is not found again: a run that was cut off needs no more than its figures.
             for opened in tables(&self.lake).await?.begun(context)? {
                 run.table(opened).await?;
             }

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
 
-/// Hours of up to so many rows become a month at once: folding them twice costs more than it saves.
+/// Hours of up to so many rows become a month at once: compacting them twice costs more than it saves.
 const DIRECT_ROWS: u64 = 4_000_000;
 
 /// When hours become days, and days months.
@@ -41,7 +41,7 @@ impl Default for CompactionSettings {
 }
 
 impl CompactionSettings {
-    /// Refuses settings that nothing can be folded with.
+    /// Refuses settings that nothing can be compacted with.
     ///
     /// # Errors
     /// `Request` with the name of the setting, its value and what it may be.
@@ -53,44 +53,48 @@ impl CompactionSettings {
     }
 }
 
-/// A fold: files that become those of one period.
+/// A compaction: files that become those of one period.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Fold {
+pub struct Compaction {
     /// The period.
     pub target: Period,
     /// All active files in it, in their order.
     pub files: Vec<Arc<FileEntry>>,
 }
 
-/// The folds that are due, in order of time, of periods that lie within `time`. Folds that need others first become
-/// due when those are done.
-pub fn folds(
+/// The compactions that are due, in order of time, of periods that lie within `time`. Those that need others first
+/// become due when the others are done.
+pub fn due_compactions(
     snapshot: &Snapshot,
     now: Micros,
     time: TimeRange,
     settings: &CompactionSettings,
-) -> Vec<Fold> {
-    let past = |period: Period, after: Span| {
+) -> Vec<Compaction> {
+    let due = |period: Period, after: Span| {
         is_due(period, after, now) && time.from <= period.start() && period.end() <= time.to
     };
-    let mut folds = Vec::new();
+    let mut due_compactions = Vec::new();
     for month in within(snapshot.files(), Tier::Month) {
-        let whole = past(month.target, settings.month_after);
+        let whole = due(month.target, settings.month_after);
         let rows: u64 = month.files.iter().map(|file| file.rows).sum();
         let has_hours = month.files.iter().any(|file| file.path.period().tier() == Tier::Hour);
         if whole && (rows <= DIRECT_ROWS || !has_hours) {
-            folds.push(month);
+            due_compactions.push(month);
             continue;
         }
         let days = within(&month.files, Tier::Day);
-        folds.extend(days.into_iter().filter(|day| past(day.target, settings.day_after)));
+        due_compactions.extend(days.into_iter().filter(|day| due(day.target, settings.day_after)));
     }
-    folds
+    due_compactions
 }
 
-/// The period whose files hold a reading of `instant` once all due folds are done; `None` outside the years that a
-/// date can name.
-pub fn settled(instant: Micros, now: Micros, settings: &CompactionSettings) -> Option<Period> {
+/// The period whose files hold a reading of `instant` once all due compactions are done; `None` outside the years that
+/// a date can name.
+pub fn compacted_period(
+    instant: Micros,
+    now: Micros,
+    settings: &CompactionSettings,
+) -> Option<Period> {
     let due =
         |(tier, after)| Period::of(tier, instant).filter(|&period| is_due(period, after, now));
     let tiers = [(Tier::Month, settings.month_after), (Tier::Day, settings.day_after)];
@@ -102,11 +106,11 @@ fn is_due(period: Period, after: Span, now: Micros) -> bool {
 }
 
 /// The periods of `tier` in which shorter ones have files.
-fn within(files: &[Arc<FileEntry>], tier: Tier) -> Vec<Fold> {
+fn within(files: &[Arc<FileEntry>], tier: Tier) -> Vec<Compaction> {
     let of = |file: &Arc<FileEntry>| Period::of(tier, file.path.period().start());
     let periods = files.chunk_by(|file, then| of(file) == of(then));
     periods
-        .filter_map(|files| Some(Fold { target: of(files.first()?)?, files: files.to_vec() }))
-        .filter(|fold| fold.files.iter().any(|file| file.path.period().tier() < tier))
+        .filter_map(|files| Some(Compaction { target: of(files.first()?)?, files: files.to_vec() }))
+        .filter(|compaction| compaction.files.iter().any(|file| file.path.period().tier() < tier))
         .collect()
 }

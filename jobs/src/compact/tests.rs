@@ -1,4 +1,4 @@
-//! Tests of the compaction plan: what is folded, and when.
+//! Tests of the compaction plan: what is compacted, and when.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -11,7 +11,7 @@ use barograph_lake::{
 };
 use proptest::prelude::*;
 
-use super::{CompactionSettings, folds};
+use super::{CompactionSettings, due_compactions};
 
 /// 2026-01-30T00:00:00Z.
 const START: Micros = 1_769_731_200_000_000;
@@ -31,21 +31,27 @@ fn snapshot(files: Vec<Arc<FileEntry>>) -> Snapshot {
     Snapshot::new(TableVersion(0), files)
 }
 
-/// The snapshot after everything that is due was folded, and how many rows were written for it.
-fn settled(mut snapshot: Snapshot, now: Micros, settings: &CompactionSettings) -> (Snapshot, u64) {
+/// The snapshot after everything that is due was compacted, and how many rows were written for it.
+fn compact_all(
+    mut snapshot: Snapshot,
+    now: Micros,
+    settings: &CompactionSettings,
+) -> (Snapshot, u64) {
     let mut written = 0;
     for _ in 0..1_000 {
-        let Some(fold) = folds(&snapshot, now, TimeRange::ALL, settings).into_iter().next() else {
+        let Some(compaction) =
+            due_compactions(&snapshot, now, TimeRange::ALL, settings).into_iter().next()
+        else {
             return (snapshot, written);
         };
-        let rows: u64 = fold.files.iter().map(|file| file.rows).sum();
+        let rows: u64 = compaction.files.iter().map(|file| file.rows).sum();
         written += rows;
-        let removed: Vec<_> = fold.files.iter().map(|file| file.path).collect();
-        let added = vec![file(fold.target, (0, 9), rows)];
+        let removed: Vec<_> = compaction.files.iter().map(|file| file.path).collect();
+        let added = vec![file(compaction.target, (0, 9), rows)];
         snapshot = snapshot.apply(snapshot.version(), &removed, added);
-        assert_eq!(snapshot.contradiction(), None);
+        assert_eq!(snapshot.find_overlap(), None);
     }
-    panic!("folding has no end");
+    panic!("compaction has no end");
 }
 
 proptest! {
@@ -57,7 +63,7 @@ proptest! {
         let at = |hour: i64| Hour::of(START + hour * MICROS_PER_HOUR).unwrap();
         let files = hours.iter().map(|(&hour, &rows)| file(at(hour).into(), (0, 9), rows)).collect();
         let (settings, now) = (CompactionSettings::default(), START + now * MICROS_PER_HOUR);
-        let (after, written) = settled(snapshot(files), now, &settings);
+        let (after, written) = compact_all(snapshot(files), now, &settings);
         prop_assert!(written <= 2 * hours.values().sum::<u64>());
         let mut rows = BTreeMap::new();
         for file in after.files() {
@@ -72,7 +78,7 @@ proptest! {
                 _ => Tier::Hour,
             };
             prop_assert_eq!(period.tier(), expected);
-            prop_assert_eq!(super::settled(period.start(), now, &settings), Some(period));
+            prop_assert_eq!(super::compacted_period(period.start(), now, &settings), Some(period));
             rows.insert(period.start(), file.rows);
         }
         for file in after.files() {
@@ -89,7 +95,7 @@ fn only_periods_that_lie_within_the_time_asked_for_are_folded() {
     let files: Vec<_> = day.hours().map(|hour| file(hour.into(), (0, 9), 10)).collect();
     let settings = CompactionSettings::default();
     let (now, snapshot) = (day.end() + 5 * MICROS_PER_HOUR, snapshot(files));
-    let found = |from, to| folds(&snapshot, now, TimeRange { from, to }, &settings).len();
+    let found = |from, to| due_compactions(&snapshot, now, TimeRange { from, to }, &settings).len();
     assert_eq!(found(day.start(), day.end()), 1);
     assert_eq!(found(day.start() + 1, day.end()), 0);
     assert_eq!(found(day.start(), day.end() - 1), 0);
@@ -101,5 +107,5 @@ fn a_month_in_several_files_is_left_alone() {
     let halves = vec![file(month, (0, 4), 10), file(month, (5, 9), 10)];
     let settings = CompactionSettings::default();
     let later = month.end() + 1_000 * MICROS_PER_HOUR;
-    assert_eq!(folds(&snapshot(halves), later, TimeRange::ALL, &settings), []);
+    assert_eq!(due_compactions(&snapshot(halves), later, TimeRange::ALL, &settings), []);
 }

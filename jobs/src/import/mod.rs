@@ -18,10 +18,10 @@ mod reading;
 mod replaced;
 mod run;
 
-pub use direct::{DirectImport, Imported, Told};
+pub use direct::{DirectImport, ImportEvent, Imported};
 pub use input::FileForm;
 pub use mapping::Mapping;
-pub use replaced::{Replaced, Seen};
+pub use replaced::{Replaced, SeenRows};
 pub use run::{FileSummary, Import, Options, Progress, Stop};
-pub use sink::{Sink, Taken};
+pub use sink::{PutOutcome, Sink};
 pub use state::{Identity, State};

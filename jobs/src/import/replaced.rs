@@ -45,7 +45,7 @@ pub struct Replaced {
 
 /// The keys and instants seen in an import.
 #[derive(Debug)]
-pub struct Seen {
+pub struct SeenRows {
     /// Where each key stands in `keys`.
     places: HashMap<Key, usize>,
     /// In the order in which they came first.
@@ -93,13 +93,13 @@ impl Replaced {
     }
 }
 
-impl Default for Seen {
+impl Default for SeenRows {
     fn default() -> Self {
         Self::new(SEEN_BYTES)
     }
 }
 
-impl Seen {
+impl SeenRows {
     /// Remembers as many as `bound` bytes hold.
     pub(super) fn new(bound: usize) -> Self {
         Self {
@@ -303,7 +303,7 @@ mod tests {
                 prop::collection::vec((0..4i32, 0..40i64), 1..60), 1..5),
             order in 0..3,
         ) {
-            let (mut seen, mut replaced) = (Seen::default(), Replaced::default());
+            let (mut seen, mut replaced) = (SeenRows::default(), Replaced::default());
             let mut model = HashSet::new();
             let mut repeated = Vec::new();
             for mut piece in pieces {
@@ -326,7 +326,7 @@ mod tests {
 
     #[test]
     fn a_steady_pace_takes_one_series_and_what_does_not_fit_is_said() {
-        let (mut seen, mut replaced) = (Seen::new(1_000), Replaced::default());
+        let (mut seen, mut replaced) = (SeenRows::new(1_000), Replaced::default());
         let steady: Vec<_> = (0..100_000).map(|minute| (1, Some(minute * 60_000_000))).collect();
         seen.add(&batch(&steady), &mut replaced).unwrap();
         let back: Vec<_> = (1..100_000).map(|minute| (2, Some(minute * -60_000_000))).collect();

@@ -9,7 +9,7 @@ use crate::Result;
 
 /// Numbers of rows that went into the table and to the dead letters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Taken {
+pub struct PutOutcome {
     /// Rows that went into the table.
     pub accepted: u64,
     /// Rows that went to `dead_letters`.
@@ -30,7 +30,7 @@ pub trait Sink: Send + Sync {
         table: &str,
         rows: RecordBatch,
         source: &str,
-    ) -> impl Future<Output = Result<Taken>> + Send;
+    ) -> impl Future<Output = Result<PutOutcome>> + Send;
 
     /// Takes rows that never became rows of the table.
     fn put_rejected(
@@ -38,5 +38,5 @@ pub trait Sink: Send + Sync {
         table: &str,
         rejected: &[Rejected],
         source: &str,
-    ) -> impl Future<Output = Result<Taken>> + Send;
+    ) -> impl Future<Output = Result<PutOutcome>> + Send;
 }

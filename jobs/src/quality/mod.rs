@@ -15,9 +15,9 @@
 //!          rows of H and before ─► key by key, in order of time: step, persistence ┴► flags other than 0
 //! ```
 
-mod derivation;
+mod flags;
 mod key;
-mod near;
+mod neighbours;
 #[cfg(test)]
 mod tests;
 
@@ -29,8 +29,8 @@ use barograph_lake::{Key, LakeStore, Span, TableSchema, ValueColumn, ValueType};
 use serde::Serialize;
 
 use crate::Result;
-use crate::derive::{Derivation, Derive};
-use derivation::Flagged;
+use crate::materialize::{DerivedTable, Materialize};
+use flags::FlagsTable;
 
 /// Name of the table of flags.
 pub const QUALITY_FLAGS: &str = "quality_flags";
@@ -126,11 +126,11 @@ pub fn quality(
     source: TableSchema,
     checks: Checks,
     sites: Vec<Site>,
-) -> Result<Derive> {
-    let flagged = Flagged::new(source, checks, sites)?;
-    let derivations: Vec<Box<dyn Derivation>> = vec![Box::new(flagged)];
+) -> Result<Materialize> {
+    let flagged = FlagsTable::new(source, checks, sites)?;
+    let derived_tables: Vec<Box<dyn DerivedTable>> = vec![Box::new(flagged)];
     let about = "flags readings that jump, stand still or disagree with their neighbours";
-    Ok(Derive::new("quality", about, engine, store, derivations))
+    Ok(Materialize::new("quality", about, engine, store, derived_tables))
 }
 
 /// The checks of columns that are there, with their places in the Arrow schema.

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use super::key::Pass;
-use super::near::Near;
+use super::neighbours::Neighbours;
 use super::*;
 
 const MINUTE: i64 = 60_000_000;
@@ -66,23 +66,23 @@ fn neighbours_are_the_nearest_and_their_median_counts_at_the_height_of_the_key()
         near_least: 3,
         columns: Vec::new(),
     };
-    let near = Near::new(sites, &checks);
+    let near = Neighbours::new(sites, &checks);
     // Key 5 is 111 km away.
     let mean =
         |key: Key| (key != 6).then_some([0.0, 0.0, 10.0, 12.0, 20.0, 99.0, 0.0][key as usize]);
-    assert_eq!(near.say(1, Height::Level, 3, mean), Some(12.0));
-    let falls = near.say(1, Height::Falls(0.0065), 3, mean).unwrap();
+    assert_eq!(near.estimate(1, Height::Level, 3, mean), Some(12.0));
+    let falls = near.estimate(1, Height::Falls(0.0065), 3, mean).unwrap();
     assert!((falls - (12.0 - 3.25)).abs() < 1e-9, "{falls}");
-    let decays = near.say(1, Height::Decays(8_434.0), 3, mean).unwrap();
+    let decays = near.estimate(1, Height::Decays(8_434.0), 3, mean).unwrap();
     assert!((decays - 12.0 * (-500.0_f64 / 8_434.0).exp()).abs() < 1e-9, "{decays}");
-    assert_eq!(near.say(1, Height::Level, 4, mean), None, "only three say something");
-    assert_eq!(near.say(6, Height::Decays(8_434.0), 1, mean), None, "its height is not known");
+    assert_eq!(near.estimate(1, Height::Level, 4, mean), None, "only three say something");
+    assert_eq!(near.estimate(6, Height::Decays(8_434.0), 1, mean), None, "its height is not known");
     assert_eq!(
-        near.say(6, Height::Falls(0.0065), 1, mean),
+        near.estimate(6, Height::Falls(0.0065), 1, mean),
         None,
         "nor are others without one near"
     );
-    assert_eq!(near.say(7, Height::Level, 1, mean), None);
+    assert_eq!(near.estimate(7, Height::Level, 1, mean), None);
     let check = check(None, None, Some(5.0));
     assert_eq!(
         flags(&check, Some(12.0), &[(0, 17.0), (1, 17.5), (2, 6.0)]),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use barograph_engine::Clock;
 use barograph_engine::clock::{pause, roughly};
 use barograph_lake::time::{MICROS_PER_SECOND, format_instant};
-use barograph_lake::{Micros, Settling, Size};
+use barograph_lake::{Micros, Size, TrustedTime};
 use parking_lot::Mutex;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -14,9 +14,9 @@ use tokio::sync::watch;
 
 use super::failures::Failures;
 use super::job::Finding;
+use super::job_store::JobStore;
+use super::lease::Lease;
 use super::record::{Figures, RunRecord, read, write};
-use super::seat::Seat;
-use super::shelf::Shelf;
 use crate::{Error, ErrorKind, Result};
 
 /// Runs whose times the clock is held against at most.
@@ -24,18 +24,18 @@ const SIGNS_MAX: usize = 16;
 
 /// The reason for which a run is to stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Why {
+pub enum StopReason {
     /// On request.
     Cancelled,
     /// The process is shutting down.
     ShuttingDown,
     /// The process gave no sign of life for so long that another may have taken the job over.
-    SeatLost,
+    LeaseLost,
 }
 
 /// A request to stop a run. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Stop(Arc<watch::Sender<Option<Why>>>);
+pub struct Stop(Arc<watch::Sender<Option<StopReason>>>);
 
 /// The progress of a run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -51,8 +51,8 @@ pub struct Progress {
 pub struct Context {
     pub(super) stop: Stop,
     pub(super) record: Mutex<RunRecord>,
-    pub(super) seat: Mutex<Seat>,
-    pub(super) shelf: Shelf,
+    pub(super) lease: Mutex<Lease>,
+    pub(super) store: JobStore,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) progress: watch::Sender<Progress>,
     pub(super) failures: Mutex<Failures>,
@@ -68,24 +68,24 @@ impl Default for Stop {
 
 impl Stop {
     /// Requests a stop, unless one was requested before.
-    pub fn stop(&self, why: Why) {
-        self.0.send_if_modified(|asked| {
-            let first = asked.is_none();
-            asked.get_or_insert(why);
+    pub fn stop(&self, reason: StopReason) {
+        self.0.send_if_modified(|request| {
+            let first = request.is_none();
+            request.get_or_insert(reason);
             first
         });
     }
 
     /// The reason to stop, if a stop was requested.
-    pub fn why(&self) -> Option<Why> {
+    pub fn reason(&self) -> Option<StopReason> {
         *self.0.borrow()
     }
 
     /// Ready when a stop is requested.
-    pub async fn asked(&self) {
-        let mut asked = self.0.subscribe();
+    pub async fn requested(&self) {
+        let mut request = self.0.subscribe();
         // The sender lives in `self`, so that waiting cannot fail.
-        let _ = asked.wait_for(Option::is_some).await;
+        let _ = request.wait_for(Option::is_some).await;
     }
 }
 
@@ -110,12 +110,12 @@ impl Context {
     /// # Errors
     /// `Stopped` if the run is to stop or its lease is over: nothing may be changed then.
     pub fn check(&self) -> Result<()> {
-        if self.seat.lock().is_abandoned(self.clock.now()) {
-            self.stop.stop(Why::SeatLost);
+        if self.lease.lock().is_abandoned(self.clock.now()) {
+            self.stop.stop(StopReason::LeaseLost);
         }
-        match self.stop.why() {
+        match self.stop.reason() {
             None => Ok(()),
-            Some(why) => Err(Error::new(ErrorKind::Stopped, why.to_string())),
+            Some(reason) => Err(Error::new(ErrorKind::Stopped, reason.to_string())),
         }
     }
 
@@ -127,29 +127,28 @@ impl Context {
     pub async fn lead(&self) -> Result<Micros> {
         let run = self.record.lock().run.clone();
         let now = self.clock.now();
-        let mut settling = Settling::new(now);
-        let numbers = self.shelf.runs(&run.job).list().await?.numbers;
+        let mut trusted = TrustedTime::new(now);
+        let numbers = self.store.runs(&run.job).list().await?.numbers;
         let earlier = numbers.into_iter().filter(|number| *number < run.number);
         for number in earlier.rev().take(SIGNS_MAX) {
-            if settling.is_certain() {
+            if trusted.is_certain() {
                 break;
             }
-            match read(&self.shelf, &run.job, number).await {
+            match read(&self.store, &run.job, number).await {
                 Ok(record) => {
-                    record.into_iter().for_each(|record| settling.look(record.started_at))
+                    record.into_iter().for_each(|record| trusted.observe(record.started_at))
                 }
                 Err(error) if error.kind() == ErrorKind::Damage => {}
                 Err(error) => return Err(error),
             }
         }
-        let lead = now.saturating_sub(settling.time());
+        let lead = now.saturating_sub(trusted.time());
         if lead > 0 {
             tracing::warn!(
                 %run,
-                "the clock leapt ahead by {}: ages are counted to the run before, at {}, until the clock has gone on \
-                 for half an hour",
+                "the clock jumped ahead by {}: ages are computed as of the previous run, at {}, until the clock has advanced by half an hour",
                 roughly(lead),
-                format_instant(settling.time())
+                format_instant(trusted.time())
             );
         }
         Ok(lead)
@@ -180,7 +179,7 @@ impl Context {
     pub(crate) async fn pause(&self, length: Duration) {
         tokio::select! {
             () = pause(length) => {}
-            () = self.stop.asked() => {}
+            () = self.stop.requested() => {}
         }
     }
 
@@ -188,7 +187,7 @@ impl Context {
     pub(super) async fn sleep(&self, length: Duration) {
         tokio::select! {
             () = self.clock.sleep(length) => {}
-            () = self.stop.asked() => {}
+            () = self.stop.requested() => {}
         }
     }
 
@@ -197,7 +196,8 @@ impl Context {
         let checkpoint = self.record.lock().checkpoint.clone();
         let read = checkpoint.map(serde_json::from_value).transpose();
         read.map_err(|e| {
-            Error::internal("the checkpoint of another form of this job").with_source(e)
+            Error::internal("the checkpoint was written by another version of this job")
+                .with_source(e)
         })
     }
 
@@ -233,7 +233,7 @@ impl Context {
     ) -> Result<()> {
         self.check()?;
         let checkpoint = serde_json::to_value(checkpoint)
-            .map_err(|e| Error::internal("write a checkpoint").with_source(e))?;
+            .map_err(|e| Error::internal("cannot write a checkpoint").with_source(e))?;
         let record = {
             let mut record = self.record.lock();
             record.checkpoint = Some(checkpoint);
@@ -259,18 +259,17 @@ impl Context {
 
     async fn write(&self, mut record: RunRecord) -> Result<()> {
         record.updated_at = self.clock.now();
-        write(&self.shelf, &record).await
+        write(&self.store, &record).await
     }
 }
 
-impl std::fmt::Display for Why {
+impl std::fmt::Display for StopReason {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
-            Self::Cancelled => "somebody stopped the run",
+            Self::Cancelled => "the run was cancelled",
             Self::ShuttingDown => "the process is shutting down",
-            Self::SeatLost => {
-                "the process gave no sign of life for longer than scheduler.lease, so that another may \
-                 have taken the job over"
+            Self::LeaseLost => {
+                "the process did not renew its lease within scheduler.lease, so another process may have taken over the job"
             }
         })
     }

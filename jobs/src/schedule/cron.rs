@@ -191,7 +191,7 @@ impl FromStr for Cron {
         };
         let words: Vec<_> = text.split_whitespace().collect();
         if words.len() != FIELDS.len() {
-            return Err(wrong(format!("{} fields where there are five", words.len())));
+            return Err(wrong(format!("it has {} fields instead of five", words.len())));
         }
         let mut sets = [0; FIELDS.len()];
         for ((set, field), word) in sets.iter_mut().zip(&FIELDS).zip(&words) {
@@ -213,7 +213,7 @@ impl FromStr for Cron {
         };
         match cron.after(0) {
             Some(_) => Ok(cron),
-            None => Err(wrong("no calendar has such a day".to_owned())),
+            None => Err(wrong("no month has such a day".to_owned())),
         }
     }
 }

@@ -3,7 +3,7 @@
 use barograph_lake::Micros;
 use barograph_lake::time::MICROS_PER_HOUR;
 
-use super::seat::Seat;
+use super::lease::Lease;
 use super::spec::JobSpec;
 
 /// The decision about a job.
@@ -24,22 +24,22 @@ pub enum Due {
 const AHEAD_MAX: Micros = MICROS_PER_HOUR;
 
 /// Decides whether a job is due. `share`, from 0 to 1, is this process's draw of the jitter.
-pub fn due(seat: &Seat, spec: &JobSpec, share: f64, now: Micros) -> Due {
+pub fn due(lease: &Lease, spec: &JobSpec, share: f64, now: Micros) -> Due {
     if !spec.enabled {
         return Due::Never;
     }
-    if let Some(until) = seat.taken_until(now) {
+    if let Some(until) = lease.taken_until(now) {
         return Due::At(until);
     }
-    if ahead(seat, now).is_some() {
+    if ahead(lease, now).is_some() {
         return Due::Now { slot: spec.cron.until(now).unwrap_or(now) };
     }
     // Somebody gave it back half done, or died; not for ever, if it is the job that kills.
-    let tried_again = seat.until.is_none() || seat.deaths < spec.retries;
-    if !seat.ended && tried_again {
-        return Due::Now { slot: seat.slot };
+    let tried_again = lease.until.is_none() || lease.deaths < spec.retries;
+    if !lease.ended && tried_again {
+        return Due::Now { slot: lease.slot };
     }
-    let Some(next) = spec.cron.after(seat.slot) else { return Due::Never };
+    let Some(next) = spec.cron.after(lease.slot) else { return Due::Never };
     let begin = next.saturating_add(jitter(spec, share));
     if now < begin {
         return Due::At(begin);
@@ -48,8 +48,8 @@ pub fn due(seat: &Seat, spec: &JobSpec, share: f64, now: Micros) -> Due {
 }
 
 /// How far ahead of the clock the last run is dated, if that cannot be.
-pub(super) fn ahead(seat: &Seat, now: Micros) -> Option<Micros> {
-    Some(seat.slot.saturating_sub(now)).filter(|ahead| *ahead > AHEAD_MAX)
+pub(super) fn ahead(lease: &Lease, now: Micros) -> Option<Micros> {
+    Some(lease.slot.saturating_sub(now)).filter(|ahead| *ahead > AHEAD_MAX)
 }
 
 /// So much later than due this process begins.
@@ -91,48 +91,57 @@ mod tests {
         }
     }
 
-    fn free(slot: &str) -> Seat {
+    fn free(slot: &str) -> Lease {
         let by = "a".to_owned();
-        let lease = Some(Span::seconds(30));
-        Seat { number: 7, by, until: None, lease, run: 3, slot: at(slot), ended: true, deaths: 0 }
+        let duration = Some(Span::seconds(30));
+        Lease {
+            number: 7,
+            by,
+            until: None,
+            duration,
+            run: 3,
+            slot: at(slot),
+            ended: true,
+            deaths: 0,
+        }
     }
 
     #[test]
     fn a_job_waits_for_its_time_and_its_jitter() {
-        let seat = free("2026-11-22T10:00:00Z");
-        let decide = |share, now| due(&seat, &spec(), share, at(now));
+        let lease = free("2026-11-22T10:00:00Z");
+        let decide = |share, now| due(&lease, &spec(), share, at(now));
         assert_eq!(decide(0.0, "2026-11-22T10:30:00Z"), Due::At(at("2026-11-22T11:00:00Z")));
         assert_eq!(decide(0.5, "2026-11-22T11:00:00Z"), Due::At(at("2026-11-22T11:05:00Z")));
         let slot = at("2026-11-22T11:00:00Z");
         assert_eq!(decide(0.5, "2026-11-22T11:05:00Z"), Due::Now { slot });
         assert_eq!(decide(1.0, "2026-11-22T11:09:59Z"), Due::At(at("2026-11-22T11:10:00Z")));
         let never = JobSpec { enabled: false, ..spec() };
-        assert_eq!(due(&seat, &never, 0.0, at("2027-01-01")), Due::Never);
+        assert_eq!(due(&lease, &never, 0.0, at("2027-01-01")), Due::Never);
     }
 
     #[test]
     fn of_missed_times_the_last_is_caught_up_once() {
-        let seat = free("2026-11-20T10:00:00Z");
+        let lease = free("2026-11-20T10:00:00Z");
         let now = at("2026-11-22T10:17:00Z");
         let slot = at("2026-11-22T10:00:00Z");
-        assert_eq!(due(&seat, &spec(), 0.9, now), Due::Now { slot });
-        let after = Seat { slot, ..seat };
+        assert_eq!(due(&lease, &spec(), 0.9, now), Due::Now { slot });
+        let after = Lease { slot, ..lease };
         assert_eq!(due(&after, &spec(), 0.0, now), Due::At(at("2026-11-22T11:00:00Z")));
     }
 
     #[test]
-    fn a_taken_seat_is_left_alone_and_an_abandoned_one_taken_over() {
+    fn a_taken_lease_is_left_alone_and_an_abandoned_one_taken_over() {
         let until = at("2026-11-22T10:00:30Z");
         let slot = at("2026-11-22T10:00:00Z");
-        let taken = Seat { until: Some(until), ended: false, ..free("2026-11-22T10:00:00Z") };
+        let taken = Lease { until: Some(until), ended: false, ..free("2026-11-22T10:00:00Z") };
         assert_eq!(due(&taken, &spec(), 0.0, until - 1), Due::At(until));
         assert_eq!(due(&taken, &spec(), 0.0, until), Due::Now { slot });
-        let half = Seat { until: None, ..taken.clone() };
+        let half = Lease { until: None, ..taken.clone() };
         assert_eq!(due(&half, &spec(), 0.0, until), Due::Now { slot });
         // Two deaths in a row are tried again; after a third it waits for its next time.
-        let twice = Seat { deaths: 1, ..taken.clone() };
+        let twice = Lease { deaths: 1, ..taken.clone() };
         assert_eq!(due(&twice, &spec(), 0.0, until), Due::Now { slot });
-        let deadly = Seat { deaths: 2, ..taken };
+        let deadly = Lease { deaths: 2, ..taken };
         assert_eq!(due(&deadly, &spec(), 0.0, until), Due::At(at("2026-11-22T11:00:00Z")));
         let later = at("2026-11-22T11:00:00Z");
         assert_eq!(due(&deadly, &spec(), 0.0, later), Due::Now { slot: later });
@@ -144,21 +153,21 @@ mod tests {
         let next = at("2026-11-22T11:00:00Z");
         let slot = at("2026-11-22T10:00:00Z");
         for ended in [true, false] {
-            let seat = Seat { ended, ..free("2036-11-22T10:00:00Z") };
-            assert_eq!(due(&seat, &spec(), 1.0, now), Due::Now { slot });
-            let begun = Seat { slot, ..seat };
-            assert_eq!(due(&Seat { ended: true, ..begun }, &spec(), 0.0, now), Due::At(next));
+            let lease = Lease { ended, ..free("2036-11-22T10:00:00Z") };
+            assert_eq!(due(&lease, &spec(), 1.0, now), Due::Now { slot });
+            let begun = Lease { slot, ..lease };
+            assert_eq!(due(&Lease { ended: true, ..begun }, &spec(), 0.0, now), Due::At(next));
         }
         // It has run for that time by the clock of another process.
-        let seat = free("2026-11-22T11:00:00Z");
-        assert_eq!(due(&seat, &spec(), 0.0, next - 1_000), Due::At(at("2026-11-22T12:00:00Z")));
+        let lease = free("2026-11-22T11:00:00Z");
+        assert_eq!(due(&lease, &spec(), 0.0, next - 1_000), Due::At(at("2026-11-22T12:00:00Z")));
     }
 
     #[test]
     fn a_lease_is_over_where_it_ends_later_than_one_can() {
         let now = at("2026-11-22T10:20:00Z");
         let slot = at("2026-11-22T10:00:00Z");
-        let taken = |ahead: &str| Seat {
+        let taken = |ahead: &str| Lease {
             until: Some(now + ahead.parse::<Span>().unwrap().micros()),
             ended: false,
             ..free("2026-11-22T10:00:00Z")

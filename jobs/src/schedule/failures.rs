@@ -31,7 +31,7 @@ impl Context {
             return Err(error);
         }
         let part = part.to_string();
-        tracing::error!(table, part, %error, "a part of a job failed, the others go on");
+        tracing::error!(table, part, %error, "part of a job failed; the other parts continue");
         let mut failures = self.failures.lock();
         failures.parts.push(Finding {
             table: table.to_owned(),
@@ -46,7 +46,7 @@ impl Context {
         failures.helped = Some(error.kind());
         failures.unanswered += 1;
         if failures.unanswered >= OUTAGE {
-            return Err(error.during(format!("{OUTAGE} parts in a row failed, the last with")));
+            return Err(error.during(format!("{OUTAGE} parts failed in a row, the last with")));
         }
         failures.first.get_or_insert(error);
         Ok(())
@@ -71,9 +71,11 @@ impl Context {
         let (table, subject) = (&part.table, &part.subject);
         let count = failures.parts.len();
         let what = match count {
-            1 => format!("all but one part of the work is done; {subject} of table {table:?}"),
+            1 => format!(
+                "one part of the work failed, the rest is done; {subject} of table {table:?}"
+            ),
             _ => format!(
-                "all but {count} parts of the work are done, the findings name them; first {subject} of table {table:?}"
+                "{count} parts of the work failed (the findings list them), the rest is done; the first is {subject} of table {table:?}"
             ),
         };
         let kind = failures.helped.unwrap_or(first.kind());

@@ -6,7 +6,7 @@ use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
 use super::context::Context;
-use super::record::{Asked, Figures};
+use super::record::{Figures, RunRequest};
 use crate::Result;
 
 /// Steps that a plan shows; the cost of all is counted.
@@ -35,13 +35,17 @@ pub trait Job: Debug + Send + Sync {
     ///
     /// # Errors
     /// `Request` if it cannot do what is asked.
-    fn plan<'a>(&'a self, asked: &'a Asked) -> BoxFuture<'a, Result<Plan>>;
+    fn plan<'a>(&'a self, request: &'a RunRequest) -> BoxFuture<'a, Result<Plan>>;
 
     /// Carries out a run.
     ///
     /// # Errors
     /// `Unavailable` and `Resources` are tried again from the last checkpoint, any other ends the run.
-    fn run<'a>(&'a self, asked: &'a Asked, context: &'a Context) -> BoxFuture<'a, Result<()>>;
+    fn run<'a>(
+        &'a self,
+        request: &'a RunRequest,
+        context: &'a Context,
+    ) -> BoxFuture<'a, Result<()>>;
 
     /// Ready when there is work before the job is due, in this process; never for a job that runs by the clock alone.
     fn woken(&self) -> BoxFuture<'_, ()> {
@@ -57,7 +61,8 @@ pub struct Plan {
     /// How many steps there are.
     pub steps_count: u64,
     /// What all of them read or delete.
-    pub price: Figures,
+    #[serde(rename = "price")]
+    pub cost: Figures,
 }
 
 /// A part of a plan.
@@ -68,7 +73,8 @@ pub struct Step {
     /// What it does there.
     pub what: String,
     /// What it reads or deletes.
-    pub price: Figures,
+    #[serde(rename = "price")]
+    pub cost: Figures,
 }
 
 /// Something that a run found and an operator should know.
@@ -86,11 +92,11 @@ pub struct Finding {
 
 impl Plan {
     /// Adds a step.
-    pub fn add(&mut self, table: &str, what: impl Into<String>, price: Figures) {
+    pub fn add(&mut self, table: &str, what: impl Into<String>, cost: Figures) {
         self.steps_count += 1;
-        self.price = self.price.plus(price);
+        self.cost = self.cost.plus(cost);
         if self.steps.len() < STEPS_KEPT {
-            self.steps.push(Step { table: table.to_owned(), what: what.into(), price });
+            self.steps.push(Step { table: table.to_owned(), what: what.into(), cost });
         }
     }
 

@@ -10,28 +10,28 @@
 //! - `spec`, `cron`: the settings of jobs, and when they are due.
 //! - `job`: a job: a plan with its cost, and work with a [`Context`].
 //! - `decide`: whether a job is due; pure.
-//! - `seat`: the lease of a job; `shelf`: the paths of its objects; `record`: the records of its runs.
+//! - `lease`: the lease of a job; `job_store`: the paths of its objects; `record`: the records of its runs.
 //! - `failures`: parts of a run's work that fail while the others go on.
-//! - `run`: one run from its lease to its record; `clockwork`: the runs of a server.
-//! - `memory`: the state of a job from run to run.
-//! - `told`: jobs and runs as rows.
+//! - `run`: one run from its lease to its record; `scheduler`: the runs of a server.
+//! - `job_state`: the state of a job from run to run.
+//! - `rows`: jobs and runs as rows.
 
-mod clockwork;
 mod context;
 mod cron;
 mod decide;
 mod failures;
 mod instants;
 mod job;
-mod memory;
+mod job_state;
+mod job_store;
+mod lease;
 mod record;
+mod rows;
 mod run;
-mod seat;
-mod shelf;
+mod scheduler;
 mod spec;
 #[cfg(test)]
 mod tests;
-mod told;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -45,35 +45,35 @@ use parking_lot::Mutex;
 use serde_json::json;
 use tokio::sync::watch;
 
-pub use clockwork::Clockwork;
-pub use context::{Context, Progress, Stop, Why};
+pub use context::{Context, Progress, Stop, StopReason};
 pub use cron::Cron;
 pub use decide::{Due, due};
 pub use job::{Finding, Job, Plan, Step};
-pub use memory::Memory;
-pub use record::{Asked, Figures, History, RunRecord, RunState};
-pub use seat::Seat;
-pub use shelf::RunId;
+pub use job_state::JobState;
+pub use job_store::RunId;
+pub use lease::Lease;
+pub use record::{Figures, History, RunRecord, RunRequest, RunState};
+pub use rows::{job_rows, plan_rows, run_rows, system_rows};
+pub use scheduler::Scheduler;
 pub(crate) use spec::LOG_KEPT;
 pub use spec::{JobSettings, JobSpec, SchedulerSettings};
-pub use told::{job_rows, plan_rows, run_rows, system_rows};
 
 use crate::{Error, Result};
-use run::Begin;
-use seat::Seats;
-use shelf::{Document, Shelf};
+use job_store::{Document, JobStore};
+use lease::Leases;
+use run::RunStart;
 
 /// The jobs of a data folder.
 #[derive(Debug)]
 pub struct Schedule {
-    shelf: Shelf,
-    seats: Seats,
+    store: JobStore,
+    leases: Leases,
     clock: Arc<dyn Clock>,
     settings: SchedulerSettings,
     jobs: Vec<Registered>,
     by: String,
-    /// The slots ahead of the clock that were told of.
-    told: Mutex<BTreeMap<&'static str, Micros>>,
+    /// The slots ahead of the clock that were warned of.
+    warned: Mutex<BTreeMap<&'static str, Micros>>,
 }
 
 /// A job and what is wanted of it.
@@ -83,13 +83,13 @@ struct Registered {
     spec: JobSpec,
 }
 
-/// The outcome of a look at a job.
+/// The outcome of running a job if it is due.
 #[derive(Debug)]
-pub enum Looked {
+pub enum DueOutcome {
     /// It was due and has been run.
     Ran(Box<RunRecord>),
     /// It was due, and another process was first.
-    Beaten,
+    Overtaken,
     /// It is not due before this time.
     Wait(Micros),
     /// It does not run by itself.
@@ -120,10 +120,10 @@ impl Schedule {
         jobs: Vec<(Arc<dyn Job>, JobSpec)>,
     ) -> Arc<Self> {
         let by = format!("process {}", std::process::id());
-        let shelf = Shelf::new(store);
-        let seats = Seats::new(shelf.clone(), Arc::clone(&clock), settings.lease, by.clone());
+        let store = JobStore::new(store);
+        let leases = Leases::new(store.clone(), Arc::clone(&clock), settings.lease, by.clone());
         let jobs = jobs.into_iter().map(|(job, spec)| Registered { job, spec }).collect();
-        Arc::new(Self { shelf, seats, clock, settings, jobs, by, told: Mutex::default() })
+        Arc::new(Self { store, leases, clock, settings, jobs, by, warned: Mutex::default() })
     }
 
     /// Names of the jobs.
@@ -132,8 +132,8 @@ impl Schedule {
     }
 
     /// The plan of a run; nothing is changed.
-    pub async fn plan(&self, job: &str, asked: &Asked) -> Result<Plan> {
-        self.registered(job)?.job.plan(asked).await
+    pub async fn plan(&self, job: &str, request: &RunRequest) -> Result<Plan> {
+        self.registered(job)?.job.plan(request).await
     }
 
     /// Runs a job now, due or not, to its end. The record says how it ended.
@@ -143,14 +143,14 @@ impl Schedule {
     pub async fn run(
         &self,
         job: &str,
-        asked: Asked,
+        request: RunRequest,
         stop: Stop,
         progress: watch::Sender<Progress>,
     ) -> Result<RunRecord> {
         let registered = self.registered(job)?;
-        let seat = self.seats.read(job).await?;
-        let run = seat.run;
-        let begin = Begin { seat, slot: None, asked, stop, progress };
+        let lease = self.leases.read(job).await?;
+        let run = lease.run;
+        let begin = RunStart { lease, slot: None, request, stop, progress };
         self.begin(registered, begin).await?.ok_or_else(|| {
             Error::new(
                 crate::ErrorKind::Unavailable,
@@ -165,32 +165,31 @@ impl Schedule {
     }
 
     /// Runs a job if it is due.
-    pub async fn look(&self, job: &str, stop: Stop) -> Result<Looked> {
+    pub async fn run_if_due(&self, job: &str, stop: Stop) -> Result<DueOutcome> {
         let registered = self.registered(job)?;
-        let seat = self.seats.read(job).await?;
-        self.tell_of_slot(registered, &seat);
-        let share = decide::share(&[job, &self.by, &seat.slot.to_string()]);
-        let slot = match due(&seat, &registered.spec, share, self.clock.now()) {
-            Due::Never => return Ok(Looked::Never),
-            Due::At(time) => return Ok(Looked::Wait(time)),
+        let lease = self.leases.read(job).await?;
+        self.warn_of_slot(registered, &lease);
+        let share = decide::share(&[job, &self.by, &lease.slot.to_string()]);
+        let slot = match due(&lease, &registered.spec, share, self.clock.now()) {
+            Due::Never => return Ok(DueOutcome::Never),
+            Due::At(time) => return Ok(DueOutcome::Wait(time)),
             Due::Now { slot } => Some(slot),
         };
         let progress = watch::Sender::default();
-        let begin = Begin { seat, slot, asked: Asked::default(), stop, progress };
+        let begin = RunStart { lease, slot, request: RunRequest::default(), stop, progress };
         let ran = self.begin(registered, begin).await?;
-        Ok(ran.map_or(Looked::Beaten, |record| Looked::Ran(Box::new(record))))
+        Ok(ran.map_or(DueOutcome::Overtaken, |record| DueOutcome::Ran(Box::new(record))))
     }
 
     /// Says once that the last run of a job is dated ahead of the clock.
-    fn tell_of_slot(&self, registered: &Registered, seat: &Seat) {
-        let Some(ahead) = decide::ahead(seat, self.clock.now()) else { return };
+    fn warn_of_slot(&self, registered: &Registered, lease: &Lease) {
+        let Some(ahead) = decide::ahead(lease, self.clock.now()) else { return };
         let job = registered.job.name();
-        if self.told.lock().insert(job, seat.slot) != Some(seat.slot) {
+        if self.warned.lock().insert(job, lease.slot) != Some(lease.slot) {
             tracing::warn!(
                 job,
-                "the last run was due at {}, {} ahead of the clock, which was set back since: it is due by the clock as \
-                 it stands",
-                format_instant(seat.slot),
+                "the last run was due at {}, {} ahead of the clock, which has been set back since: the job is due by the current clock",
+                format_instant(lease.slot),
                 roughly(ahead)
             );
         }
@@ -205,16 +204,21 @@ impl Schedule {
     }
 
     /// Runs a job that has work before its time.
-    pub(super) async fn wake(&self, job: &str, stop: Stop) -> Result<Looked> {
+    pub(super) async fn wake(&self, job: &str, stop: Stop) -> Result<DueOutcome> {
         let registered = self.registered(job)?;
-        let seat = self.seats.read(job).await?;
-        if let Some(until) = seat.taken_until(self.clock.now()) {
-            return Ok(Looked::Wait(until));
+        let lease = self.leases.read(job).await?;
+        if let Some(until) = lease.taken_until(self.clock.now()) {
+            return Ok(DueOutcome::Wait(until));
         }
-        let begin =
-            Begin { seat, slot: None, asked: Asked::default(), stop, progress: Default::default() };
+        let begin = RunStart {
+            lease,
+            slot: None,
+            request: RunRequest::default(),
+            stop,
+            progress: Default::default(),
+        };
         let ran = self.begin(registered, begin).await?;
-        Ok(ran.map_or(Looked::Beaten, |record| Looked::Ran(Box::new(record))))
+        Ok(ran.map_or(DueOutcome::Overtaken, |record| DueOutcome::Ran(Box::new(record))))
     }
 
     /// Asks the process that has a run to stop it, or any process that would continue it not to.
@@ -223,7 +227,7 @@ impl Schedule {
     /// `Request` if there is no such run, or it has ended.
     pub async fn cancel(&self, run: &RunId) -> Result<()> {
         self.registered(&run.job)?;
-        let record = record::read(&self.shelf, &run.job, run.number).await?.ok_or_else(|| {
+        let record = record::read(&self.store, &run.job, run.number).await?.ok_or_else(|| {
             Error::request(format!(
                 "there is no run {run}: `barograph jobs history {}` lists them",
                 run.job
@@ -235,8 +239,8 @@ impl Schedule {
                 "the run {run} is {state}: there is nothing to stop"
             )));
         }
-        let asked = Document(json!({ "by": self.by }));
-        match self.shelf.cancels(&run.job).put(run.number, &asked).await? {
+        let request = Document(json!({ "by": self.by }));
+        match self.store.cancels(&run.job).put(run.number, &request).await? {
             Put::Made | Put::Found(_) | Put::Taken => Ok(()),
             Put::Unknown(error) => Err(error.into()),
         }
@@ -245,10 +249,10 @@ impl Schedule {
     /// The runs of a job. One whose process is gone is shown as interrupted.
     pub async fn history(&self, job: &str) -> Result<History> {
         self.registered(job)?;
-        let mut history = record::history(&self.shelf, job).await?;
-        let seat = self.seats.peek(job).await?;
+        let mut history = record::history(&self.store, job).await?;
+        let lease = self.leases.peek(job).await?;
         for run in &mut history.runs {
-            self.show(run, seat.as_ref());
+            self.show(run, lease.as_ref());
         }
         Ok(history)
     }
@@ -258,21 +262,21 @@ impl Schedule {
         let mut jobs = Vec::with_capacity(self.jobs.len());
         for Registered { job, spec } in &self.jobs {
             let name = job.name();
-            let seat = self.seats.peek(name).await?;
+            let lease = self.leases.peek(name).await?;
             let now = self.clock.now();
-            let next_at = match &seat {
+            let next_at = match &lease {
                 None => spec.cron.after(now).filter(|_| spec.enabled),
-                Some(seat) if seat.is_taken(now) => None,
-                Some(seat) => match due(seat, spec, 0.0, now) {
+                Some(lease) if lease.is_taken(now) => None,
+                Some(lease) => match due(lease, spec, 0.0, now) {
                     Due::Now { .. } => Some(now),
                     Due::At(time) => Some(time),
                     Due::Never => None,
                 },
             };
-            let newest = self.shelf.runs(name).list().await?.numbers.pop();
+            let newest = self.store.runs(name).list().await?.numbers.pop();
             let mut last = match newest {
                 None => None,
-                Some(number) => match record::read(&self.shelf, name, number).await {
+                Some(number) => match record::read(&self.store, name, number).await {
                     Err(error) if error.kind() == crate::ErrorKind::Damage => {
                         tracing::warn!(job = name, %error, "skipped");
                         None
@@ -281,7 +285,7 @@ impl Schedule {
                 },
             };
             if let Some(run) = &mut last {
-                self.show(run, seat.as_ref());
+                self.show(run, lease.as_ref());
             }
             let about = job.about();
             jobs.push(JobInfo { name, about, spec: spec.clone(), next_at, last });
@@ -290,9 +294,9 @@ impl Schedule {
     }
 
     /// Makes a record say what is true of a run whose process cannot.
-    fn show(&self, run: &mut RunRecord, seat: Option<&Seat>) {
-        let runs = |seat: &Seat| seat.run == run.run.number && seat.is_taken(self.clock.now());
-        if run.state.is_open() && !seat.is_some_and(runs) {
+    fn show(&self, run: &mut RunRecord, lease: Option<&Lease>) {
+        let runs = |lease: &Lease| lease.run == run.run.number && lease.is_taken(self.clock.now());
+        if run.state.is_open() && !lease.is_some_and(runs) {
             run.state = RunState::Interrupted;
         }
     }

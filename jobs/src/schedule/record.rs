@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::instants;
 use super::job::{Finding, Plan};
-use super::shelf::{Document, RunId, Shelf};
+use super::job_store::{Document, JobStore, RunId};
 use super::spec::JobSpec;
 use crate::{Error, Result};
 
@@ -35,10 +35,10 @@ pub enum RunState {
     Interrupted,
 }
 
-/// What is asked of a run beyond its spec.
+/// The request of a run: what is asked of it beyond its spec.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Asked {
+pub struct RunRequest {
     /// First instant of the rows to work on; absent: from the first row.
     #[serde(with = "instants::optional", skip_serializing_if = "Option::is_none")]
     pub from: Option<Micros>,
@@ -70,7 +70,8 @@ pub struct RunRecord {
     /// Who runs it.
     pub by: String,
     /// What was asked of it.
-    pub asked: Asked,
+    #[serde(rename = "asked")]
+    pub request: RunRequest,
     /// The time that it was due at; absent if somebody asked for it.
     #[serde(with = "instants::optional")]
     pub slot: Option<Micros>,
@@ -78,7 +79,7 @@ pub struct RunRecord {
     pub continues: Option<RunId>,
     /// The settings it runs with.
     pub spec: JobSpec,
-    /// What it is about to do, with the price.
+    /// What it is about to do, with its cost.
     pub plan: Option<Plan>,
     /// How often it was begun, retries included.
     pub attempts: u32,
@@ -132,7 +133,7 @@ impl fmt::Display for RunState {
     }
 }
 
-impl Asked {
+impl RunRequest {
     /// The range of time it names.
     pub fn time(&self) -> TimeRange {
         let all = TimeRange::ALL;
@@ -153,13 +154,19 @@ impl Figures {
 
 impl RunRecord {
     /// A run that begins.
-    pub(super) fn new(run: RunId, by: String, spec: JobSpec, asked: Asked, now: Micros) -> Self {
+    pub(super) fn new(
+        run: RunId,
+        by: String,
+        spec: JobSpec,
+        request: RunRequest,
+        now: Micros,
+    ) -> Self {
         Self {
             form: FORM,
             run,
             state: RunState::Planned,
             by,
-            asked,
+            request,
             slot: None,
             continues: None,
             spec,
@@ -199,13 +206,13 @@ impl RunRecord {
     }
 }
 
-/// The runs of a job that are on the shelf.
-pub(super) async fn history(shelf: &Shelf, job: &str) -> Result<History> {
-    let listed = shelf.runs(job).list().await?;
+/// The runs of a job that are in the store.
+pub(super) async fn history(store: &JobStore, job: &str) -> Result<History> {
+    let listed = store.runs(job).list().await?;
     let foreign = listed.foreign.into_iter().map(|name| format!("{name} is not a run's record"));
     let mut history = History { runs: Vec::new(), skipped: foreign.collect() };
     for number in listed.numbers {
-        match read(shelf, job, number).await {
+        match read(store, job, number).await {
             Ok(Some(run)) => history.runs.push(run),
             Ok(None) => {}
             Err(e) if e.kind() == crate::ErrorKind::Damage => history.skipped.push(e.to_string()),
@@ -216,13 +223,13 @@ pub(super) async fn history(shelf: &Shelf, job: &str) -> Result<History> {
 }
 
 /// One run; `None` if there is no record of it.
-pub(super) async fn read(shelf: &Shelf, job: &str, number: u64) -> Result<Option<RunRecord>> {
-    let Some(Document(run)) = shelf.runs(job).get(number).await? else { return Ok(None) };
+pub(super) async fn read(store: &JobStore, job: &str, number: u64) -> Result<Option<RunRecord>> {
+    let Some(Document(run)) = store.runs(job).get(number).await? else { return Ok(None) };
     if run.form != FORM || run.run.job != job || run.run.number != number {
         return Err(Error::new(
             crate::ErrorKind::Damage,
             format!(
-                "the record of {job}-{number} is of form {} and tells of {}",
+                "the record of {job}-{number} has format {} and describes {}",
                 run.form, run.run
             ),
         ));
@@ -231,14 +238,14 @@ pub(super) async fn read(shelf: &Shelf, job: &str, number: u64) -> Result<Option
 }
 
 /// Writes a record.
-pub(super) async fn write(shelf: &Shelf, run: &RunRecord) -> Result<()> {
+pub(super) async fn write(store: &JobStore, run: &RunRecord) -> Result<()> {
     let (job, number) = (run.run.job.as_str(), run.run.number);
-    Ok(shelf.runs(job).replace(number, &Document(run.clone())).await?)
+    Ok(store.runs(job).replace(number, &Document(run.clone())).await?)
 }
 
 /// Deletes the oldest records beyond `kept`, and requests to stop runs that have come to an end.
-pub(super) async fn prune(shelf: &Shelf, job: &str, newest: u64, kept: usize) -> Result<()> {
-    let (runs, cancels) = (shelf.runs(job), shelf.cancels(job));
+pub(super) async fn prune(store: &JobStore, job: &str, newest: u64, kept: usize) -> Result<()> {
+    let (runs, cancels) = (store.runs(job), store.cancels(job));
     let numbers = runs.list().await?.numbers;
     for number in numbers.iter().take(numbers.len().saturating_sub(kept)) {
         runs.delete(*number).await?;

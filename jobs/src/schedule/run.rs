@@ -17,10 +17,10 @@ use futures::FutureExt;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use super::context::{Context, Progress, Stop, Why};
-use super::record::{self, Asked, RunRecord, RunState};
-use super::seat::{Seat, Taken};
-use super::shelf::RunId;
+use super::context::{Context, Progress, Stop, StopReason};
+use super::job_store::RunId;
+use super::lease::{Lease, Taken};
+use super::record::{self, RunRecord, RunRequest, RunState};
 use super::{Registered, Schedule};
 use crate::{Error, ErrorKind, Result};
 
@@ -32,12 +32,12 @@ const STOP_GRACE: Duration = Duration::from_secs(10);
 const RECORD_TRIES: u32 = 4;
 
 /// What a run is begun with.
-pub(super) struct Begin {
+pub(super) struct RunStart {
     /// What the decision to run was made on.
-    pub(super) seat: Seat,
+    pub(super) lease: Lease,
     /// The time it is due for; absent if it runs on request.
     pub(super) slot: Option<Micros>,
-    pub(super) asked: Asked,
+    pub(super) request: RunRequest,
     pub(super) stop: Stop,
     pub(super) progress: watch::Sender<Progress>,
 }
@@ -47,50 +47,50 @@ impl Schedule {
     pub(super) async fn begin(
         &self,
         registered: &Registered,
-        begin: Begin,
+        begin: RunStart,
     ) -> Result<Option<RunRecord>> {
-        let Begin { seat, slot, asked, stop, progress } = begin;
+        let RunStart { lease, slot, request, stop, progress } = begin;
         let job = registered.job.name();
-        let taken = self.seats.take(job, &seat, slot.unwrap_or(seat.slot)).await?;
-        let Taken::Ours(seat) = taken else { return Ok(None) };
-        let run = RunId { job: job.to_owned(), number: seat.run };
+        let taken = self.leases.take(job, &lease, slot.unwrap_or(lease.slot)).await?;
+        let Taken::Ours(lease) = taken else { return Ok(None) };
+        let run = RunId { job: job.to_owned(), number: lease.run };
         let now = self.clock.now();
         let spec = registered.spec.clone();
-        let mut record = RunRecord::new(run, self.by.clone(), spec, asked, now);
+        let mut record = RunRecord::new(run, self.by.clone(), spec, request, now);
         record.slot = slot;
         if let Some(earlier) = self.settle(job).await? {
             // Who comes because the job is due finishes what was begun, whoever had asked for it.
             if slot.is_some() {
-                record.asked = earlier.asked.clone();
+                record.request = earlier.request.clone();
             }
-            if record.asked == earlier.asked {
+            if record.request == earlier.request {
                 record.carry_on(&earlier);
             }
         }
         let context = Context {
             stop,
             record: Mutex::new(record),
-            seat: Mutex::new(seat),
-            shelf: self.shelf.clone(),
+            lease: Mutex::new(lease),
+            store: self.store.clone(),
             clock: Arc::clone(&self.clock),
             progress,
             failures: Mutex::default(),
             paced: Mutex::default(),
         };
-        let result = self.work_and_beat(registered, &context).await;
+        let result = self.work_with_heartbeat(registered, &context).await;
         self.end(&context, result).await.map(Some)
     }
 
     /// Writes down how the newest run ended, if its process could not; gives it if it is to be continued.
     async fn settle(&self, job: &str) -> Result<Option<RunRecord>> {
-        let Some(&number) = self.shelf.runs(job).list().await?.numbers.last() else {
+        let Some(&number) = self.store.runs(job).list().await?.numbers.last() else {
             return Ok(None);
         };
-        let mut earlier = match record::read(&self.shelf, job, number).await {
+        let mut earlier = match record::read(&self.store, job, number).await {
             Ok(Some(earlier)) => earlier,
             Ok(None) => return Ok(None),
             Err(error) if error.kind() == ErrorKind::Damage => {
-                tracing::warn!(job, %error, "the run before is not continued");
+                tracing::warn!(job, %error, "the previous run is not continued");
                 return Ok(None);
             }
             Err(error) => return Err(error),
@@ -100,21 +100,21 @@ impl Schedule {
         if earlier.state.is_open() || (interrupted && stopped) {
             let state = if stopped { RunState::Cancelled } else { RunState::Interrupted };
             earlier.finish(state, self.clock.now());
-            record::write(&self.shelf, &earlier).await?;
+            record::write(&self.store, &earlier).await?;
         }
         Ok(Some(earlier).filter(|earlier| earlier.state == RunState::Interrupted))
     }
 
     async fn is_cancelled(&self, run: &RunId) -> Result<bool> {
-        let asked = self.shelf.cancels(&run.job).get(run.number).await?;
-        Ok(asked.is_some())
+        let request = self.store.cancels(&run.job).get(run.number).await?;
+        Ok(request.is_some())
     }
 
     /// Works, and renews the lease while it does.
-    async fn work_and_beat(&self, registered: &Registered, context: &Context) -> Result<()> {
+    async fn work_with_heartbeat(&self, registered: &Registered, context: &Context) -> Result<()> {
         let work = AssertUnwindSafe(self.attempts(registered, context)).catch_unwind();
         let stopping = async {
-            context.stop.asked().await;
+            context.stop.requested().await;
             self.clock.sleep(STOP_GRACE).await;
         };
         tokio::select! {
@@ -122,8 +122,8 @@ impl Schedule {
             result = work => result.unwrap_or_else(|_| {
                 Err(Error::internal(format!("the job {} panicked", registered.job.name())))
             }),
-            () = self.beat(context) => Err(Error::internal("a seat is kept for ever")),
-            () = self.listen(context) => Err(Error::internal("a run is listened to for ever")),
+            () = self.heartbeat(context) => Err(Error::internal("a lease is kept for ever")),
+            () = self.watch_for_cancel(context) => Err(Error::internal("a run is listened to for ever")),
             () = stopping => Err(Error::new(ErrorKind::Stopped, "the run did not stop in time")),
         }
     }
@@ -138,7 +138,7 @@ impl Schedule {
             };
             let wait = registered.spec.wait_after(attempt).duration();
             let wait = wait.max(error.retry_after().unwrap_or_default());
-            tracing::warn!(job = registered.job.name(), attempt, ?wait, %error, "tried again");
+            tracing::warn!(job = registered.job.name(), attempt, ?wait, %error, "the run failed: trying again");
             // It may be the store that fails; the next attempt writes the record again.
             let _ = context.update(|record| record.error = Some(error.to_string())).await;
             context.pause(wait).await;
@@ -149,44 +149,48 @@ impl Schedule {
     async fn attempt(&self, registered: &Registered, context: &Context) -> Result<()> {
         context.begin_attempt();
         context.update(|record| record.attempts += 1).await?;
-        let (asked, planned) = {
+        let (request, planned) = {
             let record = context.record.lock();
-            (record.asked.clone(), record.plan.is_some())
+            (record.request.clone(), record.plan.is_some())
         };
         if !planned {
-            let plan = registered.job.plan(&asked).await?;
+            let plan = registered.job.plan(&request).await?;
             let done = context.figures();
-            context.progress.send_replace(Progress { done, total: plan.price });
+            context.progress.send_replace(Progress { done, total: plan.cost });
             context.record.lock().plan = Some(plan);
         }
         context.update(|record| record.state = RunState::Running).await?;
-        registered.job.run(&asked, context).await?;
+        registered.job.run(&request, context).await?;
         context.end_attempt()
     }
 
     /// Renews the lease for as long as it is polled.
-    async fn beat(&self, context: &Context) {
+    async fn heartbeat(&self, context: &Context) {
         let job = context.record.lock().run.job.clone();
         loop {
             self.clock.sleep(self.settings.lease.duration() / 3).await;
-            let seat = context.seat.lock().clone();
-            match self.seats.renew(&job, &seat).await {
-                Ok(Taken::Ours(seat)) => *context.seat.lock() = seat,
-                Ok(Taken::Lost) => context.stop.stop(Why::SeatLost),
-                Err(error) => tracing::warn!(job, %error, "the seat is tried to be kept again"),
+            let lease = context.lease.lock().clone();
+            match self.leases.renew(&job, &lease).await {
+                Ok(Taken::Ours(lease)) => *context.lease.lock() = lease,
+                Ok(Taken::Lost) => context.stop.stop(StopReason::LeaseLost),
+                Err(error) => {
+                    tracing::warn!(job, %error, "could not renew the lease: trying again")
+                }
             }
         }
     }
 
     /// Looks for requests to stop for as long as it is polled.
-    async fn listen(&self, context: &Context) {
+    async fn watch_for_cancel(&self, context: &Context) {
         let run = context.record.lock().run.clone();
         loop {
             self.clock.sleep(CANCEL_EVERY).await;
             match self.is_cancelled(&run).await {
-                Ok(true) => context.stop.stop(Why::Cancelled),
+                Ok(true) => context.stop.stop(StopReason::Cancelled),
                 Ok(false) => {}
-                Err(error) => tracing::debug!(%run, %error, "looking for a request to stop"),
+                Err(error) => {
+                    tracing::debug!(%run, %error, "could not look for a cancellation request")
+                }
             }
         }
     }
@@ -194,11 +198,11 @@ impl Schedule {
     /// Records how the run ended, and gives the lease back.
     async fn end(&self, context: &Context, result: Result<()>) -> Result<RunRecord> {
         let now = self.clock.now();
-        let (state, error) = match (result, context.stop.why()) {
+        let (state, error) = match (result, context.stop.reason()) {
             (Ok(()), _) => (RunState::Done, None),
-            (Err(error), Some(Why::SeatLost)) => return Err(error),
+            (Err(error), Some(StopReason::LeaseLost)) => return Err(error),
             (Err(error), Some(why)) if error.kind() == ErrorKind::Stopped => match why {
-                Why::Cancelled => (RunState::Cancelled, None),
+                StopReason::Cancelled => (RunState::Cancelled, None),
                 _ => (RunState::Interrupted, None),
             },
             (Err(error), _) => (RunState::Failed, Some(error.to_string())),
@@ -213,23 +217,23 @@ impl Schedule {
         let mut tries = 1;
         while let Err(error) = context.update(finish).await {
             if tries == RECORD_TRIES {
-                // The seat runs out, and whoever takes it continues.
-                return Err(error.during("write how the run ended"));
+                // The lease runs out, and whoever takes it continues.
+                return Err(error.during("recording how the run ended"));
             }
             pause(Duration::from_millis(100 << tries)).await;
             tries += 1;
         }
         let record = context.record.lock().clone();
-        let seat = context.seat.lock().clone();
+        let lease = context.lease.lock().clone();
         let job = record.run.job.as_str();
         let ended = state != RunState::Interrupted;
-        if let Err(error) = self.seats.give_back(job, &seat, ended).await {
-            tracing::warn!(job, %error, "the seat is free when its lease is over");
+        if let Err(error) = self.leases.give_back(job, &lease, ended).await {
+            tracing::warn!(job, %error, "could not give the lease back: it expires by itself");
         }
         let pruned =
-            record::prune(&self.shelf, job, record.run.number, self.settings.runs_kept).await;
+            record::prune(&self.store, job, record.run.number, self.settings.runs_kept).await;
         if let Err(error) = pruned {
-            tracing::warn!(job, %error, "old records are deleted after the next run");
+            tracing::warn!(job, %error, "could not delete old records: trying again after the next run");
         }
         Ok(record)
     }

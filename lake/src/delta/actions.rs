@@ -103,7 +103,7 @@ pub(super) struct Txn {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Line {
-    pub(super) commit_info: Option<Told>,
+    pub(super) commit_info: Option<ParsedCommitInfo>,
     pub(super) add: Option<Added>,
     pub(super) remove: Option<Removed>,
 }
@@ -111,7 +111,7 @@ pub(super) struct Line {
 /// What the history tells of a commit as a whole.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Told {
+pub(super) struct ParsedCommitInfo {
     /// ms since the Unix epoch.
     pub(super) timestamp: Option<i64>,
     pub(super) operation: Option<String>,

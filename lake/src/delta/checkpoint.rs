@@ -18,7 +18,7 @@ use super::kernel::{kernel_error, with_engine};
 use super::log_path::{LogKind, LogName};
 use crate::store::LakeStore;
 use crate::time::MICROS_PER_HOUR;
-use crate::{Error, ErrorKind, Micros, Result, Settling, TableVersion};
+use crate::{Error, ErrorKind, Micros, Result, TableVersion, TrustedTime};
 
 /// For how long every version stays readable, counted back from the newest checkpoint.
 const KEPT: Micros = 7 * 24 * MICROS_PER_HOUR;
@@ -84,7 +84,7 @@ fn expired(objects: &[(LogName, Micros)]) -> Vec<LogName> {
     };
     let mut signs: Vec<_> = objects.iter().filter(before).collect();
     signs.sort_by_key(|(name, _)| std::cmp::Reverse(name.version));
-    let now = Settling::of(written, signs.into_iter().map(|(_, written)| *written));
+    let now = TrustedTime::of(written, signs.into_iter().map(|(_, written)| *written));
     let limit = now.saturating_sub(KEPT);
     let old = checkpoints().filter(|(_, written)| *written < limit);
     let Some(keep) = old.map(|(name, _)| name.version).max() else { return Vec::new() };

@@ -17,7 +17,7 @@ use super::stats;
 use crate::register::{Entry, Register};
 use crate::store::LakeStore;
 use crate::{
-    Error, ErrorKind, FileEntry, Hour, Key, Micros, OtherFile, Result, Snapshot, TableSchema,
+    Error, ErrorKind, FileEntry, ForeignFile, Hour, Key, Micros, Result, Snapshot, TableSchema,
 };
 
 const MICROS_PER_MILLI: Micros = 1_000;
@@ -125,7 +125,8 @@ impl Commit {
         }
         // An entry of the same name takes the place of one without deleted rows.
         let again: HashSet<_> = of.added.iter().map(|entry| entry.path.to_string()).collect();
-        let gone = base.others().iter().filter(|other| !after.others().contains(other));
+        let gone =
+            base.foreign_files().iter().filter(|other| !after.foreign_files().contains(other));
         let gone = gone.filter(|other| other.deleted.is_some() || !again.contains(&other.path));
         let gone: Vec<_> = own(of.removed).chain(gone.cloned()).collect();
         let data_change = *of.change != Change::Moved;
@@ -156,8 +157,8 @@ fn random() -> String {
 }
 
 /// Files of this program as any program's.
-fn own(files: &[Arc<FileEntry>]) -> impl Iterator<Item = OtherFile> {
-    let file = |entry: &Arc<FileEntry>| OtherFile {
+fn own(files: &[Arc<FileEntry>]) -> impl Iterator<Item = ForeignFile> {
+    let file = |entry: &Arc<FileEntry>| ForeignFile {
         path: entry.path.to_string(),
         bytes: entry.bytes,
         deleted: None,
@@ -168,7 +169,7 @@ fn own(files: &[Arc<FileEntry>]) -> impl Iterator<Item = OtherFile> {
 /// That files cease to be active and others become so at `at`; `data_change`: with other rows than before.
 fn moved(
     schema: &TableSchema,
-    removed: Vec<OtherFile>,
+    removed: Vec<ForeignFile>,
     added: &[Arc<FileEntry>],
     at: Micros,
     data_change: bool,

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::{GetOptions, ObjectMeta, ObjectStore, ObjectStoreExt};
 
-use super::actions::{AddedRows, Line, Told};
+use super::actions::{AddedRows, Line, ParsedCommitInfo};
 use super::commit::{HOURS, KEYS, hours, keys};
 use super::log_path::{LOG_FOLDER, LogKind, LogName};
 use crate::store::LakeStore;
@@ -47,7 +47,7 @@ pub(crate) async fn history(store: &LakeStore, from: TableVersion) -> Result<Vec
     let wanted = commits(store).await?.into_iter().filter(|(version, _)| *version >= from);
     stream::iter(wanted)
         .map(|(version, meta)| async move {
-            told(version, &meta, read(store, version, &meta).await?)
+            commit_info(version, &meta, read(store, version, &meta).await?)
         })
         .buffered(READ_AHEAD)
         .try_collect()
@@ -70,7 +70,7 @@ pub(crate) async fn between(
             };
             let meta = object.meta.clone();
             let lines = lines(version, &object.bytes().await?)?;
-            told(version, &meta, lines).map(Some)
+            commit_info(version, &meta, lines).map(Some)
         })
         .buffered(READ_AHEAD);
     let mut read = std::pin::pin!(read);
@@ -88,7 +88,7 @@ pub(crate) async fn commit_of(
     version: TableVersion,
 ) -> Result<Option<CommitInfo>> {
     match store.object().head(&store.path(&LogName::commit(version).path())).await {
-        Ok(meta) => told(version, &meta, read(store, version, &meta).await?).map(Some),
+        Ok(meta) => commit_info(version, &meta, read(store, version, &meta).await?).map(Some),
         Err(object_store::Error::NotFound { .. }) => Ok(None),
         Err(e) => Err(e.into()),
     }
@@ -168,11 +168,11 @@ pub(super) async fn head(store: &LakeStore, version: TableVersion) -> Result<Opt
     Ok(Some(Head { at, engine: info.and_then(|info| info.engine_info) }))
 }
 
-fn stated(info: &Told) -> Option<Micros> {
+fn stated(info: &ParsedCommitInfo) -> Option<Micros> {
     info.timestamp.map(|millis| millis.saturating_mul(1_000))
 }
 
-fn instant(info: Option<&Told>, meta: &ObjectMeta) -> Micros {
+fn instant(info: Option<&ParsedCommitInfo>, meta: &ObjectMeta) -> Micros {
     let written = || meta.last_modified.timestamp_micros();
     info.and_then(stated).unwrap_or_else(written)
 }
@@ -191,7 +191,7 @@ fn damaged(version: TableVersion, error: serde_json::Error) -> Error {
     Error::damage(format!("Delta commit of version {version}")).with_source(error)
 }
 
-fn told(version: TableVersion, meta: &ObjectMeta, lines: Vec<Line>) -> Result<CommitInfo> {
+fn commit_info(version: TableVersion, meta: &ObjectMeta, lines: Vec<Line>) -> Result<CommitInfo> {
     let mut commit = CommitInfo {
         version,
         at: instant(None, meta),

@@ -13,14 +13,14 @@ use serde_json::Value;
 
 use super::difference::{Columns, Difference};
 use super::expired;
+use super::foreign::{incompatibility, own_before};
 use super::history::head;
 use super::kernel::{kernel_error, with_engine, with_engine_over};
 use super::log_path::LOG_FOLDER;
 use super::metadata::Metadata;
-use super::others::{objection, own_before};
 use super::stats;
-use super::unhinted::{HINT, Unhinted};
-use crate::snapshot::{DeletionVector, OtherFile};
+use super::without_hint::{HINT, WithoutHint};
+use crate::snapshot::{DeletionVector, ForeignFile};
 use crate::store::LakeStore;
 use crate::{Error, ErrorKind, FileEntry, FilePath, Result, Snapshot, TableSchema, TableVersion};
 
@@ -109,17 +109,17 @@ pub(crate) async fn load_at(store: &LakeStore, version: TableVersion) -> Result<
 async fn read(store: &LakeStore, version: Option<TableVersion>) -> Result<Loaded> {
     let loaded = match replayed(store, store.object().clone(), version).await {
         Err(error) if error.kind() == ErrorKind::Damage && has_hint(store).await? => {
-            let unhinted = Arc::new(Unhinted(store.object().clone()));
-            let loaded = replayed(store, unhinted, version).await.map_err(|_| error)?;
-            tracing::warn!("{HINT} of {} names no checkpoint: it is passed over", store.url());
+            let without_hint = Arc::new(WithoutHint(store.object().clone()));
+            let loaded = replayed(store, without_hint, version).await.map_err(|_| error)?;
+            tracing::warn!("{HINT} of {} names no checkpoint: it is ignored", store.url());
             loaded
         }
         loaded => loaded?,
     };
     let newest = loaded.snapshot.version();
-    let told = head(store, newest).await?;
-    let own = own_before(store, newest, told.as_ref()).await?;
-    let snapshot = loaded.snapshot.committed(told.and_then(|head| head.at)).followed(own);
+    let newest_head = head(store, newest).await?;
+    let own = own_before(store, newest, newest_head.as_ref()).await?;
+    let snapshot = loaded.snapshot.committed(newest_head.and_then(|head| head.at)).with_own(own);
     Ok(Loaded { snapshot, ..loaded })
 }
 
@@ -153,7 +153,7 @@ async fn replayed(
         let through = expired::read(&kernel, engine).map_err(failed)?;
         let stored = kernel.table_configuration().metadata().schema_string();
         let columns = serde_json::from_str(stored).unwrap_or_default();
-        let objection = objection(&kernel, &metadata, &schema, &columns);
+        let incompatibility = incompatibility(&kernel, &metadata, &schema, &columns);
         let scan = kernel
             .scan_builder()
             .with_stats(StatsOptions::json_only())
@@ -168,8 +168,9 @@ async fn replayed(
             files.extend(own);
             others.extend(foreign);
         }
-        let snapshot =
-            Snapshot::new(version, files).expired(through).with_others(others, objection);
+        let snapshot = Snapshot::new(version, files)
+            .expired(through)
+            .with_foreign_files(others, incompatibility);
         Ok(Loaded { metadata, schema, snapshot, columns })
     })
     .await
@@ -191,13 +192,13 @@ fn size(rows: &RecordBatch, row: usize) -> Result<u64> {
 fn entries(
     schema: &TableSchema,
     rows: &RecordBatch,
-) -> Result<(Vec<Arc<FileEntry>>, Vec<OtherFile>)> {
+) -> Result<(Vec<Arc<FileEntry>>, Vec<ForeignFile>)> {
     let paths = column(rows, "path")?.as_string::<i32>();
     let stats = column(rows, "stats")?.as_string::<i32>();
     let deletions = column(rows, "deletionVector")?;
     let is_own = |row: &usize| {
-        let told = stats.is_valid(*row) && deletions.is_null(*row);
-        told && paths.value(*row).parse::<FilePath>().is_ok()
+        let stated = stats.is_valid(*row) && deletions.is_null(*row);
+        stated && paths.value(*row).parse::<FilePath>().is_ok()
     };
     let (own, others): (Vec<_>, Vec<_>) = (0..rows.num_rows()).partition(is_own);
     let documents: Vec<_> = own.iter().map(|&row| stats.value(row)).collect();
@@ -216,7 +217,7 @@ fn entries(
     });
     let others = others.into_iter().map(|row| {
         let (path, bytes) = (paths.value(row).to_owned(), size(rows, row)?);
-        Ok(OtherFile { path, bytes, deleted: DeletionVector::at(deletions, row)? })
+        Ok(ForeignFile { path, bytes, deleted: DeletionVector::at(deletions, row)? })
     });
     Ok((own.collect::<Result<_>>()?, others.collect::<Result<_>>()?))
 }

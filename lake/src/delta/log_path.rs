@@ -52,7 +52,7 @@ impl LogKind {
 
 /// The version of a checkpoint that only other programs write: one of several parts, or one with a name of its own, which
 /// has its files beside it.
-pub(crate) fn checkpoint_of_others(name: &str) -> Option<TableVersion> {
+pub(crate) fn foreign_checkpoint(name: &str) -> Option<TableVersion> {
     let (digits, rest) = name.split_once('.')?;
     let rest = rest.strip_prefix("checkpoint.")?;
     let parts: Vec<&str> = rest.split('.').collect();

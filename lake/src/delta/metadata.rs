@@ -118,7 +118,7 @@ impl Metadata {
     }
 
     /// Whether readers are told by which columns they may leave out files.
-    pub(crate) fn tells_skipping(&self, schema: &TableSchema) -> bool {
+    pub(crate) fn states_skipping(&self, schema: &TableSchema) -> bool {
         self.configuration.get(SKIPPING).is_some_and(|columns| *columns == skipping(schema))
     }
 

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use super::commit::{hours, spans};
-use super::log_path::{LogKind, LogName, checkpoint_of_others};
+use super::log_path::{LogKind, LogName, foreign_checkpoint};
 use super::{Commit, Replacement, log, stats};
 use crate::register::Put;
 use crate::snapshot::ColumnStats;
@@ -129,7 +129,7 @@ fn foreign_names_of_the_log_are_left_alone() {
         ("00000000000000000001.00000000000000000042.compacted.json", None),
         ("42.checkpoint.0000000001.0000000002.parquet", None),
     ] {
-        assert_eq!(checkpoint_of_others(name), version.map(TableVersion), "{name}");
+        assert_eq!(foreign_checkpoint(name), version.map(TableVersion), "{name}");
     }
 }
 

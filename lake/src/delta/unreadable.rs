@@ -6,11 +6,11 @@ use std::collections::{HashMap, HashSet};
 use object_store::ObjectStoreExt;
 use serde::Deserialize;
 
+use super::foreign::{last_own, newest};
 use super::history::{head, listed};
 use super::load::{Loaded, load_at};
-use super::log_path::{LogKind, LogName, checkpoint_of_others};
-use super::others::{last_own, newest};
-use crate::snapshot::{DeletionVector, Objection, ObjectionOf, OtherFile};
+use super::log_path::{LogKind, LogName, foreign_checkpoint};
+use crate::snapshot::{DeletionVector, ForeignFile, Incompatibility, IncompatibilityKind};
 use crate::store::LakeStore;
 use crate::{Error, Result, Snapshot, TableVersion};
 
@@ -44,7 +44,7 @@ pub(crate) async fn unreadable(store: &LakeStore, error: Error) -> Result<Loaded
     for file in own.files() {
         active.insert((file.path.to_string(), None), file.bytes);
     }
-    for file in own.others() {
+    for file in own.foreign_files() {
         active.insert((file.path.clone(), file.deleted.clone()), file.bytes);
     }
     for version in (own.version().0..version.0).map(|before| TableVersion(before + 1)) {
@@ -60,15 +60,16 @@ pub(crate) async fn unreadable(store: &LakeStore, error: Error) -> Result<Loaded
     let mut still = |path: String| active.remove(&(path, None)).is_some();
     let files = own.files().iter().filter(|file| still(file.path.to_string())).cloned().collect();
     let others = active.into_iter();
-    let others = others.map(|((path, deleted), bytes)| OtherFile { path, bytes, deleted });
+    let others = others.map(|((path, deleted), bytes)| ForeignFile { path, bytes, deleted });
     let mut others: Vec<_> = others.collect();
     others.sort_by(|a, b| a.path.cmp(&b.path));
-    let objection = Objection { why: error.to_string(), of: ObjectionOf::Protocol };
+    let incompatibility =
+        Incompatibility { why: error.to_string(), of: IncompatibilityKind::Protocol };
     let snapshot = Snapshot::new(version, files)
         .expired(own.expired_through())
-        .with_others(others, Some(objection))
+        .with_foreign_files(others, Some(incompatibility))
         .committed(head(store, version).await?.and_then(|head| head.at))
-        .followed(Some(own.version()));
+        .with_own(Some(own.version()));
     Ok(Loaded { snapshot, ..loaded })
 }
 
@@ -83,7 +84,7 @@ pub(crate) async fn explained(store: &LakeStore, error: Error) -> Result<Error> 
                 present.insert(version.0);
                 None
             }
-            _ => checkpoint_of_others(name),
+            _ => foreign_checkpoint(name),
         };
         start = checkpoint.map_or(start, |version| start.max(version.0 + 1));
     }
@@ -92,7 +93,7 @@ pub(crate) async fn explained(store: &LakeStore, error: Error) -> Result<Error> 
     Ok(missing.map_or(error, |version| {
         let name = LogName::commit(TableVersion(version));
         Error::damage(format!(
-            "the commit {name} is missing in the log of {}, which has later ones: bring it back from a copy of the lake",
+            "the commit {name} is missing from the log of {}, which has later ones: restore it from a copy of the lake",
             store.url()
         ))
     }))
@@ -103,8 +104,7 @@ async fn lines(store: &LakeStore, version: TableVersion) -> Result<Vec<Line>> {
     let path = store.path(&name.path());
     let cure = |what: &str| {
         Error::damage(format!(
-            "the commit {name} of another program in {} {what}: no reader can go past it; bring it back from a copy, \
-             or take it and the commits after it out of the log",
+            "the commit {name} of another program in {} {what}: no reader can get past it; restore it from a copy, or remove it and all later commits from the log",
             store.url()
         ))
     };

@@ -4,7 +4,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use object_store::ObjectMeta;
 
 use super::history::{head, listed};
-use super::log_path::{LogKind, LogName, checkpoint_of_others};
+use super::log_path::{LogKind, LogName, foreign_checkpoint};
 use super::times::{Made, in_order};
 use crate::store::LakeStore;
 use crate::time::format_instant;
@@ -27,7 +27,7 @@ impl Versions {
         let (mut commits, mut checkpoints) = (Vec::new(), Vec::new());
         for meta in listed(store).await? {
             let Some(name) = meta.location.filename() else { continue };
-            checkpoints.extend(checkpoint_of_others(name));
+            checkpoints.extend(foreign_checkpoint(name));
             match name.parse::<LogName>() {
                 Ok(LogName { version, kind: LogKind::Commit }) => commits.push((version, meta)),
                 Ok(LogName { version, kind: LogKind::Checkpoint }) => checkpoints.push(version),
@@ -74,7 +74,7 @@ impl Versions {
     fn kept(&self) -> String {
         match &self.commits[..] {
             [(first, _), .., (newest, _)] => format!(
-                "versions {first} to {newest} are kept, at least all of the last seven days"
+                "versions {first} to {newest} are kept, including all of the last seven days"
             ),
             [(only, _)] => format!("version {only} is the only one"),
             [] => "the table has none".to_owned(),

@@ -1,4 +1,4 @@
-//! The cache of open files: their page indexes and dictionaries stay in memory up to a bound, unpacked pages up to
+//! The cache of open files: their page indexes and dictionaries stay in memory up to a bound, decompressed pages up to
 //! another.
 
 use std::sync::Arc;
@@ -8,8 +8,8 @@ use hashbrown::HashMap;
 use parking_lot::RwLock;
 
 use super::OpenFile;
+use super::page_cache::{PageCache, Pages};
 use super::source::Handles;
-use super::unpacked::{PageCache, Pages};
 use crate::store::LakeStore;
 use crate::{FileEntry, FilePath, Result, TableSchema};
 
@@ -55,7 +55,7 @@ impl FileCache {
         })
     }
 
-    /// Bytes that unpacked pages take in memory.
+    /// Bytes that decompressed pages take in memory.
     pub fn page_bytes(&self) -> usize {
         self.pages.used_bytes()
     }

@@ -1,6 +1,6 @@
 //! The encoding of a column chunk, which is one column of one row group: whichever of Parquet's encodings makes it
 //! smallest, found by trying each on a few pages. A chunk is compressed only where that saves enough to be worth
-//! unpacking on each read.
+//! decompressing on each read.
 
 use arrow::buffer::BooleanBuffer;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
@@ -12,7 +12,7 @@ use super::dictionary;
 use super::header::{self, PageHeader};
 use super::layout::Layout;
 use super::value::Store;
-use crate::priority::give_way;
+use crate::priority::yield_if_background;
 use crate::{Error, ErrorKind, Result};
 
 /// Pages on which the encodings are tried.
@@ -60,7 +60,7 @@ struct Choice {
     /// Level of zstd, if it is compressed.
     level: Option<i32>,
     /// Bytes, and what reading them costs in bytes.
-    price: f64,
+    cost: f64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,7 +113,7 @@ pub(super) fn write<V: Store>(
     }
     chunk.first_page_offset = file.len() as u64;
     for page in 0..rows.page_ends.len() {
-        give_way();
+        yield_if_background();
         let offset = file.len();
         content.clear();
         writer.content(page, coding, &mut content);
@@ -188,7 +188,7 @@ impl<'a, 'z, V: Store> ChunkWriter<'a, 'z, V> {
             return Ok(plain);
         }
         let thorough = self.choose_at(layout, layout.thorough_level)?;
-        let gains = thorough.price <= plain.price * (1.0 - layout.thorough_gain);
+        let gains = thorough.cost <= plain.cost * (1.0 - layout.thorough_gain);
         Ok(if gains { thorough } else { plain })
     }
 
@@ -206,8 +206,8 @@ impl<'a, 'z, V: Store> ChunkWriter<'a, 'z, V> {
             (0..pages.min(SAMPLE_PAGES)).map(|i| i * pages / pages.min(SAMPLE_PAGES)).collect();
         let scale = pages as f64 / sample.len().max(1) as f64;
         // Trying it would take time, and a context of zstd, which is much larger than a page.
-        let may_pay = layout.unpack_price < f64::INFINITY;
-        let mut best = Choice { coding: Coding::Plain, level: None, price: f64::INFINITY };
+        let may_pay = layout.decompression_cost < f64::INFINITY;
+        let mut best = Choice { coding: Coding::Plain, level: None, cost: f64::INFINITY };
         for coding in [Coding::Dictionary, Coding::DictionaryBytes, Coding::Delta, Coding::Plain] {
             let possible = match coding {
                 Coding::Dictionary => self.dictionary.is_some(),
@@ -240,10 +240,10 @@ impl<'a, 'z, V: Store> ChunkWriter<'a, 'z, V> {
                     packed += self.compress(&content)?.len() as f64;
                 }
             }
-            let unpack = pages as f64 * layout.unpack_page_price + raw * layout.unpack_price;
-            for (level, price) in [(None, raw), (Some(level), packed + unpack)] {
-                if price < best.price {
-                    best = Choice { coding, level, price };
+            let unpack = pages as f64 * layout.unpack_page_price + raw * layout.decompression_cost;
+            for (level, cost) in [(None, raw), (Some(level), packed + unpack)] {
+                if cost < best.cost {
+                    best = Choice { coding, level, cost };
                 }
             }
         }
@@ -251,7 +251,7 @@ impl<'a, 'z, V: Store> ChunkWriter<'a, 'z, V> {
     }
 
     fn compress(&mut self, content: &[u8]) -> Result<&[u8]> {
-        give_way();
+        yield_if_background();
         self.compressed.clear();
         self.compressed.reserve(zstd::zstd_safe::compress_bound(content.len()));
         self.zstd.compress_to_buffer(content, &mut self.compressed).map_err(|e| {

@@ -14,7 +14,7 @@ use super::rows::Rows;
 use super::statistics::{Described, describe};
 use super::value::Store;
 use crate::Result;
-use crate::priority::give_way;
+use crate::priority::yield_if_background;
 use crate::schema::KEY_COLUMN;
 
 /// Writes one column of one row group.
@@ -49,7 +49,7 @@ impl ColumnWriter<'_, '_> {
     {
         let mut values = Vec::with_capacity(self.count());
         for slice in self.slices() {
-            give_way();
+            yield_if_background();
             let slice = slice.as_primitive::<T>();
             match slice.nulls() {
                 Some(nulls) => {

@@ -6,7 +6,7 @@
 use parquet::errors::ParquetError;
 
 use super::value::{Load, Store};
-use crate::priority::give_way;
+use crate::priority::yield_if_background;
 use crate::{Error, Result};
 
 /// Most entries of a dictionary: indexes stay within two bytes.
@@ -27,7 +27,7 @@ pub(super) fn build<V: Store>(values: &[V]) -> Option<(Vec<V>, Vec<u32>)> {
     let mut indexes = Vec::with_capacity(values.len());
     let mut last: Option<(V, u32)> = None;
     for block in values.chunks(BLOCK) {
-        give_way();
+        yield_if_background();
         for &value in block {
             let index = match last {
                 Some((earlier, index)) if earlier.same(value) => index,

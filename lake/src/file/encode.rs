@@ -85,9 +85,9 @@ impl FileEncoder {
     ) -> Result<Self> {
         let columns = schema.arrow().fields().len();
         let zstd = (0..threads.min(columns).max(1)).map(|_| Compressor::new(layout.zstd_level));
-        let zstd = zstd
-            .collect::<Result<_, _>>()
-            .map_err(|e| Error::new(ErrorKind::Internal, "zstd does not start").with_source(e))?;
+        let zstd = zstd.collect::<Result<_, _>>().map_err(|e| {
+            Error::new(ErrorKind::Internal, "zstd could not be initialized").with_source(e)
+        })?;
         Ok(Self {
             layout: *layout,
             schema: Arc::clone(schema),
@@ -208,9 +208,9 @@ impl FileEncoder {
             }
         };
         let Some((zstd, others)) = self.zstd.split_first_mut() else { return Ok(Vec::new()) };
-        let stepped_back = priority::has_stepped_back();
+        let low_priority = priority::has_low_priority();
         let work_beside = |zstd: &mut Compressor<'static>| {
-            priority::inherit(stepped_back);
+            priority::inherit(low_priority);
             work(zstd)
         };
         let written = thread::scope(|scope| {

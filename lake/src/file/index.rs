@@ -294,10 +294,11 @@ impl ColumnPages {
             let offsets = metadata.offset_index().and_then(|index| index.get(group)?.get(leaf));
             let stated = offsets.and_then(|offsets| offsets.unencoded_byte_array_data_bytes());
             self.is_stated &= stated.is_some();
-            let unpacked = chunk.uncompressed_size() as f64 / chunk.compressed_size().max(1) as f64;
+            let decompressed =
+                chunk.uncompressed_size() as f64 / chunk.compressed_size().max(1) as f64;
             for (page, place) in self.places.iter().skip(start).enumerate() {
                 let bytes = stated.and_then(|pages| u64::try_from(*pages.get(page)?).ok());
-                let about = (f64::from(place.bytes) * unpacked) as u64;
+                let about = (f64::from(place.bytes) * decompressed) as u64;
                 self.texts.push(bytes.unwrap_or(about));
             }
         }

@@ -25,11 +25,11 @@ pub struct Layout {
     pub thorough_level: i32,
     /// See [`Self::thorough_level`]; 1 uses it never.
     pub thorough_gain: f64,
-    /// The cost of unpacking a page, in bytes that compression must save: this for each page, and
-    /// [`Self::unpack_price`] for each byte of it. Negative compresses always.
+    /// The cost of decompressing a page, in bytes that compression must save: this for each page, and
+    /// [`Self::decompression_cost`] for each byte of it. Negative compresses always.
     pub unpack_page_price: f64,
     /// See [`Self::unpack_page_price`]; infinite compresses never.
-    pub unpack_price: f64,
+    pub decompression_cost: f64,
     /// Whether dictionary indexes of a compressed column may be widened to whole bytes, which takes more
     /// room before compression and much less after it.
     pub whole_bytes: bool,
@@ -46,7 +46,7 @@ impl Layout {
                 row_group_rows: 1_048_576,
                 thorough_gain: 0.03,
                 unpack_page_price: 0.0,
-                unpack_price: 0.0,
+                decompression_cost: 0.0,
                 ..Self::default()
             },
         }
@@ -64,7 +64,7 @@ impl Default for Layout {
             thorough_level: 15,
             thorough_gain: 1.0,
             unpack_page_price: 64.0,
-            unpack_price: 0.2,
+            decompression_cost: 0.2,
             whole_bytes: true,
         }
     }

@@ -33,6 +33,7 @@ mod keys;
 mod layout;
 mod open;
 mod page;
+mod page_cache;
 mod read;
 mod rows;
 mod select;
@@ -41,7 +42,6 @@ mod source;
 mod statistics;
 #[cfg(test)]
 mod tests;
-mod unpacked;
 mod value;
 mod verify;
 
@@ -126,7 +126,7 @@ pub struct PageKeys {
 
 /// The cost of a read, from metadata alone: what it touches at most.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct ReadPrice {
+pub struct ReadCost {
     /// Row groups.
     pub row_groups: u32,
     /// Data pages, over all columns.

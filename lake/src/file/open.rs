@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::footer::{self, Parsed};
 use super::index::Index;
+use super::page_cache::Pages;
 use super::source::{Handles, Source};
-use super::unpacked::Pages;
 use super::{PageColumn, PageKeys};
 use crate::store::LakeStore;
 use crate::{Error, ErrorKind, FileEntry, Result, TableSchema};
@@ -25,7 +25,7 @@ pub struct OpenFile {
     source: Source,
     pages_end: u64,
     memory: Account,
-    unpacked: Pages,
+    decompressed: Pages,
 }
 
 /// Bytes that a file holds in memory, counted in the cache's sum as long as the file lives.
@@ -64,7 +64,7 @@ impl OpenFile {
         entry: &Arc<FileEntry>,
         handles: &Arc<Handles>,
         used: &Arc<AtomicUsize>,
-        unpacked: Pages,
+        decompressed: Pages,
     ) -> Result<Self> {
         let fault = |error: Error| {
             Error::new(error.kind(), format!("data file {} of {}", entry.path, store.url()))
@@ -92,7 +92,7 @@ impl OpenFile {
                         source,
                         pages_end: footer.pages_end,
                         memory,
-                        unpacked,
+                        decompressed,
                     });
                 }
             }
@@ -129,8 +129,8 @@ impl OpenFile {
     }
 
     /// Pages that are in memory.
-    pub(super) fn unpacked(&self) -> &Pages {
-        &self.unpacked
+    pub(super) fn decompressed(&self) -> &Pages {
+        &self.decompressed
     }
 
     pub(super) fn memory(&self) -> &Account {

@@ -1,4 +1,4 @@
-//! A stored page: checked against its checksum, unpacked, and split into levels and values.
+//! A stored page: checked against its checksum, decompressed, and split into levels and values.
 
 use std::cell::RefCell;
 use std::ops::Range;
@@ -8,9 +8,9 @@ use zstd::bulk::Decompressor;
 use super::bits::{Piece, visit_hybrid};
 use super::dictionary::{Dictionary, TextDictionary, load_numbers};
 use super::header::{self, PageHeader};
-use super::unpacked::Unpacked;
+use super::page_cache::DecompressedPage;
 use super::value::Kind;
-use crate::priority::give_way;
+use crate::priority::yield_if_background;
 use crate::{Error, ErrorKind, Result};
 
 thread_local! {
@@ -30,24 +30,28 @@ pub(super) struct Page<'a> {
 }
 
 impl<'a> Page<'a> {
-    /// Opens a page of `rows` rows; `unpacked` holds its content if it is compressed.
+    /// Opens a page of `rows` rows; `page_cache` holds its content if it is compressed.
     pub(super) fn open(
         stored: &'a [u8],
         rows: u32,
         compressed: bool,
         nullable: bool,
-        unpacked: &'a mut Vec<u8>,
+        decompressed: &'a mut Vec<u8>,
     ) -> Result<Self> {
-        let (header, content) = unpack(stored, compressed, unpacked)?;
+        let (header, content) = unpack(stored, compressed, decompressed)?;
         if header.dictionary {
             return Err(not_indexed());
         }
         Self::of(header.encoding, i64::from(header.values), content, rows, nullable)
     }
 
-    /// A page that was unpacked before.
-    pub(super) fn again(unpacked: &'a Unpacked, rows: u32, nullable: bool) -> Result<Self> {
-        let Unpacked { encoding, rows: has, content } = unpacked;
+    /// A page that was decompressed before.
+    pub(super) fn again(
+        decompressed: &'a DecompressedPage,
+        rows: u32,
+        nullable: bool,
+    ) -> Result<Self> {
+        let DecompressedPage { encoding, rows: has, content } = decompressed;
         Self::of(*encoding, i64::from(*has), content, rows, nullable)
     }
 
@@ -122,8 +126,8 @@ impl<'a> Page<'a> {
 
 /// Decodes a stored dictionary page.
 pub(super) fn dictionary(stored: &[u8], kind: Kind, compressed: bool) -> Result<Dictionary> {
-    let mut unpacked = Vec::new();
-    let (header, content) = unpack(stored, compressed, &mut unpacked)?;
+    let mut decompressed = Vec::new();
+    let (header, content) = unpack(stored, compressed, &mut decompressed)?;
     if !header.dictionary || header.encoding != header::PLAIN {
         return Err(damaged("a dictionary page is not the one its index names"));
     }
@@ -141,9 +145,9 @@ pub(super) fn dictionary(stored: &[u8], kind: Kind, compressed: bool) -> Result<
 fn unpack<'a>(
     mut stored: &'a [u8],
     compressed: bool,
-    unpacked: &'a mut Vec<u8>,
+    decompressed: &'a mut Vec<u8>,
 ) -> Result<(PageHeader, &'a [u8])> {
-    give_way();
+    yield_if_background();
     let header = PageHeader::take(&mut stored)?;
     if i64::from(header.stored) != stored.len() as i64 {
         return Err(damaged("a page is not as long as its header says"));
@@ -155,31 +159,31 @@ fn unpack<'a>(
     let content = if compressed {
         // The frame's own size is under the checksum, the header's is not.
         if zstd::zstd_safe::get_frame_content_size(stored).ok().flatten() != Some(size as u64) {
-            return Err(damaged("a page unpacks to another size than its header says"));
+            return Err(damaged("a page decompresses to another size than its header says"));
         }
-        unpacked.clear();
-        unpacked.reserve(size);
+        decompressed.clear();
+        decompressed.reserve(size);
         let written = ZSTD
-            .with_borrow_mut(|zstd| zstd.decompress_to_buffer(stored, unpacked))
-            .map_err(|e| damaged("a page cannot be unpacked").with_source(e))?;
-        unpacked.get(..written).ok_or_else(short)?
+            .with_borrow_mut(|zstd| zstd.decompress_to_buffer(stored, decompressed))
+            .map_err(|e| damaged("a page cannot be decompressed").with_source(e))?;
+        decompressed.get(..written).ok_or_else(short)?
     } else {
         stored
     };
     if content.len() != size {
-        return Err(damaged("a page unpacks to another size than its header says"));
+        return Err(damaged("a page decompresses to another size than its header says"));
     }
     Ok((header, content))
 }
 
-impl Unpacked {
+impl DecompressedPage {
     /// Checks and unpacks a stored data page.
     pub(super) fn new(stored: &[u8], compressed: bool) -> Result<Self> {
-        let mut unpacked = Vec::new();
-        let (header, content) = unpack(stored, compressed, &mut unpacked)?;
+        let mut decompressed = Vec::new();
+        let (header, content) = unpack(stored, compressed, &mut decompressed)?;
         let rows = u32::try_from(header.values).ok().filter(|_| !header.dictionary);
         let (encoding, rows) = (header.encoding, rows.ok_or_else(not_indexed)?);
-        let content = if compressed { unpacked } else { content.to_vec() };
+        let content = if compressed { decompressed } else { content.to_vec() };
         Ok(Self { encoding, rows, content })
     }
 }

@@ -13,8 +13,8 @@ use super::dictionary::Dictionary;
 use super::index::{Chunk, ColumnPages};
 use super::keys::KeyRuns;
 use super::page::{self, Page};
+use super::page_cache::{DecompressedPage, Pages};
 use super::slice::dense;
-use super::unpacked::{Pages, Unpacked};
 use super::{FileRead, OpenFile};
 use crate::schema::{KEY_COLUMN, TIME_COLUMN};
 use crate::{Error, ErrorKind, Result};
@@ -43,18 +43,18 @@ struct Content {
     /// As stored; empty if all of them were in memory.
     stored: Bytes,
     /// Those that were in memory, by page; empty if the read does not look for them.
-    unpacked: Here,
+    decompressed: CachedPages,
 }
 
-type Here = Vec<Option<Arc<Unpacked>>>;
+type CachedPages = Vec<Option<Arc<DecompressedPage>>>;
 
 /// What has to be read for a read of pages.
 struct Wanted<'a> {
     /// Pages that are in memory, if the read looks for them.
-    unpacked: Option<&'a Pages>,
+    decompressed: Option<&'a Pages>,
     ranges: Vec<Range<u64>>,
     /// For each column that the file has, for each span; with those of its pages that are in memory unpacked.
-    pieces: Vec<(Piece<'a>, Here)>,
+    pieces: Vec<(Piece<'a>, CachedPages)>,
     /// Column, row group, and which range holds the dictionary.
     dictionaries: Vec<(&'a ColumnPages, usize, usize)>,
 }
@@ -70,13 +70,13 @@ enum Piece<'a> {
 }
 
 impl<'a> Wanted<'a> {
-    fn new(unpacked: Option<&'a Pages>) -> Self {
-        Self { unpacked, ranges: Vec::new(), pieces: Vec::new(), dictionaries: Vec::new() }
+    fn new(decompressed: Option<&'a Pages>) -> Self {
+        Self { decompressed, ranges: Vec::new(), pieces: Vec::new(), dictionaries: Vec::new() }
     }
 
     fn pages(&mut self, column: usize, pages: &'a ColumnPages, span: &Span) -> Result<()> {
         let look = |kept: &Pages| span.pages.clone().map(|page| kept.get(column, page)).collect();
-        let here: Here = self.unpacked.map(look).unwrap_or_default();
+        let here: CachedPages = self.decompressed.map(look).unwrap_or_default();
         let piece = match !here.is_empty() && here.iter().all(Option::is_some) {
             true => Piece::Kept(Bytes::new()),
             false => self.stored(pages, span)?,
@@ -142,9 +142,10 @@ impl OpenFile {
         every_page: bool,
     ) -> Result<RecordBatch> {
         let spans = self.spans(pages);
-        let unpacked = Some(self.unpacked()).filter(|kept| !every_page && kept.serve(&read.keys));
-        let fetched = self.fetch(spans, &read.columns, unpacked).await?;
-        self.decode(read, &fetched, every_page, unpacked).map_err(|error| {
+        let decompressed =
+            Some(self.decompressed()).filter(|kept| !every_page && kept.applies_to(&read.keys));
+        let fetched = self.fetch(spans, &read.columns, decompressed).await?;
+        self.decode(read, &fetched, every_page, decompressed).map_err(|error| {
             Error::new(error.kind(), format!("data file {}", self.entry().path)).with_source(error)
         })
     }
@@ -168,9 +169,9 @@ impl OpenFile {
         &self,
         spans: Vec<Span>,
         columns: &[usize],
-        unpacked: Option<&Pages>,
+        decompressed: Option<&Pages>,
     ) -> Result<Fetched> {
-        let mut wanted = Wanted::new(unpacked);
+        let mut wanted = Wanted::new(decompressed);
         let mut starts = Vec::with_capacity(columns.len());
         for &column in columns {
             let Some(pages) = self.column(column) else {
@@ -201,7 +202,7 @@ impl OpenFile {
             }
         }
         let mut pieces = Vec::with_capacity(wanted.pieces.len());
-        for (piece, unpacked) in wanted.pieces {
+        for (piece, decompressed) in wanted.pieces {
             let stored = match piece {
                 Piece::Kept(stored) => stored,
                 Piece::Read(at) => read.get_mut(at).map(std::mem::take).unwrap_or_default(),
@@ -217,7 +218,7 @@ impl OpenFile {
                     part
                 }
             };
-            pieces.push(Content { stored, unpacked });
+            pieces.push(Content { stored, decompressed });
         }
         Ok(Fetched { spans, pieces, columns: starts })
     }
@@ -253,7 +254,7 @@ impl OpenFile {
             builders: builders.collect(),
             keep,
             kept: None,
-            unpacked: Vec::new(),
+            decompressed: Vec::new(),
             scratch: Scratch::default(),
             rows: 0,
         };
@@ -304,12 +305,12 @@ struct Decoder<'a> {
     fetched: &'a Fetched,
     every_page: bool,
     builders: Vec<ColumnBuilder>,
-    /// Where unpacked pages go, if they are to be kept.
+    /// Where decompressed pages go, if they are to be kept.
     keep: Option<&'a Pages>,
     /// The last of them.
-    kept: Option<Arc<Unpacked>>,
+    kept: Option<Arc<DecompressedPage>>,
     /// Room for the content of a compressed page that is not.
-    unpacked: Vec<u8>,
+    decompressed: Vec<u8>,
     scratch: Scratch,
     rows: usize,
 }
@@ -413,8 +414,8 @@ impl<'a> Decoder<'a> {
         let content = fetched.pieces.get(start + span).ok_or_else(fault)?;
         let span = fetched.spans.get(span).ok_or_else(fault)?;
         let (rows, nullable) = (self.file.page_rows(page), pages.nullable);
-        if let Some(Some(unpacked)) = content.unpacked.get(page - span.pages.start) {
-            let opened = Page::again(unpacked, rows, nullable)?;
+        if let Some(Some(decompressed)) = content.decompressed.get(page - span.pages.start) {
+            let opened = Page::again(decompressed, rows, nullable)?;
             return Ok((opened, pages, pages.dictionary(span.group)));
         }
         let (first, place) =
@@ -422,13 +423,13 @@ impl<'a> Decoder<'a> {
         let from = (place.offset - first.offset) as usize;
         let stored = content.stored.get(from..from + place.bytes as usize).ok_or_else(fault)?;
         let compressed = pages.chunks.get(span.group).ok_or_else(fault)?.compressed;
-        let opened = match self.keep.filter(|keep| keep.asked_again(column, page)) {
+        let opened = match self.keep.filter(|keep| keep.was_requested(column, page)) {
             Some(keep) => {
-                let unpacked = Arc::new(Unpacked::new(stored, compressed)?);
-                keep.keep(column, page, Arc::clone(&unpacked));
-                Page::again(self.kept.insert(unpacked), rows, nullable)?
+                let decompressed = Arc::new(DecompressedPage::new(stored, compressed)?);
+                keep.insert(column, page, Arc::clone(&decompressed));
+                Page::again(self.kept.insert(decompressed), rows, nullable)?
             }
-            None => Page::open(stored, rows, compressed, nullable, &mut self.unpacked)?,
+            None => Page::open(stored, rows, compressed, nullable, &mut self.decompressed)?,
         };
         Ok((opened, pages, pages.dictionary(span.group)))
     }

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use arrow::datatypes::DataType;
 
-use super::{FileRead, OpenFile, PageKeys, PageStats, ReadPrice};
+use super::{FileRead, OpenFile, PageKeys, PageStats, ReadCost};
 use crate::{Key, KeySelection, Micros, TimeRange};
 
 /// The weight in a read of rows that are stored together, such as those of a page.
@@ -69,25 +69,25 @@ impl OpenFile {
     }
 
     /// The cost of `read`, from metadata alone: what it touches at most.
-    pub fn price(&self, read: &FileRead) -> ReadPrice {
-        let mut price = ReadPrice::default();
+    pub fn cost(&self, read: &FileRead) -> ReadCost {
+        let mut cost = ReadCost::default();
         let mut last_group = None;
         for page in self.candidates(read) {
             let group = self.index().group(page);
             if last_group.replace(group) != Some(group) {
-                price.row_groups += 1;
+                cost.row_groups += 1;
             }
-            price.rows += u64::from(self.page_rows(page));
+            cost.rows += u64::from(self.page_rows(page));
             for &column in &read.columns {
                 if let Some(place) =
                     self.index().columns.get(column).and_then(|c| c.as_ref()?.places.get(page))
                 {
-                    price.pages += 1;
-                    price.bytes += u64::from(place.bytes);
+                    cost.pages += 1;
+                    cost.bytes += u64::from(place.bytes);
                 }
             }
         }
-        price
+        cost
     }
 }
 

@@ -115,7 +115,7 @@ impl<T: Entry> Register<T> {
             Err(e) => return Err(failed(&path)(e)),
         };
         let entry = T::decode(&bytes);
-        let damaged = || Error::damage(format!("{path} is not what was written: delete it"));
+        let damaged = || Error::damage(format!("{path} does not hold what was written: delete it"));
         entry.map(Some).map_err(|e| damaged().with_source(e))
     }
 
@@ -131,7 +131,8 @@ impl<T: Entry> Register<T> {
             }
         }
         let folder = self.store.path(&self.folder);
-        let why = format!("the newest object in {folder} changes faster than it can be read");
+        let why =
+            format!("the newest object in {folder} changes faster than it can be read: try again");
         Err(Error::new(ErrorKind::Store, why))
     }
 
@@ -186,7 +187,7 @@ impl<T: Entry> Register<T> {
         {
             // What is left here goes when the next entry comes.
             if let Err(error) = self.delete(old).await {
-                tracing::debug!(%error, "an object that was replaced is left");
+                tracing::debug!(%error, "could not delete a replaced object: it is left behind");
             }
         }
         Ok(if is_newest { made } else { Put::Taken })

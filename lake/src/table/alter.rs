@@ -35,14 +35,14 @@ pub struct Alteration {
 
 /// The columns that an operator asks to rename or drop: stored, but not declared.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Asked {
+pub struct AlterationRequest {
     /// Stored name and declared name.
     pub renamed: Vec<(String, String)>,
     /// Stored names.
     pub dropped: Vec<String>,
 }
 
-impl Asked {
+impl AlterationRequest {
     /// The request as it applies to a table derived from the one that was asked about: its columns are named after
     /// the columns of that table, with a suffix, and those that are not declared are dropped.
     #[must_use]
@@ -74,7 +74,7 @@ impl Alteration {
     pub fn new(
         stored: &Arc<TableSchema>,
         declared: &Arc<TableSchema>,
-        asked: &Asked,
+        asked: &AlterationRequest,
     ) -> Result<Option<Self>> {
         let table = declared.name();
         let has = |of: &TableSchema, name: &str| of.values().iter().any(|c| c.name == name);
@@ -84,8 +84,7 @@ impl Alteration {
             let is_stored = stored.arrow().index_of(name).is_ok();
             if is_stored && !has(stored, name) {
                 return refuse(format!(
-                    "column {name:?} is its key, its time or the engine's own, which every row needs: only value \
-                     columns go or get other names"
+                    "column {name:?} is its key, its time or the engine's own, which every row needs: only value columns can be dropped or renamed"
                 ));
             }
         }
@@ -93,7 +92,7 @@ impl Alteration {
         for name in &asked.dropped {
             if has(declared, name) {
                 return refuse(format!(
-                    "column {name:?} is to be dropped and the settings declare it: take it out of them first"
+                    "column {name:?} is to be dropped, but the settings declare it: remove it from them first"
                 ));
             }
             between.columns.retain(|column| column.name != *name);
@@ -101,13 +100,12 @@ impl Alteration {
         for (from, to) in &asked.renamed {
             if has(declared, from) {
                 return refuse(format!(
-                    "column {from:?} is to be renamed and the settings declare it: declare {to:?} in its place first"
+                    "column {from:?} is to be renamed, but the settings declare it: declare {to:?} instead first"
                 ));
             }
             if !has(declared, to) {
                 return refuse(format!(
-                    "column {from:?} is to become {to:?}, which the settings do not declare: declare it in its \
-                     place first"
+                    "column {from:?} is to become {to:?}, which the settings do not declare: declare it instead first"
                 ));
             }
             match (has(stored, from), has(stored, to)) {
@@ -126,9 +124,7 @@ impl Alteration {
         }
         let between = TableSchema::new(table, between)?;
         if let Difference::Unlike(what) = Difference::between(&between, declared) {
-            return refuse(format!(
-                "{what}: say of each column that is to go or change its name so"
-            ));
+            return refuse(format!("{what}: state which columns are to be dropped or renamed"));
         }
         let same = stored.arrow().fields().len() == between.arrow().fields().len();
         let names = stored.values().iter().zip(between.values());
@@ -188,7 +184,7 @@ impl LakeTable {
         if loaded.snapshot.version() != base.version() {
             return Ok(Outcome::Conflicted(Conflict::new(self, version)));
         }
-        if let Some(other) = base.others().first() {
+        if let Some(other) = base.foreign_files().first() {
             return Err(Error::request(format!(
                 "table {:?} has files of another program, the first {}, whose rows have the earlier columns: start the \
                  server once with those columns declared, which takes them over",

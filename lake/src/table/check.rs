@@ -12,9 +12,9 @@ use tokio::runtime::Handle;
 
 use super::LakeTable;
 use crate::file::FileCache;
-use crate::snapshot::apart;
+use crate::snapshot::are_disjoint;
 use crate::{
-    ErrorKind, FileEntry, FilePath, Hour, OtherFile, Result, Snapshot, TableVersion, blocking,
+    ErrorKind, FileEntry, FilePath, ForeignFile, Hour, Result, Snapshot, TableVersion, blocking,
 };
 
 mod bounds;
@@ -76,7 +76,7 @@ pub enum FindingKind {
     /// A row's time lies outside the period that the file is for.
     OutsidePeriod,
     /// Two active files are the home of the same rows.
-    SharedHome,
+    Overlap,
     /// There is no file for an hour between the first and the last.
     Gap,
     /// An active file that another program wrote, whose rows are not taken over yet.
@@ -114,7 +114,7 @@ impl fmt::Display for FindingKind {
             Self::OutOfOrder => "out of order",
             Self::RepeatedKey => "repeated key",
             Self::OutsidePeriod => "row outside its period",
-            Self::SharedHome => "two homes",
+            Self::Overlap => "overlapping files",
             Self::Gap => "gap",
             Self::Foreign => "file of another program",
             Self::Orphan => "orphan",
@@ -175,7 +175,7 @@ impl LakeTable {
             Ok(object) => object.bytes().await?,
             Err(object_store::Error::NotFound { .. }) => {
                 let rows = entry.rows;
-                check.find(FindingKind::MissingFile, format!("{rows} rows are not there"));
+                check.find(FindingKind::MissingFile, format!("{rows} rows are missing"));
                 return Ok(check);
             }
             Err(e) => return Err(e.into()),
@@ -233,8 +233,8 @@ impl LakeTable {
         let newest = self.refresh().await?;
         let active: HashSet<FilePath> =
             snapshot.files().iter().chain(newest.files()).map(|entry| entry.path).collect();
-        let others = snapshot.others().iter().chain(newest.others());
-        let others: HashSet<String> = others.map(OtherFile::decoded).collect();
+        let others = snapshot.foreign_files().iter().chain(newest.foreign_files());
+        let others: HashSet<String> = others.map(ForeignFile::decoded).collect();
         let orphans = objects
             .into_iter()
             .filter(|(name, _)| !others.contains(name))
@@ -272,7 +272,7 @@ impl FileCheck {
 
 /// Active files of other programs.
 fn of_others(snapshot: &Snapshot) -> impl Iterator<Item = Finding> {
-    snapshot.others().iter().map(|file| {
+    snapshot.foreign_files().iter().map(|file| {
         let detail = format!("{} bytes, which the server takes over", file.bytes);
         Finding { kind: FindingKind::Foreign, subject: file.path.clone(), detail }
     })
@@ -284,9 +284,9 @@ fn hours(files: &[Arc<FileEntry>]) -> Vec<Finding> {
     for pair in files.windows(2) {
         let [before, after] = pair else { continue };
         let (period, then) = (before.path.period(), after.path.period());
-        if !apart(before, after) {
+        if !are_disjoint(before, after) {
             findings.push(Finding {
-                kind: FindingKind::SharedHome,
+                kind: FindingKind::Overlap,
                 subject: period.to_string(),
                 detail: format!("{} and {}", before.path, after.path),
             });

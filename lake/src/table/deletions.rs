@@ -104,7 +104,7 @@ impl LakeTable {
             Ok(Outcome::Unknown(_)) => Ok(()),
         };
         if let Err(error) = settled {
-            tracing::warn!(%error, table = self.schema().name(), "the record of a deletion is finished when the table is opened");
+            tracing::warn!(%error, table = self.schema().name(), "could not finish the record of a deletion: it is finished when the table is opened next");
         }
         outcome
     }

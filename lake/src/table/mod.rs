@@ -10,7 +10,7 @@ use bytes::Bytes;
 use object_store::{ObjectStoreExt, PutMode};
 
 use crate::delta::{self, Former, Loaded, LogName};
-use crate::snapshot::{Objection, ObjectionOf};
+use crate::snapshot::{Incompatibility, IncompatibilityKind};
 use crate::store::LakeStore;
 use crate::{Error, ErrorKind, FileEntry, Result, Snapshot, TableSchema, TableVersion};
 
@@ -18,26 +18,26 @@ mod alter;
 mod check;
 mod deletions;
 mod expired;
-mod landed;
+mod foreign;
+mod landed_watermark;
 mod names;
-mod others;
-mod past;
 mod prepare;
 mod sizes;
 mod sweep;
 #[cfg(test)]
 pub(crate) mod tests;
+mod time_travel;
 mod writer;
 
 pub use crate::delta::CommitInfo;
-pub use alter::{Alteration, Asked};
+pub use alter::{Alteration, AlterationRequest};
 pub use check::{CheckReport, FileCheck, Finding, FindingKind};
 pub use deletions::Deletion;
+pub use foreign::ForeignReader;
 pub use names::names;
-pub use others::OtherReader;
-pub use past::{AsOf, Restore};
 pub use prepare::Prepared;
 pub use sweep::Unreferenced;
+pub use time_travel::{AsOf, Restore};
 pub use writer::FileWriter;
 
 /// A table in the lake. Cheap to clone.
@@ -172,8 +172,10 @@ async fn known(store: &LakeStore) -> Result<Loaded> {
 /// The newest version of a table, if this program can go on from it.
 async fn newest(store: &LakeStore) -> Result<Loaded> {
     let loaded = known(store).await?;
-    match loaded.snapshot.objection() {
-        Some(objection) => Err(refused(store, &loaded.schema, &loaded.snapshot, objection)),
+    match loaded.snapshot.incompatibility() {
+        Some(incompatibility) => {
+            Err(refused(store, &loaded.schema, &loaded.snapshot, incompatibility))
+        }
         None => Ok(loaded),
     }
 }
@@ -183,21 +185,21 @@ fn refused(
     store: &LakeStore,
     schema: &TableSchema,
     snapshot: &Snapshot,
-    objection: &Objection,
+    incompatibility: &Incompatibility,
 ) -> Error {
     let (name, version) = (schema.name(), snapshot.version());
     let mut cures = Vec::new();
-    if objection.of == ObjectionOf::NewColumns {
+    if incompatibility.of == IncompatibilityKind::NewColumns {
         cures.push("declare them in the settings and start the server again".to_owned());
     }
     if let Some(own) = snapshot.own() {
         cures.push(format!("go back with `barograph lake restore {name} --version {own}`"));
     }
-    cures.push("undo it with the program that did it".to_owned());
+    cures.push("undo it with the program that made it".to_owned());
     Error::request(format!(
-        "another program made version {version} of table {name:?} at {}, and this one cannot go on from it: {}; {}",
+        "another program made version {version} of table {name:?} at {}, and this program cannot continue from it: {}; {}",
         store.url(),
-        objection.why,
+        incompatibility.why,
         cures.join(", or ")
     ))
 }

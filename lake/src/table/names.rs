@@ -34,7 +34,7 @@ async fn is_own(table: &LakeStore) -> Result<bool> {
             Ok(true)
         }
         Ok(false) => {
-            tracing::warn!("{url} is a Delta table of another program: it is passed over");
+            tracing::warn!("{url} is a Delta table of another program: it is ignored");
             Ok(false)
         }
         Err(error) if error.kind() == ErrorKind::Store => Err(error),
@@ -42,7 +42,7 @@ async fn is_own(table: &LakeStore) -> Result<bool> {
             let own = has_folders(table).await?;
             if !own {
                 tracing::warn!(
-                    "{url} is no table of this program, and its Delta log cannot be read: it is passed over: {error}"
+                    "{url} is not a table of this program, and its Delta log cannot be read; it is ignored: {error}"
                 );
             }
             Ok(own)

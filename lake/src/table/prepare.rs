@@ -18,7 +18,7 @@ use std::sync::Arc;
 use super::{LakeTable, next, refused};
 use crate::delta::{self, Columns, Commit, Difference, Loaded, Metadata};
 use crate::register::Put;
-use crate::snapshot::{Objection, ObjectionOf};
+use crate::snapshot::{Incompatibility, IncompatibilityKind};
 use crate::store::LakeStore;
 use crate::transaction::{Conflict, unknown};
 use crate::{Error, ErrorKind, Result, Retry, Snapshot, TableSchema, TableVersion};
@@ -36,17 +36,17 @@ enum State {
     /// It is as declared.
     Ready(Snapshot),
     /// It is so once this is committed.
-    Due(Due),
+    PendingCommit(PendingCommit),
 }
 
 #[derive(Debug)]
-struct Due {
+struct PendingCommit {
     version: TableVersion,
     commit: Commit,
     /// As it is stored, if it is.
     snapshot: Option<Snapshot>,
     /// As other programs have made it since.
-    followed: Option<Snapshot>,
+    foreign: Option<Snapshot>,
     /// In which columns it differs.
     columns: Option<String>,
 }
@@ -76,7 +76,7 @@ impl LakeTable {
         let Some(loaded) = loaded else {
             let commit = Commit::create(&Metadata::new(schema)?, schema)?;
             let version = TableVersion(0);
-            return Ok(State::Due(Due::new(version, commit)));
+            return Ok(State::PendingCommit(PendingCommit::new(version, commit)));
         };
         if let Some(own) = loaded.snapshot.own() {
             return self.state_at(own, Ok(loaded)).await;
@@ -84,7 +84,7 @@ impl LakeTable {
         let Loaded { metadata, schema: stored, snapshot, .. } = loaded;
         self.former = metadata.former()?;
         let (columns, replaced) = match Difference::between(&stored, schema) {
-            Difference::None if metadata.tells_skipping(schema) => {
+            Difference::None if metadata.states_skipping(schema) => {
                 return Ok(State::Ready(snapshot));
             }
             Difference::None | Difference::Description => (Columns::default(), None),
@@ -96,8 +96,12 @@ impl LakeTable {
         };
         let version = next(snapshot.version());
         let commit = self.redeclare(&metadata, &columns, version)?;
-        let due = Due::new(version, commit);
-        Ok(State::Due(Due { snapshot: Some(snapshot), columns: replaced, ..due }))
+        let due = PendingCommit::new(version, commit);
+        Ok(State::PendingCommit(PendingCommit {
+            snapshot: Some(snapshot),
+            columns: replaced,
+            ..due
+        }))
     }
 
     /// The same of a table that was this program's last at version `own`, and is `newest` since, if that can be read.
@@ -109,27 +113,31 @@ impl LakeTable {
             Difference::Columns(columns) => columns,
             Difference::Unlike(difference) => return Err(self.unlike(&difference)),
         };
-        let snapshot = before.snapshot.under(&before.schema, &self.schema).followed(Some(own));
+        let snapshot = before.snapshot.under(&before.schema, &self.schema).with_own(Some(own));
         if columns == Columns::default() {
             return Ok(State::Ready(snapshot));
         }
         let Loaded { metadata, snapshot: newest, columns: stored, .. } = newest?;
-        if let Some(objection) = newest.objection() {
-            let unfit = match objection.of {
-                ObjectionOf::NewColumns | ObjectionOf::Columns => {
+        if let Some(incompatibility) = newest.incompatibility() {
+            let unfit = match incompatibility.of {
+                IncompatibilityKind::NewColumns | IncompatibilityKind::Columns => {
                     delta::unfit(&stored, &before.schema, &self.schema)
                 }
-                _ => Some(objection.why.clone()),
+                _ => Some(incompatibility.why.clone()),
             };
             if let Some(why) = unfit {
-                let objection = Objection { why, ..objection.clone() };
-                return Err(refused(&self.store, &self.schema, &newest, &objection));
+                let incompatibility = Incompatibility { why, ..incompatibility.clone() };
+                return Err(refused(&self.store, &self.schema, &newest, &incompatibility));
             }
         }
         let version = next(newest.version());
         let commit = self.redeclare(&metadata, &columns, version)?;
-        let due = Due::new(version, commit);
-        Ok(State::Due(Due { snapshot: Some(snapshot), followed: Some(newest), ..due }))
+        let due = PendingCommit::new(version, commit);
+        Ok(State::PendingCommit(PendingCommit {
+            snapshot: Some(snapshot),
+            foreign: Some(newest),
+            ..due
+        }))
     }
 
     fn redeclare(
@@ -148,9 +156,7 @@ impl LakeTable {
     fn unlike(&self, difference: &str) -> Error {
         Error::request(format!(
             "table {0:?} at {1} has other columns than declared: {difference}. Value columns can be added and \
-             widened; `barograph lake alter {0} --drop COLUMN` and `--rename COLUMN=NEW` take one out and give it \
-             another name, without a server; declare the others as they are stored, or move that folder away if its \
-             rows are not needed",
+             widened; `barograph lake alter {0} --drop COLUMN` drops one and `--rename COLUMN=NEW` renames one, without a server; declare the others as they are stored, or move that folder away if its rows are not needed",
             self.schema.name(),
             self.store.url()
         ))
@@ -167,9 +173,9 @@ impl LakeTable {
     }
 }
 
-impl Due {
+impl PendingCommit {
     fn new(version: TableVersion, commit: Commit) -> Self {
-        Self { version, commit, snapshot: None, followed: None, columns: None }
+        Self { version, commit, snapshot: None, foreign: None, columns: None }
     }
 }
 
@@ -188,7 +194,7 @@ impl Prepared {
     pub fn snapshot(&self) -> Option<&Snapshot> {
         match &self.state {
             State::Ready(snapshot) => Some(snapshot),
-            State::Due(due) => due.snapshot.as_ref(),
+            State::PendingCommit(due) => due.snapshot.as_ref(),
         }
     }
 
@@ -201,7 +207,7 @@ impl Prepared {
     pub fn other_columns(&self) -> Option<&str> {
         match &self.state {
             State::Ready(_) => None,
-            State::Due(due) => due.columns.as_deref(),
+            State::PendingCommit(due) => due.columns.as_deref(),
         }
     }
 
@@ -214,10 +220,10 @@ impl Prepared {
         loop {
             let due = match state {
                 State::Ready(snapshot) => return Ok((table, snapshot)),
-                State::Due(due) => due,
+                State::PendingCommit(due) => due,
             };
-            if let Some(newest) = &due.followed {
-                table.mark_taken(newest).await?;
+            if let Some(newest) = &due.foreign {
+                table.put_watermarks_of_removed(newest).await?;
             }
             match delta::log(&table.store).put(due.version.0, &due.commit).await? {
                 Put::Made | Put::Found(_) => {}

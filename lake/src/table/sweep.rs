@@ -10,10 +10,10 @@ use object_store::ObjectMeta;
 
 use super::LakeTable;
 use crate::delta;
-use crate::paths::{ALTERED_FOLDER, DELETIONS_FOLDER, MARKS_FOLDER};
+use crate::paths::{ALTERED_FOLDER, DELETIONS_FOLDER, WATERMARKS_FOLDER};
 use crate::snapshot::decoded;
 use crate::store::is_temporary;
-use crate::{Error, ErrorKind, FilePath, Micros, OtherFile, Result, Snapshot};
+use crate::{Error, ErrorKind, FilePath, ForeignFile, Micros, Result, Snapshot};
 
 /// A data file that no version needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,7 +43,9 @@ impl LakeTable {
         let mut needed: HashSet<String> = removed.iter().map(|path| decoded(path)).collect();
         let active = snapshot.files().iter().chain(newest.files());
         needed.extend(active.map(|entry| entry.path.to_string()));
-        needed.extend(snapshot.others().iter().chain(newest.others()).map(OtherFile::decoded));
+        needed.extend(
+            snapshot.foreign_files().iter().chain(newest.foreign_files()).map(ForeignFile::decoded),
+        );
         let (own, others): (Vec<_>, Vec<_>) = objects
             .into_iter()
             .filter(|(_, meta)| meta.last_modified.timestamp_micros() < older_than)
@@ -94,9 +96,9 @@ impl LakeTable {
         Ok(swept)
     }
 
-    /// Everything in the table's folder but its log, marks, records and notes, by the path below the folder.
+    /// Everything in the table's folder but its log, watermarks, records and notes, by the path below the folder.
     pub(super) async fn data_objects(&self) -> Result<Vec<(String, ObjectMeta)>> {
-        let others = [delta::LOG_FOLDER, MARKS_FOLDER, DELETIONS_FOLDER, ALTERED_FOLDER];
+        let others = [delta::LOG_FOLDER, WATERMARKS_FOLDER, DELETIONS_FOLDER, ALTERED_FOLDER];
         let others = others.map(|folder| self.store().path(folder));
         let listed: Vec<ObjectMeta> =
             self.store().object().list(Some(&self.store().path(""))).try_collect().await?;

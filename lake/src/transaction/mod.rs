@@ -1,10 +1,10 @@
 //! A transaction: the one way to add files to a table and to remove them, all at once or not at all.
 //!
 //! ```text
-//! base ─► remove, add ─► marks ─► put version base + 1 if absent ─┬─► Committed(snapshot)
-//!  ▲                                                              ├─► Conflicted ─► Retry::newest ─┐
-//!  │                                                              └─► Unknown: leave as it was     │
-//!  └──────────────────────── decide again ◄────────────────────────────────────────────────────────┘
+//! base ─► remove, add ─► watermarks ─► put version base + 1 if absent ─┬─► Committed(snapshot)
+//!  ▲                                                                   ├─► Conflicted ─► Retry::newest ─┐
+//!  │                                                                   └─► Unknown: leave as it was     │
+//!  └───────────────────────────── decide again ◄────────────────────────────────────────────────────────┘
 //! ```
 //!
 //! Each commit carries a nonce, so that a writer recognises its own commit when the reply to its put was lost. A put
@@ -50,7 +50,7 @@ pub struct Transaction<'a> {
     removed: Vec<Arc<FileEntry>>,
     added: Vec<Arc<FileEntry>>,
     expired_through: Option<Hour>,
-    without_others: bool,
+    without_foreign_files: bool,
     declared: Option<Declared>,
 }
 
@@ -100,7 +100,7 @@ impl LakeTable {
             removed: Vec::new(),
             added: Vec::new(),
             expired_through: base.expired_through(),
-            without_others: false,
+            without_foreign_files: false,
             declared: None,
         }
     }
@@ -131,8 +131,8 @@ impl Transaction<'_> {
     }
 
     /// Files of other programs cease to be active.
-    pub(crate) fn without_others(self) -> Self {
-        Self { without_others: true, ..self }
+    pub(crate) fn without_foreign_files(self) -> Self {
+        Self { without_foreign_files: true, ..self }
     }
 
     /// The table is declared anew.
@@ -155,12 +155,12 @@ impl Transaction<'_> {
         }
         let after = base.apply(version, &gone, self.added.clone());
         let mut after = after.expired(self.expired_through).committed(Some(at));
-        if self.without_others {
-            after = after.with_others(Vec::new(), None);
+        if self.without_foreign_files {
+            after = after.with_foreign_files(Vec::new(), None);
         }
-        if let Some([first, second]) = after.contradiction() {
+        if let Some([first, second]) = after.find_overlap() {
             return Err(Error::request(format!(
-                "rows would have two homes, {} and {}",
+                "two files would hold the same rows, {} and {}",
                 first.path, second.path
             )));
         }
@@ -180,8 +180,8 @@ impl Transaction<'_> {
         {
             return Ok(Outcome::Conflicted(Conflict::new(table, version)));
         }
-        table.mark_taken(base).await?;
-        table.mark(base, &self.removed, &after).await?;
+        table.put_watermarks_of_removed(base).await?;
+        table.put_watermarks(base, &self.removed, &after).await?;
         put(table, after, &commit).await
     }
 }
@@ -260,8 +260,7 @@ impl From<Unknown> for Error {
 pub(crate) fn unknown(table: &LakeTable, version: TableVersion, error: Error) -> Error {
     let name = table.schema().name();
     let why = format!(
-        "whether version {version} of table {name:?} was committed is not known, as the store failed: look before the \
-         same is asked again"
+        "it is not known whether version {version} of table {name:?} was committed, since the store failed: check before trying again"
     );
     Error::new(ErrorKind::Store, why).with_source(error)
 }

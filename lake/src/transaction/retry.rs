@@ -42,7 +42,7 @@ impl Retry {
         let table = conflict.table.schema().name();
         if self.lost >= ATTEMPTS {
             let why = format!(
-                "table {table:?}: other writers committed first {ATTEMPTS} times: ask again when they have less to do"
+                "table {table:?}: other writers committed first {ATTEMPTS} times: try again when they are less busy"
             );
             return Err(Error::new(ErrorKind::Conflict, why).with_source(Error::from(conflict)));
         }

@@ -91,7 +91,7 @@ async fn who_is_never_first_gives_up_and_says_so() {
     };
     assert_eq!((error.kind(), conflicts), (ErrorKind::Conflict, 12));
     let told = error.to_string();
-    for part in ["\"readings\"", "12 times", "ask again", "version 12"] {
+    for part in ["\"readings\"", "12 times", "try again", "version 12"] {
         assert!(told.contains(part), "{part} in {told}");
     }
 }
@@ -107,7 +107,8 @@ async fn writers_that_decide_again_lose_no_row_and_double_none() {
                 let mut retry = Retry::default();
                 base = loop {
                     // Each adds a row to the same hour.
-                    let held = base.homes(hour(0)).first().map_or(0, |home| home.rows as i32);
+                    let held =
+                        base.files_of_hour(hour(0)).first().map_or(0, |home| home.rows as i32);
                     let rows: Vec<_> =
                         (0..=held).map(|key| (key, 0, Some((writer * 4 + round) as f32))).collect();
                     let (entry, bytes) = bed.fixture.file(hour(0), &rows);
@@ -143,10 +144,10 @@ async fn ones_own_commit_is_known_again_when_its_reply_is_lost() {
     // Nor can it be read at first.
     let plan = FaultPlan::none().on(StoreOperation::Put, 0, Fault::LoseReply);
     bed.faults.set_plan(plan.on(StoreOperation::Get, 0, Fault::Fail));
-    let folding = bed.table.transaction(&landed, Operation::Compact, Change::Moved);
-    let nonce = folding.nonce().to_owned();
-    let folded = committed(folding.commit(MIDNIGHT).await.unwrap());
-    assert_eq!((folded.version(), bed.faults.faults()), (TableVersion(2), 2));
+    let compaction = bed.table.transaction(&landed, Operation::Compact, Change::Moved);
+    let nonce = compaction.nonce().to_owned();
+    let compacted = committed(compaction.commit(MIDNIGHT).await.unwrap());
+    assert_eq!((compacted.version(), bed.faults.faults()), (TableVersion(2), 2));
     let told: Vec<_> = bed.table.history().await.unwrap();
     assert_eq!(told[2].nonce, Some(nonce));
     let nonces: std::collections::HashSet<_> = told.iter().map(|commit| &commit.nonce).collect();
@@ -239,7 +240,7 @@ async fn what_fails_before_the_commit_changes_nothing() {
     let bed = Bed::new().await;
     let file = bed.file(0, 1).await;
     let landed = committed(bed.land(&bed.base, &file).await);
-    // The mark of the hour that goes is put first.
+    // The watermark of the hour that goes is put first.
     bed.strike(0, Fault::Fail);
     let expired = bed.table.expire(&landed, landed.files(), MIDNIGHT).await;
     assert_eq!(expired.unwrap_err().kind(), ErrorKind::Store);
@@ -296,7 +297,7 @@ async fn the_record_of_a_deletion_follows_its_commit_whenever_that_comes() {
         let bed = Bed::new().await;
         let file = bed.file(0, 1).await;
         let landed = committed(bed.land(&bed.base, &file).await);
-        // The record and the mark are put before the commit.
+        // The record and the watermark are put before the commit.
         bed.strike(2, Fault::Late);
         let of = deletion(&landed, &file);
         let outcome = bed.table.delete(&landed, landed.files(), vec![], &of).await.unwrap();

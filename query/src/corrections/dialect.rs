@@ -205,7 +205,7 @@ fn computed(expr: &Expr) -> Option<Result<Expr, &'static str>> {
         return Some(Err("it is less than 0; swap PRECEDING and FOLLOWING"));
     }
     if !number.is_finite() {
-        return Some(Err("it is no number"));
+        return Some(Err("it is not a number"));
     }
     Some(Ok(Expr::Value(Value::Number(number.to_string(), false).into())))
 }

@@ -1,35 +1,39 @@
 //! Corrections of the parser, the planner and the optimizer, where they take a statement for something else than the
 //! standard and this engine's documentation say. Each names the version that it corrects and what that makes of a
-//! statement; `tests/upstream.rs` fails for each as soon as DataFusion alone gives the right answer, but for `unambiguous`,
-//! `spared` and `zones`, which take a table of files, several of the others, or a session to show.
+//! statement; `tests/upstream.rs` fails for each as soon as DataFusion alone gives the right answer, but for
+//! `ambiguous_columns`, `excluded_plans` and `time_zones`, which take a table of files, several of the others, or a
+//! session to show.
 //!
-//! - `numbers`, `precedence`, `spelling`, `order`, `unheard`, `dialect`, `names`: what the parser reads otherwise, passes over, or does not know.
-//! - `using`, `named_windows`, `spans`, `literals`, `constants`, `instants`, `zones`, `drawn`: columns of joins, intervals, numbers, times, and values that are drawn.
-//! - `subqueries`, `membership`, `multisets`: queries in conditions, and sets that count.
-//! - `unknown`, `nulls`, `totals`, `spared`, `opaque`, `unambiguous`, `cutoff`: what rules of the optimizer conclude, and must not.
+//! - `number_literals`, `precedence`, `spelling`, `distinct_order`, `ignored_clauses`, `dialect`, `information_schema`:
+//!   what the parser reads otherwise, ignores, or does not know.
+//! - `using_joins`, `named_windows`, `intervals`, `single_precision`, `constant_arguments`, `time_precision`,
+//!   `time_zones`, `volatile_between`: columns of joins, intervals, numbers, times, and volatile values.
+//! - `subqueries`, `in_subqueries`, `multisets`: queries in conditions, and sets that count.
+//! - `three_valued_logic`, `null_equal_joins`, `global_aggregates`, `excluded_plans`, `interval_analysis`,
+//!   `ambiguous_columns`, `limit_pushdown`: what rules of the optimizer conclude, and must not.
 
-pub(crate) mod constants;
-pub(crate) mod cutoff;
+pub(crate) mod ambiguous_columns;
+pub(crate) mod constant_arguments;
 pub(crate) mod dialect;
-pub(crate) mod drawn;
-pub(crate) mod instants;
-pub(crate) mod literals;
-pub(crate) mod membership;
+pub(crate) mod distinct_order;
+pub(crate) mod excluded_plans;
+pub(crate) mod global_aggregates;
+pub(crate) mod ignored_clauses;
+pub(crate) mod in_subqueries;
+pub(crate) mod information_schema;
+pub(crate) mod interval_analysis;
+pub(crate) mod intervals;
+pub(crate) mod limit_pushdown;
 pub(crate) mod multisets;
 pub(crate) mod named_windows;
-pub(crate) mod names;
-pub(crate) mod nulls;
-pub(crate) mod numbers;
-pub(crate) mod opaque;
-pub(crate) mod order;
+pub(crate) mod null_equal_joins;
+pub(crate) mod number_literals;
 pub(crate) mod precedence;
-pub(crate) mod spans;
-pub(crate) mod spared;
+pub(crate) mod single_precision;
 pub(crate) mod spelling;
 pub(crate) mod subqueries;
-pub(crate) mod totals;
-pub(crate) mod unambiguous;
-pub(crate) mod unheard;
-pub(crate) mod unknown;
-pub(crate) mod using;
-pub(crate) mod zones;
+pub(crate) mod three_valued_logic;
+pub(crate) mod time_precision;
+pub(crate) mod time_zones;
+pub(crate) mod using_joins;
+pub(crate) mod volatile_between;

@@ -36,13 +36,13 @@ use datafusion::sql::sqlparser::ast::{
 };
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 
-use crate::corrections::literals;
+use crate::corrections::intervals::{self, IntervalArithmetic};
 use crate::corrections::precedence;
-use crate::corrections::spans::{self, SpanArithmetic};
-use crate::errors::told;
+use crate::corrections::single_precision;
+use crate::errors::engine_error;
 use crate::functions::scalars;
 use crate::limits::bounds::Bounds;
-use crate::limits::growth;
+use crate::limits::function_memory;
 use crate::limits::stack;
 use crate::tree::{self, Tree};
 
@@ -112,28 +112,28 @@ impl SqlExpression {
             }
             fields.push(Field::new(name, data_type, true));
         }
-        let all = DFSchema::try_from(Schema::new(fields)).map_err(told)?;
-        let logical = state.create_logical_expr_from_sql_expr(ast, &all).map_err(told)?;
-        let logical = numbers::wanted(logical, &all).map_err(told)?;
-        let logical = tree::transform_up(logical, &mut |expr| spans::compared(expr, &all))
+        let all = DFSchema::try_from(Schema::new(fields)).map_err(engine_error)?;
+        let logical = state.create_logical_expr_from_sql_expr(ast, &all).map_err(engine_error)?;
+        let logical = numbers::wanted(logical, &all).map_err(engine_error)?;
+        let logical = tree::transform_up(logical, &mut |expr| intervals::compared(expr, &all))
             .and_then(|expr| {
-                tree::transform_up(expr.data, &mut |expr| literals::single(expr, &all))
+                tree::transform_up(expr.data, &mut |expr| single_precision::single(expr, &all))
             })
             .data()
-            .map_err(told)?;
+            .map_err(engine_error)?;
         let schema = used(&logical, &all);
-        let taken = DFSchema::try_from(Arc::clone(&schema)).map_err(told)?;
+        let taken = DFSchema::try_from(Arc::clone(&schema)).map_err(engine_error)?;
         let context = SimplifyContext::builder()
             .with_schema(Arc::new(taken.clone()))
             .with_config_options(Arc::clone(state.config_options()))
             .build();
         // Some functions are there only as what they are simplified to.
         let simplifier = ExprSimplifier::new(context);
-        let logical = simplifier.coerce(logical, &taken).map_err(told)?;
-        let logical = growth::expression(logical).map_err(told)?;
-        let logical = simplifier.simplify(logical).map_err(told)?;
-        let physical = state.create_physical_expr(logical, &taken).map_err(told)?;
-        let data_type = plain(physical.data_type(&schema).map_err(told)?);
+        let logical = simplifier.coerce(logical, &taken).map_err(engine_error)?;
+        let logical = function_memory::expression(logical).map_err(engine_error)?;
+        let logical = simplifier.simplify(logical).map_err(engine_error)?;
+        let physical = state.create_physical_expr(logical, &taken).map_err(engine_error)?;
+        let data_type = plain(physical.data_type(&schema).map_err(engine_error)?);
         let inputs = schema.fields().iter().map(|field| Input {
             name: numbers::name(field.name()).to_owned(),
             data_type: field.data_type().clone(),
@@ -165,8 +165,8 @@ impl SqlExpression {
     }
 
     fn whole(&self, batch: &RecordBatch) -> Result<ArrayRef> {
-        let values = self.physical.evaluate(batch).map_err(told)?;
-        let values = values.into_array(batch.num_rows()).map_err(told)?;
+        let values = self.physical.evaluate(batch).map_err(engine_error)?;
+        let values = values.into_array(batch.num_rows()).map_err(engine_error)?;
         Ok(cast(&values, &self.data_type)?)
     }
 }
@@ -198,7 +198,8 @@ fn parsed(text: &str) -> Result<ExprWithAlias> {
     let parser = DFParserBuilder::new(BOUNDS.tokens(text)?)
         .with_dialect(&GenericDialect {})
         .with_recursion_limit(BOUNDS.recursion());
-    let mut ast = parser.build().and_then(|mut parser| parser.parse_into_expr()).map_err(told)?;
+    let mut ast =
+        parser.build().and_then(|mut parser| parser.parse_into_expr()).map_err(engine_error)?;
     BOUNDS.check_tree(&mut ast.expr)?;
     Ok(ast)
 }
@@ -214,7 +215,7 @@ fn state() -> Result<SessionState> {
             && !UNBOUNDED.contains(&function.name())
     });
     let mut planners = SessionStateDefaults::default_expr_planners();
-    planners.insert(0, Arc::new(SpanArithmetic));
+    planners.insert(0, Arc::new(IntervalArithmetic));
     Ok(SessionStateBuilder::new()
         .with_config(config)
         .with_scalar_functions(lasting.chain(own).collect())

@@ -9,25 +9,25 @@
 //!   by column.
 //! - `numbers`: whole numbers that overflow their type are errors; exact percentiles; extremes of floats. `delegate`:
 //!   aggregates that differ from another one only in their accumulators.
-//! - `zeros`: −0.0 equals 0.0, and NaN equals NaN, where values are looked up.
-//! - `tables`, `past`: functions of FROM, answered through [`Tables`]; `past` is `as_of`, the rows of an earlier
-//!   version.
+//! - `float_equality`: −0.0 equals 0.0, and NaN equals NaN, where values are looked up.
+//! - `tables`, `time_travel`: functions of FROM, answered through [`Tables`]; `time_travel` is `as_of`, the rows of
+//!   an earlier version.
 //! - `reference`: the documentation of each function, and the page made of it.
 
 mod aggregates;
 mod asof;
 mod delegate;
+mod float_equality;
 mod frames;
 mod gap_fill;
 mod numbers;
-mod past;
 mod planner;
 mod printed;
 mod reference;
 pub(crate) mod rolling;
 mod tables;
+mod time_travel;
 mod weather;
-mod zeros;
 
 use std::sync::Arc;
 
@@ -78,7 +78,7 @@ pub fn register(context: &SessionContext) -> Result<()> {
     context.add_analyzer_rule(Arc::new(gap_fill::GapFillRule));
     context.add_analyzer_rule(Arc::new(frames::FramesRule));
     context.add_analyzer_rule(Arc::new(numbers::ArithmeticRule::default()));
-    context.add_analyzer_rule(Arc::new(zeros::ZerosRule));
+    context.add_analyzer_rule(Arc::new(float_equality::FloatEqualityRule));
     let state = context.state_ref();
     let mut state = state.write();
     let mut rules = state.optimizers().to_vec();
@@ -86,7 +86,7 @@ pub fn register(context: &SessionContext) -> Result<()> {
     let after = rules.iter().position(|rule| rule.name() == "push_down_filter");
     rules.insert(after.map_or(rules.len(), |at| at + 1), Arc::new(asof::AsOfPushdown));
     let mut physical = state.physical_optimizers().to_vec();
-    // After all that looks for window operators, and before their input is told to give way.
+    // After all that looks for window operators, and before their input is told to yield.
     let before = physical.iter().position(|rule| rule.name() == "EnsureCooperative");
     physical.insert(before.unwrap_or(physical.len()), Arc::new(rolling::RollingRule));
     *state = SessionStateBuilder::new_from_existing(state.clone())
@@ -103,7 +103,7 @@ pub fn register_tables(context: &SessionContext, tables: Arc<dyn Tables>) {
     for (name, function) in tables::functions(&tables) {
         context.register_udtf(name, function);
     }
-    context.register_udtf(past::AS_OF.name, Arc::new(past::Past::new(tables)));
+    context.register_udtf(time_travel::AS_OF.name, Arc::new(time_travel::TimeTravel::new(tables)));
 }
 
 /// Functions of one row that need nothing else.
@@ -125,7 +125,7 @@ fn entries() -> Result<Vec<&'static Entry>> {
         entries.extend(functions.map_err(failed)?.into_iter().map(|(entry, _)| entry));
     }
     entries.extend(aggregates::functions().map_err(failed)?.into_iter().map(|(entry, _)| entry));
-    entries.extend([&tables::LATEST, &tables::LIVE, &past::AS_OF]);
+    entries.extend([&tables::LATEST, &tables::LIVE, &time_travel::AS_OF]);
     Ok(entries)
 }
 

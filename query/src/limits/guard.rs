@@ -15,8 +15,8 @@ use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
-use crate::errors::told;
-use crate::limits::growth::UnderCeiling;
+use crate::errors::engine_error;
+use crate::limits::function_memory::ProcessLimitedPool;
 use crate::limits::queries::Meter;
 use crate::settings::SqlSettings;
 
@@ -33,12 +33,12 @@ pub(crate) fn runtime(settings: &SqlSettings) -> Result<Arc<RuntimeEnv>> {
         .with_mode(mode)
         .with_max_temp_directory_size(settings.spill_bytes_max.get() as u64);
     let pool = FairSpillPool::new(settings.memory_bytes_max.get());
-    let pool = UnderCeiling { pool, ceiling: settings.ceiling() };
+    let pool = ProcessLimitedPool { pool, process_limit: settings.process_limit() };
     RuntimeEnvBuilder::new()
         .with_memory_pool(Arc::new(pool))
         .with_disk_manager_builder(disk)
         .build_arc()
-        .map_err(told)
+        .map_err(engine_error)
 }
 
 /// The runtime of one query: the shared one, with the query's memory counted.
@@ -140,7 +140,7 @@ impl Gate {
         if waiting >= self.waiting_max {
             return Err(Error::resources(
                 "sql.queue_max",
-                format!("{waiting} queries wait for their turn already"),
+                format!("{waiting} queries are waiting already"),
                 retry::STATEMENT_ENDS,
             ));
         }

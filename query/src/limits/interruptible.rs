@@ -4,7 +4,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use barograph_lake::priority::give_way;
+use barograph_lake::priority::yield_if_background;
 use datafusion::common::Result;
 use datafusion::common::tree_node::Transformed;
 use datafusion::config::ConfigOptions;
@@ -37,7 +37,7 @@ struct Interruptible<R: ?Sized>(Arc<R>);
 
 /// Fails if the statement was stopped, or its plan takes more memory than is left.
 fn go_on() -> Result<()> {
-    give_way();
+    yield_if_background();
     executors::check()?;
     memory::check()
 }

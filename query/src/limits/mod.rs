@@ -3,12 +3,12 @@
 //! - `bounds`, `stack`: depth and size of a statement, and the stack for them.
 //! - `executors`, `planning`, `interruptible`, `stop`: the threads on which a statement is planned and runs, and how it
 //!   is stopped there.
-//! - `growth`, `guard`: memory of functions, memory of operators, and files on disk.
+//! - `function_memory`, `guard`: memory of functions, memory of operators, and files on disk.
 //! - `queries`: the running statements, and the last finished ones.
 
 pub(crate) mod bounds;
 pub(crate) mod executors;
-pub(crate) mod growth;
+pub(crate) mod function_memory;
 pub(crate) mod guard;
 pub(crate) mod interruptible;
 pub(crate) mod planning;

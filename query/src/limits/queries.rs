@@ -257,7 +257,7 @@ impl Queries {
             None => Err(Error::new(
                 ErrorKind::NotFound,
                 format!(
-                    "query {id} does not run: SELECT * FROM system.queries shows those that do"
+                    "query {id} is not running: SELECT * FROM system.queries shows those that are"
                 ),
             )),
         }

@@ -31,12 +31,12 @@ pub(crate) fn within<T>(bounds: &Bounds, work: impl FnOnce() -> T) -> T {
 
 /// A plan, or another tree, that can be dropped on any thread.
 #[derive(Debug)]
-pub(crate) struct Deep<T: Default = LogicalPlan> {
+pub(crate) struct DeepPlan<T: Default = LogicalPlan> {
     tree: T,
     depth: usize,
 }
 
-impl<T: Default> Deep<T> {
+impl<T: Default> DeepPlan<T> {
     /// A tree of a statement of that depth.
     pub(crate) fn new(tree: T, depth: usize) -> Self {
         Self { tree, depth }
@@ -48,7 +48,7 @@ impl<T: Default> Deep<T> {
     }
 }
 
-impl<T: Default> Deref for Deep<T> {
+impl<T: Default> Deref for DeepPlan<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
@@ -56,7 +56,7 @@ impl<T: Default> Deref for Deep<T> {
     }
 }
 
-impl<T: Default> Drop for Deep<T> {
+impl<T: Default> Drop for DeepPlan<T> {
     fn drop(&mut self) {
         let tree = std::mem::take(&mut self.tree);
         let bytes = self.depth.saturating_mul(DROP_BYTES).saturating_add(DROP_BASE_BYTES);

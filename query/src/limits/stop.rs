@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Schema};
 use barograph_engine::{Error, ErrorKind};
-use barograph_lake::priority::give_way;
+use barograph_lake::priority::yield_if_background;
 use datafusion::common::Result;
 use datafusion::common::tree_node::{Transformed, TransformedResult};
 use datafusion::logical_expr::ColumnarValue;
@@ -129,7 +129,7 @@ impl PhysicalExpr for Unstopped {
     }
 
     fn evaluate(&self, batch: &RecordBatch) -> Result<ColumnarValue> {
-        give_way();
+        yield_if_background();
         self.stop.check()?;
         self.condition.evaluate(batch)
     }

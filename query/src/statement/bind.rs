@@ -10,8 +10,8 @@ use datafusion::common::{ParamValues, ScalarValue};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::sqlparser::ast::{Expr, Statement as Ast, Value, ValueWithSpan};
 
-use crate::errors::told;
-use crate::limits::stack::Deep;
+use crate::errors::engine_error;
+use crate::limits::stack::DeepPlan;
 use crate::statement::prepare::{answered, declared, typed, without_views};
 use crate::statement::session::{Statement, UNTYPED, columns};
 use crate::tree::Tree;
@@ -97,13 +97,14 @@ impl Statement {
                 LogicalPlan::clone(&self.plan)
             }
         };
-        let plan = plan.replace_params_with_values(&ParamValues::from(fitting)).map_err(told)?;
+        let plan =
+            plan.replace_params_with_values(&ParamValues::from(fitting)).map_err(engine_error)?;
         let plan = without_views(typed(plan)?)?;
         let schema = answered(&plan);
         let parameters = columns(Vec::new());
         let text = Arc::clone(&self.text);
         let partition = self.partition.clone();
-        let plan = Arc::new(Deep::new(plan, self.plan.depth()));
+        let plan = Arc::new(DeepPlan::new(plan, self.plan.depth()));
         let (deferred, optimized, extent) = (None, None, self.extent);
         Ok(Self { text, plan, schema, parameters, deferred, optimized, partition, extent })
     }
@@ -133,7 +134,7 @@ fn fit(field: &Field, value: &ScalarValue) -> Result<ScalarValue> {
         Error::request(format!(
             "parameter {} is {given} and the statement takes {wanted}: {}",
             field.name(),
-            told(error)
+            engine_error(error)
         ))
     })
 }

@@ -4,17 +4,17 @@
 //! text ─prepare─► Statement ─bind─► plan over views pinned together ─run─► rows
 //! ```
 //!
-//! - `session`: the entry points: sessions, prepared statements, answers. `asked`: the session of one execution.
+//! - `session`: the entry points: sessions, prepared statements, answers. `query_session`: the session of one query.
 //! - `prepare`, `bind`: the plan of a text, and the values of its parameters. `deferred`: what is planned once they are
 //!   bound.
 //! - `run`, `watch`, `rows`: the run of a plan, what ends it early, and how its rows reach the client.
 //! - `script`: texts of several statements. `divide`: answers whose partitions are fetched apart.
 
-pub(crate) mod asked;
 pub(crate) mod bind;
 pub(crate) mod deferred;
 pub(crate) mod divide;
 pub(crate) mod prepare;
+pub(crate) mod query_session;
 pub(crate) mod rows;
 pub(crate) mod run;
 pub(crate) mod script;

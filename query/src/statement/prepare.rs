@@ -18,23 +18,23 @@ use datafusion::sql::parser::{DFParserBuilder, Statement as Parsed};
 use datafusion::sql::sqlparser::ast::Statement as Ast;
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 
-use crate::corrections::constants::FoldedConstants;
+use crate::corrections::constant_arguments::FoldedConstants;
 use crate::corrections::dialect;
-use crate::corrections::drawn::DrawnOnce;
-use crate::corrections::literals::SinglePrecision;
+use crate::corrections::distinct_order;
+use crate::corrections::ignored_clauses;
+use crate::corrections::intervals::IntervalOrder;
 use crate::corrections::named_windows;
-use crate::corrections::order;
 use crate::corrections::precedence;
-use crate::corrections::spans::SpanOrder;
+use crate::corrections::single_precision::SinglePrecision;
 use crate::corrections::spelling;
 use crate::corrections::subqueries::Subqueries;
-use crate::corrections::unheard;
-use crate::corrections::using;
-use crate::corrections::zones::ZoneOfColumns;
-use crate::errors::{nearest, needs_names, told};
+use crate::corrections::time_zones::ColumnTimeZones;
+use crate::corrections::using_joins;
+use crate::corrections::volatile_between::VolatileBetween;
+use crate::errors::{engine_error, nearest, needs_names};
 use crate::limits::bounds::{Bounds, Extent};
-use crate::limits::planning::{Turns, sizes};
-use crate::limits::stack::Deep;
+use crate::limits::planning::{PlanningSlots, sizes};
+use crate::limits::stack::DeepPlan;
 use crate::statement::bind;
 use crate::statement::deferred::Deferred;
 use crate::statement::session::{Statement, columns};
@@ -48,7 +48,7 @@ const TEXT_BYTES_MAX: usize = 1 << 20;
 pub(crate) async fn statement(
     state: &Arc<SessionState>,
     bounds: &Bounds,
-    turns: &Turns,
+    planning_slots: &PlanningSlots,
     tables: &[TableEntry],
     text: &str,
 ) -> Result<Statement> {
@@ -64,9 +64,9 @@ pub(crate) async fn statement(
     let mut parsed = parsed(bounds, text)?;
     refuse_writing(&parsed)?;
     let extent = understand(&mut parsed, bounds)?;
-    let _turn = turns.take(extent).await?;
+    let _turn = planning_slots.take(extent).await?;
     let mut calls_tables = false;
-    for reference in state.resolve_table_references(&parsed).map_err(told)? {
+    for reference in state.resolve_table_references(&parsed).map_err(engine_error)? {
         if state.table_functions().contains_key(reference.table()) {
             calls_tables = true;
         } else {
@@ -80,7 +80,7 @@ pub(crate) async fn statement(
     };
     let reading =
         SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
-    reading.verify_plan(&plan).map_err(|error| only_reading(&told(error).to_string()))?;
+    reading.verify_plan(&plan).map_err(|error| only_reading(&engine_error(error).to_string()))?;
     let declared = declared(&plan)?;
     // What parameters are is known when they are bound.
     let plan = if declared.is_empty() { typed(plan)? } else { plan };
@@ -88,9 +88,9 @@ pub(crate) async fn statement(
     let plan = without_views(plan)?;
     let schema = answered(&plan);
     // Arguments of a table function are values by now, and may be of now.
-    let lasting = !calls_tables && deferred.is_none() && lasts(&plan).map_err(told)?;
+    let lasting = !calls_tables && deferred.is_none() && lasts(&plan).map_err(engine_error)?;
     let optimized = lasting.then(Arc::default);
-    let (text, plan) = (text.into(), Arc::new(Deep::new(plan, extent.depth)));
+    let (text, plan) = (text.into(), Arc::new(DeepPlan::new(plan, extent.depth)));
     Ok(Statement { text, plan, schema, parameters, deferred, optimized, partition: None, extent })
 }
 
@@ -104,7 +104,7 @@ pub(crate) async fn planned(
         Err(error) if needs_names(&error) => state.statement_to_plan(named()?).await.or(Err(error)),
         plan => plan,
     };
-    let plan = plan.and_then(using::without_marks).map_err(told)?;
+    let plan = plan.and_then(using_joins::without_marks).map_err(engine_error)?;
     sizes::check_grouping(&plan)?;
     Ok(plan)
 }
@@ -116,7 +116,7 @@ fn parsed(bounds: &Bounds, text: &str) -> Result<Parsed> {
         .with_dialect(&GenericDialect {})
         .with_recursion_limit(bounds.recursion());
     let statements = parser.build().and_then(|mut parser| parser.parse_statements());
-    let mut statements = statements.map_err(told)?;
+    let mut statements = statements.map_err(engine_error)?;
     match (statements.pop_front(), statements.len()) {
         (Some(statement), 0) => Ok(statement),
         (Some(_), more) => Err(Error::request(format!(
@@ -202,12 +202,12 @@ fn understand(parsed: &mut Parsed, bounds: &Bounds) -> Result<Extent> {
         Parsed::Statement(ast) => {
             let extent = bounds.check_tree(ast.as_mut())?;
             spelling::limit(ast)?;
-            order::by_place(ast)?;
-            unheard::refuse(ast)?;
+            distinct_order::by_place(ast)?;
+            ignored_clauses::refuse(ast)?;
             precedence::restore(ast.as_mut())?;
             named_windows::write_out(ast)?;
             dialect::translate(ast)?;
-            using::nest(ast)?;
+            using_joins::nest(ast)?;
             bind::number(ast)?;
             Ok(extent)
         }
@@ -275,7 +275,7 @@ fn check_table(reference: &TableReference, tables: &[TableEntry]) -> Result<()> 
 
 /// The parameters of a plan by number.
 pub(crate) fn declared(plan: &LogicalPlan) -> Result<BTreeMap<usize, Field>> {
-    let named = plan.get_parameter_fields().map_err(told)?;
+    let named = plan.get_parameter_fields().map_err(engine_error)?;
     let declare = |(name, field): (String, Option<FieldRef>)| {
         let number: usize = name.trim_start_matches('$').parse().map_err(|_| {
             Error::request(format!("parameter {name}: parameters are numbered, $1, $2 … or ?"))
@@ -311,11 +311,11 @@ fn parameters(
 pub(crate) fn typed(plan: LogicalPlan) -> Result<LogicalPlan> {
     static OPTIONS: LazyLock<ConfigOptions> = LazyLock::new(ConfigOptions::default);
     let meant: [&dyn AnalyzerRule; 5] =
-        [&DrawnOnce, &Subqueries, &SpanOrder, &SinglePrecision, &ZoneOfColumns];
+        [&VolatileBetween, &Subqueries, &IntervalOrder, &SinglePrecision, &ColumnTimeZones];
     let plan = meant.into_iter().try_fold(plan, |plan, rule| rule.analyze(plan, &OPTIONS));
-    let plan = plan.map_err(told)?;
+    let plan = plan.map_err(engine_error)?;
     let plan = TypeCoercion::new().analyze(plan, &OPTIONS);
-    plan.and_then(|plan| FoldedConstants.analyze(plan, &OPTIONS)).map_err(told)
+    plan.and_then(|plan| FoldedConstants.analyze(plan, &OPTIONS)).map_err(engine_error)
 }
 
 /// The columns of a plan's answer. Any of them may be null: a window without rows has nothing to count, and
@@ -343,7 +343,7 @@ pub(crate) fn without_views(plan: LogicalPlan) -> Result<LogicalPlan> {
     LogicalPlanBuilder::from(plan)
         .project(columns.collect::<Vec<_>>())
         .and_then(LogicalPlanBuilder::build)
-        .map_err(told)
+        .map_err(engine_error)
 }
 
 /// The type without views.

@@ -12,7 +12,7 @@ use futures::Stream;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::errors::told;
+use crate::errors::engine_error;
 use crate::limits::guard::Place;
 use crate::limits::queries::{Query, QueryId, QueryState};
 use crate::statement::watch::{Reason, cancelled};
@@ -36,7 +36,7 @@ pub(crate) fn way() -> (mpsc::Sender<Rows>, mpsc::Receiver<Rows>) {
 }
 
 /// Delivers rows to a client.
-pub(crate) struct Giver<'a> {
+pub(crate) struct RowSender<'a> {
     pub(crate) query: &'a Query,
     pub(crate) engine: &'a Engine,
     pub(crate) place: &'a Place,
@@ -45,7 +45,7 @@ pub(crate) struct Giver<'a> {
     memory: MemoryReservation,
 }
 
-impl<'a> Giver<'a> {
+impl<'a> RowSender<'a> {
     pub(crate) fn new(
         query: &'a Query,
         engine: &'a Engine,
@@ -62,11 +62,11 @@ impl<'a> Giver<'a> {
     ///
     /// # Errors
     /// `Resources` if there is no memory for it, `Timeout` if the client does not read, `Cancelled` if it left.
-    pub(crate) async fn give(&self, batch: RecordBatch) -> Result<()> {
+    pub(crate) async fn send(&self, batch: RecordBatch) -> Result<()> {
         let bytes = batch.get_array_memory_size();
         self.query.meter.given(batch.num_rows(), bytes);
         let memory = self.memory.new_empty();
-        memory.try_grow(held(&batch)).map_err(told)?;
+        memory.try_grow(held(&batch)).map_err(engine_error)?;
         let room = match self.sender.try_reserve() {
             Ok(room) => room,
             Err(TrySendError::Closed(())) => return Err(cancelled(self.query.id)),
@@ -104,7 +104,7 @@ impl<'a> Giver<'a> {
         Error::new(
             ErrorKind::Timeout,
             format!(
-                "nothing of the answer was read for {} ms, so that it was ended: read it without long pauses, ask for less, or raise sql.reader_timeout",
+                "the answer was not read for {} ms and was therefore ended: read it without long pauses, ask for less, or raise sql.reader_timeout",
                 self.reader_timeout.as_millis()
             ),
         )
@@ -137,7 +137,8 @@ pub(crate) fn batches(
         if let Some(Rows { batch, .. }) = next {
             return Some((Ok(batch), Some((rows, end, reason))));
         }
-        let broken = || Error::internal(format!("query {id} broke off: its answer is not whole"));
+        let broken =
+            || Error::internal(format!("query {id} ended early: its answer is incomplete"));
         let error = end.await.unwrap_or_else(|_| Err(broken())).err()?;
         Some((Err(error), None))
     }))

@@ -14,29 +14,29 @@ use datafusion::physical_plan::{SendableRecordBatchStream, execute_stream};
 use futures::StreamExt;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::errors::told;
+use crate::errors::engine_error;
 use crate::limits::guard::Place;
-use crate::limits::planning::{Turns, memory};
+use crate::limits::planning::{PlanningSlots, memory};
 use crate::limits::queries::QueryState;
-use crate::limits::stack::Deep;
+use crate::limits::stack::DeepPlan;
 use crate::limits::stop::Stop;
 use crate::settings::SqlSettings;
-use crate::statement::asked::Asked;
-use crate::statement::rows::{Giver, Rows};
+use crate::statement::query_session::QuerySession;
+use crate::statement::rows::{RowSender, Rows};
 use crate::statement::session::Statement;
-use crate::statement::watch::{Begun, Watched};
+use crate::statement::watch::{ListedQuery, WatchHandle};
 
 /// Everything a query needs to run.
 pub(crate) struct Job {
-    pub(crate) begun: Begun,
+    pub(crate) listed: ListedQuery,
     pub(crate) statement: Statement,
     /// A value for each parameter.
     pub(crate) values: Vec<ScalarValue>,
-    pub(crate) asked: Asked,
+    pub(crate) session: QuerySession,
     pub(crate) budget: SqlSettings,
-    pub(crate) turns: Arc<Turns>,
+    pub(crate) planning_slots: Arc<PlanningSlots>,
     pub(crate) stop: Stop,
-    pub(crate) watched: Watched,
+    pub(crate) watched: WatchHandle,
     pub(crate) sender: mpsc::Sender<Rows>,
     pub(crate) place: Arc<Place>,
 }
@@ -48,31 +48,41 @@ impl Job {
         planned: oneshot::Sender<Result<SchemaRef>>,
         end: oneshot::Sender<Result<()>>,
     ) {
-        let Self { begun, statement, values, asked, budget, turns, stop, watched, sender, place } =
-            self;
-        let Watched { mut ended, running } = watched;
-        asked.obey(&stop);
+        let Self {
+            listed,
+            statement,
+            values,
+            session,
+            budget,
+            planning_slots,
+            stop,
+            watched,
+            sender,
+            place,
+        } = self;
+        let WatchHandle { mut ended, running } = watched;
+        session.obey(&stop);
         let mut planned = Some(planned);
         let work = async {
-            let plan = plan(&begun, statement, &values, &asked, &budget, &turns, &stop);
+            let plan = plan(&listed, statement, &values, &session, &budget, &planning_slots, &stop);
             let (schema, mut batches) =
-                memory::accounted(&asked.runtime_env().memory_pool, plan).await?;
-            begun.query.advance(QueryState::Running, begun.engine.now());
+                memory::accounted(&session.runtime_env().memory_pool, plan).await?;
+            listed.query.advance(QueryState::Running, listed.engine.now());
             if let Some(planned) = planned.take() {
                 let _ = planned.send(Ok(Arc::clone(&schema)));
             }
-            let giver = Giver::new(
-                &begun.query,
-                &begun.engine,
+            let sender = RowSender::new(
+                &listed.query,
+                &listed.engine,
                 &place,
                 &sender,
                 budget.reader_timeout.duration(),
-                &asked.runtime_env().memory_pool,
+                &session.runtime_env().memory_pool,
             );
             while let Some(batch) = batches.next().await {
-                let rows = with_schema(&schema, batch.map_err(told)?)?;
+                let rows = with_schema(&schema, batch.map_err(engine_error)?)?;
                 if rows.num_rows() > 0 {
-                    giver.give(rows).await?;
+                    sender.send(rows).await?;
                 }
             }
             Ok(())
@@ -85,10 +95,10 @@ impl Job {
         };
         let outcome = match outcome {
             Ok(()) => {
-                begun.end(QueryState::Done, None);
+                listed.end(QueryState::Done, None);
                 Ok(())
             }
-            Err(error) => Err(begun.failed(error)),
+            Err(error) => Err(listed.failed(error)),
         };
         place.give_back();
         drop(running);
@@ -101,31 +111,31 @@ impl Job {
 
 /// The columns of the answer, and its rows.
 async fn plan(
-    begun: &Begun,
+    listed: &ListedQuery,
     statement: Statement,
     values: &[ScalarValue],
-    asked: &Asked,
+    session: &QuerySession,
     budget: &SqlSettings,
-    turns: &Turns,
+    planning_slots: &PlanningSlots,
     stop: &Stop,
 ) -> Result<(SchemaRef, SendableRecordBatchStream)> {
-    let _turn = turns.take(statement.extent).await?;
+    let _turn = planning_slots.take(statement.extent).await?;
     let Statement { plan, schema, optimized, .. } = statement.bind(values).await?;
     let depth = plan.depth();
     let optimized = match &optimized {
-        Some(lasting) => asked.optimized(&plan, lasting, depth),
-        None => asked.optimize(&plan).map(|plan| Arc::new(Deep::new(plan, depth))),
+        Some(lasting) => session.optimized(&plan, lasting, depth),
+        None => session.optimize(&plan).map(|plan| Arc::new(DeepPlan::new(plan, depth))),
     };
-    let optimized = optimized.map_err(told)?;
-    let planner = asked.query_planner();
-    let physical = planner.create_physical_plan(&optimized, asked).await.map_err(told)?;
-    let cost = asked.pinned().map(|pinned| pinned.cost()).unwrap_or_default();
-    begun.query.costs(cost);
+    let optimized = optimized.map_err(engine_error)?;
+    let planner = session.query_planner();
+    let physical = planner.create_physical_plan(&optimized, session).await.map_err(engine_error)?;
+    let cost = session.pinned().map(|pinned| pinned.cost()).unwrap_or_default();
+    listed.query.costs(cost);
     if !matches!(**plan, LogicalPlan::Explain(_)) {
         check(budget, cost)?;
     }
-    let physical = stop.stoppable(physical).map_err(told)?;
-    Ok((schema, execute_stream(physical, asked.task_ctx()).map_err(told)?))
+    let physical = stop.stoppable(physical).map_err(engine_error)?;
+    Ok((schema, execute_stream(physical, session.task_ctx()).map_err(engine_error)?))
 }
 
 /// Refuses a query whose cost exceeds the budget.
@@ -137,12 +147,12 @@ fn check(budget: &SqlSettings, cost: Cost) -> Result<()> {
              EXPLAIN shows what each scan costs"
         )))
     };
-    match (budget.price_bytes_max, budget.price_files_max) {
+    match (budget.cost_bytes_max, budget.cost_files_max) {
         (Some(most), _) if cost.bytes > most.get() as u64 => {
-            over("bytes", "sql.price_bytes_max", cost.bytes, most.get() as u64)
+            over("bytes", "sql.cost_bytes_max", cost.bytes, most.get() as u64)
         }
         (_, Some(most)) if cost.files > most => {
-            over("files", "sql.price_files_max", cost.files, most)
+            over("files", "sql.cost_files_max", cost.files, most)
         }
         _ => Ok(()),
     }

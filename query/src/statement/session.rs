@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{Field, Schema, SchemaRef};
-use barograph_engine::process::Ceiling;
+use barograph_engine::process_memory::ProcessMemoryLimit;
 use barograph_engine::recent::Recent;
 use barograph_engine::system::SystemRows;
 use barograph_engine::{Engine, Result};
@@ -29,21 +29,21 @@ use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-use crate::errors::told;
+use crate::errors::engine_error;
 use crate::limits::bounds::Extent;
 use crate::limits::executors::Executors;
 use crate::limits::guard::{self, Gate};
-use crate::limits::planning::Turns;
+use crate::limits::planning::PlanningSlots;
 use crate::limits::queries::{Queries, QueryId, QueryState};
-use crate::limits::stack::Deep;
+use crate::limits::stack::DeepPlan;
 use crate::settings::SqlSettings;
-use crate::statement::asked::Asked;
 use crate::statement::deferred::Deferred;
 use crate::statement::divide::{AnswerPartition, Division, divided};
 use crate::statement::prepare;
+use crate::statement::query_session::QuerySession;
 use crate::statement::rows;
 use crate::statement::run::Job;
-use crate::statement::watch::{Begun, cancelled, planned, timed_out, watch};
+use crate::statement::watch::{ListedQuery, cancelled, planned, timed_out, watch};
 use crate::table::catalog::{Catalog, TableEntry, zoned};
 use crate::table::provider::Pinned;
 
@@ -101,10 +101,10 @@ pub struct Sql {
     gate: Arc<Gate>,
     /// Slots of statements that are planned without being run.
     pub(crate) plans: Arc<Gate>,
-    turns: Arc<Turns>,
+    planning_slots: Arc<PlanningSlots>,
     pub(crate) executors: Arc<Executors>,
     pub(crate) queries: Arc<Queries>,
-    ceiling: Ceiling,
+    process_limit: ProcessMemoryLimit,
     /// Made for the first statement: a server that is never queried in SQL needs none.
     planner: Mutex<Option<Arc<Planner>>>,
     /// Statements by time zone and text.
@@ -127,7 +127,7 @@ impl fmt::Debug for Sql {
 #[derive(Debug, Clone)]
 pub struct Statement {
     pub(crate) text: Arc<str>,
-    pub(crate) plan: Arc<Deep>,
+    pub(crate) plan: Arc<DeepPlan>,
     pub(crate) schema: SchemaRef,
     pub(crate) parameters: SchemaRef,
     /// The statement with marks, if its plan depends on the values of parameters.
@@ -135,7 +135,7 @@ pub struct Statement {
     /// The partition of the answer that is requested, if not all.
     pub(crate) partition: Option<Arc<AnswerPartition>>,
     /// The optimized plan, if it is the same in every execution; made by the first.
-    pub(crate) optimized: Option<Arc<OnceLock<Arc<Deep>>>>,
+    pub(crate) optimized: Option<Arc<OnceLock<Arc<DeepPlan>>>>,
     pub(crate) extent: Extent,
 }
 
@@ -223,8 +223,8 @@ impl Sql {
         let catalog = Arc::new(Catalog::new(&engine, &queries, &settings, dimensions, system)?);
         let executors = Executors::new(&settings);
         let gate = || Arc::new(Gate::new(&settings, executors.threads()));
-        let (gate, plans, turns) = (gate(), gate(), Arc::default());
-        let ceiling = settings.ceiling();
+        let (gate, plans, planning_slots) = (gate(), gate(), Arc::default());
+        let process_limit = settings.process_limit();
         let (planner, kept) = (Mutex::default(), Recent::new(KEPT));
         Ok(Arc::new(Self {
             engine,
@@ -233,10 +233,10 @@ impl Sql {
             shared,
             gate,
             plans,
-            turns,
+            planning_slots,
             executors,
             queries,
-            ceiling,
+            process_limit,
             planner,
             kept,
         }))
@@ -261,10 +261,10 @@ impl Sql {
             shared: Arc::clone(&self.shared),
             gate: Arc::clone(&self.gate),
             plans: Arc::clone(&self.plans),
-            turns: Arc::clone(&self.turns),
+            planning_slots: Arc::clone(&self.planning_slots),
             executors: Arc::clone(&self.executors),
             queries,
-            ceiling: self.ceiling,
+            process_limit: self.process_limit,
             planner: Mutex::default(),
             kept: Recent::new(KEPT),
         }))
@@ -305,9 +305,10 @@ impl Sql {
             }
             let state = self.planner()?.state(session)?;
             let (catalog, bounds) = (Arc::clone(&self.catalog), self.settings.bounds());
-            let (owned, turns) = (text.to_owned(), Arc::clone(&self.turns));
+            let (owned, planning_slots) = (text.to_owned(), Arc::clone(&self.planning_slots));
             let work = async move {
-                prepare::statement(&state, &bounds, &turns, catalog.entries(), &owned).await
+                prepare::statement(&state, &bounds, &planning_slots, catalog.entries(), &owned)
+                    .await
             };
             let statement = self.planned(session, text, work).await?;
             let is_small = text.len() <= KEPT_BYTES && !statement.is_large();
@@ -334,9 +335,9 @@ impl Sql {
                 return statement.bind(values).await;
             }
             let (text, statement) = (Arc::clone(&statement.text), statement.clone());
-            let (values, turns) = (values.to_vec(), Arc::clone(&self.turns));
+            let (values, planning_slots) = (values.to_vec(), Arc::clone(&self.planning_slots));
             let work = async move {
-                let _turn = turns.take(statement.extent).await?;
+                let _turn = planning_slots.take(statement.extent).await?;
                 statement.bind(&values).await
             };
             self.planned(session, &text, work).await
@@ -355,13 +356,14 @@ impl Sql {
         parameters: &'a [ScalarValue],
     ) -> BoxFuture<'a, Result<Answer>> {
         Box::pin(async move {
-            self.ceiling.check(0)?;
+            self.process_limit.check(0)?;
             let shared = self.planner()?.state(session)?;
             let allowed = self.allowed(session);
             let clock = self.engine.clock();
             let mut deadline = clock.sleep(allowed);
             let query = self.queries.begin(&session.user, &statement.text, self.engine.now());
-            let begun = Begun::new(Arc::clone(&query), Arc::clone(&self.queries), &self.engine);
+            let listed =
+                ListedQuery::new(Arc::clone(&query), Arc::clone(&self.queries), &self.engine);
             let place = async {
                 let place = Arc::new(self.gate.enter().await?);
                 Ok((place, self.executors.lease(&**clock).await?))
@@ -372,7 +374,7 @@ impl Sql {
                 place = place => place,
                 () = &mut deadline => Err(timed_out(allowed)),
             };
-            let (place, lease) = place.map_err(|error| begun.failed(error))?;
+            let (place, lease) = place.map_err(|error| listed.failed(error))?;
             query.works_on(&lease);
             query.advance(QueryState::Planning, self.engine.now());
             let meter = Arc::clone(&query.meter);
@@ -381,17 +383,17 @@ impl Sql {
             let partition = statement.partition.clone();
             let now = partition.as_ref().map_or_else(|| self.engine.now(), |of| of.now);
             let pinned = Pinned::new(&self.engine, explain).with_partition(partition);
-            let asked = Asked::new(shared, pinned, now, &meter, runtime);
+            let query_session = QuerySession::new(shared, pinned, now, &meter, runtime);
             let (sender, rows) = rows::way();
             let ((planned_to, schema), (end_to, end)) = (oneshot::channel(), oneshot::channel());
-            let (watched, mut reason) = watch(&begun, &place, &lease, &sender, deadline, allowed);
+            let (watched, mut reason) = watch(&listed, &place, &lease, &sender, deadline, allowed);
             let job = Job {
-                begun,
+                listed,
                 statement: statement.clone(),
                 values: parameters.to_vec(),
-                asked,
+                session: query_session,
                 budget: self.settings.clone(),
-                turns: Arc::clone(&self.turns),
+                planning_slots: Arc::clone(&self.planning_slots),
                 stop: lease.stop().clone(),
                 watched,
                 sender,
@@ -417,16 +419,17 @@ impl Sql {
     ) -> BoxFuture<'a, Result<Option<Division>>> {
         Box::pin(async move {
             let (text, statement) = (Arc::clone(&statement.text), statement.clone());
-            let (values, turns) = (parameters.to_vec(), Arc::clone(&self.turns));
+            let (values, planning_slots) = (parameters.to_vec(), Arc::clone(&self.planning_slots));
             let shared = self.planner()?.state(session)?;
             let (pinned, now) = (Pinned::new(&self.engine, false), self.engine.now());
             let runtime = Arc::clone(&self.shared);
-            let asked = Asked::new(shared, pinned, now, &Arc::default(), runtime)
+            let query_session = QuerySession::new(shared, pinned, now, &Arc::default(), runtime)
                 .with_partitions(count.max(1));
             let work = async move {
-                let _turn = turns.take(statement.extent).await?;
+                let _turn = planning_slots.take(statement.extent).await?;
                 let plan = statement.bind(&values).await?.plan;
-                let physical = asked.create_physical_plan(&plan).await.map_err(told)?;
+                let physical =
+                    query_session.create_physical_plan(&plan).await.map_err(engine_error)?;
                 Ok(divided(&physical).map(|scan| Division {
                     table: scan.read.table().name().to_owned(),
                     view: Arc::clone(&scan.read.view),

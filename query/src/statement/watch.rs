@@ -21,13 +21,13 @@ pub(crate) type Reason = Fuse<oneshot::Receiver<Error>>;
 
 /// A query that stays in the list of running ones until this is dropped.
 #[derive(Debug)]
-pub(crate) struct Begun {
+pub(crate) struct ListedQuery {
     pub(crate) query: Arc<Query>,
     queries: Arc<Queries>,
     pub(crate) engine: Arc<Engine>,
 }
 
-impl Begun {
+impl ListedQuery {
     pub(crate) fn new(query: Arc<Query>, queries: Arc<Queries>, engine: &Arc<Engine>) -> Self {
         Self { query, queries, engine: Arc::clone(engine) }
     }
@@ -49,10 +49,10 @@ impl Begun {
     }
 }
 
-impl Drop for Begun {
+impl Drop for ListedQuery {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.end(QueryState::Failed, Some("a defect in the server".to_owned()));
+            self.end(QueryState::Failed, Some("a bug in the server".to_owned()));
         } else {
             self.end(QueryState::Cancelled, None);
         }
@@ -70,21 +70,21 @@ impl From<ErrorKind> for QueryState {
 }
 
 pub(crate) fn cancelled(id: QueryId) -> Error {
-    Error::new(ErrorKind::Cancelled, format!("query {id} was cancelled: its answer is not whole"))
+    Error::new(ErrorKind::Cancelled, format!("query {id} was cancelled: its answer is incomplete"))
 }
 
 pub(crate) fn timed_out(allowed: Duration) -> Error {
     Error::new(
         ErrorKind::Timeout,
         format!(
-            "the query took longer than the {} ms it may: ask for less, or allow more (session option timeout, up to sql.timeout)",
+            "the query took longer than the {} ms that it is allowed: ask for less, or allow more (session option timeout, up to sql.timeout)",
             allowed.as_millis()
         ),
     )
 }
 
 /// The query's side of a watch.
-pub(crate) struct Watched {
+pub(crate) struct WatchHandle {
     /// Ready once the watcher has ended the query.
     pub(crate) ended: oneshot::Receiver<()>,
     /// Dropped with the query, which ends the watch.
@@ -93,15 +93,15 @@ pub(crate) struct Watched {
 
 /// Watches a query that holds `place` and works under `lease`, until `deadline`.
 pub(crate) fn watch(
-    begun: &Begun,
+    listed: &ListedQuery,
     place: &Arc<Place>,
     lease: &Arc<Lease>,
     sender: &mpsc::Sender<Rows>,
     deadline: BoxFuture<'static, ()>,
     allowed: Duration,
-) -> (Watched, Reason) {
-    let (query, queries) = (Arc::clone(&begun.query), Arc::clone(&begun.queries));
-    let (engine, place) = (Arc::clone(&begun.engine), Arc::clone(place));
+) -> (WatchHandle, Reason) {
+    let (query, queries) = (Arc::clone(&listed.query), Arc::clone(&listed.queries));
+    let (engine, place) = (Arc::clone(&listed.engine), Arc::clone(place));
     let (lease, sender) = (Arc::downgrade(lease), sender.clone());
     let (tell, reason) = oneshot::channel();
     let (end, ended) = oneshot::channel();
@@ -122,7 +122,7 @@ pub(crate) fn watch(
         abandon(&lease);
         drop(end);
     });
-    (Watched { ended, running }, reason.fuse())
+    (WatchHandle { ended, running }, reason.fuse())
 }
 
 /// Tells work under a lease to stop, and counts it until it has.
@@ -143,6 +143,6 @@ pub(crate) async fn planned(
         biased;
         Ok(error) = reason => Err(error),
         planned = planned => planned
-            .map_err(|_| Error::internal(format!("query {id} ended without a word")))?,
+            .map_err(|_| Error::internal(format!("query {id} ended without a result")))?,
     }
 }

@@ -42,19 +42,19 @@ use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
 use hashbrown::HashMap;
 use parking_lot::Mutex;
 
-use super::{Declared, Of, declared, times};
+use super::{ColumnKind, ColumnSpec, declared, times};
 use crate::errors::external;
 use crate::pushdown::translate::Translator;
 use crate::table::provider::Pinned;
 
-const COLUMNS: &[Declared] = &[
-    ("key", Of::Whole, false),
-    ("hour", Of::Time, false),
-    ("table_name", Of::Text, false),
-    ("expected", Of::Whole, false),
-    ("received", Of::Whole, false),
-    ("late", Of::Whole, false),
-    ("silent_since", Of::Time, true),
+const COLUMNS: &[ColumnSpec] = &[
+    ("key", ColumnKind::Whole, false),
+    ("hour", ColumnKind::Time, false),
+    ("table_name", ColumnKind::Text, false),
+    ("expected", ColumnKind::Whole, false),
+    ("received", ColumnKind::Whole, false),
+    ("late", ColumnKind::Whole, false),
+    ("silent_since", ColumnKind::Time, true),
 ];
 /// Columns on which conditions are pushed down.
 const FILTERED: usize = 3;
@@ -74,13 +74,13 @@ struct KeyHour {
 
 /// Counts of the hours of files; the oldest are dropped first.
 #[derive(Debug, Default)]
-struct Kept {
+struct CachedHours {
     hours: HashMap<(FilePath, Hour), Arc<[KeyHour]>>,
     order: VecDeque<(FilePath, Hour)>,
     bytes: usize,
 }
 
-impl Kept {
+impl CachedHours {
     fn keep(&mut self, hour: (FilePath, Hour), keys: &Arc<[KeyHour]>) {
         self.bytes += size_of_val(keys.as_ref());
         if let Some(before) = self.hours.insert(hour, Arc::clone(keys)) {
@@ -105,7 +105,7 @@ pub(super) struct CompletenessTable {
     /// The columns on which conditions are pushed down, as a table of their own.
     filtered: Arc<TableSchema>,
     every: Micros,
-    kept: Arc<Mutex<Kept>>,
+    kept: Arc<Mutex<CachedHours>>,
 }
 
 impl CompletenessTable {
@@ -156,7 +156,7 @@ impl TableProvider for CompletenessTable {
         limit: Option<usize>,
     ) -> QueryResult<Arc<dyn ExecutionPlan>> {
         let (Wanted { keys, time, rest }, exact) = Translator::new(&self.filtered).wanted(filters);
-        let asked = Asked {
+        let query = CompletenessQuery {
             engine: Arc::clone(&self.engine),
             pinned: Pinned::of(session, &self.engine),
             schema: Arc::clone(&self.schema),
@@ -166,7 +166,7 @@ impl TableProvider for CompletenessTable {
             every: self.every,
             kept: Arc::clone(&self.kept),
         };
-        let partition: Arc<dyn PartitionStream> = Arc::new(AskedStream(Arc::new(asked)));
+        let partition: Arc<dyn PartitionStream> = Arc::new(CompletenessStream(Arc::new(query)));
         Ok(Arc::new(StreamingTableExec::try_new(
             Arc::clone(&self.schema),
             vec![partition],
@@ -180,7 +180,7 @@ impl TableProvider for CompletenessTable {
 
 /// One scan of the table.
 #[derive(Debug)]
-struct Asked {
+struct CompletenessQuery {
     engine: Arc<Engine>,
     pinned: Arc<Pinned>,
     schema: SchemaRef,
@@ -188,40 +188,40 @@ struct Asked {
     hours: TimeRange,
     filter: Option<Predicate>,
     every: Micros,
-    kept: Arc<Mutex<Kept>>,
+    kept: Arc<Mutex<CachedHours>>,
 }
 
 #[derive(Debug)]
-struct AskedStream(Arc<Asked>);
+struct CompletenessStream(Arc<CompletenessQuery>);
 
-impl PartitionStream for AskedStream {
+impl PartitionStream for CompletenessStream {
     fn schema(&self) -> &SchemaRef {
         &self.0.schema
     }
 
     fn execute(&self, _: Arc<TaskContext>) -> SendableRecordBatchStream {
-        let asked = Arc::clone(&self.0);
-        let tables: VecDeque<_> = asked
+        let query = Arc::clone(&self.0);
+        let tables: VecDeque<_> = query
             .pinned
             .views()
             .iter()
             .filter(|(name, _)| *name != DEAD_LETTERS)
             .map(|(_, view)| Arc::clone(view))
             .collect();
-        let schema = Arc::clone(&asked.schema);
-        let state = (asked, tables, None::<Walk>);
+        let schema = Arc::clone(&query.schema);
+        let state = (query, tables, None::<Walk>);
         let batches =
-            futures::stream::try_unfold(state, |(asked, mut tables, mut walk)| async move {
+            futures::stream::try_unfold(state, |(query, mut tables, mut walk)| async move {
                 loop {
                     let mut current = match walk.take() {
                         Some(current) => current,
                         None => match tables.pop_front() {
-                            Some(view) => Walk::new(&asked, view).await.map_err(external)?,
+                            Some(view) => Walk::new(&query, view).await.map_err(external)?,
                             None => return Ok(None),
                         },
                     };
-                    if let Some(batch) = current.next(&asked).await.map_err(external)? {
-                        return Ok(Some((batch, (asked, tables, Some(current)))));
+                    if let Some(batch) = current.next(&query).await.map_err(external)? {
+                        return Ok(Some((batch, (query, tables, Some(current)))));
                     }
                 }
             });
@@ -241,22 +241,22 @@ struct Walk {
 }
 
 impl Walk {
-    async fn new(asked: &Asked, view: Arc<View>) -> Result<Self> {
-        let now = asked.engine.now();
+    async fn new(query: &CompletenessQuery, view: Arc<View>) -> Result<Self> {
+        let now = query.engine.now();
         let held = view.hours();
-        let end = held.last().map_or(Micros::MIN, |hour| hour.end().max(now)).min(asked.hours.to);
+        let end = held.last().map_or(Micros::MIN, |hour| hour.end().max(now)).min(query.hours.to);
         let mut next = held.first().copied().filter(|first| first.start() < end);
         if let Some(first) = next
-            && first.start() < asked.hours.from
+            && first.start() < query.hours.from
         {
-            let start = Hour::of(asked.hours.from);
+            let start = Hour::of(query.hours.from);
             next =
-                start.map(|hour| if hour.start() < asked.hours.from { hour.next() } else { hour });
+                start.map(|hour| if hour.start() < query.hours.from { hour.next() } else { hour });
         }
         let mut walk = Self { view, next, end, now, last: BTreeMap::new() };
         let before = next.and_then(|next| held.into_iter().rfind(|hour| *hour < next));
         if let Some(before) = before {
-            walk.see(&asked.hour(&walk.view, before).await?);
+            walk.see(&query.hour(&walk.view, before).await?);
         }
         Ok(walk)
     }
@@ -269,14 +269,14 @@ impl Walk {
     }
 
     /// The rows of the next hour.
-    async fn next(&mut self, asked: &Asked) -> Result<Option<RecordBatch>> {
+    async fn next(&mut self, query: &CompletenessQuery) -> Result<Option<RecordBatch>> {
         let Some(hour) = self.next.filter(|hour| hour.start() < self.end) else { return Ok(None) };
         self.next = Some(hour.next());
-        let held = asked.hour(&self.view, hour).await?;
+        let held = query.hour(&self.view, hour).await?;
         self.see(&held);
         let passed = hour.end().min(self.now).max(hour.start());
-        let due = (passed - hour.start()) / asked.every.max(1);
-        let running = hour.start() + due * asked.every;
+        let due = (passed - hour.start()) / query.every.max(1);
+        let running = hour.start() + due * query.every;
         let expected = self.last.values().map(|&last| {
             let is_there = last >= running && running < hour.end();
             due + i64::from(is_there)
@@ -290,13 +290,13 @@ impl Walk {
             Arc::new(counts.collect::<Int64Array>())
         };
         let silent = self.last.values().map(|&last| {
-            let turns = passed.saturating_sub(last) / asked.every.max(1);
+            let turns = passed.saturating_sub(last) / query.every.max(1);
             (turns >= 2).then_some(last)
         });
         let rows = self.last.len();
         let name = self.view.schema.name();
         let batch = RecordBatch::try_new(
-            Arc::clone(&asked.schema),
+            Arc::clone(&query.schema),
             vec![
                 Arc::new(Int64Array::from_iter_values(self.last.keys().copied())),
                 times(std::iter::repeat_n(Some(hour.start()), rows)),
@@ -307,11 +307,11 @@ impl Walk {
                 times(silent),
             ],
         )?;
-        asked.filter(batch).map(Some)
+        query.filter(batch).map(Some)
     }
 }
 
-impl Asked {
+impl CompletenessQuery {
     /// The counts of an hour, ascending by key.
     async fn hour(&self, view: &Arc<View>, hour: Hour) -> Result<Arc<[KeyHour]>> {
         let mut source = Source::of(view, hour);

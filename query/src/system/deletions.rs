@@ -9,19 +9,19 @@ use barograph_lake::table::Deletion;
 use barograph_lake::{Key, Micros};
 use futures::future::BoxFuture;
 
-use super::{Declared, Of, SystemRows, declared, times, whole};
+use super::{ColumnKind, ColumnSpec, SystemRows, declared, times, whole};
 
-const COLUMNS: &[Declared] = &[
-    ("table_name", Of::Text, false),
-    ("version", Of::Whole, false),
-    ("deleted_at", Of::Time, false),
-    ("deleted_by", Of::Text, false),
-    ("reason", Of::Text, false),
-    ("keys", Of::Text, true),
-    ("rows_from", Of::Time, true),
-    ("rows_to", Of::Time, true),
-    ("rows", Of::Whole, false),
-    ("files", Of::Whole, false),
+const COLUMNS: &[ColumnSpec] = &[
+    ("table_name", ColumnKind::Text, false),
+    ("version", ColumnKind::Whole, false),
+    ("deleted_at", ColumnKind::Time, false),
+    ("deleted_by", ColumnKind::Text, false),
+    ("reason", ColumnKind::Text, false),
+    ("keys", ColumnKind::Text, true),
+    ("rows_from", ColumnKind::Time, true),
+    ("rows_to", ColumnKind::Time, true),
+    ("rows", ColumnKind::Whole, false),
+    ("files", ColumnKind::Whole, false),
 ];
 
 /// The deletions of all tables.

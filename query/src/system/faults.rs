@@ -7,27 +7,27 @@ use barograph_engine::Result;
 use barograph_engine::landing::LandingFault;
 use barograph_lake::Period;
 
-use super::{Declared, Of, Told, times, whole};
+use super::{ColumnKind, ColumnSpec, ServerState, times, whole};
 use crate::table::provider::Pinned;
 
-pub(super) const COLUMNS: &[Declared] = &[
-    ("table_name", Of::Text, false),
-    ("tier", Of::Text, true),
-    ("period_start", Of::Time, true),
-    ("files", Of::Text, true),
-    ("tail_rows", Of::Whole, false),
-    ("tail_bytes", Of::Whole, false),
-    ("since", Of::Time, false),
-    ("tries", Of::Whole, false),
-    ("tried_at", Of::Time, false),
-    ("next_at", Of::Time, false),
-    ("error", Of::Text, false),
-    ("cure", Of::Text, false),
+pub(super) const COLUMNS: &[ColumnSpec] = &[
+    ("table_name", ColumnKind::Text, false),
+    ("tier", ColumnKind::Text, true),
+    ("period_start", ColumnKind::Time, true),
+    ("files", ColumnKind::Text, true),
+    ("tail_rows", ColumnKind::Whole, false),
+    ("tail_bytes", ColumnKind::Whole, false),
+    ("since", ColumnKind::Time, false),
+    ("tries", ColumnKind::Whole, false),
+    ("tried_at", ColumnKind::Time, false),
+    ("next_at", ColumnKind::Time, false),
+    ("error", ColumnKind::Text, false),
+    ("cure", ColumnKind::Text, false),
 ];
 
 /// The faults of all tables.
-pub(super) fn rows(told: &Told, pinned: &Pinned) -> Result<Vec<ArrayRef>> {
-    let faults = told.engine.landing_faults();
+pub(super) fn rows(server: &ServerState, pinned: &Pinned) -> Result<Vec<ArrayRef>> {
+    let faults = server.engine.landing_faults();
     let held: Vec<(usize, u64)> = faults
         .iter()
         .map(|fault| {

@@ -17,7 +17,7 @@
 mod completeness;
 mod deletions;
 mod faults;
-mod given;
+mod provided;
 mod queries;
 mod settings;
 mod storage;
@@ -42,7 +42,7 @@ use crate::settings::SqlSettings;
 use crate::statement::session::columns;
 use crate::table::provider::Pinned;
 
-pub(crate) use given::table as given;
+pub(crate) use provided::table as provided;
 
 /// A table's name, provider and primary key.
 pub(crate) type Named = (String, Arc<dyn TableProvider>, Vec<String>);
@@ -53,12 +53,12 @@ pub(crate) fn tables(
     queries: &Arc<Queries>,
     settings: &SqlSettings,
 ) -> Result<Vec<Named>> {
-    let source = Arc::new(Told {
+    let source = Arc::new(ServerState {
         engine: Arc::clone(engine),
         queries: Arc::clone(queries),
         settings: settings.clone(),
     });
-    let table = |name: &str, primary: &[&str], columns: &[Declared], rows: Rows| -> Named {
+    let table = |name: &str, primary: &[&str], columns: &[ColumnSpec], rows: Rows| -> Named {
         let schema = declared(columns);
         let table = SystemTable { source: Arc::clone(&source), schema, rows };
         let primary = primary.iter().map(|&name| name.to_owned()).collect();
@@ -75,28 +75,28 @@ pub(crate) fn tables(
     ];
     let completeness = completeness::CompletenessTable::new(engine, settings.reading_every)?;
     let primary = ["table_name", "key", "hour"].map(str::to_owned).to_vec();
-    tables.push(given(Arc::new(deletions::Deletions(Arc::clone(engine)))));
+    tables.push(provided(Arc::new(deletions::Deletions(Arc::clone(engine)))));
     tables.push(("completeness".to_owned(), Arc::new(completeness), primary));
     Ok(tables)
 }
 
 /// The parts of the server that the tables report on.
 #[derive(Debug)]
-struct Told {
+struct ServerState {
     engine: Arc<Engine>,
     queries: Arc<Queries>,
     settings: SqlSettings,
 }
 
 /// Produces the columns of a table.
-type Rows = fn(&Told, &Pinned) -> Result<Vec<ArrayRef>>;
+type Rows = fn(&ServerState, &Pinned) -> Result<Vec<ArrayRef>>;
 
 /// Name and type of a column, and whether it can be null.
-type Declared = (&'static str, Of, bool);
+type ColumnSpec = (&'static str, ColumnKind, bool);
 
 /// Types of columns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Of {
+enum ColumnKind {
     Text,
     Whole,
     Number,
@@ -104,14 +104,14 @@ enum Of {
     Time,
 }
 
-fn declared(list: &[Declared]) -> SchemaRef {
-    let field = |&(name, of, nullable): &Declared| {
+fn declared(list: &[ColumnSpec]) -> SchemaRef {
+    let field = |&(name, of, nullable): &ColumnSpec| {
         let of = match of {
-            Of::Text => DataType::Utf8,
-            Of::Whole => DataType::Int64,
-            Of::Number => DataType::Float64,
-            Of::Flag => DataType::Boolean,
-            Of::Time => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+            ColumnKind::Text => DataType::Utf8,
+            ColumnKind::Whole => DataType::Int64,
+            ColumnKind::Number => DataType::Float64,
+            ColumnKind::Flag => DataType::Boolean,
+            ColumnKind::Time => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
         };
         Field::new(name, of, nullable)
     };
@@ -131,7 +131,7 @@ fn whole(count: u64) -> i64 {
 /// A table of few rows.
 #[derive(Debug)]
 struct SystemTable {
-    source: Arc<Told>,
+    source: Arc<ServerState>,
     schema: SchemaRef,
     rows: Rows,
 }

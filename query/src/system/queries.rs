@@ -5,34 +5,34 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Float64Array, Int64Array, StringArray};
 use barograph_engine::Result;
 
-use super::{Declared, Of, Told, times, whole};
+use super::{ColumnKind, ColumnSpec, ServerState, times, whole};
 use crate::limits::queries::QueryInfo;
 use crate::table::provider::Pinned;
 
-pub(super) const COLUMNS: &[Declared] = &[
-    ("id", Of::Whole, false),
-    ("user_name", Of::Text, false),
-    ("state", Of::Text, false),
-    ("text", Of::Text, false),
-    ("created_at", Of::Time, false),
-    ("started_at", Of::Time, true),
-    ("finished_at", Of::Time, true),
-    ("duration_ms", Of::Number, false),
-    ("rows_read", Of::Whole, false),
-    ("rows", Of::Whole, false),
-    ("bytes", Of::Whole, false),
-    ("memory_bytes", Of::Whole, false),
-    ("memory_bytes_peak", Of::Whole, false),
-    ("price_files", Of::Whole, true),
-    ("price_rows", Of::Whole, true),
-    ("price_bytes", Of::Whole, true),
-    ("tasks", Of::Whole, false),
-    ("error", Of::Text, true),
+pub(super) const COLUMNS: &[ColumnSpec] = &[
+    ("id", ColumnKind::Whole, false),
+    ("user_name", ColumnKind::Text, false),
+    ("state", ColumnKind::Text, false),
+    ("text", ColumnKind::Text, false),
+    ("created_at", ColumnKind::Time, false),
+    ("started_at", ColumnKind::Time, true),
+    ("finished_at", ColumnKind::Time, true),
+    ("duration_ms", ColumnKind::Number, false),
+    ("rows_read", ColumnKind::Whole, false),
+    ("rows", ColumnKind::Whole, false),
+    ("bytes", ColumnKind::Whole, false),
+    ("memory_bytes", ColumnKind::Whole, false),
+    ("memory_bytes_peak", ColumnKind::Whole, false),
+    ("price_files", ColumnKind::Whole, true),
+    ("price_rows", ColumnKind::Whole, true),
+    ("price_bytes", ColumnKind::Whole, true),
+    ("tasks", ColumnKind::Whole, false),
+    ("error", ColumnKind::Text, true),
 ];
 
 /// The running queries, then the finished ones, newest first.
-pub(super) fn rows(told: &Told, _: &Pinned) -> Result<Vec<ArrayRef>> {
-    let (list, now) = (told.queries.list(), told.engine.now());
+pub(super) fn rows(server: &ServerState, _: &Pinned) -> Result<Vec<ArrayRef>> {
+    let (list, now) = (server.queries.list(), server.engine.now());
     let texts = |of: fn(&QueryInfo) -> Option<String>| -> ArrayRef {
         Arc::new(list.iter().map(of).collect::<StringArray>())
     };

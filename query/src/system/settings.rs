@@ -7,12 +7,15 @@ use barograph_engine::{EngineSettings, Error, Result};
 use schemars::schema_for;
 use serde_json::Value;
 
-use super::{Declared, Of, Told};
+use super::{ColumnKind, ColumnSpec, ServerState};
 use crate::settings::SqlSettings;
 use crate::table::provider::Pinned;
 
-pub(super) const COLUMNS: &[Declared] =
-    &[("name", Of::Text, false), ("value", Of::Text, true), ("description", Of::Text, true)];
+pub(super) const COLUMNS: &[ColumnSpec] = &[
+    ("name", ColumnKind::Text, false),
+    ("value", ColumnKind::Text, true),
+    ("description", ColumnKind::Text, true),
+];
 
 struct Setting {
     name: String,
@@ -21,10 +24,10 @@ struct Setting {
 }
 
 /// The settings by name.
-pub(super) fn rows(told: &Told, _: &Pinned) -> Result<Vec<ArrayRef>> {
+pub(super) fn rows(server: &ServerState, _: &Pinned) -> Result<Vec<ArrayRef>> {
     let unwritten = |e: serde_json::Error| Error::internal("write the settings").with_source(e);
-    let engine = serde_json::to_value(told.engine.settings()).map_err(unwritten)?;
-    let sql = serde_json::to_value(&told.settings).map_err(unwritten)?;
+    let engine = serde_json::to_value(server.engine.settings()).map_err(unwritten)?;
+    let sql = serde_json::to_value(&server.settings).map_err(unwritten)?;
     let mut list = Vec::new();
     flatten("engine", &engine, schema_for!(EngineSettings).as_value(), &mut list);
     flatten("sql", &sql, schema_for!(SqlSettings).as_value(), &mut list);

@@ -10,64 +10,64 @@ use barograph_engine::scan::plan::{Source, sources};
 use barograph_engine::tail::HourView;
 use barograph_lake::{FileEntry, KeySelection, TimeRange};
 
-use super::{Declared, Of, Told, times, whole};
+use super::{ColumnKind, ColumnSpec, ServerState, times, whole};
 use crate::table::provider::Pinned;
 
-pub(super) const FILES: &[Declared] = &[
-    ("table_name", Of::Text, false),
-    ("path", Of::Text, false),
-    ("tier", Of::Text, false),
-    ("period_start", Of::Time, false),
-    ("rows", Of::Whole, false),
-    ("bytes", Of::Whole, false),
-    ("key_min", Of::Whole, false),
-    ("key_max", Of::Whole, false),
-    ("time_min", Of::Time, false),
-    ("time_max", Of::Time, false),
-    ("through_position", Of::Whole, false),
+pub(super) const FILES: &[ColumnSpec] = &[
+    ("table_name", ColumnKind::Text, false),
+    ("path", ColumnKind::Text, false),
+    ("tier", ColumnKind::Text, false),
+    ("period_start", ColumnKind::Time, false),
+    ("rows", ColumnKind::Whole, false),
+    ("bytes", ColumnKind::Whole, false),
+    ("key_min", ColumnKind::Whole, false),
+    ("key_max", ColumnKind::Whole, false),
+    ("time_min", ColumnKind::Time, false),
+    ("time_max", ColumnKind::Time, false),
+    ("through_position", ColumnKind::Whole, false),
 ];
 
-pub(super) const HOURS: &[Declared] = &[
-    ("table_name", Of::Text, false),
-    ("hour", Of::Time, false),
-    ("tier", Of::Text, false),
-    ("landed", Of::Flag, false),
-    ("lake_rows", Of::Whole, false),
-    ("lake_bytes", Of::Whole, false),
-    ("tail_rows", Of::Whole, false),
-    ("tail_bytes", Of::Whole, false),
+pub(super) const HOURS: &[ColumnSpec] = &[
+    ("table_name", ColumnKind::Text, false),
+    ("hour", ColumnKind::Time, false),
+    ("tier", ColumnKind::Text, false),
+    ("landed", ColumnKind::Flag, false),
+    ("lake_rows", ColumnKind::Whole, false),
+    ("lake_bytes", ColumnKind::Whole, false),
+    ("tail_rows", ColumnKind::Whole, false),
+    ("tail_bytes", ColumnKind::Whole, false),
 ];
 
-pub(super) const TAIL: &[Declared] = &[
-    ("table_name", Of::Text, false),
-    ("hour", Of::Time, false),
-    ("rows", Of::Whole, false),
-    ("keys", Of::Whole, false),
-    ("bytes", Of::Whole, false),
-    ("key_min", Of::Whole, true),
-    ("key_max", Of::Whole, true),
-    ("time_min", Of::Time, true),
-    ("time_max", Of::Time, true),
-    ("first_position", Of::Whole, false),
-    ("through_position", Of::Whole, false),
+pub(super) const TAIL: &[ColumnSpec] = &[
+    ("table_name", ColumnKind::Text, false),
+    ("hour", ColumnKind::Time, false),
+    ("rows", ColumnKind::Whole, false),
+    ("keys", ColumnKind::Whole, false),
+    ("bytes", ColumnKind::Whole, false),
+    ("key_min", ColumnKind::Whole, true),
+    ("key_max", ColumnKind::Whole, true),
+    ("time_min", ColumnKind::Time, true),
+    ("time_max", ColumnKind::Time, true),
+    ("first_position", ColumnKind::Whole, false),
+    ("through_position", ColumnKind::Whole, false),
 ];
 
-pub(super) const LOG: &[Declared] = &[
-    ("end_position", Of::Whole, false),
-    ("bytes", Of::Whole, false),
-    ("records_appended", Of::Whole, false),
-    ("rows_appended", Of::Whole, false),
-    ("appends", Of::Whole, false),
-    ("rows_written_again", Of::Whole, false),
-    ("records_recovered", Of::Whole, false),
-    ("rows_recovered", Of::Whole, false),
-    ("rows_landed_before", Of::Whole, false),
-    ("torn_bytes", Of::Whole, false),
-    ("lost", Of::Text, true),
+pub(super) const LOG: &[ColumnSpec] = &[
+    ("end_position", ColumnKind::Whole, false),
+    ("bytes", ColumnKind::Whole, false),
+    ("records_appended", ColumnKind::Whole, false),
+    ("rows_appended", ColumnKind::Whole, false),
+    ("appends", ColumnKind::Whole, false),
+    ("rows_written_again", ColumnKind::Whole, false),
+    ("records_recovered", ColumnKind::Whole, false),
+    ("rows_recovered", ColumnKind::Whole, false),
+    ("rows_landed_before", ColumnKind::Whole, false),
+    ("torn_bytes", ColumnKind::Whole, false),
+    ("lost", ColumnKind::Text, true),
 ];
 
 /// The files of all tables.
-pub(super) fn files(_: &Told, pinned: &Pinned) -> Result<Vec<ArrayRef>> {
+pub(super) fn files(_: &ServerState, pinned: &Pinned) -> Result<Vec<ArrayRef>> {
     let mut list: Vec<(&str, &Arc<FileEntry>)> = Vec::new();
     for (name, view) in pinned.views() {
         list.extend(view.snapshot.files().iter().map(|file| (name.as_str(), file)));
@@ -96,7 +96,7 @@ pub(super) fn files(_: &Told, pinned: &Pinned) -> Result<Vec<ArrayRef>> {
 }
 
 /// The hours of all tables, and the days and months that hours were compacted into.
-pub(super) fn hours(_: &Told, pinned: &Pinned) -> Result<Vec<ArrayRef>> {
+pub(super) fn hours(_: &ServerState, pinned: &Pinned) -> Result<Vec<ArrayRef>> {
     let everything = Scan::of(KeySelection::All, TimeRange::ALL);
     let mut list: Vec<(&str, Source)> = Vec::new();
     for (name, view) in pinned.views() {
@@ -127,7 +127,7 @@ pub(super) fn hours(_: &Told, pinned: &Pinned) -> Result<Vec<ArrayRef>> {
 }
 
 /// The hours in the tails of all tables.
-pub(super) fn tail(_: &Told, pinned: &Pinned) -> Result<Vec<ArrayRef>> {
+pub(super) fn tail(_: &ServerState, pinned: &Pinned) -> Result<Vec<ArrayRef>> {
     let mut list: Vec<(&str, &HourView)> = Vec::new();
     for (name, view) in pinned.views() {
         list.extend(view.tail.hours().iter().map(|hour| (name.as_str(), hour)));
@@ -152,8 +152,8 @@ pub(super) fn tail(_: &Told, pinned: &Pinned) -> Result<Vec<ArrayRef>> {
 }
 
 /// The log, and what its replay recovered when the engine was opened.
-pub(super) fn log(told: &Told, _: &Pinned) -> Result<Vec<ArrayRef>> {
-    let (gauge, recovery) = (told.engine.log_gauge(), told.engine.recovery());
+pub(super) fn log(server: &ServerState, _: &Pinned) -> Result<Vec<ArrayRef>> {
+    let (gauge, recovery) = (server.engine.log_gauge(), server.engine.recovery());
     let one = |count: u64| -> ArrayRef { Arc::new(Int64Array::from(vec![whole(count)])) };
     let lost = (!recovery.lost.is_empty()).then(|| recovery.lost.join("; "));
     Ok(vec![

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::array::timezone::Tz;
 use arrow::datatypes::SchemaRef;
-use barograph_engine::rollup::Declared;
+use barograph_engine::rollup::RegisteredRollup;
 use barograph_engine::system::SystemRows;
 use barograph_engine::{Engine, Error, Result};
 use barograph_lake::AsOf;
@@ -25,21 +25,23 @@ use datafusion::optimizer::Optimizer;
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::prelude::SessionConfig;
 
-use crate::corrections::cutoff::{LimitsAboveWindows, LimitsOfGroups};
-use crate::corrections::instants::FinerInstants;
-use crate::corrections::membership::Membership;
+use crate::corrections::ambiguous_columns::AmbiguousColumns;
+use crate::corrections::excluded_plans::ExcludedPlans;
+use crate::corrections::in_subqueries::InSubqueries;
+use crate::corrections::information_schema::{self, OrdinalsFromOne};
+use crate::corrections::interval_analysis::NoIntervalAnalysis;
+use crate::corrections::intervals::IntervalArithmetic;
+use crate::corrections::limit_pushdown::{LimitsAboveWindows, LimitsOfGroups};
 use crate::corrections::multisets::Multisets;
-use crate::corrections::names::{self, CountedFromOne};
-use crate::corrections::opaque::OpaqueConditions;
-use crate::corrections::spans::SpanArithmetic;
-use crate::corrections::spared::Spared;
-use crate::corrections::unambiguous::Unambiguous;
-use crate::corrections::unknown::Unknown;
-use crate::corrections::using::MergingJoins;
-use crate::corrections::zones;
-use crate::errors::told;
+use crate::corrections::three_valued_logic::ThreeValuedLogic;
+use crate::corrections::time_precision::TimePrecision;
+use crate::corrections::time_zones;
+use crate::corrections::using_joins::MergingJoins;
+use crate::errors::engine_error;
 use crate::functions;
-use crate::limits::growth::{self, Allowance, BoundedFunctions, BoundedStructs, Narrowing};
+use crate::limits::function_memory::{
+    self, BoundedFunctions, BoundedStructs, FunctionLimits, Narrowing,
+};
 use crate::limits::interruptible::interruptible;
 use crate::limits::planning::fence;
 use crate::limits::queries::Queries;
@@ -94,7 +96,7 @@ pub(crate) struct Catalog {
     public: Arc<MemorySchemaProvider>,
     system: Arc<MemorySchemaProvider>,
     entries: Vec<TableEntry>,
-    allowance: Allowance,
+    function_limits: FunctionLimits,
     memory_bytes: usize,
 }
 
@@ -110,7 +112,7 @@ impl Catalog {
             public: Arc::new(MemorySchemaProvider::new()),
             system: Arc::new(MemorySchemaProvider::new()),
             entries: Vec::new(),
-            allowance: Allowance::new(settings),
+            function_limits: FunctionLimits::new(settings),
             memory_bytes: settings.memory_bytes_max.get(),
         };
         for info in engine.tables() {
@@ -125,7 +127,7 @@ impl Catalog {
             let (provider, key) = dimension(&name, rows)?;
             catalog.add(PUBLIC_SCHEMA, name, provider, vec![key])?;
         }
-        let given = given.into_iter().map(system::given);
+        let given = given.into_iter().map(system::provided);
         for (name, provider, primary) in
             system::tables(engine, queries, settings)?.into_iter().chain(given)
         {
@@ -144,7 +146,7 @@ impl Catalog {
         let of_system = schema == SYSTEM_SCHEMA;
         let to = if of_system { &self.system } else { &self.public };
         let columns = provider.schema();
-        if to.register_table(name.clone(), provider).map_err(told)?.is_some() {
+        if to.register_table(name.clone(), provider).map_err(engine_error)?.is_some() {
             return Err(Error::request(format!("there are two tables {name:?}: rename one")));
         }
         self.entries.push(TableEntry {
@@ -175,7 +177,7 @@ impl Catalog {
             .with_create_default_catalog_and_schema(false)
             .with_default_catalog_and_schema(CATALOG, PUBLIC_SCHEMA);
         let options = config.options_mut();
-        options.extensions.insert(self.allowance.clone());
+        options.extensions.insert(self.function_limits.clone());
         options.sql_parser.map_string_types_to_utf8view = false;
         options.sql_parser.collect_spans = true;
         options.optimizer.subset_repartition_threshold = KEPT_PARTITIONS;
@@ -188,40 +190,40 @@ impl Catalog {
         }
         // IS TRUE is never null for the logical plan, and may be null for the physical one.
         options.execution.skip_physical_aggregate_schema_check = true;
-        let mut rules = Unambiguous::all(PhysicalOptimizer::new().rules);
-        rules.insert(0, Arc::new(OpaqueConditions));
+        let mut rules = AmbiguousColumns::all(PhysicalOptimizer::new().rules);
+        rules.insert(0, Arc::new(NoIntervalAnalysis));
         rules.insert(0, Arc::new(LimitsAboveWindows));
         let at = rules.iter().position(|rule| rule.name() == "aggregate_statistics");
         rules.insert(at.map_or(0, |at| at + 1), Arc::new(AggregateWindows));
         rules.insert(at.map_or(1, |at| at + 2), Arc::new(AggregateHours));
         rules.push(Arc::new(LimitsOfGroups));
-        let mut logical = Spared::all(Optimizer::new().rules);
-        logical.insert(0, Arc::new(FinerInstants));
+        let mut logical = ExcludedPlans::all(Optimizer::new().rules);
+        logical.insert(0, Arc::new(TimePrecision));
         let mut state = SessionStateBuilder::new()
             .with_config(config)
             .with_runtime_env(Arc::clone(shared))
-            .with_expr_planners(vec![Arc::new(SpanArithmetic), Arc::new(BoundedStructs)])
+            .with_expr_planners(vec![Arc::new(IntervalArithmetic), Arc::new(BoundedStructs)])
             .with_relation_planners(vec![Arc::new(MergingJoins)])
             .with_default_features()
-            .with_analyzer_rule(Arc::new(CountedFromOne))
-            .with_analyzer_rule(Arc::new(Membership))
+            .with_analyzer_rule(Arc::new(OrdinalsFromOne))
+            .with_analyzer_rule(Arc::new(InSubqueries))
             .with_analyzer_rule(Arc::new(Multisets))
-            .with_analyzer_rule(Arc::new(Unknown))
+            .with_analyzer_rule(Arc::new(ThreeValuedLogic))
             .with_optimizer_rules(logical)
             .with_physical_optimizer_rules(rules)
             .build();
         // Before the functions that rules look for by what they are.
-        growth::all(&mut state)?;
+        function_memory::all(&mut state)?;
         let catalog = MemoryCatalogProvider::new();
         let public = Arc::clone(&self.public) as Arc<dyn SchemaProvider>;
         let system = Arc::clone(&self.system) as Arc<dyn SchemaProvider>;
-        catalog.register_schema(PUBLIC_SCHEMA, public).map_err(told)?;
-        catalog.register_schema(SYSTEM_SCHEMA, system).map_err(told)?;
+        catalog.register_schema(PUBLIC_SCHEMA, public).map_err(engine_error)?;
+        catalog.register_schema(SYSTEM_SCHEMA, system).map_err(engine_error)?;
         let context = SessionContext::new_with_state(interruptible(state));
         context.register_catalog(CATALOG, Arc::new(catalog));
         functions::register(&context)?;
-        functions::register_tables(&context, Arc::new(Given(Arc::clone(engine))));
-        for function in names::functions() {
+        functions::register_tables(&context, Arc::new(EngineTables(Arc::clone(engine))));
+        for function in information_schema::functions() {
             context.register_udf(function);
         }
         context.add_analyzer_rule(Arc::new(BoundedFunctions));
@@ -235,7 +237,7 @@ impl Catalog {
             .with_optimizer_rules(rules)
             .with_query_planner(Arc::new(planner))
             .build();
-        zones::register(&mut state).map_err(told)?;
+        time_zones::register(&mut state).map_err(engine_error)?;
         zoned(&mut state, UTC)?;
         Ok(state)
     }
@@ -257,15 +259,15 @@ pub(crate) fn zoned(state: &mut SessionState, zone: &str) -> Result<()> {
     let functions: Vec<_> =
         functions.filter_map(|of| of.inner().with_updated_config(options)).collect();
     for function in functions {
-        state.register_udf(Arc::new(function)).map_err(told)?;
+        state.register_udf(Arc::new(function)).map_err(engine_error)?;
     }
     Ok(())
 }
 
 /// The declared tables, as table functions read them.
-struct Given(Arc<Engine>);
+struct EngineTables(Arc<Engine>);
 
-impl functions::Tables for Given {
+impl functions::Tables for EngineTables {
     fn latest(&self, table: &str) -> Result<Arc<dyn TableProvider>> {
         let table = self.0.schema(table)?;
         Ok(Arc::new(LatestProvider { engine: Arc::clone(&self.0), table }))
@@ -273,7 +275,8 @@ impl functions::Tables for Given {
 
     fn live(&self, rollup: &str) -> Result<Arc<dyn TableProvider>> {
         let rollups = self.0.rollups();
-        let declared = rollups.get(rollup).ok_or_else(|| Declared::missing(&rollups, rollup))?;
+        let declared =
+            rollups.get(rollup).ok_or_else(|| RegisteredRollup::missing(&rollups, rollup))?;
         let rollup = Arc::clone(&declared.rollup);
         Ok(Arc::new(LiveProvider { engine: Arc::clone(&self.0), rollup }))
     }
@@ -293,7 +296,7 @@ fn dimension(name: &str, rows: RecordBatch) -> Result<(Arc<dyn TableProvider>, S
     let order = arrow::compute::sort_to_indices(rows.column(0), None, None)?;
     let rows = arrow::compute::take_record_batch(&rows, &order)?;
     let table = MemTable::try_new(schema, vec![vec![rows]])
-        .map_err(told)?
+        .map_err(engine_error)?
         .with_sort_order(vec![vec![col(format!("{key:?}")).sort(true, false)]]);
     Ok((Arc::new(table), key))
 }

@@ -17,7 +17,7 @@ use arrow::array::{
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::{Int64Type, SchemaRef, TimestampMicrosecondType};
 use async_trait::async_trait;
-use barograph_engine::rollup::{Declared, ROWS_COLUMN, Rollup};
+use barograph_engine::rollup::{ROWS_COLUMN, RegisteredRollup, Rollup};
 use barograph_engine::{Engine, Error, Result, Scan, ScanStream, View};
 use barograph_lake::schema::{FIRST_VALUE_COLUMN, TIME_COLUMN};
 use barograph_lake::{KeySelection, Micros, TimeRange};
@@ -95,7 +95,7 @@ impl TableProvider for LiveProvider {
         let rollups = pinned.rollups();
         let declared = rollups.get(table.name());
         let declared =
-            declared.ok_or_else(|| external(Declared::missing(rollups, table.name())))?;
+            declared.ok_or_else(|| external(RegisteredRollup::missing(rollups, table.name())))?;
         let stale = self.engine.stale_windows(declared, [source, kept]).await.map_err(external)?;
         let live = Live {
             engine: Arc::clone(&self.engine),
@@ -109,7 +109,7 @@ impl TableProvider for LiveProvider {
             schema: Arc::clone(&schema),
         };
         for (view, scan) in live.scans() {
-            pinned.charge(self.engine.plan(view, scan).map_err(external)?.cost());
+            pinned.add_cost(self.engine.plan(view, scan).map_err(external)?.cost());
         }
         let partition: Arc<dyn PartitionStream> = Arc::new(LiveStream(Arc::new(live)));
         Ok(Arc::new(StreamingTableExec::try_new(schema, vec![partition], None, None, false, None)?))

@@ -98,7 +98,7 @@ impl Pinned {
         *self.cost.lock()
     }
 
-    pub(crate) fn charge(&self, cost: Cost) {
+    pub(crate) fn add_cost(&self, cost: Cost) {
         let mut sum = self.cost.lock();
         *sum = sum.and(cost);
     }
@@ -216,7 +216,7 @@ impl TableProvider for LakeProvider {
         });
         let statistics = self.statistics.of(&plan, output).await.map_err(external)?;
         let plan = looked_into(plan, pinned.explain).await?;
-        pinned.charge(plan.cost());
+        pinned.add_cost(plan.cost());
         let starts = plan.partition_starts();
         let (equivalences, partitioning) = (layout.equivalences()?, layout.partitioning(&starts)?);
         let mut exec = ScanExec::new(read, places.collect(), plan, equivalences, partitioning);

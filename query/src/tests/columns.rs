@@ -47,7 +47,7 @@ impl Fixture {
     }
 
     /// Statistics of the new columns: rows, values of each, nulls of each.
-    async fn told(&self) -> Vec<String> {
+    async fn columns_of(&self) -> Vec<String> {
         let ask = |condition: &'static str| async move {
             self.lines(&format!("SELECT count(*) FROM readings WHERE {condition}")).await.remove(0)
         };
@@ -101,21 +101,24 @@ async fn a_table_gains_columns_which_old_rows_do_not_have() {
     let none = none.into_iter().chain([count.clone(), count.clone()]);
     let none: Vec<_> =
         none.chain(["0", "0", "0"].map(str::to_owned)).chain([count, "0".to_owned()]).collect();
-    assert_eq!(fixture.told().await, none);
+    assert_eq!(fixture.columns_of().await, none);
     fixture.engine.flush().await.unwrap();
-    assert_eq!((fixture.answers_before().await, fixture.told().await), (before.clone(), none));
+    assert_eq!(
+        (fixture.answers_before().await, fixture.columns_of().await),
+        (before.clone(), none)
+    );
 
     // Late rows for a file without the columns, and an hour of its own.
     fixture.put_grown(1, 40).await;
     fixture.put_grown(HOURS - 1, 40).await;
-    let with: Vec<_> = [fixture.told().await, fixture.lines(BEFORE[0]).await].concat();
+    let with: Vec<_> = [fixture.columns_of().await, fixture.lines(BEFORE[0]).await].concat();
     assert!(with[0].contains("|80|80|1.0|Ada"), "{}", with[0]);
     assert_eq!(with[7], "80");
     fixture.reopen_as(grown()).await.unwrap();
-    assert_eq!([fixture.told().await, fixture.lines(BEFORE[0]).await].concat(), with);
+    assert_eq!([fixture.columns_of().await, fixture.lines(BEFORE[0]).await].concat(), with);
     fixture.engine.flush().await.unwrap();
     fixture.reopen_as(grown()).await.unwrap();
-    assert_eq!([fixture.told().await, fixture.lines(BEFORE[0]).await].concat(), with);
+    assert_eq!([fixture.columns_of().await, fixture.lines(BEFORE[0]).await].concat(), with);
     assert_eq!(fixture.engine.recovery().rows, 0);
 
     // An earlier version, which has no such columns.
@@ -128,10 +131,10 @@ async fn a_table_gains_columns_which_old_rows_do_not_have() {
 async fn a_column_that_is_no_longer_declared_stops_the_start() {
     let mut fixture = Fixture::new().await;
     fixture.reopen_as(grown()).await.unwrap();
-    let told = fixture.told().await;
+    let told = fixture.columns_of().await;
     let refused = fixture.reopen_as(table()).await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Request);
     assert!(refused.to_string().contains("column visibility Float64"), "{refused}");
     fixture.reopen_as(grown()).await.unwrap();
-    assert_eq!(fixture.told().await, told);
+    assert_eq!(fixture.columns_of().await, told);
 }

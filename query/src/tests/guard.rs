@@ -196,11 +196,11 @@ async fn the_spill_folder_is_bounded() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_price_over_the_budget_is_refused_before_it_runs() {
-    let fixture = Fixture::with(SqlSettings { price_files_max: Some(2), ..settings() }).await;
+    let fixture = Fixture::with(SqlSettings { cost_files_max: Some(2), ..settings() }).await;
     let error = fixture.try_ask("SELECT avg(temperature) FROM readings", &[]).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Request);
     let text = error.to_string();
-    assert!(text.contains("4 files") && text.contains("sql.price_files_max allows 2"), "{text}");
+    assert!(text.contains("4 files") && text.contains("sql.cost_files_max allows 2"), "{text}");
     assert!(text.contains("bound the time"), "{text}");
     assert_eq!(fixture.sql.queries().list()[0].state, QueryState::Failed);
     assert_eq!(fixture.sql.queries().list()[0].cost.unwrap().files, 4);

@@ -8,16 +8,16 @@ mod conditions;
 mod deletion;
 mod dialect;
 mod executors;
-mod growth;
+mod function_memory;
 mod guard;
 mod newest;
-mod past;
 mod planning;
 mod plans;
 mod random;
 mod readers;
 mod statements;
 mod system;
+mod time_travel;
 mod upstream;
 
 use std::collections::BTreeMap;
@@ -186,7 +186,7 @@ async fn open_as(
     let engine_settings = EngineSettings {
         scan_slice_rows: 1_024,
         scan_threads: 2,
-        notice_every: barograph_lake::Span::millis(0),
+        poll_commits_every: barograph_lake::Span::millis(0),
         tail_bytes_max: Size::mebibytes(512),
         ..landing_on_request()
     };

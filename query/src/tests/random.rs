@@ -11,7 +11,7 @@ use datafusion::optimizer::{AnalyzerRule, OptimizerRule};
 use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
 
 use super::*;
-use crate::corrections::literals::SinglePrecision;
+use crate::corrections::single_precision::SinglePrecision;
 
 /// The rows of the model in plain DataFusion.
 async fn plain(fixture: &Fixture) -> SessionContext {

@@ -31,14 +31,14 @@ async fn files_hours_and_tail_add_up_to_the_table() {
 async fn settings_are_shown_with_what_they_are_for() {
     let fixture = Fixture::empty(SqlSettings::default()).await;
     let shown = fixture
-        .lines("SELECT name, value FROM system.settings WHERE name IN ('engine.scan_slice_rows', 'engine.log.segment_bytes', 'sql.timeout', 'sql.price_bytes_max') ORDER BY name")
+        .lines("SELECT name, value FROM system.settings WHERE name IN ('engine.scan_slice_rows', 'engine.log.segment_bytes', 'sql.timeout', 'sql.cost_bytes_max') ORDER BY name")
         .await;
     assert_eq!(
         shown,
         [
             "engine.log.segment_bytes|64MiB",
             "engine.scan_slice_rows|1024",
-            "sql.price_bytes_max|null",
+            "sql.cost_bytes_max|null",
             "sql.timeout|5m"
         ]
     );

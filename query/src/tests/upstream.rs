@@ -9,7 +9,7 @@ use super::*;
 
 /// Outcome of a statement.
 #[derive(Debug, PartialEq, Eq)]
-enum Told {
+enum Outcome {
     Rows(Vec<String>),
     Refused,
 }
@@ -18,22 +18,22 @@ enum Told {
 struct Fault {
     module: &'static str,
     statement: &'static str,
-    right: Told,
+    right: Outcome,
 }
 
 fn fault(module: &'static str, statement: &'static str, rows: &[&str]) -> Fault {
     let rows = rows.iter().map(|row| (*row).to_owned()).collect();
-    Fault { module, statement, right: Told::Rows(rows) }
+    Fault { module, statement, right: Outcome::Rows(rows) }
 }
 
 fn passed_over(module: &'static str, statement: &'static str) -> Fault {
-    Fault { module, statement, right: Told::Refused }
+    Fault { module, statement, right: Outcome::Refused }
 }
 
 fn faults() -> Vec<Fault> {
     vec![
         fault(
-            "corrections/cutoff",
+            "corrections/limit_pushdown",
             "SELECT count(*) FROM (SELECT DISTINCT x, sum(x) OVER (ORDER BY x) FROM (VALUES (1), (2), (3)) t(x) LIMIT 2) d",
             &["2"],
         ),
@@ -41,28 +41,28 @@ fn faults() -> Vec<Fault> {
         fault("corrections/dialect", "SELECT mod(5, 3)", &["2"]),
         fault("corrections/dialect", "SELECT count(*) FROM (VALUES (1)) t(x) GROUP BY ()", &["1"]),
         fault(
-            "corrections/drawn",
+            "corrections/volatile_between",
             "SELECT count(*) BETWEEN 1800 AND 2200 FROM generate_series(1, 10000) WHERE random() BETWEEN 0.4 AND 0.6",
             &["true"],
         ),
         fault(
-            "corrections/instants",
+            "corrections/time_precision",
             "SELECT count(*) FROM (SELECT arrow_cast(column1, 'Timestamp(Microsecond, None)') AS t FROM (VALUES ('2026-01-01T00:00:00'))) \
              WHERE t = arrow_cast('2026-01-01T00:00:00.0000005', 'Timestamp(Nanosecond, None)')",
             &["0"],
         ),
         fault(
-            "corrections/literals",
+            "corrections/single_precision",
             "SELECT count(*) FROM (SELECT arrow_cast(column1, 'Float32') AS t FROM (VALUES (21.3))) WHERE t = 21.3",
             &["1"],
         ),
         fault(
-            "corrections/membership",
+            "corrections/in_subqueries",
             "SELECT count(*) FROM (VALUES (1), (2)) t(x) WHERE x > 5 OR x NOT IN (SELECT y FROM (VALUES (2), (NULL)) u(y))",
             &["0"],
         ),
         fault(
-            "corrections/membership",
+            "corrections/in_subqueries",
             "SELECT count(*) FROM (VALUES (2, NULL)) t(x, k) WHERE x NOT IN \
              (SELECT a FROM (VALUES (2, 0), (3, NULL)) u(a, b) WHERE b = x AND k > 0)",
             &["1"],
@@ -79,37 +79,41 @@ fn faults() -> Vec<Fault> {
             &["1", "3", "3"],
         ),
         fault(
-            "corrections/names",
+            "corrections/information_schema",
             "SELECT min(ordinal_position) FROM information_schema.columns WHERE table_name = 'readings'",
             &["1"],
         ),
         fault(
-            "corrections/nulls",
+            "corrections/null_equal_joins",
             "SELECT count(*) FROM (VALUES (1, NULL), (2, 3)) a(x, y) JOIN (VALUES (1, NULL), (2, 3)) b(x, y) \
              ON a.x IS NOT DISTINCT FROM b.x WHERE a.y = b.y",
             &["1"],
         ),
-        fault("corrections/numbers", "SELECT 1_000", &["1000"]),
-        fault("corrections/numbers", "SELECT 0b11", &["3"]),
-        fault("corrections/numbers", "SELECT 0x1F", &["31"]),
-        passed_over("corrections/numbers", "SELECT 1a"),
+        fault("corrections/number_literals", "SELECT 1_000", &["1000"]),
+        fault("corrections/number_literals", "SELECT 0b11", &["3"]),
+        fault("corrections/number_literals", "SELECT 0x1F", &["31"]),
+        passed_over("corrections/number_literals", "SELECT 1a"),
         fault(
-            "corrections/opaque",
+            "corrections/interval_analysis",
             "SELECT x FROM (VALUES (3.9), (3.2), (3.5)) t(x) WHERE CAST(x AS INT) = 3 ORDER BY x",
             &["3.2", "3.5", "3.9"],
         ),
         fault(
-            "corrections/order",
+            "corrections/distinct_order",
             "SELECT DISTINCT x % 2 FROM (VALUES (1), (2), (3)) t(x) ORDER BY x % 2",
             &["0", "1"],
         ),
         fault("corrections/precedence", "SELECT true IS DISTINCT FROM true OR true", &["true"]),
         fault(
-            "corrections/spans",
+            "corrections/intervals",
             "SELECT CAST(DATE '2026-09-21' + INTERVAL '15 hours' AS TIMESTAMP)",
             &["2026-09-21T15:00:00"],
         ),
-        fault("corrections/spans", "SELECT INTERVAL '1 month' > INTERVAL '40 days'", &["false"]),
+        fault(
+            "corrections/intervals",
+            "SELECT INTERVAL '1 month' > INTERVAL '40 days'",
+            &["false"],
+        ),
         fault(
             "corrections/spelling",
             "SELECT k, sum(x) + 1 FROM (VALUES (1, 2), (2, 1)) t(k, x) GROUP BY k ORDER BY 2",
@@ -126,19 +130,22 @@ fn faults() -> Vec<Fault> {
             &["1"],
         ),
         fault(
-            "corrections/totals",
+            "corrections/global_aggregates",
             "SELECT n FROM (SELECT count(*) AS n FROM (VALUES (1)) t(x)) q WHERE n NOT IN (2, NULL)",
             &[],
         ),
-        passed_over("corrections/unheard", "SELECT x FROM (VALUES (1)) t(x) FOR UPDATE"),
-        passed_over("corrections/unheard", "SELECT x FROM (VALUES (1)) t(x) PREWHERE x > 1"),
+        passed_over("corrections/ignored_clauses", "SELECT x FROM (VALUES (1)) t(x) FOR UPDATE"),
+        passed_over(
+            "corrections/ignored_clauses",
+            "SELECT x FROM (VALUES (1)) t(x) PREWHERE x > 1",
+        ),
         fault(
-            "corrections/unknown",
+            "corrections/three_valued_logic",
             "SELECT (x IN (1, 2) AND x NOT IN (2, NULL)) IS NULL FROM (VALUES (1)) t(x)",
             &["true"],
         ),
         fault(
-            "corrections/using",
+            "corrections/using_joins",
             "SELECT k FROM (VALUES (1)) a(k) FULL JOIN (VALUES (2)) b(k) USING (k) ORDER BY k",
             &["1", "2"],
         ),
@@ -176,14 +183,17 @@ fn alone(fixture: &Fixture) -> SessionContext {
     context
 }
 
-async fn told_alone(context: &SessionContext, statement: &str) -> Told {
-    let Ok(frame) = context.sql(statement).await else { return Told::Refused };
-    let Ok(batches) = frame.collect().await else { return Told::Refused };
-    Told::Rows(batches.iter().flat_map(lines).collect())
+async fn outcome_of_datafusion(context: &SessionContext, statement: &str) -> Outcome {
+    let Ok(frame) = context.sql(statement).await else { return Outcome::Refused };
+    let Ok(batches) = frame.collect().await else { return Outcome::Refused };
+    Outcome::Rows(batches.iter().flat_map(lines).collect())
 }
 
-async fn told_here(fixture: &Fixture, statement: &str) -> Told {
-    fixture.try_ask(statement, &[]).await.map_or(Told::Refused, |rows| Told::Rows(lines(&rows)))
+async fn outcome_here(fixture: &Fixture, statement: &str) -> Outcome {
+    fixture
+        .try_ask(statement, &[])
+        .await
+        .map_or(Outcome::Refused, |rows| Outcome::Rows(lines(&rows)))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -192,8 +202,8 @@ async fn every_correction_is_needed() {
     let context = alone(&fixture);
     let mut needless = Vec::new();
     for Fault { module, statement, right } in faults() {
-        assert_eq!(told_here(&fixture, statement).await, right, "{module}: {statement}");
-        if told_alone(&context, statement).await == right {
+        assert_eq!(outcome_here(&fixture, statement).await, right, "{module}: {statement}");
+        if outcome_of_datafusion(&context, statement).await == right {
             needless.push(format!("{module}: {statement}"));
         }
     }

@@ -7,11 +7,11 @@ use arrow::array::AsArray;
 use arrow::datatypes::{Float64Type, Int32Type, Int64Type, TimestampMicrosecondType};
 use barograph_engine::Scan;
 use barograph_engine::rollup::{Rollup, RollupSettings};
-use barograph_jobs::derive::rollups;
+use barograph_jobs::maintenance::{Expire, Retention};
+use barograph_jobs::materialize::rollups;
 use barograph_jobs::schedule::{
-    Asked, Job, JobSpec, RunRecord, RunState, Schedule, SchedulerSettings, Stop,
+    Job, JobSpec, RunRecord, RunRequest, RunState, Schedule, SchedulerSettings, Stop,
 };
-use barograph_jobs::upkeep::{Expire, Retention};
 use barograph_lake::{KeySelection, Micros, Span, TableSchema, TimeRange};
 use rand::Rng;
 use tokio::sync::watch;
@@ -86,7 +86,7 @@ impl World {
         let jobs = vec![(job, JobSpec { retries: 0, ..JobSpec::default() })];
         let schedule = Schedule::new(self.jobs.clone(), self.clock.clone(), settings, jobs);
         let progress = watch::Sender::default();
-        let run = schedule.run(name, Asked::default(), Stop::default(), progress).await;
+        let run = schedule.run(name, RunRequest::default(), Stop::default(), progress).await;
         let record = run.unwrap();
         assert_eq!(record.state, RunState::Done, "{name}: {:?}", record.error);
         record

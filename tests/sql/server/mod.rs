@@ -176,7 +176,7 @@ scripts!(
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn budget() {
-    let settings = SqlSettings { price_files_max: Some(1), ..SqlSettings::default() };
+    let settings = SqlSettings { cost_files_max: Some(1), ..SqlSettings::default() };
     holds(settings, include_str!("budget.slt")).await;
 }
 

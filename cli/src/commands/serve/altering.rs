@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use barograph_engine::ErrorKind as EngineErrorKind;
 use barograph_flight::{Alter, AlterProgress, AlterRequest, Reopening};
-use barograph_jobs::schedule::Clockwork;
+use barograph_jobs::schedule::Scheduler;
 use futures::future::BoxFuture;
 use parking_lot::Mutex as Cell;
 use tokio::sync::{Mutex, oneshot};
@@ -24,15 +24,15 @@ const ROUNDS: usize = 5;
 #[derive(Debug)]
 pub(super) struct Served {
     layers: Layers,
-    now: Mutex<Now>,
+    now: Mutex<Running>,
     /// Told why nothing can be served any more.
     broken: Cell<Option<oneshot::Sender<Error>>>,
 }
 
 #[derive(Debug)]
-struct Now {
+struct Running {
     settings: Settings,
-    clockwork: Option<Clockwork>,
+    scheduler: Option<Scheduler>,
 }
 
 impl Served {
@@ -40,24 +40,28 @@ impl Served {
     /// any more.
     pub(super) fn new(layers: Layers, settings: Settings) -> (Arc<Self>, oneshot::Receiver<Error>) {
         let (broken, receiver) = oneshot::channel();
-        let now = Mutex::new(Now { settings, clockwork: None });
+        let now = Mutex::new(Running { settings, scheduler: None });
         (Arc::new(Self { layers, now, broken: Cell::new(Some(broken)) }), receiver)
     }
 
     /// The jobs that run from now on.
-    pub(super) async fn start(&self, clockwork: Clockwork) {
-        self.now.lock().await.clockwork = Some(clockwork);
+    pub(super) async fn start(&self, scheduler: Scheduler) {
+        self.now.lock().await.scheduler = Some(scheduler);
     }
 
     /// Lets jobs come to their ends, after an alteration that is being carried out.
     pub(super) async fn stop(&self) {
-        let clockwork = self.now.lock().await.clockwork.take();
-        if let Some(clockwork) = clockwork {
-            clockwork.stop().await;
+        let scheduler = self.now.lock().await.scheduler.take();
+        if let Some(scheduler) = scheduler {
+            scheduler.stop().await;
         }
     }
 
-    async fn carry_out(&self, asked: &AlterRequest, reopening: &Reopening) -> Result<Vec<String>> {
+    async fn carry_out(
+        &self,
+        request: &AlterRequest,
+        reopening: &Reopening,
+    ) -> Result<Vec<String>> {
         let mut now = self.now.lock().await;
         let read = self.layers.resolve()?;
         let settings = Settings {
@@ -68,49 +72,52 @@ impl Served {
         };
         settings.check()?;
         let lake = wiring::lake(&settings)?;
-        let planned = plan(&lake, asked, &settings).await?;
+        let planned = plan(&lake, request, &settings).await?;
         let mut lines = redeclared(&lake, &planned, &settings).await?;
-        if asked.dry_run {
+        if request.dry_run {
             lines.extend(planned.iter().map(Plan::outlook));
         }
         if planned.is_empty() && settings == now.settings {
-            lines.push(format!("{}: columns are as declared; nothing was changed", asked.table));
-        } else if !asked.dry_run {
+            lines.push(format!("{}: columns are as declared; nothing was changed", request.table));
+        } else if !request.dry_run {
             if !planned.is_empty() {
-                write_ahead(asked, &settings, reopening).await?;
+                write_ahead(request, &settings, reopening).await?;
             }
-            lines.extend(self.reopen(asked, settings, &mut now, reopening).await?);
+            lines.extend(self.reopen(request, settings, &mut now, reopening).await?);
         }
         Ok(lines)
     }
 
-    /// Opens the engine anew with `settings`, or as it was if that cannot be; commits before what `asked` says.
+    /// Opens the engine anew with `settings`, or as it was if that cannot be; commits before what `request` says.
     async fn reopen(
         &self,
-        asked: &AlterRequest,
+        request: &AlterRequest,
         settings: Settings,
-        now: &mut Now,
+        now: &mut Running,
         reopening: &Reopening,
     ) -> Result<Vec<String>> {
-        tracing::info!(table = asked.table, "columns change: jobs stop, and puts wait");
-        if let Some(clockwork) = now.clockwork.take() {
-            clockwork.stop().await;
+        tracing::info!(
+            table = request.table,
+            "columns are being altered: jobs stop, and puts wait"
+        );
+        if let Some(scheduler) = now.scheduler.take() {
+            scheduler.stop().await;
         }
         let mut done = Ok(Vec::new());
         let mut schedule = None;
         let replaced = reopening.replace(async {
             let (engine, sql) = (reopening.engine(), reopening.sql());
             if let Err(error) = engine.flush().await {
-                tracing::warn!(%error, "not everything could land before columns change");
+                tracing::warn!(%error, "not everything could land before columns are altered");
             }
             let lake = wiring::lake(&settings).map_err(wired)?;
-            for plan in plan(&lake, asked, &settings).await.map_err(wired)? {
+            for plan in plan(&lake, request, &settings).await.map_err(wired)? {
                 plan.check_tail(&engine).map_err(wired)?;
             }
             let altered = async {
                 engine.shutdown().await?;
                 let mut lines = Vec::new();
-                for plan in plan(&lake, asked, &settings).await? {
+                for plan in plan(&lake, request, &settings).await? {
                     lines.push(plan.carry_out(&settings, &mut |_| {}).await?);
                 }
                 Ok((Opened::open(&settings, false, Some(&sql)).await?, lines))
@@ -121,10 +128,10 @@ impl Served {
                     opened
                 }
                 Err(error) => {
-                    tracing::error!(%error, "columns did not change: the tables are opened as they were");
+                    tracing::error!(%error, "columns were not altered: the tables are opened as they were");
                     let before = Opened::open(&now.settings, false, Some(&sql)).await;
                     let before = before.map_err(|again| self.give_up(&error, &again))?;
-                    done = Err(error.during("columns did not change"));
+                    done = Err(error.during("columns were not altered"));
                     before
                 }
             };
@@ -136,18 +143,18 @@ impl Served {
             Some(schedule) => schedule,
             None => wiring::open_schedule(&now.settings, Some(&reopening.engine()))?,
         };
-        now.clockwork = Some(Clockwork::start(&schedule));
+        now.scheduler = Some(Scheduler::start(&schedule));
         replaced?;
         let lines = done?;
         now.settings = settings;
-        tracing::info!(table = asked.table, "columns are as declared; jobs and puts go on");
+        tracing::info!(table = request.table, "columns are as declared; jobs and puts continue");
         Ok(lines)
     }
 
     /// Ends the server, whose tables can be opened neither as they are declared nor as they were.
     fn give_up(&self, error: &Error, again: &Error) -> barograph_flight::Error {
         let error = format!(
-            "columns were not altered ({error}), and the tables could not be opened as they were ({again}): the              server ends; start it again"
+            "columns were not altered ({error}), and the tables could not be opened as they were ({again}): the server stops; start it again"
         );
         if let Some(broken) = self.broken.lock().take() {
             let _ = broken.send(Error::failed(error.clone()));
@@ -158,17 +165,17 @@ impl Served {
 
 /// Writes files anew beside who reads and puts, until few are left.
 async fn write_ahead(
-    asked: &AlterRequest,
+    request: &AlterRequest,
     settings: &Settings,
     reopening: &Reopening,
 ) -> Result<()> {
     let lake = wiring::lake(settings)?;
     for _ in 0..ROUNDS {
         let mut written = 0;
-        for plan in plan(&lake, asked, settings).await? {
+        for plan in plan(&lake, request, settings).await? {
             let (name, of) = (plan.name().to_owned(), plan.rows());
             let mut progress = |rows| {
-                reopening.tell(AlterProgress { table: name.clone(), rows, of });
+                reopening.report(AlterProgress { table: name.clone(), rows, of });
                 reopening.is_wanted()
             };
             written += plan.write_ahead(settings, &mut progress).await?;
@@ -183,10 +190,10 @@ async fn write_ahead(
 impl Alter for Served {
     fn alter(
         self: Arc<Self>,
-        asked: AlterRequest,
+        request: AlterRequest,
         reopening: Reopening,
     ) -> BoxFuture<'static, barograph_flight::Result<Vec<String>>> {
-        Box::pin(async move { self.carry_out(&asked, &reopening).await.map_err(wired) })
+        Box::pin(async move { self.carry_out(&request, &reopening).await.map_err(wired) })
     }
 }
 

@@ -5,7 +5,7 @@
 )]
 
 mod complete;
-pub(super) mod fault;
+pub(super) mod error_place;
 mod shell;
 
 use std::io::{BufWriter, IsTerminal, Read, Write};
@@ -44,7 +44,9 @@ pub(super) async fn run(arguments: SqlArguments, settings: &Settings) -> Result<
     }
     for statement in statements {
         signals::unless_stopped(async {
-            answer(&client, statement, format).await.map_err(|e| fault::shown(e, statement))
+            answer(&client, statement, format)
+                .await
+                .map_err(|e| error_place::with_place(e, statement))
         })
         .await?;
     }
@@ -52,16 +54,16 @@ pub(super) async fn run(arguments: SqlArguments, settings: &Settings) -> Result<
 }
 
 /// How large an answer was, and how long it took.
-struct Told {
+struct AnswerSummary {
     rows: u64,
     took: Duration,
 }
 
 /// Asks and writes the answer to stdout.
-async fn answer(client: &Client, statement: &str, format: Format) -> Result<Told> {
+async fn answer(client: &Client, statement: &str, format: Format) -> Result<AnswerSummary> {
     let begun = Instant::now();
     let (_, rows) = write_answer(client, statement, format, std::io::stdout(), |_| {}).await?;
-    Ok(Told { rows, took: begun.elapsed() })
+    Ok(AnswerSummary { rows, took: begun.elapsed() })
 }
 
 /// Asks and writes the answer batch by batch; `told` hears how many rows have been written. Gives back what

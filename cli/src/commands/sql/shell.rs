@@ -21,7 +21,7 @@ use dialoguer::{History, Input};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::complete::Words;
-use super::{Told, answer, fault};
+use super::{AnswerSummary, answer, error_place};
 use crate::figures::grouped;
 use crate::output::{Format, check_terminal};
 use crate::{Error, Result, progress};
@@ -51,8 +51,15 @@ const SIGNAL_WAIT: Duration = Duration::from_millis(200);
 pub(super) async fn run(client: Client, format: Format) -> Result<()> {
     let words = Words::of(&client).await.unwrap_or_default();
     let interrupts = signal(SignalKind::interrupt())?;
-    let mut shell =
-        Shell { client, format, timing: true, last: None, words, past: Past::load(), interrupts };
+    let mut shell = Shell {
+        client,
+        format,
+        timing: true,
+        last: None,
+        words,
+        history: StatementHistory::load(),
+        interrupts,
+    };
     progress::line("SQL, ended by a semicolon; \\? for help, \\q to leave");
     let mut text = String::new();
     loop {
@@ -60,7 +67,7 @@ pub(super) async fn run(client: Client, format: Format) -> Result<()> {
         match tokio::task::block_in_place(|| shell.read(prompt)) {
             Ok(line) if text.is_empty() && line.trim_start().starts_with('\\') => {
                 match shell.command(line.trim()).await {
-                    Ok(true) => shell.past.remember(line.trim().to_owned()),
+                    Ok(true) => shell.history.remember(line.trim().to_owned()),
                     Ok(false) => return Ok(()),
                     Err(error) => progress::line(&error.to_string()),
                 }
@@ -75,7 +82,7 @@ pub(super) async fn run(client: Client, format: Format) -> Result<()> {
                 }
                 let script = Script::of(&text);
                 for statement in &script.ended {
-                    shell.past.keep(statement);
+                    shell.history.keep(statement);
                     shell.ask(statement).await;
                     shell.last = Some((*statement).to_owned());
                 }
@@ -102,7 +109,7 @@ struct Shell {
     timing: bool,
     last: Option<String>,
     words: Words,
-    past: Past,
+    history: StatementHistory,
     interrupts: Signal,
 }
 
@@ -111,7 +118,7 @@ impl Shell {
         Input::with_theme(&SimpleTheme)
             .with_prompt(prompt)
             .allow_empty(true)
-            .history_with(&mut self.past)
+            .history_with(&mut self.history)
             .completion_with(&self.words)
             .interact_text()
     }
@@ -125,7 +132,7 @@ impl Shell {
             _ = self.interrupts.recv() => Err(Error::stopped("stopped")),
         };
         match told {
-            Ok(Told { rows, took }) => {
+            Ok(AnswerSummary { rows, took }) => {
                 if self.timing {
                     let rows = grouped(rows);
                     progress::line(&format!("{rows} rows in {:.1} ms", took.as_secs_f64() * 1e3));
@@ -133,7 +140,7 @@ impl Shell {
                 true
             }
             Err(error) => {
-                progress::line(&fault::shown(error, statement).to_string());
+                progress::line(&error_place::with_place(error, statement).to_string());
                 false
             }
         }
@@ -178,7 +185,7 @@ impl Shell {
                 progress::line(&format!("query {id} is stopped"));
             }
             ("\\watch", seconds) => self.watch(seconds).await?,
-            _ => return Err(Error::usage(format!("{line}: \\? shows what there is"))),
+            _ => return Err(Error::usage(format!("{line}: \\? lists the commands"))),
         }
         Ok(true)
     }
@@ -193,7 +200,7 @@ impl Shell {
             }
         };
         let Some(statement) = self.last.clone() else {
-            return Err(Error::usage("\\watch: ask something first; it is then asked again"));
+            return Err(Error::usage("\\watch: run a statement first; it is then repeated"));
         };
         while self.ask(&statement).await {
             tokio::select! {
@@ -206,12 +213,12 @@ impl Shell {
 }
 
 /// Earlier statements, the last one first, kept in a file of the user.
-struct Past {
+struct StatementHistory {
     lines: VecDeque<String>,
     file: Option<PathBuf>,
 }
 
-impl Past {
+impl StatementHistory {
     fn load() -> Self {
         let state = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from);
         let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/state"));
@@ -246,7 +253,7 @@ impl Past {
     }
 }
 
-impl History<String> for Past {
+impl History<String> for StatementHistory {
     fn read(&self, back: usize) -> Option<String> {
         self.lines.get(back).cloned()
     }

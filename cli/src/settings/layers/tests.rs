@@ -67,6 +67,20 @@ fn every_kind_of_value_is_read_from_the_environment() {
 }
 
 #[test]
+fn former_names_of_settings_are_read_in_every_layer() {
+    let text =
+        "[engine]\nfolded_merge_every = '2h'\nnotice_every = '3s'\n[sql]\nprice_files_max = 1";
+    let environment = [("BAROGRAPH_SQL__PRICE_BYTES_MAX", "1MiB")];
+    let settings = resolve(text, &environment, &[("engine.notice_every", "5s")]).unwrap();
+    assert_eq!(settings.engine.compacted_merge_every, Span::seconds(2 * 60 * 60));
+    assert_eq!(settings.engine.poll_commits_every, Span::seconds(5));
+    assert_eq!(settings.sql.cost_bytes_max.unwrap().get(), 1 << 20);
+    assert_eq!(settings.sql.cost_files_max, Some(1));
+    let both = "[engine]\nnotice_every = '3s'\npoll_commits_every = '4s'";
+    assert!(resolve(both, &[], &[]).unwrap_err().to_string().contains("duplicate"));
+}
+
+#[test]
 fn the_file_can_be_named_by_the_environment() {
     let file = file("data = 'elsewhere'");
     let environment = vec![(CONFIG_VARIABLE.to_owned(), file.path().display().to_string())];

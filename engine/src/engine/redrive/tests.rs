@@ -278,32 +278,32 @@ async fn a_submission_whose_rows_were_put_meanwhile_is_not_taken() {
     let fixture = Fixture::new().await;
     fixture.temperature(10.0).await;
     let target = fixture.engine.table("readings").unwrap();
-    let seen = |view: &Arc<View>| Seen {
+    let precondition = |view: &Arc<View>| Precondition {
         table: Arc::clone(target),
         view: Arc::clone(view),
         rows: by_hour(&[(1, AT)]),
     };
-    let put = async |seen: Seen| {
+    let put = async |precondition: Precondition| {
         let one = rows(vec![("temperature", Arc::new(Float32Array::from(vec![30.0])))]);
         let one = validate(&target.schema, &one, &fixture.engine.rules(target)).unwrap().accepted;
         let entries = vec![entry(target, one, "test").unwrap()];
         let room = fixture.engine.reserve_tail(100).unwrap();
-        fixture.engine.submit_unchanged(entries, room, seen).await.unwrap().is_some()
+        fixture.engine.submit_unchanged(entries, room, precondition).await.unwrap().is_some()
     };
     let view = target.view.load_full();
     // Another row of the same hour, and none at all.
     let other = rows(vec![("id", Arc::new(Int64Array::from(vec![2])) as ArrayRef)]);
     fixture.put(other).await;
-    assert!(put(seen(&view)).await);
-    assert!(!put(seen(&view)).await, "the row was put since");
+    assert!(put(precondition(&view)).await);
+    assert!(!put(precondition(&view)).await, "the row was put since");
     let view = target.view.load_full();
     fixture.temperature(20.0).await;
-    assert!(!put(seen(&view)).await);
+    assert!(!put(precondition(&view)).await);
     let view = target.view.load_full();
     fixture.engine.flush().await.unwrap();
-    assert!(!put(seen(&view)).await, "it has landed since");
+    assert!(!put(precondition(&view)).await, "it has landed since");
     assert_eq!(fixture.temperatures().await[0], (1, 20.0));
-    assert!(put(seen(&target.view.load_full())).await);
+    assert!(put(precondition(&target.view.load_full())).await);
 }
 
 #[tokio::test]

@@ -115,7 +115,7 @@ async fn a_landing_whose_outcome_is_not_known_loses_no_row_and_doubles_none() {
                 assert_eq!(rows(&engine, "readings").await.unwrap(), all, "{case}");
             }
             let error = landed.err().map(|error| error.to_string()).unwrap_or_default();
-            doubtful += u64::from(error.contains("was committed is not known"));
+            doubtful += u64::from(error.contains("it is not known whether version"));
             put(&engine, "readings", &[(4, START + 2 * MINUTE, 5.0)]).await.unwrap();
             all.push((4, START + 2 * MINUTE, 5.0));
             engine.flush().await.unwrap();

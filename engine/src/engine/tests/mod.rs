@@ -138,7 +138,7 @@ async fn rows(engine: &Arc<Engine>, table: &str) -> Result<Vec<Row>> {
     Ok(rows_with_arrival(engine, table).await?.into_iter().map(|(row, _)| row).collect())
 }
 
-/// Waits until `condition` holds.
+/// Waits until `status` holds.
 async fn until(what: &str, mut condition: impl FnMut() -> bool) {
     let waiting = async {
         while !condition() {

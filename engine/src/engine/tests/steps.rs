@@ -11,8 +11,8 @@ const SECOND: i64 = 1_000_000;
 fn settings() -> EngineSettings {
     EngineSettings {
         late_merge_every: Span::seconds(60),
-        folded_merge_every: Span::seconds(60),
-        notice_every: Span::seconds(60),
+        compacted_merge_every: Span::seconds(60),
+        poll_commits_every: Span::seconds(60),
         ..EngineSettings::default()
     }
 }

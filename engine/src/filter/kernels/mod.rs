@@ -92,7 +92,7 @@ pub fn active() -> &'static Kernels {
         let asked = std::env::var(FORCE).unwrap_or_default();
         let forced = paths.iter().find(|path| path.name == asked);
         if forced.is_none() && !asked.is_empty() {
-            tracing::warn!("{FORCE}={asked}: this processor has no such path");
+            tracing::warn!("{FORCE}={asked}: this processor does not support it");
         }
         forced.or(paths.last()).copied().unwrap_or(portable::kernels())
     })

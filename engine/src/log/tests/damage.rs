@@ -8,7 +8,7 @@ use barograph_lake::LogPosition;
 use super::super::segment::HEADER_BYTES;
 use super::{Image, Records, append, assert_same, open, record, replayed, temporary};
 use crate::ErrorKind;
-use crate::log::{Log, Lost};
+use crate::log::{Log, LostRange};
 
 /// A log of one segment with three groups; the last, of three records, synced or not.
 struct Subject {
@@ -114,8 +114,9 @@ impl Subject {
         what: &str,
     ) {
         let (mut log, opened) = open(folder, true).unwrap();
-        let [Lost { bytes: lost_bytes, positions: lost_positions, .. }] = &opened.lost[..] else {
-            panic!("{what}: one stretch is lost, not {:?}", opened.lost)
+        let [LostRange { bytes: lost_bytes, positions: lost_positions, .. }] = &opened.lost[..]
+        else {
+            panic!("{what}: one range is lost, not {:?}", opened.lost)
         };
         assert_eq!(lost_bytes, bytes, "{what}");
         assert_eq!(

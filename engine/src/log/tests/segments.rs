@@ -35,7 +35,7 @@ fn refused(folder: &Path) -> Error {
     error
 }
 
-/// Opens with the flag: every record is there or in a stretch that is named. Opens again without.
+/// Opens with the flag: every record is there or in a range that is named. Opens again without.
 fn accepted(folder: &Path, records: &Records, unsynced: usize) -> Opened {
     let (mut log, opened) = open(folder, true).unwrap();
     let is_lost =

@@ -13,7 +13,7 @@ use arrow::datatypes::{
     TimeUnit, TimestampMicrosecondType,
 };
 
-use barograph_lake::priority::give_way;
+use barograph_lake::priority::yield_if_background;
 
 use super::Span;
 use crate::{Error, Result};
@@ -42,7 +42,7 @@ pub(super) fn gather(runs: &[&RecordBatch], spans: &[Span]) -> Result<RecordBatc
         .map(|(parts, data)| column(parts, data, rows, text_bytes(parts, spans)))
         .collect();
     for spans in spans.chunks(BLOCK) {
-        give_way();
+        yield_if_background();
         let block = Block { spans, single: spans.iter().all(|span| span.rows == 1) };
         for column in &mut columns {
             column.append(&block)?;

@@ -63,7 +63,7 @@ impl Plan {
             for entry in &source.files {
                 let lake = &self.files;
                 let file = lake.cache.open(&lake.store, &lake.schema, entry).await?;
-                of_source.push(file.price(&read));
+                of_source.push(file.cost(&read));
             }
             costs.push(of_source);
         }

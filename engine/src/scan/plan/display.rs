@@ -3,7 +3,7 @@
 use std::fmt;
 
 use barograph_lake::KeySelection;
-use barograph_lake::file::ReadPrice;
+use barograph_lake::file::ReadCost;
 use barograph_lake::time::format_instant;
 
 use super::{Plan, Source};
@@ -75,12 +75,12 @@ impl Plan {
     }
 }
 
-fn print_source(source: &Source, costs: &[ReadPrice], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+fn print_source(source: &Source, costs: &[ReadCost], f: &mut fmt::Formatter<'_>) -> fmt::Result {
     write!(f, "  {}", source.period)?;
     for (at, file) in source.files.iter().enumerate() {
         write!(f, "  {}", file.path)?;
         if let Some(cost) = costs.get(at) {
-            let ReadPrice { row_groups, pages, rows, bytes } = cost;
+            let ReadCost { row_groups, pages, rows, bytes } = cost;
             write!(f, " ({row_groups} row groups, {pages} pages, {rows} rows, {bytes} bytes)")?;
         }
     }

@@ -19,7 +19,7 @@ mod source;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, SchemaRef};
-use barograph_lake::file::{FileRead, PagePredicate, ReadPrice, SHORT_TEXT_BYTES, Weight};
+use barograph_lake::file::{FileRead, PagePredicate, ReadCost, SHORT_TEXT_BYTES, Weight};
 use barograph_lake::schema::FIRST_VALUE_COLUMN;
 use barograph_lake::{Key, KeySelection, TableSchema, TimeRange};
 use futures::{StreamExt, TryStreamExt, stream};
@@ -67,7 +67,7 @@ pub struct Plan {
     /// The slices of each partition, once they are known.
     slices: Option<Arc<[Vec<Slice>]>>,
     /// The exact costs of the files of each source, once they are known.
-    costs: Option<Arc<[Vec<ReadPrice>]>>,
+    costs: Option<Arc<[Vec<ReadCost>]>>,
     /// Version and number of files of the snapshot that is read, if it is one.
     snapshot: Option<(u64, usize)>,
 }

@@ -9,7 +9,7 @@ use crate::scan::Scan;
 use crate::tail::HourView;
 use crate::view::View;
 
-/// The source of the rows of one period: an hour, or the day or month that it was folded into. Rows of the tail
+/// The source of the rows of one period: an hour, or the day or month that it was compacted into. Rows of the tail
 /// replace rows of the files.
 #[derive(Debug, Clone)]
 pub struct Source {
@@ -24,7 +24,7 @@ pub struct Source {
 impl Source {
     /// The source of all rows of the period of `hour`.
     pub fn of(view: &View, hour: Hour) -> Self {
-        let files = view.snapshot.homes(hour).to_vec();
+        let files = view.snapshot.files_of_hour(hour).to_vec();
         let period = files.first().map_or(hour.into(), |file| file.path.period());
         let tails = view.tail.hours();
         let first = tails.partition_point(|tail| tail.hour().start() < period.start());

@@ -16,9 +16,9 @@ use crate::ticket::RequestId;
 use crate::wire::{BatchEncoder, Pieces, encode_rows};
 use crate::{Error, Result};
 
-/// A request made whole.
+/// A request with the defaults of its stream filled in.
 #[derive(Debug)]
-pub(super) struct Asked {
+pub(super) struct BoundRequest {
     pub(super) id: Option<RequestId>,
     pub(super) keys: Option<Vec<Key>>,
     pub(super) point: Point,
@@ -26,11 +26,11 @@ pub(super) struct Asked {
 
 /// Requests that are put to the engine together: any number for one key each, or one for several keys.
 #[derive(Debug, Default)]
-pub(super) struct Question {
-    requests: Vec<Asked>,
+pub(super) struct RequestGroup {
+    requests: Vec<BoundRequest>,
 }
 
-impl Asked {
+impl BoundRequest {
     fn one_key(&self) -> Option<Key> {
         match self.keys.as_deref() {
             Some([key]) => Some(*key),
@@ -39,30 +39,30 @@ impl Asked {
     }
 }
 
-impl Question {
+impl RequestGroup {
     pub(super) fn len(&self) -> usize {
         self.requests.len()
     }
 
     /// Adds a request, or gives it back if it cannot be asked together with those that are there.
-    pub(super) fn add(&mut self, asked: Asked, most: usize) -> Option<Asked> {
+    pub(super) fn add(&mut self, request: BoundRequest, most: usize) -> Option<BoundRequest> {
         let fits = self.requests.first().is_none_or(|first| {
             self.requests.len() < most
-                && first.point == asked.point
+                && first.point == request.point
                 && first.one_key().is_some()
-                && asked.one_key().is_some()
+                && request.one_key().is_some()
         });
         if !fits {
-            return Some(asked);
+            return Some(request);
         }
-        self.requests.push(asked);
+        self.requests.push(request);
         None
     }
 
     /// The answers, one message a request. What goes wrong is told to the requests it concerns.
     pub(super) async fn answer(self, state: &State, shape: &ExchangeShape) -> Pieces {
         let mut out = Pieces::default();
-        let keys: Option<Vec<Key>> = self.requests.iter().map(Asked::one_key).collect();
+        let keys: Option<Vec<Key>> = self.requests.iter().map(BoundRequest::one_key).collect();
         if let (Some(keys), Some(first)) = (keys, self.requests.first())
             && self.requests.len() > 1
         {
@@ -70,21 +70,21 @@ impl Question {
             distinct.sort_unstable();
             distinct.dedup();
             if let Ok(rows) = read(state, shape, Some(distinct), first.point).await {
-                for (asked, key) in self.requests.iter().zip(keys) {
+                for (request, key) in self.requests.iter().zip(keys) {
                     let row = row_of(rows.column(KEY_COLUMN), key);
-                    let sent = send(&mut out, &rows, row.map_or(0..0, |row| row..row + 1), asked);
-                    or_refuse(sent, shape, &mut out, asked);
+                    let sent = send(&mut out, &rows, row.map_or(0..0, |row| row..row + 1), request);
+                    or_refuse(sent, shape, &mut out, request);
                 }
                 return out;
             }
             // One bad file must not cost the others their answers: each is asked alone.
         }
-        for asked in self.requests {
-            let sent = match read(state, shape, asked.keys.clone(), asked.point).await {
-                Ok(rows) => send_whole(state, &mut out, &rows, &asked),
+        for request in self.requests {
+            let sent = match read(state, shape, request.keys.clone(), request.point).await {
+                Ok(rows) => send_whole(state, &mut out, &rows, &request),
                 Err(error) => Err(error),
             };
-            or_refuse(sent, shape, &mut out, &asked);
+            or_refuse(sent, shape, &mut out, &request);
         }
         out
     }
@@ -105,12 +105,17 @@ fn send(
     out: &mut Pieces,
     rows: &RecordBatch,
     range: std::ops::Range<usize>,
-    asked: &Asked,
+    request: &BoundRequest,
 ) -> Result<()> {
-    encode_rows(out, rows, range.start, range.len(), &metadata(asked.id.as_ref(), None))
+    encode_rows(out, rows, range.start, range.len(), &metadata(request.id.as_ref(), None))
 }
 
-fn send_whole(state: &State, out: &mut Pieces, rows: &RecordBatch, asked: &Asked) -> Result<()> {
+fn send_whole(
+    state: &State,
+    out: &mut Pieces,
+    rows: &RecordBatch,
+    request: &BoundRequest,
+) -> Result<()> {
     let encoder = BatchEncoder { message_bytes: state.settings.message_bytes.get() };
     let bytes = BatchEncoder::estimate(rows)?;
     if bytes > encoder.message_bytes {
@@ -121,13 +126,13 @@ fn send_whole(state: &State, out: &mut Pieces, rows: &RecordBatch, asked: &Asked
             encoder.message_bytes
         )));
     }
-    send(out, rows, 0..rows.num_rows(), asked)
+    send(out, rows, 0..rows.num_rows(), request)
 }
 
-fn or_refuse(sent: Result<()>, shape: &ExchangeShape, out: &mut Pieces, asked: &Asked) {
+fn or_refuse(sent: Result<()>, shape: &ExchangeShape, out: &mut Pieces, request: &BoundRequest) {
     if let Err(error) = sent {
         // The empty batch of the shape has been encodable since the stream began.
-        let _ = refusal(shape, out, asked.id.as_ref(), &error);
+        let _ = refusal(shape, out, request.id.as_ref(), &error);
     }
 }
 

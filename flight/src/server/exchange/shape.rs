@@ -8,7 +8,7 @@ use barograph_engine::{ErrorKind, Point, PointQuery};
 use barograph_lake::{Key, TableSchema};
 use bytes::Bytes;
 
-use super::answer::Asked;
+use super::answer::BoundRequest;
 use crate::call::State;
 use crate::ticket::{PointRequest, Query, Read, Refused, Ticket, bind_columns, check_keys};
 use crate::wire::Shape;
@@ -87,8 +87,12 @@ impl ExchangeShape {
         PointQuery { keys, point, columns: self.columns.clone() }
     }
 
-    /// A request made whole.
-    pub(super) fn bind(&self, state: &State, request: PointRequest) -> Result<Asked, Box<Refused>> {
+    /// A request with the defaults of its stream filled in.
+    pub(super) fn bind(
+        &self,
+        state: &State,
+        request: PointRequest,
+    ) -> Result<BoundRequest, Box<Refused>> {
         if let Err(error) = self.check(state, &request) {
             return Err(Box::new(Refused { id: request.id, error }));
         }
@@ -96,7 +100,7 @@ impl ExchangeShape {
             (None, None) => self.keys.clone(),
             (keys, _) => keys,
         };
-        Ok(Asked { id: request.id, keys, point: request.point.unwrap_or(self.point) })
+        Ok(BoundRequest { id: request.id, keys, point: request.point.unwrap_or(self.point) })
     }
 
     /// Whether a request fits the stream.

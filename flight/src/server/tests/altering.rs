@@ -35,7 +35,7 @@ impl Alter for Reopen {
         reopening: Reopening,
     ) -> BoxFuture<'static, Result<Vec<String>>> {
         Box::pin(async move {
-            reopening.tell(AlterProgress { table: asked.table.clone(), rows: 1, of: 2 });
+            reopening.report(AlterProgress { table: asked.table.clone(), rows: 1, of: 2 });
             if self.fails.load(Ordering::SeqCst) {
                 return Err(Error::request("it cannot be"));
             }
@@ -163,6 +163,6 @@ async fn where_it_cannot_be_what_was_served_is_served_on() {
 async fn a_server_without_settings_to_read_says_so() {
     let server = super::start(FlightSettings::default()).await;
     let error = server.client.alter(&asked(), &mut |_| {}).await.unwrap_err();
-    assert!(error.to_string().contains("reads its settings at its start alone"), "{error}");
+    assert!(error.to_string().contains("reads its settings only at its start"), "{error}");
     server.stop().await.unwrap();
 }

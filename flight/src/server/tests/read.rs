@@ -120,7 +120,7 @@ async fn an_endpoint_of_an_expired_view_says_what_to_do() {
     tokio::time::sleep(Duration::from_millis(5)).await;
     let error = server.client.fetch(&plan, 1).next().await.unwrap().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound);
-    assert!(error.to_string().contains("ask GetFlightInfo again"), "{error}");
+    assert!(error.to_string().contains("call GetFlightInfo again"), "{error}");
     server.stop().await.unwrap();
 }
 

@@ -56,7 +56,7 @@ impl Reader<'_> {
                 Arc::new(builder.finish())
             }
             other => {
-                return Err(Error::internal(format!("no reading of text as {other}")));
+                return Err(Error::internal(format!("text cannot be read as {other}")));
             }
         })
     }

@@ -17,13 +17,13 @@ use std::sync::Arc;
 use barograph_engine::rewrite::{Rewrite, RewriteBounds, RewriteOf};
 use barograph_engine::threads::Threads;
 use barograph_lake::file::FileCache;
-use barograph_lake::snapshot::territories;
+use barograph_lake::snapshot::key_ranges;
 use barograph_lake::{
     Change, FileEntry, KeySelection, LakeTable, Operation, Outcome, Period, Retry, Snapshot, Tier,
 };
 
 use super::place::{home, next};
-use super::{DirectImport, Merged, Told, cores};
+use super::{DirectImport, ImportEvent, Merged, cores};
 use crate::Result;
 use crate::import::state::{Run, Staging, State};
 
@@ -70,7 +70,7 @@ impl<'a> Merge<'a> {
         &mut self,
         staging: &mut Staging,
         state: &mut State,
-        told: &mut (dyn FnMut(Told<'_>) + Send),
+        report: &mut (dyn FnMut(ImportEvent<'_>) + Send),
     ) -> Result<Merged> {
         let name = self.table.schema().name();
         let version = self.snapshot.version();
@@ -82,7 +82,8 @@ impl<'a> Merge<'a> {
             && !self.import.stop.is_stopped()
         {
             let files: Vec<_> = runs.iter().map(|run| Arc::new(run.file.clone())).collect();
-            let mut show = |rows| told(Told::Merged { table: name, rows: merged.rows + rows, of });
+            let mut show =
+                |rows| report(ImportEvent::Merged { table: name, rows: merged.rows + rows, of });
             match self.period(target, &files, &mut show).await? {
                 Ended::Stopped => break,
                 Ended::Overtaken => continue,
@@ -200,5 +201,5 @@ fn units(active: &[Arc<FileEntry>], target: Period) -> Vec<(Vec<Arc<FileEntry>>,
     if active.is_empty() || active.iter().any(|file| file.path.period() != target) {
         return vec![(active.to_vec(), KeySelection::All)];
     }
-    active.iter().map(|file| vec![Arc::clone(file)]).zip(territories(active)).collect()
+    active.iter().map(|file| vec![Arc::clone(file)]).zip(key_ranges(active)).collect()
 }

@@ -35,7 +35,7 @@ use self::prepare::{Into, Prepare};
 use self::stage::{Gathering, Stage};
 use super::mapping::Mapping;
 use super::reading::Reading;
-use super::replaced::Seen;
+use super::replaced::SeenRows;
 use super::run::{FileSummary, Options, Stop};
 use super::state::{Identity, Run, Staging, State};
 use crate::compact::CompactionSettings;
@@ -69,7 +69,7 @@ pub struct DirectImport {
 
 /// The progress of an import.
 #[derive(Debug)]
-pub enum Told<'a> {
+pub enum ImportEvent<'a> {
     /// Rows of a file that were read, those of earlier runs included.
     Read {
         /// The file.
@@ -124,7 +124,7 @@ impl DirectImport {
         paths: &[PathBuf],
         state: &mut State,
         imported: &mut Imported,
-        told: &mut (dyn FnMut(Told<'_>) + Send),
+        report: &mut (dyn FnMut(ImportEvent<'_>) + Send),
     ) -> Result<()> {
         let files = self.left(paths, state, imported)?;
         if files.is_empty() {
@@ -132,7 +132,7 @@ impl DirectImport {
         }
         let (table, base) = self.open(&self.table).await?;
         let (letters, letters_base) = self.open(&Arc::new(dead_letters::schema()?)).await?;
-        let mut staging = self.staging(&files, [&table, &letters], state, told).await?;
+        let mut staging = self.staging(&files, [&table, &letters], state, report).await?;
         let threads = Threads::for_rewrite("barograph-import", cores())?;
         let staged = staging.runs.iter().filter(|run| run.table == letters.schema().name());
         let taken = letters_base.files().iter().map(|file| file.keys.1);
@@ -152,13 +152,13 @@ impl DirectImport {
             staging: &mut staging,
             rows: Gathering::new(table.clone()),
             letters: Gathering::new(letters.clone()),
-            seen: Seen::default(),
+            seen: SeenRows::default(),
             writing: None,
         };
         let mut read = Staging { files: stage.staging.files.clone(), runs: Vec::new() };
         for (path, identity) in &files {
             let reading = Reading::open(path, &self.table, &self.mapping, &self.options)?;
-            let file = stage.file(path, identity, reading, &mut read, state, told).await?;
+            let file = stage.file(path, identity, reading, &mut read, state, report).await?;
             let stopped = file.stopped;
             imported.files.push(file);
             if stopped {
@@ -169,7 +169,7 @@ impl DirectImport {
         for table in [&table, &letters] {
             if !self.stop.is_stopped() {
                 let mut merge = Merge::begin(self, table, &threads).await?;
-                let merged = merge.runs(&mut staging, state, told).await?;
+                let merged = merge.runs(&mut staging, state, report).await?;
                 imported.merged.periods += merged.periods;
                 imported.merged.files += merged.files;
                 imported.merged.rows += merged.rows;
@@ -212,7 +212,7 @@ impl DirectImport {
         files: &[(&Path, Identity)],
         tables: [&LakeTable; 2],
         state: &mut State,
-        told: &mut (dyn FnMut(Told<'_>) + Send),
+        report: &mut (dyn FnMut(ImportEvent<'_>) + Send),
     ) -> Result<Staging> {
         let files: Vec<_> = files.iter().map(|(_, identity)| identity.clone()).collect();
         let staging = state.staging(&files);
@@ -226,9 +226,8 @@ impl DirectImport {
         });
         let gone = looked.buffered(LOOKED_FOR_AT_ONCE).try_collect::<Vec<_>>().await?;
         let Some(run) = gone.into_iter().flatten().next() else { return Ok(staging) };
-        told(Told::Note(format!(
-            "the sorted run {} of an earlier import is gone (the job sweep deletes what no table needs after \
-             scheduler.removed_files_kept): the files are read anew",
+        report(ImportEvent::Note(format!(
+            "the sorted run {} of an earlier import is gone (the job sweep deletes what no table needs after scheduler.removed_files_kept): the files are read again",
             run.file.path
         )));
         Ok(Staging::default())

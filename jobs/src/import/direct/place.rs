@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use barograph_lake::{Hour, Micros, Period, Snapshot};
 
-use crate::compact::{CompactionSettings, settled};
+use crate::compact::{CompactionSettings, compacted_period};
 use crate::import::state::Run;
 use crate::{Error, Result};
 
@@ -21,7 +21,7 @@ pub(super) struct Places {
 impl Places {
     /// The period of a row of `instant`. The periods of two rows are apart or the same.
     pub(super) fn of(&self, instant: Micros) -> Result<Period> {
-        let period = settled(instant, self.now, &self.settings);
+        let period = compacted_period(instant, self.now, &self.settings);
         let period = period.ok_or_else(|| Error::internal(format!("{instant} µs has no date")))?;
         Ok(home(&self.snapshot, period))
     }
@@ -29,7 +29,7 @@ impl Places {
 
 /// `period`, or the longer one of active files that hold it.
 pub(super) fn home(snapshot: &Snapshot, period: Period) -> Period {
-    let first = Hour::of(period.start()).and_then(|hour| snapshot.homes(hour).first());
+    let first = Hour::of(period.start()).and_then(|hour| snapshot.files_of_hour(hour).first());
     first.map(|file| file.path.period()).filter(|home| home.covers(period)).unwrap_or(period)
 }
 

@@ -23,11 +23,11 @@ use tokio::task::JoinHandle;
 
 use super::prepare::{Prepare, Prepared};
 use super::sorted::Gathered;
-use super::{Told, cores};
+use super::{ImportEvent, cores};
 use crate::import::reading::Reading;
-use crate::import::replaced::Seen;
+use crate::import::replaced::SeenRows;
 use crate::import::run::{FileSummary, Options, Stop};
-use crate::import::state::{Identity, Reached, Run, Staging, State};
+use crate::import::state::{FileProgress, Identity, Run, Staging, State};
 use crate::{Error, Result};
 
 /// Share of the memory that gathered rows take: those before them are held, and merged, while they are written.
@@ -49,7 +49,7 @@ pub(super) struct Stage<'a> {
     pub(super) rows: Gathering,
     pub(super) letters: Gathering,
     /// Keys and instants of the files so far.
-    pub(super) seen: Seen,
+    pub(super) seen: SeenRows,
     pub(super) writing: Option<Writing>,
 }
 
@@ -64,7 +64,7 @@ pub(super) struct Gathering {
 #[derive(Debug)]
 pub(super) struct Writing {
     /// How far the files are with them.
-    files: Vec<Reached>,
+    files: Vec<FileProgress>,
     runs: JoinHandle<Result<Vec<Run>>>,
 }
 
@@ -85,7 +85,7 @@ impl Gathering {
                 // No record of a log is known to be in it. It is read once: packing it takes longer than it saves.
                 let path = FilePath::new(period, LogPosition(0));
                 let layout = Layout {
-                    unpack_price: f64::INFINITY,
+                    decompression_cost: f64::INFINITY,
                     page_text_bytes: PAGE_TEXT_BYTES,
                     ..Layout::default()
                 };
@@ -109,7 +109,7 @@ impl Stage<'_> {
         reading: Reading,
         read: &mut Staging,
         state: &mut State,
-        told: &mut (dyn FnMut(Told<'_>) + Send),
+        report: &mut (dyn FnMut(ImportEvent<'_>) + Send),
     ) -> Result<FileSummary> {
         #[allow(
             clippy::disallowed_methods,
@@ -158,7 +158,7 @@ impl Stage<'_> {
             if self.rows.gathered.bytes() + self.letters.gathered.bytes() >= bound {
                 self.write(&read.files, state).await?;
             }
-            told(Told::Read { path, rows: reached + summary.read });
+            report(ImportEvent::Read { path, rows: reached + summary.read });
         }
         contents.complete(&mut summary);
         summary.stopped = self.stop.is_stopped();
@@ -174,7 +174,7 @@ impl Stage<'_> {
     }
 
     /// Begins to write what is gathered, when what was written before is recorded.
-    async fn write(&mut self, files: &[Reached], state: &mut State) -> Result<()> {
+    async fn write(&mut self, files: &[FileProgress], state: &mut State) -> Result<()> {
         self.record(state).await?;
         let (rows, letters) = (self.rows.spill(&self.on), self.letters.spill(&self.on));
         let both = async move { Ok::<_, Error>([rows.await?, letters.await?].concat()) };

@@ -18,7 +18,9 @@ pub(super) fn open(path: &Path, format: &Format, otherwise: u8) -> Result<(Recor
     let wrong = |why: &str| Error::request(format!("format of {}: {why}", path.display()));
     let is_fixed = !format.positions.is_empty();
     if is_fixed && (format.delimiter.is_some() || !format.names.is_empty()) {
-        return Err(wrong("positions name and part the columns: leave out delimiter and names"));
+        return Err(wrong(
+            "positions name and separate the columns: leave out delimiter and names",
+        ));
     }
     if format.comment.as_deref() == Some("") {
         return Err(wrong("comment is empty: every line begins with it"));

@@ -79,7 +79,7 @@ impl Lines {
                     return Err(io::Error::new(
                         io::ErrorKind::InvalidData,
                         format!(
-                            "line {} and those behind it: more than {} MiB without an end; is it of this form?",
+                            "line {} and those after it: more than {} MiB without a line end; is it of this form?",
                             self.taken + 1,
                             LINE_BYTES >> 20
                         ),

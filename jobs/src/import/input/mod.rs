@@ -148,7 +148,7 @@ impl FileForm {
                 first if is_object(first) => Self::Json,
                 _ => {
                     return Err(Error::request(format!(
-                        "{}: its name does not say what it is; name the form (csv, json, parquet, arrow)",
+                        "{}: its name does not tell its form; name the form (csv, json, parquet, arrow)",
                         path.display()
                     )));
                 }

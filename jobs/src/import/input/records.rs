@@ -235,7 +235,7 @@ impl Records {
         };
         self.fault = Some(match wrong {
             Quotes::Misplaced(field) => {
-                format!("behind the quote that closes {} the field goes on", name(field))
+                format!("the field goes on after the quote that closes {}", name(field))
             }
             Quotes::Open(field) => format!("the quote that opens {} is not closed", name(field)),
             Quotes::Whole => "a quote is misplaced".to_owned(),

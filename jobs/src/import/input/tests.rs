@@ -244,7 +244,7 @@ fn rows_of_several_lines_are_read_and_many_open_quotes_take_no_long_search() {
     let (rows, reasons) = quoted(text);
     let rows: Vec<_> = rows.iter().flatten().map(String::as_str).collect();
     assert_eq!(rows, ["a\nb, c\n\nd", "say \"x\"\r\n\"y\"", "5'3\" long", "x"]);
-    assert_eq!(reasons, ["behind the quote that closes \"t\" the field goes on (row 4, line 9)"]);
+    assert_eq!(reasons, ["the field goes on after the quote that closes \"t\" (row 4, line 9)"]);
     // Every line looks for its end: in time of a square this would not end.
     for line in ["1,2,\"open\n", "1,5\",\"open\n"] {
         let (rows, reasons) = quoted(&format!("i,n,t\n{}", line.repeat(100_000)));

@@ -248,7 +248,7 @@ fn listed(names: &[&str]) -> String {
     match names {
         [one] if one.contains([';', '\t', '|']) => {
             format!(
-                "the one column {one:?}: if several stand in it, say what parts them (--delimiter)"
+                "the one column {one:?}: if it holds several, name what separates them (--delimiter)"
             )
         }
         _ => names.join(", "),

@@ -20,8 +20,8 @@ use super::apply::Applied;
 use super::input::FileForm;
 use super::mapping::Mapping;
 use super::reading::{Reading, batch_bytes};
-use super::replaced::{Replaced, Seen};
-use super::sink::{Sink, Taken};
+use super::replaced::{Replaced, SeenRows};
+use super::sink::{PutOutcome, Sink};
 use super::state::{Identity, State};
 use super::time::Found;
 use crate::{Error, ErrorKind, Result};
@@ -74,7 +74,7 @@ pub struct Progress {
     /// Rows of this file that are durable, those of earlier runs included.
     pub rows: u64,
     /// Rows of this file and run that are durable.
-    pub taken: Taken,
+    pub taken: PutOutcome,
 }
 
 /// The summary of the import of a file.
@@ -122,7 +122,7 @@ pub struct Import<'a, S> {
     /// The request to stop, looked at between batches.
     pub stop: Stop,
     /// Keys and instants of the files so far.
-    pub seen: Mutex<Seen>,
+    pub seen: Mutex<SeenRows>,
 }
 
 impl Stop {
@@ -196,7 +196,7 @@ impl<S: Sink> Import<'_, S> {
             state.record(&identity, reached + summary.read, false)?;
             progress(Progress {
                 rows: reached + summary.read,
-                taken: Taken {
+                taken: PutOutcome {
                     accepted: summary.accepted,
                     rejected: summary.unreadable + summary.implausible,
                 },
@@ -258,10 +258,10 @@ impl<S: Sink> Import<'_, S> {
     }
 
     /// Comes back to a full sink until it has room.
-    async fn until_taken<F: Future<Output = Result<Taken>>>(
+    async fn until_taken<F: Future<Output = Result<PutOutcome>>>(
         &self,
         call: impl Fn() -> F,
-    ) -> Result<Taken> {
+    ) -> Result<PutOutcome> {
         loop {
             match call().await {
                 Err(e) if e.kind() == ErrorKind::Resources && !self.stop.is_stopped() => {

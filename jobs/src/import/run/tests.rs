@@ -50,12 +50,12 @@ impl Memory {
 }
 
 impl Sink for Memory {
-    async fn put(&self, _: &str, rows: RecordBatch, _: &str) -> Result<Taken> {
+    async fn put(&self, _: &str, rows: RecordBatch, _: &str) -> Result<PutOutcome> {
         tokio::task::yield_now().await;
         self.call()?;
         let keys = rows.column_by_name("id").unwrap().as_primitive::<Int32Type>();
         let values = rows.column_by_name("v").unwrap().as_primitive::<Float32Type>();
-        let mut taken = Taken::default();
+        let mut taken = PutOutcome::default();
         for (key, value) in keys.iter().zip(values) {
             match value {
                 Some(value) if value > 1e6 => taken.rejected += 1,
@@ -68,10 +68,10 @@ impl Sink for Memory {
         Ok(taken)
     }
 
-    async fn put_rejected(&self, _: &str, rejected: &[Rejected], _: &str) -> Result<Taken> {
+    async fn put_rejected(&self, _: &str, rejected: &[Rejected], _: &str) -> Result<PutOutcome> {
         self.call()?;
         self.rejected.lock().unwrap().extend_from_slice(rejected);
-        Ok(Taken { accepted: 0, rejected: rejected.len() as u64 })
+        Ok(PutOutcome { accepted: 0, rejected: rejected.len() as u64 })
     }
 }
 
@@ -161,7 +161,7 @@ struct Slow {
 }
 
 impl Sink for Slow {
-    async fn put(&self, table: &str, rows: RecordBatch, source: &str) -> Result<Taken> {
+    async fn put(&self, table: &str, rows: RecordBatch, source: &str) -> Result<PutOutcome> {
         let keys = rows.column_by_name("id").unwrap().as_primitive::<Int32Type>();
         if keys.values().first() == Some(&1) && self.memory.calls.load(Ordering::SeqCst) == 0 {
             self.others.acquire().await.unwrap().forget();
@@ -176,7 +176,7 @@ impl Sink for Slow {
         table: &str,
         rejected: &[Rejected],
         source: &str,
-    ) -> Result<Taken> {
+    ) -> Result<PutOutcome> {
         self.memory.put_rejected(table, rejected, source).await
     }
 }
@@ -295,12 +295,12 @@ fn single(rows: &RecordBatch) -> RecordBatch {
 struct Observations(Mutex<BTreeMap<i32, [f64; 6]>>);
 
 impl Sink for Observations {
-    async fn put(&self, _: &str, rows: RecordBatch, _: &str) -> Result<Taken> {
+    async fn put(&self, _: &str, rows: RecordBatch, _: &str) -> Result<PutOutcome> {
         let rows = single(&rows);
         let value = |name: &str| rows.column_by_name(name).unwrap().as_primitive::<Float32Type>();
         let cities = rows.column_by_name("city_id").unwrap().as_primitive::<Int32Type>();
         let mut sums = self.0.lock().unwrap();
-        let mut taken = Taken::default();
+        let mut taken = PutOutcome::default();
         for row in 0..rows.num_rows() {
             let sum = sums.entry(cities.value(row)).or_default();
             let wind = value("wind_speed").iter().nth(row).flatten();
@@ -321,8 +321,8 @@ impl Sink for Observations {
         Ok(taken)
     }
 
-    async fn put_rejected(&self, _: &str, rejected: &[Rejected], _: &str) -> Result<Taken> {
-        Ok(Taken { accepted: 0, rejected: rejected.len() as u64 })
+    async fn put_rejected(&self, _: &str, rejected: &[Rejected], _: &str) -> Result<PutOutcome> {
+        Ok(PutOutcome { accepted: 0, rejected: rejected.len() as u64 })
     }
 }
 

@@ -42,7 +42,7 @@ pub struct Identity {
 
 /// How far a file is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Reached {
+pub struct FileProgress {
     /// The file.
     #[serde(flatten)]
     pub identity: Identity,
@@ -66,7 +66,7 @@ pub struct Run {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Staging {
     /// The files that were begun, in the order in which they are read.
-    pub files: Vec<Reached>,
+    pub files: Vec<FileProgress>,
     /// The runs that are not merged yet, in the order in which their rows were read.
     pub runs: Vec<Run>,
 }
@@ -75,7 +75,7 @@ pub struct Staging {
 #[derive(Debug)]
 pub struct State {
     path: PathBuf,
-    files: BTreeMap<Place, Reached>,
+    files: BTreeMap<Place, FileProgress>,
     stagings: Vec<Staging>,
     lines: Option<Lines>,
     _lock: File,
@@ -102,8 +102,8 @@ struct Lines {
 /// The first line.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Told {
-    files: Vec<Reached>,
+struct StateHeader {
+    files: Vec<FileProgress>,
     stagings: Vec<Staging>,
 }
 
@@ -150,7 +150,7 @@ impl Staging {
         // It is the last one nearly always.
         match self.files.iter_mut().rev().find(|file| file.identity == *identity) {
             Some(file) => (file.rows, file.done) = (rows, done),
-            None => self.files.push(Reached { identity: identity.clone(), rows, done }),
+            None => self.files.push(FileProgress { identity: identity.clone(), rows, done }),
         }
     }
 
@@ -192,9 +192,9 @@ impl State {
                 };
                 let first = bytes.iter().position(|byte| *byte == b'\n').unwrap_or(bytes.len());
                 let (first, rest) = bytes.split_at(first);
-                let told: Told = serde_json::from_slice(first).map_err(damaged)?;
-                stagings = told.stagings;
-                let mut found = told.files;
+                let header: StateHeader = serde_json::from_slice(first).map_err(damaged)?;
+                stagings = header.stagings;
+                let mut found = header.files;
                 // The last line is whole if it has an end: else its writing was cut short.
                 for line in rest.split_inclusive(|byte| *byte == b'\n').skip(1) {
                     if line.ends_with(b"\n") {
@@ -217,7 +217,7 @@ impl State {
 
     /// Records how far a file is, on disk before it returns.
     pub fn record(&mut self, identity: &Identity, rows: u64, done: bool) -> Result<()> {
-        let file = Reached { identity: identity.clone(), rows, done };
+        let file = FileProgress { identity: identity.clone(), rows, done };
         let mut append = || {
             let mut line = serde_json::to_vec(&file)?;
             line.push(b'\n');
@@ -295,7 +295,7 @@ impl State {
         let save = || {
             let beside = self.path.with_extension("new");
             let (files, stagings) = (self.files.values().cloned().collect(), self.stagings.clone());
-            let mut line = serde_json::to_vec(&Told { files, stagings })?;
+            let mut line = serde_json::to_vec(&StateHeader { files, stagings })?;
             line.push(b'\n');
             let mut file = File::create(&beside)?;
             file.write_all(&line)?;

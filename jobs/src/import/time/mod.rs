@@ -293,10 +293,13 @@ impl Reading<'_> {
                 "{called} is a number, and nothing says what it counts: state `unit` (--time-unit), or `format` (--time-format)"
             ),
             Fault::Ambiguous => {
-                format!("{called} comes twice in {}: `ambiguous` says which is meant", form.zone)
+                format!(
+                    "{called} occurs twice in {}: `ambiguous` decides which is meant",
+                    form.zone
+                )
             }
             Fault::Nonexistent => {
-                format!("{called} does not come in {}, where clocks are set forward", form.zone)
+                format!("{called} does not exist in {}, where clocks are set forward", form.zone)
             }
             Fault::Never => format!("{called} is outside the years 1 to 9999"),
         };

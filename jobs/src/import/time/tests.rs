@@ -106,8 +106,8 @@ fn local_times_that_come_twice_or_not_at_all_are_counted() {
     assert_eq!((found.ambiguous.rows, found.nonexistent.rows), (2, 1));
     assert_eq!((first, last), (Some("2022-10-30 02:00"), Some("2022-10-30 02:30")));
     let refuse = "zone = 'Europe/Brussels'\nambiguous = 'refuse'\nnonexistent = 'refuse'";
-    refused(refuse, "2022-10-30 02:30", "comes twice in Europe/Brussels");
-    refused(refuse, "2022-03-27 02:30", "does not come in Europe/Brussels");
+    refused(refuse, "2022-10-30 02:30", "occurs twice in Europe/Brussels");
+    refused(refuse, "2022-03-27 02:30", "does not exist in Europe/Brussels");
 }
 
 #[test]

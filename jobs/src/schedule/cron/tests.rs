@@ -89,7 +89,7 @@ fn a_wrong_expression_says_what_is_wrong() {
         ("*/0 * * * *", "minute \"*/0\""),
         ("+5 * * * *", "minute \"+5\""),
         ("1, * * * *", "minute \"1,\""),
-        ("0 0 30 2 *", "no calendar has such a day"),
+        ("0 0 30 2 *", "no month has such a day"),
     ] {
         let error = text.parse::<Cron>().unwrap_err().to_string();
         assert!(error.contains(why), "{text}: {error}");

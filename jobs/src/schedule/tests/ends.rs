@@ -66,7 +66,7 @@ async fn a_run_whose_process_died_is_continued_once_its_lease_is_over() {
     killed(by_hand(&schedule), || steps.halts.load(Ordering::SeqCst) == 1).await;
     steps.stuck_at.store(u64::MAX, Ordering::SeqCst);
     let other = super::schedule(&object, &clock, &steps);
-    assert!(matches!(look(&other).await, Looked::Wait(_)), "its lease is not over");
+    assert!(matches!(look(&other).await, DueOutcome::Wait(_)), "its lease is not over");
     let error = by_hand(&other).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable);
     assert!(error.to_string().contains("barograph jobs cancel steps-2"), "{error}");
@@ -82,22 +82,22 @@ async fn a_run_whose_process_died_is_continued_once_its_lease_is_over() {
     assert_eq!(*steps.done.lock(), [0, 1, 2, 3, 4]);
     let runs = other.history("steps").await.unwrap().runs;
     assert_eq!(runs[0].state, RunState::Interrupted);
-    assert!(matches!(look(&other).await, Looked::Wait(_)));
+    assert!(matches!(look(&other).await, DueOutcome::Wait(_)));
 }
 
 #[tokio::test]
 async fn a_job_that_kills_its_process_is_not_tried_for_ever() {
     let (schedule, clock, steps, _) = fixture();
     steps.stuck_at.store(0, Ordering::SeqCst);
-    assert!(matches!(look(&schedule).await, Looked::Wait(_)));
+    assert!(matches!(look(&schedule).await, DueOutcome::Wait(_)));
     clock.set(at("2026-11-22T11:00:01Z"));
     let mut deaths = 0;
     while deaths < 20 {
         let halts = steps.halts.load(Ordering::SeqCst);
         tokio::select! {
             biased;
-            looked = schedule.look("steps", Stop::default()) => match looked {
-                Ok(Looked::Wait(next)) if next > clock.now() + LEASE.micros() => break,
+            looked = schedule.run_if_due("steps", Stop::default()) => match looked {
+                Ok(DueOutcome::Wait(next)) if next > clock.now() + LEASE.micros() => break,
                 _ => {}
             },
             () = until(|| steps.halts.load(Ordering::SeqCst) > halts) => deaths += 1,
@@ -113,10 +113,10 @@ async fn a_shutdown_is_continued_and_a_cancellation_is_not() {
     let (schedule, _, steps, object) = fixture();
     steps.waits_at.store(2, Ordering::SeqCst);
     let stop = Stop::default();
-    let run = schedule.run("steps", Asked::default(), stop.clone(), watch::Sender::default());
+    let run = schedule.run("steps", RunRequest::default(), stop.clone(), watch::Sender::default());
     let ask = async {
         until(|| steps.halts.load(Ordering::SeqCst) == 1).await;
-        stop.stop(Why::ShuttingDown);
+        stop.stop(StopReason::ShuttingDown);
     };
     let (record, ()) = tokio::join!(run, ask);
     let first = record.unwrap();
@@ -124,7 +124,7 @@ async fn a_shutdown_is_continued_and_a_cancellation_is_not() {
     let clock = Arc::new(ManualClock::new(at(TEN)));
     let other = super::schedule(&object, &clock, &steps);
 
-    // At once, as the seat was given back; this time somebody cancels it through the store.
+    // At once, as the lease was given back; this time somebody cancels it through the store.
     let cancel = async {
         until(|| steps.halts.load(Ordering::SeqCst) == 2).await;
         let runs = schedule.history("steps").await.unwrap().runs;
@@ -143,7 +143,7 @@ async fn a_shutdown_is_continued_and_a_cancellation_is_not() {
     assert!(other.cancel(&absent).await.unwrap_err().to_string().contains("no run steps-999"));
 
     steps.waits_at.store(u64::MAX, Ordering::SeqCst);
-    assert!(matches!(look(&other).await, Looked::Wait(_)), "nothing is to be continued");
+    assert!(matches!(look(&other).await, DueOutcome::Wait(_)), "nothing is to be continued");
     let record = by_hand(&other).await.unwrap();
     assert_eq!((record.state, record.continues), (RunState::Done, None));
     assert_eq!(*steps.done.lock(), [0, 1, 0, 1, 2, 3, 4]);
@@ -180,13 +180,13 @@ async fn bytes_are_read_at_the_pace_of_the_budget() {
     let rate = barograph_lake::Size::bytes(1_000_000);
     let spec = JobSpec { bytes_per_second: Some(rate), ..spec() };
     let run = RunId { job: "steps".to_owned(), number: 1 };
-    let record = RunRecord::new(run, String::new(), spec, Asked::default(), 0);
+    let record = RunRecord::new(run, String::new(), spec, RunRequest::default(), 0);
     let store = LakeStore::with_store(object, "memory:///jobs".parse().unwrap());
     let context = Context {
         stop: Stop::default(),
         record: Mutex::new(record),
-        seat: Mutex::new(schedule.seats.read("steps").await.unwrap()),
-        shelf: Shelf::new(store),
+        lease: Mutex::new(schedule.leases.read("steps").await.unwrap()),
+        store: JobStore::new(store),
         clock: clock.clone(),
         progress: watch::Sender::default(),
         failures: Mutex::default(),
@@ -201,6 +201,6 @@ async fn bytes_are_read_at_the_pace_of_the_budget() {
         clock.set(clock.now() + 1);
         paced.await.unwrap();
     }
-    context.stop.stop(Why::Cancelled);
+    context.stop.stop(StopReason::Cancelled);
     assert_eq!(context.pace(50_000_000).await.unwrap_err().kind(), ErrorKind::Stopped);
 }

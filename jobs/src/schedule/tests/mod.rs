@@ -6,6 +6,7 @@
 mod ends;
 mod races;
 mod steps;
+mod stored_names;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -59,7 +60,7 @@ impl Steps {
         }
         if step == self.waits_at.load(Ordering::SeqCst) {
             self.halts.fetch_add(1, Ordering::SeqCst);
-            context.stop.asked().await;
+            context.stop.requested().await;
             context.check()?;
         }
         assert!(step != self.panics_at.load(Ordering::SeqCst), "as it was told to");
@@ -89,16 +90,16 @@ impl Job for Steps {
         "counts"
     }
 
-    fn plan<'a>(&'a self, _: &'a Asked) -> BoxFuture<'a, Result<Plan>> {
+    fn plan<'a>(&'a self, _: &'a RunRequest) -> BoxFuture<'a, Result<Plan>> {
         Box::pin(async {
             let mut plan = Plan::default();
-            let price = Figures { files: STEPS, rows: 0, bytes: 0 };
-            plan.add("readings", "count", price);
+            let cost = Figures { files: STEPS, rows: 0, bytes: 0 };
+            plan.add("readings", "count", cost);
             Ok(plan)
         })
     }
 
-    fn run<'a>(&'a self, _: &'a Asked, context: &'a Context) -> BoxFuture<'a, Result<()>> {
+    fn run<'a>(&'a self, _: &'a RunRequest, context: &'a Context) -> BoxFuture<'a, Result<()>> {
         Box::pin(async {
             assert_eq!(self.inside.fetch_add(1, Ordering::SeqCst), 0, "it runs twice at once");
             let _inside = Inside(&self.inside);
@@ -142,19 +143,19 @@ fn memory() -> Arc<dyn ObjectStore> {
     Arc::new(InMemory::new())
 }
 
-async fn look(schedule: &Schedule) -> Looked {
-    schedule.look("steps", Stop::default()).await.unwrap()
+async fn look(schedule: &Schedule) -> DueOutcome {
+    schedule.run_if_due("steps", Stop::default()).await.unwrap()
 }
 
 async fn ran(schedule: &Schedule) -> RunRecord {
     match look(schedule).await {
-        Looked::Ran(record) => *record,
+        DueOutcome::Ran(record) => *record,
         other => panic!("{other:?}"),
     }
 }
 
 async fn by_hand(schedule: &Schedule) -> Result<RunRecord> {
-    schedule.run("steps", Asked::default(), Stop::default(), watch::Sender::default()).await
+    schedule.run("steps", RunRequest::default(), Stop::default(), watch::Sender::default()).await
 }
 
 #[tokio::test]
@@ -162,20 +163,20 @@ async fn a_job_runs_once_when_it_is_due_and_catches_up_once() {
     let (object, steps) = (memory(), Steps::new());
     let clock = Arc::new(ManualClock::new(at("2026-11-22T10:20:00Z")));
     let schedule = schedule(&object, &clock, &steps);
-    let Looked::Wait(next) = look(&schedule).await else { panic!("it is not due") };
+    let DueOutcome::Wait(next) = look(&schedule).await else { panic!("it is not due") };
     assert!((0..=1).contains(&(next - at("2026-11-22T11:00:00Z"))));
     clock.set(next);
     let record = ran(&schedule).await;
     assert_eq!(record.state, RunState::Done);
     assert_eq!(record.slot, Some(at("2026-11-22T11:00:00Z")));
     assert_eq!(record.figures, Figures { files: 5, rows: 50, bytes: 500 });
-    assert_eq!(record.plan.as_ref().unwrap().price.files, STEPS);
-    assert!(matches!(look(&schedule).await, Looked::Wait(_)));
+    assert_eq!(record.plan.as_ref().unwrap().cost.files, STEPS);
+    assert!(matches!(look(&schedule).await, DueOutcome::Wait(_)));
     assert_eq!(*steps.done.lock(), [0, 1, 2, 3, 4]);
 
     clock.set(at("2026-11-25T10:20:00Z"));
     assert_eq!(ran(&schedule).await.slot, Some(at("2026-11-25T10:00:00Z")));
-    assert!(matches!(look(&schedule).await, Looked::Wait(_)), "three days are caught up once");
+    assert!(matches!(look(&schedule).await, DueOutcome::Wait(_)), "three days are caught up once");
     let runs = schedule.history("steps").await.unwrap().runs;
     assert_eq!(runs.len(), 2);
     assert!(runs[0].run.number < runs[1].run.number);

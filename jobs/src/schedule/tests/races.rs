@@ -31,7 +31,7 @@ async fn of_two_schedules_one_runs_what_is_due() {
         for hour in 1..=4 {
             clock.set(at("2026-11-22T10:20:00Z") + hour * HOUR);
             let (first, second) = tokio::join!(look(&a), look(&b));
-            let ran = [&first, &second].map(|looked| matches!(looked, Looked::Ran(_)));
+            let ran = [&first, &second].map(|looked| matches!(looked, DueOutcome::Ran(_)));
             assert_eq!(ran.iter().filter(|ran| **ran).count(), 1, "{first:?} {second:?}");
         }
         assert_eq!(steps.done.lock().len() as u64, 4 * STEPS, "seed {seed}");
@@ -54,8 +54,8 @@ async fn on_a_store_that_fails_every_run_comes_to_its_end() {
         let mut looks = 0;
         let done = loop {
             for schedule in &schedules {
-                // A failed look leaves a seat behind that runs out.
-                if schedule.look("steps", Stop::default()).await.is_err() {
+                // A failed look leaves a lease behind that runs out.
+                if schedule.run_if_due("steps", Stop::default()).await.is_err() {
                     clock.set(clock.now() + LEASE.micros());
                 }
             }

@@ -14,7 +14,7 @@ fn fixture() -> (Arc<Schedule>, Arc<ManualClock>, Arc<Steps>, Arc<dyn ObjectStor
 #[tokio::test]
 async fn a_clock_that_is_ahead_for_three_seconds_holds_no_job_up() {
     let (schedule, clock, _, object) = fixture();
-    assert!(matches!(look(&schedule).await, Looked::Wait(_)));
+    assert!(matches!(look(&schedule).await, DueOutcome::Wait(_)));
     clock.step(YEARS);
     assert!(ran(&schedule).await.slot.unwrap() > at("2036-01-01"));
     clock.set(clock.now() + 3 * SECOND);
@@ -23,7 +23,7 @@ async fn a_clock_that_is_ahead_for_three_seconds_holds_no_job_up() {
     let other = super::schedule(&object, &clock, &Steps::new());
     assert_eq!(other.jobs().await.unwrap()[0].next_at, Some(clock.now()));
     assert_eq!(ran(&other).await.slot, Some(at("2026-11-22T10:00:00Z")));
-    assert!(matches!(look(&schedule).await, Looked::Wait(_)), "once");
+    assert!(matches!(look(&schedule).await, DueOutcome::Wait(_)), "once");
     for hour in [11, 12] {
         let due = at(&format!("2026-11-22T{hour}:00:00Z"));
         clock.set(due + 1);
@@ -37,16 +37,16 @@ async fn a_clock_that_is_ahead_for_three_seconds_holds_no_job_up() {
 #[tokio::test]
 async fn a_clock_that_is_behind_for_a_while_holds_no_job_up() {
     let (schedule, clock, ..) = fixture();
-    assert!(matches!(look(&schedule).await, Looked::Wait(_)));
+    assert!(matches!(look(&schedule).await, DueOutcome::Wait(_)));
     clock.set(at("2026-11-22T11:00:01Z"));
     ran(&schedule).await;
     let back = clock.now() - 1_000 * SECOND;
     clock.step(-back);
     assert!(ran(&schedule).await.slot.unwrap() < at("1970-01-02"));
-    assert!(matches!(look(&schedule).await, Looked::Wait(_)));
+    assert!(matches!(look(&schedule).await, DueOutcome::Wait(_)));
     clock.step(back);
     assert_eq!(ran(&schedule).await.slot, Some(at("2026-11-22T11:00:00Z")));
-    assert!(matches!(look(&schedule).await, Looked::Wait(_)));
+    assert!(matches!(look(&schedule).await, DueOutcome::Wait(_)));
 }
 
 #[tokio::test]
@@ -62,13 +62,14 @@ async fn a_run_that_the_clock_steps_under_is_continued() {
             schedule.history("steps").await.unwrap().runs[0].run.clone()
         };
         let stop = Stop::default();
-        let run = schedule.run("steps", Asked::default(), stop.clone(), watch::Sender::default());
+        let run =
+            schedule.run("steps", RunRequest::default(), stop.clone(), watch::Sender::default());
         let (ended, run) = tokio::join!(run, async {
             let run = stepped.await;
-            stop.stop(Why::ShuttingDown);
+            stop.stop(StopReason::ShuttingDown);
             run
         });
-        // Its seat is over by the clock as it stands, or it gave it back.
+        // Its lease is over by the clock as it stands, or it gave it back.
         assert!(ended.is_err() || ended.is_ok_and(|record| record.state == RunState::Interrupted));
         steps.waits_at.store(u64::MAX, Ordering::SeqCst);
         let record = ran(&schedule).await;

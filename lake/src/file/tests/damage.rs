@@ -11,9 +11,13 @@ async fn read_all(fixture: &Fixture) -> crate::Result<RecordBatch> {
 async fn a_flipped_byte_never_passes_for_data() {
     let schema = schema(KeyType::Int32, &ALL_TYPES);
     let rows = hour_of_rows(&schema, 220, 60);
-    for unpack_price in [f64::INFINITY, -1e9] {
-        let layout =
-            Layout { page_rows: 512, row_group_rows: 4_096, unpack_price, ..Layout::default() };
+    for decompression_cost in [f64::INFINITY, -1e9] {
+        let layout = Layout {
+            page_rows: 512,
+            row_group_rows: 4_096,
+            decompression_cost,
+            ..Layout::default()
+        };
         let fixture = Fixture::new(&schema, &layout, std::slice::from_ref(&rows));
         assert_eq!(read_all(&fixture).await.unwrap(), rows);
         for at in (0..fixture.bytes.len()).step_by(97) {

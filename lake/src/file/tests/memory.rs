@@ -4,7 +4,7 @@ use object_store::ObjectStoreExt;
 use object_store::memory::InMemory;
 use url::Url;
 
-use super::super::unpacked::{PageCache, Pages};
+use super::super::page_cache::{PageCache, Pages};
 use super::*;
 use crate::store::faults::{FaultPlan, FaultStore, Operation};
 

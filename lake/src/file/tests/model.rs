@@ -170,7 +170,7 @@ proptest! {
         cuts in prop::collection::vec(any::<Index>(), 0..3),
         page_rows in prop::sample::select(vec![1usize, 7, 64, 500, 2_048]),
         group_pages in 1..6usize,
-        unpack_price in prop::sample::select(vec![f64::INFINITY, 0.1, -1e9]),
+        decompression_cost in prop::sample::select(vec![f64::INFINITY, 0.1, -1e9]),
         whole_bytes: bool,
         thorough: bool,
         reads in prop::collection::vec(read(), 8),
@@ -201,7 +201,7 @@ proptest! {
             thorough_level: 4,
             thorough_gain: if thorough { 0.0 } else { 1.0 },
             unpack_page_price: 0.0,
-            unpack_price,
+            decompression_cost,
             whole_bytes,
         };
         let fixture = Fixture::new(&schema, &layout, &batches);
@@ -216,7 +216,7 @@ proptest! {
             let found = block_on(file.read(&read)).unwrap();
             prop_assert_eq!(found.schema(), project(schema.arrow(), &read.columns));
             let expected = filtered(&all, &read);
-            prop_assert!(file.price(&read).rows >= expected.num_rows() as u64);
+            prop_assert!(file.cost(&read).rows >= expected.num_rows() as u64);
             prop_assert!(same(&found, &expected), "{:?}\n{:?}\n{:?}", read, found, expected);
         }
     }
@@ -264,11 +264,11 @@ fn a_hot_key_spans_pages_and_row_groups() {
     let mut read = everything(&schema);
     read.keys = KeySelection::list(vec![2]);
     assert_eq!(block_on(file.read(&read)).unwrap(), filtered(&all, &read));
-    let whole = file.price(&read);
+    let whole = file.cost(&read);
     assert_eq!(whole.row_groups, 4);
     read.time = TimeRange { from: HOUR_START + 600_000_000, to: HOUR_START + 601_000_000 };
     assert_eq!(block_on(file.read(&read)).unwrap(), filtered(&all, &read));
-    assert!(file.price(&read).pages <= 2 * 4, "{:?} of {whole:?}", file.price(&read));
+    assert!(file.cost(&read).pages <= 2 * 4, "{:?} of {whole:?}", file.cost(&read));
 }
 
 #[test]
@@ -282,7 +282,7 @@ fn one_row_and_no_match() {
     read.keys = KeySelection::list(vec![99]);
     let none = block_on(file.read(&read)).unwrap();
     assert_eq!((none.num_rows(), none.schema()), (0, Arc::clone(schema.arrow())));
-    assert_eq!(file.price(&read), ReadPrice::default());
+    assert_eq!(file.cost(&read), ReadCost::default());
 }
 
 #[test]

@@ -24,9 +24,13 @@ fn as_declared(schema: &TableSchema, batch: &RecordBatch) -> RecordBatch {
 fn the_parquet_crate_reads_the_same_rows() {
     let schema = schema(KeyType::Int32, &ALL_TYPES);
     let rows = hour_of_rows(&schema, 500, 60);
-    for unpack_price in [f64::INFINITY, 0.1, -1e9] {
-        let layout =
-            Layout { page_rows: 700, row_group_rows: 5_000, unpack_price, ..Layout::default() };
+    for decompression_cost in [f64::INFINITY, 0.1, -1e9] {
+        let layout = Layout {
+            page_rows: 700,
+            row_group_rows: 5_000,
+            decompression_cost,
+            ..Layout::default()
+        };
         let (bytes, entry) =
             encode_as(&layout, &schema, std::slice::from_ref(&rows), path()).unwrap();
         let options = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Required);

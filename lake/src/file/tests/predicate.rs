@@ -44,10 +44,10 @@ async fn pages_without_a_match_are_skipped() {
     let fixture = Fixture::new(&schema, &layout, std::slice::from_ref(&rows));
     let file = fixture.open().await.unwrap();
     let mut read = everything(&schema);
-    assert_eq!(file.price(&read).pages, 20 * 4);
+    assert_eq!(file.cost(&read).pages, 20 * 4);
     read.pages = Some(Arc::new(Above { columns: vec![2], above: 120.0 }));
-    let price = file.price(&read);
-    assert_eq!((price.row_groups, price.pages, price.rows), (1, 3 * 4, 3 * 600));
+    let cost = file.cost(&read);
+    assert_eq!((cost.row_groups, cost.pages, cost.rows), (1, 3 * 4, 3 * 600));
     let found = file.read(&read).await.unwrap();
     assert_eq!(found, rows.slice(60 * 120, 60 * 30));
 }

@@ -6,7 +6,7 @@ use arrow::array::RecordBatch;
 use super::*;
 use crate::file::{FileCache, FileRead, encode};
 use crate::schema::TableDeclaration;
-use crate::table::{Alteration, AsOf, Asked};
+use crate::table::{Alteration, AlterationRequest, AsOf};
 use crate::{FileEntry, FilePath, KeySelection, TimeRange};
 
 fn schema(declaration: TableDeclaration) -> Arc<TableSchema> {
@@ -23,9 +23,9 @@ fn altered() -> TableDeclaration {
     altered
 }
 
-fn asked(renamed: &[(&str, &str)], dropped: &[&str]) -> Asked {
+fn asked(renamed: &[(&str, &str)], dropped: &[&str]) -> AlterationRequest {
     let renamed = renamed.iter().map(|(from, to)| ((*from).to_owned(), (*to).to_owned()));
-    Asked {
+    AlterationRequest {
         renamed: renamed.collect(),
         dropped: dropped.iter().map(|name| (*name).to_owned()).collect(),
     }
@@ -139,9 +139,9 @@ async fn an_altered_table_is_read_with_the_columns_of_each_version() {
     }
     let known = ["wind_direction", "temperature", "air_temperature", "note"];
     assert_eq!(known.map(|name| table.knows_column(name)), [true, true, true, false]);
-    let past = table.snapshot_at(landed.version()).await.unwrap();
-    assert_eq!(past.files(), landed.files());
-    assert_eq!(rows(&table, fixture.schema(), &past.files()[0]).await, old);
+    let earlier = table.snapshot_at(landed.version()).await.unwrap();
+    assert_eq!(earlier.files(), landed.files());
+    assert_eq!(rows(&table, fixture.schema(), &earlier.files()[0]).await, old);
     let refused = table.plan_restore(&newest, landed.version()).await.unwrap_err();
     assert!(refused.to_string().contains("other columns than the table"), "{refused}");
 }
@@ -165,8 +165,8 @@ fn what_makes_no_sense_is_refused() {
             "\"reading_at\" is its key, its time or",
         ),
         (altered(), asked(&[("warmth", "note")], &[]), "there is no column \"warmth\" to rename"),
-        (with_old, asked(&both, &["wind_direction"]), "and the settings declare it"),
-        (declaration(), asked(&[], &["temperature"]), "and the settings declare it"),
+        (with_old, asked(&both, &["wind_direction"]), "but the settings declare it"),
+        (declaration(), asked(&[], &["temperature"]), "but the settings declare it"),
         (narrow, asked(&both, &["wind_direction"]), "cannot hold the same values"),
     ];
     for (declared, asked, reason) in cases {
@@ -178,7 +178,7 @@ fn what_makes_no_sense_is_refused() {
     let after = schema(altered());
     assert!(Alteration::new(&stored, &after, &asked_once).unwrap().is_some());
     assert!(Alteration::new(&after, &after, &asked_once).unwrap().is_none(), "it is done");
-    assert!(Alteration::new(&stored, &stored, &Asked::default()).unwrap().is_none());
+    assert!(Alteration::new(&stored, &stored, &AlterationRequest::default()).unwrap().is_none());
 }
 
 #[test]

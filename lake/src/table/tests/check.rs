@@ -96,7 +96,7 @@ async fn missing_damaged_and_left_over_objects_are_found() {
         snapshot = fixture.land(&table, &snapshot, hour(n), &SOUND).await;
     }
     let local = |n: i64| {
-        let path = snapshot.homes(hour(n)).first().unwrap().path.to_string();
+        let path = snapshot.files_of_hour(hour(n)).first().unwrap().path.to_string();
         fixture.store().local_path(&path).unwrap()
     };
     std::fs::remove_file(local(0)).unwrap();
@@ -111,7 +111,7 @@ async fn missing_damaged_and_left_over_objects_are_found() {
     assert_eq!(kinds, [Gap, Gap, MissingFile, SizeDiffers, Unreadable, Orphan], "{found:?}");
     assert!(found[0].1.contains("2026-11-22T02: no file"), "{found:?}");
     assert!(found[1].1.contains("2026-11-22T04: no file for 3 hours, until 2026-11-22T07"));
-    assert!(found[2].1.contains("3 rows are not there"));
+    assert!(found[2].1.contains("3 rows are missing"));
 
     // The orphan of the old snapshot is active in the newest version.
     let next = table
@@ -155,7 +155,7 @@ async fn other_columns_and_shared_hours_are_found() {
     table.write_file(&second, bytes).await.unwrap();
     let shared = one.apply(one.version(), &[], vec![Arc::new(second)]);
     let found = findings(&table, &shared).await;
-    assert_eq!(found.iter().map(|(kind, _)| *kind).collect::<Vec<_>>(), [FindingKind::SharedHome]);
+    assert_eq!(found.iter().map(|(kind, _)| *kind).collect::<Vec<_>>(), [FindingKind::Overlap]);
 
     let (entry, _) = fixture.file(hour(1), &SOUND);
     let columns = arrow::record_batch::RecordBatch::new_empty(Arc::new(

@@ -38,7 +38,7 @@ async fn added_columns_are_null_in_the_rows_that_are_there() {
     let grown = schema(grown());
     let (table, snapshot) = LakeTable::open(fixture.store().clone(), grown.clone()).await.unwrap();
     assert_eq!(snapshot.version(), TableVersion(landed.version().0 + 1));
-    let home = snapshot.homes(hour(0)).first().unwrap();
+    let home = snapshot.files_of_hour(hour(0)).first().unwrap();
     let [humidity, temperature, note] =
         ["humidity", "temperature", "note"].map(|name| grown.column(name).unwrap());
     assert_eq!((home.columns[humidity].nulls, home.columns[note].nulls), (2, 2));
@@ -71,9 +71,9 @@ async fn added_columns_are_null_in_the_rows_that_are_there() {
     let (again, newest) = LakeTable::open(fixture.store().clone(), grown.clone()).await.unwrap();
     assert_eq!((newest.version(), newest.files()), (merged.version(), merged.files()));
     for version in [snapshot.version(), landed.version()] {
-        let past = again.snapshot_at(version).await.unwrap();
-        assert_eq!(past.files(), snapshot.files(), "version {version}");
-        let report = again.check(&past, &mut |_, _| {}).await.unwrap();
+        let earlier = again.snapshot_at(version).await.unwrap();
+        assert_eq!(earlier.files(), snapshot.files(), "version {version}");
+        let report = again.check(&earlier, &mut |_, _| {}).await.unwrap();
         let of_files = |kind| !matches!(kind, FindingKind::Orphan | FindingKind::Gap);
         let found: Vec<_> = report.findings.iter().filter(|f| of_files(f.kind)).collect();
         assert!(found.is_empty(), "version {version}: {found:?}");
@@ -146,7 +146,7 @@ async fn columns_in_another_order_are_the_same_columns() {
     turned.columns.reverse();
     let turned = schema(turned);
     let (_, snapshot) = LakeTable::open(fixture.store().clone(), turned.clone()).await.unwrap();
-    let home = snapshot.homes(hour(0)).first().unwrap();
+    let home = snapshot.files_of_hour(hour(0)).first().unwrap();
     let temperature = turned.column("temperature").unwrap();
     assert_eq!(home.columns[temperature].min, Some(1.5.into()));
 }
@@ -223,7 +223,7 @@ async fn a_number_is_widened_in_the_files_that_are_there() {
 
         let after = narrow(to);
         let (table, snapshot) = LakeTable::open(store.clone(), after.clone()).await.unwrap();
-        let home = snapshot.homes(hour(0)).first().unwrap();
+        let home = snapshot.files_of_hour(hour(0)).first().unwrap();
         let read = FileRead {
             keys: KeySelection::All,
             time: TimeRange::ALL,

@@ -199,7 +199,7 @@ impl Fixture {
     ) -> Snapshot {
         let (entry, bytes) = self.file(hour, rows);
         table.write_file(&entry, bytes).await.unwrap();
-        let removed: Vec<_> = base.homes(hour).to_vec();
+        let removed: Vec<_> = base.files_of_hour(hour).to_vec();
         table
             .commit(base, &removed, vec![Arc::new(entry)], Operation::Land, MIDNIGHT)
             .await

@@ -4,7 +4,7 @@ use object_store::ObjectStoreExt;
 use serde_json::{Value, json};
 
 use super::fixture::{Fixture, MIDNIGHT, hour};
-use super::others::{add, commit, protocol, remove, two_hours};
+use super::foreign::{add, commit, protocol, remove, two_hours};
 use crate::delta::LogName;
 use crate::{ErrorKind, LakeTable, TableVersion};
 
@@ -14,7 +14,7 @@ async fn a_version_that_cannot_be_read_is_gone_back_from() {
     for unknown in [reader, protocol(&["quantum"])] {
         let fixture = Fixture::new();
         let (table, two) = two_hours(&fixture).await;
-        let gone = two.homes(hour(0))[0].path.to_string();
+        let gone = two.files_of_hour(hour(0))[0].path.to_string();
         commit(&fixture, 3, &[unknown, remove(&gone), add("part-0.parquet")]).await;
         commit(&fixture, 4, &[add("part-1.parquet")]).await;
         for error in [
@@ -28,12 +28,12 @@ async fn a_version_that_cannot_be_read_is_gone_back_from() {
         }
         assert_eq!(fixture.open().await.1.files(), two.files());
         let (table, base) = LakeTable::open_to_restore(fixture.store().clone()).await.unwrap();
-        assert_eq!((base.files().len(), base.others().len()), (1, 2));
+        assert_eq!((base.files().len(), base.foreign_files().len()), (1, 2));
         let plan = table.plan_restore(&base, TableVersion(2)).await.unwrap();
         table.restore(&plan, MIDNIGHT).await.unwrap().committed().unwrap();
         let restored = table.refresh().await.unwrap();
         assert_eq!((restored.version(), restored.files()), (TableVersion(5), two.files()));
-        assert!(restored.others().is_empty());
+        assert!(restored.foreign_files().is_empty());
     }
 }
 
@@ -68,7 +68,7 @@ async fn a_commit_that_is_missing_is_named() {
 }
 
 /// A checkpoint of the table's newest version, `version`, as other programs may write it, in place of all commits before.
-async fn checkpoint_of_others(fixture: &Fixture, version: u64) {
+async fn foreign_checkpoint(fixture: &Fixture, version: u64) {
     let mut actions = vec![json!({"checkpointMetadata": {"version": version}})];
     for version in 0..=version {
         let path = fixture.store().path(&LogName::commit(TableVersion(version)).path());
@@ -96,7 +96,7 @@ async fn a_checkpoint_of_another_form_is_read() {
     let fixture = Fixture::new();
     let (table, two) = two_hours(&fixture).await;
     commit(&fixture, 3, &[protocol(&["v2Checkpoint"])]).await;
-    checkpoint_of_others(&fixture, 3).await;
+    foreign_checkpoint(&fixture, 3).await;
     commit(&fixture, 4, &[]).await;
     let (again, opened) = fixture.open().await;
     assert_eq!((opened.version(), opened.files()), (TableVersion(4), two.files()));

@@ -132,7 +132,7 @@ proptest! {
                 match step {
                     Step::Land(of) => {
                         let (entry, _) = fixture.file(hour(of), &[(n as i32, of, Some(n as f32 / 3.0))]);
-                        let removed: Vec<_> = held.homes(hour(of)).to_vec();
+                        let removed: Vec<_> = held.files_of_hour(hour(of)).to_vec();
                         let added = vec![Arc::new(entry)];
                         held = table.commit(&held, &removed, added, Operation::Land, MIDNIGHT).await.unwrap();
                     }

@@ -7,12 +7,12 @@ pub(crate) mod fixture;
 mod alter;
 mod check;
 mod columns;
+mod foreign;
 mod foreign_log;
 mod log;
 mod names;
-mod others;
-mod past;
 mod sweep;
+mod time_travel;
 
 use std::sync::Arc;
 
@@ -119,7 +119,7 @@ async fn what_was_committed_is_read_back() {
     assert_eq!(three.files().len(), 2);
     let read = table.refresh().await.unwrap();
     assert_eq!((read.version(), read.files()), (three.version(), three.files()));
-    let home = read.homes(hour(1)).first().unwrap();
+    let home = read.files_of_hour(hour(1)).first().unwrap();
     assert_eq!(home.keys, (-7, 5));
     assert_eq!(home.columns[2].max, Some(f64::from(0.1f32).into()));
     assert_eq!((home.columns[3].min.as_ref(), home.columns[3].nulls), (None, 2));
@@ -165,9 +165,10 @@ async fn of_racing_writers_one_wins_each_version() {
                 let mut base = table.refresh().await.unwrap();
                 loop {
                     // Each writer adds one reading to the same hour, as landings of late rows do.
-                    let mut rows: Vec<_> = base.homes(hour(0)).first().map_or(vec![], |home| {
-                        (0..home.rows as i32).map(|key| (key, 0, None)).collect()
-                    });
+                    let mut rows: Vec<_> =
+                        base.files_of_hour(hour(0)).first().map_or(vec![], |home| {
+                            (0..home.rows as i32).map(|key| (key, 0, None)).collect()
+                        });
                     rows.push((rows.len() as i32, 0, Some(writer as f32 * 10.0 + round as f32)));
                     let (entry, bytes) = fixture.file(hour(0), &rows);
                     table.write_file(&entry, bytes).await.unwrap();

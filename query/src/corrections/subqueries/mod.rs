@@ -22,7 +22,7 @@ use datafusion::optimizer::AnalyzerRule;
 
 use self::apply::Applied;
 pub(in crate::corrections) use self::simple::is_simple;
-use super::totals::gives_total;
+use super::global_aggregates::gives_total;
 use crate::tree;
 
 mod apply;

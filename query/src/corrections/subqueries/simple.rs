@@ -1,5 +1,6 @@
-//! Does the planner know a join for a query that refers to the outer row? It takes conditions out of WHERE; through an
-//! aggregate it takes those that compare a column with the outer row by `=`, since they say which groups there are.
+//! The queries that refer to the outer row and that the planner knows a join for. It takes conditions out of WHERE;
+//! through an aggregate it takes those that compare a column with the outer row by `=`, since they say which groups
+//! there are.
 
 use datafusion::common::{JoinType, Result};
 use datafusion::logical_expr::utils::split_conjunction;

@@ -116,7 +116,7 @@ impl ScalarUDFImpl for Placeholder {
 
     fn invoke_with_args(&self, _args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         plan_err!(
-            "asof stands in the ON of a join: FROM a LEFT JOIN b ON b.key = a.key AND asof(a.time, \
+            "asof belongs in the ON of a join: FROM a LEFT JOIN b ON b.key = a.key AND asof(a.time, \
              b.time)"
         )
     }

@@ -24,8 +24,8 @@ use datafusion::optimizer::optimizer::ApplyOrder;
 use datafusion::optimizer::{AnalyzerRule, OptimizerConfig, OptimizerRule};
 
 use super::{AsOf, is_asof};
+use crate::functions::float_equality::unsigned;
 use crate::functions::printed::printed;
-use crate::functions::zeros::unsigned;
 use crate::tree;
 
 /// Replaces a join whose ON calls `asof` by an [`AsOf`].
@@ -73,7 +73,7 @@ fn as_of(join: Join) -> Result<LogicalPlan> {
     let outer = match join.join_type {
         JoinType::Left => true,
         JoinType::Inner => false,
-        other => return plan_err!("asof stands in JOIN or LEFT JOIN, not in {other} JOIN"),
+        other => return plan_err!("asof belongs in JOIN or LEFT JOIN, not in {other} JOIN"),
     };
     let (left, right) = (join.left.schema(), join.right.schema());
     let mut on = join.on.clone();

@@ -84,8 +84,8 @@ impl Fold for Wholes {
 /// Which of two values is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stays {
-    Least,
-    Greatest,
+    Min,
+    Max,
     /// The first that is not null.
     First,
 }
@@ -119,8 +119,8 @@ impl Fold for One {
             return earlier.clone().or_else(|| later.clone());
         };
         let later_stays = match self.stays {
-            Stays::Least => compared(b, a).is_lt(),
-            Stays::Greatest => compared(b, a).is_gt(),
+            Stays::Min => compared(b, a).is_lt(),
+            Stays::Max => compared(b, a).is_gt(),
             Stays::First => false,
         };
         Some(if later_stays { b.clone() } else { a.clone() })

@@ -95,8 +95,8 @@ impl Framed {
             Ok(Some(Box::new(Sliding::new(One { stays, null }))))
         };
         match (name, args.is_distinct) {
-            ("min", _) => return one(Stays::Least),
-            ("max", _) => return one(Stays::Greatest),
+            ("min", _) => return one(Stays::Min),
+            ("max", _) => return one(Stays::Max),
             ("any_value", _) => return one(Stays::First),
             ("bit_xor", true) => return Ok(None),
             _ => {}

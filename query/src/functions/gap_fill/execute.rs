@@ -262,7 +262,7 @@ impl ExecutionPlan for GapFillExec {
             Ok(run.next().await?.map(|batch| (batch, run)))
         });
         let schema = Arc::clone(&self.task.schema);
-        // A few rows in may be millions out: give way in between, so that the query can be stopped.
+        // A few rows in may be millions out: yield in between, so that the query can be stopped.
         Ok(Box::pin(cooperative(RecordBatchStreamAdapter::new(schema, stream.boxed()))))
     }
 

@@ -88,7 +88,7 @@ impl AggregateUDFImpl for Extreme {
 
 /// Extremes of groups.
 struct Groups<T: ArrowPrimitiveType> {
-    greatest: bool,
+    is_max: bool,
     /// Values of the groups; where a group has none, one that every value replaces.
     values: Vec<T::Native>,
     known: Vec<bool>,
@@ -101,12 +101,12 @@ impl<T: ArrowPrimitiveType> std::fmt::Debug for Groups<T> {
 }
 
 impl<T: ArrowPrimitiveType<Native: Number>> Groups<T> {
-    fn new(greatest: bool) -> Self {
-        Self { greatest, values: Vec::new(), known: Vec::new() }
+    fn new(is_max: bool) -> Self {
+        Self { is_max, values: Vec::new(), known: Vec::new() }
     }
 
     fn nothing(&self) -> T::Native {
-        if self.greatest { T::Native::SMALLEST } else { T::Native::LAST }
+        if self.is_max { T::Native::SMALLEST } else { T::Native::LAST }
     }
 
     fn column(columns: &[ArrayRef]) -> Result<&PrimitiveArray<T>> {
@@ -128,7 +128,7 @@ impl<T: ArrowPrimitiveType<Native: Number>> Groups<T> {
         self.known.resize(total, false);
         let nulls = NullBuffer::union(column.nulls(), filter.map(passed).as_ref());
         let nulls = nulls.filter(|nulls| nulls.null_count() > 0);
-        match self.greatest {
+        match self.is_max {
             true => self.fold(column.values(), groups, nulls.as_ref(), greater),
             false => self.fold(column.values(), groups, nulls.as_ref(), lesser),
         }
@@ -174,10 +174,10 @@ impl<T: ArrowPrimitiveType<Native: Number>> Groups<T> {
         let nothing = self.nothing();
         self.values.resize(1, nothing);
         self.known.resize(1, false);
-        let wins = if self.greatest { greater } else { lesser };
+        let wins = if self.is_max { greater } else { lesser };
         // NaN may also stand where a value is null.
         let nan = column.values().iter().fold(false, |nan, value| nan | value.is_nan());
-        let found = match (nan, self.greatest) {
+        let found = match (nan, self.is_max) {
             (true, _) => column.iter().flatten().reduce(wins),
             (false, true) => compute::max(column),
             (false, false) => compute::min(column),

@@ -1,4 +1,4 @@
-//! Rolling windows: the sum, mean, count, least or greatest value over the rows before each row. They are frames of
+//! Rolling windows: the sum, mean, count, minimum or maximum over the rows before each row. They are frames of
 //! window functions that end at the current row, over rows that are sorted already.
 //!
 //! ```text

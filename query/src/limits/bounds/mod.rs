@@ -15,8 +15,8 @@ use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
 
 use self::tokens::Nesting;
 use self::tree::Measure;
-use crate::corrections::numbers;
-use crate::errors::told;
+use crate::corrections::number_literals;
+use crate::errors::engine_error;
 use crate::tree::Tree;
 
 mod tokens;
@@ -57,9 +57,10 @@ impl Bounds {
     /// `Request` if they are none, or if a parser could make too deep or too large a tree of them.
     pub(crate) fn tokens(&self, text: &str) -> Result<Vec<TokenWithSpan>> {
         let tokens = Tokenizer::new(&GenericDialect {}, text).tokenize_with_location();
-        let tokens = tokens.map_err(|e| told(DataFusionError::SQL(Box::new(e.into()), None)))?;
+        let tokens =
+            tokens.map_err(|e| engine_error(DataFusionError::SQL(Box::new(e.into()), None)))?;
         self.check_tokens(&tokens)?;
-        numbers::joined(text, tokens)
+        number_literals::joined(text, tokens)
     }
 
     /// Levels that the parser may descend: as many as the tokens were checked for.

@@ -83,14 +83,14 @@ pub(crate) fn is_large() {
 /// Makes DataFusion's tasks hold the lease of the task that starts them.
 pub(super) fn follow_tasks() {
     // Whoever was first has done it.
-    let _ = set_join_set_tracer(&Followed);
+    let _ = set_join_set_tracer(&LeaseTracer);
 }
 
-struct Followed;
+struct LeaseTracer;
 
 type Output = Box<dyn Any + Send>;
 
-impl JoinSetTracer for Followed {
+impl JoinSetTracer for LeaseTracer {
     fn trace_future(&self, work: BoxFuture<'static, Output>) -> BoxFuture<'static, Output> {
         match LEASE.try_with(Arc::clone) {
             Ok(lease) => Box::pin(LEASE.scope(lease, work)),

@@ -116,8 +116,7 @@ impl Executors {
         Error::resources(
             "sql.abandoned_max",
             format!(
-                "{} statements were ended and are still worked on, since what a thread is in the middle of cannot be \
-                 interrupted: SELECT * FROM system.queries WHERE tasks > 0 AND finished_at IS NOT NULL shows them; \
+                "{} statements have ended but still occupy threads, in operations that cannot be interrupted: SELECT * FROM system.queries WHERE tasks > 0 AND finished_at IS NOT NULL shows them; \
                  wait for them, or raise it",
                 self.abandoned_max
             ),
@@ -144,7 +143,7 @@ impl Executors {
         }));
         let threads = started.unwrap_or_else(|_| {
             let message =
-                "the system gives the process no more threads: end others, or raise its limit";
+                "the system allows the process no more threads: stop other processes, or raise its limit";
             Err(Error::resources("threads", message, retry::FAULT_MENDED))
         })?;
         self.state.lock().alive.insert(number, threads.handle()?.clone());

@@ -17,7 +17,7 @@ use crate::limits::bounds::Extent;
 use crate::limits::executors::{self, Lease};
 use crate::limits::queries::QueryState;
 use crate::statement::session::{Sql, SqlSession};
-use crate::statement::watch::{Begun, abandon, cancelled, timed_out};
+use crate::statement::watch::{ListedQuery, abandon, cancelled, timed_out};
 
 /// Statements with more nodes, or deeper ones, are large.
 const LARGE_NODES: u64 = 5_000;
@@ -37,24 +37,24 @@ impl Extent {
     }
 }
 
-/// Turns of large statements to be planned.
+/// Slots for planning large statements.
 #[derive(Debug)]
-pub(crate) struct Turns(Arc<Semaphore>);
+pub(crate) struct PlanningSlots(Arc<Semaphore>);
 
-impl Default for Turns {
+impl Default for PlanningSlots {
     fn default() -> Self {
         Self(Arc::new(Semaphore::new(LARGE_AT_A_TIME)))
     }
 }
 
-impl Turns {
+impl PlanningSlots {
     /// Waits for the turn of a large statement; others do not wait.
     pub(crate) async fn take(&self, extent: Extent) -> Result<Option<OwnedSemaphorePermit>> {
         if !extent.is_large() {
             return Ok(None);
         }
         executors::is_large();
-        let closed = |e| Error::internal("nothing is planned any more").with_source(e);
+        let closed = |e| Error::internal("the planner has shut down").with_source(e);
         Arc::clone(&self.0).acquire_owned().await.map(Some).map_err(closed)
     }
 }
@@ -74,7 +74,7 @@ impl Sql {
         let clock = self.engine.clock();
         let deadline = clock.sleep(allowed);
         let query = self.queries.begin(&session.user, text, self.engine.now());
-        let begun = Begun::new(Arc::clone(&query), Arc::clone(&self.queries), &self.engine);
+        let listed = ListedQuery::new(Arc::clone(&query), Arc::clone(&self.queries), &self.engine);
         let work = async {
             let _place = self.plans.enter().await?;
             let lease = self.executors.lease(&**clock).await?;
@@ -83,7 +83,7 @@ impl Sql {
             let weak = Arc::downgrade(&lease);
             let pool = Arc::clone(&self.shared.memory_pool);
             let work = async move { memory::accounted(&pool, work).await };
-            Held { work: lease.spawn(work)?, lease: weak }
+            AbandonOnDrop { work: lease.spawn(work)?, lease: weak }
                 .await
                 .map_err(|e| Error::internal("a statement was not planned").with_source(e))?
         };
@@ -95,10 +95,10 @@ impl Sql {
         };
         match outcome {
             Err(error) if matches!(error.kind(), ErrorKind::Timeout | ErrorKind::Cancelled) => {
-                Err(begun.failed(error))
+                Err(listed.failed(error))
             }
             outcome => {
-                begun.forget();
+                listed.forget();
                 outcome
             }
         }
@@ -106,12 +106,12 @@ impl Sql {
 }
 
 /// Work that is abandoned when its waiter is dropped.
-struct Held<T> {
+struct AbandonOnDrop<T> {
     work: JoinHandle<T>,
     lease: Weak<Lease>,
 }
 
-impl<T> Future for Held<T> {
+impl<T> Future for AbandonOnDrop<T> {
     type Output = std::result::Result<T, JoinError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -119,7 +119,7 @@ impl<T> Future for Held<T> {
     }
 }
 
-impl<T> Drop for Held<T> {
+impl<T> Drop for AbandonOnDrop<T> {
     fn drop(&mut self) {
         abandon(&self.lease);
         self.work.abort();

@@ -5,7 +5,7 @@ use barograph_engine::{Error, Result};
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::logical_expr::{Expr, GroupingSet, LogicalPlan};
 
-use crate::errors::{external, told};
+use crate::errors::{engine_error, external};
 use crate::tree;
 
 /// Most fields in the type of one column. Each use of a struct in another repeats its type wherever it is sent,
@@ -25,7 +25,7 @@ pub(crate) fn check_grouping(plan: &LogicalPlan) -> Result<()> {
         }
         Ok(TreeNodeRecursion::Continue)
     });
-    checked.map(|_| ()).map_err(told)
+    checked.map(|_| ()).map_err(engine_error)
 }
 
 /// Refuses a function whose values would have too large a type.

@@ -1,4 +1,4 @@
-//! Folds of windows: count, sum, mean, least and greatest value of each window of a range of time, whatever the key
+//! Folds of windows: count, sum, mean, minimum and maximum of each window of a range of time, whatever the key
 //! of its rows.
 
 use std::sync::Arc;
@@ -27,8 +27,8 @@ pub(super) enum Out {
     /// Sum of integers.
     WholeSum(usize),
     Mean(usize),
-    Least(usize),
-    Greatest(usize),
+    Min(usize),
+    Max(usize),
 }
 
 impl Out {
@@ -41,8 +41,8 @@ impl Out {
             | Self::Sum(column)
             | Self::WholeSum(column)
             | Self::Mean(column)
-            | Self::Least(column)
-            | Self::Greatest(column) => Some(column),
+            | Self::Min(column)
+            | Self::Max(column) => Some(column),
         }
     }
 
@@ -57,7 +57,7 @@ impl Out {
             Self::Sum(_) | Self::Mean(_) => *of == DataType::Float64,
             // The sum, or the state of one.
             Self::WholeSum(_) => matches!(of, DataType::Int64 | DataType::Decimal128(38, 0)),
-            Self::Least(column) | Self::Greatest(column) => {
+            Self::Min(column) | Self::Max(column) => {
                 table.fields().get(column).is_some_and(|field| field.data_type() == of)
             }
         }
@@ -128,7 +128,7 @@ impl Fold {
             Out::Window | Out::Count(_) | Out::Weight(_) => (Vec::new(), Vec::new()),
             Out::Sum(_) | Out::Mean(_) => (vec![FloatSum::NOTHING; places], Vec::new()),
             Out::WholeSum(_) => (Vec::new(), vec![NarrowSum::NOTHING; places]),
-            Out::Least(_) | Out::Greatest(_) => (Vec::new(), vec![Max::NOTHING; places]),
+            Out::Min(_) | Out::Max(_) => (Vec::new(), vec![Max::NOTHING; places]),
         };
         Self { out, known: vec![0; places], floats, wholes }
     }
@@ -162,12 +162,12 @@ impl Fold {
                     sums[place] = FloatSum::both(sums[place], values[row])
                 });
             }
-            Out::Least(_) => {
+            Out::Min(_) => {
                 let (most, ranks) = (&mut self.wholes, ranks(values).map_err(external)?);
                 let ranks = ranks.values();
                 each(nulls, places, |place, row| most[place] = Max::both(most[place], !ranks[row]));
             }
-            Out::Greatest(_) => {
+            Out::Max(_) => {
                 let (most, ranks) = (&mut self.wholes, ranks(values).map_err(external)?);
                 let ranks = ranks.values();
                 each(nulls, places, |place, row| most[place] = Max::both(most[place], ranks[row]));
@@ -192,11 +192,11 @@ impl Fold {
                 let means = floats().zip(known()).map(|(sum, known)| sum / known as f64);
                 Arc::new(Float64Array::try_new(means.collect(), nulls)?)
             }
-            Out::Least(_) => {
+            Out::Min(_) => {
                 let ranks = wholes().map(|rank| !rank).collect();
                 return of_ranks(ranks, nulls, of).map_err(external);
             }
-            Out::Greatest(_) => {
+            Out::Max(_) => {
                 return of_ranks(wholes().collect(), nulls, of).map_err(external);
             }
         };

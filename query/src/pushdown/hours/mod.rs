@@ -143,8 +143,8 @@ fn grouped(
                 let of = input.table().arrow().field(column).data_type();
                 outs.push(if of.is_integer() { Out::WholeSum(column) } else { Out::Sum(column) });
             }
-            (Aggregate::Min, _) => outs.push(Out::Least(column)),
-            (Aggregate::Max, _) => outs.push(Out::Greatest(column)),
+            (Aggregate::Min, _) => outs.push(Out::Min(column)),
+            (Aggregate::Max, _) => outs.push(Out::Max(column)),
             (Aggregate::Mean, true) => outs.push(Out::Mean(column)),
             (Aggregate::Mean, false) => outs.extend([Out::Weight(column), Out::Sum(column)]),
             _ => return Ok(None),

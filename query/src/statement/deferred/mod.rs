@@ -26,8 +26,8 @@ use datafusion::sql::parser::Statement as Parsed;
 
 use self::place::{Marks, Place, STAND_INS};
 use self::value::Values;
-use crate::errors::told;
-use crate::limits::stack::Deep;
+use crate::errors::engine_error;
+use crate::limits::stack::DeepPlan;
 use crate::statement::bind::untyped;
 use crate::statement::prepare;
 use crate::tree::Tree;
@@ -35,7 +35,7 @@ use crate::tree::Tree;
 /// A statement with marks where its plan needs values.
 pub(crate) struct Deferred {
     state: Arc<SessionState>,
-    parsed: Deep<Option<Parsed>>,
+    parsed: DeepPlan<Option<Parsed>>,
     /// The marked places, by number.
     places: Vec<Place>,
 }
@@ -66,7 +66,7 @@ impl Deferred {
         }
         let (state, places) = (Arc::clone(state), marks.places);
         Ok((!places.is_empty()).then(|| {
-            let parsed = Deep::new(Some(parsed.clone()), depth);
+            let parsed = DeepPlan::new(Some(parsed.clone()), depth);
             Self { state, parsed, places }
         }))
     }
@@ -106,14 +106,14 @@ impl Deferred {
         let mut state = SessionState::clone(&self.state);
         let names = self.places.iter().map(|place| format!("${}", place.parameter)).collect();
         let function = Values::new(values.to_vec(), names);
-        state.register_udf(Arc::new(ScalarUDF::from(function))).map_err(told)?;
+        state.register_udf(Arc::new(ScalarUDF::from(function))).map_err(engine_error)?;
         let named = || {
             let mut named = self.parsed()?;
             prepare::name_columns(&mut named)?;
             Ok(named)
         };
         let plan = prepare::planned(&state, self.parsed()?, named).await?;
-        value::settled(plan).map_err(told)
+        value::settled(plan).map_err(engine_error)
     }
 
     fn parsed(&self) -> Result<Parsed> {

@@ -11,7 +11,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 
 use super::value::FUNCTION;
-use crate::errors::told;
+use crate::errors::engine_error;
 use crate::tree::{Tree, Visitor};
 
 /// Functions that return the items of a list as rows.
@@ -106,7 +106,9 @@ impl Place {
         let fit = match (value.cast_to(&wanted), given.is_numeric()) {
             (Ok(fit), false) => Some(fit),
             // A fraction is no whole number, and is not made one.
-            (Ok(fit), true) => (fit.cast_to(&given).map_err(told)? == *value).then_some(fit),
+            (Ok(fit), true) => {
+                (fit.cast_to(&given).map_err(engine_error)? == *value).then_some(fit)
+            }
             (Err(_), _) => None,
         };
         fit.filter(|fit| !fit.is_null()).ok_or_else(|| self.refused(value, name))
@@ -125,7 +127,7 @@ impl Place {
 
 /// A null list with items of a type.
 fn null_list(item: DataType) -> Result<ScalarValue> {
-    ScalarValue::try_from(&DataType::new_list(item, true)).map_err(told)
+    ScalarValue::try_from(&DataType::new_list(item, true)).map_err(engine_error)
 }
 
 /// Marks places in a tree.

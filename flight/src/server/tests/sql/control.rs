@@ -88,7 +88,7 @@ async fn a_running_statement_is_cancelled_from_another_connection() {
             Err(error) => break Err::<(), _>(error),
         }
     };
-    refused(error, Code::Cancelled, "57014", &["not whole"]);
+    refused(error, Code::Cancelled, "57014", &["incomplete"]);
     nothing_runs(&server).await;
     refused(fetch(&mut client, info).await, Code::Cancelled, "57014", &["cancelled"]);
     server.stop().await.unwrap();
@@ -164,7 +164,7 @@ async fn commands_in_the_wrong_place_are_told_where_they_belong() {
     let update = arrow_flight::sql::CommandStatementUpdate::default();
     let ticket = arrow_flight::Ticket::new(update.as_any().encode_to_vec());
     let got = client.do_get(ticket).await.map(|_| ());
-    refused(got, Code::InvalidArgument, "42000", &["CommandStatementUpdate", "no ticket"]);
+    refused(got, Code::InvalidArgument, "42000", &["CommandStatementUpdate", "is not a ticket"]);
     let broken = arrow_flight::sql::TicketStatementQuery { statement_handle: "x".into() };
     let ticket = arrow_flight::Ticket::new(broken.as_any().encode_to_vec());
     let got = client.do_get(ticket).await.map(|_| ());

@@ -132,6 +132,6 @@ async fn parts_bind_parameters_and_expire() {
     let divided = info(&mut client, ALL).await;
     let ticket = divided.endpoint[0].ticket.clone().unwrap();
     tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-    refused(client.do_get(ticket).await, Code::NotFound, "42P01", &["ask GetFlightInfo again"]);
+    refused(client.do_get(ticket).await, Code::NotFound, "42P01", &["call GetFlightInfo again"]);
     server.stop().await.unwrap();
 }

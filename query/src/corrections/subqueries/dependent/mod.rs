@@ -1,5 +1,5 @@
-//! What does a query say beside each of the rows that it refers to? The values that it refers to, each combination once,
-//! become a table, the domain, and the query is asked of all of them at a time:
+//! Dependent queries: the answer of a query for each of the outer rows that it refers to. The values that it refers to,
+//! each combination once, become a table, the domain, and the query is run for all of them at a time:
 //!
 //! ```text
 //! SELECT sum(x) FROM u WHERE u.y <= t.x
@@ -147,7 +147,7 @@ impl<'n> Domain<'n> {
         let (SkipType::Literal(skip), FetchType::Literal(fetch)) =
             (of.get_skip_type()?, of.get_fetch_type()?)
         else {
-            return refused("LIMIT or OFFSET of what is no number");
+            return refused("LIMIT or OFFSET that is not a number");
         };
         let (mut above, mut sorted) = (Vec::new(), &*of.input);
         let order = loop {

@@ -2,7 +2,7 @@
 //! an error, as in tickets; neither intermediate sums nor the order of rows matter.
 
 mod groups;
-mod spans;
+mod intervals;
 
 use std::mem::size_of_val;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ use datafusion::logical_expr::{Accumulator, AggregateUDF, AggregateUDFImpl, Grou
 use datafusion::scalar::ScalarValue;
 
 use groups::Groups;
-use spans::{Spans, is_span};
+use intervals::{IntervalSum, is_span};
 
 use crate::functions::delegate::delegate_aggregate;
 
@@ -112,7 +112,7 @@ impl AggregateUDFImpl for Sum {
         match (state_of(&output), args.is_distinct) {
             (Some(_), true) => Ok(Box::new(Distinct { of: self.0.accumulator(args)?, output })),
             (Some(state), false) => Ok(Box::new(One { sum: 0, values: 0, state, output })),
-            (None, false) if is_span(&output) => Ok(Box::new(Spans::default())),
+            (None, false) if is_span(&output) => Ok(Box::new(IntervalSum::default())),
             (None, _) => self.0.accumulator(args),
         }
     }
@@ -133,7 +133,7 @@ impl AggregateUDFImpl for Sum {
                 Ok(vec![Arc::new(Field::new(format_state_name(args.name, "sum"), state, true))])
             }
             None if is_span(args.return_field.data_type()) && !args.is_distinct => {
-                Ok(spans::state_fields(args.name))
+                Ok(intervals::state_fields(args.name))
             }
             _ => self.0.state_fields(args),
         }
