@@ -167,7 +167,7 @@ fn files(tables: &[Opened], format: Format) -> Result<()> {
             bytes(size),
             size as f64 / rows.max(1) as f64
         ));
-        for other in opened.snapshot.others() {
+        for other in opened.snapshot.foreign_files() {
             progress::line(&format!(
                 "{}: {} is a file of another program, {}, which the server takes over",
                 opened.name,
