@@ -169,7 +169,7 @@ impl Fixture {
     /// The stale windows of a rollup, with the keys whose rows are to be computed.
     async fn due(&self, rollup: &Rollup) -> Vec<(Micros, KeySelection)> {
         let job = super::rollups(None, self.store.clone(), &[]);
-        let (known, rolled) = (job.known().await.unwrap(), RollupTable::of(rollup));
+        let (known, rolled) = (job.progress().await.unwrap(), RollupTable::of(rollup));
         let (watermark, stale_keys) = known.find_stale(&self.engine, &rolled).await.unwrap();
         let keys = |start| stale_keys.get(&start).cloned().unwrap_or(KeySelection::All);
         watermark.stale.into_iter().map(|start| (start, keys(start))).collect()

@@ -49,7 +49,7 @@ async fn on_a_store_that_fails_every_run_comes_to_its_end() {
         let steps = Steps::new();
         let clock = Arc::new(ManualClock::new(at("2026-11-22T10:20:00Z")));
         let schedules = [(); 2].map(|()| schedule(&object, &clock, &steps));
-        while schedules[0].look("steps", Stop::default()).await.is_err() {}
+        while schedules[0].run_if_due("steps", Stop::default()).await.is_err() {}
         clock.set(at("2026-11-22T11:00:01Z"));
         let mut looks = 0;
         let done = loop {
