@@ -229,7 +229,7 @@ fn deleted_rows_are_gone_after_kill_9_and_from_the_disk_after_a_sweep() {
         client.put_batch("readings", readings(90..150, 2.0), Durability::Disk).await.unwrap();
         let (from, to) = ("2024-01-01T00:30:00Z", "2024-01-01T02:00:00Z");
         let done = delete(&server, &["--keys", "Paris,FR", "--from", from, "--to", to]);
-        assert!(said(&done).contains("90 rows of readings are gone"), "{}", said(&done));
+        assert!(said(&done).contains("deleted 90 rows of readings"), "{}", said(&done));
         assert_eq!(count(&client, rows).await, 60);
         let none = delete(&server, &["--keys", "Tokyo,JP;Paris,FR", "--to", "2023-01-01"]);
         assert!(said(&none).contains("no such rows"), "{}", said(&none));

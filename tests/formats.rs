@@ -77,7 +77,7 @@ fn a_misplaced_quote_costs_its_own_line_at_most() {
             for (at, what) in [
                 ("line 21)", "opens \"note\" is not closed"),
                 ("line 31)", "opens \"temperature\" is not closed"),
-                ("line 41)", "closes \"note\" the field goes on"),
+                ("line 41)", "goes on after the quote that closes \"note\""),
                 ("line 2002)", "opens \"note\" is not closed"),
             ] {
                 let says = |reason: &&String| reason.contains(at) && reason.contains(what);

@@ -66,7 +66,7 @@ fn times_in_parts_units_and_zones_are_read_as_stated() {
         assert!(made.status.success(), "{}", made.said);
         let at = [MIDNIGHT, 1_667_089_800].map(|seconds| format!("{seconds}000000"));
         assert_eq!(made.rows, [["1", &at[0]], ["2", &at[1]]]);
-        assert!(made.said.contains("1 rows have local times that come twice"), "{}", made.said);
+        assert!(made.said.contains("1 rows have local times that occur twice"), "{}", made.said);
         assert_eq!(made.letters.len(), 1, "{:?}", made.letters);
     }
     let seconds = [MIDNIGHT, MIDNIGHT + 300];
