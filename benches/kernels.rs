@@ -253,7 +253,7 @@ fn merges() {
         let odd = day(&mut |_, t| t / MINUTE % 2 == 1);
         let even = day(&mut |_, t| t / MINUTE % 2 == 0);
         for (title, runs) in [
-            ("24 runs, 60-row stretches, 9 columns", hours(false)),
+            ("24 runs, 60-row spans, 9 columns", hours(false)),
             ("the same, a column with scattered nulls", hours(true)),
             ("one file and 1 % late rows", vec![whole, late]),
             ("two runs that take turns row by row", vec![odd, even]),

@@ -18,7 +18,7 @@ use barograph_lake::priority::yield_if_background;
 use super::Span;
 use crate::{Error, Result};
 
-/// Spanes that are copied in one column before the next column's turn.
+/// Spans that are copied in one column before the next column's turn.
 const BLOCK: usize = 1_024;
 
 /// The rows of `spans`, one after the other.
