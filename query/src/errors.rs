@@ -6,6 +6,8 @@ use barograph_engine::process_memory::SETTING as SERVER;
 use barograph_engine::{Error, ErrorKind, retry};
 use datafusion::common::{Column, DataFusionError, SchemaError};
 
+use crate::limits::spill;
+
 /// Wraps an error of the engine for its way through DataFusion.
 pub(crate) fn external(error: Error) -> DataFusionError {
     DataFusionError::External(Box::new(error))
@@ -21,8 +23,7 @@ pub(crate) fn engine_error(error: DataFusionError) -> Error {
         DataFusionError::SQL(parser, _) => tidy(&parser.to_string()),
         other => tidy(&other.message()),
     };
-    // The library says so in words alone.
-    if message.contains("used disk space during the spilling") {
+    if message.contains(spill::EXCEEDED) {
         return Error::resources(
             "sql.spill_bytes_max",
             "the query would spill more to disk than it may: ask for less, or raise it",

@@ -21,6 +21,7 @@ mod errors;
 pub mod expression;
 pub mod functions;
 mod limits;
+mod opaque;
 mod pushdown;
 mod settings;
 mod statement;

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::datatypes::Schema;
-use async_trait::async_trait;
 use datafusion::catalog::Session;
 use datafusion::common::{DFSchema, Result, ScalarValue, internal_err};
+use datafusion::config::ConfigOptions;
 use datafusion::execution::context::QueryPlanner;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::{ColumnarValue, Expr, LogicalPlan, UserDefinedLogicalNode};
@@ -15,7 +15,10 @@ use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, PhysicalPlanner};
 
+use futures::future::{BoxFuture, ready};
+
 use super::{asof, gap_fill};
+use crate::opaque::{Planned, Value};
 
 /// Makes a physical expression over a schema.
 pub(super) type Physical<'a> = &'a dyn Fn(&Expr, &DFSchema) -> Result<Arc<dyn PhysicalExpr>>;
@@ -39,16 +42,24 @@ pub(super) fn constant(expr: &Expr, physical: Physical<'_>) -> Result<ScalarValu
 #[derive(Debug, Default)]
 pub struct Planner;
 
-#[async_trait]
 impl QueryPlanner for Planner {
-    async fn create_physical_plan(
-        &self,
-        logical_plan: &LogicalPlan,
-        session: &dyn Session,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(NodePlanner)])
-            .create_physical_plan(logical_plan, session)
-            .await
+    fn create_physical_plan<'s, 'p, 'n, 'a>(
+        &'s self,
+        plan: &'p LogicalPlan,
+        session: &'n dyn Session,
+    ) -> Planned<'a>
+    where
+        Self: 'a,
+        's: 'a,
+        'p: 'a,
+        'n: 'a,
+    {
+        let plan: &dyn Value<_> = plan;
+        Box::pin(async move {
+            DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(NodePlanner)])
+                .create_physical_plan(plan.value(), session)
+                .await
+        })
     }
 }
 
@@ -56,31 +67,51 @@ impl QueryPlanner for Planner {
 #[derive(Debug, Default)]
 pub struct NodePlanner;
 
-#[async_trait]
 impl ExtensionPlanner for NodePlanner {
-    async fn plan_extension(
-        &self,
-        planner: &dyn PhysicalPlanner,
-        node: &dyn UserDefinedLogicalNode,
-        _logical_inputs: &[&LogicalPlan],
-        physical_inputs: &[Arc<dyn ExecutionPlan>],
-        session: &dyn Session,
-        context: &PhysicalPlanningContext,
-    ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+    fn plan_extension<'s, 'r, 'u, 'i, 'l, 'e, 'n, 'c, 'a>(
+        &'s self,
+        planner: &'r dyn PhysicalPlanner,
+        node: &'u dyn UserDefinedLogicalNode,
+        _: &'i [&'l LogicalPlan],
+        physical_inputs: &'e [Arc<dyn ExecutionPlan>],
+        session: &'n dyn Session,
+        context: &'c PhysicalPlanningContext,
+    ) -> BoxFuture<'a, Result<Option<Arc<dyn ExecutionPlan>>>>
+    where
+        Self: 'a,
+        's: 'a,
+        'r: 'a,
+        'u: 'a,
+        'i: 'a,
+        'l: 'a,
+        'e: 'a,
+        'n: 'a,
+        'c: 'a,
+    {
         let physical = |expr: &Expr, schema: &DFSchema| {
             planner.create_physical_expr(expr, schema, session, context)
         };
-        if let Some(node) = node.as_any().downcast_ref::<gap_fill::GapFill>() {
-            let [input] = physical_inputs else { return internal_err!("GapFill has one input") };
-            let config = session.config().options();
-            return Ok(Some(gap_fill::plan(node, Arc::clone(input), config, &physical)?));
-        }
-        if let Some(node) = node.as_any().downcast_ref::<asof::AsOf>() {
-            let [left, right] = physical_inputs else {
-                return internal_err!("AsOf has two inputs");
-            };
-            return Ok(Some(asof::plan(node, Arc::clone(left), Arc::clone(right), &physical)?));
-        }
-        Ok(None)
+        let options = session.config().options();
+        Box::pin(ready(planned(node, physical_inputs, options, &physical)))
     }
+}
+
+/// The physical plan of a node that is one of ours.
+fn planned(
+    node: &dyn UserDefinedLogicalNode,
+    inputs: &[Arc<dyn ExecutionPlan>],
+    options: &Arc<ConfigOptions>,
+    physical: Physical<'_>,
+) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+    if let Some(node) = node.as_any().downcast_ref::<gap_fill::GapFill>() {
+        let [input] = inputs else { return internal_err!("GapFill has one input") };
+        return Ok(Some(gap_fill::plan(node, Arc::clone(input), options, physical)?));
+    }
+    if let Some(node) = node.as_any().downcast_ref::<asof::AsOf>() {
+        let [left, right] = inputs else {
+            return internal_err!("AsOf has two inputs");
+        };
+        return Ok(Some(asof::plan(node, Arc::clone(left), Arc::clone(right), physical)?));
+    }
+    Ok(None)
 }

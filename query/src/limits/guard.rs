@@ -7,7 +7,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use barograph_engine::{Error, Result, retry};
 use datafusion::common::Result as QueryResult;
-use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{
     FairSpillPool, MemoryConsumer, MemoryLimit, MemoryPool, MemoryReservation,
 };
@@ -18,6 +17,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 use crate::errors::engine_error;
 use crate::limits::function_memory::ProcessLimitedPool;
 use crate::limits::queries::Meter;
+use crate::limits::spill;
 use crate::settings::SqlSettings;
 
 /// Threads of queries that wait for their readers without a slot: each query keeps its executor.
@@ -25,18 +25,11 @@ const PARKED_THREADS: usize = 1_024;
 
 /// Memory and disk of all queries together.
 pub(crate) fn runtime(settings: &SqlSettings) -> Result<Arc<RuntimeEnv>> {
-    let mode = match &settings.spill_folder {
-        Some(folder) => DiskManagerMode::Directories(vec![folder.clone()]),
-        None => DiskManagerMode::OsTmpDirectory,
-    };
-    let disk = DiskManagerBuilder::default()
-        .with_mode(mode)
-        .with_max_temp_directory_size(settings.spill_bytes_max.get() as u64);
     let pool = FairSpillPool::new(settings.memory_bytes_max.get());
     let pool = ProcessLimitedPool { pool, process_limit: settings.process_limit() };
     RuntimeEnvBuilder::new()
         .with_memory_pool(Arc::new(pool))
-        .with_disk_manager_builder(disk)
+        .with_disk_manager_builder(spill::disk(settings)?)
         .build_arc()
         .map_err(engine_error)
 }

@@ -3,7 +3,7 @@
 //! - `bounds`, `stack`: depth and size of a statement, and the stack for them.
 //! - `executors`, `planning`, `interruptible`, `stop`: the threads on which a statement is planned and runs, and how it
 //!   is stopped there.
-//! - `function_memory`, `guard`: memory of functions, memory of operators, and files on disk.
+//! - `function_memory`, `guard`, `spill`: memory of functions, memory of operators, and files on disk.
 //! - `queries`: the running statements, and the last finished ones.
 
 pub(crate) mod bounds;
@@ -13,5 +13,6 @@ pub(crate) mod guard;
 pub(crate) mod interruptible;
 pub(crate) mod planning;
 pub(crate) mod queries;
+pub(crate) mod spill;
 pub(crate) mod stack;
 pub(crate) mod stop;

@@ -12,6 +12,7 @@ use datafusion::sql::sqlparser::ast::{Expr, Statement as Ast, Value, ValueWithSp
 
 use crate::errors::engine_error;
 use crate::limits::stack::DeepPlan;
+use crate::opaque::Opaque;
 use crate::statement::prepare::{answered, declared, typed, without_views};
 use crate::statement::session::{Statement, UNTYPED, columns};
 use crate::tree::Tree;
@@ -104,7 +105,7 @@ impl Statement {
         let parameters = columns(Vec::new());
         let text = Arc::clone(&self.text);
         let partition = self.partition.clone();
-        let plan = Arc::new(DeepPlan::new(plan, self.plan.depth()));
+        let plan = Opaque::new(DeepPlan::new(plan, self.plan.depth()));
         let (deferred, optimized, extent) = (None, None, self.extent);
         Ok(Self { text, plan, schema, parameters, deferred, optimized, partition, extent })
     }

@@ -35,6 +35,7 @@ use crate::errors::{engine_error, nearest, needs_names};
 use crate::limits::bounds::{Bounds, Extent};
 use crate::limits::planning::{PlanningSlots, sizes};
 use crate::limits::stack::DeepPlan;
+use crate::opaque::Opaque;
 use crate::statement::bind;
 use crate::statement::deferred::Deferred;
 use crate::statement::session::{Statement, columns};
@@ -46,7 +47,7 @@ const TEXT_BYTES_MAX: usize = 1 << 20;
 
 /// Prepares `text` as one statement.
 pub(crate) async fn statement(
-    state: &Arc<SessionState>,
+    state: &Opaque<SessionState>,
     bounds: &Bounds,
     planning_slots: &PlanningSlots,
     tables: &[TableEntry],
@@ -73,7 +74,7 @@ pub(crate) async fn statement(
             check_table(&reference, tables)?;
         }
     }
-    let deferred = Deferred::mark(state, &mut parsed, extent.depth)?.map(Arc::new);
+    let deferred = Deferred::mark(state, &mut parsed, extent.depth)?.map(Opaque::new);
     let (plan, late) = match &deferred {
         Some(deferred) => deferred.sketch().await?,
         None => (planned(state, parsed, || named(bounds, text)).await?, BTreeMap::new()),
@@ -90,7 +91,7 @@ pub(crate) async fn statement(
     // Arguments of a table function are values by now, and may be of now.
     let lasting = !calls_tables && deferred.is_none() && lasts(&plan).map_err(engine_error)?;
     let optimized = lasting.then(Arc::default);
-    let (text, plan) = (text.into(), Arc::new(DeepPlan::new(plan, extent.depth)));
+    let (text, plan) = (text.into(), Opaque::new(DeepPlan::new(plan, extent.depth)));
     Ok(Statement { text, plan, schema, parameters, deferred, optimized, partition: None, extent })
 }
 

@@ -6,7 +6,6 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
-use async_trait::async_trait;
 use barograph_lake::Micros;
 use datafusion::catalog::{CatalogProviderList, Session};
 use datafusion::common::config::TableOptions;
@@ -23,18 +22,18 @@ use datafusion::logical_expr::{
 };
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
-use datafusion::physical_plan::ExecutionPlan;
 
 use crate::limits::function_memory::FunctionLimits;
 use crate::limits::queries::Meter;
 use crate::limits::stack::DeepPlan;
 use crate::limits::stop::Stop;
+use crate::opaque::{Opaque, Planned};
 use crate::table::provider::Pinned;
 
 /// The session of one execution of a statement.
 #[derive(Clone)]
 pub(crate) struct QuerySession {
-    shared: Arc<SessionState>,
+    shared: Opaque<SessionState>,
     config: SessionConfig,
     props: ExecutionProps,
     runtime: Arc<RuntimeEnv>,
@@ -50,7 +49,7 @@ impl fmt::Debug for QuerySession {
 impl QuerySession {
     /// An execution that begins at `now` over the pinned views; `meter` counts its resources.
     pub(crate) fn new(
-        shared: Arc<SessionState>,
+        shared: Opaque<SessionState>,
         pinned: Pinned,
         now: Micros,
         meter: &Arc<Meter>,
@@ -92,14 +91,14 @@ impl QuerySession {
     pub(crate) fn optimized(
         &self,
         plan: &LogicalPlan,
-        lasting: &OnceLock<Arc<DeepPlan>>,
+        lasting: &OnceLock<Opaque<DeepPlan>>,
         depth: usize,
-    ) -> Result<Arc<DeepPlan>> {
+    ) -> Result<Opaque<DeepPlan>> {
         if let Some(optimized) = lasting.get() {
-            return Ok(Arc::clone(optimized));
+            return Ok(optimized.clone());
         }
-        let optimized = Arc::new(DeepPlan::new(self.optimize(plan)?, depth));
-        Ok(Arc::clone(lasting.get_or_init(|| optimized)))
+        let optimized = Opaque::new(DeepPlan::new(self.optimize(plan)?, depth));
+        Ok(lasting.get_or_init(|| optimized).clone())
     }
 
     /// The pinned views, and what planning found out about them.
@@ -108,7 +107,6 @@ impl QuerySession {
     }
 }
 
-#[async_trait]
 impl Session for QuerySession {
     fn session_id(&self) -> &str {
         self.shared.session_id()
@@ -137,9 +135,16 @@ impl Session for QuerySession {
         self.shared.physical_optimizers()
     }
 
-    async fn create_physical_plan(&self, plan: &LogicalPlan) -> Result<Arc<dyn ExecutionPlan>> {
-        let plan = self.optimize(plan)?;
-        self.shared.query_planner().create_physical_plan(&plan, self).await
+    fn create_physical_plan<'s, 'p, 'a>(&'s self, plan: &'p LogicalPlan) -> Planned<'a>
+    where
+        Self: 'a,
+        's: 'a,
+        'p: 'a,
+    {
+        let plan = self.optimize(plan).map(Opaque::new);
+        Box::pin(
+            async move { self.shared.query_planner().create_physical_plan(&*plan?, self).await },
+        )
     }
 
     fn create_physical_expr(&self, expr: Expr, schema: &DFSchema) -> Result<Arc<dyn PhysicalExpr>> {
@@ -151,7 +156,7 @@ impl Session for QuerySession {
     }
 
     fn higher_order_functions(&self) -> &HashMap<String, Arc<HigherOrderUDF>> {
-        Session::higher_order_functions(self.shared.as_ref())
+        Session::higher_order_functions(&*self.shared)
     }
 
     fn aggregate_functions(&self) -> &HashMap<String, Arc<AggregateUDF>> {
@@ -163,7 +168,7 @@ impl Session for QuerySession {
     }
 
     fn extension_type_registry(&self) -> &ExtensionTypeRegistryRef {
-        Session::extension_type_registry(self.shared.as_ref())
+        Session::extension_type_registry(&*self.shared)
     }
 
     fn runtime_env(&self) -> &Arc<RuntimeEnv> {

@@ -20,6 +20,7 @@ use crate::limits::planning::{PlanningSlots, memory};
 use crate::limits::queries::QueryState;
 use crate::limits::stack::DeepPlan;
 use crate::limits::stop::Stop;
+use crate::opaque::Opaque;
 use crate::settings::SqlSettings;
 use crate::statement::query_session::QuerySession;
 use crate::statement::rows::{RowSender, Rows};
@@ -124,7 +125,7 @@ async fn plan(
     let depth = plan.depth();
     let optimized = match &optimized {
         Some(lasting) => session.optimized(&plan, lasting, depth),
-        None => session.optimize(&plan).map(|plan| Arc::new(DeepPlan::new(plan, depth))),
+        None => session.optimize(&plan).map(|plan| Opaque::new(DeepPlan::new(plan, depth))),
     };
     let optimized = optimized.map_err(engine_error)?;
     let planner = session.query_planner();

@@ -36,6 +36,7 @@ use crate::limits::guard::{self, Gate};
 use crate::limits::planning::PlanningSlots;
 use crate::limits::queries::{Queries, QueryId, QueryState};
 use crate::limits::stack::DeepPlan;
+use crate::opaque::Opaque;
 use crate::settings::SqlSettings;
 use crate::statement::deferred::Deferred;
 use crate::statement::divide::{AnswerPartition, Division, divided};
@@ -106,14 +107,9 @@ pub struct Sql {
     pub(crate) queries: Arc<Queries>,
     process_limit: ProcessMemoryLimit,
     /// Made for the first statement: a server that is never queried in SQL needs none.
-    planner: Mutex<Option<Arc<Planner>>>,
+    planner: Mutex<Option<Opaque<SessionState>>>,
     /// Statements by time zone and text.
     kept: Recent<(Option<String>, Arc<str>), Statement>,
-}
-
-/// The planner of statements.
-struct Planner {
-    state: Arc<SessionState>,
 }
 
 impl fmt::Debug for Sql {
@@ -127,15 +123,15 @@ impl fmt::Debug for Sql {
 #[derive(Debug, Clone)]
 pub struct Statement {
     pub(crate) text: Arc<str>,
-    pub(crate) plan: Arc<DeepPlan>,
+    pub(crate) plan: Opaque<DeepPlan>,
     pub(crate) schema: SchemaRef,
     pub(crate) parameters: SchemaRef,
     /// The statement with marks, if its plan depends on the values of parameters.
-    pub(crate) deferred: Option<Arc<Deferred>>,
+    pub(crate) deferred: Option<Opaque<Deferred>>,
     /// The partition of the answer that is requested, if not all.
     pub(crate) partition: Option<Arc<AnswerPartition>>,
     /// The optimized plan, if it is the same in every execution; made by the first.
-    pub(crate) optimized: Option<Arc<OnceLock<Arc<DeepPlan>>>>,
+    pub(crate) optimized: Option<Arc<OnceLock<Opaque<DeepPlan>>>>,
     pub(crate) extent: Extent,
 }
 
@@ -270,15 +266,23 @@ impl Sql {
         }))
     }
 
-    fn planner(&self) -> Result<Arc<Planner>> {
+    /// The session that a statement is planned with.
+    fn state(&self, session: &SqlSession) -> Result<Opaque<SessionState>> {
+        let planner = self.planner()?;
+        let Some(zone) = &session.time_zone else { return Ok(planner) };
+        let mut state = SessionState::clone(&planner);
+        zoned(&mut state, zone)?;
+        Ok(Opaque::new(state))
+    }
+
+    fn planner(&self) -> Result<Opaque<SessionState>> {
         let mut planner = self.planner.lock();
         if let Some(planner) = &*planner {
-            return Ok(Arc::clone(planner));
+            return Ok(planner.clone());
         }
         let threads = self.executors.threads();
-        let state = self.catalog.state(&self.engine, threads, &self.shared)?;
-        let made = Arc::new(Planner { state: Arc::new(state) });
-        *planner = Some(Arc::clone(&made));
+        let made = Opaque::new(self.catalog.state(&self.engine, threads, &self.shared)?);
+        *planner = Some(made.clone());
         Ok(made)
     }
 
@@ -303,7 +307,7 @@ impl Sql {
             if let Some(kept) = self.kept.get(|of| of.0 == *zone && *of.1 == *text) {
                 return Ok(kept);
             }
-            let state = self.planner()?.state(session)?;
+            let state = self.state(session)?;
             let (catalog, bounds) = (Arc::clone(&self.catalog), self.settings.bounds());
             let (owned, planning_slots) = (text.to_owned(), Arc::clone(&self.planning_slots));
             let work = async move {
@@ -357,7 +361,7 @@ impl Sql {
     ) -> BoxFuture<'a, Result<Answer>> {
         Box::pin(async move {
             self.process_limit.check(0)?;
-            let shared = self.planner()?.state(session)?;
+            let shared = self.state(session)?;
             let allowed = self.allowed(session);
             let clock = self.engine.clock();
             let mut deadline = clock.sleep(allowed);
@@ -420,7 +424,7 @@ impl Sql {
         Box::pin(async move {
             let (text, statement) = (Arc::clone(&statement.text), statement.clone());
             let (values, planning_slots) = (parameters.to_vec(), Arc::clone(&self.planning_slots));
-            let shared = self.planner()?.state(session)?;
+            let shared = self.state(session)?;
             let (pinned, now) = (Pinned::new(&self.engine, false), self.engine.now());
             let runtime = Arc::clone(&self.shared);
             let query_session = QuerySession::new(shared, pinned, now, &Arc::default(), runtime)
@@ -472,19 +476,9 @@ impl Sql {
     /// Registers a function.
     pub(crate) fn register(&self, function: datafusion::logical_expr::ScalarUDF) {
         use datafusion::execution::FunctionRegistry;
-        let mut state = SessionState::clone(&self.planner().unwrap().state);
+        let mut state = SessionState::clone(&self.planner().unwrap());
         state.register_udf(Arc::new(function)).unwrap();
-        *self.planner.lock() = Some(Arc::new(Planner { state: Arc::new(state) }));
-    }
-}
-
-impl Planner {
-    /// The session that a statement is planned with.
-    fn state(&self, session: &SqlSession) -> Result<Arc<SessionState>> {
-        let Some(zone) = &session.time_zone else { return Ok(Arc::clone(&self.state)) };
-        let mut state = SessionState::clone(&self.state);
-        zoned(&mut state, zone)?;
-        Ok(Arc::new(state))
+        *self.planner.lock() = Some(Opaque::new(state));
     }
 }
 

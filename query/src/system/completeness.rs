@@ -18,7 +18,6 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, StringArray};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::{SchemaRef, TimestampMicrosecondType};
-use async_trait::async_trait;
 use barograph_engine::dead_letters::DEAD_LETTERS;
 use barograph_engine::filter::{Builder, Predicate, Wanted};
 use barograph_engine::scan::Scan;
@@ -36,14 +35,15 @@ use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::Result as QueryResult;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
-use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
+use futures::future::ready;
 use hashbrown::HashMap;
 use parking_lot::Mutex;
 
 use super::{ColumnKind, ColumnSpec, declared, times};
 use crate::errors::external;
+use crate::opaque::Planned;
 use crate::pushdown::translate::Translator;
 use crate::table::provider::Pinned;
 
@@ -123,7 +123,6 @@ impl CompletenessTable {
     }
 }
 
-#[async_trait]
 impl TableProvider for CompletenessTable {
     fn schema(&self) -> SchemaRef {
         Arc::clone(&self.schema)
@@ -148,13 +147,20 @@ impl TableProvider for CompletenessTable {
             .collect())
     }
 
-    async fn scan(
-        &self,
-        session: &dyn Session,
-        projection: Option<&Vec<usize>>,
-        filters: &[Expr],
+    fn scan<'s, 'n, 'p, 'f, 'a>(
+        &'s self,
+        session: &'n dyn Session,
+        projection: Option<&'p Vec<usize>>,
+        filters: &'f [Expr],
         limit: Option<usize>,
-    ) -> QueryResult<Arc<dyn ExecutionPlan>> {
+    ) -> Planned<'a>
+    where
+        Self: 'a,
+        's: 'a,
+        'n: 'a,
+        'p: 'a,
+        'f: 'a,
+    {
         let (Wanted { keys, time, rest }, exact) = Translator::new(&self.filtered).wanted(filters);
         let query = CompletenessQuery {
             engine: Arc::clone(&self.engine),
@@ -167,14 +173,15 @@ impl TableProvider for CompletenessTable {
             kept: Arc::clone(&self.kept),
         };
         let partition: Arc<dyn PartitionStream> = Arc::new(CompletenessStream(Arc::new(query)));
-        Ok(Arc::new(StreamingTableExec::try_new(
+        let exec = StreamingTableExec::try_new(
             Arc::clone(&self.schema),
             vec![partition],
             projection,
             None,
             false,
             limit.filter(|_| exact),
-        )?))
+        );
+        Box::pin(ready(exec.map(|exec| Arc::new(exec) as _)))
     }
 }
 

@@ -45,6 +45,7 @@ use crate::limits::function_memory::{
 use crate::limits::interruptible::interruptible;
 use crate::limits::planning::fence;
 use crate::limits::queries::Queries;
+use crate::limits::spill;
 use crate::pushdown::hours::AggregateHours;
 use crate::pushdown::windows::AggregateWindows;
 use crate::settings::SqlSettings;
@@ -183,6 +184,7 @@ impl Catalog {
         options.optimizer.subset_repartition_threshold = KEPT_PARTITIONS;
         options.optimizer.hash_join_inlist_pushdown_max_distinct_values = JOIN_KEYS;
         options.optimizer.hash_join_inlist_pushdown_max_size = JOIN_KEY_BYTES;
+        spill::of_one_batch(options).map_err(engine_error)?;
         if let MemoryLimit::Finite(bytes) = shared.memory_pool.memory_limit() {
             let most = bytes / (threads.max(1) * SHARES_OF_A_MERGE);
             let reserved = &mut options.execution.sort_spill_reservation_bytes;

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
-use async_trait::async_trait;
 use barograph_engine::filter::Node;
 use barograph_engine::{Engine, Point, PointQuery};
 use barograph_lake::schema::{FIRST_VALUE_COLUMN, KEY_COLUMN, TIME_COLUMN};
@@ -14,9 +13,9 @@ use datafusion::catalog::memory::MemorySourceConfig;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::Result;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
-use datafusion::physical_plan::ExecutionPlan;
 
 use crate::errors::external;
+use crate::opaque::Planned;
 use crate::pushdown::translate::Translator;
 use crate::table::provider::Pinned;
 
@@ -43,7 +42,6 @@ impl LatestProvider {
     }
 }
 
-#[async_trait]
 impl TableProvider for LatestProvider {
     fn schema(&self) -> SchemaRef {
         Arc::clone(self.table.arrow())
@@ -71,31 +69,40 @@ impl TableProvider for LatestProvider {
         Ok(filters.iter().map(answer).collect())
     }
 
-    async fn scan(
-        &self,
-        session: &dyn Session,
-        projection: Option<&Vec<usize>>,
-        filters: &[Expr],
+    fn scan<'s, 'n, 'p, 'f, 'a>(
+        &'s self,
+        session: &'n dyn Session,
+        projection: Option<&'p Vec<usize>>,
+        filters: &'f [Expr],
         _: Option<usize>,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
+    ) -> Planned<'a>
+    where
+        Self: 'a,
+        's: 'a,
+        'n: 'a,
+        'p: 'a,
+        'f: 'a,
+    {
         let pinned = Pinned::of(session, &self.engine);
-        let view = pinned.view(self.table.name())?;
-        let all: Vec<usize> = (0..self.table.arrow().fields().len()).collect();
-        let output = projection.unwrap_or(&all);
-        let mut columns = output.clone();
-        columns.retain(|&column| column >= FIRST_VALUE_COLUMN);
-        let query =
-            PointQuery { keys: self.keys(filters), point: Point::Latest, columns: columns.clone() };
-        let rows = self.engine.point(view, &query).await.map_err(external)?;
-        let places = output.iter().map(|&column| match column {
-            KEY_COLUMN | TIME_COLUMN => column,
-            _ => columns
-                .iter()
-                .position(|&given| given == column)
-                .map_or(usize::MAX, |at| at + FIRST_VALUE_COLUMN),
-        });
-        let rows: RecordBatch = rows.project(&places.collect::<Vec<_>>())?;
-        let schema = rows.schema();
-        Ok(MemorySourceConfig::try_new_exec(&[vec![rows]], schema, None)?)
+        let keys = self.keys(filters);
+        Box::pin(async move {
+            let view = pinned.view(self.table.name())?;
+            let all: Vec<usize> = (0..self.table.arrow().fields().len()).collect();
+            let output = projection.unwrap_or(&all);
+            let mut columns = output.clone();
+            columns.retain(|&column| column >= FIRST_VALUE_COLUMN);
+            let query = PointQuery { keys, point: Point::Latest, columns: columns.clone() };
+            let rows = self.engine.point(view, &query).await.map_err(external)?;
+            let places = output.iter().map(|&column| match column {
+                KEY_COLUMN | TIME_COLUMN => column,
+                _ => columns
+                    .iter()
+                    .position(|&given| given == column)
+                    .map_or(usize::MAX, |at| at + FIRST_VALUE_COLUMN),
+            });
+            let rows: RecordBatch = rows.project(&places.collect::<Vec<_>>())?;
+            let schema = rows.schema();
+            Ok(MemorySourceConfig::try_new_exec(&[vec![rows]], schema, None)? as _)
+        })
     }
 }

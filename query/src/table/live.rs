@@ -16,7 +16,6 @@ use arrow::array::{
 };
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::{Int64Type, SchemaRef, TimestampMicrosecondType};
-use async_trait::async_trait;
 use barograph_engine::rollup::{ROWS_COLUMN, RegisteredRollup, Rollup};
 use barograph_engine::{Engine, Error, Result, Scan, ScanStream, View};
 use barograph_lake::schema::{FIRST_VALUE_COLUMN, TIME_COLUMN};
@@ -25,12 +24,12 @@ use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::Result as QueryResult;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
-use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
 use futures::{StreamExt, TryStreamExt, stream};
 
 use crate::errors::external;
+use crate::opaque::Planned;
 use crate::pushdown::translate::Translator;
 use crate::table::provider::Pinned;
 
@@ -47,7 +46,6 @@ impl fmt::Debug for LiveProvider {
     }
 }
 
-#[async_trait]
 impl TableProvider for LiveProvider {
     fn schema(&self) -> SchemaRef {
         Arc::clone(self.rollup.table().arrow())
@@ -77,42 +75,54 @@ impl TableProvider for LiveProvider {
         Ok(filters.iter().map(answer).collect())
     }
 
-    async fn scan(
-        &self,
-        session: &dyn Session,
-        projection: Option<&Vec<usize>>,
-        filters: &[Expr],
+    fn scan<'s, 'n, 'p, 'f, 'a>(
+        &'s self,
+        session: &'n dyn Session,
+        projection: Option<&'p Vec<usize>>,
+        filters: &'f [Expr],
         _: Option<usize>,
-    ) -> QueryResult<Arc<dyn ExecutionPlan>> {
+    ) -> Planned<'a>
+    where
+        Self: 'a,
+        's: 'a,
+        'n: 'a,
+        'p: 'a,
+        'f: 'a,
+    {
         let pinned = Pinned::of(session, &self.engine);
         let table = self.rollup.table();
         let (wanted, _) = Translator::new(table).wanted(filters);
-        let all = (0..table.arrow().fields().len()).collect();
-        let output = projection.unwrap_or(&all);
-        let schema = Arc::new(table.arrow().project(output)?);
-        let (source, kept) =
-            (pinned.view(self.rollup.source().name())?, pinned.view(table.name())?);
-        let rollups = pinned.rollups();
-        let declared = rollups.get(table.name());
-        let declared =
-            declared.ok_or_else(|| external(RegisteredRollup::missing(rollups, table.name())))?;
-        let stale = self.engine.stale_windows(declared, [source, kept]).await.map_err(external)?;
-        let live = Live {
-            engine: Arc::clone(&self.engine),
-            rollup: Arc::clone(&self.rollup),
-            source: Arc::clone(source),
-            kept: Arc::clone(kept),
-            stale,
-            keys: wanted.keys,
-            windows: wanted.time,
-            output: output.clone(),
-            schema: Arc::clone(&schema),
-        };
-        for (view, scan) in live.scans() {
-            pinned.add_cost(self.engine.plan(view, scan).map_err(external)?.cost());
-        }
-        let partition: Arc<dyn PartitionStream> = Arc::new(LiveStream(Arc::new(live)));
-        Ok(Arc::new(StreamingTableExec::try_new(schema, vec![partition], None, None, false, None)?))
+        Box::pin(async move {
+            let all = (0..table.arrow().fields().len()).collect();
+            let output = projection.unwrap_or(&all);
+            let schema = Arc::new(table.arrow().project(output)?);
+            let (source, kept) =
+                (pinned.view(self.rollup.source().name())?, pinned.view(table.name())?);
+            let rollups = pinned.rollups();
+            let declared = rollups.get(table.name());
+            let declared = declared
+                .ok_or_else(|| external(RegisteredRollup::missing(rollups, table.name())))?;
+            let stale =
+                self.engine.stale_windows(declared, [source, kept]).await.map_err(external)?;
+            let live = Live {
+                engine: Arc::clone(&self.engine),
+                rollup: Arc::clone(&self.rollup),
+                source: Arc::clone(source),
+                kept: Arc::clone(kept),
+                stale,
+                keys: wanted.keys,
+                windows: wanted.time,
+                output: output.clone(),
+                schema: Arc::clone(&schema),
+            };
+            for (view, scan) in live.scans() {
+                pinned.add_cost(self.engine.plan(view, scan).map_err(external)?.cost());
+            }
+            let partition: Arc<dyn PartitionStream> = Arc::new(LiveStream(Arc::new(live)));
+            let exec =
+                StreamingTableExec::try_new(schema, vec![partition], None, None, false, None)?;
+            Ok(Arc::new(exec) as _)
+        })
     }
 }
 

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
-use async_trait::async_trait;
 use barograph_engine::filter::Wanted;
 use barograph_engine::rollup::Rollups;
 use barograph_engine::scan::{Cost, Plan, Scan};
@@ -20,10 +19,10 @@ use datafusion::physical_expr::{
     AcrossPartitions, ConstExpr, EquivalenceProperties, LexOrdering, Partitioning, PhysicalExpr,
     PhysicalSortExpr, RangePartitioning,
 };
-use datafusion::physical_plan::ExecutionPlan;
 use parking_lot::Mutex;
 
 use crate::errors::external;
+use crate::opaque::Planned;
 use crate::pushdown::translate::Translator;
 use crate::statement::divide::AnswerPartition;
 use crate::table::exec::{Read, ScanExec};
@@ -153,7 +152,6 @@ impl LakeProvider {
     }
 }
 
-#[async_trait]
 impl TableProvider for LakeProvider {
     fn schema(&self) -> SchemaRef {
         Arc::clone(self.table.arrow())
@@ -176,53 +174,64 @@ impl TableProvider for LakeProvider {
         Ok(filters.iter().map(answer).collect())
     }
 
-    async fn scan(
-        &self,
-        session: &dyn Session,
-        projection: Option<&Vec<usize>>,
-        filters: &[Expr],
+    fn scan<'s, 'n, 'p, 'f, 'a>(
+        &'s self,
+        session: &'n dyn Session,
+        projection: Option<&'p Vec<usize>>,
+        filters: &'f [Expr],
         limit: Option<usize>,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
+    ) -> Planned<'a>
+    where
+        Self: 'a,
+        's: 'a,
+        'n: 'a,
+        'p: 'a,
+        'f: 'a,
+    {
         let pinned = Pinned::of(session, &self.engine);
         let (mut wanted, exact) = Translator::new(&self.table).wanted(filters);
         wanted.keys = pinned.keys(self.table.name(), &wanted.keys);
-        let view = self.view(&pinned, &wanted).await?;
-        let all = (0..self.table.arrow().fields().len()).collect();
-        let output = projection.unwrap_or(&all);
-        let columns: Vec<_> =
-            output.iter().copied().filter(|&column| column >= FIRST_VALUE_COLUMN).collect();
-        let read = Arc::new(Read {
-            engine: Arc::clone(&self.engine),
-            view,
-            wanted,
-            columns,
-            aggregation: None,
-        });
         let limit = limit.filter(|_| exact);
-        let plan = self.divided(read.plan(limit)?, session.config().target_partitions()).await?;
-        let schema = Arc::new(self.table.arrow().project(output)?);
-        let key_at = output.iter().position(|&column| column == KEY_COLUMN);
-        let time_at = output.iter().position(|&column| column == TIME_COLUMN);
-        let keys = &read.wanted.keys;
-        let layout = Layout { schema, key_at, time_at, keys, key_type: self.table.key_type() };
-        let mut next = FIRST_VALUE_COLUMN;
-        let places = output.iter().map(|&column| {
-            if column < FIRST_VALUE_COLUMN {
-                column
-            } else {
-                next += 1;
-                next - 1
-            }
-        });
-        let statistics = self.statistics.of(&plan, output).await.map_err(external)?;
-        let plan = looked_into(plan, pinned.explain).await?;
-        pinned.add_cost(plan.cost());
-        let starts = plan.partition_starts();
-        let (equivalences, partitioning) = (layout.equivalences()?, layout.partitioning(&starts)?);
-        let mut exec = ScanExec::new(read, places.collect(), plan, equivalences, partitioning);
-        exec.statistics = Arc::new(statistics);
-        exec.explain = pinned.explain;
-        Ok(Arc::new(exec))
+        let partitions = session.config().target_partitions();
+        Box::pin(async move {
+            let view = self.view(&pinned, &wanted).await?;
+            let all = (0..self.table.arrow().fields().len()).collect();
+            let output = projection.unwrap_or(&all);
+            let columns: Vec<_> =
+                output.iter().copied().filter(|&column| column >= FIRST_VALUE_COLUMN).collect();
+            let read = Arc::new(Read {
+                engine: Arc::clone(&self.engine),
+                view,
+                wanted,
+                columns,
+                aggregation: None,
+            });
+            let plan = self.divided(read.plan(limit)?, partitions).await?;
+            let schema = Arc::new(self.table.arrow().project(output)?);
+            let key_at = output.iter().position(|&column| column == KEY_COLUMN);
+            let time_at = output.iter().position(|&column| column == TIME_COLUMN);
+            let keys = &read.wanted.keys;
+            let layout = Layout { schema, key_at, time_at, keys, key_type: self.table.key_type() };
+            let mut next = FIRST_VALUE_COLUMN;
+            let places = output.iter().map(|&column| {
+                if column < FIRST_VALUE_COLUMN {
+                    column
+                } else {
+                    next += 1;
+                    next - 1
+                }
+            });
+            let statistics = self.statistics.of(&plan, output).await.map_err(external)?;
+            let plan = looked_into(plan, pinned.explain).await?;
+            pinned.add_cost(plan.cost());
+            let starts = plan.partition_starts();
+            let (equivalences, partitioning) =
+                (layout.equivalences()?, layout.partitioning(&starts)?);
+            let mut exec = ScanExec::new(read, places.collect(), plan, equivalences, partitioning);
+            exec.statistics = Arc::new(statistics);
+            exec.explain = pinned.explain;
+            Ok(Arc::new(exec) as _)
+        })
     }
 }
 

@@ -3,15 +3,13 @@
 use std::fmt;
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use datafusion::catalog::Session;
-use datafusion::common::Result;
 use datafusion::execution::context::QueryPlanner;
 use datafusion::logical_expr::LogicalPlan;
-use datafusion::physical_plan::ExecutionPlan;
 
 use super::pieces::cut;
 use super::width::Width;
+use crate::opaque::{Planned, Value};
 use crate::statement::query_session::QuerySession;
 
 /// A planner whose plans keep the rows made from one row within `memory_bytes`.
@@ -31,19 +29,28 @@ impl fmt::Debug for Narrowing {
     }
 }
 
-#[async_trait]
 impl QueryPlanner for Narrowing {
-    async fn create_physical_plan(
-        &self,
-        plan: &LogicalPlan,
-        session: &dyn Session,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
+    fn create_physical_plan<'s, 'p, 'n, 'a>(
+        &'s self,
+        plan: &'p LogicalPlan,
+        session: &'n dyn Session,
+    ) -> Planned<'a>
+    where
+        Self: 'a,
+        's: 'a,
+        'p: 'a,
+        'n: 'a,
+    {
         let usual = session.config().batch_size();
-        let width = Width::of(plan, usual, self.memory_bytes / PART)?;
-        let narrow = (width.rows < usual).then(|| session.as_any().downcast_ref::<QuerySession>());
-        let narrow = narrow.flatten().map(|session| session.with_batches(width.rows));
-        let session = narrow.as_ref().map_or(session, |session| session as &dyn Session);
-        let physical = self.planner.create_physical_plan(plan, session).await?;
-        cut(physical, width, usual, self.memory_bytes)
+        let plan: &dyn Value<_> = plan;
+        Box::pin(async move {
+            let width = Width::of(plan.value(), usual, self.memory_bytes / PART)?;
+            let session_of = || session.as_any().downcast_ref::<QuerySession>();
+            let narrow = (width.rows < usual).then(session_of).flatten();
+            let narrow = narrow.map(|session| session.with_batches(width.rows));
+            let session = narrow.as_ref().map_or(session, |session| session as &dyn Session);
+            let physical = self.planner.create_physical_plan(plan.value(), session).await?;
+            cut(physical, width, usual, self.memory_bytes)
+        })
     }
 }

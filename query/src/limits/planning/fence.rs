@@ -33,6 +33,7 @@ use datafusion::physical_plan::{
 use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, PhysicalPlanner};
 
 use crate::functions::NodePlanner;
+use crate::opaque::{Planned, Value};
 use crate::tree;
 
 /// Size from which an expression is large, in parts, with its columns written out.
@@ -238,18 +239,26 @@ impl UserDefinedLogicalNodeCore for Fence {
 #[derive(Debug, Default)]
 pub(crate) struct Planner;
 
-#[async_trait]
 impl QueryPlanner for Planner {
-    async fn create_physical_plan(
-        &self,
-        plan: &LogicalPlan,
-        session: &dyn Session,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        let nodes: Vec<Arc<dyn ExtensionPlanner + Send + Sync>> =
-            vec![Arc::new(NodePlanner), Arc::new(FencePlanner)];
-        DefaultPhysicalPlanner::with_extension_planners(nodes)
-            .create_physical_plan(plan, session)
-            .await
+    fn create_physical_plan<'s, 'p, 'n, 'a>(
+        &'s self,
+        plan: &'p LogicalPlan,
+        session: &'n dyn Session,
+    ) -> Planned<'a>
+    where
+        Self: 'a,
+        's: 'a,
+        'p: 'a,
+        'n: 'a,
+    {
+        let plan: &dyn Value<_> = plan;
+        Box::pin(async move {
+            let nodes: Vec<Arc<dyn ExtensionPlanner + Send + Sync>> =
+                vec![Arc::new(NodePlanner), Arc::new(FencePlanner)];
+            DefaultPhysicalPlanner::with_extension_planners(nodes)
+                .create_physical_plan(plan.value(), session)
+                .await
+        })
     }
 }
 

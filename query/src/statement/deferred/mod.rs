@@ -28,13 +28,14 @@ use self::place::{Marks, Place, STAND_INS};
 use self::value::Values;
 use crate::errors::engine_error;
 use crate::limits::stack::DeepPlan;
+use crate::opaque::Opaque;
 use crate::statement::bind::untyped;
 use crate::statement::prepare;
 use crate::tree::Tree;
 
 /// A statement with marks where its plan needs values.
 pub(crate) struct Deferred {
-    state: Arc<SessionState>,
+    state: Opaque<SessionState>,
     parsed: DeepPlan<Option<Parsed>>,
     /// The marked places, by number.
     places: Vec<Place>,
@@ -52,7 +53,7 @@ impl Deferred {
     /// # Errors
     /// `Request` where a table function that names a table takes a parameter.
     pub(crate) fn mark(
-        state: &Arc<SessionState>,
+        state: &Opaque<SessionState>,
         parsed: &mut Parsed,
         depth: usize,
     ) -> Result<Option<Self>> {
@@ -64,7 +65,7 @@ impl Deferred {
         if let Parsed::Statement(ast) = inner {
             ast.walk(&mut marks)?;
         }
-        let (state, places) = (Arc::clone(state), marks.places);
+        let (state, places) = (state.clone(), marks.places);
         Ok((!places.is_empty()).then(|| {
             let parsed = DeepPlan::new(Some(parsed.clone()), depth);
             Self { state, parsed, places }

@@ -1,0 +1,248 @@
+//! Spill files: what a query cannot keep in memory, on disk, within the bytes that all queries together may take there.
+//!
+//! DataFusion 55.2 stops for ever where two inputs of a `RepartitionExec` spill at the same time: its reader waits for
+//! more in the older of their two files, whose writer waits for the reader, while the batch that would free both lies in
+//! the newer one (<https://github.com/apache/datafusion/issues/24883>, corrected in its next version). Here such a file
+//! is complete with its first batch, so that nobody waits for more of it. There can be thousands of them: a file is open
+//! only while it is written or read.
+
+use std::fmt;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use barograph_engine::{Error, Result};
+use bytes::{Bytes, BytesMut};
+use datafusion::common::config::ConfigNonZeroUsize;
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::{DataFusionError, Result as QueryResult};
+use datafusion::execution::disk_manager::{DiskManagerBuilder, TempFileFactory};
+use datafusion::execution::spill_file::{SpillFile, SpillWriter};
+use futures::{Stream, stream};
+use parking_lot::Mutex;
+use tempfile::TempDir;
+use tokio::io::AsyncReadExt;
+
+use crate::settings::SqlSettings;
+
+/// Bytes that are read at a time.
+const READ_BYTES: usize = 128 << 10;
+/// What a writer says that finds no more bytes to take.
+pub(crate) const EXCEEDED: &str = "the bytes that queries may spill are exceeded";
+
+/// The disk that queries spill to.
+pub(crate) fn disk(settings: &SqlSettings) -> Result<DiskManagerBuilder> {
+    let folder = settings.spill_folder.as_deref().map(own_folder).transpose()?;
+    let folder = SpillFolder {
+        folder: Mutex::new(folder),
+        bytes_max: settings.spill_bytes_max.get() as u64,
+        bytes: AtomicU64::new(0),
+        files: AtomicU64::new(0),
+    };
+    Ok(DiskManagerBuilder::default().with_temp_file_factory(Arc::new(SpillFiles(Arc::new(folder)))))
+}
+
+/// Makes the files of repartitions complete with their first batch.
+pub(crate) fn of_one_batch(options: &mut ConfigOptions) -> QueryResult<()> {
+    options.execution.max_spill_file_size_bytes = ConfigNonZeroUsize::try_new(1)?;
+    Ok(())
+}
+
+fn own_folder(parent: &Path) -> Result<TempDir> {
+    let made = fs::create_dir_all(parent).and_then(|()| named(|name| name.tempdir_in(parent)));
+    made.map_err(|error| Error::request(format!("sql.spill_folder {}: {error}", parent.display())))
+}
+
+fn named(
+    make: impl Fn(&mut tempfile::Builder<'_, '_>) -> io::Result<TempDir>,
+) -> io::Result<TempDir> {
+    make(tempfile::Builder::new().prefix("barograph-spill-"))
+}
+
+/// A folder of spill files, removed with the last of them.
+struct SpillFolder {
+    /// Made for the first file, if the settings name none.
+    folder: Mutex<Option<TempDir>>,
+    bytes_max: u64,
+    bytes: AtomicU64,
+    files: AtomicU64,
+}
+
+impl SpillFolder {
+    /// The path of a new file.
+    fn path(&self) -> io::Result<PathBuf> {
+        let number = self.files.fetch_add(1, Ordering::Relaxed);
+        let mut folder = self.folder.lock();
+        let folder = match &mut *folder {
+            Some(folder) => folder,
+            none => none.insert(named(|name| name.tempdir())?),
+        };
+        Ok(folder.path().join(number.to_string()))
+    }
+
+    fn take(&self, bytes: u64) -> io::Result<()> {
+        let taken = self.bytes.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
+        if taken > self.bytes_max {
+            self.give_back(bytes);
+            return Err(io::Error::other(EXCEEDED));
+        }
+        Ok(())
+    }
+
+    fn give_back(&self, bytes: u64) {
+        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
+/// Makes spill files.
+struct SpillFiles(Arc<SpillFolder>);
+
+impl TempFileFactory for SpillFiles {
+    fn create_temp_file(&self, _: &str) -> QueryResult<Arc<dyn SpillFile>> {
+        let path = self.0.path()?;
+        Ok(Arc::new(Spilled(Arc::new(Place {
+            folder: Arc::clone(&self.0),
+            path,
+            bytes: AtomicU64::new(0),
+        }))))
+    }
+}
+
+/// One spill file.
+struct Spilled(Arc<Place>);
+
+/// The place of a file on disk; the file is removed with it.
+struct Place {
+    folder: Arc<SpillFolder>,
+    path: PathBuf,
+    bytes: AtomicU64,
+}
+
+impl fmt::Debug for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Place").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.folder.give_back(self.bytes.load(Ordering::Relaxed));
+        // A file that was never written is not there, and one that cannot be removed goes with its folder.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+impl SpillFile for Spilled {
+    fn path(&self) -> Option<&Path> {
+        Some(&self.0.path)
+    }
+
+    fn size(&self) -> Option<u64> {
+        Some(self.0.bytes.load(Ordering::Relaxed))
+    }
+
+    fn read_stream(&self) -> QueryResult<Pin<Box<dyn Stream<Item = QueryResult<Bytes>> + Send>>> {
+        let place = Arc::clone(&self.0);
+        Ok(Box::pin(stream::try_unfold((place, None), |(place, open)| async move {
+            let mut file = match open {
+                Some(file) => file,
+                None => tokio::fs::File::open(&place.path).await?,
+            };
+            let mut read = BytesMut::with_capacity(READ_BYTES);
+            let length = file.read_buf(&mut read).await?;
+            Ok((length > 0).then(|| (read.freeze(), (place, Some(file)))))
+        })))
+    }
+
+    fn open_writer(&self) -> QueryResult<Box<dyn SpillWriter>> {
+        let file = File::options().create(true).append(true).open(&self.0.path)?;
+        Ok(Box::new(Writer { file, place: Arc::clone(&self.0) }))
+    }
+}
+
+/// The writer of a file.
+struct Writer {
+    file: File,
+    place: Arc<Place>,
+}
+
+impl Write for Writer {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let length = bytes.len() as u64;
+        self.place.folder.take(length)?;
+        self.place.bytes.fetch_add(length, Ordering::Relaxed);
+        self.file.write_all(bytes)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+impl SpillWriter for Writer {
+    fn finish(&mut self) -> QueryResult<()> {
+        self.file.flush().map_err(DataFusionError::IoError)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use barograph_lake::Size;
+    use futures::TryStreamExt;
+
+    use super::*;
+
+    fn files(folder: &Path) -> usize {
+        let own = fs::read_dir(folder).unwrap().next().unwrap().unwrap().path();
+        fs::read_dir(own).unwrap().count()
+    }
+
+    #[tokio::test]
+    async fn a_file_is_read_as_it_was_written_and_goes_with_its_last_reader() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = SqlSettings {
+            spill_folder: Some(folder.path().join("spill")),
+            spill_bytes_max: Size::mebibytes(1),
+            ..SqlSettings::default()
+        };
+        let disk = Arc::new(disk(&settings).unwrap().build().unwrap());
+        let spill = folder.path().join("spill");
+        let bytes: Vec<u8> = (0..1_000_000_u32).map(|i| (i % 251) as u8).collect();
+
+        let file = disk.create_tmp_file("test").unwrap();
+        let mut writer = file.open_writer().unwrap();
+        writer.write_all(&bytes).unwrap();
+        writer.finish().unwrap();
+        drop(writer);
+        assert_eq!((file.size(), files(&spill)), (Some(1_000_000), 1));
+        let other = disk.create_tmp_file("test").unwrap();
+        let mut second = other.open_writer().unwrap();
+        let error = second.write_all(&bytes).unwrap_err();
+        assert_eq!(error.to_string(), EXCEEDED);
+
+        let reader = file.read_stream().unwrap();
+        drop(file);
+        let read: Vec<Bytes> = reader.try_collect().await.unwrap();
+        assert_eq!(read.concat(), bytes);
+        // The file is gone, and its bytes are free again.
+        assert_eq!(files(&spill), 1);
+        second.write_all(&bytes).unwrap();
+        drop((second, other));
+        assert_eq!(files(&spill), 0);
+        drop(disk);
+        assert_eq!(fs::read_dir(&spill).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_made_is_named() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let settings =
+            SqlSettings { spill_folder: Some(file.path().join("spill")), ..SqlSettings::default() };
+        let error = disk(&settings).err().unwrap().to_string();
+        assert!(error.contains("sql.spill_folder") && error.contains("spill:"), "{error}");
+    }
+}
