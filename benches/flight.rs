@@ -54,7 +54,7 @@ fn main() {
         let folder = tempfile::tempdir().unwrap();
         let (engine, ours) = serve(folder.path()).await;
         let rows = ours.get(&whole()).await.unwrap().try_collect::<Vec<_>>().await.unwrap();
-        let one = ours.latest("readings", Some(&[7]), None).await.unwrap();
+        let one = ours.latest("readings", Some(&[Key::new(7)]), None).await.unwrap();
         let constant = serve_constant(vec![one]).await;
         let stored = serve_constant(rows).await;
         one_client(&ours, &constant, rounds).await;

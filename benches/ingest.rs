@@ -28,7 +28,7 @@ use barograph_engine::allocations::CountingAllocator;
 use barograph_engine::{Durability, Engine, ErrorKind};
 use barograph_flight::ticket::RangeRead;
 use barograph_flight::{Client, FlightSettings, Server, Ticket};
-use barograph_lake::Hour;
+use barograph_lake::{Hour, Key};
 use barograph_query::{Sql, SqlSettings};
 use barograph_test_support::engine_in;
 use futures::StreamExt;
@@ -68,7 +68,7 @@ async fn settle() {
 async fn serve(folder: &Path) -> (Arc<Engine>, String) {
     let settings = Settings::default();
     let cities = Cities::built_in().unwrap();
-    let cities = cities.all().iter().map(|city| i64::from(city.id));
+    let cities = cities.all().iter().map(|city| Key::from(city.id));
     let engine = engine_in(folder)
         .settings(settings.engine.clone())
         .tables(settings.schemas().unwrap())
@@ -193,8 +193,8 @@ async fn real_load(length: Duration) {
         }
     }
     client.flush().await.unwrap();
-    let keys: Vec<i64> =
-        Cities::built_in().unwrap().all().iter().map(|city| i64::from(city.id)).collect();
+    let keys: Vec<Key> =
+        Cities::built_in().unwrap().all().iter().map(|city| Key::from(city.id)).collect();
 
     let alone = put_every_second(&client, &minutes, length, 3).await;
     let stop = Arc::new(AtomicBool::new(false));
@@ -244,7 +244,7 @@ async fn put_every_second(
 /// Point and range reads, one after the other, until told to stop.
 async fn query(
     url: String,
-    keys: Vec<i64>,
+    keys: Vec<Key>,
     stop: Arc<AtomicBool>,
 ) -> Vec<(&'static str, Vec<Duration>)> {
     let client = Client::connect(&url).await.unwrap();

@@ -214,7 +214,7 @@ fn ours(
     cities: &[City],
 ) -> Figures {
     let rows = std::slice::from_ref(hour);
-    let path = FilePath::new(Hour::of(FIRST_HOUR).unwrap(), LogPosition(1));
+    let path = FilePath::new(Hour::of(FIRST_HOUR).unwrap(), LogPosition::new(1));
     let mut figures = Figures {
         write: best(4, || {
             black_box(encode_as(layout, schema, rows, path).unwrap());
@@ -238,14 +238,12 @@ fn ours(
     });
     let mut random = SmallRng::seed_from_u64(3);
     for _ in 0..POINT_READS {
-        read.keys =
-            KeySelection::list(vec![cities[random.random_range(0..cities.len())].id.into()]);
+        read.keys = KeySelection::list(vec![cities[random.random_range(0..cities.len())].id]);
         figures.point.push(time(|| assert_eq!(now(file.read(&read)).unwrap().num_rows(), MINUTES)));
     }
     read.columns = vec![0, 1, 2];
     for _ in 0..POINT_READS {
-        read.keys =
-            KeySelection::list(vec![cities[random.random_range(0..cities.len())].id.into()]);
+        read.keys = KeySelection::list(vec![cities[random.random_range(0..cities.len())].id]);
         figures
             .column
             .push(time(|| assert_eq!(now(file.read(&read)).unwrap().num_rows(), MINUTES)));
@@ -265,7 +263,10 @@ fn slices(file: &OpenFile) -> Vec<KeySelection> {
         rows += page.rows as usize;
     }
     starts.push(Key::MAX);
-    starts.windows(2).map(|pair| KeySelection::Range { from: pair[0], to: pair[1] - 1 }).collect()
+    starts
+        .windows(2)
+        .map(|pair| KeySelection::Range { from: pair[0], to: pair[1].previous() })
+        .collect()
 }
 
 fn reference(
@@ -344,7 +345,7 @@ fn day(folder: &Path, schema: &Arc<TableSchema>, cities: &[City]) {
         .map(|hour| {
             let start = FIRST_HOUR + hour * MICROS_PER_HOUR;
             let rows = drifting(cities, schema, start);
-            let path = FilePath::new(Hour::of(start).unwrap(), LogPosition(1));
+            let path = FilePath::new(Hour::of(start).unwrap(), LogPosition::new(1));
             let file = open(folder, schema, &Layout::default(), &rows, path, &cache);
             let store = LakeStore::local(folder).unwrap();
             let fresh = FileCache::new(1 << 30);
@@ -358,8 +359,7 @@ fn day(folder: &Path, schema: &Arc<TableSchema>, cities: &[City]) {
     let mut random = SmallRng::seed_from_u64(5);
     let times: Vec<_> = (0..1_000)
         .map(|_| {
-            read.keys =
-                KeySelection::list(vec![cities[random.random_range(0..cities.len())].id.into()]);
+            read.keys = KeySelection::list(vec![cities[random.random_range(0..cities.len())].id]);
             time(|| {
                 let rows: usize =
                     files.iter().map(|file| now(file.read(&read)).unwrap().num_rows()).sum();

@@ -81,7 +81,7 @@ fn records(case: &Case) -> Vec<Record> {
 }
 
 fn open(folder: &Path) -> SegmentLog {
-    SegmentLog::open(folder, &LogSettings::default(), LogPosition(0), false).unwrap().0
+    SegmentLog::open(folder, &LogSettings::default(), LogPosition::new(0), false).unwrap().0
 }
 
 /// Appends and the limit in turns, one of each at a time, so that both see the same machine.
@@ -89,9 +89,9 @@ fn append(folder: &Path, case: &Case) {
     let records = records(case);
     let mut log = open(&folder.join("log"));
     log.append(&records, true).unwrap();
-    let before = log.end().0;
+    let before = log.end().get();
     log.append(&records, true).unwrap();
-    let group = (log.end().0 - before) as usize;
+    let group = (log.end().get() - before) as usize;
     let mut limit = Limit::new(&folder.join("limit"), group);
     let (mut ours, mut theirs, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
@@ -162,7 +162,7 @@ fn restart(folder: &Path) {
         ours.push(timed(|| {
             let mut log = open(&path);
             let mut rows = 0;
-            log.replay(LogPosition(0), &mut |_, record| {
+            log.replay(LogPosition::new(0), &mut |_, record| {
                 rows += u64::from(record.rows);
                 Ok(())
             })

@@ -15,8 +15,8 @@ use barograph_lake::schema::TableDeclaration;
 use barograph_lake::snapshot::ColumnStats;
 use barograph_lake::time::format_instant;
 use barograph_lake::{
-    Change, FileEntry, FilePath, Hour, LakeStore, LakeTable, LogPosition, Operation, TableSchema,
-    ValueColumn, ValueType,
+    Change, FileEntry, FilePath, Hour, Key, LakeStore, LakeTable, LogPosition, Operation,
+    TableSchema, ValueColumn, ValueType,
 };
 use barograph_query::{Sql, SqlSession, SqlSettings};
 use barograph_test_support::{engine_in, instants};
@@ -51,7 +51,7 @@ fn entry(hour: i64) -> Arc<FileEntry> {
         path: FilePath::new(hour, LogPosition::default()),
         bytes: 1 << 20,
         rows: CITIES as u64 * 60,
-        keys: (0, i64::from(CITIES) - 1),
+        keys: (Key::new(0), Key::from(CITIES - 1)),
         times,
         columns: vec![
             stats(0.into(), (CITIES - 1).into()),

@@ -66,7 +66,7 @@ impl Candidate for ChainedRows {
 
     fn append(&mut self, rows: &RecordBatch) {
         self.position += 1;
-        self.tail.append(LogPosition(self.position), rows).unwrap();
+        self.tail.append(LogPosition::new(self.position), rows).unwrap();
         self.view = self.tail.view();
     }
 
@@ -75,7 +75,7 @@ impl Candidate for ChainedRows {
     }
 
     fn key_hour(&self, key: i32) -> RecordBatch {
-        let keys = KeySelection::list(vec![key.into()]);
+        let keys = KeySelection::list([key]);
         self.view.hours()[0].read(&keys, TimeRange::ALL, &ALL).unwrap()
     }
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use arrow::array::{Float32Array, Int32Array, RecordBatch, TimestampMicrosecondArray};
 use arrow::util::pretty::print_batches;
 use barograph_engine::{Durability, Engine, LogSource, Point, PointQuery};
-use barograph_lake::{LakeStore, TableDeclaration, TableSchema, ValueColumn, ValueType};
+use barograph_lake::{Key, LakeStore, TableDeclaration, TableSchema, ValueColumn, ValueType};
 use barograph_query::{Sql, SqlSession, SqlSettings};
 use futures::TryStreamExt;
 
@@ -36,7 +36,8 @@ pub async fn main() -> Result<(), Box<dyn Error>> {
     let ack = engine.put("readings", batch, "example", Durability::Disk).await?;
     println!("{} accepted, {} rejected: 99 °C is out of range", ack.accepted, ack.rejected);
 
-    let newest = PointQuery { keys: Some(vec![2]), point: Point::Latest, columns: vec![2] };
+    let newest =
+        PointQuery { keys: Some(vec![Key::new(2)]), point: Point::Latest, columns: vec![2] };
     print_batches(&[engine.point(&engine.view("readings")?, &newest).await?])?;
 
     let (sql, session) =

@@ -166,7 +166,7 @@ fn a_running_server_sees_a_restored_version_and_a_crash_does_not_undo_it() {
             let past = format!("SELECT count(*) FROM as_of('readings', {as_of})");
             assert_eq!(count(&client, &past).await, expected);
         }
-        let as_of = Some(AsOf::Version(TableVersion(1)));
+        let as_of = Some(AsOf::Version(TableVersion::new(1)));
         let ticket = Ticket::range("readings", RangeRead { as_of, ..RangeRead::default() });
         assert_eq!(client.get(&ticket).await.unwrap().collect().await.unwrap().num_rows(), 60);
         assert!(client.plan(&ticket).await.unwrap().contains("version 1"));

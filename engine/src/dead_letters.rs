@@ -11,7 +11,7 @@ use arrow::array::{
 use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
 use barograph_lake::schema::{INGESTED_AT, KEY_COLUMN, TIME_COLUMN};
 use barograph_lake::schema::{KeyType, TableDeclaration, ValueColumn, ValueType};
-use barograph_lake::{Micros, TableSchema};
+use barograph_lake::{Key, Micros, TableSchema};
 
 use crate::validate::{Rejected, logged_schema, row};
 use crate::{Error, Result};
@@ -46,8 +46,8 @@ pub struct Ids(AtomicI64);
 
 impl Ids {
     /// A generator of ids above `largest`, the largest in use.
-    pub fn after(largest: Option<i64>) -> Self {
-        Self(AtomicI64::new(largest.map_or(0, |id| id.saturating_add(1))))
+    pub fn after(largest: Option<Key>) -> Self {
+        Self(AtomicI64::new(largest.map_or(0, |id| id.get().saturating_add(1))))
     }
 
     /// Reserves `count` consecutive ids and returns the first.

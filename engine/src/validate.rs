@@ -142,7 +142,7 @@ fn check_names(schema: &TableSchema, batch: &RecordBatch) -> Result<()> {
 pub fn key_at(keys: &ArrayRef, row: usize) -> Key {
     match keys.data_type() {
         DataType::Int32 => Key::from(keys.as_primitive::<Int32Type>().value(row)),
-        _ => keys.as_primitive::<Int64Type>().value(row),
+        _ => Key::new(keys.as_primitive::<Int64Type>().value(row)),
     }
 }
 

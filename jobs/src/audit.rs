@@ -129,7 +129,7 @@ fn file_means(rows: &[RecordBatch], every: Micros) -> Result<Vec<Window>> {
                 return Err(Error::new(ErrorKind::Damage, "a row without key or time"));
             };
             let count = |count: Option<i64>| count.unwrap_or(0).unsigned_abs();
-            Ok(Window { key, start, rows: count(rows), values: count(values), mean })
+            Ok(Window { key: Key::new(key), start, rows: count(rows), values: count(values), mean })
         })
         .collect()
 }
@@ -158,7 +158,10 @@ mod tests {
             rows(vec![1, 1, 1], vec![-1, 0, 9], vec![Some(5.0), Some(1.0), None]),
             rows(vec![1, 2, 2], vec![10, 3, 4], vec![Some(7.0), None, None]),
         ];
-        let window = |key, start, rows, values, mean| Window { key, start, rows, values, mean };
+        let window = |key, start, rows, values, mean| {
+            let key = Key::new(key);
+            Window { key, start, rows, values, mean }
+        };
         assert_eq!(
             file_means(&batches, 10).unwrap(),
             [

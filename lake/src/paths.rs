@@ -23,15 +23,49 @@ use crate::{Error, Period, Result, Tier};
 
 /// A place in the log of readings. Positions grow from 1 on; a row's position is that of its record.
 ///
-/// Invariant: `Display` (20 digits) and `FromStr` are inverse.
+/// Invariants: 0 stands before every record; `Display` (20 digits) and `FromStr` are inverse.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
 )]
-pub struct LogPosition(pub u64);
+#[serde(transparent)]
+#[repr(transparent)]
+pub struct LogPosition(u64);
 
 /// A version of a table in the lake: the number of its Delta commit.
+///
+/// Invariants: 0 is the version that made the table; `Display` and `FromStr` are inverse.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct TableVersion(pub u64);
+#[serde(transparent)]
+#[repr(transparent)]
+pub struct TableVersion(u64);
+
+impl LogPosition {
+    /// The place of a number.
+    #[inline]
+    pub const fn new(position: u64) -> Self {
+        Self(position)
+    }
+
+    /// As a number.
+    #[inline]
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+}
+
+impl TableVersion {
+    /// The version of a number.
+    #[inline]
+    pub const fn new(version: u64) -> Self {
+        Self(version)
+    }
+
+    /// As a number.
+    #[inline]
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+}
 
 /// Path of a data file below its table's folder.
 ///
@@ -229,7 +263,7 @@ impl FromStr for DeletionPath {
             let name = text.strip_prefix(DELETIONS_FOLDER)?.strip_prefix('/')?;
             let (name, state) = name.split_once('.')?;
             let (version, id) = name.split_once('-')?;
-            let version = TableVersion(version.parse().ok()?);
+            let version = version.parse().ok()?;
             Some(Self { version, id: Uuid::try_parse(id).ok()?, begun: state == "begun" })
         };
         parse().filter(|path| path.to_string() == text).ok_or_else(|| {
@@ -259,5 +293,15 @@ impl FromStr for LogPosition {
 impl fmt::Display for TableVersion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
+    }
+}
+
+impl FromStr for TableVersion {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        text.parse()
+            .map(Self)
+            .map_err(|e| Error::request(format!("version {text:?}")).with_source(e))
     }
 }

@@ -9,6 +9,9 @@
 //! ```
 
 use std::collections::HashMap;
+use std::fmt;
+use std::num::ParseIntError;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
@@ -17,8 +20,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
 
-/// The value of a key column, widened to 64 bits whatever the column's type.
-pub type Key = i64;
+/// The value of a key column.
+///
+/// Invariants: it is widened to 64 bits whatever the column's type, and ordered as its number; `Display`
+/// (the number in decimal) and `FromStr` are inverse.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+#[repr(transparent)]
+pub struct Key(i64);
 
 /// Index of the key column in every table's Arrow schema.
 pub const KEY_COLUMN: usize = 0;
@@ -248,6 +257,71 @@ impl TableSchema {
                 names.join(", ")
             ))
         })
+    }
+}
+
+impl Key {
+    /// The smallest key.
+    pub const MIN: Self = Self(i64::MIN);
+    /// The largest key.
+    pub const MAX: Self = Self(i64::MAX);
+
+    /// The key of a number.
+    #[inline]
+    pub const fn new(key: i64) -> Self {
+        Self(key)
+    }
+
+    /// As a number.
+    #[inline]
+    pub const fn get(self) -> i64 {
+        self.0
+    }
+
+    /// The key after this one; `None` after the largest.
+    #[inline]
+    pub fn next(self) -> Option<Self> {
+        self.0.checked_add(1).map(Self)
+    }
+
+    /// The key before this one; none is before the smallest.
+    #[inline]
+    pub const fn previous(self) -> Self {
+        Self(self.0.saturating_sub(1))
+    }
+}
+
+impl From<i32> for Key {
+    #[inline]
+    fn from(key: i32) -> Self {
+        Self(key.into())
+    }
+}
+
+impl From<i64> for Key {
+    #[inline]
+    fn from(key: i64) -> Self {
+        Self(key)
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl FromStr for Key {
+    type Err = ParseIntError;
+
+    fn from_str(text: &str) -> std::result::Result<Self, ParseIntError> {
+        text.parse().map(Self)
     }
 }
 

@@ -22,7 +22,8 @@ pub enum KeySelection {
 
 impl KeySelection {
     /// Exactly `keys`, in any order, with or without repeats.
-    pub fn list(mut keys: Vec<Key>) -> Self {
+    pub fn list(keys: impl IntoIterator<Item = impl Into<Key>>) -> Self {
+        let mut keys: Vec<Key> = keys.into_iter().map(Into::into).collect();
         keys.sort_unstable();
         keys.dedup();
         Self::List(keys.into())
@@ -32,7 +33,7 @@ impl KeySelection {
     pub fn or(&self, other: &Self) -> Self {
         match (self, other) {
             (Self::List(keys), Self::List(others)) => {
-                Self::list(keys.iter().chain(others.iter()).copied().collect())
+                Self::list(keys.iter().chain(others.iter()).copied())
             }
             _ => Self::All,
         }

@@ -314,7 +314,7 @@ impl Snapshot {
 /// The range of keys that belongs to each of the files of a period, ascending like the files: all keys together.
 pub fn key_ranges(files: &[Arc<FileEntry>]) -> impl Iterator<Item = KeySelection> {
     let next = files.iter().skip(1).map(|file| Some(file.keys.0));
-    let last = next.chain([None]).map(|next| next.map_or(Key::MAX, |next| next - 1));
+    let last = next.chain([None]).map(|next| next.map_or(Key::MAX, Key::previous));
     let first = files.iter().enumerate();
     let first = first.map(|(at, file)| if at == 0 { Key::MIN } else { file.keys.0 });
     first.zip(last).map(|(from, to)| KeySelection::Range { from, to })

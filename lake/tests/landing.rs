@@ -87,7 +87,7 @@ async fn lands(hours: Vec<Vec<(i64, Row)>>) {
     for (n, rows) in hours.iter().enumerate() {
         let hour = Hour::of(495_000 * MICROS_PER_HOUR + n as Micros * MICROS_PER_HOUR).unwrap();
         let rows = batch(&schema, hour, rows);
-        let path = FilePath::new(hour, LogPosition(1 + n as u64));
+        let path = FilePath::new(hour, LogPosition::new(1 + n as u64));
         let (bytes, entry) = encode(&schema, std::slice::from_ref(&rows), path).unwrap();
         table.write_file(&entry, bytes).await.unwrap();
         let landing = table.transaction(&held, Operation::Land, Change::Moved);

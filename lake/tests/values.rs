@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use barograph_lake::time::{MICROS_PER_HOUR, format_instant, parse_instant};
-use barograph_lake::{FilePath, Hour, LogPosition, Micros, Size, Span};
+use barograph_lake::{FilePath, Hour, Key, LogPosition, Micros, Size, Span, TableVersion};
 use proptest::prelude::*;
 
 /// The instants that a file can be for: years 0001 to 9999.
@@ -34,17 +34,33 @@ proptest! {
 
     #[test]
     fn file_paths_come_back(instant in FIRST..=LAST, position in any::<u64>()) {
-        let path = FilePath::new(Hour::of(instant).unwrap(), LogPosition(position));
+        let path = FilePath::new(Hour::of(instant).unwrap(), LogPosition::new(position));
         let read: FilePath = path.to_string().parse().unwrap();
         prop_assert_eq!(read, path);
-        prop_assert_eq!((read.period(), read.through()), (path.period(), LogPosition(position)));
+        prop_assert_eq!((read.period(), read.through()), (path.period(), LogPosition::new(position)));
     }
 
     #[test]
     fn log_positions_come_back_and_sort_as_their_text(a in any::<u64>(), b in any::<u64>()) {
-        let (a, b) = (LogPosition(a), LogPosition(b));
+        let (a, b) = (LogPosition::new(a), LogPosition::new(b));
         prop_assert_eq!(a.to_string().parse::<LogPosition>().unwrap(), a);
         prop_assert_eq!(a.cmp(&b), a.to_string().cmp(&b.to_string()));
+    }
+
+    #[test]
+    fn table_versions_come_back_and_sort_as_their_numbers(a in any::<u64>(), b in any::<u64>()) {
+        let versions = (TableVersion::new(a), TableVersion::new(b));
+        prop_assert_eq!(versions.0.to_string().parse::<TableVersion>().unwrap(), versions.0);
+        prop_assert_eq!(versions.0.cmp(&versions.1), a.cmp(&b));
+        prop_assert_eq!(serde_json::to_string(&versions.0).unwrap(), a.to_string());
+    }
+
+    #[test]
+    fn keys_come_back_and_sort_as_their_numbers(a in any::<i64>(), b in any::<i64>()) {
+        let keys = (Key::new(a), Key::new(b));
+        prop_assert_eq!(keys.0.to_string().parse::<Key>().unwrap(), keys.0);
+        prop_assert_eq!(keys.0.cmp(&keys.1), a.cmp(&b));
+        prop_assert_eq!(serde_json::to_string(&keys.0).unwrap(), a.to_string());
     }
 
     #[test]

@@ -10,6 +10,7 @@ use std::time::Instant;
 use arrow::array::{ArrayRef, Float32Array, Int16Array, Int32Array};
 use barograph_engine::{Durability, ErrorKind};
 use barograph_flight::{Client, Ticket};
+use barograph_lake::Key;
 use futures::StreamExt;
 use tokio::sync::mpsc;
 
@@ -107,7 +108,7 @@ async fn point_reader(client: Client, turns: Turns) {
     let ticket = Ticket::latest("buoys", None).columns(["note"]);
     let (sender, mut answers) = client.exchange(&ticket).await.unwrap();
     while turns.go_on() {
-        sender.keys(&[0, 1, 2], None).await.unwrap();
+        sender.keys(&[0, 1, 2].map(Key::new), None).await.unwrap();
         let rows = answers.next().await.unwrap().unwrap().rows.unwrap();
         assert_eq!(rows.num_rows(), KEYS as usize);
         turns.done();
@@ -159,7 +160,7 @@ fn columns_are_added_and_widened_beside_who_reads_and_puts() {
     let other = Ticket::latest("buoys", None).columns(["temperature"]);
     asking(&server, async |client| {
         let (sender, mut answers) = client.exchange(&other).await.unwrap();
-        sender.keys(&[0], None).await.unwrap();
+        sender.keys(&[Key::new(0)], None).await.unwrap();
         answers.next().await.unwrap().unwrap().rows.unwrap();
         for (columns, what) in
             [(FIRST, "columns are as declared"), (WIDER, "note, salinity, temperature, level")]
@@ -172,7 +173,7 @@ fn columns_are_added_and_widened_beside_who_reads_and_puts() {
             assert!(said(&altered).contains(what), "{}", said(&altered));
         }
         // What it gives has become wider, which its schema cannot say any more.
-        sender.keys(&[0], None).await.unwrap();
+        sender.keys(&[Key::new(0)], None).await.unwrap();
         let error = answers.next().await.unwrap().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unavailable);
         assert!(error.to_string().contains("have changed: open another exchange"), "{error}");

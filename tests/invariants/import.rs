@@ -124,7 +124,7 @@ impl World {
     async fn lake_version(&self) -> u64 {
         let table = self.lake().child("readings");
         let table = barograph_lake::LakeTable::open_existing(table).await.unwrap();
-        table.1.version().0
+        table.1.version().get()
     }
 }
 

@@ -111,7 +111,7 @@ impl World {
     }
 
     async fn open(&self) -> Arc<Engine> {
-        let behind = LogPosition(1 << 40);
+        let behind = LogPosition::new(1 << 40);
         let log = MemoryLog::open(&MemoryDisk::default(), &Default::default(), behind).unwrap();
         // What lands does so when it is asked for, so that each run takes the same steps.
         let lateness = Span::seconds(1_000_000 * 3_600);

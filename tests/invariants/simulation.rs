@@ -22,7 +22,7 @@ use barograph_jobs::schedule::{
     Job, JobSpec, RunRecord, RunRequest, RunState, Schedule, SchedulerSettings, Stop,
 };
 use barograph_lake::store::faults::{Fault, FaultPlan, FaultStore, Operation};
-use barograph_lake::{KeySelection, LakeStore, Micros, Size, Span, Tier, TimeRange};
+use barograph_lake::{Key, KeySelection, LakeStore, Micros, Size, Span, Tier, TimeRange};
 use futures::TryStreamExt;
 use object_store::memory::InMemory;
 use rand::rngs::SmallRng;
@@ -338,7 +338,7 @@ impl World {
 
     async fn check_point(&mut self, keys: Option<&[i32]>, at: Option<Micros>) {
         let query = PointQuery {
-            keys: keys.map(|keys| keys.iter().map(|&key| i64::from(key)).collect()),
+            keys: keys.map(|keys| keys.iter().map(|&key| Key::from(key)).collect()),
             point: at.map_or(Point::Latest, Point::At),
             columns: vec![2, 3, 4],
         };
@@ -418,7 +418,7 @@ async fn fold(lake: LakeStore, clock: Arc<ManualClock>) -> barograph_jobs::Resul
 fn selection(keys: Option<&[i32]>) -> KeySelection {
     match keys {
         None => KeySelection::All,
-        Some(keys) => KeySelection::list(keys.iter().map(|&key| i64::from(key)).collect()),
+        Some(keys) => KeySelection::list(keys.iter().copied()),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use barograph_engine::{Error, ErrorKind, Result};
-use barograph_lake::{AsOf, TableVersion};
+use barograph_lake::AsOf;
 use barograph_query::functions::{Tables, page, register_tables};
 use datafusion::arrow::array::{Int32Array, Int64Array};
 use datafusion::arrow::record_batch::RecordBatch;
@@ -83,7 +83,7 @@ impl Tables for Newest {
 
     fn as_of(&self, table: &str, as_of: AsOf) -> Result<Arc<dyn TableProvider>> {
         match as_of {
-            AsOf::Version(TableVersion(version)) => {
+            AsOf::Version(version) => {
                 self.rows(table, format!("SELECT * FROM readings WHERE city_id < {version}"))
             }
             AsOf::Time(_) => self.rows(table, "SELECT * FROM readings"),

@@ -198,8 +198,8 @@ mod tests {
         ] {
             assert_eq!(cities().find(text).unwrap().id, id, "{text}");
         }
-        assert_eq!(cities().key(" 5128581 ").unwrap(), 5128581);
-        assert_eq!(cities().key("42").unwrap(), 42);
+        assert_eq!(cities().key(" 5128581 ").unwrap(), Key::new(5128581));
+        assert_eq!(cities().key("42").unwrap(), Key::new(42));
     }
 
     #[test]

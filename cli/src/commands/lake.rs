@@ -11,7 +11,7 @@ use barograph_engine::{Clock, SystemClock};
 use barograph_lake::delta::spans;
 use barograph_lake::store::LakeStore;
 use barograph_lake::table::{self, CheckReport};
-use barograph_lake::{Hour, LakeTable, Outcome, Snapshot, TableVersion};
+use barograph_lake::{Hour, Key, LakeTable, Outcome, Snapshot, TableVersion};
 
 use super::{alter, delete};
 use crate::arguments::{LakeArguments, LakeCommand, LakeRestoreArguments};
@@ -235,7 +235,7 @@ async fn history(tables: &[Opened], format: Format) -> Result<()> {
     }
     let rows = RecordBatch::try_from_iter([
         ("table", text(commits.iter().map(|(table, _)| (*table).to_owned()))),
-        ("version", count(commits.iter().map(|(_, commit)| commit.version.0))),
+        ("version", count(commits.iter().map(|(_, commit)| commit.version.get()))),
         ("at", time(commits.iter().map(|(_, commit)| commit.at))),
         ("operation", text(commits.iter().map(|(_, commit)| commit.operation.clone()))),
         ("hours", hours(commits.iter().map(|(_, commit)| commit.hours.as_deref()))),
@@ -249,7 +249,7 @@ async fn history(tables: &[Opened], format: Format) -> Result<()> {
 
 async fn restore(opened: Opened, arguments: &LakeRestoreArguments) -> Result<()> {
     let Opened { name, table, snapshot } = opened;
-    let version = TableVersion(arguments.version);
+    let version = TableVersion::new(arguments.version);
     let plan = table.plan_restore(&snapshot, version).await?;
     let removed = plan.removed.iter().map(|file| ("remove", file));
     let changed: Vec<_> = removed.chain(plan.added.iter().map(|file| ("add", file))).collect();
@@ -311,8 +311,8 @@ fn count(values: impl Iterator<Item = u64>) -> ArrayRef {
     Arc::new(UInt64Array::from_iter_values(values))
 }
 
-fn key(values: impl Iterator<Item = i64>) -> ArrayRef {
-    Arc::new(Int64Array::from_iter_values(values))
+fn key(values: impl Iterator<Item = Key>) -> ArrayRef {
+    Arc::new(Int64Array::from_iter_values(values.map(Key::get)))
 }
 
 fn time(values: impl Iterator<Item = i64>) -> ArrayRef {

@@ -175,7 +175,7 @@ fn strike_out(missing: &mut BTreeSet<Key>, rows: &RecordBatch) -> Result<()> {
     let mut last = None;
     for &key in keys.as_primitive::<Int64Type>().values() {
         if last.replace(key) != Some(key) {
-            missing.remove(&key);
+            missing.remove(&Key::new(key));
         }
     }
     Ok(())

@@ -29,7 +29,7 @@ pub fn instant(text: &str, now: Micros) -> Result<Micros> {
 /// Reads a number of a version, or a time as [`instant`] does.
 pub fn as_of(text: &str, now: Micros) -> Result<AsOf> {
     match text.trim().parse() {
-        Ok(version) => Ok(AsOf::Version(TableVersion(version))),
+        Ok(version) => Ok(AsOf::Version(TableVersion::new(version))),
         Err(_) => instant(text, now).map(AsOf::Time),
     }
 }
@@ -48,7 +48,7 @@ mod tests {
         assert_eq!(instant("+90s", now).unwrap(), now + 90_000_000);
         assert_eq!(instant("2026-11-22T10:00:00Z", 0).unwrap(), now);
         assert_eq!(instant("2026-11-22 10:00", 0).unwrap(), now);
-        assert_eq!(as_of("42", now).unwrap(), AsOf::Version(TableVersion(42)));
+        assert_eq!(as_of("42", now).unwrap(), AsOf::Version(TableVersion::new(42)));
         assert_eq!(as_of("-24h", now).unwrap(), AsOf::Time(now - 86_400_000_000));
         for wrong in ["yesterday", "24h", "-soon", ""] {
             assert_eq!(instant(wrong, now).unwrap_err().exit_code(), 2, "{wrong}");

@@ -125,7 +125,7 @@ impl Check<'_> {
                     (a, b) => a == b,
                 };
                 let count = counts.value(row).unsigned_abs();
-                if found != (window.key, window.start) || !near || count != window.values {
+                if found != (window.key.get(), window.start) || !near || count != window.values {
                     return Err(Error::failed(format!(
                         "{found:?} has mean {mean:?} of {count}, the files {window:?}"
                     )));
@@ -170,7 +170,7 @@ impl Check<'_> {
         let found_keys = keys(&found)?;
         let times = found.column(TIME_COLUMN).as_primitive::<TimestampMicrosecondType>();
         for row in 0..found.num_rows() {
-            let key = found_keys.value(row);
+            let key = Key::new(found_keys.value(row));
             let Some(at) = sent.next_if(|&at| Key::from(sent_keys.value(at)) == key) else {
                 // A station that is down has an older reading.
                 if times.value(row) >= newest {

@@ -86,7 +86,7 @@ pub(crate) struct Bounds {
 ///
 /// use arrow::array::{Float32Array, Int32Array, RecordBatch, TimestampMicrosecondArray};
 /// use barograph_engine::{Durability, Engine, LogSource, Point, PointQuery};
-/// use barograph_lake::{LakeStore, TableDeclaration, TableSchema, ValueColumn, ValueType};
+/// use barograph_lake::{Key, LakeStore, TableDeclaration, TableSchema, ValueColumn, ValueType};
 ///
 /// # tokio::runtime::Runtime::new()?.block_on(async {
 /// # let folder = tempfile::tempdir()?;
@@ -108,7 +108,7 @@ pub(crate) struct Bounds {
 /// let ack = engine.put("readings", batch, "documentation", Durability::Disk).await?;
 /// assert_eq!((ack.accepted, ack.rejected), (2, 0));
 ///
-/// let newest = PointQuery { keys: Some(vec![2]), point: Point::Latest, columns: vec![2] };
+/// let newest = PointQuery { keys: Some(vec![Key::new(2)]), point: Point::Latest, columns: vec![2] };
 /// let newest = engine.point(&engine.view("readings")?, &newest).await?;
 /// assert_eq!(newest.num_rows(), 1);
 /// engine.shutdown().await?;

@@ -215,7 +215,7 @@ fn open_log(
         LogSource::Ready(log) => log,
         LogSource::Folder { path, accept_damage } => {
             let in_lake = openings.values().filter_map(|opening| opening.landed.newest).max();
-            let at_least = LogPosition(in_lake.map_or(0, |through| through.0 + 1));
+            let at_least = LogPosition::new(in_lake.map_or(0, |through| through.get() + 1));
             let (log, opened) = SegmentLog::open(&path, &settings.log, at_least, accept_damage)?;
             recovery.torn_bytes = opened.torn_bytes;
             recovery.lost = opened.lost.iter().map(ToString::to_string).collect();
@@ -250,7 +250,7 @@ fn replay(
     recovery: &mut Recovery,
 ) -> Result<Replayed> {
     let mut replayed = Replayed { first: None, last_ingested: Micros::MIN };
-    log.replay(LogPosition(0), &mut |position, record| {
+    log.replay(LogPosition::new(0), &mut |position, record| {
         replayed.first.get_or_insert(position);
         replayed.last_ingested = replayed.last_ingested.max(record.ingested_at);
         recovery.records += 1;

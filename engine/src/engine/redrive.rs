@@ -206,7 +206,7 @@ impl Engine {
     ) -> Result<HashMap<(Key, Micros), Micros>> {
         let mut found = HashMap::new();
         for (hour, wanted) in by_hour(rows) {
-            let keys = KeySelection::list(wanted.iter().map(|row| row.0).collect());
+            let keys = KeySelection::list(wanted.iter().map(|row| row.0));
             let from = wanted.iter().map(|row| row.1).min().unwrap_or_else(|| hour.start());
             let to = wanted.iter().map(|row| row.1).max().unwrap_or_else(|| hour.start());
             let time = TimeRange { from, to: to.saturating_add(1) };

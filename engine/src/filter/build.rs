@@ -81,9 +81,11 @@ impl Wanted {
         match node {
             Node::And(nodes) => nodes.into_iter().for_each(|node| self.and(node)),
             Node::Constant(Some(true)) => {}
-            Node::Constant(_) => self.keys = KeySelection::list(Vec::new()),
+            Node::Constant(_) => self.keys = KeySelection::list(Vec::<Key>::new()),
             Node::Compare { column: KEY_COLUMN, ref test, .. } => match interval(test) {
-                Some((from, to)) => self.keys = one_or_range(self.keys.within(from, to)),
+                Some((from, to)) => {
+                    self.keys = one_or_range(self.keys.within(Key::new(from), Key::new(to)));
+                }
                 None => self.rest.push(node),
             },
             Node::Compare { column: TIME_COLUMN, ref test, .. } => match interval(test) {
@@ -91,7 +93,7 @@ impl Wanted {
                 None => self.rest.push(node),
             },
             Node::Among { column: KEY_COLUMN, set: Set::Integers(list), .. } => {
-                self.keys = self.listed(list);
+                self.keys = self.listed(list.into_iter().map(Key::new).collect());
             }
             Node::Or(ref nodes) => match listed_keys(nodes) {
                 Some(list) => self.keys = self.listed(list),
@@ -103,7 +105,7 @@ impl Wanted {
 
     /// The keys of `list` that are wanted already.
     fn listed(&self, list: Vec<Key>) -> KeySelection {
-        KeySelection::list(list.into_iter().filter(|&key| self.keys.contains(key)).collect())
+        KeySelection::list(list.into_iter().filter(|&key| self.keys.contains(key)))
     }
 
     fn narrow_time(&mut self, first: Micros, last: Micros) {
@@ -153,12 +155,12 @@ fn listed_keys(nodes: &[Node]) -> Option<Vec<Key>> {
     for node in nodes {
         match node {
             Node::Compare { column: KEY_COLUMN, test, .. } => match interval(test)? {
-                (from, to) if from == to => keys.push(from),
+                (from, to) if from == to => keys.push(Key::new(from)),
                 (from, to) if from > to => {}
                 _ => return None,
             },
             Node::Among { column: KEY_COLUMN, set: Set::Integers(list), .. } => {
-                keys.extend_from_slice(list);
+                keys.extend(list.iter().copied().map(Key::new));
             }
             Node::Or(nodes) => keys.extend(listed_keys(nodes)?),
             Node::Constant(Some(false) | None) => {}

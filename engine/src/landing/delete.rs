@@ -138,7 +138,7 @@ pub(super) async fn delete(
         let report = DeletionReport {
             rows: deletion.rows,
             files: rewritten.len() as u64,
-            version: Some(deletion.version.0),
+            version: Some(deletion.version.get()),
         };
         let removed: Vec<_> = rewritten.iter().map(|one| Arc::clone(&one.file)).collect();
         let added = rewritten.iter().filter_map(|one| one.rest.clone()).collect();
@@ -167,7 +167,7 @@ fn record(
 ) -> Deletion {
     let all = TimeRange::ALL;
     Deletion {
-        version: TableVersion(snapshot.version().0 + 1),
+        version: TableVersion::new(snapshot.version().get() + 1),
         at: parts.clock.now(),
         by: request.by.clone(),
         reason: request.reason.clone(),

@@ -156,7 +156,7 @@ async fn write_runs(
     let sorting = tokio::task::spawn_blocking(move || {
         let (rows, parts) = sort(&rows, &periods)?;
         let parts = parts.into_iter().map(|(period, range)| {
-            let path = FilePath::new(period, LogPosition(0));
+            let path = FilePath::new(period, LogPosition::new(0));
             let part = rows.slice(range.start, range.len());
             Ok((period, barograph_lake::file::encode(&schema, &[part], path)?))
         });

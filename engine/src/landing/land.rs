@@ -286,7 +286,7 @@ pub(super) async fn swap(
 
 pub(super) async fn checkpoint(parts: &LanderParts, table: &Arc<Table>, snapshot: &Snapshot) {
     let every = parts.settings.checkpoint_commits.max(1);
-    if snapshot.version().0.is_multiple_of(every)
+    if snapshot.version().get().is_multiple_of(every)
         && let Err(error) = table.lake.checkpoint(snapshot).await
     {
         tracing::warn!(%error, table = table.schema.name(), "could not write a checkpoint: one is written later");

@@ -66,7 +66,7 @@ pub(super) async fn refresh(
         let (version, operation) = (commit.version, &commit.operation);
         tracing::info!(table = table.schema.name(), %version, %operation, "another process committed");
     }
-    let moved_only = commits.len() as u64 == newest.version().0 - held.0
+    let moved_only = commits.len() as u64 == newest.version().get() - held.get()
         && commits.iter().all(|commit| commit.hours.as_ref().is_some_and(Vec::is_empty));
     if !moved_only {
         // Before the swap: an earlier view then looks for itself.

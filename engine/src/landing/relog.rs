@@ -67,12 +67,12 @@ pub(super) async fn relog(parts: &LanderParts) -> Result<()> {
 
 /// How many hours to write again, in the order of their first positions, so that most is won; 0 if not enough is.
 fn prefix(held: &[Held], end: LogPosition, least: u64) -> usize {
-    let Some(floor) = held.first().map(|held| held.first.0) else { return 0 };
+    let Some(floor) = held.first().map(|held| held.first.get()) else { return 0 };
     let mut cost = 0u64;
     let mut best = (0u64, 0);
     for (at, one) in held.iter().enumerate() {
         cost = cost.saturating_add(one.bytes.saturating_mul(GAIN));
-        let then = held.get(at + 1).map_or(end.0, |next| next.first.0);
+        let then = held.get(at + 1).map_or(end.get(), |next| next.first.get());
         let given_back = then.saturating_sub(floor);
         let won = given_back.saturating_sub(cost);
         if given_back >= least && won > best.0 {
@@ -109,7 +109,7 @@ fn pieces(hour: &HourView) -> Vec<KeySelection> {
     let (mut pieces, mut from, mut rows) = (Vec::new(), Key::MIN, 0);
     for (key, count) in hour.key_counts() {
         if rows > 0 && rows + u64::from(count) > most {
-            pieces.push(KeySelection::Range { from, to: key.saturating_sub(1) });
+            pieces.push(KeySelection::Range { from, to: key.previous() });
             (from, rows) = (key, 0);
         }
         rows += u64::from(count);
@@ -127,12 +127,12 @@ mod tests {
     use super::*;
 
     fn held(list: &[(u64, u64)]) -> Vec<Held> {
-        list.iter().map(|&(first, bytes)| Held { first: LogPosition(first), bytes }).collect()
+        list.iter().map(|&(first, bytes)| Held { first: LogPosition::new(first), bytes }).collect()
     }
 
     #[test]
     fn few_rows_before_much_that_has_landed_are_written_again() {
-        let end = LogPosition(1_000);
+        let end = LogPosition::new(1_000);
         assert_eq!(prefix(&held(&[(0, 10)]), end, 500), 1);
         assert_eq!(prefix(&held(&[(0, 10)]), end, 2_000), 0, "too little is given back");
         assert_eq!(prefix(&held(&[(0, 250)]), end, 500), 0, "it costs too much");
@@ -148,7 +148,7 @@ mod tests {
         ) {
             let mut list = list;
             list.sort_unstable();
-            let count = prefix(&held(&list), LogPosition(1_000), least);
+            let count = prefix(&held(&list), LogPosition::new(1_000), least);
             let won = |count: usize| {
                 let then = list.get(count).map_or(1_000, |next| next.0) as i64;
                 let given_back = then - list[0].0 as i64;

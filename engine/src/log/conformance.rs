@@ -76,7 +76,7 @@ fn append(log: &mut dyn Log, records: &[Record], sync: bool) -> Vec<(LogPosition
 fn gives_growing_positions(bed: &mut dyn Bed) {
     let mut given: Vec<LogPosition> = Vec::new();
     for round in 0..4 {
-        let mut log = bed.open(&small(), LogPosition(0));
+        let mut log = bed.open(&small(), LogPosition::new(0));
         for n in 0..20 {
             let before = log.end();
             assert!(before > given.last().copied().unwrap_or_default());
@@ -96,8 +96,8 @@ fn gives_growing_positions(bed: &mut dyn Bed) {
 fn survives_the_process(bed: &mut dyn Bed) {
     let mut model = Vec::new();
     for round in 0..6u64 {
-        let mut log = bed.open(&small(), LogPosition(0));
-        assert_same(&replayed(&mut *log, LogPosition(0)), &model, &format!("round {round}"));
+        let mut log = bed.open(&small(), LogPosition::new(0));
+        assert_same(&replayed(&mut *log, LogPosition::new(0)), &model, &format!("round {round}"));
         let records = [record(round, 100), record(round + 1, 5000), record(round + 2, 0)];
         model.extend(append(&mut *log, &records, round % 2 == 0));
     }
@@ -105,39 +105,43 @@ fn survives_the_process(bed: &mut dyn Bed) {
 
 /// Promise 4.
 fn shows_what_was_appended(bed: &mut dyn Bed) {
-    let mut log = bed.open(&small(), LogPosition(0));
-    assert_same(&replayed(&mut *log, LogPosition(0)), &[], "");
+    let mut log = bed.open(&small(), LogPosition::new(0));
+    assert_same(&replayed(&mut *log, LogPosition::new(0)), &[], "");
     let mut model = Vec::new();
     for n in 0..12u64 {
         let records: Vec<_> = (0..1 + n % 3).map(|i| record(n * 10 + i, 700)).collect();
         model.extend(append(&mut *log, &records, false));
-        assert_same(&replayed(&mut *log, LogPosition(0)), &model, "");
+        assert_same(&replayed(&mut *log, LogPosition::new(0)), &model, "");
     }
     for (index, (position, _)) in model.iter().enumerate() {
         assert_same(&replayed(&mut *log, *position), &model[index..], "");
-        assert_same(&replayed(&mut *log, LogPosition(position.0 + 1)), &model[index + 1..], "");
+        assert_same(
+            &replayed(&mut *log, LogPosition::new(position.get() + 1)),
+            &model[index + 1..],
+            "",
+        );
     }
     let end = log.end();
     assert_same(&replayed(&mut *log, end), &[], "");
-    assert_same(&replayed(&mut *log, LogPosition(u64::MAX)), &[], "");
+    assert_same(&replayed(&mut *log, LogPosition::new(u64::MAX)), &[], "");
 }
 
 /// Promise 4, the error of the visitor.
 fn stops_at_the_visitors_error(bed: &mut dyn Bed) {
-    let mut log = bed.open(&small(), LogPosition(0));
+    let mut log = bed.open(&small(), LogPosition::new(0));
     append(&mut *log, &[record(1, 10), record(2, 10), record(3, 10)], true);
     let mut seen = 0;
     let mut visit = |_: LogPosition, _: Record| -> Result<()> {
         seen += 1;
         if seen == 2 { Err(Error::new(ErrorKind::Cancelled, "enough")) } else { Ok(()) }
     };
-    let error = log.replay(LogPosition(0), &mut visit).unwrap_err();
+    let error = log.replay(LogPosition::new(0), &mut visit).unwrap_err();
     assert_eq!((error.kind(), seen), (ErrorKind::Cancelled, 2));
 }
 
 /// Promise 5.
 fn keeps_what_truncate_must_keep(bed: &mut dyn Bed) {
-    let mut log = bed.open(&small(), LogPosition(0));
+    let mut log = bed.open(&small(), LogPosition::new(0));
     let mut model = Vec::new();
     for n in 0..30 {
         model.extend(append(&mut *log, &[record(n, 900)], false));
@@ -147,13 +151,13 @@ fn keeps_what_truncate_must_keep(bed: &mut dyn Bed) {
         log.truncate(below).unwrap();
         let kept: Vec<_> = model.iter().filter(|(at, _)| *at >= below).cloned().collect();
         assert_same(&replayed(&mut *log, below), &kept, "");
-        let all = replayed(&mut *log, LogPosition(0));
+        let all = replayed(&mut *log, LogPosition::new(0));
         assert!(model.ends_with(&all), "what is left is the end of what was there");
     }
     assert!(log.bytes() < full / 2, "{} of {full} bytes are left", log.bytes());
     let end = log.end();
     drop(log);
-    let mut log = bed.open(&small(), LogPosition(0));
+    let mut log = bed.open(&small(), LogPosition::new(0));
     assert_eq!(log.end(), end);
     model.extend(append(&mut *log, &[record(99, 1)], true));
     assert_same(&replayed(&mut *log, end), &model[30..], "");
@@ -161,7 +165,7 @@ fn keeps_what_truncate_must_keep(bed: &mut dyn Bed) {
 
 /// Promise 7, the bounds, and that a refused call leaves no trace.
 fn refuses_what_is_too_large(bed: &mut dyn Bed) {
-    let mut log = bed.open(&small(), LogPosition(0));
+    let mut log = bed.open(&small(), LogPosition::new(0));
     let bound = small().record_bytes_max.get();
     let mut model = append(&mut *log, &[record(1, bound)], true);
     let long = "x".repeat(65_536);
@@ -176,18 +180,18 @@ fn refuses_what_is_too_large(bed: &mut dyn Bed) {
     }
     let longest = Record { source: "y".repeat(65_535), ..record(4, 1) };
     model.extend(append(&mut *log, &[longest], true));
-    assert_same(&replayed(&mut *log, LogPosition(0)), &model, "");
+    assert_same(&replayed(&mut *log, LogPosition::new(0)), &model, "");
 }
 
 /// Promise 1, over the loss of the log's own folder.
 fn begins_where_it_is_told(bed: &mut dyn Bed) {
     let mut model = Vec::new();
     for at_least in [1001, 0, 1001, 1_000_003, 2_000_000] {
-        let mut log = bed.open(&small(), LogPosition(at_least));
-        assert!(log.end().0 >= at_least);
-        assert_same(&replayed(&mut *log, LogPosition(0)), &model, "");
+        let mut log = bed.open(&small(), LogPosition::new(at_least));
+        assert!(log.end().get() >= at_least);
+        assert_same(&replayed(&mut *log, LogPosition::new(0)), &model, "");
         let appended = append(&mut *log, &[record(at_least, 10)], false);
-        assert!(appended[0].0.0 >= at_least);
+        assert!(appended[0].0.get() >= at_least);
         model.extend(appended);
     }
 }
@@ -231,12 +235,12 @@ fn agrees_with_a_list<B: Bed>(bed: impl Fn() -> B) {
 }
 
 fn follow(bed: &mut dyn Bed, steps: Vec<Step>) {
-    let mut log = bed.open(&small(), LogPosition(0));
+    let mut log = bed.open(&small(), LogPosition::new(0));
     let mut model: Vec<(LogPosition, Record)> = Vec::new();
-    let mut truncated = LogPosition(0);
+    let mut truncated = LogPosition::new(0);
     for (seed, step) in steps.into_iter().enumerate() {
         let at = |index: prop::sample::Index| match model.len() {
-            0 => LogPosition(0),
+            0 => LogPosition::new(0),
             length => model[index.index(length)].0,
         };
         match step {
@@ -253,8 +257,8 @@ fn follow(bed: &mut dyn Bed, steps: Vec<Step>) {
             Step::Reopen { ahead } => {
                 let end = log.end();
                 drop(log);
-                log = bed.open(&small(), LogPosition(end.0 + ahead));
-                assert!(log.end().0 >= end.0 + ahead);
+                log = bed.open(&small(), LogPosition::new(end.get() + ahead));
+                assert!(log.end().get() >= end.get() + ahead);
             }
             Step::Replay(index) => {
                 let from = truncated.max(at(index));
@@ -264,7 +268,7 @@ fn follow(bed: &mut dyn Bed, steps: Vec<Step>) {
             }
         }
     }
-    let all = replayed(&mut *log, LogPosition(0));
+    let all = replayed(&mut *log, LogPosition::new(0));
     assert!(model.ends_with(&all));
     assert!(model.iter().filter(|(at, _)| *at >= truncated).count() <= all.len());
 }

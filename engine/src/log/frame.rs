@@ -74,7 +74,7 @@ impl Frame {
         let mut offset = GROUP_HEADER as u64;
         let mut positions = Vec::with_capacity(records.len());
         for record in records {
-            positions.push(LogPosition(position + offset));
+            positions.push(LogPosition::new(position + offset));
             offset += self.push(position + offset, record);
         }
         let padding = offset.next_multiple_of(ALIGNMENT) - offset;
@@ -275,7 +275,7 @@ fn record_view(payload: &[u8], at: usize, position: u64) -> Result<(RecordView<'
     };
     let body = at + RECORD_HEADER + table.len() + source.len();
     let view = RecordView {
-        position: LogPosition(position),
+        position: LogPosition::new(position),
         ingested_at: u64_at(record, 16) as i64,
         rows: u32_at(record, 24),
         table,

@@ -38,13 +38,13 @@ impl MemoryDisk {
     pub fn lose_power(&self) {
         let mut state = self.0.lock();
         let synced = state.synced;
-        state.records.retain(|(position, _)| position.0 < synced);
+        state.records.retain(|(position, _)| position.get() < synced);
         state.end = synced;
     }
 
     /// The position below which everything is synced.
     pub fn synced(&self) -> LogPosition {
-        LogPosition(self.0.lock().synced)
+        LogPosition::new(self.0.lock().synced)
     }
 
     /// Sets whether truncation keeps every record, as it may.
@@ -85,7 +85,7 @@ impl MemoryLog {
         settings.check()?;
         {
             let mut state = disk.0.lock();
-            state.end = state.end.max(at_least.0).max(1);
+            state.end = state.end.max(at_least.get()).max(1);
             // What an opening shows has to stay.
             state.synced = state.end;
         }
@@ -117,7 +117,7 @@ impl Log for MemoryLog {
                 return Err(Error::resources("disk of the log", "it was set full", after));
             }
             for record in records {
-                let position = LogPosition(state.end);
+                let position = LogPosition::new(state.end);
                 state.end += frame::record_bytes(record);
                 state.records.push((position, record.clone()));
                 positions.push(position);
@@ -166,7 +166,7 @@ impl Log for MemoryLog {
     }
 
     fn end(&self) -> LogPosition {
-        LogPosition(self.disk.0.lock().end)
+        LogPosition::new(self.disk.0.lock().end)
     }
 
     fn bytes(&self) -> u64 {

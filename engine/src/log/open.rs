@@ -26,7 +26,7 @@ pub(super) fn open(
     accept_damage: bool,
 ) -> Result<(SegmentLog, Opened)> {
     settings.check()?;
-    let at_least = at_least.0.max(1).checked_next_multiple_of(ALIGNMENT).ok_or_else(|| {
+    let at_least = at_least.get().max(1).checked_next_multiple_of(ALIGNMENT).ok_or_else(|| {
         Error::request(format!("log position {at_least} is too large to go on from"))
     })?;
     let folder = Folder::take(path)?;

@@ -115,7 +115,7 @@ fn judge_newest(scan: &Scan, lost: &mut Vec<LostRange>) -> (SegmentRange, End) {
             lost.push(LostRange {
                 segment: file_name(scan.first),
                 bytes: 0..HEADER_BYTES,
-                positions: LogPosition(end)..LogPosition(end),
+                positions: LogPosition::new(end)..LogPosition::new(end),
                 reason: "both notes of how far the file was synced are damaged".to_owned(),
             });
             end += UNKNOWN;
@@ -150,7 +150,7 @@ fn header_and_holes(scan: &Scan, lost: &mut Vec<LostRange>) {
         lost.push(LostRange {
             segment: file_name(scan.first),
             bytes: 0..HEADER_BYTES,
-            positions: LogPosition(scan.first)..LogPosition(scan.first),
+            positions: LogPosition::new(scan.first)..LogPosition::new(scan.first),
             reason: reason.to_owned(),
         });
     }
@@ -167,14 +167,14 @@ fn ending(scan: &Scan, end: u64, lost: &mut Vec<LostRange>) {
         lost.push(LostRange {
             segment: file_name(scan.first),
             bytes: at..at,
-            positions: LogPosition(file_end)..LogPosition(end),
+            positions: LogPosition::new(file_end)..LogPosition::new(end),
             reason: format!("the file ends at byte {at}, before all that was written"),
         });
     } else if file_end > end {
         lost.push(LostRange {
             segment: file_name(scan.first),
             bytes: scan.offset(end)..scan.file_bytes,
-            positions: LogPosition(end)..LogPosition(end),
+            positions: LogPosition::new(end)..LogPosition::new(end),
             reason: "there are bytes after the end of the segment".to_owned(),
         });
     }
@@ -184,7 +184,7 @@ fn range_lost(scan: &Scan, hole: &Hole, end: u64) -> LostRange {
     LostRange {
         segment: file_name(scan.first),
         bytes: scan.offset(hole.from)..scan.offset(hole.to),
-        positions: LogPosition(hole.from)..LogPosition(end),
+        positions: LogPosition::new(hole.from)..LogPosition::new(end),
         reason: hole.reason.to_owned(),
     }
 }
@@ -193,7 +193,7 @@ fn missing(from: u64, to: u64) -> LostRange {
     LostRange {
         segment: file_name(from),
         bytes: 0..0,
-        positions: LogPosition(from)..LogPosition(to),
+        positions: LogPosition::new(from)..LogPosition::new(to),
         reason: "the segment file that begins there is missing".to_owned(),
     }
 }

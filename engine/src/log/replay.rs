@@ -48,13 +48,13 @@ pub(super) fn replay_segment(
             Step::Incomplete(flaw) | Step::Flaw(flaw) => flaw,
         };
         let accepted = lost.iter().find(|lost| {
-            lost.segment == name && lost.positions.start.0 == at && !lost.positions.is_empty()
+            lost.segment == name && lost.positions.start.get() == at && !lost.positions.is_empty()
         });
         let Some(lost) = accepted else {
-            let message = format!("{} position {}: {flaw}", path.display(), LogPosition(at));
+            let message = format!("{} position {}: {flaw}", path.display(), LogPosition::new(at));
             return Err(Error::new(ErrorKind::Damage, message));
         };
-        groups.jump(lost.positions.end.0.min(segment.end)).map_err(reading)?;
+        groups.jump(lost.positions.end.get().min(segment.end)).map_err(reading)?;
     }
 }
 
@@ -67,7 +67,7 @@ fn show(
 ) -> Result<Option<Flaw>> {
     match header.records(&payload) {
         Ok(records) => {
-            for record in records.iter().filter(|record| record.position.0 >= from) {
+            for record in records.iter().filter(|record| record.position.get() >= from) {
                 visit(record.position, record.record(&payload))?;
             }
             Ok(None)

@@ -197,16 +197,17 @@ impl Log for SegmentLog {
         visit: &mut dyn FnMut(LogPosition, Record) -> Result<()>,
     ) -> Result<()> {
         let active = self.active.range();
-        let segments = self.closed.iter().chain([&active]).filter(|segment| segment.end > from.0);
+        let segments =
+            self.closed.iter().chain([&active]).filter(|segment| segment.end > from.get());
         for segment in segments {
-            replay_segment(&self.folder, segment, &self.lost, from.0, visit)?;
+            replay_segment(&self.folder, segment, &self.lost, from.get(), visit)?;
         }
         Ok(())
     }
 
     fn truncate(&mut self, below: LogPosition) -> Result<()> {
         self.running()?;
-        let given_up = self.closed.partition_point(|segment| segment.end <= below.0);
+        let given_up = self.closed.partition_point(|segment| segment.end <= below.get());
         if given_up == 0 {
             return Ok(());
         }
@@ -226,12 +227,12 @@ impl Log for SegmentLog {
                 tracing::warn!("log: removing {}: {error}", path.display());
             }
         }
-        self.lost.retain(|lost| lost.positions.end.0 > oldest);
+        self.lost.retain(|lost| lost.positions.end.get() > oldest);
         self.folder.sync()
     }
 
     fn end(&self) -> LogPosition {
-        LogPosition(self.active.end)
+        LogPosition::new(self.active.end)
     }
 
     fn bytes(&self) -> u64 {

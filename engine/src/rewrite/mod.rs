@@ -115,7 +115,7 @@ impl Rewrite {
         bounds: RewriteBounds,
     ) -> BoxFuture<'a, Result<Self>> {
         Box::pin(async move {
-            let snapshot = Snapshot::new(TableVersion(0), of.files.clone());
+            let snapshot = Snapshot::new(TableVersion::new(0), of.files.clone());
             let through = through(&snapshot, of.target);
             let mut from = landed(snapshot.files());
             let landed = from.len();

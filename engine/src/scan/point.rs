@@ -121,7 +121,7 @@ impl PointRead<'_> {
             }
             let selection = match &missing {
                 Some(missing) if missing.is_empty() => break,
-                Some(missing) => KeySelection::list(missing.iter().copied().collect()),
+                Some(missing) => KeySelection::list(missing.iter().copied()),
                 None => KeySelection::All,
             };
             let wanted = match &missing {
@@ -159,7 +159,7 @@ impl PointRead<'_> {
         columns: &[usize],
     ) -> Result<RecordBatch> {
         let instants: HashMap<Key, Micros> = wanted.iter().copied().collect();
-        let keys = KeySelection::list(wanted.iter().map(|&(key, _)| key).collect());
+        let keys = KeySelection::list(wanted.iter().map(|&(key, _)| key));
         let from = wanted.iter().map(|&(_, time)| time).min().unwrap_or(Micros::MIN);
         let to = wanted.iter().map(|&(_, time)| time).max().unwrap_or(Micros::MIN);
         let time = TimeRange { from, to: to.saturating_add(1) };

@@ -122,8 +122,8 @@ impl Column {
         for &(key, rows) in keys {
             match &mut self.values {
                 // Widened from this type when it came in.
-                Values::Int32(out) => out.resize(out.len() + rows, key as i32),
-                Values::Int64(out) => out.resize(out.len() + rows, key),
+                Values::Int32(out) => out.resize(out.len() + rows, key.get() as i32),
+                Values::Int64(out) => out.resize(out.len() + rows, key.get()),
                 _ => {}
             }
         }

@@ -93,7 +93,7 @@ impl<'a> Batch<'a> {
     pub(super) fn key(&self, row: usize) -> Key {
         match self.keys {
             Keys::Int32(keys) => Key::from(keys[row]),
-            Keys::Int64(keys) => keys[row],
+            Keys::Int64(keys) => Key::new(keys[row]),
         }
     }
 
@@ -220,7 +220,7 @@ pub(super) fn by_key(layout: &Layout, rows: &RecordBatch) -> Result<Option<Recor
         return Ok(None);
     }
     let batch = Batch::new(layout, rows)?;
-    let keys = || (0..batch.len()).map(|row| batch.key(row));
+    let keys = || (0..batch.len()).map(|row| batch.key(row).get());
     if keys().is_sorted() || batch.hours()?.len() > 1 {
         return Ok(None);
     }
@@ -233,7 +233,7 @@ pub(super) fn by_key(layout: &Layout, rows: &RecordBatch) -> Result<Option<Recor
         order.sort_unstable();
         UInt32Array::from_iter_values(order.into_iter().map(|packed| packed as u32))
     } else {
-        let mut order: Vec<(Key, u32)> = keys().zip(0..).collect();
+        let mut order: Vec<(i64, u32)> = keys().zip(0..).collect();
         order.sort_unstable();
         UInt32Array::from_iter_values(order.into_iter().map(|(_, row)| row))
     };

@@ -133,7 +133,7 @@ impl HourWriter {
             heads,
             keys: (Key::MAX, Key::MIN),
             times: (Micros::MAX, Micros::MIN),
-            positions: (LogPosition(u64::MAX), LogPosition(0)),
+            positions: (LogPosition::new(u64::MAX), LogPosition::new(0)),
             since: Micros::MAX,
             backward: 0,
             stale_since: 0,

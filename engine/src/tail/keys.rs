@@ -77,7 +77,7 @@ impl KeyMap {
         for place in &self.table.load().places {
             let value = place.value();
             if value != EMPTY {
-                visit(place.key.load(Ordering::Relaxed), value);
+                visit(Key::new(place.key.load(Ordering::Relaxed)), value);
             }
         }
     }
@@ -96,7 +96,7 @@ impl KeyMapWriter {
         }
         self.len += 1;
         let place = &self.table.places[index];
-        place.key.store(key, Ordering::Relaxed);
+        place.key.store(key.get(), Ordering::Relaxed);
         place
     }
 
@@ -110,9 +110,9 @@ impl KeyMapWriter {
     fn grow(&mut self, map: &KeyMap, key: Key) -> usize {
         let larger = Table::new(&self.budget, self.table.places.len() * 2);
         for place in &self.table.places {
-            let (key, value) = (place.key.load(Ordering::Relaxed), place.value());
+            let (key, value) = (Key::new(place.key.load(Ordering::Relaxed)), place.value());
             if let (true, Err(index)) = (value != EMPTY, larger.find(key)) {
-                larger.places[index].key.store(key, Ordering::Relaxed);
+                larger.places[index].key.store(key.get(), Ordering::Relaxed);
                 larger.places[index].value.store(value, Ordering::Relaxed);
             }
         }
@@ -169,7 +169,7 @@ impl Table {
             if place.value() == EMPTY {
                 return Err(index);
             }
-            if place.key.load(Ordering::Relaxed) == key {
+            if place.key.load(Ordering::Relaxed) == key.get() {
                 return Ok(index);
             }
             index = (index + 1) & (self.places.len() - 1);
@@ -180,7 +180,7 @@ impl Table {
 /// Spreads keys that differ in few bits (two rounds of multiply and shift, constants of splitmix64).
 #[inline]
 fn mix(key: Key) -> u64 {
-    let key = (key as u64).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let key = (key.get() as u64).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     (key ^ key >> 32).wrapping_mul(0x94d0_49bb_1331_11eb)
 }
 
@@ -197,8 +197,8 @@ mod tests {
         let budget = Budget::new("test", usize::MAX);
         let (map, mut writer) = KeyMap::new(&budget);
         let mut model = BTreeMap::new();
-        let shapes = (0..3_000).flat_map(|i| [i, -i, i << 32, i << 48, Key::MAX - i, Key::MIN + i]);
-        for (value, key) in (0u64..).zip(shapes) {
+        let shapes = (0..3_000).flat_map(|i| [i, -i, i << 32, i << 48, i64::MAX - i, i64::MIN + i]);
+        for (value, key) in (0u64..).zip(shapes.map(Key::new)) {
             let place = writer.place(&map, key);
             assert_eq!(place.get(), model.insert(key, value));
             place.set(value);
@@ -208,7 +208,7 @@ mod tests {
         map.each(|key, value| assert_eq!(seen.insert(key, value), None));
         assert_eq!(seen, model);
         assert!(model.iter().all(|(&key, &value)| map.get(key) == Some(value)));
-        assert_eq!(map.get(12_345_678), None);
+        assert_eq!(map.get(Key::new(12_345_678)), None);
         assert_eq!(budget.used(), writer.bytes());
         drop((map, writer));
         assert_eq!(budget.used(), 0);

@@ -82,7 +82,7 @@ impl Tail {
             newest: NewestHours::new(&budget),
             budget,
             stays: 0,
-            through: LogPosition(0),
+            through: LogPosition::new(0),
             staged: Vec::new(),
             published: Mutex::new(Published { number: 1, hours: Arc::new([]), stale: Vec::new() }),
         }

@@ -22,12 +22,12 @@ pub struct LogGauge {
 
 impl LogGauge {
     pub(crate) fn measure(&self, log: &dyn Log) {
-        self.end.store(log.end().0, Ordering::Relaxed);
+        self.end.store(log.end().get(), Ordering::Relaxed);
         self.bytes.store(log.bytes(), Ordering::Relaxed);
     }
 
     pub(crate) fn end(&self) -> LogPosition {
-        LogPosition(self.end.load(Ordering::Relaxed))
+        LogPosition::new(self.end.load(Ordering::Relaxed))
     }
 
     pub(crate) fn bytes(&self) -> u64 {

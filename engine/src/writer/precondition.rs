@@ -50,7 +50,7 @@ impl Precondition {
         rows: &HashSet<(Key, Micros)>,
     ) -> Result<HashMap<(Key, Micros), Micros>> {
         let Some(hour) = hour else { return Ok(HashMap::new()) };
-        let keys = KeySelection::list(rows.iter().map(|row| row.0).collect());
+        let keys = KeySelection::list(rows.iter().map(|row| row.0));
         let start = hour.hour().start();
         let time = TimeRange { from: start, to: start.saturating_add(MICROS_PER_HOUR) };
         let columns = [KEY_COLUMN, TIME_COLUMN, self.table.schema.ingested_at()];

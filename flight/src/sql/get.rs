@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use arrow_flight::sql::Command;
+use barograph_lake::Key;
 use barograph_query::{Answer, AnswerPartition, Sql, Statement};
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt, stream};
@@ -86,7 +87,7 @@ async fn execute(
                     view: state.pins.get(&part.view, &part.table)?,
                     table: part.table.clone(),
                     now: part.now,
-                    keys: (part.key_from, part.key_to),
+                    keys: (Key::new(part.key_from), Key::new(part.key_to)),
                 };
                 Arc::new(prepare(state, &handle, user).await?.of_partition(part))
             }

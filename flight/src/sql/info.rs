@@ -76,8 +76,8 @@ fn parts(state: &State, handle: &Handle, division: &Division) -> Result<Vec<Flig
                 table: division.table.clone(),
                 view: pinned.id.clone(),
                 now: division.now,
-                key_from,
-                key_to,
+                key_from: key_from.get(),
+                key_to: key_to.get(),
             };
             let handle = Handle { part: Some(part), ..handle.clone() };
             Ok(until(endpoint(state, &handle)?, pinned.expires))

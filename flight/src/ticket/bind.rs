@@ -112,7 +112,7 @@ pub(crate) fn check_keys(table: &TableSchema, keys: &[Key], keys_max: usize) -> 
 }
 
 fn check_key(table: &TableSchema, key: Key) -> Result<()> {
-    if table.key_type() == KeyType::Int32 && i32::try_from(key).is_err() {
+    if table.key_type() == KeyType::Int32 && i32::try_from(key.get()).is_err() {
         return Err(Error::request(format!(
             "key {key}: the keys of table {:?} are 32-bit integers",
             table.name()

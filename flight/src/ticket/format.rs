@@ -1,8 +1,8 @@
 //! The writer of tickets as JSON.
 
 use barograph_engine::{Aggregate, Point};
-use barograph_lake::AsOf;
 use barograph_lake::time::format_instant;
+use barograph_lake::{AsOf, Key};
 use serde_json::{Map, Value, json};
 
 use super::{AGGREGATES, Read, Ticket, VERSION};
@@ -16,7 +16,7 @@ impl Ticket {
         let mut read = Map::new();
         match &self.read {
             Read::Point { keys, point } => {
-                put(&mut read, "keys", keys.clone());
+                put(&mut read, "keys", keys.as_deref().map(numbers));
                 let name = match point {
                     Point::Latest => "latest",
                     Point::At(time) => {
@@ -27,9 +27,9 @@ impl Ticket {
                 ticket.insert(name.to_owned(), read.into());
             }
             Read::Range(range) => {
-                put(&mut read, "keys", range.keys.clone());
-                put(&mut read, "key_from", range.key_from);
-                put(&mut read, "key_to", range.key_to);
+                put(&mut read, "keys", range.keys.as_deref().map(numbers));
+                put(&mut read, "key_from", range.key_from.map(Key::get));
+                put(&mut read, "key_to", range.key_to.map(Key::get));
                 put(&mut read, "from", range.from.map(format_instant));
                 put(&mut read, "to", range.to.map(format_instant));
                 ticket.insert("range".to_owned(), read.into());
@@ -49,7 +49,7 @@ impl Ticket {
                 }
                 put(&mut ticket, "limit", range.limit);
                 let as_of = range.as_of.map(|as_of| match as_of {
-                    AsOf::Version(version) => Value::from(version.0),
+                    AsOf::Version(version) => Value::from(version.get()),
                     AsOf::Time(time) => format_instant(time).into(),
                 });
                 put(&mut ticket, "as_of", as_of);
@@ -65,6 +65,10 @@ fn put(object: &mut Map<String, Value>, name: &str, value: Option<impl Into<Valu
     if let Some(value) = value {
         object.insert(name.to_owned(), value.into());
     }
+}
+
+fn numbers(keys: &[Key]) -> Vec<i64> {
+    keys.iter().map(|key| key.get()).collect()
 }
 
 /// The name of an aggregate in tickets.

@@ -6,7 +6,7 @@ use barograph_engine::filter::FilterBounds;
 use barograph_engine::{Aggregate, ErrorKind, Point};
 use barograph_lake::schema::{TableDeclaration, ValueColumn, ValueType};
 use barograph_lake::time::parse_instant;
-use barograph_lake::{KeySelection, TableSchema, TableVersion, TimeRange};
+use barograph_lake::{Key, KeySelection, TableSchema, TableVersion, TimeRange};
 use proptest::prelude::*;
 
 use super::*;
@@ -43,7 +43,7 @@ fn latest_of_one_key() {
     let json = r#"{"v":1,"table":"readings","latest":{"keys":[2988507]},"columns":["humidity","temperature"]}"#;
     let bound = bind(json).unwrap();
     let Query::Point(query) = &bound.query else { panic!("{bound:?}") };
-    assert_eq!(query.keys.as_deref(), Some(&[2988507][..]));
+    assert_eq!(query.keys.as_deref(), Some(&[Key::new(2988507)][..]));
     assert_eq!(query.point, Point::Latest);
     assert_eq!(query.columns, [3, 2]);
     assert_eq!(names(&bound), ["city_id", "reading_at", "humidity", "temperature"]);
@@ -66,7 +66,7 @@ fn at_an_instant_with_repeated_keys() {
         bind(r#"{"v":1,"table":"readings","at":{"keys":[3,1,3],"time":"2026-11-22T10:00:00+01:00"},"columns":[]}"#)
             .unwrap();
     let Query::Point(query) = &bound.query else { panic!("{bound:?}") };
-    assert_eq!(query.keys.as_deref(), Some(&[1, 3][..]));
+    assert_eq!(query.keys.as_deref(), Some(&[1, 3].map(Key::new)[..]));
     assert_eq!(query.point, Point::At(parse_instant("2026-11-22T09:00:00Z").unwrap()));
     assert_eq!(names(&bound), ["city_id", "reading_at"]);
 }
@@ -94,7 +94,7 @@ fn an_open_range_is_everything_and_endpoints_narrow_it() {
     let bound =
         bind(r#"{"v":1,"table":"readings","range":{"key_from":5,"key_to":9},"view":"a-1"}"#);
     let Query::Scan(scan) = bound.unwrap().query else { panic!() };
-    assert_eq!(scan.keys, KeySelection::Range { from: 5, to: 9 });
+    assert_eq!(scan.keys, KeySelection::Range { from: Key::new(5), to: Key::new(9) });
 
     let bound = bind(r#"{"v":1,"table":"readings","range":{"keys":[4,5,9],"key_from":5}}"#);
     let Query::Scan(scan) = bound.unwrap().query else { panic!() };
@@ -279,7 +279,10 @@ fn hostile_tickets_are_refused_without_harm() {
 fn an_exchange_request_says_only_what_differs() {
     let parse = |json: &str| PointRequest::parse(json.as_bytes(), BYTES_MAX);
     let request = parse(r#"{"keys":[1],"id":7}"#).unwrap();
-    assert_eq!((request.keys.as_deref(), request.id.clone()), (Some(&[1][..]), Some(7.into())));
+    assert_eq!(
+        (request.keys.as_deref(), request.id.clone()),
+        (Some(&[Key::new(1)][..]), Some(7.into()))
+    );
     assert!(request.ticket().unwrap_err().to_string().contains("must be a whole ticket"));
 
     let whole =
@@ -287,7 +290,7 @@ fn an_exchange_request_says_only_what_differs() {
             .unwrap();
     assert_eq!(
         whole.ticket().unwrap(),
-        Ticket::latest("readings", Some(vec![1])).columns(["note"])
+        Ticket::latest("readings", Some(vec![Key::new(1)])).columns(["note"])
     );
 
     for (json, id, expected) in [
@@ -309,8 +312,8 @@ fn an_exchange_request_says_only_what_differs() {
     }
 }
 
-fn keys() -> impl Strategy<Value = Option<Vec<i64>>> {
-    proptest::option::of(proptest::collection::vec(any::<i64>(), 0..5))
+fn keys() -> impl Strategy<Value = Option<Vec<Key>>> {
+    proptest::option::of(proptest::collection::vec(any::<i64>().prop_map(Key::new), 0..5))
 }
 
 /// Instants in the years 1 to 9999, which RFC 3339 can write.
@@ -335,11 +338,11 @@ fn range() -> impl Strategy<Value = RangeRead> {
         .prop_filter("from before to", |(from, to)| {
             from.zip(*to).is_none_or(|(from, to)| from < to)
         });
-    let key = || proptest::option::of(any::<i64>());
+    let key = || proptest::option::of(any::<i64>().prop_map(Key::new));
     let filter = proptest::option::of("\\PC{0,20}");
     let limit = proptest::option::of(1..usize::MAX);
     let as_of = proptest::option::of(prop_oneof![
-        any::<u64>().prop_map(|version| AsOf::Version(TableVersion(version))),
+        any::<u64>().prop_map(|version| AsOf::Version(TableVersion::new(version))),
         instant().prop_map(AsOf::Time),
     ]);
     (keys(), key(), key(), times, filter, proptest::option::of(windows()), limit, as_of).prop_map(

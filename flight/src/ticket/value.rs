@@ -102,7 +102,7 @@ value! {
     Moment(AsOf),
     "\"as_of\" as a version, like 42, or a time in quotes, like \"2026-11-22T10:00:00Z\"",
     fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<Self::Value, E> {
-        Ok(Moment(AsOf::Version(TableVersion(value))))
+        Ok(Moment(AsOf::Version(TableVersion::new(value))))
     }
     fn visit_str<E: serde::de::Error>(self, value: &str) -> Result<Self::Value, E> {
         parse_instant(value).map(|time| Moment(AsOf::Time(time))).map_err(E::custom)
@@ -113,11 +113,11 @@ value! {
     OneKey(Key),
     "a key as a whole number, like 2988507",
     fn visit_i64<E: serde::de::Error>(self, value: i64) -> Result<Self::Value, E> {
-        Ok(OneKey(value))
+        Ok(OneKey(Key::new(value)))
     }
     fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<Self::Value, E> {
         i64::try_from(value)
-            .map(OneKey)
+            .map(|key| OneKey(Key::new(key)))
             .map_err(|_| E::invalid_value(Unexpected::Unsigned(value), &self))
     }
 }

@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use barograph_lake::time::MICROS_PER_HOUR;
 use barograph_lake::{
-    FileEntry, FilePath, Hour, LogPosition, Micros, Period, Snapshot, TableVersion, Tier, TimeRange,
+    FileEntry, FilePath, Hour, Key, LogPosition, Micros, Period, Snapshot, TableVersion, Tier,
+    TimeRange,
 };
 use proptest::prelude::*;
 
@@ -18,17 +19,17 @@ const START: Micros = 1_769_731_200_000_000;
 
 fn file(period: Period, keys: (i64, i64), rows: u64) -> Arc<FileEntry> {
     Arc::new(FileEntry {
-        path: FilePath::new(period, LogPosition(1)),
+        path: FilePath::new(period, LogPosition::new(1)),
         bytes: rows * 5,
         rows,
-        keys,
+        keys: (Key::new(keys.0), Key::new(keys.1)),
         times: (period.start(), period.end() - 1),
         columns: Vec::new(),
     })
 }
 
 fn snapshot(files: Vec<Arc<FileEntry>>) -> Snapshot {
-    Snapshot::new(TableVersion(0), files)
+    Snapshot::new(TableVersion::new(0), files)
 }
 
 /// The snapshot after everything that is due was compacted, and how many rows were written for it.

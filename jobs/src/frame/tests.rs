@@ -15,7 +15,7 @@ use barograph_engine::{Clock, Durability, LogSource, ManualClock};
 use barograph_lake::schema::KeyType;
 use barograph_lake::time::MICROS_PER_HOUR;
 use barograph_lake::{
-    KeySelection, LakeStore, Micros, TableDeclaration, TableSchema, TimeRange, ValueColumn,
+    Key, KeySelection, LakeStore, Micros, TableDeclaration, TableSchema, TimeRange, ValueColumn,
     ValueType,
 };
 use polars::prelude::{DataType as Type, TimeUnit as Unit, TimeZone};
@@ -248,7 +248,7 @@ async fn a_frame_has_the_rows_of_lake_and_tail_in_order() {
     }
 
     let time = TimeRange { from: minute(5), to: minute(65) };
-    let keys = KeySelection::Range { from: 3, to: 190 };
+    let keys = KeySelection::Range { from: Key::new(3), to: Key::new(190) };
     let scan = Scan { columns: vec![2], ..Scan::of(keys, time) };
     let frame = read(&engine, engine.view("readings").unwrap(), scan).await.unwrap();
     let (id, at) = (frame.column("id").unwrap(), frame.column("at").unwrap());

@@ -270,7 +270,7 @@ fn digest(key: Key, time: Micros) -> u64 {
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         z ^ (z >> 31)
     };
-    mixed(mixed(key.cast_unsigned()) ^ time.cast_unsigned())
+    mixed(mixed(key.get().cast_unsigned()) ^ time.cast_unsigned())
 }
 
 #[cfg(test)]
@@ -333,7 +333,7 @@ mod tests {
         seen.add(&batch(&back), &mut replaced).unwrap();
         seen.add(&batch(&[(1, None), (1, Some(60_000_000))]), &mut replaced).unwrap();
         assert_eq!((replaced.rows, replaced.is_at_least), (1, false));
-        assert_eq!(replaced.named, [(1, 60_000_000)]);
+        assert_eq!(replaced.named, [(Key::new(1), 60_000_000)]);
         let uneven: Vec<_> = (0..1_000).map(|at| (3, Some(at * at * at))).collect();
         seen.add(&batch(&uneven), &mut replaced).unwrap();
         assert!(replaced.is_at_least);

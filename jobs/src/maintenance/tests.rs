@@ -100,7 +100,7 @@ impl Fixture {
                 times(9),
             ];
             let rows = RecordBatch::try_new(schema.arrow().clone(), columns).unwrap();
-            let path = FilePath::new(hour, LogPosition(1));
+            let path = FilePath::new(hour, LogPosition::new(1));
             let (bytes, entry) = encode(&schema, &[rows], path).unwrap();
             table.write_file(&entry, bytes).await.unwrap();
             files.push(self.folder.path().join(name).join(entry.path.to_string()));

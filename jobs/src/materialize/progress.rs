@@ -45,7 +45,7 @@ impl Progress {
             let range = TimeRange { from: parse_instant(from)?, to: parse_instant(to)? };
             stale.extend(starts(derived, range));
         }
-        Ok(Some(SourceWatermark { version: TableVersion(computed.version), stale }))
+        Ok(Some(SourceWatermark { version: TableVersion::new(computed.version), stale }))
     }
 
     /// Says how far a table is computed.
@@ -61,7 +61,7 @@ impl Progress {
         let text = |range: TimeRange| (format_instant(range.from), format_instant(range.to));
         let computed = Computed {
             definition: derived.definition(),
-            version: watermark.version.0,
+            version: watermark.version.get(),
             stale: stale.into_iter().map(text).collect(),
         };
         let name = derived.table().name().to_owned();

@@ -59,7 +59,7 @@ pub(super) async fn replace(
         if ended {
             return Ok(put);
         }
-        (held, rows, from) = (Vec::new(), 0, to.saturating_add(1));
+        (held, rows, from) = (Vec::new(), 0, to.next().unwrap_or(Key::MAX));
     }
 }
 
@@ -170,7 +170,7 @@ fn last_key(rows: &RecordBatch) -> Result<Key> {
     let last = rows.num_rows().checked_sub(1);
     let key = match (keys.as_primitive_opt::<Int32Type>(), keys.as_primitive_opt::<Int64Type>()) {
         (Some(keys), _) => last.map(|last| Key::from(keys.value(last))),
-        (_, Some(keys)) => last.map(|last| keys.value(last)),
+        (_, Some(keys)) => last.map(|last| Key::from(keys.value(last))),
         _ => None,
     };
     key.ok_or_else(|| Error::internal("computed rows without a key"))

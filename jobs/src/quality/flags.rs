@@ -87,7 +87,7 @@ impl FlagsTable {
                 batch.columns().iter().skip(FIRST_VALUE_COLUMN).map(wide).collect::<Result<_>>()?;
             for (row, key) in keys.values().iter().enumerate() {
                 let of = |column: &Float64Array| column.is_valid(row).then(|| column.value(row));
-                means.insert(*key, values.iter().map(of).collect());
+                means.insert(Key::new(*key), values.iter().map(of).collect());
             }
         }
         let neighbours =
@@ -195,7 +195,7 @@ impl Hours {
         let mut flags: Vec<Vec<i16>> = vec![Vec::new(); values.len()];
         let mut row = 0;
         for run in keys.values().chunk_by(|key, next| key == next) {
-            let estimates = run.first().and_then(|key| self.estimates.get(key));
+            let estimates = run.first().and_then(|key| self.estimates.get(&Key::new(*key)));
             let passes = self.columns.iter().enumerate().map(|(at, check)| {
                 let neighbours =
                     estimates.and_then(|estimates| estimates.get(at).copied().flatten());

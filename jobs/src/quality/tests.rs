@@ -49,7 +49,8 @@ fn what_stands_still_is_flagged_when_the_time_is_over() {
 
 #[test]
 fn neighbours_are_the_nearest_and_their_median_counts_at_the_height_of_the_key() {
-    let site = |key, latitude, elevation| Site { key, latitude, longitude: 8.0, elevation };
+    let site =
+        |key, latitude, elevation| Site { key: Key::new(key), latitude, longitude: 8.0, elevation };
     let sites = vec![
         site(1, 47.0, Some(500.0)),
         site(2, 47.1, Some(0.0)),
@@ -68,21 +69,30 @@ fn neighbours_are_the_nearest_and_their_median_counts_at_the_height_of_the_key()
     };
     let near = Neighbours::new(sites, &checks);
     // Key 5 is 111 km away.
-    let mean =
-        |key: Key| (key != 6).then_some([0.0, 0.0, 10.0, 12.0, 20.0, 99.0, 0.0][key as usize]);
-    assert_eq!(near.estimate(1, Height::Level, 3, mean), Some(12.0));
-    let falls = near.estimate(1, Height::Falls(0.0065), 3, mean).unwrap();
+    let mean = |key: Key| {
+        (key.get() != 6).then_some([0.0, 0.0, 10.0, 12.0, 20.0, 99.0, 0.0][key.get() as usize])
+    };
+    assert_eq!(near.estimate(Key::new(1), Height::Level, 3, mean), Some(12.0));
+    let falls = near.estimate(Key::new(1), Height::Falls(0.0065), 3, mean).unwrap();
     assert!((falls - (12.0 - 3.25)).abs() < 1e-9, "{falls}");
-    let decays = near.estimate(1, Height::Decays(8_434.0), 3, mean).unwrap();
+    let decays = near.estimate(Key::new(1), Height::Decays(8_434.0), 3, mean).unwrap();
     assert!((decays - 12.0 * (-500.0_f64 / 8_434.0).exp()).abs() < 1e-9, "{decays}");
-    assert_eq!(near.estimate(1, Height::Level, 4, mean), None, "only three say something");
-    assert_eq!(near.estimate(6, Height::Decays(8_434.0), 1, mean), None, "its height is not known");
     assert_eq!(
-        near.estimate(6, Height::Falls(0.0065), 1, mean),
+        near.estimate(Key::new(1), Height::Level, 4, mean),
+        None,
+        "only three say something"
+    );
+    assert_eq!(
+        near.estimate(Key::new(6), Height::Decays(8_434.0), 1, mean),
+        None,
+        "its height is not known"
+    );
+    assert_eq!(
+        near.estimate(Key::new(6), Height::Falls(0.0065), 1, mean),
         None,
         "nor are others without one near"
     );
-    assert_eq!(near.estimate(7, Height::Level, 1, mean), None);
+    assert_eq!(near.estimate(Key::new(7), Height::Level, 1, mean), None);
     let check = check(None, None, Some(5.0));
     assert_eq!(
         flags(&check, Some(12.0), &[(0, 17.0), (1, 17.5), (2, 6.0)]),

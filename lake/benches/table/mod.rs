@@ -3,7 +3,9 @@
 use barograph_lake::schema::TableDeclaration;
 use barograph_lake::snapshot::ColumnStats;
 use barograph_lake::time::{MICROS_PER_HOUR, format_instant};
-use barograph_lake::{FileEntry, FilePath, Hour, LogPosition, TableSchema, ValueColumn, ValueType};
+use barograph_lake::{
+    FileEntry, FilePath, Hour, Key, LogPosition, TableSchema, ValueColumn, ValueType,
+};
 
 /// Six values a minute.
 pub fn schema() -> TableSchema {
@@ -39,10 +41,10 @@ pub fn entry(n: i64) -> FileEntry {
     columns.extend([float(n), float(n * 3), float(n * 7), float(n * 11)]);
     columns.extend([integer(0, 360), float(n * 13), time]);
     FileEntry {
-        path: FilePath::new(hour, LogPosition(n as u64)),
+        path: FilePath::new(hour, LogPosition::new(n as u64)),
         bytes: 5_000_000,
         rows: 900_000,
-        keys: (1, 15_000),
+        keys: (Key::new(1), Key::new(15_000)),
         times,
         columns,
     }

@@ -30,7 +30,7 @@ pub(crate) async fn write_checkpoint(store: &LakeStore, version: TableVersion) -
     with_engine(store, move |engine| {
         let failed = |e| kernel_error(&table, e);
         let snapshot = Snapshot::builder_for(table.url())
-            .at_version(version.0)
+            .at_version(version.get())
             .build(engine)
             .map_err(failed)?;
         let writer = snapshot.create_checkpoint_writer(engine).map_err(failed)?;
@@ -123,7 +123,7 @@ mod tests {
     const DAY: Micros = 24 * MICROS_PER_HOUR;
 
     fn object(version: u64, kind: LogKind, written: Micros) -> (LogName, Micros) {
-        (LogName { version: TableVersion(version), kind }, written)
+        (LogName { version: TableVersion::new(version), kind }, written)
     }
 
     #[test]
@@ -135,10 +135,13 @@ mod tests {
         // Seven days before day 29 is day 22: the checkpoint of day 20 keeps days 22 to 29 readable.
         let gone = expired(&log);
         let commits: Vec<_> =
-            gone.iter().filter(|n| n.kind == LogKind::Commit).map(|n| n.version.0).collect();
+            gone.iter().filter(|n| n.kind == LogKind::Commit).map(|n| n.version.get()).collect();
         assert_eq!(commits, (0..20).collect::<Vec<_>>());
-        let checkpoints: Vec<_> =
-            gone.iter().filter(|n| n.kind == LogKind::Checkpoint).map(|n| n.version.0).collect();
+        let checkpoints: Vec<_> = gone
+            .iter()
+            .filter(|n| n.kind == LogKind::Checkpoint)
+            .map(|n| n.version.get())
+            .collect();
         assert_eq!(checkpoints, [5]);
     }
 
@@ -160,7 +163,7 @@ mod tests {
         log.push(checkpoint(39, 39));
         let gone = expired(&log);
         assert_eq!(gone.iter().filter(|name| name.kind == LogKind::Commit).count(), 12);
-        assert!(gone.iter().all(|name| name.version.0 < 12));
+        assert!(gone.iter().all(|name| name.version.get() < 12));
     }
 
     #[test]

@@ -58,7 +58,7 @@ pub(super) async fn own_before(
         return Ok(None);
     }
     let mut version = newest;
-    while let Some(before) = version.0.checked_sub(1).map(TableVersion) {
+    while let Some(before) = version.get().checked_sub(1).map(TableVersion::new) {
         match head(store, before).await? {
             None => return Ok(None),
             Some(head) if is_own(&head) => return Ok(Some(before)),

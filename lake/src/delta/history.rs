@@ -60,9 +60,9 @@ pub(crate) async fn between(
     after: TableVersion,
     through: TableVersion,
 ) -> Result<Option<Vec<CommitInfo>>> {
-    let read = stream::iter(after.0.saturating_add(1)..=through.0)
+    let read = stream::iter(after.get().saturating_add(1)..=through.get())
         .map(|version| async move {
-            let version = TableVersion(version);
+            let version = TableVersion::new(version);
             let path = store.path(&LogName::commit(version).path());
             let object = match store.object().get(&path).await {
                 Err(object_store::Error::NotFound { .. }) => return Ok(None),

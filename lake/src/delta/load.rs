@@ -144,12 +144,12 @@ async fn replayed(
         let newest = delta_kernel::Snapshot::builder_for(table.url());
         let wanted = match version {
             None => newest,
-            Some(version) => newest.at_version(version.0),
+            Some(version) => newest.at_version(version.get()),
         };
         let kernel = wanted.build(engine).map_err(failed)?;
         let metadata = Metadata::read(&kernel);
         let schema = metadata.schema()?;
-        let version = TableVersion(kernel.version());
+        let version = TableVersion::new(kernel.version());
         let through = expired::read(&kernel, engine).map_err(failed)?;
         let stored = kernel.table_configuration().metadata().schema_string();
         let columns = serde_json::from_str(stored).unwrap_or_default();

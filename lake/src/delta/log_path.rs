@@ -68,7 +68,7 @@ pub(crate) fn foreign_checkpoint(name: &str) -> Option<TableVersion> {
 
 impl fmt::Display for LogName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:020}.{}", self.version.0, self.kind.suffix())
+        write!(f, "{:020}.{}", self.version.get(), self.kind.suffix())
     }
 }
 
@@ -84,6 +84,6 @@ impl FromStr for LogName {
         if digits.len() != 20 || !digits.bytes().all(|b| b.is_ascii_digit()) {
             return Err(());
         }
-        Ok(Self { version: TableVersion(digits.parse().map_err(|_| ())?), kind })
+        Ok(Self { version: TableVersion::new(digits.parse().map_err(|_| ())?), kind })
     }
 }

@@ -151,7 +151,7 @@ fn bounds(columns: &[ColumnStats]) -> Option<((Key, Key), (Micros, Micros))> {
     let time = columns.get(TIME_COLUMN)?;
     let instant = |value: &Option<Value>| parse_instant(value.as_ref()?.as_str()?).ok();
     Some((
-        (key.min.as_ref()?.as_i64()?, key.max.as_ref()?.as_i64()?),
+        (Key::new(key.min.as_ref()?.as_i64()?), Key::new(key.max.as_ref()?.as_i64()?)),
         (instant(&time.min)?, instant(&time.max)?),
     ))
 }

@@ -57,10 +57,10 @@ prop_compose! {
         let time = (Value::from(format_instant(times.0)), Value::from(format_instant(times.1)));
         let of = |nulls: u32| u64::from(nulls);
         FileEntry {
-            path: FilePath::new(hour, LogPosition(rows)),
+            path: FilePath::new(hour, LogPosition::new(rows)),
             bytes: rows,
             rows,
-            keys,
+            keys: (Key::new(keys.0), Key::new(keys.1)),
             times,
             columns: vec![
                 column(Some((keys.0.into(), keys.1.into())), 0),
@@ -103,7 +103,7 @@ proptest! {
     #[test]
     fn names_of_the_log_are_parsed_as_they_are_written(version in any::<u64>(), kind in 0..3usize) {
         let kind = [LogKind::Commit, LogKind::Checkpoint, LogKind::Checksum][kind];
-        let name = LogName { version: TableVersion(version), kind };
+        let name = LogName { version: TableVersion::new(version), kind };
         prop_assert_eq!(name.to_string().parse(), Ok(name));
     }
 }
@@ -129,7 +129,7 @@ fn foreign_names_of_the_log_are_left_alone() {
         ("00000000000000000001.00000000000000000042.compacted.json", None),
         ("42.checkpoint.0000000001.0000000002.parquet", None),
     ] {
-        assert_eq!(foreign_checkpoint(name), version.map(TableVersion), "{name}");
+        assert_eq!(foreign_checkpoint(name), version.map(TableVersion::new), "{name}");
     }
 }
 
@@ -152,10 +152,10 @@ fn an_entry_that_contradicts_itself_is_not_written() {
     assert!(stats::encode(schema, &entry).is_ok());
     let wrong: [fn(&mut FileEntry); 5] = [
         |entry| entry.rows = 0,
-        |entry| entry.keys.1 = 7,
+        |entry| entry.keys.1 = Key::new(7),
         |entry| entry.times.1 += 1,
         |entry| drop(entry.columns.pop()),
-        |entry| entry.path = FilePath::new(hour(4), LogPosition(1)),
+        |entry| entry.path = FilePath::new(hour(4), LogPosition::new(1)),
     ];
     for change in wrong {
         let mut entry = entry.clone();
@@ -182,8 +182,8 @@ async fn a_repeated_put_meets_its_own_commit() {
         })
         .unwrap()
     });
-    let (log, version) = (log(table.store()), base.version().0 + 1);
-    let name = LogName::commit(TableVersion(version));
+    let (log, version) = (log(table.store()), base.version().get() + 1);
+    let name = LogName::commit(TableVersion::new(version));
     assert_eq!(log.path(version), table.store().path(&name.path()));
     assert!(matches!(log.put(version, &commit).await.unwrap(), Put::Made));
     assert!(matches!(log.put(version, &commit).await.unwrap(), Put::Found(_)));
@@ -207,7 +207,7 @@ async fn the_history_tells_whose_rows_changed() {
     let fixture = Fixture::new();
     let (table, base) = fixture.open().await;
     let hours = [hour(3), hour(4)];
-    let keys: Vec<Key> = (-3..253).collect();
+    let keys: Vec<Key> = (-3..253).map(Key::new).collect();
     let landed = Change::of(hours, Some(keys.clone()));
     let commit = async |base, operation, change| {
         let transaction = table.transaction(base, operation, change);
@@ -215,7 +215,7 @@ async fn the_history_tells_whose_rows_changed() {
     };
     let after = commit(&base, Operation::Land, landed).await;
     let folded = commit(&after, Operation::Compact, Change::Moved).await;
-    let many = Change::of([hours[0]], Some((0..257).collect()));
+    let many = Change::of([hours[0]], Some((0..257).map(Key::new).collect()));
     let last = commit(&folded, Operation::Land, many).await.version();
     let history = table.history().await.unwrap();
     let told: Vec<_> = history.iter().map(|commit| commit.hours.clone()).collect();
@@ -223,10 +223,10 @@ async fn the_history_tells_whose_rows_changed() {
     assert_eq!(told, [none.clone(), both, none, first]);
     let told: Vec<_> = history.iter().map(|commit| commit.keys.clone()).collect();
     assert_eq!(told, [None, Some(keys), None, None]);
-    for after in base.version().0..=last.0 {
-        let commits = table.commits_between(TableVersion(after), last).await.unwrap();
+    for after in base.version().get()..=last.get() {
+        let commits = table.commits_between(TableVersion::new(after), last).await.unwrap();
         assert_eq!(commits.as_deref(), history.get(after as usize + 1..));
     }
-    let gone = TableVersion(last.0 + 1);
+    let gone = TableVersion::new(last.get() + 1);
     assert_eq!(table.commits_between(last, gone).await.unwrap(), None, "it is not in the log");
 }

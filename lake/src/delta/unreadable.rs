@@ -47,7 +47,8 @@ pub(crate) async fn unreadable(store: &LakeStore, error: Error) -> Result<Loaded
     for file in own.foreign_files() {
         active.insert((file.path.clone(), file.deleted.clone()), file.bytes);
     }
-    for version in (own.version().0..version.0).map(|before| TableVersion(before + 1)) {
+    for version in (own.version().get()..version.get()).map(|before| TableVersion::new(before + 1))
+    {
         for line in lines(store, version).await? {
             if let Some(file) = line.remove {
                 active.remove(&(file.path, file.deletion_vector));
@@ -81,17 +82,17 @@ pub(crate) async fn explained(store: &LakeStore, error: Error) -> Result<Error> 
         let checkpoint = match name.parse::<LogName>() {
             Ok(LogName { version, kind: LogKind::Checkpoint }) => Some(version),
             Ok(LogName { version, kind: LogKind::Commit }) => {
-                present.insert(version.0);
+                present.insert(version.get());
                 None
             }
             _ => foreign_checkpoint(name),
         };
-        start = checkpoint.map_or(start, |version| start.max(version.0 + 1));
+        start = checkpoint.map_or(start, |version| start.max(version.get() + 1));
     }
     let newest = present.iter().max().copied().unwrap_or(0);
     let missing = (start..newest).find(|version| !present.contains(version));
     Ok(missing.map_or(error, |version| {
-        let name = LogName::commit(TableVersion(version));
+        let name = LogName::commit(TableVersion::new(version));
         Error::damage(format!(
             "the commit {name} is missing from the log of {}, which has later ones: restore it from a copy of the lake",
             store.url()

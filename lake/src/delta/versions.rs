@@ -84,12 +84,13 @@ impl Versions {
 
 /// The first version from which on all can be read: by their commits alone, or from a checkpoint.
 fn first_readable(commits: &[TableVersion], checkpoints: &[TableVersion]) -> Option<TableVersion> {
-    let gap = commits.windows(2).rposition(|pair| !matches!(pair, [a, b] if a.0 + 1 == b.0));
+    let gap =
+        commits.windows(2).rposition(|pair| !matches!(pair, [a, b] if a.get() + 1 == b.get()));
     let unbroken = commits.get(gap.map_or(0, |gap| gap + 1)..)?;
-    let start = |version: &&TableVersion| match version.0.checked_sub(1) {
+    let start = |version: &&TableVersion| match version.get().checked_sub(1) {
         None => true,
         Some(before) => {
-            checkpoints.contains(version) || checkpoints.contains(&TableVersion(before))
+            checkpoints.contains(version) || checkpoints.contains(&TableVersion::new(before))
         }
     };
     unbroken.iter().find(start).copied()
@@ -102,9 +103,9 @@ mod tests {
     #[test]
     fn versions_are_read_from_the_creation_or_a_checkpoint() {
         let versions =
-            |numbers: &[u64]| numbers.iter().map(|&n| TableVersion(n)).collect::<Vec<_>>();
+            |numbers: &[u64]| numbers.iter().map(|&n| TableVersion::new(n)).collect::<Vec<_>>();
         let first = |commits: &[u64], checkpoints: &[u64]| {
-            first_readable(&versions(commits), &versions(checkpoints)).map(|version| version.0)
+            first_readable(&versions(commits), &versions(checkpoints)).map(|version| version.get())
         };
         assert_eq!(first(&[0, 1, 2, 3], &[2]), Some(0));
         assert_eq!(first(&[3, 4, 5, 6], &[4, 6]), Some(4));

@@ -15,7 +15,7 @@ use super::dictionary::Dictionary;
 use super::page::Page;
 use super::slice::{Slice, dense, malformed, pieces};
 use super::value::{Kind, Load};
-use crate::Result;
+use crate::{Key, Result};
 
 /// An array in the making.
 #[derive(Debug)]
@@ -163,13 +163,13 @@ impl ColumnBuilder {
     }
 
     /// Appends `key` `count` times; only for a key column.
-    pub(super) fn append_key(&mut self, key: i64, count: usize) -> Result<()> {
+    pub(super) fn append_key(&mut self, key: Key, count: usize) -> Result<()> {
         match &mut self.values {
             Values::Int32(values) => {
-                let key = i32::try_from(key).map_err(|_| malformed())?;
+                let key = i32::try_from(key.get()).map_err(|_| malformed())?;
                 values.out.resize(values.out.len() + count, key);
             }
-            Values::Int64(values) => values.out.resize(values.out.len() + count, key),
+            Values::Int64(values) => values.out.resize(values.out.len() + count, key.get()),
             _ => return Err(malformed()),
         }
         Ok(())

@@ -17,7 +17,7 @@ use super::layout::SHORT_TEXT_BYTES;
 use super::value::Kind;
 use super::{PageColumn, PageKeys, PageValue};
 use crate::schema::{KEY_COLUMN, TIME_COLUMN};
-use crate::{Error, FileEntry, Micros, Result, TableSchema};
+use crate::{Error, FileEntry, Key, Micros, Result, TableSchema};
 
 /// The page index of a file.
 #[derive(Debug)]
@@ -110,6 +110,7 @@ impl Index {
                     .ok_or_else(|| bad("a page without rows"))?;
                 let (first, last) = index
                     .integers(KEY_COLUMN, index.keys.len())
+                    .map(|(first, last)| (Key::new(first), Key::new(last)))
                     .filter(|&(first, _)| {
                         index.keys.last().is_none_or(|before| before.last <= first)
                     })

@@ -157,13 +157,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn runs_select_what_a_filter_does(rows in prop::collection::vec(0..30i64, 1..200), wanted in prop::collection::vec(-3..33i64, 0..12)) {
+        fn runs_select_what_a_filter_does(rows in prop::collection::vec((0..30i64).prop_map(Key::new), 1..200), wanted in prop::collection::vec((-3..33i64).prop_map(Key::new), 0..12)) {
             let mut keys = rows;
             keys.sort_unstable();
             let mut runs = KeyRuns::default();
             keys.iter().for_each(|&key| runs.push(key, 1));
-            let from = wanted.first().copied().unwrap_or(3);
-            let to = wanted.last().copied().unwrap_or(9);
+            let from = wanted.first().copied().unwrap_or(Key::new(3));
+            let to = wanted.last().copied().unwrap_or(Key::new(9));
             for selection in [KeySelection::All, KeySelection::Range { from, to }, KeySelection::list(wanted)] {
                 let ranges = runs.select(&selection);
                 prop_assert!(ranges.windows(2).all(|pair| pair[0].end <= pair[1].start));

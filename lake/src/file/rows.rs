@@ -176,7 +176,7 @@ impl Cutter {
             text: 0,
             cuts: vec![Cut::default()],
             key_start: Cut::default(),
-            first_key: 0,
+            first_key: Key::new(0),
             last: None,
             times: (Micros::MAX, Micros::MIN),
         }

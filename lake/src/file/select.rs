@@ -97,7 +97,7 @@ impl OpenFile {
     reason = "a partition point is at most the length of what it was found in"
 )]
 fn spans(pages: &[PageKeys], keys: &KeySelection) -> Vec<Range<usize>> {
-    let reach = |from: i64, to: i64, after: usize| {
+    let reach = |from: Key, to: Key, after: usize| {
         let first = after + pages[after..].partition_point(|page| page.last < from);
         let last = first + pages[first..].partition_point(|page| page.first <= to);
         first..last
@@ -133,9 +133,9 @@ mod tests {
         fn spans_are_the_pages_a_filter_finds(mut bounds in prop::collection::vec(0..60i64, 2..40), wanted in prop::collection::vec(-2..64i64, 0..10)) {
             bounds.sort_unstable();
             let pages: Vec<_> =
-                bounds.chunks_exact(2).map(|pair| PageKeys { first: pair[0], last: pair[1], rows: 1 }).collect();
-            let from = wanted.first().copied().unwrap_or(10);
-            let to = wanted.last().copied().unwrap_or(40);
+                bounds.chunks_exact(2).map(|pair| PageKeys { first: Key::new(pair[0]), last: Key::new(pair[1]), rows: 1 }).collect();
+            let from = Key::new(wanted.first().copied().unwrap_or(10));
+            let to = Key::new(wanted.last().copied().unwrap_or(40));
             for keys in [KeySelection::All, KeySelection::Range { from, to }, KeySelection::list(wanted)] {
                 let found: Vec<_> = spans(&pages, &keys).into_iter().flatten().collect();
                 let expected: Vec<_> =

@@ -125,7 +125,7 @@ impl OpenFile {
         let keys = rows.column(KEY_COLUMN);
         let key: &dyn Fn(usize) -> Key = match keys.data_type() {
             DataType::Int32 => &|row| keys.as_primitive::<Int32Type>().value(row).into(),
-            _ => &|row| keys.as_primitive::<Int64Type>().value(row),
+            _ => &|row| keys.as_primitive::<Int64Type>().value(row).into(),
         };
         let period = self.entry().path.period().range();
         for (row, &time) in times.iter().enumerate() {

@@ -73,14 +73,14 @@ impl LakeTable {
             for hour in file.path.period().hours() {
                 let Some((_, before)) = stated(base.files_of_hour(hour)) else { continue };
                 if stated(after.files_of_hour(hour)).is_none_or(|(_, through)| through < before) {
-                    landed.insert(hour.to_string(), before.0);
+                    landed.insert(hour.to_string(), before.get());
                 }
             }
         }
         let Some(through) = landed.values().max() else { return Ok(()) };
         let json = serde_json::to_vec(&landed)
             .map_err(|e| Error::new(ErrorKind::Internal, "mark").with_source(e))?;
-        let path = self.store.path(&WatermarkPath::new(LogPosition(*through)).to_string());
+        let path = self.store.path(&WatermarkPath::new(LogPosition::new(*through)).to_string());
         let put = Bytes::from(json).into();
         self.store.object().put_opts(&path, put, PutMode::Create.into()).await?;
         Ok(())
@@ -110,7 +110,7 @@ impl LakeTable {
             .into_iter()
             .map(|(hour, through)| {
                 let hour = hour.parse().map_err(|e: Error| damaged().with_source(e))?;
-                Ok((hour, LogPosition(through)))
+                Ok((hour, LogPosition::new(through)))
             })
             .collect()
     }
@@ -121,5 +121,5 @@ impl LakeTable {
 fn stated(files: &[Arc<FileEntry>]) -> Option<(Period, LogPosition)> {
     let period = files.first()?.path.period();
     let through = files.iter().map(|file| file.path.through()).min()?;
-    (through > LogPosition(0)).then_some((period, through))
+    (through > LogPosition::new(0)).then_some((period, through))
 }

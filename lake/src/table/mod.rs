@@ -152,7 +152,7 @@ impl LakeTable {
 
     /// The commits that the log still holds, oldest first.
     pub async fn history(&self) -> Result<Vec<CommitInfo>> {
-        delta::history(&self.store, TableVersion(0)).await
+        delta::history(&self.store, TableVersion::new(0)).await
     }
 
     /// The commits after `version` that the log still holds, oldest first.
@@ -205,7 +205,7 @@ fn refused(
 }
 
 pub(crate) fn next(version: TableVersion) -> TableVersion {
-    TableVersion(version.0 + 1)
+    TableVersion::new(version.get() + 1)
 }
 
 fn no_table(store: &LakeStore) -> Error {

@@ -75,7 +75,7 @@ impl LakeTable {
         };
         let Some(loaded) = loaded else {
             let commit = Commit::create(&Metadata::new(schema)?, schema)?;
-            let version = TableVersion(0);
+            let version = TableVersion::new(0);
             return Ok(State::PendingCommit(PendingCommit::new(version, commit)));
         };
         if let Some(own) = loaded.snapshot.own() {
@@ -168,7 +168,7 @@ impl LakeTable {
             return Ok(false);
         }
         let history = self.history().await?;
-        let whole = history.len() as u64 == snapshot.version().0.saturating_add(1);
+        let whole = history.len() as u64 == snapshot.version().get().saturating_add(1);
         Ok(whole && history.iter().all(|commit| commit.files_added == 0))
     }
 }
@@ -225,7 +225,7 @@ impl Prepared {
             if let Some(newest) = &due.foreign {
                 table.put_watermarks_of_removed(newest).await?;
             }
-            match delta::log(&table.store).put(due.version.0, &due.commit).await? {
+            match delta::log(&table.store).put(due.version.get(), &due.commit).await? {
                 Put::Made | Put::Found(_) => {}
                 Put::Taken => retry.wait(Conflict::new(&table, due.version)).await?,
                 // Whoever opens it again finds out.

@@ -72,7 +72,7 @@ impl LakeTable {
                 loaded.snapshot.foreign_files().is_empty()
                     && loaded.snapshot.incompatibility().is_none()
             });
-            let before = found.0.checked_sub(1).map(TableVersion);
+            let before = found.get().checked_sub(1).map(TableVersion::new);
             match before.filter(|before| !is_seen && versions.check(*before).is_ok()) {
                 Some(before) => found = before,
                 None => break,

@@ -189,14 +189,14 @@ impl Transaction<'_> {
 /// Puts the commit that makes `after`, and finds out whether it was made if the store does not say.
 async fn put(table: &LakeTable, after: Snapshot, commit: &Commit) -> Result<Outcome> {
     let (log, version) = (delta::log(table.store()), after.version());
-    let mut error = match log.put(version.0, commit).await? {
+    let mut error = match log.put(version.get(), commit).await? {
         Put::Made | Put::Found(_) => return Ok(Outcome::Committed(after)),
         Put::Taken => return Ok(Outcome::Conflicted(Conflict::new(table, version))),
         Put::Unknown(error) => error,
     };
     for wait in LOOKS {
         retry::pause(wait).await;
-        match log.holds(version.0, commit).await {
+        match log.holds(version.get(), commit).await {
             Ok(Some(true)) => return Ok(Outcome::Committed(after)),
             Ok(Some(false)) => return Ok(Outcome::Conflicted(Conflict::new(table, version))),
             Ok(None) => {}

@@ -129,7 +129,7 @@ async fn writers_that_decide_again_lose_no_row_and_double_none() {
     });
     futures::future::try_join_all(writers).await.unwrap();
     let last = bed.newest().await;
-    assert_eq!((last.version(), last.files().len()), (TableVersion(16), 1));
+    assert_eq!((last.version(), last.files().len()), (TableVersion::new(16), 1));
     assert_eq!(last.files()[0].rows, 16);
 }
 
@@ -139,7 +139,7 @@ async fn ones_own_commit_is_known_again_when_its_reply_is_lost() {
     let file = bed.file(0, 1).await;
     bed.strike(0, Fault::LoseReply);
     let landed = committed(bed.land(&bed.base, &file).await);
-    assert_eq!((landed.version(), bed.faults.faults()), (TableVersion(1), 1));
+    assert_eq!((landed.version(), bed.faults.faults()), (TableVersion::new(1), 1));
 
     // Nor can it be read at first.
     let plan = FaultPlan::none().on(StoreOperation::Put, 0, Fault::LoseReply);
@@ -147,7 +147,7 @@ async fn ones_own_commit_is_known_again_when_its_reply_is_lost() {
     let compaction = bed.table.transaction(&landed, Operation::Compact, Change::Moved);
     let nonce = compaction.nonce().to_owned();
     let compacted = committed(compaction.commit(MIDNIGHT).await.unwrap());
-    assert_eq!((compacted.version(), bed.faults.faults()), (TableVersion(2), 2));
+    assert_eq!((compacted.version(), bed.faults.faults()), (TableVersion::new(2), 2));
     let told: Vec<_> = bed.table.history().await.unwrap();
     assert_eq!(told[2].nonce, Some(nonce));
     let nonces: std::collections::HashSet<_> = told.iter().map(|commit| &commit.nonce).collect();
@@ -169,7 +169,7 @@ async fn a_commit_that_comes_while_it_is_looked_for_is_found() {
     }
     match landing.await.unwrap() {
         Outcome::Committed(after) => assert_eq!(after.files(), bed.newest().await.files()),
-        Outcome::Unknown(unknown) => assert_eq!(unknown.version(), TableVersion(1)),
+        Outcome::Unknown(unknown) => assert_eq!(unknown.version(), TableVersion::new(1)),
         Outcome::Conflicted(_) => panic!("nobody else was there"),
     }
     assert_eq!(bed.newest().await.files(), [file]);
@@ -184,7 +184,7 @@ async fn what_is_not_known_is_made_later_or_never() {
         let Outcome::Unknown(unknown) = bed.land(&bed.base, &one).await else {
             panic!("nobody can know");
         };
-        assert_eq!(unknown.version(), TableVersion(1));
+        assert_eq!(unknown.version(), TableVersion::new(1));
         let error = Error::from(unknown);
         assert_eq!(error.kind(), ErrorKind::Store);
         for part in ["version 1", "\"readings\"", "not known", "injected"] {
@@ -220,7 +220,7 @@ async fn who_cannot_leave_it_open_repeats_the_put() {
         };
         let expected = match is_taken {
             true => committed(bed.land(&bed.base, &two).await),
-            false => bed.base.apply(TableVersion(1), &[], vec![Arc::clone(&one)]),
+            false => bed.base.apply(TableVersion::new(1), &[], vec![Arc::clone(&one)]),
         };
         match unknown.repeat().await.unwrap() {
             Outcome::Committed(after) => {
@@ -231,7 +231,7 @@ async fn who_cannot_leave_it_open_repeats_the_put() {
         }
         bed.faults.deliver().await;
         assert_eq!(bed.newest().await.files(), expected.files());
-        assert_eq!(bed.newest().await.version(), TableVersion(1), "it is made once");
+        assert_eq!(bed.newest().await.version(), TableVersion::new(1), "it is made once");
     }
 }
 
@@ -260,7 +260,11 @@ async fn what_changed_is_told_as_it_was_said() {
     let told = [
         (Change::Moved, Some(vec![]), None),
         (rows(&[1, 2], None), Some(vec![hour(1), hour(2)]), None),
-        (rows(&[3], Some(vec![4, 7])), Some(vec![hour(3)]), Some(vec![4, 7])),
+        (
+            rows(&[3], Some([4, 7].map(Key::new).to_vec())),
+            Some(vec![hour(3)]),
+            Some([4, 7].map(Key::new).to_vec()),
+        ),
         (rows(&[], None), Some(vec![]), None),
         (Change::All, None, None),
     ];

@@ -72,7 +72,7 @@ fn moment_of(moment: &ScalarValue) -> Result<AsOf> {
     match of_type {
         _ if moment.is_null() => plan_err!("as_of takes a version or time, not NULL: {SYNTAX}"),
         _ if of_type.is_integer() => match moment.to_string().parse() {
-            Ok(version) => Ok(AsOf::Version(TableVersion(version))),
+            Ok(version) => Ok(AsOf::Version(TableVersion::new(version))),
             Err(_) => plan_err!("as_of: there is no version {moment}"),
         },
         DataType::Timestamp(..) | DataType::Date32 => match moment.cast_to(&instant)? {

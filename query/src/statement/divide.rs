@@ -52,7 +52,7 @@ pub struct AnswerPartition {
 /// First and last key of every partition.
 pub fn key_ranges(starts: &[Key]) -> impl Iterator<Item = (Key, Key)> {
     let from = std::iter::once(Key::MIN).chain(starts.iter().copied());
-    let to = starts.iter().map(|start| start.saturating_sub(1)).chain([Key::MAX]);
+    let to = starts.iter().map(|start| start.previous()).chain([Key::MAX]);
     from.zip(to)
 }
 
@@ -121,8 +121,9 @@ mod tests {
 
     #[test]
     fn ranges_touch_and_cover_everything() {
-        let ranges: Vec<_> = key_ranges(&[5, 9]).collect();
-        assert_eq!(ranges, [(Key::MIN, 4), (5, 8), (9, Key::MAX)]);
+        let ranges: Vec<_> = key_ranges(&[5, 9].map(Key::new)).collect();
+        let [four, five, eight, nine] = [4, 5, 8, 9].map(Key::new);
+        assert_eq!(ranges, [(Key::MIN, four), (five, eight), (nine, Key::MAX)]);
         assert_eq!(key_ranges(&[]).collect::<Vec<_>>(), [(Key::MIN, Key::MAX)]);
     }
 }

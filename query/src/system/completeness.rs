@@ -305,7 +305,7 @@ impl Walk {
         let batch = RecordBatch::try_new(
             Arc::clone(&query.schema),
             vec![
-                Arc::new(Int64Array::from_iter_values(self.last.keys().copied())),
+                Arc::new(Int64Array::from_iter_values(self.last.keys().map(|key| key.get()))),
                 times(std::iter::repeat_n(Some(hour.start()), rows)),
                 Arc::new(StringArray::from_iter_values(std::iter::repeat_n(name, rows))),
                 Arc::new(Int64Array::from_iter_values(expected)),

@@ -59,7 +59,7 @@ impl SystemRows for Deletions {
                 |of: fn(&Deletion) -> Option<Micros>| times(all.iter().map(|(_, it)| of(it)));
             let columns = vec![
                 text(|(table, _)| Some(table.clone())),
-                count(|deletion| deletion.version.0),
+                count(|deletion| deletion.version.get()),
                 time(|deletion| Some(deletion.at)),
                 text(|(_, deletion)| Some(deletion.by.clone())),
                 text(|(_, deletion)| Some(deletion.reason.clone())),

@@ -87,11 +87,11 @@ pub(super) fn files(_: &ServerState, pinned: &Pinned) -> Result<Vec<ArrayRef>> {
         instants(|file| file.path.period().start()),
         numbers(|file| whole(file.rows)),
         numbers(|file| whole(file.bytes)),
-        numbers(|file| file.keys.0),
-        numbers(|file| file.keys.1),
+        numbers(|file| file.keys.0.get()),
+        numbers(|file| file.keys.1.get()),
         instants(|file| file.times.0),
         instants(|file| file.times.1),
-        numbers(|file| whole(file.path.through().0)),
+        numbers(|file| whole(file.path.through().get())),
     ])
 }
 
@@ -142,12 +142,12 @@ pub(super) fn tail(_: &ServerState, pinned: &Pinned) -> Result<Vec<ArrayRef>> {
         numbers(|hour| Some(whole(hour.rows()))),
         numbers(|hour| Some(whole(hour.key_counts().len() as u64))),
         numbers(|hour| Some(whole(hour.bytes() as u64))),
-        numbers(|hour| Some(hour.keys()?.0)),
-        numbers(|hour| Some(hour.keys()?.1)),
+        numbers(|hour| Some(hour.keys()?.0.get())),
+        numbers(|hour| Some(hour.keys()?.1.get())),
         instants(|hour| Some(hour.times()?.0)),
         instants(|hour| Some(hour.times()?.1)),
-        numbers(|hour| Some(whole(hour.first().0))),
-        numbers(|hour| Some(whole(hour.through().0))),
+        numbers(|hour| Some(whole(hour.first().get()))),
+        numbers(|hour| Some(whole(hour.through().get()))),
     ])
 }
 

@@ -266,8 +266,8 @@ impl Layout<'_> {
 
     fn key(&self, key: Key) -> ScalarValue {
         match self.key_type {
-            KeyType::Int32 => ScalarValue::Int32(i32::try_from(key).ok()),
-            KeyType::Int64 => ScalarValue::Int64(Some(key)),
+            KeyType::Int32 => ScalarValue::Int32(i32::try_from(key.get()).ok()),
+            KeyType::Int64 => ScalarValue::Int64(Some(key.get())),
         }
     }
 

@@ -85,8 +85,8 @@ impl TableStatistics {
             known.widen(file.keys, file.times);
             rows += match &scan.keys {
                 KeySelection::List(keys) => {
-                    let of_all =
-                        keys.len() as f64 / (file.keys.1 as f64 - file.keys.0 as f64 + 1.0);
+                    let of_all = keys.len() as f64
+                        / (file.keys.1.get() as f64 - file.keys.0.get() as f64 + 1.0);
                     (file.rows as f64 * plan.share(file) * of_all.min(1.0)).ceil() as u64
                 }
                 _ if covered => file.rows,
@@ -128,8 +128,7 @@ impl TableStatistics {
         let columns = [KEY_COLUMN, TIME_COLUMN];
         let mut rows: u64 = source.files.iter().map(|file| file.rows).sum();
         for tail in &source.tails {
-            let keys = tail.key_counts().into_iter().map(|(key, _)| key).collect();
-            let keys = KeySelection::list(keys);
+            let keys = KeySelection::list(tail.key_counts().into_iter().map(|(key, _)| key));
             let time = tail.hour().range();
             let landed = Source { tails: Vec::new(), ..source.clone() };
             let files = plan.files();
@@ -175,9 +174,9 @@ impl Default for Known {
 
 impl Known {
     fn widen(&mut self, keys: (Key, Key), times: (Micros, Micros)) {
-        let wider = |a: Option<(i64, i64)>, b: (i64, i64)| {
+        fn wider<T: Ord + Copy>(a: Option<(T, T)>, b: (T, T)) -> Option<(T, T)> {
             Some(a.map_or(b, |a| (a.0.min(b.0), a.1.max(b.1))))
-        };
+        }
         self.keys = wider(self.keys, keys);
         self.times = wider(self.times, times);
     }
@@ -199,7 +198,7 @@ impl Known {
             _ => ScalarValue::Int64(Some(value)),
         };
         let bounds = match column {
-            KEY_COLUMN => self.keys,
+            KEY_COLUMN => self.keys.map(|(min, max)| (min.get(), max.get())),
             TIME_COLUMN => self.times,
             _ => {
                 if self.files_only {

@@ -4,7 +4,7 @@
 use barograph_engine::{DeletionReport, DeletionRequest};
 use barograph_lake::store::DurableLocal;
 use barograph_lake::store::faults::{Fault, FaultPlan, FaultStore, Operation};
-use barograph_lake::{TableVersion, TimeRange};
+use barograph_lake::{Key, TableVersion, TimeRange};
 
 use super::*;
 
@@ -17,7 +17,7 @@ fn some() -> DeletionRequest {
     let time =
         TimeRange { from: START + 30 * MINUTE, to: START + (LANDED_HOURS + 1) * 60 * MINUTE };
     let (by, reason) = ("tester".to_owned(), "they asked for it".to_owned());
-    DeletionRequest { keys: Some(vec![3, 7, 1_000_000]), time, by, reason }
+    DeletionRequest { keys: Some([3, 7, 1_000_000].map(Key::new).to_vec()), time, by, reason }
 }
 
 /// The second hour of all cities.
@@ -50,13 +50,13 @@ impl Fixture {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn deleted_rows_are_in_no_answer_and_no_replay() {
     let mut fixture = Fixture::new().await;
-    let before = fixture.engine.view("readings").unwrap().snapshot.version().0;
+    let before = fixture.engine.view("readings").unwrap().snapshot.version().get();
     for (n, asked) in [some(), hour()].into_iter().enumerate() {
         fixture.lines(NEWEST).await;
         let (rest, rows) = fixture.rest(&asked).await;
         assert!(rows > 0 && !rest.is_empty());
         let report = fixture.engine.delete("readings", asked.clone()).await.unwrap();
-        let version = fixture.engine.view("readings").unwrap().snapshot.version().0;
+        let version = fixture.engine.view("readings").unwrap().snapshot.version().get();
         assert_eq!((report.rows, report.version), (rows, Some(version)));
         assert_eq!(fixture.lines(ALL).await, rest);
         assert_eq!(fixture.lines(NEWEST).await, fixture.lines(EXPECTED).await);
@@ -84,7 +84,8 @@ async fn deleted_rows_are_in_no_answer_and_no_replay() {
     assert!(error.contains("has rows that were deleted"), "{error}");
     let lake = fixture.lake().await;
     let newest = lake.refresh().await.unwrap();
-    let error = lake.plan_restore(&newest, TableVersion(before)).await.unwrap_err().to_string();
+    let error =
+        lake.plan_restore(&newest, TableVersion::new(before)).await.unwrap_err().to_string();
     assert!(error.contains("has rows that were deleted"), "{error}");
 
     // What comes later is not what was deleted.

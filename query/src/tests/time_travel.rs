@@ -52,7 +52,8 @@ impl Fixture {
     /// Restores a version as another process does, and lets the engine notice it.
     async fn restore(&self, version: u64) {
         let lake = self.lake().await;
-        let plan = lake.plan_restore(&lake.refresh().await.unwrap(), TableVersion(version)).await;
+        let plan =
+            lake.plan_restore(&lake.refresh().await.unwrap(), TableVersion::new(version)).await;
         let restored = lake.restore(&plan.unwrap(), self.clock.now()).await;
         restored.unwrap().committed().unwrap();
         self.engine.land_due().await.unwrap();
@@ -110,7 +111,7 @@ async fn a_version_answers_as_it_did_when_it_was_the_newest() {
 async fn a_version_whose_files_are_gone_is_refused_where_they_are_needed() {
     let (fixture, first) = Fixture::two_versions().await;
     let lake = fixture.lake().await;
-    let past = lake.snapshot_at(TableVersion(1)).await.unwrap();
+    let past = lake.snapshot_at(TableVersion::new(1)).await.unwrap();
     let replaced = past.without(&lake.refresh().await.unwrap());
     assert_eq!(replaced.len(), 1, "late rows came for one hour");
     std::fs::remove_file(lake.store().local_path(&replaced[0].path.to_string()).unwrap()).unwrap();

@@ -12,7 +12,7 @@ use barograph_jobs::materialize::rollups;
 use barograph_jobs::schedule::{
     Job, JobSpec, RunRecord, RunRequest, RunState, Schedule, SchedulerSettings, Stop,
 };
-use barograph_lake::{KeySelection, Micros, Span, TableSchema, TimeRange};
+use barograph_lake::{Key, KeySelection, Micros, Span, TableSchema, TimeRange};
 use rand::Rng;
 use tokio::sync::watch;
 
@@ -163,7 +163,7 @@ impl World {
         let Some(last) = gone.iter().map(|file| file.times.1).max() else { return };
         self.rollups.keep(&self.model, last);
         self.model.0.retain(|(key, time), _| {
-            let key = i64::from(*key);
+            let key = Key::from(*key);
             !gone.iter().any(|file| {
                 file.path.period().range().contains(*time)
                     && (file.keys.0..=file.keys.1).contains(&key)

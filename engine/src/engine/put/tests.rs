@@ -8,7 +8,7 @@ use arrow::array::{
 };
 use arrow::datatypes::{Float32Type, Int32Type};
 use barograph_lake::schema::{TableDeclaration, ValueColumn, ValueType};
-use barograph_lake::{LakeStore, Size, TableSchema};
+use barograph_lake::{Key, LakeStore, Size, TableSchema};
 
 use super::size::column_bytes;
 use super::*;
@@ -31,7 +31,7 @@ async fn engine(
     settings: EngineSettings,
 ) -> (Arc<Engine>, MemoryDisk, tempfile::TempDir) {
     let (folder, disk) = (tempfile::tempdir().unwrap(), MemoryDisk::default());
-    let log = MemoryLog::open(&disk, &settings.log, LogPosition(0)).unwrap();
+    let log = MemoryLog::open(&disk, &settings.log, LogPosition::new(0)).unwrap();
     (
         Engine::builder(LakeStore::local(folder.path()).unwrap())
             .settings(settings)
@@ -137,7 +137,8 @@ async fn rows_of_a_wide_table_are_checked_in_parts() {
 
 /// The newest value of a key.
 async fn newest(engine: &Engine, key: i64) -> f32 {
-    let query = PointQuery { keys: Some(vec![key]), point: Point::Latest, columns: vec![2] };
+    let query =
+        PointQuery { keys: Some(vec![Key::new(key)]), point: Point::Latest, columns: vec![2] };
     let row = engine.point(&engine.view("readings").unwrap(), &query).await.unwrap();
     row.column(2).as_primitive::<Float32Type>().value(0)
 }

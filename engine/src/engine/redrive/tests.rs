@@ -281,7 +281,7 @@ async fn a_submission_whose_rows_were_put_meanwhile_is_not_taken() {
     let precondition = |view: &Arc<View>| Precondition {
         table: Arc::clone(target),
         view: Arc::clone(view),
-        rows: by_hour(&[(1, AT)]),
+        rows: by_hour(&[(Key::new(1), AT)]),
     };
     let put = async |precondition: Precondition| {
         let one = rows(vec![("temperature", Arc::new(Float32Array::from(vec![30.0])))]);

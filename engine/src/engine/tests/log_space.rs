@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use barograph_lake::{Size, Span, TimeRange};
+use barograph_lake::{Key, Size, Span, TimeRange};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
@@ -110,7 +110,7 @@ async fn whatever_is_written_again_changes_no_row() {
                     let from = now - rng.random_range(0..6) * HOUR;
                     let time = TimeRange { from, to: now + 150 * HOUR };
                     let (by, reason) = ("test".to_owned(), "test".to_owned());
-                    let keys = Some(vec![0, 1, 2]);
+                    let keys = Some([0, 1, 2].map(Key::new).to_vec());
                     let asked = DeletionRequest { keys, time, by, reason };
                     engine.delete(table, asked).await.unwrap();
                     let rows = model.entry(table).or_default();

@@ -70,7 +70,7 @@ impl Bed {
     }
 
     async fn try_open(&self, tables: Vec<TableSchema>) -> Result<Arc<Engine>> {
-        let log = MemoryLog::open(&self.disk, &self.settings.log, LogPosition(0)).unwrap();
+        let log = MemoryLog::open(&self.disk, &self.settings.log, LogPosition::new(0)).unwrap();
         Engine::builder(self.lake())
             .settings(self.settings.clone())
             .log(LogSource::Ready(Box::new(log)))

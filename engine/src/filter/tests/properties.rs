@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use barograph_lake::snapshot::ColumnStats;
 use barograph_lake::time::format_instant;
-use barograph_lake::{FileEntry, FilePath, Hour, LogPosition, ValueType};
+use barograph_lake::{FileEntry, FilePath, Hour, Key, LogPosition, ValueType};
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -53,10 +53,10 @@ fn entry(rows: &[Row]) -> FileEntry {
         ColumnStats { min, max, nulls }
     });
     FileEntry {
-        path: FilePath::new(Hour::of(0).unwrap(), LogPosition(1)),
+        path: FilePath::new(Hour::of(0).unwrap(), LogPosition::new(1)),
         bytes: 1,
         rows: rows.len() as u64,
-        keys: (0, 0),
+        keys: (Key::new(0), Key::new(0)),
         times: (0, 0),
         columns: columns.collect(),
     }

@@ -38,11 +38,11 @@ impl Subject {
     fn new(synced: bool) -> Self {
         let folder = temporary();
         let (mut log, _) = open(folder.path(), false).unwrap();
-        let first = log.end().0;
+        let first = log.end().get();
         let mut records = append(&mut log, &[record(1, 40)], true);
         records.extend(append(&mut log, &[record(2, 9), record(3, 0)], true));
         let before = records.len();
-        let start = (HEADER_BYTES + log.end().0 - first) as usize;
+        let start = (HEADER_BYTES + log.end().get() - first) as usize;
         let last = [record(4, 50), record(5, 4100), record(6, 14)];
         records.extend(append(&mut log, &last, synced));
         drop(log);
@@ -81,7 +81,7 @@ impl Subject {
                 let torn = if let Outcome::Torn(bytes) = expected { *bytes } else { 0 };
                 assert_eq!((opened.torn_bytes, opened.lost), (torn, vec![]), "{what}");
                 assert_eq!(opened.records, kept.len() as u64, "{what}");
-                assert_same(&replayed(&mut log, LogPosition(0)), kept, what);
+                assert_same(&replayed(&mut log, LogPosition::new(0)), kept, what);
             }
             Outcome::Damage { bytes, positions } => {
                 let error = open(folder, false).unwrap_err();
@@ -89,8 +89,8 @@ impl Subject {
                 let message = error.to_string();
                 let range = format!(
                     "positions {}..{}",
-                    LogPosition(positions.start),
-                    LogPosition(positions.end)
+                    LogPosition::new(positions.start),
+                    LogPosition::new(positions.end)
                 );
                 for part in [&first, &range, "--accept-log-damage"] {
                     assert!(message.contains(part), "{what}: {part} in {message}");
@@ -120,11 +120,11 @@ impl Subject {
         };
         assert_eq!(lost_bytes, bytes, "{what}");
         assert_eq!(
-            (lost_positions.start.0, lost_positions.end.0),
+            (lost_positions.start.get(), lost_positions.end.get()),
             (positions.start, positions.end)
         );
-        assert_same(&replayed(&mut log, LogPosition(0)), &self.records[..self.before], what);
-        assert!(log.end().0 >= positions.end, "{what}: no position is given twice");
+        assert_same(&replayed(&mut log, LogPosition::new(0)), &self.records[..self.before], what);
+        assert!(log.end().get() >= positions.end, "{what}: no position is given twice");
     }
 
     /// However the opening ended, the log takes records and opens again without a flag.
@@ -134,7 +134,7 @@ impl Subject {
             let (mut log, opened) = open(folder, false).unwrap();
             assert_eq!(opened.torn_bytes, 0, "{what}: round {round}");
             assert_same(
-                &replayed(&mut log, LogPosition(0)),
+                &replayed(&mut log, LogPosition::new(0)),
                 &all,
                 &format!("{what}: round {round}"),
             );
@@ -217,7 +217,7 @@ fn bytes_behind_a_promised_end_are_torn() {
             image.lay(folder);
             let (mut log, opened) = open(folder, false).unwrap();
             assert_eq!((opened.torn_bytes, opened.lost), (extra as u64, vec![]));
-            assert_same(&replayed(&mut log, LogPosition(0)), &subject.records, "");
+            assert_same(&replayed(&mut log, LogPosition::new(0)), &subject.records, "");
             drop(log);
             subject.check_goes_on(folder, &subject.records, &format!("{extra} × {byte}"));
         }
@@ -248,7 +248,7 @@ fn every_flipped_byte_before_the_last_group() {
                     kept.len() + 2 >= subject.records.len(),
                     "byte {at}: only its group is lost"
                 );
-                assert_same(&replayed(&mut log, LogPosition(0)), &kept, &format!("byte {at}"));
+                assert_same(&replayed(&mut log, LogPosition::new(0)), &kept, &format!("byte {at}"));
                 drop(log);
                 subject.check_goes_on(folder, &kept, &format!("byte {at}"));
             }
@@ -272,7 +272,7 @@ fn every_flipped_byte_of_the_file_header() {
                 let (mut log, opened) = open(folder, true).unwrap();
                 assert!(opened.lost[0].positions.is_empty(), "byte {at}: {:?}", opened.lost);
                 assert_same(
-                    &replayed(&mut log, LogPosition(0)),
+                    &replayed(&mut log, LogPosition::new(0)),
                     &subject.records,
                     &format!("byte {at}"),
                 );
@@ -280,7 +280,7 @@ fn every_flipped_byte_of_the_file_header() {
                 let (mut log, opened) = open(folder, false).unwrap();
                 assert_eq!((opened.torn_bytes, opened.lost), (0, vec![]), "byte {at}");
                 assert_same(
-                    &replayed(&mut log, LogPosition(0)),
+                    &replayed(&mut log, LogPosition::new(0)),
                     &subject.records,
                     &format!("byte {at}"),
                 );
@@ -301,7 +301,7 @@ fn both_marks_torn_is_damage() {
             assert_eq!(open(folder, false).unwrap_err().kind(), ErrorKind::Damage);
             let (mut log, opened) = open(folder, true).unwrap();
             assert_eq!(opened.lost.len(), 2, "the header, and what may have followed");
-            assert_same(&replayed(&mut log, LogPosition(0)), &subject.records, "");
+            assert_same(&replayed(&mut log, LogPosition::new(0)), &subject.records, "");
             drop(log);
             subject.check_goes_on(folder, &subject.records, "both marks");
 
@@ -323,7 +323,7 @@ fn every_length_of_the_file_header() {
             image.lay(folder);
             assert_eq!(open(folder, false).unwrap_err().kind(), ErrorKind::Damage, "{length}");
             let (mut log, _) = open(folder, true).unwrap();
-            assert_same(&replayed(&mut log, LogPosition(0)), &[], &format!("{length}"));
+            assert_same(&replayed(&mut log, LogPosition::new(0)), &[], &format!("{length}"));
             drop(log);
             subject.check_goes_on(folder, &[], &format!("{length}"));
         }

@@ -52,7 +52,7 @@ fn settings(segment_bytes: u64) -> LogSettings {
 /// nothing refused is there, and the log goes on by itself.
 fn fill(disk: &Path, settings: &LogSettings, body: usize) {
     let folder = disk.join("log");
-    let (mut log, _) = SegmentLog::open(&folder, settings, LogPosition(0), false).unwrap();
+    let (mut log, _) = SegmentLog::open(&folder, settings, LogPosition::new(0), false).unwrap();
     let ballast = disk.join("ballast");
     fs::write(&ballast, vec![0; 300_000]).unwrap();
     let mut model = Vec::new();
@@ -79,7 +79,7 @@ fn fill(disk: &Path, settings: &LogSettings, body: usize) {
         for _ in 0..3 {
             log.append(&[record(2, body), record(3, body)], true).unwrap_err();
         }
-        assert_same(&replayed(&mut log, LogPosition(0)), &model, "");
+        assert_same(&replayed(&mut log, LogPosition::new(0)), &model, "");
         match round {
             0 => fs::remove_file(&ballast).unwrap(),
             _ => log.truncate(log.end()).unwrap(),
@@ -89,9 +89,10 @@ fn fill(disk: &Path, settings: &LogSettings, body: usize) {
     model.extend(append(&mut log, &[record(9, 1)], true));
     assert_same(&replayed(&mut log, model[first].0), &model[first..], "");
     drop(log);
-    let (mut log, opened) = SegmentLog::open(&folder, settings, LogPosition(0), false).unwrap();
+    let (mut log, opened) =
+        SegmentLog::open(&folder, settings, LogPosition::new(0), false).unwrap();
     assert_eq!((opened.torn_bytes, &opened.lost[..]), (0, &[][..]));
-    assert!(model.ends_with(&replayed(&mut log, LogPosition(0))));
+    assert!(model.ends_with(&replayed(&mut log, LogPosition::new(0))));
 }
 
 #[test]
@@ -121,7 +122,7 @@ fn has_stopped(mut log: SegmentLog, folder: &Path) {
         log.append(&[record(3, 1)], true).unwrap_err(),
         log.append(&[], true).unwrap_err(),
         log.sync().unwrap_err(),
-        log.truncate(LogPosition(0)).unwrap_err(),
+        log.truncate(LogPosition::new(0)).unwrap_err(),
     ] {
         assert_eq!(error.kind(), ErrorKind::Unavailable);
         assert!(error.to_string().contains("has stopped"), "{error}");
@@ -141,7 +142,7 @@ fn a_failed_sync_stops_the_log() {
     has_stopped(log, folder.path());
     let (mut log, opened) = open(folder.path(), false).unwrap();
     assert_eq!((opened.torn_bytes, opened.lost), (0, vec![]));
-    assert_same(&replayed(&mut log, LogPosition(0)), &model, "");
+    assert_same(&replayed(&mut log, LogPosition::new(0)), &model, "");
 }
 
 /// Writes fail, and so does cutting back: `/dev/full`.
@@ -154,7 +155,7 @@ fn a_failed_write_that_cannot_be_cut_back_stops_the_log() {
     assert!(error.to_string().contains("cutting back"), "{error}");
     has_stopped(log, folder.path());
     let (mut log, _) = open(folder.path(), false).unwrap();
-    assert_same(&replayed(&mut log, LogPosition(0)), &model, "");
+    assert_same(&replayed(&mut log, LogPosition::new(0)), &model, "");
 }
 
 /// The sync of a segment that is being closed counts as any other.
@@ -163,7 +164,7 @@ fn a_failed_sync_on_rotation_stops_the_log() {
     let folder = temporary();
     let (mut log, _) = on_device(folder.path(), "/dev/null");
     log.append(&[record(2, 100)], false).unwrap();
-    log.rotate(log.end().0).unwrap_err();
+    log.rotate(log.end().get()).unwrap_err();
     assert_eq!(segment_files(folder.path()).len(), 1);
     has_stopped(log, folder.path());
 }
@@ -173,19 +174,21 @@ fn a_failed_sync_on_rotation_stops_the_log() {
 fn a_failed_rotation_is_tried_again() {
     let folder = temporary();
     let settings = settings(4096);
-    let (mut log, _) = SegmentLog::open(folder.path(), &settings, LogPosition(0), false).unwrap();
+    let (mut log, _) =
+        SegmentLog::open(folder.path(), &settings, LogPosition::new(0), false).unwrap();
     let mut model = append(&mut log, &[record(1, 3000)], true);
-    let obstacle = folder.path().join(format!("{:020}.log.tmp", log.end().0));
+    let obstacle = folder.path().join(format!("{:020}.log.tmp", log.end().get()));
     fs::create_dir(&obstacle).unwrap();
     for _ in 0..2 {
         let error = log.append(&[record(2, 3000)], true).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
-        assert_same(&replayed(&mut log, LogPosition(0)), &model, "");
+        assert_same(&replayed(&mut log, LogPosition::new(0)), &model, "");
     }
     fs::remove_dir(&obstacle).unwrap();
     model.extend(append(&mut log, &[record(3, 3000)], true));
     assert_eq!(segment_files(folder.path()).len(), 2);
     drop(log);
-    let (mut log, _) = SegmentLog::open(folder.path(), &settings, LogPosition(0), false).unwrap();
-    assert_same(&replayed(&mut log, LogPosition(0)), &model, "");
+    let (mut log, _) =
+        SegmentLog::open(folder.path(), &settings, LogPosition::new(0), false).unwrap();
+    assert_same(&replayed(&mut log, LogPosition::new(0)), &model, "");
 }

@@ -19,20 +19,20 @@ const CYCLES: u64 = 12;
 fn open(folder: &Path) -> (SegmentLog, crate::log::Opened) {
     let settings =
         LogSettings { segment_bytes: barograph_lake::Size::mebibytes(2), ..LogSettings::default() };
-    SegmentLog::open(folder, &settings, LogPosition(0), false).unwrap()
+    SegmentLog::open(folder, &settings, LogPosition::new(0), false).unwrap()
 }
 
 /// The process to be killed: appends without end and says what it was promised.
 fn append_until_killed(folder: &Path) {
     let (mut log, _) = open(folder);
-    let mut random = SmallRng::seed_from_u64(log.end().0);
+    let mut random = SmallRng::seed_from_u64(log.end().get());
     loop {
         let records: Vec<_> = (0..random.random_range(1..5))
             .map(|_| record(random.random_range(0..1000), random.random_range(0..300_000)))
             .collect();
         let positions = log.append(&records, random.random()).unwrap();
         for (position, record) in positions.iter().zip(&records) {
-            println!("\nacknowledged {} {} {}", position.0, record.rows, record.body.len());
+            println!("\nacknowledged {} {} {}", position.get(), record.rows, record.body.len());
         }
     }
 }
@@ -80,9 +80,9 @@ fn what_was_acknowledged_survives_kill_9() {
 
         let (mut log, opened) = open(folder.path());
         assert_eq!(opened.lost, vec![]);
-        let found: BTreeMap<_, _> = replayed(&mut log, LogPosition(0))
+        let found: BTreeMap<_, _> = replayed(&mut log, LogPosition::new(0))
             .into_iter()
-            .map(|(position, found)| (position.0, found))
+            .map(|(position, found)| (position.get(), found))
             .collect();
         for (position, (seed, bytes)) in &acknowledged {
             let found = found.get(position);

@@ -14,7 +14,7 @@ use crate::log::{Log, LogSettings, MemoryDisk, MemoryLog, SegmentLog};
 fn rotates_at_the_bound_and_counts_its_bytes() {
     let folder = temporary();
     let (mut log, opened) =
-        SegmentLog::open(folder.path(), &small(), LogPosition(0), false).unwrap();
+        SegmentLog::open(folder.path(), &small(), LogPosition::new(0), false).unwrap();
     assert!(opened.fresh);
     for n in 0..50 {
         append(&mut log, &[record(n, 500)], n % 5 == 0);
@@ -35,7 +35,8 @@ fn rotates_at_the_bound_and_counts_its_bytes() {
     assert_eq!(segment_files(folder.path()).len(), 1);
     assert_eq!(log.bytes(), fs::metadata(&segment_files(folder.path())[0]).unwrap().len());
     drop(log);
-    let (log, opened) = SegmentLog::open(folder.path(), &small(), LogPosition(0), false).unwrap();
+    let (log, opened) =
+        SegmentLog::open(folder.path(), &small(), LogPosition::new(0), false).unwrap();
     assert!(!opened.fresh);
     assert_eq!(log.bytes(), fs::metadata(&segment_files(folder.path())[0]).unwrap().len());
 }
@@ -44,7 +45,8 @@ fn rotates_at_the_bound_and_counts_its_bytes() {
 fn closed_segments_give_back_what_was_reserved() {
     let folder = temporary();
     let settings = LogSettings { segment_bytes: Size::mebibytes(1), ..LogSettings::default() };
-    let (mut log, _) = SegmentLog::open(folder.path(), &settings, LogPosition(0), false).unwrap();
+    let (mut log, _) =
+        SegmentLog::open(folder.path(), &settings, LogPosition::new(0), false).unwrap();
     for n in 0..3 {
         append(&mut log, &[record(n, 600_000)], true);
     }
@@ -60,10 +62,10 @@ fn closed_segments_give_back_what_was_reserved() {
 fn opening_counts_what_is_there() {
     let folder = temporary();
     let (mut log, _) = open(folder.path(), false).unwrap();
-    let first = log.end().0;
+    let first = log.end().get();
     append(&mut log, &[record(1, 10), record(2, 20)], true);
     append(&mut log, &[record(3, 30)], false);
-    let bytes = log.end().0 - first;
+    let bytes = log.end().get() - first;
     drop(log);
     let (_log, opened) = open(folder.path(), false).unwrap();
     assert_eq!((opened.records, opened.bytes, opened.torn_bytes), (3, bytes, 0));
@@ -104,7 +106,7 @@ fn folders_are_made_and_strange_files_left_alone() {
     }
     let (mut log, opened) = open(&path, false).unwrap();
     assert_eq!(opened.lost, vec![]);
-    assert_same(&replayed(&mut log, LogPosition(0)), &[], "");
+    assert_same(&replayed(&mut log, LogPosition::new(0)), &[], "");
     assert!(path.join("notes.log").exists() && path.join("readme").exists());
 }
 
@@ -138,11 +140,12 @@ fn settings_have_bounds_and_defaults() {
         LogSettings { record_bytes_max: Size::mebibytes(513), ..LogSettings::default() },
     ] {
         let folder = temporary();
-        let error = SegmentLog::open(folder.path(), &wrong, LogPosition(0), false).unwrap_err();
+        let error =
+            SegmentLog::open(folder.path(), &wrong, LogPosition::new(0), false).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Request, "{error}");
     }
     let folder = temporary();
-    let end = LogPosition(u64::MAX);
+    let end = LogPosition::new(u64::MAX);
     let error = SegmentLog::open(folder.path(), &small(), end, false).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Request, "{error}");
 }
@@ -150,13 +153,13 @@ fn settings_have_bounds_and_defaults() {
 #[test]
 fn a_machine_in_memory_loses_what_was_not_synced() {
     let disk = MemoryDisk::default();
-    let mut log = MemoryLog::open(&disk, &small(), LogPosition(0)).unwrap();
+    let mut log = MemoryLog::open(&disk, &small(), LogPosition::new(0)).unwrap();
     let kept = log.append(&[record(1, 1)], true).unwrap();
     log.append(&[record(2, 2)], false).unwrap();
     disk.lose_power();
     drop(log);
-    let mut log = MemoryLog::open(&disk, &small(), LogPosition(0)).unwrap();
-    assert_same(&replayed(&mut log, LogPosition(0)), &[(kept[0], record(1, 1))], "");
+    let mut log = MemoryLog::open(&disk, &small(), LogPosition::new(0)).unwrap();
+    assert_same(&replayed(&mut log, LogPosition::new(0)), &[(kept[0], record(1, 1))], "");
     disk.set_full(true);
     assert_eq!(log.append(&[record(3, 3)], true).unwrap_err().kind(), ErrorKind::Resources);
     disk.set_full(false);
@@ -170,7 +173,8 @@ fn a_machine_in_memory_loses_what_was_not_synced() {
 #[test]
 fn a_log_has_an_id_that_stays_with_its_files() {
     let folder = temporary();
-    let (mut log, _) = SegmentLog::open(folder.path(), &small(), LogPosition(0), false).unwrap();
+    let (mut log, _) =
+        SegmentLog::open(folder.path(), &small(), LogPosition::new(0), false).unwrap();
     let id = log.id();
     for n in 0..20 {
         append(&mut log, &[record(n, 600)], true);
@@ -178,7 +182,7 @@ fn a_log_has_an_id_that_stays_with_its_files() {
     log.truncate(log.end()).unwrap();
     drop(log);
     let reopened = |folder: &std::path::Path| {
-        SegmentLog::open(folder, &small(), LogPosition(0), false).unwrap().0.id()
+        SegmentLog::open(folder, &small(), LogPosition::new(0), false).unwrap().0.id()
     };
     assert_eq!(reopened(folder.path()), id);
     let copy = temporary();
@@ -192,7 +196,8 @@ fn a_log_has_an_id_that_stays_with_its_files() {
 #[test]
 fn a_log_without_an_id_gets_one_when_it_is_opened() {
     let folder = temporary();
-    let (mut log, _) = SegmentLog::open(folder.path(), &small(), LogPosition(0), false).unwrap();
+    let (mut log, _) =
+        SegmentLog::open(folder.path(), &small(), LogPosition::new(0), false).unwrap();
     let records: Vec<_> = (0..20).flat_map(|n| append(&mut log, &[record(n, 600)], true)).collect();
     drop(log);
     let mut image = Image::of(folder.path());
@@ -200,7 +205,7 @@ fn a_log_without_an_id_gets_one_when_it_is_opened() {
     image.lay(folder.path());
     let (mut log, opened) = open(folder.path(), false).unwrap();
     assert_eq!(opened.lost, vec![]);
-    assert_same(&replayed(&mut log, LogPosition(0)), &records, "");
+    assert_same(&replayed(&mut log, LogPosition::new(0)), &records, "");
     let id = log.id();
     drop(log);
     // Whatever came of the others, the newest segment says it.

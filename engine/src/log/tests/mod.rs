@@ -31,7 +31,7 @@ fn large() -> LogSettings {
 }
 
 fn open(folder: &Path, accept_damage: bool) -> Result<(SegmentLog, Opened)> {
-    SegmentLog::open(folder, &large(), LogPosition(0), accept_damage)
+    SegmentLog::open(folder, &large(), LogPosition::new(0), accept_damage)
 }
 
 /// Position and content of every record that a log in `folder` shows.

@@ -13,7 +13,7 @@ use crate::log::{Log, Opened, SegmentLog};
 use crate::{Error, ErrorKind, Result};
 
 fn open(folder: &Path, accept_damage: bool) -> Result<(SegmentLog, Opened)> {
-    SegmentLog::open(folder, &small(), LogPosition(0), accept_damage)
+    SegmentLog::open(folder, &small(), LogPosition::new(0), accept_damage)
 }
 
 /// A log of several segments; its records, the last `unsynced` of them not synced.
@@ -40,7 +40,7 @@ fn accepted(folder: &Path, records: &Records, unsynced: usize) -> Opened {
     let (mut log, opened) = open(folder, true).unwrap();
     let is_lost =
         |position: &LogPosition| opened.lost.iter().any(|lost| lost.positions.contains(position));
-    let seen = replayed(&mut log, LogPosition(0));
+    let seen = replayed(&mut log, LogPosition::new(0));
     let promised = records.len() - unsynced;
     for (index, one) in records.iter().enumerate() {
         let there = seen.contains(one);
@@ -58,7 +58,7 @@ fn accepted(folder: &Path, records: &Records, unsynced: usize) -> Opened {
     drop(log);
     let (mut log, again) = open(folder, false).unwrap();
     let expected: Records = seen.into_iter().chain(added).collect();
-    assert_same(&replayed(&mut log, LogPosition(0)), &expected, "");
+    assert_same(&replayed(&mut log, LogPosition::new(0)), &expected, "");
     assert!(again.lost.iter().all(|lost| opened.lost.contains(lost)), "{:?}", again.lost);
     opened
 }
@@ -98,7 +98,7 @@ fn every_flipped_byte_of_an_older_header() {
         }
         let (mut log, opened) = open(folder.path(), false).unwrap();
         assert!(opened.lost.iter().all(|lost| lost.positions.is_empty()), "byte {at}");
-        let seen = replayed(&mut log, LogPosition(0));
+        let seen = replayed(&mut log, LogPosition::new(0));
         assert_same(&seen[..records.len()], &records, &format!("byte {at}"));
     }
 }
@@ -140,7 +140,7 @@ fn every_missing_segment() {
         let opened = accepted(folder.path(), &records, 0);
         let first: u64 = name.trim_end_matches(".log").parse().unwrap();
         assert_eq!(opened.lost.len(), 1);
-        assert_eq!(opened.lost[0].positions.start, LogPosition(first));
+        assert_eq!(opened.lost[0].positions.start, LogPosition::new(first));
     }
 }
 
@@ -158,7 +158,7 @@ fn leftovers_of_a_truncation_are_removed() {
     fs::write(folder.path().join("00000000000000000000.log.tmp"), b"half").unwrap();
     let (mut log, opened) = open(folder.path(), false).unwrap();
     assert!(!old.exists() && opened.lost.is_empty());
-    assert!(records.ends_with(&replayed(&mut log, LogPosition(0))));
+    assert!(records.ends_with(&replayed(&mut log, LogPosition::new(0))));
     let kept: Records = records.into_iter().filter(|(at, _)| *at >= below).collect();
     assert_same(&replayed(&mut log, below), &kept, "");
     drop(log);
@@ -205,7 +205,7 @@ fn damage_found_on_replay_is_an_error() {
     let mut bytes = fs::read(path).unwrap();
     bytes[HEADER_BYTES as usize + 300] ^= 1;
     fs::write(path, bytes).unwrap();
-    let error = log.replay(LogPosition(0), &mut |_, _| Ok(())).unwrap_err();
+    let error = log.replay(LogPosition::new(0), &mut |_, _| Ok(())).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Damage, "{error}");
 }
 
@@ -278,7 +278,7 @@ proptest! {
         match open(folder.path(), false) {
             Ok((mut log, opened)) => {
                 prop_assert_eq!(opened.lost, vec![]);
-                let seen = replayed(&mut log, LogPosition(0));
+                let seen = replayed(&mut log, LogPosition::new(0));
                 prop_assert!(records.starts_with(&seen));
                 prop_assert!(seen.len() + unsynced >= records.len());
             }

@@ -14,7 +14,7 @@ use proptest::prelude::*;
 use super::*;
 
 type Cells = (Option<i16>, Option<f32>, Option<String>);
-type Row = (Key, Micros, Cells);
+type Row = (i64, Micros, Cells);
 
 fn batch(rows: &[Row], wide: bool) -> RecordBatch {
     let keys = rows.iter().map(|row| row.0);

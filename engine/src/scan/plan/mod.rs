@@ -102,7 +102,7 @@ impl Plan {
 
     /// The plan of a read of a view.
     pub(crate) fn of_view(files: Files, view: &View, request: Scan, slice_rows: usize) -> Self {
-        let snapshot = Some((view.snapshot.version().0, view.snapshot.files().len()));
+        let snapshot = Some((view.snapshot.version().get(), view.snapshot.files().len()));
         let plan = Self::new(files, sources(view, &request), request, slice_rows);
         Self { snapshot, ..plan }
     }

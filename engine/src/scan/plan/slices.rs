@@ -20,7 +20,7 @@ pub(crate) fn divide_keys(
     let (mut from, mut rows) = (Key::MIN, 0);
     for (key, weight) in weights {
         if rows >= target && key > from && key > Key::MIN {
-            slices.push(keys.within(from, key - 1));
+            slices.push(keys.within(from, key.previous()));
             (from, rows) = (key, 0);
         }
         rows += weight;
@@ -95,13 +95,13 @@ pub(crate) fn slices(
             continue;
         }
         if let Some(from) = from.filter(|&from| from < key) {
-            slices.extend(of_keys(from, key - 1, std::mem::take(&mut light)));
+            slices.extend(of_keys(from, key.previous(), std::mem::take(&mut light)));
         }
         let alone = scan.keys.within(key, key);
         places.sort_unstable_by_key(|(place, _)| place.at);
         let times = divide_time(scan.time, &places, target).into_iter();
         slices.extend(times.map(|time| Slice { keys: alone.clone(), time }));
-        from = key.checked_add(1);
+        from = key.next();
     }
     if let Some(from) = from {
         slices.extend(of_keys(from, Key::MAX, light));
@@ -159,22 +159,22 @@ mod tests {
             let of = |hour: i64| rows.range(..).filter(move |((_, of), _)| *of == hour);
             let weights: Vec<Vec<_>> =
                 (0..12).map(|hour| {
-                    let start = |(&(key, _), &rows): (&(i64, i64), &u64)| Start { key, from: Micros::MIN, rows };
+                    let start = |(&(key, _), &rows): (&(i64, i64), &u64)| Start { key: Key::new(key), from: Micros::MIN, rows };
                     of(hour).map(start).collect()
                 }).collect();
             let slices = slices(&scan, &periods, &weights, target);
             let mut given = Vec::new();
             for slice in &slices {
                 let inside = rows.keys().filter(|&&(key, hour)| {
-                    slice.keys.contains(key) && slice.time.contains(at(hour) + 2)
+                    slice.keys.contains(Key::new(key)) && slice.time.contains(at(hour) + 2)
                 });
                 given.extend(inside.copied());
             }
-            let asked = rows.keys().filter(|&&(key, hour)| keys.contains(key) && time.contains(at(hour) + 2));
+            let asked = rows.keys().filter(|&&(key, hour)| keys.contains(Key::new(key)) && time.contains(at(hour) + 2));
             prop_assert_eq!(given, asked.copied().collect::<Vec<_>>());
             let heaviest = |slice: &Slice| -> u64 {
                 let inside = rows.iter().filter(|&(&(key, hour), _)| {
-                    slice.keys.contains(key) && slice.time.contains(at(hour) + 2)
+                    slice.keys.contains(Key::new(key)) && slice.time.contains(at(hour) + 2)
                 });
                 inside.map(|(_, rows)| rows).sum()
             };
@@ -193,13 +193,13 @@ mod tests {
             let scan = Scan::of(KeySelection::All, TimeRange::ALL);
             let mut weights = vec![Vec::new(); sources];
             for (at, (&from, &rows)) in starts.iter().enumerate() {
-                weights[at % sources].push(Start { key: 7, from, rows });
+                weights[at % sources].push(Start { key: Key::new(7), from, rows });
             }
             let slices = slices(&scan, &vec![hour.into(); sources], &weights, target);
             let all: u64 = starts.values().sum();
             let mut given = 0;
             let mut end = None;
-            for slice in slices.iter().filter(|slice| slice.keys.contains(7)) {
+            for slice in slices.iter().filter(|slice| slice.keys.contains(Key::new(7))) {
                 prop_assert!(end.is_none_or(|end| end == slice.time.from));
                 end = Some(slice.time.to);
                 let rows: u64 = starts.iter().filter(|(at, _)| slice.time.contains(**at)).map(|(_, rows)| rows).sum();
@@ -216,17 +216,18 @@ mod tests {
             list in proptest::option::of(proptest::collection::vec(-60i64..60, 0..40)),
         ) {
             let keys = list.map_or(KeySelection::All, KeySelection::list);
+            let weights = weights.into_iter().map(|(key, rows)| (Key::new(key), rows)).collect();
             let slices = divide_keys(&keys, weights, target);
-            for key in -70i64..70 {
+            for key in (-70i64..70).map(Key::new) {
                 let held = slices.iter().filter(|slice| slice.contains(key)).count();
                 prop_assert_eq!(held, usize::from(keys.contains(key)));
             }
             let mut last = None;
             for slice in &slices {
-                let first = (-70i64..70).find(|&key| slice.contains(key));
+                let first = (-70i64..70).find(|&key| slice.contains(Key::new(key)));
                 if let Some(first) = first {
                     prop_assert!(last.is_none_or(|last| last < first));
-                    last = (-70i64..70).rev().find(|&key| slice.contains(key));
+                    last = (-70i64..70).rev().find(|&key| slice.contains(Key::new(key)));
                 }
             }
         }

@@ -251,7 +251,7 @@ fn both(slice: &KeySelection, wanted: &KeySelection) -> KeySelection {
         (KeySelection::Range { from, to }, wanted) => wanted.within(*from, *to),
         (KeySelection::All, wanted) => wanted.clone(),
         (KeySelection::List(keys), wanted) => {
-            KeySelection::list(keys.iter().copied().filter(|&key| wanted.contains(key)).collect())
+            KeySelection::list(keys.iter().copied().filter(|&key| wanted.contains(key)))
         }
     }
 }

@@ -50,7 +50,19 @@ fn reading() -> impl Strategy<Value = Reading> {
     (key, time, numbers, text(), text(), any::<i64>()).prop_map(
         |(key, time, n, text, note, ingested_at)| {
             let (short, single, int, long, double, stamp) = n;
-            Reading { key, time, short, text, single, int, long, double, stamp, note, ingested_at }
+            Reading {
+                key: Key::new(key),
+                time,
+                short,
+                text,
+                single,
+                int,
+                long,
+                double,
+                stamp,
+                note,
+                ingested_at,
+            }
         },
     )
 }
@@ -87,8 +99,8 @@ proptest! {
         for (position, step) in (1..).zip(steps) {
             match step {
                 Step::Append(rows) => {
-                    tail.append(LogPosition(position), &batch(&schema, &rows)).unwrap();
-                    model.append(LogPosition(position), &rows);
+                    tail.append(LogPosition::new(position), &batch(&schema, &rows)).unwrap();
+                    model.append(LogPosition::new(position), &rows);
                 }
                 Step::View => kept.push((tail.view(), model.clone())),
                 Step::Land(hour, view) if !kept.is_empty() => {
@@ -120,9 +132,9 @@ proptest! {
 }
 
 /// A reading whose values all follow from `number`.
-fn numbered(key: Key, time: Micros, number: i64) -> Reading {
+fn numbered(key: i64, time: Micros, number: i64) -> Reading {
     Reading {
-        key,
+        key: Key::new(key),
         time,
         short: Some(number as i16),
         text: (number % 3 == 0).then(|| format!("text {number}")),
@@ -141,19 +153,23 @@ fn a_batch_of_another_shape_is_refused_and_changes_nothing() {
     let schema = schema(KeyType::Int32);
     let mut tail = Tail::new(schema.clone(), Budget::new("test", usize::MAX));
     let good = batch(&schema, &[numbered(1, STARTS[0], 1)]);
-    tail.append(LogPosition(5), &good).unwrap();
+    tail.append(LogPosition::new(5), &good).unwrap();
 
     let fewer = good.project(&[0, 1, 2]).unwrap();
-    assert!(tail.append(LogPosition(6), &fewer).unwrap_err().to_string().contains("every_type"));
+    assert!(
+        tail.append(LogPosition::new(6), &fewer).unwrap_err().to_string().contains("every_type")
+    );
     let wide = batch(&model::schema(KeyType::Int64), &[numbered(1, STARTS[0], 2)]);
-    assert!(tail.append(LogPosition(6), &wide).is_err());
-    assert!(tail.append(LogPosition(4), &good).unwrap_err().to_string().contains("position"));
+    assert!(tail.append(LogPosition::new(6), &wide).is_err());
+    assert!(tail.append(LogPosition::new(4), &good).unwrap_err().to_string().contains("position"));
     let far = batch(&schema, &[numbered(2, STARTS[0], 3), numbered(1, Micros::MAX, 4)]);
-    assert!(tail.append(LogPosition(6), &far).is_err());
+    assert!(tail.append(LogPosition::new(6), &far).is_err());
 
     let view = tail.view();
-    assert_eq!((view.rows(), view.keys()), (1, vec![1]));
-    assert!(view.latest(&[1], &[0, 1, 11]).unwrap_err().to_string().contains("column 11"));
+    assert_eq!((view.rows(), view.keys()), (1, vec![Key::new(1)]));
+    assert!(
+        view.latest(&[Key::new(1)], &[0, 1, 11]).unwrap_err().to_string().contains("column 11")
+    );
 }
 
 /// The pages of a key with many rows, the chain through them, and views across page boundaries.
@@ -169,8 +185,8 @@ fn an_hour_larger_than_its_pages_reads_like_the_model() {
             numbered(number % 5, STARTS[0] + late, number)
         };
         let rows: Vec<_> = (0..3_000).map(row).collect();
-        tail.append(LogPosition(part as u64), &batch(&schema, &rows)).unwrap();
-        model.append(LogPosition(part as u64), &rows);
+        tail.append(LogPosition::new(part as u64), &batch(&schema, &rows)).unwrap();
+        model.append(LogPosition::new(part as u64), &rows);
         kept.push((tail.view(), model.clone()));
     }
     for (view, model) in &kept {
@@ -187,9 +203,9 @@ fn a_large_batch_keeps_the_order_of_each_keys_rows() {
         let rows: Vec<_> = (0..2_000)
             .map(|n| numbered((n * 7 % 13 - 6) * scale, STARTS[0] + n * n % 50, n))
             .collect();
-        tail.append(LogPosition(1), &batch(&schema, &rows)).unwrap();
+        tail.append(LogPosition::new(1), &batch(&schema, &rows)).unwrap();
         let mut model = Model::default();
-        model.append(LogPosition(1), &rows);
+        model.append(LogPosition::new(1), &rows);
         model.check(&tail.view(), &[0, 1, 10]);
     }
 }
@@ -201,7 +217,7 @@ fn a_view_that_lands_again_drops_nothing_new() {
     let mut tail = Tail::new(schema.clone(), Budget::new("test", usize::MAX));
     let put = |tail: &mut Tail, position: u64| {
         let row = numbered(1, STARTS[0] + position as i64, position as i64);
-        tail.append(LogPosition(position), &batch(&schema, &[row])).unwrap();
+        tail.append(LogPosition::new(position), &batch(&schema, &[row])).unwrap();
         tail.view().hours().last().unwrap().clone()
     };
     let first = put(&mut tail, 1);
@@ -212,5 +228,5 @@ fn a_view_that_lands_again_drops_nothing_new() {
     put(&mut tail, 3);
     tail.landed(first.hour(), &first);
     tail.landed(first.hour(), &second);
-    assert_eq!((tail.view().rows(), tail.first_position()), (1, Some(LogPosition(3))));
+    assert_eq!((tail.view().rows(), tail.first_position()), (1, Some(LogPosition::new(3))));
 }

@@ -63,8 +63,10 @@ pub(super) fn batch(schema: &TableSchema, rows: &[Reading]) -> RecordBatch {
         Arc::new(TimestampMicrosecondArray::from(values).with_timezone("UTC"))
     };
     let key: ArrayRef = match schema.key_type() {
-        KeyType::Int32 => Arc::new(Int32Array::from_iter_values(rows.iter().map(|r| r.key as i32))),
-        KeyType::Int64 => Arc::new(Int64Array::from_iter_values(rows.iter().map(|r| r.key))),
+        KeyType::Int32 => {
+            Arc::new(Int32Array::from_iter_values(rows.iter().map(|r| r.key.get() as i32)))
+        }
+        KeyType::Int64 => Arc::new(Int64Array::from_iter_values(rows.iter().map(|r| r.key.get()))),
     };
     let columns: Vec<ArrayRef> = vec![
         key,
@@ -93,7 +95,7 @@ pub(super) fn readings(batch: &RecordBatch) -> Vec<Reading> {
     let c = batch.columns();
     let key = |row| match c[0].data_type() {
         DataType::Int32 => Key::from(value::<Int32Type>(&c[0], row).unwrap()),
-        _ => value::<Int64Type>(&c[0], row).unwrap(),
+        _ => Key::new(value::<Int64Type>(&c[0], row).unwrap()),
     };
     let row = |row| Reading {
         key: key(row),
@@ -152,7 +154,7 @@ impl Model {
             }
         }
         assert_eq!(view.keys(), newest.keys().copied().collect::<Vec<_>>());
-        let asked: Vec<Key> = newest.keys().rev().copied().chain([-77]).collect();
+        let asked: Vec<Key> = newest.keys().rev().copied().chain([Key::new(-77)]).collect();
         let latest = view.latest(&asked, &ALL_COLUMNS).unwrap();
         assert_eq!(readings(&latest), newest.values().rev().cloned().collect::<Vec<_>>());
         assert_eq!(view.latest(&asked, columns).unwrap(), latest.project(columns).unwrap());
@@ -190,9 +192,9 @@ fn check_hour(view: &HourView, arrivals: &[Arrival], columns: &[usize]) {
     let selections = [
         KeySelection::All,
         KeySelection::Range { from: low, to: high },
-        KeySelection::Range { from: low.saturating_add(1), to: high },
-        KeySelection::list(vec![high, low, low, -77]),
-        KeySelection::list(vec![]),
+        KeySelection::Range { from: low.next().unwrap_or(Key::MAX), to: high },
+        KeySelection::list(vec![high, low, low, Key::new(-77)]),
+        KeySelection::list(Vec::<Key>::new()),
     ];
     let ranges = [
         TimeRange::ALL,
@@ -211,7 +213,7 @@ fn check_hour(view: &HourView, arrivals: &[Arrival], columns: &[usize]) {
             );
         }
     }
-    for key in [low, high, -77] {
+    for key in [low, high, Key::new(-77)] {
         for time in [early - 1, early, middle, late, late + 1] {
             let before = rows.range((key, Micros::MIN)..=(key, time)).next_back();
             assert_eq!(view.time_at(key, time), before.map(|(&(_, time), _)| time));

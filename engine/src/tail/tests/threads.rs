@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
-use barograph_lake::{Hour, KeySelection, KeyType, LogPosition, Micros, TimeRange};
+use barograph_lake::{Hour, Key, KeySelection, KeyType, LogPosition, Micros, TimeRange};
 
 use super::model::{ALL_COLUMNS, Reading, batch, readings, schema};
 use super::{STARTS, numbered};
@@ -23,7 +23,7 @@ fn row(number: i64) -> Reading {
 
 /// The view shows the first `view.rows()` rows of the stream, and says so in every way of asking.
 fn check(view: &TailView) {
-    let mut rows: BTreeMap<(i64, Micros), Reading> = BTreeMap::new();
+    let mut rows: BTreeMap<(Key, Micros), Reading> = BTreeMap::new();
     for number in 0..view.rows() as i64 {
         let row = row(number);
         rows.insert((row.key, row.time), row);
@@ -37,7 +37,7 @@ fn check(view: &TailView) {
         }
     }
     assert_eq!(seen, rows);
-    for key in (0..KEYS).step_by(7) {
+    for key in (0..KEYS).step_by(7).map(Key::new) {
         let newest = rows.range((key, Micros::MIN)..=(key, Micros::MAX)).next_back();
         assert_eq!(view.latest_time(key), newest.map(|(&(_, time), _)| time));
         let latest = readings(&view.latest(&[key], &ALL_COLUMNS).unwrap());
@@ -73,7 +73,7 @@ fn readers_keep_their_views_while_the_writer_appends() {
         while number < ROWS {
             let size = [1, 3, 1, 700, 1, 50][position as usize % 6];
             let rows: Vec<_> = (number..number + size).map(row).collect();
-            tail.append(LogPosition(position), &batch(&schema, &rows)).unwrap();
+            tail.append(LogPosition::new(position), &batch(&schema, &rows)).unwrap();
             current.store(tail.view().into());
             number += size;
             position += 1;

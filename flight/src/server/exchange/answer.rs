@@ -171,10 +171,10 @@ fn metadata(id: Option<&RequestId>, error: Option<&Error>) -> Vec<u8> {
 fn row_of(keys: &ArrayRef, key: Key) -> Option<usize> {
     match keys.data_type() {
         DataType::Int32 => {
-            let key = i32::try_from(key).ok()?;
+            let key = i32::try_from(key.get()).ok()?;
             keys.as_primitive::<Int32Type>().values().binary_search(&key).ok()
         }
-        DataType::Int64 => keys.as_primitive::<Int64Type>().values().binary_search(&key).ok(),
+        DataType::Int64 => keys.as_primitive::<Int64Type>().values().binary_search(&key.get()).ok(),
         _ => None,
     }
 }

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use arrow::array::RecordBatch;
 use arrow_flight::flight_service_client::FlightServiceClient;
 use barograph_engine::{Durability, ErrorKind};
+use barograph_lake::Key;
 use barograph_query::Sql;
 use futures::future::BoxFuture;
 use futures::{StreamExt, TryStreamExt, stream};
@@ -83,7 +84,8 @@ async fn calls_go_on_while_the_engine_is_replaced() {
     let expected = all(&server).await;
     let plan = client.info(&Ticket::range("readings", RangeRead::default())).await.unwrap();
     assert!(plan.endpoints.len() > 1);
-    let pressure = || client.latest("readings", Some(&[1]), Some(&["pressure"]));
+    let one = [Key::new(1)];
+    let pressure = || client.latest("readings", Some(&one), Some(&["pressure"]));
     assert_eq!(pressure().await.unwrap_err().kind(), ErrorKind::Request);
 
     // A put and an exchange that began before, and a range that is being read.
@@ -94,7 +96,7 @@ async fn calls_go_on_while_the_engine_is_replaced() {
     acks.next().await.unwrap().unwrap();
     let latest = Ticket::latest("readings", None);
     let (questions, mut answers) = client.exchange(&latest).await.unwrap();
-    questions.keys(&[1], None).await.unwrap();
+    questions.keys(&[Key::new(1)], None).await.unwrap();
     let of_one = |rows_of: RecordBatch| rows(&rows_of);
     assert_eq!(of_one(answers.next().await.unwrap().unwrap().rows.unwrap()), [(1, 200, 1.0)]);
     let mut reading = client.get(&Ticket::range("readings", RangeRead::default())).await.unwrap();
@@ -116,7 +118,7 @@ async fn calls_go_on_while_the_engine_is_replaced() {
         assert_eq!(all(&server).await.num_rows(), 4_001);
         assert!(futures::poll!(&mut waiting).is_pending());
     }
-    questions.keys(&[1], None).await.unwrap();
+    questions.keys(&[Key::new(1)], None).await.unwrap();
     assert_eq!(of_one(answers.next().await.unwrap().unwrap().rows.unwrap()), [(1, 200, 1.0)]);
     let error = client.alter(&asked(), &mut |_| {}).await.unwrap_err();
     assert!(error.to_string().contains("columns are being altered already"), "{error}");
@@ -131,7 +133,7 @@ async fn calls_go_on_while_the_engine_is_replaced() {
 
     assert_eq!(pressure().await.unwrap().num_columns(), 3);
     assert_eq!(all(&server).await.num_rows(), 4_002);
-    questions.keys(&[1], None).await.unwrap();
+    questions.keys(&[Key::new(1)], None).await.unwrap();
     let answer = answers.next().await.unwrap().unwrap().rows.unwrap();
     assert_eq!((of_one(answer.clone()), answer.num_columns()), (vec![(1, 201, 2.0)], 5));
     let rest: Vec<_> = reading.try_collect().await.unwrap();

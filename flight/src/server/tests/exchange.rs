@@ -5,6 +5,7 @@
 use arrow_flight::flight_service_client::FlightServiceClient;
 use arrow_flight::{FlightData, FlightDescriptor};
 use barograph_engine::{Durability, ErrorKind};
+use barograph_lake::Key;
 use futures::{StreamExt, TryStreamExt, stream};
 use serde_json::{Value, json};
 use tonic::Status;
@@ -23,10 +24,10 @@ async fn answers_come_in_the_order_of_the_requests() {
     let asking = async {
         for id in 0..1_000_u64 {
             match id % 4 {
-                0 => requests.keys(&[(id % 100) as i64], Some(id)).await,
-                1 => requests.keys(&[(id % 100) as i64, 5], Some(id)).await,
-                2 => requests.at(&[(id % 100) as i64], START + MINUTE, Some(id)).await,
-                _ => requests.keys(&[1_000_000], Some(id)).await,
+                0 => requests.keys(&[Key::new((id % 100) as i64)], Some(id)).await,
+                1 => requests.keys(&[(id % 100) as i64, 5].map(Key::new), Some(id)).await,
+                2 => requests.at(&[Key::new((id % 100) as i64)], START + MINUTE, Some(id)).await,
+                _ => requests.keys(&[Key::new(1_000_000)], Some(id)).await,
             }
             .unwrap();
         }
@@ -54,12 +55,12 @@ async fn answers_come_in_the_order_of_the_requests() {
 #[tokio::test]
 async fn a_request_sees_what_was_acknowledged_before_it_was_sent() {
     let server = start(FlightSettings::default()).await;
-    let ticket = Ticket::latest("readings", Some(vec![7]));
+    let ticket = Ticket::latest("readings", Some(vec![Key::new(7)]));
     let (requests, mut answers) = server.client.exchange(&ticket).await.unwrap();
     for value in 0..50 {
         let row = batch([(7, 0, value as f32)]);
         server.client.put_batch("readings", row, Durability::Memory).await.unwrap();
-        requests.keys(&[7], None).await.unwrap();
+        requests.keys(&[Key::new(7)], None).await.unwrap();
         let answer = answers.next().await.unwrap().unwrap();
         assert_eq!(rows(&answer.rows.unwrap()), [(7, 0, value as f32)]);
     }
@@ -108,7 +109,8 @@ async fn the_first_request_may_open_the_stream_by_itself() {
 async fn a_wrong_request_is_answered_and_the_stream_goes_on() {
     let server = start(FlightSettings { ticket_keys_max: 3, ..Default::default() }).await;
     fill(&server.client, 10, 1).await;
-    let ticket = Ticket::latest("readings", Some(vec![1])).columns(["temperature"]).to_json();
+    let ticket =
+        Ticket::latest("readings", Some(vec![Key::new(1)])).columns(["temperature"]).to_json();
     let wrong = [
         (json!({"id":1,"keys":["x"]}), "key as a whole number"),
         (json!({"id":1,"range":{}}), "ask for a range with DoGet"),
@@ -141,11 +143,11 @@ async fn an_answer_too_large_for_one_message_is_refused() {
     fill(&server.client, 1_000, 1).await;
     let (requests, mut answers) =
         server.client.exchange(&Ticket::latest("readings", None)).await.unwrap();
-    requests.keys(&(0..1_000).collect::<Vec<_>>(), None).await.unwrap();
+    requests.keys(&(0..1_000).map(Key::new).collect::<Vec<_>>(), None).await.unwrap();
     let error = answers.next().await.unwrap().unwrap().rows.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Request);
     assert!(error.to_string().contains("flight.message_bytes"), "{error}");
-    requests.keys(&[1], None).await.unwrap();
+    requests.keys(&[Key::new(1)], None).await.unwrap();
     assert_eq!(answers.next().await.unwrap().unwrap().rows.unwrap().num_rows(), 1);
     server.stop().await.unwrap();
 }

@@ -8,7 +8,7 @@ use arrow_flight::flight_service_client::FlightServiceClient;
 use arrow_flight::{Action, Empty};
 use barograph_engine::log::{LogSettings, MemoryDisk, MemoryLog};
 use barograph_engine::{Durability, ErrorKind, LogSource, SystemClock};
-use barograph_lake::{LogPosition, Span, TimeRange};
+use barograph_lake::{Key, LogPosition, Span, TimeRange};
 use futures::{StreamExt, TryStreamExt, stream};
 use prost::Message;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -129,7 +129,7 @@ async fn one_port_speaks_http_health_and_reflection() {
 #[tokio::test]
 async fn a_writer_that_panicked_is_an_internal_error_and_the_server_is_unwell() {
     let disk = MemoryDisk::default();
-    let log = MemoryLog::open(&disk, &LogSettings::default(), LogPosition(0)).unwrap();
+    let log = MemoryLog::open(&disk, &LogSettings::default(), LogPosition::new(0)).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let log = LogSource::Ready(Box::new(log));
     let server = start_on(folder, log, Arc::new(SystemClock), FlightSettings::default()).await;
@@ -165,7 +165,7 @@ async fn draining_ends_writers_and_exchanges_and_takes_no_new_calls() {
     let server = start(FlightSettings::default()).await;
     let client = server.client.clone();
     let (requests, mut answers) = client.exchange(&Ticket::latest("readings", None)).await.unwrap();
-    requests.keys(&[1], None).await.unwrap();
+    requests.keys(&[Key::new(1)], None).await.unwrap();
     answers.next().await.unwrap().unwrap();
     let endless = stream::iter([batch([(1, 0, 1.0)])]).chain(stream::pending());
     let mut acks = client.put("readings", endless, Durability::Disk).await.unwrap();

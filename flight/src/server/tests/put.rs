@@ -6,6 +6,7 @@ use arrow_flight::encode::FlightDataEncoderBuilder;
 use arrow_flight::flight_service_client::FlightServiceClient;
 use arrow_flight::{FlightData, FlightDescriptor, PutResult};
 use barograph_engine::{Durability, ErrorKind};
+use barograph_lake::Key;
 use futures::{StreamExt, TryStreamExt, stream};
 use tonic::{Code, Request, Status};
 
@@ -50,7 +51,8 @@ async fn the_later_batch_wins_even_after_a_large_one() {
         let acks =
             server.client.put("readings", stream::iter(batches), Durability::Memory).await.unwrap();
         assert_eq!(acks.try_collect::<Vec<_>>().await.unwrap().len(), 5);
-        let seen = server.client.latest("readings", Some(&[7, 8]), None).await.unwrap();
+        let seen =
+            server.client.latest("readings", Some(&[7, 8].map(Key::new)), None).await.unwrap();
         assert_eq!(rows(&seen), [(7, 0, value(5)), (8, 0, value(4))]);
     }
     server.stop().await.unwrap();
@@ -127,7 +129,10 @@ async fn acknowledgements_before_an_error_stand() {
     let mut acks = client.do_put(stream::iter(messages)).await.unwrap().into_inner();
     assert!(acks.next().await.unwrap().is_ok());
     assert_eq!(acks.next().await.unwrap().unwrap_err().code(), Code::InvalidArgument);
-    assert_eq!(server.client.latest("readings", Some(&[1]), None).await.unwrap().num_rows(), 1);
+    assert_eq!(
+        server.client.latest("readings", Some(&[Key::new(1)]), None).await.unwrap().num_rows(),
+        1
+    );
     server.stop().await.unwrap();
 }
 

@@ -10,7 +10,7 @@ use arrow::compute::concat_batches;
 use arrow_flight::Ticket as FlightTicket;
 use arrow_flight::flight_service_server::FlightService;
 use barograph_engine::{Clock, Durability, ErrorKind, LogSource, ManualClock};
-use barograph_lake::Span;
+use barograph_lake::{Key, Span};
 use futures::{StreamExt, TryStreamExt};
 
 use super::{MINUTE, START, batch, rows, start, start_on};
@@ -42,7 +42,10 @@ async fn what_was_acknowledged_is_answered() {
         .unwrap();
     assert_eq!((ack.accepted, ack.rejected, ack.durability), (3, 0, Durability::Disk));
 
-    let latest = client.latest("readings", Some(&[2, 1, 3]), Some(&["temperature"])).await.unwrap();
+    let latest = client
+        .latest("readings", Some(&[2, 1, 3].map(Key::new)), Some(&["temperature"]))
+        .await
+        .unwrap();
     assert_eq!(rows(&latest), [(1, 1, 11.0), (2, 0, 20.0)]);
     assert_eq!(latest.num_columns(), 3);
 
@@ -50,7 +53,7 @@ async fn what_was_acknowledged_is_answered() {
     assert_eq!(rows(&everyone), rows(&latest));
     assert_eq!(everyone.schema(), client.schema("readings").await.unwrap());
 
-    let at = client.at("readings", Some(&[1]), START + MINUTE / 2, None).await.unwrap();
+    let at = client.at("readings", Some(&[Key::new(1)]), START + MINUTE / 2, None).await.unwrap();
     assert_eq!(rows(&at), [(1, 0, 10.0)]);
 
     let range = RangeRead { from: Some(START), to: Some(START + MINUTE), ..Default::default() };
@@ -58,7 +61,7 @@ async fn what_was_acknowledged_is_answered() {
         client.get(&Ticket::range("readings", range)).await.unwrap().collect().await.unwrap();
     assert_eq!(rows(&range), [(1, 0, 10.0), (2, 0, 20.0)]);
 
-    let nothing = client.latest("readings", Some(&[9]), None).await.unwrap();
+    let nothing = client.latest("readings", Some(&[Key::new(9)]), None).await.unwrap();
     assert_eq!((nothing.num_rows(), nothing.num_columns()), (0, 5));
     server.stop().await.unwrap();
 }
@@ -94,7 +97,8 @@ async fn keys_and_windows_split_but_a_limit_does_not() {
     let server = start(settings).await;
     let client = &server.client;
     fill(client, 40, 100).await;
-    let cities = RangeRead { keys: Some((0..40).step_by(2).collect()), ..Default::default() };
+    let cities =
+        RangeRead { keys: Some((0..40).step_by(2).map(Key::new).collect()), ..Default::default() };
     let ticket = Ticket::range("readings", cities.clone());
     let plan = client.info(&ticket).await.unwrap();
     assert!(plan.endpoints.len() > 1);
@@ -142,7 +146,7 @@ async fn errors_keep_their_kind_and_message() {
     let error = client.get_raw(FlightTicket::new("{\"v\":1}")).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Request);
 
-    let big = vec![1; 200_000];
+    let big = vec![Key::new(1); 200_000];
     let error = client.latest("readings", Some(&big), None).await.unwrap_err();
     assert!(error.to_string().contains("flight.ticket_keys_max"), "{error}");
     server.stop().await.unwrap();
@@ -155,7 +159,7 @@ async fn a_stream_over_the_bound_is_refused_and_an_abandoned_one_makes_room() {
     fill(client, 3_000, 200).await;
     let mut running = client.get(&whole()).await.unwrap();
     running.try_next().await.unwrap().unwrap();
-    let error = client.latest("readings", Some(&[1]), None).await.unwrap_err();
+    let error = client.latest("readings", Some(&[Key::new(1)]), None).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Resources);
     assert_eq!(error.retry_after(), Some(Duration::from_millis(100)));
     assert!(error.to_string().contains("flight.streams_max"), "{error}");
@@ -164,7 +168,7 @@ async fn a_stream_over_the_bound_is_refused_and_an_abandoned_one_makes_room() {
     while server.state().limits.running() > 0 {
         tokio::task::yield_now().await;
     }
-    client.latest("readings", Some(&[1]), None).await.unwrap();
+    client.latest("readings", Some(&[Key::new(1)]), None).await.unwrap();
     server.stop().await.unwrap();
 }
 

@@ -83,7 +83,7 @@ impl Gathering {
             async move {
                 let merged = on.spawn_blocking(move || merge(&batches)).await.map_err(ended)??;
                 // No record of a log is known to be in it. It is read once: packing it takes longer than it saves.
-                let path = FilePath::new(period, LogPosition(0));
+                let path = FilePath::new(period, LogPosition::new(0));
                 let layout = Layout {
                     decompression_cost: f64::INFINITY,
                     page_text_bytes: PAGE_TEXT_BYTES,

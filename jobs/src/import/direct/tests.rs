@@ -23,12 +23,12 @@ use super::*;
 /// 2026-03-01T00:00:00Z.
 const START: Micros = 1_772_323_200_000_000;
 
-fn file(period: Period, keys: (Key, Key)) -> Arc<FileEntry> {
+fn file(period: Period, keys: (i64, i64)) -> Arc<FileEntry> {
     Arc::new(FileEntry {
-        path: FilePath::new(period, LogPosition(0)),
+        path: FilePath::new(period, LogPosition::new(0)),
         bytes: 5,
         rows: 1,
-        keys,
+        keys: (Key::new(keys.0), Key::new(keys.1)),
         times: (period.start(), period.end() - 1),
         columns: Vec::new(),
     })
@@ -47,7 +47,7 @@ fn period(tier: Tier, hours: i64) -> Period {
 }
 
 fn places(files: Vec<Arc<FileEntry>>, now: Micros) -> Places {
-    let snapshot = Arc::new(Snapshot::new(TableVersion(0), files));
+    let snapshot = Arc::new(Snapshot::new(TableVersion::new(0), files));
     Places { snapshot, now, settings: CompactionSettings::default() }
 }
 
@@ -68,12 +68,12 @@ fn a_row_goes_where_compaction_would_have_brought_it_or_where_its_hour_is() {
 fn runs_of_a_period_are_merged_together_in_the_order_they_were_read() {
     let runs = [(Tier::Hour, 30), (Tier::Hour, 2), (Tier::Day, 24), (Tier::Hour, 30)];
     let runs = runs.map(|(tier, hours)| run(period(tier, hours))).to_vec();
-    let snapshot = Snapshot::new(TableVersion(0), Vec::new());
+    let snapshot = Snapshot::new(TableVersion::new(0), Vec::new());
     let (target, first) = next(&snapshot, &runs).unwrap();
     assert_eq!((target, first), (period(Tier::Hour, 2), vec![runs[1].clone()]));
     let later: Vec<_> = runs.iter().filter(|run| **run != runs[1]).cloned().collect();
     assert_eq!(next(&snapshot, &later).unwrap(), (period(Tier::Day, 24), later.clone()));
-    let folded = Snapshot::new(TableVersion(1), vec![file(period(Tier::Month, 0), (0, 9))]);
+    let folded = Snapshot::new(TableVersion::new(1), vec![file(period(Tier::Month, 0), (0, 9))]);
     assert_eq!(next(&folded, &runs).unwrap(), (period(Tier::Month, 0), runs));
     assert_eq!(home(&folded, period(Tier::Hour, -1)), period(Tier::Hour, -1));
     assert_eq!(next(&folded, &[]), None);

@@ -146,7 +146,7 @@ async fn a_restore_of_expired_readings_has_their_windows_follow_again() {
     let mut fixture = expired(41).await;
     let lake = LakeStore::local(&fixture.folder.path().join("lake")).unwrap().child("readings");
     let (table, newest) = barograph_lake::LakeTable::open_existing(lake).await.unwrap();
-    let before = barograph_lake::TableVersion(newest.version().0 - 1);
+    let before = barograph_lake::TableVersion::new(newest.version().get() - 1);
     let plan = table.plan_restore(&newest, before).await.unwrap();
     table.restore(&plan, fixture.clock.now()).await.unwrap().committed().unwrap();
     fixture.engine.land_due().await.unwrap();

@@ -92,7 +92,7 @@ async fn an_entry_of_another_file_does_not_fit() {
     let right = FileEntry::clone(&fixture.entry);
     for wrong in [
         FileEntry { rows: right.rows + 1, ..right.clone() },
-        FileEntry { keys: (right.keys.0 - 1, right.keys.1), ..right.clone() },
+        FileEntry { keys: (right.keys.0.previous(), right.keys.1), ..right.clone() },
         FileEntry { times: (right.times.0, right.times.1 + 1), ..right.clone() },
     ] {
         fixture.entry = Arc::new(wrong);

@@ -26,7 +26,7 @@ fn hour() -> Hour {
 }
 
 fn path() -> FilePath {
-    FilePath::new(hour(), LogPosition(7))
+    FilePath::new(hour(), LogPosition::new(7))
 }
 
 fn schema(key_type: KeyType, values: &[(&str, ValueType)]) -> Arc<TableSchema> {
@@ -106,7 +106,10 @@ fn filtered(rows: &RecordBatch, read: &FileRead) -> RecordBatch {
     );
     let wanted: BooleanArray = (0..rows.num_rows())
         .map(|row| {
-            Some(read.keys.contains(keys.value(row)) && read.time.contains(times.value(row)))
+            Some(
+                read.keys.contains(Key::new(keys.value(row)))
+                    && read.time.contains(times.value(row)),
+            )
         })
         .collect();
     let rows = filter_record_batch(rows, &wanted).unwrap();

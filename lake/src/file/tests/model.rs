@@ -137,8 +137,8 @@ impl Read {
         let keys = match self.keys {
             0 => KeySelection::All,
             1 => KeySelection::Range {
-                from: keys.first().copied().unwrap_or(-10),
-                to: keys.last().copied().unwrap_or(10),
+                from: Key::new(keys.first().copied().unwrap_or(-10)),
+                to: Key::new(keys.last().copied().unwrap_or(10)),
             },
             _ => KeySelection::list(keys),
         };
@@ -294,7 +294,7 @@ fn a_column_declared_later_is_null() {
         schema(KeyType::Int32, &[("temperature", ValueType::Float32), ("words", ValueType::Utf8)]);
     let file = block_on(fixture.open()).unwrap();
     let mut read = everything(&fixture.schema);
-    read.keys = KeySelection::Range { from: 110, to: 120 };
+    read.keys = KeySelection::Range { from: Key::new(110), to: Key::new(120) };
     let found = block_on(file.read(&read)).unwrap();
     assert_eq!(found.column(3).null_count(), found.num_rows());
     let without = found.project(&[0, 1, 2, 4]).unwrap();

@@ -122,7 +122,8 @@ async fn pages_and_row_groups_of_long_texts_have_few_bytes_and_say_how_many() {
     let weighed: u64 = weights(&[0, 1, 2, 3]).iter().map(|weight| weight.text).sum();
     assert!(weighed as usize <= long && weighed as usize >= long - 3_000 * SHORT_TEXT_BYTES);
     assert!(weights(&[0, 1, 3]).iter().all(|weight| weight.text == 0));
-    let of_first: Vec<_> = weights(&[0, 1, 2]).into_iter().filter(|of| of.key == 0).collect();
+    let of_first: Vec<_> =
+        weights(&[0, 1, 2]).into_iter().filter(|of| of.key == Key::new(0)).collect();
     assert!(
         of_first.windows(2).all(|pair| pair[0].from < pair[1].from || pair[1].from < HOUR_START)
     );
@@ -144,7 +145,7 @@ fn the_entry_states_exact_statistics() {
     );
     let (bytes, entry) = encode(&schema, &[rows], path()).unwrap();
     assert_eq!(entry.bytes, bytes.len() as u64);
-    assert_eq!((entry.rows, entry.keys), (3, (-7, 3)));
+    assert_eq!((entry.rows, entry.keys), (3, (Key::new(-7), Key::new(3))));
     assert_eq!(entry.times, (HOUR_START, HOUR_START + 3_599_999_999));
     let bounds = |column: usize| {
         let stats = &entry.columns[column];

@@ -137,7 +137,7 @@ impl Order {
             DataType::Int32 => {
                 key.as_primitive::<Int32Type>().values().iter().map(|k| Key::from(*k)).collect()
             }
-            _ => key.as_primitive::<Int64Type>().values().to_vec(),
+            _ => key.as_primitive::<Int64Type>().values().iter().map(|k| Key::new(*k)).collect(),
         };
         for row in keys.into_iter().zip(times.iter().copied()) {
             match self.last {

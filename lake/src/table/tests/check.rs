@@ -22,7 +22,7 @@ async fn found_after(
     let path = fixture.store().path(&entry.path.to_string());
     fixture.store().object().put_opts(&path, bytes.into(), Default::default()).await.unwrap();
     change(&mut entry);
-    let snapshot = base.apply(crate::TableVersion(1), &[], vec![Arc::new(entry)]);
+    let snapshot = base.apply(crate::TableVersion::new(1), &[], vec![Arc::new(entry)]);
     findings(&table, &snapshot).await
 }
 

@@ -37,7 +37,7 @@ async fn added_columns_are_null_in_the_rows_that_are_there() {
 
     let grown = schema(grown());
     let (table, snapshot) = LakeTable::open(fixture.store().clone(), grown.clone()).await.unwrap();
-    assert_eq!(snapshot.version(), TableVersion(landed.version().0 + 1));
+    assert_eq!(snapshot.version(), TableVersion::new(landed.version().get() + 1));
     let home = snapshot.files_of_hour(hour(0)).first().unwrap();
     let [humidity, temperature, note] =
         ["humidity", "temperature", "note"].map(|name| grown.column(name).unwrap());
@@ -60,7 +60,7 @@ async fn added_columns_are_null_in_the_rows_that_are_there() {
     assert_eq!(rows.column(temperature).as_primitive::<Float64Type>().value(0), 1.5);
 
     // A file with the new columns beside the old one; all of it from a checkpoint, too, and sound.
-    let path = FilePath::new(hour(0), LogPosition(9));
+    let path = FilePath::new(hour(0), LogPosition::new(9));
     let (bytes, entry) = encode(&grown, &[rows], path).unwrap();
     table.write_file(&entry, bytes).await.unwrap();
     let merged = table
@@ -104,13 +104,14 @@ async fn a_table_for_other_engines_with_added_columns() {
         time(1),
     ];
     let rows = RecordBatch::try_new(grown.arrow().clone(), columns).unwrap();
-    let (bytes, entry) = encode(&grown, &[rows], FilePath::new(hour(2), LogPosition(2))).unwrap();
+    let (bytes, entry) =
+        encode(&grown, &[rows], FilePath::new(hour(2), LogPosition::new(2))).unwrap();
     table.write_file(&entry, bytes).await.unwrap();
     let last = table
         .commit(&snapshot, &[], vec![Arc::new(entry)], Operation::Land, MIDNIGHT)
         .await
         .unwrap();
-    assert_eq!(last.version(), TableVersion(4));
+    assert_eq!(last.version(), TableVersion::new(4));
     assert!(table.check(&last, &mut |_, _| {}).await.unwrap().is_sound());
 }
 
@@ -187,7 +188,7 @@ async fn what_cannot_be_done_is_refused_before_anything_is_written() {
         let refused = opened.unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::Request);
         assert!(refused.to_string().contains(reason), "{reason}: {refused}");
-        assert_eq!(table.refresh().await.unwrap().version(), TableVersion(1));
+        assert_eq!(table.refresh().await.unwrap().version(), TableVersion::new(1));
     }
 }
 
@@ -217,7 +218,7 @@ async fn a_number_is_widened_in_the_files_that_are_there() {
         ];
         let rows = RecordBatch::try_new(before.arrow().clone(), columns).unwrap();
         let (bytes, entry) =
-            encode(&before, &[rows], FilePath::new(hour(0), LogPosition(2))).unwrap();
+            encode(&before, &[rows], FilePath::new(hour(0), LogPosition::new(2))).unwrap();
         table.write_file(&entry, bytes).await.unwrap();
         table.commit(&base, &[], vec![Arc::new(entry)], Operation::Land, MIDNIGHT).await.unwrap();
 

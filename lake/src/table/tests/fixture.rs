@@ -120,7 +120,7 @@ impl Fixture {
     /// A file of `rows` for `hour`, and the entry that tells the truth about it. Rows that no table may hold
     /// (unsorted, repeated, of another hour) are written by a writer that does not mind.
     pub(crate) fn file(&self, hour: Hour, rows: &[Row]) -> (FileEntry, Bytes) {
-        let path = FilePath::new(hour, LogPosition(rows.len() as u64));
+        let path = FilePath::new(hour, LogPosition::new(rows.len() as u64));
         let batch = self.batch(hour, rows);
         match encode(&self.schema, std::slice::from_ref(&batch), path) {
             Ok((bytes, entry)) => (entry, bytes),
@@ -148,13 +148,8 @@ impl Fixture {
         let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), None).unwrap();
         writer.write(batch).unwrap();
         let bytes = Bytes::from(writer.into_inner().unwrap());
-        let keys: Vec<Key> = batch
-            .column(0)
-            .as_primitive::<Int32Type>()
-            .values()
-            .iter()
-            .map(|k| (*k).into())
-            .collect();
+        let keys = batch.column(0).as_primitive::<Int32Type>().values();
+        let keys: Vec<i64> = keys.iter().map(|key| i64::from(*key)).collect();
         let times = |column: usize| -> Vec<Micros> {
             batch.column(column).as_primitive::<TimestampMicrosecondType>().values().to_vec()
         };
@@ -173,7 +168,7 @@ impl Fixture {
             path,
             bytes: bytes.len() as u64,
             rows: batch.num_rows() as u64,
-            keys: (first, last),
+            keys: (Key::new(first), Key::new(last)),
             times: bounds(&times(1)),
             columns: vec![
                 stats(Some((first.into(), last.into())), 0),

@@ -21,7 +21,7 @@ use crate::{
 pub(super) async fn commit(fixture: &Fixture, version: u64, actions: &[Value]) {
     let info = json!({"commitInfo": {"timestamp": 0, "operation": "X", "engineInfo": "other:1"}});
     let lines = actions.iter().chain([&info]).map(|action| format!("{action}\n"));
-    let path = fixture.store().path(&LogName::commit(TableVersion(version)).path());
+    let path = fixture.store().path(&LogName::commit(TableVersion::new(version)).path());
     fixture.store().object().put(&path, lines.collect::<String>().into()).await.unwrap();
 }
 
@@ -35,7 +35,7 @@ pub(super) fn add(path: &str) -> Value {
 
 /// The metadata that stands in the table's first commit, changed.
 async fn metadata(fixture: &Fixture, change: impl FnOnce(&mut Value)) -> Value {
-    let path = fixture.store().path(&LogName::commit(TableVersion(0)).path());
+    let path = fixture.store().path(&LogName::commit(TableVersion::new(0)).path());
     let bytes = fixture.store().object().get(&path).await.unwrap().bytes().await.unwrap();
     let text = String::from_utf8(bytes.to_vec()).unwrap();
     let mut lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
@@ -100,7 +100,7 @@ async fn files_of_others_are_kept_beside_ours() {
     assert!(newest.has_foreign_commits());
     // Who serves the table begins at the version of this program, and looks for what came after it.
     let (_, opened) = fixture.open().await;
-    assert_eq!((opened.version(), opened.has_foreign_commits()), (TableVersion(2), true));
+    assert_eq!((opened.version(), opened.has_foreign_commits()), (TableVersion::new(2), true));
     // Commits of others that do not look into them leave them, and checks note them.
     let three = fixture.land(&table, &newest, hour(2), &[(1, 0, None)]).await;
     assert_eq!((three.foreign_files(), three.own()), (newest.foreign_files(), None));
@@ -147,8 +147,8 @@ async fn rows_that_others_took_away_are_marked_before_anything_is_committed() {
             false => table.put_watermarks_of_removed(&newest).await.unwrap(),
         }
         let landed = table.landed_through(&table.refresh().await.unwrap()).await.unwrap();
-        assert_eq!(landed[&hour(0)], LogPosition(2));
-        assert_eq!(landed[&hour(1)], LogPosition(1));
+        assert_eq!(landed[&hour(0)], LogPosition::new(2));
+        assert_eq!(landed[&hour(1)], LogPosition::new(1));
     }
 }
 
@@ -180,14 +180,14 @@ async fn what_cannot_be_gone_on_from_is_refused_with_its_cure() {
             }
         }
         let (_, opened) = fixture.open().await;
-        assert_eq!((opened.version(), opened.files()), (TableVersion(2), two.files()));
+        assert_eq!((opened.version(), opened.files()), (TableVersion::new(2), two.files()));
         let (table, base) = LakeTable::open_to_restore(fixture.store().clone()).await.unwrap();
-        let plan = table.plan_restore(&base, TableVersion(2)).await.unwrap();
+        let plan = table.plan_restore(&base, TableVersion::new(2)).await.unwrap();
         table.restore(&plan, MIDNIGHT).await.unwrap().committed().unwrap();
         let (table, restored) = LakeTable::open_existing(fixture.store().clone()).await.unwrap();
         assert_eq!(table.schema(), fixture.schema());
         assert_eq!((restored.files(), restored.foreign_files().len()), (two.files(), 0), "{why}");
-        assert_eq!(fixture.open().await.1.version(), TableVersion(4));
+        assert_eq!(fixture.open().await.1.version(), TableVersion::new(4));
     }
 }
 
@@ -207,13 +207,13 @@ async fn columns_are_added_on_top_of_what_others_committed() {
     let prepared = LakeTable::prepare(fixture.store().clone(), Arc::clone(&schema)).await.unwrap();
     // What the files that went say of the log is known while it is replayed.
     let landed = prepared.table().landed_through(prepared.snapshot().unwrap()).await.unwrap();
-    assert_eq!(landed[&hour(0)], LogPosition(2));
+    assert_eq!(landed[&hour(0)], LogPosition::new(2));
     let (table, opened) = prepared.open().await.unwrap();
-    assert_eq!((opened.version(), opened.has_foreign_commits()), (TableVersion(4), true));
+    assert_eq!((opened.version(), opened.has_foreign_commits()), (TableVersion::new(4), true));
     assert_eq!((opened.files().len(), opened.foreign_files().len()), (1, 1));
     let landed = table.landed_through(&opened).await.unwrap();
-    assert_eq!(landed[&hour(0)], LogPosition(2));
-    assert_eq!(table.refresh().await.unwrap().version(), TableVersion(4));
+    assert_eq!(landed[&hour(0)], LogPosition::new(2));
+    assert_eq!(table.refresh().await.unwrap().version(), TableVersion::new(4));
 }
 
 #[tokio::test]
@@ -233,7 +233,7 @@ async fn columns_that_others_added_become_the_tables_by_declaring_them() {
     let error = open(ValueType::Int16).await.unwrap_err().to_string();
     assert!(error.contains("humidity float, which is not declared so"), "{error}");
     let (table, opened) = open(ValueType::Float32).await.unwrap();
-    assert_eq!((opened.version(), opened.foreign_files().len()), (TableVersion(4), 1));
+    assert_eq!((opened.version(), opened.foreign_files().len()), (TableVersion::new(4), 1));
     assert_eq!(table.refresh().await.unwrap().files().len(), 2);
 }
 
@@ -263,7 +263,7 @@ async fn rows_that_others_deleted_in_a_file_are_not_taken_over_with_it() {
     let restored = table.refresh().await.unwrap();
     assert_eq!((restored.files(), restored.foreign_files().len()), (one.files(), 0));
     let landed = table.landed_through(&restored).await.unwrap();
-    assert_eq!(landed[&hour(0)], LogPosition(10));
+    assert_eq!(landed[&hour(0)], LogPosition::new(10));
 }
 
 #[tokio::test]
@@ -287,7 +287,7 @@ async fn a_time_between_a_commit_of_others_and_its_take_over_means_what_queries_
     let at = |seconds: i64| MIDNIGHT + seconds * 1_000_000;
     let mut info = json!({"commitInfo": {"operation": "WRITE", "engineInfo": "other:1"}});
     info["commitInfo"]["timestamp"] = (at(10) / 1_000).into();
-    let path = fixture.store().path(&LogName::commit(TableVersion(3)).path());
+    let path = fixture.store().path(&LogName::commit(TableVersion::new(3)).path());
     let text = format!("{info}\n{}\n", add("part-0.parquet"));
     fixture.store().object().put(&path, text.into()).await.unwrap();
     let newest = table.refresh().await.unwrap();
@@ -297,10 +297,10 @@ async fn a_time_between_a_commit_of_others_and_its_take_over_means_what_queries_
         .unwrap()
         .committed()
         .unwrap();
-    let seen = async |time| table.version_as_of(AsOf::Time(time), at(60)).await.unwrap().0;
+    let seen = async |time| table.version_as_of(AsOf::Time(time), at(60)).await.unwrap().get();
     assert_eq!((seen(at(9)).await, seen(at(15)).await, seen(at(20)).await), (2, 2, 4));
-    assert_eq!(table.snapshot_at(TableVersion(2)).await.unwrap().files(), two.files());
-    let error = table.snapshot_at(TableVersion(3)).await.unwrap_err().to_string();
+    assert_eq!(table.snapshot_at(TableVersion::new(2)).await.unwrap().files(), two.files());
+    let error = table.snapshot_at(TableVersion::new(3)).await.unwrap_err().to_string();
     assert!(error.contains("ask for version 4 or a later one"), "{error}");
 }
 

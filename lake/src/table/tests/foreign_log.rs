@@ -29,10 +29,10 @@ async fn a_version_that_cannot_be_read_is_gone_back_from() {
         assert_eq!(fixture.open().await.1.files(), two.files());
         let (table, base) = LakeTable::open_to_restore(fixture.store().clone()).await.unwrap();
         assert_eq!((base.files().len(), base.foreign_files().len()), (1, 2));
-        let plan = table.plan_restore(&base, TableVersion(2)).await.unwrap();
+        let plan = table.plan_restore(&base, TableVersion::new(2)).await.unwrap();
         table.restore(&plan, MIDNIGHT).await.unwrap().committed().unwrap();
         let restored = table.refresh().await.unwrap();
-        assert_eq!((restored.version(), restored.files()), (TableVersion(5), two.files()));
+        assert_eq!((restored.version(), restored.files()), (TableVersion::new(5), two.files()));
         assert!(restored.foreign_files().is_empty());
     }
 }
@@ -42,13 +42,13 @@ async fn a_commit_that_is_none_is_named() {
     let fixture = Fixture::new();
     let (table, _) = two_hours(&fixture).await;
     commit(&fixture, 3, &[]).await;
-    let path = fixture.store().path(&LogName::commit(TableVersion(4)).path());
+    let path = fixture.store().path(&LogName::commit(TableVersion::new(4)).path());
     let text = "{\"commitInfo\":{\"engineInfo\":\"other\"}}\nno JSON\n";
     fixture.store().object().put(&path, text.into()).await.unwrap();
     let error = table.refresh().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Damage, "{error}");
     assert!(error.to_string().contains("00000000000000000004.json of another program"), "{error}");
-    assert_eq!(fixture.open().await.1.version(), TableVersion(2));
+    assert_eq!(fixture.open().await.1.version(), TableVersion::new(2));
 }
 
 #[tokio::test]
@@ -71,7 +71,7 @@ async fn a_commit_that_is_missing_is_named() {
 async fn foreign_checkpoint(fixture: &Fixture, version: u64) {
     let mut actions = vec![json!({"checkpointMetadata": {"version": version}})];
     for version in 0..=version {
-        let path = fixture.store().path(&LogName::commit(TableVersion(version)).path());
+        let path = fixture.store().path(&LogName::commit(TableVersion::new(version)).path());
         let bytes = fixture.store().object().get(&path).await.unwrap().bytes().await.unwrap();
         let text = String::from_utf8(bytes.to_vec()).unwrap();
         let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
@@ -99,8 +99,8 @@ async fn a_checkpoint_of_another_form_is_read() {
     foreign_checkpoint(&fixture, 3).await;
     commit(&fixture, 4, &[]).await;
     let (again, opened) = fixture.open().await;
-    assert_eq!((opened.version(), opened.files()), (TableVersion(4), two.files()));
-    assert_eq!(again.snapshot_at(TableVersion(4)).await.unwrap().files(), two.files());
+    assert_eq!((opened.version(), opened.files()), (TableVersion::new(4), two.files()));
+    assert_eq!(again.snapshot_at(TableVersion::new(4)).await.unwrap().files(), two.files());
     let newest = table.refresh().await.unwrap();
     let five = fixture.land(&table, &newest, hour(2), &[(1, 0, None)]).await;
     table.checkpoint(&five).await.unwrap();

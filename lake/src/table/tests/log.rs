@@ -96,7 +96,9 @@ async fn the_history_tells_what_was_committed() {
     let history = table.history().await.unwrap();
     let told: Vec<_> = history
         .iter()
-        .map(|c| (c.version.0, c.operation.as_str(), c.files_added, c.files_removed, c.rows_added))
+        .map(|c| {
+            (c.version.get(), c.operation.as_str(), c.files_added, c.files_removed, c.rows_added)
+        })
         .collect();
     assert_eq!(told, [(0, "CREATE TABLE", 0, 0, 0), (1, "LAND", 1, 0, 2), (2, "LAND", 1, 1, 1)]);
     assert_eq!((history[1].at, history[2].bytes_added), (MIDNIGHT, two.files()[0].bytes));

@@ -20,7 +20,7 @@ use fixture::{Fixture, MIDNIGHT, declaration, hour, value, wide_schema};
 
 use crate::store::LakeStore;
 use crate::store::faults::{Fault, FaultPlan, FaultStore, Operation as StoreOperation};
-use crate::{ErrorKind, LakeTable, Operation, TableSchema, TableVersion, ValueType};
+use crate::{ErrorKind, Key, LakeTable, Operation, TableSchema, TableVersion, ValueType};
 
 #[tokio::test]
 async fn a_table_is_created_once_and_opened_again() {
@@ -28,9 +28,9 @@ async fn a_table_is_created_once_and_opened_again() {
     let missing = LakeTable::open_existing(fixture.store().clone()).await.unwrap_err();
     assert_eq!(missing.kind(), ErrorKind::NotFound);
     let (_, snapshot) = fixture.open().await;
-    assert_eq!(snapshot.version(), TableVersion(0));
+    assert_eq!(snapshot.version(), TableVersion::new(0));
     let (_, snapshot) = fixture.open().await;
-    assert_eq!(snapshot.version(), TableVersion(0));
+    assert_eq!(snapshot.version(), TableVersion::new(0));
     let (table, _) = LakeTable::open_existing(fixture.store().clone()).await.unwrap();
     assert_eq!(table.schema(), fixture.schema());
 }
@@ -53,7 +53,7 @@ async fn racing_openers_agree_on_one_table() {
         tokio::spawn(LakeTable::open(store, schema))
     });
     for opened in futures::future::try_join_all(openers).await.unwrap() {
-        assert_eq!(opened.unwrap().1.version(), TableVersion(0));
+        assert_eq!(opened.unwrap().1.version(), TableVersion::new(0));
     }
 }
 
@@ -67,7 +67,7 @@ async fn other_ranges_are_committed() {
     ranges.columns[0].range = Some([-100.0, 70.0]);
     let ranges = Arc::new(TableSchema::new("readings", ranges).unwrap());
     let (table, snapshot) = LakeTable::open(fixture.store().clone(), ranges.clone()).await.unwrap();
-    assert_eq!(snapshot.version(), TableVersion(2));
+    assert_eq!(snapshot.version(), TableVersion::new(2));
     assert_eq!(snapshot.files(), landed.files());
     assert_eq!(table.history().await.unwrap()[2].operation, "SET TBLPROPERTIES");
     let (table, _) = LakeTable::open_existing(fixture.store().clone()).await.unwrap();
@@ -85,7 +85,7 @@ async fn a_table_that_never_held_a_row_takes_other_columns() {
     let (stored, _) = LakeTable::open_existing(fixture.store().clone()).await.unwrap();
     assert_ne!(stored.schema(), fixture.schema(), "judging writes nothing");
     let (table, base) = prepared.open().await.unwrap();
-    assert_eq!(base.version(), TableVersion(1));
+    assert_eq!(base.version(), TableVersion::new(1));
     let landed = fixture.land(&table, &base, hour(0), &[(1, 0, Some(1.5))]).await;
     assert_eq!(fixture.open().await.1.files(), landed.files());
 
@@ -104,7 +104,7 @@ async fn judging_a_table_that_there_is_not_makes_nothing() {
     assert!(prepared.snapshot().is_none() && prepared.other_columns().is_none());
     let missing = LakeTable::open_existing(fixture.store().clone()).await.unwrap_err();
     assert_eq!(missing.kind(), ErrorKind::NotFound);
-    assert_eq!(prepared.open().await.unwrap().1.version(), TableVersion(0));
+    assert_eq!(prepared.open().await.unwrap().1.version(), TableVersion::new(0));
 }
 
 #[tokio::test]
@@ -115,12 +115,12 @@ async fn what_was_committed_is_read_back() {
     let two = fixture.land(&table, &one, hour(0), &[(1, 123_456, None)]).await;
     let three =
         fixture.land(&table, &two, hour(1), &[(-7, 1, Some(0.1)), (5, 0, Some(1e-30))]).await;
-    assert_eq!(three.version(), TableVersion(3));
+    assert_eq!(three.version(), TableVersion::new(3));
     assert_eq!(three.files().len(), 2);
     let read = table.refresh().await.unwrap();
     assert_eq!((read.version(), read.files()), (three.version(), three.files()));
     let home = read.files_of_hour(hour(1)).first().unwrap();
-    assert_eq!(home.keys, (-7, 5));
+    assert_eq!(home.keys, (Key::new(-7), Key::new(5)));
     assert_eq!(home.columns[2].max, Some(f64::from(0.1f32).into()));
     assert_eq!((home.columns[3].min.as_ref(), home.columns[3].nulls), (None, 2));
 
@@ -187,7 +187,7 @@ async fn of_racing_writers_one_wins_each_version() {
     });
     let conflicts: u64 = futures::future::try_join_all(writers).await.unwrap().into_iter().sum();
     let last = table.refresh().await.unwrap();
-    assert_eq!(last.version(), TableVersion(20), "after {conflicts} conflicts");
+    assert_eq!(last.version(), TableVersion::new(20), "after {conflicts} conflicts");
     assert_eq!(last.files().len(), 1);
     assert_eq!(last.files()[0].rows, 20, "each reading is in the table once");
 }
@@ -218,7 +218,7 @@ async fn a_commit_that_comes_late_is_found_as_a_conflict_and_a_lost_reply_at_onc
         table.commit(&base, &[], added.clone(), Operation::Land, MIDNIGHT).await.unwrap_err();
     assert_eq!(again.kind(), ErrorKind::Conflict);
     let read = table.refresh().await.unwrap();
-    assert_eq!((read.version(), read.files()), (TableVersion(1), added.as_slice()));
+    assert_eq!((read.version(), read.files()), (TableVersion::new(1), added.as_slice()));
 
     faults.set_plan(FaultPlan::none().on(StoreOperation::Put, 0, Fault::LoseReply));
     let after = table.commit(&read, &[], vec![], Operation::Compact, MIDNIGHT).await.unwrap();

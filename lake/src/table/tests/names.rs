@@ -16,7 +16,7 @@ async fn tables_of_others_are_not_ours() {
         let (table, base) = LakeTable::open(store, fixture.schema().clone()).await.unwrap();
         fixture.land(&table, &base, hour(0), &[(1, 0, None)]).await;
     }
-    let broken = LogName::commit(TableVersion(0)).path();
+    let broken = LogName::commit(TableVersion::new(0)).path();
     std::fs::write(folder.path().join("broken").join(broken), b"no commit\n").unwrap();
     for (name, commit) in [
         (

@@ -49,11 +49,11 @@ async fn every_version_is_read_by_number_and_time() {
             (committed(9), 3),
         ] {
             let found = table.version_as_of(AsOf::Time(at), committed(9)).await.unwrap();
-            assert_eq!(found, TableVersion(version), "{at}");
+            assert_eq!(found, TableVersion::new(version), "{at}");
         }
     }
     for as_of in
-        [AsOf::Version(TableVersion(4)), AsOf::Time(MIDNIGHT - MICROS_PER_HOUR * 24 * 9_999)]
+        [AsOf::Version(TableVersion::new(4)), AsOf::Time(MIDNIGHT - MICROS_PER_HOUR * 24 * 9_999)]
     {
         let error = table.version_as_of(as_of, committed(9)).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Request);
@@ -71,8 +71,8 @@ async fn versions_before_the_log_begins_are_named() {
         let commit = fixture.store().local_path(&format!("_delta_log/{version:020}.json"));
         fs::remove_file(commit.unwrap()).unwrap();
     }
-    assert_eq!(table.snapshot_at(TableVersion(2)).await.unwrap().files(), versions[2].files());
-    for as_of in [AsOf::Version(TableVersion(1)), AsOf::Time(committed(2) - 1)] {
+    assert_eq!(table.snapshot_at(TableVersion::new(2)).await.unwrap().files(), versions[2].files());
+    for as_of in [AsOf::Version(TableVersion::new(1)), AsOf::Time(committed(2) - 1)] {
         let error = table.version_as_of(as_of, committed(9)).await.unwrap_err();
         assert!(error.to_string().contains("versions 2 to 3 are kept"), "{error}");
     }
@@ -82,16 +82,16 @@ async fn versions_before_the_log_begins_are_named() {
 async fn a_restored_version_has_the_files_of_the_earlier_one() {
     let fixture = Fixture::new();
     let (table, versions) = three(&fixture).await;
-    let plan = table.plan_restore(&versions[3], TableVersion(1)).await.unwrap();
+    let plan = table.plan_restore(&versions[3], TableVersion::new(1)).await.unwrap();
     assert_eq!((plan.removed.len(), plan.added.len(), plan.rows()), (2, 1, (3, 1)));
     assert_eq!(plan.hours(), [hour(1), hour(2)]);
     let restored = table.restore(&plan, committed(4)).await.unwrap().committed().unwrap();
-    assert_eq!((restored.version(), restored.files()), (TableVersion(4), versions[1].files()));
+    assert_eq!((restored.version(), restored.files()), (TableVersion::new(4), versions[1].files()));
     assert_eq!(table.refresh().await.unwrap().files(), versions[1].files());
     let last = table.history().await.unwrap().pop().unwrap();
     assert_eq!((last.operation.as_str(), last.hours), ("RESTORE", Some(plan.hours())));
     // What is restored is restored again, back to where it was.
-    let back = table.plan_restore(&restored, TableVersion(3)).await.unwrap();
+    let back = table.plan_restore(&restored, TableVersion::new(3)).await.unwrap();
     assert_eq!(
         table.restore(&back, committed(5)).await.unwrap().committed().unwrap().files(),
         versions[3].files()
@@ -99,7 +99,7 @@ async fn a_restored_version_has_the_files_of_the_earlier_one() {
 
     let stale = table.restore(&plan, committed(6)).await.unwrap().committed().unwrap_err();
     assert_eq!(stale.kind(), ErrorKind::Conflict);
-    let same = table.plan_restore(&versions[3], TableVersion(3)).await.unwrap_err();
+    let same = table.plan_restore(&versions[3], TableVersion::new(3)).await.unwrap_err();
     assert!(same.to_string().contains("nothing to restore"), "{same}");
 }
 
@@ -109,7 +109,7 @@ async fn what_was_deleted_is_not_restored() {
     let (table, versions) = three(&fixture).await;
     let gone = versions[1].files()[0].path.to_string();
     fs::remove_file(fixture.store().local_path(&gone).unwrap()).unwrap();
-    let error = table.plan_restore(&versions[3], TableVersion(1)).await.unwrap_err();
+    let error = table.plan_restore(&versions[3], TableVersion::new(1)).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Request);
     for words in ["version 1", "1 files", &gone, "scheduler.removed_files_kept"] {
         assert!(error.to_string().contains(words), "{error}");
@@ -124,20 +124,20 @@ async fn marks_tell_what_has_landed_until_no_log_holds_it() {
     let landed = table.landed_through(&versions[3]).await.unwrap();
     assert_eq!(
         (landed.len(), landed[&hour(1)], landed[&hour(2)]),
-        (2, LogPosition(2), LogPosition(1))
+        (2, LogPosition::new(2), LogPosition::new(1))
     );
-    let plan = table.plan_restore(&versions[3], TableVersion(1)).await.unwrap();
+    let plan = table.plan_restore(&versions[3], TableVersion::new(1)).await.unwrap();
     let restored = table.restore(&plan, committed(4)).await.unwrap().committed().unwrap();
     assert_eq!(table.landed_through(&restored).await.unwrap(), landed);
     let report = table.check(&restored, &mut |_, _| {}).await.unwrap();
     let orphans = report.findings.iter().filter(|finding| finding.subject.contains("_landed"));
     assert_eq!(orphans.count(), 0, "a watermark is not a file that was left behind");
 
-    table.forget_landed(LogPosition(2)).await.unwrap();
+    table.forget_landed(LogPosition::new(2)).await.unwrap();
     assert_eq!(table.landed_through(&restored).await.unwrap(), landed);
-    table.forget_landed(LogPosition(3)).await.unwrap();
+    table.forget_landed(LogPosition::new(3)).await.unwrap();
     let forgotten = table.landed_through(&restored).await.unwrap();
-    assert_eq!((forgotten.len(), forgotten[&hour(1)]), (1, LogPosition(1)));
+    assert_eq!((forgotten.len(), forgotten[&hour(1)]), (1, LogPosition::new(1)));
 }
 
 #[tokio::test]
@@ -169,7 +169,7 @@ async fn what_expired_is_known_for_ever() {
     let added = vec![std::sync::Arc::new(entry)];
     let late = table.commit(&after, &[], added, Operation::Land, committed(5)).await.unwrap();
     table.checkpoint(&late).await.unwrap();
-    for version in 0..late.version().0 {
+    for version in 0..late.version().get() {
         let commit = fixture.store().local_path(&format!("_delta_log/{version:020}.json"));
         fs::remove_file(commit.unwrap()).unwrap();
     }
@@ -191,11 +191,11 @@ async fn a_restore_of_what_expired_forgets_that_it_had() {
         .committed()
         .unwrap();
     assert_eq!(expired.expired_through(), Some(hour(2)));
-    let plan = table.plan_restore(&expired, TableVersion(3)).await.unwrap();
+    let plan = table.plan_restore(&expired, TableVersion::new(3)).await.unwrap();
     let restored = table.restore(&plan, committed(5)).await.unwrap().committed().unwrap();
     assert_eq!((restored.expired_through(), restored.files()), (None, versions[3].files()));
     assert_eq!(table.refresh().await.unwrap().expired_through(), None);
-    let back = table.plan_restore(&restored, TableVersion(4)).await.unwrap();
+    let back = table.plan_restore(&restored, TableVersion::new(4)).await.unwrap();
     assert_eq!(
         table.restore(&back, committed(6)).await.unwrap().committed().unwrap().expired_through(),
         Some(hour(2))

@@ -10,6 +10,7 @@ use arrow_flight::sql::{
     CommandStatementIngest, ProstMessageExt, TableDefinitionOptions, TableExistsOption,
     TableNotExistOption,
 };
+use barograph_lake::Key;
 use bytes::Bytes;
 use futures::{TryStreamExt, stream};
 use prost::Message;
@@ -60,7 +61,7 @@ async fn rows_go_in_and_are_seen_at_once() {
     assert_eq!(ingest(&mut client, append("readings"), batches).await.unwrap(), 4);
     let seen = count(&mut client, "SELECT count(*) FROM readings WHERE city_id IN (7, 8)").await;
     assert_eq!(seen, 3);
-    let latest = server.client.latest("readings", Some(&[7, 8]), None).await.unwrap();
+    let latest = server.client.latest("readings", Some(&[7, 8].map(Key::new)), None).await.unwrap();
     assert_eq!(super::super::rows(&latest), [(7, 1, 2.0), (8, 0, 3.0)]);
     let named = CommandStatementIngest {
         catalog: Some("barograph".to_owned()),

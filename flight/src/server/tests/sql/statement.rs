@@ -7,6 +7,7 @@ use arrow::array::{Array, AsArray};
 use arrow::datatypes::{DataType, Int32Type};
 use arrow_flight::Ticket;
 use arrow_flight::sql::{CommandStatementQuery, ProstMessageExt};
+use barograph_lake::Key;
 use futures::TryStreamExt;
 use prost::Message;
 use tonic::Code;
@@ -185,7 +186,7 @@ async fn a_wrong_statement_says_what_is_wrong() {
 #[tokio::test]
 async fn native_calls_and_statements_share_port_and_rows() {
     let (server, mut client) = served().await;
-    let native = server.client.latest("readings", Some(&[2]), None).await.unwrap();
+    let native = server.client.latest("readings", Some(&[Key::new(2)]), None).await.unwrap();
     let text = "SELECT * FROM readings WHERE city_id = 2 ORDER BY reading_at DESC LIMIT 1";
     assert_eq!(query(&mut client, text).await.unwrap().columns(), native.columns());
     server.stop().await.unwrap();
