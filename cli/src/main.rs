@@ -2,7 +2,7 @@
 
 use std::ffi::{c_int, c_long};
 
-use barograph_engine::allocations::CountingAllocator;
+use barograph_engine::internal::CountingAllocator;
 
 #[cfg(target_arch = "x86_64")]
 mod processor;

@@ -37,7 +37,7 @@ pub(super) fn constant(expr: &Expr, physical: Physical<'_>) -> Result<ScalarValu
 /// Plans queries with gap filling and as-of joins. A session that has a planner of its own takes [`NodePlanner`] among
 /// its extension planners instead.
 #[derive(Debug, Default)]
-pub struct Planner;
+pub(crate) struct Planner;
 
 #[async_trait]
 impl QueryPlanner for Planner {
@@ -54,7 +54,7 @@ impl QueryPlanner for Planner {
 
 /// Plans the nodes of gap filling and of as-of joins.
 #[derive(Debug, Default)]
-pub struct NodePlanner;
+pub(crate) struct NodePlanner;
 
 #[async_trait]
 impl ExtensionPlanner for NodePlanner {

@@ -19,12 +19,12 @@ use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBat
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::{SchemaRef, TimestampMicrosecondType};
 use async_trait::async_trait;
+use barograph_engine::View;
 use barograph_engine::dead_letters::DEAD_LETTERS;
 use barograph_engine::filter::{Builder, Predicate, Wanted};
 use barograph_engine::scan::Scan;
-use barograph_engine::scan::plan::Source;
+use barograph_engine::scan::Source;
 use barograph_engine::validate::key_at;
-use barograph_engine::view::View;
 use barograph_engine::{Engine, Error, Result};
 use barograph_lake::schema::{KEY_COLUMN, KeyType, TIME_COLUMN, TableDeclaration};
 use barograph_lake::schema::{ValueColumn, ValueType};

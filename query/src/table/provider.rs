@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
+use barograph_engine::View;
 use barograph_engine::filter::Wanted;
 use barograph_engine::rollup::Rollups;
 use barograph_engine::scan::{Cost, Plan, Scan};
-use barograph_engine::view::View;
 use barograph_engine::{Engine, Error};
 use barograph_lake::schema::{FIRST_VALUE_COLUMN, KEY_COLUMN, TIME_COLUMN};
 use barograph_lake::{AsOf, Key, KeySelection, KeyType, TableSchema};
