@@ -44,7 +44,7 @@ mod c_library {
     }
 
     /// Bounds what is kept of freed memory; whether all of that is known to the library.
-    pub fn bound() -> bool {
+    pub(super) fn bound() -> bool {
         let bounds =
             [(MMAP_THRESHOLD, KEPT_BYTES), (TRIM_THRESHOLD, KEPT_BYTES), (ARENA_MAX, ARENAS)];
         // SAFETY: it may be called at any time; what it does not know it refuses.

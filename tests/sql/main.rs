@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 #[path = "../../examples/embedded.rs"]
+#[allow(unreachable_pub, reason = "an example of its own has it at the root")]
 mod embedded;
 mod frames;
 mod models;

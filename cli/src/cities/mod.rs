@@ -125,7 +125,7 @@ impl Cities {
     }
 
     /// The city with the id.
-    pub(crate) fn get(&self, id: Key) -> Option<&City> {
+    pub fn get(&self, id: Key) -> Option<&City> {
         let id = i32::try_from(id).ok()?;
         self.cities.binary_search_by_key(&id, |city| city.id).ok().and_then(|i| self.cities.get(i))
     }

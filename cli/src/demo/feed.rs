@@ -72,11 +72,6 @@ impl Feed {
         Self { weather, first, prepared: VecDeque::new() }
     }
 
-    /// First minute measured.
-    pub(crate) fn first(&self) -> Micros {
-        self.first
-    }
-
     /// The arrivals of the minute that begins at `minute`.
     pub(crate) fn arrival(&mut self, minute: Micros) -> Result<Arrival> {
         let now = self.prepared(hour_of(minute)?)?;

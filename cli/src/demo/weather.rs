@@ -105,7 +105,7 @@ impl Weather {
 
     /// Height of station `id` above the sea in metres.
     #[cfg(test)]
-    pub(crate) fn elevation(&self, id: i32) -> Option<f32> {
+    pub fn elevation(&self, id: i32) -> Option<f32> {
         self.sites.iter().find(|site| site.id == id).map(Site::elevation)
     }
 
@@ -160,7 +160,7 @@ impl Weather {
 
     /// Readings of every station at `at`, none late or missing, ascending by id. For many instants of
     /// one hour take [`Weather::hour_batches`], which prepares the hour once.
-    pub(crate) fn minute_batch(&self, at: Micros) -> Result<RecordBatch> {
+    pub fn minute_batch(&self, at: Micros) -> Result<RecordBatch> {
         let hour = Hour::of(at)
             .ok_or_else(|| crate::Error::usage(format!("weather at {at} µs: no such date")))?;
         self.stations_in(hour, |_| true).batch(at)
@@ -186,11 +186,6 @@ impl Stations {
     /// Whether there is none.
     pub(crate) fn is_empty(&self) -> bool {
         self.len() == 0
-    }
-
-    /// The hour.
-    pub(crate) fn hour(&self) -> Hour {
-        self.hour
     }
 
     /// Their readings at an instant of the hour, ascending by id.
