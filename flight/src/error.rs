@@ -30,7 +30,7 @@ pub(crate) const SQLSTATE: &str = "sqlstate";
 /// | `Internal` | `INTERNAL` |
 ///
 /// Where SQL was asked the status also says an SQLSTATE, at the end of the message and in the metadata
-/// ([`SQLSTATE`]); what SQL cannot do here is `UNIMPLEMENTED`.
+/// (`sqlstate`); what SQL cannot do here is `UNIMPLEMENTED`.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}{}{}", because(source.as_deref()), state(*sqlstate))]
 #[non_exhaustive]
