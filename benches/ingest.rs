@@ -21,9 +21,7 @@ use std::time::{Duration, Instant};
 
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::Int64Type;
-use barograph::Cities;
-use barograph::Settings;
-use barograph::Weather;
+use barograph::{Cities, Settings, Weather};
 use barograph_engine::internal::CountingAllocator;
 use barograph_engine::{Durability, Engine, ErrorKind};
 use barograph_flight::ticket::RangeRead;

@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Float32Builder, Int16Builder, Int32Array, RecordBatch, UInt32Array};
 use arrow::compute::{concat_batches, take_record_batch};
-use barograph::City;
-use barograph::Weather;
+use barograph::{City, Weather};
 use barograph_lake::{Hour, Micros, TableSchema};
 use barograph_test_support::instants;
 use rand::rngs::SmallRng;
