@@ -21,10 +21,8 @@ use std::time::{Duration, Instant};
 
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::Int64Type;
-use barograph::cities::Cities;
-use barograph::demo::weather::Weather;
-use barograph::settings::Settings;
-use barograph_engine::allocations::CountingAllocator;
+use barograph::{Cities, Settings, Weather};
+use barograph_engine::internal::CountingAllocator;
 use barograph_engine::{Durability, Engine, ErrorKind};
 use barograph_flight::ticket::RangeRead;
 use barograph_flight::{Client, FlightSettings, Server, Ticket};

@@ -19,8 +19,8 @@ use arrow::datatypes::{
     ArrowPrimitiveType, Float32Type, Float64Type, Int16Type, Int32Type, Int64Type,
 };
 use barograph_engine::filter::Predicate;
-use barograph_engine::filter::kernels::{Lane, available};
-use barograph_engine::scan::merge::merge;
+use barograph_engine::internal::{Lane, available};
+use barograph_engine::scan::merge;
 use barograph_engine::{Aggregate, Aggregation};
 use barograph_lake::TableSchema;
 use rand::rngs::SmallRng;

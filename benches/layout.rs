@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arrow::array::RecordBatch;
-use barograph::cities::{Cities, City};
+use barograph::{Cities, City};
 use barograph_lake::file::{FileCache, FileRead, Layout, OpenFile, encode_as};
 use barograph_lake::store::LakeStore;
 use barograph_lake::time::MICROS_PER_HOUR;

@@ -11,8 +11,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use barograph_engine::{Durability, ManualClock};
+use barograph_lake::ColumnStats;
 use barograph_lake::schema::TableDeclaration;
-use barograph_lake::snapshot::ColumnStats;
 use barograph_lake::time::format_instant;
 use barograph_lake::{
     Change, FileEntry, FilePath, Hour, Key, LakeStore, LakeTable, LogPosition, Operation,

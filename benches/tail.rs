@@ -21,8 +21,8 @@ use std::time::Instant;
 use arrow::array::{AsArray, RecordBatch};
 use arrow::compute::{SortColumn, concat_batches, lexsort_to_indices, take_record_batch};
 use arrow::datatypes::Int32Type;
-use barograph_engine::memory::Budget;
-use barograph_engine::tail::{Tail, TailView};
+use barograph_engine::TailView;
+use barograph_engine::internal::{Budget, Tail};
 use barograph_lake::{KeySelection, LogPosition, TimeRange};
 
 use chained_columns::ChainedColumns;
@@ -33,7 +33,7 @@ use sorted_runs::SortedRuns;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// A structure to compare. `append` ends with the rows visible to readers.
-pub trait Candidate {
+pub(crate) trait Candidate {
     const NAME: &'static str;
     fn append(&mut self, rows: &RecordBatch);
     fn latest(&self, key: i32) -> RecordBatch;

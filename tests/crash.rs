@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{Float32Type, Int32Type, TimestampMicrosecondType};
-use barograph::cities::Cities;
+use barograph::Cities;
 use barograph_engine::Durability;
 use barograph_flight::ticket::RangeRead;
 use barograph_flight::{Client, Ticket};

@@ -85,7 +85,7 @@ fn complete(data: &Path, job: &str) {
 }
 
 /// The newest record of a job, as it is stored.
-pub fn newest(data: &Path, job: &str) -> Option<Value> {
+pub(crate) fn newest(data: &Path, job: &str) -> Option<Value> {
     let records = std::fs::read_dir(data.join("jobs").join(job).join("runs")).ok()?;
     let paths = records.filter_map(|entry| Some(entry.ok()?.path()));
     let newest: PathBuf =
@@ -94,7 +94,7 @@ pub fn newest(data: &Path, job: &str) -> Option<Value> {
 }
 
 /// Waits until a job works on a run that is newer than those before.
-pub fn until_it_runs(
+pub(crate) fn until_it_runs(
     data: &Path,
     job: &str,
     before: Option<&Value>,

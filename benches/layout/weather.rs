@@ -4,19 +4,18 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Float32Builder, Int16Builder, Int32Array, RecordBatch, UInt32Array};
 use arrow::compute::{concat_batches, take_record_batch};
-use barograph::cities::City;
-use barograph::demo::weather::Weather;
+use barograph::{City, Weather};
 use barograph_lake::{Hour, Micros, TableSchema};
 use barograph_test_support::instants;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
 /// Readings of a city.
-pub const MINUTES: usize = 60;
+pub(crate) const MINUTES: usize = 60;
 const MICROS_PER_MINUTE: Micros = 60_000_000;
 
 /// The demonstration's weather in the hour that begins at `start`.
-pub fn demonstration(cities: &[City], schema: &TableSchema, start: Micros) -> RecordBatch {
+pub(crate) fn demonstration(cities: &[City], schema: &TableSchema, start: Micros) -> RecordBatch {
     let weather = Weather::new(1, cities);
     let minutes: Vec<_> =
         weather.hour_batches(Hour::of(start).unwrap()).map(Result::unwrap).collect();
@@ -43,7 +42,7 @@ fn minute(start: Micros, row: usize) -> Micros {
 }
 
 /// One hour in which each reading is near the one before it, quantised as a display is, a few values silent.
-pub fn drifting(cities: &[City], schema: &TableSchema, start: Micros) -> RecordBatch {
+pub(crate) fn drifting(cities: &[City], schema: &TableSchema, start: Micros) -> RecordBatch {
     let mut random = SmallRng::seed_from_u64(11 ^ start as u64);
     let mut normal = move || (0..12).map(|_| random.random::<f64>()).sum::<f64>() - 6.0;
     let mut chance = SmallRng::seed_from_u64(13 ^ start as u64);

@@ -24,7 +24,7 @@ struct Chunk {
 }
 
 #[derive(Default)]
-pub struct ChainedColumns {
+pub(crate) struct ChainedColumns {
     chunks: Vec<Chunk>,
     /// Slot of every key, as the table would keep it, and the hour's last row of each slot.
     slots: HashMap<i32, usize>,

@@ -19,7 +19,7 @@ const START: Micros = 1_795_341_600_000_000;
 
 /// In which order rows come in.
 #[derive(Clone, Copy)]
-pub enum Arrival {
+pub(crate) enum Arrival {
     /// Each minute's batch by key.
     InOrder,
     /// Each minute's batch in a random order of keys.
@@ -38,7 +38,7 @@ impl fmt::Display for Arrival {
     }
 }
 
-pub fn schema() -> Arc<TableSchema> {
+pub(crate) fn schema() -> Arc<TableSchema> {
     let values =
         ["temperature", "humidity", "pressure", "wind_speed", "wind_direction", "precipitation"];
     let columns: Vec<_> = values
@@ -54,7 +54,7 @@ pub fn schema() -> Arc<TableSchema> {
 }
 
 /// Ascending keys as irregular as GeoNames ids.
-pub fn keys() -> Vec<i32> {
+pub(crate) fn keys() -> Vec<i32> {
     let mut random = SmallRng::seed_from_u64(1);
     let mut keys: Vec<i32> =
         (0..KEYS + 500).map(|_| random.random_range(10_000..12_600_000)).collect();
@@ -65,7 +65,7 @@ pub fn keys() -> Vec<i32> {
 }
 
 /// The hour's batches, one a minute.
-pub fn hour(arrival: Arrival) -> Vec<RecordBatch> {
+pub(crate) fn hour(arrival: Arrival) -> Vec<RecordBatch> {
     let mut random = SmallRng::seed_from_u64(2);
     let keys = keys();
     let mut minutes: Vec<Vec<(i32, Micros)>> = (0..MINUTES as i64)
@@ -97,7 +97,7 @@ pub fn hour(arrival: Arrival) -> Vec<RecordBatch> {
 }
 
 /// A batch with `rows` readings in each of `hours` hours.
-pub fn sparse(hours: i64, rows: i64) -> RecordBatch {
+pub(crate) fn sparse(hours: i64, rows: i64) -> RecordBatch {
     let row = |i: i64| (i as i32 % rows as i32, START - i / rows * MICROS_PER_HOUR);
     let rows: Vec<_> = (0..hours * rows).map(row).collect();
     batch(&rows, &mut SmallRng::seed_from_u64(3))

@@ -13,7 +13,7 @@ use arrow::datatypes::{Int32Type, TimestampMicrosecondType};
 use crate::Candidate;
 
 #[derive(Default)]
-pub struct SortedRuns {
+pub(crate) struct SortedRuns {
     runs: Vec<Arc<RecordBatch>>,
     published: Arc<[Arc<RecordBatch>]>,
 }

@@ -30,22 +30,22 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
     /// The work failed.
-    pub fn failed(message: impl Into<String>) -> Self {
+    pub(crate) fn failed(message: impl Into<String>) -> Self {
         Self { kind: ErrorKind::Failed, message: message.into() }
     }
 
     /// The command line, the settings or the mapping is wrong.
-    pub fn usage(message: impl Into<String>) -> Self {
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
         Self { kind: ErrorKind::Usage, message: message.into() }
     }
 
     /// Stopped by Ctrl-C; `message` says how to go on.
-    pub fn stopped(message: impl Into<String>) -> Self {
+    pub(crate) fn stopped(message: impl Into<String>) -> Self {
         Self { kind: ErrorKind::Stopped, message: message.into() }
     }
 
     /// The error with lines after its message that show more of it.
-    pub fn with_hint(mut self, lines: impl AsRef<str>) -> Self {
+    pub(crate) fn with_hint(mut self, lines: impl AsRef<str>) -> Self {
         self.message = format!("{}\n{}", self.message, lines.as_ref());
         self
     }
@@ -56,7 +56,7 @@ impl Error {
     }
 
     /// The exit code of the process.
-    pub fn exit_code(&self) -> u8 {
+    pub(crate) fn exit_code(&self) -> u8 {
         match self.kind {
             ErrorKind::Failed | ErrorKind::Stopped => 1,
             ErrorKind::Usage => 2,
@@ -65,7 +65,7 @@ impl Error {
     }
 
     /// The same error, with what was being done in front of its message.
-    pub fn during(mut self, what: impl fmt::Display) -> Self {
+    pub(crate) fn during(mut self, what: impl fmt::Display) -> Self {
         self.message = format!("{what}: {}", self.message);
         self
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// `21600000` as `21,600,000`.
-pub fn grouped(number: u64) -> String {
+pub(crate) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (i, digit) in digits.chars().enumerate() {
@@ -16,7 +16,7 @@ pub fn grouped(number: u64) -> String {
 }
 
 /// A size with three digits: `97.4 MB` (powers of ten).
-pub fn bytes(number: u64) -> String {
+pub(crate) fn bytes(number: u64) -> String {
     let mut value = number as f64;
     let mut units = ["B", "kB", "MB", "GB", "TB", "PB"].into_iter();
     let mut unit = units.next().unwrap_or_default();
@@ -32,7 +32,7 @@ pub fn bytes(number: u64) -> String {
 }
 
 /// A length of time with three digits: `1.24 s`, `380 ms`, `72 µs`.
-pub fn duration(duration: Duration) -> String {
+pub(crate) fn duration(duration: Duration) -> String {
     let micros = duration.as_secs_f64() * 1e6;
     let (value, unit) = match micros {
         m if m < 1e3 => (m, "µs"),
@@ -48,7 +48,7 @@ pub fn duration(duration: Duration) -> String {
 }
 
 /// The number per second.
-pub fn rate(number: u64, duration: Duration) -> u64 {
+pub(crate) fn rate(number: u64, duration: Duration) -> u64 {
     (number as f64 / duration.as_secs_f64().max(1e-9)) as u64
 }
 

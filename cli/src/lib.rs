@@ -3,17 +3,17 @@
 //! The library exists so that benches and tests can use the demonstration's weather, the cities and the settings;
 //! [`run`] is the whole program.
 
-pub mod arguments;
-pub mod cities;
-pub mod commands;
-pub mod demo;
-pub mod error;
-pub mod figures;
-pub mod output;
-pub mod progress;
-pub mod settings;
-pub mod signals;
-pub mod wiring;
+mod arguments;
+mod cities;
+mod commands;
+mod demo;
+mod error;
+mod figures;
+mod output;
+mod progress;
+mod settings;
+mod signals;
+mod wiring;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -21,7 +21,11 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::arguments::Arguments;
+
+pub use cities::{Cities, City};
+pub use demo::weather::Weather;
 pub use error::{Error, ErrorKind, Result};
+pub use settings::{LoggingFormat, LoggingSettings, QualitySettings, Settings, Thresholds};
 
 /// Runs the command that the process's arguments name.
 ///

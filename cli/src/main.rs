@@ -2,7 +2,7 @@
 
 use std::ffi::{c_int, c_long};
 
-use barograph_engine::allocations::CountingAllocator;
+use barograph_engine::internal::CountingAllocator;
 
 #[cfg(target_arch = "x86_64")]
 mod processor;
@@ -44,7 +44,7 @@ mod c_library {
     }
 
     /// Bounds what is kept of freed memory; whether all of that is known to the library.
-    pub fn bound() -> bool {
+    pub(super) fn bound() -> bool {
         let bounds =
             [(MMAP_THRESHOLD, KEPT_BYTES), (TRIM_THRESHOLD, KEPT_BYTES), (ARENA_MAX, ARENAS)];
         // SAFETY: it may be called at any time; what it does not know it refuses.

@@ -18,7 +18,7 @@ const LINE_EVERY: Duration = Duration::from_secs(5);
 
 /// The progress of one piece of work.
 #[derive(Debug)]
-pub struct Progress {
+pub(crate) struct Progress {
     label: String,
     unit: &'static str,
     bar: Option<ProgressBar>,
@@ -28,7 +28,7 @@ pub struct Progress {
 
 impl Progress {
     /// Work of `total` units; 0 if that is not known.
-    pub fn new(label: impl Into<String>, unit: &'static str, total: u64) -> Self {
+    pub(crate) fn new(label: impl Into<String>, unit: &'static str, total: u64) -> Self {
         let label = label.into();
         let bar = io::stderr().is_terminal().then(|| {
             let template = match total {
@@ -49,7 +49,7 @@ impl Progress {
     }
 
     /// Sets the number of units that are done.
-    pub fn set(&mut self, done: u64) {
+    pub(crate) fn set(&mut self, done: u64) {
         if let Some(bar) = &self.bar {
             bar.set_position(done);
         } else if self.shown_at.elapsed() >= LINE_EVERY {
@@ -61,7 +61,7 @@ impl Progress {
     }
 
     /// Ends the progress and clears its bar.
-    pub fn finish(self) {
+    pub(crate) fn finish(self) {
         if let Some(bar) = self.bar {
             bar.finish_and_clear();
         }
@@ -69,7 +69,7 @@ impl Progress {
 }
 
 /// Writes a line to stderr without tearing a bar.
-pub fn line(text: &str) {
+pub(crate) fn line(text: &str) {
     bars().suspend(|| {
         // Nobody reads stderr any more: nothing can be said about that.
         let _ = writeln!(io::stderr(), "{text}");
@@ -77,13 +77,13 @@ pub fn line(text: &str) {
 }
 
 /// Removes the bars that unfinished work has left.
-pub fn clear() {
+pub(crate) fn clear() {
     let _ = bars().clear();
 }
 
 /// A writer of messages to stderr that does not tear a bar.
 #[derive(Debug, Default)]
-pub struct MessageWriter;
+pub(crate) struct MessageWriter;
 
 impl Write for MessageWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {

@@ -3,7 +3,7 @@
 use crate::{Error, Result};
 
 /// Ready when the process is asked to stop, from this call on, even if it is not awaited yet.
-pub fn stop() -> impl Future<Output = ()> + Send + 'static {
+pub(crate) fn stop() -> impl Future<Output = ()> + Send + 'static {
     #[cfg(unix)]
     let asked = {
         use tokio::signal::unix::{SignalKind, signal};
@@ -32,7 +32,7 @@ pub fn stop() -> impl Future<Output = ()> + Send + 'static {
 }
 
 /// Does `work` unless the process is asked to stop first; it is then dropped where it stands.
-pub async fn unless_stopped<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+pub(crate) async fn unless_stopped<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
     tokio::select! {
         result = work => result,
         () = stop() => Err(Error::stopped("stopped")),

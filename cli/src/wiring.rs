@@ -33,7 +33,7 @@ const JOBS: &str = "jobs";
 const LOG: &str = "log";
 
 /// Sends messages to stderr as the settings say, or at `level` where they say nothing.
-pub fn start_logging(settings: &Settings, level: &str) -> Result<()> {
+pub(crate) fn start_logging(settings: &Settings, level: &str) -> Result<()> {
     let filter = settings.logging.filter.as_deref().unwrap_or(level);
     let filter = crate::settings::filter(filter)?;
     let builder = tracing_subscriber::fmt()
@@ -50,7 +50,7 @@ pub fn start_logging(settings: &Settings, level: &str) -> Result<()> {
 
 /// The data folder on the local disk; `None` if `data` is an object-store URL. A `file://` URL has the characters
 /// that URLs cannot hold in percent-encoding.
-pub fn local_data(data: &str) -> Result<Option<PathBuf>> {
+pub(crate) fn local_data(data: &str) -> Result<Option<PathBuf>> {
     match data.split_once("://") {
         Some(("file", _)) => Ok(LakeStore::open(data)?.local_path("")),
         Some(_) => Ok(None),
@@ -59,7 +59,7 @@ pub fn local_data(data: &str) -> Result<Option<PathBuf>> {
 }
 
 /// The folder of all tables.
-pub fn lake(settings: &Settings) -> Result<LakeStore> {
+pub(crate) fn lake(settings: &Settings) -> Result<LakeStore> {
     Ok(match local_data(&settings.data)? {
         Some(folder) => LakeStore::local(&folder.join(LAKE))?,
         None => LakeStore::open(&settings.data)?.child(LAKE),
@@ -77,7 +77,7 @@ fn log_folder(settings: &Settings) -> Result<PathBuf> {
 }
 
 /// Opens the engine and reports what it found in the log.
-pub async fn open_engine(settings: &Settings, accept_damage: bool) -> Result<Arc<Engine>> {
+pub(crate) async fn open_engine(settings: &Settings, accept_damage: bool) -> Result<Arc<Engine>> {
     let engine = open_engine_of(settings, settings.schemas()?, accept_damage).await?;
     for rollup in settings.rollups()? {
         engine.declare_rollup(rollup)?;
@@ -86,7 +86,7 @@ pub async fn open_engine(settings: &Settings, accept_damage: bool) -> Result<Arc
 }
 
 /// Opens the engine over other tables than those of the settings, without rollups.
-pub async fn open_engine_of(
+pub(crate) async fn open_engine_of(
     settings: &Settings,
     tables: Vec<TableSchema>,
     accept_damage: bool,
@@ -115,7 +115,7 @@ pub async fn open_engine_of(
 }
 
 /// A table that the settings declare, or the dead letters.
-pub fn table(settings: &Settings, name: &str) -> Result<TableSchema> {
+pub(crate) fn table(settings: &Settings, name: &str) -> Result<TableSchema> {
     let letters = dead_letters::schema()?;
     let tables: Vec<_> = settings.schemas()?.into_iter().chain([letters]).collect();
     let names: Vec<_> = tables.iter().map(|table| table.name().to_owned()).collect();
@@ -125,7 +125,7 @@ pub fn table(settings: &Settings, name: &str) -> Result<TableSchema> {
 }
 
 /// The rules for valid rows of a table.
-pub fn rules(settings: &Settings, table: &TableSchema) -> Result<Rules> {
+pub(crate) fn rules(settings: &Settings, table: &TableSchema) -> Result<Rules> {
     let known_keys = match table.declaration().dimension.as_deref() {
         None => None,
         Some(CITIES) => Some(Arc::new(
@@ -142,7 +142,7 @@ pub fn rules(settings: &Settings, table: &TableSchema) -> Result<Rules> {
 
 /// SQL over the tables of `engine`, with the cities and the jobs as tables; in the place of `before`, if that was
 /// served until now.
-pub fn open_sql(
+pub(crate) fn open_sql(
     settings: &Settings,
     engine: &Arc<Engine>,
     schedule: &Arc<Schedule>,
@@ -159,7 +159,10 @@ pub fn open_sql(
 
 /// The jobs of the data folder. Those that put rows run where there is an engine, and can only be inspected
 /// elsewhere.
-pub fn open_schedule(settings: &Settings, engine: Option<&Arc<Engine>>) -> Result<Arc<Schedule>> {
+pub(crate) fn open_schedule(
+    settings: &Settings,
+    engine: Option<&Arc<Engine>>,
+) -> Result<Arc<Schedule>> {
     let store = match local_data(&settings.data)? {
         Some(folder) => LakeStore::local(&folder.join(JOBS))?,
         None => LakeStore::open(&settings.data)?.child(JOBS),
@@ -208,7 +211,7 @@ pub fn open_schedule(settings: &Settings, engine: Option<&Arc<Engine>>) -> Resul
 }
 
 /// Connects to the server that the settings name.
-pub async fn connect(settings: &Settings) -> Result<Client> {
+pub(crate) async fn connect(settings: &Settings) -> Result<Client> {
     Client::connect(&settings.endpoint).await.map_err(|error| match error.kind() {
         barograph_engine::ErrorKind::Unavailable => Error::failed(format!(
             "no server answers at {}: start one with `barograph serve` or `barograph demo`, or name another with --endpoint",
@@ -219,7 +222,7 @@ pub async fn connect(settings: &Settings) -> Result<Client> {
 }
 
 /// The declaration of a table of a server, as far as its columns tell it.
-pub fn remote_table(name: &str, schema: &Schema) -> Result<TableSchema> {
+pub(crate) fn remote_table(name: &str, schema: &Schema) -> Result<TableSchema> {
     let unexpected = |what: &str| Error::failed(format!("the server's table {name:?} has {what}"));
     let fields = schema.fields();
     let [key, time, values @ .., _ingested_at] = fields.as_ref() else {
@@ -259,7 +262,7 @@ pub fn remote_table(name: &str, schema: &Schema) -> Result<TableSchema> {
 }
 
 /// The folder where this user's programs keep their state between runs.
-pub fn user_state() -> PathBuf {
+pub(crate) fn user_state() -> PathBuf {
     let folder = |variable: &str| {
         std::env::var_os(variable).map(PathBuf::from).filter(|path| path.is_absolute())
     };

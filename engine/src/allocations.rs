@@ -10,7 +10,7 @@
 use std::alloc::{GlobalAlloc, Layout};
 use std::cell::Cell;
 
-use barograph_lake::priority::yield_if_background;
+use barograph_lake::internal::yield_if_background;
 
 /// Allocations after which a background thread yields, if its time slice is over.
 const TURN: u32 = 256;

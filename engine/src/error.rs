@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use barograph_lake::error::{Cause, because};
+use barograph_lake::internal::{Cause, because};
 
 /// The kind of an error: what the caller can do about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,8 +107,8 @@ impl From<barograph_lake::Error> for Error {
     }
 }
 
-impl From<barograph_lake::transaction::Unknown> for Error {
-    fn from(unknown: barograph_lake::transaction::Unknown) -> Self {
+impl From<barograph_lake::Unknown> for Error {
+    fn from(unknown: barograph_lake::Unknown) -> Self {
         barograph_lake::Error::from(unknown).into()
     }
 }

@@ -1,31 +1,44 @@
 //! The engine of Barograph: it accepts readings, keeps them, and answers reads.
 //!
-//! A reading is written down once (`log`), seen at once (`tail`), kept for ever (the lake). Every
+//! A reading is written down once ([`log`]), seen at once (the tail), kept for ever (the lake). Every
 //! query reads one [`View`]: the tail and a lake snapshot, swapped together.
+//!
+//! | module | what it is for |
+//! |---|---|
+//! | the root | [`Engine`]: open it, put rows, read them, delete, land; clocks, settings, views, errors |
+//! | [`scan`] | range reads as plans with a cost, run slice by slice; aggregates and their kernels |
+//! | [`filter`] | the SQL condition of a read |
+//! | [`validate`] | which rows a table takes, and what is wrong with the others |
+//! | [`dead_letters`] | the table of rejected rows |
+//! | [`log`] | the log: a folder of segments, or a log in memory for tests |
+//! | [`rollup`] | tables of windows over another, and how far they are up to date |
+//! | [`rewrite`] | rows that move to other files, in bounded memory |
+//! | [`expression`] | expressions over the columns of one row, which a crate above provides |
+//! | [`retry`] | how long a refused caller waits |
 
-pub mod allocations;
-pub mod clock;
+mod allocations;
+mod clock;
 pub mod dead_letters;
-pub mod engine;
-pub mod error;
+mod engine;
+mod error;
 pub mod expression;
 pub mod filter;
-pub mod landing;
+mod landing;
 pub mod log;
-pub mod memory;
-pub mod process_memory;
-pub mod recent;
+mod memory;
+mod process_memory;
+mod recent;
 pub mod retry;
 pub mod rewrite;
 pub mod rollup;
 pub mod scan;
-pub mod settings;
-pub mod system;
-pub mod table;
-pub mod tail;
-pub mod threads;
+mod settings;
+mod system;
+mod table;
+mod tail;
+mod threads;
 pub mod validate;
-pub mod view;
+mod view;
 mod writer;
 
 pub use clock::{Clock, ClockSteps, ManualClock, SystemClock};
@@ -36,8 +49,27 @@ pub use error::{Error, ErrorKind, Result};
 pub use landing::{DeletionReport, DeletionRequest, FlushReport, LandingFault};
 pub use scan::{Aggregate, Aggregation, Point, PointQuery, Scan, ScanStream};
 pub use settings::EngineSettings;
+pub use system::SystemRows;
+pub use tail::{HourView, TailView};
 pub use view::View;
-pub use writer::{Ack, Durability};
+pub use writer::{Ack, Durability, LogGauge};
+
+/// What the other crates of Barograph share with this one, and what its benches measure by itself. It may change with
+/// any version.
+#[doc(hidden)]
+pub mod internal {
+    pub use crate::allocations::{CountingAllocator, held};
+    pub use crate::clock::{pause, roughly};
+    pub use crate::process_memory::{ProcessMemoryLimit, SETTING as PROCESS_MEMORY_SETTING};
+    pub use crate::recent::Recent;
+    pub use crate::settings::{THREADS_MAX, check_count};
+    pub use crate::threads::Threads;
+
+    // `benches/tail.rs` fills a tail without an engine, `benches/kernels.rs` compares the kernels of a filter.
+    pub use crate::filter::kernels::{Comparisons, Kernels, Lane, available};
+    pub use crate::memory::Budget;
+    pub use crate::tail::Tail;
+}
 
 #[cfg(test)]
 #[global_allocator]

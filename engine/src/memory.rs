@@ -20,7 +20,7 @@ pub struct Budget {
 
 /// Bytes taken from a [`Budget`] until dropped.
 #[derive(Debug)]
-pub struct Reservation {
+pub(crate) struct Reservation {
     budget: Arc<Budget>,
     bytes: usize,
 }
@@ -32,7 +32,7 @@ impl Budget {
     }
 
     /// The setting that sets the bound.
-    pub fn name(&self) -> &'static str {
+    pub(crate) fn name(&self) -> &'static str {
         self.name
     }
 
@@ -42,29 +42,29 @@ impl Budget {
     }
 
     /// The bound in bytes.
-    pub fn limit(&self) -> usize {
+    pub(crate) fn limit(&self) -> usize {
         self.limit
     }
 
     /// Sets how many of the bytes taken cannot be given back at present.
-    pub fn set_stuck(&self, bytes: usize) {
+    pub(crate) fn set_stuck(&self, bytes: usize) {
         self.stuck.store(bytes, Ordering::Relaxed);
     }
 
     /// Whether the bytes that cannot be given back are so many that no more of them are to be taken.
-    pub fn is_stuck(&self) -> bool {
+    pub(crate) fn is_stuck(&self) -> bool {
         self.stuck.load(Ordering::Relaxed) > self.limit / 4 * 3
     }
 
     /// Bytes to free once more than three quarters are taken of those that can be given back at all; 0 before.
-    pub fn to_free(&self) -> usize {
+    pub(crate) fn to_free(&self) -> usize {
         let stuck = self.stuck.load(Ordering::Relaxed).min(self.limit);
         let (used, limit) = (self.used().saturating_sub(stuck), self.limit - stuck);
         if used > limit / 4 * 3 { used - limit / 2 } else { 0 }
     }
 
     /// Takes `bytes`, or says that the bound is reached and when to come back.
-    pub fn try_reserve(
+    pub(crate) fn try_reserve(
         self: &Arc<Self>,
         bytes: usize,
         retry_after: Duration,
@@ -84,7 +84,7 @@ impl Budget {
     }
 
     /// Takes `bytes` even over the bound: for what is already accepted and must be held.
-    pub fn reserve(self: &Arc<Self>, bytes: usize) -> Reservation {
+    pub(crate) fn reserve(self: &Arc<Self>, bytes: usize) -> Reservation {
         self.used.fetch_add(bytes, Ordering::Relaxed);
         Reservation { budget: Arc::clone(self), bytes }
     }
@@ -92,12 +92,12 @@ impl Budget {
 
 impl Reservation {
     /// Bytes held.
-    pub fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
 
     /// Grows or shrinks to `bytes`, even over the bound.
-    pub fn resize(&mut self, bytes: usize) {
+    pub(crate) fn resize(&mut self, bytes: usize) {
         if bytes >= self.bytes {
             self.budget.used.fetch_add(bytes - self.bytes, Ordering::Relaxed);
         } else {

@@ -4,13 +4,13 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use barograph_lake::{Key, LakeTable, Snapshot, TableSchema, TableVersion};
-use hashbrown::HashSet;
+use barograph_lake::{LakeTable, Snapshot, TableSchema, TableVersion};
 
 use crate::recent::Recent;
 use crate::scan::newest::Newest;
 use crate::scan::partition::Divisions;
 use crate::tail::TailView;
+use crate::validate::KnownKeys;
 use crate::view::View;
 
 /// Reads whose division into partitions is kept.
@@ -20,15 +20,15 @@ const EARLIER_VIEWS_CACHED: usize = 4;
 
 /// A table.
 #[derive(Debug)]
-pub struct Table {
+pub(crate) struct Table {
     pub(crate) schema: Arc<TableSchema>,
     pub(crate) lake: LakeTable,
     /// Stored by the writer alone.
     pub(crate) view: ArcSwap<View>,
     /// The valid keys, if a dimension lists them.
-    pub(crate) known_keys: Option<Arc<HashSet<Key>>>,
+    pub(crate) known_keys: Option<Arc<KnownKeys>>,
     /// The newest readings in the lake, from the files read so far.
-    pub newest: Arc<Newest>,
+    pub(crate) newest: Arc<Newest>,
     /// Where reads were divided into partitions.
     pub(crate) divisions: Divisions,
     /// Earlier versions that were read.
@@ -41,7 +41,7 @@ impl Table {
         lake: LakeTable,
         snapshot: Snapshot,
         tail: TailView,
-        known_keys: Option<Arc<HashSet<Key>>>,
+        known_keys: Option<Arc<KnownKeys>>,
     ) -> Self {
         let schema = Arc::clone(lake.schema());
         let view = View { schema: Arc::clone(&schema), snapshot: Arc::new(snapshot), tail };

@@ -1,6 +1,6 @@
 //! Background threads of low priority, so that ingestion and point reads go before the work on them.
 
-use barograph_lake::priority;
+use barograph_lake::internal;
 use tokio::runtime::{Handle, Runtime};
 
 use crate::{Error, Result};
@@ -67,7 +67,7 @@ impl Drop for Threads {
 
 /// Lets ingestion and point reads go before the calling thread.
 fn lower_priority() {
-    if let Err(error) = priority::lower_priority() {
+    if let Err(error) = internal::lower_priority() {
         tracing::warn!(%error, "could not lower the priority of a background thread");
     }
 }

@@ -10,7 +10,7 @@
 
 mod cast;
 mod rejections;
-pub mod row;
+pub(crate) mod row;
 
 use std::sync::Arc;
 
@@ -28,6 +28,7 @@ use barograph_lake::{Key, Micros, TableSchema, ValueColumn};
 use hashbrown::HashSet;
 
 pub use rejections::{Rejected, Rejections};
+pub use row::{ROW_BYTES_MAX, bounded};
 
 use crate::{Error, Result};
 use rejections::{Fault, Faults};
@@ -43,7 +44,25 @@ pub struct Rules {
     /// Rows at or after this instant come from a clock gone wrong.
     pub future: Micros,
     /// The only valid keys, if they are known.
-    pub known_keys: Option<Arc<HashSet<Key>>>,
+    pub known_keys: Option<Arc<KnownKeys>>,
+}
+
+/// The valid keys of a dimension.
+#[derive(Debug, Clone, Default)]
+pub struct KnownKeys(HashSet<Key>);
+
+impl KnownKeys {
+    /// Whether `key` is one of them.
+    #[inline]
+    pub fn contains(&self, key: Key) -> bool {
+        self.0.contains(&key)
+    }
+}
+
+impl FromIterator<Key> for KnownKeys {
+    fn from_iter<T: IntoIterator<Item = Key>>(keys: T) -> Self {
+        Self(keys.into_iter().collect())
+    }
 }
 
 /// A batch that was checked row by row.
@@ -151,7 +170,7 @@ fn check_keys(keys: &ArrayRef, rules: &Rules, faults: &mut Faults) {
         if keys.is_null(row) {
             faults.add(row, KEY_COLUMN, Fault::Null);
         } else if let Some(known) = &rules.known_keys
-            && !known.contains(&key_at(keys, row))
+            && !known.contains(key_at(keys, row))
         {
             faults.add(row, KEY_COLUMN, Fault::Unknown);
         }

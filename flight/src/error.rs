@@ -5,15 +5,15 @@ use std::time::Duration;
 
 use arrow_flight::error::FlightError;
 use barograph_engine::ErrorKind;
-use barograph_lake::error::{Cause, because};
+use barograph_lake::internal::{Cause, because};
 use tonic::metadata::MetadataValue;
 use tonic::{Code, Status};
 
 /// Name of the response header (or trailer) that says after how many ms a refused request may be
 /// sent again.
-pub const RETRY_AFTER_MS: &str = "retry-after-ms";
+pub(crate) const RETRY_AFTER_MS: &str = "retry-after-ms";
 /// Name of the response header (or trailer) that says the SQLSTATE of an error of SQL.
-pub const SQLSTATE: &str = "sqlstate";
+pub(crate) const SQLSTATE: &str = "sqlstate";
 
 /// An error of the server or the client: what the caller can do, a message that names the thing, the
 /// value and the mend, and the cause. Crosses the wire as a gRPC status and keeps its kind:
@@ -30,7 +30,7 @@ pub const SQLSTATE: &str = "sqlstate";
 /// | `Internal` | `INTERNAL` |
 ///
 /// Where SQL was asked the status also says an SQLSTATE, at the end of the message and in the metadata
-/// ([`SQLSTATE`]); what SQL cannot do here is `UNIMPLEMENTED`.
+/// (`sqlstate`); what SQL cannot do here is `UNIMPLEMENTED`.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}{}{}", because(source.as_deref()), state(*sqlstate))]
 #[non_exhaustive]
@@ -194,7 +194,7 @@ fn kind_of(code: Code) -> ErrorKind {
 }
 
 /// The name of a gRPC code as the specification writes it, such as `INVALID_ARGUMENT`.
-pub fn code_name(code: Code) -> &'static str {
+pub(crate) fn code_name(code: Code) -> &'static str {
     match code {
         Code::Ok => "OK",
         Code::Cancelled => "CANCELLED",

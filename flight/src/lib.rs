@@ -1,14 +1,20 @@
 //! Arrow Flight and Flight SQL: the server that answers clients, and a typed client.
 //!
-//! A [`Server`] answers Arrow Flight on one port: tickets (`ticket`, JSON) become the engine's reads, and
+//! A [`Server`] answers Arrow Flight on one port: tickets ([`ticket`], JSON) become the engine's reads, and
 //! batches become bytes (`wire`). A [`Client`] is the other side.
+//!
+//! | module | what it is for |
+//! |---|---|
+//! | the root | [`Server`] and its settings, [`Client`], [`Ticket`], errors |
+//! | [`client`] | what the calls of a client return |
+//! | [`ticket`] | the parts of a ticket |
 
 mod call;
 pub mod client;
-pub mod error;
+mod error;
 mod message;
-pub mod server;
-pub mod settings;
+mod server;
+mod settings;
 mod sql;
 pub mod ticket;
 mod wire;

@@ -5,8 +5,8 @@
 use std::sync::Arc;
 
 use barograph_engine::Clock;
+use barograph_engine::internal::Threads;
 use barograph_engine::rewrite::{Rewrite, RewriteBounds, RewriteOf};
-use barograph_engine::threads::Threads;
 use barograph_lake::file::FileCache;
 use barograph_lake::table::Alteration;
 use barograph_lake::{FileEntry, LakeTable, Outcome, Retry, Size, Snapshot};

@@ -34,7 +34,7 @@ pub fn lower_priority() -> io::Result<()> {
 
 /// Whether the calling thread has lowered its priority.
 #[inline]
-pub fn has_low_priority() -> bool {
+pub(crate) fn has_low_priority() -> bool {
     LOW_PRIORITY.get()
 }
 

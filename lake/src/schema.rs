@@ -350,7 +350,7 @@ impl ValueType {
     }
 
     /// Whether a column of this type can become one of type `to` that holds the same values.
-    pub fn widens_to(self, to: Self) -> bool {
+    pub(crate) fn widens_to(self, to: Self) -> bool {
         matches!(
             (self, to),
             (Self::Int16, Self::Int32 | Self::Int64)

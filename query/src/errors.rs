@@ -2,7 +2,7 @@
 //! text the fault lies and which name was probably meant.
 
 use arrow::error::ArrowError;
-use barograph_engine::process_memory::SETTING as SERVER;
+use barograph_engine::internal::PROCESS_MEMORY_SETTING as SERVER;
 use barograph_engine::{Error, ErrorKind, retry};
 use datafusion::common::{Column, DataFusionError, SchemaError};
 

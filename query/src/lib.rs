@@ -7,6 +7,13 @@
 //!                          └─ ScanExec: filters, columns, order, statistics and windows pushed down
 //! ```
 //!
+//! | front door | what it is for |
+//! |---|---|
+//! | the root | [`Sql`] over an engine, its sessions, [`Statement`]s and answers; running statements; [`SqlExpressions`] |
+//! | [`functions`] | the SQL functions, registered in a DataFusion session of one's own |
+//!
+//! Inside:
+//!
 //! - `statement`: from a text to the last batch of its answer.
 //! - `table`: tables as the planner sees them, and how their scans run. `system`: tables about the server itself.
 //! - `pushdown`: conditions and groupings that scans decide and compute themselves.
@@ -18,7 +25,7 @@
 
 mod corrections;
 mod errors;
-pub mod expression;
+mod expression;
 pub mod functions;
 mod limits;
 mod opaque;
@@ -33,6 +40,7 @@ mod tree;
 
 pub use barograph_engine::scan::Cost;
 pub use datafusion::common::ScalarValue;
+pub use expression::SqlExpressions;
 pub use limits::queries::{Queries, QueryId, QueryInfo, QueryState};
 pub use settings::SqlSettings;
 pub use statement::divide::{AnswerPartition, Division, key_ranges};
@@ -42,5 +50,5 @@ pub use table::catalog::{CATALOG, PUBLIC_SCHEMA, SYSTEM_SCHEMA, TableEntry};
 
 #[cfg(test)]
 #[global_allocator]
-static ALLOCATOR: barograph_engine::allocations::CountingAllocator<std::alloc::System> =
-    barograph_engine::allocations::CountingAllocator(std::alloc::System);
+static ALLOCATOR: barograph_engine::internal::CountingAllocator<std::alloc::System> =
+    barograph_engine::internal::CountingAllocator(std::alloc::System);

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use barograph_engine::process_memory::ProcessMemoryLimit;
-use barograph_engine::settings::{THREADS_MAX, check_count};
+use barograph_engine::internal::ProcessMemoryLimit;
+use barograph_engine::internal::{THREADS_MAX, check_count};
 use barograph_engine::{Error, Result};
 use barograph_lake::{Size, Span};
 use schemars::JsonSchema;

@@ -12,7 +12,7 @@ use barograph_jobs::import::{DirectImport, Imported, Mapping, Options, State, St
 use barograph_lake::store::faults::{Fault, FaultPlan, Operation};
 use barograph_lake::time::MICROS_PER_HOUR;
 use barograph_lake::{LakeStore, Size};
-use barograph_query::expression::SqlExpressions;
+use barograph_query::SqlExpressions;
 use rand::Rng;
 use rand::seq::SliceRandom;
 

@@ -12,17 +12,17 @@ use barograph_lake::schema::{TableDeclaration, ValueColumn, ValueType};
 use barograph_lake::{Micros, TableSchema};
 
 /// The values of one reading: temperature, direction, note.
-pub type Reading = (Option<f32>, Option<i16>, Option<String>);
+pub(crate) type Reading = (Option<f32>, Option<i16>, Option<String>);
 
 /// The readings that are expected.
 #[derive(Debug, Clone, Default)]
-pub struct Model(pub BTreeMap<(i32, Micros), Reading>);
+pub(crate) struct Model(pub BTreeMap<(i32, Micros), Reading>);
 
 /// One row to be put.
-pub type Row = (i32, Micros, Reading);
+pub(crate) type Row = (i32, Micros, Reading);
 
 /// The table of the tests: one column of each kind.
-pub fn schema(name: &str) -> TableSchema {
+pub(crate) fn schema(name: &str) -> TableSchema {
     let declaration = TableDeclaration::new("city_id", "reading_at")
         .column(ValueColumn::new("temperature", ValueType::Float32).range(-90.0, 60.0))
         .column(ValueColumn::new("direction", ValueType::Int16).range(0.0, 360.0))
@@ -31,7 +31,7 @@ pub fn schema(name: &str) -> TableSchema {
 }
 
 /// Rows as a batch that can be put.
-pub fn batch(rows: &[Row]) -> RecordBatch {
+pub(crate) fn batch(rows: &[Row]) -> RecordBatch {
     let times: TimestampMicrosecondArray = rows.iter().map(|row| Some(row.1)).collect();
     RecordBatch::try_from_iter_with_nullable([
         (
@@ -48,7 +48,7 @@ pub fn batch(rows: &[Row]) -> RecordBatch {
 }
 
 /// A batch of the engine's answer, back as rows. Columns in the order key, time, values.
-pub fn rows(batch: &RecordBatch) -> Vec<Row> {
+pub(crate) fn rows(batch: &RecordBatch) -> Vec<Row> {
     let keys = batch.column(0).as_primitive::<Int32Type>();
     let times = batch.column(1).as_primitive::<TimestampMicrosecondType>();
     let temperatures = batch.column(2).as_primitive::<Float32Type>();
@@ -68,14 +68,14 @@ pub fn rows(batch: &RecordBatch) -> Vec<Row> {
 
 impl Model {
     /// Later rows win.
-    pub fn put(&mut self, rows: &[Row]) {
+    pub(crate) fn put(&mut self, rows: &[Row]) {
         for (key, time, reading) in rows {
             self.0.insert((*key, *time), reading.clone());
         }
     }
 
     /// Rows of some keys and times, ordered by (key, time).
-    pub fn range(&self, keys: Option<&[i32]>, from: Micros, to: Micros) -> Vec<Row> {
+    pub(crate) fn range(&self, keys: Option<&[i32]>, from: Micros, to: Micros) -> Vec<Row> {
         self.0
             .iter()
             .filter(|((key, time), _)| {
@@ -86,7 +86,7 @@ impl Model {
     }
 
     /// The newest row at or before `at` of each key.
-    pub fn newest(&self, keys: Option<&[i32]>, at: Micros) -> Vec<Row> {
+    pub(crate) fn newest(&self, keys: Option<&[i32]>, at: Micros) -> Vec<Row> {
         let mut newest: BTreeMap<i32, Row> = BTreeMap::new();
         for row in self.range(keys, Micros::MIN, at.saturating_add(1)) {
             newest.insert(row.0, row);

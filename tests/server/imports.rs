@@ -13,7 +13,7 @@ use barograph_flight::Client;
 use super::{POLL, Server, command};
 
 /// Output of an import, and rows of the tables after it.
-pub struct Imported {
+pub(crate) struct Imported {
     pub status: ExitStatus,
     /// Standard output: the summary.
     pub summary: String,
@@ -28,7 +28,7 @@ pub struct Imported {
 
 impl Imported {
     /// The figures of the summary over all files: earlier, read, accepted, unreadable, implausible, replaced.
-    pub fn figures(&self) -> [u64; 6] {
+    pub(crate) fn figures(&self) -> [u64; 6] {
         assert!(self.status.success(), "{}", self.said);
         let mut sums = [0; 6];
         for line in self.summary.lines().skip(1) {
@@ -43,7 +43,12 @@ impl Imported {
 }
 
 /// Imports files into a server, and as files of the lake of another folder; `sql` returns the rows to compare.
-pub fn both(settings: &str, arguments: &[&str], files: &[PathBuf], sql: &str) -> [Imported; 2] {
+pub(crate) fn both(
+    settings: &str,
+    arguments: &[&str],
+    files: &[PathBuf],
+    sql: &str,
+) -> [Imported; 2] {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     [true, false].map(|through_a_log| {
         let folder = tempfile::tempdir().unwrap();
@@ -109,7 +114,7 @@ fn import(arguments: &[&str], files: &[PathBuf]) -> Ended {
 }
 
 /// Most memory in KiB that a process has taken so far.
-pub fn peak(status: &Path) -> Option<u64> {
+pub(crate) fn peak(status: &Path) -> Option<u64> {
     let status = std::fs::read_to_string(status).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     line.trim().trim_end_matches(" kB").parse().ok()

@@ -2,7 +2,7 @@
 //! is kept for the message of a failure.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-pub mod imports;
+pub(crate) mod imports;
 
 use std::fmt;
 use std::io::{BufRead, BufReader, Read};
@@ -18,7 +18,7 @@ use barograph_engine::Durability;
 use barograph_flight::Client;
 
 /// The binary under test.
-pub const BINARY: &str = env!("CARGO_BIN_EXE_barograph");
+pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_barograph");
 
 /// How long a start may take, the replay of a log included, on a busy machine.
 const START_TIMEOUT: Duration = Duration::from_secs(600);
@@ -28,7 +28,7 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(600);
 const POLL: Duration = Duration::from_millis(5);
 
 /// A running `barograph serve`. Killed when dropped.
-pub struct Server {
+pub(crate) struct Server {
     process: Child,
     output: Arc<Output>,
     readers: Vec<JoinHandle<()>>,
@@ -50,7 +50,7 @@ struct Printed {
 }
 
 /// The binary with the arguments of a command, free of the settings in this process's environment.
-pub fn command(args: &[&str]) -> Command {
+pub(crate) fn command(args: &[&str]) -> Command {
     let mut command = Command::new(BINARY);
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("BAROGRAPH_") {
@@ -63,7 +63,7 @@ pub fn command(args: &[&str]) -> Command {
 
 impl Server {
     /// Puts rows into a table, and waits until they have landed.
-    pub fn land(&self, table: &str, rows: RecordBatch) {
+    pub(crate) fn land(&self, table: &str, rows: RecordBatch) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let client = Client::connect(&self.url()).await.unwrap();
@@ -73,12 +73,12 @@ impl Server {
     }
 
     /// Starts `barograph serve` on `data`, with `args` in addition, and waits until it takes calls.
-    pub fn start(args: &[&str], data: &Path) -> Self {
+    pub(crate) fn start(args: &[&str], data: &Path) -> Self {
         Self::start_with(args, data, &[])
     }
 
     /// Like [`Server::start`], with settings by environment variable.
-    pub fn start_with(args: &[&str], data: &Path, settings: &[(&str, &str)]) -> Self {
+    pub(crate) fn start_with(args: &[&str], data: &Path, settings: &[(&str, &str)]) -> Self {
         let mut server = Self::spawn(args, data, settings);
         if let Err(why) = server.wait_ready() {
             panic!("server on {} {why}; it printed:\n{}", data.display(), server.output());
@@ -87,7 +87,7 @@ impl Server {
     }
 
     /// Starts `barograph serve` on `data` without waiting; it may not be ready yet, or never be.
-    pub fn spawn(args: &[&str], data: &Path, settings: &[(&str, &str)]) -> Self {
+    pub(crate) fn spawn(args: &[&str], data: &Path, settings: &[(&str, &str)]) -> Self {
         let mut process = command(&["serve", "--listen", "127.0.0.1:0", "--data"])
             .arg(data)
             .args(args)
@@ -106,7 +106,7 @@ impl Server {
     }
 
     /// Waits until the server has printed its address and takes connections there.
-    pub fn wait_ready(&mut self) -> Result<(), String> {
+    pub(crate) fn wait_ready(&mut self) -> Result<(), String> {
         let until = Instant::now() + START_TIMEOUT;
         let mut printed = self.output.state.lock().unwrap();
         let address = loop {
@@ -136,39 +136,39 @@ impl Server {
     }
 
     /// Address of the server.
-    pub fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         self.address.expect("the server was not waited for")
     }
 
     /// URL for our own client and command line.
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address())
     }
 
     /// URL for pyarrow.
-    pub fn grpc_url(&self) -> String {
+    pub(crate) fn grpc_url(&self) -> String {
         format!("grpc://{}", self.address())
     }
 
     /// The process id.
-    pub fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.process.id()
     }
 
     /// Output so far, stdout and stderr.
-    pub fn output(&self) -> String {
+    pub(crate) fn output(&self) -> String {
         self.output.state.lock().unwrap().text.clone()
     }
 
     /// Kills it at once (SIGKILL) and returns its output.
-    pub fn kill(mut self) -> String {
+    pub(crate) fn kill(mut self) -> String {
         self.process.kill().expect("kill");
         self.ended();
         self.output()
     }
 
     /// Asks it to stop (SIGTERM) and waits until it has; returns its exit status and output.
-    pub fn terminate(mut self) -> (ExitStatus, String) {
+    pub(crate) fn terminate(mut self) -> (ExitStatus, String) {
         let kill = format!("kill -TERM {}", self.pid());
         let sent = Command::new("sh").args(["-c", &kill]).status().expect("sh");
         assert!(sent.success(), "{kill}: {sent}");
@@ -209,7 +209,7 @@ impl fmt::Debug for Server {
 }
 
 /// Most memory in MiB that a process has taken so far.
-pub fn peak_mib(pid: u32) -> Option<u64> {
+pub(crate) fn peak_mib(pid: u32) -> Option<u64> {
     imports::peak(Path::new(&format!("/proc/{pid}/status"))).map(|kib| kib >> 10)
 }
 

@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 #[path = "../../examples/embedded.rs"]
+#[allow(unreachable_pub, reason = "an example of its own has it at the root")]
 mod embedded;
 mod frames;
 mod models;
@@ -20,7 +21,7 @@ use barograph_query::functions::register;
 use datafusion::prelude::{SessionConfig, SessionContext};
 
 /// A session with small or large batches and one or several partitions.
-pub fn session(partitions: usize, batch_rows: usize) -> SessionContext {
+pub(crate) fn session(partitions: usize, batch_rows: usize) -> SessionContext {
     let config =
         SessionConfig::new().with_target_partitions(partitions).with_batch_size(batch_rows);
     let context = SessionContext::new_with_config(config);

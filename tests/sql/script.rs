@@ -20,7 +20,7 @@ use datafusion::common::ScalarValue;
 use datafusion::prelude::SessionContext;
 
 /// The side that answers a script.
-pub trait Subject {
+pub(crate) trait Subject {
     /// The answer to a statement.
     async fn ask(
         &mut self,
@@ -171,7 +171,7 @@ fn texts(batches: &[RecordBatch]) -> Vec<String> {
 }
 
 /// Runs every record of `text`; returns those that do not hold.
-pub async fn run(subject: &mut impl Subject, text: &str) -> Vec<String> {
+pub(crate) async fn run(subject: &mut impl Subject, text: &str) -> Vec<String> {
     let mut wrong = Vec::new();
     for record in parse(text) {
         let got = outcome(subject, &record).await;

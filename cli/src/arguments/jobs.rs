@@ -6,7 +6,7 @@ use crate::output::Format;
 
 /// What to do about jobs.
 #[derive(Debug, Subcommand)]
-pub enum JobsCommand {
+pub(crate) enum JobsCommand {
     /// List the jobs: when each is due, and how its latest run ended.
     List(JobsArguments),
     /// Run a job now, beside a running server or without one.
@@ -19,7 +19,7 @@ pub enum JobsCommand {
 
 /// Whose jobs.
 #[derive(Debug, Args)]
-pub struct JobsArguments {
+pub(crate) struct JobsArguments {
     /// Data folder or object-store URL.
     #[arg(long, value_name = "DIR|URL")]
     pub data: Option<String>,
@@ -30,7 +30,7 @@ pub struct JobsArguments {
 
 /// Arguments of `jobs run`.
 #[derive(Debug, Args)]
-pub struct JobsRunArguments {
+pub(crate) struct JobsRunArguments {
     /// Name of the job.
     pub name: String,
     /// Print what it would do and at what cost, without changing anything.
@@ -49,7 +49,7 @@ pub struct JobsRunArguments {
 
 /// Arguments of `jobs history`.
 #[derive(Debug, Args)]
-pub struct JobsHistoryArguments {
+pub(crate) struct JobsHistoryArguments {
     /// Only runs of this job.
     pub name: Option<String>,
     /// Whose jobs.
@@ -59,7 +59,7 @@ pub struct JobsHistoryArguments {
 
 /// Arguments of `jobs cancel`.
 #[derive(Debug, Args)]
-pub struct JobsCancelArguments {
+pub(crate) struct JobsCancelArguments {
     /// Id of the run, such as `verify-41`.
     pub run: String,
     /// Data folder or object-store URL.

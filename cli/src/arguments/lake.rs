@@ -6,7 +6,7 @@ use crate::output::Format;
 
 /// What to look at in the lake.
 #[derive(Debug, Subcommand)]
-pub enum LakeCommand {
+pub(crate) enum LakeCommand {
     /// List the active files of each table.
     Files(LakeArguments),
     /// Open and verify every active file, and report damaged files, missing files, orphans and gaps.
@@ -26,7 +26,7 @@ pub enum LakeCommand {
 
 /// Arguments of `lake alter`.
 #[derive(Debug, Args)]
-pub struct LakeAlterArguments {
+pub(crate) struct LakeAlterArguments {
     /// Name of the table; its rollups and quality flags follow.
     pub table: String,
     /// Rename a column; the settings declare its new name. Repeatable.
@@ -48,7 +48,7 @@ pub struct LakeAlterArguments {
 
 /// Arguments of `lake delete`.
 #[derive(Debug, Args)]
-pub struct LakeDeleteArguments {
+pub(crate) struct LakeDeleteArguments {
     /// Name of the table.
     pub table: String,
     /// Cities, by name or id, whose rows are deleted; keys, for a table without cities. Separated by semicolons.
@@ -80,7 +80,7 @@ pub struct LakeDeleteArguments {
 /// Arguments of `lake restore`.
 #[derive(Debug, Args)]
 #[command(disable_version_flag = true)]
-pub struct LakeRestoreArguments {
+pub(crate) struct LakeRestoreArguments {
     /// Name of the table.
     pub table: String,
     /// Version to restore, as listed by `barograph lake history`.
@@ -99,7 +99,7 @@ pub struct LakeRestoreArguments {
 
 /// Which lake.
 #[derive(Debug, Args)]
-pub struct LakeArguments {
+pub(crate) struct LakeArguments {
     /// Data folder or object-store URL.
     #[arg(long, value_name = "DIR|URL")]
     pub data: Option<String>,

@@ -10,20 +10,18 @@ use barograph_jobs::import::FileForm;
 use barograph_lake::Size;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-pub use jobs::{
-    JobsArguments, JobsCancelArguments, JobsCommand, JobsHistoryArguments, JobsRunArguments,
-};
-pub use lake::{
+pub(crate) use jobs::{JobsArguments, JobsCommand, JobsRunArguments};
+pub(crate) use lake::{
     LakeAlterArguments, LakeArguments, LakeCommand, LakeDeleteArguments, LakeRestoreArguments,
 };
-pub use text::TextArguments;
+pub(crate) use text::TextArguments;
 
 use crate::output::Format;
 
 /// A columnar engine for time series: durable ingestion, immediate queries, an open lake.
 #[derive(Debug, Parser)]
 #[command(name = "barograph", version, propagate_version = true, max_term_width = 100)]
-pub struct Arguments {
+pub(crate) struct Arguments {
     /// Settings file (TOML), also settable as BAROGRAPH_CONFIG. `barograph config` prints one.
     #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
@@ -37,7 +35,7 @@ pub struct Arguments {
 
 /// What to do.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Fill a data folder with simulated weather of real cities, serve it, and keep adding readings.
     Demo(DemoArguments),
     /// Serve the tables of a data folder or object store over Arrow Flight.
@@ -66,7 +64,7 @@ pub enum Command {
 
 /// Arguments of `demo`.
 #[derive(Debug, Args)]
-pub struct DemoArguments {
+pub(crate) struct DemoArguments {
     /// Data folder or object-store URL; created if missing, continued if present.
     #[arg(long, value_name = "DIR|URL")]
     pub data: Option<String>,
@@ -89,7 +87,7 @@ pub struct DemoArguments {
 
 /// Arguments of `serve`.
 #[derive(Debug, Args)]
-pub struct ServeArguments {
+pub(crate) struct ServeArguments {
     /// Data folder or object-store URL.
     #[arg(long, value_name = "DIR|URL")]
     pub data: Option<String>,
@@ -103,7 +101,7 @@ pub struct ServeArguments {
 
 /// Which server answers, and in which form.
 #[derive(Debug, Args)]
-pub struct AnswerArguments {
+pub(crate) struct AnswerArguments {
     /// URL of the server.
     #[arg(long, value_name = "URL")]
     pub endpoint: Option<String>,
@@ -114,7 +112,7 @@ pub struct AnswerArguments {
 
 /// Which keys are asked for.
 #[derive(Debug, Args)]
-pub struct KeyArguments {
+pub(crate) struct KeyArguments {
     /// Cities by name or id, such as `Paris`, `Springfield,MO` or 2988507; keys, for a table without cities.
     #[arg(value_name = "CITY", required_unless_present = "all", allow_negative_numbers = true)]
     pub cities: Vec<String>,
@@ -131,7 +129,7 @@ pub struct KeyArguments {
 
 /// Arguments of `latest`.
 #[derive(Debug, Args)]
-pub struct LatestArguments {
+pub(crate) struct LatestArguments {
     /// Which keys.
     #[command(flatten)]
     pub keys: KeyArguments,
@@ -145,7 +143,7 @@ pub struct LatestArguments {
 
 /// Arguments of `sql`.
 #[derive(Debug, Args)]
-pub struct SqlArguments {
+pub(crate) struct SqlArguments {
     /// SQL to run, such as 'SELECT count(*) FROM readings'; semicolons separate statements. If absent, statements
     /// are read from stdin, interactively if that is a terminal.
     #[arg(value_name = "STATEMENT")]
@@ -157,7 +155,7 @@ pub struct SqlArguments {
 
 /// Arguments of `export`.
 #[derive(Debug, Args)]
-pub struct ExportArguments {
+pub(crate) struct ExportArguments {
     /// SQL statement, such as 'SELECT * FROM readings'.
     #[arg(value_name = "STATEMENT")]
     pub statement: String,
@@ -178,7 +176,7 @@ pub struct ExportArguments {
 
 /// Arguments of `range`.
 #[derive(Debug, Args)]
-pub struct RangeArguments {
+pub(crate) struct RangeArguments {
     /// Which keys.
     #[command(flatten)]
     pub keys: KeyArguments,
@@ -213,7 +211,7 @@ pub struct RangeArguments {
 
 /// Arguments of `import`.
 #[derive(Debug, Args)]
-pub struct ImportArguments {
+pub(crate) struct ImportArguments {
     /// Files: .csv, .tsv, .psv, .json, .jsonl, .ndjson, also compressed as .gz or .zst; .parquet, .pq; .arrow,
     /// .arrows, .ipc, .feather.
     #[arg(required = true, value_name = "FILE")]
@@ -278,7 +276,7 @@ pub struct ImportArguments {
 
 /// Form of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Form {
+pub(crate) enum Form {
     /// Delimited text.
     Csv,
     /// JSON lines.
@@ -291,7 +289,7 @@ pub enum Form {
 
 /// Arguments of `redrive`.
 #[derive(Debug, Args)]
-pub struct RedriveArguments {
+pub(crate) struct RedriveArguments {
     /// Table whose dead letters are put again.
     #[arg(long, default_value = "readings")]
     pub table: String,
@@ -308,7 +306,7 @@ pub struct RedriveArguments {
 
 /// Arguments of `config`.
 #[derive(Debug, Args)]
-pub struct ConfigArguments {
+pub(crate) struct ConfigArguments {
     /// Print the built-in defaults, ignoring file and environment.
     #[arg(long)]
     pub defaults: bool,

@@ -1,6 +1,6 @@
 //! The arguments that describe a text file, the same as in `[format]` of a mapping file.
 
-use barograph_jobs::import::input::format::{Decimal, Delimiter, Encoding, Format, Header, Quote};
+use barograph_jobs::import::{Decimal, Delimiter, Encoding, Format, Header, Quote};
 use clap::Args;
 
 use crate::Result;
@@ -8,7 +8,7 @@ use crate::Result;
 /// How the lines of a text file become rows.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Text files")]
-pub struct TextArguments {
+pub(crate) struct TextArguments {
     /// Delimiter of fields: a character, `tab`, or `whitespace` for any run of spaces and tabs.
     #[arg(long, value_name = "CHARACTER")]
     pub delimiter: Option<Delimiter>,

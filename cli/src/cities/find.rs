@@ -24,7 +24,7 @@ const SUGGESTIONS: usize = 5;
 
 impl Cities {
     /// The key that `text` means: an id, or the name of one city.
-    pub fn key(&self, text: &str) -> Result<Key> {
+    pub(crate) fn key(&self, text: &str) -> Result<Key> {
         match text.trim().parse::<Key>() {
             Ok(id) => Ok(id),
             Err(_) => self.find(text).map(|city| Key::from(city.id)),
@@ -32,7 +32,7 @@ impl Cities {
     }
 
     /// The one city that `text` names.
-    pub fn find(&self, text: &str) -> Result<&City> {
+    pub(crate) fn find(&self, text: &str) -> Result<&City> {
         let text = text.trim();
         let mut parts = text.split(',').map(str::trim);
         let name = parts.next().unwrap_or_default();

@@ -28,7 +28,7 @@ const MARKED: [(&str, &str); 21] = [
 ];
 
 /// The text that two spellings are compared by.
-pub fn fold(text: &str) -> String {
+pub(crate) fn fold(text: &str) -> String {
     let mut folded = String::with_capacity(text.len());
     for c in text.chars().flat_map(char::to_lowercase) {
         match c {
@@ -57,7 +57,7 @@ pub fn fold(text: &str) -> String {
     clippy::indexing_slicing,
     reason = "a row has a place for each letter of `b`, and one before them"
 )]
-pub fn distance(a: &str, b: &str) -> usize {
+pub(crate) fn distance(a: &str, b: &str) -> usize {
     let a: Vec<char> = a.chars().collect();
     let b: Vec<char> = b.chars().collect();
     let width = b.len() + 1;

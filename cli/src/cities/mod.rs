@@ -1,7 +1,7 @@
 //! The built-in cities: the 15,000 most populous of GeoNames (CC BY 4.0, geonames.org), embedded in the binary.
 
 mod find;
-pub mod fold;
+pub(crate) mod fold;
 mod rows;
 
 use std::collections::HashMap;
@@ -17,7 +17,7 @@ use crate::{Error, Result};
 const BUILT_IN: &str = include_str!("../../data/cities.csv");
 
 /// The key column whose values are city ids: where a table has it, city names are taken and shown.
-pub const CITY_KEY: &str = "city_id";
+pub(crate) const CITY_KEY: &str = "city_id";
 
 /// A city.
 #[derive(Debug, Clone, PartialEq)]
@@ -62,7 +62,7 @@ impl Cities {
     }
 
     /// Reads the CSV form of `data/cities.csv`, header included.
-    pub fn parse(csv: &str) -> Result<Self> {
+    pub(crate) fn parse(csv: &str) -> Result<Self> {
         let columns = [
             ("city_id", DataType::Int32),
             ("name", DataType::Utf8),
@@ -116,7 +116,7 @@ impl Cities {
     }
 
     /// The `count` most populous cities, ascending by id.
-    pub fn largest(&self, count: usize) -> Vec<City> {
+    pub(crate) fn largest(&self, count: usize) -> Vec<City> {
         let mut cities = self.cities.clone();
         cities.sort_by_key(|city| (-city.population, city.id));
         cities.truncate(count);

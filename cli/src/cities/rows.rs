@@ -11,7 +11,7 @@ use crate::Result;
 impl Cities {
     /// The cities as rows: `city_id`, `name`, `country`, `admin1`, `latitude`, `longitude`, `population`,
     /// `timezone`, none of them null.
-    pub fn rows(&self) -> Result<RecordBatch> {
+    pub(crate) fn rows(&self) -> Result<RecordBatch> {
         let field = |name: &str, kind| Field::new(name, kind, false);
         let schema = Schema::new(vec![
             field("city_id", DataType::Int32),

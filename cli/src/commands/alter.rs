@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use barograph_engine::SystemClock;
 use barograph_flight::AlterRequest;
-use barograph_jobs::alter::{Alter, AlterBounds};
 use barograph_jobs::quality::flags_of;
+use barograph_jobs::{Alter, AlterBounds};
 use barograph_lake::store::LakeStore;
 use barograph_lake::table::{Alteration, AlterationRequest};
 use barograph_lake::{ErrorKind, LakeTable, Snapshot, Span, TableSchema};

@@ -8,14 +8,14 @@ use barograph_engine::dead_letters::DEAD_LETTERS;
 use barograph_engine::validate::Rejected;
 use barograph_engine::{Durability, SystemClock};
 use barograph_flight::Client;
-use barograph_jobs::import::time::{Found, LocalTimes};
 use barograph_jobs::import::{
     DirectImport, FileSummary, Import, ImportEvent, Imported, Mapping, Options, PutOutcome,
     Replaced, Sink, State, Stop,
 };
+use barograph_jobs::import::{Found, LocalTimes};
 use barograph_lake::TableSchema;
 use barograph_lake::time::format_instant;
-use barograph_query::expression::SqlExpressions;
+use barograph_query::SqlExpressions;
 
 use crate::arguments::ImportArguments;
 use crate::figures::{grouped, rate};

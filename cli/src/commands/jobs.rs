@@ -37,7 +37,7 @@ const RUN_COLUMNS: [&str; 9] = [
 
 impl JobsCommand {
     /// The folder or object store whose jobs are meant.
-    pub fn data(&self) -> &Option<String> {
+    pub(crate) fn data(&self) -> &Option<String> {
         match self {
             Self::List(arguments) => &arguments.data,
             Self::Run(arguments) => &arguments.jobs.data,

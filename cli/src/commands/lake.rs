@@ -8,7 +8,7 @@ use arrow::array::{
     UInt64Array,
 };
 use barograph_engine::{Clock, SystemClock};
-use barograph_lake::delta::spans;
+use barograph_lake::internal::spans;
 use barograph_lake::store::LakeStore;
 use barograph_lake::table::{self, CheckReport};
 use barograph_lake::{Hour, Key, LakeTable, Outcome, Snapshot, TableVersion};
@@ -23,7 +23,7 @@ use crate::{Error, Result, signals, wiring};
 
 impl LakeCommand {
     /// The folder or object store of the data.
-    pub fn data(&self) -> &Option<String> {
+    pub(crate) fn data(&self) -> &Option<String> {
         match self {
             Self::Delete(_) => &None,
             Self::Files(arguments) | Self::Check(arguments) | Self::History(arguments) => {

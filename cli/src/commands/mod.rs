@@ -11,7 +11,7 @@ mod query;
 mod redrive;
 mod serve;
 mod sql;
-pub mod times;
+mod times;
 
 use crate::arguments::{Arguments, Command, LakeCommand};
 use crate::settings::{Layers, Settings};
@@ -24,7 +24,7 @@ const SERVE_LEVEL: &str = "warn,barograph=info";
 const LEVEL: &str = "warn";
 
 /// Runs the command that the arguments name.
-pub async fn run(arguments: Arguments) -> Result<()> {
+pub(crate) async fn run(arguments: Arguments) -> Result<()> {
     let mut layers = Layers::from_process(arguments.config, arguments.set);
     if let Command::Config(command) = &arguments.command {
         return config::run(command, &layers);

@@ -6,7 +6,7 @@ use barograph_lake::{AsOf, Micros, TableVersion};
 use crate::{Error, Result};
 
 /// Reads `now`, a length of time before or after it (`-24h`, `+5m`), or an instant.
-pub fn instant(text: &str, now: Micros) -> Result<Micros> {
+pub(crate) fn instant(text: &str, now: Micros) -> Result<Micros> {
     let text = text.trim();
     if text == "now" {
         return Ok(now);
@@ -27,7 +27,7 @@ pub fn instant(text: &str, now: Micros) -> Result<Micros> {
 }
 
 /// Reads a number of a version, or a time as [`instant`] does.
-pub fn as_of(text: &str, now: Micros) -> Result<AsOf> {
+pub(crate) fn as_of(text: &str, now: Micros) -> Result<AsOf> {
     match text.trim().parse() {
         Ok(version) => Ok(AsOf::Version(TableVersion::new(version))),
         Err(_) => instant(text, now).map(AsOf::Time),

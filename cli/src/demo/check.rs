@@ -31,7 +31,7 @@ const TOLERANCE: f64 = 1e-9;
 
 /// A comparison of answers.
 #[derive(Debug)]
-pub struct Check<'a> {
+pub(crate) struct Check<'a> {
     /// The server.
     pub client: &'a Client,
     /// The weather that was sent.
@@ -53,7 +53,7 @@ impl Check<'_> {
     ///
     /// # Errors
     /// `Failed`, if anything differs.
-    pub async fn run(&self, city: &City) -> Result<()> {
+    pub(crate) async fn run(&self, city: &City) -> Result<()> {
         say("\nChecks:")?;
         let mut differences = 0;
         let results = [
@@ -227,7 +227,7 @@ impl Check<'_> {
 }
 
 /// The readings that a run should deliver.
-pub fn sum(parts: impl Iterator<Item = Result<Expected>>) -> Result<Expected> {
+pub(crate) fn sum(parts: impl Iterator<Item = Result<Expected>>) -> Result<Expected> {
     parts.into_iter().try_fold(Expected::default(), |sum, part| {
         let part = part?;
         Ok(Expected { rows: sum.rows + part.rows, rejected: sum.rejected + part.rejected })

@@ -19,7 +19,7 @@ const LAPSE: f32 = 0.0065;
 
 /// The climate that a seed makes.
 #[derive(Debug)]
-pub struct Climate {
+pub(crate) struct Climate {
     fronts: [Wave; FRONTS],
     ridges: [Wave; RIDGES],
 }
@@ -35,7 +35,7 @@ struct Wave {
 
 /// A station with its constant properties.
 #[derive(Debug, Clone)]
-pub struct Site {
+pub(crate) struct Site {
     /// GeoNames id.
     pub id: i32,
     place: [f32; 3],
@@ -51,7 +51,7 @@ pub struct Site {
 
 /// The climate at one instant.
 #[derive(Debug)]
-pub struct Moment {
+pub(crate) struct Moment {
     fronts: [([f32; 3], f32); FRONTS],
     /// Hour of the day, UTC.
     hour: f32,
@@ -61,7 +61,7 @@ pub struct Moment {
 
 /// The conditions that a perfect set of sensors would measure.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Conditions {
+pub(crate) struct Conditions {
     /// °C.
     pub temperature: f32,
     /// % relative.
@@ -78,7 +78,7 @@ pub struct Conditions {
 
 impl Climate {
     /// The climate that `seed` makes.
-    pub fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         let wave = |kind: u64, i: usize, longest: f32, shortest: f32, speed: f64| {
             let draw = mix(seed ^ mix(kind << 32 | i as u64));
             let direction = [signed(draw, 0), signed(draw, 1), signed(draw, 2)];
@@ -98,7 +98,7 @@ impl Climate {
     }
 
     /// The station of a city.
-    pub fn site(&self, city: &City) -> Site {
+    pub(crate) fn site(&self, city: &City) -> Site {
         let (latitude, longitude) = (city.latitude.to_radians(), city.longitude.to_radians());
         let (sin_lat, cos_lat) = (latitude.sin() as f32, latitude.cos() as f32);
         let (sin_lon, cos_lon) = (longitude.sin() as f32, longitude.cos() as f32);
@@ -120,7 +120,7 @@ impl Climate {
     }
 
     /// The climate at an instant.
-    pub fn at(&self, instant: Micros) -> Moment {
+    pub(crate) fn at(&self, instant: Micros) -> Moment {
         let hours = instant as f64 / MICROS_PER_HOUR as f64;
         let midsummer = 172.0;
         let day = hours / 24.0 % 365.2425;
@@ -137,14 +137,14 @@ impl Climate {
 #[cfg(test)]
 impl Site {
     /// Metres above the sea.
-    pub fn elevation(&self) -> f32 {
+    pub(crate) fn elevation(&self) -> f32 {
         self.elevation
     }
 }
 
 impl Moment {
     /// The conditions at a station.
-    pub fn conditions(&self, site: &Site) -> Conditions {
+    pub(crate) fn conditions(&self, site: &Site) -> Conditions {
         let mut front = 0.0;
         let mut gradient = [0.0f32; 3];
         for (k, phase) in &self.fronts {
@@ -185,7 +185,7 @@ impl Moment {
 
 impl Conditions {
     /// The change from these conditions to `later`.
-    pub fn change_to(&self, later: &Self) -> Self {
+    pub(crate) fn change_to(&self, later: &Self) -> Self {
         let turn = (later.wind_direction - self.wind_direction + 540.0).rem_euclid(360.0) - 180.0;
         Self {
             temperature: later.temperature - self.temperature,

@@ -19,7 +19,7 @@ use super::weather::{Delivery, Stations, Weather};
 use crate::Result;
 
 /// µs in a minute.
-pub const MINUTE: Micros = 60_000_000;
+pub(crate) const MINUTE: Micros = 60_000_000;
 /// Minute of the hour in which late hours arrive.
 const LATE_ARRIVES: Micros = 30 * MINUTE;
 /// Minute of the hour in which the nonsense is measured, half a minute after the proper reading.
@@ -33,7 +33,7 @@ const PREPARED: usize = 2 + HOURS_LATE as usize;
 
 /// The arrivals of one minute.
 #[derive(Debug)]
-pub struct Arrival {
+pub(crate) struct Arrival {
     /// Readings of this minute.
     pub prompt: RecordBatch,
     /// Repeated, late and nonsensical readings.
@@ -42,7 +42,7 @@ pub struct Arrival {
 
 /// Numbers of readings that a range of minutes delivers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Expected {
+pub(crate) struct Expected {
     /// Different plausible readings: rows of the table.
     pub rows: u64,
     /// Nonsense: rows of `dead_letters`.
@@ -51,7 +51,7 @@ pub struct Expected {
 
 /// The deliveries of the weather's stations from a first minute on.
 #[derive(Debug)]
-pub struct Feed {
+pub(crate) struct Feed {
     weather: Arc<Weather>,
     first: Micros,
     prepared: VecDeque<Arc<Prepared>>,
@@ -68,17 +68,12 @@ struct Prepared {
 
 impl Feed {
     /// The deliveries of `weather` from `first`, a whole minute, on: nothing measured before comes.
-    pub fn new(weather: Arc<Weather>, first: Micros) -> Self {
+    pub(crate) fn new(weather: Arc<Weather>, first: Micros) -> Self {
         Self { weather, first, prepared: VecDeque::new() }
     }
 
-    /// First minute measured.
-    pub fn first(&self) -> Micros {
-        self.first
-    }
-
     /// The arrivals of the minute that begins at `minute`.
-    pub fn arrival(&mut self, minute: Micros) -> Result<Arrival> {
+    pub(crate) fn arrival(&mut self, minute: Micros) -> Result<Arrival> {
         let now = self.prepared(hour_of(minute)?)?;
         let mut others = Vec::new();
         let before = minute - MINUTE;
@@ -102,7 +97,7 @@ impl Feed {
     }
 
     /// The late readings measured before `end` that no arrival before `end` has brought.
-    pub fn pending(&mut self, end: Micros) -> Result<Vec<RecordBatch>> {
+    pub(crate) fn pending(&mut self, end: Micros) -> Result<Vec<RecordBatch>> {
         let mut pending = Vec::new();
         for back in 0..=i64::from(HOURS_LATE) {
             let hour = hour_of(end - 1 - back * 60 * MINUTE)?;
@@ -116,7 +111,7 @@ impl Feed {
     }
 
     /// The readings that were measured in `range`, whenever they arrived.
-    pub fn expected(&self, range: TimeRange) -> Result<Expected> {
+    pub(crate) fn expected(&self, range: TimeRange) -> Result<Expected> {
         let mut expected = Expected::default();
         let mut from = range.from;
         while from < range.to {

@@ -29,7 +29,7 @@ const SOURCE: &str = "demo";
 
 /// The figures of a filling.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Filled {
+pub(crate) struct Filled {
     /// Readings sent, repeated ones included.
     pub sent: u64,
     /// Of those, accepted.
@@ -41,7 +41,7 @@ pub struct Filled {
 }
 
 /// Fills the gaps. Everything late is delivered at a gap's end, so that nothing of it is missing.
-pub async fn fill(
+pub(crate) async fn fill(
     engine: &Arc<Engine>,
     weather: &Arc<Weather>,
     gaps: &[Gap],
@@ -83,7 +83,7 @@ pub async fn fill(
 }
 
 /// Puts batches beside each other.
-pub async fn put_all(engine: &Arc<Engine>, batches: Vec<RecordBatch>) -> Result<Filled> {
+pub(crate) async fn put_all(engine: &Arc<Engine>, batches: Vec<RecordBatch>) -> Result<Filled> {
     let puts = stream::iter(batches).map(|batch| put(engine, batch)).buffer_unordered(IN_FLIGHT);
     puts.try_fold(Filled::default(), |mut sum, put| {
         sum.add(put);

@@ -8,16 +8,16 @@
     reason = "it tells people how long things take, and waits for them"
 )]
 
-pub mod check;
+mod check;
 mod climate;
 #[cfg(test)]
 mod faults;
-pub mod feed;
+mod feed;
 mod fill;
 mod noise;
-pub mod state;
+mod state;
 mod tour;
-pub mod weather;
+pub(crate) mod weather;
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -49,7 +49,7 @@ use weather::Weather;
 const TOUR_CITY: i32 = 2_988_507;
 
 /// Runs the demonstration.
-pub async fn run(arguments: DemoArguments, settings: Settings) -> Result<()> {
+pub(crate) async fn run(arguments: DemoArguments, settings: Settings) -> Result<()> {
     if settings.tables.get(READINGS) != Some(&readings()) {
         return Err(Error::usage(
             "the demonstration fills the built-in table readings, which the settings replace: leave out [tables.readings]",

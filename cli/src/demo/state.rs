@@ -10,7 +10,7 @@ use crate::{Error, Result};
 
 /// The demonstration in one data folder.
 #[derive(Debug)]
-pub struct State {
+pub(crate) struct State {
     path: PathBuf,
     kept: StateFile,
 }
@@ -25,7 +25,7 @@ struct StateFile {
 
 /// Minutes to fill.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Gap {
+pub(crate) struct Gap {
     /// The minutes.
     pub range: TimeRange,
     /// First minute of the filled range that the gap goes on from; its own first if there is none.
@@ -37,7 +37,7 @@ impl State {
     ///
     /// # Errors
     /// Usage, if the data was made with another seed or number of cities.
-    pub fn open(path: &Path, seed: u64, cities: u32) -> Result<Self> {
+    pub(crate) fn open(path: &Path, seed: u64, cities: u32) -> Result<Self> {
         let new = StateFile { seed, cities, filled: Vec::new() };
         let kept: StateFile = match std::fs::read(path) {
             Ok(bytes) => serde_json::from_slice(&bytes)
@@ -55,17 +55,17 @@ impl State {
     }
 
     /// Whether anything is filled.
-    pub fn is_new(&self) -> bool {
+    pub(crate) fn is_new(&self) -> bool {
         self.kept.filled.is_empty()
     }
 
     /// The filled ranges, ascending.
-    pub fn filled(&self) -> impl Iterator<Item = TimeRange> {
+    pub(crate) fn filled(&self) -> impl Iterator<Item = TimeRange> {
         self.kept.filled.iter().map(|&(from, to)| TimeRange { from, to })
     }
 
     /// The gaps of `wanted` that are not filled, in order.
-    pub fn gaps(&self, wanted: TimeRange) -> Vec<Gap> {
+    pub(crate) fn gaps(&self, wanted: TimeRange) -> Vec<Gap> {
         let mut gaps = Vec::new();
         let mut from = wanted.from;
         let mut first = None;
@@ -89,7 +89,7 @@ impl State {
     }
 
     /// Records that `range` is durable, on disk before it returns.
-    pub fn fill(&mut self, range: TimeRange) -> Result<()> {
+    pub(crate) fn fill(&mut self, range: TimeRange) -> Result<()> {
         let filled = &mut self.kept.filled;
         filled.push((range.from, range.to));
         filled.sort_unstable();
@@ -106,7 +106,7 @@ impl State {
     }
 
     /// Writes the state as it is.
-    pub fn save(&self) -> Result<()> {
+    pub(crate) fn save(&self) -> Result<()> {
         let failed = |e: std::io::Error| Error::failed(format!("{}: {e}", self.path.display()));
         if let Some(folder) = self.path.parent() {
             std::fs::create_dir_all(folder).map_err(failed)?;

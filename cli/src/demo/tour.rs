@@ -25,7 +25,7 @@ const TEXT_BYTES: f64 = 100.0;
 const REPEATS: usize = 101;
 
 /// Asks the server and prints how long it takes.
-pub async fn queries(client: &Client, city: &City, day: TimeRange) -> Result<()> {
+pub(crate) async fn queries(client: &Client, city: &City, day: TimeRange) -> Result<()> {
     let (name, key) = (&city.name, Key::from(city.id));
     let latest = Ticket::latest(READINGS, Some(vec![key]));
     let (took, _) = median(client, &latest, REPEATS).await?;
@@ -71,7 +71,7 @@ async fn median(client: &Client, ticket: &Ticket, repeats: usize) -> Result<(Dur
 }
 
 /// Prints the figures of a filling.
-pub fn filled(filled: &Filled, landing: Duration) -> Result<()> {
+pub(crate) fn filled(filled: &Filled, landing: Duration) -> Result<()> {
     if filled.sent == 0 {
         return say("Nothing to fill: the data reaches to this minute.");
     }
@@ -90,7 +90,7 @@ pub fn filled(filled: &Filled, landing: Duration) -> Result<()> {
 }
 
 /// Prints the figures of the lake.
-pub fn lake(files: usize, rows: u64, size: u64, tail_rows: u64) -> Result<()> {
+pub(crate) fn lake(files: usize, rows: u64, size: u64, tail_rows: u64) -> Result<()> {
     let each = size as f64 / rows.max(1) as f64;
     say(format_args!(
         "\nThe lake: {} hourly Parquet files, {} rows, {}: {each:.2} bytes a row, {:.0} times smaller than as text ({TEXT_BYTES:.0} bytes).",
@@ -103,7 +103,7 @@ pub fn lake(files: usize, rows: u64, size: u64, tail_rows: u64) -> Result<()> {
 }
 
 /// Prints lines to copy into a shell.
-pub fn try_it(endpoint: &str, default_endpoint: &str, data: &str) -> Result<()> {
+pub(crate) fn try_it(endpoint: &str, default_endpoint: &str, data: &str) -> Result<()> {
     // Started by cargo, the binary is in nobody's path.
     let program = match std::env::var_os("CARGO") {
         Some(_) => "cargo run --release --".to_owned(),

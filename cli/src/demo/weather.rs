@@ -43,7 +43,7 @@ pub struct Weather {
 
 /// The delivery of a station's readings of one hour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Delivery {
+pub(crate) enum Delivery {
     /// They come minute by minute.
     Prompt,
     /// They come minute by minute, each of them once more a minute later.
@@ -59,7 +59,7 @@ pub enum Delivery {
 
 /// The weather of some stations in one hour, ready to be read off at any instant of it.
 #[derive(Debug)]
-pub struct Stations {
+pub(crate) struct Stations {
     seed: u64,
     hour: Hour,
     schema: SchemaRef,
@@ -99,7 +99,7 @@ impl Weather {
     }
 
     /// Number of stations.
-    pub fn stations(&self) -> usize {
+    pub(crate) fn stations(&self) -> usize {
         self.sites.len()
     }
 
@@ -110,7 +110,7 @@ impl Weather {
     }
 
     /// The delivery of the readings of station `id` in `hour`.
-    pub fn delivery(&self, id: i32, hour: Hour) -> Delivery {
+    pub(crate) fn delivery(&self, id: i32, hour: Hour) -> Delivery {
         let draw = self.draw(id, hour);
         match draw % 1_000 {
             0 => Delivery::Missing,
@@ -121,17 +121,17 @@ impl Weather {
     }
 
     /// Whether station `id` measures nonsense once in `hour`.
-    pub fn is_broken(&self, id: i32, hour: Hour) -> bool {
+    pub(crate) fn is_broken(&self, id: i32, hour: Hour) -> bool {
         (self.draw(id, hour) / 1_000).is_multiple_of(BROKEN_ONE_IN)
     }
 
     /// Number of stations whose id is wanted.
-    pub fn count(&self, wanted: impl Fn(i32) -> bool) -> u64 {
+    pub(crate) fn count(&self, wanted: impl Fn(i32) -> bool) -> u64 {
         self.sites.iter().filter(|site| wanted(site.id)).count() as u64
     }
 
     /// The stations whose id is wanted, prepared for `hour`.
-    pub fn stations_in(&self, hour: Hour, wanted: impl Fn(i32) -> bool) -> Stations {
+    pub(crate) fn stations_in(&self, hour: Hour, wanted: impl Fn(i32) -> bool) -> Stations {
         let sites: Vec<&Site> = self.sites.iter().filter(|site| wanted(site.id)).collect();
         let (start, end) = (self.climate.at(hour.start()), self.climate.at(hour.end()));
         let start: Vec<_> = sites.iter().map(|site| start.conditions(site)).collect();
@@ -179,22 +179,17 @@ impl Weather {
 
 impl Stations {
     /// Number of stations.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.keys.len()
     }
 
     /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The hour.
-    pub fn hour(&self) -> Hour {
-        self.hour
-    }
-
     /// Their readings at an instant of the hour, ascending by id.
-    pub fn batch(&self, at: Micros) -> Result<RecordBatch> {
+    pub(crate) fn batch(&self, at: Micros) -> Result<RecordBatch> {
         let fraction = (at - self.hour.start()) as f32 / MICROS_PER_HOUR as f32;
         let rows = self.len();
         let instant = mix(self.seed ^ at as u64);

@@ -21,7 +21,7 @@ use self::table::TableWriter;
 use crate::{Error, Result};
 
 /// Writes a line to stdout. It is not a failure if the reader went away.
-pub fn say(text: impl std::fmt::Display) -> Result<()> {
+pub(crate) fn say(text: impl std::fmt::Display) -> Result<()> {
     let mut stdout = io::stdout().lock();
     writeln!(stdout, "{text}")?;
     stdout.flush()?;
@@ -30,7 +30,7 @@ pub fn say(text: impl std::fmt::Display) -> Result<()> {
 
 /// Form of an answer.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-pub enum Format {
+pub(crate) enum Format {
     /// Aligned columns for people: units in the header, city names where the key is a city, times in their zone,
     /// doubles to six digits or three decimals.
     #[default]
@@ -47,7 +47,7 @@ pub enum Format {
 
 impl Format {
     /// The form that the name of a file stands for; `None` if for none.
-    pub fn of_name(file: &Path) -> Option<Self> {
+    pub(crate) fn of_name(file: &Path) -> Option<Self> {
         Some(match file.extension()?.to_str()?.to_lowercase().as_str() {
             "parquet" => Self::Parquet,
             "csv" => Self::Csv,
@@ -59,7 +59,7 @@ impl Format {
 }
 
 /// A writer of the rows of one answer.
-pub struct RowWriter<W: Write + Send> {
+pub(crate) struct RowWriter<W: Write + Send> {
     form: Form<W>,
 }
 
@@ -78,7 +78,7 @@ impl<W: Write + Send> std::fmt::Debug for RowWriter<W> {
 }
 
 /// Refuses to write bytes other than text to a terminal.
-pub fn check_terminal(format: Format) -> Result<()> {
+pub(crate) fn check_terminal(format: Format) -> Result<()> {
     if matches!(format, Format::Arrow | Format::Parquet) && io::stdout().is_terminal() {
         return Err(Error::usage(
             "that format is not for a terminal: send it to a file, as in `barograph … > rows.parquet`",
@@ -89,7 +89,7 @@ pub fn check_terminal(format: Format) -> Result<()> {
 
 impl<W: Write + Send> RowWriter<W> {
     /// A writer of rows of `schema`. `cities` shows the names of the cities that are keys in a table.
-    pub fn new(to: W, format: Format, schema: &SchemaRef, cities: bool) -> Result<Self> {
+    pub(crate) fn new(to: W, format: Format, schema: &SchemaRef, cities: bool) -> Result<Self> {
         let form = match format {
             Format::Table => Form::Table(TableWriter::new(to, cities)?),
             Format::Csv => Form::Csv(CsvWriter::new(to, schema)?),
@@ -110,7 +110,7 @@ impl<W: Write + Send> RowWriter<W> {
     }
 
     /// Writes rows.
-    pub fn write(&mut self, rows: &RecordBatch) -> Result<()> {
+    pub(crate) fn write(&mut self, rows: &RecordBatch) -> Result<()> {
         match &mut self.form {
             Form::Table(writer) => writer.write(rows)?,
             Form::Csv(writer) => writer.write(rows)?,
@@ -122,7 +122,7 @@ impl<W: Write + Send> RowWriter<W> {
     }
 
     /// Writes the end that tells a reader that the answer is whole, and returns the output.
-    pub fn finish(self) -> Result<W> {
+    pub(crate) fn finish(self) -> Result<W> {
         let mut to = match self.form {
             Form::Table(writer) => writer.finish()?,
             Form::Csv(writer) => writer.finish(),

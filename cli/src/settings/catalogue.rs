@@ -8,20 +8,20 @@ use super::{Settings, former_names};
 use crate::{Error, Result};
 
 /// Prefix of every environment variable that is a setting.
-pub const PREFIX: &str = "BAROGRAPH_";
+pub(crate) const PREFIX: &str = "BAROGRAPH_";
 /// The setting that holds a map of tables, which only a file can set.
-pub const TABLES: &str = "tables";
+pub(crate) const TABLES: &str = "tables";
 
 /// All settings in the order of their declaration.
 #[derive(Debug, Clone)]
-pub struct Catalogue {
+pub(crate) struct Catalogue {
     /// The settings that stand by themselves, then those of each section.
     pub sections: Vec<Section>,
 }
 
 /// Settings that stand under one heading of the file.
 #[derive(Debug, Clone)]
-pub struct Section {
+pub(crate) struct Section {
     /// Name of the heading, such as `engine.log`; empty for the top of the file.
     pub path: String,
     /// What it is about.
@@ -32,7 +32,7 @@ pub struct Section {
 
 /// One setting.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Setting {
+pub(crate) struct Setting {
     /// Full name, such as `engine.log.segment_bytes`.
     pub path: String,
     /// What it does, with its unit and when to change it.
@@ -43,7 +43,7 @@ pub struct Setting {
 
 /// How a value is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// Text.
     Text,
     /// A length of time such as `5m`.
@@ -64,7 +64,7 @@ pub enum Kind {
 
 impl Catalogue {
     /// The settings of [`Settings`].
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let root = SchemaSettings::draft2020_12()
             .with(|settings| settings.inline_subschemas = true)
             .into_generator()
@@ -75,24 +75,24 @@ impl Catalogue {
     }
 
     /// Every setting.
-    pub fn settings(&self) -> impl Iterator<Item = &Setting> {
+    pub(crate) fn settings(&self) -> impl Iterator<Item = &Setting> {
         self.sections.iter().flat_map(|section| &section.settings)
     }
 
     /// The setting of a full name.
-    pub fn get(&self, path: &str) -> Option<&Setting> {
+    pub(crate) fn get(&self, path: &str) -> Option<&Setting> {
         let path = former_names::current(path);
         self.settings().find(|setting| setting.path == path)
     }
 
     /// The setting that an environment variable sets.
-    pub fn by_variable(&self, variable: &str) -> Option<&Setting> {
+    pub(crate) fn by_variable(&self, variable: &str) -> Option<&Setting> {
         let named = self.settings().find(|setting| setting.variable() == variable);
         named.or_else(|| self.get(former_names::of_variable(variable)?))
     }
 
     /// The full names nearest to a wrong one.
-    pub fn near(&self, path: &str) -> Vec<&str> {
+    pub(crate) fn near(&self, path: &str) -> Vec<&str> {
         let last = |path: &str| path.rsplit('.').next().unwrap_or_default().to_owned();
         let mut near: Vec<_> = self
             .settings()
@@ -116,12 +116,12 @@ impl Default for Catalogue {
 
 impl Setting {
     /// The environment variable that sets it.
-    pub fn variable(&self) -> String {
+    pub(crate) fn variable(&self) -> String {
         variable(&self.path)
     }
 
     /// Reads a value as the environment and flags write it.
-    pub fn parse(&self, text: &str) -> Result<toml::Value> {
+    pub(crate) fn parse(&self, text: &str) -> Result<toml::Value> {
         let wrong = |wanted: &str| Error::usage(format!("{text:?} is not {wanted}"));
         Ok(match &self.kind {
             Kind::Text | Kind::Span | Kind::Size => toml::Value::String(text.to_owned()),

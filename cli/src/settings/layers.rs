@@ -9,11 +9,11 @@ use super::{Settings, former_names};
 use crate::{Error, Result};
 
 /// Environment variable that names the settings file; `--config` goes before it.
-pub const CONFIG_VARIABLE: &str = "BAROGRAPH_CONFIG";
+pub(crate) const CONFIG_VARIABLE: &str = "BAROGRAPH_CONFIG";
 
 /// Where settings come from besides the defaults, the later ones winning.
 #[derive(Debug, Clone, Default)]
-pub struct Layers {
+pub(crate) struct Layers {
     /// The settings file.
     pub file: Option<PathBuf>,
     /// The environment, of which only `BAROGRAPH_…` counts.
@@ -24,7 +24,7 @@ pub struct Layers {
 
 impl Layers {
     /// The process's environment and a file.
-    pub fn from_process(file: Option<PathBuf>, flags: Vec<(String, String)>) -> Self {
+    pub(crate) fn from_process(file: Option<PathBuf>, flags: Vec<(String, String)>) -> Self {
         let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
         let environment: Vec<_> = std::env::vars_os()
             .map(|(name, value)| (text(name), text(value)))
@@ -34,7 +34,7 @@ impl Layers {
     }
 
     /// The settings they make together, checked.
-    pub fn resolve(&self) -> Result<Settings> {
+    pub(crate) fn resolve(&self) -> Result<Settings> {
         let catalogue = Catalogue::new();
         let mut tree = Table::try_from(Settings::default())
             .map_err(|e| Error::failed(format!("default settings: {e}")))?;

@@ -4,12 +4,12 @@
 //! defaults ─► FILE (TOML) ─► BAROGRAPH_FLIGHT__LISTEN=… ─► --set flight.listen=… ─► checked Settings
 //! ```
 
-pub mod catalogue;
+mod catalogue;
 mod former_names;
-pub mod layers;
-pub mod quality;
-pub mod reference;
-pub mod tables;
+mod layers;
+mod quality;
+pub(crate) mod reference;
+pub(crate) mod tables;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -30,8 +30,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::EnvFilter;
 
-pub use layers::Layers;
-pub use quality::QualitySettings;
+pub(crate) use layers::Layers;
+pub use quality::{QualitySettings, Thresholds};
 
 use crate::{Error, Result};
 
@@ -108,7 +108,7 @@ impl LoggingSettings {
 }
 
 /// Which messages are reported.
-pub fn filter(filter: &str) -> Result<EnvFilter> {
+pub(crate) fn filter(filter: &str) -> Result<EnvFilter> {
     EnvFilter::try_new(filter).map_err(|e| Error::usage(format!("logging.filter {filter:?}: {e}")))
 }
 
@@ -135,7 +135,7 @@ impl Default for Settings {
 
 impl Settings {
     /// Refuses settings that no engine or server can run with, before anything is made of them.
-    pub fn check(&self) -> Result<()> {
+    pub(crate) fn check(&self) -> Result<()> {
         let below =
             |section: &str, e: barograph_engine::Error| Error::usage(format!("{section}.{e}"));
         if self.data.is_empty() {
@@ -181,7 +181,7 @@ impl Settings {
     }
 
     /// The table whose quality is checked, and the checks.
-    pub fn checked(&self) -> Result<(TableSchema, Checks)> {
+    pub(crate) fn checked(&self) -> Result<(TableSchema, Checks)> {
         let of = &self.quality.of;
         let table = self.tables.get(of).ok_or_else(|| {
             Error::usage(format!("quality.of {of:?}: there is no such table in the settings"))
@@ -190,7 +190,7 @@ impl Settings {
     }
 
     /// The rollups, checked.
-    pub fn rollups(&self) -> Result<Vec<Rollup>> {
+    pub(crate) fn rollups(&self) -> Result<Vec<Rollup>> {
         let rollup = |(name, rollup): (&String, &RollupSettings)| {
             let of = &rollup.of;
             let Some(table) = self.tables.get(of) else {

@@ -75,7 +75,7 @@ impl Default for QualitySettings {
 
 impl QualitySettings {
     /// The checks, checked.
-    pub fn checks(&self) -> Result<Checks> {
+    pub(crate) fn checks(&self) -> Result<Checks> {
         let columns = [
             ("temperature", self.temperature, Height::Falls(LAPSE)),
             ("humidity", self.humidity, Height::Level),

@@ -12,7 +12,7 @@ use crate::{Error, Result};
 const WIDTH: usize = 96;
 
 /// `settings` as a file, each setting with its documentation as a comment.
-pub fn file(settings: &Settings) -> Result<String> {
+pub(crate) fn file(settings: &Settings) -> Result<String> {
     let tree = tree(settings)?;
     let mut text = String::new();
     for section in Catalogue::new().sections {
@@ -43,7 +43,7 @@ pub fn file(settings: &Settings) -> Result<String> {
 }
 
 /// The reference page.
-pub fn page() -> Result<String> {
+pub(crate) fn page() -> Result<String> {
     let defaults = tree(&Settings::default())?;
     let mut text = String::from(HEAD);
     for section in Catalogue::new().sections {

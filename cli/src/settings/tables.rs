@@ -12,9 +12,9 @@ use barograph_query::SYSTEM_SCHEMA;
 use crate::{Error, Result};
 
 /// Name of the built-in table.
-pub const READINGS: &str = "readings";
+pub(crate) const READINGS: &str = "readings";
 /// Name of the dimension that lists the built-in cities.
-pub const CITIES: &str = "cities";
+pub(crate) const CITIES: &str = "cities";
 
 /// Names that a table cannot have, and what they stand for.
 const RESERVED: [(&str, &str); 5] = [
@@ -26,7 +26,7 @@ const RESERVED: [(&str, &str); 5] = [
 ];
 
 /// Refuses the names of tables and rollups that mean something else.
-pub fn check_names<'a>(
+pub(crate) fn check_names<'a>(
     tables: impl Iterator<Item = &'a String>,
     rollups: impl Iterator<Item = &'a String>,
 ) -> Result<()> {
@@ -42,7 +42,7 @@ pub fn check_names<'a>(
 }
 
 /// Refuses dimensions that there are not.
-pub fn check_dimensions(tables: &BTreeMap<String, TableDeclaration>) -> Result<()> {
+pub(crate) fn check_dimensions(tables: &BTreeMap<String, TableDeclaration>) -> Result<()> {
     for (name, table) in tables {
         match table.dimension.as_deref() {
             None | Some(CITIES) => {}
@@ -57,7 +57,7 @@ pub fn check_dimensions(tables: &BTreeMap<String, TableDeclaration>) -> Result<(
 }
 
 /// The declaration of `readings`: weather of cities.
-pub fn readings() -> TableDeclaration {
+pub(crate) fn readings() -> TableDeclaration {
     let number = |name: &str, unit: &str| ValueColumn::new(name, ValueType::Float32).unit(unit);
     let direction = ValueColumn::new("wind_direction", ValueType::Int16).unit("°");
     TableDeclaration::new("city_id", "reading_at")
@@ -71,7 +71,7 @@ pub fn readings() -> TableDeclaration {
 }
 
 /// The rollups of `readings`: hours and days.
-pub fn rollups() -> BTreeMap<String, RollupSettings> {
+pub(crate) fn rollups() -> BTreeMap<String, RollupSettings> {
     let rollup = |name: &str, hours: i64| {
         let every = Span::seconds(hours * 3_600);
         (name.to_owned(), RollupSettings { of: READINGS.to_owned(), every })

@@ -1,15 +1,16 @@
 //! The builder of an engine: its store, log, settings, clock and tables, given one call after another.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use barograph_lake::{Key, LakeStore, TableSchema};
 use futures::future::BoxFuture;
-use hashbrown::{HashMap, HashSet};
 
 use super::Engine;
 use crate::log::Log;
+use crate::validate::KnownKeys;
 use crate::{Clock, EngineSettings, Error, Result, SystemClock};
 
 /// The parts of an engine that is yet to be opened; created by [`Engine::builder`].
@@ -24,7 +25,7 @@ pub struct EngineBuilder {
     pub(super) log: Option<LogSource>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) tables: Vec<TableSchema>,
-    pub(super) dimensions: HashMap<String, Arc<HashSet<Key>>>,
+    pub(super) dimensions: HashMap<String, Arc<KnownKeys>>,
 }
 
 /// The source of an engine's log.

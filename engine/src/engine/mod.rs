@@ -278,8 +278,14 @@ impl Engine {
         self.writer.stop().await
     }
 
+    /// Whether the newest readings in the lake are known for `view`, without a file being read: for tests.
+    #[doc(hidden)]
+    pub fn knows_newest(&self, table: &str, view: &View) -> Result<bool> {
+        Ok(self.table(table)?.newest.knows(view))
+    }
+
     /// A table, or an error that lists the tables.
-    pub fn table(&self, name: &str) -> Result<&Arc<Table>> {
+    pub(crate) fn table(&self, name: &str) -> Result<&Arc<Table>> {
         self.tables.get(name).ok_or_else(|| {
             let names: Vec<_> = self.tables.keys().map(String::as_str).collect();
             Error::new(

@@ -10,13 +10,11 @@ use arrow::compute::filter_record_batch;
 use arrow::datatypes::{SchemaRef, TimestampMicrosecondType};
 use arrow::ipc::reader::StreamReader;
 use barograph_lake::file::FileCache;
+use barograph_lake::internal::claim;
 use barograph_lake::schema::{INGESTED_AT, TIME_COLUMN};
 use barograph_lake::table::Prepared;
 use barograph_lake::time::{MICROS_PER_SECOND, format_instant};
-use barograph_lake::{
-    Hour, Key, LakeStore, LakeTable, LogId, LogPosition, Micros, TableSchema, owner,
-};
-use hashbrown::HashSet;
+use barograph_lake::{Hour, LakeStore, LakeTable, LogId, LogPosition, Micros, TableSchema};
 use tokio::sync::{Notify, Semaphore};
 
 use super::{Bounds, Engine, EngineBuilder, LogSource, Recovery};
@@ -27,7 +25,7 @@ use crate::log::{Log, Record, SegmentLog};
 use crate::memory::Budget;
 use crate::table::Table;
 use crate::tail::Tail;
-use crate::validate::{complete, logged_schema};
+use crate::validate::{KnownKeys, complete, logged_schema};
 use crate::writer::{LogGauge, State, Writer};
 use crate::{EngineSettings, Error, ErrorKind, Result};
 
@@ -42,7 +40,7 @@ impl Engine {
         let mut openings = prepare(&lake, tables, &dimensions, &tail_budget).await?;
         let (mut log, mut recovery, place) = open_log(log, &settings, &openings)?;
         if let Some((id, folder)) = place {
-            owner::claim(&lake, id, &folder).await?;
+            claim(&lake, id, &folder).await?;
         }
         let replayed = replay(log.as_mut(), &mut openings, &mut recovery)?;
         let first = replayed.first.unwrap_or_else(|| log.end());
@@ -144,7 +142,7 @@ impl Engine {
 /// A table that can be opened. Nothing is written for it until all are prepared and the log is replayed.
 struct Opening {
     prepared: Prepared,
-    known_keys: Option<Arc<HashSet<Key>>>,
+    known_keys: Option<Arc<KnownKeys>>,
     landed: Landed,
     tail: Tail,
 }
@@ -153,7 +151,7 @@ struct Opening {
 async fn prepare(
     lake: &LakeStore,
     tables: Vec<TableSchema>,
-    dimensions: &hashbrown::HashMap<String, Arc<HashSet<Key>>>,
+    dimensions: &HashMap<String, Arc<KnownKeys>>,
     budget: &Arc<Budget>,
 ) -> Result<BTreeMap<String, Opening>> {
     let mut openings = BTreeMap::new();

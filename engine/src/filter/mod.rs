@@ -24,7 +24,7 @@
 mod build;
 mod evaluate;
 mod gate;
-pub mod kernels;
+pub(crate) mod kernels;
 mod literal;
 mod parse;
 mod statistics;
@@ -40,9 +40,7 @@ use barograph_lake::TableSchema;
 use crate::{Error, Result};
 
 pub use build::{Builder, Wanted};
-pub use literal::Literal;
-use literal::{Set, Test};
-pub use statistics::{Bound, Bounds};
+pub use literal::{Literal, Set, Test};
 
 /// A filter over the rows of one table. Cheap to clone; `Display` prints SQL that parses to an equal
 /// predicate.

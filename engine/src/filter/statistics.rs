@@ -17,9 +17,9 @@
 use std::cmp::Ordering;
 
 use arrow::datatypes::DataType;
+use barograph_lake::ColumnStats;
 use barograph_lake::FileEntry;
 use barograph_lake::file::{PagePredicate, PageStats, PageValue};
-use barograph_lake::snapshot::ColumnStats;
 use barograph_lake::time::parse_instant;
 use serde_json::Value;
 
@@ -29,7 +29,7 @@ use super::{Node, Op, Predicate};
 
 /// A min or max value.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Bound {
+pub(crate) enum Bound {
     /// An integer, or an instant in µs.
     Whole(i64),
     /// A float other than NaN; single precision is widened.
@@ -38,7 +38,7 @@ pub enum Bound {
 
 /// Statistics of one column over some rows.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Bounds {
+pub(crate) struct Bounds {
     /// Bounds of all values that are not null, NaN included; `None` where they are not known or every
     /// value is null.
     pub values: Option<(Bound, Bound)>,
@@ -48,7 +48,7 @@ pub struct Bounds {
 
 impl Predicate {
     /// Whether the file may hold a row that the predicate selects.
-    pub fn may_match_file(&self, file: &FileEntry) -> bool {
+    pub(crate) fn may_match_file(&self, file: &FileEntry) -> bool {
         let bounds = |column: usize| {
             let stats = file.columns.get(column)?;
             Some(Bounds { values: values(stats, self.type_of(column)?), nulls: Some(stats.nulls) })
@@ -58,7 +58,11 @@ impl Predicate {
 
     /// Whether any of `rows` rows may be selected, from what is known of their columns by index in
     /// the table's Arrow schema. `None` is nothing.
-    pub fn may_match_bounds(&self, rows: u64, bounds: &dyn Fn(usize) -> Option<Bounds>) -> bool {
+    pub(crate) fn may_match_bounds(
+        &self,
+        rows: u64,
+        bounds: &dyn Fn(usize) -> Option<Bounds>,
+    ) -> bool {
         rows > 0 && Known { rows, bounds }.judge(&self.root).may_be_true
     }
 

@@ -15,7 +15,7 @@ use barograph_lake::{Hour, Micros, Tier};
 
 /// The reason of a landing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reason {
+pub(crate) enum Reason {
     /// Hours are due by time.
     Due,
     /// Everything is to land, open hours included.
@@ -24,7 +24,7 @@ pub enum Reason {
 
 /// The facts of an hour that has rows in the tail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct HourFacts {
+pub(crate) struct HourFacts {
     /// The hour.
     pub hour: Hour,
     /// Bytes its rows take in the tail.
@@ -37,7 +37,7 @@ pub struct HourFacts {
 
 /// The situation that an hour's landing depends on, besides its own facts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Situation {
+pub(crate) struct Situation {
     /// Newest instant seen, but no later than `now`.
     pub watermark: Micros,
     /// The current time.
@@ -53,7 +53,7 @@ pub struct Situation {
 }
 
 /// The hours to land now, ascending.
-pub fn decide(hours: &[HourFacts], situation: &Situation, reason: Reason) -> Vec<Hour> {
+pub(crate) fn decide(hours: &[HourFacts], situation: &Situation, reason: Reason) -> Vec<Hour> {
     let is_over = |instant: Micros, by| instant.saturating_add(situation.lateness) <= by;
     let closed = |facts: &HourFacts| {
         // A row that came in the future came before the clock was set back.

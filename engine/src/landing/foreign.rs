@@ -16,8 +16,8 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch};
 use arrow::compute::{SortColumn, concat_batches, lexsort_to_indices, take_record_batch};
 use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
+use barograph_lake::internal::key_ranges;
 use barograph_lake::schema::{KEY_COLUMN, TIME_COLUMN};
-use barograph_lake::snapshot::key_ranges;
 use barograph_lake::time::parse_instant;
 use barograph_lake::{
     FileEntry, FilePath, Hour, KeySelection, LogPosition, Micros, Outcome, Period, Retry, Snapshot,

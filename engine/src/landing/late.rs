@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use barograph_lake::snapshot::key_ranges;
+use barograph_lake::internal::key_ranges;
 use barograph_lake::{FileEntry, KeySelection, LogPosition, Period};
 use tokio::runtime::Handle;
 

@@ -6,7 +6,7 @@
 //! lake; `poll_commits` polls for commits of other processes, and `foreign` takes over rows that other programs wrote.
 //! The `Lander` runs them all. An interrupted landing leaves an unreferenced file, which the job `sweep` deletes.
 
-pub mod decide;
+mod decide;
 mod delete;
 mod faults;
 mod foreign;

@@ -17,11 +17,10 @@
 //! holds a range of it. Opening reads every byte and decides between a torn end, which nobody was
 //! promised, and damage, which stops (`scan`, `recovery`). `writer` appends, `replay` reads.
 
-pub mod memory;
-
 mod folder;
 mod frame;
 mod lost_range;
+mod memory;
 mod open;
 mod recovery;
 mod replay;

@@ -62,7 +62,7 @@ pub type Rollups = BTreeMap<String, RegisteredRollup>;
 
 /// The rollups of an engine, as reported by the job that computes them.
 #[derive(Debug, Default)]
-pub struct RollupRegistry(ArcSwap<Rollups>);
+pub(crate) struct RollupRegistry(ArcSwap<Rollups>);
 
 impl RollupRegistry {
     /// The rollups, and how far each is computed.

@@ -33,8 +33,9 @@ use barograph_lake::{Hour, Micros, Span, TableSchema, TimeRange, ValueColumn, Va
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use freshness::RollupRegistry;
+pub use freshness::Rollups;
 pub use freshness::{Changed, RegisteredRollup, SourceWatermark};
-pub use freshness::{RollupRegistry, Rollups};
 
 use crate::scan::aggregate::WINDOW_START;
 use crate::{Aggregate, Aggregation, Error, Result, View};

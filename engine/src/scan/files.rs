@@ -15,13 +15,13 @@ use crate::Result;
 /// The files that rows are read from, with their cache.
 #[derive(Debug, Clone)]
 pub struct Files {
-    pub cache: Arc<FileCache>,
-    pub store: LakeStore,
-    pub schema: Arc<TableSchema>,
+    pub(crate) cache: Arc<FileCache>,
+    pub(crate) store: LakeStore,
+    pub(crate) schema: Arc<TableSchema>,
 }
 
 /// Key, time, and the others once each, in the order given.
-pub fn read_columns(columns: impl IntoIterator<Item = usize>) -> Vec<usize> {
+pub(crate) fn read_columns(columns: impl IntoIterator<Item = usize>) -> Vec<usize> {
     let mut read = vec![KEY_COLUMN, TIME_COLUMN];
     for column in columns {
         if !read.contains(&column) {

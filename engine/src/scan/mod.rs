@@ -8,18 +8,20 @@
 //! rewrites make a [`Plan`] of a range read, which is what `EXPLAIN` prints and what runs. A partition of a read is what
 //! is worked on in parallel with others; a slice is the unit of work.
 
-pub mod aggregate;
-pub mod files;
-pub mod merge;
+pub(crate) mod aggregate;
+pub(crate) mod files;
+pub(crate) mod merge;
 pub(crate) mod newest;
-pub mod partition;
-pub mod plan;
-pub mod point;
+pub(crate) mod partition;
+pub(crate) mod plan;
+pub(crate) mod point;
 mod request;
-pub mod run;
+mod run;
 
 pub use aggregate::winds::WindSum;
 pub use aggregate::{Aggregate, Aggregation, kernel, rank};
-pub use plan::{Cost, Plan};
+pub use files::{Files, head, with_schema};
+pub use merge::merge;
+pub use plan::{Cost, Plan, Slice, Source, sources};
 pub use request::{Point, PointQuery, Scan};
 pub use run::{Executor, ScanStream, Slices};

@@ -40,7 +40,7 @@ const LAST_ROWS_BYTES_MAX: usize = 16 << 20;
 
 /// The newest readings in the lake of a table, as far as they are known.
 #[derive(Debug, Default)]
-pub struct Newest {
+pub(crate) struct Newest {
     times: Mutex<Times>,
     last: ArcSwapOption<Found>,
     /// Whether last rows are being looked for.
@@ -129,7 +129,7 @@ impl Newest {
     }
 
     /// Whether the last rows of the view's newest file are known.
-    pub fn knows(&self, view: &View) -> bool {
+    pub(crate) fn knows(&self, view: &View) -> bool {
         let newest = view.snapshot.files().last().map(|file| file.path);
         let found = self.last.load();
         found.as_ref().is_some_and(|found| Some(found.0) == newest && found.1.is_some())

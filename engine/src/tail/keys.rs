@@ -37,7 +37,7 @@ pub(super) struct KeyMapWriter {
 }
 
 #[derive(Debug)]
-pub struct Table {
+pub(crate) struct Table {
     /// Hash bits to drop so that the rest numbers a place.
     shift: u32,
     places: Box<[Place]>,

@@ -141,7 +141,7 @@ impl Tail {
 
     /// Drops the rows of `hour` that `view`, an earlier view of it, shows: they are in the lake. Rows
     /// that came after stay. Views keep what they show.
-    pub fn landed(&mut self, hour: Hour, view: &HourView) {
+    pub(crate) fn landed(&mut self, hour: Hour, view: &HourView) {
         let Some(writer) = self.hours.get(&hour) else { return };
         let (held, seen) = (writer.shared().origin, view.origin());
         let landed = (seen.landed + view.rows()).saturating_sub(held.landed);
@@ -159,7 +159,7 @@ impl Tail {
 
     /// Notes that every row of `hour` that came before position `first` stands in the log again, from `first`
     /// through `through`.
-    pub fn moved(&mut self, hour: Hour, first: LogPosition, through: LogPosition) {
+    pub(crate) fn moved(&mut self, hour: Hour, first: LogPosition, through: LogPosition) {
         let Some(writer) = self.hours.get_mut(&hour) else { return };
         writer.moved(first, through);
         self.through = self.through.max(through);
@@ -168,7 +168,7 @@ impl Tail {
 
     /// The smallest log position of any row held, or, where rows of an hour landed while later ones
     /// stayed, the position through which they landed.
-    pub fn first_position(&self) -> Option<LogPosition> {
+    pub(crate) fn first_position(&self) -> Option<LogPosition> {
         self.hours.values().map(HourWriter::first_position).min()
     }
 

@@ -31,7 +31,7 @@ use crate::tail::HourView;
 use crate::{Error, Result};
 
 pub use ack::{Ack, Durability};
-pub(crate) use gauge::LogGauge;
+pub use gauge::LogGauge;
 pub(crate) use precondition::Precondition;
 pub(crate) use relog::Relog;
 pub(crate) use state::State;

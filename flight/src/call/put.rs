@@ -12,7 +12,7 @@ use arrow::array::RecordBatch;
 use arrow_flight::FlightData;
 use arrow_flight::decode::FlightRecordBatchStream;
 use arrow_flight::error::FlightError;
-use barograph_engine::clock::pause;
+use barograph_engine::internal::pause;
 use barograph_engine::{Ack, Durability, ErrorKind, retry};
 use futures::future::{BoxFuture, OptionFuture, ready};
 use futures::stream::{BoxStream, FuturesOrdered};

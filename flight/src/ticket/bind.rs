@@ -14,7 +14,7 @@ use crate::{Error, Result};
 
 /// A ticket bound to its table.
 #[derive(Debug, Clone)]
-pub struct BoundTicket {
+pub(crate) struct BoundTicket {
     /// The query for the engine.
     pub query: Query,
     /// Columns of the answer.
@@ -23,7 +23,7 @@ pub struct BoundTicket {
 
 /// The bounds of a ticket's size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TicketBounds {
+pub(crate) struct TicketBounds {
     /// Most keys that it lists.
     pub keys: usize,
     /// Bounds of its filter.
@@ -32,7 +32,7 @@ pub struct TicketBounds {
 
 /// A query for the engine.
 #[derive(Debug, Clone)]
-pub enum Query {
+pub(crate) enum Query {
     /// One reading of each key.
     Point(PointQuery),
     /// A range.
@@ -41,7 +41,7 @@ pub enum Query {
 
 impl Ticket {
     /// Binds the ticket to its table.
-    pub fn bind(&self, table: &TableSchema, bounds: TicketBounds) -> Result<BoundTicket> {
+    pub(crate) fn bind(&self, table: &TableSchema, bounds: TicketBounds) -> Result<BoundTicket> {
         let keys_max = bounds.keys;
         let columns = bind_columns(table, self.columns.as_deref())?;
         match &self.read {

@@ -26,9 +26,9 @@ mod value;
 use barograph_engine::{Aggregate, Point};
 use barograph_lake::{AsOf, Key, Micros, Span};
 
-pub use bind::{BoundTicket, Query, TicketBounds};
-pub(crate) use bind::{bind_columns, check_keys};
-pub use request::{PointRequest, Refused, RequestId};
+pub(crate) use bind::{BoundTicket, Query, TicketBounds, bind_columns, check_keys};
+pub use request::RequestId;
+pub(crate) use request::{PointRequest, Refused};
 
 /// The version of the ticket format that this crate reads and writes.
 pub const VERSION: i64 = 1;

@@ -21,7 +21,7 @@ pub type RequestId = serde_json::Value;
 
 /// One request of an exchange. Fields that are `None` are as the stream's first ticket says.
 #[derive(Debug, Clone, PartialEq)]
-pub struct PointRequest {
+pub(crate) struct PointRequest {
     /// Given back with the answer.
     pub id: Option<RequestId>,
     /// The keys.
@@ -38,7 +38,7 @@ pub struct PointRequest {
 
 /// A request that was not understood.
 #[derive(Debug)]
-pub struct Refused {
+pub(crate) struct Refused {
     /// Its id, where that could be read.
     pub id: Option<RequestId>,
     /// The error.
@@ -60,7 +60,7 @@ struct RawRequest {
 
 impl PointRequest {
     /// Reads a request. `bytes_max` bounds its size.
-    pub fn parse(json: &[u8], bytes_max: usize) -> Result<Self, Box<Refused>> {
+    pub(crate) fn parse(json: &[u8], bytes_max: usize) -> Result<Self, Box<Refused>> {
         let refused = |id, error| Box::new(Refused { id, error });
         check_size(json, bytes_max).map_err(|error| refused(None, error))?;
         let Object(mut raw): Object<RawRequest> = serde_json::from_slice(json)
@@ -110,7 +110,7 @@ impl PointRequest {
     }
 
     /// The request as a whole ticket, which the first of a stream must be.
-    pub fn ticket(&self) -> Result<Ticket> {
+    pub(crate) fn ticket(&self) -> Result<Ticket> {
         let (true, Some(table), Some(point)) = (self.versioned, &self.table, self.point) else {
             return Err(Error::request(
                 "the first request of an exchange must be a whole ticket, like \

@@ -16,15 +16,17 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use barograph_engine::Clock;
+use barograph_engine::internal::Threads;
 use barograph_engine::rewrite::{Rewrite, RewriteBounds, RewriteOf};
-use barograph_engine::threads::Threads;
 use barograph_lake::file::FileCache;
 use barograph_lake::{
     Change, FileEntry, LakeStore, LakeTable, Micros, Operation, Outcome, Retry, Snapshot, TimeRange,
 };
 use futures::future::BoxFuture;
 
-pub use plan::{Compaction, CompactionSettings, compacted_period, due_compactions};
+pub use plan::CompactionSettings;
+pub(crate) use plan::compacted_period;
+use plan::{Compaction, due_compactions};
 
 use crate::Result;
 use crate::maintenance::{Opened, tables};

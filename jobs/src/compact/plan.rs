@@ -55,7 +55,7 @@ impl CompactionSettings {
 
 /// A compaction: files that become those of one period.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Compaction {
+pub(crate) struct Compaction {
     /// The period.
     pub target: Period,
     /// All active files in it, in their order.
@@ -64,7 +64,7 @@ pub struct Compaction {
 
 /// The compactions that are due, in order of time, of periods that lie within `time`. Those that need others first
 /// become due when the others are done.
-pub fn due_compactions(
+pub(crate) fn due_compactions(
     snapshot: &Snapshot,
     now: Micros,
     time: TimeRange,
@@ -90,7 +90,7 @@ pub fn due_compactions(
 
 /// The period whose files hold a reading of `instant` once all due compactions are done; `None` outside the years that
 /// a date can name.
-pub fn compacted_period(
+pub(crate) fn compacted_period(
     instant: Micros,
     now: Micros,
     settings: &CompactionSettings,

@@ -6,22 +6,23 @@
 //!         └──────── one thread ────┘         └► direct: sorted runs ─► state ─► merged into the table
 //! ```
 
-pub mod apply;
-pub mod direct;
-pub mod input;
+mod apply;
+mod direct;
+mod input;
 pub mod mapping;
-pub mod sink;
-pub mod state;
-pub mod time;
-
 mod reading;
 mod replaced;
 mod run;
+mod sink;
+mod state;
+mod time;
 
-pub use direct::{DirectImport, ImportEvent, Imported};
+pub use direct::{DirectImport, ImportEvent, Imported, Merged};
 pub use input::FileForm;
+pub use input::format::{Decimal, Delimiter, Encoding, Format, Header, Position, Quote};
 pub use mapping::Mapping;
-pub use replaced::{Replaced, SeenRows};
-pub use run::{FileSummary, Import, Options, Progress, Stop};
+pub use replaced::Replaced;
+pub use run::{FileSummary, Import, Options, Progress, Seen, Stop};
 pub use sink::{PutOutcome, Sink};
-pub use state::{Identity, State};
+pub use state::State;
+pub use time::{Found, LocalTimes};

@@ -45,7 +45,7 @@ pub struct Replaced {
 
 /// The keys and instants seen in an import.
 #[derive(Debug)]
-pub struct SeenRows {
+pub(crate) struct SeenRows {
     /// Where each key stands in `keys`.
     places: HashMap<Key, usize>,
     /// In the order in which they came first.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use barograph_engine::Clock;
-use barograph_engine::clock::{pause, roughly};
+use barograph_engine::internal::{pause, roughly};
 use barograph_lake::time::{MICROS_PER_SECOND, format_instant};
 use barograph_lake::{Micros, Size, TrustedTime};
 use parking_lot::Mutex;

@@ -8,7 +8,7 @@ use super::spec::JobSpec;
 
 /// The decision about a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Due {
+pub(crate) enum Due {
     /// It is due at once, for the time `slot`: of several that were missed the last.
     Now {
         /// The time that the run is for.
@@ -24,7 +24,7 @@ pub enum Due {
 const AHEAD_MAX: Micros = MICROS_PER_HOUR;
 
 /// Decides whether a job is due. `share`, from 0 to 1, is this process's draw of the jitter.
-pub fn due(lease: &Lease, spec: &JobSpec, share: f64, now: Micros) -> Due {
+pub(crate) fn due(lease: &Lease, spec: &JobSpec, share: f64, now: Micros) -> Due {
     if !spec.enabled {
         return Due::Never;
     }
@@ -59,7 +59,7 @@ fn jitter(spec: &JobSpec, share: f64) -> Micros {
 
 /// A number from 0 to 1 that stays the same for the same words and says nothing about others: FNV-1a,
 /// finished as SplitMix64 does.
-pub fn share(words: &[&str]) -> f64 {
+pub(crate) fn share(words: &[&str]) -> f64 {
     let bytes = words.iter().flat_map(|word| word.bytes().chain([0]));
     let hash = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)

@@ -23,7 +23,7 @@ use crate::{Error, ErrorKind, Result};
 
 /// The lease of a job: who holds it, until when, and for which run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Lease {
+pub(crate) struct Lease {
     /// Number of the object.
     #[serde(skip)]
     pub(super) number: u64,
@@ -68,7 +68,7 @@ pub(super) enum Taken {
 impl Lease {
     /// The end of the lease that is held at `now`, if one is. A lease that ends later than one can was given by a
     /// clock that was set back since, and is over.
-    pub fn taken_until(&self, now: Micros) -> Option<Micros> {
+    pub(crate) fn taken_until(&self, now: Micros) -> Option<Micros> {
         let until = self.until.filter(|until| now < *until)?;
         let longest =
             self.duration.map_or(Micros::MAX, |duration| duration.micros().saturating_mul(2));
@@ -76,12 +76,12 @@ impl Lease {
     }
 
     /// Whether the lease is held at `now`.
-    pub fn is_taken(&self, now: Micros) -> bool {
+    pub(crate) fn is_taken(&self, now: Micros) -> bool {
         self.taken_until(now).is_some()
     }
 
     /// Whether the lease was taken by a process that did not renew it in time.
-    pub fn is_abandoned(&self, now: Micros) -> bool {
+    pub(crate) fn is_abandoned(&self, now: Micros) -> bool {
         self.until.is_some() && !self.is_taken(now)
     }
 }

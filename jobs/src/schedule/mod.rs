@@ -37,7 +37,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use barograph_engine::Clock;
-use barograph_engine::clock::roughly;
+use barograph_engine::internal::roughly;
 use barograph_lake::register::Put;
 use barograph_lake::time::format_instant;
 use barograph_lake::{LakeStore, Micros};
@@ -47,11 +47,10 @@ use tokio::sync::watch;
 
 pub use context::{Context, Progress, Stop, StopReason};
 pub use cron::Cron;
-pub use decide::{Due, due};
+use decide::{Due, due};
 pub use job::{Finding, Job, Plan, Step};
 pub use job_state::JobState;
 pub use job_store::RunId;
-pub use lease::Lease;
 pub use record::{Figures, History, RunRecord, RunRequest, RunState};
 pub use rows::{job_rows, plan_rows, run_rows, system_rows};
 pub use scheduler::Scheduler;
@@ -60,7 +59,7 @@ pub use spec::{JobSettings, JobSpec, SchedulerSettings};
 
 use crate::{Error, Result};
 use job_store::{Document, JobStore};
-use lease::Leases;
+use lease::{Lease, Leases};
 use run::RunStart;
 
 /// The jobs of a data folder.

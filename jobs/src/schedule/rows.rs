@@ -6,7 +6,7 @@ use arrow::array::{
     ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
 };
 use arrow::datatypes::{Field, Schema, SchemaRef};
-use barograph_engine::system::SystemRows;
+use barograph_engine::SystemRows;
 use barograph_lake::Micros;
 use futures::future::BoxFuture;
 use serde::Serialize;

@@ -11,7 +11,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use barograph_engine::clock::pause;
+use barograph_engine::internal::pause;
 use barograph_lake::Micros;
 use futures::FutureExt;
 use parking_lot::Mutex;

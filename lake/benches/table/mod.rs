@@ -1,14 +1,14 @@
 //! A table of weather, and entries for files that do not exist.
 
+use barograph_lake::ColumnStats;
 use barograph_lake::schema::TableDeclaration;
-use barograph_lake::snapshot::ColumnStats;
 use barograph_lake::time::{MICROS_PER_HOUR, format_instant};
 use barograph_lake::{
     FileEntry, FilePath, Hour, Key, LogPosition, TableSchema, ValueColumn, ValueType,
 };
 
 /// Six values a minute.
-pub fn schema() -> TableSchema {
+pub(crate) fn schema() -> TableSchema {
     let columns = [
         ("temperature", ValueType::Float32),
         ("humidity", ValueType::Float32),
@@ -23,7 +23,7 @@ pub fn schema() -> TableSchema {
 }
 
 /// The entry of the `n`-th hour, whose file nobody needs.
-pub fn entry(n: i64) -> FileEntry {
+pub(crate) fn entry(n: i64) -> FileEntry {
     let hour = Hour::of(n * MICROS_PER_HOUR).unwrap();
     let times = (hour.start(), hour.end() - 1);
     let time = ColumnStats {

@@ -57,7 +57,7 @@ pub fn encode_as(
 }
 
 /// Writes a file of any size while its rows come, holding about a row group of them.
-pub struct FileEncoder {
+pub(crate) struct FileEncoder {
     layout: Layout,
     schema: Arc<TableSchema>,
     path: FilePath,
@@ -77,7 +77,7 @@ pub struct FileEncoder {
 
 impl FileEncoder {
     /// An empty file at `path`, encoded by `threads` threads.
-    pub fn new(
+    pub(crate) fn new(
         layout: &Layout,
         schema: &Arc<TableSchema>,
         path: FilePath,
@@ -108,7 +108,7 @@ impl FileEncoder {
     ///
     /// # Errors
     /// An internal error if they do not sort so, or lie outside the path's period.
-    pub fn push(&mut self, batch: RecordBatch) -> Result<()> {
+    pub(crate) fn push(&mut self, batch: RecordBatch) -> Result<()> {
         let inside = self.path.period().range();
         self.rows.push(&self.schema, inside, batch).map_err(|what| self.fault(&what))?;
         self.write_groups(false)
@@ -116,13 +116,13 @@ impl FileEncoder {
 
     /// Takes the bytes written so far. A file is all bytes taken, one after the other, then those of
     /// [`Self::finish`].
-    pub fn take(&mut self) -> Bytes {
+    pub(crate) fn take(&mut self) -> Bytes {
         self.taken += self.bytes.len() as u64;
         std::mem::take(&mut self.bytes).into()
     }
 
     /// Bytes written so far, taken or not.
-    pub fn written(&self) -> u64 {
+    pub(crate) fn written(&self) -> u64 {
         self.taken + self.bytes.len() as u64
     }
 
@@ -130,7 +130,7 @@ impl FileEncoder {
     ///
     /// # Errors
     /// An internal error if there are no rows.
-    pub fn finish(mut self) -> Result<(Bytes, FileEntry)> {
+    pub(crate) fn finish(mut self) -> Result<(Bytes, FileEntry)> {
         self.rows.end();
         self.write_groups(true)?;
         let keys: (Key, Key) = self.rows.keys().ok_or_else(|| self.fault("there are no rows"))?;

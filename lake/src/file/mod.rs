@@ -46,7 +46,8 @@ mod value;
 mod verify;
 
 pub use cache::FileCache;
-pub use encode::{FileEncoder, encode, encode_as};
+pub(crate) use encode::FileEncoder;
+pub use encode::{encode, encode_as};
 pub use layout::{Layout, SHORT_TEXT_BYTES};
 pub use open::OpenFile;
 pub use select::Weight;

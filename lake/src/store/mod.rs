@@ -120,7 +120,7 @@ impl LakeStore {
     }
 
     /// Path of an object relative to this folder; `None` if it lies elsewhere.
-    pub fn relative(&self, path: &Path) -> Option<String> {
+    pub(crate) fn relative(&self, path: &Path) -> Option<String> {
         let parts: Vec<_> = path.prefix_match(&self.root)?.collect();
         Some(parts.iter().map(|part| part.as_ref()).collect::<Vec<_>>().join("/"))
     }

@@ -121,7 +121,7 @@ impl Transaction<'_> {
     }
 
     /// The nonce, which tells the commit from all others in the log.
-    pub fn nonce(&self) -> &str {
+    pub(crate) fn nonce(&self) -> &str {
         &self.nonce
     }
 

@@ -38,7 +38,8 @@ use datafusion::execution::SessionStateBuilder;
 use datafusion::logical_expr::ScalarUDF;
 use datafusion::prelude::SessionContext;
 
-pub use planner::{NodePlanner, Planner};
+pub(crate) use planner::NodePlanner;
+use planner::Planner;
 
 use reference::Entry;
 
@@ -57,9 +58,7 @@ pub trait Tables: Send + Sync {
 }
 
 /// Registers in `context` every function but those that need tables, a `date_bin` that keeps the type of its time, the
-/// rules that gap filling, as-of joins and rolling windows need, and [`Planner`] as its query planner.
-///
-/// A session with a planner of its own sets it afterwards and gives it [`NodePlanner`].
+/// rules that gap filling, as-of joins and rolling windows need, and a query planner that knows the plan nodes of those.
 pub fn register(context: &SessionContext) -> Result<()> {
     let scalars = [weather::functions(), gap_fill::functions(), asof::functions()];
     for functions in scalars {

@@ -40,7 +40,7 @@ pub(super) fn constant(expr: &Expr, physical: Physical<'_>) -> Result<ScalarValu
 /// Plans queries with gap filling and as-of joins. A session that has a planner of its own takes [`NodePlanner`] among
 /// its extension planners instead.
 #[derive(Debug, Default)]
-pub struct Planner;
+pub(crate) struct Planner;
 
 impl QueryPlanner for Planner {
     fn create_physical_plan<'s, 'p, 'n, 'a>(
@@ -65,7 +65,7 @@ impl QueryPlanner for Planner {
 
 /// Plans the nodes of gap filling and of as-of joins.
 #[derive(Debug, Default)]
-pub struct NodePlanner;
+pub(crate) struct NodePlanner;
 
 impl ExtensionPlanner for NodePlanner {
     fn plan_extension<'s, 'r, 'u, 'i, 'l, 'e, 'n, 'c, 'a>(

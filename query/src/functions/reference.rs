@@ -7,7 +7,7 @@ use datafusion::logical_expr::{DocSection, Documentation};
 /// Documentation of one function, the source of both DataFusion's documentation (shown by `information_schema` and
 /// `SHOW FUNCTIONS`) and the page.
 #[derive(Debug)]
-pub struct Entry {
+pub(crate) struct Entry {
     /// Name in SQL.
     pub name: &'static str,
     /// Section of the page.
@@ -28,7 +28,7 @@ pub struct Entry {
 
 /// A section of the page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Section {
+pub(crate) enum Section {
     /// One row in, one value out.
     Weather,
     /// Many rows in, one value out.
@@ -73,7 +73,7 @@ impl Section {
 
 impl Entry {
     /// The entry as documentation of DataFusion.
-    pub fn documentation(&self) -> Documentation {
+    pub(crate) fn documentation(&self) -> Documentation {
         let section = DocSection { include: true, label: self.section.label(), description: None };
         let mut text = format!("{}\n\nReturns: {}", self.what, self.returns);
         if let Some(source) = self.source {
@@ -154,7 +154,7 @@ ORDER BY city_id, t
 ";
 
 /// The reference page over `entries`.
-pub fn page(entries: &[&Entry]) -> String {
+pub(crate) fn page(entries: &[&Entry]) -> String {
     let mut text = String::from(HEAD);
     for section in Section::ALL {
         let _ = writeln!(text, "\n## {}\n\n{}", section.label(), section.head());

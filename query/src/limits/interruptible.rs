@@ -4,7 +4,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use barograph_lake::priority::yield_if_background;
+use barograph_lake::internal::yield_if_background;
 use datafusion::common::Result;
 use datafusion::common::tree_node::Transformed;
 use datafusion::config::ConfigOptions;

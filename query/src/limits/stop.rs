@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Schema};
 use barograph_engine::{Error, ErrorKind};
-use barograph_lake::priority::yield_if_background;
+use barograph_lake::internal::yield_if_background;
 use datafusion::common::Result;
 use datafusion::common::tree_node::{Transformed, TransformedResult};
 use datafusion::logical_expr::ColumnarValue;

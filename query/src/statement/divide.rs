@@ -12,7 +12,7 @@
 
 use std::sync::Arc;
 
-use barograph_engine::view::View;
+use barograph_engine::View;
 use barograph_lake::{Key, Micros};
 use datafusion::common::JoinType;
 use datafusion::physical_expr::Partitioning;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use barograph_engine::scan::Cost;
-use barograph_engine::scan::files::with_schema;
+use barograph_engine::scan::with_schema;
 use barograph_engine::{Error, Result};
 use datafusion::catalog::Session;
 use datafusion::common::ScalarValue;

@@ -15,9 +15,9 @@ use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{Field, Schema, SchemaRef};
-use barograph_engine::process_memory::ProcessMemoryLimit;
-use barograph_engine::recent::Recent;
-use barograph_engine::system::SystemRows;
+use barograph_engine::SystemRows;
+use barograph_engine::internal::ProcessMemoryLimit;
+use barograph_engine::internal::Recent;
 use barograph_engine::{Engine, Result};
 use datafusion::catalog::Session;
 use datafusion::common::ScalarValue;

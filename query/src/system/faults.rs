@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array, StringArray};
+use barograph_engine::LandingFault;
 use barograph_engine::Result;
-use barograph_engine::landing::LandingFault;
 use barograph_lake::Period;
 
 use super::{ColumnKind, ColumnSpec, ServerState, times, whole};

@@ -27,7 +27,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, RecordBatch, TimestampMicrosecondArray};
 use arrow::datatypes::{DataType, Field, SchemaRef, TimeUnit};
 use async_trait::async_trait;
-use barograph_engine::system::SystemRows;
+use barograph_engine::SystemRows;
 use barograph_engine::{Engine, Result};
 use barograph_lake::Micros;
 use datafusion::catalog::memory::MemorySourceConfig;

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use arrow::array::{ArrayRef, BooleanArray, Int64Array, StringArray};
+use barograph_engine::HourView;
 use barograph_engine::Result;
 use barograph_engine::scan::Scan;
-use barograph_engine::scan::plan::{Source, sources};
-use barograph_engine::tail::HourView;
+use barograph_engine::scan::{Source, sources};
 use barograph_lake::{FileEntry, KeySelection, TimeRange};
 
 use super::{ColumnKind, ColumnSpec, ServerState, times, whole};

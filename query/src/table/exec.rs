@@ -12,9 +12,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use barograph_engine::Engine;
+use barograph_engine::View;
 use barograph_engine::filter::{Builder, Node, Wanted};
 use barograph_engine::scan::{Aggregation, Plan, Scan};
-use barograph_engine::view::View;
 use barograph_lake::{KeySelection, TableSchema};
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{Result, Statistics, internal_err};

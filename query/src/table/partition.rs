@@ -7,7 +7,7 @@ use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::compute::concat_batches;
 use arrow::datatypes::{FieldRef, SchemaRef};
 use barograph_engine::filter::Node;
-use barograph_engine::scan::files::head;
+use barograph_engine::scan::head;
 use barograph_engine::scan::{Plan, Slices};
 use datafusion::common::{DataFusionError, Result};
 use datafusion::execution::TaskContext;

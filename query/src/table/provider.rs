@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
+use barograph_engine::View;
 use barograph_engine::filter::Wanted;
 use barograph_engine::rollup::Rollups;
 use barograph_engine::scan::{Cost, Plan, Scan};
-use barograph_engine::view::View;
 use barograph_engine::{Engine, Error};
 use barograph_lake::schema::{FIRST_VALUE_COLUMN, KEY_COLUMN, TIME_COLUMN};
 use barograph_lake::{AsOf, Key, KeySelection, KeyType, TableSchema};

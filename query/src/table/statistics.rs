@@ -7,12 +7,12 @@
 use std::sync::Arc;
 
 use arrow::datatypes::DataType;
+use barograph_engine::HourView;
 use barograph_engine::Result;
 use barograph_engine::scan::Plan;
-use barograph_engine::scan::plan::Source;
-use barograph_engine::tail::HourView;
+use barograph_engine::scan::Source;
+use barograph_lake::ColumnStats;
 use barograph_lake::schema::{KEY_COLUMN, TIME_COLUMN};
-use barograph_lake::snapshot::ColumnStats;
 use barograph_lake::time::parse_instant;
 use barograph_lake::{FilePath, Key, KeySelection, LogPosition, Micros, Period};
 use datafusion::common::stats::Precision;

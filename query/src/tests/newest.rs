@@ -14,7 +14,7 @@ type Newest = BTreeMap<i32, (i64, Option<f32>)>;
 impl Fixture {
     fn knows_last_rows(&self) -> bool {
         let view = self.engine.view("readings").unwrap();
-        self.engine.table("readings").unwrap().newest.knows(&view)
+        self.engine.knows_newest("readings", &view).unwrap()
     }
 
     fn expected(&self) -> Newest {

@@ -292,9 +292,7 @@ async fn compare(fixture: &Fixture, context: &SessionContext, seed: u64, count: 
             (Ok(ours), Ok((schema, batches))) => {
                 let batches: Vec<_> = batches
                     .into_iter()
-                    .map(|batch| {
-                        barograph_engine::scan::files::with_schema(&schema, batch).unwrap()
-                    })
+                    .map(|batch| barograph_engine::scan::with_schema(&schema, batch).unwrap())
                     .collect();
                 let plain = concat_batches(&schema, &batches).unwrap();
                 if let Err(why) = same(&ours, &plain) {

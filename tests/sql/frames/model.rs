@@ -1,7 +1,7 @@
 //! The model of the aggregates: each computed in the plainest way, over all rows at once.
 
 #[derive(Debug, Clone, Copy)]
-pub struct Row {
+pub(crate) struct Row {
     pub part: i64,
     /// Order with peers, and a number of its own.
     pub k: i64,
@@ -13,7 +13,7 @@ pub struct Row {
 }
 
 #[derive(Debug, Clone, PartialEq)]
-pub enum Value {
+pub(crate) enum Value {
     Null,
     Float(f64),
     /// The value as printed.
@@ -30,7 +30,7 @@ fn text(value: Option<impl ToString>) -> Value {
     value.map_or(Value::Null, |value| Value::Text(value.to_string()))
 }
 
-pub type Model = fn(&[Row]) -> Value;
+pub(crate) type Model = fn(&[Row]) -> Value;
 
 fn xs(rows: &[Row]) -> Vec<f64> {
     rows.iter().filter_map(|row| row.x).collect()
@@ -95,7 +95,7 @@ fn median(mut values: Vec<f64>) -> Option<f64> {
     }
 }
 
-pub fn distinct(mut values: Vec<i64>) -> Vec<i64> {
+pub(crate) fn distinct(mut values: Vec<i64>) -> Vec<i64> {
     values.sort_unstable();
     values.dedup();
     values
@@ -129,7 +129,7 @@ fn by_time(rows: &[Row], last: bool) -> Value {
 }
 
 /// The aggregate as SQL, its model, and whether it depends on the order of rows.
-pub const AGGREGATES: &[(&str, Model, bool)] = &[
+pub(crate) const AGGREGATES: &[(&str, Model, bool)] = &[
     ("count(*)", |rows| text(Some(rows.len())), false),
     ("count(x)", |rows| text(Some(xs(rows).len())), false),
     ("count(DISTINCT n)", |rows| text(Some(distinct(ns(rows)).len())), false),

@@ -24,7 +24,7 @@ pub(super) use portable::pack;
 /// Compares `values` with `literal` into `values.len().div_ceil(64)` words.
 ///
 /// Every word of the output is written; an output of another length is cut or left as it is.
-pub type Kernel<T> = fn(values: &[T], literal: T, words: &mut [u64]);
+pub(crate) type Kernel<T> = fn(values: &[T], literal: T, words: &mut [u64]);
 
 /// The three comparisons of one type.
 #[derive(Debug, Clone, Copy)]
@@ -56,7 +56,7 @@ pub struct Kernels {
 
 /// Environment variable that names the path to take, for tests and benches. It is not a setting and lacks the prefix
 /// of one.
-pub const FORCE: &str = "FORCE_FILTER_KERNELS";
+pub(crate) const FORCE: &str = "FORCE_FILTER_KERNELS";
 
 /// A type that has kernels.
 pub trait Lane: Copy + PartialOrd + 'static {
@@ -85,7 +85,7 @@ pub fn available() -> Vec<&'static Kernels> {
 }
 
 /// The path of this process: the fastest available one, or the one that [`FORCE`] names.
-pub fn active() -> &'static Kernels {
+pub(crate) fn active() -> &'static Kernels {
     static ACTIVE: OnceLock<&'static Kernels> = OnceLock::new();
     ACTIVE.get_or_init(|| {
         let paths = available();

@@ -137,7 +137,7 @@ pub(super) fn row(nulls: u32) -> impl Strategy<Value = Row> {
 
 /// A literal: what is written, and what it is.
 #[derive(Debug, Clone)]
-pub struct Literal {
+pub(crate) struct Literal {
     text: String,
     /// A number in thousandths.
     thousandths: i128,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use barograph_lake::snapshot::ColumnStats;
+use barograph_lake::ColumnStats;
 use barograph_lake::time::format_instant;
 use barograph_lake::{FileEntry, FilePath, Hour, Key, LogPosition, ValueType};
 use proptest::prelude::*;

@@ -88,7 +88,7 @@ impl fmt::Display for Aggregate {
 }
 
 /// Name of the output column that holds the first instant of a window.
-pub const WINDOW_START: &str = "window_start";
+pub(crate) const WINDOW_START: &str = "window_start";
 
 /// Windows of a fixed length, and the aggregates of each column in them.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -13,7 +13,7 @@ use arrow::datatypes::{
     TimeUnit, TimestampMicrosecondType,
 };
 
-use barograph_lake::priority::yield_if_background;
+use barograph_lake::internal::yield_if_background;
 
 use super::Span;
 use crate::{Error, Result};

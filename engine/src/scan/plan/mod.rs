@@ -271,7 +271,7 @@ impl Plan {
     }
 
     /// Bytes of a row while it is worked on, roughly, if its texts are short.
-    pub fn row_bytes(&self) -> usize {
+    pub(crate) fn row_bytes(&self) -> usize {
         let fields = self.table().arrow();
         let widths = self.read.iter().map(|&column| {
             fields.field(column).data_type().primitive_width().unwrap_or(SHORT_TEXT_BYTES)

@@ -12,7 +12,8 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
-use barograph_lake::{KeySelection, blocking};
+use barograph_lake::KeySelection;
+use barograph_lake::internal::may_wait;
 use futures::{Stream, stream};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -128,7 +129,7 @@ impl<B: Send + Sync + 'static> Slices<B> {
     }
 
     /// Begins as many slices as may be worked on at a time.
-    pub fn read_ahead(&mut self) {
+    pub(crate) fn read_ahead(&mut self) {
         let Executor::Blocking { on, permits, at_once } = &self.executor else { return };
         let (on, permits, at_once) = (on.clone(), Arc::clone(permits), (*at_once).max(1));
         while self.working.len() < at_once
@@ -235,7 +236,7 @@ fn work<B: Send + Sync + 'static>(
 ) -> impl FnOnce(OwnedSemaphorePermit) -> Result<RecordBatch> + Send + 'static {
     move |permit| {
         let _held = (permit, budget);
-        blocking::may_wait(|| Handle::current().block_on(plan.slice(&slice)))
+        may_wait(|| Handle::current().block_on(plan.slice(&slice)))
     }
 }
 

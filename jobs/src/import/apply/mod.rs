@@ -30,7 +30,7 @@ use text::{Reader, as_text};
 
 /// A chunk as rows of the table.
 #[derive(Debug)]
-pub struct Applied {
+pub(crate) struct Applied {
     /// Rows whose cells could be read.
     pub rows: RecordBatch,
     /// Rows with a cell that could not be read.
@@ -45,7 +45,7 @@ pub struct Applied {
 ///
 /// # Errors
 /// `Input` if what is wrong with the times of the first chunk is wrong with the whole file.
-pub fn apply(plan: &Plan, chunk: Chunk, first: bool) -> Result<Applied> {
+pub(crate) fn apply(plan: &Plan, chunk: Chunk, first: bool) -> Result<Applied> {
     let rows = chunk.columns.num_rows();
     let (faults, found) = (Faults::new(rows), Found::default());
     let nulls = Nulls::new(&plan.null);

@@ -11,7 +11,7 @@ use arrow::datatypes::{
 };
 use barograph_lake::TableSchema;
 use barograph_lake::schema::{TableDeclaration, ValueColumn, ValueType};
-use barograph_query::expression::SqlExpressions;
+use barograph_query::SqlExpressions;
 
 use super::super::input::Numbers;
 use super::super::mapping::{Columns, Mapping};

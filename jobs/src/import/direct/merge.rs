@@ -14,10 +14,10 @@
 
 use std::sync::Arc;
 
+use barograph_engine::internal::Threads;
 use barograph_engine::rewrite::{Rewrite, RewriteBounds, RewriteOf};
-use barograph_engine::threads::Threads;
 use barograph_lake::file::FileCache;
-use barograph_lake::snapshot::key_ranges;
+use barograph_lake::internal::key_ranges;
 use barograph_lake::{
     Change, FileEntry, KeySelection, LakeTable, Operation, Outcome, Period, Retry, Snapshot, Tier,
 };

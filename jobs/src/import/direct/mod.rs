@@ -23,7 +23,7 @@ use std::sync::Arc;
 
 use barograph_engine::Clock;
 use barograph_engine::dead_letters::{self, Ids};
-use barograph_engine::threads::Threads;
+use barograph_engine::internal::Threads;
 use barograph_engine::validate::Rules;
 use barograph_lake::{LakeStore, LakeTable, Snapshot, TableSchema};
 use futures::{StreamExt, TryStreamExt, stream};

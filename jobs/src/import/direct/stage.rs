@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use arrow::array::RecordBatch;
-use barograph_engine::scan::merge::merge;
+use barograph_engine::scan::merge;
 use barograph_lake::file::Layout;
 use barograph_lake::{FileEntry, FilePath, LakeTable, LogPosition, Period};
 use futures::{StreamExt, TryStreamExt, stream};

@@ -8,7 +8,7 @@ use arrow::array::{
     ArrayRef, AsArray, Float32Array, Int32Array, RecordBatch, TimestampMicrosecondArray,
 };
 use arrow::datatypes::{Float32Type, Int32Type, TimestampMicrosecondType};
-use barograph_engine::scan::merge::merge;
+use barograph_engine::scan::merge;
 use barograph_lake::time::MICROS_PER_HOUR;
 use barograph_lake::{
     FileEntry, FilePath, Hour, Key, LogPosition, Micros, Period, Snapshot, TableVersion, Tier,

@@ -194,7 +194,7 @@ impl CsvChunks {
         let cells = self.projection.iter().map(|(_, cells)| *cells);
         let arrays = columns.columns().iter().zip(cells).map(|(column, cells)| match cells {
             Cells::Text => Arc::clone(column),
-            Cells::Values | Cells::Any => Arc::new(with_points(column.as_string())),
+            Cells::Values => Arc::new(with_points(column.as_string())),
         });
         Ok(RecordBatch::try_new(columns.schema(), arrays.collect())?)
     }

@@ -4,11 +4,11 @@
 //! were, and the rows that could not be read at all. Nothing of a file is skipped in silence.
 
 mod csv;
-pub mod format;
+pub(super) mod format;
 mod header;
 mod json;
 mod lines;
-pub mod names;
+pub(super) mod names;
 mod parquet;
 mod pieces;
 mod records;
@@ -42,7 +42,7 @@ pub enum FileForm {
 
 /// A chunk of a file: some of its rows.
 #[derive(Debug)]
-pub struct Chunk {
+pub(crate) struct Chunk {
     /// The needed columns, in their order; text for CSV and JSON.
     pub columns: RecordBatch,
     /// The rows of `columns` as they stood in the file.
@@ -57,7 +57,7 @@ pub struct Chunk {
 
 /// Rows as they stood in the file.
 #[derive(Debug)]
-pub enum Originals {
+pub(crate) enum Originals {
     /// In these columns.
     Columns(RecordBatch),
     /// In these lines of JSON.
@@ -66,7 +66,7 @@ pub enum Originals {
 
 /// Numbers of the rows of a chunk.
 #[derive(Debug, Clone)]
-pub enum Numbers {
+pub(crate) enum Numbers {
     /// From this one on without a gap.
     From(u64),
     /// These.
@@ -75,7 +75,7 @@ pub enum Numbers {
 
 impl Numbers {
     /// The number of row `row` of the chunk.
-    pub fn get(&self, row: usize) -> u64 {
+    pub(crate) fn get(&self, row: usize) -> u64 {
         match self {
             Self::From(first) => first + row as u64,
             Self::List(numbers) => numbers.get(row).copied().unwrap_or_default(),
@@ -85,18 +85,16 @@ impl Numbers {
 
 /// The kind of cells that is wanted of a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Cells {
+pub(crate) enum Cells {
     /// Text, as it stands.
     Text,
     /// Numbers or times.
     Values,
-    /// Either.
-    Any,
 }
 
 /// The part of a file that is wanted, and the size of its pieces.
 #[derive(Debug, Clone)]
-pub struct Wanted<'a> {
+pub(crate) struct Wanted<'a> {
     /// The columns, in this order.
     pub columns: &'a [(String, Cells)],
     /// Most rows of a piece.
@@ -115,7 +113,7 @@ impl Wanted<'_> {
 }
 
 /// A file that is open for reading.
-pub struct Input(Opened);
+pub(crate) struct Input(Opened);
 
 enum Opened {
     Csv(csv::CsvInput),
@@ -130,7 +128,7 @@ impl std::fmt::Debug for Input {
 }
 
 /// The chunks of a file, in order.
-pub type Chunks = Box<dyn Iterator<Item = Result<Chunk>> + Send>;
+pub(crate) type Chunks = Box<dyn Iterator<Item = Result<Chunk>> + Send>;
 
 impl FileForm {
     /// The form of a file by its name, for an archive without `.gz` or `.zst`; where the name says nothing, by its
@@ -174,7 +172,7 @@ fn extension(path: &Path) -> Option<String> {
 
 impl Input {
     /// Opens a file and reads its header or schema.
-    pub fn open(path: &Path, form: FileForm, mapping: &Mapping) -> Result<Self> {
+    pub(crate) fn open(path: &Path, form: FileForm, mapping: &Mapping) -> Result<Self> {
         let mut format = mapping.format.clone();
         format.delimiter = format.delimiter.or(mapping.delimiter);
         Ok(Self(match form {
@@ -186,7 +184,7 @@ impl Input {
     }
 
     /// The file's columns.
-    pub fn columns(&self) -> Columns {
+    pub(crate) fn columns(&self) -> Columns {
         match &self.0 {
             Opened::Csv(input) => Columns::Known(input.schema()),
             Opened::Json(_) => Columns::Open,
@@ -195,7 +193,7 @@ impl Input {
     }
 
     /// The names that are found in its rows, if there is no header.
-    pub fn keys(&self) -> Option<Arc<Keys>> {
+    pub(crate) fn keys(&self) -> Option<Arc<Keys>> {
         match &self.0 {
             Opened::Json(input) => Some(input.keys()),
             Opened::Csv(_) | Opened::Typed(_) => None,
@@ -203,7 +201,7 @@ impl Input {
     }
 
     /// Reads the wanted columns and rows in chunks.
-    pub fn chunks(self, wanted: &Wanted<'_>) -> Result<Chunks> {
+    pub(crate) fn chunks(self, wanted: &Wanted<'_>) -> Result<Chunks> {
         match self.0 {
             Opened::Csv(input) => input.chunks(wanted),
             Opened::Json(input) => Ok(input.chunks(wanted)),

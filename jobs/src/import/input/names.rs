@@ -9,7 +9,7 @@ const NAMES: usize = 1_000;
 
 /// Keys of the JSON objects of a file, as far as rows were read.
 #[derive(Debug, Default)]
-pub struct Keys(Mutex<Known>);
+pub(crate) struct Keys(Mutex<Known>);
 
 #[derive(Debug, Default)]
 struct Known {
@@ -36,13 +36,13 @@ impl Keys {
     }
 
     /// Keys that no column is read from.
-    pub fn unread(&self) -> Vec<String> {
+    pub(crate) fn unread(&self) -> Vec<String> {
         let known = self.0.lock();
         known.keys.iter().filter(|(_, read)| !**read).map(|(key, _)| key.clone()).collect()
     }
 
     /// Whether an object had a key for a name that was asked for.
-    pub fn has(&self, asked: &str) -> bool {
+    pub(crate) fn has(&self, asked: &str) -> bool {
         self.0.lock().found.contains(asked)
     }
 }
@@ -52,7 +52,7 @@ impl Keys {
 ///
 /// # Errors
 /// Says which of `names` one may stand for that differs from several in case.
-pub fn by_name<'a>(
+pub(crate) fn by_name<'a>(
     asked: &[String],
     names: &'a [String],
 ) -> std::result::Result<Vec<Option<&'a String>>, String> {

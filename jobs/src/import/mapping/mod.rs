@@ -21,9 +21,9 @@
 //!
 //! Columns of the table that are not mapped are taken from the file's column of the same name.
 
-pub mod expression;
-pub mod plan;
-pub mod time;
+mod expression;
+mod plan;
+pub(super) mod time;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -31,8 +31,8 @@ use std::path::Path;
 use serde::Deserialize;
 
 pub use expression::{Expression, Step};
-pub use plan::{Columns, Computed, Origin, Plan};
-pub use time::{Time, Unit};
+pub(crate) use plan::{Columns, Computed, Origin, Plan};
+pub use time::{Ambiguous, Nonexistent, Time, Unit};
 
 use super::input::format::{Delimiter, Format};
 use crate::{Error, Result};
@@ -123,7 +123,7 @@ impl Mapping {
     }
 
     /// A number that differs, as good as surely, for mappings that differ (64-bit FNV-1a).
-    pub fn fingerprint(&self) -> u64 {
+    pub(crate) fn fingerprint(&self) -> u64 {
         format!("{self:?}").bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
             (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
         })

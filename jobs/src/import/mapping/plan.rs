@@ -14,7 +14,7 @@ use crate::{Error, Result};
 
 /// The columns of a file.
 #[derive(Debug, Clone)]
-pub enum Columns {
+pub(crate) enum Columns {
     /// These, as the file's header or schema says.
     Known(SchemaRef),
     /// Any: each row says which it has (JSON lines).
@@ -23,7 +23,7 @@ pub enum Columns {
 
 /// The origins of the columns of a table.
 #[derive(Debug, Clone)]
-pub struct Plan {
+pub(crate) struct Plan {
     /// The columns of the table that have an origin, key and time first.
     pub columns: Vec<(FieldRef, Origin)>,
     /// Columns of the file to read, to which origins point.
@@ -40,7 +40,7 @@ pub struct Plan {
 
 /// The origin of one column of a table.
 #[derive(Debug, Clone)]
-pub enum Origin {
+pub(crate) enum Origin {
     /// From `needed[column]`.
     File {
         /// Index into `needed`.
@@ -59,11 +59,11 @@ pub enum Origin {
 }
 
 /// The meanings of the values of a column.
-pub type Values = Arc<BTreeMap<String, Scalar>>;
+pub(crate) type Values = Arc<BTreeMap<String, Scalar>>;
 
 /// A SQL expression over columns of the file.
 #[derive(Debug)]
-pub struct Computed {
+pub(crate) struct Computed {
     /// The expression as it is written.
     pub text: String,
     /// The compiled expression.
@@ -82,7 +82,7 @@ struct Scope<'a> {
 
 impl Plan {
     /// Binds a mapping to a table and a file.
-    pub fn new(
+    pub(crate) fn new(
         table: &TableSchema,
         mapping: &Mapping,
         file: &Columns,
@@ -332,7 +332,7 @@ mod tests {
 
     use arrow::datatypes::{DataType, Schema};
     use barograph_lake::schema::{KeyType, TableDeclaration, ValueColumn, ValueType};
-    use barograph_query::expression::SqlExpressions;
+    use barograph_query::SqlExpressions;
 
     use super::*;
 

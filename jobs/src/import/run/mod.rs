@@ -6,11 +6,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use arrow::array::RecordBatch;
-use barograph_engine::clock::pause;
 use barograph_engine::expression::Expressions;
+use barograph_engine::internal::pause;
 use barograph_engine::retry;
 use barograph_engine::validate::Rejected;
-use barograph_engine::validate::row::{ROW_BYTES_MAX, bounded};
+use barograph_engine::validate::{ROW_BYTES_MAX, bounded};
 use barograph_lake::TableSchema;
 use futures::StreamExt;
 use parking_lot::Mutex;
@@ -122,8 +122,12 @@ pub struct Import<'a, S> {
     /// The request to stop, looked at between batches.
     pub stop: Stop,
     /// Keys and instants of the files so far.
-    pub seen: Mutex<SeenRows>,
+    pub seen: Seen,
 }
+
+/// The keys and instants that an import has put so far, to count the rows that replace others.
+#[derive(Debug, Default)]
+pub struct Seen(Mutex<SeenRows>);
 
 impl Stop {
     /// Requests a stop.
@@ -214,7 +218,7 @@ impl<S: Sink> Import<'_, S> {
     /// Which rows of a piece stand in the place of earlier ones. Asked in the order of the pieces.
     fn seen(&self, rows: &RecordBatch) -> Result<Replaced> {
         let mut replaced = Replaced::default();
-        self.seen.lock().add(rows, &mut replaced)?;
+        self.seen.0.lock().add(rows, &mut replaced)?;
         Ok(replaced)
     }
 

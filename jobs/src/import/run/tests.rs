@@ -11,7 +11,7 @@ use std::sync::atomic::AtomicU64;
 use arrow::array::AsArray;
 use arrow::datatypes::{DataType, Float32Type, Int32Type};
 use barograph_lake::schema::{TableDeclaration, ValueColumn, ValueType};
-use barograph_query::expression::SqlExpressions;
+use barograph_query::SqlExpressions;
 use barograph_test_support::weather_table;
 
 use super::*;

@@ -25,7 +25,7 @@ use crate::{Error, ErrorKind, Result};
 
 /// What makes an import of a file the same as an earlier one.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Identity {
+pub(crate) struct Identity {
     /// Where the rows go.
     pub target: String,
     /// Table they go to.
@@ -42,7 +42,7 @@ pub struct Identity {
 
 /// How far a file is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FileProgress {
+pub(crate) struct FileProgress {
     /// The file.
     #[serde(flatten)]
     pub identity: Identity,
@@ -54,7 +54,7 @@ pub struct FileProgress {
 
 /// A sorted run: a file in a table's folder that is not part of the table.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Run {
+pub(crate) struct Run {
     /// The table.
     pub table: String,
     /// The file.
@@ -64,7 +64,7 @@ pub struct Run {
 
 /// How far an import is whose rows are merged into the table when all of them are in runs.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Staging {
+pub(crate) struct Staging {
     /// The files that were begun, in the order in which they are read.
     pub files: Vec<FileProgress>,
     /// The runs that are not merged yet, in the order in which their rows were read.
@@ -112,7 +112,7 @@ const LINES_BYTES: usize = 64 << 10;
 
 impl Identity {
     /// The identity of a file as it is at this moment.
-    pub fn of(path: &Path, target: &str, table: &str, mapping: u64) -> Result<Self> {
+    pub(crate) fn of(path: &Path, target: &str, table: &str, mapping: u64) -> Result<Self> {
         let failed = |e: std::io::Error| Error::request(path.display().to_string()).with_source(e);
         let metadata = std::fs::metadata(path).map_err(failed)?;
         let changed = metadata.modified().map_err(failed)?.duration_since(UNIX_EPOCH);
@@ -140,13 +140,13 @@ impl Identity {
 
 impl Staging {
     /// How far a file is, and whether that is its end.
-    pub fn reached(&self, identity: &Identity) -> (u64, bool) {
+    pub(crate) fn reached(&self, identity: &Identity) -> (u64, bool) {
         let file = self.files.iter().find(|file| file.identity == *identity);
         file.map_or((0, false), |file| (file.rows, file.done))
     }
 
     /// Sets how far a file is.
-    pub fn reach(&mut self, identity: &Identity, rows: u64, done: bool) {
+    pub(crate) fn reach(&mut self, identity: &Identity, rows: u64, done: bool) {
         // It is the last one nearly always.
         match self.files.iter_mut().rev().find(|file| file.identity == *identity) {
             Some(file) => (file.rows, file.done) = (rows, done),
@@ -155,7 +155,7 @@ impl Staging {
     }
 
     /// Whether `files` files were read to their end and all their rows are in the table.
-    pub fn is_merged(&self, files: usize) -> bool {
+    pub(crate) fn is_merged(&self, files: usize) -> bool {
         self.runs.is_empty() && self.files.len() == files && self.files.iter().all(|file| file.done)
     }
 
@@ -210,13 +210,13 @@ impl State {
     }
 
     /// Rows at the beginning of the file that are durable, and whether that is all of them.
-    pub fn reached(&self, identity: &Identity) -> (u64, bool) {
+    pub(crate) fn reached(&self, identity: &Identity) -> (u64, bool) {
         let file = self.files.get(&identity.place()).filter(|file| file.identity == *identity);
         file.map_or((0, false), |file| (file.rows, file.done))
     }
 
     /// Records how far a file is, on disk before it returns.
-    pub fn record(&mut self, identity: &Identity, rows: u64, done: bool) -> Result<()> {
+    pub(crate) fn record(&mut self, identity: &Identity, rows: u64, done: bool) -> Result<()> {
         let file = FileProgress { identity: identity.clone(), rows, done };
         let mut append = || {
             let mut line = serde_json::to_vec(&file)?;
@@ -245,7 +245,7 @@ impl State {
     }
 
     /// Forgets how far a file is.
-    pub fn forget(&mut self, identity: &Identity) {
+    pub(crate) fn forget(&mut self, identity: &Identity) {
         let place = identity.place();
         if self.files.get(&place).is_some_and(|file| file.identity == *identity) {
             self.files.remove(&place);
@@ -254,7 +254,7 @@ impl State {
     }
 
     /// The staging of an import of `files`, in this order; others that hold one of them are given up.
-    pub fn staging(&mut self, files: &[Identity]) -> Staging {
+    pub(crate) fn staging(&mut self, files: &[Identity]) -> Staging {
         let at = self.stagings.iter().position(|staging| staging.is_of(files));
         let staging = at.map(|at| self.stagings.swap_remove(at)).unwrap_or_default();
         self.give_up(|other| files.iter().any(|file| other.holds(file)));
@@ -262,14 +262,14 @@ impl State {
     }
 
     /// Records how far an import is, on disk before it returns.
-    pub fn stage(&mut self, staging: &Staging) -> Result<()> {
+    pub(crate) fn stage(&mut self, staging: &Staging) -> Result<()> {
         self.replace(staging);
         self.stagings.push(staging.clone());
         self.save()
     }
 
     /// Records that all rows of an import are in the table, on disk before it returns.
-    pub fn finish(&mut self, staging: &Staging) -> Result<()> {
+    pub(crate) fn finish(&mut self, staging: &Staging) -> Result<()> {
         self.replace(staging);
         let files = staging.files.iter().map(|file| (file.identity.place(), file.clone()));
         self.files.extend(files);

@@ -8,13 +8,13 @@ use chrono::NaiveDate;
 
 /// A parsed form.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Format {
+pub(crate) struct Format {
     items: Vec<Item>,
 }
 
 /// A time as it was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Stamp {
+pub(crate) struct Stamp {
     /// ns since 1970-01-01T00:00 of the clock that was read.
     pub local_ns: i128,
     /// That clock's distance from UTC in seconds, if the text says so.
@@ -85,7 +85,7 @@ const WEEKDAYS: [&str; 7] =
 
 impl Format {
     /// Parses a form, or says what is wrong with it.
-    pub fn new(text: &str) -> Result<Self, String> {
+    pub(crate) fn new(text: &str) -> Result<Self, String> {
         let mut items = Vec::new();
         push(text, &mut items)?;
         let format = Self { items };
@@ -111,7 +111,7 @@ impl Format {
     }
 
     /// Reads a time of the form.
-    pub fn read(&self, text: &str) -> Option<Stamp> {
+    pub(crate) fn read(&self, text: &str) -> Option<Stamp> {
         let (mut rest, mut parts) = (text, Parts::default());
         for item in &self.items {
             rest = item.read(rest, &mut parts)?;
@@ -335,7 +335,7 @@ impl Parts {
 
 /// A time in one of the usual forms: a date, or a date and a time of day behind a `T` or blanks, with or without
 /// an offset.
-pub fn usual(text: &str) -> Option<Stamp> {
+pub(crate) fn usual(text: &str) -> Option<Stamp> {
     if let Some(stamp) = in_full(text) {
         return Some(stamp);
     }

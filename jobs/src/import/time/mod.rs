@@ -7,9 +7,9 @@
 //! number ──unit, since──► instant             does it look like another unit?
 //! ```
 
-pub mod format;
-pub mod number;
-pub mod zone;
+mod format;
+pub(super) mod number;
+mod zone;
 
 use arrow::array::timezone::Tz;
 use barograph_lake::Micros;
@@ -27,7 +27,7 @@ const SYSTEMATIC: u64 = 100;
 
 /// The form of the times of a column of the table.
 #[derive(Debug, Clone)]
-pub struct TimeForm {
+pub(crate) struct TimeForm {
     column: String,
     format: Option<(String, Format)>,
     unit: Option<Unit>,
@@ -58,7 +58,7 @@ pub struct Found {
 
 /// A reader of the times of a column.
 #[derive(Debug)]
-pub struct Reading<'a> {
+pub(crate) struct Reading<'a> {
     form: &'a TimeForm,
     /// How the file's column is called in a reason.
     called: String,
@@ -97,7 +97,7 @@ impl TimeForm {
     ///
     /// # Errors
     /// `Request` that names what is impossible.
-    pub fn new(column: &str, time: &Time) -> Result<Self> {
+    pub(crate) fn new(column: &str, time: &Time) -> Result<Self> {
         let wrong = |what: String| Error::request(format!("times of {column}: {what}"));
         let format = match &time.format {
             None => None,
@@ -135,7 +135,7 @@ impl TimeForm {
     }
 
     /// A reader of the times of the file's column `source`.
-    pub fn begin(&self, source: &str) -> Reading<'_> {
+    pub(crate) fn begin(&self, source: &str) -> Reading<'_> {
         let called = if source == self.column { String::new() } else { format!(" {source}") };
         let (steady, found, seen) = (Steady::default(), Found::default(), Seen::default());
         Reading { form: self, called, steady, found, seen }
@@ -147,7 +147,7 @@ impl Reading<'_> {
     ///
     /// # Errors
     /// What is wrong with it.
-    pub fn text(&mut self, text: &str) -> std::result::Result<Micros, String> {
+    pub(crate) fn text(&mut self, text: &str) -> std::result::Result<Micros, String> {
         self.seen.times += 1;
         let form = self.form;
         let read = match (&form.format, form.unit) {
@@ -172,7 +172,7 @@ impl Reading<'_> {
     ///
     /// # Errors
     /// What is wrong with it.
-    pub fn count(&mut self, number: Decimal, text: impl Fn() -> String) -> Read {
+    pub(crate) fn count(&mut self, number: Decimal, text: impl Fn() -> String) -> Read {
         if self.form.format.is_some() {
             return self.text(&text());
         }
@@ -181,7 +181,7 @@ impl Reading<'_> {
     }
 
     /// Whether times without an offset are in UTC.
-    pub fn is_utc(&self) -> bool {
+    pub(crate) fn is_utc(&self) -> bool {
         self.form.zone.is_utc()
     }
 
@@ -189,7 +189,7 @@ impl Reading<'_> {
     ///
     /// # Errors
     /// What is wrong with it.
-    pub fn clock(&mut self, ns: i128, is_utc: bool) -> Read {
+    pub(crate) fn clock(&mut self, ns: i128, is_utc: bool) -> Read {
         self.seen.times += 1;
         let stamp = Stamp { local_ns: ns, offset: is_utc.then_some(0) };
         self.stamp(stamp, "").map_err(|fault| {
@@ -203,7 +203,7 @@ impl Reading<'_> {
     ///
     /// # Errors
     /// `Input` if the piece is the first of its file and what is wrong with its times is wrong with all.
-    pub fn end(self, first: bool) -> Result<Found> {
+    pub(crate) fn end(self, first: bool) -> Result<Found> {
         let Seen { times, unlike, unread, dated, first: reason, dated_as } = self.seen;
         let all = |count: u64, least: u64| first && count == times && count >= least;
         if all(unlike, 1) || all(unlike + unread, SYSTEMATIC) {
@@ -314,7 +314,7 @@ impl Reading<'_> {
 }
 
 /// A time, or what is wrong with it.
-pub type Read = std::result::Result<Micros, String>;
+pub(crate) type Read = std::result::Result<Micros, String>;
 
 impl TimeForm {
     fn unlike(&self, text: &str, likeness: Likeness) -> String {
@@ -338,7 +338,7 @@ impl TimeForm {
 
 impl LocalTimes {
     /// Adds those of rows that were read later.
-    pub fn add(&mut self, later: Self) {
+    pub(crate) fn add(&mut self, later: Self) {
         self.rows += later.rows;
         self.first = self.first.take().or(later.first);
         self.last = later.last.or(self.last.take());
@@ -347,7 +347,7 @@ impl LocalTimes {
 
 impl Found {
     /// Adds what was found later.
-    pub fn add(&mut self, later: Self) {
+    pub(crate) fn add(&mut self, later: Self) {
         self.ambiguous.add(later.ambiguous);
         self.nonexistent.add(later.nonexistent);
     }

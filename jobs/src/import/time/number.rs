@@ -8,14 +8,14 @@ use super::super::mapping::time::Unit;
 
 /// A number as it is written: `digits` · 10^-`scale`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Decimal {
+pub(crate) struct Decimal {
     digits: i128,
     scale: i32,
 }
 
 /// The likely meaning of a number that is no time in its unit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Likeness {
+pub(crate) enum Likeness {
     /// A date as digits, in this form.
     Digits(&'static str),
     /// A time in this unit.
@@ -47,12 +47,12 @@ impl fmt::Display for Decimal {
 
 impl Decimal {
     /// A whole number.
-    pub fn whole(number: i128) -> Self {
+    pub(crate) fn whole(number: i128) -> Self {
         Self { digits: number, scale: 0 }
     }
 
     /// Reads a number such as `1661990400`, `-0.25` or `1.5e9`.
-    pub fn read(text: &str) -> Option<Self> {
+    pub(crate) fn read(text: &str) -> Option<Self> {
         let (mantissa, exponent) = match text.split_once(['e', 'E']) {
             Some((mantissa, exponent)) => (mantissa, exponent.parse::<i32>().ok()?),
             None => (text, 0),
@@ -72,7 +72,7 @@ impl Decimal {
 
     /// As many `unit`s in ns; what is finer than a ns is a ns more where it would not be seen otherwise, at a
     /// whole or a half µs. `None` if they are too many.
-    pub fn nanoseconds(self, unit: Unit) -> Option<i128> {
+    pub(crate) fn nanoseconds(self, unit: Unit) -> Option<i128> {
         let power = 10_i128.checked_pow(self.scale.unsigned_abs())?;
         let number = self.digits.checked_mul(unit.nanoseconds())?;
         if self.scale <= 0 {
@@ -83,12 +83,12 @@ impl Decimal {
     }
 
     /// Whether it is a time from 1973 to 2286 in `unit`, or as far before 1970.
-    pub fn is_time_in(self, unit: Unit) -> bool {
+    pub(crate) fn is_time_in(self, unit: Unit) -> bool {
         self.size().and_then(of_size) == Some(unit)
     }
 
     /// The likely meaning of the number, if it is not a time in `unit`.
-    pub fn likeness(self, unit: Unit) -> Option<Likeness> {
+    pub(crate) fn likeness(self, unit: Unit) -> Option<Likeness> {
         let size = self.size()?;
         let own = of_size(size);
         if own == Some(unit) {
@@ -103,7 +103,7 @@ impl Decimal {
     }
 
     /// The form in which the number is a date of these times, if it is one.
-    pub fn date(self) -> Option<&'static str> {
+    pub(crate) fn date(self) -> Option<&'static str> {
         if self.scale != 0 || self.digits < 0 {
             return None;
         }

@@ -18,7 +18,7 @@ const DAY: Micros = 24 * MICROS_PER_HOUR;
 
 /// A zone, and what its doubtful local times mean.
 #[derive(Debug, Clone)]
-pub struct Zone {
+pub(crate) struct Zone {
     name: String,
     zone: Option<Tz>,
     ambiguous: Ambiguous,
@@ -27,7 +27,7 @@ pub struct Zone {
 
 /// The instant of a local time, as far as it has one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Local {
+pub(crate) enum Local {
     /// One instant.
     Instant(Micros),
     /// One of two instants, this by the rule; none if it is refused.
@@ -40,7 +40,7 @@ pub enum Local {
 
 /// The zone's distance from UTC where it was looked up last.
 #[derive(Debug, Default)]
-pub struct Steady(Option<(i64, Micros)>);
+pub(crate) struct Steady(Option<(i64, Micros)>);
 
 impl fmt::Display for Zone {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -50,7 +50,7 @@ impl fmt::Display for Zone {
 
 impl Zone {
     /// The zone of a name or an offset, UTC for none.
-    pub fn new(
+    pub(crate) fn new(
         name: Option<&str>,
         ambiguous: Ambiguous,
         nonexistent: Nonexistent,
@@ -66,18 +66,18 @@ impl Zone {
     }
 
     /// Whether it is UTC.
-    pub fn is_utc(&self) -> bool {
+    pub(crate) fn is_utc(&self) -> bool {
         self.zone.is_none()
     }
 
     /// A zone whose doubtful times are refused.
-    pub fn of(zone: Tz) -> Self {
+    pub(crate) fn of(zone: Tz) -> Self {
         let (ambiguous, nonexistent) = (Ambiguous::Refuse, Nonexistent::Refuse);
         Self { name: zone.to_string(), zone: Some(zone), ambiguous, nonexistent }
     }
 
     /// The instant at which clocks show `local`, in µs since they showed 1970-01-01T00:00.
-    pub fn instant(&self, local: Micros, steady: &mut Steady) -> Local {
+    pub(crate) fn instant(&self, local: Micros, steady: &mut Steady) -> Local {
         let Some(zone) = &self.zone else { return Local::Instant(local) };
         let quarter = local.div_euclid(STEADY);
         if let Some((known, offset)) = steady.0
@@ -116,7 +116,7 @@ impl Zone {
 }
 
 /// The date and time that a clock shows.
-pub fn shown(local: Micros) -> Option<NaiveDateTime> {
+pub(crate) fn shown(local: Micros) -> Option<NaiveDateTime> {
     DateTime::from_timestamp_micros(local).map(|time| time.naive_utc())
 }
 

@@ -3,7 +3,7 @@
 use crate::functions::reference::{Entry, Section};
 
 /// Full heat index in °C.
-pub const HEAT_INDEX: Entry = Entry {
+pub(crate) const HEAT_INDEX: Entry = Entry {
     name: "heat_index",
     section: Section::Weather,
     syntax: "heat_index(temperature, humidity)",
@@ -22,7 +22,7 @@ pub const HEAT_INDEX: Entry = Entry {
 };
 
 /// The plain regression in °F.
-pub const HEAT_INDEX_ROTHFUSZ: Entry = Entry {
+pub(crate) const HEAT_INDEX_ROTHFUSZ: Entry = Entry {
     name: "heat_index_rothfusz",
     section: Section::Weather,
     syntax: "heat_index_rothfusz(temperature, humidity)",
@@ -36,7 +36,7 @@ pub const HEAT_INDEX_ROTHFUSZ: Entry = Entry {
 };
 
 /// Dew point.
-pub const DEW_POINT: Entry = Entry {
+pub(crate) const DEW_POINT: Entry = Entry {
     name: "dew_point",
     section: Section::Weather,
     syntax: "dew_point(temperature, humidity)",
@@ -52,7 +52,7 @@ pub const DEW_POINT: Entry = Entry {
 };
 
 /// Wind chill.
-pub const WIND_CHILL: Entry = Entry {
+pub(crate) const WIND_CHILL: Entry = Entry {
     name: "wind_chill",
     section: Section::Weather,
     syntax: "wind_chill(temperature, wind_speed)",
@@ -72,7 +72,7 @@ pub const WIND_CHILL: Entry = Entry {
 };
 
 /// Apparent temperature.
-pub const APPARENT_TEMPERATURE: Entry = Entry {
+pub(crate) const APPARENT_TEMPERATURE: Entry = Entry {
     name: "apparent_temperature",
     section: Section::Weather,
     syntax: "apparent_temperature(temperature, humidity, wind_speed)",
@@ -91,7 +91,7 @@ pub const APPARENT_TEMPERATURE: Entry = Entry {
 };
 
 /// Pressure at sea level.
-pub const SEA_LEVEL_PRESSURE: Entry = Entry {
+pub(crate) const SEA_LEVEL_PRESSURE: Entry = Entry {
     name: "sea_level_pressure",
     section: Section::Weather,
     syntax: "sea_level_pressure(pressure, elevation, temperature)",
@@ -108,7 +108,7 @@ pub const SEA_LEVEL_PRESSURE: Entry = Entry {
 };
 
 /// Eastward wind.
-pub const WIND_U: Entry = Entry {
+pub(crate) const WIND_U: Entry = Entry {
     name: "wind_u",
     section: Section::Weather,
     syntax: "wind_u(speed, direction)",
@@ -121,7 +121,7 @@ pub const WIND_U: Entry = Entry {
 };
 
 /// Northward wind.
-pub const WIND_V: Entry = Entry {
+pub(crate) const WIND_V: Entry = Entry {
     name: "wind_v",
     section: Section::Weather,
     syntax: "wind_v(speed, direction)",

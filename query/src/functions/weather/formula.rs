@@ -14,7 +14,7 @@ fn fahrenheit(celsius: f64) -> f64 {
 ///
 /// Source: L. P. Rothfusz, The Heat Index "Equation", NWS Southern Region SR 90-23, 1990.
 #[inline(always)]
-pub fn rothfusz(t: f64, rh: f64) -> f64 {
+pub(crate) fn rothfusz(t: f64, rh: f64) -> f64 {
     -42.379 + 2.049_015_23 * t + 10.143_331_27 * rh
         - 0.224_755_41 * t * rh
         - 6.837_83e-3 * t * t
@@ -34,7 +34,7 @@ pub fn rothfusz(t: f64, rh: f64) -> f64 {
 /// <https://www.wpc.ncep.noaa.gov/html/heatindex_equation.shtml>. The mean with the temperature that
 /// the page speaks of is the factor 0.5 of its simple formula, as in its calculator.
 #[inline(always)]
-pub fn heat_index(celsius: f64, rh: f64) -> f64 {
+pub(crate) fn heat_index(celsius: f64, rh: f64) -> f64 {
     let t = fahrenheit(celsius);
     let simple = 0.5 * (t + 61.0 + (t - 68.0) * 1.2 + rh * 0.094);
     let dry = (13.0 - rh) / 4.0 * ((17.0 - (t - 95.0).abs()).max(0.0) / 17.0).sqrt();
@@ -52,7 +52,7 @@ pub fn heat_index(celsius: f64, rh: f64) -> f64 {
 /// Form Approximation of Saturation Vapor Pressure, J. Appl. Meteor. 35 (1996), 601-609: within 0.4 %
 /// of the vapour pressure for -40…50 °C.
 #[inline(always)]
-pub fn dew_point(celsius: f64, rh: f64) -> f64 {
+pub(crate) fn dew_point(celsius: f64, rh: f64) -> f64 {
     const A: f64 = 17.625;
     const B: f64 = 243.04;
     let gamma = (rh / 100.0).ln() + A * celsius / (B + celsius);
@@ -61,7 +61,7 @@ pub fn dew_point(celsius: f64, rh: f64) -> f64 {
 
 /// There is no dew point without water in the air.
 #[inline(always)]
-pub fn dew_point_is_defined(_celsius: f64, rh: f64) -> bool {
+pub(crate) fn dew_point_is_defined(_celsius: f64, rh: f64) -> bool {
     rh.is_nan() | (rh > 0.0)
 }
 
@@ -70,14 +70,14 @@ pub fn dew_point_is_defined(_celsius: f64, rh: f64) -> bool {
 /// Source: Joint Action Group for Temperature Indices (JAG/TI), Report on Wind Chill Temperature and
 /// Extreme Heat Indices, OFCM, 2001.
 #[inline(always)]
-pub fn wind_chill(celsius: f64, wind: f64) -> f64 {
+pub(crate) fn wind_chill(celsius: f64, wind: f64) -> f64 {
     let v = (wind * 3.6).powf(0.16);
     13.12 + 0.6215 * celsius - 11.37 * v + 0.3965 * celsius * v
 }
 
 /// The formula was fitted for air of at most 10 °C and wind of more than 4.8 km/h.
 #[inline(always)]
-pub fn wind_chill_is_defined(celsius: f64, wind: f64) -> bool {
+pub(crate) fn wind_chill_is_defined(celsius: f64, wind: f64) -> bool {
     let warm = celsius > 10.0;
     let calm = wind * 3.6 <= 4.8;
     !(warm | calm)
@@ -90,7 +90,7 @@ pub fn wind_chill_is_defined(celsius: f64, wind: f64) -> bool {
 /// 1-16, as the Australian Bureau of Meteorology applies it (version without radiation),
 /// <http://www.bom.gov.au/info/thermal_stress/>.
 #[inline(always)]
-pub fn apparent_temperature(celsius: f64, rh: f64, wind: f64) -> f64 {
+pub(crate) fn apparent_temperature(celsius: f64, rh: f64, wind: f64) -> f64 {
     let vapour_pressure = rh / 100.0 * 6.105 * (17.27 * celsius / (237.7 + celsius)).exp();
     celsius + 0.33 * vapour_pressure - 0.70 * wind - 4.00
 }
@@ -101,7 +101,7 @@ pub fn apparent_temperature(celsius: f64, rh: f64, wind: f64) -> f64 {
 /// Hydrostatic equation for air that is 6.5 K/km warmer on its way down to the sea, with the constants
 /// of the U.S. Standard Atmosphere, 1976 (NOAA-S/T 76-1562), equation 33a.
 #[inline(always)]
-pub fn sea_level_pressure(pressure: f64, elevation: f64, celsius: f64) -> f64 {
+pub(crate) fn sea_level_pressure(pressure: f64, elevation: f64, celsius: f64) -> f64 {
     /// K/m.
     const LAPSE: f64 = 0.0065;
     /// g₀ M / (R L).
@@ -111,12 +111,12 @@ pub fn sea_level_pressure(pressure: f64, elevation: f64, celsius: f64) -> f64 {
 
 /// Eastward part of a wind of `speed` that blows from `direction` degrees, in the unit of `speed`.
 #[inline(always)]
-pub fn wind_u(speed: f64, direction: f64) -> f64 {
+pub(crate) fn wind_u(speed: f64, direction: f64) -> f64 {
     -speed * direction.to_radians().sin()
 }
 
 /// Northward part of a wind of `speed` that blows from `direction` degrees, in the unit of `speed`.
 #[inline(always)]
-pub fn wind_v(speed: f64, direction: f64) -> f64 {
+pub(crate) fn wind_v(speed: f64, direction: f64) -> f64 {
     -speed * direction.to_radians().cos()
 }

@@ -34,7 +34,7 @@ const TABLE_NODES: u64 = 50;
 
 /// Bounds on one text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Bounds {
+pub(crate) struct Bounds {
     /// What is bounded, as the first words of a message: `the statement`.
     pub what: &'static str,
     /// Deepest tree, and the name of its setting.

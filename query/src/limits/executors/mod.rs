@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use barograph_engine::threads::Threads;
+use barograph_engine::internal::Threads;
 use barograph_engine::{Clock, Error, Result, retry};
 use parking_lot::Mutex;
 use tokio::runtime::Handle;

@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use arrow::array::{Array, ArrayData, ArrayRef, make_array};
 use arrow::buffer::Buffer;
 use barograph_engine::Error;
-use barograph_engine::process_memory::ProcessMemoryLimit;
+use barograph_engine::internal::ProcessMemoryLimit;
 use bytes::Bytes;
 use datafusion::common::Result;
 use datafusion::common::config::{ConfigEntry, ConfigExtension, ConfigOptions, ExtensionOptions};

@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use barograph_lake::priority::yield_if_background;
+use barograph_lake::internal::yield_if_background;
 
 /// Target duration of one call.
 const CALL: Duration = Duration::from_micros(500);

@@ -8,7 +8,7 @@ use datafusion::execution::memory_pool::{
     MemoryConsumer, MemoryLimit, MemoryPool, MemoryReservation,
 };
 
-use barograph_engine::process_memory::ProcessMemoryLimit;
+use barograph_engine::internal::ProcessMemoryLimit;
 
 /// Smaller requests are granted without asking the system.
 const ASKED: usize = 1 << 20;

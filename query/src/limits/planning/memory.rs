@@ -1,7 +1,7 @@
 //! Memory of planning, counted as part of `sql.memory_bytes_max`.
 //!
 //! The planner reports nothing of what it allocates, so it is taken from the [allocator's
-//! count](barograph_engine::allocations): a plan is made by one task, and the memory that it holds is the sum of what
+//! count](barograph_engine::internal::CountingAllocator): a plan is made by one task, and the memory that it holds is the sum of what
 //! was allocated while the task was polled.
 
 use std::future::poll_fn;
@@ -13,7 +13,7 @@ use datafusion::common::Result;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryPool, MemoryReservation};
 use parking_lot::Mutex;
 
-use barograph_engine::allocations;
+use barograph_engine::internal::held;
 
 /// Change in bytes after which the memory held is counted again.
 const STEP: usize = 1 << 20;
@@ -33,17 +33,17 @@ struct Planning {
 
 impl Planning {
     fn held(&self) -> usize {
-        let since = allocations::held().wrapping_sub(self.since.load(Ordering::Relaxed));
+        let since = held().wrapping_sub(self.since.load(Ordering::Relaxed));
         let held = self.before.load(Ordering::Relaxed).wrapping_add(since);
         usize::try_from(held).unwrap_or(0)
     }
 
     fn begin(&self) {
-        self.since.store(allocations::held(), Ordering::Relaxed);
+        self.since.store(held(), Ordering::Relaxed);
     }
 
     fn pause(&self) {
-        let since = allocations::held().wrapping_sub(self.since.load(Ordering::Relaxed));
+        let since = held().wrapping_sub(self.since.load(Ordering::Relaxed));
         self.before.fetch_add(since, Ordering::Relaxed);
     }
 
@@ -62,7 +62,7 @@ pub(crate) async fn accounted<T>(pool: &Arc<dyn MemoryPool>, work: impl Future<O
     let planning = Planning {
         reservation: Mutex::new(MemoryConsumer::new("planning").register(pool)),
         before: AtomicIsize::new(0),
-        since: AtomicIsize::new(allocations::held()),
+        since: AtomicIsize::new(held()),
     };
     let work = async {
         let mut work = pin!(work);
