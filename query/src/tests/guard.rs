@@ -194,6 +194,23 @@ async fn the_spill_folder_is_bounded() {
     assert!(error.to_string().contains("sql.spill_bytes_max"), "{error}");
 }
 
+/// A repartition whose inputs spill at the same time may stand still where its files are not complete (`limits::spill`).
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn groups_that_spill_come_to_an_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let fixture = Fixture::empty(SqlSettings {
+        threads: 2,
+        memory_bytes_max: Size::mebibytes(16),
+        spill_folder: Some(folder.path().to_owned()),
+        ..settings()
+    })
+    .await;
+    let text = "SELECT count(*) FROM (SELECT a FROM (SELECT repeat('x', 10000 + value) a FROM generate_series(1, 2000)) GROUP BY a)";
+    for _ in 0..4 {
+        assert_eq!(fixture.lines(text).await, ["2000"]);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_price_over_the_budget_is_refused_before_it_runs() {
     let fixture = Fixture::with(SqlSettings { cost_files_max: Some(2), ..settings() }).await;
