@@ -16,11 +16,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use barograph_engine::{Error, Result};
 use bytes::{Bytes, BytesMut};
-use datafusion::common::config::ConfigNonZeroUsize;
-use datafusion::common::config::ConfigOptions;
+use datafusion::common::config::{ConfigNonZeroUsize, ConfigOptions};
 use datafusion::common::{DataFusionError, Result as QueryResult};
-use datafusion::execution::disk_manager::{DiskManagerBuilder, TempFileFactory};
-use datafusion::execution::spill_file::{SpillFile, SpillWriter};
+use datafusion::execution::disk_manager::DiskManagerBuilder;
+use datafusion::execution::spill_file::{SpillFile, SpillWriter, TempFileFactory};
 use futures::{Stream, stream};
 use parking_lot::Mutex;
 use tempfile::TempDir;
