@@ -15,7 +15,7 @@ use barograph_jobs::quality::Site;
 use barograph_jobs::schedule::{Job, Schedule, system_rows};
 use barograph_jobs::{materialize, quality};
 use barograph_lake::schema::{KeyType, TableDeclaration, ValueColumn, ValueType};
-use barograph_lake::store::LakeStore;
+use barograph_lake::store::{LakeStore, StoreSettings};
 use barograph_lake::{Key, TableSchema};
 use barograph_query::Sql;
 
@@ -31,6 +31,8 @@ const LAKE: &str = "lake";
 const JOBS: &str = "jobs";
 /// Folder of the log inside the data folder.
 const LOG: &str = "log";
+/// Who asks the store for what is put, landed and queried.
+const SERVER: &str = "server";
 
 /// Sends messages to stderr as the settings say, or at `level` where they say nothing.
 pub fn start_logging(settings: &Settings, level: &str) -> Result<()> {
@@ -58,12 +60,36 @@ pub fn local_data(data: &str) -> Result<Option<PathBuf>> {
     }
 }
 
-/// The folder of all tables.
-pub fn lake(settings: &Settings) -> Result<LakeStore> {
+/// The folder of all tables. Requests to an object store are counted as asked by `asked_by`.
+pub fn lake(settings: &Settings, asked_by: &str) -> Result<LakeStore> {
+    folder(settings, LAKE, asked_by)
+}
+
+/// A folder in that of the data.
+pub fn folder(settings: &Settings, name: &str, asked_by: &str) -> Result<LakeStore> {
+    // What one command or job reads is not what queries read again.
+    let store = StoreSettings { cache_folder: None, ..settings.store.clone() };
+    folder_with(settings, name, &store, asked_by)
+}
+
+fn folder_with(
+    settings: &Settings,
+    name: &str,
+    store: &StoreSettings,
+    asked_by: &str,
+) -> Result<LakeStore> {
     Ok(match local_data(&settings.data)? {
-        Some(folder) => LakeStore::local(&folder.join(LAKE))?,
-        None => LakeStore::open(&settings.data)?.child(LAKE),
+        Some(folder) => LakeStore::local(&folder.join(name))?,
+        None => LakeStore::open_with(&settings.data, store, asked_by)?.child(name),
     })
+}
+
+/// The folder of all tables, read through a cache on the disk if it is remote.
+fn cached_lake(settings: &Settings) -> Result<LakeStore> {
+    let folder = || user_cache().map(|cache| cache.join("barograph-store"));
+    let cache_folder = settings.store.cache_folder.clone().or_else(folder);
+    let store = StoreSettings { cache_folder, ..settings.store.clone() };
+    folder_with(settings, LAKE, &store, SERVER)
 }
 
 fn log_folder(settings: &Settings) -> Result<PathBuf> {
@@ -93,7 +119,7 @@ pub async fn open_engine_of(
 ) -> Result<Arc<Engine>> {
     let cities = Cities::built_in()?;
     let cities = cities.all().iter().map(|city| Key::from(city.id));
-    let engine = Engine::builder(lake(settings)?)
+    let engine = Engine::builder(cached_lake(settings)?)
         .settings(settings.engine.clone())
         .log(LogSource::Folder { path: log_folder(settings)?, accept_damage })
         .tables(tables)
@@ -160,29 +186,26 @@ pub fn open_sql(
 /// The jobs of the data folder. Those that put rows run where there is an engine, and can only be inspected
 /// elsewhere.
 pub fn open_schedule(settings: &Settings, engine: Option<&Arc<Engine>>) -> Result<Arc<Schedule>> {
-    let store = match local_data(&settings.data)? {
-        Some(folder) => LakeStore::local(&folder.join(JOBS))?,
-        None => LakeStore::open(&settings.data)?.child(JOBS),
-    };
+    let store = folder(settings, JOBS, "scheduler")?;
     let clock = Arc::new(SystemClock);
     let rollups = settings.rollups()?;
     // Where nobody computes rollups, rows do not wait for them.
     let computed = if settings.jobs.rollup.enabled { rollups.clone() } else { Vec::new() };
     let expire = Expire {
-        lake: lake(settings)?,
+        lake: lake(settings, "expire")?,
         clock: clock.clone(),
         retention: settings.retention.clone(),
         rollups: materialize::rollups(None, store.clone(), &computed),
     };
     let sweep = Sweep {
-        lake: lake(settings)?,
+        lake: lake(settings, "sweep")?,
         clock: clock.clone(),
         kept: settings.scheduler.removed_files_kept,
         retention: settings.retention.clone(),
     };
-    let verify = Verify { lake: lake(settings)? };
+    let verify = Verify { lake: lake(settings, "verify")? };
     let compact = Compact {
-        lake: lake(settings)?,
+        lake: lake(settings, "compact")?,
         clock: clock.clone(),
         settings: settings.compaction.clone(),
     };
@@ -260,12 +283,21 @@ pub fn remote_table(name: &str, schema: &Schema) -> Result<TableSchema> {
 
 /// The folder where this user's programs keep their state between runs.
 pub fn user_state() -> PathBuf {
+    user_folder("XDG_STATE_HOME", ".local/state")
+        .map_or_else(|| Path::new(".barograph").to_owned(), |state| state.join("barograph"))
+}
+
+/// The folder where this user's programs keep what they can get again.
+fn user_cache() -> Option<PathBuf> {
+    user_folder("XDG_CACHE_HOME", ".cache")
+}
+
+/// The folder that a variable names, or one in the user's home.
+fn user_folder(variable: &str, in_home: &str) -> Option<PathBuf> {
     let folder = |variable: &str| {
         std::env::var_os(variable).map(PathBuf::from).filter(|path| path.is_absolute())
     };
-    folder("XDG_STATE_HOME")
-        .or_else(|| folder("HOME").map(|home| home.join(".local/state")))
-        .map_or_else(|| Path::new(".barograph").to_owned(), |state| state.join("barograph"))
+    folder(variable).or_else(|| folder("HOME").map(|home| home.join(in_home)))
 }
 
 #[cfg(test)]

@@ -14,7 +14,8 @@ pub use jobs::{
     JobsArguments, JobsCancelArguments, JobsCommand, JobsHistoryArguments, JobsRunArguments,
 };
 pub use lake::{
-    LakeAlterArguments, LakeArguments, LakeCommand, LakeDeleteArguments, LakeRestoreArguments,
+    CheckStoreArguments, LakeAlterArguments, LakeArguments, LakeCommand, LakeDeleteArguments,
+    LakeRestoreArguments,
 };
 pub use text::TextArguments;
 
