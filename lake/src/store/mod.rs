@@ -15,6 +15,7 @@ use url::Url;
 use crate::{Error, Result};
 
 pub mod check;
+pub(crate) mod decorator;
 pub mod faults;
 mod local;
 mod remote;

@@ -11,8 +11,8 @@ use parking_lot::Mutex;
 use url::Url;
 
 use super::*;
+use crate::store::decorator::{Decorated, Decorator};
 use crate::store::faults::{Fault, FaultPlan, FaultStore, Operation};
-use crate::store::remote::decorator::{Decorated, Decorator};
 
 async fn found(object: Arc<dyn ObjectStore>) -> HashMap<&'static str, Finding> {
     let store = LakeStore::with_store(object, Url::parse("memory:///lake").unwrap());

@@ -5,13 +5,14 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use object_store::path::Path;
 use object_store::{ObjectStore, Result};
 
 use super::cache::{BLOCK, DiskCache};
-use super::decorator::Decorator;
+use super::reads::assemble;
 use crate::blocking;
+use crate::store::decorator::Decorator;
 
 /// A store in front of which is a cache.
 #[derive(Debug)]
@@ -80,7 +81,11 @@ impl Decorator for Cached {
         numbers.sort_unstable();
         numbers.dedup();
         let blocks = self.blocks(location, joined(numbers.into_iter())).await?;
-        Ok(ranges.iter().map(|range| cut(range, &blocks)).collect())
+        let assembled = ranges.iter().map(|range| {
+            let inside = blocks.range(range.start / BLOCK..);
+            assemble(range, inside.map(|(number, block)| (number * BLOCK, block)))
+        });
+        Ok(assembled.collect())
     }
 }
 
@@ -100,23 +105,4 @@ fn joined(numbers: impl Iterator<Item = u64>) -> Vec<Range<u64>> {
         }
     }
     runs
-}
-
-/// The bytes of a range; fewer if the object ends before it does.
-fn cut(range: &Range<u64>, blocks: &BTreeMap<u64, Bytes>) -> Bytes {
-    let mut inside =
-        blocks.range(range.start / BLOCK..range.end.div_ceil(BLOCK)).map(|(number, block)| {
-            let start = number * BLOCK;
-            let len = block.len() as u64;
-            let from = range.start.saturating_sub(start).min(len);
-            let to = range.end.saturating_sub(start).min(len);
-            block.slice(from as usize..to.max(from) as usize)
-        });
-    let (one, two) = (inside.next().unwrap_or_default(), inside.next());
-    let Some(two) = two else { return one };
-    let mut all = BytesMut::with_capacity((range.end - range.start) as usize);
-    for piece in [one, two].into_iter().chain(inside) {
-        all.extend_from_slice(&piece);
-    }
-    all.freeze()
 }

@@ -22,8 +22,9 @@ use url::Url;
 
 mod cache;
 mod cached;
-pub(super) mod decorator;
 mod hedge;
+#[cfg(test)]
+mod http_tests;
 mod put_if_absent;
 mod reads;
 mod requests;
@@ -34,12 +35,12 @@ pub use requests::{RequestCount, requests};
 
 use cache::DiskCache;
 use cached::Cached;
-use decorator::Decorated;
 use put_if_absent::PutIfAbsent;
 use reads::Reads;
 use requests::CountingConnector;
 
 use crate::store::StoreSettings;
+use crate::store::decorator::Decorated;
 use crate::{Error, ErrorKind, Result};
 
 /// Threads that drive the connections: they move bytes and decrypt them.

@@ -21,7 +21,7 @@ use object_store::{
     Error, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload, PutResult, Result,
 };
 
-use super::decorator::Decorator;
+use crate::store::decorator::Decorator;
 
 /// How often a put is tried whose outcome is not known.
 const TRIES: u32 = 5;

@@ -17,10 +17,10 @@ use object_store::{
     Extensions, GetOptions, GetRange, GetResult, GetResultPayload, ObjectStore, Result,
 };
 
-use super::decorator::Decorator;
 use super::hedge::Hedge;
 use super::requests::Hedged;
 use crate::store::StoreSettings;
+use crate::store::decorator::Decorator;
 
 /// Requests for one read at the same time.
 const AT_ONCE: usize = 16;
@@ -107,7 +107,12 @@ impl Decorator for Reads {
             .buffered(AT_ONCE)
             .try_collect()
             .await?;
-        Ok(ranges.iter().map(|range| assemble(range, &found)).collect())
+        let assembled = ranges.iter().map(|range| {
+            let first = found.partition_point(|(start, _)| *start <= range.start).saturating_sub(1);
+            let inside = found.get(first..).unwrap_or_default().iter();
+            assemble(range, inside.map(|(start, piece)| (*start, piece)))
+        });
+        Ok(assembled.collect())
     }
 }
 
@@ -172,14 +177,16 @@ fn parts(range: Range<u64>, part: u64) -> Vec<Range<u64>> {
 
 const STEP: u64 = 64 << 10;
 
-/// The bytes of `range` from `found`, ascending pieces with their starts. Pieces of an object that ends early are short.
-fn assemble(range: &Range<u64>, found: &[(u64, Bytes)]) -> Bytes {
-    let first = found.partition_point(|(start, _)| *start <= range.start).saturating_sub(1);
-    let inside = found.get(first..).unwrap_or_default().iter();
-    let mut pieces = inside.take_while(|(start, _)| *start < range.end).map(|(start, piece)| {
+/// The bytes of `range` from ascending pieces with their starts, the first of which begins with it or before. Pieces of
+/// an object that ends early are short.
+pub(super) fn assemble<'a>(
+    range: &Range<u64>,
+    pieces: impl Iterator<Item = (u64, &'a Bytes)>,
+) -> Bytes {
+    let mut pieces = pieces.take_while(|(start, _)| *start < range.end).map(|(start, piece)| {
         let len = piece.len() as u64;
-        let from = range.start.saturating_sub(*start).min(len);
-        let to = range.end.saturating_sub(*start).min(len);
+        let from = range.start.saturating_sub(start).min(len);
+        let to = range.end.saturating_sub(start).min(len);
         piece.slice(from as usize..to.max(from) as usize)
     });
     let (one, two) = (pieces.next().unwrap_or_default(), pieces.next());
@@ -222,7 +229,10 @@ mod tests {
             let found: Vec<_> =
                 requests.iter().map(|range| (range.start, Bytes::from(cut(range)))).collect();
             for range in &ranges {
-                prop_assert_eq!(assemble(range, &found).to_vec(), cut(range));
+                let first = found.partition_point(|(start, _)| *start <= range.start);
+                let inside = found[first.saturating_sub(1)..].iter();
+                let assembled = assemble(range, inside.map(|(start, piece)| (*start, piece)));
+                prop_assert_eq!(assembled.to_vec(), cut(range));
             }
         }
     }

@@ -17,10 +17,10 @@ use parking_lot::Mutex;
 
 use super::cache::{BLOCK, DiskCache};
 use super::cached::Cached;
-use super::decorator::{Decorated, Decorator};
 use super::put_if_absent::PutIfAbsent;
 use super::reads::Reads;
 use crate::store::StoreSettings;
+use crate::store::decorator::{Decorated, Decorator};
 use crate::store::faults::{Fault, FaultPlan, FaultStore, Operation};
 
 fn create() -> PutOptions {

@@ -15,7 +15,7 @@ use object_store::{
 
 /// What differs from the store inside.
 #[async_trait]
-pub(in crate::store) trait Decorator: fmt::Debug + Send + Sync + 'static {
+pub(crate) trait Decorator: fmt::Debug + Send + Sync + 'static {
     /// The store inside.
     fn inner(&self) -> &Arc<dyn ObjectStore>;
 
@@ -39,7 +39,7 @@ pub(in crate::store) trait Decorator: fmt::Debug + Send + Sync + 'static {
 
 /// A decorator as a store.
 #[derive(Debug)]
-pub(in crate::store) struct Decorated<D>(pub(in crate::store) D);
+pub(crate) struct Decorated<D>(pub(crate) D);
 
 impl<D: Decorator> fmt::Display for Decorated<D> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
