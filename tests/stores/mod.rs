@@ -290,7 +290,7 @@ fn every_command_works(store: &Store) {
     on(&["jobs", "run", "compact"]);
     assert!(on(&["lake", "check"]).contains("sound"));
     let csv = store.path("tide.csv");
-    std::fs::write(&csv, "city_id,observed_at,temperature\n1796236,2020-01-01T00:00:00Z,7\n")
+    std::fs::write(&csv, "city_id,reading_at,temperature\n1796236,2020-01-01T00:00:00Z,7\n")
         .unwrap();
     on(&["import", "--format", "csv", csv.to_str().unwrap()]);
     assert!(on(&["lake", "check"]).contains("sound"));
