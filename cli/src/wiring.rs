@@ -86,9 +86,15 @@ fn folder_with(
 
 /// The folder of all tables, read through a cache on the disk if it is remote.
 fn cached_lake(settings: &Settings) -> Result<LakeStore> {
-    let folder = || user_cache().map(|cache| cache.join("barograph-store"));
-    let cache_folder = settings.store.cache_folder.clone().or_else(folder);
-    let store = StoreSettings { cache_folder, ..settings.store.clone() };
+    let mut store = settings.store.clone();
+    if store.cache_folder.is_none() && local_data(&settings.data)?.is_none() {
+        // A user without a home, or with one that is read-only, has no cache.
+        let folder = user_cache().map(|cache| cache.join("barograph-store"));
+        store.cache_folder = folder.filter(|folder| std::fs::create_dir_all(folder).is_ok());
+        if store.cache_folder.is_none() && store.cache_bytes.get() > 0 {
+            tracing::info!("no folder for a cache of remote files: set store.cache_folder");
+        }
+    }
     folder_with(settings, LAKE, &store, SERVER)
 }
 

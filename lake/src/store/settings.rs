@@ -55,7 +55,7 @@ pub struct StoreSettings {
     /// Price of a million requests that read.
     pub price_reads: f64,
     /// Folder on a local disk where a server keeps what it has read of data files. If absent, `barograph-store` in the user's
-    /// folder for caches (`XDG_CACHE_HOME`, or `.cache` in the home folder); without these, nothing is kept.
+    /// folder for caches (`XDG_CACHE_HOME`, or `.cache` in the home folder); if that cannot be made, nothing is kept.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cache_folder: Option<PathBuf>,
     /// Most bytes in that folder for each process that uses it. `0B` keeps nothing.
