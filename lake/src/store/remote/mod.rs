@@ -106,10 +106,10 @@ fn client(
         retry_timeout: settings.retry_timeout.duration(),
     };
     macro_rules! built {
-        ($builder:ty) => {{
+        ($builder:ty, $http:expr) => {{
             let builder = <$builder>::new()
                 .with_url(url.as_str())
-                .with_client_options(http)
+                .with_client_options($http)
                 .with_retry(retry)
                 .with_http_connector(connector);
             let builder = options.fold(builder, |builder, (name, value)| match name.parse() {
@@ -120,9 +120,12 @@ fn client(
         }};
     }
     match scheme {
-        ObjectStoreScheme::AmazonS3 => built!(AmazonS3Builder),
-        ObjectStoreScheme::GoogleCloudStorage => built!(GoogleCloudStorageBuilder),
-        ObjectStoreScheme::MicrosoftAzure => built!(MicrosoftAzureBuilder),
+        ObjectStoreScheme::AmazonS3 => built!(AmazonS3Builder, http),
+        // Machines of Google ask for their role without encryption.
+        ObjectStoreScheme::GoogleCloudStorage => {
+            built!(GoogleCloudStorageBuilder, http.with_allow_http(true))
+        }
+        ObjectStoreScheme::MicrosoftAzure => built!(MicrosoftAzureBuilder, http),
         other => {
             Err(Error::request(format!("lake location \"{url}\": {other:?} is not supported")))
         }
