@@ -22,3 +22,4 @@ mod server;
 mod serving;
 mod settings;
 mod stations;
+mod stores;

@@ -15,7 +15,7 @@ use barograph_jobs::quality::Site;
 use barograph_jobs::schedule::{Job, Schedule, system_rows};
 use barograph_jobs::{materialize, quality};
 use barograph_lake::schema::{KeyType, TableDeclaration, ValueColumn, ValueType};
-use barograph_lake::store::LakeStore;
+use barograph_lake::store::{LakeStore, StoreSettings};
 use barograph_lake::{Key, TableSchema};
 use barograph_query::Sql;
 
@@ -31,6 +31,8 @@ const LAKE: &str = "lake";
 const JOBS: &str = "jobs";
 /// Folder of the log inside the data folder.
 const LOG: &str = "log";
+/// Who asks the store for what is put, landed and queried.
+const SERVER: &str = "server";
 
 /// Sends messages to stderr as the settings say, or at `level` where they say nothing.
 pub(crate) fn start_logging(settings: &Settings, level: &str) -> Result<()> {
@@ -58,12 +60,42 @@ pub(crate) fn local_data(data: &str) -> Result<Option<PathBuf>> {
     }
 }
 
-/// The folder of all tables.
-pub(crate) fn lake(settings: &Settings) -> Result<LakeStore> {
+/// The folder of all tables. Requests to an object store are counted as asked by `asked_by`.
+pub(crate) fn lake(settings: &Settings, asked_by: &str) -> Result<LakeStore> {
+    folder(settings, LAKE, asked_by)
+}
+
+/// A folder in that of the data.
+pub(crate) fn folder(settings: &Settings, name: &str, asked_by: &str) -> Result<LakeStore> {
+    // What one command or job reads is not what queries read again.
+    let store = StoreSettings { cache_folder: None, ..settings.store.clone() };
+    folder_with(settings, name, &store, asked_by)
+}
+
+fn folder_with(
+    settings: &Settings,
+    name: &str,
+    store: &StoreSettings,
+    asked_by: &str,
+) -> Result<LakeStore> {
     Ok(match local_data(&settings.data)? {
-        Some(folder) => LakeStore::local(&folder.join(LAKE))?,
-        None => LakeStore::open(&settings.data)?.child(LAKE),
+        Some(folder) => LakeStore::local(&folder.join(name))?,
+        None => LakeStore::open_with(&settings.data, store, asked_by)?.child(name),
     })
+}
+
+/// The folder of all tables, read through a cache on the disk if it is remote.
+fn cached_lake(settings: &Settings) -> Result<LakeStore> {
+    let mut store = settings.store.clone();
+    if store.cache_folder.is_none() && local_data(&settings.data)?.is_none() {
+        // A user without a home, or with one that is read-only, has no cache.
+        let folder = user_cache().map(|cache| cache.join("barograph-store"));
+        store.cache_folder = folder.filter(|folder| std::fs::create_dir_all(folder).is_ok());
+        if store.cache_folder.is_none() && store.cache_bytes.get() > 0 {
+            tracing::info!("no folder for a cache of remote files: set store.cache_folder");
+        }
+    }
+    folder_with(settings, LAKE, &store, SERVER)
 }
 
 fn log_folder(settings: &Settings) -> Result<PathBuf> {
@@ -93,7 +125,7 @@ pub(crate) async fn open_engine_of(
 ) -> Result<Arc<Engine>> {
     let cities = Cities::built_in()?;
     let cities = cities.all().iter().map(|city| Key::from(city.id));
-    let engine = Engine::builder(lake(settings)?)
+    let engine = Engine::builder(cached_lake(settings)?)
         .settings(settings.engine.clone())
         .log(LogSource::Folder { path: log_folder(settings)?, accept_damage })
         .tables(tables)
@@ -163,29 +195,26 @@ pub(crate) fn open_schedule(
     settings: &Settings,
     engine: Option<&Arc<Engine>>,
 ) -> Result<Arc<Schedule>> {
-    let store = match local_data(&settings.data)? {
-        Some(folder) => LakeStore::local(&folder.join(JOBS))?,
-        None => LakeStore::open(&settings.data)?.child(JOBS),
-    };
+    let store = folder(settings, JOBS, "scheduler")?;
     let clock = Arc::new(SystemClock);
     let rollups = settings.rollups()?;
     // Where nobody computes rollups, rows do not wait for them.
     let computed = if settings.jobs.rollup.enabled { rollups.clone() } else { Vec::new() };
     let expire = Expire {
-        lake: lake(settings)?,
+        lake: lake(settings, "expire")?,
         clock: clock.clone(),
         retention: settings.retention.clone(),
         rollups: materialize::rollups(None, store.clone(), &computed),
     };
     let sweep = Sweep {
-        lake: lake(settings)?,
+        lake: lake(settings, "sweep")?,
         clock: clock.clone(),
         kept: settings.scheduler.removed_files_kept,
         retention: settings.retention.clone(),
     };
-    let verify = Verify { lake: lake(settings)? };
+    let verify = Verify { lake: lake(settings, "verify")? };
     let compact = Compact {
-        lake: lake(settings)?,
+        lake: lake(settings, "compact")?,
         clock: clock.clone(),
         settings: settings.compaction.clone(),
     };
@@ -263,12 +292,21 @@ pub(crate) fn remote_table(name: &str, schema: &Schema) -> Result<TableSchema> {
 
 /// The folder where this user's programs keep their state between runs.
 pub(crate) fn user_state() -> PathBuf {
+    user_folder("XDG_STATE_HOME", ".local/state")
+        .map_or_else(|| Path::new(".barograph").to_owned(), |state| state.join("barograph"))
+}
+
+/// The folder where this user's programs keep what they can get again.
+fn user_cache() -> Option<PathBuf> {
+    user_folder("XDG_CACHE_HOME", ".cache")
+}
+
+/// The folder that a variable names, or one in the user's home.
+fn user_folder(variable: &str, in_home: &str) -> Option<PathBuf> {
     let folder = |variable: &str| {
         std::env::var_os(variable).map(PathBuf::from).filter(|path| path.is_absolute())
     };
-    folder("XDG_STATE_HOME")
-        .or_else(|| folder("HOME").map(|home| home.join(".local/state")))
-        .map_or_else(|| Path::new(".barograph").to_owned(), |state| state.join("barograph"))
+    folder(variable).or_else(|| folder("HOME").map(|home| home.join(in_home)))
 }
 
 #[cfg(test)]

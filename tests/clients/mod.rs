@@ -169,14 +169,18 @@ fn every_block_of_the_cookbook_runs() {
 }
 
 /// A Python with the required packages.
-struct Python {
-    interpreter: PathBuf,
+pub struct Python {
+    pub interpreter: PathBuf,
 }
 
 impl Python {
+    fn ready() -> Self {
+        Self::with(REQUIREMENTS)
+    }
+
     /// Finds the environment below the target folder or makes it there. Test processes that run at the same time wait
     /// for the one that makes it.
-    fn ready() -> Self {
+    pub fn with(requirements: &str) -> Self {
         let probe = ["-c", "import ensurepip, sys, venv; print(sys.version, sys.prefix)"];
         let version = match Command::new("python3").args(probe).output() {
             Err(error) => panic!("cannot run python3 ({error}): {MISSING}"),
@@ -186,7 +190,7 @@ impl Python {
             Ok(done) => done.stdout,
         };
         let mut hash = DefaultHasher::new();
-        (REQUIREMENTS, version).hash(&mut hash);
+        (requirements, version).hash(&mut hash);
         let target =
             Path::new(BINARY).ancestors().nth(2).expect("the binary lies in TARGET/PROFILE");
         let folder = target.join("python");
@@ -197,7 +201,7 @@ impl Python {
         let interpreter = home.join("bin").join("python");
         let finished = home.join("finished");
         if !finished.exists() {
-            make(&home, &interpreter);
+            make(&home, &interpreter, requirements);
             File::create(&finished).unwrap();
         }
         Self { interpreter }
@@ -232,20 +236,16 @@ impl Python {
     }
 }
 
-fn make(home: &Path, interpreter: &Path) {
+fn make(home: &Path, interpreter: &Path, packages: &str) {
     // What an interrupted run left behind.
     let _ = fs::remove_dir_all(home);
     let venv = Command::new("python3").args(["-m", "venv"]).arg(home).output().unwrap();
     assert!(venv.status.success(), "python3 -m venv: {MISSING}\n{}", text(&venv));
     let requirements = home.join("requirements.txt");
-    fs::write(&requirements, REQUIREMENTS).unwrap();
+    fs::write(&requirements, packages).unwrap();
     let quiet = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"];
     let pip = Command::new(interpreter).args(quiet).arg(&requirements).output().unwrap();
-    assert!(
-        pip.status.success(),
-        "pip cannot install the packages of tests/clients/requirements.txt:\n{}",
-        text(&pip)
-    );
+    assert!(pip.status.success(), "pip cannot install {packages}:\n{}", text(&pip));
 }
 
 fn text(output: &Output) -> String {

@@ -12,7 +12,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use jobs::{JobsArguments, JobsCommand, JobsRunArguments};
 pub(crate) use lake::{
-    LakeAlterArguments, LakeArguments, LakeCommand, LakeDeleteArguments, LakeRestoreArguments,
+    CheckStoreArguments, LakeAlterArguments, LakeArguments, LakeCommand, LakeDeleteArguments,
+    LakeRestoreArguments,
 };
 pub(crate) use text::TextArguments;
 

@@ -62,7 +62,7 @@ async fn through_server(request: &AlterRequest, settings: &Settings) -> Result<V
 }
 
 async fn in_files(request: &AlterRequest, settings: &Settings) -> Result<Vec<String>> {
-    let lake = wiring::lake(settings)?;
+    let lake = wiring::lake(settings, "alter")?;
     let planned = plan(&lake, request, settings).await?;
     if planned.is_empty() {
         return Ok(vec![format!(

@@ -42,7 +42,7 @@ async fn into_lake(
     mapping: Mapping,
     table: &str,
 ) -> Result<()> {
-    let lake = wiring::lake(settings)?;
+    let lake = wiring::lake(settings, "import")?;
     let schema = wiring::table(settings, table)?;
     let state = wiring::local_data(&settings.data)?.unwrap_or_else(wiring::user_state);
     let stop = Stop::default();

@@ -1,4 +1,4 @@
-//! `barograph lake files|check|history|delete|restore|alter`: the lake's files, beside a server or without one.
+//! `barograph lake files|check|history|delete|restore|alter|check-store`: the lake's files, beside a server or without one.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use barograph_lake::store::LakeStore;
 use barograph_lake::table::{self, CheckReport};
 use barograph_lake::{Hour, Key, LakeTable, Outcome, Snapshot, TableVersion};
 
-use super::{alter, delete};
+use super::{alter, check_store, delete};
 use crate::arguments::{LakeArguments, LakeCommand, LakeRestoreArguments};
 use crate::figures::{bytes, grouped};
 use crate::output::{Format, RowWriter, check_terminal, say};
@@ -29,6 +29,7 @@ impl LakeCommand {
             Self::Files(arguments) | Self::Check(arguments) | Self::History(arguments) => {
                 &arguments.data
             }
+            Self::CheckStore(arguments) => &arguments.data,
             Self::Restore(arguments) => &arguments.data,
             Self::Alter(arguments) => &arguments.data,
         }
@@ -36,11 +37,12 @@ impl LakeCommand {
 }
 
 pub(super) async fn run(command: LakeCommand, settings: &Settings) -> Result<()> {
-    let lake = wiring::lake(settings)?;
+    let lake = wiring::lake(settings, "lake")?;
     signals::unless_stopped(async {
         match &command {
             LakeCommand::Delete(arguments) => delete::run(arguments, settings).await,
             LakeCommand::Alter(arguments) => alter::run(arguments, settings).await,
+            LakeCommand::CheckStore(arguments) => check_store::run(arguments, settings).await,
             LakeCommand::Files(arguments) => {
                 let (tables, refused) = tables(&lake, arguments, settings).await?;
                 files(&tables, arguments.format).and(refused)
@@ -303,7 +305,7 @@ fn hours<'a>(values: impl Iterator<Item = Option<&'a [Hour]>>) -> ArrayRef {
     Arc::new(values.map(|hours| hours.map(spans)).collect::<StringArray>())
 }
 
-fn text(values: impl Iterator<Item = String>) -> ArrayRef {
+pub(super) fn text(values: impl Iterator<Item = String>) -> ArrayRef {
     Arc::new(StringArray::from_iter_values(values))
 }
 
@@ -319,7 +321,7 @@ fn time(values: impl Iterator<Item = i64>) -> ArrayRef {
     Arc::new(TimestampMicrosecondArray::from_iter_values(values).with_timezone("UTC"))
 }
 
-fn print(rows: &RecordBatch, format: Format) -> Result<()> {
+pub(super) fn print(rows: &RecordBatch, format: Format) -> Result<()> {
     let mut writer = RowWriter::new(std::io::stdout(), format, &rows.schema(), false)?;
     writer.write(rows)?;
     writer.finish()?.flush()?;

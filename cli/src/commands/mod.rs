@@ -1,6 +1,7 @@
 //! The commands of the program, one file each.
 
 mod alter;
+mod check_store;
 mod config;
 mod delete;
 mod export;

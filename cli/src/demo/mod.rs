@@ -199,7 +199,7 @@ impl Demo {
         dead_letters: [u64; 3],
         city: &City,
     ) -> Result<()> {
-        let lake = wiring::lake(&self.settings)?;
+        let lake = wiring::lake(&self.settings, "demo")?;
         let (table, snapshot) = LakeTable::open_existing(lake.child(READINGS)).await?;
         let expected = check::sum(
             state

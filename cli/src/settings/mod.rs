@@ -25,6 +25,7 @@ use barograph_jobs::quality::{Checks, flags_of};
 use barograph_jobs::schedule::{JobSettings, SchedulerSettings};
 use barograph_lake::TableSchema;
 use barograph_lake::schema::TableDeclaration;
+use barograph_lake::store::StoreSettings;
 use barograph_query::SqlSettings;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -40,7 +41,8 @@ use crate::{Error, Result};
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
     /// Where the tables are stored: a folder, or an object-store URL (`s3://`, `gs://`, `az://`, `file://`).
-    /// Credentials for a URL come from the store's usual environment variables (`AWS_…`, `GOOGLE_…`, `AZURE_…`).
+    /// `[store]` tells where the store is and how it is asked. Credentials come from the store's usual environment variables
+    /// (`AWS_…`, `GOOGLE_…`, `AZURE_…`) or from `store.credentials`.
     pub data: String,
     /// Folder of the log, on a local disk. If absent, the folder `log` inside `data`. Required when `data` is the URL
     /// of a remote store.
@@ -51,6 +53,8 @@ pub struct Settings {
     pub endpoint: String,
     /// Messages on stderr.
     pub logging: LoggingSettings,
+    /// The object store, if `data` is the URL of one. Folders do not need it.
+    pub store: StoreSettings,
     /// The engine: memory, landing and reads.
     pub engine: EngineSettings,
     /// The server: address and limits.
@@ -119,6 +123,7 @@ impl Default for Settings {
             log_folder: None,
             endpoint: "http://127.0.0.1:8815".to_owned(),
             logging: LoggingSettings::default(),
+            store: StoreSettings::default(),
             engine: EngineSettings::default(),
             flight: FlightSettings::default(),
             sql: SqlSettings::default(),
@@ -145,6 +150,7 @@ impl Settings {
             return Err(Error::usage("log_folder is empty: name a folder, or leave it out"));
         }
         self.logging.check()?;
+        self.store.check().map_err(|e| below("store", e.into()))?;
         self.flight.check().map_err(|e| Error::usage(e.to_string()))?;
         self.engine.check().map_err(|e| below("engine", e))?;
         self.sql.check().map_err(|e| below("sql", e))?;

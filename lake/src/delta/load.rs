@@ -22,6 +22,7 @@ use super::stats;
 use super::without_hint::{HINT, WithoutHint};
 use crate::snapshot::{DeletionVector, ForeignFile};
 use crate::store::LakeStore;
+use crate::store::decorator::Decorated;
 use crate::{Error, ErrorKind, FileEntry, FilePath, Result, Snapshot, TableSchema, TableVersion};
 
 /// A table as its log tells it.
@@ -109,7 +110,7 @@ pub(crate) async fn load_at(store: &LakeStore, version: TableVersion) -> Result<
 async fn read(store: &LakeStore, version: Option<TableVersion>) -> Result<Loaded> {
     let loaded = match replayed(store, store.object().clone(), version).await {
         Err(error) if error.kind() == ErrorKind::Damage && has_hint(store).await? => {
-            let without_hint = Arc::new(WithoutHint(store.object().clone()));
+            let without_hint = Arc::new(Decorated(WithoutHint(store.object().clone())));
             let loaded = replayed(store, without_hint, version).await.map_err(|_| error)?;
             tracing::warn!("{HINT} of {} names no checkpoint: it is ignored", store.url());
             loaded

@@ -1,5 +1,7 @@
 //! The store of a lake: an object store, and the folder in it where the lake lives.
 //!
+//! What a remote store needs besides is decorators around it (docs/adr/0032-object-stores.md): see `remote`.
+//!
 //! Paths in an object store start at its root (the bucket, the container, `/` of a local disk), as
 //! the Delta kernel wants them; a [`LakeStore`] adds the folder they are relative to.
 
@@ -12,14 +14,19 @@ use url::Url;
 
 use crate::{Error, Result};
 
+pub mod check;
+pub(crate) mod decorator;
 pub mod faults;
 mod local;
 mod remote;
+mod settings;
 #[cfg(test)]
 mod tests;
 
 pub use local::DurableLocal;
 pub(crate) use local::is_temporary;
+pub use remote::{RequestCount, requests};
+pub use settings::StoreSettings;
 
 /// Schemes of the object stores a lake can live in.
 const SCHEMES: [&str; 8] = ["s3", "s3a", "gs", "az", "azure", "abfs", "abfss", "adl"];
@@ -37,13 +44,22 @@ pub struct LakeStore {
 }
 
 impl LakeStore {
-    /// Opens a folder path, `file://`, `s3://`, `gs://` or `az://` URL. Credentials and options of an
-    /// object store come from the environment (`AWS_ACCESS_KEY_ID`, `GOOGLE_SERVICE_ACCOUNT`,
-    /// `AZURE_STORAGE_ACCOUNT_NAME`, …). Nothing is created or connected to.
+    /// [`Self::open_with`] the default settings.
     ///
     /// # Errors
-    /// A request error if the scheme is unknown or a needed option is missing.
+    /// As of [`Self::open_with`].
     pub fn open(location: &str) -> Result<Self> {
+        Self::open_with(location, &StoreSettings::default(), "program")
+    }
+
+    /// Opens a folder path, `file://`, `s3://`, `gs://` or `az://` URL. Credentials and options of an
+    /// object store that the settings do not have come from the environment (`AWS_ACCESS_KEY_ID`,
+    /// `GOOGLE_SERVICE_ACCOUNT`, `AZURE_STORAGE_ACCOUNT_NAME`, …). Its [`requests`] are counted as asked by `asked_by`.
+    /// Nothing is created or connected to.
+    ///
+    /// # Errors
+    /// A request error if the scheme is unknown, or an option is missing or wrong.
+    pub fn open_with(location: &str, settings: &StoreSettings, asked_by: &str) -> Result<Self> {
         if !location.contains("://") {
             return Self::local(FsPath::new(location));
         }
@@ -68,7 +84,7 @@ impl LakeStore {
         let environment = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .filter(|(name, _)| ["AWS_", "AZURE_", "GOOGLE_"].iter().any(|p| name.starts_with(p)));
-        let object = remote::open(&url, environment)?;
+        let object = remote::open(&url, environment, settings, asked_by)?;
         Ok(Self::with_store(object, url))
     }
 

@@ -11,8 +11,8 @@ use object_store::memory::InMemory;
 use object_store::{Error, ObjectStore, ObjectStoreExt, PutMode, PutPayload};
 use url::Url;
 
-use super::LakeStore;
 use super::faults::{Fault, FaultPlan, FaultStore, Operation};
+use super::{LakeStore, StoreSettings};
 use crate::ErrorKind;
 
 fn local() -> (tempfile::TempDir, LakeStore) {
@@ -238,7 +238,9 @@ fn a_held_up_thread_holds_up_nobody_who_uses_its_connection() {
         ("timeout", "1h".to_owned()),
     ];
     let options = options.map(|(name, value)| (name.to_owned(), value));
-    let object = super::remote::open(&Url::parse("s3://bucket/lake").unwrap(), options).unwrap();
+    let settings = StoreSettings { hedge: false, ..StoreSettings::default() };
+    let url = Url::parse("s3://bucket/lake").unwrap();
+    let object = super::remote::open(&url, options, &settings, "test").unwrap();
     let read = |object: Arc<dyn ObjectStore>| async move {
         let path = object_store::path::Path::from("one");
         assert_eq!(object.get(&path).await.unwrap().bytes().await.unwrap(), "bytes");

@@ -10,6 +10,7 @@
 //! | `system.settings` | a setting with its value |
 //! | `system.queries` | a running query, or one that ended recently |
 //! | `system.deletions` | a deletion of rows: which, when, by whom, why |
+//! | `system.requests` | requests to the object store: who asked, verb, kind of object |
 //! | `system.completeness` | a key in an hour: what was due, what came, what came late |
 //!
 //! The caller that opens SQL may add more of them ([`SystemRows`]).
@@ -19,6 +20,7 @@ mod deletions;
 mod faults;
 mod provided;
 mod queries;
+mod requests;
 mod settings;
 mod storage;
 
@@ -72,6 +74,7 @@ pub(crate) fn tables(
         table("faults", &["table_name", "period_start"], faults::COLUMNS, faults::rows),
         table("settings", &["name"], settings::COLUMNS, settings::rows),
         table("queries", &["id"], queries::COLUMNS, queries::rows),
+        table("requests", &["asked_by", "verb", "object"], requests::COLUMNS, requests::rows),
     ];
     let completeness = completeness::CompletenessTable::new(engine, settings.reading_every)?;
     let primary = ["table_name", "key", "hour"].map(str::to_owned).to_vec();

@@ -71,7 +71,7 @@ impl Served {
             ..now.settings.clone()
         };
         settings.check()?;
-        let lake = wiring::lake(&settings)?;
+        let lake = wiring::lake(&settings, "alter")?;
         let planned = plan(&lake, request, &settings).await?;
         let mut lines = redeclared(&lake, &planned, &settings).await?;
         if request.dry_run {
@@ -110,7 +110,7 @@ impl Served {
             if let Err(error) = engine.flush().await {
                 tracing::warn!(%error, "not everything could land before columns are altered");
             }
-            let lake = wiring::lake(&settings).map_err(wired)?;
+            let lake = wiring::lake(&settings, "alter").map_err(wired)?;
             for plan in plan(&lake, request, &settings).await.map_err(wired)? {
                 plan.check_tail(&engine).map_err(wired)?;
             }
@@ -169,7 +169,7 @@ async fn write_ahead(
     settings: &Settings,
     reopening: &Reopening,
 ) -> Result<()> {
-    let lake = wiring::lake(settings)?;
+    let lake = wiring::lake(settings, "alter")?;
     for _ in 0..ROUNDS {
         let mut written = 0;
         for plan in plan(&lake, request, settings).await? {

@@ -45,7 +45,7 @@ const MANY_SOURCES_SLICE_MAX: usize = 8;
 /// Rows of a slice at least, where only a few are asked for.
 const LIMITED_SLICE_MIN: usize = 1_024;
 /// Periods that are read at a time, for one slice or for the places of its rows.
-pub(super) const PERIODS_AT_ONCE: usize = 8;
+pub(super) const PERIODS_AT_ONCE: usize = 32;
 
 /// The plan of a range read. Cheap to clone.
 #[derive(Debug, Clone)]
