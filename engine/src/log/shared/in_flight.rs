@@ -5,7 +5,7 @@ use bytes::Bytes;
 
 use super::super::batch::{BatchId, Placement};
 use super::group::{Draft, DraftBatch, Group, Kind, Writer, encode};
-use super::protocol::Append;
+use super::message::Append;
 use super::state::{State, Verdict};
 
 /// See the module.

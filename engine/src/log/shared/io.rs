@@ -8,8 +8,8 @@ use std::time::Duration;
 use futures::future::{Either, select};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
+use super::message::{Command, Event, FloorRead, Got, Put};
 use super::objects::Objects;
-use super::protocol::{Command, Event, FloorRead, Got, Put};
 use crate::clock::{Clock, pause};
 use crate::{Error, ErrorKind, Result};
 

@@ -5,15 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use barograph_lake::{LakeStore, LogId, LogPosition, Micros};
+use bytes::Bytes;
 
 use super::super::batch::{Batch, BatchId, Placement};
 use super::super::frame::{self, ALIGNMENT};
-use super::floor::Time;
-use super::group::{Group, Kind, Writer};
+use super::group::Writer;
 use super::io::Io;
+use super::message::{Append, Event, Reply};
 use super::objects::Objects;
-use super::protocol::{Append, Command, Event, Limits, Protocol, Published, Reply};
-use super::state::Verdict;
+use super::protocol::{Limits, Protocol};
 use crate::clock::{Clock, micros};
 use crate::log::{Log, LogSettings, Record};
 use crate::{Error, ErrorKind, Result};
@@ -24,9 +24,9 @@ const FLOOR_AGE_MAX: Duration = Duration::from_secs(60);
 const CHECKPOINT_GROUPS: u64 = 1024;
 const GETS_MAX: usize = 32;
 /// How long a store that fails is tried. A batch whose append is given up then may still turn up.
-const INSIST: Duration = Duration::from_secs(30);
+pub(super) const INSIST: Duration = Duration::from_secs(30);
 /// Between two tries.
-const PAUSE: [Duration; 2] = [Duration::from_millis(20), Duration::from_secs(1)];
+pub(super) const PAUSE: [Duration; 2] = [Duration::from_millis(20), Duration::from_secs(1)];
 /// Old groups are looked for this often.
 const CLEAN_UP_EVERY: Duration = Duration::from_secs(600);
 /// Records found while opening are kept for the replay up to so many bytes.
@@ -35,21 +35,23 @@ const KEPT_BYTES: usize = 256 << 20;
 /// A log in an object store, to which several processes append in one order.
 #[derive(Debug)]
 pub struct SharedLog {
-    io: Io,
+    pub(super) io: Io,
     id: LogId,
-    place: String,
-    writer: Writer,
-    settings: LogSettings,
-    clock: Arc<dyn Clock>,
-    protocol: Protocol,
-    is_paused: bool,
+    pub(super) place: String,
+    pub(super) writer: Writer,
+    pub(super) settings: LogSettings,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) protocol: Protocol,
+    pub(super) is_paused: bool,
     /// Records of others that were not shown yet.
-    unseen: VecDeque<(LogPosition, Record)>,
+    pub(super) unseen: VecDeque<(LogPosition, Record)>,
+    /// The group that this process appended last.
+    pub(super) newest: Option<(LogPosition, Bytes)>,
     /// Records found while opening, for the first replay.
-    opened: Option<Vec<(LogPosition, Record)>>,
+    pub(super) opened: Option<Vec<(LogPosition, Record)>>,
     /// The floor that was the newest when old groups were last looked for, and when that was.
     cleaned_up: Option<(u64, Micros)>,
-    stopped: Option<(ErrorKind, String)>,
+    pub(super) stopped: Option<(ErrorKind, String)>,
 }
 
 /// The process that appended last. It lands, and the others forward to it: for speed alone, since any process may
@@ -60,15 +62,6 @@ pub struct Leader {
     pub address: String,
     /// It is this process.
     pub is_self: bool,
-}
-
-/// What the machine has come to.
-#[derive(Debug, Default)]
-struct Come {
-    reply: Option<Reply>,
-    is_caught_up: bool,
-    /// Why the store does not answer.
-    error: Option<Error>,
 }
 
 impl SharedLog {
@@ -101,6 +94,7 @@ impl SharedLog {
             protocol,
             is_paused: false,
             unseen: VecDeque::new(),
+            newest: None,
             opened: None,
             cleaned_up: None,
             stopped: None,
@@ -164,6 +158,17 @@ impl SharedLog {
         }
     }
 
+    /// The group that this process appended last, for those who follow it: they are [offered](Self::offer) it, and need
+    /// not ask the store.
+    pub fn newest(&self) -> Option<(LogPosition, Bytes)> {
+        self.newest.clone()
+    }
+
+    /// Takes a group that another process says it has appended, and with the next `follow` what it holds.
+    pub fn offer(&mut self, position: LogPosition, group: Bytes) {
+        let _ = self.drive(Event::Offered(position.0, group), |_| true);
+    }
+
     /// Next offset of a source's partition; `None` if nothing of it is in the log.
     pub fn offset(&self, source: &str, partition: u32) -> Option<u64> {
         self.protocol.state().offset(source, partition)
@@ -191,98 +196,11 @@ impl SharedLog {
         }
     }
 
-    /// As `drive`, again and again for a while if the store fails.
-    fn insist(&mut self, event: Event, wanted: fn(&Come) -> bool) -> Result<Come> {
-        let until = self.clock.elapsed().saturating_add(micros(INSIST));
-        let mut come = self.drive(event, wanted)?;
-        let [mut wait, wait_max] = PAUSE;
-        while !wanted(&come) && self.stopped.is_none() && self.clock.elapsed() < until {
-            self.io.pause(wait)?;
-            wait = wait_max.min(wait * 2);
-            come = self.go_on(wanted, come)?;
-        }
-        Ok(come)
-    }
-
-    /// Follows the log to its end.
-    fn catch_up(&mut self, event: Event) -> Result<()> {
-        let come = self.drive(event, |come| come.is_caught_up)?;
-        if come.is_caught_up {
-            return Ok(());
-        }
-        self.running()?;
-        Err(self.silent(come.error))
-    }
-
-    /// Gives the machine an event, and does what it commands until it has come to what is wanted, or the store fails.
-    fn drive(&mut self, event: Event, wanted: fn(&Come) -> bool) -> Result<Come> {
-        let commands = self.protocol.handle(self.time(), event);
-        let mut come = Come::default();
-        self.carry_out(commands, &mut come);
-        self.go_on(wanted, come)
-    }
-
-    fn go_on(&mut self, wanted: fn(&Come) -> bool, mut come: Come) -> Result<Come> {
-        if !wanted(&come) && std::mem::take(&mut self.is_paused) {
-            let commands = self.protocol.handle(self.time(), Event::Again);
-            self.carry_out(commands, &mut come);
-        }
-        while !wanted(&come) && !self.is_paused && self.stopped.is_none() {
-            let Some((event, error)) = self.io.answer()? else { break };
-            come.error = error.or(come.error);
-            let commands = self.protocol.handle(self.time(), event);
-            self.carry_out(commands, &mut come);
-        }
-        Ok(come)
-    }
-
-    /// Waits for all answers.
-    fn settle(&mut self) -> Result<()> {
-        while let Some((event, _)) = self.io.answer()? {
-            let commands = self.protocol.handle(self.time(), event);
-            self.carry_out(commands, &mut Come::default());
-        }
-        Ok(())
-    }
-
-    fn carry_out(&mut self, commands: Vec<Command>, come: &mut Come) {
-        for command in commands {
-            if self.io.send(&command) {
-                continue;
-            }
-            match command {
-                Command::Pause => self.is_paused = true,
-                Command::Publish(published) if published.own => {}
-                Command::Publish(published) => self.unseen.extend(counting(*published)),
-                Command::Reply(reply) => come.reply = Some(reply),
-                Command::CaughtUp => come.is_caught_up = true,
-                Command::Reopen { floor } => self.stop(
-                    ErrorKind::Unavailable,
-                    format!("its groups below position {} are no longer needed by the others, and this process is behind: start it again", LogPosition(floor)),
-                ),
-                Command::Damaged { position, flaw } => {
-                    self.stop(ErrorKind::Damage, format!("position {}: {flaw}", LogPosition(position)));
-                }
-                Command::Put(..) | Command::Get(_) | Command::List(_) | Command::ReadFloor => {}
-            }
-        }
-    }
-
-    fn time(&self) -> Time {
-        Time { now: self.clock.now(), elapsed: self.clock.elapsed() }
-    }
-
-    fn stop(&mut self, kind: ErrorKind, why: String) {
-        let why = format!("log {} has stopped: {why}", self.place);
-        tracing::error!("{why}");
-        self.stopped = Some((kind, why));
-    }
-
-    fn running(&self) -> Result<()> {
+    pub(super) fn running(&self) -> Result<()> {
         self.stopped().map_or(Ok(()), Err)
     }
 
-    fn silent(&self, error: Option<Error>) -> Error {
+    pub(super) fn silent(&self, error: Option<Error>) -> Error {
         let silent = format!("log {}: the store does not answer", self.place);
         with(Error::new(ErrorKind::Unavailable, silent), error)
     }
@@ -388,25 +306,6 @@ impl Log for SharedLog {
     }
 }
 
-impl SharedLog {
-    /// The records from the floor to what this process has followed to, as a process that starts reads them.
-    fn read_again(&mut self) -> Result<Vec<(LogPosition, Record)>> {
-        // Nothing that was asked before may be answered to the machine that reads.
-        self.settle()?;
-        let end = self.end();
-        let again = protocol(&self.writer, &self.settings);
-        let mine = std::mem::replace(&mut self.protocol, again);
-        let (unseen, is_paused) = (std::mem::take(&mut self.unseen), self.is_paused);
-        self.is_paused = false;
-        let read = self.catch_up(Event::Start).and_then(|()| self.settle());
-        self.protocol = mine;
-        self.is_paused = is_paused;
-        let records = std::mem::replace(&mut self.unseen, unseen);
-        read?;
-        Ok(records.into_iter().filter(|(position, _)| *position < end).collect())
-    }
-}
-
 /// The id of the log, which is made if there is none. A store that fails is tried for a while.
 fn make(io: &Io, clock: &dyn Clock, first: u64) -> Result<LogId> {
     let until = clock.elapsed().saturating_add(micros(INSIST));
@@ -430,7 +329,7 @@ fn aligned(at_least: LogPosition) -> Result<u64> {
     })
 }
 
-fn protocol(writer: &Writer, settings: &LogSettings) -> Protocol {
+pub(super) fn protocol(writer: &Writer, settings: &LogSettings) -> Protocol {
     let limits = Limits {
         floor_age_max: micros(FLOOR_AGE_MAX),
         checkpoint_groups: CHECKPOINT_GROUPS,
@@ -438,16 +337,6 @@ fn protocol(writer: &Writer, settings: &LogSettings) -> Protocol {
         gets_max: GETS_MAX,
     };
     Protocol::new(writer.clone(), limits)
-}
-
-/// The records of the batches that count.
-fn counting(published: Published) -> impl Iterator<Item = (LogPosition, Record)> {
-    let Published { group: Group { batches, .. }, verdicts, .. } = published;
-    let counts = batches
-        .into_iter()
-        .zip(verdicts)
-        .filter(|(batch, verdict)| batch.kind == Kind::Rows && *verdict == Verdict::Counts);
-    counts.flat_map(|(batch, _)| batch.records)
 }
 
 fn behind() -> Error {

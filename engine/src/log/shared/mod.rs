@@ -11,15 +11,18 @@
 //! behind it (ADR 33).
 //!
 //! `protocol` decides what to do, without doing anything; `state` is what the groups say together, `floor` what a process
-//! knows of clean-up, `group` the layout of an object. `log` does what the protocol commands, by `io` and `objects`.
+//! knows of clean-up, `group` the layout of an object. `log` keeps the promises of a log, `drive` does what the
+//! protocol commands, by `io` and `objects`.
 
 mod ahead;
 mod cursor;
+mod drive;
 mod floor;
 mod group;
 mod in_flight;
 mod io;
 mod log;
+mod message;
 mod objects;
 mod protocol;
 mod state;

@@ -16,7 +16,7 @@ use object_store::path::Path;
 use object_store::{ObjectStoreExt, PutMode};
 use serde::{Deserialize, Serialize};
 
-use super::protocol::{FloorRead, Got, Put};
+use super::message::{FloorRead, Got, Put};
 use crate::{Error, ErrorKind, Result};
 
 /// How long a floor has to stand before the groups below it are deleted.

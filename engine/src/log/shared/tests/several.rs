@@ -55,17 +55,35 @@ fn who_has_not_seen_the_end_cannot_append() {
     let error = b.append(&[record(2, 10)], true).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Behind);
     assert_eq!(b.append(&[record(2, 10)], true).unwrap_err().kind(), ErrorKind::Behind);
-    assert_same(&follow(&mut b), &[first.clone()], "what was there");
+    assert_same(&follow(&mut b), std::slice::from_ref(&first), "what was there");
     let second = append(&mut b, record(2, 10));
     assert!(second.0 > first.0);
     assert!(b.leader().unwrap().is_self);
-    assert_same(&follow(&mut a), &[second.clone()], "");
+    assert_same(&follow(&mut a), std::slice::from_ref(&second), "");
     assert!(!a.leader().unwrap().is_self);
     assert!(a.take_lead().unwrap() && a.leader().unwrap().is_self);
     for log in [&mut a, &mut b, &mut open(&lake)] {
         follow(log);
         assert_same(&replayed(log, LogPosition(0)), &[first.clone(), second.clone()], "");
     }
+}
+
+/// What is offered needs no request, and what nobody should offer does no harm.
+#[test]
+fn a_group_can_be_offered() {
+    let store = FaultStore::new(Arc::new(InMemory::new()), FaultPlan::none());
+    let lake = LakeStore::with_store(Arc::clone(&store) as _, "memory:///lake".parse().unwrap());
+    let (mut a, mut b) = (open(&lake), open(&lake));
+    let first = append(&mut a, record(1, 10));
+    let (position, group) = a.newest().unwrap();
+    let gets = store.count(Operation::Get);
+    b.offer(position, group.clone());
+    assert_eq!(b.end(), a.end());
+    assert_eq!(store.count(Operation::Get), gets);
+    b.offer(position, group);
+    assert_same(&follow(&mut b), &[first], "");
+    assert!(b.newest().is_none());
+    append(&mut b, record(2, 10));
 }
 
 #[test]

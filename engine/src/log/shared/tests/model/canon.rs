@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use bytes::Bytes;
 
 use super::super::super::group::{Group, Kind};
-use super::super::super::protocol::Published;
+use super::super::super::message::Published;
 use super::super::super::state::{State, Verdict};
 use crate::log::batch::{BatchId, Placement};
 

@@ -5,6 +5,7 @@
 
 mod canon;
 mod clients;
+mod network;
 mod process;
 mod store;
 mod world;

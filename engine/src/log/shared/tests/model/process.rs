@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 
 use super::super::super::floor::Time;
 use super::super::super::group::Writer;
-use super::super::super::protocol::{Append, Event, Limits, Protocol};
+use super::super::super::message::{Append, Event};
+use super::super::super::protocol::{Limits, Protocol};
 use super::clients::Wanted;
 
 const SECOND: i64 = 1_000_000;

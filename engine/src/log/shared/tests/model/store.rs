@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use super::super::super::protocol::FloorRead;
+use super::super::super::message::FloorRead;
 
 /// See the module.
 #[derive(Debug, Default)]

@@ -6,9 +6,10 @@ use bytes::Bytes;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
-use super::super::super::protocol::{Command, Event, Got, Put, Reply};
+use super::super::super::message::{Command, Event, Reply};
 use super::canon::Canon;
 use super::clients::Wanted;
+use super::network::{Ask, Message, What};
 use super::process::Process;
 use super::store::Store;
 use crate::log::batch::Placement;
@@ -20,48 +21,26 @@ const STEPS: usize = 1_200;
 const FIRST: u64 = 4096;
 const SOURCES: [&str; 2] = ["one", "two"];
 
-/// A message on its way.
-#[derive(Debug)]
-struct Message {
-    process: usize,
-    life: u64,
-    what: What,
-}
-
-#[derive(Debug)]
-enum What {
-    Ask(Ask),
-    Answer(Event),
-}
-
-#[derive(Debug, Clone)]
-enum Ask {
-    Put(u64, Bytes),
-    Get(u64),
-    List(u64),
-    Floor,
-}
-
 /// How often what happened.
 pub(super) type Seen = BTreeMap<&'static str, u64>;
 
 /// See the module.
 #[derive(Debug)]
 pub(super) struct World {
-    rng: SmallRng,
+    pub(super) rng: SmallRng,
     time: i64,
-    store: Store,
-    canon: Canon,
-    processes: Vec<Process>,
-    network: Vec<Message>,
+    pub(super) store: Store,
+    pub(super) canon: Canon,
+    pub(super) processes: Vec<Process>,
+    pub(super) network: Vec<Message>,
     /// Puts whose sender has given up, and which arrive when they like.
-    late: Vec<(u64, Bytes)>,
+    pub(super) late: Vec<(u64, Bytes)>,
     /// Floors and deletions that a process has decided on.
     planned_floors: Vec<(u64, u64)>,
     garbage: Vec<u64>,
     wanted: Vec<Wanted>,
     lives: u64,
-    is_healed: bool,
+    pub(super) is_healed: bool,
     seen: Seen,
 }
 
@@ -146,7 +125,7 @@ impl World {
         }
     }
 
-    fn saw(&mut self, what: &'static str, is_so: bool) {
+    pub(super) fn saw(&mut self, what: &'static str, is_so: bool) {
         *self.seen.entry(what).or_default() += u64::from(is_so);
     }
 
@@ -154,7 +133,7 @@ impl World {
         self.rng.random_range(0..self.processes.len())
     }
 
-    fn is_awake(&self, process: usize) -> bool {
+    pub(super) fn is_awake(&self, process: usize) -> bool {
         self.processes[process].stalled_until <= self.time
     }
 
@@ -167,7 +146,7 @@ impl World {
     }
 
     /// An event for a process that is awake.
-    fn tell(&mut self, process: usize, event: Event) {
+    pub(super) fn tell(&mut self, process: usize, event: Event) {
         if !self.is_awake(process) {
             return;
         }
@@ -230,77 +209,6 @@ impl World {
                 Placement::Stale { .. } => self.saw("stale batch", true),
             }
         }
-    }
-
-    /// A message arrives: a request at the store, or its answer at the process.
-    fn deliver(&mut self) {
-        if self.network.is_empty() {
-            return;
-        }
-        let message = self.network.swap_remove(self.rng.random_range(0..self.network.len()));
-        let Message { process, life, what } = message;
-        match what {
-            What::Ask(ask) => {
-                let what = What::Answer(self.answer(ask));
-                self.network.push(Message { process, life, what });
-            }
-            What::Answer(_) if self.processes[process].life != life => {}
-            What::Answer(event) if self.is_awake(process) => self.tell(process, event),
-            // It waits in the process until that wakes.
-            what => self.network.push(Message { process, life, what }),
-        }
-    }
-
-    /// The store's answer, unless it, or the request, is lost.
-    fn answer(&mut self, ask: Ask) -> Event {
-        let luck = if self.is_healed { 1000 } else { self.rng.random_range(0..1000) };
-        match (ask, luck) {
-            (Ask::Put(position, object), 0..60) => {
-                // It may arrive later.
-                self.saw("late put", true);
-                self.late.push((position, object));
-                Event::Put(Put::Unknown)
-            }
-            (Ask::Put(position, object), 60..120) => {
-                self.saw("lost reply", true);
-                self.arrive(position, &object);
-                Event::Put(Put::Unknown)
-            }
-            (Ask::Put(..), 120..140) => Event::Put(Put::Exists),
-            (Ask::Put(position, object), _) => match self.arrive(position, &object) {
-                true => Event::Put(Put::Created),
-                false => Event::Put(Put::Exists),
-            },
-            (Ask::Get(position), 0..50) => Event::Got(position, Got::Failed),
-            (Ask::Get(position), _) => {
-                let found = self.store.get(position).map_or(Got::NotFound, Got::Object);
-                Event::Got(position, found)
-            }
-            (Ask::List(_), 0..50) => Event::Listed(None),
-            (Ask::List(from), _) => Event::Listed(Some(self.store.list(from))),
-            (Ask::Floor, 0..50) => Event::Floor(None),
-            (Ask::Floor, _) => Event::Floor(Some(self.store.read_floor())),
-        }
-    }
-
-    /// A put reaches the store. Whether it created its group.
-    fn arrive(&mut self, position: u64, object: &Bytes) -> bool {
-        let is_new = self.store.put(position, object);
-        if is_new {
-            let (_, floor) = self.store.floor();
-            self.saw("put below the floor", position < floor);
-            self.canon.created(position, object, floor);
-        }
-        is_new
-    }
-
-    fn late_put(&mut self) {
-        if self.late.is_empty() {
-            return;
-        }
-        let (position, object) = self.late.swap_remove(self.rng.random_range(0..self.late.len()));
-        let is_new = self.arrive(position, &object);
-        self.saw("late put that created", is_new);
     }
 
     /// A process does what it has to do by itself.
