@@ -284,7 +284,9 @@ impl Log for SharedLog {
 
     fn truncate(&mut self, below: LogPosition) -> Result<()> {
         self.running()?;
-        if let Some(to) = self.protocol.floor().candidate(below.0) {
+        // What the caller has not seen, it may need.
+        let unseen = self.unseen.front().map_or(below, |(position, _)| *position);
+        if let Some(to) = self.protocol.floor().candidate(below.min(unseen).0) {
             let time = self.time();
             if let Some(read) = self.io.move_floor(to)? {
                 self.protocol.note_floor(read, time);
