@@ -1,4 +1,4 @@
-//! The group of a shared log: the byte layout of an object of `log/groups`, and what it says.
+//! The group of a shared log: the byte layout of an object of `_log/groups`, and what it says.
 //!
 //! ```text
 //! object = head │ group as in a segment file, which begins at the object's position + the head's bytes

@@ -1,9 +1,9 @@
 //! The shared log: one order of groups in an object store, to which any process appends at the end by put-if-absent.
 //!
 //! ```text
-//!  log/groups/   …4096.group ─► …5120.group ─► …9784.group ─►        each named by its position,
+//!  _log/groups/  …4096.group ─► …5120.group ─► …9784.group ─►        each named by its position,
 //!                 ▲ floor          ▲ checkpoint    ▲ end             which is the end of the one before
-//!  log/floor/    …000.json  …001.json
+//!  _log/floor/   …000.json  …001.json
 //! ```
 //!
 //! The process that appended last is the leader. It alone lands, and others forward to it: for speed. Nothing depends on

@@ -1,8 +1,8 @@
 //! The objects of a shared log in the store: groups, and the numbered floors.
 //!
 //! ```text
-//! log/groups/00000000000000004096.group            named by its position
-//! log/floor/00000000000000000003.json              {"log":"3f0c6e…","floor":67112960,"moved_at":…}
+//! _log/groups/00000000000000004096.group            named by its position
+//! _log/floor/00000000000000000003.json              {"log":"3f0c6e…","floor":67112960,"moved_at":…}
 //! ```
 //! The highest floor counts and is never deleted; the first one makes the log.
 
@@ -61,9 +61,9 @@ impl Entry for FloorEntry {
 }
 
 impl Objects {
-    /// The objects of the log of a lake.
+    /// The objects of the log of a lake, beside the folders of its tables.
     pub(super) fn new(lake: &LakeStore) -> Self {
-        Self { store: lake.child("log") }
+        Self { store: lake.child("_log") }
     }
 
     /// Where the log is, for messages.

@@ -266,7 +266,7 @@ fn old_groups_are_deleted_below_an_old_floor() {
     let clock = Arc::new(ManualClock::new(0));
     let mut log = open_by(&lake, Arc::clone(&clock) as Arc<dyn Clock>);
     let groups = |lake: &LakeStore| {
-        let folder = lake.path("log/groups");
+        let folder = lake.path("_log/groups");
         let listed = futures::StreamExt::count(lake.object().list(Some(&folder)));
         futures::executor::block_on(listed)
     };
@@ -302,7 +302,7 @@ fn damage_is_found() {
     let lake = memory();
     let mut log = open(&lake);
     let positions: Vec<_> = (0..3).map(|n| append(&mut log, record(n, 10)).0).collect();
-    let folder = lake.path("log/groups");
+    let folder = lake.path("_log/groups");
     let objects = futures::TryStreamExt::try_collect::<Vec<_>>(lake.object().list(Some(&folder)));
     let mut objects = futures::executor::block_on(objects).unwrap();
     objects.sort_by(|a, b| a.location.cmp(&b.location));
