@@ -12,6 +12,7 @@ pub mod expression;
 pub mod filter;
 pub mod landing;
 pub mod log;
+mod logged;
 pub mod memory;
 pub mod process_memory;
 pub mod recent;

@@ -9,7 +9,7 @@ use futures::future::BoxFuture;
 use hashbrown::{HashMap, HashSet};
 
 use super::Engine;
-use crate::log::Log;
+use crate::log::{Log, SharedLog};
 use crate::{Clock, EngineSettings, Error, Result, SystemClock};
 
 /// The parts of an engine that is yet to be opened; created by [`Engine::builder`].
@@ -36,6 +36,13 @@ pub enum LogSource {
         /// Whether to open the log without its damaged records.
         accept_damage: bool,
     },
+    /// Groups in the store of the lake, to which several processes append.
+    Store {
+        /// Where the others reach this process; empty if they cannot.
+        address: String,
+    },
+    /// Such a log, open.
+    Shared(Box<SharedLog>),
     /// A log that is already open.
     Ready(Box<dyn Log>),
 }
@@ -51,6 +58,8 @@ impl fmt::Debug for LogSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Folder { path, .. } => f.debug_tuple("Folder").field(path).finish(),
+            Self::Store { address } => f.debug_tuple("Store").field(address).finish(),
+            Self::Shared(_) => f.write_str("Shared"),
             Self::Ready(_) => f.write_str("Ready"),
         }
     }

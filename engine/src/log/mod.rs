@@ -126,6 +126,18 @@ pub trait Log: Send + fmt::Debug {
     fn follow(&mut self, _visit: &mut dyn FnMut(LogPosition, Record) -> Result<()>) -> Result<()> {
         Ok(())
     }
+    /// Whether others append, too.
+    fn is_shared(&self) -> bool {
+        false
+    }
+    /// Whether this process appended last, or no other can: it lands.
+    fn leads(&self) -> bool {
+        true
+    }
+    /// Makes this process the one that appended last, unless another is faster.
+    fn take_lead(&mut self) -> Result<()> {
+        Ok(())
+    }
     /// Syncs everything appended. Called again without an append between, it also makes durable what
     /// the log notes about itself: worthwhile when idle and before a planned end.
     fn sync(&mut self) -> Result<()>;

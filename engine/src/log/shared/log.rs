@@ -147,15 +147,9 @@ impl SharedLog {
         Some(Leader { address: leader.address.clone(), is_self })
     }
 
-    /// Appends an empty group, which makes this process the leader unless another is faster. Whether it is.
-    ///
-    /// # Errors
-    /// As of [`Log::append`].
-    pub fn take_lead(&mut self) -> Result<bool> {
-        match self.append_group(Vec::new(), 0) {
-            Err(error) if error.kind() == ErrorKind::Behind => Ok(false),
-            appended => appended.map(|_| true),
-        }
+    /// Where it is, for messages.
+    pub fn place(&self) -> &str {
+        &self.place
     }
 
     /// The group that this process appended last, for those who follow it: they are [offered](Self::offer) it, and need
@@ -263,6 +257,22 @@ impl Log for SharedLog {
             visit(position, record)?;
         }
         followed
+    }
+
+    fn is_shared(&self) -> bool {
+        true
+    }
+
+    fn leads(&self) -> bool {
+        self.leader().is_some_and(|leader| leader.is_self)
+    }
+
+    /// Appends an empty group.
+    fn take_lead(&mut self) -> Result<()> {
+        match self.append_group(Vec::new(), 0) {
+            Err(error) if error.kind() == ErrorKind::Behind => Ok(()),
+            appended => appended.map(drop),
+        }
     }
 
     fn sync(&mut self) -> Result<()> {
