@@ -35,7 +35,7 @@ async fn comes_to(engine: &Arc<Engine>, expected: &[super::Row], what: &str) {
 
 fn tail_rows(engine: &Arc<Engine>) -> u64 {
     let view = engine.view("readings").unwrap();
-    view.tail.hours().iter().map(|hour| u64::from(hour.rows())).sum()
+    view.tail.hours().iter().map(|hour| hour.rows()).sum()
 }
 
 #[tokio::test(flavor = "multi_thread")]
