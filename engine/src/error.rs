@@ -21,6 +21,8 @@ pub enum ErrorKind {
     Timeout,
     /// The store or the disk does not answer as it should: the same call may work later.
     Unavailable,
+    /// Others have appended to the log: follow it, and decide again.
+    Behind,
     /// Stored bytes are damaged: call an operator.
     Damage,
     /// A defect in this program.

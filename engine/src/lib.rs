@@ -25,6 +25,7 @@ pub mod expression;
 pub mod filter;
 mod landing;
 pub mod log;
+mod logged;
 mod memory;
 mod process_memory;
 mod recent;

@@ -9,7 +9,7 @@ use barograph_lake::{Key, LakeStore, TableSchema};
 use futures::future::BoxFuture;
 
 use super::Engine;
-use crate::log::Log;
+use crate::log::{Log, SharedLog};
 use crate::validate::KnownKeys;
 use crate::{Clock, EngineSettings, Error, Result, SystemClock};
 
@@ -37,6 +37,13 @@ pub enum LogSource {
         /// Whether to open the log without its damaged records.
         accept_damage: bool,
     },
+    /// Groups in the store of the lake, to which several processes append.
+    Store {
+        /// Where the others reach this process; empty if they cannot.
+        address: String,
+    },
+    /// Such a log, open.
+    Shared(Box<SharedLog>),
     /// A log that is already open.
     Ready(Box<dyn Log>),
 }
@@ -52,6 +59,8 @@ impl fmt::Debug for LogSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Folder { path, .. } => f.debug_tuple("Folder").field(path).finish(),
+            Self::Store { address } => f.debug_tuple("Store").field(address).finish(),
+            Self::Shared(_) => f.write_str("Shared"),
             Self::Ready(_) => f.write_str("Ready"),
         }
     }

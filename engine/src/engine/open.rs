@@ -2,30 +2,26 @@
 //! replayed into the tail.
 
 use std::collections::{BTreeMap, HashMap};
-use std::io::Cursor;
 use std::sync::Arc;
 
-use arrow::array::{AsArray, BooleanArray, RecordBatch};
-use arrow::compute::filter_record_batch;
-use arrow::datatypes::{SchemaRef, TimestampMicrosecondType};
-use arrow::ipc::reader::StreamReader;
 use barograph_lake::file::FileCache;
 use barograph_lake::internal::claim;
-use barograph_lake::schema::{INGESTED_AT, TIME_COLUMN};
+use barograph_lake::schema::INGESTED_AT;
 use barograph_lake::table::Prepared;
 use barograph_lake::time::{MICROS_PER_SECOND, format_instant};
-use barograph_lake::{Hour, LakeStore, LakeTable, LogId, LogPosition, Micros, TableSchema};
+use barograph_lake::{LakeStore, LakeTable, LogId, LogPosition, Micros, TableSchema};
 use tokio::sync::{Notify, Semaphore};
 
 use super::{Bounds, Engine, EngineBuilder, LogSource, Recovery};
 use crate::clock::roughly;
 use crate::dead_letters::{self, DEAD_LETTERS, Ids};
 use crate::landing::{Faults, Lander, LanderParts};
-use crate::log::{Log, Record, SegmentLog};
+use crate::log::{Log, SegmentLog, SharedLog};
+use crate::logged::{LandedThrough, decode};
 use crate::memory::Budget;
 use crate::table::Table;
 use crate::tail::Tail;
-use crate::validate::{KnownKeys, complete, logged_schema};
+use crate::validate::KnownKeys;
 use crate::writer::{LogGauge, State, Writer};
 use crate::{EngineSettings, Error, ErrorKind, Result};
 
@@ -36,17 +32,22 @@ impl Engine {
     pub(super) async fn open(builder: EngineBuilder) -> Result<Arc<Self>> {
         let EngineBuilder { settings, lake, log, clock, tables, dimensions } = builder;
         let log = EngineBuilder::owed_log(log)?;
+        let log = open_shared(log, &lake, &settings, &clock).await?;
         let tail_budget = Budget::new("tail_bytes_max", settings.tail_bytes_max.get());
         let mut openings = prepare(&lake, tables, &dimensions, &tail_budget).await?;
-        let (mut log, mut recovery, place) = open_log(log, &settings, &openings)?;
+        let (mut log, mut recovery, place) = open_log(log, &settings, &openings).await?;
         if let Some((id, folder)) = place {
             claim(&lake, id, &folder).await?;
+        }
+        if log.is_shared() {
+            openings.values_mut().for_each(|opening| opening.tail.keep_positions());
         }
         let replayed = replay(log.as_mut(), &mut openings, &mut recovery)?;
         let first = replayed.first.unwrap_or_else(|| log.end());
         let mut opened = BTreeMap::new();
+        let is_shared = log.is_shared();
         for (name, opening) in openings {
-            opened.insert(name, opening.open(first).await?);
+            opened.insert(name, opening.open(first, is_shared).await?);
         }
         let last_ingested = replayed.last_ingested;
         tell_of_rows_ahead(last_ingested, clock.now());
@@ -64,16 +65,18 @@ impl Engine {
         settings: EngineSettings,
         clock: Arc<dyn crate::Clock>,
         log: Box<dyn Log>,
-        opened: BTreeMap<String, (Arc<Table>, Tail)>,
+        opened: BTreeMap<String, Opened>,
         recovery: Recovery,
         tail_budget: Arc<Budget>,
         last_ingested: Micros,
     ) -> Result<Arc<Self>> {
         let mut tables = BTreeMap::new();
         let mut tails = BTreeMap::new();
-        for (name, (table, tail)) in opened {
+        let mut landed = BTreeMap::new();
+        for (name, (table, tail, through)) in opened {
             tables.insert(name.clone(), table);
-            tails.insert(name, tail);
+            tails.insert(name.clone(), tail);
+            landed.insert(name, through);
         }
         let letter_ids = Ids::after(tables.get(DEAD_LETTERS).and_then(|table| {
             let view = table.view.load();
@@ -83,18 +86,22 @@ impl Engine {
         }));
         let wake_lander = Arc::new(Notify::new());
         let gauge = Arc::new(LogGauge::default());
+        let is_shared = log.is_shared();
         let faults = Arc::new(Faults::default());
         gauge.measure(log.as_ref());
         let writer = Writer::start(State {
             log,
             gauge: Arc::clone(&gauge),
             tails,
+            tables: tables.clone(),
+            landed,
             clock: Arc::clone(&clock),
             last_ingested,
             wake_lander: Arc::clone(&wake_lander),
             budget: Arc::clone(&tail_budget),
             newest_hour: None,
             sync_at: None,
+            follow_at: is_shared.then_some(0),
         })?;
         let (known, pages) = (settings.file_cache_bytes.get(), settings.page_cache_bytes.get());
         let files = FileCache::with_pages(known, pages);
@@ -139,11 +146,14 @@ impl Engine {
     }
 }
 
+/// A table in the running engine, its tail, and what of it has landed.
+type Opened = (Arc<Table>, Tail, LandedThrough);
+
 /// A table that can be opened. Nothing is written for it until all are prepared and the log is replayed.
 struct Opening {
     prepared: Prepared,
     known_keys: Option<Arc<KnownKeys>>,
-    landed: Landed,
+    landed: LandedThrough,
     tail: Tail,
 }
 
@@ -166,8 +176,8 @@ async fn prepare(
         let schema = Arc::new(schema);
         let prepared = LakeTable::prepare(lake.child(&name), Arc::clone(&schema)).await?;
         let landed = match prepared.snapshot() {
-            Some(snapshot) => Landed::of(prepared.table().landed_through(snapshot).await?),
-            None => Landed::of(HashMap::new()),
+            Some(snapshot) => LandedThrough::of(prepared.table().landed_through(snapshot).await?),
+            None => LandedThrough::of(HashMap::new()),
         };
         let tail = Tail::new(schema, Arc::clone(budget));
         let opening = Opening { prepared, known_keys, landed, tail };
@@ -183,37 +193,65 @@ async fn prepare(
 
 impl Opening {
     /// Opens the table, as the log begins at `first`.
-    async fn open(self, first: LogPosition) -> Result<(Arc<Table>, Tail)> {
-        let Self { prepared, known_keys, tail, .. } = self;
+    async fn open(self, first: LogPosition, is_shared: bool) -> Result<Opened> {
+        let Self { prepared, known_keys, landed, tail } = self;
         let (lake, snapshot) = prepared.open().await?;
         let name = lake.schema().name();
         if let Err(error) = lake.settle_deletions().await {
             tracing::warn!(%error, table = name, "could not finish the records of deletions: trying again at the next start");
         }
-        if let Err(error) = lake.forget_landed(first).await {
+        // Others may hold rows from before.
+        if !is_shared && let Err(error) = lake.forget_landed(first).await {
             tracing::warn!(%error, table = name, "landed watermarks that are not needed stay until the next start");
         }
         let table = Table::new(lake, snapshot, tail.view(), known_keys);
-        Ok((Arc::new(table), tail))
+        Ok((Arc::new(table), tail, landed))
     }
 }
 
 /// Which log it is, and the folder of its files.
 type LogPlace = (LogId, String);
 
+/// A log that others share is read before the tables: what moves out of it afterwards is in them.
+async fn open_shared(
+    log: LogSource,
+    lake: &LakeStore,
+    settings: &EngineSettings,
+    clock: &Arc<dyn crate::Clock>,
+) -> Result<LogSource> {
+    let LogSource::Store { address } = log else { return Ok(log) };
+    let (lake, settings, clock) = (lake.clone(), settings.log.clone(), Arc::clone(clock));
+    let open = move || SharedLog::open(&lake, &settings, clock, LogPosition::new(0), &address);
+    Ok(LogSource::Shared(Box::new(waiting(open).await?)))
+}
+
+/// What `work` gives, on a thread that may wait for it.
+async fn waiting<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    let work = tokio::task::spawn_blocking(work).await;
+    work.map_err(|e| Error::internal("opening the log").with_source(e))?
+}
+
 /// The log, what was found in it, and which it is if it has files.
-fn open_log(
+async fn open_log(
     source: LogSource,
     settings: &EngineSettings,
     openings: &BTreeMap<String, Opening>,
 ) -> Result<(Box<dyn Log>, Recovery, Option<LogPlace>)> {
     let mut recovery = Recovery::default();
     let mut place = None;
-    let log = match source {
+    let in_lake = openings.values().filter_map(|opening| opening.landed.newest).max();
+    let at_least = LogPosition::new(in_lake.map_or(0, |through| through.get() + 1));
+    let log: Box<dyn Log> = match source {
         LogSource::Ready(log) => log,
+        LogSource::Store { .. } => return Err(Error::internal("a shared log was not opened")),
+        LogSource::Shared(mut log) => {
+            let log = waiting(move || log.skip_to(at_least).map(|()| log)).await?;
+            place = Some((log.id(), log.place().to_owned()));
+            log
+        }
         LogSource::Folder { path, accept_damage } => {
-            let in_lake = openings.values().filter_map(|opening| opening.landed.newest).max();
-            let at_least = LogPosition::new(in_lake.map_or(0, |through| through.get() + 1));
             let (log, opened) = SegmentLog::open(&path, &settings.log, at_least, accept_damage)?;
             recovery.torn_bytes = opened.torn_bytes;
             recovery.lost = opened.lost.iter().map(ToString::to_string).collect();
@@ -223,14 +261,6 @@ fn open_log(
         }
     };
     Ok((log, recovery, place))
-}
-
-/// Through which positions of the log the rows of a table have landed.
-struct Landed {
-    /// Those of each hour.
-    hours: HashMap<Hour, LogPosition>,
-    /// The largest.
-    newest: Option<LogPosition>,
 }
 
 /// What the log holds.
@@ -290,64 +320,5 @@ fn tell_of_rows_ahead(last_ingested: Micros, now: Micros) {
             format_instant(last_ingested),
             roughly(ahead)
         );
-    }
-}
-
-/// The rows of a record as the table has them. Rows that were written again say themselves when they came.
-fn decode(schema: &TableSchema, position: LogPosition, record: &Record) -> Result<RecordBatch> {
-    let rows = body(position, record)?;
-    let logged = logged_schema(schema);
-    let arrived = rows.column_by_name(INGESTED_AT).cloned();
-    let rows = fit(&rows, logged).map_err(|e| unreadable(position, e))?;
-    let Some(arrived) = arrived else { return complete(schema, &rows, record.ingested_at) };
-    let columns = rows.columns().iter().cloned().chain([arrived]).collect();
-    RecordBatch::try_new(Arc::clone(schema.arrow()), columns).map_err(|e| unreadable(position, e))
-}
-
-fn body(position: LogPosition, record: &Record) -> Result<RecordBatch> {
-    let mut reader = StreamReader::try_new(Cursor::new(&record.body), None)
-        .map_err(|e| unreadable(position, e))?;
-    let batch = reader.next().transpose().map_err(|e| unreadable(position, e))?;
-    batch.ok_or_else(|| {
-        Error::new(ErrorKind::Damage, format!("log record at position {position} has no rows"))
-    })
-}
-
-fn unreadable(position: LogPosition, error: arrow::error::ArrowError) -> Error {
-    Error::new(ErrorKind::Damage, format!("log record at position {position}")).with_source(error)
-}
-
-/// The rows with the columns of `logged`. Value columns declared since the record was written are null in it.
-fn fit(batch: &RecordBatch, logged: SchemaRef) -> Result<RecordBatch, arrow::error::ArrowError> {
-    if batch.schema_ref() == &logged {
-        return Ok(batch.clone());
-    }
-    let rows = batch.num_rows();
-    let columns = logged.fields().iter().map(|field| match batch.column_by_name(field.name()) {
-        Some(column) => arrow::compute::cast(column, field.data_type()),
-        None => Ok(arrow::array::new_null_array(field.data_type(), rows)),
-    });
-    let columns = columns.collect::<Result<Vec<_>, _>>()?;
-    RecordBatch::try_new(logged, columns)
-}
-
-impl Landed {
-    fn of(hours: HashMap<Hour, LogPosition>) -> Self {
-        let newest = hours.values().copied().max();
-        Self { hours, newest }
-    }
-
-    /// The rows that have not landed.
-    fn others(&self, rows: RecordBatch, position: LogPosition) -> Result<RecordBatch> {
-        if self.newest.is_none_or(|newest| newest < position) {
-            return Ok(rows);
-        }
-        let times = rows.column(TIME_COLUMN).as_primitive::<TimestampMicrosecondType>();
-        let landed = |&time| {
-            let through = Hour::of(time).and_then(|hour| self.hours.get(&hour));
-            through.is_some_and(|&through| position <= through)
-        };
-        let keep: BooleanArray = times.values().iter().map(|time| Some(!landed(time))).collect();
-        Ok(filter_record_batch(&rows, &keep)?)
     }
 }

@@ -22,6 +22,7 @@ use tokio::sync::{Semaphore, oneshot};
 
 use super::poll_commits::refresh;
 use super::{LanderParts, guarded, late};
+use crate::logged::LandedThrough;
 use crate::scan::merge::merge;
 use crate::scan::plan::Source;
 use crate::table::Table;
@@ -277,7 +278,11 @@ pub(super) async fn swap(
     snapshot: Arc<Snapshot>,
 ) -> Result<()> {
     let (reply, swapped) = oneshot::channel();
-    parts.writer.landed(Landed { table: Arc::clone(table), hours, snapshot, reply })?;
+    let through = match parts.gauge.is_shared() {
+        true => Some(LandedThrough::of(table.lake.landed_through(&snapshot).await?)),
+        false => None,
+    };
+    parts.writer.landed(Landed { table: Arc::clone(table), hours, snapshot, through, reply })?;
     match swapped.await {
         Ok(()) => Ok(()),
         Err(_) => Err(parts.writer.status().gone().await),

@@ -162,6 +162,8 @@ struct Memory {
     compacted_merged: HashMap<String, Micros>,
     /// When commits of others were last polled for.
     polled: Option<Micros>,
+    /// Since when hours are due that another process is to land.
+    due_since: Option<Micros>,
 }
 
 async fn run(parts: LanderParts, mut commands: mpsc::UnboundedReceiver<Command>) {

@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use barograph_lake::{Hour, Micros, Period, Span, Tier};
 use hashbrown::HashMap;
@@ -11,6 +12,7 @@ use super::decide::{HourFacts, Reason, Situation, decide};
 use super::faults::{Standing, period_of};
 use super::land::{FlushReport, Landing, land_hours};
 use super::{LanderParts, Memory, guarded, poll_commits, relog, stopped};
+use crate::clock::micros;
 use crate::table::Table;
 use crate::tail::HourView;
 use crate::view::View;
@@ -20,6 +22,8 @@ use crate::{Error, ErrorKind, Result};
 pub(super) const HOURS_PER_COMMIT: usize = 64;
 /// Bytes of the tail that one commit carries at most; one hour may always go.
 const BYTES_PER_COMMIT: usize = 64 << 20;
+/// Hours that are due for so long are landed by whoever notices, if the process that leads does not.
+const LEADS_WITHIN: Duration = Duration::from_secs(15);
 /// Of so many hours of a piece none could land because the store does not answer: the table's others wait, too.
 const OUTAGE_HOURS: usize = 4;
 
@@ -62,6 +66,12 @@ pub(super) async fn round(
         let pieces = pieces(parts, table, memory, reason);
         works.push_back(Work { table: Arc::clone(table), pieces });
     }
+    if reason == Reason::Due && !parts.gauge.leads() {
+        let is_due = works.iter().any(|work| !work.pieces.is_empty());
+        stand_by(parts, memory, is_due)?;
+        return Ok(FlushReport::default());
+    }
+    memory.due_since = None;
     let mut done = Done::default();
     while let Some(mut work) = works.pop_front() {
         if parts.is_stopping() {
@@ -96,6 +106,19 @@ pub(super) async fn round(
             Err(Error::new(first.kind(), message).with_source(first))
         }
     }
+}
+
+/// Waits for the process that leads to land what is due, and takes its place if it does not.
+fn stand_by(parts: &LanderParts, memory: &mut Memory, is_due: bool) -> Result<()> {
+    let now = parts.clock.elapsed();
+    let since = *memory.due_since.get_or_insert(now);
+    if !is_due {
+        memory.due_since = None;
+    } else if now.saturating_sub(since) >= micros(LEADS_WITHIN) {
+        memory.due_since = None;
+        parts.writer.take_lead()?;
+    }
+    Ok(())
 }
 
 /// Notes what landed and what could not; gives whether the table's next piece is to be tried.

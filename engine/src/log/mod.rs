@@ -1,4 +1,4 @@
-//! The log: acknowledged batches in their order, on a local disk.
+//! The log: acknowledged batches in their order, on a local disk or in an object store (`shared`).
 //!
 //! It is the first home of every reading: a batch is acknowledged when its record stands here, and after a crash the
 //! tail is filled again from here.
@@ -17,6 +17,7 @@
 //! holds a range of it. Opening reads every byte and decides between a torn end, which nobody was
 //! promised, and damage, which stops (`scan`, `recovery`). `writer` appends, `replay` reads.
 
+mod batch;
 mod folder;
 mod frame;
 mod lost_range;
@@ -27,6 +28,7 @@ mod replay;
 mod scan;
 mod segment;
 mod settings;
+mod shared;
 mod writer;
 
 #[cfg(test)]
@@ -42,9 +44,11 @@ use bytes::Bytes;
 
 use crate::{Error, Result};
 
+pub use batch::{Batch, BatchId, Origin, Place, Placement};
 pub use lost_range::LostRange;
 pub use memory::{MemoryDisk, MemoryLog};
 pub use settings::LogSettings;
+pub use shared::{Leader, SharedLog};
 pub use writer::SegmentLog;
 
 /// One batch of rows as the log keeps it.
@@ -96,11 +100,43 @@ pub struct Opened {
 /// 6. `end` is larger than every position given so far, and no larger than any given later.
 /// 7. A record over a bound is refused with [`ErrorKind::Request`](crate::ErrorKind::Request), a full
 ///    disk with [`ErrorKind::Resources`](crate::ErrorKind::Resources).
+/// 8. A log that others append to, too, appends only behind records that its caller has seen: those that were there when
+///    it was opened, its own, and those that `follow` has shown. Otherwise `append` writes nothing and fails with
+///    [`ErrorKind::Behind`](crate::ErrorKind::Behind): the caller follows, and decides again. `follow` shows the records
+///    of others, each once, in order of position, before any that is appended afterwards.
+/// 9. If such a log does not know in time whether records were written, `append` fails with
+///    [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable), and takes the next append once it does know. If they were
+///    written, `follow` shows them as it does those of others.
 pub trait Log: Send + fmt::Debug {
     /// Whether `append` takes such records (promise 7), apart from the disk.
     fn check(&self, records: &[Record]) -> Result<()>;
     /// Writes `records`, syncs them if `sync`, and returns the position of each.
     fn append(&mut self, records: &[Record], sync: bool) -> Result<Vec<LogPosition>>;
+    /// The same for batches, in one write. A log that keeps their ids leaves out those that it holds already, and those
+    /// of a source that it holds through a later offset.
+    fn append_batches(&mut self, batches: Vec<Batch>, sync: bool) -> Result<Vec<Placement>> {
+        let lengths: Vec<usize> = batches.iter().map(|batch| batch.records.len()).collect();
+        let records: Vec<Record> = batches.into_iter().flat_map(|batch| batch.records).collect();
+        let mut positions = self.append(&records, sync)?.into_iter();
+        let placed = |length| Placement::Appended(positions.by_ref().take(length).collect());
+        Ok(lengths.into_iter().map(placed).collect())
+    }
+    /// Shows `visit` what others have appended (promise 8); nothing, if no others can.
+    fn follow(&mut self, _visit: &mut dyn FnMut(LogPosition, Record) -> Result<()>) -> Result<()> {
+        Ok(())
+    }
+    /// Whether others append, too.
+    fn is_shared(&self) -> bool {
+        false
+    }
+    /// Whether this process appended last, or no other can: it lands.
+    fn leads(&self) -> bool {
+        true
+    }
+    /// Makes this process the one that appended last, unless another is faster.
+    fn take_lead(&mut self) -> Result<()> {
+        Ok(())
+    }
     /// Syncs everything appended. Called again without an append between, it also makes durable what
     /// the log notes about itself: worthwhile when idle and before a planned end.
     fn sync(&mut self) -> Result<()>;

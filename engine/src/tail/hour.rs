@@ -240,6 +240,11 @@ impl HourWriter {
         self.positions.0
     }
 
+    /// Largest position of any row held.
+    pub(super) fn through(&self) -> LogPosition {
+        self.positions.1
+    }
+
     /// All rows held stand in the log again, from `first` through `through`, or came after `first`.
     pub(super) fn moved(&mut self, first: LogPosition, through: LogPosition) {
         self.positions = (first, through.max(self.positions.1));

@@ -23,6 +23,7 @@ mod keys;
 mod layout;
 mod newest;
 mod pages;
+mod positions;
 #[cfg(test)]
 mod tests;
 mod view;
@@ -40,6 +41,7 @@ use self::encode::Batch;
 use self::hour::{HourWriter, Origin};
 use self::layout::{Layout, ROWS_MAX};
 use self::newest::NewestHours;
+use self::positions::Positions;
 use crate::memory::Budget;
 use crate::{Error, Result};
 
@@ -59,6 +61,8 @@ pub struct Tail {
     through: LogPosition,
     /// Words of the block being appended.
     staged: Vec<u64>,
+    /// Where the rows stand in the log, if that is asked for.
+    positions: Option<Positions>,
     published: Mutex<Published>,
 }
 
@@ -84,6 +88,7 @@ impl Tail {
             stays: 0,
             through: LogPosition::new(0),
             staged: Vec::new(),
+            positions: None,
             published: Mutex::new(Published { number: 1, hours: Arc::new([]), stale: Vec::new() }),
         }
     }
@@ -122,6 +127,9 @@ impl Tail {
                     newest.raise(key, hour)
                 });
                 mark_stale(self.published.get_mut(), writer, hour);
+                if let Some(positions) = &mut self.positions {
+                    positions.add(hour, position, rows_ever(writer));
+                }
                 if end <= block_end {
                     pieces.next();
                 }
@@ -151,10 +159,46 @@ impl Tail {
         let landed = u32::try_from(landed).unwrap_or(u32::MAX);
         match writer.after(&self.budget, landed, view.through()) {
             Some(rest) => self.hours.insert(hour, rest),
-            None => self.hours.remove(&hour),
+            None => {
+                self.positions.iter_mut().for_each(|positions| positions.forget(hour));
+                self.hours.remove(&hour)
+            }
         };
         self.newest.left(&self.budget, hour, &self.hours);
         self.published.get_mut().stale.push(hour);
+    }
+
+    /// Keeps the positions of rows, for [`Self::landed_through`].
+    pub fn keep_positions(&mut self) {
+        self.positions.get_or_insert_with(|| Positions::new(&self.budget));
+    }
+
+    /// Drops the rows of `hour` that stand in the log at `through` or before: another process has landed them. Views keep
+    /// what they show. Positions have to be [kept](Self::keep_positions).
+    pub fn landed_through(&mut self, hour: Hour, through: LogPosition) {
+        let (Some(writer), Some(positions)) = (self.hours.get(&hour), &mut self.positions) else {
+            return;
+        };
+        let origin = writer.shared().origin;
+        let landed = positions.rows_through(hour, through).saturating_sub(origin.landed);
+        if landed == 0 {
+            return;
+        }
+        let landed = u32::try_from(landed).unwrap_or(u32::MAX);
+        match writer.after(&self.budget, landed, through) {
+            Some(rest) => self.hours.insert(hour, rest),
+            None => {
+                positions.forget(hour);
+                self.hours.remove(&hour)
+            }
+        };
+        self.newest.left(&self.budget, hour, &self.hours);
+        self.published.get_mut().stale.push(hour);
+    }
+
+    /// The hours that have rows here, ascending.
+    pub fn hours(&self) -> impl Iterator<Item = Hour> + '_ {
+        self.hours.keys().copied()
     }
 
     /// Notes that every row of `hour` that came before position `first` stands in the log again, from `first`
@@ -162,6 +206,10 @@ impl Tail {
     pub(crate) fn moved(&mut self, hour: Hour, first: LogPosition, through: LogPosition) {
         let Some(writer) = self.hours.get_mut(&hour) else { return };
         writer.moved(first, through);
+        if let Some(positions) = &mut self.positions {
+            positions.forget(hour);
+            positions.add(hour, writer.through(), rows_ever(writer));
+        }
         self.through = self.through.max(through);
         mark_stale(self.published.get_mut(), writer, hour);
     }
@@ -236,6 +284,11 @@ fn hour_writer<'h>(
         *stays += 1;
         HourWriter::new(layout, budget, hour, Origin { stay: *stays, landed: 0 })
     })
+}
+
+/// Rows of this stay of an hour, landed or here.
+fn rows_ever(writer: &HourWriter) -> u64 {
+    writer.shared().origin.landed + u64::from(writer.rows())
 }
 
 /// Notes once between two views that `hour` has rows the last view does not show.

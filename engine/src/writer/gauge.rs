@@ -1,6 +1,6 @@
 //! The gauge of the log: its end, its bytes, and the records, rows and appends since the engine was opened.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use barograph_lake::LogPosition;
 
@@ -16,6 +16,10 @@ pub struct LogGauge {
     pub rows: AtomicU64,
     /// Appends: each one write, and at most one sync, for all its records.
     pub groups: AtomicU64,
+    /// Whether others append, too.
+    shared: AtomicBool,
+    /// Whether this process appended last.
+    leads: AtomicBool,
     /// Rows written again, as they held the log back.
     pub(crate) again: AtomicU64,
 }
@@ -24,10 +28,22 @@ impl LogGauge {
     pub(crate) fn measure(&self, log: &dyn Log) {
         self.end.store(log.end().get(), Ordering::Relaxed);
         self.bytes.store(log.bytes(), Ordering::Relaxed);
+        self.shared.store(log.is_shared(), Ordering::Relaxed);
+        self.leads.store(log.leads(), Ordering::Relaxed);
     }
 
     pub(crate) fn end(&self) -> LogPosition {
         LogPosition::new(self.end.load(Ordering::Relaxed))
+    }
+
+    /// Whether others append, too.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.shared.load(Ordering::Relaxed)
+    }
+
+    /// Whether it is for this process to land.
+    pub(crate) fn leads(&self) -> bool {
+        self.leads.load(Ordering::Relaxed)
     }
 
     pub(crate) fn bytes(&self) -> u64 {

@@ -5,6 +5,7 @@
 //! snapshot.
 
 mod ack;
+mod follow;
 mod gauge;
 mod precondition;
 mod relog;
@@ -25,6 +26,7 @@ use tokio::sync::oneshot;
 
 use crate::clock::span;
 use crate::log::Record;
+use crate::logged::LandedThrough;
 use crate::memory::Reservation;
 use crate::table::Table;
 use crate::tail::HourView;
@@ -88,6 +90,8 @@ pub(crate) struct Landed {
     /// Each hour with the view of it that is now in the lake.
     pub(crate) hours: Vec<HourView>,
     pub(crate) snapshot: Arc<Snapshot>,
+    /// Through which positions the hours have landed, whoever landed them; of a log that others share.
+    pub(crate) through: Option<LandedThrough>,
     pub(crate) reply: oneshot::Sender<()>,
 }
 
@@ -108,6 +112,7 @@ enum Message {
     ConditionalPut(ConditionalPut),
     Landed(Landed),
     Relog(Relog),
+    TakeLead,
     Stop(oneshot::Sender<Result<()>>),
 }
 
@@ -198,6 +203,11 @@ impl WriterHandle {
         self.send(Message::Relog(asked))
     }
 
+    /// Makes this process the one that appended last to a log that others share.
+    pub(crate) fn take_lead(&self) -> Result<()> {
+        self.send(Message::TakeLead)
+    }
+
     /// How the thread is.
     pub(crate) fn status(&self) -> &WriterStatus {
         &self.status
@@ -214,7 +224,8 @@ fn run(mut state: State, receiver: &Receiver<Message>, status_sender: &StatusSen
         if let Some(error) = &poison {
             status_sender.fail(error);
         }
-        let left = state.sync_at.map(|at| span(at.saturating_sub(state.clock.elapsed())));
+        let wakes_at = state.wakes_at();
+        let left = wakes_at.map(|at| span(at.saturating_sub(state.clock.elapsed())));
         let first = match left {
             Some(Duration::ZERO) => Err(RecvTimeoutError::Timeout),
             Some(left) => receiver.recv_timeout(left),
@@ -224,14 +235,12 @@ fn run(mut state: State, receiver: &Receiver<Message>, status_sender: &StatusSen
             Ok(message) => message,
             // A clock that is held has not come so far.
             Err(RecvTimeoutError::Timeout)
-                if state.sync_at.is_some_and(|at| at > state.clock.elapsed()) =>
+                if wakes_at.is_some_and(|at| at > state.clock.elapsed()) =>
             {
                 continue;
             }
             Err(RecvTimeoutError::Timeout) => {
-                state.sync_at = None;
-                if let Err(error) = state.log.sync() {
-                    tracing::error!(%error, "syncing the log failed");
+                if let Err(error) = state.wake(poison.is_none()) {
                     poison.get_or_insert(error);
                 }
                 continue;
@@ -257,7 +266,11 @@ fn run(mut state: State, receiver: &Receiver<Message>, status_sender: &StatusSen
                 Some(error) => refuse(vec![conditional.submission], error),
                 None => poison = state.commit_unchanged(conditional),
             },
-            Some(Message::Landed(landed)) => state.swap(landed),
+            Some(Message::Landed(landed)) => {
+                let failed = state.swap(landed);
+                poison = poison.or(failed);
+            }
+            Some(Message::TakeLead) => state.take_lead(),
             Some(Message::Relog(asked)) => match &poison {
                 Some(error) => drop(asked.reply.send(Err(error.again()))),
                 None => {

@@ -13,12 +13,13 @@ use super::gauge::LogGauge;
 use super::{ConditionalPut, Durability, Landed, Submission, Written};
 use crate::clock::micros;
 use crate::log::{Log, Record};
+use crate::logged::LandedThrough;
 use crate::memory::Budget;
 use crate::table::Table;
 use crate::tail::Tail;
 use crate::validate::complete;
 use crate::view::View;
-use crate::{Clock, Error, Result};
+use crate::{Clock, Error, ErrorKind, Result};
 
 /// Batches acknowledged at `memory` are synced after at most this long.
 const SYNC_WITHIN: Duration = Duration::from_millis(200);
@@ -28,6 +29,9 @@ pub(crate) struct State {
     pub(crate) log: Box<dyn Log>,
     pub(crate) gauge: Arc<LogGauge>,
     pub(crate) tails: BTreeMap<String, Tail>,
+    pub(crate) tables: BTreeMap<String, Arc<Table>>,
+    /// What has landed of each table when its snapshot was swapped, by this process or another.
+    pub(crate) landed: BTreeMap<String, LandedThrough>,
     pub(crate) clock: Arc<dyn Clock>,
     /// Largest `ingested_at` given so far.
     pub(crate) last_ingested: Micros,
@@ -38,25 +42,54 @@ pub(crate) struct State {
     pub(crate) newest_hour: Option<Hour>,
     /// When the oldest batch that was acknowledged at `memory` and not synced since is to be synced, by elapsed time.
     pub(crate) sync_at: Option<Micros>,
+    /// When to look for what others have appended, if they can, by elapsed time.
+    pub(crate) follow_at: Option<Micros>,
 }
 
 impl State {
     /// Log, sync, apply, publish, acknowledge. An error given back poisons the writer: what is in the
     /// log and what is in the tails may differ, and only a restart makes them one again.
-    pub(super) fn commit(&mut self, group: Vec<Submission>) -> Option<Error> {
+    pub(super) fn commit(&mut self, mut group: Vec<Submission>) -> Option<Error> {
+        loop {
+            group = match self.try_commit(group) {
+                Ok(poison) => return poison,
+                Err(behind) => behind,
+            };
+            match self.follow() {
+                Ok(None) => {}
+                Ok(Some(error)) => {
+                    refuse(group, &error);
+                    return None;
+                }
+                Err(error) => {
+                    refuse(group, &error);
+                    return Some(error);
+                }
+            }
+        }
+    }
+
+    /// The same, unless others have appended what this process has not seen: then the group comes back.
+    fn try_commit(&mut self, group: Vec<Submission>) -> Result<Option<Error>, Vec<Submission>> {
         // Larger than any before, so that it tells which of two rows was accepted later.
         let ingested_at = self.clock.now().max(self.last_ingested.saturating_add(1));
         self.last_ingested = ingested_at;
         let (group, records) = self.fitting(group, ingested_at);
         if group.is_empty() {
-            return None;
+            return Ok(None);
         }
         let sync = group.iter().any(|submission| submission.durability == Durability::Disk);
         let positions = match self.log.append(&records, sync) {
             Ok(positions) => positions,
+            Err(error) if error.kind() == ErrorKind::Behind => return Err(group),
+            // Each of them would wait as long for the same store.
+            Err(error) if self.follow_at.is_some() && error.kind() == ErrorKind::Unavailable => {
+                refuse(group, &error);
+                return Ok(None);
+            }
             Err(error) => {
                 tracing::error!(%error, "appending to the log failed");
-                return self.commit_each(group, &error);
+                return Ok(self.commit_each(group, &error));
             }
         };
         self.sync_at = match sync {
@@ -78,12 +111,12 @@ impl State {
                     let position = position.unwrap_or_default();
                     let _ = submission.reply.send(Ok(Written { position, ingested_at }));
                 }
-                None
+                Ok(None)
             }
             Err(error) => {
                 tracing::error!(%error, "applying logged rows to the tail failed");
                 refuse(group, &error);
-                Some(error)
+                Ok(Some(error))
             }
         }
     }
@@ -128,16 +161,31 @@ impl State {
     }
 
     pub(super) fn commit_unchanged(&mut self, conditional: ConditionalPut) -> Option<Error> {
-        let ConditionalPut { submission, precondition, changed } = conditional;
-        match precondition.is_unchanged() {
-            Ok(true) => self.commit(vec![submission]),
-            Ok(false) => {
+        let ConditionalPut { mut submission, precondition, changed } = conditional;
+        loop {
+            let unchanged = match precondition.is_unchanged() {
+                Ok(unchanged) => unchanged,
+                Err(error) => {
+                    refuse(vec![submission], &error);
+                    return None;
+                }
+            };
+            if !unchanged {
                 let _ = changed.send(());
-                None
+                return None;
             }
-            Err(error) => {
-                refuse(vec![submission], &error);
-                None
+            let mut behind = match self.try_commit(vec![submission]) {
+                Ok(poison) => return poison,
+                Err(behind) => behind,
+            };
+            // What others have appended may have changed the rows.
+            let followed = self.follow();
+            submission = behind.pop()?;
+            if let Some(error) =
+                followed.as_ref().err().or(followed.as_ref().ok().and_then(Option::as_ref))
+            {
+                refuse(vec![submission], error);
+                return followed.err();
             }
         }
     }
@@ -181,8 +229,21 @@ impl State {
         }
     }
 
-    pub(super) fn swap(&mut self, landed: Landed) {
+    /// Swaps tail and snapshot for what has landed. An error poisons the writer.
+    pub(super) fn swap(&mut self, landed: Landed) -> Option<Error> {
         let name = landed.table.schema.name();
+        if let Some(through) = landed.through {
+            match self.follow_to(through.newest) {
+                Ok(true) => {}
+                // The next look at the store finds the snapshot again.
+                Ok(false) => {
+                    let _ = landed.reply.send(());
+                    return None;
+                }
+                Err(error) => return Some(error),
+            }
+            self.drop_landed(name, through);
+        }
         if let Some(tail) = self.tails.get_mut(name) {
             for hour in &landed.hours {
                 tail.landed(hour.hour(), hour);
@@ -191,6 +252,7 @@ impl State {
         self.publish(name, &landed.table, landed.snapshot);
         self.give_back();
         let _ = landed.reply.send(());
+        None
     }
 
     /// Gives back the space of the log that no row of the tail needs.

@@ -9,6 +9,7 @@
 mod landing;
 mod log_space;
 mod opening;
+mod shared;
 mod steps;
 mod texts;
 mod writer;

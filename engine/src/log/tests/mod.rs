@@ -19,7 +19,7 @@ use super::{Log, LogSettings, MemoryDisk, MemoryLog, Opened, Record, SegmentLog}
 use crate::Result;
 
 /// A folder in memory where there is one: these tests are about bytes, not about the disk below.
-fn temporary() -> TempDir {
+pub(super) fn temporary() -> TempDir {
     let memory = Path::new("/dev/shm");
     let made = if memory.is_dir() { TempDir::new_in(memory) } else { TempDir::new() };
     made.unwrap()

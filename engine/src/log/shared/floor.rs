@@ -1,0 +1,71 @@
+//! The floor of a shared log: below it, groups are no longer needed and will be deleted.
+//!
+//! What the store says of a name below the floor means nothing: that a group was created there, or that there is none.
+//! So an answer counts only for a process that knows a floor that lets it, and knows it from less than a minute ago.
+//!
+//! ```text
+//!         deleted          to be deleted            the log
+//!  ┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄ group  group  group │ group  group  group ▶ end
+//!                                         ▲ floor: moves to groups that hold a checkpoint
+//! ```
+
+use std::collections::VecDeque;
+
+use barograph_lake::Micros;
+
+/// An instant, by two clocks: neither a step of the one nor a suspension that the other does not count makes something
+/// look younger than it is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Time {
+    pub now: Micros,
+    pub elapsed: Micros,
+}
+
+/// What a process knows of the floor.
+#[derive(Debug, Default)]
+pub(super) struct Floor {
+    known: u64,
+    /// When it was asked for.
+    asked: Option<Time>,
+    /// Positions of the groups that hold a checkpoint, ascending.
+    checkpoints: VecDeque<u64>,
+}
+
+impl Time {
+    /// Whether no more than `age` has passed since `then`.
+    fn is_within(self, age: Micros, then: Self) -> bool {
+        let by_wall = self.now.saturating_sub(then.now);
+        (0..=age).contains(&by_wall) && self.elapsed.saturating_sub(then.elapsed) <= age
+    }
+}
+
+impl Floor {
+    pub(super) fn known(&self) -> u64 {
+        self.known
+    }
+
+    /// Notes what a read said that was asked for at `asked`.
+    pub(super) fn read(&mut self, floor: u64, asked: Time) {
+        self.known = self.known.max(floor);
+        self.asked = Some(asked);
+        while self.checkpoints.front().is_some_and(|first| *first < self.known) {
+            self.checkpoints.pop_front();
+        }
+    }
+
+    /// Whether it was asked for at most `age` ago.
+    pub(super) fn is_fresh(&self, now: Time, age: Micros) -> bool {
+        self.asked.is_some_and(|asked| now.is_within(age, asked))
+    }
+
+    /// The group at `position` holds a checkpoint.
+    pub(super) fn add_checkpoint(&mut self, position: u64) {
+        self.checkpoints.push_back(position);
+    }
+
+    /// To which position the floor can move if nothing below `below` is needed; `None` if it stays.
+    pub(super) fn candidate(&self, below: u64) -> Option<u64> {
+        let candidate = self.checkpoints.iter().rev().find(|position| **position <= below);
+        candidate.copied().filter(|position| *position > self.known)
+    }
+}

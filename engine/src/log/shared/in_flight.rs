@@ -1,0 +1,92 @@
+//! A group that is being put: its bytes, which stay the same until it is decided, and the batches it is for.
+
+use barograph_lake::{LogPosition, Micros};
+use bytes::Bytes;
+
+use super::super::batch::{BatchId, Placement};
+use super::group::{Draft, DraftBatch, Group, Kind, Writer, encode};
+use super::message::Append;
+use super::state::{State, Verdict};
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct InFlight {
+    pub object: Bytes,
+    /// Nobody waits for it any more.
+    pub abandoned: bool,
+    /// For each batch of the append: the outcome, if it was known before, or `None` if it is in the group.
+    known: Vec<Option<Placement>>,
+}
+
+impl InFlight {
+    /// The group of an append at the end of `state`, with a checkpoint if one `is_due`.
+    ///
+    /// # Errors
+    /// All batches are in the log already: their outcomes.
+    pub(super) fn new(
+        append: Append,
+        state: &State,
+        writer: &Writer,
+        now: Micros,
+        is_due: bool,
+    ) -> Result<Self, Vec<Placement>> {
+        let known: Vec<_> = append
+            .batches
+            .iter()
+            .map(|batch| match state.judge(batch.id, batch.origin.as_ref()) {
+                Verdict::Counts => None,
+                Verdict::Duplicate(place) => Some(Placement::Duplicate(place)),
+                Verdict::Stale { next } => Some(Placement::Stale { next }),
+            })
+            .collect();
+        if !known.is_empty() && known.iter().all(Option::is_some) {
+            return Err(known.into_iter().flatten().collect());
+        }
+        let checkpoint = [checkpoint_record(state)];
+        let mut batches = Vec::with_capacity(append.batches.len() + 1);
+        if is_due {
+            let id = BatchId::of([0; 16]);
+            let kind = Kind::Checkpoint;
+            batches.push(DraftBatch { id, kind, origin: None, records: &checkpoint });
+        }
+        let new = append.batches.iter().zip(&known).filter(|(_, known)| known.is_none());
+        batches.extend(new.map(|(batch, _)| DraftBatch {
+            id: batch.id,
+            kind: Kind::Rows,
+            origin: batch.origin.as_ref(),
+            records: &batch.records,
+        }));
+        let object = encode(&Draft {
+            position: state.end(),
+            end_min: append.end_min,
+            writer,
+            written_at: now,
+            previous: state.tip(),
+            batches: &batches,
+        });
+        Ok(Self { object, abandoned: false, known })
+    }
+
+    /// The outcome for each batch of the append, as `group` holds the new ones, of which `verdicts` were given.
+    pub(super) fn placements(self, group: &Group, verdicts: &[Verdict]) -> Vec<Placement> {
+        let rows = group.batches.iter().zip(verdicts).filter(|(batch, _)| batch.kind == Kind::Rows);
+        let mut rows = rows.map(|(batch, verdict)| match *verdict {
+            Verdict::Counts => Placement::Appended(
+                batch.records.iter().map(|(position, _)| *position).collect::<Vec<LogPosition>>(),
+            ),
+            Verdict::Duplicate(place) => Placement::Duplicate(place),
+            Verdict::Stale { next } => Placement::Stale { next },
+        });
+        self.known.into_iter().filter_map(|known| known.or_else(|| rows.next())).collect()
+    }
+}
+
+fn checkpoint_record(state: &State) -> crate::log::Record {
+    crate::log::Record {
+        table: "".into(),
+        source: String::new(),
+        ingested_at: state.ingested_at(),
+        rows: 0,
+        body: state.checkpoint(),
+    }
+}

@@ -1,0 +1,93 @@
+//! Records of the log as rows of their tables, and which of them have landed.
+
+use std::collections::HashMap;
+use std::io::Cursor;
+use std::sync::Arc;
+
+use arrow::array::{AsArray, BooleanArray, RecordBatch};
+use arrow::compute::filter_record_batch;
+use arrow::datatypes::{SchemaRef, TimestampMicrosecondType};
+use arrow::ipc::reader::StreamReader;
+use barograph_lake::schema::{INGESTED_AT, TIME_COLUMN};
+use barograph_lake::{Hour, LogPosition, TableSchema};
+
+use crate::log::Record;
+use crate::validate::{complete, logged_schema};
+use crate::{Error, ErrorKind, Result};
+
+/// Through which positions of the log the rows of a table have landed.
+#[derive(Debug, Default)]
+pub(crate) struct LandedThrough {
+    /// Those of each hour.
+    hours: HashMap<Hour, LogPosition>,
+    /// The largest.
+    pub(crate) newest: Option<LogPosition>,
+}
+
+/// The rows of a record as the table has them. Rows that were written again say themselves when they came.
+pub(crate) fn decode(
+    schema: &TableSchema,
+    position: LogPosition,
+    record: &Record,
+) -> Result<RecordBatch> {
+    let rows = body(position, record)?;
+    let logged = logged_schema(schema);
+    let arrived = rows.column_by_name(INGESTED_AT).cloned();
+    let rows = fit(&rows, logged).map_err(|e| unreadable(position, e))?;
+    let Some(arrived) = arrived else { return complete(schema, &rows, record.ingested_at) };
+    let columns = rows.columns().iter().cloned().chain([arrived]).collect();
+    RecordBatch::try_new(Arc::clone(schema.arrow()), columns).map_err(|e| unreadable(position, e))
+}
+
+fn body(position: LogPosition, record: &Record) -> Result<RecordBatch> {
+    let mut reader = StreamReader::try_new(Cursor::new(&record.body), None)
+        .map_err(|e| unreadable(position, e))?;
+    let batch = reader.next().transpose().map_err(|e| unreadable(position, e))?;
+    batch.ok_or_else(|| {
+        Error::new(ErrorKind::Damage, format!("log record at position {position} has no rows"))
+    })
+}
+
+fn unreadable(position: LogPosition, error: arrow::error::ArrowError) -> Error {
+    Error::new(ErrorKind::Damage, format!("log record at position {position}")).with_source(error)
+}
+
+/// The rows with the columns of `logged`. Value columns declared since the record was written are null in it.
+fn fit(batch: &RecordBatch, logged: SchemaRef) -> Result<RecordBatch, arrow::error::ArrowError> {
+    if batch.schema_ref() == &logged {
+        return Ok(batch.clone());
+    }
+    let rows = batch.num_rows();
+    let columns = logged.fields().iter().map(|field| match batch.column_by_name(field.name()) {
+        Some(column) => arrow::compute::cast(column, field.data_type()),
+        None => Ok(arrow::array::new_null_array(field.data_type(), rows)),
+    });
+    let columns = columns.collect::<Result<Vec<_>, _>>()?;
+    RecordBatch::try_new(logged, columns)
+}
+
+impl LandedThrough {
+    pub(crate) fn of(hours: HashMap<Hour, LogPosition>) -> Self {
+        let newest = hours.values().copied().max();
+        Self { hours, newest }
+    }
+
+    /// Through which position an hour has landed; `None` if nothing of it has.
+    pub(crate) fn through(&self, hour: Hour) -> Option<LogPosition> {
+        self.hours.get(&hour).copied()
+    }
+
+    /// The rows that have not landed.
+    pub(crate) fn others(&self, rows: RecordBatch, position: LogPosition) -> Result<RecordBatch> {
+        if self.newest.is_none_or(|newest| newest < position) {
+            return Ok(rows);
+        }
+        let times = rows.column(TIME_COLUMN).as_primitive::<TimestampMicrosecondType>();
+        let landed = |&time| {
+            let through = Hour::of(time).and_then(|hour| self.hours.get(&hour));
+            through.is_some_and(|&through| position <= through)
+        };
+        let keep: BooleanArray = times.values().iter().map(|time| Some(!landed(time))).collect();
+        Ok(filter_record_batch(&rows, &keep)?)
+    }
+}

@@ -1,0 +1,117 @@
+//! The following of a log that others append to, too: their rows go into the tails in the order of the log, unless they
+//! have landed, and what others have landed leaves the tails.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use barograph_lake::{LogPosition, Micros};
+
+use super::State;
+use crate::clock::micros;
+use crate::log::Record;
+use crate::logged::{LandedThrough, decode};
+use crate::{Error, Result};
+
+/// How often a log is followed that others append to.
+const FOLLOW_EVERY: Duration = Duration::from_millis(100);
+
+impl State {
+    /// When there is something to do, whatever comes.
+    pub(super) fn wakes_at(&self) -> Option<Micros> {
+        [self.sync_at, self.follow_at].into_iter().flatten().min()
+    }
+
+    /// Does what it is time for. An error poisons the writer.
+    pub(super) fn wake(&mut self, is_sound: bool) -> Result<()> {
+        let now = self.clock.elapsed();
+        if self.sync_at.is_some_and(|at| at <= now) {
+            self.sync_at = None;
+            self.log
+                .sync()
+                .inspect_err(|error| tracing::error!(%error, "syncing the log failed"))?;
+        }
+        if self.follow_at.is_some_and(|at| at <= now) {
+            self.follow_at = Some(now.saturating_add(micros(FOLLOW_EVERY)));
+            if is_sound && let Some(error) = self.follow()? {
+                tracing::debug!(%error, "could not follow the log: trying again");
+            }
+        }
+        Ok(())
+    }
+
+    /// Applies what others have appended, and gives why there may be more. An error poisons the writer.
+    pub(super) fn follow(&mut self) -> Result<Option<Error>> {
+        if self.follow_at.is_none() {
+            return Ok(None);
+        }
+        let mut found = Vec::new();
+        let followed = self.log.follow(&mut |position, record| {
+            found.push((position, record));
+            Ok(())
+        });
+        let mut touched = BTreeSet::new();
+        for (position, record) in &found {
+            self.apply_record(*position, record)?;
+            touched.insert(record.table.as_ref());
+        }
+        for name in touched {
+            if let Some(table) = self.tables.get(name) {
+                let snapshot = Arc::clone(&table.view.load().snapshot);
+                self.publish(name, table, snapshot);
+            }
+        }
+        self.gauge.measure(self.log.as_ref());
+        match followed {
+            Ok(()) => Ok(None),
+            Err(error) if self.log.stopped().is_some() => Err(error),
+            Err(error) => Ok(Some(error)),
+        }
+    }
+
+    fn apply_record(&mut self, position: LogPosition, record: &Record) -> Result<()> {
+        self.last_ingested = self.last_ingested.max(record.ingested_at);
+        let name: &str = &record.table;
+        let Some(table) = self.tables.get(name) else {
+            return Err(Error::request(format!(
+                "another process has put rows of table {name:?} into the log at position {position}, which the settings of this one do not declare: declare it"
+            )));
+        };
+        let mut rows = decode(&table.schema, position, record)?;
+        if let Some(landed) = self.landed.get(name) {
+            rows = landed.others(rows, position)?;
+        }
+        match rows.num_rows() {
+            0 => Ok(()),
+            _ => self.append(name, position, &rows),
+        }
+    }
+
+    /// Follows the log past `position`, and says whether it has come so far.
+    pub(super) fn follow_to(&mut self, position: Option<LogPosition>) -> Result<bool> {
+        let is_there = |state: &Self| position.is_none_or(|position| position < state.log.end());
+        if !is_there(self) {
+            self.follow()?;
+        }
+        Ok(is_there(self))
+    }
+
+    /// Drops the rows of a table that have landed, also those that come later.
+    pub(super) fn drop_landed(&mut self, name: &str, landed: LandedThrough) {
+        if let Some(tail) = self.tails.get_mut(name) {
+            for hour in tail.hours().collect::<Vec<_>>() {
+                if let Some(through) = landed.through(hour) {
+                    tail.landed_through(hour, through);
+                }
+            }
+        }
+        self.landed.insert(name.to_owned(), landed);
+    }
+
+    pub(super) fn take_lead(&mut self) {
+        if let Err(error) = self.log.take_lead() {
+            tracing::warn!(%error, "could not take the lead of the log: trying again later");
+        }
+        self.gauge.measure(self.log.as_ref());
+    }
+}
