@@ -103,7 +103,7 @@ pub(crate) struct LakeRestoreArguments {
 
 /// Arguments of `lake check-store`.
 #[derive(Debug, Args)]
-pub struct CheckStoreArguments {
+pub(crate) struct CheckStoreArguments {
     /// Data folder or object-store URL. The settings of `[store]` apply, such as `--set store.endpoint=URL`.
     #[arg(long, value_name = "DIR|URL")]
     pub data: Option<String>,

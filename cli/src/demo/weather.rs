@@ -29,7 +29,7 @@ use crate::cities::City;
 const SENSORS: usize = 6;
 /// One of so many sensors is silent in an hour.
 const SILENT_ONE_IN: u64 = 100;
-/// One of so many stations measures nonsense once in an hour.
+/// One of so many stations measures nonsense once in an hour, beside the one that each hour has in any case.
 const BROKEN_ONE_IN: u64 = 5_000;
 
 /// The weather of a set of stations.
@@ -120,9 +120,18 @@ impl Weather {
         }
     }
 
-    /// Whether station `id` measures nonsense once in `hour`.
+    /// Whether station `id` measures nonsense once in `hour`. One station does in every hour, so that few stations over
+    /// few hours have dead letters to look at, too.
     pub(crate) fn is_broken(&self, id: i32, hour: Hour) -> bool {
         (self.draw(id, hour) / 1_000).is_multiple_of(BROKEN_ONE_IN)
+            || self.always_broken(hour) == Some(id)
+    }
+
+    /// The station that measures nonsense in `hour` however few there are.
+    fn always_broken(&self, hour: Hour) -> Option<i32> {
+        let draw = mix(self.seed ^ mix(hour.start() as u64));
+        let place = draw.checked_rem(self.sites.len() as u64)?;
+        self.sites.get(place as usize).map(|site| site.id)
     }
 
     /// Number of stations whose id is wanted.

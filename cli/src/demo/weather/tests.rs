@@ -138,6 +138,26 @@ fn every_way_of_delivery_occurs_at_its_rate() {
 }
 
 #[test]
+fn a_station_measures_nonsense_in_every_hour_however_few_there_are() {
+    let (few, many) = (weather(3), weather(15_000));
+    let first = hour("2026-11-22T10");
+    let hours = std::iter::successors(Some(first), |hour| Some(hour.next())).take(1_000);
+    let mut broken = [0; 2];
+    for hour in hours {
+        for (weather, broken) in [&few, &many].into_iter().zip(&mut broken) {
+            let count = weather.count(|id| weather.is_broken(id, hour));
+            assert!(count > 0, "{hour}");
+            *broken += count;
+        }
+    }
+    let [few, many] = broken;
+    assert!(few < 1_020, "{few}");
+    assert!((3_500..4_500).contains(&many), "{many}");
+    let none = weather(0);
+    assert_eq!(none.count(|id| none.is_broken(id, first)), 0);
+}
+
+#[test]
 fn hours_have_a_row_of_each_city_and_minute() {
     let weather = weather(15_000);
     let mut rows = 0;

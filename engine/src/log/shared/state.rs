@@ -163,7 +163,8 @@ impl State {
                 position: *position,
                 ingested_at: record.ingested_at,
             });
-            let nowhere = Place { position: LogPosition::new(group), ingested_at: self.ingested_at };
+            let nowhere =
+                Place { position: LogPosition::new(group), ingested_at: self.ingested_at };
             self.recent.add(batch.id, place.unwrap_or(nowhere));
             if let Some(origin) = &batch.origin {
                 let key = (Arc::clone(&origin.source), origin.partition);

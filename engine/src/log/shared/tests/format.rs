@@ -76,7 +76,11 @@ fn a_group_says_what_it_was_made_of() {
         .map(|(position, _)| *position)
         .collect();
     assert!(positions.is_sorted_by(|a, b| a < b));
-    assert!(positions.iter().all(|at| (LogPosition::new(4096)..LogPosition::new(group.end)).contains(at)));
+    assert!(
+        positions
+            .iter()
+            .all(|at| (LogPosition::new(4096)..LogPosition::new(group.end)).contains(at))
+    );
 }
 
 #[test]
