@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use barograph_lake::{LakeStore, Span, TimeRange};
+use barograph_lake::{Key, LakeStore, Span, TimeRange};
 use object_store::memory::InMemory;
 
 use super::{HOUR, MINUTE, START, put, rows, table, until};
@@ -88,7 +88,7 @@ async fn what_one_deletes_no_other_brings_back() {
     put(&a, "readings", &all).await.unwrap();
     comes_to(&b, &all, "b never followed").await;
     let request = crate::DeletionRequest {
-        keys: Some(vec![1]),
+        keys: Some(vec![Key::new(1)]),
         time: TimeRange::ALL,
         by: "test".to_owned(),
         reason: "wrong".to_owned(),

@@ -311,7 +311,9 @@ fn damage_is_found() {
     let read = async { lake.object().get(middle).await?.bytes().await };
     let mut bytes = futures::executor::block_on(read).unwrap().to_vec();
     let position = middle.filename().unwrap()[..20].parse().unwrap();
-    assert!(Group::decode(position, &bytes.clone().into()).is_ok() && position < positions[1].0);
+    assert!(
+        Group::decode(position, &bytes.clone().into()).is_ok() && position < positions[1].get()
+    );
     *bytes.last_mut().unwrap() ^= 1;
     futures::executor::block_on(lake.object().put(middle, bytes.into())).unwrap();
     let clock = Arc::new(crate::SystemClock);
