@@ -92,10 +92,20 @@ fn tables_of_other_programs_beside_ours_are_passed_over() {
     let python = Python::ready();
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
-    let filled = command(&["demo", "--once", "--hours", "3", "--cities", "20", "--data"])
-        .arg(&data)
-        .output()
-        .unwrap();
+    let filled = command(&[
+        "demo",
+        "--once",
+        "--hours",
+        "3",
+        "--cities",
+        "20",
+        "--listen",
+        "127.0.0.1:0",
+        "--data",
+    ])
+    .arg(&data)
+    .output()
+    .unwrap();
     assert!(filled.status.success(), "{}", text(&filled));
     let done = python.output("lake_writers.py", &["beside".as_ref(), data.join("lake").as_ref()]);
     assert!(done.status.success(), "{}", text(&done));
@@ -160,7 +170,8 @@ fn every_block_of_the_cookbook_runs() {
     let python = Python::ready();
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
-    let demo = ["demo", "--once", "--hours", "30", "--cities", "300", "--data"];
+    let demo =
+        ["demo", "--once", "--hours", "30", "--cities", "300", "--listen", "127.0.0.1:0", "--data"];
     let filled = command(&demo).arg(&data).output().unwrap();
     assert!(filled.status.success(), "{}", text(&filled));
     let server = Server::start(&[], &data);
