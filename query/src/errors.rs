@@ -6,7 +6,8 @@ use barograph_engine::internal::PROCESS_MEMORY_SETTING as SERVER;
 use barograph_engine::{Error, ErrorKind, retry};
 use datafusion::common::{Column, DataFusionError, SchemaError};
 
-use crate::limits::spill;
+/// What a spill file says that finds no more bytes to take: operators pass on its words alone.
+pub(crate) const SPILL_EXCEEDED: &str = "the bytes that queries may spill are exceeded";
 
 /// Wraps an error of the engine for its way through DataFusion.
 pub(crate) fn external(error: Error) -> DataFusionError {
@@ -23,7 +24,7 @@ pub(crate) fn engine_error(error: DataFusionError) -> Error {
         DataFusionError::SQL(parser, _) => tidy(&parser.to_string()),
         other => tidy(&other.message()),
     };
-    if message.contains(spill::EXCEEDED) {
+    if message.contains(SPILL_EXCEEDED) {
         return Error::resources(
             "sql.spill_bytes_max",
             "the query would spill more to disk than it may: ask for less, or raise it",

@@ -25,12 +25,11 @@ use parking_lot::Mutex;
 use tempfile::TempDir;
 use tokio::io::AsyncReadExt;
 
+use crate::errors::SPILL_EXCEEDED;
 use crate::settings::SqlSettings;
 
 /// Bytes that are read at a time.
 const READ_BYTES: usize = 128 << 10;
-/// What a writer says that finds no more bytes to take.
-pub(crate) const EXCEEDED: &str = "the bytes that queries may spill are exceeded";
 
 /// The disk that queries spill to.
 pub(crate) fn disk(settings: &SqlSettings) -> Result<DiskManagerBuilder> {
@@ -86,7 +85,7 @@ impl SpillFolder {
         let taken = self.bytes.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
         if taken > self.bytes_max {
             self.give_back(bytes);
-            return Err(io::Error::other(EXCEEDED));
+            return Err(io::Error::other(SPILL_EXCEEDED));
         }
         Ok(())
     }
@@ -221,7 +220,7 @@ mod tests {
         let other = disk.create_tmp_file("test").unwrap();
         let mut second = other.open_writer().unwrap();
         let error = second.write_all(&bytes).unwrap_err();
-        assert_eq!(error.to_string(), EXCEEDED);
+        assert_eq!(error.to_string(), SPILL_EXCEEDED);
 
         let reader = file.read_stream().unwrap();
         drop(file);
