@@ -180,8 +180,8 @@ fn every_block_of_the_cookbook_runs() {
 }
 
 /// A Python with the required packages.
-pub struct Python {
-    pub interpreter: PathBuf,
+pub(crate) struct Python {
+    pub(crate) interpreter: PathBuf,
 }
 
 impl Python {
@@ -191,7 +191,7 @@ impl Python {
 
     /// Finds the environment below the target folder or makes it there. Test processes that run at the same time wait
     /// for the one that makes it.
-    pub fn with(requirements: &str) -> Self {
+    pub(crate) fn with(requirements: &str) -> Self {
         let probe = ["-c", "import ensurepip, sys, venv; print(sys.version, sys.prefix)"];
         let version = match Command::new("python3").args(probe).output() {
             Err(error) => panic!("cannot run python3 ({error}): {MISSING}"),
