@@ -199,6 +199,7 @@ pub(super) fn assemble<'a>(
 }
 
 #[cfg(test)]
+#[allow(clippy::single_range_in_vec_init, reason = "a list of one range is what is asked for")]
 mod tests {
     use proptest::prelude::*;
 
