@@ -23,9 +23,9 @@ pub(super) const COLUMNS: &[ColumnSpec] = &[
     ("bytes", ColumnKind::Whole, false),
     ("memory_bytes", ColumnKind::Whole, false),
     ("memory_bytes_peak", ColumnKind::Whole, false),
-    ("price_files", ColumnKind::Whole, true),
-    ("price_rows", ColumnKind::Whole, true),
-    ("price_bytes", ColumnKind::Whole, true),
+    ("cost_files", ColumnKind::Whole, true),
+    ("cost_rows", ColumnKind::Whole, true),
+    ("cost_bytes", ColumnKind::Whole, true),
     ("tasks", ColumnKind::Whole, false),
     ("error", ColumnKind::Text, true),
 ];

@@ -212,7 +212,7 @@ async fn groups_that_spill_come_to_an_end() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_price_over_the_budget_is_refused_before_it_runs() {
+async fn a_cost_over_the_budget_is_refused_before_it_runs() {
     let fixture = Fixture::with(SqlSettings { cost_files_max: Some(2), ..settings() }).await;
     let error = fixture.try_ask("SELECT avg(temperature) FROM readings", &[]).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Request);

@@ -145,7 +145,7 @@ async fn a_join_narrows_the_scan_while_it_runs() {
 }
 
 #[tokio::test]
-async fn explain_shows_the_price() {
+async fn explain_shows_the_cost() {
     let fixture = Fixture::new().await;
     let plan = fixture.plan("SELECT temperature FROM readings WHERE city_id = 7 AND reading_at >= '2026-01-01T01:30:00Z'").await;
     assert!(plan.contains("3 of 4 files") && plan.contains("bytes"), "{plan}");
