@@ -31,7 +31,7 @@ const COLUMNS: [(&str, ValueType); 5] = [
 ];
 
 /// The declaration of `dead_letters`: `id`, `rejected_at`, `table_name`, `source`, `reason`, `row`
-/// (a JSON object: see [`mod@row`]) and `redriven_at` (null until the row was put again with success, or gave
+/// (the rejected row as a JSON object) and `redriven_at` (null until the row was put again with success, or gave
 /// way to a newer one).
 pub fn schema() -> Result<TableSchema> {
     let columns = COLUMNS.map(|(name, value_type)| ValueColumn::new(name, value_type));

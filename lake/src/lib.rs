@@ -9,7 +9,7 @@
 //! | [`schema`] | the declaration of a table, and where its fixed columns stand |
 //! | [`time`] | instants as text and as numbers |
 //! | [`table`] | what can be done with a table as a whole: alter, check, delete, restore, sweep |
-//! | [`file`] | one data file: how it is written, read, and its cost known from its page index |
+//! | [`mod@file`] | one data file: how it is written, read, and its cost known from its page index |
 //! | [`store`] | where the lake lives, and a store that fails as planned, for tests |
 //! | [`register`] | numbered objects, put if absent, of which the highest counts |
 
