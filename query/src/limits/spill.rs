@@ -2,9 +2,9 @@
 //!
 //! DataFusion 55.2 stops for ever where two inputs of a `RepartitionExec` spill at the same time: its reader waits for
 //! more in the older of their two files, whose writer waits for the reader, while the batch that would free both lies in
-//! the newer one (<https://github.com/apache/datafusion/issues/24883>, corrected in its next version). Here such a file
-//! is complete with its first batch, so that nobody waits for more of it. There can be thousands of them: a file is open
-//! only while it is written or read.
+//! the newer one (<https://github.com/apache/datafusion/issues/24883>, corrected on its main branch, in no release).
+//! Here such a file is complete with its first batch, so that nobody waits for more of it. There can be thousands of
+//! them: a file is open only while it is written or read.
 
 use std::fmt;
 use std::fs::{self, File};
