@@ -26,7 +26,7 @@ use barograph_engine::internal::CountingAllocator;
 use barograph_engine::{Durability, Engine, ErrorKind};
 use barograph_flight::ticket::RangeRead;
 use barograph_flight::{Client, FlightSettings, Server, Ticket};
-use barograph_lake::{Hour, Key};
+use barograph_lake::{Hour, Key, Timestamp};
 use barograph_query::{Sql, SqlSettings};
 use barograph_test_support::engine_in;
 use futures::StreamExt;
@@ -86,7 +86,10 @@ async fn serve(folder: &Path) -> (Arc<Engine>, String) {
 fn hour_of_readings() -> Vec<RecordBatch> {
     let cities = Cities::built_in().unwrap();
     let weather = Weather::new(1, cities.all());
-    weather.hour_batches(Hour::of(START).unwrap()).map(Result::unwrap).collect()
+    weather
+        .hour_batches(Hour::of(Timestamp::from_micros(START)).unwrap())
+        .map(Result::unwrap)
+        .collect()
 }
 
 /// The same rows, later.

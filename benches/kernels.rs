@@ -22,7 +22,7 @@ use barograph_engine::filter::Predicate;
 use barograph_engine::internal::{Lane, available};
 use barograph_engine::scan::merge;
 use barograph_engine::{Aggregate, Aggregation};
-use barograph_lake::TableSchema;
+use barograph_lake::{Span, TableSchema};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
@@ -283,7 +283,7 @@ fn aggregations() {
     let rows = rows(&table, 600, 0, 24 * HOUR, true, |_, _| true);
     let of = |columns: &[usize], aggregates: &[Aggregate], every| {
         let aggregates = columns.iter().map(|&column| (column, aggregates.to_vec())).collect();
-        Aggregation { every, aggregates }
+        Aggregation { every: Span::from_micros(every), aggregates }
     };
     use Aggregate::{Count, First, Last, Max, Mean, Min};
     let all = [2, 3, 4, 5, 6, 7];

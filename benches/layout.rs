@@ -24,7 +24,7 @@ use barograph_lake::file::{FileCache, FileRead, Layout, OpenFile, encode_as};
 use barograph_lake::store::LakeStore;
 use barograph_lake::time::MICROS_PER_HOUR;
 use barograph_lake::{
-    FilePath, Hour, Key, KeySelection, LogPosition, Micros, TableSchema, TimeRange,
+    FilePath, Hour, Key, KeySelection, LogPosition, TableSchema, TimeRange, Timestamp,
 };
 use barograph_test_support::weather_table;
 use parquet::arrow::arrow_reader::{
@@ -47,7 +47,7 @@ use weather::{MINUTES, demonstration, drifting};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// 2026-11-22T10:00:00Z.
-const FIRST_HOUR: Micros = 1_795_341_600_000_000;
+const FIRST_HOUR: i64 = 1_795_341_600_000_000;
 const POINT_READS: usize = 4_000;
 const SLICE_ROWS: usize = 65_536;
 
@@ -214,7 +214,8 @@ fn ours(
     cities: &[City],
 ) -> Figures {
     let rows = std::slice::from_ref(hour);
-    let path = FilePath::new(Hour::of(FIRST_HOUR).unwrap(), LogPosition::new(1));
+    let path =
+        FilePath::new(Hour::of(Timestamp::from_micros(FIRST_HOUR)).unwrap(), LogPosition::new(1));
     let mut figures = Figures {
         write: best(4, || {
             black_box(encode_as(layout, schema, rows, path).unwrap());
@@ -345,7 +346,10 @@ fn day(folder: &Path, schema: &Arc<TableSchema>, cities: &[City]) {
         .map(|hour| {
             let start = FIRST_HOUR + hour * MICROS_PER_HOUR;
             let rows = drifting(cities, schema, start);
-            let path = FilePath::new(Hour::of(start).unwrap(), LogPosition::new(1));
+            let path = FilePath::new(
+                Hour::of(Timestamp::from_micros(start)).unwrap(),
+                LogPosition::new(1),
+            );
             let file = open(folder, schema, &Layout::default(), &rows, path, &cache);
             let store = LakeStore::local(folder).unwrap();
             let fresh = FileCache::new(1 << 30);

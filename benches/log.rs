@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use barograph_engine::log::{Log, LogSettings, Record, SegmentLog};
-use barograph_lake::LogPosition;
+use barograph_lake::{LogPosition, Timestamp};
 use bytes::Bytes;
 use rand::rngs::SmallRng;
 use rand::{RngCore, SeedableRng};
@@ -72,7 +72,7 @@ fn records(case: &Case) -> Vec<Record> {
         Record {
             table: "readings".into(),
             source: "192.168.10.20:54321".to_owned(),
-            ingested_at: 1_795_341_600_000_000,
+            ingested_at: Timestamp::from_micros(1_795_341_600_000_000),
             rows: 15_000,
             body: Bytes::from(body),
         }

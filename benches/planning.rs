@@ -13,20 +13,17 @@ use std::time::{Duration, Instant};
 use barograph_engine::{Durability, ManualClock};
 use barograph_lake::ColumnStats;
 use barograph_lake::schema::TableDeclaration;
-use barograph_lake::time::format_instant;
 use barograph_lake::{
-    Change, FileEntry, FilePath, Hour, Key, LakeStore, LakeTable, LogPosition, Operation,
-    TableSchema, ValueColumn, ValueType,
+    Change, FileEntry, FilePath, Hour, Key, LakeStore, LakeTable, LogPosition, Operation, Span,
+    TableSchema, Timestamp, ValueColumn, ValueType,
 };
 use barograph_query::{Sql, SqlSession, SqlSettings};
 use barograph_test_support::{engine_in, instants};
 use datafusion::arrow::array::{ArrayRef, Float32Array, Int32Array, RecordBatch};
 
 const CITIES: i32 = 1_000;
-const MINUTE: i64 = 60_000_000;
-const HOUR: i64 = 60 * MINUTE;
-/// 2026-11-21T00:00:00Z, in µs: the day that is there.
-const DAY: i64 = 1_795_219_200_000_000;
+/// 2026-11-21T00:00:00Z: the day that is there.
+const DAY: Timestamp = Timestamp::from_micros(1_795_219_200_000_000);
 const BEFORE: i64 = 100_000;
 const ASKED: usize = 300;
 
@@ -39,14 +36,14 @@ fn table() -> TableSchema {
 
 /// The entry of an hour whose file nobody needs.
 fn entry(hour: i64) -> Arc<FileEntry> {
-    let hour = Hour::of(DAY - hour * HOUR).expect("hour");
+    let hour = Hour::of(DAY - hour * Span::HOUR).expect("hour");
     let stats = |min: serde_json::Value, max: serde_json::Value| ColumnStats {
         min: Some(min),
         max: Some(max),
         nulls: 0,
     };
-    let times = (hour.start(), hour.end() - MINUTE);
-    let instant = |at| serde_json::Value::from(format_instant(at));
+    let times = (hour.start(), hour.end() - Span::MINUTE);
+    let instant = |at: Timestamp| serde_json::Value::from(at.to_string());
     Arc::new(FileEntry {
         path: FilePath::new(hour, LogPosition::default()),
         bytes: 1 << 20,
@@ -65,7 +62,7 @@ fn entry(hour: i64) -> Arc<FileEntry> {
 
 /// Readings of a minute.
 fn readings(minute: i64) -> RecordBatch {
-    let at = instants((0..CITIES).map(|_| DAY + minute * MINUTE));
+    let at = instants((0..CITIES).map(|_| (DAY + minute * Span::MINUTE).as_micros()));
     let values = |from: i32| -> ArrayRef {
         Arc::new((0..CITIES).map(|city| ((city + from) % 60) as f32).collect::<Float32Array>())
     };
@@ -87,7 +84,7 @@ async fn serve(folder: &std::path::Path, before: i64) -> Arc<Sql> {
     let landing = landed.transaction(&snapshot, Operation::Land, Change::Moved).add(entries);
     landing.commit(DAY).await.expect("commit").committed().expect("the only writer");
     let engine = engine_in(folder)
-        .clock(Arc::new(ManualClock::new(DAY + 30 * HOUR)))
+        .clock(Arc::new(ManualClock::new(DAY + 30 * Span::HOUR)))
         .table(table())
         .open()
         .await
@@ -118,7 +115,7 @@ fn median(times: &mut [Duration]) -> (f64, f64, f64) {
 
 fn main() {
     let runtime = tokio::runtime::Runtime::new().expect("runtime");
-    let (from, to) = (format_instant(DAY), format_instant(DAY + 24 * HOUR));
+    let (from, to) = (DAY, DAY + Span::DAY);
     let day = format!("reading_at >= timestamp '{from}' AND reading_at < timestamp '{to}'");
     let questions = [
         ("a day of one city", format!("SELECT * FROM readings WHERE city_id = 7 AND {day}")),

@@ -27,7 +27,8 @@ pub async fn main() -> Result<(), Box<dyn Error>> {
         .await?;
 
     // Acknowledged: on the disk of the log, and seen by every question from now on.
-    let times = TimestampMicrosecondArray::from_value(engine.now(), 3).with_timezone("UTC");
+    let now = engine.now().as_micros();
+    let times = TimestampMicrosecondArray::from_value(now, 3).with_timezone("UTC");
     let batch = RecordBatch::try_from_iter([
         ("city_id", Arc::new(Int32Array::from(vec![1, 2, 3])) as _),
         ("reading_at", Arc::new(times) as _),

@@ -10,7 +10,7 @@ use arrow::datatypes::Int64Type;
 use barograph_engine::Durability;
 use barograph_flight::ticket::RangeRead;
 use barograph_flight::{Client, Ticket};
-use barograph_lake::{AsOf, TableVersion, TimeRange};
+use barograph_lake::{AsOf, TableVersion, TimeRange, Timestamp};
 use barograph_test_support::temperatures;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::Value;
@@ -235,7 +235,8 @@ fn deleted_rows_are_gone_after_kill_9_and_from_the_disk_after_a_sweep() {
         assert!(said(&none).contains("no such rows"), "{}", said(&none));
         let refused = client.delete("readings", None, TimeRange::ALL, " ").await.unwrap_err();
         assert!(refused.to_string().contains("\"reason\" is empty"), "{refused}");
-        let all = TimeRange { from: START + 120 * MINUTE, to: TimeRange::ALL.to };
+        let from = Timestamp::from_micros(START + 120 * MINUTE);
+        let all = TimeRange { from, ..TimeRange::ALL };
         let report = client.delete("readings", None, all, "a test").await.unwrap();
         assert_eq!((report.rows, report.files), (30, 1));
         let past = client.sql("SELECT count(*) FROM as_of('readings', 1)").await;

@@ -11,6 +11,7 @@ use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::Int64Type;
 use barograph_engine::{Clock, Durability, SystemClock};
 use barograph_flight::Client;
+use barograph_lake::Span;
 use barograph_test_support::temperatures;
 use rand::rngs::SmallRng;
 use rand::seq::SliceRandom;
@@ -109,7 +110,7 @@ fn killed_and_stopped(hours: i64) -> bool {
     let folder = tempfile::tempdir().unwrap();
     let (data, file) = (folder.path().join("data"), folder.path().join("history.csv"));
     let mut rng = SmallRng::seed_from_u64(11);
-    let now = SystemClock.now() / MINUTE * MINUTE;
+    let now = SystemClock.now().floor_to(Span::MINUTE).as_micros();
     history(&file, now, hours, &mut rng);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let server = Server::start(&SETTINGS, &data);

@@ -12,8 +12,7 @@ use arrow::datatypes::{
 use barograph_engine::Aggregate;
 use barograph_flight::ticket::{RangeRead, Windows};
 use barograph_flight::{Client, Ticket};
-use barograph_lake::Span;
-use barograph_lake::time::parse_instant;
+use barograph_lake::{Span, Timestamp};
 
 use crate::server::{Server, command};
 
@@ -54,7 +53,7 @@ fn observations() -> BTreeMap<(i32, i64), Observation> {
             number("wind_dir").map(|degrees| degrees as i64),
             number("precip").map(|inches| inches * 25.4),
         );
-        let at = parse_instant(cell("time_hour")).unwrap();
+        let at = cell("time_hour").parse::<Timestamp>().unwrap().as_micros();
         assert!(observations.insert((city, at), observation).is_none(), "{line} is there twice");
     }
     assert_eq!(observations.len(), ROWS);

@@ -5,20 +5,20 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Float32Builder, Int16Builder, Int32Array, RecordBatch, UInt32Array};
 use arrow::compute::{concat_batches, take_record_batch};
 use barograph::{City, Weather};
-use barograph_lake::{Hour, Micros, TableSchema};
+use barograph_lake::{Hour, TableSchema, Timestamp};
 use barograph_test_support::instants;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
 /// Readings of a city.
 pub(crate) const MINUTES: usize = 60;
-const MICROS_PER_MINUTE: Micros = 60_000_000;
+const MICROS_PER_MINUTE: i64 = 60_000_000;
 
 /// The demonstration's weather in the hour that begins at `start`.
-pub(crate) fn demonstration(cities: &[City], schema: &TableSchema, start: Micros) -> RecordBatch {
+pub(crate) fn demonstration(cities: &[City], schema: &TableSchema, start: i64) -> RecordBatch {
     let weather = Weather::new(1, cities);
-    let minutes: Vec<_> =
-        weather.hour_batches(Hour::of(start).unwrap()).map(Result::unwrap).collect();
+    let hour = Hour::of(Timestamp::from_micros(start)).unwrap();
+    let minutes: Vec<_> = weather.hour_batches(hour).map(Result::unwrap).collect();
     let rows = concat_batches(weather.schema(), &minutes).unwrap();
     let by_city: UInt32Array = (0..cities.len() as u32)
         .flat_map(|city| (0..MINUTES as u32).map(move |minute| (minute, city)))
@@ -30,19 +30,18 @@ pub(crate) fn demonstration(cities: &[City], schema: &TableSchema, start: Micros
 }
 
 /// One batch a minute, accepted a little after it was measured.
-fn ingested_at(start: Micros, rows: usize) -> ArrayRef {
-    let instant = |row: usize| {
-        minute(start, row) + 1_000_000 + (row % MINUTES * 7_919 % 800) as Micros * 1_000
-    };
+fn ingested_at(start: i64, rows: usize) -> ArrayRef {
+    let instant =
+        |row: usize| minute(start, row) + 1_000_000 + (row % MINUTES * 7_919 % 800) as i64 * 1_000;
     instants((0..rows).map(instant))
 }
 
-fn minute(start: Micros, row: usize) -> Micros {
-    start + (row % MINUTES) as Micros * MICROS_PER_MINUTE
+fn minute(start: i64, row: usize) -> i64 {
+    start + (row % MINUTES) as i64 * MICROS_PER_MINUTE
 }
 
 /// One hour in which each reading is near the one before it, quantised as a display is, a few values silent.
-pub(crate) fn drifting(cities: &[City], schema: &TableSchema, start: Micros) -> RecordBatch {
+pub(crate) fn drifting(cities: &[City], schema: &TableSchema, start: i64) -> RecordBatch {
     let mut random = SmallRng::seed_from_u64(11 ^ start as u64);
     let mut normal = move || (0..12).map(|_| random.random::<f64>()).sum::<f64>() - 6.0;
     let mut chance = SmallRng::seed_from_u64(13 ^ start as u64);

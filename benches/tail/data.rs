@@ -6,8 +6,8 @@ use std::sync::Arc;
 use arrow::array::{
     ArrayRef, Float32Array, Int16Array, Int32Array, RecordBatch, TimestampMicrosecondArray,
 };
+use barograph_lake::TableSchema;
 use barograph_lake::time::MICROS_PER_HOUR;
-use barograph_lake::{Micros, TableSchema};
 use rand::rngs::SmallRng;
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
@@ -15,7 +15,7 @@ use rand::{Rng, SeedableRng};
 const KEYS: usize = 15_000;
 const MINUTES: usize = 60;
 /// 2026-11-22T10:00:00Z.
-const START: Micros = 1_795_341_600_000_000;
+const START: i64 = 1_795_341_600_000_000;
 
 /// In which order rows come in.
 #[derive(Clone, Copy)]
@@ -68,7 +68,7 @@ pub(crate) fn keys() -> Vec<i32> {
 pub(crate) fn hour(arrival: Arrival) -> Vec<RecordBatch> {
     let mut random = SmallRng::seed_from_u64(2);
     let keys = keys();
-    let mut minutes: Vec<Vec<(i32, Micros)>> = (0..MINUTES as i64)
+    let mut minutes: Vec<Vec<(i32, i64)>> = (0..MINUTES as i64)
         .map(|minute| keys.iter().map(|&key| (key, START + minute * 60_000_000)).collect())
         .collect();
     if matches!(arrival, Arrival::ShuffledWithLate) {
@@ -103,8 +103,8 @@ pub(crate) fn sparse(hours: i64, rows: i64) -> RecordBatch {
     batch(&rows, &mut SmallRng::seed_from_u64(3))
 }
 
-fn batch(rows: &[(i32, Micros)], random: &mut SmallRng) -> RecordBatch {
-    let stamps = |values: Vec<Micros>| -> ArrayRef {
+fn batch(rows: &[(i32, i64)], random: &mut SmallRng) -> RecordBatch {
+    let stamps = |values: Vec<i64>| -> ArrayRef {
         Arc::new(TimestampMicrosecondArray::from(values).with_timezone("UTC"))
     };
     let mut tenths = |from: i32, to: i32| -> ArrayRef {

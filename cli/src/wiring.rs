@@ -168,7 +168,7 @@ pub(crate) fn rules(settings: &Settings, table: &TableSchema) -> Result<Rules> {
             return Err(Error::usage(format!("table {name:?}: there is no dimension {other:?}")));
         }
     };
-    let future = SystemClock.now().saturating_add(settings.engine.future_max.micros());
+    let future = SystemClock.now().saturating_add(settings.engine.future_max);
     Ok(Rules { future, known_keys })
 }
 

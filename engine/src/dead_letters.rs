@@ -11,7 +11,7 @@ use arrow::array::{
 use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
 use barograph_lake::schema::{INGESTED_AT, KEY_COLUMN, TIME_COLUMN};
 use barograph_lake::schema::{KeyType, TableDeclaration, ValueColumn, ValueType};
-use barograph_lake::{Key, Micros, TableSchema};
+use barograph_lake::{Key, TableSchema, Timestamp};
 
 use crate::validate::{Rejected, logged_schema, row};
 use crate::{Error, Result};
@@ -51,10 +51,10 @@ impl Ids {
     }
 
     /// Reserves `count` consecutive ids and returns the first.
-    pub fn take(&self, now: Micros, count: i64) -> i64 {
-        let mut first = now;
+    pub fn take(&self, now: Timestamp, count: i64) -> i64 {
+        let mut first = now.as_micros();
         let next = |last: i64| {
-            first = now.max(last);
+            first = now.as_micros().max(last);
             Some(first + count)
         };
         let _ = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
@@ -68,7 +68,7 @@ pub struct Letter {
     /// Its id.
     pub id: i64,
     /// When it was rejected.
-    pub rejected_at: Micros,
+    pub rejected_at: Timestamp,
     /// The table it was sent to.
     pub table: String,
     /// Where it came from.
@@ -76,17 +76,17 @@ pub struct Letter {
     /// Why it was rejected, and the row as it was sent.
     pub rejected: Rejected,
     /// When it was put again with success, or gave way to a newer row.
-    pub redriven_at: Option<Micros>,
+    pub redriven_at: Option<Timestamp>,
     /// Its `ingested_at`, which is smaller than that of rows accepted later. Known of letters that were read back;
     /// not encoded.
-    pub written_at: Micros,
+    pub written_at: Timestamp,
 }
 
 /// Rows of `dead_letters` for rows of `table` rejected at `now`, without `ingested_at`.
 pub fn letters(
     schema: &TableSchema,
     ids: &Ids,
-    now: Micros,
+    now: Timestamp,
     table: &str,
     source: &str,
     rejected: &[Rejected],
@@ -116,8 +116,9 @@ pub fn encode(schema: &TableSchema, letters: &[Letter]) -> Result<RecordBatch> {
     let text = |of: fn(&Letter) -> &str| -> ArrayRef {
         Arc::new(letters.iter().map(|letter| Some(of(letter))).collect::<StringArray>())
     };
-    let time = |of: fn(&Letter) -> Option<Micros>| -> ArrayRef {
-        let times: TimestampMicrosecondArray = letters.iter().map(of).collect();
+    let time = |of: fn(&Letter) -> Option<Timestamp>| -> ArrayRef {
+        let times: TimestampMicrosecondArray =
+            letters.iter().map(|letter| of(letter).map(Timestamp::as_micros)).collect();
         Arc::new(times.with_timezone("UTC"))
     };
     let ids: Int64Array = letters.iter().map(|letter| Some(letter.id)).collect();
@@ -149,16 +150,17 @@ pub fn decode(rows: &RecordBatch) -> Result<Vec<Letter>> {
         column("reason")?.as_string::<i32>(),
         column("row")?.as_string::<i32>(),
     ];
+    let instant = Timestamp::from_micros;
     Ok((0..rows.num_rows())
         .map(|i| Letter {
             id: ids.value(i),
-            rejected_at: times.value(i),
+            rejected_at: instant(times.value(i)),
             table: table.value(i).to_owned(),
             source: source.value(i).to_owned(),
             rejected: Rejected { reason: reason.value(i).to_owned(), row: row.value(i).to_owned() },
-            redriven_at: redriven.is_valid(i).then(|| redriven.value(i)),
+            redriven_at: redriven.is_valid(i).then(|| instant(redriven.value(i))),
             // Who wrote it may have had another clock.
-            written_at: times.value(i).min(ingested.value(i)),
+            written_at: instant(times.value(i).min(ingested.value(i))),
         })
         .collect())
 }
@@ -188,7 +190,7 @@ fn shorten(column: &ArrayRef, name: &str) -> ArrayRef {
 
 /// Gives letters that a client sends to `dead_letters` itself their `id` and `rejected_at`, where it
 /// left them out, and shortens what is too long to be kept.
-pub fn complete(batch: &RecordBatch, ids: &Ids, now: Micros) -> Result<RecordBatch> {
+pub fn complete(batch: &RecordBatch, ids: &Ids, now: Timestamp) -> Result<RecordBatch> {
     let schema = batch.schema();
     let rows = batch.num_rows();
     let mut fields: Vec<_> = schema.fields().iter().cloned().collect();
@@ -201,7 +203,8 @@ pub fn complete(batch: &RecordBatch, ids: &Ids, now: Micros) -> Result<RecordBat
         columns.push(Arc::new(ids));
     }
     if schema.index_of("rejected_at").is_err() {
-        let times = TimestampMicrosecondArray::from_value(now, rows).with_timezone("UTC");
+        let times =
+            TimestampMicrosecondArray::from_value(now.as_micros(), rows).with_timezone("UTC");
         fields.push(Arc::new(arrow::datatypes::Field::new(
             "rejected_at",
             times.data_type().clone(),

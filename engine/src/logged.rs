@@ -9,7 +9,7 @@ use arrow::compute::filter_record_batch;
 use arrow::datatypes::{SchemaRef, TimestampMicrosecondType};
 use arrow::ipc::reader::StreamReader;
 use barograph_lake::schema::{INGESTED_AT, TIME_COLUMN};
-use barograph_lake::{Hour, LogPosition, TableSchema};
+use barograph_lake::{Hour, LogPosition, TableSchema, Timestamp};
 
 use crate::log::Record;
 use crate::validate::{complete, logged_schema};
@@ -84,7 +84,8 @@ impl LandedThrough {
         }
         let times = rows.column(TIME_COLUMN).as_primitive::<TimestampMicrosecondType>();
         let landed = |&time| {
-            let through = Hour::of(time).and_then(|hour| self.hours.get(&hour));
+            let through =
+                Hour::of(Timestamp::from_micros(time)).and_then(|hour| self.hours.get(&hour));
             through.is_some_and(|&through| position <= through)
         };
         let keep: BooleanArray = times.values().iter().map(|time| Some(!landed(time))).collect();

@@ -24,7 +24,7 @@ use arrow::datatypes::{
     TimestampMicrosecondType,
 };
 use barograph_lake::schema::{FIRST_VALUE_COLUMN, KEY_COLUMN, TIME_COLUMN};
-use barograph_lake::{Key, Micros, TableSchema, ValueColumn};
+use barograph_lake::{Key, TableSchema, Timestamp, ValueColumn};
 use hashbrown::HashSet;
 
 pub use rejections::{Rejected, Rejections};
@@ -34,15 +34,15 @@ use crate::{Error, Result};
 use rejections::{Fault, Faults};
 
 /// Earliest instant taken for a reading: the year 1.
-const EARLIEST: Micros = -62_135_596_800_000_000;
+const EARLIEST: Timestamp = Timestamp::from_micros(-62_135_596_800_000_000);
 /// First instant no longer taken: the year 10,000.
-const LATEST: Micros = 253_402_300_800_000_000;
+const LATEST: Timestamp = Timestamp::from_micros(253_402_300_800_000_000);
 
 /// Rules for valid rows besides the table's declaration.
 #[derive(Debug, Clone)]
 pub struct Rules {
     /// Rows at or after this instant come from a clock gone wrong.
-    pub future: Micros,
+    pub future: Timestamp,
     /// The only valid keys, if they are known.
     pub known_keys: Option<Arc<KnownKeys>>,
 }
@@ -130,10 +130,10 @@ pub fn validate(schema: &TableSchema, batch: &RecordBatch, rules: &Rules) -> Res
 pub fn complete(
     schema: &TableSchema,
     rows: &RecordBatch,
-    ingested_at: Micros,
+    ingested_at: Timestamp,
 ) -> Result<RecordBatch> {
     let zone = rows.column(TIME_COLUMN).data_type().clone();
-    let assigned = TimestampMicrosecondArray::from_value(ingested_at, rows.num_rows());
+    let assigned = TimestampMicrosecondArray::from_value(ingested_at.as_micros(), rows.num_rows());
     let mut columns: Vec<ArrayRef> = rows.columns().to_vec();
     columns.push(Arc::new(assigned.with_data_type(zone)));
     Ok(RecordBatch::try_new(Arc::clone(schema.arrow()), columns)?)
@@ -180,6 +180,7 @@ fn check_keys(keys: &ArrayRef, rules: &Rules, faults: &mut Faults) {
 fn check_times(times: &ArrayRef, rules: &Rules, faults: &mut Faults) {
     let times = times.as_primitive::<TimestampMicrosecondType>();
     for (row, &time) in times.values().iter().enumerate() {
+        let time = Timestamp::from_micros(time);
         if times.is_null(row) {
             faults.add(row, TIME_COLUMN, Fault::Null);
         } else if !(EARLIEST..LATEST).contains(&time) {

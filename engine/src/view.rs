@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use barograph_lake::{Hour, Micros, Snapshot, TableSchema};
+use barograph_lake::{Hour, Snapshot, TableSchema, Timestamp};
 
 use crate::tail::TailView;
 
@@ -32,7 +32,7 @@ impl View {
     }
 
     /// Newest instant of any row.
-    pub fn newest(&self) -> Option<Micros> {
+    pub fn newest(&self) -> Option<Timestamp> {
         let lake = self.snapshot.files().iter().map(|file| file.times.1).max();
         let tail = self.tail.hours().iter().filter_map(|hour| Some(hour.times()?.1)).max();
         lake.max(tail)

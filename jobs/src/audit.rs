@@ -5,7 +5,7 @@ use arrow::array::RecordBatch;
 use arrow::compute::cast;
 use arrow::datatypes::DataType;
 use barograph_lake::schema::{KEY_COLUMN, TIME_COLUMN};
-use barograph_lake::{FileEntry, Key, LakeTable, Micros, Snapshot};
+use barograph_lake::{FileEntry, Key, LakeTable, Snapshot, Span, Timestamp};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use polars::prelude::{ArithmeticChunked, DataType as Type, IntoColumn, SortMultipleOptions};
@@ -21,7 +21,7 @@ pub struct Window {
     /// The key.
     pub key: Key,
     /// First instant of the window.
-    pub start: Micros,
+    pub start: Timestamp,
     /// Rows.
     pub rows: u64,
     /// Values that are not null.
@@ -30,16 +30,17 @@ pub struct Window {
     pub mean: Option<f64>,
 }
 
-/// Means of one value column by key and window of `every` µs, ascending by (key, start), over all files
+/// Means of one value column by key and window of length `every`, ascending by (key, start), over all files
 /// of `snapshot`. `every` divides an hour, so that no window has rows in two files.
 pub async fn means(
     table: &LakeTable,
     snapshot: &Snapshot,
     column: &str,
-    every: Micros,
+    every: Span,
 ) -> Result<Vec<Window>> {
-    if every <= 0 || barograph_lake::time::MICROS_PER_HOUR % every != 0 {
-        return Err(Error::request(format!("windows of {every} µs do not divide an hour")));
+    let micros = every.micros();
+    if micros <= 0 || barograph_lake::time::MICROS_PER_HOUR % micros != 0 {
+        return Err(Error::request(format!("windows of {micros} µs do not divide an hour")));
     }
     let column = table.schema().column(column)?;
     let mut windows = Vec::new();
@@ -60,7 +61,11 @@ pub async fn means(
     {
         return Err(Error::new(
             ErrorKind::Damage,
-            format!("key {} has rows of the window {} in two files", twice.key, twice.start),
+            format!(
+                "key {} has rows of the window {} in two files",
+                twice.key,
+                twice.start.as_micros()
+            ),
         ));
     }
     Ok(windows)
@@ -100,11 +105,11 @@ async fn read(table: &LakeTable, file: &FileEntry, column: usize) -> Result<Vec<
 }
 
 #[expect(deprecated, reason = "polars means the lazy ones, which need its planners and engines")]
-fn file_means(rows: &[RecordBatch], every: Micros) -> Result<Vec<Window>> {
+fn file_means(rows: &[RecordBatch], every: Span) -> Result<Vec<Window>> {
     let Some(first) = rows.first() else { return Ok(Vec::new()) };
     let mut all = frame::from_batches(first.schema_ref(), rows)?;
-    let starts = all.column("time")?.i64()?.clone().wrapping_floor_div_scalar(every);
-    let starts = starts.wrapping_mul_scalar(every).with_name("start".into());
+    let starts = all.column("time")?.i64()?.clone().wrapping_floor_div_scalar(every.micros());
+    let starts = starts.wrapping_mul_scalar(every.micros()).with_name("start".into());
     let present = all.column("value")?.is_not_null().into_column().cast(&Type::Int64)?;
     all.with_column(starts.into_column())?.with_column(present.with_name("present".into()))?;
 
@@ -129,7 +134,8 @@ fn file_means(rows: &[RecordBatch], every: Micros) -> Result<Vec<Window>> {
                 return Err(Error::new(ErrorKind::Damage, "a row without key or time"));
             };
             let count = |count: Option<i64>| count.unwrap_or(0).unsigned_abs();
-            Ok(Window { key: Key::new(key), start, rows: count(rows), values: count(values), mean })
+            let (key, start) = (Key::new(key), Timestamp::from_micros(start));
+            Ok(Window { key, start, rows: count(rows), values: count(values), mean })
         })
         .collect()
 }
@@ -159,11 +165,11 @@ mod tests {
             rows(vec![1, 2, 2], vec![10, 3, 4], vec![Some(7.0), None, None]),
         ];
         let window = |key, start, rows, values, mean| {
-            let key = Key::new(key);
+            let (key, start) = (Key::new(key), Timestamp::from_micros(start));
             Window { key, start, rows, values, mean }
         };
         assert_eq!(
-            file_means(&batches, 10).unwrap(),
+            file_means(&batches, Span::from_micros(10)).unwrap(),
             [
                 window(1, -10, 1, 1, Some(5.0)),
                 window(1, 0, 2, 1, Some(1.0)),
@@ -171,6 +177,6 @@ mod tests {
                 window(2, 0, 2, 0, None),
             ]
         );
-        assert_eq!(file_means(&[], 10).unwrap(), []);
+        assert_eq!(file_means(&[], Span::from_micros(10)).unwrap(), []);
     }
 }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use barograph_lake::store::LakeStore;
-use barograph_lake::{Change, LakeTable, Operation};
+use barograph_lake::{Change, LakeTable, Operation, Timestamp};
 use table::{entry, schema};
 
 const FILES: i64 = 10_000;
@@ -31,7 +31,8 @@ async fn run() {
     let (table, base) = LakeTable::open(store.clone(), schema.clone()).await.unwrap();
     let added = (0..FILES).map(|n| Arc::new(entry(n))).collect();
     let landing = table.transaction(&base, Operation::Land, Change::Moved);
-    let mut held = landing.add(added).commit(0).await.unwrap().committed().unwrap();
+    let mut held =
+        landing.add(added).commit(Timestamp::UNIX_EPOCH).await.unwrap().committed().unwrap();
 
     let mut open = Timings::new("open, JSON only");
     for _ in 0..ROUNDS {
@@ -72,7 +73,7 @@ async fn run() {
         let start = Instant::now();
         let landing = table.transaction(&held, Operation::Land, Change::Moved);
         let landing = landing.remove(&[old]).add(vec![new]);
-        held = landing.commit(0).await.unwrap().committed().unwrap();
+        held = landing.commit(Timestamp::UNIX_EPOCH).await.unwrap().committed().unwrap();
         commit.add(start);
     }
     commit.print();

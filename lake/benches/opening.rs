@@ -17,7 +17,7 @@ use std::time::Instant;
 
 use async_trait::async_trait;
 use barograph_lake::store::{DurableLocal, LakeStore};
-use barograph_lake::{Change, FileEntry, LakeTable, Operation, Snapshot};
+use barograph_lake::{Change, FileEntry, LakeTable, Operation, Snapshot, Timestamp};
 use bytes::Bytes;
 use futures::stream::BoxStream;
 use object_store::path::Path;
@@ -47,7 +47,7 @@ fn main() {
 
 async fn land(table: &LakeTable, base: &Snapshot, added: Vec<Arc<FileEntry>>) -> Snapshot {
     let landing = table.transaction(base, Operation::Land, Change::Moved);
-    landing.add(added).commit(0).await.unwrap().committed().unwrap()
+    landing.add(added).commit(Timestamp::UNIX_EPOCH).await.unwrap().committed().unwrap()
 }
 
 async fn run(name: &str, files: i64) {

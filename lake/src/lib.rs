@@ -41,7 +41,7 @@ pub use select::KeySelection;
 pub use snapshot::{ColumnStats, DeletionVector, FileEntry, ForeignFile, Snapshot};
 pub use store::LakeStore;
 pub use table::{AsOf, LakeTable};
-pub use time::{Hour, Micros, TimeRange};
+pub use time::{Hour, TimeRange, Timestamp};
 pub use transaction::{Change, Conflict, Operation, Outcome, Retry, Transaction, Unknown};
 pub use trusted_time::TrustedTime;
 pub use units::{Size, Span};

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use chrono::{DateTime, Datelike, Months, NaiveDate, NaiveTime, Utc};
 
 use crate::time::MICROS_PER_HOUR;
-use crate::{Error, Hour, Micros, Result, TimeRange};
+use crate::{Error, Hour, Result, TimeRange, Timestamp};
 
 /// The length of time that a file holds. Hours are compacted into days, days into months.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -26,8 +26,8 @@ pub enum Tier {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Period {
     tier: Tier,
-    start: Micros,
-    end: Micros,
+    start: Timestamp,
+    end: Timestamp,
 }
 
 impl Tier {
@@ -37,11 +37,11 @@ impl Tier {
 
 impl Period {
     /// The period of `tier` that holds `instant`; `None` outside the years that a date can name.
-    pub fn of(tier: Tier, instant: Micros) -> Option<Self> {
+    pub fn of(tier: Tier, instant: Timestamp) -> Option<Self> {
         if tier == Tier::Hour {
             return Hour::of(instant).map(Self::from);
         }
-        let date = DateTime::<Utc>::from_timestamp_micros(instant)?.date_naive();
+        let date = DateTime::<Utc>::from_timestamp_micros(instant.as_micros())?.date_naive();
         let (first, next) = match tier {
             Tier::Hour | Tier::Day => (date, date.succ_opt()?),
             Tier::Month => {
@@ -77,13 +77,13 @@ impl Period {
 
     /// First instant inside.
     #[inline]
-    pub fn start(self) -> Micros {
+    pub fn start(self) -> Timestamp {
         self.start
     }
 
     /// First instant after.
     #[inline]
-    pub fn end(self) -> Micros {
+    pub fn end(self) -> Timestamp {
         self.end
     }
 
@@ -107,7 +107,7 @@ impl Period {
 
     /// The number of its hours.
     pub fn hours_count(self) -> u64 {
-        ((self.end - self.start) / MICROS_PER_HOUR).unsigned_abs()
+        (self.end.since(self.start).micros() / MICROS_PER_HOUR).unsigned_abs()
     }
 
     /// Its hours, ascending.
@@ -118,8 +118,8 @@ impl Period {
     }
 }
 
-fn midnight(date: NaiveDate) -> Micros {
-    date.and_time(NaiveTime::MIN).and_utc().timestamp_micros()
+fn midnight(date: NaiveDate) -> Timestamp {
+    Timestamp::from_micros(date.and_time(NaiveTime::MIN).and_utc().timestamp_micros())
 }
 
 impl From<Hour> for Period {
@@ -135,9 +135,9 @@ impl fmt::Display for Period {
             Tier::Day => "%Y-%m-%d",
             Tier::Month => "%Y-%m",
         };
-        match DateTime::<Utc>::from_timestamp_micros(self.start) {
+        match DateTime::<Utc>::from_timestamp_micros(self.start.as_micros()) {
             Some(start) => write!(f, "{}", start.format(format)),
-            None => write!(f, "{} µs", self.start),
+            None => write!(f, "{} µs", self.start.as_micros()),
         }
     }
 }
@@ -176,6 +176,7 @@ mod tests {
         fn periods_hold_their_instants_and_read_as_they_are_written(
             instant in -2_000_000_000_000_000i64..4_000_000_000_000_000,
         ) {
+            let instant = Timestamp::from_micros(instant);
             let mut inside = None::<Period>;
             for tier in Tier::ALL {
                 let period = Period::of(tier, instant).unwrap();

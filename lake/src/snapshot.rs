@@ -13,8 +13,9 @@ use serde::{Deserialize, Serialize};
 
 pub use deletion_vector::DeletionVector;
 
-use crate::time::MICROS_PER_HOUR;
-use crate::{FilePath, Hour, Key, KeySelection, Micros, TableSchema, TableVersion, TimeRange};
+use crate::{
+    FilePath, Hour, Key, KeySelection, Span, TableSchema, TableVersion, TimeRange, Timestamp,
+};
 
 /// An active file with what its Delta entry says of it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -28,7 +29,7 @@ pub struct FileEntry {
     /// Smallest and largest key, both present in the file.
     pub keys: (Key, Key),
     /// Smallest and largest instant, both present in the file.
-    pub times: (Micros, Micros),
+    pub times: (Timestamp, Timestamp),
     /// Statistics of every column of the table's Arrow schema, in its order.
     pub columns: Vec<ColumnStats>,
 }
@@ -106,16 +107,16 @@ pub struct Snapshot {
     /// By (period, smallest key).
     files: Vec<Arc<FileEntry>>,
     expired_through: Option<Hour>,
-    committed_at: Option<Micros>,
+    committed_at: Option<Timestamp>,
     foreign_files: Arc<[ForeignFile]>,
     incompatibility: Option<Arc<Incompatibility>>,
     own: Option<TableVersion>,
 }
 
 /// The smallest step from one commit's time to the next one's: Delta counts milliseconds.
-const STEP: Micros = 1_000;
+const STEP: Span = Span::millis(1);
 /// A commit that is dated further ahead than this was made by a clock that was wrong, and later ones do not follow it.
-pub(crate) const AHEAD_MAX: Micros = 24 * MICROS_PER_HOUR;
+pub(crate) const AHEAD_MAX: Span = Span::DAY;
 
 impl Snapshot {
     /// A snapshot of `files`, in any order.
@@ -171,19 +172,19 @@ impl Snapshot {
     }
 
     /// The same, whose commit says that it was made then.
-    pub(crate) fn committed(self, at: Option<Micros>) -> Self {
+    pub(crate) fn committed(self, at: Option<Timestamp>) -> Self {
         Self { committed_at: at, ..self }
     }
 
     /// When its commit says that it was made.
-    pub(crate) fn committed_at(&self) -> Option<Micros> {
+    pub(crate) fn committed_at(&self) -> Option<Timestamp> {
         self.committed_at
     }
 
     /// The time of a commit after this version by a clock that says `now`: times of commits grow, even where clocks
     /// step back.
-    pub(crate) fn commit_time(&self, now: Micros) -> Micros {
-        let now = now - now.rem_euclid(STEP);
+    pub(crate) fn commit_time(&self, now: Timestamp) -> Timestamp {
+        let now = now.floor_to(STEP);
         match self.committed_at {
             Some(at) if at < now.saturating_add(AHEAD_MAX) => now.max(at.saturating_add(STEP)),
             _ => now,

@@ -1,20 +1,162 @@
 //! Instants, hours and ranges of time. Instants are µs since the Unix epoch, UTC.
 
 use std::fmt;
+use std::ops::{Add, AddAssign, Sub};
 use std::str::FromStr;
 
-use chrono::{DateTime, NaiveDate, NaiveDateTime, SecondsFormat, TimeDelta, Utc};
+use chrono::{DateTime, NaiveDate, NaiveDateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Result};
+use crate::{Error, Result, Span};
 
-/// An instant: µs since the Unix epoch, UTC. Never rounded.
-pub type Micros = i64;
+/// An instant in µs since the Unix epoch, UTC. Never rounded.
+///
+/// Invariants: any 64-bit number is an instant, and they are ordered as their numbers; `Display` and `FromStr` are
+/// inverse for the years that a date can name. Sums and differences stop at the ends. In JSON it is the number.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+#[repr(transparent)]
+pub struct Timestamp(i64);
 
 /// µs in a second.
-pub const MICROS_PER_SECOND: Micros = 1_000_000;
+pub const MICROS_PER_SECOND: i64 = 1_000_000;
 /// µs in an hour.
-pub const MICROS_PER_HOUR: Micros = 3_600 * MICROS_PER_SECOND;
+pub const MICROS_PER_HOUR: i64 = 3_600 * MICROS_PER_SECOND;
+
+impl Timestamp {
+    /// The earliest instant.
+    pub const MIN: Self = Self(i64::MIN);
+    /// The latest instant.
+    pub const MAX: Self = Self(i64::MAX);
+    /// 1970-01-01T00:00:00Z.
+    pub const UNIX_EPOCH: Self = Self(0);
+
+    /// The instant `micros` µs after the Unix epoch.
+    #[inline]
+    pub const fn from_micros(micros: i64) -> Self {
+        Self(micros)
+    }
+
+    /// The instant `millis` ms after the Unix epoch, or the end of all instants before it.
+    pub const fn from_millis(millis: i64) -> Self {
+        Self(millis.saturating_mul(1_000))
+    }
+
+    /// µs since the Unix epoch.
+    #[inline]
+    pub const fn as_micros(self) -> i64 {
+        self.0
+    }
+
+    /// Whole ms since the Unix epoch, rounded down.
+    pub const fn as_millis(self) -> i64 {
+        self.0.div_euclid(1_000)
+    }
+
+    /// The instant `span` later; `None` past the latest.
+    #[inline]
+    pub const fn checked_add(self, span: Span) -> Option<Self> {
+        match self.0.checked_add(span.micros()) {
+            Some(micros) => Some(Self(micros)),
+            None => None,
+        }
+    }
+
+    /// The instant `span` later, or the latest.
+    #[inline]
+    pub const fn saturating_add(self, span: Span) -> Self {
+        Self(self.0.saturating_add(span.micros()))
+    }
+
+    /// The instant `span` earlier, or the earliest.
+    #[inline]
+    pub const fn saturating_sub(self, span: Span) -> Self {
+        Self(self.0.saturating_sub(span.micros()))
+    }
+
+    /// How long after `earlier` it is, negative if it is before; the longest such span if that is longer.
+    #[inline]
+    pub const fn since(self, earlier: Self) -> Span {
+        Span::from_micros(self.0.saturating_sub(earlier.0))
+    }
+
+    /// The last instant at or before this one that is a multiple of `step` after the Unix epoch, or the earliest.
+    /// `step` is more than zero.
+    #[inline]
+    pub const fn floor_to(self, step: Span) -> Self {
+        Self(self.0.saturating_sub(self.0.rem_euclid(step.micros())))
+    }
+}
+
+impl Add<Span> for Timestamp {
+    type Output = Self;
+
+    #[inline]
+    fn add(self, span: Span) -> Self {
+        self.saturating_add(span)
+    }
+}
+
+impl AddAssign<Span> for Timestamp {
+    #[inline]
+    fn add_assign(&mut self, span: Span) {
+        *self = self.saturating_add(span);
+    }
+}
+
+impl Sub<Span> for Timestamp {
+    type Output = Self;
+
+    #[inline]
+    fn sub(self, span: Span) -> Self {
+        self.saturating_sub(span)
+    }
+}
+
+impl Sub for Timestamp {
+    type Output = Span;
+
+    #[inline]
+    fn sub(self, earlier: Self) -> Span {
+        self.since(earlier)
+    }
+}
+
+/// RFC 3339 in UTC, with as many digits of the second as are needed: `2026-11-22T10:00:00Z`.
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match DateTime::<Utc>::from_timestamp_micros(self.0) {
+            Some(time) => f.pad(&time.to_rfc3339_opts(SecondsFormat::AutoSi, true)),
+            None => write!(f, "{} µs", self.0),
+        }
+    }
+}
+
+/// Reads RFC 3339 (`2026-11-22T10:00:00Z`, any offset), a UTC date and time without an offset
+/// (`2026-11-22 10:00`), or a date (`2026-11-22`, its midnight in UTC).
+impl FromStr for Timestamp {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        const FORMATS: [&str; 4] =
+            ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M"];
+        let text = text.trim();
+        if let Ok(time) = DateTime::parse_from_rfc3339(text) {
+            return Ok(Self(time.timestamp_micros()));
+        }
+        let date = || NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()?.and_hms_opt(0, 0, 0);
+        FORMATS
+            .into_iter()
+            .find_map(|format| NaiveDateTime::parse_from_str(text, format).ok())
+            .or_else(date)
+            .map(|time| Self(time.and_utc().timestamp_micros()))
+            .ok_or_else(|| {
+                Error::request(format!("time {text:?}: write it like 2026-11-22T10:00:00Z"))
+            })
+    }
+}
 
 /// A clock hour, counted from the Unix epoch: the unit of landing.
 ///
@@ -25,14 +167,14 @@ pub struct Hour(i32);
 
 impl Hour {
     /// The hour that holds `instant`; `None` outside the years that a date can name.
-    pub fn of(instant: Micros) -> Option<Self> {
-        DateTime::<Utc>::from_timestamp_micros(instant)?;
-        i32::try_from(instant.div_euclid(MICROS_PER_HOUR)).ok().map(Self)
+    pub fn of(instant: Timestamp) -> Option<Self> {
+        DateTime::<Utc>::from_timestamp_micros(instant.0)?;
+        i32::try_from(instant.0.div_euclid(MICROS_PER_HOUR)).ok().map(Self)
     }
 
     /// The hour of a number, as of [`Self::number`].
     pub(crate) fn of_number(number: i64) -> Option<Self> {
-        Self::of(number.checked_mul(MICROS_PER_HOUR)?)
+        Self::of(Timestamp(number.checked_mul(MICROS_PER_HOUR)?))
     }
 
     /// Hours from the Unix epoch to this one.
@@ -42,14 +184,14 @@ impl Hour {
 
     /// First instant of the hour.
     #[inline]
-    pub fn start(self) -> Micros {
-        i64::from(self.0) * MICROS_PER_HOUR
+    pub fn start(self) -> Timestamp {
+        Timestamp(i64::from(self.0) * MICROS_PER_HOUR)
     }
 
     /// First instant after the hour.
     #[inline]
-    pub fn end(self) -> Micros {
-        self.start() + MICROS_PER_HOUR
+    pub fn end(self) -> Timestamp {
+        Timestamp(self.start().0 + MICROS_PER_HOUR)
     }
 
     /// The instants of the hour.
@@ -66,7 +208,7 @@ impl Hour {
 
 impl fmt::Display for Hour {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match DateTime::<Utc>::from_timestamp_micros(self.start()) {
+        match DateTime::<Utc>::from_timestamp_micros(self.start().0) {
             Some(start) => write!(f, "{}", start.format("%Y-%m-%dT%H")),
             None => write!(f, "{}", self.0),
         }
@@ -79,7 +221,7 @@ impl FromStr for Hour {
     fn from_str(text: &str) -> Result<Self> {
         NaiveDateTime::parse_from_str(&format!("{text}:00"), "%Y-%m-%dT%H:%M")
             .ok()
-            .and_then(|start| Self::of(start.and_utc().timestamp_micros()))
+            .and_then(|start| Self::of(Timestamp(start.and_utc().timestamp_micros())))
             .ok_or_else(|| Error::request(format!("hour {text:?}: write it like 2026-11-22T10")))
     }
 }
@@ -88,30 +230,30 @@ impl FromStr for Hour {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TimeRange {
     /// First instant inside.
-    pub from: Micros,
+    pub from: Timestamp,
     /// First instant after.
-    pub to: Micros,
+    pub to: Timestamp,
 }
 
 impl TimeRange {
     /// Every instant but the very last one.
-    pub const ALL: Self = Self { from: Micros::MIN, to: Micros::MAX };
+    pub const ALL: Self = Self { from: Timestamp::MIN, to: Timestamp::MAX };
 
     /// Whether `instant` lies inside.
     #[inline]
-    pub fn contains(&self, instant: Micros) -> bool {
+    pub fn contains(&self, instant: Timestamp) -> bool {
         self.from <= instant && instant < self.to
     }
 
     /// Whether the closed interval `[min, max]` has an instant inside.
     #[inline]
-    pub fn touches(&self, min: Micros, max: Micros) -> bool {
+    pub fn touches(&self, min: Timestamp, max: Timestamp) -> bool {
         min < self.to && max >= self.from && !self.is_empty()
     }
 
     /// Whether the closed interval `[min, max]` lies wholly inside.
     #[inline]
-    pub fn covers(&self, min: Micros, max: Micros) -> bool {
+    pub fn covers(&self, min: Timestamp, max: Timestamp) -> bool {
         self.from <= min && max < self.to
     }
 
@@ -126,61 +268,4 @@ impl TimeRange {
     pub fn is_empty(&self) -> bool {
         self.from >= self.to
     }
-}
-
-/// RFC 3339 in UTC, with as many digits of the second as are needed: `2026-11-22T10:00:00Z`.
-pub fn format_instant(instant: Micros) -> String {
-    match DateTime::<Utc>::from_timestamp_micros(instant) {
-        Some(time) => time.to_rfc3339_opts(SecondsFormat::AutoSi, true),
-        None => format!("{instant} µs"),
-    }
-}
-
-/// Reads RFC 3339 (`2026-11-22T10:00:00Z`, any offset), a UTC date and time without an offset
-/// (`2026-11-22 10:00`), or a date (`2026-11-22`, its midnight in UTC).
-pub fn parse_instant(text: &str) -> Result<Micros> {
-    let text = text.trim();
-    if let Ok(time) = DateTime::parse_from_rfc3339(text) {
-        return Ok(time.timestamp_micros());
-    }
-    for format in
-        ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M"]
-    {
-        if let Ok(time) = NaiveDateTime::parse_from_str(text, format) {
-            return Ok(time.and_utc().timestamp_micros());
-        }
-    }
-    if let Ok(date) = NaiveDate::parse_from_str(text, "%Y-%m-%d")
-        && let Some(time) = date.and_hms_opt(0, 0, 0)
-    {
-        return Ok(time.and_utc().timestamp_micros());
-    }
-    Err(Error::request(format!("time {text:?}: write it like 2026-11-22T10:00:00Z")))
-}
-
-/// Reads a length of time such as `5m`, `1h`, `90s`, `250ms` or `1d` as µs, more than zero.
-pub fn parse_duration(text: &str) -> Result<Micros> {
-    let text = text.trim();
-    let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
-    let (number, unit) = text.split_at(digits);
-    let scale = match unit {
-        "us" | "µs" => 1,
-        "ms" => 1_000,
-        "s" => MICROS_PER_SECOND,
-        "m" | "min" => 60 * MICROS_PER_SECOND,
-        "h" => MICROS_PER_HOUR,
-        "d" => 24 * MICROS_PER_HOUR,
-        "w" => 7 * 24 * MICROS_PER_HOUR,
-        _ => 0,
-    };
-    number
-        .parse::<i64>()
-        .ok()
-        .and_then(|count| count.checked_mul(scale))
-        .filter(|&micros| micros > 0 && TimeDelta::microseconds(micros).num_days() < 366_000)
-        .ok_or_else(|| {
-            Error::request(format!(
-                "duration {text:?}: write a number above 0 and a unit (us, ms, s, m, h, d, w), like 5m"
-            ))
-        })
 }

@@ -13,38 +13,38 @@
 //!         10:00  11:00          a week later 9:00  9:30                  9:31     9:31
 //! ```
 
-use crate::Micros;
 use crate::time::MICROS_PER_HOUR;
+use crate::{Span, Timestamp};
 
 /// Clocks that are set by less are not held up.
-const LEAP: Micros = 24 * MICROS_PER_HOUR;
+const LEAP: Span = Span::DAY;
 /// Signs may be as far apart as this, if that is usual.
-const USUAL_MAX: Micros = 62 * 24 * MICROS_PER_HOUR;
+const USUAL_MAX: Span = Span::from_micros(62 * 24 * MICROS_PER_HOUR);
 /// So long signs after a leap must span.
-const TRUSTED_AFTER: Micros = MICROS_PER_HOUR / 2;
+const TRUSTED_AFTER: Span = Span::from_micros(MICROS_PER_HOUR / 2);
 
 /// The time of a clock, checked against signs from new to old.
 #[derive(Debug, Clone)]
 pub struct TrustedTime {
     /// The time and the signs that do not contradict it, from new to old.
-    times: Vec<Micros>,
+    times: Vec<Timestamp>,
 }
 
 impl TrustedTime {
     /// The check of a clock that says `now`.
-    pub fn new(now: Micros) -> Self {
+    pub fn new(now: Timestamp) -> Self {
         Self { times: vec![now] }
     }
 
     /// The time that ages can be counted by at `now`, by `signs` from new to old.
-    pub fn of(now: Micros, signs: impl IntoIterator<Item = Micros>) -> Micros {
+    pub fn of(now: Timestamp, signs: impl IntoIterator<Item = Timestamp>) -> Timestamp {
         let mut trusted = Self::new(now);
         signs.into_iter().for_each(|sign| trusted.observe(sign));
         trusted.time()
     }
 
     /// Takes the sign before those taken so far.
-    pub fn observe(&mut self, sign: Micros) {
+    pub fn observe(&mut self, sign: Timestamp) {
         if self.times.last().is_some_and(|after| sign <= *after) {
             self.times.push(sign);
         }
@@ -53,20 +53,20 @@ impl TrustedTime {
     /// Whether earlier signs change nothing.
     pub fn is_certain(&self) -> bool {
         let spanned = match (self.times.first(), self.times.last()) {
-            (Some(now), Some(first)) => now.saturating_sub(*first),
-            _ => 0,
+            (Some(now), Some(first)) => now.since(*first),
+            _ => Span::ZERO,
         };
         spanned >= TRUSTED_AFTER && self.gaps().all(|gap| gap <= LEAP)
     }
 
     /// The time that ages can be counted by, according to the signs taken so far.
-    pub fn time(&self) -> Micros {
-        let now = self.times.first().copied().unwrap_or(Micros::MIN);
+    pub fn time(&self) -> Timestamp {
+        let now = self.times.first().copied().unwrap_or(Timestamp::MIN);
         let mut trusted = now;
         let befores = self.gaps().skip(1).map(Some).chain([None]);
         let pairs = self.times.iter().zip(self.times.iter().skip(1));
         for (((&after, &sign), gap), before) in pairs.zip(self.gaps()).zip(befores) {
-            if trusted.saturating_sub(after) >= TRUSTED_AFTER {
+            if trusted.since(after) >= TRUSTED_AFTER {
                 break;
             }
             if is_leap(gap, before) {
@@ -77,15 +77,15 @@ impl TrustedTime {
     }
 
     /// How far each time is after the one before it.
-    fn gaps(&self) -> impl Iterator<Item = Micros> {
+    fn gaps(&self) -> impl Iterator<Item = Span> {
         let pairs = self.times.iter().zip(self.times.iter().skip(1));
-        pairs.map(|(after, sign)| after.saturating_sub(*sign))
+        pairs.map(|(after, sign)| after.since(*sign))
     }
 }
 
 /// Whether signs so far apart tell of a clock that was set; `before` is how far apart those before them are.
-fn is_leap(gap: Micros, before: Option<Micros>) -> bool {
-    let is_usual = |before: Micros| gap <= before.saturating_mul(2) && gap <= USUAL_MAX;
+fn is_leap(gap: Span, before: Option<Span>) -> bool {
+    let is_usual = |before: Span| gap <= before.saturating_mul(2) && gap <= USUAL_MAX;
     gap > LEAP && !before.is_some_and(is_usual)
 }
 
@@ -93,21 +93,21 @@ fn is_leap(gap: Micros, before: Option<Micros>) -> bool {
 mod tests {
     use super::*;
 
-    const MINUTE: Micros = MICROS_PER_HOUR / 60;
-    const DAY: Micros = 24 * 60;
+    const MINUTE: i64 = MICROS_PER_HOUR / 60;
+    const DAY: i64 = 24 * 60;
     /// Ten years, in minutes.
-    const AHEAD: Micros = 10 * 365 * DAY;
+    const AHEAD: i64 = 10 * 365 * DAY;
 
     /// What is made of `now`, in minutes; signs from old to new.
-    fn trusted(signs: &[Micros], now: Micros) -> Micros {
-        let signs = signs.iter().rev().map(|sign| sign * MINUTE);
-        let mut all = TrustedTime::new(now * MINUTE);
+    fn trusted(signs: &[i64], now: i64) -> i64 {
+        let signs = signs.iter().rev().map(|sign| Timestamp::from_micros(sign * MINUTE));
+        let mut all = TrustedTime::new(Timestamp::from_micros(now * MINUTE));
         for sign in signs {
             let (certain, before) = (all.is_certain(), all.time());
             all.observe(sign);
             assert!(!certain || all.time() == before);
         }
-        all.time() / MINUTE
+        all.time().as_micros() / MINUTE
     }
 
     #[test]

@@ -2,26 +2,33 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::ops::{Add, Mul, Sub};
 use std::str::FromStr;
 use std::time::Duration;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-use crate::time::{MICROS_PER_HOUR, MICROS_PER_SECOND, parse_duration};
-use crate::{Error, Micros};
+use crate::Error;
+use crate::time::{MICROS_PER_HOUR, MICROS_PER_SECOND};
 
-/// A length of time, more than zero, in µs. `Display` (`5m`) and `FromStr` are inverse.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+/// A length of time in µs.
+///
+/// Invariants: texts, and so settings, are more than zero: for them `Display` (`5m`) and `FromStr` are inverse. A span
+/// that was computed may be zero or negative. Sums and products stop at the ends.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
 #[serde(try_from = "String", into = "String")]
-pub struct Span(Micros);
+#[repr(transparent)]
+pub struct Span(i64);
 
 /// A size in bytes. `Display` (`64MiB`) and `FromStr` are inverse.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Size(u64);
 
-const SPANS: [(&str, Micros); 6] = [
+const SPANS: [(&str, i64); 6] = [
     ("d", 24 * MICROS_PER_HOUR),
     ("h", MICROS_PER_HOUR),
     ("m", 60 * MICROS_PER_SECOND),
@@ -30,10 +37,28 @@ const SPANS: [(&str, Micros); 6] = [
     ("us", 1),
 ];
 
+/// Texts are of less: about a thousand years.
+const DAYS_MAX: i64 = 366_000;
+
 const SIZES: [(&str, u64); 5] =
     [("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)];
 
 impl Span {
+    /// The longest span.
+    pub const MAX: Self = Self(i64::MAX);
+    /// No time.
+    pub const ZERO: Self = Self(0);
+    /// 1 µs: from one instant to the next.
+    pub const MICROSECOND: Self = Self(1);
+    /// A second.
+    pub const SECOND: Self = Self(MICROS_PER_SECOND);
+    /// A minute.
+    pub const MINUTE: Self = Self(60 * MICROS_PER_SECOND);
+    /// An hour.
+    pub const HOUR: Self = Self(MICROS_PER_HOUR);
+    /// 24 hours.
+    pub const DAY: Self = Self(24 * MICROS_PER_HOUR);
+
     /// `seconds` seconds.
     pub const fn seconds(seconds: i64) -> Self {
         Self(seconds * MICROS_PER_SECOND)
@@ -45,18 +70,76 @@ impl Span {
     }
 
     /// `micros` µs.
-    pub const fn from_micros(micros: Micros) -> Self {
+    pub const fn from_micros(micros: i64) -> Self {
         Self(micros)
     }
 
     /// In µs.
-    pub const fn micros(self) -> Micros {
+    pub const fn micros(self) -> i64 {
         self.0
     }
 
-    /// As the standard library's duration.
+    /// A duration in whole µs, or the longest span.
+    pub const fn from_duration(duration: Duration) -> Self {
+        let micros = duration.as_micros();
+        if micros > i64::MAX as u128 { Self::MAX } else { Self(micros as i64) }
+    }
+
+    /// As the standard library's duration; none at all if it is negative.
     pub const fn duration(self) -> Duration {
-        Duration::from_micros(self.0.unsigned_abs())
+        Duration::from_micros(if self.0 > 0 { self.0.unsigned_abs() } else { 0 })
+    }
+
+    /// Both together, or the longest span.
+    pub const fn saturating_add(self, other: Self) -> Self {
+        Self(self.0.saturating_add(other.0))
+    }
+
+    /// This without `other`, or the end of all spans; negative if `other` is longer.
+    pub const fn saturating_sub(self, other: Self) -> Self {
+        Self(self.0.saturating_sub(other.0))
+    }
+
+    /// The same length, not negative.
+    pub const fn abs(self) -> Self {
+        Self(self.0.saturating_abs())
+    }
+
+    /// `times` as long, or the longest span.
+    pub const fn saturating_mul(self, times: i64) -> Self {
+        Self(self.0.saturating_mul(times))
+    }
+}
+
+impl Add for Span {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        self.saturating_add(other)
+    }
+}
+
+impl Sub for Span {
+    type Output = Self;
+
+    fn sub(self, other: Self) -> Self {
+        self.saturating_sub(other)
+    }
+}
+
+impl Mul<i64> for Span {
+    type Output = Self;
+
+    fn mul(self, times: i64) -> Self {
+        self.saturating_mul(times)
+    }
+}
+
+impl Mul<Span> for i64 {
+    type Output = Span;
+
+    fn mul(self, span: Span) -> Span {
+        span.saturating_mul(self)
     }
 }
 
@@ -99,7 +182,30 @@ impl FromStr for Span {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self, Error> {
-        parse_duration(text).map(Self)
+        let text = text.trim();
+        let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+        let (number, unit) = text.split_at(digits);
+        let scale = match unit {
+            "us" | "µs" => 1,
+            "ms" => 1_000,
+            "s" => MICROS_PER_SECOND,
+            "m" | "min" => 60 * MICROS_PER_SECOND,
+            "h" => MICROS_PER_HOUR,
+            "d" => 24 * MICROS_PER_HOUR,
+            "w" => 7 * 24 * MICROS_PER_HOUR,
+            _ => 0,
+        };
+        number
+            .parse::<i64>()
+            .ok()
+            .and_then(|count| count.checked_mul(scale))
+            .map(Self)
+            .filter(|span| *span > Self::ZERO && *span < Self::DAY * DAYS_MAX)
+            .ok_or_else(|| {
+                Error::request(format!(
+                    "duration {text:?}: write a number above 0 and a unit (us, ms, s, m, h, d, w), like 5m"
+                ))
+            })
     }
 }
 

@@ -13,14 +13,13 @@ use barograph_lake::schema::TableDeclaration;
 use barograph_lake::store::LakeStore;
 use barograph_lake::time::MICROS_PER_HOUR;
 use barograph_lake::{
-    Change, FilePath, Hour, KeySelection, KeyType, LakeTable, LogPosition, Micros, Operation, Size,
-    TableSchema, TimeRange, ValueColumn, ValueType,
+    Change, FilePath, Hour, KeySelection, KeyType, LakeTable, LogPosition, Operation, Size,
+    TableSchema, TimeRange, Timestamp, ValueColumn, ValueType,
 };
 use proptest::prelude::*;
 
 /// Values of a row after its key: µs after the start of the hour, then one of each type.
-type Row =
-    (Micros, Option<i16>, Option<i32>, Option<i64>, Option<f32>, Option<f64>, Option<String>);
+type Row = (i64, Option<i16>, Option<i32>, Option<i64>, Option<f32>, Option<f64>, Option<String>);
 
 fn schema() -> TableSchema {
     let types = [
@@ -54,8 +53,9 @@ fn batch(schema: &TableSchema, hour: Hour, rows: &[(i64, Row)]) -> RecordBatch {
     let mut rows = rows.to_vec();
     rows.sort_by_key(|(key, row)| (*key, row.0));
     rows.dedup_by_key(|(key, row)| (*key, row.0));
-    let times: Vec<Micros> = rows.iter().map(|(_, row)| hour.start() + row.0).collect();
-    let instants = |times: Vec<Option<Micros>>| -> ArrayRef {
+    let start = hour.start().as_micros();
+    let times: Vec<i64> = rows.iter().map(|(_, row)| start + row.0).collect();
+    let instants = |times: Vec<Option<i64>>| -> ArrayRef {
         Arc::new(TimestampMicrosecondArray::from(times).with_timezone("UTC"))
     };
     let seen =
@@ -85,13 +85,15 @@ async fn lands(hours: Vec<Vec<(i64, Row)>>) {
     let (table, mut held) = LakeTable::open(store.clone(), schema.clone()).await.unwrap();
     let mut landed = Vec::new();
     for (n, rows) in hours.iter().enumerate() {
-        let hour = Hour::of(495_000 * MICROS_PER_HOUR + n as Micros * MICROS_PER_HOUR).unwrap();
+        let hour =
+            Hour::of(Timestamp::from_micros((495_000 + n as i64) * MICROS_PER_HOUR)).unwrap();
         let rows = batch(&schema, hour, rows);
         let path = FilePath::new(hour, LogPosition::new(1 + n as u64));
         let (bytes, entry) = encode(&schema, std::slice::from_ref(&rows), path).unwrap();
         table.write_file(&entry, bytes).await.unwrap();
         let landing = table.transaction(&held, Operation::Land, Change::Moved);
-        let outcome = landing.add(vec![Arc::new(entry)]).commit(0).await.unwrap();
+        let outcome =
+            landing.add(vec![Arc::new(entry)]).commit(Timestamp::UNIX_EPOCH).await.unwrap();
         held = outcome.committed().unwrap();
         landed.push(rows);
     }
@@ -116,7 +118,13 @@ async fn lands(hours: Vec<Vec<(i64, Row)>>) {
     }
 
     let expiry = table.transaction(&read, Operation::Expire, Change::Moved);
-    let empty = expiry.remove(read.files()).commit(0).await.unwrap().committed().unwrap();
+    let empty = expiry
+        .remove(read.files())
+        .commit(Timestamp::UNIX_EPOCH)
+        .await
+        .unwrap()
+        .committed()
+        .unwrap();
     let known = table.landed_through(&empty).await.unwrap();
     assert_eq!(known.len(), landed.len(), "a log may still hold the rows of files that went");
     for file in read.files() {

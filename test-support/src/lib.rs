@@ -7,9 +7,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Float32Array, Int32Array, RecordBatch, TimestampMicrosecondArray};
 use barograph_engine::{Engine, EngineBuilder, EngineSettings, LogSource};
-use barograph_lake::{
-    LakeStore, Micros, Span, TableDeclaration, TableSchema, ValueColumn, ValueType,
-};
+use barograph_lake::{LakeStore, Span, TableDeclaration, TableSchema, ValueColumn, ValueType};
 
 /// The table `readings` with columns of single precision, keyed by `city_id` and `reading_at`.
 pub fn readings_table<'a>(columns: impl IntoIterator<Item = &'a str>) -> TableSchema {
@@ -34,12 +32,12 @@ pub fn weather_table() -> TableSchema {
 }
 
 /// A column of instants.
-pub fn instants(times: impl IntoIterator<Item = Micros>) -> ArrayRef {
+pub fn instants(times: impl IntoIterator<Item = i64>) -> ArrayRef {
     Arc::new(TimestampMicrosecondArray::from_iter_values(times).with_timezone("UTC"))
 }
 
 /// Readings of cities: `city_id`, `reading_at` and `temperature`.
-pub fn temperatures(rows: impl IntoIterator<Item = (i32, Micros, f32)>) -> RecordBatch {
+pub fn temperatures(rows: impl IntoIterator<Item = (i32, i64, f32)>) -> RecordBatch {
     let rows: Vec<_> = rows.into_iter().collect();
     let cities = Int32Array::from_iter_values(rows.iter().map(|row| row.0));
     let values = Float32Array::from_iter_values(rows.iter().map(|row| row.2));

@@ -10,12 +10,12 @@ use std::time::Instant;
 use arrow::array::{ArrayRef, Float32Array, Int16Array, Int32Array};
 use barograph_engine::{Durability, ErrorKind};
 use barograph_flight::{Client, Ticket};
-use barograph_lake::Key;
+use barograph_lake::{Key, Span, Timestamp};
 use futures::StreamExt;
 use tokio::sync::mpsc;
 
 use super::{
-    ALTER, ALTERED, Bed, FIRST, HOUR, HOURS, KEYS, OF_FIRST, PATIENCE, POLL, START, WIDER, asking,
+    ALTER, ALTERED, Bed, FIRST, HOURS, KEYS, OF_FIRST, PATIENCE, POLL, START, WIDER, asking,
     early, filled, flush, lines, put, rows, said,
 };
 use crate::server::{Server, command};
@@ -119,7 +119,7 @@ async fn point_reader(client: Client, turns: Turns) {
 async fn range_reader(client: Client, turns: Turns) {
     let whole = KEYS as usize * (HOURS as usize + 1);
     let before_february = barograph_flight::ticket::RangeRead {
-        to: Some(START + 31 * 24 * HOUR),
+        to: Some(Timestamp::from_micros(START) + 31 * Span::DAY),
         ..Default::default()
     };
     let ticket = Ticket::range("buoys", before_february).columns(["level"]);

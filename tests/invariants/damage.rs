@@ -7,7 +7,7 @@ use std::process::Command;
 use std::sync::Arc;
 
 use barograph_engine::{Durability, Engine, ErrorKind, LogSource, ManualClock, Scan};
-use barograph_lake::{KeySelection, LakeStore, Result as LakeResult, TimeRange};
+use barograph_lake::{KeySelection, LakeStore, Result as LakeResult, Span, TimeRange, Timestamp};
 use barograph_test_support::{engine_in, landing_on_request};
 use futures::TryStreamExt;
 
@@ -22,7 +22,7 @@ async fn open(folder: &Path, accept_damage: bool) -> barograph_engine::Result<Ar
     engine_in(folder)
         .settings(landing_on_request())
         .log(LogSource::Folder { path: folder.join("log"), accept_damage })
-        .clock(Arc::new(ManualClock::new(START + 1_000 * 24 * 60 * MINUTE)))
+        .clock(Arc::new(ManualClock::new(Timestamp::from_micros(START) + 1_000 * Span::DAY)))
         .table(schema("readings"))
         .open()
         .await

@@ -11,7 +11,7 @@ use barograph_jobs::compact::CompactionSettings;
 use barograph_jobs::import::{DirectImport, Imported, Mapping, Options, State, Stop};
 use barograph_lake::store::faults::{Fault, FaultPlan, Operation};
 use barograph_lake::time::MICROS_PER_HOUR;
-use barograph_lake::{LakeStore, Size};
+use barograph_lake::{LakeStore, Size, Span};
 use barograph_query::SqlExpressions;
 use rand::Rng;
 use rand::seq::SliceRandom;
@@ -37,7 +37,7 @@ fn import(lake: LakeStore, clock: &Arc<ManualClock>, memory: usize) -> DirectImp
         target: lake.url().to_string(),
         lake,
         table: Arc::new(schema("readings")),
-        rules: Rules { future: clock.now() + MICROS_PER_HOUR / 12, known_keys: None },
+        rules: Rules { future: clock.now() + 5 * Span::MINUTE, known_keys: None },
         clock: Arc::clone(clock) as _,
         compaction: CompactionSettings { file_bytes: Size::bytes(6_000), ..Default::default() },
         mapping: Mapping::default(),
@@ -84,7 +84,7 @@ impl World {
         for (file, rows) in files.iter().zip([&sent[..cut], &sent[cut..]]) {
             std::fs::write(file, csv(rows)).unwrap();
         }
-        self.clock.set(self.now() + MICROS_PER_HOUR / 60);
+        self.pass(Span::MINUTE);
         let faults = self.faults();
         if self.rng.random_bool(0.5) {
             let fault = if self.rng.random_bool(0.5) { Fault::Fail } else { Fault::LoseReply };
@@ -105,7 +105,7 @@ impl World {
         self.model.put(&rows);
         self.rejected += 1;
         // The engine looks for commits of others.
-        self.clock.set(self.now() + MICROS_PER_HOUR / 60);
+        self.pass(Span::MINUTE);
         self.engine().land_due().await.unwrap();
         self.query().await;
         if self.rng.random_bool(0.3) {
@@ -117,7 +117,7 @@ impl World {
             assert_eq!(version, self.lake_version().await);
             self.rejected += again.files[0].implausible;
             self.model.put(&rows[cut..]);
-            self.clock.set(self.now() + MICROS_PER_HOUR / 60);
+            self.pass(Span::MINUTE);
         }
     }
 
@@ -180,7 +180,7 @@ async fn an_import_goes_on_after_any_fault_of_the_store() {
                     "{operation:?} {nth}"
                 );
                 world.model.put(&rows);
-                world.clock.set(world.now() + MICROS_PER_HOUR / 60);
+                world.pass(Span::MINUTE);
                 world.engine().land_due().await.unwrap();
                 world.check_everything().await;
                 world.check_lake().await;

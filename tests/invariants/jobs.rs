@@ -19,7 +19,7 @@ use barograph_jobs::schedule::{
 };
 use barograph_lake::store::faults::{Fault, FaultPlan, FaultStore, Operation};
 use barograph_lake::{
-    KeySelection, LakeStore, LakeTable, LogPosition, Micros, Span, TableSchema, TimeRange,
+    KeySelection, LakeStore, LakeTable, LogPosition, Span, TableSchema, TimeRange, Timestamp,
 };
 use futures::TryStreamExt;
 use object_store::ObjectStore;
@@ -28,11 +28,11 @@ use tokio::sync::watch;
 
 use crate::model::{Row, batch, schema};
 
-const MINUTE: Micros = 60_000_000;
-const HOUR: Micros = 60 * MINUTE;
+const MINUTE: i64 = 60_000_000;
+const HOUR: i64 = 60 * MINUTE;
 const LEASE: Span = Span::seconds(10);
 /// 2026-11-20T00:00:00Z
-const START: Micros = 1_795_132_800_000_000;
+const START: i64 = 1_795_132_800_000_000;
 /// Hours of two days that have readings.
 const HOURS: [i64; 4] = [1, 2, 23, 25];
 const OPERATIONS: [Operation; 4] =
@@ -102,7 +102,7 @@ impl World {
         let faults = FaultStore::new(Arc::clone(&memory) as _, FaultPlan::none());
         let object = Arc::clone(&faults) as Arc<dyn ObjectStore>;
         let store = LakeStore::with_store(object, "memory:///".parse().unwrap());
-        let clock = Arc::new(ManualClock::new(START + 60 * HOUR));
+        let clock = Arc::new(ManualClock::new(Timestamp::from_micros(START + 60 * HOUR)));
         let mut world = Self { memory, faults, store, clock, engine: None };
         if with_engine {
             world.engine = Some(world.open().await);
@@ -148,7 +148,7 @@ impl World {
             // The store tells by a clock of its own how old files are: they are old in 2100.
             "sweep" => Arc::new(Sweep {
                 lake,
-                clock: Arc::new(ManualClock::new(4_102_444_800_000_000)),
+                clock: Arc::new(ManualClock::new(Timestamp::from_micros(4_102_444_800_000_000))),
                 kept: Span::millis(0),
                 retention: BTreeMap::new(),
             }),
@@ -167,7 +167,7 @@ impl World {
 
     /// Runs a job to its end, once the lease of the previous run has expired.
     async fn complete(&self, name: &str) -> RunRecord {
-        self.clock.set(self.clock.now() + 2 * LEASE.micros());
+        self.clock.set(self.clock.now() + 2 * LEASE);
         let record = self.run(name).await.unwrap();
         assert_eq!(record.state, RunState::Done, "{name}: {:?}", record.error);
         record

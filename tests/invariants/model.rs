@@ -8,18 +8,18 @@ use arrow::array::{
     TimestampMicrosecondArray,
 };
 use arrow::datatypes::{Float32Type, Int16Type, Int32Type, TimestampMicrosecondType};
+use barograph_lake::TableSchema;
 use barograph_lake::schema::{TableDeclaration, ValueColumn, ValueType};
-use barograph_lake::{Micros, TableSchema};
 
 /// The values of one reading: temperature, direction, note.
 pub(crate) type Reading = (Option<f32>, Option<i16>, Option<String>);
 
 /// The readings that are expected.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Model(pub BTreeMap<(i32, Micros), Reading>);
+pub(crate) struct Model(pub BTreeMap<(i32, i64), Reading>);
 
 /// One row to be put.
-pub(crate) type Row = (i32, Micros, Reading);
+pub(crate) type Row = (i32, i64, Reading);
 
 /// The table of the tests: one column of each kind.
 pub(crate) fn schema(name: &str) -> TableSchema {
@@ -75,7 +75,7 @@ impl Model {
     }
 
     /// Rows of some keys and times, ordered by (key, time).
-    pub(crate) fn range(&self, keys: Option<&[i32]>, from: Micros, to: Micros) -> Vec<Row> {
+    pub(crate) fn range(&self, keys: Option<&[i32]>, from: i64, to: i64) -> Vec<Row> {
         self.0
             .iter()
             .filter(|((key, time), _)| {
@@ -86,9 +86,9 @@ impl Model {
     }
 
     /// The newest row at or before `at` of each key.
-    pub(crate) fn newest(&self, keys: Option<&[i32]>, at: Micros) -> Vec<Row> {
+    pub(crate) fn newest(&self, keys: Option<&[i32]>, at: i64) -> Vec<Row> {
         let mut newest: BTreeMap<i32, Row> = BTreeMap::new();
-        for row in self.range(keys, Micros::MIN, at.saturating_add(1)) {
+        for row in self.range(keys, i64::MIN, at.saturating_add(1)) {
             newest.insert(row.0, row);
         }
         newest.into_values().collect()

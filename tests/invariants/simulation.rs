@@ -22,7 +22,7 @@ use barograph_jobs::schedule::{
     Job, JobSpec, RunRecord, RunRequest, RunState, Schedule, SchedulerSettings, Stop,
 };
 use barograph_lake::store::faults::{Fault, FaultPlan, FaultStore, Operation};
-use barograph_lake::{Key, KeySelection, LakeStore, Micros, Size, Span, Tier, TimeRange};
+use barograph_lake::{Key, KeySelection, LakeStore, Size, Span, Tier, TimeRange, Timestamp};
 use futures::TryStreamExt;
 use object_store::memory::InMemory;
 use rand::rngs::SmallRng;
@@ -31,10 +31,10 @@ use tokio::sync::watch;
 
 use crate::model::{Model, Row, batch, rows, schema};
 
-const MINUTE: Micros = 60_000_000;
-const HOUR: Micros = 60 * MINUTE;
+const MINUTE: i64 = 60_000_000;
+const HOUR: i64 = 60 * MINUTE;
 /// 2026-11-20T00:00:00Z
-const START: Micros = 1_795_132_800_000_000;
+const START: i64 = 1_795_132_800_000_000;
 const KEYS: i32 = 12;
 const STEPS: usize = 60;
 
@@ -78,7 +78,7 @@ pub(crate) struct World {
 pub(crate) async fn world(seed: u64) -> World {
     let mut world = World {
         folder: tempfile::tempdir().unwrap(),
-        clock: Arc::new(ManualClock::new(START)),
+        clock: Arc::new(ManualClock::new(Timestamp::from_micros(START))),
         engine: None,
         faults: None,
         model: Model::default(),
@@ -115,7 +115,7 @@ async fn simulate(seed: u64) {
     world.check_everything().await;
     world.check_lake().await;
     world.roll_up().await;
-    world.clock.set(world.now() + 40 * 24 * HOUR);
+    world.pass(40 * Span::DAY);
     world.fold_now().await;
     world.restart().await;
     world.check_everything().await;
@@ -189,8 +189,13 @@ impl World {
         LakeStore::with_store(self.faults.clone().unwrap() as _, local.url().clone())
     }
 
-    pub(crate) fn now(&self) -> Micros {
-        barograph_engine::Clock::now(self.clock.as_ref())
+    pub(crate) fn now(&self) -> i64 {
+        barograph_engine::Clock::now(self.clock.as_ref()).as_micros()
+    }
+
+    /// Lets time pass.
+    pub(crate) fn pass(&self, length: Span) {
+        self.clock.set(Timestamp::from_micros(self.now()) + length);
     }
 
     pub(crate) fn row(&mut self) -> Row {
@@ -239,7 +244,7 @@ impl World {
             1..4 => self.rng.random_range(0..2_000),
             _ => self.rng.random_range(1..50),
         };
-        self.clock.set(self.now() + minutes * MINUTE);
+        self.pass(minutes * Span::MINUTE);
         let _ = self.engine().land_due().await;
     }
 
@@ -312,7 +317,7 @@ impl World {
         answer.batches.try_collect().await.unwrap()
     }
 
-    async fn check_range(&mut self, keys: Option<&[i32]>, from: Micros, to: Micros) {
+    async fn check_range(&mut self, keys: Option<&[i32]>, from: i64, to: i64) {
         let filter = self.rng.random_bool(0.5);
         let limit = self.rng.random_bool(0.3).then(|| self.rng.random_range(0..300));
         let text = "temperature > -10 and (direction < 180 or note = 'n3')";
@@ -326,7 +331,7 @@ impl World {
         expected.truncate(limit.unwrap_or(usize::MAX));
         let scan = Scan {
             keys: selection(keys),
-            time: TimeRange { from, to },
+            time: range(from, to),
             columns: vec![2, 3, 4],
             filter: filter.then(|| Predicate::parse(text, &schema("readings")).unwrap()),
             aggregation: None,
@@ -336,13 +341,13 @@ impl World {
         assert_eq!(answer, expected, "range {keys:?} {from}..{to} filter {filter} limit {limit:?}");
     }
 
-    async fn check_point(&mut self, keys: Option<&[i32]>, at: Option<Micros>) {
+    async fn check_point(&mut self, keys: Option<&[i32]>, at: Option<i64>) {
         let query = PointQuery {
             keys: keys.map(|keys| keys.iter().map(|&key| Key::from(key)).collect()),
-            point: at.map_or(Point::Latest, Point::At),
+            point: at.map_or(Point::Latest, |at| Point::At(Timestamp::from_micros(at))),
             columns: vec![2, 3, 4],
         };
-        let expected = self.model.newest(keys, at.unwrap_or(Micros::MAX));
+        let expected = self.model.newest(keys, at.unwrap_or(i64::MAX));
         let view = self.engine().view("readings").unwrap();
         // The first question has the newest file's last rows looked for, which later ones find.
         for asked in 0..3 {
@@ -354,9 +359,9 @@ impl World {
         }
     }
 
-    async fn check_windows(&mut self, keys: Option<&[i32]>, from: Micros, to: Micros) {
+    async fn check_windows(&mut self, keys: Option<&[i32]>, from: i64, to: i64) {
         let every = [7 * MINUTE, HOUR, 5 * HOUR][self.rng.random_range(0..3)];
-        let mut expected: BTreeMap<(i32, Micros), (i64, f64)> = BTreeMap::new();
+        let mut expected: BTreeMap<(i32, i64), (i64, f64)> = BTreeMap::new();
         for (key, time, (temperature, ..)) in self.model.range(keys, from, to) {
             let window = expected.entry((key, time.div_euclid(every) * every)).or_default();
             window.0 += i64::from(temperature.is_some());
@@ -364,11 +369,11 @@ impl World {
         }
         let scan = Scan {
             keys: selection(keys),
-            time: TimeRange { from, to },
+            time: range(from, to),
             columns: Vec::new(),
             filter: None,
             aggregation: Some(Aggregation {
-                every,
+                every: Span::from_micros(every),
                 aggregates: vec![(2, vec![Aggregate::Count, Aggregate::Sum])],
             }),
             limit: None,
@@ -413,6 +418,10 @@ async fn fold(lake: LakeStore, clock: Arc<ManualClock>) -> barograph_jobs::Resul
     let jobs: Vec<(Arc<dyn Job>, JobSpec)> = vec![(Arc::new(job), spec)];
     let schedule = Schedule::new(store, clock as _, SchedulerSettings::default(), jobs);
     schedule.run("compact", RunRequest::default(), Stop::default(), watch::Sender::default()).await
+}
+
+fn range(from: i64, to: i64) -> TimeRange {
+    TimeRange { from: Timestamp::from_micros(from), to: Timestamp::from_micros(to) }
 }
 
 fn selection(keys: Option<&[i32]>) -> KeySelection {

@@ -14,7 +14,6 @@ use barograph_jobs::import::{
 };
 use barograph_jobs::import::{Found, LocalTimes};
 use barograph_lake::TableSchema;
-use barograph_lake::time::format_instant;
 use barograph_query::SqlExpressions;
 
 use crate::arguments::ImportArguments;
@@ -273,7 +272,7 @@ fn note_replaced(path: &impl std::fmt::Display, replaced: &Replaced) {
     if replaced.rows == 0 {
         return;
     }
-    let named = replaced.named.iter().map(|(key, at)| format!("{key} at {}", format_instant(*at)));
+    let named = replaced.named.iter().map(|(key, at)| format!("{key} at {at}"));
     let least = if replaced.is_at_least { "at least " } else { "" };
     progress::line(&format!(
         "{path}: {least}{} rows replaced others of the same import, of the same key and time: {}{}; if they \

@@ -7,7 +7,7 @@ use barograph_engine::{Clock, Engine, SystemClock};
 use barograph_jobs::schedule::{
     RunRecord, RunRequest, RunState, Schedule, Stop, StopReason, job_rows, plan_rows, run_rows,
 };
-use barograph_lake::Micros;
+use barograph_lake::Timestamp;
 use tokio::sync::watch;
 
 use super::times;
@@ -120,8 +120,8 @@ async fn history(schedule: &Schedule, job: Option<&str>, arguments: &JobsArgumen
 
 /// Runs of a job with a time by which they stay in their order among those of others, although clocks step: none is
 /// later than the one after it.
-fn in_order(runs: Vec<RunRecord>) -> Vec<(Micros, RunRecord)> {
-    let mut next = Micros::MAX;
+fn in_order(runs: Vec<RunRecord>) -> Vec<(Timestamp, RunRecord)> {
+    let mut next = Timestamp::MAX;
     let mut ordered: Vec<_> = runs
         .into_iter()
         .rev()

@@ -11,7 +11,7 @@ use barograph_engine::{Clock, SystemClock};
 use barograph_lake::internal::spans;
 use barograph_lake::store::LakeStore;
 use barograph_lake::table::{self, CheckReport};
-use barograph_lake::{Hour, Key, LakeTable, Outcome, Snapshot, TableVersion};
+use barograph_lake::{Hour, Key, LakeTable, Outcome, Snapshot, TableVersion, Timestamp};
 
 use super::{alter, check_store, delete};
 use crate::arguments::{LakeArguments, LakeCommand, LakeRestoreArguments};
@@ -317,8 +317,9 @@ fn key(values: impl Iterator<Item = Key>) -> ArrayRef {
     Arc::new(Int64Array::from_iter_values(values.map(Key::get)))
 }
 
-fn time(values: impl Iterator<Item = i64>) -> ArrayRef {
-    Arc::new(TimestampMicrosecondArray::from_iter_values(values).with_timezone("UTC"))
+fn time(instants: impl Iterator<Item = Timestamp>) -> ArrayRef {
+    let micros = instants.map(Timestamp::as_micros);
+    Arc::new(TimestampMicrosecondArray::from_iter_values(micros).with_timezone("UTC"))
 }
 
 pub(super) fn print(rows: &RecordBatch, format: Format) -> Result<()> {

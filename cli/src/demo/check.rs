@@ -11,8 +11,7 @@ use barograph_flight::ticket::{RangeRead, Windows};
 use barograph_flight::{Client, Ticket};
 use barograph_jobs::audit::{self, Window};
 use barograph_lake::schema::{KEY_COLUMN, TIME_COLUMN};
-use barograph_lake::time::{MICROS_PER_HOUR, format_instant};
-use barograph_lake::{FileEntry, Hour, Key, LakeTable, Micros, Snapshot, Span, TimeRange};
+use barograph_lake::{FileEntry, Hour, Key, LakeTable, Snapshot, Span, TimeRange, Timestamp};
 use futures::TryStreamExt;
 
 use super::feed::{Expected, MINUTE};
@@ -91,7 +90,7 @@ impl Check<'_> {
         for hours in self.hours() {
             let files =
                 Snapshot::new(self.snapshot.version(), self.files(hours).cloned().collect());
-            let expected = audit::means(self.table, &files, "temperature", MICROS_PER_HOUR).await?;
+            let expected = audit::means(self.table, &files, "temperature", Span::HOUR).await?;
             rows += expected.iter().map(|window| window.rows).sum::<u64>();
             windows += self.same_means(hours, &expected).await?;
         }
@@ -125,7 +124,10 @@ impl Check<'_> {
                     (a, b) => a == b,
                 };
                 let count = counts.value(row).unsigned_abs();
-                if found != (window.key.get(), window.start) || !near || count != window.values {
+                if found != (window.key.get(), window.start.as_micros())
+                    || !near
+                    || count != window.values
+                {
                     return Err(Error::failed(format!(
                         "{found:?} has mean {mean:?} of {count}, the files {window:?}"
                     )));
@@ -141,8 +143,8 @@ impl Check<'_> {
     fn hours(&self) -> Vec<TimeRange> {
         let mut hours: Vec<TimeRange> = Vec::new();
         for range in &self.filled {
-            let from = range.from - range.from.rem_euclid(MICROS_PER_HOUR);
-            let to = range.to + (-range.to).rem_euclid(MICROS_PER_HOUR);
+            let from = range.from.floor_to(Span::HOUR);
+            let to = (range.to + Span::HOUR - Span::MICROSECOND).floor_to(Span::HOUR);
             match hours.last_mut() {
                 Some(last) if from <= last.to => last.to = to,
                 _ => hours.push(TimeRange { from, to }),
@@ -173,7 +175,7 @@ impl Check<'_> {
             let key = Key::new(found_keys.value(row));
             let Some(at) = sent.next_if(|&at| Key::from(sent_keys.value(at)) == key) else {
                 // A station that is down has an older reading.
-                if times.value(row) >= newest {
+                if Timestamp::from_micros(times.value(row)) >= newest {
                     return Err(Error::failed(format!("{key} has a reading that was not sent")));
                 }
                 older += 1;
@@ -235,13 +237,13 @@ pub(crate) fn sum(parts: impl Iterator<Item = Result<Expected>>) -> Result<Expec
 }
 
 /// The readings of `minute` of every station that is not down.
-fn sent_at(weather: &Weather, minute: Micros) -> Result<RecordBatch> {
+fn sent_at(weather: &Weather, minute: Timestamp) -> Result<RecordBatch> {
     let hour = hour_of(minute)?;
     weather.stations_in(hour, |id| weather.delivery(id, hour) != Delivery::Missing).batch(minute)
 }
 
-fn hour_of(instant: Micros) -> Result<Hour> {
-    Hour::of(instant).ok_or_else(|| Error::failed(format!("{instant} µs is no date")))
+fn hour_of(instant: Timestamp) -> Result<Hour> {
+    Hour::of(instant).ok_or_else(|| Error::failed(format!("{} µs is no date", instant.as_micros())))
 }
 
 fn equal(what: &str, found: u64, expected: u64) -> Result<()> {
@@ -273,7 +275,8 @@ fn same_row(found: &RecordBatch, sent: &RecordBatch) -> Result<()> {
                 "{} of {} at {} differs",
                 field.name(),
                 keys(found)?.value(0),
-                differs.map_or_else(String::new, |row| format_instant(at.value(row)))
+                differs.map_or_else(String::new, |row| Timestamp::from_micros(at.value(row))
+                    .to_string())
             )));
         }
     }

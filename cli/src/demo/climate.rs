@@ -2,7 +2,7 @@
 
 use std::f64::consts::TAU;
 
-use barograph_lake::Micros;
+use barograph_lake::Timestamp;
 use barograph_lake::time::MICROS_PER_HOUR;
 
 use super::noise::{mix, share, signed};
@@ -120,8 +120,8 @@ impl Climate {
     }
 
     /// The climate at an instant.
-    pub(crate) fn at(&self, instant: Micros) -> Moment {
-        let hours = instant as f64 / MICROS_PER_HOUR as f64;
+    pub(crate) fn at(&self, instant: Timestamp) -> Moment {
+        let hours = instant.as_micros() as f64 / MICROS_PER_HOUR as f64;
         let midsummer = 172.0;
         let day = hours / 24.0 % 365.2425;
         Moment {

@@ -19,7 +19,7 @@ use barograph_jobs::quality::{QUALITY_FLAGS, Site, flags_of, quality};
 use barograph_jobs::schedule::{
     Job, JobSpec, RunRequest, RunState, Schedule, SchedulerSettings, Stop,
 };
-use barograph_lake::{Hour, Key, KeySelection, LakeStore, Micros, TimeRange};
+use barograph_lake::{Hour, Key, KeySelection, LakeStore, Span, TimeRange};
 use barograph_test_support::engine_in;
 use futures::TryStreamExt;
 use tokio::sync::watch;
@@ -30,7 +30,7 @@ use crate::cities::{Cities, City};
 use crate::settings::Settings;
 
 const HOURS: i64 = 4;
-const MINUTE: Micros = 60_000_000;
+const MINUTE: i64 = 60_000_000;
 /// The checked columns, in their order in the table.
 const COLUMNS: usize = 4;
 /// A reading of a column: city, minute, column.
@@ -147,7 +147,7 @@ async fn figures(seed: u64, heights: bool) -> Figures {
     let folder = tempfile::tempdir().unwrap();
     let settings = Settings::default();
     let (source, checks) = settings.checked().unwrap();
-    let clock = Arc::new(ManualClock::new(first.start() + HOURS * 60 * MINUTE));
+    let clock = Arc::new(ManualClock::new(first.start() + HOURS * Span::HOUR));
     let keys = cities.iter().map(|city| Key::from(city.id));
     let engine = engine_in(folder.path())
         .clock(clock.clone())
@@ -203,7 +203,7 @@ async fn figures(seed: u64, heights: bool) -> Figures {
         let ids = batch.column(0).as_primitive::<Int32Type>();
         let times = batch.column(1).as_primitive::<TimestampMicrosecondType>();
         for row in 0..batch.num_rows() {
-            let minute = (times.value(row) - first.start()) / MINUTE;
+            let minute = (times.value(row) - first.start().as_micros()) / MINUTE;
             let of =
                 |column: &usize| batch.column(2 + column).as_primitive::<Int16Type>().value(row);
             let columns = (0..COLUMNS).filter(|column| of(column) != 0);

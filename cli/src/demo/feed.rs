@@ -13,17 +13,17 @@ use std::sync::Arc;
 
 use arrow::array::{Float32Array, RecordBatch};
 use arrow::compute::concat_batches;
-use barograph_lake::{Hour, Micros, TimeRange};
+use barograph_lake::{Hour, Span, TimeRange, Timestamp};
 
 use super::weather::{Delivery, Stations, Weather};
 use crate::Result;
 
-/// µs in a minute.
-pub(crate) const MINUTE: Micros = 60_000_000;
+/// A minute.
+pub(crate) const MINUTE: Span = Span::MINUTE;
 /// Minute of the hour in which late hours arrive.
-const LATE_ARRIVES: Micros = 30 * MINUTE;
+const LATE_ARRIVES: Span = Span::seconds(30 * 60);
 /// Minute of the hour in which the nonsense is measured, half a minute after the proper reading.
-const NONSENSE_AT: Micros = 40 * MINUTE + MINUTE / 2;
+const NONSENSE_AT: Span = Span::seconds(40 * 60 + 30);
 /// What a broken thermometer says, °C.
 const NONSENSE: f32 = 999.9;
 /// Longest time a late hour takes.
@@ -53,7 +53,7 @@ pub(crate) struct Expected {
 #[derive(Debug)]
 pub(crate) struct Feed {
     weather: Arc<Weather>,
-    first: Micros,
+    first: Timestamp,
     prepared: VecDeque<Arc<Prepared>>,
 }
 
@@ -68,12 +68,12 @@ struct Prepared {
 
 impl Feed {
     /// The deliveries of `weather` from `first`, a whole minute, on: nothing measured before comes.
-    pub(crate) fn new(weather: Arc<Weather>, first: Micros) -> Self {
+    pub(crate) fn new(weather: Arc<Weather>, first: Timestamp) -> Self {
         Self { weather, first, prepared: VecDeque::new() }
     }
 
     /// The arrivals of the minute that begins at `minute`.
-    pub(crate) fn arrival(&mut self, minute: Micros) -> Result<Arrival> {
+    pub(crate) fn arrival(&mut self, minute: Timestamp) -> Result<Arrival> {
         let now = self.prepared(hour_of(minute)?)?;
         let mut others = Vec::new();
         let before = minute - MINUTE;
@@ -85,7 +85,7 @@ impl Feed {
         }
         if minute - now.hour.start() == LATE_ARRIVES {
             for hours in 1..=HOURS_LATE {
-                let from = minute - LATE_ARRIVES - Micros::from(hours) * 60 * MINUTE;
+                let from = minute - LATE_ARRIVES - i64::from(hours) * Span::HOUR;
                 others.extend(self.late(hour_of(from)?, hours, minute)?);
             }
         }
@@ -97,10 +97,10 @@ impl Feed {
     }
 
     /// The late readings measured before `end` that no arrival before `end` has brought.
-    pub(crate) fn pending(&mut self, end: Micros) -> Result<Vec<RecordBatch>> {
+    pub(crate) fn pending(&mut self, end: Timestamp) -> Result<Vec<RecordBatch>> {
         let mut pending = Vec::new();
         for back in 0..=i64::from(HOURS_LATE) {
-            let hour = hour_of(end - 1 - back * 60 * MINUTE)?;
+            let hour = hour_of(end - Span::MICROSECOND - back * Span::HOUR)?;
             for hours in 1..=HOURS_LATE {
                 if late_arrival(hour, hours) >= end {
                     pending.extend(self.late(hour, hours, end)?);
@@ -119,9 +119,9 @@ impl Feed {
             let to = hour.end().min(range.to);
             let weather = &self.weather;
             let reporting = weather.count(|id| weather.delivery(id, hour) != Delivery::Missing);
-            expected.rows += reporting * ((to - from) / MINUTE) as u64;
+            expected.rows += reporting * (to.since(from).micros() / MINUTE.micros()) as u64;
             let nonsense = hour.start() + NONSENSE_AT;
-            if (from..to).contains(&(nonsense - MINUTE / 2)) {
+            if (from..to).contains(&(nonsense - Span::seconds(30))) {
                 expected.rejected += weather.count(|id| weather.is_broken(id, hour));
             }
             from = to;
@@ -130,7 +130,7 @@ impl Feed {
     }
 
     /// The readings of `hour` that come `hours` late, measured from the first minute on and before `end`.
-    fn late(&mut self, hour: Hour, hours: u8, end: Micros) -> Result<Option<RecordBatch>> {
+    fn late(&mut self, hour: Hour, hours: u8, end: Timestamp) -> Result<Option<RecordBatch>> {
         let prepared = self.prepared(hour)?;
         let Some(stations) = prepared.late.get(usize::from(hours) - 1) else { return Ok(None) };
         let minutes = (0..60).map(|m| hour.start() + m * MINUTE);
@@ -167,12 +167,13 @@ impl Feed {
     }
 }
 
-fn hour_of(instant: Micros) -> Result<Hour> {
-    Hour::of(instant).ok_or_else(|| crate::Error::usage(format!("{instant} µs is no date")))
+fn hour_of(instant: Timestamp) -> Result<Hour> {
+    Hour::of(instant)
+        .ok_or_else(|| crate::Error::usage(format!("{} µs is no date", instant.as_micros())))
 }
 
-fn late_arrival(hour: Hour, hours: u8) -> Micros {
-    hour.start() + Micros::from(hours) * 60 * MINUTE + LATE_ARRIVES
+fn late_arrival(hour: Hour, hours: u8) -> Timestamp {
+    hour.start() + i64::from(hours) * Span::HOUR + LATE_ARRIVES
 }
 
 /// The readings with a thermometer that says nonsense.
@@ -206,18 +207,18 @@ mod tests {
         let (mut rows, mut seen, mut rejected) = (0, HashSet::new(), 0);
         let mut minute = range.from;
         let mut late = 0;
-        let mut see = |batch: &RecordBatch, now: Micros| {
+        let mut see = |batch: &RecordBatch, now: Timestamp| {
             let ids = batch.column(0).as_primitive::<Int32Type>().values();
             let times = batch.column(1).as_primitive::<TimestampMicrosecondType>().values();
             let temperatures = batch.column(2).as_primitive::<Float32Type>();
             for ((id, time), temperature) in ids.iter().zip(times).zip(temperatures) {
-                assert!((range.from..now + MINUTE).contains(time));
+                assert!((range.from..now + MINUTE).contains(&Timestamp::from_micros(*time)));
                 if temperature == Some(NONSENSE) {
                     rejected += 1;
                     continue;
                 }
                 rows += 1;
-                late += u64::from(now - time >= 60 * MINUTE);
+                late += u64::from(now - Timestamp::from_micros(*time) >= Span::HOUR);
                 seen.insert((*id, *time));
             }
         };

@@ -48,14 +48,13 @@ pub(crate) async fn fill(
     state: &mut State,
 ) -> Result<Filled> {
     let started = Instant::now();
-    let minutes = gaps.iter().map(|gap| (gap.range.to - gap.range.from) / MINUTE).sum::<i64>();
+    let minutes = gaps.iter().map(|gap| minutes_of(gap.range)).sum::<i64>();
     let total = minutes.unsigned_abs() * weather.stations() as u64;
     let mut progress = Progress::new("filling", "readings", total);
     let mut filled = Filled::default();
     for gap in gaps {
         let mut feed = Feed::new(Arc::clone(weather), gap.first);
-        let minutes = (0..(gap.range.to - gap.range.from) / MINUTE)
-            .map(|minute| gap.range.from + minute * MINUTE);
+        let minutes = (0..minutes_of(gap.range)).map(|minute| gap.range.from + minute * MINUTE);
         let mut puts = stream::iter(minutes.map(|minute| feed.arrival(minute)))
             .map(|arrival| async move {
                 let arrival = arrival?;
@@ -80,6 +79,10 @@ pub(crate) async fn fill(
     progress.finish();
     filled.took = started.elapsed();
     Ok(filled)
+}
+
+fn minutes_of(range: TimeRange) -> i64 {
+    range.to.since(range.from).micros() / MINUTE.micros()
 }
 
 /// Puts batches beside each other.

@@ -28,8 +28,7 @@ use barograph_engine::dead_letters::DEAD_LETTERS;
 use barograph_engine::{Clock, Engine, SystemClock};
 use barograph_flight::{Client, Server};
 use barograph_jobs::schedule::Scheduler;
-use barograph_lake::time::MICROS_PER_HOUR;
-use barograph_lake::{Key, LakeTable, Micros, TimeRange};
+use barograph_lake::{Key, LakeTable, Span, TimeRange, Timestamp};
 use tokio::sync::oneshot;
 
 use crate::arguments::DemoArguments;
@@ -104,8 +103,8 @@ struct Demo {
 impl Demo {
     async fn show(&self) -> Result<()> {
         let now = SystemClock.now();
-        let to = now - now.rem_euclid(MINUTE) + MINUTE;
-        let from = to - Micros::from(self.arguments.hours) * MICROS_PER_HOUR;
+        let to = now.floor_to(MINUTE) + MINUTE;
+        let from = to - i64::from(self.arguments.hours) * Span::HOUR;
         let range = TimeRange { from, to };
         let mut state = self.state()?;
         let letters = self.engine.view(DEAD_LETTERS)?.rows();
@@ -132,7 +131,7 @@ impl Demo {
         self.report(&filled, started.elapsed())?;
         let client = Client::connect(&self.endpoint).await?;
         let city = self.city()?;
-        let day = TimeRange { from: to - 24 * MICROS_PER_HOUR, to };
+        let day = TimeRange { from: to - Span::DAY, to };
         tour::queries(&client, city, day).await?;
         if self.arguments.once {
             let grown = self.engine.view(DEAD_LETTERS)?.rows() - letters;
@@ -219,15 +218,15 @@ impl Demo {
     }
 
     /// Puts the readings of each minute as it comes.
-    async fn live(&self, state: &mut State, from: Micros, city: &City) -> Result<()> {
+    async fn live(&self, state: &mut State, from: Timestamp, city: &City) -> Result<()> {
         say("Live readings follow, every minute; Ctrl-C stops.")?;
         let first = state.filled().find(|range| range.to == from).map_or(from, |range| range.from);
         let mut feed = Feed::new(Arc::clone(&self.weather), first);
         let mut minute = from;
         loop {
             let wait = minute - SystemClock.now();
-            if wait > 0 {
-                tokio::time::sleep(Duration::from_micros(wait.unsigned_abs())).await;
+            if wait > Span::ZERO {
+                tokio::time::sleep(wait.duration()).await;
                 continue;
             }
             let arrival = feed.arrival(minute)?;
@@ -241,11 +240,10 @@ impl Demo {
         }
     }
 
-    fn tell(&self, minute: Micros, put: &Filled, took: Duration, city: &City) -> Result<()> {
+    fn tell(&self, minute: Timestamp, put: &Filled, took: Duration, city: &City) -> Result<()> {
         let view = self.engine.view(READINGS)?;
-        let time = barograph_lake::time::format_instant(minute);
         let line = format!(
-            "{time}  {} readings durable and visible in {}; tail {} rows; {} {}",
+            "{minute}  {} readings durable and visible in {}; tail {} rows; {} {}",
             grouped(put.accepted),
             duration(took),
             grouped(view.tail.rows()),
@@ -262,7 +260,7 @@ impl Demo {
     }
 
     /// The reading of a city in words.
-    fn reading(&self, minute: Micros, key: Key) -> Result<String> {
+    fn reading(&self, minute: Timestamp, key: Key) -> Result<String> {
         use arrow::array::{Array, AsArray};
         use arrow::datatypes::Float32Type;
         let hour = barograph_lake::Hour::of(minute);

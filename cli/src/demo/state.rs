@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use barograph_lake::{Micros, TimeRange};
+use barograph_lake::{TimeRange, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
@@ -20,7 +20,7 @@ struct StateFile {
     seed: u64,
     cities: u32,
     /// Ranges of minutes that are durable, ascending, neither touching nor overlapping.
-    filled: Vec<(Micros, Micros)>,
+    filled: Vec<(Timestamp, Timestamp)>,
 }
 
 /// Minutes to fill.
@@ -29,7 +29,7 @@ pub(crate) struct Gap {
     /// The minutes.
     pub range: TimeRange,
     /// First minute of the filled range that the gap goes on from; its own first if there is none.
-    pub first: Micros,
+    pub first: Timestamp,
 }
 
 impl State {
@@ -93,7 +93,7 @@ impl State {
         let filled = &mut self.kept.filled;
         filled.push((range.from, range.to));
         filled.sort_unstable();
-        let mut merged: Vec<(Micros, Micros)> = Vec::with_capacity(filled.len());
+        let mut merged: Vec<(Timestamp, Timestamp)> = Vec::with_capacity(filled.len());
         for &(from, to) in filled.iter() {
             match merged.last_mut() {
                 Some(last) if from <= last.1 => last.1 = last.1.max(to),
@@ -124,8 +124,8 @@ mod tests {
 
     use super::*;
 
-    fn range(from: Micros, to: Micros) -> TimeRange {
-        TimeRange { from, to }
+    fn range(from: i64, to: i64) -> TimeRange {
+        TimeRange { from: Timestamp::from_micros(from), to: Timestamp::from_micros(to) }
     }
 
     #[test]
@@ -135,7 +135,9 @@ mod tests {
         let mut state = State::open(&path, 1, 10).unwrap();
         let gaps = |state: &State, from, to| -> Vec<_> {
             let gaps = state.gaps(range(from, to)).into_iter();
-            gaps.map(|gap| (gap.range.from, gap.range.to, gap.first)).collect()
+            gaps.map(|gap| [gap.range.from, gap.range.to, gap.first].map(Timestamp::as_micros))
+                .map(<(i64, i64, i64)>::from)
+                .collect()
         };
         assert!(state.is_new());
         assert_eq!(gaps(&state, 10, 20), [(10, 20, 10)]);

@@ -18,7 +18,7 @@ use arrow::array::{
 use arrow::buffer::{BooleanBuffer, NullBuffer};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use barograph_lake::time::MICROS_PER_HOUR;
-use barograph_lake::{Hour, Micros};
+use barograph_lake::{Hour, Span, Timestamp};
 
 use super::climate::{Climate, Conditions, Site};
 use super::noise::{mix, share, signed};
@@ -129,7 +129,7 @@ impl Weather {
 
     /// The station that measures nonsense in `hour` however few there are.
     fn always_broken(&self, hour: Hour) -> Option<i32> {
-        let draw = mix(self.seed ^ mix(hour.start() as u64));
+        let draw = mix(self.seed ^ mix(hour.start().as_micros() as u64));
         let place = draw.checked_rem(self.sites.len() as u64)?;
         self.sites.get(place as usize).map(|site| site.id)
     }
@@ -169,20 +169,21 @@ impl Weather {
 
     /// Readings of every station at `at`, none late or missing, ascending by id. For many instants of
     /// one hour take [`Weather::hour_batches`], which prepares the hour once.
-    pub fn minute_batch(&self, at: Micros) -> Result<RecordBatch> {
-        let hour = Hour::of(at)
-            .ok_or_else(|| crate::Error::usage(format!("weather at {at} µs: no such date")))?;
+    pub fn minute_batch(&self, at: Timestamp) -> Result<RecordBatch> {
+        let hour = Hour::of(at).ok_or_else(|| {
+            crate::Error::usage(format!("weather at {} µs: no such date", at.as_micros()))
+        })?;
         self.stations_in(hour, |_| true).batch(at)
     }
 
     /// Readings of every station at each of the 60 minutes of `hour`, none late or missing.
     pub fn hour_batches(&self, hour: Hour) -> impl Iterator<Item = Result<RecordBatch>> + use<> {
         let stations = self.stations_in(hour, |_| true);
-        (0..60).map(move |minute| stations.batch(hour.start() + minute * MICROS_PER_HOUR / 60))
+        (0..60).map(move |minute| stations.batch(hour.start() + minute * Span::MINUTE))
     }
 
     fn draw(&self, id: i32, hour: Hour) -> u64 {
-        mix(self.seed ^ mix(id as u64 ^ (hour.start() as u64).rotate_left(24)))
+        mix(self.seed ^ mix(id as u64 ^ (hour.start().as_micros() as u64).rotate_left(24)))
     }
 }
 
@@ -198,10 +199,10 @@ impl Stations {
     }
 
     /// Their readings at an instant of the hour, ascending by id.
-    pub(crate) fn batch(&self, at: Micros) -> Result<RecordBatch> {
-        let fraction = (at - self.hour.start()) as f32 / MICROS_PER_HOUR as f32;
+    pub(crate) fn batch(&self, at: Timestamp) -> Result<RecordBatch> {
+        let fraction = at.since(self.hour.start()).micros() as f32 / MICROS_PER_HOUR as f32;
         let rows = self.len();
-        let instant = mix(self.seed ^ at as u64);
+        let instant = mix(self.seed ^ at.as_micros() as u64);
         let draws: Vec<u64> =
             self.keys.values().iter().map(|&id| mix(instant ^ id as u64)).collect();
         let tenths = |value: f32| (value * 10.0).round_ties_even() / 10.0;
@@ -236,7 +237,8 @@ impl Stations {
         });
 
         let silent = |sensor: usize| self.silent.get(sensor).cloned().flatten();
-        let times = TimestampMicrosecondArray::from_value(at, rows).with_timezone("UTC");
+        let times =
+            TimestampMicrosecondArray::from_value(at.as_micros(), rows).with_timezone("UTC");
         let number = |values: Vec<f32>, sensor: usize| -> ArrayRef {
             Arc::new(Float32Array::new(values.into(), silent(sensor)))
         };

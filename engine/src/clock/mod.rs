@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
-use barograph_lake::Micros;
+use barograph_lake::{Span, Timestamp};
 use futures::future::BoxFuture;
 use tokio::sync::watch;
 
@@ -22,17 +22,17 @@ pub use steps::{ClockSteps, roughly};
 ///    they come. A mere delay before another try waits by [`pause`].
 pub trait Clock: Send + Sync + std::fmt::Debug {
     /// The current instant.
-    fn now(&self) -> Micros;
+    fn now(&self) -> Timestamp;
 
     /// Time that has passed, in µs.
-    fn elapsed(&self) -> Micros;
+    fn elapsed(&self) -> Span;
 
     /// Ready once `elapsed` is `until`.
-    fn sleep_until(&self, until: Micros) -> BoxFuture<'static, ()>;
+    fn sleep_until(&self, until: Span) -> BoxFuture<'static, ()>;
 
     /// Ready once `length` has passed.
     fn sleep(&self, length: Duration) -> BoxFuture<'static, ()> {
-        self.sleep_until(self.elapsed().saturating_add(micros(length)))
+        self.sleep_until(self.elapsed() + Span::from_duration(length))
     }
 }
 
@@ -52,64 +52,57 @@ static BEGINNING: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 impl Clock for SystemClock {
     #[allow(clippy::disallowed_methods, reason = "the machine's clock is made of it")]
-    fn now(&self) -> Micros {
-        chrono::Utc::now().timestamp_micros()
+    fn now(&self) -> Timestamp {
+        Timestamp::from_micros(chrono::Utc::now().timestamp_micros())
     }
 
-    fn elapsed(&self) -> Micros {
-        micros(BEGINNING.elapsed())
+    fn elapsed(&self) -> Span {
+        Span::from_duration(BEGINNING.elapsed())
     }
 
     #[allow(clippy::disallowed_methods, reason = "the machine's clock is made of it")]
-    fn sleep_until(&self, until: Micros) -> BoxFuture<'static, ()> {
-        Box::pin(tokio::time::sleep(span(until.saturating_sub(self.elapsed()))))
+    fn sleep_until(&self, until: Span) -> BoxFuture<'static, ()> {
+        Box::pin(tokio::time::sleep((until - self.elapsed()).duration()))
     }
-}
-
-/// A length of time in µs; none if it is negative.
-pub(crate) fn span(length: Micros) -> Duration {
-    Duration::from_micros(length.max(0).unsigned_abs())
-}
-
-pub(crate) fn micros(length: Duration) -> Micros {
-    Micros::try_from(length.as_micros()).unwrap_or(Micros::MAX)
 }
 
 /// A clock for tests, which moves only when it is set.
 #[derive(Debug, Default)]
 pub struct ManualClock {
     now: AtomicI64,
-    elapsed: watch::Sender<Micros>,
+    elapsed: watch::Sender<Span>,
 }
 
 impl ManualClock {
     /// A clock that shows `now`.
-    pub fn new(now: Micros) -> Self {
-        Self { now: AtomicI64::new(now), elapsed: watch::Sender::new(0) }
+    pub fn new(now: Timestamp) -> Self {
+        Self { now: AtomicI64::new(now.as_micros()), elapsed: watch::Sender::new(Span::ZERO) }
     }
 
     /// Lets time pass until the clock shows `now`. Set back, the clock shows an earlier time, and no time has passed.
-    pub fn set(&self, now: Micros) {
-        let passed = now.saturating_sub(self.now.swap(now, Ordering::SeqCst));
-        self.elapsed.send_modify(|elapsed| *elapsed = elapsed.saturating_add(passed.max(0)));
+    pub fn set(&self, now: Timestamp) {
+        let before = Timestamp::from_micros(self.now.swap(now.as_micros(), Ordering::SeqCst));
+        let passed = now.since(before).max(Span::ZERO);
+        self.elapsed.send_modify(|elapsed| *elapsed = *elapsed + passed);
     }
 
     /// Steps the clock forward or back while no time passes.
-    pub fn step(&self, by: Micros) {
-        self.now.fetch_add(by, Ordering::SeqCst);
+    pub fn step(&self, by: Span) {
+        let after = |now| Some((Timestamp::from_micros(now) + by).as_micros());
+        let _ = self.now.fetch_update(Ordering::SeqCst, Ordering::SeqCst, after);
     }
 }
 
 impl Clock for ManualClock {
-    fn now(&self) -> Micros {
-        self.now.load(Ordering::SeqCst)
+    fn now(&self) -> Timestamp {
+        Timestamp::from_micros(self.now.load(Ordering::SeqCst))
     }
 
-    fn elapsed(&self) -> Micros {
+    fn elapsed(&self) -> Span {
         *self.elapsed.borrow()
     }
 
-    fn sleep_until(&self, until: Micros) -> BoxFuture<'static, ()> {
+    fn sleep_until(&self, until: Span) -> BoxFuture<'static, ()> {
         let mut elapsed = self.elapsed.subscribe();
         Box::pin(async move {
             if elapsed.wait_for(|elapsed| *elapsed >= until).await.is_err() {

@@ -22,7 +22,7 @@ use std::sync::Arc;
 
 use barograph_lake::file::FileCache;
 use barograph_lake::table::Deletion;
-use barograph_lake::{LakeStore, Micros, TableSchema};
+use barograph_lake::{LakeStore, TableSchema, Timestamp};
 use tokio::sync::Semaphore;
 
 use crate::dead_letters::Ids;
@@ -99,7 +99,8 @@ pub(crate) struct Bounds {
 ///     .open()
 ///     .await?;
 ///
-/// let times = TimestampMicrosecondArray::from_value(engine.now(), 2).with_timezone("UTC");
+/// let now = engine.now().as_micros();
+/// let times = TimestampMicrosecondArray::from_value(now, 2).with_timezone("UTC");
 /// let batch = RecordBatch::try_from_iter([
 ///     ("city_id", Arc::new(Int32Array::from(vec![1, 2])) as _),
 ///     ("reading_at", Arc::new(times) as _),
@@ -190,7 +191,7 @@ impl Engine {
     }
 
     /// The time by the engine's clock.
-    pub fn now(&self) -> Micros {
+    pub fn now(&self) -> Timestamp {
         self.clock.now()
     }
 

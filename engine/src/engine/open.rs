@@ -8,8 +8,7 @@ use barograph_lake::file::FileCache;
 use barograph_lake::internal::claim;
 use barograph_lake::schema::INGESTED_AT;
 use barograph_lake::table::Prepared;
-use barograph_lake::time::{MICROS_PER_SECOND, format_instant};
-use barograph_lake::{LakeStore, LakeTable, LogId, LogPosition, Micros, TableSchema};
+use barograph_lake::{LakeStore, LakeTable, LogId, LogPosition, Span, TableSchema, Timestamp};
 use tokio::sync::{Notify, Semaphore};
 
 use super::{Bounds, Engine, EngineBuilder, LogSource, Recovery};
@@ -26,7 +25,7 @@ use crate::writer::{LogGauge, State, Writer};
 use crate::{EngineSettings, Error, ErrorKind, Result};
 
 /// Clocks differ by less.
-const AHEAD_MAX: Micros = 60 * MICROS_PER_SECOND;
+const AHEAD_MAX: Span = Span::MINUTE;
 
 impl Engine {
     pub(super) async fn open(builder: EngineBuilder) -> Result<Arc<Self>> {
@@ -68,7 +67,7 @@ impl Engine {
         opened: BTreeMap<String, Opened>,
         recovery: Recovery,
         tail_budget: Arc<Budget>,
-        last_ingested: Micros,
+        last_ingested: Timestamp,
     ) -> Result<Arc<Self>> {
         let mut tables = BTreeMap::new();
         let mut tails = BTreeMap::new();
@@ -101,7 +100,7 @@ impl Engine {
             budget: Arc::clone(&tail_budget),
             newest_hour: None,
             sync_at: None,
-            follow_at: is_shared.then_some(0),
+            follow_at: is_shared.then_some(Span::ZERO),
         })?;
         let (known, pages) = (settings.file_cache_bytes.get(), settings.page_cache_bytes.get());
         let files = FileCache::with_pages(known, pages);
@@ -268,7 +267,7 @@ struct Replayed {
     /// Where its first record stands.
     first: Option<LogPosition>,
     /// The largest `ingested_at`.
-    last_ingested: Micros,
+    last_ingested: Timestamp,
 }
 
 /// Puts the rows that are not in the lake yet back into the tails.
@@ -277,7 +276,7 @@ fn replay(
     openings: &mut BTreeMap<String, Opening>,
     recovery: &mut Recovery,
 ) -> Result<Replayed> {
-    let mut replayed = Replayed { first: None, last_ingested: Micros::MIN };
+    let mut replayed = Replayed { first: None, last_ingested: Timestamp::MIN };
     log.replay(LogPosition::new(0), &mut |position, record| {
         replayed.first.get_or_insert(position);
         replayed.last_ingested = replayed.last_ingested.max(record.ingested_at);
@@ -312,12 +311,11 @@ fn replay(
 }
 
 /// Says in a message that rows were accepted at a time which is still to come.
-fn tell_of_rows_ahead(last_ingested: Micros, now: Micros) {
-    let ahead = last_ingested.saturating_sub(now);
+fn tell_of_rows_ahead(last_ingested: Timestamp, now: Timestamp) {
+    let ahead = last_ingested.since(now);
     if ahead > AHEAD_MAX {
         tracing::warn!(
-            "the log holds rows that were accepted at {}, {} ahead of the clock, which has been set back since: {INGESTED_AT} continues from there, since it decides which of two rows was accepted later",
-            format_instant(last_ingested),
+            "the log holds rows that were accepted at {last_ingested}, {} ahead of the clock, which has been set back since: {INGESTED_AT} continues from there, since it decides which of two rows was accepted later",
             roughly(ahead)
         );
     }

@@ -177,7 +177,7 @@ impl Engine {
 
     pub(super) fn rules(&self, table: &Table) -> Rules {
         Rules {
-            future: self.clock.now().saturating_add(self.settings.future_max.micros()),
+            future: self.clock.now().saturating_add(self.settings.future_max),
             known_keys: table.known_keys.clone(),
         }
     }

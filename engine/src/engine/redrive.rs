@@ -14,7 +14,7 @@ use arrow::array::{AsArray, RecordBatch, UInt32Array};
 use arrow::compute::{concat_batches, take_record_batch};
 use arrow::datatypes::TimestampMicrosecondType;
 use barograph_lake::schema::{KEY_COLUMN, TIME_COLUMN};
-use barograph_lake::{Hour, Key, KeySelection, Micros, TimeRange};
+use barograph_lake::{Hour, Key, KeySelection, Span, TimeRange, Timestamp};
 use futures::TryStreamExt;
 use hashbrown::{HashMap, HashSet};
 use serde::{Deserialize, Serialize};
@@ -63,7 +63,7 @@ struct Run<'a> {
     letters: &'a Arc<Table>,
     report: RedriveReport,
     /// When each row that this one put was accepted.
-    put: HashMap<(Key, Micros), Micros>,
+    put: HashMap<(Key, Timestamp), Timestamp>,
     held: Vec<Reservation>,
 }
 
@@ -72,7 +72,7 @@ struct Passed {
     letters: Vec<Letter>,
     rows: RecordBatch,
     /// Key and instant of each row.
-    at: Vec<(Key, Micros)>,
+    at: Vec<(Key, Timestamp)>,
 }
 
 impl Engine {
@@ -162,14 +162,15 @@ impl Engine {
         let mut letters: Vec<_> = letters.into_iter().map(Some).collect();
         let passed = from.iter().filter_map(|&at| letters.get_mut(at)?.take()).collect();
         let times = rows.column(TIME_COLUMN).as_primitive::<TimestampMicrosecondType>();
-        let at = |row| (key_at(rows.column(KEY_COLUMN), row), times.value(row));
+        let at =
+            |row| (key_at(rows.column(KEY_COLUMN), row), Timestamp::from_micros(times.value(row)));
         let at = (0..rows.num_rows()).map(at).collect();
         Ok(Passed { letters: passed, rows, at })
     }
 
     /// The last letter of each row; the others give way to it.
     async fn unique(&self, run: &mut Run<'_>, passed: Passed) -> Result<Passed> {
-        let mut last: HashMap<(Key, Micros), usize> = HashMap::new();
+        let mut last: HashMap<(Key, Timestamp), usize> = HashMap::new();
         let written =
             |at: usize| passed.letters.get(at).map(|letter| (letter.written_at, letter.id));
         for (at, &row) in passed.at.iter().enumerate() {
@@ -202,23 +203,24 @@ impl Engine {
     async fn accepted(
         &self,
         view: &Arc<View>,
-        rows: &[(Key, Micros)],
-    ) -> Result<HashMap<(Key, Micros), Micros>> {
+        rows: &[(Key, Timestamp)],
+    ) -> Result<HashMap<(Key, Timestamp), Timestamp>> {
         let mut found = HashMap::new();
         for (hour, wanted) in by_hour(rows) {
             let keys = KeySelection::list(wanted.iter().map(|row| row.0));
             let from = wanted.iter().map(|row| row.1).min().unwrap_or_else(|| hour.start());
             let to = wanted.iter().map(|row| row.1).max().unwrap_or_else(|| hour.start());
-            let time = TimeRange { from, to: to.saturating_add(1) };
+            let time = TimeRange { from, to: to + Span::MICROSECOND };
             let scan = Scan { columns: vec![view.schema.ingested_at()], ..Scan::of(keys, time) };
             let mut answer = self.scan(Arc::clone(view), scan).await?.batches;
             while let Some(held) = answer.try_next().await? {
                 let times = held.column(TIME_COLUMN).as_primitive::<TimestampMicrosecondType>();
                 let accepted = held.column(2).as_primitive::<TimestampMicrosecondType>();
                 for row in 0..held.num_rows() {
-                    let at = (key_at(held.column(KEY_COLUMN), row), times.value(row));
+                    let time = Timestamp::from_micros(times.value(row));
+                    let at = (key_at(held.column(KEY_COLUMN), row), time);
                     if wanted.contains(&at) {
-                        found.insert(at, accepted.value(row));
+                        found.insert(at, Timestamp::from_micros(accepted.value(row)));
                     }
                 }
             }
@@ -279,8 +281,8 @@ fn rows_of(rows: &RecordBatch, which: &[usize]) -> Result<RecordBatch> {
     Ok(take_record_batch(rows, &which)?)
 }
 
-fn by_hour(rows: &[(Key, Micros)]) -> HashMap<Hour, HashSet<(Key, Micros)>> {
-    let mut hours: HashMap<Hour, HashSet<(Key, Micros)>> = HashMap::new();
+fn by_hour(rows: &[(Key, Timestamp)]) -> HashMap<Hour, HashSet<(Key, Timestamp)>> {
+    let mut hours: HashMap<Hour, HashSet<(Key, Timestamp)>> = HashMap::new();
     for &row in rows {
         if let Some(hour) = Hour::of(row.1) {
             hours.entry(hour).or_default().insert(row);

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use barograph_lake::{Hour, KeySelection, Micros, TableVersion, TimeRange};
+use barograph_lake::{Hour, KeySelection, TableVersion, TimeRange, Timestamp};
 use futures::StreamExt;
 use futures::future::BoxFuture;
 
@@ -77,7 +77,7 @@ impl Engine {
         &self,
         declared: &RegisteredRollup,
         [source, kept]: [&View; 2],
-    ) -> Result<BTreeSet<Micros>> {
+    ) -> Result<BTreeSet<Timestamp>> {
         let rollup = &declared.rollup;
         let mut stale = match self.changed_windows(declared, source).await? {
             Some(changed) => changed,
@@ -91,7 +91,7 @@ impl Engine {
         &self,
         declared: &RegisteredRollup,
         source: &View,
-    ) -> Result<Option<BTreeSet<Micros>>> {
+    ) -> Result<Option<BTreeSet<Timestamp>>> {
         let Some(watermark) = &declared.watermark else { return Ok(None) };
         let (table, through) = (declared.rollup.source().name(), source.snapshot.version());
         let Some(changes) = self.changes(table, watermark.version, through).await? else {

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use barograph_lake::time::format_instant;
 use barograph_lake::{AsOf, KeySelection, TableSchema, TimeRange};
 
 use super::Engine;
@@ -34,8 +33,7 @@ impl Engine {
             && time > self.now()
         {
             return Err(Error::request(format!(
-                "{} is in the future: the newest version at that time is not known yet",
-                format_instant(time)
+                "{time} is in the future: the newest version at that time is not known yet"
             )));
         }
         let version = table.lake.version_as_of(as_of, self.now()).await?;

@@ -11,7 +11,7 @@
 use std::sync::Arc;
 
 use barograph_lake::schema::{KEY_COLUMN, TIME_COLUMN};
-use barograph_lake::{Key, KeySelection, Micros, TableSchema, TimeRange, ValueType};
+use barograph_lake::{Key, KeySelection, Span, TableSchema, TimeRange, Timestamp, ValueType};
 
 use super::literal::{Base, Cmp, Literal, Set, Test};
 use super::parse::value_type;
@@ -89,7 +89,9 @@ impl Wanted {
                 None => self.rest.push(node),
             },
             Node::Compare { column: TIME_COLUMN, ref test, .. } => match interval(test) {
-                Some((from, to)) => self.narrow_time(from, to),
+                Some((from, to)) => {
+                    self.narrow_time(Timestamp::from_micros(from), Timestamp::from_micros(to))
+                }
                 None => self.rest.push(node),
             },
             Node::Among { column: KEY_COLUMN, set: Set::Integers(list), .. } => {
@@ -108,9 +110,9 @@ impl Wanted {
         KeySelection::list(list.into_iter().filter(|&key| self.keys.contains(key)))
     }
 
-    fn narrow_time(&mut self, first: Micros, last: Micros) {
+    fn narrow_time(&mut self, first: Timestamp, last: Timestamp) {
         // No row stands at the very last instant, so that an exclusive end loses none.
-        let to = last.saturating_add(1);
+        let to = last + Span::MICROSECOND;
         self.time.from = self.time.from.max(first);
         self.time.to = self.time.to.min(to);
         if first > last {

@@ -13,8 +13,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use barograph_lake::time::{format_instant, parse_instant};
-use barograph_lake::{Micros, ValueType};
+use barograph_lake::{Timestamp, ValueType};
 
 use super::Op;
 
@@ -26,7 +25,7 @@ pub enum Literal {
     /// Text without its quotes.
     Text(String),
     /// A point in time.
-    Instant(Micros),
+    Instant(Timestamp),
 }
 
 /// The three comparisons that kernels can do.
@@ -73,7 +72,7 @@ impl fmt::Display for Literal {
         match self {
             Self::Number(text) => f.write_str(text),
             Self::Text(text) => write!(f, "'{}'", text.replace('\'', "''")),
-            Self::Instant(instant) => write!(f, "TIMESTAMP '{}'", format_instant(*instant)),
+            Self::Instant(instant) => write!(f, "TIMESTAMP '{instant}'"),
         }
     }
 }
@@ -112,7 +111,7 @@ impl Test {
             ValueType::Float64 => {
                 return Ok(Self::float(cmp, double(literal)?, f64::MAX, Base::Float64));
             }
-            ValueType::Timestamp => Base::Int64(cmp, instant(literal)?),
+            ValueType::Timestamp => Base::Int64(cmp, instant(literal)?.as_micros()),
             ValueType::Utf8 => Base::Text(cmp, text(literal)?.into()),
         };
         Ok(Self { base, negated: false })
@@ -196,7 +195,7 @@ impl Set {
 /// The literal as a value of a whole type, if the type can hold it.
 fn whole(of: ValueType, literal: &Literal) -> Result<Option<i64>, String> {
     if of == ValueType::Timestamp {
-        return instant(literal).map(Some);
+        return instant(literal).map(|at| Some(at.as_micros()));
     }
     let (floor, exact) = integer(literal)?;
     let fits = match of {
@@ -311,7 +310,7 @@ fn text(literal: &Literal) -> Result<&str, String> {
     }
 }
 
-fn instant(literal: &Literal) -> Result<Micros, String> {
+fn instant(literal: &Literal) -> Result<Timestamp, String> {
     match literal {
         Literal::Instant(instant) => Ok(*instant),
         Literal::Text(text) => read_instant(text),
@@ -322,11 +321,11 @@ fn instant(literal: &Literal) -> Result<Micros, String> {
 }
 
 /// Reads an instant; finer than a µs is an error, since cutting it would move the bound.
-pub(super) fn read_instant(text: &str) -> Result<Micros, String> {
+pub(super) fn read_instant(text: &str) -> Result<Timestamp, String> {
     let fraction = text.split_once('.').map_or("", |(_, rest)| rest);
     let finer = fraction.bytes().take_while(u8::is_ascii_digit).skip(6).any(|digit| digit != b'0');
     if finer {
         return Err(format!("time {text:?} is finer than a µs: six digits of the second are kept"));
     }
-    parse_instant(text).map_err(|error| error.to_string())
+    text.parse::<Timestamp>().map_err(|error| error.to_string())
 }

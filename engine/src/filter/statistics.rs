@@ -17,10 +17,8 @@
 use std::cmp::Ordering;
 
 use arrow::datatypes::DataType;
-use barograph_lake::ColumnStats;
-use barograph_lake::FileEntry;
 use barograph_lake::file::{PagePredicate, PageStats, PageValue};
-use barograph_lake::time::parse_instant;
+use barograph_lake::{ColumnStats, FileEntry, Timestamp};
 use serde_json::Value;
 
 use super::evaluate::{compare_floats, compare_mixed};
@@ -98,7 +96,9 @@ fn values(stats: &ColumnStats, of: &DataType) -> Option<(Bound, Bound)> {
     let read = |value: &Option<Value>| {
         let value = value.as_ref()?;
         match of {
-            DataType::Timestamp(..) => parse_instant(value.as_str()?).ok().map(Bound::Whole),
+            DataType::Timestamp(..) => {
+                value.as_str()?.parse::<Timestamp>().ok().map(|at| Bound::Whole(at.as_micros()))
+            }
             DataType::Float32 | DataType::Float64 => value.as_f64().map(Bound::Float),
             _ => value.as_i64().map(Bound::Whole),
         }

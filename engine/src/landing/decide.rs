@@ -11,7 +11,7 @@
 //!                                                          `compacted_merge_every` into days and months
 //! ```
 
-use barograph_lake::{Hour, Micros, Tier};
+use barograph_lake::{Hour, Span, Tier, Timestamp};
 
 /// The reason of a landing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,18 +32,18 @@ pub(crate) struct HourFacts {
     /// The tier of the hour's file in the lake, if it has one, so that these rows are late.
     pub file: Option<Tier>,
     /// When its first row arrived.
-    pub since: Micros,
+    pub since: Timestamp,
 }
 
 /// The situation that an hour's landing depends on, besides its own facts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Situation {
     /// Newest instant seen, but no later than `now`.
-    pub watermark: Micros,
+    pub watermark: Timestamp,
     /// The current time.
-    pub now: Micros,
+    pub now: Timestamp,
     /// How long after its end an hour stays open.
-    pub lateness: Micros,
+    pub lateness: Span,
     /// Whether enough time has passed since late rows were last merged into files of hours.
     pub merge_due: bool,
     /// Whether enough time has passed since late rows were last merged into files of days and months.
@@ -54,7 +54,7 @@ pub(crate) struct Situation {
 
 /// The hours to land now, ascending.
 pub(crate) fn decide(hours: &[HourFacts], situation: &Situation, reason: Reason) -> Vec<Hour> {
-    let is_over = |instant: Micros, by| instant.saturating_add(situation.lateness) <= by;
+    let is_over = |instant: Timestamp, by| instant.saturating_add(situation.lateness) <= by;
     let closed = |facts: &HourFacts| {
         // A row that came in the future came before the clock was set back.
         let waited = is_over(facts.since, situation.now) || facts.since > situation.now;
@@ -92,21 +92,30 @@ pub(crate) fn decide(hours: &[HourFacts], situation: &Situation, reason: Reason)
 mod tests {
     use super::*;
 
-    const H: Micros = 3_600_000_000;
+    const H: i64 = 3_600_000_000;
+
+    fn at(micros: i64) -> Timestamp {
+        Timestamp::from_micros(micros)
+    }
 
     fn hour(n: i64) -> Hour {
-        Hour::of(n * H).unwrap()
+        Hour::of(at(n * H)).unwrap()
     }
 
     fn facts(n: i64, landed: bool) -> HourFacts {
-        HourFacts { hour: hour(n), bytes: 100, file: landed.then_some(Tier::Hour), since: n * H }
+        HourFacts {
+            hour: hour(n),
+            bytes: 100,
+            file: landed.then_some(Tier::Hour),
+            since: at(n * H),
+        }
     }
 
-    fn situation(watermark: Micros) -> Situation {
+    fn situation(watermark: i64) -> Situation {
         Situation {
-            watermark,
-            now: watermark,
-            lateness: H / 12,
+            watermark: at(watermark),
+            now: at(watermark),
+            lateness: Span::from_micros(H / 12),
             merge_due: false,
             compacted_merge_due: false,
             bytes_to_free: 0,
@@ -124,6 +133,7 @@ mod tests {
     fn an_hour_closes_by_the_clock_where_nothing_newer_comes() {
         let (end, lateness) = (11 * H, H / 12);
         let due = |since, now| {
+            let (since, now) = (at(since), at(now));
             let facts = HourFacts { since, ..facts(10, false) };
             !decide(&[facts], &Situation { now, ..situation(10 * H + 1) }, Reason::Due).is_empty()
         };

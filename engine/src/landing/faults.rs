@@ -6,8 +6,7 @@ use std::collections::HashMap;
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::TimestampMicrosecondType;
 use barograph_lake::schema::TIME_COLUMN;
-use barograph_lake::time::format_instant;
-use barograph_lake::{FileEntry, Hour, Micros, Period};
+use barograph_lake::{FileEntry, Hour, Period, Span, Timestamp};
 use parking_lot::Mutex;
 use std::sync::Arc;
 
@@ -16,11 +15,11 @@ use crate::view::View;
 use crate::{Error, ErrorKind, retry};
 
 /// How long the second try waits; each further one waits twice as long.
-const WAIT_MIN: Micros = 5_000_000;
+const WAIT_MIN: Span = Span::seconds(5);
 /// The longest wait where the store or the disk may come back by itself.
-const WAIT_MAX: Micros = 60_000_000;
+const WAIT_MAX: Span = Span::MINUTE;
 /// The longest wait where an operator has to mend something.
-const WAIT_MAX_DAMAGE: Micros = 600_000_000;
+const WAIT_MAX_DAMAGE: Span = Span::seconds(600);
 
 /// An hour, day or month of a table, or the table as a whole, whose rows cannot land.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,9 +34,9 @@ pub struct LandingFault {
     /// The files that the rows are to be merged into.
     pub files: Vec<String>,
     /// When it first occurred.
-    pub since: Micros,
+    pub since: Timestamp,
     /// When landing was last tried.
-    pub tried_at: Micros,
+    pub tried_at: Timestamp,
     /// Number of tries.
     pub tries: u32,
     /// The kind of the error.
@@ -65,7 +64,7 @@ pub(crate) struct Faults(Mutex<HashMap<String, HashMap<Option<Period>, LandingFa
 
 impl LandingFault {
     /// When landing is tried again, unless the clock is set meanwhile.
-    pub fn next_at(&self) -> Micros {
+    pub fn next_at(&self) -> Timestamp {
         self.tried_at.saturating_add(self.wait())
     }
 
@@ -78,19 +77,19 @@ impl LandingFault {
         hours.fold((0, 0), |(bytes, rows), hour| (bytes + hour.bytes(), rows + hour.rows()))
     }
 
-    fn wait(&self) -> Micros {
+    fn wait(&self) -> Span {
         let most = match self.kind {
             // What another program made of a table may be undone at any time.
             ErrorKind::Unavailable | ErrorKind::Resources | ErrorKind::Request => WAIT_MAX,
             _ => WAIT_MAX_DAMAGE,
         };
         let doubled = self.tries.saturating_sub(1).min(10);
-        (WAIT_MIN << doubled).min(most)
+        (WAIT_MIN * (1 << doubled)).min(most)
     }
 
-    fn standing(&self, now: Micros) -> Standing {
+    fn standing(&self, now: Timestamp) -> Standing {
         // A clock that was set, either way, must not keep a try from coming.
-        let passed = now.saturating_sub(self.tried_at).saturating_abs();
+        let passed = now.since(self.tried_at).abs();
         if passed >= self.wait() { Standing::Due } else { Standing::Waiting }
     }
 
@@ -115,7 +114,7 @@ impl Faults {
     }
 
     /// Notes that the newest version of a table is none to go on from.
-    pub(super) fn refused(&self, table: &Table, error: &Error, now: Micros) {
+    pub(super) fn refused(&self, table: &Table, error: &Error, now: Timestamp) {
         self.note(table, None, &[], error, now);
         let mut faults = self.0.lock();
         let of_table = faults.get_mut(table.schema.name());
@@ -131,7 +130,7 @@ impl Faults {
         period: Option<Period>,
         files: &[Arc<FileEntry>],
         error: &Error,
-        now: Micros,
+        now: Timestamp,
     ) {
         let name = table.schema.name();
         let mut faults = self.0.lock();
@@ -187,7 +186,7 @@ impl Faults {
     }
 
     /// What rows of a table and period are waiting for.
-    pub(super) fn standing(&self, table: &str, period: Option<Period>, now: Micros) -> Standing {
+    pub(super) fn standing(&self, table: &str, period: Option<Period>, now: Timestamp) -> Standing {
         let faults = self.0.lock();
         let fault = faults.get(table).and_then(|of_table| of_table.get(&period));
         fault.map_or(Standing::Sound, |fault| fault.standing(now))
@@ -226,14 +225,15 @@ impl Faults {
         let mut last = None;
         let fault = of_table.get(&None).or_else(|| {
             times.values().iter().find_map(|&time| {
-                let hour = Hour::of(time).filter(|&hour| last.replace(hour) != Some(hour))?;
+                let hour = Hour::of(Timestamp::from_micros(time))
+                    .filter(|&hour| last.replace(hour) != Some(hour))?;
                 of_table.get(&Some(period_of(&view, hour)))
             })
         })?;
         let message = format!(
             "rows that cannot land take up three quarters of it, among them those of {} since {}: {}; {}",
             fault.subject(),
-            format_instant(fault.since),
+            fault.since,
             fault.error,
             fault.cure
         );

@@ -18,10 +18,9 @@ use arrow::compute::{SortColumn, concat_batches, lexsort_to_indices, take_record
 use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
 use barograph_lake::internal::key_ranges;
 use barograph_lake::schema::{KEY_COLUMN, TIME_COLUMN};
-use barograph_lake::time::parse_instant;
 use barograph_lake::{
-    FileEntry, FilePath, Hour, KeySelection, LogPosition, Micros, Outcome, Period, Retry, Snapshot,
-    TimeRange,
+    FileEntry, FilePath, Hour, KeySelection, LogPosition, Outcome, Period, Retry, Snapshot,
+    TimeRange, Timestamp,
 };
 use futures::TryStreamExt;
 use hashbrown::HashMap;
@@ -174,7 +173,7 @@ async fn write_runs(
 fn periods(snapshot: &Snapshot, rows: &RecordBatch) -> Result<Vec<Period>> {
     let times = rows.column(TIME_COLUMN).as_primitive::<TimestampMicrosecondType>().values();
     let mut known: Option<(TimeRange, Period)> = None;
-    let mut period = |at: Micros| match known {
+    let mut period = |at: Timestamp| match known {
         Some((range, period)) if range.contains(at) => Ok(period),
         _ => {
             let hour = Hour::of(at).ok_or_else(|| Error::internal("a row of no hour"))?;
@@ -184,13 +183,13 @@ fn periods(snapshot: &Snapshot, rows: &RecordBatch) -> Result<Vec<Period>> {
             Ok(period)
         }
     };
-    times.iter().map(|&at| period(at)).collect()
+    times.iter().map(|&at| period(Timestamp::from_micros(at))).collect()
 }
 
 /// Rows by period, key and time, of several of a key and time the one that came last; and which are of which period.
 fn sort(rows: &RecordBatch, periods: &[Period]) -> Result<(RecordBatch, Vec<Part>)> {
     let starts: ArrayRef =
-        Arc::new(Int64Array::from_iter_values(periods.iter().map(|p| p.start())));
+        Arc::new(Int64Array::from_iter_values(periods.iter().map(|p| p.start().as_micros())));
     let (key, time) = (Arc::clone(rows.column(KEY_COLUMN)), Arc::clone(rows.column(TIME_COLUMN)));
     let ingested = rows.columns().last().map(Arc::clone);
     let by = [Some(Arc::clone(&starts)), Some(Arc::clone(&key)), Some(Arc::clone(&time)), ingested];
@@ -210,7 +209,9 @@ fn sort(rows: &RecordBatch, periods: &[Period]) -> Result<(RecordBatch, Vec<Part
     for (at, row) in kept.values().iter().enumerate() {
         let row = *row as usize;
         match parts.last_mut() {
-            Some((period, range)) if period.start() == starts.value(row) => range.end = at + 1,
+            Some((period, range)) if period.start().as_micros() == starts.value(row) => {
+                range.end = at + 1
+            }
             _ => parts.extend(periods.get(row).map(|period| (*period, at..at + 1))),
         }
     }
@@ -250,7 +251,7 @@ async fn merge(
     Ok((removed, added))
 }
 
-fn ingested_last(run: &FileEntry) -> Option<Micros> {
+fn ingested_last(run: &FileEntry) -> Option<Timestamp> {
     let ingested = run.columns.last()?.max.as_ref()?;
-    parse_instant(ingested.as_str()?).ok()
+    ingested.as_str()?.parse::<Timestamp>().ok()
 }

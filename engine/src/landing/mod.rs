@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use barograph_lake::Micros;
+use barograph_lake::Span;
 use barograph_lake::file::FileCache;
 use futures::FutureExt;
 use hashbrown::HashMap;
@@ -157,13 +157,13 @@ impl Drop for Lander {
 #[derive(Debug, Default)]
 struct Memory {
     /// When late rows of a table were last merged into files of hours.
-    merged: HashMap<String, Micros>,
+    merged: HashMap<String, Span>,
     /// The same of files of days and months.
-    compacted_merged: HashMap<String, Micros>,
+    compacted_merged: HashMap<String, Span>,
     /// When commits of others were last polled for.
-    polled: Option<Micros>,
+    polled: Option<Span>,
     /// Since when hours are due that another process is to land.
-    due_since: Option<Micros>,
+    due_since: Option<Span>,
 }
 
 async fn run(parts: LanderParts, mut commands: mpsc::UnboundedReceiver<Command>) {

@@ -15,9 +15,9 @@ use crate::{ErrorKind, Result};
 /// Polls for commits of others, if it is due.
 pub(super) async fn poll_commits(parts: &LanderParts, memory: &mut Memory) {
     let passed = parts.clock.elapsed();
-    let due = memory.polled.is_none_or(|polled| {
-        passed.saturating_sub(polled) >= parts.settings.poll_commits_every.micros()
-    });
+    let due = memory
+        .polled
+        .is_none_or(|polled| passed.saturating_sub(polled) >= parts.settings.poll_commits_every);
     if !due {
         return;
     }

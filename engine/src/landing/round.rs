@@ -5,14 +5,13 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use barograph_lake::{Hour, Micros, Period, Span, Tier};
+use barograph_lake::{Hour, Period, Span, Tier};
 use hashbrown::HashMap;
 
 use super::decide::{HourFacts, Reason, Situation, decide};
 use super::faults::{Standing, period_of};
 use super::land::{FlushReport, Landing, land_hours};
 use super::{LanderParts, Memory, guarded, poll_commits, relog, stopped};
-use crate::clock::micros;
 use crate::table::Table;
 use crate::tail::HourView;
 use crate::view::View;
@@ -114,7 +113,7 @@ fn stand_by(parts: &LanderParts, memory: &mut Memory, is_due: bool) -> Result<()
     let since = *memory.due_since.get_or_insert(now);
     if !is_due {
         memory.due_since = None;
-    } else if now.saturating_sub(since) >= micros(LEADS_WITHIN) {
+    } else if now.saturating_sub(since) >= Span::from_duration(LEADS_WITHIN) {
         memory.due_since = None;
         parts.writer.take_lead()?;
     }
@@ -159,9 +158,9 @@ fn pieces(
     let view = table.view.load_full();
     let name = table.schema.name();
     let passed = parts.clock.elapsed();
-    let due = |merged: &mut HashMap<String, Micros>, every: Span| {
+    let due = |merged: &mut HashMap<String, Span>, every: Span| {
         let last = *merged.entry(name.to_owned()).or_insert(passed);
-        let is_due = passed.saturating_sub(last) >= every.micros();
+        let is_due = passed.saturating_sub(last) >= every;
         if is_due || reason == Reason::Flush {
             merged.insert(name.to_owned(), passed);
         }
@@ -187,7 +186,7 @@ fn pieces(
     let situation = Situation {
         watermark: view.newest().unwrap_or(now).min(now),
         now,
-        lateness: parts.settings.lateness.micros(),
+        lateness: parts.settings.lateness,
         merge_due,
         compacted_merge_due,
         bytes_to_free: parts.budget.to_free(),

@@ -5,7 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use barograph_lake::{LogId, LogPosition, Micros};
+use barograph_lake::{LogId, LogPosition, Timestamp};
 
 use super::Record;
 use crate::{Error, Result};
@@ -46,7 +46,7 @@ pub struct Place {
     /// Position of its last record.
     pub position: LogPosition,
     /// The `ingested_at` of that record.
-    pub ingested_at: Micros,
+    pub ingested_at: Timestamp,
 }
 
 /// The outcome for a batch of an append.

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use barograph_lake::{LogPosition, Size};
+use barograph_lake::{LogPosition, Size, Timestamp};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
@@ -24,7 +24,7 @@ pub(super) fn record(seed: u64, bytes: usize) -> Record {
     Record {
         table: ["readings", "t", ""][seed as usize % 3].into(),
         source: format!("source {seed}"),
-        ingested_at: seed as i64 - 7,
+        ingested_at: Timestamp::from_micros(seed as i64 - 7),
         rows: seed as u32,
         body: (0..bytes).map(|i| (seed as usize + i * 31) as u8).collect(),
     }

@@ -13,7 +13,7 @@
 use std::io::IoSlice;
 use std::sync::Arc;
 
-use barograph_lake::LogPosition;
+use barograph_lake::{LogPosition, Timestamp};
 use bytes::Bytes;
 
 use super::Record;
@@ -58,7 +58,7 @@ pub(super) struct GroupHeader {
 #[derive(Debug)]
 pub(super) struct RecordView<'a> {
     pub position: LogPosition,
-    ingested_at: i64,
+    ingested_at: Timestamp,
     rows: u32,
     table: &'a str,
     source: &'a str,
@@ -99,7 +99,7 @@ impl Frame {
         self.small.extend_from_slice(&(bytes as u32).to_le_bytes());
         self.small.extend_from_slice(&[0; 4]);
         self.small.extend_from_slice(&position.to_le_bytes());
-        self.small.extend_from_slice(&record.ingested_at.to_le_bytes());
+        self.small.extend_from_slice(&record.ingested_at.as_micros().to_le_bytes());
         self.small.extend_from_slice(&record.rows.to_le_bytes());
         self.small.extend_from_slice(&(record.table.len() as u16).to_le_bytes());
         self.small.extend_from_slice(&(record.source.len() as u16).to_le_bytes());
@@ -276,7 +276,7 @@ fn record_view(payload: &[u8], at: usize, position: u64) -> Result<(RecordView<'
     let body = at + RECORD_HEADER + table.len() + source.len();
     let view = RecordView {
         position: LogPosition::new(position),
-        ingested_at: u64_at(record, 16) as i64,
+        ingested_at: Timestamp::from_micros(u64_at(record, 16) as i64),
         rows: u32_at(record, 24),
         table,
         source,

@@ -39,7 +39,7 @@ mod tests;
 use std::fmt;
 use std::sync::Arc;
 
-use barograph_lake::{LogPosition, Micros};
+use barograph_lake::{LogPosition, Timestamp};
 use bytes::Bytes;
 
 use crate::{Error, Result};
@@ -59,7 +59,7 @@ pub struct Record {
     /// Where the rows came from (a peer, a file); at most 65,535 bytes.
     pub source: String,
     /// When the platform accepted the rows, the same for all of them. µs.
-    pub ingested_at: Micros,
+    pub ingested_at: Timestamp,
     /// Number of rows in the body.
     pub rows: u32,
     /// The rows. The log does not look inside. After a replay it shares memory with the other bodies

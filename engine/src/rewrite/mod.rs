@@ -19,7 +19,7 @@ use barograph_lake::schema::{FIRST_VALUE_COLUMN, KEY_COLUMN, TIME_COLUMN};
 use barograph_lake::table::{Alteration, FileWriter};
 use barograph_lake::{
     FileEntry, FilePath, KeySelection, LakeTable, LogPosition, Period, Snapshot, TableSchema,
-    TableVersion, TimeRange,
+    TableVersion, TimeRange, Timestamp,
 };
 use futures::future::BoxFuture;
 use tokio::runtime::Handle;
@@ -277,7 +277,12 @@ fn without(rows: &RecordBatch, except: &Slice) -> Result<RecordBatch> {
     let stay: BooleanArray = times
         .iter()
         .enumerate()
-        .map(|(row, &at)| Some(!(time.contains(at) && keys.contains(key_at(key_column, row)))))
+        .map(|(row, &at)| {
+            Some(
+                !(time.contains(Timestamp::from_micros(at))
+                    && keys.contains(key_at(key_column, row))),
+            )
+        })
         .collect();
     Ok(filter_record_batch(rows, &stay)?)
 }

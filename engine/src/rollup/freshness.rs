@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use barograph_lake::table::CommitInfo;
-use barograph_lake::{Hour, KeySelection, Micros, TableVersion};
+use barograph_lake::{Hour, KeySelection, TableVersion, Timestamp};
 
 use super::Rollup;
 use crate::Error;
@@ -28,7 +28,7 @@ pub struct SourceWatermark {
     /// The version.
     pub version: TableVersion,
     /// First instants of the windows that are still to be computed as of that version.
-    pub stale: BTreeSet<Micros>,
+    pub stale: BTreeSet<Timestamp>,
 }
 
 /// The hours and keys that commits changed: no rows of other hours, and none of other keys.

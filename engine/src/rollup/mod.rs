@@ -29,7 +29,7 @@ use std::sync::Arc;
 
 use barograph_lake::schema::{FIRST_VALUE_COLUMN, TIME_COLUMN, TableDeclaration};
 use barograph_lake::time::MICROS_PER_HOUR;
-use barograph_lake::{Hour, Micros, Span, TableSchema, TimeRange, ValueColumn, ValueType};
+use barograph_lake::{Hour, Span, TableSchema, TimeRange, Timestamp, ValueColumn, ValueType};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -48,7 +48,7 @@ const COUNTS: [(&str, ValueType); 3] = [
     ("expected", ValueType::Int64),
     ("completeness", ValueType::Float64),
 ];
-const MICROS_PER_DAY: Micros = 24 * MICROS_PER_HOUR;
+const MICROS_PER_DAY: i64 = 24 * MICROS_PER_HOUR;
 /// Unit of directions.
 const DEGREES: &str = "°";
 
@@ -116,7 +116,7 @@ impl Rollup {
             dimension: declared.dimension.clone(),
         };
         let table = TableSchema::new(name, declaration)?;
-        let aggregation = Aggregation { every, aggregates };
+        let aggregation = Aggregation { every: settings.every, aggregates };
         aggregation.check(&source)?;
         let expected = (every / reading_every.micros().max(1)).max(1);
         Ok(Self { source, table: Arc::new(table), aggregation, expected })
@@ -133,32 +133,32 @@ impl Rollup {
     }
 
     /// Length of a window.
-    pub fn every(&self) -> Micros {
+    pub fn every(&self) -> Span {
         self.aggregation.every
     }
 
     /// The window that holds an instant.
-    pub fn window(&self, instant: Micros) -> TimeRange {
-        let from = instant.saturating_sub(instant.rem_euclid(self.every()));
-        TimeRange { from, to: from.saturating_add(self.every()) }
+    pub fn window(&self, instant: Timestamp) -> TimeRange {
+        let from = instant.floor_to(self.every());
+        TimeRange { from, to: from + self.every() }
     }
 
     /// First instant of the windows that can be computed of `source`: rows of the windows before may have
     /// expired.
-    pub(crate) fn computed_from(&self, source: &View) -> Micros {
+    pub(crate) fn computed_from(&self, source: &View) -> Timestamp {
         let expired = source.snapshot.expired_through();
-        expired.map_or(Micros::MIN, |hour| self.window(hour.start()).to)
+        expired.map_or(Timestamp::MIN, |hour| self.window(hour.start()).to)
     }
 
     /// First instants of the windows that overlap `hours`.
-    pub fn windows<'a>(&self, hours: impl IntoIterator<Item = &'a Hour>) -> BTreeSet<Micros> {
+    pub fn windows<'a>(&self, hours: impl IntoIterator<Item = &'a Hour>) -> BTreeSet<Timestamp> {
         hours.into_iter().map(|hour| self.window(hour.start()).from).collect()
     }
 }
 
 impl fmt::Display for Rollup {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (source, every) = (self.source.name(), Span::from_micros(self.every()));
+        let (source, every) = (self.source.name(), self.every());
         write!(f, "windows of {source} every {every}, {} readings due in each", self.expected)
     }
 }

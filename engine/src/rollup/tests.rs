@@ -7,7 +7,11 @@ use arrow::datatypes::{Float64Type, Int64Type};
 
 use super::*;
 
-const HOUR: Micros = MICROS_PER_HOUR;
+const HOUR: i64 = MICROS_PER_HOUR;
+
+fn at(micros: i64) -> Timestamp {
+    Timestamp::from_micros(micros)
+}
 
 fn source() -> Arc<TableSchema> {
     let declaration = TableDeclaration::new("id", "at")
@@ -65,17 +69,17 @@ fn each_column_has_the_aggregates_that_make_sense_of_it() {
 #[test]
 fn windows_divide_a_day_or_are_whole_days() {
     for every in ["1h", "2h", "6h", "12h", "1d", "7d"] {
-        assert_eq!(rollup(every).unwrap().every(), every.parse::<Span>().unwrap().micros());
+        assert_eq!(rollup(every).unwrap().every(), every.parse::<Span>().unwrap());
     }
     for every in ["30m", "90m", "5h", "36h", "1s"] {
         let error = rollup(every).unwrap_err().to_string();
         assert!(error.contains("rollups.r.every"), "{error}");
     }
     let days = rollup("1d").unwrap();
-    let hours = [-25, -1, 0, 23, 24].map(|hour| Hour::of(hour * HOUR).unwrap());
+    let hours = [-25, -1, 0, 23, 24].map(|hour| Hour::of(at(hour * HOUR)).unwrap());
     let windows: Vec<_> = days.windows(&hours).into_iter().collect();
-    assert_eq!(windows, [-48 * HOUR, -24 * HOUR, 0, 24 * HOUR]);
-    assert_eq!(days.window(-1), TimeRange { from: -24 * HOUR, to: 0 });
+    assert_eq!(windows, [-48 * HOUR, -24 * HOUR, 0, 24 * HOUR].map(at));
+    assert_eq!(days.window(at(-1)), TimeRange { from: at(-24 * HOUR), to: at(0) });
 }
 
 #[test]

@@ -20,7 +20,7 @@ use arrow::compute::{concat_batches, take_record_batch};
 use arrow::datatypes::TimestampMicrosecondType;
 use barograph_lake::schema::{FIRST_VALUE_COLUMN, KEY_COLUMN, TIME_COLUMN};
 use barograph_lake::{
-    FileEntry, FilePath, Hour, Key, KeySelection, Micros, TableVersion, Tier, TimeRange,
+    FileEntry, FilePath, Hour, Key, KeySelection, TableVersion, Tier, TimeRange, Timestamp,
 };
 use hashbrown::{HashMap, HashSet};
 use tokio::runtime::Handle;
@@ -53,7 +53,7 @@ pub(crate) struct Newest {
 struct Times {
     version: Option<TableVersion>,
     seen: HashSet<FilePath>,
-    newest: HashMap<Key, Micros>,
+    newest: HashMap<Key, Timestamp>,
 }
 
 /// The last row of each key of a file, with all columns of the table, ordered by key.
@@ -73,7 +73,7 @@ impl Newest {
         &self,
         files: &Files,
         view: &View,
-    ) -> Result<Option<HashMap<Key, Micros>>> {
+    ) -> Result<Option<HashMap<Key, Timestamp>>> {
         let mut times = self.times.lock().await;
         let version = view.snapshot.version();
         if times.version.is_some_and(|seen| seen > version) {
@@ -203,14 +203,15 @@ pub(super) fn take_rows(
 }
 
 /// (key, instant, row) of every row.
-pub(super) fn instants_of(rows: &RecordBatch) -> impl Iterator<Item = (Key, Micros, u32)> {
+pub(super) fn instants_of(rows: &RecordBatch) -> impl Iterator<Item = (Key, Timestamp, u32)> {
     let keys = rows.column(KEY_COLUMN);
     let times = rows.column(TIME_COLUMN).as_primitive::<TimestampMicrosecondType>();
-    (0..rows.num_rows()).map(move |row| (key_at(keys, row), times.value(row), row as u32))
+    (0..rows.num_rows())
+        .map(move |row| (key_at(keys, row), Timestamp::from_micros(times.value(row)), row as u32))
 }
 
 /// (key, instant, row) of the last row of each key, of rows ordered by (key, time).
-pub(super) fn last_rows(rows: &RecordBatch) -> impl Iterator<Item = (Key, Micros, u32)> {
+pub(super) fn last_rows(rows: &RecordBatch) -> impl Iterator<Item = (Key, Timestamp, u32)> {
     let keys = rows.column(KEY_COLUMN);
     let end = keys.len();
     instants_of(rows).filter(move |&(key, _, row)| {

@@ -9,8 +9,7 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
 use barograph_lake::schema::KEY_COLUMN;
-use barograph_lake::time::MICROS_PER_HOUR;
-use barograph_lake::{Hour, Key, KeySelection, Micros, TimeRange};
+use barograph_lake::{Hour, Key, KeySelection, Span, TimeRange, Timestamp};
 use hashbrown::{HashMap, HashSet};
 
 use super::files::{Files, project, read_columns, with_schema};
@@ -36,7 +35,7 @@ impl PointRead<'_> {
             (Point::Latest, Some(keys)) => self.latest(&distinct(keys), &columns).await,
             (Point::Latest, None) => self.latest_of_all(&columns).await,
             (Point::At(time), keys) => {
-                let before = time.saturating_add(1);
+                let before = time + Span::MICROSECOND;
                 let keys = keys.as_deref().map(distinct);
                 let batches = self.newest_before(keys, before, &columns).await?;
                 self.in_order(batches, &columns)
@@ -45,7 +44,7 @@ impl PointRead<'_> {
     }
 
     async fn latest(&self, keys: &[Key], columns: &[usize]) -> Result<RecordBatch> {
-        let in_lake = self.view.snapshot.files().last().map_or(Micros::MIN, |file| file.times.1);
+        let in_lake = self.view.snapshot.files().last().map_or(Timestamp::MIN, |file| file.times.1);
         let in_tail =
             |key: Key| self.view.tail.latest_time(key).is_some_and(|time| time >= in_lake);
         if keys.iter().all(|&key| in_tail(key)) {
@@ -62,14 +61,14 @@ impl PointRead<'_> {
             others.retain(|key| !found.contains(key));
             batches.push(landed);
         }
-        batches.extend(self.newest_before(Some(others), Micros::MAX, columns).await?);
+        batches.extend(self.newest_before(Some(others), Timestamp::MAX, columns).await?);
         batches.push(self.view.tail.latest(&fresh, columns)?);
         self.in_order(batches, columns)
     }
 
     async fn latest_of_all(&self, columns: &[usize]) -> Result<RecordBatch> {
         let Some(mut newest) = self.newest.times(self.files, self.view).await? else {
-            let batches = self.newest_before(None, Micros::MAX, columns).await?;
+            let batches = self.newest_before(None, Timestamp::MAX, columns).await?;
             return self.in_order(batches, columns);
         };
         let mut fresh = Vec::new();
@@ -80,7 +79,7 @@ impl PointRead<'_> {
                 fresh.push(key);
             }
         }
-        let mut by_hour: HashMap<Hour, Vec<(Key, Micros)>> = HashMap::new();
+        let mut by_hour: HashMap<Hour, Vec<(Key, Timestamp)>> = HashMap::new();
         for (key, time) in newest {
             if let Some(hour) = Hour::of(time) {
                 by_hour.entry(hour).or_default().push((key, time));
@@ -103,13 +102,13 @@ impl PointRead<'_> {
     async fn newest_before(
         &self,
         keys: Option<Vec<Key>>,
-        before: Micros,
+        before: Timestamp,
         columns: &[usize],
     ) -> Result<Vec<RecordBatch>> {
         let mut missing = keys.map(|keys| keys.into_iter().collect::<HashSet<_>>());
         let mut found = HashSet::new();
         let mut batches = Vec::new();
-        let scan = Scan::of(KeySelection::All, TimeRange { from: Micros::MIN, to: before });
+        let scan = Scan::of(KeySelection::All, TimeRange { from: Timestamp::MIN, to: before });
         let sources = sources(self.view, &scan);
         let newest_first = sources
             .iter()
@@ -155,14 +154,14 @@ impl PointRead<'_> {
     async fn rows_at(
         &self,
         source: &Source,
-        wanted: &[(Key, Micros)],
+        wanted: &[(Key, Timestamp)],
         columns: &[usize],
     ) -> Result<RecordBatch> {
-        let instants: HashMap<Key, Micros> = wanted.iter().copied().collect();
+        let instants: HashMap<Key, Timestamp> = wanted.iter().copied().collect();
         let keys = KeySelection::list(wanted.iter().map(|&(key, _)| key));
-        let from = wanted.iter().map(|&(_, time)| time).min().unwrap_or(Micros::MIN);
-        let to = wanted.iter().map(|&(_, time)| time).max().unwrap_or(Micros::MIN);
-        let time = TimeRange { from, to: to.saturating_add(1) };
+        let from = wanted.iter().map(|&(_, time)| time).min().unwrap_or(Timestamp::MIN);
+        let to = wanted.iter().map(|&(_, time)| time).max().unwrap_or(Timestamp::MIN);
+        let time = TimeRange { from, to: to + Span::MICROSECOND };
         let rows = self.files.source(source, &keys, time, columns).await?;
         let chosen = instants_of(&rows)
             .filter(|(key, time, _)| instants.get(key) == Some(time))
@@ -190,11 +189,11 @@ impl PointRead<'_> {
 
 /// The time of a source before `before`, newest first: its last hour, its last day, and the rest. Most keys
 /// are found in the first.
-fn ranges(source: &Source, before: Micros) -> impl Iterator<Item = TimeRange> {
+fn ranges(source: &Source, before: Timestamp) -> impl Iterator<Item = TimeRange> {
     let (start, end) = (source.period.start(), source.period.end().min(before));
-    let newest = source.newest().map_or(end, |newest| newest.saturating_add(1)).min(end);
-    let hour = newest.saturating_sub(MICROS_PER_HOUR).max(start);
-    let day = newest.saturating_sub(24 * MICROS_PER_HOUR).max(start);
+    let newest = source.newest().map_or(end, |newest| newest + Span::MICROSECOND).min(end);
+    let hour = newest.saturating_sub(Span::HOUR).max(start);
+    let day = newest.saturating_sub(Span::DAY).max(start);
     [(hour, end), (day, hour), (start, day)].into_iter().map(|(from, to)| TimeRange { from, to })
 }
 

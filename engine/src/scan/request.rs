@@ -1,6 +1,6 @@
 //! The requests of reads: a range of keys and times, or one reading of each of some keys.
 
-use barograph_lake::{Key, KeySelection, Micros, TimeRange};
+use barograph_lake::{Key, KeySelection, TimeRange, Timestamp};
 
 use super::aggregate::Aggregation;
 use crate::filter::Predicate;
@@ -36,7 +36,7 @@ pub enum Point {
     /// The newest.
     Latest,
     /// The newest at or before the instant.
-    At(Micros),
+    At(Timestamp),
 }
 
 /// A point read: one reading of each of some keys, ordered by key. A key without one has no row.

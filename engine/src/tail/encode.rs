@@ -15,8 +15,7 @@ use arrow::datatypes::{
     Float32Type, Float64Type, Int16Type, Int32Type, Int64Type, TimestampMicrosecondType,
 };
 use barograph_lake::schema::{KEY_COLUMN, TIME_COLUMN};
-use barograph_lake::time::format_instant;
-use barograph_lake::{Hour, Key, Micros, ValueType};
+use barograph_lake::{Hour, Key, Timestamp, ValueType};
 
 use super::layout::{Field, Layout, TIME};
 use super::pages::text;
@@ -29,10 +28,10 @@ const REORDERED_ROWS_MIN: usize = 256;
 pub(super) struct Batch<'a> {
     stride: usize,
     keys: Keys<'a>,
-    times: &'a [Micros],
+    times: &'a [i64],
     sources: Vec<Source<'a>>,
     texts: Vec<(Field, &'a StringArray)>,
-    arrived: Micros,
+    arrived: Timestamp,
 }
 
 enum Keys<'a> {
@@ -74,12 +73,13 @@ impl<'a> Batch<'a> {
             .collect();
         let ingested =
             columns[layout.schema.ingested_at()].as_primitive::<TimestampMicrosecondType>();
-        let arrived = ingested.values().first().copied().unwrap_or(Micros::MAX);
+        let arrived =
+            ingested.values().first().map_or(Timestamp::MAX, |at| Timestamp::from_micros(*at));
         Ok(Self { stride: layout.stride, keys, times, sources, texts, arrived })
     }
 
     /// When the rows came, as the first of them says.
-    pub(super) fn arrived(&self) -> Micros {
+    pub(super) fn arrived(&self) -> Timestamp {
         self.arrived
     }
 
@@ -99,8 +99,8 @@ impl<'a> Batch<'a> {
 
     /// Instant of a row.
     #[inline]
-    pub(super) fn time(&self, row: usize) -> Micros {
-        self.times[row]
+    pub(super) fn time(&self, row: usize) -> Timestamp {
+        Timestamp::from_micros(self.times[row])
     }
 
     /// The text columns: their places and their values.
@@ -118,14 +118,13 @@ impl<'a> Batch<'a> {
     pub(super) fn hours(&self) -> Result<Vec<(Hour, usize)>> {
         let mut pieces: Vec<(Hour, usize)> = Vec::new();
         for (row, &time) in self.times.iter().enumerate() {
+            let time = Timestamp::from_micros(time);
             match pieces.last_mut() {
                 Some((hour, end)) if hour.range().contains(time) => *end = row + 1,
                 _ => {
                     let hour = Hour::of(time).ok_or_else(|| {
                         Error::internal(format!(
-                            "{} lies outside the years a date can name: validation lets no such row pass",
-                            format_instant(time)
-                        ))
+                            "{time} lies outside the years a date can name: validation lets no such row pass"))
                     })?;
                     pieces.push((hour, row + 1));
                 }

@@ -14,11 +14,11 @@ use std::sync::atomic::Ordering;
 
 use arrow::array::RecordBatch;
 use barograph_lake::file::{SHORT_TEXT_BYTES, Weight};
-use barograph_lake::{Key, Micros, TimeRange};
+use barograph_lake::{Key, Span, TimeRange, Timestamp};
 
 use super::columns::{Columns, Row};
 use super::hour::{Head, Rows};
-use super::layout::{Field, HEADER, Header, NO_ROW, TIME};
+use super::layout::{Field, HEADER, Header, NO_ROW, TIME, time_of_word};
 use super::pages::{OpenPages, text};
 use crate::Result;
 
@@ -57,7 +57,7 @@ impl<'a> Reader<'a> {
         columns: &[usize],
     ) -> Result<RecordBatch> {
         let hour = self.shared.hour.range();
-        let room = match time.covers(hour.from, hour.to - 1) {
+        let room = match time.covers(hour.from, hour.to - Span::MICROSECOND) {
             true => heads.iter().map(|&(_, last)| self.count(last)).sum(),
             false => 0,
         };
@@ -110,7 +110,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The instant of the newest row of `key` at or before `time`.
-    pub(super) fn time_at(&self, key: Key, time: Micros) -> Option<Micros> {
+    pub(super) fn time_at(&self, key: Key, time: Timestamp) -> Option<Timestamp> {
         let mut best = None;
         let mut next = self.last(key)?;
         while next != NO_ROW {
@@ -133,7 +133,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The instant of a row in the view.
-    pub(super) fn time(&self, id: u32) -> Micros {
+    pub(super) fn time(&self, id: u32) -> Timestamp {
         time_of(self.row(id))
     }
 
@@ -188,7 +188,7 @@ impl<'a> Reader<'a> {
 struct Group<'r> {
     chains: Vec<Chain>,
     /// By key and order of arrival.
-    arrived: Vec<(Micros, Row<'r>)>,
+    arrived: Vec<(Timestamp, Row<'r>)>,
     /// By key and instant, each once.
     ordered: Vec<Row<'r>>,
     /// Each key with how many of the ordered rows are its.
@@ -205,7 +205,7 @@ impl<'r> Group<'r> {
             rows += count;
         }
         self.arrived.clear();
-        self.arrived.resize(rows, (0, &[]));
+        self.arrived.resize(rows, (Timestamp::UNIX_EPOCH, &[]));
         self.follow(reader, time.from);
 
         self.ordered.clear();
@@ -219,7 +219,7 @@ impl<'r> Group<'r> {
     }
 
     /// Follows all chains in step, each to its first row or to where nothing before is wanted.
-    fn follow(&mut self, reader: &'r Reader<'_>, from: Micros) {
+    fn follow(&mut self, reader: &'r Reader<'_>, from: Timestamp) {
         let mut open = true;
         while open {
             open = false;
@@ -239,7 +239,7 @@ impl<'r> Group<'r> {
 
 /// Appends one key's rows inside `range` to `out` by instant, of several with one instant the last.
 /// `rows` stand in order of arrival.
-fn order<'r>(rows: &mut [(Micros, Row<'r>)], range: TimeRange, out: &mut Vec<Row<'r>>) {
+fn order<'r>(rows: &mut [(Timestamp, Row<'r>)], range: TimeRange, out: &mut Vec<Row<'r>>) {
     if !rows.is_sorted_by(|a, b| a.0 <= b.0) {
         rows.sort_by_key(|row| row.0);
     }
@@ -256,6 +256,6 @@ fn header_of(row: Row<'_>) -> Header {
     Header::unpack(row[HEADER].load(Ordering::Relaxed))
 }
 
-fn time_of(row: Row<'_>) -> Micros {
-    row[TIME].load(Ordering::Relaxed) as Micros
+fn time_of(row: Row<'_>) -> Timestamp {
+    time_of_word(row[TIME].load(Ordering::Relaxed))
 }

@@ -19,12 +19,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use arrow::array::Array;
-use barograph_lake::{Hour, Key, LogPosition, Micros};
+use barograph_lake::{Hour, Key, LogPosition, Timestamp};
 use parking_lot::Mutex;
 
 use super::encode::Batch;
 use super::keys::{KeyMap, KeyMapWriter};
-use super::layout::{HEADER, Header, Layout, NO_ROW, TIME};
+use super::layout::{HEADER, Header, Layout, NO_ROW, TIME, time_of_word};
 use super::pages::{Pages, PagesWriter, text};
 use super::view::HourView;
 use crate::memory::{Budget, Reservation};
@@ -63,10 +63,10 @@ pub(super) struct Head {
 pub(super) struct Summary {
     pub rows: u32,
     pub keys: (Key, Key),
-    pub times: (Micros, Micros),
+    pub times: (Timestamp, Timestamp),
     pub positions: (LogPosition, LogPosition),
     /// When the first row of the stay came.
-    pub since: Micros,
+    pub since: Timestamp,
     /// Rows that came with an instant at or before the newest of their key: only they can be repeats.
     pub backward: u32,
     pub bytes: usize,
@@ -82,9 +82,9 @@ pub(super) struct HourWriter {
     heap: PagesWriter,
     heads: KeyMapWriter,
     keys: (Key, Key),
-    times: (Micros, Micros),
+    times: (Timestamp, Timestamp),
     positions: (LogPosition, LogPosition),
-    since: Micros,
+    since: Timestamp,
     /// Rows at or before the newest instant of their key.
     backward: u32,
     /// Number of the publication that does not show the last rows yet.
@@ -132,9 +132,9 @@ impl HourWriter {
             heap,
             heads,
             keys: (Key::MAX, Key::MIN),
-            times: (Micros::MAX, Micros::MIN),
+            times: (Timestamp::MAX, Timestamp::MIN),
             positions: (LogPosition::new(u64::MAX), LogPosition::new(0)),
-            since: Micros::MAX,
+            since: Timestamp::MAX,
             backward: 0,
             stale_since: 0,
         }
@@ -168,7 +168,7 @@ impl HourWriter {
     }
 
     /// Appends one row whose words lack only the header; says whether its key is new here.
-    fn push(&mut self, key: Key, time: Micros, words: &mut [u64]) -> bool {
+    fn push(&mut self, key: Key, time: Timestamp, words: &mut [u64]) -> bool {
         let place = self.heads.place(&self.shared.heads, key);
         let before = place.get().map(Head::unpack);
         let id = self.rows.units();
@@ -176,7 +176,7 @@ impl HourWriter {
             None => (Header { link: NO_ROW, ordinal: 0, peak: true }, id),
             Some(Head { last, newest }) => {
                 let word = |row, word: usize| self.rows.unit(row)[word].load(Ordering::Relaxed);
-                let newest_time = word(newest, TIME) as Micros;
+                let newest_time = time_of_word(word(newest, TIME));
                 let peak = time >= newest_time;
                 self.backward += u32::from(time <= newest_time);
                 let ordinal = Header::unpack(word(last, HEADER)).ordinal + 1;
@@ -290,7 +290,7 @@ impl HourWriter {
                 text::append_to(&heap, words[field.word], &mut string);
                 words[field.word] = text::push(&mut hour.heap, &hour.shared.heap, &string);
             }
-            let time = words[TIME] as Micros;
+            let time = time_of_word(words[TIME]);
             hour.push(key, time, &mut words);
         }
         hour.seen_positions(position, self.positions.1);

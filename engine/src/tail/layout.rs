@@ -15,7 +15,7 @@
 use std::sync::Arc;
 
 use barograph_lake::schema::{KEY_COLUMN, TIME_COLUMN};
-use barograph_lake::{TableSchema, ValueType};
+use barograph_lake::{TableSchema, Timestamp, ValueType};
 
 /// Word of link, ordinal and peak.
 pub(super) const HEADER: usize = 0;
@@ -38,6 +38,12 @@ pub(super) struct Header {
     pub ordinal: u32,
     /// Whether no row of the key that came before has a larger instant.
     pub peak: bool,
+}
+
+/// The instant in its word.
+#[inline]
+pub(super) fn time_of_word(word: u64) -> Timestamp {
+    Timestamp::from_micros(word as i64)
 }
 
 impl Header {

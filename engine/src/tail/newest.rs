@@ -7,10 +7,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use barograph_lake::{Hour, Key, Micros};
+use barograph_lake::{Hour, Key, Timestamp};
 
 use super::hour::HourWriter;
 use super::keys::{KeyMap, KeyMapWriter};
+use super::layout::time_of_word;
 use crate::memory::Budget;
 
 /// Key to the start of the last hour that has rows of it.
@@ -35,7 +36,7 @@ impl NewestHours {
     pub(super) fn raise(&mut self, key: Key, hour: Hour) {
         let place = self.writer.place(&self.map, key);
         if place.get().is_none_or(|start| start_of(start) < hour.start()) {
-            place.set(hour.start() as u64);
+            place.set(hour.start().as_micros() as u64);
         }
     }
 
@@ -73,6 +74,6 @@ impl NewestHours {
 
 /// The start of an hour as it stands in the map. Never `u64::MAX`: that would be an instant 1 µs
 /// before an hour's start.
-pub(super) fn start_of(value: u64) -> Micros {
-    value as Micros
+pub(super) fn start_of(value: u64) -> Timestamp {
+    time_of_word(value)
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use arrow::array::RecordBatch;
 use barograph_lake::file::{SHORT_TEXT_BYTES, Weight};
-use barograph_lake::{Hour, Key, KeySelection, LogPosition, Micros, TimeRange};
+use barograph_lake::{Hour, Key, KeySelection, LogPosition, TimeRange, Timestamp};
 
 use super::columns::Columns;
 use super::gather::Reader;
@@ -76,7 +76,7 @@ impl TailView {
     }
 
     /// The instant of the newest row of `key`, if it has one.
-    pub fn latest_time(&self, key: Key) -> Option<Micros> {
+    pub fn latest_time(&self, key: Key) -> Option<Timestamp> {
         self.newest(key).map(|(hour, id)| hour.reader().time(id))
     }
 
@@ -146,7 +146,7 @@ impl HourView {
     }
 
     /// Smallest and largest instant.
-    pub fn times(&self) -> Option<(Micros, Micros)> {
+    pub fn times(&self) -> Option<(Timestamp, Timestamp)> {
         Some(self.0.summary.times).filter(|(min, max)| min <= max)
     }
 
@@ -162,7 +162,7 @@ impl HourView {
     }
 
     /// When the first of its rows arrived, those that landed meanwhile included.
-    pub fn since(&self) -> Micros {
+    pub fn since(&self) -> Timestamp {
         self.0.summary.since
     }
 
@@ -188,7 +188,7 @@ impl HourView {
     }
 
     /// The instant of the newest row of `key` at or before `time`, if there is one.
-    pub fn time_at(&self, key: Key, time: Micros) -> Option<Micros> {
+    pub fn time_at(&self, key: Key, time: Timestamp) -> Option<Timestamp> {
         self.reader().time_at(key, time)
     }
 
@@ -217,7 +217,7 @@ impl HourView {
             false => {
                 let rows = |last| reader.count(last) as u64;
                 let weight = |&(key, last): &(Key, u32)| {
-                    let from = Micros::MIN;
+                    let from = Timestamp::MIN;
                     Weight { key, from, rows: rows(last), text: 0 }
                 };
                 heads.map(weight).collect()

@@ -6,9 +6,8 @@ use arrow::datatypes::{
     DataType, Float32Type, Float64Type, Int16Type, Int32Type, Int64Type, TimestampMicrosecondType,
 };
 use arrow::util::display::array_value_to_string;
-use barograph_lake::TableSchema;
 use barograph_lake::schema::FIRST_VALUE_COLUMN;
-use barograph_lake::time::format_instant;
+use barograph_lake::{TableSchema, Timestamp};
 
 use super::key_at;
 use super::row::RowWriter;
@@ -152,7 +151,7 @@ impl Of {
         let name = self.schema.arrow().field(column).name();
         let Some(values) = self.columns.get(column) else { return name.clone() };
         let fault = FAULTS.iter().find(|fault| **fault as u32 == mark & 7);
-        let instant = || values.as_primitive::<TimestampMicrosecondType>().value(row);
+        let micros = || values.as_primitive::<TimestampMicrosecondType>().value(row);
         match fault {
             Some(Fault::Unfit) => {
                 let sent = self.sent.column_by_name(name);
@@ -162,10 +161,10 @@ impl Of {
             }
             Some(Fault::Unknown) => format!("{name} = {} is not known", key_at(values, row)),
             Some(Fault::Outside) => {
-                format!("{name} = {} µs is outside the years 1 to 9999", instant())
+                format!("{name} = {} µs is outside the years 1 to 9999", micros())
             }
             Some(Fault::Future) => {
-                format!("{name} = {} is too far in the future", format_instant(instant()))
+                format!("{name} = {} is too far in the future", Timestamp::from_micros(micros()))
             }
             Some(Fault::Implausible) => self.implausible(column, values, row),
             Some(Fault::Null) | None => format!("{name} is null"),

@@ -7,6 +7,7 @@ use arrow::array::{
     Int64Array, StringArray, TimestampNanosecondArray, TimestampSecondArray, UInt64Array,
 };
 use arrow::datatypes::Int8Type;
+use barograph_lake::Timestamp;
 use barograph_lake::schema::{TableDeclaration, ValueType};
 
 use super::*;
@@ -33,7 +34,7 @@ fn check(name: &str, values: impl Array + 'static) -> (Validated, Vec<String>) {
         (name, Arc::new(values), true),
     ])
     .unwrap();
-    let rules = Rules { future: Micros::MAX, known_keys: None };
+    let rules = Rules { future: Timestamp::MAX, known_keys: None };
     let Validated { accepted, mut rejected } = validate(&schema(), &batch, &rules).unwrap();
     assert_eq!(accepted.num_rows() + rejected.len(), rows);
     let reasons = rejected.take(usize::MAX).into_iter().map(|rejected| rejected.reason).collect();

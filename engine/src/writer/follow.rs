@@ -5,10 +5,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use barograph_lake::{LogPosition, Micros};
+use barograph_lake::{LogPosition, Span};
 
 use super::State;
-use crate::clock::micros;
 use crate::log::Record;
 use crate::logged::{LandedThrough, decode};
 use crate::{Error, Result};
@@ -18,7 +17,7 @@ const FOLLOW_EVERY: Duration = Duration::from_millis(100);
 
 impl State {
     /// When there is something to do, whatever comes.
-    pub(super) fn wakes_at(&self) -> Option<Micros> {
+    pub(super) fn wakes_at(&self) -> Option<Span> {
         [self.sync_at, self.follow_at].into_iter().flatten().min()
     }
 
@@ -32,7 +31,7 @@ impl State {
                 .inspect_err(|error| tracing::error!(%error, "syncing the log failed"))?;
         }
         if self.follow_at.is_some_and(|at| at <= now) {
-            self.follow_at = Some(now.saturating_add(micros(FOLLOW_EVERY)));
+            self.follow_at = Some(now + Span::from_duration(FOLLOW_EVERY));
             if is_sound && let Some(error) = self.follow()? {
                 tracing::debug!(%error, "could not follow the log: trying again");
             }

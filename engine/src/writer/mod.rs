@@ -19,12 +19,11 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
-use barograph_lake::{LogPosition, Micros, Snapshot};
+use barograph_lake::{LogPosition, Snapshot, Timestamp};
 use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-use crate::clock::span;
 use crate::log::Record;
 use crate::logged::LandedThrough;
 use crate::memory::Reservation;
@@ -71,7 +70,7 @@ pub(crate) struct Written {
     /// Position of its last entry.
     pub(crate) position: LogPosition,
     /// What its rows have in `ingested_at`.
-    pub(crate) ingested_at: Micros,
+    pub(crate) ingested_at: Timestamp,
 }
 
 /// A submission that goes in unless one of its rows was put since they were looked at.
@@ -96,7 +95,7 @@ pub(crate) struct Landed {
 }
 
 impl Entry {
-    fn record(&self, ingested_at: Micros) -> Record {
+    fn record(&self, ingested_at: Timestamp) -> Record {
         Record {
             table: self.table.schema.name().into(),
             source: self.source.clone(),
@@ -225,7 +224,7 @@ fn run(mut state: State, receiver: &Receiver<Message>, status_sender: &StatusSen
             status_sender.fail(error);
         }
         let wakes_at = state.wakes_at();
-        let left = wakes_at.map(|at| span(at.saturating_sub(state.clock.elapsed())));
+        let left = wakes_at.map(|at| (at - state.clock.elapsed()).duration());
         let first = match left {
             Some(Duration::ZERO) => Err(RecvTimeoutError::Timeout),
             Some(left) => receiver.recv_timeout(left),

@@ -5,8 +5,7 @@ use std::sync::Arc;
 use arrow::array::AsArray;
 use arrow::datatypes::TimestampMicrosecondType;
 use barograph_lake::schema::{KEY_COLUMN, TIME_COLUMN};
-use barograph_lake::time::MICROS_PER_HOUR;
-use barograph_lake::{Hour, Key, KeySelection, Micros, TimeRange};
+use barograph_lake::{Hour, Key, KeySelection, Span, TimeRange, Timestamp};
 use hashbrown::{HashMap, HashSet};
 
 use crate::Result;
@@ -21,7 +20,7 @@ pub(crate) struct Precondition {
     pub(crate) table: Arc<Table>,
     pub(crate) view: Arc<View>,
     /// Keys and instants of the rows, by their hours.
-    pub(crate) rows: HashMap<Hour, HashSet<(Key, Micros)>>,
+    pub(crate) rows: HashMap<Hour, HashSet<(Key, Timestamp)>>,
 }
 
 impl Precondition {
@@ -47,18 +46,21 @@ impl Precondition {
     fn accepted(
         &self,
         hour: Option<&HourView>,
-        rows: &HashSet<(Key, Micros)>,
-    ) -> Result<HashMap<(Key, Micros), Micros>> {
+        rows: &HashSet<(Key, Timestamp)>,
+    ) -> Result<HashMap<(Key, Timestamp), Timestamp>> {
         let Some(hour) = hour else { return Ok(HashMap::new()) };
         let keys = KeySelection::list(rows.iter().map(|row| row.0));
         let start = hour.hour().start();
-        let time = TimeRange { from: start, to: start.saturating_add(MICROS_PER_HOUR) };
+        let time = TimeRange { from: start, to: start + Span::HOUR };
         let columns = [KEY_COLUMN, TIME_COLUMN, self.table.schema.ingested_at()];
         let held = hour.read(&keys, time, &columns)?;
         let times = held.column(TIME_COLUMN).as_primitive::<TimestampMicrosecondType>();
         let accepted = held.column(2).as_primitive::<TimestampMicrosecondType>();
-        let of =
-            |row| ((key_at(held.column(KEY_COLUMN), row), times.value(row)), accepted.value(row));
+        let of = |row| {
+            let [time, accepted] =
+                [times, accepted].map(|column| Timestamp::from_micros(column.value(row)));
+            ((key_at(held.column(KEY_COLUMN), row), time), accepted)
+        };
         Ok((0..held.num_rows()).map(of).filter(|(row, _)| rows.contains(row)).collect())
     }
 }

@@ -6,7 +6,7 @@ use arrow::array::{AsArray, RecordBatch};
 use arrow::compute::max;
 use arrow::datatypes::TimestampMicrosecondType;
 use arrow::ipc::writer::StreamWriter;
-use barograph_lake::{Hour, KeySelection, LogPosition, Micros, TimeRange};
+use barograph_lake::{Hour, KeySelection, LogPosition, TimeRange, Timestamp};
 use tokio::sync::oneshot;
 
 use super::State;
@@ -87,7 +87,7 @@ fn record(table: &str, rows: &RecordBatch) -> Result<Record> {
     Ok(Record {
         table: table.into(),
         source: String::new(),
-        ingested_at: max(ingested).unwrap_or(Micros::MIN),
+        ingested_at: max(ingested).map_or(Timestamp::MIN, Timestamp::from_micros),
         rows: rows.num_rows() as u32,
         body: writer.into_inner()?.into(),
     })

@@ -6,12 +6,11 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
-use barograph_lake::{Hour, LogPosition, Micros, Snapshot};
+use barograph_lake::{Hour, LogPosition, Snapshot, Span, Timestamp};
 use tokio::sync::Notify;
 
 use super::gauge::LogGauge;
 use super::{ConditionalPut, Durability, Landed, Submission, Written};
-use crate::clock::micros;
 use crate::log::{Log, Record};
 use crate::logged::LandedThrough;
 use crate::memory::Budget;
@@ -34,16 +33,16 @@ pub(crate) struct State {
     pub(crate) landed: BTreeMap<String, LandedThrough>,
     pub(crate) clock: Arc<dyn Clock>,
     /// Largest `ingested_at` given so far.
-    pub(crate) last_ingested: Micros,
+    pub(crate) last_ingested: Timestamp,
     /// Told when an hour begins or memory runs short.
     pub(crate) wake_lander: Arc<Notify>,
     pub(crate) budget: Arc<Budget>,
     /// Newest hour seen, over all tables.
     pub(crate) newest_hour: Option<Hour>,
     /// When the oldest batch that was acknowledged at `memory` and not synced since is to be synced, by elapsed time.
-    pub(crate) sync_at: Option<Micros>,
+    pub(crate) sync_at: Option<Span>,
     /// When to look for what others have appended, if they can, by elapsed time.
-    pub(crate) follow_at: Option<Micros>,
+    pub(crate) follow_at: Option<Span>,
 }
 
 impl State {
@@ -72,7 +71,7 @@ impl State {
     /// The same, unless others have appended what this process has not seen: then the group comes back.
     fn try_commit(&mut self, group: Vec<Submission>) -> Result<Option<Error>, Vec<Submission>> {
         // Larger than any before, so that it tells which of two rows was accepted later.
-        let ingested_at = self.clock.now().max(self.last_ingested.saturating_add(1));
+        let ingested_at = self.clock.now().max(self.last_ingested + Span::MICROSECOND);
         self.last_ingested = ingested_at;
         let (group, records) = self.fitting(group, ingested_at);
         if group.is_empty() {
@@ -94,7 +93,9 @@ impl State {
         };
         self.sync_at = match sync {
             true => None,
-            false => self.sync_at.or_else(|| Some(self.clock.elapsed() + micros(SYNC_WITHIN))),
+            false => self
+                .sync_at
+                .or_else(|| Some(self.clock.elapsed() + Span::from_duration(SYNC_WITHIN))),
         };
         let rows: u64 = records.iter().map(|record| u64::from(record.rows)).sum();
         self.gauge.records.fetch_add(records.len() as u64, Ordering::Relaxed);
@@ -125,7 +126,7 @@ impl State {
     fn fitting(
         &self,
         group: Vec<Submission>,
-        ingested_at: Micros,
+        ingested_at: Timestamp,
     ) -> (Vec<Submission>, Vec<Record>) {
         let mut records = Vec::with_capacity(group.len());
         let mut fitting = Vec::with_capacity(group.len());
@@ -194,7 +195,7 @@ impl State {
         &mut self,
         group: &[Submission],
         positions: &[LogPosition],
-        ingested_at: Micros,
+        ingested_at: Timestamp,
     ) -> Result<()> {
         let mut touched: BTreeMap<&str, &Arc<Table>> = BTreeMap::new();
         let entries = group.iter().flat_map(|submission| &submission.entries);

@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use barograph_engine::{Clock, ErrorKind};
-use barograph_lake::{Micros, Span};
+use barograph_lake::Span;
 use tokio::sync::watch;
 
 use crate::{Error, Result};
@@ -57,7 +57,7 @@ pub(crate) struct Executions<S> {
 #[derive(Debug)]
 struct State<S> {
     /// In the order of their planning, with when that was by the time that has passed.
-    planned: VecDeque<(String, Micros, S)>,
+    planned: VecDeque<(String, Span, S)>,
     running: HashMap<String, Running>,
     finished: HashSet<String>,
     /// Those of `finished` in the order of their end.
@@ -106,7 +106,12 @@ impl<S> Executions<S> {
             refused_through: None,
         };
         let state = Arc::new(Mutex::new(state));
-        Self { started: clock.now().cast_unsigned(), next: AtomicU64::new(0), clock, state }
+        Self {
+            started: clock.now().as_micros().cast_unsigned(),
+            next: AtomicU64::new(0),
+            clock,
+            state,
+        }
     }
 
     /// A name for an execution that is yet to begin.
@@ -193,8 +198,8 @@ impl<S> Executions<S> {
 }
 
 impl<S> State<S> {
-    fn forget_old_plans(&mut self, now: Micros) {
-        let before = now.saturating_sub(PLANNED_FOR.micros());
+    fn forget_old_plans(&mut self, now: Span) {
+        let before = now.saturating_sub(PLANNED_FOR);
         while self.planned.front().is_some_and(|(_, since, _)| *since < before) {
             self.planned.pop_front();
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use barograph_engine::{Clock, ErrorKind, retry};
-use barograph_lake::Micros;
+use barograph_lake::Span;
 use http::HeaderMap;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -46,7 +46,7 @@ impl Limits {
 pub(crate) struct Deadline {
     clock: Arc<dyn Clock>,
     /// By the time that has passed.
-    at: Micros,
+    at: Span,
     after: Duration,
     asked: bool,
 }
@@ -56,10 +56,9 @@ impl Deadline {
     pub(crate) fn new(clock: &Arc<dyn Clock>, limit: Duration, headers: &HeaderMap) -> Self {
         let asked = headers.get("grpc-timeout").and_then(|value| timeout_of(value.to_str().ok()?));
         let after = asked.map_or(limit, |asked| asked.min(limit));
-        let micros = Micros::try_from(after.as_micros()).unwrap_or(Micros::MAX);
         Self {
             clock: Arc::clone(clock),
-            at: clock.elapsed().saturating_add(micros),
+            at: clock.elapsed() + Span::from_duration(after),
             after,
             asked: asked.is_some_and(|asked| asked < limit),
         }
@@ -85,7 +84,7 @@ impl Deadline {
 
     /// How much time is left.
     pub(crate) fn left(&self) -> Duration {
-        Duration::from_micros(self.at.saturating_sub(self.clock.elapsed()).max(0).unsigned_abs())
+        (self.at - self.clock.elapsed()).duration()
     }
 
     /// The error of work that was not done by the deadline.

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use barograph_engine::{Clock, ErrorKind, View};
-use barograph_lake::{Micros, Span};
+use barograph_lake::{Span, Timestamp};
 
 use crate::{Error, Result};
 
@@ -24,7 +24,7 @@ pub(crate) struct Pins<V = View> {
     lifetime: Span,
     max: usize,
     /// Part of every id, so that a ticket of an earlier process finds nothing here.
-    started: Micros,
+    started: Timestamp,
     next: AtomicU64,
     held: Mutex<BTreeMap<String, Pin<V>>>,
 }
@@ -34,7 +34,7 @@ struct Pin<V> {
     table: String,
     view: Arc<V>,
     /// By the time that has passed.
-    expires: Micros,
+    expires: Span,
 }
 
 /// A view that was pinned.
@@ -43,7 +43,7 @@ pub(crate) struct Pinned {
     /// Names it in tickets.
     pub(crate) id: String,
     /// Until when it is held.
-    pub(crate) expires: Micros,
+    pub(crate) expires: Timestamp,
 }
 
 impl<V> Pins<V> {
@@ -55,8 +55,8 @@ impl<V> Pins<V> {
     /// Holds `view` for the lifetime. A view that is held already is held longer under the same id.
     pub(crate) fn pin(&self, table: &str, view: &Arc<V>) -> Result<Pinned> {
         let now = self.clock.elapsed();
-        let until = now.saturating_add(self.lifetime.micros());
-        let expires = self.clock.now().saturating_add(self.lifetime.micros());
+        let until = now + self.lifetime;
+        let expires = self.clock.now() + self.lifetime;
         let mut held = self.held(now);
         if let Some((id, pin)) = held.iter_mut().find(|(_, pin)| Arc::ptr_eq(&pin.view, view)) {
             pin.expires = until;
@@ -64,14 +64,18 @@ impl<V> Pins<V> {
         }
         if held.len() >= self.max {
             let first = held.values().map(|pin| pin.expires).min().unwrap_or(until);
-            let wait = first.saturating_sub(now).max(1_000).unsigned_abs();
+            let wait = first.saturating_sub(now).max(Span::millis(1));
             return Err(Error::resources(
                 "flight.views_max",
                 format_args!("endpoints hold {0} of {0} views", self.max),
-                Duration::from_micros(wait),
+                wait.duration(),
             ));
         }
-        let id = format!("{:x}-{:x}", self.started, self.next.fetch_add(1, Ordering::Relaxed));
+        let id = format!(
+            "{:x}-{:x}",
+            self.started.as_micros(),
+            self.next.fetch_add(1, Ordering::Relaxed)
+        );
         let (table, view) = (table.to_owned(), Arc::clone(view));
         held.insert(id.clone(), Pin { table, view, expires: until });
         Ok(Pinned { id, expires })
@@ -102,7 +106,7 @@ impl<V> Pins<V> {
     }
 
     /// The views that have not expired when so much time has passed.
-    fn held(&self, now: Micros) -> MutexGuard<'_, BTreeMap<String, Pin<V>>> {
+    fn held(&self, now: Span) -> MutexGuard<'_, BTreeMap<String, Pin<V>>> {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         held.retain(|_, pin| pin.expires > now);
         held
@@ -114,12 +118,12 @@ mod tests {
     use std::sync::Arc;
 
     use barograph_engine::{Clock, ErrorKind, ManualClock};
-    use barograph_lake::Span;
+    use barograph_lake::{Span, Timestamp};
 
     use super::Pins;
 
     fn pins(max: usize) -> (Pins<u32>, Arc<ManualClock>) {
-        let clock = Arc::new(ManualClock::new(1_000_000));
+        let clock = Arc::new(ManualClock::new(Timestamp::from_micros(1_000_000)));
         (Pins::new(&(Arc::clone(&clock) as _), Span::seconds(10), max), clock)
     }
 
@@ -128,10 +132,10 @@ mod tests {
         let (pins, clock) = pins(4);
         let view = Arc::new(7);
         let pinned = pins.pin("readings", &view).unwrap();
-        assert_eq!(pinned.expires, 11_000_000);
-        clock.set(10_999_999);
+        assert_eq!(pinned.expires, Timestamp::from_micros(11_000_000));
+        clock.set(Timestamp::from_micros(10_999_999));
         assert_eq!(*pins.get(&pinned.id, "readings").unwrap(), 7);
-        clock.set(11_000_000);
+        clock.set(Timestamp::from_micros(11_000_000));
         let error = pins.get(&pinned.id, "readings").unwrap_err();
         assert_eq!(error.kind(), ErrorKind::NotFound);
         assert!(error.to_string().contains("call GetFlightInfo again"), "{error}");
@@ -143,10 +147,10 @@ mod tests {
         let (pins, clock) = pins(1);
         let id = pins.pin("readings", &Arc::new(7)).unwrap().id;
         for years in [10, -20] {
-            clock.step(years * 31_557_600_000_000);
+            clock.step(Span::seconds(years * 31_557_600));
             pins.get(&id, "readings").unwrap();
         }
-        clock.set(clock.now() + 10_000_000);
+        clock.set(clock.now() + Span::seconds(10));
         assert!(pins.get(&id, "readings").is_err());
         pins.pin("readings", &Arc::new(8)).unwrap();
     }
@@ -156,21 +160,21 @@ mod tests {
         let (pins, clock) = pins(1);
         let view = Arc::new(7);
         let first = pins.pin("readings", &view).unwrap();
-        clock.set(6_000_000);
+        clock.set(Timestamp::from_micros(6_000_000));
         let again = pins.pin("readings", &view).unwrap();
-        assert_eq!((again.id, again.expires), (first.id, 16_000_000));
+        assert_eq!((again.id, again.expires), (first.id, Timestamp::from_micros(16_000_000)));
     }
 
     #[test]
     fn over_the_bound_the_delay_lasts_until_the_first_expires() {
         let (pins, clock) = pins(2);
         pins.pin("readings", &Arc::new(1)).unwrap();
-        clock.set(3_000_000);
+        clock.set(Timestamp::from_micros(3_000_000));
         pins.pin("readings", &Arc::new(2)).unwrap();
         let error = pins.pin("readings", &Arc::new(3)).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Resources);
         assert_eq!(error.retry_after().unwrap().as_secs(), 8);
-        clock.set(11_000_000);
+        clock.set(Timestamp::from_micros(11_000_000));
         pins.pin("readings", &Arc::new(3)).unwrap();
     }
 
@@ -179,7 +183,7 @@ mod tests {
         let (pins, clock) = pins(2);
         let id = pins.pin("readings", &Arc::new(1)).unwrap().id;
         assert!(pins.get(&id, "dead_letters").is_err());
-        clock.set(2_000_000);
+        clock.set(Timestamp::from_micros(2_000_000));
         let later = Pins::<u32>::new(&(clock as _), Span::seconds(10), 2);
         later.pin("readings", &Arc::new(2)).unwrap();
         assert!(later.get(&id, "readings").is_err());

@@ -11,8 +11,7 @@ use arrow::datatypes::{Schema, SchemaRef};
 use arrow_flight::FlightData;
 use arrow_flight::utils::flight_data_to_arrow_batch;
 use barograph_engine::ErrorKind;
-use barograph_lake::time::format_instant;
-use barograph_lake::{Key, Micros};
+use barograph_lake::{Key, Timestamp};
 use futures::{Stream, StreamExt};
 use serde::Deserialize;
 use tokio::sync::mpsc;
@@ -59,11 +58,11 @@ impl ExchangeSender {
     }
 
     /// Asks for the newest reading at or before `time` of each of `keys`.
-    pub async fn at(&self, keys: &[Key], time: Micros, id: Option<u64>) -> Result<()> {
+    pub async fn at(&self, keys: &[Key], time: Timestamp, id: Option<u64>) -> Result<()> {
         let mut json = String::from("{\"at\":{\"keys\":");
         push_keys(&mut json, keys);
         json.push_str(",\"time\":\"");
-        json.push_str(&format_instant(time));
+        json.push_str(&time.to_string());
         json.push_str("\"}");
         push_id(&mut json, id);
         self.send(json).await

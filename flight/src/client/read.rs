@@ -10,7 +10,7 @@ use arrow_flight::Ticket as FlightTicket;
 use arrow_flight::decode::FlightRecordBatchStream;
 use arrow_flight::error::FlightError;
 use barograph_engine::ErrorKind;
-use barograph_lake::{Key, Micros};
+use barograph_lake::{Key, Timestamp};
 use futures::{Stream, StreamExt, TryStreamExt};
 
 use super::Client;
@@ -81,7 +81,7 @@ impl Client {
         &self,
         table: &str,
         keys: Option<&[Key]>,
-        time: Micros,
+        time: Timestamp,
         columns: Option<&[&str]>,
     ) -> Result<RecordBatch> {
         let ticket = Ticket::at(table, keys.map(<[_]>::to_vec), time);

@@ -1,8 +1,7 @@
 //! The messages of the actions `delete` and `redrive`.
 
 use barograph_engine::DeletionRequest;
-use barograph_lake::time::{format_instant, parse_instant};
-use barograph_lake::{Key, TimeRange};
+use barograph_lake::{Key, TimeRange, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
@@ -77,13 +76,13 @@ impl DeleteJson {
 
 /// A range as an action names it; an open end is not named.
 fn texts(time: TimeRange) -> (Option<String>, Option<String>) {
-    let text = |instant, open| (instant != open).then(|| format_instant(instant));
+    let text = |instant: Timestamp, open| (instant != open).then(|| instant.to_string());
     (text(time.from, TimeRange::ALL.from), text(time.to, TimeRange::ALL.to))
 }
 
 /// The range that an action names.
 fn time(action: &str, from: &Option<String>, to: &Option<String>) -> Result<TimeRange> {
-    let instant = |text: &Option<String>, open| text.as_deref().map_or(Ok(open), parse_instant);
+    let instant = |text: &Option<String>, open| text.as_deref().map_or(Ok(open), str::parse);
     let request =
         |e: barograph_lake::Error| Error::request(format!("action {action}")).with_source(e);
     Ok(TimeRange {

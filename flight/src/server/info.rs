@@ -8,7 +8,7 @@ use arrow_flight::{
     FlightDescriptor, FlightEndpoint, FlightInfo, SchemaAsIpc, SchemaResult, Ticket as FlightTicket,
 };
 use barograph_engine::{Scan, View};
-use barograph_lake::{Key, KeySelection, Micros};
+use barograph_lake::{Key, KeySelection, Timestamp};
 
 use super::{descriptor, resolved_view};
 use crate::call::{Caller, Deadline, State, signed, until};
@@ -132,7 +132,7 @@ fn narrow(range: &mut RangeRead, keys: KeySelection) {
     };
 }
 
-pub(super) fn endpoint(ticket: &Ticket, expires: Option<Micros>) -> FlightEndpoint {
+pub(super) fn endpoint(ticket: &Ticket, expires: Option<Timestamp>) -> FlightEndpoint {
     let endpoint = FlightEndpoint::new().with_ticket(FlightTicket::new(ticket.to_json()));
     match expires {
         None => endpoint,

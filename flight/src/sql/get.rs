@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use arrow_flight::sql::Command;
-use barograph_lake::Key;
+use barograph_lake::{Key, Timestamp};
 use barograph_query::{Answer, AnswerPartition, Sql, Statement};
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt, stream};
@@ -86,7 +86,7 @@ async fn execute(
                 let part = AnswerPartition {
                     view: state.pins.get(&part.view, &part.table)?,
                     table: part.table.clone(),
-                    now: part.now,
+                    now: Timestamp::from_micros(part.now),
                     keys: (Key::new(part.key_from), Key::new(part.key_to)),
                 };
                 Arc::new(prepare(state, &handle, user).await?.of_partition(part))

@@ -75,7 +75,7 @@ fn parts(state: &State, handle: &Handle, division: &Division) -> Result<Vec<Flig
             let part = Part {
                 table: division.table.clone(),
                 view: pinned.id.clone(),
-                now: division.now,
+                now: division.now.as_micros(),
                 key_from: key_from.get(),
                 key_to: key_to.get(),
             };

@@ -174,5 +174,5 @@ fn bind_windows(table: &TableSchema, windows: &Windows) -> Result<Aggregation> {
         }
         aggregates.push((column, functions.clone()));
     }
-    Ok(Aggregation { every: windows.every.micros(), aggregates })
+    Ok(Aggregation { every: windows.every, aggregates })
 }

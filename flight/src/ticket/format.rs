@@ -1,7 +1,6 @@
 //! The writer of tickets as JSON.
 
 use barograph_engine::{Aggregate, Point};
-use barograph_lake::time::format_instant;
 use barograph_lake::{AsOf, Key};
 use serde_json::{Map, Value, json};
 
@@ -20,7 +19,7 @@ impl Ticket {
                 let name = match point {
                     Point::Latest => "latest",
                     Point::At(time) => {
-                        put(&mut read, "time", Some(format_instant(*time)));
+                        put(&mut read, "time", Some(time.to_string()));
                         "at"
                     }
                 };
@@ -30,8 +29,8 @@ impl Ticket {
                 put(&mut read, "keys", range.keys.as_deref().map(numbers));
                 put(&mut read, "key_from", range.key_from.map(Key::get));
                 put(&mut read, "key_to", range.key_to.map(Key::get));
-                put(&mut read, "from", range.from.map(format_instant));
-                put(&mut read, "to", range.to.map(format_instant));
+                put(&mut read, "from", range.from.map(|at| at.to_string()));
+                put(&mut read, "to", range.to.map(|at| at.to_string()));
                 ticket.insert("range".to_owned(), read.into());
                 put(&mut ticket, "filter", range.filter.clone());
                 if let Some(windows) = &range.windows {
@@ -50,7 +49,7 @@ impl Ticket {
                 put(&mut ticket, "limit", range.limit);
                 let as_of = range.as_of.map(|as_of| match as_of {
                     AsOf::Version(version) => Value::from(version.get()),
-                    AsOf::Time(time) => format_instant(time).into(),
+                    AsOf::Time(time) => time.to_string().into(),
                 });
                 put(&mut ticket, "as_of", as_of);
             }

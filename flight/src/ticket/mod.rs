@@ -24,7 +24,7 @@ mod tests;
 mod value;
 
 use barograph_engine::{Aggregate, Point};
-use barograph_lake::{AsOf, Key, Micros, Span};
+use barograph_lake::{AsOf, Key, Span, Timestamp};
 
 pub(crate) use bind::{BoundTicket, Query, TicketBounds, bind_columns, check_keys};
 pub use request::RequestId;
@@ -72,9 +72,9 @@ pub struct RangeRead {
     /// Internal, made by GetFlightInfo: largest key, inclusive.
     pub key_to: Option<Key>,
     /// First instant inside; `None` is from the beginning.
-    pub from: Option<Micros>,
+    pub from: Option<Timestamp>,
     /// First instant after; `None` is to the end.
-    pub to: Option<Micros>,
+    pub to: Option<Timestamp>,
     /// SQL condition on the columns.
     pub filter: Option<String>,
     /// Windows in place of rows.
@@ -101,7 +101,7 @@ impl Ticket {
     }
 
     /// The newest reading at or before `time` of each of `keys` (`None`: of every key).
-    pub fn at(table: impl Into<String>, keys: Option<Vec<Key>>, time: Micros) -> Self {
+    pub fn at(table: impl Into<String>, keys: Option<Vec<Key>>, time: Timestamp) -> Self {
         Self::new(table, Read::Point { keys, point: Point::At(time) })
     }
 

@@ -1,7 +1,7 @@
 //! The reader of tickets from JSON. It is strict: what is not understood is an error that names it.
 
 use barograph_engine::Point;
-use barograph_lake::Micros;
+use barograph_lake::Timestamp;
 use serde::Deserialize;
 
 use super::value::{Instant, Keys, Limit, Moment, Object, OneKey, RawAggregates, Text, Version};
@@ -116,7 +116,7 @@ impl Ticket {
 }
 
 impl RawAt {
-    pub(super) fn time(&self) -> Result<Micros> {
+    pub(super) fn time(&self) -> Result<Timestamp> {
         self.time.as_ref().map(|time| time.0).ok_or_else(|| {
             Error::request(
                 "\"at\" has no \"time\": give one, like \"time\":\"2026-11-22T10:00:00Z\"",
@@ -132,9 +132,7 @@ impl RawRange {
             && from >= to
         {
             return Err(Error::request(format!(
-                "\"range\" has from {} and to {}: \"to\" is exclusive and must be later than \"from\"",
-                barograph_lake::time::format_instant(from),
-                barograph_lake::time::format_instant(to)
+                "\"range\" has from {from} and to {to}: \"to\" is exclusive and must be later than \"from\""
             )));
         }
         Ok(RangeRead {

@@ -4,8 +4,7 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use barograph_engine::Aggregate;
-use barograph_lake::time::parse_instant;
-use barograph_lake::{AsOf, Key, Micros, TableVersion};
+use barograph_lake::{AsOf, Key, TableVersion, Timestamp};
 use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, Error as _, MapAccess, SeqAccess, Unexpected, Visitor};
@@ -91,10 +90,10 @@ value! {
 }
 
 value! {
-    Instant(Micros),
+    Instant(Timestamp),
     "a time in quotes, like \"2026-11-22T10:00:00Z\"",
     fn visit_str<E: serde::de::Error>(self, value: &str) -> Result<Self::Value, E> {
-        parse_instant(value).map(Instant).map_err(E::custom)
+        value.parse::<Timestamp>().map(Instant).map_err(E::custom)
     }
 }
 
@@ -105,7 +104,7 @@ value! {
         Ok(Moment(AsOf::Version(TableVersion::new(value))))
     }
     fn visit_str<E: serde::de::Error>(self, value: &str) -> Result<Self::Value, E> {
-        parse_instant(value).map(|time| Moment(AsOf::Time(time))).map_err(E::custom)
+        value.parse::<Timestamp>().map(|time| Moment(AsOf::Time(time))).map_err(E::custom)
     }
 }
 

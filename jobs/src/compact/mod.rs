@@ -20,7 +20,7 @@ use barograph_engine::internal::Threads;
 use barograph_engine::rewrite::{Rewrite, RewriteBounds, RewriteOf};
 use barograph_lake::file::FileCache;
 use barograph_lake::{
-    Change, FileEntry, LakeStore, LakeTable, Micros, Operation, Outcome, Retry, Snapshot, TimeRange,
+    Change, FileEntry, LakeStore, LakeTable, Operation, Outcome, Retry, Snapshot, Span, TimeRange,
 };
 use futures::future::BoxFuture;
 
@@ -54,12 +54,7 @@ enum CompactionOutcome {
 }
 
 impl Compact {
-    fn due_compactions(
-        &self,
-        snapshot: &Snapshot,
-        time: TimeRange,
-        lead: Micros,
-    ) -> Vec<Compaction> {
+    fn due_compactions(&self, snapshot: &Snapshot, time: TimeRange, lead: Span) -> Vec<Compaction> {
         due_compactions(snapshot, self.clock.now().saturating_sub(lead), time, &self.settings)
     }
 }
@@ -71,7 +66,7 @@ struct Run<'a> {
     threads: &'a Threads,
     time: TimeRange,
     /// How far the clock may be ahead.
-    lead: Micros,
+    lead: Span,
 }
 
 impl Run<'_> {
@@ -192,7 +187,7 @@ impl Job for Compact {
             let mut plan = Plan::default();
             for opened in tables(&self.lake).await?.planned(&mut plan) {
                 for Compaction { target, files } in
-                    self.due_compactions(&opened.snapshot, request.time(), 0)
+                    self.due_compactions(&opened.snapshot, request.time(), Span::ZERO)
                 {
                     let cost = Figures {
                         files: files.len() as u64,

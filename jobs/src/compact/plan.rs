@@ -8,7 +8,7 @@
 
 use std::sync::Arc;
 
-use barograph_lake::{FileEntry, Micros, Period, Size, Snapshot, Span, Tier, TimeRange};
+use barograph_lake::{FileEntry, Period, Size, Snapshot, Span, Tier, TimeRange, Timestamp};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -66,7 +66,7 @@ pub(crate) struct Compaction {
 /// become due when the others are done.
 pub(crate) fn due_compactions(
     snapshot: &Snapshot,
-    now: Micros,
+    now: Timestamp,
     time: TimeRange,
     settings: &CompactionSettings,
 ) -> Vec<Compaction> {
@@ -91,8 +91,8 @@ pub(crate) fn due_compactions(
 /// The period whose files hold a reading of `instant` once all due compactions are done; `None` outside the years that
 /// a date can name.
 pub(crate) fn compacted_period(
-    instant: Micros,
-    now: Micros,
+    instant: Timestamp,
+    now: Timestamp,
     settings: &CompactionSettings,
 ) -> Option<Period> {
     let due =
@@ -101,8 +101,8 @@ pub(crate) fn compacted_period(
     tiers.into_iter().find_map(due).or_else(|| Period::of(Tier::Hour, instant))
 }
 
-fn is_due(period: Period, after: Span, now: Micros) -> bool {
-    period.end().saturating_add(after.micros()) <= now
+fn is_due(period: Period, after: Span, now: Timestamp) -> bool {
+    period.end().saturating_add(after) <= now
 }
 
 /// The periods of `tier` in which shorter ones have files.

@@ -37,7 +37,8 @@
 //!     .table(TableSchema::new("readings", readings)?)
 //!     .open()
 //!     .await?;
-//! let times = TimestampMicrosecondArray::from_value(engine.now(), 3).with_timezone("UTC");
+//! let now = engine.now().as_micros();
+//! let times = TimestampMicrosecondArray::from_value(now, 3).with_timezone("UTC");
 //! let batch = RecordBatch::try_from_iter([
 //!     ("city_id", Arc::new(Int32Array::from(vec![1, 2, 3])) as _),
 //!     ("reading_at", Arc::new(times) as _),

@@ -15,7 +15,7 @@ use barograph_engine::{Clock, Durability, LogSource, ManualClock};
 use barograph_lake::schema::KeyType;
 use barograph_lake::time::MICROS_PER_HOUR;
 use barograph_lake::{
-    Key, KeySelection, LakeStore, Micros, TableDeclaration, TableSchema, TimeRange, ValueColumn,
+    Key, KeySelection, LakeStore, TableDeclaration, TableSchema, TimeRange, Timestamp, ValueColumn,
     ValueType,
 };
 use polars::prelude::{DataType as Type, TimeUnit as Unit, TimeZone};
@@ -24,7 +24,7 @@ use proptest::prelude::*;
 use super::*;
 
 /// 2026-11-20T00:00:00Z.
-const START: Micros = 1_795_132_800_000_000;
+const START: i64 = 1_795_132_800_000_000;
 /// Names of sensors; the second is too long to lie within a view.
 const NAMES: [&str; 3] = ["vane", "anemometer of the roof", ""];
 
@@ -32,7 +32,7 @@ const NAMES: [&str; 3] = ["vane", "anemometer of the roof", ""];
 #[derive(Debug, Clone, PartialEq)]
 struct Row {
     id: i64,
-    at: Micros,
+    at: i64,
     short: Option<i16>,
     whole: Option<i32>,
     single: Option<f32>,
@@ -207,9 +207,9 @@ fn no_rows_have_columns_and_other_types_are_refused() {
 }
 
 /// Of keys and times, as they were put last.
-type Model = BTreeMap<(i64, Micros), Option<f32>>;
+type Model = BTreeMap<(i64, i64), Option<f32>>;
 
-async fn put(engine: &Arc<Engine>, model: &mut Model, readings: &[(i64, Micros, Option<f32>)]) {
+async fn put(engine: &Arc<Engine>, model: &mut Model, readings: &[(i64, i64, Option<f32>)]) {
     let times = TimestampMicrosecondArray::from_iter_values(readings.iter().map(|row| row.1));
     let batch = RecordBatch::try_from_iter([
         ("id", Arc::new(Int64Array::from_iter_values(readings.iter().map(|row| row.0))) as _),
@@ -225,7 +225,7 @@ async fn a_frame_has_the_rows_of_lake_and_tail_in_order() {
     let folder = tempfile::tempdir().unwrap();
     let single = ValueColumn::new("single", ValueType::Float32);
     let declaration = TableDeclaration::new("id", "at").key_type(KeyType::Int64).column(single);
-    let clock = Arc::new(ManualClock::new(START + 2 * MICROS_PER_HOUR));
+    let clock = Arc::new(ManualClock::new(Timestamp::from_micros(START + 2 * MICROS_PER_HOUR)));
     let engine = Engine::builder(LakeStore::local(&folder.path().join("lake")).unwrap())
         .log(LogSource::folder(folder.path().join("log")))
         .clock(Arc::clone(&clock) as Arc<dyn Clock>)
@@ -247,7 +247,10 @@ async fn a_frame_has_the_rows_of_lake_and_tail_in_order() {
         put(&engine, &mut model, &late.collect::<Vec<_>>()).await;
     }
 
-    let time = TimeRange { from: minute(5), to: minute(65) };
+    let time = TimeRange {
+        from: Timestamp::from_micros(minute(5)),
+        to: Timestamp::from_micros(minute(65)),
+    };
     let keys = KeySelection::Range { from: Key::new(3), to: Key::new(190) };
     let scan = Scan { columns: vec![2], ..Scan::of(keys, time) };
     let frame = read(&engine, engine.view("readings").unwrap(), scan).await.unwrap();
@@ -258,7 +261,9 @@ async fn a_frame_has_the_rows_of_lake_and_tail_in_order() {
     let found: Vec<_> =
         found.map(|((id, at), single)| ((id.unwrap(), at.unwrap()), single)).collect();
     let expected = model.into_iter();
-    let expected = expected.filter(|((id, at), _)| (3..=190).contains(id) && time.contains(*at));
+    let expected = expected.filter(|((id, at), _)| {
+        (3..=190).contains(id) && time.contains(Timestamp::from_micros(*at))
+    });
     assert_eq!(found, expected.collect::<Vec<_>>());
     assert!(engine.view("readings").unwrap().tail.rows() > 0, "some rows are in the tail");
 

@@ -17,7 +17,7 @@ use arrow::buffer::NullBuffer;
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int32Type, Int64Type, TimestampMicrosecondType};
 use barograph_lake::schema::{KEY_COLUMN, TIME_COLUMN};
-use barograph_lake::{Key, Micros};
+use barograph_lake::{Key, Span, Timestamp};
 use hashbrown::{HashMap, HashSet};
 
 use crate::{Error, Result};
@@ -40,7 +40,7 @@ pub struct Replaced {
     /// Whether there may be more: not all keys and instants fitted into memory.
     pub is_at_least: bool,
     /// Keys and instants of the first of them.
-    pub named: Vec<(Key, Micros)>,
+    pub named: Vec<(Key, Timestamp)>,
 }
 
 /// The keys and instants seen in an import.
@@ -70,14 +70,14 @@ struct Known {
 /// Instants at a steady pace.
 #[derive(Debug, Clone, Copy)]
 struct Series {
-    first: Micros,
-    step: Micros,
-    last: Micros,
+    first: Timestamp,
+    step: Span,
+    last: Timestamp,
 }
 
 impl Replaced {
     /// Takes in one more.
-    pub(super) fn note(&mut self, key: Key, time: Micros) {
+    pub(super) fn note(&mut self, key: Key, time: Timestamp) {
         self.rows += 1;
         if self.named.len() < NAMED && !self.named.contains(&(key, time)) {
             self.named.push((key, time));
@@ -139,8 +139,8 @@ impl SeenRows {
             let rows = from..from + same.len();
             from = rows.end;
             let is_valid = |row: &usize| nulls.as_ref().is_none_or(|nulls| nulls.is_valid(*row));
-            let mut times =
-                rows.filter(is_valid).filter_map(|row| times.values().get(row).copied());
+            let times = rows.filter(is_valid).filter_map(|row| times.values().get(row));
+            let mut times = times.map(|time| Timestamp::from_micros(*time));
             let Some(&key) = same.first() else { continue };
             let key = key.into();
             let at = match self.keys.get(self.next) {
@@ -169,7 +169,7 @@ impl SeenRows {
     }
 
     /// Takes in an instant of the key that stands at `at`.
-    fn instant(&mut self, at: usize, time: Micros, replaced: &mut Replaced) {
+    fn instant(&mut self, at: usize, time: Timestamp, replaced: &mut Replaced) {
         let Some(known) = self.keys.get_mut(at) else { return };
         let is_room = |bytes| self.bytes + bytes <= self.bound;
         match known.place(time) {
@@ -213,7 +213,7 @@ enum Place {
 
 impl Known {
     /// Finds the place of an instant.
-    fn place(&mut self, time: Micros) -> Place {
+    fn place(&mut self, time: Timestamp) -> Place {
         if time > self.last.last {
             return if self.last.goes_on(time) { Place::Series } else { Place::After };
         }
@@ -234,27 +234,27 @@ impl Known {
 }
 
 impl Series {
-    fn of(time: Micros) -> Self {
-        Self { first: time, step: 0, last: time }
+    fn of(time: Timestamp) -> Self {
+        Self { first: time, step: Span::ZERO, last: time }
     }
 
-    fn holds(&self, time: Micros) -> bool {
-        let from = time.saturating_sub(self.first);
-        time <= self.last && (from == 0 || (self.step > 0 && from % self.step == 0))
+    fn holds(&self, time: Timestamp) -> bool {
+        let (from, step) = (time.since(self.first).micros(), self.step.micros());
+        time <= self.last && (from == 0 || (step > 0 && from % step == 0))
     }
 
-    fn goes_on(&mut self, time: Micros) -> bool {
-        let step = time.saturating_sub(self.last);
-        let goes_on = self.step == 0 || step == self.step;
+    fn goes_on(&mut self, time: Timestamp) -> bool {
+        let step = time.since(self.last);
+        let goes_on = self.step == Span::ZERO || step == self.step;
         if goes_on {
             (self.step, self.last) = (step, time);
         }
         goes_on
     }
 
-    fn goes_back(&mut self, time: Micros) -> bool {
-        let step = self.first.saturating_sub(time);
-        let goes_back = self.step == 0 || step == self.step;
+    fn goes_back(&mut self, time: Timestamp) -> bool {
+        let step = self.first.since(time);
+        let goes_back = self.step == Span::ZERO || step == self.step;
         if goes_back {
             (self.step, self.first) = (step, time);
         }
@@ -263,14 +263,14 @@ impl Series {
 }
 
 /// A number that differs, as good as surely, for keys and instants that differ (the finalizer of splitmix64, twice).
-fn digest(key: Key, time: Micros) -> u64 {
+fn digest(key: Key, time: Timestamp) -> u64 {
     let mixed = |mut z: u64| {
         z = z.wrapping_add(0x9e37_79b9_7f4a_7c15);
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         z ^ (z >> 31)
     };
-    mixed(mixed(key.get().cast_unsigned()) ^ time.cast_unsigned())
+    mixed(mixed(key.get().cast_unsigned()) ^ time.as_micros().cast_unsigned())
 }
 
 #[cfg(test)]
@@ -318,7 +318,7 @@ mod tests {
             }
             prop_assert_eq!(replaced.rows as usize, repeated.len());
             prop_assert!(!replaced.is_at_least);
-            let first = repeated.first().map(|&(key, time)| (Key::from(key), time));
+            let first = repeated.first().map(|&(key, time)| (Key::from(key), Timestamp::from_micros(time)));
             prop_assert_eq!(replaced.named.first().copied(), first);
             prop_assert!(replaced.named.len() <= NAMED);
         }
@@ -333,7 +333,7 @@ mod tests {
         seen.add(&batch(&back), &mut replaced).unwrap();
         seen.add(&batch(&[(1, None), (1, Some(60_000_000))]), &mut replaced).unwrap();
         assert_eq!((replaced.rows, replaced.is_at_least), (1, false));
-        assert_eq!(replaced.named, [(Key::new(1), 60_000_000)]);
+        assert_eq!(replaced.named, [(Key::new(1), Timestamp::UNIX_EPOCH + Span::MINUTE)]);
         let uneven: Vec<_> = (0..1_000).map(|at| (3, Some(at * at * at))).collect();
         seen.add(&batch(&uneven), &mut replaced).unwrap();
         assert!(replaced.is_at_least);

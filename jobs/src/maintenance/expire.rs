@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use barograph_engine::Clock;
-use barograph_lake::time::format_instant;
-use barograph_lake::{FileEntry, LakeStore, Micros, Outcome, Retry, Snapshot, table};
+use barograph_lake::{FileEntry, LakeStore, Outcome, Retry, Snapshot, Timestamp, table};
 use futures::future::BoxFuture;
 
 use super::{Opened, Retention, Tables, open};
@@ -44,7 +43,7 @@ pub(super) struct Expired {
 
 impl Expire {
     /// The tables whose rows are not kept for ever, each with the first instant that is kept.
-    async fn tables(&self, now: Micros) -> Result<Tables<(Opened, Micros)>> {
+    async fn tables(&self, now: Timestamp) -> Result<Tables<(Opened, Timestamp)>> {
         let names = table::names(&self.lake).await?;
         let mut tables = Tables::new();
         for (name, retention) in &self.retention {
@@ -57,7 +56,7 @@ impl Expire {
                 tables.add(name, Err(error));
                 continue;
             }
-            let kept = now.saturating_sub(after.micros());
+            let kept = now.saturating_sub(after);
             let kept = self.rollups.whole_windows(name, kept);
             tables.add(name, open(&self.lake, name).await.map(|opened| (opened, kept)));
         }
@@ -65,7 +64,7 @@ impl Expire {
     }
 
     /// The files of `snapshot` whose newest row is older than `kept`.
-    async fn old(&self, opened: &Opened, snapshot: &Snapshot, kept: Micros) -> Result<OldFiles> {
+    async fn old(&self, opened: &Opened, snapshot: &Snapshot, kept: Timestamp) -> Result<OldFiles> {
         let files = snapshot.files().iter().filter(|file| file.times.1 < kept).cloned();
         let mut old = OldFiles { files: files.collect(), waiting: Vec::new() };
         if old.files.is_empty() {
@@ -82,7 +81,7 @@ impl Expire {
 
     /// Takes the files older than `kept` out of a table, in one commit. Where the store does not say whether it was
     /// made, the next run finds what is left.
-    pub(super) async fn table(&self, opened: &Opened, kept: Micros) -> Result<Expired> {
+    pub(super) async fn table(&self, opened: &Opened, kept: Timestamp) -> Result<Expired> {
         let (mut snapshot, mut retry) = (opened.snapshot.clone(), Retry::default());
         loop {
             let OldFiles { files, waiting } = self.old(opened, &snapshot, kept).await?;
@@ -130,8 +129,7 @@ impl Job for Expire {
                         continue;
                     }
                 };
-                let before = format_instant(kept);
-                let what = format!("remove files with no rows since {before}");
+                let what = format!("remove files with no rows since {kept}");
                 plan.add(&opened.name, what, figures(&old.files));
                 for (table, files) in old.waiting {
                     let what = format!("until {table} is computed, {}", waits(&files));
@@ -153,7 +151,7 @@ impl Job for Expire {
                         context.save(&opened.name, removed, waiting).await?;
                     }
                     Err(error) => {
-                        let part = format!("rows before {}", format_instant(kept));
+                        let part = format!("rows before {kept}");
                         context.failed(&opened.name, part, error)?;
                     }
                 }

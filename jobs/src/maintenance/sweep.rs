@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use barograph_engine::Clock;
-use barograph_lake::{LakeStore, Micros, Span};
+use barograph_lake::{LakeStore, Span, Timestamp};
 use futures::future::BoxFuture;
 
 use super::{Opened, Retention, tables};
@@ -31,12 +31,12 @@ impl Sweep {
         retention.and_then(|retention| retention.removed_files_kept).unwrap_or(self.kept)
     }
 
-    fn older_than(&self, table: &str, now: Micros) -> Micros {
-        now.saturating_sub(self.kept(table).micros())
+    fn older_than(&self, table: &str, now: Timestamp) -> Timestamp {
+        now.saturating_sub(self.kept(table))
     }
 
     /// Sweeps one table.
-    async fn table(&self, opened: &Opened, now: Micros) -> Result<Figures> {
+    async fn table(&self, opened: &Opened, now: Timestamp) -> Result<Figures> {
         let (table, snapshot) = (&opened.table, &opened.snapshot);
         let limit = self.older_than(&opened.name, now);
         let found = table.unreferenced(snapshot, limit).await?;

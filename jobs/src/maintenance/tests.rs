@@ -12,8 +12,9 @@ use arrow::array::{ArrayRef, Float32Array, Int32Array, RecordBatch, TimestampMic
 use barograph_engine::{Clock, ManualClock};
 use barograph_lake::file::encode;
 use barograph_lake::schema::{TableDeclaration, ValueColumn, ValueType};
-use barograph_lake::time::MICROS_PER_HOUR;
-use barograph_lake::{Change, FilePath, Hour, LogPosition, Micros, Operation, Span, TableSchema};
+use barograph_lake::{
+    Change, FilePath, Hour, LogPosition, Operation, Span, TableSchema, Timestamp,
+};
 use object_store::memory::InMemory;
 use tokio::sync::watch;
 
@@ -26,8 +27,8 @@ use crate::schedule::{
 };
 
 /// 2026-11-22T00:00:00Z.
-const MIDNIGHT: Micros = 1_795_305_600_000_000;
-const DAY: Span = Span::seconds(86_400);
+const MIDNIGHT: Timestamp = Timestamp::from_micros(1_795_305_600_000_000);
+const DAY: Span = Span::DAY;
 
 /// The rows of a table kept for so many hours.
 fn retention(table: &str, hours: i64) -> BTreeMap<String, Retention> {
@@ -88,9 +89,9 @@ impl Fixture {
         let (table, mut snapshot) = opened.unwrap();
         let mut files = Vec::new();
         for hour in 0..hours {
-            let hour = Hour::of(MIDNIGHT + hour * MICROS_PER_HOUR).unwrap();
+            let hour = Hour::of(MIDNIGHT + hour * Span::HOUR).unwrap();
             let times = |late: i64| -> ArrayRef {
-                let times = [0, 1, 2].map(|n| hour.start() + n + late);
+                let times = [0, 1, 2].map(|n| hour.start().as_micros() + n + late);
                 Arc::new(TimestampMicrosecondArray::from(times.to_vec()).with_timezone("UTC"))
             };
             let columns: Vec<ArrayRef> = vec![
@@ -131,10 +132,8 @@ async fn verify_reads_every_file_and_names_what_is_damaged() {
 
     std::fs::write(&files[4], "no Parquet").unwrap();
     std::fs::remove_file(&files[1]).unwrap();
-    let part = RunRequest {
-        from: Some(MIDNIGHT + 2 * MICROS_PER_HOUR),
-        to: Some(MIDNIGHT + 4 * MICROS_PER_HOUR),
-    };
+    let part =
+        RunRequest { from: Some(MIDNIGHT + 2 * Span::HOUR), to: Some(MIDNIGHT + 4 * Span::HOUR) };
     let record = fixture.run("verify", part).await;
     assert_eq!((record.state, record.figures.files), (RunState::Done, 2));
     let record = fixture.run("verify", RunRequest::default()).await;
@@ -159,12 +158,12 @@ async fn sweep_deletes_what_nobody_needed_for_a_day() {
     let commits = std::fs::read_dir(fixture.folder.path().join("readings/_delta_log")).unwrap();
     let commits: Vec<_> = commits.map(|entry| entry.unwrap().path()).collect();
     for path in replaced.iter().chain(&active).chain(&commits) {
-        let time = UNIX_EPOCH + Duration::from_micros(MIDNIGHT as u64);
+        let time = UNIX_EPOCH + Duration::from_micros(MIDNIGHT.as_micros() as u64);
         File::options().write(true).open(path).unwrap().set_modified(time).unwrap();
     }
-    fixture.clock.set(MIDNIGHT + DAY.micros());
+    fixture.clock.set(MIDNIGHT + DAY);
     assert_eq!(fixture.run("sweep", RunRequest::default()).await.figures, Figures::default());
-    fixture.clock.set(MIDNIGHT + DAY.micros() + 1);
+    fixture.clock.set(MIDNIGHT + DAY + Span::MICROSECOND);
     let plan = fixture.schedule.plan("sweep", &RunRequest::default()).await.unwrap();
     assert_eq!(plan.cost.files, 2);
     assert!(replaced[0].exists(), "a plan changes nothing");
@@ -178,7 +177,7 @@ async fn sweep_deletes_what_nobody_needed_for_a_day() {
 }
 
 /// Clocks of boards without a battery begin somewhere.
-const YEARS: Micros = 10 * 31_557_600_000_000;
+const YEARS: Span = Span::seconds(10 * 31_557_600);
 
 #[tokio::test]
 async fn nothing_is_too_old_where_the_clock_is_ahead_for_a_while() {
@@ -187,11 +186,11 @@ async fn nothing_is_too_old_where_the_clock_is_ahead_for_a_while() {
     fixture.fill("readings", 2).await;
     for entry in std::fs::read_dir(fixture.folder.path().join("readings/_delta_log")).unwrap() {
         let file = File::options().write(true).open(entry.unwrap().path()).unwrap();
-        file.set_modified(UNIX_EPOCH + Duration::from_micros(MIDNIGHT as u64)).unwrap();
+        file.set_modified(UNIX_EPOCH + Duration::from_micros(MIDNIGHT.as_micros() as u64)).unwrap();
     }
     for path in &replaced {
         let file = File::options().write(true).open(path).unwrap();
-        file.set_modified(UNIX_EPOCH + Duration::from_micros(MIDNIGHT as u64)).unwrap();
+        file.set_modified(UNIX_EPOCH + Duration::from_micros(MIDNIGHT.as_micros() as u64)).unwrap();
     }
     let run = |job: &'static str| async {
         let record = fixture.run(job, RunRequest::default()).await;
@@ -203,21 +202,21 @@ async fn nothing_is_too_old_where_the_clock_is_ahead_for_a_while() {
     }
     fixture.clock.step(YEARS);
     for seconds in 0..3 {
-        fixture.clock.set(fixture.clock.now() + seconds * 1_000_000);
+        fixture.clock.set(fixture.clock.now() + seconds * Span::SECOND);
         for job in ["expire", "sweep"] {
             assert_eq!(run(job).await, 0, "{job}, the clock ahead");
         }
     }
-    fixture.clock.step(-YEARS);
+    fixture.clock.step(-1 * YEARS);
     for job in ["expire", "sweep"] {
         assert_eq!(run(job).await, 0, "{job}, the clock right again");
     }
     // Time that passes counts as ever.
-    fixture.clock.set(MIDNIGHT + 4 * MICROS_PER_HOUR);
+    fixture.clock.set(MIDNIGHT + 4 * Span::HOUR);
     assert_eq!(run("expire").await, 2);
-    fixture.clock.set(MIDNIGHT + 12 * MICROS_PER_HOUR);
+    fixture.clock.set(MIDNIGHT + 12 * Span::HOUR);
     run("sweep").await;
-    fixture.clock.set(MIDNIGHT + DAY.micros() + MICROS_PER_HOUR);
+    fixture.clock.set(MIDNIGHT + DAY + Span::HOUR);
     assert_eq!(run("sweep").await, 2);
 }
 
@@ -229,7 +228,7 @@ async fn a_clock_that_stays_ahead_is_gone_by_after_a_while() {
     assert_eq!(run().await, 0);
     fixture.clock.step(YEARS);
     assert_eq!(run().await, 0);
-    fixture.clock.set(fixture.clock.now() + MICROS_PER_HOUR / 2);
+    fixture.clock.set(fixture.clock.now() + 30 * Span::MINUTE);
     assert_eq!(run().await, 2);
 }
 
@@ -246,12 +245,12 @@ async fn expire_removes_whole_files_of_the_tables_that_retention_names() {
     let opened = || async { open(&fixture.lake, "readings").await.unwrap() };
 
     // The newest row of the third hour is two µs younger than its first.
-    fixture.clock.set(MIDNIGHT + 4 * MICROS_PER_HOUR + 2);
+    fixture.clock.set(MIDNIGHT + 4 * Span::HOUR + Span::from_micros(2));
     assert_eq!(
         fixture.schedule.plan("expire", &RunRequest::default()).await.unwrap().cost.files,
         2
     );
-    fixture.clock.set(MIDNIGHT + 4 * MICROS_PER_HOUR + 3);
+    fixture.clock.set(MIDNIGHT + 4 * Span::HOUR + Span::from_micros(3));
     let plan = fixture.schedule.plan("expire", &RunRequest::default()).await.unwrap();
     assert_eq!((plan.cost.files, plan.cost.rows, plan.steps_count), (3, 9, 1));
     assert_eq!(opened().await.snapshot.files().len(), 6, "a plan changes nothing");
@@ -262,7 +261,7 @@ async fn expire_removes_whole_files_of_the_tables_that_retention_names() {
     assert_eq!(after.snapshot.files(), &before.snapshot.files()[3..]);
     let last = after.table.history().await.unwrap().pop().unwrap();
     assert_eq!(last.operation, "EXPIRE");
-    let hours = [0, 1, 2].map(|n| Hour::of(MIDNIGHT + n * MICROS_PER_HOUR).unwrap());
+    let hours = [0, 1, 2].map(|n| Hour::of(MIDNIGHT + n * Span::HOUR).unwrap());
     assert_eq!(last.hours.unwrap(), hours);
     assert!(files.iter().all(|file| file.exists()), "the sweep deletes them");
     assert_eq!(fixture.run("expire", RunRequest::default()).await.figures, Figures::default());
@@ -275,7 +274,7 @@ async fn expire_removes_whole_files_of_the_tables_that_retention_names() {
         retention: BTreeMap::new(),
         rollups: rollups(None, fixture.lake.child("jobs"), &[]),
     };
-    let kept = MIDNIGHT + 5 * MICROS_PER_HOUR;
+    let kept = MIDNIGHT + 5 * Span::HOUR;
     assert_eq!(expire.table(&before, kept).await.unwrap().removed.files, 2);
     assert_eq!(opened().await.snapshot.files().len(), 1);
 }
@@ -293,7 +292,7 @@ async fn a_table_whose_log_is_torn_stops_no_job_on_the_others() {
     }
     let log = fixture.folder.path().join("aired/_delta_log/00000000000000000003.json");
     std::fs::write(&log, "no JSON").unwrap();
-    fixture.clock.set(MIDNIGHT + 40 * DAY.micros());
+    fixture.clock.set(MIDNIGHT + 40 * DAY);
     for job in ["compact", "expire", "sweep", "verify"] {
         let plan = fixture.schedule.plan(job, &RunRequest::default()).await.unwrap();
         let refused = plan.steps.iter().find(|step| step.table == "aired");
@@ -325,7 +324,7 @@ async fn an_hour_that_cannot_be_read_stops_no_other_period() {
     let fixture = Fixture::new();
     let files = fixture.fill("readings", 60).await;
     std::fs::write(&files[30], "no Parquet").unwrap();
-    fixture.clock.set(MIDNIGHT + 4 * DAY.micros());
+    fixture.clock.set(MIDNIGHT + 4 * DAY);
     let record = fixture.run("compact", RunRequest::default()).await;
     assert_eq!(record.state, RunState::Failed);
     assert_eq!(parts(&record), [("readings", "day 2026-11-23")]);

@@ -4,8 +4,7 @@
 use std::sync::Arc;
 
 use barograph_lake::table::{FileCheck, Finding as Found};
-use barograph_lake::time::format_instant;
-use barograph_lake::{FileEntry, Key, KeySelection, LakeStore, LakeTable, Micros, TimeRange};
+use barograph_lake::{FileEntry, Key, KeySelection, LakeStore, LakeTable, TimeRange, Timestamp};
 use futures::future::BoxFuture;
 use futures::{StreamExt, stream};
 use serde::{Deserialize, Serialize};
@@ -109,8 +108,8 @@ impl Job for Verify {
                     (Some(first), Some(last)) => format!(
                         "read version {} from {} to {}",
                         opened.snapshot.version(),
-                        format_instant(first.path.period().start()),
-                        format_instant(last.path.period().end())
+                        first.path.period().start(),
+                        last.path.period().end()
                     ),
                     _ => format!("version {} has no files", opened.snapshot.version()),
                 };
@@ -221,7 +220,7 @@ async fn check_file(
 }
 
 /// Where a file stands among those of a table: first instant of its period, smallest key.
-type Place = (Micros, Key);
+type Place = (Timestamp, Key);
 
 fn place(file: &FileEntry) -> Place {
     (file.path.period().start(), file.keys.0)

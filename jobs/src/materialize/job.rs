@@ -7,8 +7,7 @@ use std::time::Duration;
 
 use barograph_engine::Engine;
 use barograph_engine::rollup::SourceWatermark;
-use barograph_lake::time::format_instant;
-use barograph_lake::{KeySelection, LakeStore, Micros, Span, TableVersion, TimeRange};
+use barograph_lake::{KeySelection, LakeStore, Span, TableVersion, TimeRange, Timestamp};
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
@@ -48,7 +47,7 @@ struct Work<'a> {
     context: &'a Context,
     progress: Progress,
     done: Figures,
-    saved_at: Micros,
+    saved_at: Timestamp,
 }
 
 impl Materialize {
@@ -126,7 +125,7 @@ impl Materialize {
         work: &mut Work<'_>,
         derived: &dyn DerivedTable,
         stale_keys: &StaleKeys,
-        start: Micros,
+        start: Timestamp,
     ) -> Result<()> {
         let (engine, context, window) = (work.engine, work.context, derived.window(start));
         let view = engine.view(derived.source())?;
@@ -138,7 +137,7 @@ impl Materialize {
         let cost = cost(&view, keys, window);
         context.pace(cost.bytes).await?;
         let put = replace(engine, derived, view, keys, window, context, self.name).await?;
-        let (table, window) = (derived.table().name(), format_instant(start));
+        let (table, window) = (derived.table().name(), start.to_string());
         tracing::debug!(table, window, rows = cost.rows, put, "window computed");
         work.done = work.done.plus(cost);
         Ok(())
@@ -200,11 +199,10 @@ impl Job for Materialize {
                 let cost = cost.fold(Figures::default(), Figures::plus);
                 let what = match (watermark.stale.first(), watermark.stale.last()) {
                     (Some(&first), Some(&last)) => format!(
-                        "compute {} windows of {} from {} to {}",
+                        "compute {} windows of {} from {first} to {}",
                         watermark.stale.len(),
                         derived.source(),
-                        format_instant(first),
-                        format_instant(derived.window(last).to)
+                        derived.window(last).to
                     ),
                     _ => format!("is up to date with version {} of its source", watermark.version),
                 };
@@ -253,12 +251,12 @@ impl Job for Materialize {
                         }
                         // It stays stale: the next run computes it.
                         Err(error) => {
-                            let part = format!("the window {}", format_instant(start));
+                            let part = format!("the window {start}");
                             context.failed(derived.table().name(), part, error)?;
                             failed.insert(start);
                         }
                     }
-                    if (context.now() - work.saved_at).abs() >= SAVE_EVERY.micros() {
+                    if context.now().since(work.saved_at).abs() >= SAVE_EVERY {
                         self.save(&mut work, &tables).await?;
                     }
                 }
@@ -289,15 +287,15 @@ impl Job for Materialize {
 fn newest<'a>(
     tables: &[(&'a dyn DerivedTable, SourceWatermark)],
     at: usize,
-    failed: &HashSet<Micros>,
-) -> Option<(&'a dyn DerivedTable, Micros)> {
+    failed: &HashSet<Timestamp>,
+) -> Option<(&'a dyn DerivedTable, Timestamp)> {
     let (derived, watermark) = tables.get(at)?;
     let start = watermark.stale.iter().rev().find(|start| !failed.contains(start))?;
     Some((*derived, *start))
 }
 
 /// The keys whose rows are computed in a window.
-fn keys_of(stale_keys: &StaleKeys, start: Micros) -> &KeySelection {
+fn keys_of(stale_keys: &StaleKeys, start: Timestamp) -> &KeySelection {
     stale_keys.get(&start).unwrap_or(&KeySelection::All)
 }
 

@@ -30,7 +30,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, RecordBatch};
 use barograph_engine::rollup::SourceWatermark;
 use barograph_engine::{Engine, ScanStream, View};
-use barograph_lake::{Hour, KeySelection, Micros, Snapshot, TableSchema, TimeRange};
+use barograph_lake::{Hour, KeySelection, Snapshot, TableSchema, TimeRange, Timestamp};
 use futures::future::BoxFuture;
 
 pub use job::Materialize;
@@ -55,17 +55,17 @@ pub trait DerivedTable: Debug + Send + Sync {
     fn definition(&self) -> String;
 
     /// First instants of the windows that rows of `hours` contribute to.
-    fn windows(&self, hours: &BTreeSet<Hour>) -> BTreeSet<Micros>;
+    fn windows(&self, hours: &BTreeSet<Hour>) -> BTreeSet<Timestamp>;
 
     /// The window that holds an instant.
-    fn window(&self, instant: Micros) -> TimeRange;
+    fn window(&self, instant: Timestamp) -> TimeRange;
 
     /// First instant of the windows that can be computed from the source: rows of earlier windows may have expired,
     /// and those windows stay as they were computed.
-    fn computed_from(&self, source: &Snapshot) -> Micros {
+    fn computed_from(&self, source: &Snapshot) -> Timestamp {
         let expired = source.expired_through();
         let windows = self.windows(&expired.into_iter().collect());
-        windows.last().map_or(Micros::MIN, |&last| self.window(last).to)
+        windows.last().map_or(Timestamp::MIN, |&last| self.window(last).to)
     }
 
     /// The keys whose rows change if rows of `keys` change.

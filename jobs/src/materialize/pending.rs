@@ -11,7 +11,7 @@
 
 use std::collections::BTreeSet;
 
-use barograph_lake::{FileEntry, LakeTable, Micros, Snapshot};
+use barograph_lake::{FileEntry, LakeTable, Snapshot, Timestamp};
 
 use super::{DerivedTable, Materialize};
 use crate::Result;
@@ -20,14 +20,14 @@ use crate::Result;
 #[derive(Debug)]
 pub(crate) struct Pending<'a> {
     derived: &'a dyn DerivedTable,
-    from: Micros,
+    from: Timestamp,
     /// First instants of the windows; absent: all.
-    windows: Option<BTreeSet<Micros>>,
+    windows: Option<BTreeSet<Timestamp>>,
 }
 
 impl Materialize {
     /// The last instant up to `before` at which no window of a table that is computed of `source` is under way.
-    pub(crate) fn whole_windows(&self, source: &str, before: Micros) -> Micros {
+    pub(crate) fn whole_windows(&self, source: &str, before: Timestamp) -> Timestamp {
         let mut end = before;
         loop {
             let windows = self.of(source).map(|derived| derived.window(end));

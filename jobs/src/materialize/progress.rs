@@ -5,15 +5,14 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use barograph_engine::Engine;
 use barograph_engine::rollup::{Changed, SourceWatermark};
-use barograph_lake::time::{format_instant, parse_instant};
-use barograph_lake::{KeySelection, Micros, TableVersion, TimeRange};
+use barograph_lake::{KeySelection, TableVersion, TimeRange, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::DerivedTable;
 use crate::Result;
 
 /// Keys by the first instant of a window in which rows of no other key are out of date.
-pub(super) type StaleKeys = HashMap<Micros, KeySelection>;
+pub(super) type StaleKeys = HashMap<Timestamp, KeySelection>;
 
 /// The progress of the tables of a job, by name.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,7 +41,7 @@ impl Progress {
         let Some(computed) = computed.filter(same) else { return Ok(None) };
         let mut stale = BTreeSet::new();
         for (from, to) in &computed.stale {
-            let range = TimeRange { from: parse_instant(from)?, to: parse_instant(to)? };
+            let range = TimeRange { from: from.parse()?, to: to.parse()? };
             stale.extend(starts(derived, range));
         }
         Ok(Some(SourceWatermark { version: TableVersion::new(computed.version), stale }))
@@ -58,7 +57,7 @@ impl Progress {
                 _ => stale.push(window),
             }
         }
-        let text = |range: TimeRange| (format_instant(range.from), format_instant(range.to));
+        let text = |range: TimeRange| (range.from.to_string(), range.to.to_string());
         let computed = Computed {
             definition: derived.definition(),
             version: watermark.version.get(),
@@ -108,7 +107,7 @@ impl Progress {
 pub(super) fn starts(
     derived: &dyn DerivedTable,
     range: TimeRange,
-) -> impl Iterator<Item = Micros> + '_ {
+) -> impl Iterator<Item = Timestamp> + '_ {
     let first = Some(derived.window(range.from).from).filter(|_| !range.is_empty());
     std::iter::successors(first, |&start| Some(derived.window(start).to))
         .take_while(move |&start| start < range.to)

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, RecordBatch};
 use barograph_engine::rollup::{Rollup, SourceWatermark};
 use barograph_engine::{Engine, ScanStream, View};
-use barograph_lake::{Hour, KeySelection, LakeStore, Micros, TableSchema, TimeRange};
+use barograph_lake::{Hour, KeySelection, LakeStore, TableSchema, TimeRange, Timestamp};
 use futures::future::BoxFuture;
 
 use super::{DerivedTable, Materialize};
@@ -49,11 +49,11 @@ impl DerivedTable for RollupTable {
         self.rollup.to_string()
     }
 
-    fn windows(&self, hours: &BTreeSet<Hour>) -> BTreeSet<Micros> {
+    fn windows(&self, hours: &BTreeSet<Hour>) -> BTreeSet<Timestamp> {
         self.rollup.windows(hours)
     }
 
-    fn window(&self, instant: Micros) -> TimeRange {
+    fn window(&self, instant: Timestamp) -> TimeRange {
         self.rollup.window(instant)
     }
 

@@ -20,7 +20,7 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 use barograph_engine::rollup::{Rollup, RollupSettings};
 use barograph_engine::{Clock, Durability, EngineSettings, ManualClock};
 use barograph_lake::schema::{TableDeclaration, ValueColumn, ValueType};
-use barograph_lake::time::{MICROS_PER_HOUR, format_instant};
+use barograph_lake::time::MICROS_PER_HOUR;
 use barograph_lake::{LakeStore, Span};
 use barograph_query::{Sql, SqlSession, SqlSettings};
 use barograph_test_support::{engine_in, instants, landing_on_request};
@@ -35,9 +35,9 @@ use crate::schedule::{
 };
 
 /// 2026-11-20T00:00:00Z.
-const START: Micros = 1_795_132_800_000_000;
+const START: i64 = 1_795_132_800_000_000;
 const HOURS: i64 = 60;
-const MINUTE: Micros = 60_000_000;
+const MINUTE: i64 = 60_000_000;
 const KEYS: u64 = 5;
 
 /// A generator of numbers, the same for the same seed: SplitMix64.
@@ -66,7 +66,7 @@ struct Fixture {
     sql: Arc<Sql>,
     schedule: Arc<Schedule>,
     store: LakeStore,
-    model: BTreeMap<(i32, Micros), Values>,
+    model: BTreeMap<(i32, i64), Values>,
     folder: tempfile::TempDir,
 }
 
@@ -91,7 +91,8 @@ fn declared(source: &TableSchema) -> Vec<Rollup> {
 impl Fixture {
     async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let clock = Arc::new(ManualClock::new(START + HOURS * MICROS_PER_HOUR));
+        let clock =
+            Arc::new(ManualClock::new(Timestamp::from_micros(START + HOURS * MICROS_PER_HOUR)));
         let store =
             LakeStore::with_store(Arc::new(InMemory::new()), "memory:///jobs".parse().unwrap());
         Self::open(folder, clock, store).await
@@ -130,7 +131,7 @@ impl Fixture {
         Self { engine, clock, sql, schedule, store, model: BTreeMap::new(), folder }
     }
 
-    async fn put(&mut self, rows: Vec<((i32, Micros), Values)>) {
+    async fn put(&mut self, rows: Vec<((i32, i64), Values)>) {
         let columns: Vec<(&str, ArrayRef)> = vec![
             ("id", Arc::new(rows.iter().map(|((id, _), _)| Some(*id)).collect::<Int32Array>())),
             ("at", instants(rows.iter().map(|((_, at), _)| *at))),
@@ -167,12 +168,12 @@ impl Fixture {
     }
 
     /// The stale windows of a rollup, with the keys whose rows are to be computed.
-    async fn due(&self, rollup: &Rollup) -> Vec<(Micros, KeySelection)> {
+    async fn due(&self, rollup: &Rollup) -> Vec<(i64, KeySelection)> {
         let job = super::rollups(None, self.store.clone(), &[]);
         let (known, rolled) = (job.progress().await.unwrap(), RollupTable::of(rollup));
         let (watermark, stale_keys) = known.find_stale(&self.engine, &rolled).await.unwrap();
         let keys = |start| stale_keys.get(&start).cloned().unwrap_or(KeySelection::All);
-        watermark.stale.into_iter().map(|start| (start, keys(start))).collect()
+        watermark.stale.into_iter().map(|start| (start.as_micros(), keys(start))).collect()
     }
 
     async fn lines(&self, text: &str) -> Vec<String> {
@@ -193,21 +194,21 @@ impl Fixture {
     }
 
     /// The model's windows as lines: rows, and count, sum, least, greatest, first and last temperature.
-    fn modelled(&self, every: Micros) -> Vec<String> {
-        let mut windows: BTreeMap<(i32, Micros), (u64, Vec<f32>)> = BTreeMap::new();
+    fn modelled(&self, every: i64) -> Vec<String> {
+        let mut windows: BTreeMap<(i32, i64), (u64, Vec<f32>)> = BTreeMap::new();
         for ((key, at), (temperature, _, _)) in &self.model {
             let window = windows.entry((*key, at - at.rem_euclid(every))).or_default();
             window.0 += 1;
             window.1.extend(temperature);
         }
-        let line = |((key, start), (rows, values)): (&(i32, Micros), &(u64, Vec<f32>))| {
+        let line = |((key, start), (rows, values)): (&(i32, i64), &(u64, Vec<f32>))| {
             let text = |value: Option<f32>| value.map_or("null".to_owned(), |v| format!("{v:?}"));
             let sum: f64 = values.iter().copied().map(f64::from).sum();
             let sum = if values.is_empty() { "null".to_owned() } else { format!("{sum:?}") };
             let [min, max] = [f32::min, f32::max].map(|of| text(values.iter().copied().reduce(of)));
             let [first, last] = [values.first(), values.last()].map(|end| text(end.copied()));
             let count = values.len();
-            let start = format_instant(*start);
+            let start = Timestamp::from_micros(*start);
             format!("{key}|{start}|{rows}|{count}|{sum}|{min}|{max}|{first}|{last}")
         };
         windows.iter().map(line).collect()
@@ -286,8 +287,8 @@ async fn a_late_row_changes_the_rows_of_its_windows_alone() {
     fixture.engine.flush().await.unwrap();
     let record = fixture.run(RunRequest::default()).await;
     assert!(record.figures.files > 20, "{record:?}");
-    let computed = fixture.clock.now() + MINUTE;
-    fixture.clock.set(computed + 1_000 * MINUTE);
+    let computed = fixture.clock.now() + Span::MINUTE;
+    fixture.clock.set(computed + 1_000 * Span::MINUTE);
     let hour = START + 30 * MICROS_PER_HOUR;
     fixture.put(vec![((3, hour + 7 * MINUTE), (Some(0.25), None, None))]).await;
     fixture.engine.flush().await.unwrap();
@@ -300,17 +301,17 @@ async fn a_late_row_changes_the_rows_of_its_windows_alone() {
     let changed = |table: &str| {
         format!(
             "SELECT id, window_start FROM {table} WHERE ingested_at > TIMESTAMP '{}'",
-            format_instant(computed).trim_end_matches('Z')
+            computed.to_string().trim_end_matches('Z')
         )
     };
     let day = START + 24 * MICROS_PER_HOUR;
     for (table, start) in [("readings_1h", hour), ("readings_1d", day)] {
         let lines = fixture.lines(&changed(table)).await;
-        assert_eq!(lines, [format!("3|{}", format_instant(start))]);
+        assert_eq!(lines, [format!("3|{}", Timestamp::from_micros(start))]);
     }
     fixture.check("readings_1h", "readings_1h", 7).await;
     // What is asked for is computed anew, and is the same.
-    let request = RunRequest { from: Some(START), to: None };
+    let request = RunRequest { from: Some(Timestamp::from_micros(START)), to: None };
     let record = fixture.run(request).await;
     assert!(record.figures.files > 20, "{record:?}");
     assert_eq!(fixture.lines(&changed("readings_1h")).await.len(), 1);
@@ -346,7 +347,7 @@ async fn a_run_that_is_cut_off_anywhere_comes_to_the_same() {
         whole += usize::from(polled(run, times * 3).await.is_some());
         fixture.check_live(11).await;
         // Its lease expires.
-        fixture.clock.set(fixture.clock.now() + 31_000_000);
+        fixture.clock.set(fixture.clock.now() + Span::seconds(31));
         if whole == 2 {
             break;
         }

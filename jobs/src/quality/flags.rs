@@ -15,7 +15,7 @@ use barograph_engine::validate::logged_schema;
 use barograph_engine::{Aggregate, Aggregation, Engine, Scan, ScanStream, View};
 use barograph_lake::schema::{FIRST_VALUE_COLUMN, KEY_COLUMN, TIME_COLUMN};
 use barograph_lake::time::MICROS_PER_HOUR;
-use barograph_lake::{Hour, Key, KeySelection, Micros, TableSchema, TimeRange};
+use barograph_lake::{Hour, Key, KeySelection, Span, TableSchema, TimeRange, Timestamp};
 use futures::future::BoxFuture;
 use futures::{StreamExt, TryStreamExt};
 
@@ -45,7 +45,7 @@ struct Hours {
     checks: Checks,
     columns: Vec<Check>,
     estimates: Estimates,
-    from: Micros,
+    from: Timestamp,
 }
 
 impl FlagsTable {
@@ -77,7 +77,7 @@ impl FlagsTable {
         if aggregates.is_empty() || self.sites.is_empty() {
             return Ok(Estimates::new());
         }
-        let aggregation = Some(Aggregation { every: MICROS_PER_HOUR, aggregates });
+        let aggregation = Some(Aggregation { every: Span::HOUR, aggregates });
         let scan = scan(KeySelection::All, hour, Vec::new(), aggregation);
         let mut windows = engine.scan(Arc::clone(view), scan).await?;
         let mut means: HashMap<Key, Vec<Option<f64>>> = HashMap::new();
@@ -125,17 +125,17 @@ impl DerivedTable for FlagsTable {
         format!("flags of {source}, {sites} sites, {heights} of known height, {checks}")
     }
 
-    fn windows(&self, hours: &BTreeSet<Hour>) -> BTreeSet<Micros> {
+    fn windows(&self, hours: &BTreeSet<Hour>) -> BTreeSet<Timestamp> {
         let after = 0..=self.hours_before();
         let windows = hours
             .iter()
-            .flat_map(|hour| after.clone().map(|later| hour.start() + later * MICROS_PER_HOUR));
+            .flat_map(|hour| after.clone().map(|later| hour.start() + later * Span::HOUR));
         windows.collect()
     }
 
-    fn window(&self, instant: Micros) -> TimeRange {
-        let from = instant.saturating_sub(instant.rem_euclid(MICROS_PER_HOUR));
-        TimeRange { from, to: from.saturating_add(MICROS_PER_HOUR) }
+    fn window(&self, instant: Timestamp) -> TimeRange {
+        let from = instant.floor_to(Span::HOUR);
+        TimeRange { from, to: from + Span::HOUR }
     }
 
     /// A reading has a say in the flags of neighbours.
@@ -156,7 +156,7 @@ impl DerivedTable for FlagsTable {
                 .map(|(column, check)| (column, check.clone()))
                 .unzip();
             let (table, checks) = (Arc::clone(&self.table), self.checks.clone());
-            let from = window.from.saturating_sub(self.hours_before() * MICROS_PER_HOUR);
+            let from = window.from.saturating_sub(self.hours_before() * Span::HOUR);
             let time = TimeRange { from, to: window.to };
             let rows = engine.scan(view, scan(keys, time, places, None)).await?;
             let schema = logged_schema(&self.table);
@@ -200,11 +200,11 @@ impl Hours {
                 let neighbours =
                     estimates.and_then(|estimates| estimates.get(at).copied().flatten());
                 let (within, over) = (self.checks.step_within, self.checks.persistence_over);
-                Pass::new(check, within.micros(), over.micros(), neighbours)
+                Pass::new(check, within, over, neighbours)
             });
             let mut passes: Vec<Pass<'_>> = passes.collect();
             for row in row..row + run.len() {
-                let at = times.value(row);
+                let at = Timestamp::from_micros(times.value(row));
                 let of = |(pass, column): (&mut Pass<'_>, &Float64Array)| match column.is_valid(row)
                 {
                     true => pass.next(at, column.value(row)),

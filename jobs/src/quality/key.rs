@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use barograph_lake::Micros;
+use barograph_lake::{Span, Timestamp};
 
 use super::{Check, NEIGHBOUR, PERSISTENCE, STEP};
 
@@ -13,25 +13,25 @@ const ROUNDING: f64 = 1e-3;
 #[derive(Debug)]
 pub(super) struct Pass<'a> {
     check: &'a Check,
-    step_within: Micros,
-    persistence_over: Micros,
+    step_within: Span,
+    persistence_over: Span,
     /// What the neighbours say, reduced to the height of the key.
     near: Option<f64>,
     /// The last reading that did not jump.
-    good: Option<(Micros, f64)>,
+    good: Option<(Timestamp, f64)>,
     /// Candidates for the least and the greatest of the last readings, each ascending in time.
-    least: VecDeque<(Micros, f64)>,
-    greatest: VecDeque<(Micros, f64)>,
+    least: VecDeque<(Timestamp, f64)>,
+    greatest: VecDeque<(Timestamp, f64)>,
     /// Since when there are readings without a gap of `persistence_over`.
-    since: Option<Micros>,
-    last: Micros,
+    since: Option<Timestamp>,
+    last: Timestamp,
 }
 
 impl<'a> Pass<'a> {
     pub(super) fn new(
         check: &'a Check,
-        step_within: Micros,
-        persistence_over: Micros,
+        step_within: Span,
+        persistence_over: Span,
         near: Option<f64>,
     ) -> Self {
         Self {
@@ -43,14 +43,14 @@ impl<'a> Pass<'a> {
             least: VecDeque::new(),
             greatest: VecDeque::new(),
             since: None,
-            last: Micros::MIN,
+            last: Timestamp::MIN,
         }
     }
 
     /// The flags of the next reading.
-    pub(super) fn next(&mut self, at: Micros, value: f64) -> i16 {
+    pub(super) fn next(&mut self, at: Timestamp, value: f64) -> i16 {
         let mut flags = 0;
-        let known = self.good.filter(|(then, _)| at.saturating_sub(*then) <= self.step_within);
+        let known = self.good.filter(|(then, _)| at.since(*then) <= self.step_within);
         let jumps = |step: f64| known.is_some_and(|(_, good)| (value - good).abs() > step);
         if self.check.step.is_some_and(jumps) {
             flags |= STEP;
@@ -67,8 +67,8 @@ impl<'a> Pass<'a> {
         flags
     }
 
-    fn stands_still(&mut self, at: Micros, value: f64, varies: f64) -> bool {
-        if self.since.is_none() || at.saturating_sub(self.last) >= self.persistence_over {
+    fn stands_still(&mut self, at: Timestamp, value: f64, varies: f64) -> bool {
+        if self.since.is_none() || at.since(self.last) >= self.persistence_over {
             self.since = Some(at);
         }
         self.last = at;
@@ -87,9 +87,9 @@ impl<'a> Pass<'a> {
 
 /// Adds a reading to the candidates of an extreme and drops those that can be it no more.
 fn keep(
-    candidates: &mut VecDeque<(Micros, f64)>,
-    reading: (Micros, f64),
-    from: Micros,
+    candidates: &mut VecDeque<(Timestamp, f64)>,
+    reading: (Timestamp, f64),
+    from: Timestamp,
     yields: impl Fn(f64, f64) -> bool,
 ) {
     while candidates.back().is_some_and(|(_, before)| yields(*before, reading.1)) {

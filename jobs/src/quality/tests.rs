@@ -6,7 +6,7 @@ use super::key::Pass;
 use super::neighbours::Neighbours;
 use super::*;
 
-const MINUTE: i64 = 60_000_000;
+const MINUTE: Span = Span::MINUTE;
 
 fn check(step: Option<f64>, persistence: Option<f64>, neighbour: Option<f64>) -> Check {
     let column = "temperature".to_owned();
@@ -16,7 +16,10 @@ fn check(step: Option<f64>, persistence: Option<f64>, neighbour: Option<f64>) ->
 /// The flags of readings at minutes.
 fn flags(check: &Check, near: Option<f64>, readings: &[(i64, f64)]) -> Vec<i16> {
     let mut pass = Pass::new(check, 5 * MINUTE, 60 * MINUTE, near);
-    readings.iter().map(|(minute, value)| pass.next(minute * MINUTE, *value)).collect()
+    readings
+        .iter()
+        .map(|(minute, value)| pass.next(Timestamp::UNIX_EPOCH + *minute * MINUTE, *value))
+        .collect()
 }
 
 #[test]

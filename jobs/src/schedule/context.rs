@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use barograph_engine::Clock;
 use barograph_engine::internal::{pause, roughly};
-use barograph_lake::time::{MICROS_PER_SECOND, format_instant};
-use barograph_lake::{Micros, Size, TrustedTime};
+use barograph_lake::time::MICROS_PER_SECOND;
+use barograph_lake::{Size, Span, Timestamp, TrustedTime};
 use parking_lot::Mutex;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -57,7 +57,7 @@ pub struct Context {
     pub(super) progress: watch::Sender<Progress>,
     pub(super) failures: Mutex<Failures>,
     /// When the next bytes may be read, by the time that has passed.
-    pub(super) paced: Mutex<Option<Micros>>,
+    pub(super) paced: Mutex<Option<Span>>,
 }
 
 impl Default for Stop {
@@ -101,7 +101,7 @@ impl Context {
     }
 
     /// The time by the clock of the scheduler.
-    pub fn now(&self) -> Micros {
+    pub fn now(&self) -> Timestamp {
         self.clock.now()
     }
 
@@ -124,7 +124,7 @@ impl Context {
     ///
     /// # Errors
     /// `Unavailable` if their records cannot be read.
-    pub async fn lead(&self) -> Result<Micros> {
+    pub async fn lead(&self) -> Result<Span> {
         let run = self.record.lock().run.clone();
         let now = self.clock.now();
         let mut trusted = TrustedTime::new(now);
@@ -142,13 +142,13 @@ impl Context {
                 Err(error) => return Err(error),
             }
         }
-        let lead = now.saturating_sub(trusted.time());
-        if lead > 0 {
+        let lead = now.since(trusted.time());
+        if lead > Span::ZERO {
             tracing::warn!(
                 %run,
                 "the clock jumped ahead by {}: ages are computed as of the previous run, at {}, until the clock has advanced by half an hour",
                 roughly(lead),
-                format_instant(trusted.time())
+                trusted.time()
             );
         }
         Ok(lead)
@@ -165,8 +165,8 @@ impl Context {
                 let (mut paced, now) = (self.paced.lock(), self.clock.elapsed());
                 let begin = paced.map_or(now, |at| at.max(now));
                 let takes = bytes as f64 / rate.get().max(1) as f64 * MICROS_PER_SECOND as f64;
-                *paced = Some(begin.saturating_add(takes as Micros));
-                Duration::from_micros(begin.saturating_sub(now).unsigned_abs())
+                *paced = Some(begin + Span::from_micros(takes as i64));
+                begin.saturating_sub(now).duration()
             };
             if !wait.is_zero() {
                 self.sleep(wait).await;

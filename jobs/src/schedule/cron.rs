@@ -13,14 +13,13 @@ use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
-use barograph_lake::Micros;
+use barograph_lake::{Span, Timestamp};
 use chrono::{DateTime, Datelike, Days, NaiveDate, Timelike, Utc};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
 
-const MICROS_PER_MINUTE: Micros = 60_000_000;
 /// Within eight years every day that a calendar has comes round, the 29th of February included.
 const DAYS_MAX: u64 = 8 * 366;
 const ALL_HOURS: u64 = 0xff_ffff;
@@ -61,10 +60,9 @@ const FIELDS: [Field; 5] = [
 
 impl Cron {
     /// The first time after `instant`; `None` beyond the years that a date can name.
-    pub fn after(&self, instant: Micros) -> Option<Micros> {
-        let from = DateTime::<Utc>::from_timestamp_micros(
-            instant.div_euclid(MICROS_PER_MINUTE).checked_add(1)?.checked_mul(MICROS_PER_MINUTE)?,
-        )?;
+    pub fn after(&self, instant: Timestamp) -> Option<Timestamp> {
+        let from = instant.floor_to(Span::MINUTE).checked_add(Span::MINUTE)?;
+        let from = DateTime::<Utc>::from_timestamp_micros(from.as_micros())?;
         let (first, minute) = (from.date_naive(), minute_of_day(&from));
         (0..=DAYS_MAX).find_map(|ahead| {
             let day = first.checked_add_days(Days::new(ahead))?;
@@ -75,8 +73,8 @@ impl Cron {
     }
 
     /// The last time at or before `instant`; `None` before the years that a date can name.
-    pub fn until(&self, instant: Micros) -> Option<Micros> {
-        let to = DateTime::<Utc>::from_timestamp_micros(instant)?;
+    pub fn until(&self, instant: Timestamp) -> Option<Timestamp> {
+        let to = DateTime::<Utc>::from_timestamp_micros(instant.as_micros())?;
         let (last, minute) = (to.date_naive(), minute_of_day(&to));
         (0..=DAYS_MAX).find_map(|back| {
             let day = last.checked_sub_days(Days::new(back))?;
@@ -135,9 +133,10 @@ fn minute_of_day(time: &DateTime<Utc>) -> u64 {
     u64::from(time.hour() * 60 + time.minute())
 }
 
-fn at(day: NaiveDate, minute: u64) -> Option<Micros> {
+fn at(day: NaiveDate, minute: u64) -> Option<Timestamp> {
     let minute = u32::try_from(minute).ok()?;
-    Some(day.and_hms_opt(minute / 60, minute % 60, 0)?.and_utc().timestamp_micros())
+    let time = day.and_hms_opt(minute / 60, minute % 60, 0)?.and_utc();
+    Some(Timestamp::from_micros(time.timestamp_micros()))
 }
 
 impl Field {
@@ -211,7 +210,7 @@ impl FromStr for Cron {
             weekdays: (weekdays | (weekdays >> 7)) & 0x7f,
             either: restricted(2) && restricted(4),
         };
-        match cron.after(0) {
+        match cron.after(Timestamp::UNIX_EPOCH) {
             Some(_) => Ok(cron),
             None => Err(wrong("no month has such a day".to_owned())),
         }

@@ -1,7 +1,6 @@
 //! The decision on whether a job is due: a pure function of its lease, its spec and the time.
 
-use barograph_lake::Micros;
-use barograph_lake::time::MICROS_PER_HOUR;
+use barograph_lake::{Span, Timestamp};
 
 use super::lease::Lease;
 use super::spec::JobSpec;
@@ -12,19 +11,19 @@ pub(crate) enum Due {
     /// It is due at once, for the time `slot`: of several that were missed the last.
     Now {
         /// The time that the run is for.
-        slot: Micros,
+        slot: Timestamp,
     },
     /// It is to be looked at again at this time.
-    At(Micros),
+    At(Timestamp),
     /// It does not run by itself.
     Never,
 }
 
 /// A last run that is dated further ahead was dated by a clock that was set back since.
-const AHEAD_MAX: Micros = MICROS_PER_HOUR;
+const AHEAD_MAX: Span = Span::HOUR;
 
 /// Decides whether a job is due. `share`, from 0 to 1, is this process's draw of the jitter.
-pub(crate) fn due(lease: &Lease, spec: &JobSpec, share: f64, now: Micros) -> Due {
+pub(crate) fn due(lease: &Lease, spec: &JobSpec, share: f64, now: Timestamp) -> Due {
     if !spec.enabled {
         return Due::Never;
     }
@@ -48,13 +47,13 @@ pub(crate) fn due(lease: &Lease, spec: &JobSpec, share: f64, now: Micros) -> Due
 }
 
 /// How far ahead of the clock the last run is dated, if that cannot be.
-pub(super) fn ahead(lease: &Lease, now: Micros) -> Option<Micros> {
-    Some(lease.slot.saturating_sub(now)).filter(|ahead| *ahead > AHEAD_MAX)
+pub(super) fn ahead(lease: &Lease, now: Timestamp) -> Option<Span> {
+    Some(lease.slot.since(now)).filter(|ahead| *ahead > AHEAD_MAX)
 }
 
 /// So much later than due this process begins.
-fn jitter(spec: &JobSpec, share: f64) -> Micros {
-    (spec.jitter.micros() as f64 * share.clamp(0.0, 1.0)) as Micros
+fn jitter(spec: &JobSpec, share: f64) -> Span {
+    Span::from_micros((spec.jitter.micros() as f64 * share.clamp(0.0, 1.0)) as i64)
 }
 
 /// A number from 0 to 1 that stays the same for the same words and says nothing about others: FNV-1a,
@@ -73,13 +72,10 @@ pub(crate) fn share(words: &[&str]) -> f64 {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-    use barograph_lake::Span;
-    use barograph_lake::time::parse_instant;
-
     use super::*;
 
-    fn at(text: &str) -> Micros {
-        parse_instant(text).unwrap()
+    fn at(text: &str) -> Timestamp {
+        text.parse::<Timestamp>().unwrap()
     }
 
     fn spec() -> JobSpec {
@@ -134,7 +130,7 @@ mod tests {
         let until = at("2026-11-22T10:00:30Z");
         let slot = at("2026-11-22T10:00:00Z");
         let taken = Lease { until: Some(until), ended: false, ..free("2026-11-22T10:00:00Z") };
-        assert_eq!(due(&taken, &spec(), 0.0, until - 1), Due::At(until));
+        assert_eq!(due(&taken, &spec(), 0.0, until - Span::MICROSECOND), Due::At(until));
         assert_eq!(due(&taken, &spec(), 0.0, until), Due::Now { slot });
         let half = Lease { until: None, ..taken.clone() };
         assert_eq!(due(&half, &spec(), 0.0, until), Due::Now { slot });
@@ -160,7 +156,10 @@ mod tests {
         }
         // It has run for that time by the clock of another process.
         let lease = free("2026-11-22T11:00:00Z");
-        assert_eq!(due(&lease, &spec(), 0.0, next - 1_000), Due::At(at("2026-11-22T12:00:00Z")));
+        assert_eq!(
+            due(&lease, &spec(), 0.0, next - Span::millis(1)),
+            Due::At(at("2026-11-22T12:00:00Z"))
+        );
     }
 
     #[test]
@@ -168,11 +167,11 @@ mod tests {
         let now = at("2026-11-22T10:20:00Z");
         let slot = at("2026-11-22T10:00:00Z");
         let taken = |ahead: &str| Lease {
-            until: Some(now + ahead.parse::<Span>().unwrap().micros()),
+            until: Some(now + ahead.parse::<Span>().unwrap()),
             ended: false,
             ..free("2026-11-22T10:00:00Z")
         };
-        assert_eq!(due(&taken("60s"), &spec(), 0.0, now), Due::At(now + 60_000_000));
+        assert_eq!(due(&taken("60s"), &spec(), 0.0, now), Due::At(now + Span::MINUTE));
         assert_eq!(due(&taken("61s"), &spec(), 0.0, now), Due::Now { slot });
         assert_eq!(due(&taken("3650d"), &spec(), 0.0, now), Due::Now { slot });
     }

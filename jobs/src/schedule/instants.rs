@@ -1,15 +1,14 @@
 //! Instants in the objects of jobs, written as text that people can read.
 
-use barograph_lake::Micros;
-use barograph_lake::time::{format_instant, parse_instant};
+use barograph_lake::Timestamp;
 use serde::{Deserialize, Deserializer, Serializer, de::Error};
 
-pub(super) fn serialize<S: Serializer>(instant: &Micros, to: S) -> Result<S::Ok, S::Error> {
-    to.serialize_str(&format_instant(*instant))
+pub(super) fn serialize<S: Serializer>(instant: &Timestamp, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(&instant.to_string())
 }
 
-pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Micros, D::Error> {
-    parse_instant(&String::deserialize(from)?).map_err(D::Error::custom)
+pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Timestamp, D::Error> {
+    String::deserialize(from)?.parse::<Timestamp>().map_err(D::Error::custom)
 }
 
 /// The same where an instant may be absent.
@@ -17,7 +16,7 @@ pub(super) mod optional {
     use super::*;
 
     pub(in super::super) fn serialize<S: Serializer>(
-        instant: &Option<Micros>,
+        instant: &Option<Timestamp>,
         to: S,
     ) -> Result<S::Ok, S::Error> {
         match instant {
@@ -28,8 +27,8 @@ pub(super) mod optional {
 
     pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
         from: D,
-    ) -> Result<Option<Micros>, D::Error> {
+    ) -> Result<Option<Timestamp>, D::Error> {
         let text = Option::<String>::deserialize(from)?;
-        text.map(|text| parse_instant(&text).map_err(D::Error::custom)).transpose()
+        text.map(|text| text.parse::<Timestamp>().map_err(D::Error::custom)).transpose()
     }
 }

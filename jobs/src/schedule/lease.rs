@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use barograph_engine::Clock;
 use barograph_lake::register::{Entry, Put, Register};
-use barograph_lake::{Micros, Span};
+use barograph_lake::{Span, Timestamp};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -31,7 +31,7 @@ pub(crate) struct Lease {
     pub by: String,
     /// Until when it is taken; absent if it is free.
     #[serde(with = "instants::optional")]
-    pub until: Option<Micros>,
+    pub until: Option<Timestamp>,
     /// How long it lasts; absent in what older programs wrote.
     #[serde(rename = "lease", default, skip_serializing_if = "Option::is_none")]
     pub duration: Option<Span>,
@@ -40,7 +40,7 @@ pub(crate) struct Lease {
     /// The last time at which the job was due and a run was begun for it, or the time at which the job
     /// was seen first.
     #[serde(with = "instants")]
-    pub slot: Micros,
+    pub slot: Timestamp,
     /// Whether the run came to an end that nothing is to follow.
     pub ended: bool,
     /// How many runs in a row before the one it is taken for were cut off by the death of their process.
@@ -68,20 +68,19 @@ pub(super) enum Taken {
 impl Lease {
     /// The end of the lease that is held at `now`, if one is. A lease that ends later than one can was given by a
     /// clock that was set back since, and is over.
-    pub(crate) fn taken_until(&self, now: Micros) -> Option<Micros> {
+    pub(crate) fn taken_until(&self, now: Timestamp) -> Option<Timestamp> {
         let until = self.until.filter(|until| now < *until)?;
-        let longest =
-            self.duration.map_or(Micros::MAX, |duration| duration.micros().saturating_mul(2));
-        (until.saturating_sub(now) <= longest).then_some(until)
+        let longest = self.duration.map_or(Span::MAX, |duration| duration * 2);
+        (until.since(now) <= longest).then_some(until)
     }
 
     /// Whether the lease is held at `now`.
-    pub(crate) fn is_taken(&self, now: Micros) -> bool {
+    pub(crate) fn is_taken(&self, now: Timestamp) -> bool {
         self.taken_until(now).is_some()
     }
 
     /// Whether the lease was taken by a process that did not renew it in time.
-    pub(crate) fn is_abandoned(&self, now: Micros) -> bool {
+    pub(crate) fn is_abandoned(&self, now: Timestamp) -> bool {
         self.until.is_some() && !self.is_taken(now)
     }
 }
@@ -147,7 +146,7 @@ impl Leases {
     }
 
     /// Takes the lease for a new run, which has its number. `seen` is the lease that the decision was made on.
-    pub(super) async fn take(&self, job: &str, seen: &Lease, slot: Micros) -> Result<Taken> {
+    pub(super) async fn take(&self, job: &str, seen: &Lease, slot: Timestamp) -> Result<Taken> {
         let now = self.clock.now();
         if seen.is_taken(now) {
             return Ok(Taken::Lost);
@@ -184,8 +183,8 @@ impl Leases {
         self.write(job, lease).await
     }
 
-    fn end_of_lease(&self, now: Micros) -> Micros {
-        now.saturating_add(self.duration.micros())
+    fn end_of_lease(&self, now: Timestamp) -> Timestamp {
+        now + self.duration
     }
 
     /// Puts the entry after the one that the decision was made on.

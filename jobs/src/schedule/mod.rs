@@ -39,8 +39,7 @@ use std::sync::Arc;
 use barograph_engine::Clock;
 use barograph_engine::internal::roughly;
 use barograph_lake::register::Put;
-use barograph_lake::time::format_instant;
-use barograph_lake::{LakeStore, Micros};
+use barograph_lake::{LakeStore, Timestamp};
 use parking_lot::Mutex;
 use serde_json::json;
 use tokio::sync::watch;
@@ -72,7 +71,7 @@ pub struct Schedule {
     jobs: Vec<Registered>,
     by: String,
     /// The slots ahead of the clock that were warned of.
-    warned: Mutex<BTreeMap<&'static str, Micros>>,
+    warned: Mutex<BTreeMap<&'static str, Timestamp>>,
 }
 
 /// A job and what is wanted of it.
@@ -90,7 +89,7 @@ pub enum DueOutcome {
     /// It was due, and another process was first.
     Overtaken,
     /// It is not due before this time.
-    Wait(Micros),
+    Wait(Timestamp),
     /// It does not run by itself.
     Never,
 }
@@ -105,7 +104,7 @@ pub struct JobInfo {
     /// Its settings.
     pub spec: JobSpec,
     /// When it is due next, jitter not counted; absent if it does not run by itself, or runs.
-    pub next_at: Option<Micros>,
+    pub next_at: Option<Timestamp>,
     /// Its newest run.
     pub last: Option<RunRecord>,
 }
@@ -168,7 +167,7 @@ impl Schedule {
         let registered = self.registered(job)?;
         let lease = self.leases.read(job).await?;
         self.warn_of_slot(registered, &lease);
-        let share = decide::share(&[job, &self.by, &lease.slot.to_string()]);
+        let share = decide::share(&[job, &self.by, &lease.slot.as_micros().to_string()]);
         let slot = match due(&lease, &registered.spec, share, self.clock.now()) {
             Due::Never => return Ok(DueOutcome::Never),
             Due::At(time) => return Ok(DueOutcome::Wait(time)),
@@ -188,7 +187,7 @@ impl Schedule {
             tracing::warn!(
                 job,
                 "the last run was due at {}, {} ahead of the clock, which has been set back since: the job is due by the current clock",
-                format_instant(lease.slot),
+                lease.slot,
                 roughly(ahead)
             );
         }

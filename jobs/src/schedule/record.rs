@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use barograph_lake::{Micros, TimeRange};
+use barograph_lake::{TimeRange, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -41,10 +41,10 @@ pub enum RunState {
 pub struct RunRequest {
     /// First instant of the rows to work on; absent: from the first row.
     #[serde(with = "instants::optional", skip_serializing_if = "Option::is_none")]
-    pub from: Option<Micros>,
+    pub from: Option<Timestamp>,
     /// First instant after them; absent: up to the last row.
     #[serde(with = "instants::optional", skip_serializing_if = "Option::is_none")]
-    pub to: Option<Micros>,
+    pub to: Option<Timestamp>,
 }
 
 /// How much a run has done.
@@ -74,7 +74,7 @@ pub struct RunRecord {
     pub request: RunRequest,
     /// The time that it was due at; absent if somebody asked for it.
     #[serde(with = "instants::optional")]
-    pub slot: Option<Micros>,
+    pub slot: Option<Timestamp>,
     /// The interrupted run whose work it continues.
     pub continues: Option<RunId>,
     /// The settings it runs with.
@@ -85,13 +85,13 @@ pub struct RunRecord {
     pub attempts: u32,
     /// When it began.
     #[serde(with = "instants")]
-    pub started_at: Micros,
+    pub started_at: Timestamp,
     /// When the record was written.
     #[serde(with = "instants")]
-    pub updated_at: Micros,
+    pub updated_at: Timestamp,
     /// When it came to its end.
     #[serde(with = "instants::optional")]
-    pub finished_at: Option<Micros>,
+    pub finished_at: Option<Timestamp>,
     /// What it has done, that of the runs it continues included.
     pub figures: Figures,
     /// From where a later run can continue, in words of the job.
@@ -159,7 +159,7 @@ impl RunRecord {
         by: String,
         spec: JobSpec,
         request: RunRequest,
-        now: Micros,
+        now: Timestamp,
     ) -> Self {
         Self {
             form: FORM,
@@ -200,7 +200,7 @@ impl RunRecord {
     }
 
     /// Comes to its end.
-    pub(super) fn finish(&mut self, state: RunState, now: Micros) {
+    pub(super) fn finish(&mut self, state: RunState, now: Timestamp) {
         self.state = state;
         self.finished_at = Some(now);
     }

@@ -7,7 +7,7 @@ use arrow::array::{
 };
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use barograph_engine::SystemRows;
-use barograph_lake::Micros;
+use barograph_lake::Timestamp;
 use futures::future::BoxFuture;
 use serde::Serialize;
 
@@ -176,8 +176,9 @@ fn count<T>(name: &'static str, list: &[T], of: impl Fn(&T) -> Option<u64>) -> C
     (name, Arc::new(list.iter().map(|item| of(item).map(whole)).collect::<Int64Array>()))
 }
 
-fn time<T>(name: &'static str, list: &[T], of: impl Fn(&T) -> Option<Micros>) -> Column {
-    let times: TimestampMicrosecondArray = list.iter().map(of).collect();
+fn time<T>(name: &'static str, list: &[T], of: impl Fn(&T) -> Option<Timestamp>) -> Column {
+    let times: TimestampMicrosecondArray =
+        list.iter().map(|item| of(item).map(Timestamp::as_micros)).collect();
     (name, Arc::new(times.with_timezone("UTC")))
 }
 

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use barograph_engine::internal::pause;
-use barograph_lake::Micros;
+use barograph_lake::Timestamp;
 use futures::FutureExt;
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -36,7 +36,7 @@ pub(super) struct RunStart {
     /// What the decision to run was made on.
     pub(super) lease: Lease,
     /// The time it is due for; absent if it runs on request.
-    pub(super) slot: Option<Micros>,
+    pub(super) slot: Option<Timestamp>,
     pub(super) request: RunRequest,
     pub(super) stop: Stop,
     pub(super) progress: watch::Sender<Progress>,

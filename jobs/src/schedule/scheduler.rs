@@ -65,8 +65,8 @@ async fn run_whenever_due(schedule: Arc<Schedule>, job: &'static str, shutdown: 
             }
             Ok(DueOutcome::Overtaken) => CHECK_AFTER,
             Ok(DueOutcome::Wait(time)) => {
-                let left = time.saturating_sub(schedule.clock.now()).max(0);
-                Duration::from_micros(left.unsigned_abs()).clamp(CHECK_AFTER, CHECK_EVERY)
+                let left = time.since(schedule.clock.now());
+                left.duration().clamp(CHECK_AFTER, CHECK_EVERY)
             }
             Err(error) => {
                 tracing::warn!(job, %error, "could not check whether the job is due: trying again");

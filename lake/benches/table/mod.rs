@@ -2,9 +2,10 @@
 
 use barograph_lake::ColumnStats;
 use barograph_lake::schema::TableDeclaration;
-use barograph_lake::time::{MICROS_PER_HOUR, format_instant};
+use barograph_lake::time::MICROS_PER_HOUR;
 use barograph_lake::{
-    FileEntry, FilePath, Hour, Key, LogPosition, TableSchema, ValueColumn, ValueType,
+    FileEntry, FilePath, Hour, Key, LogPosition, Span, TableSchema, Timestamp, ValueColumn,
+    ValueType,
 };
 
 /// Six values a minute.
@@ -24,11 +25,11 @@ pub(crate) fn schema() -> TableSchema {
 
 /// The entry of the `n`-th hour, whose file nobody needs.
 pub(crate) fn entry(n: i64) -> FileEntry {
-    let hour = Hour::of(n * MICROS_PER_HOUR).unwrap();
-    let times = (hour.start(), hour.end() - 1);
+    let hour = Hour::of(Timestamp::from_micros(n * MICROS_PER_HOUR)).unwrap();
+    let times = (hour.start(), hour.end() - Span::MICROSECOND);
     let time = ColumnStats {
-        min: Some(format_instant(times.0).into()),
-        max: Some(format_instant(times.1).into()),
+        min: Some(times.0.to_string().into()),
+        max: Some(times.1.to_string().into()),
         nulls: 0,
     };
     let float = |n: i64| {

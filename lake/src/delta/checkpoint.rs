@@ -13,15 +13,15 @@ use parquet::arrow::ArrowWriter;
 use parquet::basic::Compression;
 use parquet::file::properties::WriterProperties;
 
-use super::history::objects;
+use super::history::{objects, written};
 use super::kernel::{kernel_error, with_engine};
 use super::log_path::{LogKind, LogName};
 use crate::store::LakeStore;
 use crate::time::MICROS_PER_HOUR;
-use crate::{Error, ErrorKind, Micros, Result, TableVersion, TrustedTime};
+use crate::{Error, ErrorKind, Result, Span, TableVersion, Timestamp, TrustedTime};
 
 /// For how long every version stays readable, counted back from the newest checkpoint.
-const KEPT: Micros = 7 * 24 * MICROS_PER_HOUR;
+const KEPT: Span = Span::from_micros(7 * 24 * MICROS_PER_HOUR);
 
 /// Writes a checkpoint of `version` and makes it the place where readers start.
 pub(crate) async fn write_checkpoint(store: &LakeStore, version: TableVersion) -> Result<()> {
@@ -63,7 +63,7 @@ pub(crate) async fn expire(store: &LakeStore) -> Result<Vec<String>> {
     let objects: Vec<_> = objects(store)
         .await?
         .into_iter()
-        .map(|(name, meta)| (name, meta.last_modified.timestamp_micros(), meta.location))
+        .map(|(name, meta)| (name, written(&meta), meta.location))
         .collect();
     let names: Vec<_> = objects.iter().map(|(name, age, _)| (*name, *age)).collect();
     let expired = expired(&names);
@@ -74,12 +74,12 @@ pub(crate) async fn expire(store: &LakeStore) -> Result<Vec<String>> {
 }
 
 /// Which objects of a log, each with when it was written, are not needed any longer.
-fn expired(objects: &[(LogName, Micros)]) -> Vec<LogName> {
+fn expired(objects: &[(LogName, Timestamp)]) -> Vec<LogName> {
     let checkpoints = || objects.iter().filter(|(name, _)| name.kind == LogKind::Checkpoint);
     let Some(&(newest, written)) = checkpoints().max_by_key(|(name, _)| name.version) else {
         return Vec::new();
     };
-    let before = |(name, _): &&(LogName, Micros)| {
+    let before = |(name, _): &&(LogName, Timestamp)| {
         name.kind == LogKind::Commit && name.version <= newest.version
     };
     let mut signs: Vec<_> = objects.iter().filter(before).collect();
@@ -89,8 +89,8 @@ fn expired(objects: &[(LogName, Micros)]) -> Vec<LogName> {
     let old = checkpoints().filter(|(_, written)| *written < limit);
     let Some(keep) = old.map(|(name, _)| name.version).max() else { return Vec::new() };
     // What is dated ahead of the newest was written by a clock that was wrong.
-    let old = |written: Micros| written < limit || written > now;
-    let needless = |(name, written): &&(LogName, Micros)| name.version < keep && old(*written);
+    let old = |written: Timestamp| written < limit || written > now;
+    let needless = |(name, written): &&(LogName, Timestamp)| name.version < keep && old(*written);
     objects.iter().filter(needless).map(|(name, _)| *name).collect()
 }
 
@@ -120,17 +120,21 @@ fn encode(
 mod tests {
     use super::*;
 
-    const DAY: Micros = 24 * MICROS_PER_HOUR;
+    const DAY: i64 = 24 * MICROS_PER_HOUR;
 
-    fn object(version: u64, kind: LogKind, written: Micros) -> (LogName, Micros) {
+    fn at(day: u64) -> Timestamp {
+        Timestamp::from_micros(day as i64 * DAY)
+    }
+
+    fn object(version: u64, kind: LogKind, written: Timestamp) -> (LogName, Timestamp) {
         (LogName { version: TableVersion::new(version), kind }, written)
     }
 
     #[test]
     fn versions_before_an_old_checkpoint_expire() {
         let log: Vec<_> = (0..30)
-            .map(|day| object(day, LogKind::Commit, day as Micros * DAY))
-            .chain([5, 20, 25, 29].map(|day| object(day, LogKind::Checkpoint, day as Micros * DAY)))
+            .map(|day| object(day, LogKind::Commit, at(day)))
+            .chain([5, 20, 25, 29].map(|day| object(day, LogKind::Checkpoint, at(day))))
             .collect();
         // Seven days before day 29 is day 22: the checkpoint of day 20 keeps days 22 to 29 readable.
         let gone = expired(&log);
@@ -147,13 +151,13 @@ mod tests {
 
     #[test]
     fn a_clock_that_is_ahead_for_a_while_lets_nothing_expire_before_its_time() {
-        let day = |day: u64| object(day, LogKind::Commit, day as Micros * DAY);
-        let checkpoint = |day: u64, at: Micros| object(day, LogKind::Checkpoint, at * DAY);
+        let day = |day: u64| object(day, LogKind::Commit, at(day));
+        let checkpoint = |day: u64, written: u64| object(day, LogKind::Checkpoint, at(written));
         let mut log: Vec<_> = (0..10).map(day).collect();
         log.push(checkpoint(3, 3));
         assert!(expired(&log).is_empty());
         // Ten years ahead for one commit and its checkpoint.
-        log.push(object(10, LogKind::Commit, 3_650 * DAY));
+        log.push(object(10, LogKind::Commit, at(3_650)));
         log.push(checkpoint(10, 3_650));
         assert!(expired(&log).is_empty());
         // Right again: what was written meanwhile goes when those beside it do.
@@ -169,8 +173,8 @@ mod tests {
     #[test]
     fn a_log_without_an_old_checkpoint_stays_whole() {
         let log: Vec<_> = (0..30)
-            .map(|day| object(day, LogKind::Commit, day as Micros * DAY))
-            .chain([object(29, LogKind::Checkpoint, 29 * DAY)])
+            .map(|day| object(day, LogKind::Commit, at(day)))
+            .chain([object(29, LogKind::Checkpoint, at(29))])
             .collect();
         assert!(expired(&log).is_empty());
         assert!(expired(&log[..30]).is_empty());

@@ -17,10 +17,9 @@ use super::stats;
 use crate::register::{Entry, Register};
 use crate::store::LakeStore;
 use crate::{
-    Error, ErrorKind, FileEntry, ForeignFile, Hour, Key, Micros, Result, Snapshot, TableSchema,
+    Error, ErrorKind, FileEntry, ForeignFile, Hour, Key, Result, Snapshot, TableSchema, Timestamp,
 };
 
-const MICROS_PER_MILLI: Micros = 1_000;
 /// Name of the hours of a change among the parameters of a commit.
 pub(super) const HOURS: &str = "hours";
 /// Name of its keys there.
@@ -55,7 +54,7 @@ pub(crate) struct Replacement<'a> {
     pub(crate) operation: Operation,
     pub(crate) change: &'a Change,
     pub(crate) nonce: &'a str,
-    pub(crate) at: Micros,
+    pub(crate) at: Timestamp,
     pub(crate) removed: &'a [Arc<FileEntry>],
     pub(crate) added: &'a [Arc<FileEntry>],
     /// Before it and after it.
@@ -116,7 +115,7 @@ impl Commit {
         let [base, after] = of.snapshots;
         let schema = of.declared.map_or(of.schema, |declared| &declared.schema);
         let mut info = info(of.operation, of.nonce, parameters(of, schema));
-        info.timestamp = Some(of.at.div_euclid(MICROS_PER_MILLI));
+        info.timestamp = Some(of.at.as_millis());
         info.operation_metrics = metrics(of.removed, of.added);
         let mut actions = vec![info.action()];
         if let Some(Declared { metadata, with_protocol, .. }) = of.declared {
@@ -171,10 +170,10 @@ fn moved(
     schema: &TableSchema,
     removed: Vec<ForeignFile>,
     added: &[Arc<FileEntry>],
-    at: Micros,
+    at: Timestamp,
     data_change: bool,
 ) -> Result<Vec<Action>> {
-    let millis = at.div_euclid(MICROS_PER_MILLI);
+    let millis = at.as_millis();
     let mut actions = Vec::with_capacity(removed.len() + added.len());
     actions.extend(removed.into_iter().map(|file| {
         Action::Remove(Remove {

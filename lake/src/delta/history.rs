@@ -10,7 +10,7 @@ use super::actions::{AddedRows, Line, ParsedCommitInfo};
 use super::commit::{HOURS, KEYS, hours, keys};
 use super::log_path::{LOG_FOLDER, LogKind, LogName};
 use crate::store::LakeStore;
-use crate::{Error, Hour, Key, Micros, Result, TableVersion};
+use crate::{Error, Hour, Key, Result, TableVersion, Timestamp};
 
 /// How many commits are read at a time.
 const READ_AHEAD: usize = 16;
@@ -23,7 +23,7 @@ pub struct CommitInfo {
     /// The version it made.
     pub version: TableVersion,
     /// Its time, by the writer's clock, or by the store's if the commit states none.
-    pub at: Micros,
+    pub at: Timestamp,
     /// The operation, as the writer names it.
     pub operation: String,
     /// The nonce that identifies it; `None` if its writer gave none.
@@ -96,9 +96,9 @@ pub(crate) async fn commit_of(
 
 /// The files that commits written at `since` or later removed, as their entries name them: by the store's clock, which
 /// may step back, so that what comes after such a commit is as young.
-pub(crate) async fn removed_since(store: &LakeStore, since: Micros) -> Result<HashSet<String>> {
+pub(crate) async fn removed_since(store: &LakeStore, since: Timestamp) -> Result<HashSet<String>> {
     let commits = commits(store).await?.into_iter();
-    let young = commits.skip_while(|(_, meta)| meta.last_modified.timestamp_micros() < since);
+    let young = commits.skip_while(|(_, meta)| written(meta) < since);
     let removed: Vec<Vec<String>> = stream::iter(young)
         .map(|(version, meta)| async move {
             let lines = read(store, version, &meta).await?;
@@ -138,7 +138,7 @@ pub(super) async fn listed(store: &LakeStore) -> Result<Vec<ObjectMeta>> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Head {
     /// When it was made.
-    pub(super) at: Option<Micros>,
+    pub(super) at: Option<Timestamp>,
     /// The program that made it.
     pub(super) engine: Option<String>,
 }
@@ -168,13 +168,17 @@ pub(super) async fn head(store: &LakeStore, version: TableVersion) -> Result<Opt
     Ok(Some(Head { at, engine: info.and_then(|info| info.engine_info) }))
 }
 
-fn stated(info: &ParsedCommitInfo) -> Option<Micros> {
-    info.timestamp.map(|millis| millis.saturating_mul(1_000))
+fn stated(info: &ParsedCommitInfo) -> Option<Timestamp> {
+    info.timestamp.map(Timestamp::from_millis)
 }
 
-fn instant(info: Option<&ParsedCommitInfo>, meta: &ObjectMeta) -> Micros {
-    let written = || meta.last_modified.timestamp_micros();
-    info.and_then(stated).unwrap_or_else(written)
+fn instant(info: Option<&ParsedCommitInfo>, meta: &ObjectMeta) -> Timestamp {
+    info.and_then(stated).unwrap_or_else(|| written(meta))
+}
+
+/// When the store says that an object was written.
+pub(crate) fn written(meta: &ObjectMeta) -> Timestamp {
+    Timestamp::from_micros(meta.last_modified.timestamp_micros())
 }
 
 async fn read(store: &LakeStore, version: TableVersion, meta: &ObjectMeta) -> Result<Vec<Line>> {

@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::actions::{Format, MetaData};
 use crate::schema::TableDeclaration;
-use crate::{Error, KeyType, Micros, Result, TableSchema, TableVersion, ValueType};
+use crate::{Error, KeyType, Result, TableSchema, TableVersion, Timestamp, ValueType};
 
 /// Key in the Delta table's configuration that holds the [`TableDeclaration`] as JSON.
 const DECLARATION: &str = "barograph.table";
@@ -35,7 +35,7 @@ pub(crate) struct Former {
     /// The first version that was not like this.
     pub(crate) before: TableVersion,
     /// When that was committed.
-    pub(crate) at: Micros,
+    pub(crate) at: Timestamp,
     pub(crate) schema: Arc<TableSchema>,
 }
 
@@ -43,7 +43,7 @@ pub(crate) struct Former {
 #[derive(Debug, Serialize, Deserialize)]
 struct Stored {
     before: TableVersion,
-    at: Micros,
+    at: Timestamp,
     table: TableDeclaration,
 }
 
@@ -73,7 +73,7 @@ impl Metadata {
         before: &TableSchema,
         after: &TableSchema,
         version: TableVersion,
-        at: Micros,
+        at: Timestamp,
     ) -> Result<Self> {
         let mut former = self.stored()?;
         let table = before.declaration().clone();

@@ -41,7 +41,7 @@ pub(crate) use commit::{Commit, Declared, Replacement, log};
 pub(crate) use deleted_rows::deleted_rows;
 pub(crate) use difference::{Columns, Difference};
 pub(crate) use foreign::{is_foreign, last_own, newest, unfit};
-pub(crate) use history::{between, commit_of, history, removed_since};
+pub(crate) use history::{between, commit_of, history, removed_since, written};
 pub(crate) use load::{Loaded, load, load_at, made_here};
 pub(crate) use log_path::{LOG_FOLDER, LogName};
 pub(crate) use metadata::{Former, Metadata};

@@ -17,8 +17,7 @@ use serde_json::{Map, Value, json};
 
 use crate::schema::{KEY_COLUMN, TIME_COLUMN};
 use crate::snapshot::ColumnStats;
-use crate::time::parse_instant;
-use crate::{Error, FileEntry, Key, Micros, Result, TableSchema};
+use crate::{Error, FileEntry, Key, Result, TableSchema, Timestamp};
 
 const ROWS: &str = "numRecords";
 const MIN: &str = "minValues";
@@ -29,7 +28,7 @@ const NULLS: &str = "nullCount";
 pub(super) struct FileStats {
     pub(super) rows: u64,
     pub(super) keys: (Key, Key),
-    pub(super) times: (Micros, Micros),
+    pub(super) times: (Timestamp, Timestamp),
     pub(super) columns: Vec<ColumnStats>,
 }
 
@@ -146,10 +145,10 @@ impl<'a> Parts<'a> {
 }
 
 /// Key and time range as the statistics of those columns tell them.
-fn bounds(columns: &[ColumnStats]) -> Option<((Key, Key), (Micros, Micros))> {
+fn bounds(columns: &[ColumnStats]) -> Option<((Key, Key), (Timestamp, Timestamp))> {
     let key = columns.get(KEY_COLUMN)?;
     let time = columns.get(TIME_COLUMN)?;
-    let instant = |value: &Option<Value>| parse_instant(value.as_ref()?.as_str()?).ok();
+    let instant = |value: &Option<Value>| value.as_ref()?.as_str()?.parse::<Timestamp>().ok();
     Some((
         (Key::new(key.min.as_ref()?.as_i64()?), Key::new(key.max.as_ref()?.as_i64()?)),
         (instant(&time.min)?, instant(&time.max)?),

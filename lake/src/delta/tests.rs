@@ -11,8 +11,10 @@ use super::{Commit, Replacement, log, stats};
 use crate::register::Put;
 use crate::snapshot::ColumnStats;
 use crate::table::tests::fixture::{Fixture, hour, wide_schema};
-use crate::time::format_instant;
-use crate::{Change, ErrorKind, FileEntry, FilePath, Key, LogPosition, Operation, TableVersion};
+use crate::{
+    Change, ErrorKind, FileEntry, FilePath, Key, LogPosition, Operation, Span, TableVersion,
+    Timestamp,
+};
 
 fn range<T: Clone + PartialOrd>(a: T, b: T) -> (T, T) {
     if b < a { (b, a) } else { (a, b) }
@@ -51,10 +53,11 @@ prop_compose! {
         nulls in any::<[u32; 6]>(),
     ) -> FileEntry {
         let start = hours * 3_600_000_000;
-        let hour = crate::Hour::of(start).unwrap();
+        let hour = crate::Hour::of(Timestamp::from_micros(start)).unwrap();
         let times = range(start + offsets.0, start + offsets.1);
+        let times = (Timestamp::from_micros(times.0), Timestamp::from_micros(times.1));
         let keys = range(keys.0, keys.1);
-        let time = (Value::from(format_instant(times.0)), Value::from(format_instant(times.1)));
+        let time = (Value::from(times.0.to_string()), Value::from(times.1.to_string()));
         let of = |nulls: u32| u64::from(nulls);
         FileEntry {
             path: FilePath::new(hour, LogPosition::new(rows)),
@@ -72,8 +75,8 @@ prop_compose! {
                 column(None, of(nulls[4])),
                 column(
                     instants.map(|(at, span)| (
-                        format_instant(at).into(),
-                        format_instant(at + i64::from(span)).into(),
+                        Timestamp::from_micros(at).to_string().into(),
+                        Timestamp::from_micros(at + i64::from(span)).to_string().into(),
                     )),
                     of(nulls[5]),
                 ),
@@ -153,7 +156,7 @@ fn an_entry_that_contradicts_itself_is_not_written() {
     let wrong: [fn(&mut FileEntry); 5] = [
         |entry| entry.rows = 0,
         |entry| entry.keys.1 = Key::new(7),
-        |entry| entry.times.1 += 1,
+        |entry| entry.times.1 += Span::MICROSECOND,
         |entry| drop(entry.columns.pop()),
         |entry| entry.path = FilePath::new(hour(4), LogPosition::new(1)),
     ];
@@ -175,7 +178,7 @@ async fn a_repeated_put_meets_its_own_commit() {
             operation: Operation::Land,
             change: &Change::Moved,
             nonce,
-            at: 0,
+            at: Timestamp::UNIX_EPOCH,
             removed: &[],
             added: &[],
             snapshots: [&base; 2],
@@ -211,7 +214,7 @@ async fn the_history_tells_whose_rows_changed() {
     let landed = Change::of(hours, Some(keys.clone()));
     let commit = async |base, operation, change| {
         let transaction = table.transaction(base, operation, change);
-        transaction.commit(0).await.unwrap().committed().unwrap()
+        transaction.commit(Timestamp::UNIX_EPOCH).await.unwrap().committed().unwrap()
     };
     let after = commit(&base, Operation::Land, landed).await;
     let folded = commit(&after, Operation::Compact, Change::Moved).await;

@@ -12,38 +12,38 @@
 //! counts as a millisecond after it. Of times that are further apart in the wrong order as few as possible are ignored;
 //! times in the future are always ignored.
 
-use crate::Micros;
 use crate::snapshot::AHEAD_MAX;
+use crate::{Span, Timestamp};
 
 /// One millisecond, which the times of two versions are apart at least.
-const STEP: Micros = 1_000;
+const STEP: Span = Span::millis(1);
 
 /// When one version was made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Made {
     /// What its commit states.
-    Stated(Micros),
+    Stated(Timestamp),
     /// When the store says that the commit was written, as it states nothing.
-    Written(Micros),
+    Written(Timestamp),
 }
 
 /// The times of versions in their order, which grow; `now` is the clock of who asks.
-pub(super) fn in_order(made: &[Made], now: Micros) -> Vec<Micros> {
+pub(super) fn in_order(made: &[Made], now: Timestamp) -> Vec<Timestamp> {
     let nobody_states = !made.iter().any(|made| matches!(made, Made::Stated(_)));
     let believable = |made: &Made| match *made {
         Made::Stated(at) => (at <= now).then_some(at),
         Made::Written(at) => (nobody_states && at <= now).then_some(at),
     };
-    let mut times: Vec<Option<Micros>> = made.iter().map(believable).collect();
+    let mut times: Vec<Option<Timestamp>> = made.iter().map(believable).collect();
     level_small_steps(&mut times);
     pass_over_the_fewest(&mut times);
     let mut bound = None;
-    let mut ceilings: Vec<Option<Micros>> = Vec::with_capacity(made.len());
+    let mut ceilings: Vec<Option<Timestamp>> = Vec::with_capacity(made.len());
     for time in times.iter().rev() {
         ceilings.push(bound);
         bound = time.or(bound);
     }
-    let mut last: Option<Micros> = None;
+    let mut last: Option<Timestamp> = None;
     let ceilings = ceilings.into_iter().rev();
     let versions = made.iter().zip(times).zip(ceilings);
     let ordered = versions.map(|((made, time), ceiling)| {
@@ -62,11 +62,11 @@ pub(super) fn in_order(made: &[Made], now: Micros) -> Vec<Micros> {
 }
 
 /// Lifts times that are earlier by a day at most than the one before to that one.
-fn level_small_steps(times: &mut [Option<Micros>]) {
-    let mut before: Option<Micros> = None;
+fn level_small_steps(times: &mut [Option<Timestamp>]) {
+    let mut before: Option<Timestamp> = None;
     for time in times.iter_mut().flatten() {
         if let Some(before) = before.filter(|before| before > time)
-            && before.saturating_sub(*time) <= AHEAD_MAX
+            && before.since(*time) <= AHEAD_MAX
         {
             *time = before;
         }
@@ -75,9 +75,9 @@ fn level_small_steps(times: &mut [Option<Micros>]) {
 }
 
 /// Leaves the longest run of times that do not fall, of several the one that begins latest.
-fn pass_over_the_fewest(times: &mut [Option<Micros>]) {
+fn pass_over_the_fewest(times: &mut [Option<Timestamp>]) {
     // From the end: `heads[n]` is where the run of n + 1 times begins that leaves the most room before it.
-    let mut heads: Vec<(Micros, usize)> = Vec::new();
+    let mut heads: Vec<(Timestamp, usize)> = Vec::new();
     let mut next: Vec<Option<usize>> = vec![None; times.len()];
     for (at, time) in times.iter().enumerate().rev() {
         let Some(time) = *time else { continue };
@@ -107,13 +107,28 @@ mod tests {
     use super::*;
     use crate::time::MICROS_PER_HOUR;
 
-    const MINUTE: Micros = MICROS_PER_HOUR / 60;
-    const YEAR: Micros = 365 * 24 * MICROS_PER_HOUR;
+    const STEP: i64 = super::STEP.micros();
+    const MINUTE: i64 = MICROS_PER_HOUR / 60;
+    const YEAR: i64 = 365 * 24 * MICROS_PER_HOUR;
     /// Ten o'clock of some day.
-    const TEN: Micros = 56 * YEAR + 10 * MICROS_PER_HOUR;
+    const TEN: i64 = 56 * YEAR + 10 * MICROS_PER_HOUR;
 
-    fn ordered(minutes: &[Micros]) -> Vec<Micros> {
-        let made: Vec<_> = minutes.iter().map(|at| Made::Stated(TEN + at * MINUTE)).collect();
+    /// [`in_order`] in µs.
+    fn in_order(made: &[Made], now: i64) -> Vec<i64> {
+        let now = Timestamp::from_micros(now);
+        super::in_order(made, now).into_iter().map(Timestamp::as_micros).collect()
+    }
+
+    fn stated(at: i64) -> Made {
+        Made::Stated(Timestamp::from_micros(at))
+    }
+
+    fn written(at: i64) -> Made {
+        Made::Written(Timestamp::from_micros(at))
+    }
+
+    fn ordered(minutes: &[i64]) -> Vec<i64> {
+        let made: Vec<_> = minutes.iter().map(|at| stated(TEN + at * MINUTE)).collect();
         in_order(&made, TEN + 24 * MICROS_PER_HOUR).iter().map(|at| at - TEN).collect()
     }
 
@@ -136,7 +151,7 @@ mod tests {
     #[test]
     fn the_newest_version_is_not_in_the_future() {
         let ahead = TEN + 10 * YEAR;
-        let made = [TEN, TEN + MINUTE, ahead, ahead + MINUTE].map(Made::Stated);
+        let made = [TEN, TEN + MINUTE, ahead, ahead + MINUTE].map(stated);
         let found = in_order(&made, TEN + 2 * MINUTE);
         let second = TEN + MINUTE;
         assert_eq!(found, [TEN, second, second + STEP, second + 2 * STEP]);
@@ -144,11 +159,11 @@ mod tests {
 
     #[test]
     fn what_the_store_says_counts_where_commits_say_nothing() {
-        let made = [Made::Written(TEN + 5 * MINUTE), Made::Stated(TEN), Made::Stated(TEN + MINUTE)];
+        let made = [written(TEN + 5 * MINUTE), stated(TEN), stated(TEN + MINUTE)];
         let found = in_order(&made, TEN + MICROS_PER_HOUR);
         assert_eq!(found, [TEN, TEN + STEP, TEN + MINUTE]);
         let made = [5, 9, 12].map(|minute| TEN + minute * MINUTE);
-        assert_eq!(in_order(&made.map(Made::Written), TEN + MICROS_PER_HOUR), made);
+        assert_eq!(in_order(&made.map(written), TEN + MICROS_PER_HOUR), made);
     }
 
     proptest! {

@@ -3,12 +3,11 @@
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::ObjectMeta;
 
-use super::history::{head, listed};
+use super::history::{head, listed, written};
 use super::log_path::{LogKind, LogName, foreign_checkpoint};
 use super::times::{Made, in_order};
 use crate::store::LakeStore;
-use crate::time::format_instant;
-use crate::{Error, Micros, Result, TableVersion};
+use crate::{Error, Result, TableVersion, Timestamp};
 
 /// Commits whose first lines are read at a time.
 const READ_AHEAD: usize = 32;
@@ -52,13 +51,13 @@ impl Versions {
     }
 
     /// The newest version that was made at `time` or before; `now` is the clock of who asks.
-    pub(crate) async fn at(&self, time: Micros, now: Micros) -> Result<TableVersion> {
+    pub(crate) async fn at(&self, time: Timestamp, now: Timestamp) -> Result<TableVersion> {
         let commits = self.commits.clone();
         let made: Vec<Made> = stream::iter(commits)
             .map(|(version, meta)| async move {
                 let stated = head(&self.store, version).await?.and_then(|head| head.at);
-                let written = || Made::Written(meta.last_modified.timestamp_micros());
-                Ok::<_, Error>(stated.map_or_else(written, Made::Stated))
+                let by_store = || Made::Written(written(&meta));
+                Ok::<_, Error>(stated.map_or_else(by_store, Made::Stated))
             })
             .buffered(READ_AHEAD)
             .try_collect()
@@ -66,7 +65,6 @@ impl Versions {
         let before = in_order(&made, now).partition_point(|made| *made <= time);
         let found = before.checked_sub(1).and_then(|at| self.commits.get(at));
         found.map(|(version, _)| *version).ok_or_else(|| {
-            let time = format_instant(time);
             Error::request(format!("there is no version of {time} to read: {}", self.kept()))
         })
     }

@@ -17,7 +17,7 @@ use super::layout::SHORT_TEXT_BYTES;
 use super::value::Kind;
 use super::{PageColumn, PageKeys, PageValue};
 use crate::schema::{KEY_COLUMN, TIME_COLUMN};
-use crate::{Error, FileEntry, Key, Micros, Result, TableSchema};
+use crate::{Error, FileEntry, Key, Result, TableSchema, Timestamp};
 
 /// The page index of a file.
 #[derive(Debug)]
@@ -130,7 +130,7 @@ impl Index {
         }
         let keys =
             self.keys.first().zip(self.keys.last()).map(|(first, last)| (first.first, last.last));
-        let mut times: Option<(Micros, Micros)> = None;
+        let mut times: Option<(Timestamp, Timestamp)> = None;
         for page in 0..self.keys.len() {
             let (from, to) = self.times(page);
             times = Some(times.map_or((from, to), |(min, max)| (min.min(from), max.max(to))));
@@ -142,8 +142,9 @@ impl Index {
     }
 
     /// Smallest and largest instant of a page.
-    pub(super) fn times(&self, page: usize) -> (Micros, Micros) {
-        self.integers(TIME_COLUMN, page).unwrap_or((Micros::MIN, Micros::MAX))
+    pub(super) fn times(&self, page: usize) -> (Timestamp, Timestamp) {
+        let times = self.integers(TIME_COLUMN, page).unwrap_or((i64::MIN, i64::MAX));
+        (Timestamp::from_micros(times.0), Timestamp::from_micros(times.1))
     }
 
     fn integers(&self, column: usize, page: usize) -> Option<(i64, i64)> {

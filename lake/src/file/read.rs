@@ -17,7 +17,7 @@ use super::page_cache::{DecompressedPage, Pages};
 use super::slice::dense;
 use super::{FileRead, OpenFile};
 use crate::schema::{KEY_COLUMN, TIME_COLUMN};
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, ErrorKind, Result, Timestamp};
 
 /// Pages of a column chunk are kept in memory if they take at most this many bytes: those of keys, of
 /// instants at a steady pace, and of values that hardly change.
@@ -388,7 +388,7 @@ impl<'a> Decoder<'a> {
         let mut times = Vec::new();
         for row in ranges.iter().flat_map(|range| range.clone()) {
             let Some(&instant) = all.get(row - start) else { break };
-            if time.contains(instant) {
+            if time.contains(Timestamp::from_micros(instant)) {
                 match narrowed.last_mut() {
                     Some(range) if range.end == row => range.end += 1,
                     _ => narrowed.push(row..row + 1),

@@ -8,8 +8,7 @@ use arrow::datatypes::{DataType, Int32Type, Int64Type, TimestampMicrosecondType}
 
 use super::layout::{Layout, SHORT_TEXT_BYTES};
 use crate::schema::{KEY_COLUMN, TIME_COLUMN};
-use crate::time::format_instant;
-use crate::{Key, KeyType, Micros, TableSchema, TimeRange};
+use crate::{Key, KeyType, TableSchema, TimeRange, Timestamp};
 
 /// The rows of a file that are not written yet, checked.
 #[derive(Debug)]
@@ -58,17 +57,12 @@ impl Rows {
         };
         if let Err((key, time)) = disorder {
             return Err(format!(
-                "the row of key {key} at {} does not come after the row before it",
-                format_instant(time)
+                "the row of key {key} at {time} does not come after the row before it"
             ));
         }
         let (first, last) = self.cutter.times;
         if !inside.covers(first, last) {
-            return Err(format!(
-                "the rows reach from {} to {}, outside its period",
-                format_instant(first),
-                format_instant(last)
-            ));
+            return Err(format!("the rows reach from {first} to {last}, outside its period"));
         }
         self.starts.push(start);
         self.batches.push(batch);
@@ -118,7 +112,7 @@ impl Rows {
     }
 
     /// Smallest and largest instant so far, if there are rows.
-    pub(super) fn times(&self) -> (Micros, Micros) {
+    pub(super) fn times(&self) -> (Timestamp, Timestamp) {
         self.cutter.times
     }
 
@@ -156,8 +150,8 @@ struct Cutter {
     /// First row of the last key.
     key_start: Cut,
     first_key: Key,
-    last: Option<(Key, Micros)>,
-    times: (Micros, Micros),
+    last: Option<(Key, Timestamp)>,
+    times: (Timestamp, Timestamp),
 }
 
 /// A place between rows: the rows before it, and the bytes of their long texts.
@@ -178,7 +172,7 @@ impl Cutter {
             key_start: Cut::default(),
             first_key: Key::new(0),
             last: None,
-            times: (Micros::MAX, Micros::MIN),
+            times: (Timestamp::MAX, Timestamp::MIN),
         }
     }
 
@@ -187,11 +181,12 @@ impl Cutter {
     fn batch<K: Copy + Into<Key>>(
         &mut self,
         keys: &[K],
-        times: &[Micros],
+        times: &[i64],
         texts: &[usize],
-    ) -> Result<(), (Key, Micros)> {
+    ) -> Result<(), (Key, Timestamp)> {
         let mut page = self.cuts.last().copied().unwrap_or_default();
         for (at, (&key, &time)) in keys.iter().zip(times).enumerate() {
+            let time = Timestamp::from_micros(time);
             let row = (key.into(), time);
             match self.last {
                 Some(last) if last >= row => return Err(row),

@@ -6,7 +6,7 @@ use std::ops::Range;
 use arrow::datatypes::DataType;
 
 use super::{FileRead, OpenFile, PageKeys, PageStats, ReadCost};
-use crate::{Key, KeySelection, Micros, TimeRange};
+use crate::{Key, KeySelection, Span, TimeRange, Timestamp};
 
 /// The weight in a read of rows that are stored together, such as those of a page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,7 +14,7 @@ pub struct Weight {
     /// Their first key that is asked for.
     pub key: Key,
     /// No row of that key among them is before this instant; the earliest of all if they have other keys, too.
-    pub from: Micros,
+    pub from: Timestamp,
     /// About how many of them lie in the time that is asked for.
     pub rows: u64,
     /// About how many bytes their texts take, [`SHORT_TEXT_BYTES`](super::SHORT_TEXT_BYTES) of each left out.
@@ -53,15 +53,15 @@ impl OpenFile {
         self.touched(keys, time).filter_map(move |page| {
             let of = self.pages().get(page)?;
             let (first, last) = self.index().times(page);
-            let inside = time.to.min(last.saturating_add(1)).saturating_sub(time.from.max(first));
-            let share = inside as f64 / (last as f64 - first as f64 + 1.0);
+            let inside = time.to.min(last + Span::MICROSECOND).since(time.from.max(first)).micros();
+            let share = inside as f64 / (last.as_micros() as f64 - first.as_micros() as f64 + 1.0);
             let text = match texts.is_empty() {
                 true => 0,
                 false => (self.index().long_texts(page, &texts) as f64 * share) as u64,
             };
             Some(Weight {
                 key: keys.next(of.first)?,
-                from: if of.first == of.last { first } else { Micros::MIN },
+                from: if of.first == of.last { first } else { Timestamp::MIN },
                 rows: (f64::from(of.rows) * share) as u64 + 1,
                 text,
             })

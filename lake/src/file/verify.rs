@@ -10,8 +10,7 @@ use super::footer::MAGIC;
 use super::value::Number;
 use super::{FileRead, OpenFile, PageColumn, PageValue};
 use crate::schema::{KEY_COLUMN, TIME_COLUMN};
-use crate::time::format_instant;
-use crate::{Error, Key, KeySelection, Micros, Result, TimeRange};
+use crate::{Error, Key, KeySelection, Result, TimeRange, Timestamp};
 
 impl OpenFile {
     /// Reads the whole file and checks it: every checksum; that its bytes are all accounted for; that rows are
@@ -119,7 +118,7 @@ impl OpenFile {
     fn check_order(
         &self,
         rows: &RecordBatch,
-        last: &mut Option<(Key, Micros)>,
+        last: &mut Option<(Key, Timestamp)>,
     ) -> Result<(), String> {
         let times = rows.column(TIME_COLUMN).as_primitive::<TimestampMicrosecondType>().values();
         let keys = rows.column(KEY_COLUMN);
@@ -129,20 +128,13 @@ impl OpenFile {
         };
         let period = self.entry().path.period().range();
         for (row, &time) in times.iter().enumerate() {
+            let time = Timestamp::from_micros(time);
             let this = (key(row), time);
             if last.is_some_and(|last| last >= this) {
-                return Err(format!(
-                    "the row of key {} at {} is out of order",
-                    this.0,
-                    format_instant(time)
-                ));
+                return Err(format!("the row of key {} at {time} is out of order", this.0));
             }
             if !period.contains(time) {
-                return Err(format!(
-                    "the row of key {} at {} lies outside its period",
-                    this.0,
-                    format_instant(time)
-                ));
+                return Err(format!("the row of key {} at {time} lies outside its period", this.0));
             }
             *last = Some(this);
         }

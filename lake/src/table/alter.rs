@@ -19,7 +19,9 @@ use crate::delta::{self, Declared, Difference, FileNote};
 use crate::paths::{ALTERED_FOLDER, NotePath};
 use crate::schema::TableDeclaration;
 use crate::transaction::{Conflict, Outcome};
-use crate::{Change, Error, FileEntry, FilePath, Micros, Operation, Result, Snapshot, TableSchema};
+use crate::{
+    Change, Error, FileEntry, FilePath, Operation, Result, Snapshot, TableSchema, Timestamp,
+};
 
 /// Notes that are read at a time.
 const READ_AHEAD: usize = 16;
@@ -177,7 +179,7 @@ impl LakeTable {
         base: &Snapshot,
         alteration: &Alteration,
         added: Vec<Arc<FileEntry>>,
-        at: Micros,
+        at: Timestamp,
     ) -> Result<Outcome> {
         let loaded = delta::load(&self.store).await?.ok_or_else(|| no_table(&self.store))?;
         let version = next(base.version());

@@ -302,7 +302,7 @@ fn hours(files: &[Arc<FileEntry>]) -> Vec<Finding> {
 
 /// The hours from `first` until before `next` have no file.
 fn gap(first: Hour, next: Hour) -> Finding {
-    let count = (next.start() - first.start()) / crate::time::MICROS_PER_HOUR;
+    let count = next.start().since(first.start()).micros() / crate::time::MICROS_PER_HOUR;
     let detail = match count {
         1 => "no file".to_owned(),
         _ => format!("no file for {count} hours, until {next}"),

@@ -21,13 +21,12 @@ use super::{LakeTable, next};
 use crate::delta;
 use crate::paths::{DELETIONS_FOLDER, DeletionPath};
 use crate::{
-    Change, Error, ErrorKind, FileEntry, FilePath, Hour, Key, Micros, Operation, Outcome, Result,
-    Snapshot, TableVersion,
+    Change, Error, ErrorKind, FileEntry, FilePath, Hour, Key, Operation, Outcome, Result, Snapshot,
+    TableVersion, Timestamp,
 };
 
 /// Records that are read at a time.
 const READ_AHEAD: usize = 16;
-const MICROS_PER_MILLI: Micros = 1_000;
 
 /// A deletion of rows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,8 +34,8 @@ const MICROS_PER_MILLI: Micros = 1_000;
 pub struct Deletion {
     /// The version from which on the rows are not there.
     pub version: TableVersion,
-    /// When. µs since the Unix epoch.
-    pub at: Micros,
+    /// When.
+    pub at: Timestamp,
     /// Who asked for it.
     pub by: String,
     /// Why.
@@ -44,9 +43,9 @@ pub struct Deletion {
     /// Rows of these keys; `None` is all.
     pub keys: Option<Vec<Key>>,
     /// First instant of the rows; `None` is from the beginning.
-    pub from: Option<Micros>,
+    pub from: Option<Timestamp>,
     /// First instant after them; `None` is to the end.
-    pub to: Option<Micros>,
+    pub to: Option<Timestamp>,
     /// How many rows.
     pub rows: u64,
     /// The files that held them, by their paths below the table's folder.
@@ -136,12 +135,11 @@ impl LakeTable {
             let newest = delta::newest(self.store()).await?;
             return Ok(newest.is_some_and(|newest| newest > deletion.version).then_some(false));
         };
-        let millis = |at: Micros| at.div_euclid(MICROS_PER_MILLI);
         Ok(Some(match &deletion.commit {
             Some(nonce) => commit.nonce.as_ref() == Some(nonce),
             None => {
                 commit.operation == Operation::Delete.as_str()
-                    && millis(commit.at) == millis(deletion.at)
+                    && commit.at.as_millis() == deletion.at.as_millis()
             }
         }))
     }

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use super::LakeTable;
-use crate::{Change, FileEntry, Micros, Operation, Outcome, Result, Snapshot};
+use crate::{Change, FileEntry, Operation, Outcome, Result, Snapshot, Timestamp};
 
 impl LakeTable {
     /// Commits the expiry of the rows of `removed`.
@@ -18,7 +18,7 @@ impl LakeTable {
         &self,
         base: &Snapshot,
         removed: &[Arc<FileEntry>],
-        at: Micros,
+        at: Timestamp,
     ) -> Result<Outcome> {
         let last = removed.iter().flat_map(|file| file.hours()).max();
         let change = Change::of(removed.iter().flat_map(|file| file.hours()), None);

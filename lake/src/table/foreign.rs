@@ -28,10 +28,9 @@ use super::sizes::{batch_rows, decoded_bytes};
 use crate::delta::deleted_rows;
 use crate::schema::TIME_COLUMN;
 use crate::snapshot::ForeignFile;
-use crate::time::format_instant;
 use crate::{
-    Change, Error, ErrorKind, FileEntry, Hour, Micros, Operation, Outcome, Result, Snapshot,
-    TimeRange,
+    Change, Error, ErrorKind, FileEntry, Hour, Operation, Outcome, Result, Snapshot, TimeRange,
+    Timestamp,
 };
 
 /// Rows decoded at a time, at most.
@@ -44,7 +43,7 @@ pub struct ForeignReader {
     object: Object,
     metadata: ArrowReaderMetadata,
     /// The smallest and largest instant in each row group that has rows.
-    groups: Vec<(usize, Micros, Micros)>,
+    groups: Vec<(usize, Timestamp, Timestamp)>,
     hours: BTreeMap<Hour, u64>,
     /// The numbers of the rows that are deleted, ascending.
     deleted: Vec<u64>,
@@ -195,7 +194,7 @@ impl LakeTable {
         removed: &[Arc<FileEntry>],
         added: Vec<Arc<FileEntry>>,
         hours: &[Hour],
-        at: Micros,
+        at: Timestamp,
     ) -> Result<Outcome> {
         let change = Change::of(hours.iter().copied(), None);
         let transaction = self.transaction(base, Operation::Adopt, change).without_foreign_files();
@@ -289,15 +288,15 @@ impl ForeignReader {
         let mask = ProjectionMask::columns(columns, [time.name().as_str()]);
         let (mut groups, mut hours) = (Vec::new(), BTreeMap::new());
         for group in 0..self.metadata.metadata().num_row_groups() {
-            let mut range: Option<(Micros, Micros)> = None;
+            let mut range: Option<(Timestamp, Timestamp)> = None;
             let mut batches = self.stream(vec![group], mask.clone())?;
             while let Some(batch) = batches.try_next().await? {
                 let times = self.values(batch.column(0), &time)?;
                 for &at in times.as_primitive::<TimestampMicrosecondType>().values() {
+                    let at = Timestamp::from_micros(at);
                     let hour = Hour::of(at).ok_or_else(|| {
                         self.faults.of(&format!(
-                            "has the time {}, outside the years that dates can name",
-                            format_instant(at)
+                            "has the time {at}, outside the years that dates can name"
                         ))
                     })?;
                     *hours.entry(hour).or_insert(0) += 1;
@@ -321,7 +320,8 @@ impl ForeignReader {
         let columns = columns.collect::<Result<Vec<ArrayRef>>>()?;
         let rows = RecordBatch::try_new(Arc::clone(schema), columns)?;
         let times = rows.column(TIME_COLUMN).as_primitive::<TimestampMicrosecondType>().values();
-        let inside: BooleanArray = times.iter().map(|&at| Some(time.contains(at))).collect();
+        let inside: BooleanArray =
+            times.iter().map(|&at| Some(time.contains(Timestamp::from_micros(at)))).collect();
         Ok(filter_record_batch(&rows, &inside)?)
     }
 

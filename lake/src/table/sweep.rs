@@ -13,7 +13,7 @@ use crate::delta;
 use crate::paths::{ALTERED_FOLDER, DELETIONS_FOLDER, WATERMARKS_FOLDER};
 use crate::snapshot::decoded;
 use crate::store::is_temporary;
-use crate::{Error, ErrorKind, FilePath, ForeignFile, Micros, Result, Snapshot};
+use crate::{Error, ErrorKind, FilePath, ForeignFile, Result, Snapshot, Timestamp};
 
 /// A data file that no version needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,7 +35,7 @@ impl LakeTable {
     pub async fn unreferenced(
         &self,
         snapshot: &Snapshot,
-        older_than: Micros,
+        older_than: Timestamp,
     ) -> Result<Vec<Unreferenced>> {
         let objects = self.data_objects().await?;
         let newest = self.refresh().await?;
@@ -48,12 +48,12 @@ impl LakeTable {
         );
         let (own, others): (Vec<_>, Vec<_>) = objects
             .into_iter()
-            .filter(|(_, meta)| meta.last_modified.timestamp_micros() < older_than)
+            .filter(|(_, meta)| delta::written(meta) < older_than)
             .filter(|(name, _)| !needed.contains(name))
             .partition(|(name, _)| name.parse::<FilePath>().is_ok());
         let mut known = HashSet::new();
         if !others.is_empty() {
-            let removed = delta::removed_since(self.store(), Micros::MIN).await?;
+            let removed = delta::removed_since(self.store(), Timestamp::MIN).await?;
             known.extend(removed.iter().map(|path| decoded(path)));
         }
         let others = others.into_iter().filter(|(name, _)| known.contains(name));
@@ -63,7 +63,7 @@ impl LakeTable {
 
     /// Deletes the files that are [`Self::unreferenced`], and the leftovers of unfinished puts that were
     /// last modified before `older_than`. Returns their paths below the table's folder.
-    pub async fn sweep(&self, snapshot: &Snapshot, older_than: Micros) -> Result<Vec<String>> {
+    pub async fn sweep(&self, snapshot: &Snapshot, older_than: Timestamp) -> Result<Vec<String>> {
         let doomed = self.unreferenced(snapshot, older_than).await?;
         let folder = |file: &Unreferenced| Some(file.path.parse::<FilePath>().ok()?.folder());
         let folders: HashSet<_> = doomed.iter().filter_map(folder).collect();
@@ -111,11 +111,11 @@ impl LakeTable {
 }
 
 /// Removes the leftovers of puts that a crash cut off, which no listing of the store shows.
-fn remove_temporary(folder: &Path, older_than: Micros) -> Result<Vec<String>> {
+fn remove_temporary(folder: &Path, older_than: Timestamp) -> Result<Vec<String>> {
     let failed = |e: std::io::Error| {
         Error::new(ErrorKind::Store, format!("sweeping {}", folder.display())).with_source(e)
     };
-    let limit = UNIX_EPOCH + Duration::from_micros(older_than.max(0).unsigned_abs());
+    let limit = UNIX_EPOCH + Duration::from_micros(older_than.as_micros().max(0).unsigned_abs());
     let mut removed = Vec::new();
     let mut folders: Vec<PathBuf> = vec![folder.to_owned()];
     while let Some(next) = folders.pop() {

@@ -9,10 +9,9 @@ use object_store::ObjectStoreExt;
 use super::LakeTable;
 use crate::delta::{self, Declared, Former, Versions};
 use crate::snapshot::IncompatibilityKind;
-use crate::time::format_instant;
 use crate::{
-    Change, Error, FileEntry, FilePath, Hour, Micros, Operation, Outcome, Result, Snapshot,
-    TableSchema, TableVersion,
+    Change, Error, FileEntry, FilePath, Hour, Operation, Outcome, Result, Snapshot, TableSchema,
+    TableVersion, Timestamp,
 };
 
 /// Files that are looked for at a time.
@@ -24,7 +23,7 @@ pub enum AsOf {
     /// The state at a version.
     Version(TableVersion),
     /// The state at the newest version that was committed at this instant or before.
-    Time(Micros),
+    Time(Timestamp),
 }
 
 /// A planned restore: the commit that makes the files of an earlier version the active ones again.
@@ -49,7 +48,7 @@ impl LakeTable {
     ///
     /// # Errors
     /// A request error that names the kept versions, if the log does not hold this one any more, or not yet.
-    pub async fn version_as_of(&self, as_of: AsOf, now: Micros) -> Result<TableVersion> {
+    pub async fn version_as_of(&self, as_of: AsOf, now: Timestamp) -> Result<TableVersion> {
         let versions = Versions::of(self.store()).await?;
         let found = match as_of {
             AsOf::Version(version) => versions.check(version).map(|()| version),
@@ -62,8 +61,8 @@ impl LakeTable {
     async fn seen_at(
         &self,
         versions: &Versions,
-        time: Micros,
-        now: Micros,
+        time: Timestamp,
+        now: Timestamp,
     ) -> Result<TableVersion> {
         let mut found = versions.at(time, now).await?;
         while delta::is_foreign(self.store(), found).await? {
@@ -206,7 +205,7 @@ impl LakeTable {
     ///
     /// # Errors
     /// As of [`crate::Transaction::commit`].
-    pub async fn restore(&self, restore: &Restore, at: Micros) -> Result<Outcome> {
+    pub async fn restore(&self, restore: &Restore, at: Timestamp) -> Result<Outcome> {
         let change = Change::of(restore.hours(), None);
         let transaction = self.transaction(&restore.base, Operation::Restore, change);
         let transaction = transaction.remove(&restore.removed).add(restore.added.clone());
@@ -237,7 +236,7 @@ impl fmt::Display for AsOf {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Version(version) => write!(f, "version {version}"),
-            Self::Time(time) => f.write_str(&format_instant(*time)),
+            Self::Time(time) => time.fmt(f),
         }
     }
 }

@@ -27,16 +27,16 @@ pub use retry::Retry;
 use crate::delta::{self, Commit, Declared, Replacement};
 use crate::register::Put;
 use crate::table::next;
-use crate::time::MICROS_PER_HOUR;
 use crate::{
-    Error, ErrorKind, FileEntry, FilePath, Hour, LakeTable, Micros, Result, Snapshot, TableVersion,
+    Error, ErrorKind, FileEntry, FilePath, Hour, LakeTable, Result, Snapshot, Span, TableVersion,
+    Timestamp,
 };
 
 /// Waits before it is looked again whether a commit is there whose put failed.
 const LOOKS: [Duration; 2] = [Duration::from_millis(20), Duration::from_millis(100)];
 /// A writer whose base is older makes sure that the log has nothing newer: commits after it may have expired, so that
 /// the version after it can be put again.
-const STALE: Micros = 24 * MICROS_PER_HOUR;
+const STALE: Span = Span::DAY;
 
 /// A change of a table that is about to be committed.
 #[derive(Debug)]
@@ -145,7 +145,7 @@ impl Transaction<'_> {
     /// # Errors
     /// Nothing was changed then. A request error if the change does not fit its base: a file to remove is not active, or
     /// rows would have their home in two files. A store error if what must be written before the commit could not be.
-    pub async fn commit(self, now: Micros) -> Result<Outcome> {
+    pub async fn commit(self, now: Timestamp) -> Result<Outcome> {
         let Self { table, base, .. } = self;
         let (version, at) = (next(base.version()), base.commit_time(now));
         let gone: Vec<FilePath> = self.removed.iter().map(|entry| entry.path).collect();
@@ -175,7 +175,7 @@ impl Transaction<'_> {
             added: &self.added,
             snapshots: [base, &after],
         })?;
-        if base.committed_at().is_some_and(|made| at.saturating_sub(made) > STALE)
+        if base.committed_at().is_some_and(|made| at.since(made) > STALE)
             && delta::newest(table.store()).await?.is_some_and(|newest| newest >= version)
         {
             return Ok(Outcome::Conflicted(Conflict::new(table, version)));

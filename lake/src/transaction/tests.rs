@@ -11,7 +11,7 @@ use crate::table::Deletion;
 use crate::table::tests::fixture::{Fixture, MIDNIGHT, hour};
 use crate::{Key, LakeStore};
 
-const DAY: Micros = 24 * MICROS_PER_HOUR;
+const DAY: Span = Span::DAY;
 
 /// A table behind a store that fails on plan.
 struct Bed {

@@ -4,8 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, TimeUnit};
-use barograph_lake::time::parse_instant;
-use barograph_lake::{AsOf, TableVersion};
+use barograph_lake::{AsOf, TableVersion, Timestamp};
 use datafusion::catalog::{TableFunctionArgs, TableFunctionImpl, TableProvider};
 use datafusion::common::{DataFusionError, Result, ScalarValue, plan_err};
 use datafusion::logical_expr::Expr;
@@ -66,7 +65,8 @@ fn moment_of(moment: &ScalarValue) -> Result<AsOf> {
     let instant = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
     let of_type = moment.data_type();
     if let Some(Some(text)) = moment.try_as_str() {
-        let time = parse_instant(text).map_err(|e| DataFusionError::Plan(format!("as_of: {e}")))?;
+        let time =
+            text.parse::<Timestamp>().map_err(|e| DataFusionError::Plan(format!("as_of: {e}")))?;
         return Ok(AsOf::Time(time));
     }
     match of_type {
@@ -76,7 +76,9 @@ fn moment_of(moment: &ScalarValue) -> Result<AsOf> {
             Err(_) => plan_err!("as_of: there is no version {moment}"),
         },
         DataType::Timestamp(..) | DataType::Date32 => match moment.cast_to(&instant)? {
-            ScalarValue::TimestampMicrosecond(Some(time), _) => Ok(AsOf::Time(time)),
+            ScalarValue::TimestampMicrosecond(Some(time), _) => {
+                Ok(AsOf::Time(Timestamp::from_micros(time)))
+            }
             _ => plan_err!("as_of: {moment} is no time that a version can have"),
         },
         _ => plan_err!("as_of takes a version or time, not {moment}: {SYNTAX}"),

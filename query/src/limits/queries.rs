@@ -8,7 +8,7 @@ use std::sync::{Arc, Weak};
 
 use barograph_engine::scan::Cost;
 use barograph_engine::{Error, ErrorKind, Result};
-use barograph_lake::Micros;
+use barograph_lake::Timestamp;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
@@ -94,11 +94,11 @@ pub struct QueryInfo {
     /// Its state.
     pub state: QueryState,
     /// When it arrived, µs.
-    pub created_at: Micros,
+    pub created_at: Timestamp,
     /// When it got its slot, µs.
-    pub started_at: Option<Micros>,
+    pub started_at: Option<Timestamp>,
     /// When it ended, µs.
-    pub finished_at: Option<Micros>,
+    pub finished_at: Option<Timestamp>,
     /// Most that its scans read, known from its plan.
     pub cost: Option<Cost>,
     /// Rows that its scans have returned so far.
@@ -162,7 +162,7 @@ pub(crate) struct Query {
     pub(crate) id: QueryId,
     user: String,
     text: String,
-    created_at: Micros,
+    created_at: Timestamp,
     progress: Mutex<Progress>,
     pub(crate) meter: Arc<Meter>,
     lease: Mutex<Weak<Lease>>,
@@ -173,14 +173,14 @@ pub(crate) struct Query {
 #[derive(Debug)]
 struct Progress {
     state: QueryState,
-    started_at: Option<Micros>,
-    finished_at: Option<Micros>,
+    started_at: Option<Timestamp>,
+    finished_at: Option<Timestamp>,
     cost: Option<Cost>,
     error: Option<String>,
 }
 
 impl Query {
-    pub(crate) fn advance(&self, state: QueryState, now: Micros) {
+    pub(crate) fn advance(&self, state: QueryState, now: Timestamp) {
         let mut progress = self.progress.lock();
         progress.state = state;
         if state == QueryState::Planning {
@@ -285,7 +285,7 @@ impl Queries {
         self.running.lock().len()
     }
 
-    pub(crate) fn begin(&self, user: &str, text: &str, now: Micros) -> Arc<Query> {
+    pub(crate) fn begin(&self, user: &str, text: &str, now: Timestamp) -> Arc<Query> {
         let id = QueryId(self.last_id.fetch_add(1, Ordering::Relaxed) + 1);
         let mut end = text.len().min(TEXT_BYTES);
         while !text.is_char_boundary(end) {
@@ -317,7 +317,7 @@ impl Queries {
         query: &Query,
         state: QueryState,
         error: Option<String>,
-        now: Micros,
+        now: Timestamp,
     ) -> bool {
         let Some(query) = self.running.lock().remove(&query.id) else { return false };
         {

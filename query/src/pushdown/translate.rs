@@ -17,7 +17,7 @@
 use arrow::datatypes::{DataType, TimeUnit};
 use barograph_engine::filter::{Builder, Literal, Node, Op, Wanted};
 use barograph_lake::schema::TIME_COLUMN;
-use barograph_lake::{Micros, TableSchema, ValueType};
+use barograph_lake::{Span, TableSchema, Timestamp, ValueType};
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::{BinaryExpr, Expr, Operator};
 
@@ -206,7 +206,7 @@ impl<'a> Translator<'a> {
                 ValueType::Utf8 => text_literal(operand.cast, value)?,
                 ValueType::Timestamp if is_micros(operand.cast) => match value {
                     ScalarValue::TimestampMicrosecond(Some(instant), _) => {
-                        Literal::Instant(*instant)
+                        Literal::Instant(Timestamp::from_micros(*instant))
                     }
                     _ => return None,
                 },
@@ -247,13 +247,13 @@ impl<'a> Translator<'a> {
             ValueType::Float32 | ValueType::Float64 => None,
             ValueType::Timestamp => match (cast, value) {
                 (cast, ScalarValue::TimestampMicrosecond(Some(instant), _)) if is_micros(cast) => {
-                    plain(op, Literal::Instant(*instant))
+                    plain(op, Literal::Instant(Timestamp::from_micros(*instant)))
                 }
                 (
                     Some(DataType::Timestamp(TimeUnit::Nanosecond, _)),
                     ScalarValue::TimestampNanosecond(Some(nanos), _),
                 ) => {
-                    let micros = nanos.div_euclid(1_000);
+                    let micros = Timestamp::from_micros(nanos.div_euclid(1_000));
                     self.floored(column, op, micros, nanos.rem_euclid(1_000) == 0)
                 }
                 (Some(DataType::Date32), ScalarValue::Date32(Some(day))) => {
@@ -265,7 +265,7 @@ impl<'a> Translator<'a> {
     }
 
     /// A comparison of an instant with a literal whose whole part is `floor`, and which has no other part if `whole`.
-    fn floored(&self, column: usize, op: Op, floor: Micros, whole: bool) -> Option<Translated> {
+    fn floored(&self, column: usize, op: Op, floor: Timestamp, whole: bool) -> Option<Translated> {
         let op = match op {
             op if whole => op,
             Op::Lt | Op::Le => Op::Le,
@@ -279,12 +279,12 @@ impl<'a> Translator<'a> {
 
     /// A condition that no instant meets.
     fn never(&self, column: usize) -> Option<Translated> {
-        let at = |op| self.build.compare(column, op, Literal::Instant(0));
+        let at = |op| self.build.compare(column, op, Literal::Instant(Timestamp::UNIX_EPOCH));
         Translated::exactly(Node::And(vec![at(Op::Lt)?, at(Op::Gt)?]))
     }
 
     /// Length of the windows that `expr` divides the table's time into.
-    fn window(&self, expr: &Expr) -> Option<Micros> {
+    fn window(&self, expr: &Expr) -> Option<Span> {
         let Expr::ScalarFunction(call) = expr else { return None };
         let [what, time] = call.args.as_slice() else { return None };
         match self.operand(time)? {
@@ -295,12 +295,13 @@ impl<'a> Translator<'a> {
     }
 
     /// A comparison of the start of an instant's window with a literal in ns.
-    fn windowed(&self, op: Op, length: Micros, literal: i128) -> Option<Translated> {
-        let every = i128::from(length) * NANOS_PER_MICRO;
+    fn windowed(&self, op: Op, length: Span, literal: i128) -> Option<Translated> {
+        let every = i128::from(length.micros()) * NANOS_PER_MICRO;
         let start = literal.div_euclid(every) * every;
         let whole = start == literal;
         // Windows begin at whole µs.
-        let instant = |nanos: i128| i64::try_from(nanos / NANOS_PER_MICRO).ok();
+        let instant =
+            |nanos: i128| i64::try_from(nanos / NANOS_PER_MICRO).ok().map(Timestamp::from_micros);
         let (start, next) = (instant(start)?, instant(start + every)?);
         let up = if whole { start } else { next };
         let at = |op, instant| self.build.compare(TIME_COLUMN, op, Literal::Instant(instant));
@@ -321,7 +322,9 @@ impl<'a> Translator<'a> {
     fn day(&self, column: usize, op: Op, day: i64) -> Option<Translated> {
         let (start, end) =
             (day.checked_mul(MICROS_PER_DAY)?, day.checked_add(1)?.checked_mul(MICROS_PER_DAY)?);
-        let at = |op, instant| self.build.compare(column, op, Literal::Instant(instant));
+        let at = |op, micros| {
+            self.build.compare(column, op, Literal::Instant(Timestamp::from_micros(micros)))
+        };
         let node = match op {
             Op::Eq => Node::And(vec![at(Op::Ge, start)?, at(Op::Lt, end)?]),
             Op::Ne => Node::Or(vec![at(Op::Lt, start)?, at(Op::Ge, end)?]),

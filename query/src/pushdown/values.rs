@@ -2,7 +2,7 @@
 
 use arrow::datatypes::{DataType, TimeUnit};
 use barograph_lake::schema::FIRST_VALUE_COLUMN;
-use barograph_lake::{Micros, TableSchema, ValueType};
+use barograph_lake::{Span, TableSchema, ValueType};
 use datafusion::common::ScalarValue;
 
 use barograph_engine::filter::{Literal, Op};
@@ -38,17 +38,17 @@ pub(crate) fn nanos(value: &ScalarValue) -> Option<i128> {
 
 /// Length of the windows, aligned to the Unix epoch, that `date_bin(what, …)` or `date_trunc(what, …)`
 /// divides UTC time into.
-pub(crate) fn window_length(function: &str, what: &ScalarValue) -> Option<Micros> {
+pub(crate) fn window_length(function: &str, what: &ScalarValue) -> Option<Span> {
     match function {
         "date_bin" => interval(what),
         "date_trunc" => match what {
             ScalarValue::Utf8(Some(unit))
             | ScalarValue::LargeUtf8(Some(unit))
             | ScalarValue::Utf8View(Some(unit)) => match unit.to_lowercase().as_str() {
-                "second" => Some(1_000_000),
-                "minute" => Some(60_000_000),
-                "hour" => Some(3_600_000_000),
-                "day" => Some(86_400_000_000),
+                "second" => Some(Span::SECOND),
+                "minute" => Some(Span::MINUTE),
+                "hour" => Some(Span::HOUR),
+                "day" => Some(Span::DAY),
                 _ => None,
             },
             _ => None,
@@ -58,7 +58,7 @@ pub(crate) fn window_length(function: &str, what: &ScalarValue) -> Option<Micros
 }
 
 /// Length of an interval of fixed length.
-fn interval(value: &ScalarValue) -> Option<Micros> {
+fn interval(value: &ScalarValue) -> Option<Span> {
     const DAY: i64 = 86_400_000_000;
     let micros = match value {
         ScalarValue::IntervalMonthDayNano(Some(interval)) if interval.months == 0 => {
@@ -71,7 +71,7 @@ fn interval(value: &ScalarValue) -> Option<Micros> {
         }
         _ => return None,
     };
-    (micros > 0).then_some(micros)
+    (micros > 0).then(|| Span::from_micros(micros))
 }
 
 pub(crate) fn is_micros(cast: Option<&DataType>) -> bool {

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, SchemaRef, TimeUnit};
 use barograph_engine::scan::{Aggregate, Aggregation};
 use barograph_lake::schema::{FIRST_VALUE_COLUMN, KEY_COLUMN, TIME_COLUMN};
-use barograph_lake::{Micros, TableSchema};
+use barograph_lake::{Span, TableSchema, Timestamp};
 use datafusion::common::Result;
 use datafusion::common::tree_node::{Transformed, TransformedResult};
 use datafusion::config::ConfigOptions;
@@ -37,7 +37,7 @@ use crate::table::provider::Layout;
 use crate::tree;
 
 /// A window so long that all instants since 1970 lie in it.
-const ALL_TIME: Micros = Micros::MAX;
+const ALL_TIME: Span = Span::MAX;
 
 /// Replaces groupings by key and window by scans that compute them.
 #[derive(Debug)]
@@ -189,7 +189,7 @@ impl<'a> Input<'a> {
     }
 
     /// Length of the windows that `expr` divides time into.
-    pub(crate) fn window(&self, expr: &Arc<dyn PhysicalExpr>) -> Option<Micros> {
+    pub(crate) fn window(&self, expr: &Arc<dyn PhysicalExpr>) -> Option<Span> {
         // The function may stand in the projection or over it.
         let below = self.below(expr).filter(|below| below.is::<ScalarFunctionExpr>());
         let is_below = below.is_some();
@@ -210,7 +210,8 @@ impl<'a> Input<'a> {
         let lake = view.snapshot.files().first().map(|file| file.path.period().start());
         let tail = view.tail.hours().first().map(|hour| hour.hour().start());
         let first = lake.into_iter().chain(tail).min();
-        wanted.time.from >= 0 || first.is_none_or(|first| first >= 0)
+        let epoch = Timestamp::UNIX_EPOCH;
+        wanted.time.from >= epoch || first.is_none_or(|first| first >= epoch)
     }
 
     /// The column and the aggregate that `expr` stands for.

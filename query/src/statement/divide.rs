@@ -13,7 +13,7 @@
 use std::sync::Arc;
 
 use barograph_engine::View;
-use barograph_lake::{Key, Micros};
+use barograph_lake::{Key, Timestamp};
 use datafusion::common::JoinType;
 use datafusion::physical_expr::Partitioning;
 use datafusion::physical_plan::joins::{HashJoinExec, PartitionMode};
@@ -31,7 +31,7 @@ pub struct Division {
     /// The rows of the table that all partitions see.
     pub view: Arc<View>,
     /// The value of `now()` in all partitions.
-    pub now: Micros,
+    pub now: Timestamp,
     /// First keys of all partitions but the first, ascending.
     pub starts: Vec<Key>,
 }
@@ -44,7 +44,7 @@ pub struct AnswerPartition {
     /// The rows of the table that the partition sees.
     pub view: Arc<View>,
     /// The value of `now()`.
-    pub now: Micros,
+    pub now: Timestamp,
     /// First and last key of the partition.
     pub keys: (Key, Key),
 }

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
-use barograph_lake::Micros;
+use barograph_lake::Timestamp;
 use datafusion::catalog::{CatalogProviderList, Session};
 use datafusion::common::config::TableOptions;
 use datafusion::common::{DFSchema, Result};
@@ -51,7 +51,7 @@ impl QuerySession {
     pub(crate) fn new(
         shared: Opaque<SessionState>,
         pinned: Pinned,
-        now: Micros,
+        now: Timestamp,
         meter: &Arc<Meter>,
         runtime: Arc<RuntimeEnv>,
     ) -> Self {
@@ -63,7 +63,7 @@ impl QuerySession {
         config.options_mut().extensions.insert(function_limits);
         let mut props = ExecutionProps::new();
         props.mark_start_execution(Arc::clone(config.options()));
-        props.query_execution_start_time = chrono::DateTime::from_timestamp_micros(now);
+        props.query_execution_start_time = chrono::DateTime::from_timestamp_micros(now.as_micros());
         Self { shared, config, props, runtime, options: None }
     }
 

@@ -27,9 +27,9 @@ use barograph_engine::validate::key_at;
 use barograph_engine::{Engine, Error, Result};
 use barograph_lake::schema::{KEY_COLUMN, KeyType, TIME_COLUMN, TableDeclaration};
 use barograph_lake::schema::{ValueColumn, ValueType};
-use barograph_lake::time::{MICROS_PER_HOUR, parse_instant};
+use barograph_lake::time::MICROS_PER_HOUR;
 use barograph_lake::{
-    FilePath, Hour, Key, KeySelection, Micros, Period, Span, TableSchema, Tier, TimeRange,
+    FilePath, Hour, Key, KeySelection, Period, Span, TableSchema, Tier, TimeRange, Timestamp,
 };
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::Result as QueryResult;
@@ -69,7 +69,7 @@ struct KeyHour {
     key: Key,
     received: u32,
     late: u32,
-    last: Micros,
+    last: Timestamp,
 }
 
 /// Counts of the hours of files; the oldest are dropped first.
@@ -104,7 +104,7 @@ pub(super) struct CompletenessTable {
     schema: SchemaRef,
     /// The columns on which conditions are pushed down, as a table of their own.
     filtered: Arc<TableSchema>,
-    every: Micros,
+    every: Span,
     kept: Arc<Mutex<CachedHours>>,
 }
 
@@ -117,7 +117,7 @@ impl CompletenessTable {
             engine: Arc::clone(engine),
             schema: declared(COLUMNS),
             filtered: Arc::new(TableSchema::new("completeness", declaration)?),
-            every: every.micros(),
+            every,
             kept: Arc::default(),
         })
     }
@@ -194,7 +194,7 @@ struct CompletenessQuery {
     keys: KeySelection,
     hours: TimeRange,
     filter: Option<Predicate>,
-    every: Micros,
+    every: Span,
     kept: Arc<Mutex<CachedHours>>,
 }
 
@@ -241,17 +241,18 @@ struct Walk {
     view: Arc<View>,
     next: Option<Hour>,
     /// Hours from here on are not returned.
-    end: Micros,
-    now: Micros,
+    end: Timestamp,
+    now: Timestamp,
     /// Last reading of every key known so far.
-    last: BTreeMap<Key, Micros>,
+    last: BTreeMap<Key, Timestamp>,
 }
 
 impl Walk {
     async fn new(query: &CompletenessQuery, view: Arc<View>) -> Result<Self> {
         let now = query.engine.now();
         let held = view.hours();
-        let end = held.last().map_or(Micros::MIN, |hour| hour.end().max(now)).min(query.hours.to);
+        let end =
+            held.last().map_or(Timestamp::MIN, |hour| hour.end().max(now)).min(query.hours.to);
         let mut next = held.first().copied().filter(|first| first.start() < end);
         if let Some(first) = next
             && first.start() < query.hours.from
@@ -282,7 +283,7 @@ impl Walk {
         let held = query.hour(&self.view, hour).await?;
         self.see(&held);
         let passed = hour.end().min(self.now).max(hour.start());
-        let due = (passed - hour.start()) / query.every.max(1);
+        let due = passed.since(hour.start()).micros() / query.every.micros().max(1);
         let running = hour.start() + due * query.every;
         let expected = self.last.values().map(|&last| {
             let is_there = last >= running && running < hour.end();
@@ -297,7 +298,7 @@ impl Walk {
             Arc::new(counts.collect::<Int64Array>())
         };
         let silent = self.last.values().map(|&last| {
-            let turns = passed.saturating_sub(last) / query.every.max(1);
+            let turns = passed.since(last).micros() / query.every.micros().max(1);
             (turns >= 2).then_some(last)
         });
         let rows = self.last.len();
@@ -349,12 +350,12 @@ impl CompletenessQuery {
         source: &Source,
         period: Period,
     ) -> Result<Vec<(Hour, Arc<[KeyHour]>)>> {
-        let lateness = self.engine.settings().lateness.micros();
+        let lateness = self.engine.settings().lateness;
         let ingested = view.schema.ingested_at();
         // Nothing is late of an hour that is still open, nor of a file whose newest row is not.
         let accepted = source.files.iter().map(|file| {
             let newest = file.columns.get(ingested).and_then(|stats| stats.max.as_ref()?.as_str());
-            newest.and_then(|text| parse_instant(text).ok()).unwrap_or(Micros::MAX)
+            newest.and_then(|text| text.parse::<Timestamp>().ok()).unwrap_or(Timestamp::MAX)
         });
         let from_tail = (!source.tails.is_empty()).then(|| self.engine.now());
         let closed =
@@ -392,7 +393,7 @@ impl CompletenessQuery {
 /// than `lateness` after the end of their hour are late.
 fn summed(
     rows: &RecordBatch,
-    lateness: Option<Micros>,
+    lateness: Option<Span>,
     hours: &mut [(Hour, Vec<KeyHour>)],
 ) -> Result<()> {
     let missing = || Error::internal("completeness: a column was not read");
@@ -402,13 +403,13 @@ fn summed(
     };
     let (keys, times) = (rows.column(KEY_COLUMN), instants(TIME_COLUMN)?);
     let accepted = lateness.map(|lateness| Ok::<_, Error>((lateness, instants(2)?))).transpose()?;
-    let first = hours.first().map_or(0, |(hour, _)| hour.start());
+    let first = hours.first().map_or(Timestamp::UNIX_EPOCH, |(hour, _)| hour.start());
     for row in 0..keys.len() {
-        let (key, last) = (key_at(keys, row), times.value(row));
-        let place = usize::try_from((last - first).div_euclid(MICROS_PER_HOUR)).ok();
+        let (key, last) = (key_at(keys, row), Timestamp::from_micros(times.value(row)));
+        let place = usize::try_from(last.since(first).micros().div_euclid(MICROS_PER_HOUR)).ok();
         let Some((hour, counted)) = place.and_then(|place| hours.get_mut(place)) else { continue };
         let late = accepted.is_some_and(|(lateness, accepted)| {
-            accepted.value(row) > hour.end().saturating_add(lateness)
+            Timestamp::from_micros(accepted.value(row)) > hour.end().saturating_add(lateness)
         });
         match counted.last_mut() {
             Some(held) if held.key == key => {

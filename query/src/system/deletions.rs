@@ -6,7 +6,7 @@ use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::SchemaRef;
 use barograph_engine::{Engine, Result};
 use barograph_lake::table::Deletion;
-use barograph_lake::{Key, Micros};
+use barograph_lake::{Key, Timestamp};
 use futures::future::BoxFuture;
 
 use super::{ColumnKind, ColumnSpec, SystemRows, declared, times, whole};
@@ -56,7 +56,7 @@ impl SystemRows for Deletions {
                 Arc::new(Int64Array::from_iter_values(all.iter().map(|(_, it)| whole(of(it)))))
             };
             let time =
-                |of: fn(&Deletion) -> Option<Micros>| times(all.iter().map(|(_, it)| of(it)));
+                |of: fn(&Deletion) -> Option<Timestamp>| times(all.iter().map(|(_, it)| of(it)));
             let columns = vec![
                 text(|(table, _)| Some(table.clone())),
                 count(|deletion| deletion.version.get()),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Int64Array, StringArray};
 use barograph_engine::LandingFault;
 use barograph_engine::Result;
-use barograph_lake::Period;
+use barograph_lake::{Period, Timestamp};
 
 use super::{ColumnKind, ColumnSpec, ServerState, times, whole};
 use crate::table::provider::Pinned;
@@ -38,7 +38,7 @@ pub(super) fn rows(server: &ServerState, pinned: &Pinned) -> Result<Vec<ArrayRef
     let text = |of: fn(&LandingFault) -> Option<String>| -> ArrayRef {
         Arc::new(faults.iter().map(of).collect::<StringArray>())
     };
-    let time = |of: fn(&LandingFault) -> Option<i64>| times(faults.iter().map(of));
+    let time = |of: fn(&LandingFault) -> Option<Timestamp>| times(faults.iter().map(of));
     Ok(vec![
         text(|fault| Some(fault.table.clone())),
         text(|fault| Some(fault.period?.tier().to_string())),

@@ -31,7 +31,7 @@ use arrow::datatypes::{DataType, Field, SchemaRef, TimeUnit};
 use async_trait::async_trait;
 use barograph_engine::SystemRows;
 use barograph_engine::{Engine, Result};
-use barograph_lake::Micros;
+use barograph_lake::Timestamp;
 use datafusion::catalog::memory::MemorySourceConfig;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::Result as QueryResult;
@@ -122,7 +122,8 @@ fn declared(list: &[ColumnSpec]) -> SchemaRef {
 }
 
 /// A column of instants.
-fn times(times: impl Iterator<Item = Option<Micros>>) -> ArrayRef {
+fn times(times: impl Iterator<Item = Option<Timestamp>>) -> ArrayRef {
+    let times = times.map(|time| time.map(Timestamp::as_micros));
     Arc::new(times.collect::<TimestampMicrosecondArray>().with_timezone("UTC"))
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Float64Array, Int64Array, StringArray};
 use barograph_engine::Result;
+use barograph_lake::Timestamp;
 
 use super::{ColumnKind, ColumnSpec, ServerState, times, whole};
 use crate::limits::queries::QueryInfo;
@@ -39,10 +40,10 @@ pub(super) fn rows(server: &ServerState, _: &Pinned) -> Result<Vec<ArrayRef>> {
     let counts = |of: fn(&QueryInfo) -> Option<u64>| -> ArrayRef {
         Arc::new(list.iter().map(|query| of(query).map(whole)).collect::<Int64Array>())
     };
-    let instants = |of: fn(&QueryInfo) -> Option<i64>| times(list.iter().map(of));
+    let instants = |of: fn(&QueryInfo) -> Option<Timestamp>| times(list.iter().map(of));
     let durations = list.iter().map(|query| {
         let end = query.finished_at.unwrap_or(now);
-        Some(end.saturating_sub(query.created_at) as f64 / 1_000.0)
+        Some(end.since(query.created_at).micros() as f64 / 1_000.0)
     });
     Ok(vec![
         counts(|query| Some(query.id.get())),

@@ -8,7 +8,7 @@ use barograph_engine::HourView;
 use barograph_engine::Result;
 use barograph_engine::scan::Scan;
 use barograph_engine::scan::{Source, sources};
-use barograph_lake::{FileEntry, KeySelection, TimeRange};
+use barograph_lake::{FileEntry, KeySelection, TimeRange, Timestamp};
 
 use super::{ColumnKind, ColumnSpec, ServerState, times, whole};
 use crate::table::provider::Pinned;
@@ -75,7 +75,8 @@ pub(super) fn files(_: &ServerState, pinned: &Pinned) -> Result<Vec<ArrayRef>> {
     let numbers = |of: fn(&FileEntry) -> i64| -> ArrayRef {
         Arc::new(list.iter().map(|(_, file)| Some(of(file))).collect::<Int64Array>())
     };
-    let instants = |of: fn(&FileEntry) -> i64| times(list.iter().map(|(_, file)| Some(of(file))));
+    let instants =
+        |of: fn(&FileEntry) -> Timestamp| times(list.iter().map(|(_, file)| Some(of(file))));
     Ok(vec![
         Arc::new(list.iter().map(|(name, _)| Some(*name)).collect::<StringArray>()),
         Arc::new(list.iter().map(|(_, f)| Some(f.path.to_string())).collect::<StringArray>()),
@@ -135,7 +136,8 @@ pub(super) fn tail(_: &ServerState, pinned: &Pinned) -> Result<Vec<ArrayRef>> {
     let numbers = |of: fn(&HourView) -> Option<i64>| -> ArrayRef {
         Arc::new(list.iter().map(|(_, hour)| of(hour)).collect::<Int64Array>())
     };
-    let instants = |of: fn(&HourView) -> Option<i64>| times(list.iter().map(|(_, hour)| of(hour)));
+    let instants =
+        |of: fn(&HourView) -> Option<Timestamp>| times(list.iter().map(|(_, hour)| of(hour)));
     Ok(vec![
         Arc::new(list.iter().map(|(name, _)| Some(*name)).collect::<StringArray>()),
         instants(|hour| Some(hour.hour().start())),

@@ -15,7 +15,7 @@ use barograph_engine::Engine;
 use barograph_engine::View;
 use barograph_engine::filter::{Builder, Node, Wanted};
 use barograph_engine::scan::{Aggregation, Plan, Scan};
-use barograph_lake::{KeySelection, TableSchema};
+use barograph_lake::{KeySelection, TableSchema, Timestamp};
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{Result, Statistics, internal_err};
 use datafusion::config::ConfigOptions;
@@ -88,13 +88,11 @@ impl Read {
             KeySelection::List(keys) if keys.len() <= 8 => write!(f, "{between}keys={keys:?}")?,
             KeySelection::List(keys) => write!(f, "{between}keys={} of them", keys.len())?,
         }
-        if wanted.time.from > i64::MIN {
-            let from = barograph_lake::time::format_instant(wanted.time.from);
-            write!(f, "{between}from={from}")?;
+        if wanted.time.from > Timestamp::MIN {
+            write!(f, "{between}from={}", wanted.time.from)?;
         }
-        if wanted.time.to < i64::MAX {
-            let to = barograph_lake::time::format_instant(wanted.time.to);
-            write!(f, "{between}to={to}")?;
+        if wanted.time.to < Timestamp::MAX {
+            write!(f, "{between}to={}", wanted.time.to)?;
         }
         if let Some(filter) = self.scan(&wanted.keys, Vec::new(), None).filter {
             write!(f, "{between}filter={filter}")?;

@@ -19,7 +19,7 @@ use arrow::datatypes::{Int64Type, SchemaRef, TimestampMicrosecondType};
 use barograph_engine::rollup::{ROWS_COLUMN, RegisteredRollup, Rollup};
 use barograph_engine::{Engine, Error, Result, Scan, ScanStream, View};
 use barograph_lake::schema::{FIRST_VALUE_COLUMN, TIME_COLUMN};
-use barograph_lake::{KeySelection, Micros, TimeRange};
+use barograph_lake::{KeySelection, TimeRange, Timestamp};
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::Result as QueryResult;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
@@ -135,7 +135,7 @@ struct Live {
     /// The rows of the rollup.
     kept: Arc<View>,
     /// First instants of the windows that are computed.
-    stale: BTreeSet<Micros>,
+    stale: BTreeSet<Timestamp>,
     keys: KeySelection,
     /// First instants of the windows that are requested.
     windows: TimeRange,
@@ -196,9 +196,10 @@ impl Live {
         let windows = batch.column(TIME_COLUMN).as_primitive::<TimestampMicrosecondType>();
         let rows = batch.column(FIRST_VALUE_COLUMN).as_primitive::<Int64Type>();
         let fresh = windows.values().iter().zip(rows.values());
-        let is_stale = |start: Micros| self.stale.contains(&self.rollup.window(start).from);
-        let fresh: BooleanArray =
-            fresh.map(|(&start, &rows)| Some(rows > 0 && !is_stale(start))).collect();
+        let is_stale = |start: Timestamp| self.stale.contains(&self.rollup.window(start).from);
+        let fresh: BooleanArray = fresh
+            .map(|(&start, &rows)| Some(rows > 0 && !is_stale(Timestamp::from_micros(start))))
+            .collect();
         let batch = filter_record_batch(&batch, &fresh)?;
         let read = self.columns();
         self.project(batch.num_rows(), |column| {
@@ -216,7 +217,7 @@ impl Live {
         let live = Arc::clone(&self);
         let batches = rows.batches.map(move |batch| {
             let batch = batch?;
-            let at = TimestampMicrosecondArray::from_value(now, batch.num_rows());
+            let at = TimestampMicrosecondArray::from_value(now.as_micros(), batch.num_rows());
             let at: ArrayRef = Arc::new(at.with_timezone("UTC"));
             let columns = batch.num_columns();
             live.project(batch.num_rows(), |column| match column {

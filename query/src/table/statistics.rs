@@ -13,8 +13,7 @@ use barograph_engine::scan::Plan;
 use barograph_engine::scan::Source;
 use barograph_lake::ColumnStats;
 use barograph_lake::schema::{KEY_COLUMN, TIME_COLUMN};
-use barograph_lake::time::parse_instant;
-use barograph_lake::{FilePath, Key, KeySelection, LogPosition, Micros, Period};
+use barograph_lake::{FilePath, Key, KeySelection, LogPosition, Period, Timestamp};
 use datafusion::common::stats::Precision;
 use datafusion::common::{ColumnStatistics, ScalarValue, Statistics};
 use hashbrown::HashMap;
@@ -74,7 +73,7 @@ impl TableStatistics {
     /// Adds one period to the statistics.
     async fn count(&self, plan: &Plan, source: &Source, known: &mut Known) -> Result<()> {
         let scan = plan.request();
-        let whole = |keys: Option<(Key, Key)>, times: Option<(Micros, Micros)>| {
+        let whole = |keys: Option<(Key, Key)>, times: Option<(Timestamp, Timestamp)>| {
             keys.is_some_and(|(min, max)| scan.keys.covers(min, max))
                 && times.is_some_and(|(min, max)| scan.time.covers(min, max))
         };
@@ -163,7 +162,7 @@ struct Known {
     /// Whether no row comes from the tail.
     files_only: bool,
     keys: Option<(Key, Key)>,
-    times: Option<(Micros, Micros)>,
+    times: Option<(Timestamp, Timestamp)>,
 }
 
 impl Default for Known {
@@ -173,7 +172,7 @@ impl Default for Known {
 }
 
 impl Known {
-    fn widen(&mut self, keys: (Key, Key), times: (Micros, Micros)) {
+    fn widen(&mut self, keys: (Key, Key), times: (Timestamp, Timestamp)) {
         fn wider<T: Ord + Copy>(a: Option<(T, T)>, b: (T, T)) -> Option<(T, T)> {
             Some(a.map_or(b, |a| (a.0.min(b.0), a.1.max(b.1))))
         }
@@ -199,7 +198,7 @@ impl Known {
         };
         let bounds = match column {
             KEY_COLUMN => self.keys.map(|(min, max)| (min.get(), max.get())),
-            TIME_COLUMN => self.times,
+            TIME_COLUMN => self.times.map(|(min, max)| (min.as_micros(), max.as_micros())),
             _ => {
                 if self.files_only {
                     self.value_column(plan, column, of, &mut statistics);
@@ -265,7 +264,7 @@ fn scalars(stats: &ColumnStats, of: &DataType) -> Option<(ScalarValue, ScalarVal
             DataType::Float32 => ScalarValue::Float32(Some(value.as_f64()? as f32)),
             DataType::Float64 => ScalarValue::Float64(Some(value.as_f64()?)),
             DataType::Timestamp(..) => ScalarValue::TimestampMicrosecond(
-                Some(parse_instant(value.as_str()?).ok()?),
+                Some(value.as_str()?.parse::<Timestamp>().ok()?.as_micros()),
                 Some(Arc::from("UTC")),
             ),
             _ => return None,

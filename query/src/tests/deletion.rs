@@ -4,7 +4,7 @@
 use barograph_engine::{DeletionReport, DeletionRequest};
 use barograph_lake::store::DurableLocal;
 use barograph_lake::store::faults::{Fault, FaultPlan, FaultStore, Operation};
-use barograph_lake::{Key, TableVersion, TimeRange};
+use barograph_lake::{Key, TableVersion};
 
 use super::*;
 
@@ -14,25 +14,23 @@ const EXPECTED: &str = "SELECT city_id, max(reading_at) FROM readings GROUP BY 1
 
 /// Some cities over an hour and a half, whose hours are in the lake, in the tail and in both.
 fn some() -> DeletionRequest {
-    let time =
-        TimeRange { from: START + 30 * MINUTE, to: START + (LANDED_HOURS + 1) * 60 * MINUTE };
+    let time = minutes(30, (LANDED_HOURS + 1) * 60);
     let (by, reason) = ("tester".to_owned(), "they asked for it".to_owned());
     DeletionRequest { keys: Some([3, 7, 1_000_000].map(Key::new).to_vec()), time, by, reason }
 }
 
 /// The second hour of all cities.
 fn hour() -> DeletionRequest {
-    let time = TimeRange { from: START + 60 * MINUTE, to: START + 120 * MINUTE };
+    let time = minutes(60, 120);
     DeletionRequest { keys: None, time, ..some() }
 }
 
 fn condition(asked: &DeletionRequest) -> String {
-    let at = barograph_lake::time::format_instant;
     let keys = asked.keys.as_ref().map_or("true".to_owned(), |keys| {
         let keys: Vec<_> = keys.iter().map(ToString::to_string).collect();
         format!("city_id IN ({})", keys.join(", "))
     });
-    let (from, to) = (at(asked.time.from), at(asked.time.to));
+    let (from, to) = (asked.time.from, asked.time.to);
     format!("({keys} AND reading_at >= TIMESTAMP '{from}' AND reading_at < TIMESTAMP '{to}')")
 }
 

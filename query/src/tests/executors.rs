@@ -19,8 +19,6 @@ use crate::Answer;
 use crate::QueryInfo;
 use crate::QueryState;
 
-const SECOND: i64 = 1_000_000;
-
 fn settings() -> SqlSettings {
     SqlSettings { threads: 1, ..SqlSettings::default() }
 }
@@ -139,7 +137,7 @@ async fn a_query_is_told_at_its_moment_whatever_its_threads_do() {
         let before = fixture.clock.now();
         let error = match end {
             "time" => {
-                fixture.clock.set(before + 60 * SECOND);
+                fixture.clock.set(before + Span::MINUTE);
                 answer.batches.next().await.unwrap().unwrap_err().kind()
             }
             "kill" => {
@@ -193,7 +191,7 @@ async fn no_more_than_allowed_are_abandoned() {
     let pass = async {
         let waits = || fixture.sql.queries().list().iter().any(|q| q.state == QueryState::Queued);
         until("it waits", waits).await;
-        fixture.clock.set(fixture.clock.now() + SECOND);
+        fixture.clock.set(fixture.clock.now() + Span::SECOND);
     };
     let execute = fixture.sql.execute(&fixture.session, &statement, &[]);
     let (refused, ()) = tokio::join!(execute, pass);
@@ -223,7 +221,7 @@ async fn planning_ends_at_its_moment_whatever_its_threads_do() {
         let pass = async {
             until("it is planned", || release.0.begun() > 0).await;
             assert_eq!(fixture.lines("SELECT 1").await, ["1"], "others are planned");
-            fixture.clock.set(fixture.clock.now() + 60 * SECOND);
+            fixture.clock.set(fixture.clock.now() + Span::MINUTE);
         };
         let (error, ()) = tokio::join!(ask, pass);
         assert_eq!(error.unwrap_err().kind(), ErrorKind::Timeout, "{text}");

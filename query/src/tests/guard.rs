@@ -97,9 +97,9 @@ async fn time_runs_out_as_an_error_in_the_stream() {
     let pass = async {
         let runs = || queries.list().iter().any(|query| query.state == QueryState::Running);
         until("it runs", runs).await;
-        clock.set(clock.now() + 299_999);
+        clock.set(clock.now() + Span::from_micros(299_999));
         assert!(runs(), "a microsecond is left");
-        clock.set(clock.now() + 1);
+        clock.set(clock.now() + Span::MICROSECOND);
     };
     let (error, ()) = tokio::join!(fixture.try_ask(ENDLESS, &[]), pass);
     let error = error.unwrap_err();
@@ -139,7 +139,7 @@ async fn queries_wait_for_a_place_and_no_more_than_allowed_wait() {
     let hurried = SqlSession { timeout: Some(Duration::from_millis(50)), ..session.clone() };
     let pass = async {
         until("it waits", || sql.queries().running() == 2).await;
-        fixture.clock.set(fixture.clock.now() + 50_000);
+        fixture.clock.set(fixture.clock.now() + Span::millis(50));
     };
     let (hurried, ()) = tokio::join!(sql.execute(&hurried, &one, &[]), pass);
     assert_eq!(hurried.unwrap_err().kind(), ErrorKind::Timeout);

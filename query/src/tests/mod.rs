@@ -31,7 +31,7 @@ use arrow::compute::concat_batches;
 use arrow::util::pretty::pretty_format_batches;
 use barograph_engine::{Durability, Engine, EngineSettings, LogSource, ManualClock, Result};
 use barograph_lake::schema::{TableDeclaration, ValueColumn, ValueType};
-use barograph_lake::{LakeStore, Size, TableSchema};
+use barograph_lake::{LakeStore, Size, Span, TableSchema, TimeRange, Timestamp};
 use barograph_test_support::landing_on_request;
 use futures::TryStreamExt;
 use rand::rngs::SmallRng;
@@ -68,6 +68,16 @@ struct Row {
     count: Option<i64>,
     note: Option<String>,
     seen_at: Option<i64>,
+}
+
+/// The instant `minutes` after the start.
+fn minute(minutes: i64) -> Timestamp {
+    Timestamp::from_micros(START + minutes * MINUTE)
+}
+
+/// The time from a minute after the start to another.
+fn minutes(from: i64, to: i64) -> TimeRange {
+    TimeRange { from: minute(from), to: minute(to) }
 }
 
 fn table() -> TableSchema {
@@ -237,7 +247,7 @@ impl Fixture {
 
     async fn empty(settings: SqlSettings) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let clock = Arc::new(ManualClock::new(START + HOURS * 60 * MINUTE));
+        let clock = Arc::new(ManualClock::new(minute(HOURS * 60)));
         let (engine, sql) = open(&folder, &clock, settings).await;
         let session = SqlSession { user: "tester".to_owned(), ..SqlSession::default() };
         Self { engine, clock, sql, session, model: BTreeMap::new(), folder }

@@ -8,7 +8,7 @@ async fn counts_and_bounds_read_no_data() {
     let text = "SELECT count(*), min(reading_at), max(reading_at), min(city_id), max(city_id) FROM readings";
     let plan = fixture.plan(text).await;
     assert!(!plan.contains("ScanExec"), "{plan}");
-    let at = |at: i64| barograph_lake::time::format_instant(at);
+    let at = |at: i64| Timestamp::from_micros(at);
     let times = fixture.model.keys().map(|key| key.1);
     let expected = format!(
         "{}|{}|{}|0|{}",
@@ -195,7 +195,7 @@ async fn a_limit_on_newest_windows_ends_the_reading() {
         *most = most.max(row.temperature.unwrap_or(f32::MIN));
     }
     let before = windows.range(..START + 5 * 60 * MINUTE).rev().take(3);
-    let format = barograph_lake::time::format_instant;
+    let format = Timestamp::from_micros;
     let expected: Vec<_> = before.map(|(at, most)| format!("{}|{most:?}", format(*at))).collect();
     assert_eq!(rows, expected);
     let queries = fixture.sql.queries().list();
@@ -222,9 +222,9 @@ async fn a_statement_that_is_asked_again_sees_what_is_true_then() {
     fixture.put(vec![((7, at), row)]).await;
     let count: usize = before[0][0].parse().unwrap();
     assert_eq!(fixture.lines(texts[0]).await, [(count + 1).to_string()]);
-    let newest = format!("7|{}", barograph_lake::time::format_instant(at));
+    let newest = format!("7|{}", Timestamp::from_micros(at));
     assert_eq!(fixture.lines(texts[1]).await, [newest]);
     let now = fixture.lines("SELECT now()").await;
-    fixture.clock.set(START + 100 * 60 * MINUTE);
+    fixture.clock.set(minute(100 * 60));
     assert_ne!(fixture.lines("SELECT now()").await, now);
 }

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use barograph_engine::{Clock, ErrorKind};
-use barograph_lake::Span;
 use futures::StreamExt;
 
 use super::guard::until;
@@ -11,7 +10,6 @@ use super::*;
 use crate::Answer;
 use crate::QueryState;
 
-const SECOND: i64 = 1_000_000;
 /// More rows than the channel between a query and its reader holds.
 const ROWS: &str = "SELECT value FROM generate_series(1, 1000000)";
 const COUNT: usize = 1_000_000;
@@ -31,7 +29,7 @@ impl Fixture {
     /// Waits until an answer counts as unread.
     async fn unread(&self, answer: &Answer) {
         let is_unread = || {
-            self.clock.set(self.clock.now() + SECOND);
+            self.clock.set(self.clock.now() + Span::SECOND);
             self.sql.queries().get(answer.id).unwrap().state == QueryState::Unread
         };
         until("nobody reads it", is_unread).await;
@@ -90,7 +88,7 @@ async fn a_reader_that_pauses_for_too_long_is_told() {
     let mut answer = fixture.answer(ROWS).await;
     assert!(answer.batches.next().await.unwrap().unwrap().num_rows() > 0);
     let ended = || {
-        fixture.clock.set(fixture.clock.now() + SECOND);
+        fixture.clock.set(fixture.clock.now() + Span::SECOND);
         fixture.sql.queries().running() == 0
     };
     until("it has ended", ended).await;
@@ -108,7 +106,7 @@ async fn the_time_of_a_query_runs_while_nobody_reads_it() {
     fixture.session.timeout = Some(Duration::from_secs(1 << 20));
     let mut answer = fixture.answer(ROWS).await;
     fixture.unread(&answer).await;
-    fixture.clock.set(fixture.clock.now() + (1 << 20) * SECOND);
+    fixture.clock.set(fixture.clock.now() + (1 << 20) * Span::SECOND);
     // At once, whatever is still to be read.
     let error = loop {
         match answer.batches.next().await {

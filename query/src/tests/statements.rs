@@ -124,7 +124,7 @@ async fn times_are_read_in_the_zone_of_the_session() {
 #[tokio::test]
 async fn the_clock_of_the_engine_rules_now() {
     let fixture = Fixture::new().await;
-    fixture.clock.set(START + 90 * MINUTE);
+    fixture.clock.set(minute(90));
     let text = "SELECT count(*) FROM readings WHERE reading_at > now() - interval '30 minutes' AND reading_at <= now()";
     let wanted = fixture
         .model
@@ -160,8 +160,7 @@ async fn rows_of_one_day_or_hour_stay_in_order() {
     let hour = START + 120 * MINUTE..START + 180 * MINUTE;
     let mut expected: Vec<_> = fixture.model.keys().filter(|key| hour.contains(&key.1)).collect();
     expected.sort_by_key(|(city, at)| (-at, *city));
-    let line =
-        |(city, at): &&(i32, i64)| format!("{city}|{}", barograph_lake::time::format_instant(*at));
+    let line = |(city, at): &&(i32, i64)| format!("{city}|{}", Timestamp::from_micros(*at));
     let expected: Vec<_> = expected.iter().map(line).collect();
     for condition in [
         "date_trunc('hour', reading_at) = '2026-01-01T02:00:00Z'",
@@ -217,7 +216,7 @@ async fn the_newest_row_of_every_key_is_a_table() {
         .await;
     let line = |(city, (at, row)): (&i32, &(i64, Row))| {
         let flashes = row.count.map_or("null".to_owned(), |count| count.to_string());
-        format!("{city}|{}|{flashes}", barograph_lake::time::format_instant(*at))
+        format!("{city}|{}|{flashes}", Timestamp::from_micros(*at))
     };
     assert_eq!(shown, newest.iter().map(line).collect::<Vec<_>>());
     // A condition is asked of the newest row, not of the newest that satisfies it.

@@ -85,7 +85,7 @@ async fn three(every: &str) -> Fixture {
             }
         }
     }
-    fixture.clock.set(START + 180 * MINUTE);
+    fixture.clock.set(minute(180));
     let (landed, open): (Vec<_>, Vec<_>) =
         rows.into_iter().partition(|((_, at), _)| *at < START + 120 * MINUTE);
     fixture.put(landed).await;
@@ -120,7 +120,7 @@ async fn completeness_counts_what_is_missing() {
     let none = "SELECT count(*) FROM system.completeness WHERE table_name = 'other'";
     assert_eq!(fixture.lines(none).await, ["0"]);
     // The hour that runs is due as far as it has passed.
-    fixture.clock.set(START + 200 * MINUTE);
+    fixture.clock.set(minute(200));
     let running = "SELECT key, expected, received, silent_since FROM system.completeness WHERE hour = '2026-01-01T03:00:00Z' ORDER BY key";
     assert_eq!(
         fixture.lines(running).await,
@@ -130,18 +130,18 @@ async fn completeness_counts_what_is_missing() {
     let mut rng = SmallRng::seed_from_u64(3);
     let here: Vec<_> =
         (180..=200).map(|m| START + m * MINUTE).map(|at| ((1, at), row(&mut rng, at))).collect();
-    fixture.clock.set(START + 200 * MINUTE + MINUTE / 2);
+    fixture.clock.set(minute(200) + Span::seconds(30));
     fixture.put(here).await;
     assert_eq!(fixture.lines(running).await, ["1|21|21|null", "3|20|0|2026-01-01T02:59:00Z"]);
-    fixture.clock.set(START + 201 * MINUTE + MINUTE / 2);
+    fixture.clock.set(minute(201) + Span::seconds(30));
     assert_eq!(fixture.lines(running).await, ["1|21|21|null", "3|21|0|2026-01-01T02:59:00Z"]);
 }
 
 #[tokio::test]
 async fn late_readings_are_told_apart_and_counted_once() {
     let mut fixture = three("1m").await;
-    let lateness = fixture.engine.settings().lateness.micros();
-    fixture.clock.set(START + 120 * MINUTE + lateness + 1);
+    let lateness = fixture.engine.settings().lateness;
+    fixture.clock.set(minute(120) + lateness + Span::MICROSECOND);
     let mut rng = SmallRng::seed_from_u64(2);
     let late: Vec<_> = (85..100)
         .map(|minute| START + minute * MINUTE)

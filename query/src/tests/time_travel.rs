@@ -37,7 +37,7 @@ impl Fixture {
         }
         fixture.engine.flush().await.unwrap();
         let first = fixture.answers("readings").await;
-        fixture.clock.set(fixture.clock.now() + 60 * MINUTE);
+        fixture.clock.set(fixture.clock.now() + Span::HOUR);
         let late = hour_of(&mut rng, 1, 3).into_iter().chain(hour_of(&mut rng, LANDED_HOURS, 10));
         fixture.put(late.collect()).await;
         fixture.engine.flush().await.unwrap();

@@ -12,7 +12,7 @@ use barograph_jobs::materialize::rollups;
 use barograph_jobs::schedule::{
     Job, JobSpec, RunRecord, RunRequest, RunState, Schedule, SchedulerSettings, Stop,
 };
-use barograph_lake::{Key, KeySelection, Micros, Span, TableSchema, TimeRange};
+use barograph_lake::{Key, KeySelection, Span, TableSchema, TimeRange, Timestamp};
 use rand::Rng;
 use tokio::sync::watch;
 
@@ -28,9 +28,9 @@ type Window = (i64, i64, f64);
 /// Windows that have lost readings by age, as they were before, by the length of their rollup.
 #[derive(Debug, Default)]
 pub(super) struct Windows {
-    kept: BTreeMap<i64, BTreeMap<(i32, Micros), Window>>,
+    kept: BTreeMap<i64, BTreeMap<(i32, i64), Window>>,
     /// First instant of the windows that follow their readings.
-    from: BTreeMap<i64, Micros>,
+    from: BTreeMap<i64, i64>,
 }
 
 pub(super) fn declared() -> Vec<Rollup> {
@@ -50,9 +50,9 @@ pub(super) fn tables() -> Vec<TableSchema> {
 
 impl Windows {
     /// The windows of a rollup in the model.
-    fn of(&self, model: &Model, hours: i64) -> BTreeMap<(i32, Micros), Window> {
+    fn of(&self, model: &Model, hours: i64) -> BTreeMap<(i32, i64), Window> {
         let mut windows = self.kept.get(&hours).cloned().unwrap_or_default();
-        let from = self.from.get(&hours).copied().unwrap_or(Micros::MIN);
+        let from = self.from.get(&hours).copied().unwrap_or(i64::MIN);
         let every = hours * HOUR;
         for ((key, time), (temperature, ..)) in &model.0 {
             let start = time.div_euclid(every) * every;
@@ -67,7 +67,7 @@ impl Windows {
     }
 
     /// Keeps the windows of the readings that expire, which are those up to `through`.
-    fn keep(&mut self, model: &Model, through: Micros) {
+    fn keep(&mut self, model: &Model, through: i64) {
         for (_, hours) in ROLLUPS {
             let every = hours * HOUR;
             let from = (through.div_euclid(every) + 1) * every;
@@ -113,7 +113,7 @@ impl World {
         }
     }
 
-    async fn windows(&self, name: &str) -> BTreeMap<(i32, Micros), Window> {
+    async fn windows(&self, name: &str) -> BTreeMap<(i32, i64), Window> {
         let table = declared().into_iter().find(|rollup| rollup.table().name() == name).unwrap();
         let arrow = table.table().arrow();
         let columns = ["rows", "temperature_count", "temperature_sum"];
@@ -155,17 +155,17 @@ impl World {
             }))
             .await;
         assert_eq!(record.findings_count, 0, "nothing waits: {record:?}");
-        self.clock.set(self.now() + HOUR);
+        self.pass(Span::HOUR);
         self.engine().land_due().await.unwrap();
         let after = Arc::clone(&self.engine().view("readings").unwrap().snapshot);
         let gone = before.without(&after);
         assert_eq!(gone.len() as u64, record.figures.files);
         let Some(last) = gone.iter().map(|file| file.times.1).max() else { return };
-        self.rollups.keep(&self.model, last);
+        self.rollups.keep(&self.model, last.as_micros());
         self.model.0.retain(|(key, time), _| {
             let key = Key::from(*key);
             !gone.iter().any(|file| {
-                file.path.period().range().contains(*time)
+                file.path.period().range().contains(Timestamp::from_micros(*time))
                     && (file.keys.0..=file.keys.1).contains(&key)
             })
         });

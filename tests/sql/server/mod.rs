@@ -13,8 +13,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use barograph_engine::{Clock, Durability, Engine, ManualClock};
-use barograph_lake::TableSchema;
 use barograph_lake::schema::{TableDeclaration, ValueColumn, ValueType};
+use barograph_lake::{Span, TableSchema, Timestamp};
 use barograph_query::{Sql, SqlSession, SqlSettings};
 use barograph_test_support::{engine_in, landing_on_request};
 use datafusion::arrow::array::RecordBatch;
@@ -27,7 +27,7 @@ use futures::TryStreamExt;
 use crate::script::{Subject, run};
 
 /// 2026-03-29T03:30:00Z in µs: the day on which clocks changed in Europe, at 01:00Z.
-const NOW: i64 = 1_774_755_000_000_000;
+const NOW: Timestamp = Timestamp::from_micros(1_774_755_000_000_000);
 
 /// An engine with SQL over it.
 struct Served {
@@ -121,7 +121,7 @@ impl Subject for Served {
             while self.sql.queries().running() == 0 {
                 tokio::task::yield_now().await;
             }
-            self.clock.set(self.clock.now() + timeout.as_micros() as i64);
+            self.clock.set(self.clock.now() + Span::from_duration(timeout));
             std::future::pending().await
         };
         tokio::select! {

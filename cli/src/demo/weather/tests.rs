@@ -25,7 +25,7 @@ fn floats(batch: &RecordBatch, name: &str) -> Vec<Option<f32>> {
 #[test]
 fn it_is_a_pure_function_of_seed_station_and_instant() {
     let (hour, many, few) = (hour("2026-11-22T10"), weather(3_000), weather(100));
-    let at = hour.start() + 17 * 60_000_000;
+    let at = hour.start() + 17 * Span::MINUTE;
     let batch = many.minute_batch(at).unwrap();
     assert_eq!(batch, many.hour_batches(hour).nth(17).unwrap().unwrap());
     assert_eq!(batch, weather(3_000).minute_batch(at).unwrap());

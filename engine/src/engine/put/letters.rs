@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
-use barograph_lake::LogPosition;
+use barograph_lake::{LogPosition, Span};
 
 use super::entry;
-use crate::clock::{micros, pause};
+use crate::clock::pause;
 use crate::dead_letters::{self, DEAD_LETTERS};
 use crate::memory::Reservation;
 use crate::table::Table;
@@ -52,7 +52,10 @@ impl Engine {
         let began = self.clock.elapsed();
         loop {
             match self.reserve_tail(bytes) {
-                Err(error) if self.clock.elapsed() - began < micros(LETTERS_WAIT) => {
+                Err(error)
+                    if self.clock.elapsed().saturating_sub(began)
+                        < Span::from_duration(LETTERS_WAIT) =>
+                {
                     pause(retry::wait(error.retry_after())).await;
                 }
                 done => return done,

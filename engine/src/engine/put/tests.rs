@@ -8,7 +8,7 @@ use arrow::array::{
 };
 use arrow::datatypes::{Float32Type, Int32Type};
 use barograph_lake::schema::{TableDeclaration, ValueColumn, ValueType};
-use barograph_lake::{Key, LakeStore, Size, TableSchema};
+use barograph_lake::{Key, LakeStore, Size, TableSchema, Timestamp};
 
 use super::size::column_bytes;
 use super::*;
@@ -36,7 +36,7 @@ async fn engine(
         Engine::builder(LakeStore::local(folder.path()).unwrap())
             .settings(settings)
             .log(LogSource::Ready(Box::new(log)))
-            .clock(Arc::new(ManualClock::new(AT)))
+            .clock(Arc::new(ManualClock::new(Timestamp::from_micros(AT))))
             .table(table(columns))
             .open()
             .await

@@ -12,13 +12,12 @@ use arrow::array::{
 };
 use arrow::datatypes::{Float32Type, Int32Type};
 use barograph_lake::schema::{TableDeclaration, ValueColumn, ValueType};
-use barograph_lake::time::MICROS_PER_HOUR;
-use barograph_lake::{LakeStore, TableSchema};
+use barograph_lake::{LakeStore, Span, TableSchema, Timestamp};
 
 use super::*;
 use crate::{Ack, LogSource, ManualClock};
 
-const AT: Micros = 1_767_225_600_000_000;
+const AT: i64 = 1_767_225_600_000_000;
 
 /// `readings` with temperatures up to `most`.
 fn table(most: f64) -> TableSchema {
@@ -49,13 +48,13 @@ async fn open(folder: &Path, clock: &Arc<ManualClock>, most: f64) -> Arc<Engine>
 impl Fixture {
     async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let clock = Arc::new(ManualClock::new(AT + 30 * MICROS_PER_HOUR));
+        let clock = Arc::new(ManualClock::new(Timestamp::from_micros(AT) + 30 * Span::HOUR));
         let engine = open(folder.path(), &clock, 60.0).await;
         Self { folder, clock, engine }
     }
 
     fn tick(&self) {
-        self.clock.set(crate::Clock::now(self.clock.as_ref()) + 1_000_000);
+        self.clock.set(crate::Clock::now(self.clock.as_ref()) + Span::SECOND);
     }
 
     async fn put(&self, batch: RecordBatch) -> Ack {
@@ -281,7 +280,7 @@ async fn a_submission_whose_rows_were_put_meanwhile_is_not_taken() {
     let precondition = |view: &Arc<View>| Precondition {
         table: Arc::clone(target),
         view: Arc::clone(view),
-        rows: by_hour(&[(Key::new(1), AT)]),
+        rows: by_hour(&[(Key::new(1), Timestamp::from_micros(AT))]),
     };
     let put = async |precondition: Precondition| {
         let one = rows(vec![("temperature", Arc::new(Float32Array::from(vec![30.0])))]);

@@ -18,7 +18,7 @@ fn settings() -> EngineSettings {
 
 fn tail_hours(engine: &Engine, table: &str) -> Vec<i64> {
     let view = engine.view(table).unwrap();
-    view.tail.hours().iter().map(|hour| (hour.hour().start() - START) / HOUR).collect()
+    view.tail.hours().iter().map(|hour| (hour.hour().start().as_micros() - START) / HOUR).collect()
 }
 
 impl Bed {
@@ -48,7 +48,7 @@ impl Bed {
 #[tokio::test]
 async fn a_lost_file_keeps_its_own_late_rows_from_landing_and_nothing_else() {
     let bed = Bed::new(settings());
-    bed.clock.set(START + 9 * HOUR);
+    bed.set(START + 9 * HOUR);
     let (engine, path, bytes) = bed.with_a_lost_file().await;
     let others = [(1, START + HOUR, 3.0), (1, START + 2 * HOUR, 4.0)];
     put(&engine, "readings", &others).await.unwrap();
@@ -61,7 +61,7 @@ async fn a_lost_file_keeps_its_own_late_rows_from_landing_and_nothing_else() {
     let faults = engine.landing_faults();
     assert_eq!(faults.len(), 1, "{faults:?}");
     assert_eq!(faults[0].table, "readings");
-    assert_eq!(faults[0].period.unwrap().start(), START);
+    assert_eq!(faults[0].period.unwrap().start().as_micros(), START);
     let name = path.filename().unwrap();
     assert!(faults[0].files[0].ends_with(name) && faults[0].cure.contains(name), "{faults:?}");
     assert!(faults[0].cure.contains("copy of the lake"), "{faults:?}");
@@ -98,7 +98,7 @@ async fn a_landing_whose_outcome_is_not_known_loses_no_row_and_doubles_none() {
         for nth in 0.. {
             let case = format!("put {nth}, {fault:?}, {comes_first}");
             let bed = Bed::new(settings());
-            bed.clock.set(START + 9 * HOUR);
+            bed.set(START + 9 * HOUR);
             let engine = bed.open().await;
             put(&engine, "readings", &[(1, START, 1.0), (2, START + HOUR, 2.0)]).await.unwrap();
             engine.flush().await.unwrap();
@@ -138,28 +138,28 @@ async fn a_landing_whose_outcome_is_not_known_loses_no_row_and_doubles_none() {
 async fn a_fault_is_tried_again_by_the_clock_ever_more_seldom() {
     let bed = Bed::new(settings());
     let mut now = START + 9 * HOUR;
-    bed.clock.set(now);
+    bed.set(now);
     let (engine, path, bytes) = bed.with_a_lost_file().await;
-    bed.clock.set(now + 6 * MINUTE);
+    bed.set(now + 6 * MINUTE);
     now += 6 * MINUTE;
     engine.land_due().await.unwrap_err();
     let tries = || engine.landing_faults()[0].tries;
     let begun = tries();
     for (number, seconds) in [5, 10, 20, 40].into_iter().enumerate() {
-        bed.clock.set(now + seconds * 1_000_000 - 1);
+        bed.set(now + seconds * 1_000_000 - 1);
         engine.land_due().await.unwrap();
         assert_eq!(tries(), begun + number as u32, "not before its time");
         now += seconds * 1_000_000;
-        bed.clock.set(now);
+        bed.set(now);
         let _ = engine.land_due().await;
         assert_eq!(tries(), begun + number as u32 + 1, "at its time");
     }
     // A clock that was set back keeps nothing from being tried, and what is mended lands by itself.
     bed.objects.put(&path, bytes.into()).await.unwrap();
-    bed.clock.set(START + HOUR);
+    bed.set(START + HOUR);
     let _ = engine.land_due().await;
     until("never landed", || {
-        bed.clock.set(bed.clock_now() + 1_000_000);
+        bed.set(bed.clock_now() + 1_000_000);
         engine.landing_faults().is_empty()
     })
     .await;
@@ -170,7 +170,7 @@ async fn a_fault_is_tried_again_by_the_clock_ever_more_seldom() {
 #[tokio::test]
 async fn rows_that_cannot_land_leave_room_for_others() {
     let bed = Bed::new(EngineSettings { tail_bytes_max: Size::mebibytes(1), ..settings() });
-    bed.clock.set(START + 9 * HOUR);
+    bed.set(START + 9 * HOUR);
     let (engine, path, bytes) = bed.with_a_lost_file().await;
     engine.flush().await.unwrap_err();
     let many = |hour: i64, round: i64| -> Vec<_> {
@@ -211,7 +211,7 @@ async fn rows_that_cannot_land_leave_room_for_others() {
 #[tokio::test]
 async fn a_store_that_does_not_answer_is_one_fault_of_a_table_and_passes() {
     let bed = Bed::new(settings());
-    bed.clock.set(START + 40 * HOUR);
+    bed.set(START + 40 * HOUR);
     let engine = bed.open().await;
     bed.store.set_plan(FaultPlan::seeded(1, 1_000, Duration::ZERO));
     let sent: Vec<_> = (0..30).map(|hour| (1, START + hour * HOUR, hour as f32)).collect();
@@ -233,23 +233,23 @@ async fn a_store_that_does_not_answer_is_one_fault_of_a_table_and_passes() {
 #[tokio::test]
 async fn the_newest_hour_of_a_table_that_falls_silent_lands_by_the_clock() {
     let bed = Bed::new(settings());
-    bed.clock.set(START + 50 * MINUTE);
+    bed.set(START + 50 * MINUTE);
     let engine = bed.open().await;
     put(&engine, "readings", &[(1, START + 50 * MINUTE, 1.0)]).await.unwrap();
-    bed.clock.set(START + HOUR + 5 * MINUTE - 1);
+    bed.set(START + HOUR + 5 * MINUTE - 1);
     engine.land_due().await.unwrap();
     assert_eq!(tail_hours(&engine, "readings"), [0]);
-    bed.clock.set(START + HOUR + 5 * MINUTE);
+    bed.set(START + HOUR + 5 * MINUTE);
     engine.land_due().await.unwrap();
     assert_eq!(tail_hours(&engine, "readings"), [0; 0]);
     // Also of readings of long ago, as long after the first of them, and over a restart.
-    bed.clock.set(START + 90 * HOUR);
+    bed.set(START + 90 * HOUR);
     put(&engine, "tides", &[(1, START + 7 * HOUR, 1.0)]).await.unwrap();
     engine.land_due().await.unwrap();
     assert_eq!(tail_hours(&engine, "tides"), [7]);
     drop(engine);
     let engine = bed.open().await;
-    bed.clock.set(START + 90 * HOUR + 5 * MINUTE);
+    bed.set(START + 90 * HOUR + 5 * MINUTE);
     engine.land_due().await.unwrap();
     assert_eq!(tail_hours(&engine, "tides"), [0; 0]);
     engine.shutdown().await.unwrap();
@@ -259,7 +259,7 @@ async fn the_newest_hour_of_a_table_that_falls_silent_lands_by_the_clock() {
 async fn a_shutdown_ends_a_long_landing_between_hours() {
     const HOURS: i64 = 1_000;
     let bed = Bed::new(settings());
-    bed.clock.set(START + 2 * HOURS * HOUR);
+    bed.set(START + 2 * HOURS * HOUR);
     let engine = bed.open().await;
     let sent: Vec<_> = (0..HOURS).map(|hour| (1, START + hour * HOUR, hour as f32)).collect();
     put(&engine, "readings", &sent).await.unwrap();

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use barograph_lake::{Key, Size, Span, TimeRange};
+use barograph_lake::{Key, Size, Span, TimeRange, Timestamp};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
@@ -39,17 +39,17 @@ async fn one_row_far_ahead_of_time_keeps_no_more_than_it_must() {
     let engine = bed.open().await;
     let far = START + 19 * 24 * HOUR;
     put(&engine, "tides", &[(1, far, 1.0), (2, far, 2.0)]).await.unwrap();
-    bed.clock.set(START + 1);
+    bed.set(START + 1);
     put(&engine, "tides", &[(2, far, 3.0)]).await.unwrap();
     let mut most = 0;
     for hour in 0..60 {
         for minute in 0..60 {
             let at = START + hour * HOUR + minute * MINUTE;
-            bed.clock.set(at);
+            bed.set(at);
             let rows: Vec<_> = (0..4).map(|key| (key, at, minute as f32)).collect();
             put(&engine, "readings", &rows).await.unwrap();
         }
-        bed.clock.set(START + (hour + 1) * HOUR + 6 * MINUTE);
+        bed.set(START + (hour + 1) * HOUR + 6 * MINUTE);
         engine.land_due().await.unwrap();
         most = most.max(log_bytes(&engine));
     }
@@ -83,12 +83,12 @@ async fn whatever_is_written_again_changes_no_row() {
         let mut model: Model = BTreeMap::new();
         let mut again = 0;
         for step in 0..150 {
-            bed.clock.set(START + step * 10 * MINUTE);
+            bed.set(START + step * 10 * MINUTE);
             let now = bed.clock_now();
             let table = if rng.random_bool(0.5) { "readings" } else { "tides" };
             for put_number in 0..rng.random_range(1..6) {
                 // Each batch comes later than the one before.
-                bed.clock.set(now + put_number);
+                bed.set(now + put_number);
                 let ahead = match rng.random_range(0..10) {
                     0 => rng.random_range(0..3) * 100 * HOUR,
                     1 => -rng.random_range(0..20) * HOUR,
@@ -108,13 +108,16 @@ async fn whatever_is_written_again_changes_no_row() {
                 1..6 => drop(engine.land_due().await.unwrap()),
                 6 => {
                     let from = now - rng.random_range(0..6) * HOUR;
-                    let time = TimeRange { from, to: now + 150 * HOUR };
+                    let [from, to] = [from, now + 150 * HOUR].map(Timestamp::from_micros);
+                    let time = TimeRange { from, to };
                     let (by, reason) = ("test".to_owned(), "test".to_owned());
                     let keys = Some([0, 1, 2].map(Key::new).to_vec());
                     let asked = DeletionRequest { keys, time, by, reason };
                     engine.delete(table, asked).await.unwrap();
                     let rows = model.entry(table).or_default();
-                    rows.retain(|&(key, at), _| key > 2 || !time.contains(at));
+                    rows.retain(|&(key, at), _| {
+                        key > 2 || !time.contains(Timestamp::from_micros(at))
+                    });
                 }
                 7 | 8 => {
                     again += engine.log_gauge().rows_written_again();

@@ -21,7 +21,9 @@ use arrow::array::{AsArray, Float32Array, Int32Array, RecordBatch, TimestampMicr
 use arrow::datatypes::{Float32Type, Int32Type, TimestampMicrosecondType};
 use barograph_lake::schema::{TableDeclaration, ValueColumn, ValueType};
 use barograph_lake::store::faults::{FaultPlan, FaultStore};
-use barograph_lake::{KeySelection, LakeStore, LogPosition, TableSchema, TimeRange};
+use barograph_lake::{
+    KeySelection, LakeStore, LogPosition, Span, TableSchema, TimeRange, Timestamp,
+};
 use futures::TryStreamExt;
 use object_store::memory::InMemory;
 
@@ -56,7 +58,7 @@ impl Bed {
             disk: MemoryDisk::default(),
             store: FaultStore::new(objects.clone(), FaultPlan::none()),
             objects,
-            clock: Arc::new(ManualClock::new(START)),
+            clock: Arc::new(ManualClock::new(Timestamp::from_micros(START))),
             settings,
             tables: vec!["readings", "tides"],
         }
@@ -84,7 +86,17 @@ impl Bed {
 
 impl Bed {
     fn clock_now(&self) -> i64 {
-        crate::Clock::now(self.clock.as_ref())
+        crate::Clock::now(self.clock.as_ref()).as_micros()
+    }
+
+    /// Lets time pass until the clock shows `now`, in µs.
+    fn set(&self, now: i64) {
+        self.clock.set(Timestamp::from_micros(now));
+    }
+
+    /// Sets the clock by µs, while no time passes.
+    fn step(&self, by: i64) {
+        self.clock.step(Span::from_micros(by));
     }
 }
 

@@ -28,7 +28,7 @@ impl Store {
 async fn comes_to(engine: &Arc<Engine>, expected: &[super::Row], what: &str) {
     let begun = SystemClock.elapsed();
     while rows(engine, "readings").await.unwrap() != expected {
-        assert!(SystemClock.elapsed() - begun < 600_000_000, "{what}");
+        assert!(SystemClock.elapsed() - begun < Span::seconds(600), "{what}");
         tokio::time::sleep(std::time::Duration::from_millis(5)).await;
     }
 }

@@ -68,7 +68,7 @@ async fn check(engine: &Arc<Engine>, keys: KeySelection) {
 #[tokio::test]
 async fn an_hour_of_long_texts_is_read_and_lands_in_slices_of_few_bytes() {
     let bed = Bed::new(EngineSettings::default());
-    bed.clock.set(START + HOUR);
+    bed.set(START + HOUR);
     let engine = bed.try_open(vec![notes()]).await.unwrap();
     for from in (0..ROWS).step_by(200) {
         let rows = texts(from..from + 200);

@@ -1,12 +1,12 @@
 //! Tests of what the writer promises when appends fail and when it fails itself.
 
-use barograph_lake::Micros;
+use barograph_lake::Span;
 
 use super::{Bed, START, batch, put, rows, until};
 use crate::{Clock, Durability, EngineSettings, ErrorKind};
 
 /// Batches in memory are synced after so long.
-const SYNC_WITHIN: Micros = 200_000;
+const SYNC_WITHIN: Span = Span::millis(200);
 
 #[tokio::test]
 async fn a_batch_in_memory_is_synced_though_an_append_to_disk_fails_after_it() {
@@ -33,11 +33,11 @@ async fn batches_in_memory_are_synced_however_soon_the_next_one_comes() {
     };
     let first = put().await;
     for _ in 1..20 {
-        bed.clock.set(bed.clock.now() + SYNC_WITHIN / 20);
+        bed.clock.set(bed.clock.now() + Span::millis(10));
         put().await;
     }
     assert!(bed.disk.synced() <= first, "its time has not come");
-    bed.clock.set(bed.clock.now() + SYNC_WITHIN / 20);
+    bed.clock.set(bed.clock.now() + Span::millis(10));
     put().await;
     until("never synced", || bed.disk.synced() > first).await;
     engine.shutdown().await.unwrap();

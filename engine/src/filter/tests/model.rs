@@ -7,8 +7,7 @@ use arrow::array::{
     ArrayRef, Float32Array, Float64Array, Int16Array, Int32Array, Int64Array, RecordBatch,
     StringArray, TimestampMicrosecondArray,
 };
-use barograph_lake::time::format_instant;
-use barograph_lake::{TableSchema, ValueType};
+use barograph_lake::{TableSchema, Timestamp, ValueType};
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -151,7 +150,7 @@ fn literal(of: ValueType) -> BoxedStrategy<Literal> {
             .prop_map(|(seconds, typed)| {
                 let instant = seconds * 1_000_000;
                 let word = if typed { "TIMESTAMP " } else { "" };
-                let text = format!("{word}'{}'", format_instant(instant));
+                let text = format!("{word}'{}'", Timestamp::from_micros(instant));
                 Literal { text, thousandths: 0, instant }
             })
             .boxed(),

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use barograph_lake::ColumnStats;
-use barograph_lake::time::format_instant;
-use barograph_lake::{FileEntry, FilePath, Hour, Key, LogPosition, ValueType};
+use barograph_lake::{FileEntry, FilePath, Hour, Key, LogPosition, Timestamp, ValueType};
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -37,7 +36,7 @@ fn entry(rows: &[Row]) -> FileEntry {
             })
             .collect();
         let whole = |value: &i64| match of {
-            ValueType::Timestamp => json!(format_instant(*value)),
+            ValueType::Timestamp => json!(Timestamp::from_micros(*value).to_string()),
             _ => json!(value),
         };
         let finite = floats.iter().all(|value| value.is_finite());
@@ -53,11 +52,11 @@ fn entry(rows: &[Row]) -> FileEntry {
         ColumnStats { min, max, nulls }
     });
     FileEntry {
-        path: FilePath::new(Hour::of(0).unwrap(), LogPosition::new(1)),
+        path: FilePath::new(Hour::of(Timestamp::UNIX_EPOCH).unwrap(), LogPosition::new(1)),
         bytes: 1,
         rows: rows.len() as u64,
         keys: (Key::new(0), Key::new(0)),
-        times: (0, 0),
+        times: (Timestamp::UNIX_EPOCH, Timestamp::UNIX_EPOCH),
         columns: columns.collect(),
     }
 }

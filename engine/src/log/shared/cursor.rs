@@ -1,5 +1,7 @@
 //! A cursor over bytes: reads little-endian numbers and texts one after the other, or says that the bytes end.
 
+use barograph_lake::Timestamp;
+
 /// The bytes that are still to be read.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Cursor<'a>(pub &'a [u8]);
@@ -31,8 +33,9 @@ impl<'a> Cursor<'a> {
         self.array().map(u64::from_le_bytes)
     }
 
-    pub(super) fn i64(&mut self) -> Option<i64> {
-        self.array().map(i64::from_le_bytes)
+    /// An instant, as its µs in an `i64`.
+    pub(super) fn instant(&mut self) -> Option<Timestamp> {
+        self.array().map(i64::from_le_bytes).map(Timestamp::from_micros)
     }
 
     /// A text with its length, in 16 bits, before it.

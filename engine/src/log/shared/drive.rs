@@ -1,14 +1,13 @@
 //! The drive of a shared log: events go to the protocol, and what it commands is done, until it has come to what is
 //! wanted or the store fails.
 
-use barograph_lake::LogPosition;
+use barograph_lake::{LogPosition, Span};
 
 use super::floor::Time;
 use super::group::{Group, Kind};
 use super::log::{INSIST, PAUSE, SharedLog, protocol};
 use super::message::{Command, Event, Published, Reply};
 use super::state::Verdict;
-use crate::clock::micros;
 use crate::log::{Log, Record};
 use crate::{Error, ErrorKind, Result};
 
@@ -24,7 +23,7 @@ pub(super) struct Come {
 impl SharedLog {
     /// As `drive`, again and again for a while if the store fails.
     pub(super) fn insist(&mut self, event: Event, wanted: fn(&Come) -> bool) -> Result<Come> {
-        let until = self.clock.elapsed().saturating_add(micros(INSIST));
+        let until = self.clock.elapsed() + Span::from_duration(INSIST);
         let mut come = self.drive(event, wanted)?;
         let [mut wait, wait_max] = PAUSE;
         while !wanted(&come) && self.stopped.is_none() && self.clock.elapsed() < until {

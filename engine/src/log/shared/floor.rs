@@ -11,14 +11,14 @@
 
 use std::collections::VecDeque;
 
-use barograph_lake::Micros;
+use barograph_lake::{Span, Timestamp};
 
 /// An instant, by two clocks: neither a step of the one nor a suspension that the other does not count makes something
 /// look younger than it is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Time {
-    pub now: Micros,
-    pub elapsed: Micros,
+    pub now: Timestamp,
+    pub elapsed: Span,
 }
 
 /// What a process knows of the floor.
@@ -33,9 +33,9 @@ pub(super) struct Floor {
 
 impl Time {
     /// Whether no more than `age` has passed since `then`.
-    fn is_within(self, age: Micros, then: Self) -> bool {
-        let by_wall = self.now.saturating_sub(then.now);
-        (0..=age).contains(&by_wall) && self.elapsed.saturating_sub(then.elapsed) <= age
+    fn is_within(self, age: Span, then: Self) -> bool {
+        let by_wall = self.now.since(then.now);
+        (Span::ZERO..=age).contains(&by_wall) && self.elapsed.saturating_sub(then.elapsed) <= age
     }
 }
 
@@ -54,7 +54,7 @@ impl Floor {
     }
 
     /// Whether it was asked for at most `age` ago.
-    pub(super) fn is_fresh(&self, now: Time, age: Micros) -> bool {
+    pub(super) fn is_fresh(&self, now: Time, age: Span) -> bool {
         self.asked.is_some_and(|asked| now.is_within(age, asked))
     }
 

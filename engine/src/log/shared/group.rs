@@ -18,7 +18,7 @@ use super::super::batch::{BatchId, Origin};
 use super::super::frame::{ALIGNMENT, Flaw, Frame, GROUP_HEADER, GroupHeader};
 use super::cursor::{Cursor, put_text};
 use crate::log::Record;
-use barograph_lake::{LogPosition, Micros};
+use barograph_lake::{LogPosition, Timestamp};
 
 const MAGIC: &[u8; 4] = b"BSHG";
 const VERSION: u32 = 1;
@@ -63,7 +63,7 @@ pub(super) struct Draft<'a> {
     /// The next position is at least this.
     pub end_min: u64,
     pub writer: &'a Writer,
-    pub written_at: Micros,
+    pub written_at: Timestamp,
     pub previous: u32,
     pub batches: &'a [DraftBatch<'a>],
 }
@@ -88,7 +88,7 @@ pub(super) struct Group {
     /// That of the object before.
     pub previous: u32,
     pub writer: Writer,
-    pub written_at: Micros,
+    pub written_at: Timestamp,
     pub batches: Vec<LoggedBatch>,
 }
 
@@ -117,7 +117,7 @@ fn head(draft: &Draft<'_>) -> Vec<u8> {
     head.extend_from_slice(&VERSION.to_le_bytes());
     head.extend_from_slice(&draft.position.to_le_bytes());
     head.extend_from_slice(&[0; 8]);
-    head.extend_from_slice(&draft.written_at.to_le_bytes());
+    head.extend_from_slice(&draft.written_at.as_micros().to_le_bytes());
     head.extend_from_slice(&draft.previous.to_le_bytes());
     head.extend_from_slice(&(draft.batches.len() as u32).to_le_bytes());
     head.extend_from_slice(&draft.writer.id);
@@ -177,7 +177,7 @@ impl Group {
     ) -> Option<Result<Self, Flaw>> {
         let mut cursor = Cursor(head);
         let (named, end) = (cursor.u64()?, cursor.u64()?);
-        let (written_at, previous) = (cursor.i64()?, cursor.u32()?);
+        let (written_at, previous) = (cursor.instant()?, cursor.u32()?);
         let count = cursor.u32()?;
         let writer = Writer { id: cursor.array()?, address: cursor.text()?.to_owned() };
         if named != position {

@@ -1,6 +1,6 @@
 //! A group that is being put: its bytes, which stay the same until it is decided, and the batches it is for.
 
-use barograph_lake::{LogPosition, Micros};
+use barograph_lake::{LogPosition, Timestamp};
 use bytes::Bytes;
 
 use super::super::batch::{BatchId, Placement};
@@ -27,7 +27,7 @@ impl InFlight {
         append: Append,
         state: &State,
         writer: &Writer,
-        now: Micros,
+        now: Timestamp,
         is_due: bool,
     ) -> Result<Self, Vec<Placement>> {
         let known: Vec<_> = append

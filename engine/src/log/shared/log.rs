@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use barograph_lake::{LakeStore, LogId, LogPosition, Micros};
+use barograph_lake::{LakeStore, LogId, LogPosition, Span};
 use bytes::Bytes;
 
 use super::super::batch::{Batch, BatchId, Placement};
@@ -14,7 +14,7 @@ use super::io::Io;
 use super::message::{Append, Event, Reply};
 use super::objects::Objects;
 use super::protocol::{Limits, Protocol};
-use crate::clock::{Clock, micros};
+use crate::clock::Clock;
 use crate::log::{Log, LogSettings, Record};
 use crate::{Error, ErrorKind, Result};
 
@@ -50,7 +50,7 @@ pub struct SharedLog {
     /// Records found while opening, for the first replay.
     pub(super) opened: Option<Vec<(LogPosition, Record)>>,
     /// The floor that was the newest when old groups were last looked for, and when that was.
-    cleaned_up: Option<(u64, Micros)>,
+    cleaned_up: Option<(u64, Span)>,
     pub(super) stopped: Option<(ErrorKind, String)>,
 }
 
@@ -211,7 +211,8 @@ impl SharedLog {
     /// Looks for old groups now and then.
     fn clean_up(&mut self) -> Result<()> {
         let now = self.clock.elapsed();
-        let is_due = |(_, at): (u64, Micros)| now.saturating_sub(at) >= micros(CLEAN_UP_EVERY);
+        let is_due =
+            |(_, at): (u64, Span)| now.saturating_sub(at) >= Span::from_duration(CLEAN_UP_EVERY);
         if !self.cleaned_up.is_none_or(is_due) {
             return Ok(());
         }
@@ -320,7 +321,7 @@ impl Log for SharedLog {
 
 /// The id of the log, which is made if there is none. A store that fails is tried for a while.
 fn make(io: &Io, clock: &dyn Clock, first: u64) -> Result<LogId> {
-    let until = clock.elapsed().saturating_add(micros(INSIST));
+    let until = clock.elapsed() + Span::from_duration(INSIST);
     let [mut wait, wait_max] = PAUSE;
     loop {
         let now = clock.now();
@@ -343,7 +344,7 @@ fn aligned(at_least: LogPosition) -> Result<u64> {
 
 pub(super) fn protocol(writer: &Writer, settings: &LogSettings) -> Protocol {
     let limits = Limits {
-        floor_age_max: micros(FLOOR_AGE_MAX),
+        floor_age_max: Span::from_duration(FLOOR_AGE_MAX),
         checkpoint_groups: CHECKPOINT_GROUPS,
         checkpoint_bytes: settings.segment_bytes.get() as u64,
         gets_max: GETS_MAX,

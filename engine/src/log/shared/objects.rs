@@ -9,7 +9,7 @@
 use std::time::Duration;
 
 use barograph_lake::register::{Entry, Put as Registered, Register};
-use barograph_lake::{LakeStore, LogId, Micros};
+use barograph_lake::{LakeStore, LogId, Span, Timestamp};
 use bytes::Bytes;
 use futures::TryStreamExt;
 use object_store::path::Path;
@@ -30,7 +30,7 @@ pub(super) struct FloorEntry {
     pub log: String,
     pub floor: u64,
     /// When it was moved there, by the clock of who moved it. µs.
-    pub moved_at: Micros,
+    pub moved_at: Timestamp,
 }
 
 /// See the module. Cheap to clone.
@@ -134,7 +134,7 @@ impl Objects {
     }
 
     /// The id of the log, which is made at `first` if there is none.
-    pub(super) async fn open(&self, first: u64, now: Micros) -> Result<LogId> {
+    pub(super) async fn open(&self, first: u64, now: Timestamp) -> Result<LogId> {
         let new = FloorEntry { log: LogId::random().to_string(), floor: first, moved_at: now };
         for _ in 0..2 {
             if let Some((_, entry)) = self.floors().newest().await? {
@@ -152,7 +152,7 @@ impl Objects {
     }
 
     /// Moves the floor to `to`, where a group with a checkpoint stands, unless it is there already, and says where it is.
-    pub(super) async fn move_floor(&self, to: u64, now: Micros) -> Result<Option<FloorRead>> {
+    pub(super) async fn move_floor(&self, to: u64, now: Timestamp) -> Result<Option<FloorRead>> {
         let floors = self.floors();
         let Some((number, newest)) = floors.newest().await? else { return Ok(None) };
         if newest.floor >= to {
@@ -176,13 +176,13 @@ impl Objects {
 
     /// Deletes the groups below the newest floor that has stood for a day and is numbered `through` at most, ascending,
     /// and the floors before it.
-    pub(super) async fn clean_up(&self, through: u64, now: Micros) -> Result<u64> {
+    pub(super) async fn clean_up(&self, through: u64, now: Timestamp) -> Result<u64> {
         let floors = self.floors();
         let numbers = floors.list().await?.numbers;
-        let old = crate::clock::micros(DELETED_AFTER);
+        let old = Span::from_duration(DELETED_AFTER);
         for &number in numbers.iter().rev().filter(|number| **number <= through) {
             let Some(entry) = floors.get(number).await? else { continue };
-            if now.saturating_sub(entry.moved_at) < old {
+            if now.since(entry.moved_at) < old {
                 continue;
             }
             let deleted = self.delete_below(entry.floor).await?;

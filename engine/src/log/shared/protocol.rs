@@ -17,7 +17,7 @@
 //! 3. *Exists* and then *not found* decides nothing, since S3 answers a race with 409, which means either.
 //! 4. What the store says of a name counts only beside a floor that is known from less than a minute ago.
 
-use barograph_lake::Micros;
+use barograph_lake::Span;
 use bytes::Bytes;
 
 use super::super::frame::Flaw;
@@ -35,7 +35,7 @@ const LOOK_AHEAD_AFTER: u32 = 2;
 #[derive(Debug, Clone)]
 pub(super) struct Limits {
     /// An answer of the store counts beside a floor that was read at most this long ago.
-    pub floor_age_max: Micros,
+    pub floor_age_max: Span,
     /// A checkpoint is due after this many groups, or bytes.
     pub checkpoint_groups: u64,
     pub checkpoint_bytes: u64,

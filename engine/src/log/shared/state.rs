@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
-use barograph_lake::{LogPosition, Micros};
+use barograph_lake::{LogPosition, Timestamp};
 use bytes::Bytes;
 
 use super::super::batch::{BatchId, Origin, Place};
@@ -22,7 +22,7 @@ const BATCHES_MAX: usize = 32_768;
 pub(super) struct State {
     end: u64,
     /// The largest `ingested_at`.
-    ingested_at: Micros,
+    ingested_at: Timestamp,
     /// Checksum of the newest group; 0 before the first.
     tip: u32,
     /// The writer of the newest group.
@@ -58,7 +58,7 @@ pub(super) enum Verdict {
 impl State {
     /// Before the first group of all, at `first`.
     pub(super) fn fresh(first: u64) -> Self {
-        Self { end: first, ingested_at: Micros::MIN, ..Self::default() }
+        Self { end: first, ingested_at: Timestamp::MIN, ..Self::default() }
     }
 
     /// Before the group at `first`, which holds a checkpoint.
@@ -71,7 +71,7 @@ impl State {
         self.end
     }
 
-    pub(super) fn ingested_at(&self) -> Micros {
+    pub(super) fn ingested_at(&self) -> Timestamp {
         self.ingested_at
     }
 
@@ -156,7 +156,7 @@ impl State {
         }
         let verdict = self.judge(batch.id, batch.origin.as_ref());
         let newest = batch.records.iter().map(|(_, record)| record.ingested_at).max();
-        self.ingested_at = self.ingested_at.max(newest.unwrap_or(Micros::MIN));
+        self.ingested_at = self.ingested_at.max(newest.unwrap_or(Timestamp::MIN));
         if verdict == Verdict::Counts {
             let last = batch.records.last();
             let place = last.map(|(position, record)| Place {
@@ -180,7 +180,7 @@ impl State {
     pub(super) fn checkpoint(&self) -> Bytes {
         let mut bytes = Vec::with_capacity(64 + 32 * self.recent.order.len());
         bytes.extend_from_slice(&self.tip.to_le_bytes());
-        bytes.extend_from_slice(&self.ingested_at.to_le_bytes());
+        bytes.extend_from_slice(&self.ingested_at.as_micros().to_le_bytes());
         bytes.push(u8::from(self.leader.is_some()));
         if let Some(leader) = &self.leader {
             bytes.extend_from_slice(&leader.id);
@@ -191,7 +191,7 @@ impl State {
             let place = self.recent.places.get(id).copied().unwrap_or_default();
             bytes.extend_from_slice(&id.bytes());
             bytes.extend_from_slice(&place.position.get().to_le_bytes());
-            bytes.extend_from_slice(&place.ingested_at.to_le_bytes());
+            bytes.extend_from_slice(&place.ingested_at.as_micros().to_le_bytes());
         }
         bytes.extend_from_slice(&(self.offsets.len() as u32).to_le_bytes());
         for ((source, partition), next) in &self.offsets {
@@ -205,7 +205,7 @@ impl State {
     fn read(end: u64, checkpoint: &[u8]) -> Option<Self> {
         let mut cursor = Cursor(checkpoint);
         let mut state = Self { tip: cursor.u32()?, ..Self::fresh(end) };
-        state.ingested_at = cursor.i64()?;
+        state.ingested_at = cursor.instant()?;
         if cursor.u8()? != 0 {
             let id = cursor.array()?;
             state.leader = Some(Writer { id, address: cursor.text()?.to_owned() });
@@ -213,7 +213,7 @@ impl State {
         for _ in 0..cursor.u32()? {
             let id = BatchId::of(cursor.array()?);
             let position = LogPosition::new(cursor.u64()?);
-            state.recent.add(id, Place { position, ingested_at: cursor.i64()? });
+            state.recent.add(id, Place { position, ingested_at: cursor.instant()? });
         }
         for _ in 0..cursor.u32()? {
             let (source, partition) = (Arc::from(cursor.text()?), cursor.u32()?);

@@ -37,7 +37,7 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, TimeUnit};
 use barograph_lake::schema::{FIRST_VALUE_COLUMN, KEY_COLUMN, TIME_COLUMN};
 use barograph_lake::time::MICROS_PER_SECOND;
-use barograph_lake::{Micros, TableSchema};
+use barograph_lake::{Span, TableSchema};
 
 use crate::{Error, Result};
 
@@ -93,8 +93,8 @@ pub(crate) const WINDOW_START: &str = "window_start";
 /// Windows of a fixed length, and the aggregates of each column in them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Aggregation {
-    /// Length of a window in µs, more than zero.
-    pub every: Micros,
+    /// Length of a window, more than zero.
+    pub every: Span,
     /// Columns by their index in the table's Arrow schema, each once, with their aggregates, each once.
     pub aggregates: Vec<(usize, Vec<Aggregate>)>,
 }
@@ -106,7 +106,7 @@ impl Aggregation {
     /// `Request` that names the column: it does not exist or comes twice, an aggregate comes twice, a sum or mean is
     /// asked of something other than numbers, or a window has no length.
     pub fn check(&self, table: &TableSchema) -> Result<()> {
-        if self.every <= 0 {
+        if self.every <= Span::ZERO {
             return Err(Error::request(format!(
                 "windows of {} µs: a window must be longer than zero",
                 self.every
@@ -218,9 +218,10 @@ impl Aggregation {
 
 impl fmt::Display for Aggregation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.every % MICROS_PER_SECOND {
-            0 => write!(f, "every {} s", self.every / MICROS_PER_SECOND),
-            _ => write!(f, "every {} µs", self.every),
+        let every = self.every.micros();
+        match every % MICROS_PER_SECOND {
+            0 => write!(f, "every {} s", every / MICROS_PER_SECOND),
+            _ => write!(f, "every {every} µs"),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, PrimitiveArray, RecordBatch, TimestampMicrosecondArray};
 use arrow::datatypes::{ArrowPrimitiveType, DataType, Int32Type, Int64Type};
 use barograph_lake::schema::KEY_COLUMN;
-use barograph_lake::{Key, Micros};
+use barograph_lake::{Key, Span};
 
 use crate::scan::merge::Order;
 use crate::{Error, Result};
@@ -23,8 +23,8 @@ pub(super) struct Segments {
 }
 
 impl Segments {
-    /// The windows of `every` µs of rows sorted by (key, time).
-    pub(super) fn windows(rows: &RecordBatch, every: Micros) -> Result<Self> {
+    /// The windows of length `every` of rows sorted by (key, time).
+    pub(super) fn windows(rows: &RecordBatch, every: Span) -> Result<Self> {
         Self::find(rows, Boundary::Windows(every))
     }
 
@@ -62,15 +62,15 @@ impl Segments {
             let (window, last) = match boundary {
                 // No instant of a table is near enough to either end of time to saturate.
                 Boundary::Windows(every) => {
-                    let start = time.saturating_sub(time.rem_euclid(every));
-                    (start, start.saturating_add(every - 1))
+                    let start = time.floor_to(every);
+                    (start, start + (every - Span::MICROSECOND))
                 }
                 Boundary::Equal => (time, time),
             };
             let to = order.end(from, pace, |at| at <= (key, last));
             ends.push(to);
             keys.extend(order.keys.get(from));
-            windows.push(window);
+            windows.push(window.as_micros());
             (from, pace) = (to, to - from);
         }
         let windows = TimestampMicrosecondArray::from(windows).with_timezone("UTC");
@@ -84,6 +84,6 @@ impl Segments {
 
 #[derive(Debug, Clone, Copy)]
 enum Boundary {
-    Windows(Micros),
+    Windows(Span),
     Equal,
 }

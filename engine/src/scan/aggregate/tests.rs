@@ -10,7 +10,7 @@ use arrow::array::{
     RecordBatch, StringArray, TimestampMicrosecondArray,
 };
 use arrow::datatypes::{Float32Type, Float64Type, Int32Type, Int64Type, TimestampMicrosecondType};
-use barograph_lake::ValueType;
+use barograph_lake::{Span, ValueType};
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -46,7 +46,7 @@ fn table() -> TableSchema {
 }
 
 /// A row: one number stands for the value of every column; `None` is null in all.
-type Row = (i64, Micros, Option<f64>);
+type Row = (i64, i64, Option<f64>);
 
 /// Rows with one value column of type `of`.
 fn batch(rows: &[Row], of: ValueType) -> RecordBatch {
@@ -78,11 +78,12 @@ fn batch(rows: &[Row], of: ValueType) -> RecordBatch {
     RecordBatch::try_new(Arc::new(schema), vec![Arc::new(keys), times, column]).unwrap()
 }
 
-fn aggregation(of: ValueType, every: Micros) -> Aggregation {
+fn aggregation(of: ValueType, every: i64) -> Aggregation {
     let at = 2 + TYPES.iter().position(|(_, other)| *other == of).unwrap();
     let fits = |aggregate: &Aggregate| {
         of.is_number() || !matches!(aggregate, Aggregate::Sum | Aggregate::Mean)
     };
+    let every = Span::from_micros(every);
     Aggregation { every, aggregates: vec![(at, ALL.into_iter().filter(fits).collect())] }
 }
 
@@ -135,9 +136,9 @@ fn same(a: Option<f64>, b: Option<f64>) -> bool {
     }
 }
 
-fn check(rows: &[Row], of: ValueType, every: Micros, answer: &RecordBatch) {
+fn check(rows: &[Row], of: ValueType, every: i64, answer: &RecordBatch) {
     let aggregation = aggregation(of, every);
-    let mut windows: BTreeMap<(i64, Micros), Vec<Option<f64>>> = BTreeMap::new();
+    let mut windows: BTreeMap<(i64, i64), Vec<Option<f64>>> = BTreeMap::new();
     for (key, time, value) in rows {
         windows.entry((*key, time.div_euclid(every) * every)).or_default().push(*value);
     }
@@ -229,8 +230,9 @@ fn windows_before_the_epoch_begin_at_full_steps() {
 #[test]
 fn sums_of_integers_are_exact_or_an_error() {
     let table = table();
-    let sums = Aggregation { every: 10, aggregates: vec![(3, vec![Aggregate::Sum])] };
-    let of = |values: &[(Micros, i64)]| {
+    let sums =
+        Aggregation { every: Span::from_micros(10), aggregates: vec![(3, vec![Aggregate::Sum])] };
+    let of = |values: &[(i64, i64)]| {
         let rows: Vec<Row> = values.iter().map(|(time, _)| (1, *time, None)).collect();
         let rows = batch(&rows, ValueType::Int64);
         let column: Int64Array = values.iter().map(|(_, value)| Some(*value)).collect();
@@ -249,7 +251,7 @@ fn sums_of_integers_are_exact_or_an_error() {
 #[test]
 fn answers_are_named_and_typed() {
     let aggregation = Aggregation {
-        every: 60,
+        every: Span::from_micros(60),
         aggregates: vec![
             (4, vec![Aggregate::Mean, Aggregate::Max]),
             (2, vec![Aggregate::Sum, Aggregate::Count]),
@@ -287,7 +289,7 @@ fn answers_are_named_and_typed() {
 fn winds_add_up_as_vectors_in_one_source_or_several() {
     let table = table();
     let winds = |speed| Aggregation {
-        every: 100,
+        every: Span::from_micros(100),
         aggregates: vec![(2, vec![Aggregate::MeanDirection { speed }])],
     };
     assert_eq!(winds(Some(4)).columns(), [2, 4]);
@@ -342,6 +344,7 @@ fn what_cannot_be_aggregated_is_named() {
         (60, vec![(2, vec![Aggregate::Max, Aggregate::Max])], "asked for twice"),
         (60, vec![(2, vec![Aggregate::Max]), (2, vec![Aggregate::Min])], "aggregated twice"),
     ] {
+        let every = Span::from_micros(every);
         let error = Aggregation { every, aggregates }.check(&table).unwrap_err();
         assert_eq!(error.kind(), crate::ErrorKind::Request);
         assert!(error.to_string().contains(part), "{error}");

@@ -25,7 +25,7 @@ use arrow::datatypes::{
     ArrowNativeType, ArrowPrimitiveType, DataType, Int32Type, Int64Type, TimestampMicrosecondType,
 };
 use barograph_lake::schema::{KEY_COLUMN, TIME_COLUMN};
-use barograph_lake::{Key, Micros};
+use barograph_lake::{Key, Timestamp};
 
 use crate::{Error, Result};
 
@@ -98,7 +98,7 @@ pub(super) fn join(runs: &[RecordBatch], repeats: Repeats) -> Result<RecordBatch
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Order<'a, K> {
     pub(super) keys: &'a [K],
-    pub(super) times: &'a [Micros],
+    pub(super) times: &'a [i64],
 }
 
 impl<'a, K: ArrowNativeType + Into<Key>> Order<'a, K> {
@@ -121,8 +121,8 @@ impl<'a, K: ArrowNativeType + Into<Key>> Order<'a, K> {
     }
 
     #[expect(clippy::indexing_slicing, reason = "callers ask for rows below the length")]
-    pub(super) fn at(&self, row: usize) -> (Key, Micros) {
-        (self.keys[row].into(), self.times[row])
+    pub(super) fn at(&self, row: usize) -> (Key, Timestamp) {
+        (self.keys[row].into(), Timestamp::from_micros(self.times[row]))
     }
 
     /// The first row after `from` that is not `inside`, which holds for `from` and then for no row
@@ -131,7 +131,7 @@ impl<'a, K: ArrowNativeType + Into<Key>> Order<'a, K> {
         &self,
         from: usize,
         guess: usize,
-        inside: impl Fn((Key, Micros)) -> bool,
+        inside: impl Fn((Key, Timestamp)) -> bool,
     ) -> usize {
         let guess = from.saturating_add(guess.max(1)).min(self.len());
         let (mut low, mut high) = (from + 1, guess - 1);
@@ -206,10 +206,10 @@ fn spans<K: ArrowNativeType + Into<Key>>(runs: &[Order<'_, K>], repeats: Repeats
 ///
 /// Runs of hours take turns, so that a new head mostly belongs at the end: cheaper than a heap.
 #[derive(Default)]
-struct Heads(VecDeque<((Key, Micros), usize)>);
+struct Heads(VecDeque<((Key, Timestamp), usize)>);
 
 impl Heads {
-    fn insert(&mut self, head: ((Key, Micros), usize)) {
+    fn insert(&mut self, head: ((Key, Timestamp), usize)) {
         if self.0.back().is_none_or(|last| *last < head) {
             self.0.push_back(head);
         } else {

@@ -14,7 +14,7 @@ use proptest::prelude::*;
 use super::*;
 
 type Cells = (Option<i16>, Option<f32>, Option<String>);
-type Row = (i64, Micros, Cells);
+type Row = (i64, i64, Cells);
 
 fn batch(rows: &[Row], wide: bool) -> RecordBatch {
     let keys = rows.iter().map(|row| row.0);
@@ -97,7 +97,7 @@ proptest! {
         let keys = vec![0_i64; length];
         let times: Vec<i64> = (0..length as i64).collect();
         let order = Order { keys: &keys, times: &times };
-        let found = order.end(from, guess, |(_, time)| time < end as i64);
+        let found = order.end(from, guess, |(_, time)| time.as_micros() < end as i64);
         prop_assert_eq!(found, end);
     }
 }

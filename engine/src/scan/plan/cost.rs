@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use barograph_lake::FileEntry;
+use barograph_lake::{FileEntry, Span};
 
 use super::{Plan, Source};
 use crate::Result;
@@ -90,8 +90,8 @@ impl Plan {
     pub fn share(&self, file: &FileEntry) -> f64 {
         let time = self.request.time;
         let (first, last) = file.times;
-        let end = last.saturating_add(1);
-        let inside = time.to.min(end).saturating_sub(time.from.max(first));
-        (inside as f64 / end.saturating_sub(first).max(1) as f64).clamp(0.0, 1.0)
+        let end = last + Span::MICROSECOND;
+        let inside = time.to.min(end).since(time.from.max(first)).micros();
+        (inside as f64 / end.since(first).micros().max(1) as f64).clamp(0.0, 1.0)
     }
 }

@@ -4,7 +4,6 @@ use std::fmt;
 
 use barograph_lake::KeySelection;
 use barograph_lake::file::ReadCost;
-use barograph_lake::time::format_instant;
 
 use super::{Plan, Source};
 
@@ -40,7 +39,7 @@ impl Plan {
             KeySelection::List(keys) if keys.len() <= 8 => writeln!(f, "  keys      {keys:?}")?,
             KeySelection::List(keys) => writeln!(f, "  keys      {} of them", keys.len())?,
         }
-        let (from, to) = (format_instant(request.time.from), format_instant(request.time.to));
+        let (from, to) = (request.time.from, request.time.to);
         writeln!(f, "  time      {from} to {to}")?;
         let schema = self.schema().map_err(|_| fmt::Error)?;
         let columns: Vec<_> = schema.fields().iter().map(|field| field.name().as_str()).collect();

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use barograph_lake::{Key, KeySelection, Micros, Period, TimeRange};
+use barograph_lake::{Key, KeySelection, Period, TimeRange, Timestamp};
 
 use crate::scan::Scan;
 
@@ -49,7 +49,7 @@ pub(crate) struct Start {
     /// The key.
     pub(crate) key: Key,
     /// None of its rows is before this instant.
-    pub(crate) from: Micros,
+    pub(crate) from: Timestamp,
     /// How many rows there are.
     pub(crate) rows: u64,
 }
@@ -113,7 +113,7 @@ pub(crate) fn slices(
 /// Where a key's rows begin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Place {
-    at: Micros,
+    at: Timestamp,
     /// Whether that is inside a period.
     inside: bool,
 }
@@ -136,8 +136,8 @@ fn divide_time(time: TimeRange, places: &[(Place, u64)], target: u64) -> Vec<Tim
 
 #[cfg(test)]
 mod tests {
-    use barograph_lake::Hour;
     use barograph_lake::time::MICROS_PER_HOUR;
+    use barograph_lake::{Hour, Span};
     use proptest::prelude::*;
 
     use super::*;
@@ -151,30 +151,31 @@ mod tests {
             (from, to) in (0i64..12, 0i64..13),
         ) {
             // A row a key and hour; the pages that weights come of begin there, or before.
-            let at = |hour: i64| hour * MICROS_PER_HOUR;
-            let time = TimeRange { from: at(from) + 1, to: at(to) };
+            let at = |hour: i64| Timestamp::from_micros(hour * MICROS_PER_HOUR);
+            let later = |hour: i64, by: i64| at(hour) + Span::from_micros(by);
+            let time = TimeRange { from: later(from, 1), to: at(to) };
             let keys = list.map_or(KeySelection::All, KeySelection::list);
             let scan = Scan::of(keys.clone(), time);
             let periods: Vec<Period> = (0..12).map(|hour| Hour::of(at(hour)).unwrap().into()).collect();
             let of = |hour: i64| rows.range(..).filter(move |((_, of), _)| *of == hour);
             let weights: Vec<Vec<_>> =
                 (0..12).map(|hour| {
-                    let start = |(&(key, _), &rows): (&(i64, i64), &u64)| Start { key: Key::new(key), from: Micros::MIN, rows };
+                    let start = |(&(key, _), &rows): (&(i64, i64), &u64)| Start { key: Key::new(key), from: Timestamp::MIN, rows };
                     of(hour).map(start).collect()
                 }).collect();
             let slices = slices(&scan, &periods, &weights, target);
             let mut given = Vec::new();
             for slice in &slices {
                 let inside = rows.keys().filter(|&&(key, hour)| {
-                    slice.keys.contains(Key::new(key)) && slice.time.contains(at(hour) + 2)
+                    slice.keys.contains(Key::new(key)) && slice.time.contains(later(hour, 2))
                 });
                 given.extend(inside.copied());
             }
-            let asked = rows.keys().filter(|&&(key, hour)| keys.contains(Key::new(key)) && time.contains(at(hour) + 2));
+            let asked = rows.keys().filter(|&&(key, hour)| keys.contains(Key::new(key)) && time.contains(later(hour, 2)));
             prop_assert_eq!(given, asked.copied().collect::<Vec<_>>());
             let heaviest = |slice: &Slice| -> u64 {
                 let inside = rows.iter().filter(|&(&(key, hour), _)| {
-                    slice.keys.contains(Key::new(key)) && slice.time.contains(at(hour) + 2)
+                    slice.keys.contains(Key::new(key)) && slice.time.contains(later(hour, 2))
                 });
                 inside.map(|(_, rows)| rows).sum()
             };
@@ -185,11 +186,11 @@ mod tests {
 
         #[test]
         fn a_key_whose_rows_fill_a_period_is_divided_inside_it(
-            starts in proptest::collection::btree_map(0..MICROS_PER_HOUR, 1u64..20, 1..60),
+            starts in proptest::collection::btree_map((0..MICROS_PER_HOUR).prop_map(Timestamp::from_micros), 1u64..20, 1..60),
             sources in 1usize..4,
             target in 1u64..60,
         ) {
-            let hour = Hour::of(0).unwrap();
+            let hour = Hour::of(Timestamp::UNIX_EPOCH).unwrap();
             let scan = Scan::of(KeySelection::All, TimeRange::ALL);
             let mut weights = vec![Vec::new(); sources];
             for (at, (&from, &rows)) in starts.iter().enumerate() {

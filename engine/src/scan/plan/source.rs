@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use barograph_lake::time::MICROS_PER_HOUR;
-use barograph_lake::{FileEntry, Hour, KeySelection, Micros, Period, TimeRange};
+use barograph_lake::{FileEntry, Hour, KeySelection, Period, TimeRange, Timestamp};
 
 use crate::scan::Scan;
 use crate::tail::HourView;
@@ -55,7 +55,7 @@ impl Source {
     }
 
     /// The newest instant, if there are rows.
-    pub(crate) fn newest(&self) -> Option<Micros> {
+    pub(crate) fn newest(&self) -> Option<Timestamp> {
         let landed = self.files.iter().map(|file| file.times.1);
         landed.chain(self.tails.iter().filter_map(|tail| Some(tail.times()?.1))).max()
     }
@@ -105,7 +105,7 @@ pub(crate) fn landed<'a>(files: impl IntoIterator<Item = &'a Arc<FileEntry>>) ->
 pub(super) fn hours(sources: &[Source], time: TimeRange) -> usize {
     let of = |source: &Source| {
         let period = source.period;
-        let inside = period.end().min(time.to).saturating_sub(period.start().max(time.from));
+        let inside = period.end().min(time.to).since(period.start().max(time.from)).micros();
         usize::try_from(inside / MICROS_PER_HOUR + 1)
             .unwrap_or(1)
             .min(period.hours_count() as usize)

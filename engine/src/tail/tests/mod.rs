@@ -8,7 +8,7 @@ mod model;
 mod threads;
 
 use barograph_lake::time::MICROS_PER_HOUR;
-use barograph_lake::{Key, KeyType, LogPosition, Micros};
+use barograph_lake::{Key, KeyType, LogPosition, Timestamp};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -31,7 +31,7 @@ enum Step {
 }
 
 /// 2026-11-22T00 and an hour before the epoch.
-const STARTS: [Micros; 2] = [1_795_305_600_000_000, -5 * MICROS_PER_HOUR];
+const STARTS: [i64; 2] = [1_795_305_600_000_000, -5 * MICROS_PER_HOUR];
 
 fn reading() -> impl Strategy<Value = Reading> {
     let key = prop_oneof![8 => 0..12i64, 1 => Just(i32::MAX.into()), 1 => Just(i32::MIN.into())];
@@ -50,6 +50,8 @@ fn reading() -> impl Strategy<Value = Reading> {
     (key, time, numbers, text(), text(), any::<i64>()).prop_map(
         |(key, time, n, text, note, ingested_at)| {
             let (short, single, int, long, double, stamp) = n;
+            let (time, ingested_at) =
+                (Timestamp::from_micros(time), Timestamp::from_micros(ingested_at));
             Reading {
                 key: Key::new(key),
                 time,
@@ -132,10 +134,10 @@ proptest! {
 }
 
 /// A reading whose values all follow from `number`.
-fn numbered(key: i64, time: Micros, number: i64) -> Reading {
+fn numbered(key: i64, time: i64, number: i64) -> Reading {
     Reading {
         key: Key::new(key),
-        time,
+        time: Timestamp::from_micros(time),
         short: Some(number as i16),
         text: (number % 3 == 0).then(|| format!("text {number}")),
         single: Some(number as f32),
@@ -144,7 +146,7 @@ fn numbered(key: i64, time: Micros, number: i64) -> Reading {
         double: None,
         stamp: Some(number),
         note: None,
-        ingested_at: number,
+        ingested_at: Timestamp::from_micros(number),
     }
 }
 
@@ -162,7 +164,7 @@ fn a_batch_of_another_shape_is_refused_and_changes_nothing() {
     let wide = batch(&model::schema(KeyType::Int64), &[numbered(1, STARTS[0], 2)]);
     assert!(tail.append(LogPosition::new(6), &wide).is_err());
     assert!(tail.append(LogPosition::new(4), &good).unwrap_err().to_string().contains("position"));
-    let far = batch(&schema, &[numbered(2, STARTS[0], 3), numbered(1, Micros::MAX, 4)]);
+    let far = batch(&schema, &[numbered(2, STARTS[0], 3), numbered(1, i64::MAX, 4)]);
     assert!(tail.append(LogPosition::new(6), &far).is_err());
 
     let view = tail.view();

@@ -9,7 +9,7 @@ use arrow::array::{
 };
 use arrow::datatypes::*;
 use barograph_lake::{
-    Hour, Key, KeySelection, KeyType, LogPosition, Micros, TableSchema, TimeRange,
+    Hour, Key, KeySelection, KeyType, LogPosition, Span, TableSchema, TimeRange, Timestamp,
 };
 use serde_json::json;
 
@@ -19,16 +19,16 @@ use crate::tail::{HourView, TailView};
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Reading {
     pub key: Key,
-    pub time: Micros,
+    pub time: Timestamp,
     pub short: Option<i16>,
     pub text: Option<String>,
     pub single: Option<f32>,
     pub int: Option<i32>,
     pub long: Option<i64>,
     pub double: Option<f64>,
-    pub stamp: Option<Micros>,
+    pub stamp: Option<i64>,
     pub note: Option<String>,
-    pub ingested_at: Micros,
+    pub ingested_at: Timestamp,
 }
 
 #[derive(Debug, Clone)]
@@ -59,7 +59,7 @@ pub(super) fn schema(key_type: KeyType) -> Arc<TableSchema> {
 }
 
 pub(super) fn batch(schema: &TableSchema, rows: &[Reading]) -> RecordBatch {
-    let stamps = |values: Vec<Option<Micros>>| -> ArrayRef {
+    let stamps = |values: Vec<Option<i64>>| -> ArrayRef {
         Arc::new(TimestampMicrosecondArray::from(values).with_timezone("UTC"))
     };
     let key: ArrayRef = match schema.key_type() {
@@ -70,7 +70,7 @@ pub(super) fn batch(schema: &TableSchema, rows: &[Reading]) -> RecordBatch {
     };
     let columns: Vec<ArrayRef> = vec![
         key,
-        stamps(rows.iter().map(|r| Some(r.time)).collect()),
+        stamps(rows.iter().map(|r| Some(r.time.as_micros())).collect()),
         Arc::new(Int16Array::from_iter(rows.iter().map(|r| r.short))),
         Arc::new(StringArray::from_iter(rows.iter().map(|r| r.text.as_deref()))),
         Arc::new(Float32Array::from_iter(rows.iter().map(|r| r.single))),
@@ -79,7 +79,7 @@ pub(super) fn batch(schema: &TableSchema, rows: &[Reading]) -> RecordBatch {
         Arc::new(Float64Array::from_iter(rows.iter().map(|r| r.double))),
         stamps(rows.iter().map(|r| r.stamp).collect()),
         Arc::new(StringArray::from_iter(rows.iter().map(|r| r.note.as_deref()))),
-        stamps(rows.iter().map(|r| Some(r.ingested_at)).collect()),
+        stamps(rows.iter().map(|r| Some(r.ingested_at.as_micros())).collect()),
     ];
     RecordBatch::try_new(Arc::clone(schema.arrow()), columns).unwrap()
 }
@@ -99,7 +99,7 @@ pub(super) fn readings(batch: &RecordBatch) -> Vec<Reading> {
     };
     let row = |row| Reading {
         key: key(row),
-        time: value::<TimestampMicrosecondType>(&c[1], row).unwrap(),
+        time: Timestamp::from_micros(value::<TimestampMicrosecondType>(&c[1], row).unwrap()),
         short: value::<Int16Type>(&c[2], row),
         text: text(&c[3], row),
         single: value::<Float32Type>(&c[4], row),
@@ -108,7 +108,9 @@ pub(super) fn readings(batch: &RecordBatch) -> Vec<Reading> {
         double: value::<Float64Type>(&c[7], row),
         stamp: value::<TimestampMicrosecondType>(&c[8], row),
         note: text(&c[9], row),
-        ingested_at: value::<TimestampMicrosecondType>(&c[10], row).unwrap(),
+        ingested_at: Timestamp::from_micros(
+            value::<TimestampMicrosecondType>(&c[10], row).unwrap(),
+        ),
     };
     (0..batch.num_rows()).map(row).collect()
 }
@@ -172,7 +174,7 @@ fn check_hour(view: &HourView, arrivals: &[Arrival], columns: &[usize]) {
         *counts.entry(reading.key).or_insert(0) += 1;
     }
     let keys: BTreeSet<Key> = counts.keys().copied().collect();
-    let times: BTreeSet<Micros> = rows.keys().map(|&(_, time)| time).collect();
+    let times: BTreeSet<Timestamp> = rows.keys().map(|&(_, time)| time).collect();
     assert_eq!(view.rows(), arrivals.len() as u64);
     assert_eq!(view.keys(), keys.first().copied().zip(keys.last().copied()));
     assert_eq!(view.times(), times.first().copied().zip(times.last().copied()));
@@ -183,12 +185,12 @@ fn check_hour(view: &HourView, arrivals: &[Arrival], columns: &[usize]) {
 
     let expected = |selection: &KeySelection, range: TimeRange| -> Vec<Reading> {
         let wanted =
-            |(key, time): &(Key, Micros)| selection.contains(*key) && range.contains(*time);
+            |(key, time): &(Key, Timestamp)| selection.contains(*key) && range.contains(*time);
         rows.iter().filter(|(at, _)| wanted(at)).map(|(_, row)| row.clone()).collect()
     };
     let (low, high) = (keys.first().copied().unwrap(), keys.last().copied().unwrap());
     let (early, late) = (times.first().copied().unwrap(), times.last().copied().unwrap());
-    let middle = early + (late - early) / 2;
+    let middle = early + Span::from_micros(late.since(early).micros() / 2);
     let selections = [
         KeySelection::All,
         KeySelection::Range { from: low, to: high },
@@ -200,7 +202,7 @@ fn check_hour(view: &HourView, arrivals: &[Arrival], columns: &[usize]) {
         TimeRange::ALL,
         TimeRange { from: middle, to: late },
         TimeRange { from: early, to: middle },
-        TimeRange { from: late, to: late + 1 },
+        TimeRange { from: late, to: late + Span::MICROSECOND },
         TimeRange { from: late, to: early },
     ];
     for selection in &selections {
@@ -214,8 +216,8 @@ fn check_hour(view: &HourView, arrivals: &[Arrival], columns: &[usize]) {
         }
     }
     for key in [low, high, Key::new(-77)] {
-        for time in [early - 1, early, middle, late, late + 1] {
-            let before = rows.range((key, Micros::MIN)..=(key, time)).next_back();
+        for time in [early - Span::MICROSECOND, early, middle, late, late + Span::MICROSECOND] {
+            let before = rows.range((key, Timestamp::MIN)..=(key, time)).next_back();
             assert_eq!(view.time_at(key, time), before.map(|(&(_, time), _)| time));
         }
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
-use barograph_lake::{Hour, Key, KeySelection, KeyType, LogPosition, Micros, TimeRange};
+use barograph_lake::{Hour, Key, KeySelection, KeyType, LogPosition, TimeRange, Timestamp};
 
 use super::model::{ALL_COLUMNS, Reading, batch, readings, schema};
 use super::{STARTS, numbered};
@@ -23,7 +23,7 @@ fn row(number: i64) -> Reading {
 
 /// The view shows the first `view.rows()` rows of the stream, and says so in every way of asking.
 fn check(view: &TailView) {
-    let mut rows: BTreeMap<(Key, Micros), Reading> = BTreeMap::new();
+    let mut rows: BTreeMap<(Key, Timestamp), Reading> = BTreeMap::new();
     for number in 0..view.rows() as i64 {
         let row = row(number);
         rows.insert((row.key, row.time), row);
@@ -38,7 +38,7 @@ fn check(view: &TailView) {
     }
     assert_eq!(seen, rows);
     for key in (0..KEYS).step_by(7).map(Key::new) {
-        let newest = rows.range((key, Micros::MIN)..=(key, Micros::MAX)).next_back();
+        let newest = rows.range((key, Timestamp::MIN)..=(key, Timestamp::MAX)).next_back();
         assert_eq!(view.latest_time(key), newest.map(|(&(_, time), _)| time));
         let latest = readings(&view.latest(&[key], &ALL_COLUMNS).unwrap());
         assert_eq!(latest.first(), newest.map(|(_, row)| row));

@@ -3,11 +3,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use barograph_engine::ManualClock;
+use barograph_lake::Timestamp;
 
 use super::*;
 
 fn clock() -> Arc<dyn Clock> {
-    Arc::new(ManualClock::new(1))
+    Arc::new(ManualClock::new(Timestamp::UNIX_EPOCH))
 }
 
 #[tokio::test]
@@ -23,16 +24,16 @@ async fn a_plan_is_given_once() {
 
 #[tokio::test]
 async fn plans_are_few_and_let_go() {
-    let clock = Arc::new(ManualClock::new(1));
+    let clock = Arc::new(ManualClock::new(Timestamp::UNIX_EPOCH));
     let executions = Executions::new(Arc::clone(&clock) as _);
     let names: Vec<_> = (0..=PLANNED_MAX).map(|_| executions.name()).collect();
     names.iter().for_each(|name| executions.plan(name, ()));
     assert_eq!(executions.take_plan(&names[0]), None);
     assert_eq!(executions.take_plan(&names[1]), Some(()));
-    clock.set(1 + PLANNED_FOR.micros());
+    clock.set(Timestamp::UNIX_EPOCH + PLANNED_FOR);
     executions.forget_old_plans();
     assert_eq!(lock(&executions.state).planned.len(), PLANNED_MAX - 1);
-    clock.set(2 + PLANNED_FOR.micros());
+    clock.set(Timestamp::UNIX_EPOCH + PLANNED_FOR + Span::MICROSECOND);
     executions.forget_old_plans();
     assert_eq!(lock(&executions.state).planned.len(), 0);
 }
@@ -55,13 +56,13 @@ async fn a_running_execution_is_told_to_stop() {
 
 #[tokio::test]
 async fn one_that_does_not_let_go_is_cancelled_soon() {
-    let clock = Arc::new(ManualClock::new(1));
+    let clock = Arc::new(ManualClock::new(Timestamp::UNIX_EPOCH));
     let executions = Executions::<()>::new(Arc::clone(&clock) as _);
     let name = executions.name();
     let _execution = executions.begin(&name).unwrap();
     let mut cancelling = std::pin::pin!(executions.cancel(&name));
     assert!(futures::poll!(&mut cancelling).is_pending(), "it is waited for");
-    clock.set(1 + Micros::try_from(CANCEL_WAIT.as_micros()).unwrap());
+    clock.set(Timestamp::UNIX_EPOCH + Span::from_duration(CANCEL_WAIT));
     assert_eq!(cancelling.await, Cancelled::Soon);
 }
 

@@ -5,13 +5,13 @@
 use arrow_flight::flight_service_client::FlightServiceClient;
 use arrow_flight::{FlightData, FlightDescriptor};
 use barograph_engine::{Durability, ErrorKind};
-use barograph_lake::Key;
+use barograph_lake::{Key, Span, Timestamp};
 use futures::{StreamExt, TryStreamExt, stream};
 use serde_json::{Value, json};
 use tonic::Status;
 
 use super::read::fill;
-use super::{MINUTE, Running, START, batch, channel, rows, start};
+use super::{Running, START, batch, channel, rows, start};
 use crate::{FlightSettings, Ticket};
 
 #[tokio::test]
@@ -21,12 +21,13 @@ async fn answers_come_in_the_order_of_the_requests() {
     fill(&server.client, 100, 3).await;
     let ticket = Ticket::latest("readings", Some(vec![])).columns(["temperature"]);
     let (requests, answers) = server.client.exchange(&ticket).await.unwrap();
+    let at = Timestamp::from_micros(START) + Span::MINUTE;
     let asking = async {
         for id in 0..1_000_u64 {
             match id % 4 {
                 0 => requests.keys(&[Key::new((id % 100) as i64)], Some(id)).await,
                 1 => requests.keys(&[(id % 100) as i64, 5].map(Key::new), Some(id)).await,
-                2 => requests.at(&[Key::new((id % 100) as i64)], START + MINUTE, Some(id)).await,
+                2 => requests.at(&[Key::new((id % 100) as i64)], at, Some(id)).await,
                 _ => requests.keys(&[Key::new(1_000_000)], Some(id)).await,
             }
             .unwrap();

@@ -10,10 +10,10 @@ use arrow::compute::concat_batches;
 use arrow_flight::Ticket as FlightTicket;
 use arrow_flight::flight_service_server::FlightService;
 use barograph_engine::{Clock, Durability, ErrorKind, LogSource, ManualClock};
-use barograph_lake::{Key, Span};
+use barograph_lake::{Key, Span, Timestamp};
 use futures::{StreamExt, TryStreamExt};
 
-use super::{MINUTE, START, batch, rows, start, start_on};
+use super::{START, batch, rows, start, start_on};
 use crate::server::service::Service;
 use crate::ticket::{RangeRead, Ticket};
 use crate::{Client, FlightSettings};
@@ -53,10 +53,13 @@ async fn what_was_acknowledged_is_answered() {
     assert_eq!(rows(&everyone), rows(&latest));
     assert_eq!(everyone.schema(), client.schema("readings").await.unwrap());
 
-    let at = client.at("readings", Some(&[Key::new(1)]), START + MINUTE / 2, None).await.unwrap();
+    let first = Timestamp::from_micros(START);
+    let at =
+        client.at("readings", Some(&[Key::new(1)]), first + Span::seconds(30), None).await.unwrap();
     assert_eq!(rows(&at), [(1, 0, 10.0)]);
 
-    let range = RangeRead { from: Some(START), to: Some(START + MINUTE), ..Default::default() };
+    let range =
+        RangeRead { from: Some(first), to: Some(first + Span::MINUTE), ..Default::default() };
     let range =
         client.get(&Ticket::range("readings", range)).await.unwrap().collect().await.unwrap();
     assert_eq!(rows(&range), [(1, 0, 10.0), (2, 0, 20.0)]);
@@ -177,7 +180,7 @@ async fn an_answer_that_takes_too_long_ends_with_an_error_not_short() {
     let settings = FlightSettings { request_timeout: Span::millis(300), ..Default::default() };
     let folder = tempfile::tempdir().unwrap();
     let log = LogSource::Folder { path: folder.path().join("log"), accept_damage: false };
-    let clock = Arc::new(ManualClock::new(START + 24 * 60 * MINUTE));
+    let clock = Arc::new(ManualClock::new(Timestamp::from_micros(START) + Span::DAY));
     let server = start_on(folder, log, Arc::clone(&clock) as _, settings).await;
     // Past the server, whose messages are bounded.
     for minute in (0..200).step_by(20) {
@@ -193,7 +196,7 @@ async fn an_answer_that_takes_too_long_ends_with_an_error_not_short() {
         match answer.try_next().await {
             Ok(Some(_)) if !waited => {
                 // More than the flow-control window is left when the deadline passes.
-                clock.set(clock.now() + 300_000);
+                clock.set(clock.now() + Span::millis(300));
                 waited = true;
             }
             Ok(Some(_)) => {}

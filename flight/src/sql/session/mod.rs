@@ -148,8 +148,7 @@ impl Session {
             (ENDPOINTS.to_owned(), text(&self.endpoints.unwrap_or(1).to_string())),
         ]);
         if let Some(timeout) = self.timeout {
-            let micros = i64::try_from(timeout.as_micros()).unwrap_or(i64::MAX);
-            options.insert(TIMEOUT.to_owned(), text(&Span::from_micros(micros).to_string()));
+            options.insert(TIMEOUT.to_owned(), text(&Span::from_duration(timeout).to_string()));
         }
         options
     }

@@ -9,8 +9,8 @@ use arrow::array::{
 use arrow::datatypes::{
     DataType, Float32Type, Float64Type, Int16Type, Int32Type, TimestampMicrosecondType,
 };
-use barograph_lake::TableSchema;
 use barograph_lake::schema::{TableDeclaration, ValueColumn, ValueType};
+use barograph_lake::{TableSchema, Timestamp};
 use barograph_query::SqlExpressions;
 
 use super::super::input::Numbers;
@@ -163,7 +163,7 @@ fn numbers_that_single_precision_cannot_hold_are_refused_and_never_infinite() {
     sent[2].1 = texts(&["1e38", "-1e-47", "0.0", "21.5"]);
     let made = applied(&scaled, sent);
     assert!(made.rejected.is_empty(), "the engine judges them: {:?}", made.rejected);
-    let rules = barograph_engine::validate::Rules { future: i64::MAX, known_keys: None };
+    let rules = barograph_engine::validate::Rules { future: Timestamp::MAX, known_keys: None };
     let judged = barograph_engine::validate::validate(&table(), &made.rows, &rules).unwrap();
     assert_eq!(judged.rejected.len(), 2);
     let held = judged.accepted.column(2).as_primitive::<Float32Type>();

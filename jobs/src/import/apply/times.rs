@@ -176,7 +176,7 @@ impl Column {
     fn take(&mut self, row: usize, read: Option<Read>, faults: &mut Faults) {
         match read {
             None => self.0.append_null(),
-            Some(Ok(instant)) => self.0.append_value(instant),
+            Some(Ok(instant)) => self.0.append_value(instant.as_micros()),
             Some(Err(reason)) => {
                 self.0.append_null();
                 faults.add(row, || reason);

@@ -4,7 +4,7 @@
 use std::cmp::Reverse;
 use std::sync::Arc;
 
-use barograph_lake::{Hour, Micros, Period, Snapshot};
+use barograph_lake::{Hour, Period, Snapshot, Timestamp};
 
 use crate::compact::{CompactionSettings, compacted_period};
 use crate::import::state::Run;
@@ -14,15 +14,16 @@ use crate::{Error, Result};
 #[derive(Debug, Clone)]
 pub(super) struct Places {
     pub(super) snapshot: Arc<Snapshot>,
-    pub(super) now: Micros,
+    pub(super) now: Timestamp,
     pub(super) settings: CompactionSettings,
 }
 
 impl Places {
     /// The period of a row of `instant`. The periods of two rows are apart or the same.
-    pub(super) fn of(&self, instant: Micros) -> Result<Period> {
+    pub(super) fn of(&self, instant: Timestamp) -> Result<Period> {
         let period = compacted_period(instant, self.now, &self.settings);
-        let period = period.ok_or_else(|| Error::internal(format!("{instant} µs has no date")))?;
+        let period = period
+            .ok_or_else(|| Error::internal(format!("{} µs has no date", instant.as_micros())))?;
         Ok(home(&self.snapshot, period))
     }
 }

@@ -7,7 +7,7 @@ use arrow::array::RecordBatch;
 use barograph_engine::Clock;
 use barograph_engine::dead_letters::{self, DEAD_LETTERS, Ids};
 use barograph_engine::validate::{Rules, Validated, complete, validate};
-use barograph_lake::{Micros, TableSchema};
+use barograph_lake::{TableSchema, Timestamp};
 
 use super::place::Places;
 use super::sorted::{Part, sorted};
@@ -51,7 +51,7 @@ impl Into {
     fn prepare(
         &self,
         accepted: &RecordBatch,
-        now: Micros,
+        now: Timestamp,
         replaced: &mut Replaced,
     ) -> Result<Vec<Part>> {
         sorted(&complete(&self.schema, accepted, now)?, &self.places, replaced)

@@ -13,7 +13,7 @@ use arrow::compute::take_record_batch;
 use arrow::datatypes::TimestampMicrosecondType;
 use barograph_engine::validate::key_at;
 use barograph_lake::schema::{KEY_COLUMN, TIME_COLUMN};
-use barograph_lake::{Key, Micros, Period};
+use barograph_lake::{Key, Period, Timestamp};
 
 use super::place::Places;
 use crate::Result;
@@ -30,12 +30,12 @@ pub(super) type Part = (Period, RecordBatch);
 struct Row {
     period: Period,
     key: Key,
-    time: Micros,
+    time: Timestamp,
     row: u32,
 }
 
 impl Row {
-    fn at(&self) -> (Micros, Key, Micros) {
+    fn at(&self) -> (Timestamp, Key, Timestamp) {
         (self.period.start(), self.key, self.time)
     }
 }
@@ -86,6 +86,7 @@ fn order(rows: &RecordBatch, places: &Places) -> Result<Vec<Row>> {
     let mut order = Vec::with_capacity(times.len());
     let mut last: Option<Period> = None;
     for (row, &time) in times.iter().enumerate() {
+        let time = Timestamp::from_micros(time);
         let period = match last.filter(|last| last.range().contains(time)) {
             Some(period) => period,
             None => places.of(time)?,
@@ -99,7 +100,7 @@ fn order(rows: &RecordBatch, places: &Places) -> Result<Vec<Row>> {
 /// Sorted rows that are not in a run yet, by period, in the order in which they were read.
 #[derive(Debug, Default)]
 pub(super) struct Gathered {
-    periods: BTreeMap<Micros, (Period, Vec<RecordBatch>)>,
+    periods: BTreeMap<Timestamp, (Period, Vec<RecordBatch>)>,
     bytes: usize,
 }
 

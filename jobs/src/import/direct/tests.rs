@@ -11,7 +11,8 @@ use arrow::datatypes::{Float32Type, Int32Type, TimestampMicrosecondType};
 use barograph_engine::scan::merge;
 use barograph_lake::time::MICROS_PER_HOUR;
 use barograph_lake::{
-    FileEntry, FilePath, Hour, Key, LogPosition, Micros, Period, Snapshot, TableVersion, Tier,
+    FileEntry, FilePath, Hour, Key, LogPosition, Period, Snapshot, Span, TableVersion, Tier,
+    Timestamp,
 };
 use proptest::prelude::*;
 
@@ -21,7 +22,7 @@ use super::sorted::{Gathered, sorted};
 use super::*;
 
 /// 2026-03-01T00:00:00Z.
-const START: Micros = 1_772_323_200_000_000;
+const START: i64 = 1_772_323_200_000_000;
 
 fn file(period: Period, keys: (i64, i64)) -> Arc<FileEntry> {
     Arc::new(FileEntry {
@@ -29,7 +30,7 @@ fn file(period: Period, keys: (i64, i64)) -> Arc<FileEntry> {
         bytes: 5,
         rows: 1,
         keys: (Key::new(keys.0), Key::new(keys.1)),
-        times: (period.start(), period.end() - 1),
+        times: (period.start(), period.end() - Span::MICROSECOND),
         columns: Vec::new(),
     })
 }
@@ -38,15 +39,15 @@ fn run(period: Period) -> Run {
     Run { table: "readings".to_owned(), file: FileEntry::clone(&file(period, (0, 9))) }
 }
 
-fn at(hours: i64) -> Micros {
-    START + hours * MICROS_PER_HOUR
+fn at(hours: i64) -> Timestamp {
+    Timestamp::from_micros(START + hours * MICROS_PER_HOUR)
 }
 
 fn period(tier: Tier, hours: i64) -> Period {
     Period::of(tier, at(hours)).unwrap()
 }
 
-fn places(files: Vec<Arc<FileEntry>>, now: Micros) -> Places {
+fn places(files: Vec<Arc<FileEntry>>, now: Timestamp) -> Places {
     let snapshot = Arc::new(Snapshot::new(TableVersion::new(0), files));
     Places { snapshot, now, settings: CompactionSettings::default() }
 }
@@ -97,8 +98,8 @@ proptest! {
         order in 0..3,
     ) {
         let mut value = 0.0;
-        let mut expected: BTreeMap<(Hour, i32, Micros), f32> = BTreeMap::new();
-        let (places, mut gathered) = (places(Vec::new(), START), Gathered::default());
+        let mut expected: BTreeMap<(Hour, i32, Timestamp), f32> = BTreeMap::new();
+        let (places, mut gathered) = (places(Vec::new(), at(0)), Gathered::default());
         for piece in &mut pieces {
             match order {
                 0 => piece.sort_unstable(),
@@ -110,7 +111,7 @@ proptest! {
                 (key, time * MICROS_PER_HOUR / 7, value)
             }).collect();
             for &(key, time, value) in &rows {
-                let time = START + time;
+                let time = Timestamp::from_micros(START + time);
                 expected.insert((Hour::of(time).unwrap(), key, time), value);
             }
             let all = rows.len();
@@ -128,7 +129,7 @@ proptest! {
             let keys = rows.column(0).as_primitive::<Int32Type>();
             let values = rows.column(2).as_primitive::<Float32Type>();
             for row in 0..rows.num_rows() {
-                let time = times.value(row);
+                let time = Timestamp::from_micros(times.value(row));
                 prop_assert!(period.range().contains(time));
                 found.push(((Hour::of(time).unwrap(), keys.value(row), time), values.value(row)));
             }

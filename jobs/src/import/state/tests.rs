@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use barograph_lake::{FilePath, Hour, Key, LogPosition};
+use barograph_lake::{FilePath, Hour, Key, LogPosition, Timestamp};
 
 use super::*;
 
@@ -51,11 +51,11 @@ fn a_staging_goes_on_for_the_same_files_in_the_same_order() {
     let run = Run {
         table: "readings".to_owned(),
         file: FileEntry {
-            path: FilePath::new(Hour::of(0).unwrap(), LogPosition::new(0)),
+            path: FilePath::new(Hour::of(Timestamp::UNIX_EPOCH).unwrap(), LogPosition::new(0)),
             bytes: 9,
             rows: 5,
             keys: (Key::new(1), Key::new(2)),
-            times: (3, 4),
+            times: (Timestamp::from_micros(3), Timestamp::from_micros(4)),
             columns: Vec::new(),
         },
     };

@@ -12,7 +12,7 @@ pub(super) mod number;
 mod zone;
 
 use arrow::array::timezone::Tz;
-use barograph_lake::Micros;
+use barograph_lake::{Span, Timestamp};
 
 use self::format::{Format, Stamp, usual};
 use self::number::{Decimal, Likeness};
@@ -31,7 +31,7 @@ pub(crate) struct TimeForm {
     column: String,
     format: Option<(String, Format)>,
     unit: Option<Unit>,
-    since: Option<Micros>,
+    since: Option<i64>,
     zone: Zone,
     round: bool,
 }
@@ -147,7 +147,7 @@ impl Reading<'_> {
     ///
     /// # Errors
     /// What is wrong with it.
-    pub(crate) fn text(&mut self, text: &str) -> std::result::Result<Micros, String> {
+    pub(crate) fn text(&mut self, text: &str) -> std::result::Result<Timestamp, String> {
         self.seen.times += 1;
         let form = self.form;
         let read = match (&form.format, form.unit) {
@@ -161,7 +161,9 @@ impl Reading<'_> {
                 Some(stamp) => self.stamp(stamp, text),
                 None => match Decimal::read(text) {
                     Some(number) => self.number(number),
-                    None => named_zone(text).ok_or(Fault::Unread).and_then(|ns| self.rounded(ns)),
+                    None => named_zone(text)
+                        .ok_or(Fault::Unread)
+                        .and_then(|ns| self.rounded(ns).map(Timestamp::from_micros)),
                 },
             },
         };
@@ -215,12 +217,12 @@ impl Reading<'_> {
         Ok(self.found)
     }
 
-    fn stamp(&mut self, stamp: Stamp, text: &str) -> std::result::Result<Micros, Fault> {
+    fn stamp(&mut self, stamp: Stamp, text: &str) -> std::result::Result<Timestamp, Fault> {
         let local = self.rounded(stamp.local_ns)?;
         if let Some(offset) = stamp.offset {
-            return Ok(local - Micros::from(offset) * barograph_lake::time::MICROS_PER_SECOND);
+            return Ok(Timestamp::from_micros(local) - Span::seconds(offset.into()));
         }
-        let note = |times: &mut LocalTimes, by_rule: Option<Micros>, fault| {
+        let note = |times: &mut LocalTimes, by_rule: Option<Timestamp>, fault| {
             times.rows += 1;
             let shown = || match text {
                 "" => shown(local).map(|time| time.to_string()).unwrap_or_default(),
@@ -240,7 +242,7 @@ impl Reading<'_> {
         }
     }
 
-    fn number(&mut self, number: Decimal) -> std::result::Result<Micros, Fault> {
+    fn number(&mut self, number: Decimal) -> std::result::Result<Timestamp, Fault> {
         let unit = self.form.unit.unwrap_or(Unit::Microsecond);
         if let Some(since) = self.form.since {
             let ns = number.nanoseconds(unit).ok_or(Fault::Never)?;
@@ -259,11 +261,11 @@ impl Reading<'_> {
             let reason = || form.unlike(&number.to_string(), Likeness::Digits(format));
             self.seen.dated_as.get_or_insert_with(reason);
         }
-        self.rounded(number.nanoseconds(unit).ok_or(Fault::Never)?)
+        self.rounded(number.nanoseconds(unit).ok_or(Fault::Never)?).map(Timestamp::from_micros)
     }
 
     /// ns as µs; half a µs to the even one where that is asked.
-    fn rounded(&self, ns: i128) -> std::result::Result<Micros, Fault> {
+    fn rounded(&self, ns: i128) -> std::result::Result<i64, Fault> {
         let (whole, left) = (ns.div_euclid(NS), ns.rem_euclid(NS));
         if left != 0 && !self.form.round {
             return Err(Fault::Finer);
@@ -314,7 +316,7 @@ impl Reading<'_> {
 }
 
 /// A time, or what is wrong with it.
-pub(crate) type Read = std::result::Result<Micros, String>;
+pub(crate) type Read = std::result::Result<Timestamp, String>;
 
 impl TimeForm {
     fn unlike(&self, text: &str, likeness: Likeness) -> String {
@@ -361,7 +363,7 @@ fn named_zone(text: &str) -> Option<i128> {
     let local = i64::try_from(stamp.local_ns.div_euclid(NS)).ok()?;
     match (stamp.offset, zone.instant(local, &mut Steady::default())) {
         (None, Local::Instant(instant)) => {
-            Some(i128::from(instant) * NS + stamp.local_ns.rem_euclid(NS))
+            Some(i128::from(instant.as_micros()) * NS + stamp.local_ns.rem_euclid(NS))
         }
         _ => None,
     }

@@ -2,8 +2,6 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use barograph_lake::time::parse_instant;
-
 use super::*;
 
 fn form(toml: &str) -> TimeForm {
@@ -15,7 +13,7 @@ fn read(toml: &str, text: &str) -> Read {
 }
 
 fn is(toml: &str, text: &str, utc: &str) {
-    assert_eq!(read(toml, text), Ok(parse_instant(utc).unwrap()), "{toml}: {text}");
+    assert_eq!(read(toml, text), Ok(utc.parse::<Timestamp>().unwrap()), "{toml}: {text}");
 }
 
 fn refused(toml: &str, text: &str, reason: &str) {

@@ -4,17 +4,17 @@
 use std::fmt;
 
 use arrow::array::timezone::Tz;
-use barograph_lake::Micros;
+use barograph_lake::Timestamp;
 use barograph_lake::time::{MICROS_PER_HOUR, MICROS_PER_SECOND};
 use chrono::{DateTime, LocalResult, NaiveDateTime, Offset, TimeZone};
 
 use super::super::mapping::time::{Ambiguous, Nonexistent};
 
 /// Since 1973, clocks are set at the beginning of a quarter of an hour.
-const STEADY: Micros = MICROS_PER_HOUR / 4;
-const SINCE: Micros = 3 * 366 * DAY;
+const STEADY: i64 = MICROS_PER_HOUR / 4;
+const SINCE: i64 = 3 * 366 * DAY;
 /// Longer than any clock was ever set forward, and than any zone is from UTC.
-const DAY: Micros = 24 * MICROS_PER_HOUR;
+const DAY: i64 = 24 * MICROS_PER_HOUR;
 
 /// A zone, and what its doubtful local times mean.
 #[derive(Debug, Clone)]
@@ -29,18 +29,18 @@ pub(crate) struct Zone {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Local {
     /// One instant.
-    Instant(Micros),
+    Instant(Timestamp),
     /// One of two instants, this by the rule; none if it is refused.
-    Ambiguous(Option<Micros>),
+    Ambiguous(Option<Timestamp>),
     /// No instant, but this by the rule; none if it is refused.
-    Nonexistent(Option<Micros>),
+    Nonexistent(Option<Timestamp>),
     /// Out of all bounds.
     Never,
 }
 
 /// The zone's distance from UTC where it was looked up last.
 #[derive(Debug, Default)]
-pub(crate) struct Steady(Option<(i64, Micros)>);
+pub(crate) struct Steady(Option<(i64, i64)>);
 
 impl fmt::Display for Zone {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -77,25 +77,26 @@ impl Zone {
     }
 
     /// The instant at which clocks show `local`, in µs since they showed 1970-01-01T00:00.
-    pub(crate) fn instant(&self, local: Micros, steady: &mut Steady) -> Local {
-        let Some(zone) = &self.zone else { return Local::Instant(local) };
+    pub(crate) fn instant(&self, local: i64, steady: &mut Steady) -> Local {
+        let instant = Timestamp::from_micros;
+        let Some(zone) = &self.zone else { return Local::Instant(instant(local)) };
         let quarter = local.div_euclid(STEADY);
         if let Some((known, offset)) = steady.0
             && known == quarter
         {
-            return Local::Instant(local - offset);
+            return Local::Instant(instant(local - offset));
         }
         let Some(shown) = shown(local) else { return Local::Never };
-        let of = |offset: i32| Micros::from(offset) * MICROS_PER_SECOND;
+        let of = |offset: i32| i64::from(offset) * MICROS_PER_SECOND;
         match zone.offset_from_local_datetime(&shown) {
             LocalResult::Single(offset) => {
                 let offset = of(offset.fix().local_minus_utc());
                 steady.0 = (local >= SINCE).then_some((quarter, offset));
-                Local::Instant(local - offset)
+                Local::Instant(instant(local - offset))
             }
             LocalResult::Ambiguous(a, b) => {
                 let offsets = [a, b].map(|offset| of(offset.fix().local_minus_utc()));
-                let instants = offsets.map(|offset| local - offset);
+                let instants = offsets.map(|offset| instant(local - offset));
                 Local::Ambiguous(match self.ambiguous {
                     Ambiguous::First => instants.into_iter().min(),
                     Ambiguous::Second => instants.into_iter().max(),
@@ -106,7 +107,8 @@ impl Zone {
                 Nonexistent::Shift => {
                     let before = local.checked_sub(DAY).and_then(self::shown);
                     before.map(|before| {
-                        local - of(zone.offset_from_utc_datetime(&before).fix().local_minus_utc())
+                        let offset = zone.offset_from_utc_datetime(&before).fix();
+                        instant(local - of(offset.local_minus_utc()))
                     })
                 }
                 Nonexistent::Refuse => None,
@@ -116,7 +118,7 @@ impl Zone {
 }
 
 /// The date and time that a clock shows.
-pub(crate) fn shown(local: Micros) -> Option<NaiveDateTime> {
+pub(crate) fn shown(local: i64) -> Option<NaiveDateTime> {
     DateTime::from_timestamp_micros(local).map(|time| time.naive_utc())
 }
 
@@ -124,17 +126,15 @@ pub(crate) fn shown(local: Micros) -> Option<NaiveDateTime> {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-    use barograph_lake::time::parse_instant;
-
     use super::*;
 
     fn at(zone: &str, ambiguous: Ambiguous, local: &str) -> Local {
         let zone = Zone::new(Some(zone), ambiguous, Nonexistent::Shift).unwrap();
-        zone.instant(parse_instant(local).unwrap(), &mut Steady::default())
+        zone.instant(local.parse::<Timestamp>().unwrap().as_micros(), &mut Steady::default())
     }
 
-    fn instant(text: &str) -> Micros {
-        parse_instant(text).unwrap()
+    fn instant(text: &str) -> Timestamp {
+        text.parse::<Timestamp>().unwrap()
     }
 
     #[test]

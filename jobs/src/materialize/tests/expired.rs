@@ -3,7 +3,7 @@
 use super::*;
 use crate::maintenance::{Expire, Retention};
 
-const DAY: Micros = 24 * MICROS_PER_HOUR;
+const DAY: i64 = 24 * MICROS_PER_HOUR;
 const ROLLUPS: [&str; 2] = ["readings_1h", "readings_1d"];
 
 impl Fixture {
@@ -98,7 +98,7 @@ async fn windows_of_expired_readings_stay_as_they_were() {
         }
         fixture.engine.flush().await.unwrap();
         assert!(fixture.oldest().await.starts_with("2026-11-20T05"));
-        let all = RunRequest { from: Some(START), to: None };
+        let all = RunRequest { from: Some(Timestamp::from_micros(START)), to: None };
         assert_eq!(fixture.run(all).await.state, RunState::Done);
         fixture.check_kept(seed).await;
         // The late reading goes with the next run.

@@ -2,8 +2,6 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use barograph_lake::time::{format_instant, parse_instant};
-
 use super::*;
 
 fn cron(text: &str) -> Cron {
@@ -13,10 +11,10 @@ fn cron(text: &str) -> Cron {
 /// The next times after `from`, shortened to the minute.
 fn next(text: &str, from: &str, count: usize) -> Vec<String> {
     let cron = cron(text);
-    let mut at = parse_instant(from).unwrap();
+    let mut at = from.parse::<Timestamp>().unwrap();
     let step = || {
         at = cron.after(at).unwrap();
-        format_instant(at).replace(":00Z", "")
+        at.to_string().replace(":00Z", "")
     };
     std::iter::repeat_with(step).take(count).collect()
 }
@@ -55,21 +53,21 @@ fn the_ends_of_months_are_those_of_the_calendar() {
 
 #[test]
 fn a_model_that_tries_every_minute_agrees() {
-    let from = parse_instant("2027-12-20T07:31:12Z").unwrap();
+    let from = "2027-12-20T07:31:12Z".parse::<Timestamp>().unwrap();
     for text in
         ["*/7 */5 * * *", "3 0 1 * *", "0 0 31 1-12/2 *", "59 23 28-31 * 0", "15,45 9-17/4 * 2 *"]
     {
         let cron = cron(text);
-        let due = |at: Micros| {
-            let time = DateTime::<Utc>::from_timestamp_micros(at).unwrap();
+        let due = |at: Timestamp| {
+            let time = DateTime::<Utc>::from_timestamp_micros(at.as_micros()).unwrap();
             cron.fits(time.date_naive())
                 && has(cron.hours, time.hour().into())
                 && has(cron.minutes, time.minute().into())
         };
-        let start = from - from.rem_euclid(MICROS_PER_MINUTE);
-        let ahead = (1..).map(|n| start + n * MICROS_PER_MINUTE).find(|at| due(*at));
+        let start = from.floor_to(Span::MINUTE);
+        let ahead = (1..).map(|n| start + n * Span::MINUTE).find(|at| due(*at));
         assert_eq!(cron.after(from), ahead, "{text}");
-        let back = (0..).map(|n| start - n * MICROS_PER_MINUTE).find(|at| due(*at)).unwrap();
+        let back = (0..).map(|n| start - n * Span::MINUTE).find(|at| due(*at)).unwrap();
         assert_eq!(cron.until(from), Some(back), "{text}");
         assert_eq!(cron.until(back), Some(back), "{text}");
         assert_eq!(cron.after(back), ahead, "{text}");

@@ -18,6 +18,10 @@ use super::*;
 const JOB: &str = "verify";
 const LEASE: Span = Span::seconds(30);
 
+fn at(micros: i64) -> Timestamp {
+    Timestamp::from_micros(micros)
+}
+
 fn store(object: Arc<dyn ObjectStore>) -> LakeStore {
     LakeStore::with_store(object, "memory:///jobs".parse().unwrap())
 }
@@ -36,28 +40,28 @@ fn ours(taken: Taken) -> Lease {
 
 #[tokio::test]
 async fn a_lease_is_taken_over_only_when_it_is_over() {
-    let (object, clock) = (Arc::new(InMemory::new()), Arc::new(ManualClock::new(1_000)));
+    let (object, clock) = (Arc::new(InMemory::new()), Arc::new(ManualClock::new(at(1_000))));
     let [a, b] = ["a", "b"].map(|by| leases(&object, &clock, by));
     assert_eq!(a.peek(JOB).await.unwrap(), None);
     let free = a.read(JOB).await.unwrap();
-    assert_eq!((free.until, free.slot, free.ended), (None, 1_000, true));
-    let held = ours(a.take(JOB, &free, 5).await.unwrap());
-    assert_eq!((held.run, held.slot, held.ended), (2, 5, false));
+    assert_eq!((free.until, free.slot, free.ended), (None, at(1_000), true));
+    let held = ours(a.take(JOB, &free, at(5)).await.unwrap());
+    assert_eq!((held.run, held.slot, held.ended), (2, at(5), false));
 
-    assert_eq!(b.take(JOB, &free, 5).await.unwrap(), Taken::Lost, "it was decided on the past");
+    assert_eq!(b.take(JOB, &free, at(5)).await.unwrap(), Taken::Lost, "it was decided on the past");
     let seen = b.read(JOB).await.unwrap();
     assert_eq!(seen, held);
-    assert_eq!(b.take(JOB, &seen, 5).await.unwrap(), Taken::Lost, "it is taken");
-    clock.set(1_000 + LEASE.micros() - 1);
+    assert_eq!(b.take(JOB, &seen, at(5)).await.unwrap(), Taken::Lost, "it is taken");
+    clock.set(at(1_000) + LEASE - Span::MICROSECOND);
     let held = ours(a.renew(JOB, &held).await.unwrap());
-    clock.set(held.until.unwrap() - 1);
+    clock.set(held.until.unwrap() - Span::MICROSECOND);
     let seen = b.read(JOB).await.unwrap();
-    assert_eq!(b.take(JOB, &seen, 5).await.unwrap(), Taken::Lost, "it was kept");
+    assert_eq!(b.take(JOB, &seen, at(5)).await.unwrap(), Taken::Lost, "it was kept");
     clock.set(held.until.unwrap());
-    let taken = ours(b.take(JOB, &seen, 5).await.unwrap());
+    let taken = ours(b.take(JOB, &seen, at(5)).await.unwrap());
     assert_eq!((taken.deaths, taken.run), (1, taken.number));
     assert_eq!(a.renew(JOB, &held).await.unwrap(), Taken::Lost, "its lease is over");
-    clock.set(held.until.unwrap() - 1);
+    clock.set(held.until.unwrap() - Span::MICROSECOND);
     assert_eq!(a.renew(JOB, &held).await.unwrap(), Taken::Lost, "another was first");
 
     let back = ours(b.give_back(JOB, &taken, true).await.unwrap());
@@ -65,25 +69,25 @@ async fn a_lease_is_taken_over_only_when_it_is_over() {
     let numbers = a.register(JOB).list().await.unwrap().numbers;
     assert_eq!(numbers, [back.number], "what was replaced is deleted");
     // Who acts on what was deleted long since is not let through either.
-    clock.set(i64::MAX / 2);
-    assert_eq!(a.take(JOB, &free, 9).await.unwrap(), Taken::Lost);
+    clock.set(at(i64::MAX / 2));
+    assert_eq!(a.take(JOB, &free, at(9)).await.unwrap(), Taken::Lost);
     assert_eq!(a.read(JOB).await.unwrap(), back);
 }
 
 #[tokio::test]
 async fn a_lease_that_was_taken_by_a_clock_ahead_is_free_when_it_is_right() {
-    const YEARS: Micros = 10 * 31_557_600_000_000;
-    let (object, clock) = (Arc::new(InMemory::new()), Arc::new(ManualClock::new(1_000)));
+    const YEARS: Span = Span::seconds(10 * 31_557_600);
+    let (object, clock) = (Arc::new(InMemory::new()), Arc::new(ManualClock::new(at(1_000))));
     let [a, b] = ["a", "b"].map(|by| leases(&object, &clock, by));
     let free = a.read(JOB).await.unwrap();
     clock.step(YEARS);
-    let held = ours(a.take(JOB, &free, 5).await.unwrap());
-    clock.step(-YEARS);
+    let held = ours(a.take(JOB, &free, at(5)).await.unwrap());
+    clock.step(-1 * YEARS);
     let seen = b.read(JOB).await.unwrap();
     assert!(!seen.is_taken(clock.now()) && seen.is_abandoned(clock.now()));
     assert_eq!(a.renew(JOB, &held).await.unwrap(), Taken::Lost, "both see it so");
-    let taken = ours(b.take(JOB, &seen, 5).await.unwrap());
-    assert_eq!(taken.until, Some(1_000 + LEASE.micros()));
+    let taken = ours(b.take(JOB, &seen, at(5)).await.unwrap());
+    assert_eq!(taken.until, Some(at(1_000) + LEASE));
 
     // One of an older program, which does not say how long its lease is.
     let path = store(object.clone()).path("verify/seat/00000000000000000009.json");
@@ -95,7 +99,7 @@ async fn a_lease_that_was_taken_by_a_clock_ahead_is_free_when_it_is_right() {
 
 #[tokio::test]
 async fn a_lease_that_is_not_ours_to_read_is_named() {
-    let (object, clock) = (Arc::new(InMemory::new()), Arc::new(ManualClock::new(1)));
+    let (object, clock) = (Arc::new(InMemory::new()), Arc::new(ManualClock::new(at(1))));
     let a = leases(&object, &clock, "a");
     a.read(JOB).await.unwrap();
     let path = store(object.clone()).path("verify/seat/00000000000000000009.json");
@@ -108,14 +112,14 @@ async fn a_lease_that_is_not_ours_to_read_is_named() {
 /// The holder of the lease as far as the test knows, and until when; and the slots that were begun.
 #[derive(Default)]
 struct Held {
-    by: Option<(usize, Micros)>,
-    slots: BTreeSet<Micros>,
+    by: Option<(usize, Timestamp)>,
+    slots: BTreeSet<Timestamp>,
     runs: u64,
 }
 
 impl Held {
     /// Process `me` was told that the lease is its own.
-    fn told(&mut self, me: usize, lease: &Lease, now: Micros) {
+    fn told(&mut self, me: usize, lease: &Lease, now: Timestamp) {
         if lease.is_abandoned(now) {
             return;
         }
@@ -142,10 +146,10 @@ async fn process(
     };
     for _ in 0..12 {
         tokio::task::yield_now().await;
-        clock.set(clock.now() + (draw(20) * 1_000_000) as i64);
+        clock.set(clock.now() + draw(20) as i64 * Span::SECOND);
         let Ok(seen) = leases.read(JOB).await else { continue };
         let free = seen.until.is_none();
-        let slot = if free { seen.slot + 1 } else { seen.slot };
+        let slot = if free { seen.slot + Span::MICROSECOND } else { seen.slot };
         let Ok(Taken::Ours(mut lease)) = leases.take(JOB, &seen, slot).await else { continue };
         {
             let mut held = held.lock();
@@ -154,7 +158,7 @@ async fn process(
             held.runs += 1;
         }
         for _ in 0..draw(4) {
-            clock.set(clock.now() + (draw(25) * 1_000_000) as i64);
+            clock.set(clock.now() + draw(25) as i64 * Span::SECOND);
             match leases.renew(JOB, &lease).await {
                 Ok(Taken::Ours(kept)) => {
                     held.lock().told(me, &kept, clock.now());
@@ -180,7 +184,7 @@ async fn process(
 async fn in_any_order_of_operations_and_faults_at_most_one_holds() {
     let mut runs = 0;
     for seed in 0..150 {
-        let clock = Arc::new(ManualClock::new(1));
+        let clock = Arc::new(ManualClock::new(at(1)));
         let inner: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
         let plan = FaultPlan::seeded(seed, 60, Duration::from_micros(300));
         let object = FaultStore::new(inner, plan);

@@ -29,7 +29,7 @@ async fn until(there: impl Fn() -> bool) {
 async fn with_time<T>(clock: &ManualClock, run: impl Future<Output = T>) -> T {
     let passing = async {
         loop {
-            clock.set(clock.now() + 1_000);
+            clock.set(clock.now() + Span::millis(1));
             tokio::task::yield_now().await;
         }
     };
@@ -73,7 +73,7 @@ async fn a_run_whose_process_died_is_continued_once_its_lease_is_over() {
     let running = other.history("steps").await.unwrap().runs;
     assert_eq!((running[0].state, running[0].figures.files), (RunState::Running, 3));
 
-    clock.set(at(TEN) + LEASE.micros());
+    clock.set(at(TEN) + LEASE);
     let shown = other.history("steps").await.unwrap().runs;
     assert_eq!(shown[0].state, RunState::Interrupted);
     let record = ran(&other).await;
@@ -97,12 +97,12 @@ async fn a_job_that_kills_its_process_is_not_tried_for_ever() {
         tokio::select! {
             biased;
             looked = schedule.run_if_due("steps", Stop::default()) => match looked {
-                Ok(DueOutcome::Wait(next)) if next > clock.now() + LEASE.micros() => break,
+                Ok(DueOutcome::Wait(next)) if next > clock.now() + LEASE => break,
                 _ => {}
             },
             () = until(|| steps.halts.load(Ordering::SeqCst) > halts) => deaths += 1,
         }
-        clock.set(clock.now() + LEASE.micros());
+        clock.set(clock.now() + LEASE);
     }
     // The first time, and each of the three retries.
     assert_eq!(deaths, 4);
@@ -132,7 +132,7 @@ async fn a_shutdown_is_continued_and_a_cancellation_is_not() {
         assert_ne!(*run, first.run);
         schedule.cancel(run).await.unwrap();
         // The run looks for it once a second.
-        clock.set(clock.now() + 1_000_000);
+        clock.set(clock.now() + Span::SECOND);
     };
     let (record, ()) = tokio::join!(ran(&other), cancel);
     assert_eq!((record.state, record.figures.files), (RunState::Cancelled, 2));
@@ -155,7 +155,7 @@ async fn an_interrupted_run_can_be_cancelled_before_anybody_continues_it() {
     steps.stuck_at.store(3, Ordering::SeqCst);
     killed(by_hand(&schedule), || steps.halts.load(Ordering::SeqCst) == 1).await;
     steps.stuck_at.store(u64::MAX, Ordering::SeqCst);
-    clock.set(at(TEN) + LEASE.micros());
+    clock.set(at(TEN) + LEASE);
     let run = schedule.history("steps").await.unwrap().runs[0].run.clone();
     schedule.cancel(&run).await.unwrap();
     let record = by_hand(&schedule).await.unwrap();
@@ -180,7 +180,8 @@ async fn bytes_are_read_at_the_pace_of_the_budget() {
     let rate = barograph_lake::Size::bytes(1_000_000);
     let spec = JobSpec { bytes_per_second: Some(rate), ..spec() };
     let run = RunId { job: "steps".to_owned(), number: 1 };
-    let record = RunRecord::new(run, String::new(), spec, RunRequest::default(), 0);
+    let record =
+        RunRecord::new(run, String::new(), spec, RunRequest::default(), Timestamp::UNIX_EPOCH);
     let store = LakeStore::with_store(object, "memory:///jobs".parse().unwrap());
     let context = Context {
         stop: Stop::default(),
@@ -196,9 +197,9 @@ async fn bytes_are_read_at_the_pace_of_the_budget() {
     for _ in 0..3 {
         let mut paced = std::pin::pin!(context.pace(50_000));
         assert!(futures::poll!(&mut paced).is_pending());
-        clock.set(clock.now() + 49_999);
+        clock.set(clock.now() + Span::from_micros(49_999));
         assert!(futures::poll!(&mut paced).is_pending(), "a microsecond too early");
-        clock.set(clock.now() + 1);
+        clock.set(clock.now() + Span::MICROSECOND);
         paced.await.unwrap();
     }
     context.stop.stop(StopReason::Cancelled);

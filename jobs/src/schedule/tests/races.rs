@@ -4,8 +4,6 @@ use barograph_lake::store::faults::{Fault, FaultPlan, FaultStore, Operation};
 
 use super::*;
 
-const HOUR: Micros = 3_600_000_000;
-
 /// Each operation takes another time with each seed, so that the two meet in another order.
 fn slow(seed: u64) -> FaultPlan {
     let mut plan = FaultPlan::none();
@@ -29,7 +27,7 @@ async fn of_two_schedules_one_runs_what_is_due() {
         let [a, b] = [(); 2].map(|()| schedule(&object, &clock, &steps));
         look(&a).await;
         for hour in 1..=4 {
-            clock.set(at("2026-11-22T10:20:00Z") + hour * HOUR);
+            clock.set(at("2026-11-22T10:20:00Z") + hour * Span::HOUR);
             let (first, second) = tokio::join!(look(&a), look(&b));
             let ran = [&first, &second].map(|looked| matches!(looked, DueOutcome::Ran(_)));
             assert_eq!(ran.iter().filter(|ran| **ran).count(), 1, "{first:?} {second:?}");
@@ -56,7 +54,7 @@ async fn on_a_store_that_fails_every_run_comes_to_its_end() {
             for schedule in &schedules {
                 // A failed look leaves a lease behind that runs out.
                 if schedule.run_if_due("steps", Stop::default()).await.is_err() {
-                    clock.set(clock.now() + LEASE.micros());
+                    clock.set(clock.now() + LEASE);
                 }
             }
             looks += 1;
@@ -66,7 +64,7 @@ async fn on_a_store_that_fails_every_run_comes_to_its_end() {
             if let Some(done) = done {
                 break done;
             }
-            clock.set(clock.now() + LEASE.micros());
+            clock.set(clock.now() + LEASE);
         };
         let counted = steps.done.lock().clone();
         for step in 0..STEPS {

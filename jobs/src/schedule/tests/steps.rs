@@ -2,8 +2,7 @@
 
 use super::*;
 
-const YEARS: Micros = 10 * 31_557_600_000_000;
-const SECOND: Micros = 1_000_000;
+const YEARS: Span = Span::seconds(10 * 31_557_600);
 
 fn fixture() -> (Arc<Schedule>, Arc<ManualClock>, Arc<Steps>, Arc<dyn ObjectStore>) {
     let (object, steps) = (memory(), Steps::new());
@@ -17,8 +16,8 @@ async fn a_clock_that_is_ahead_for_three_seconds_holds_no_job_up() {
     assert!(matches!(look(&schedule).await, DueOutcome::Wait(_)));
     clock.step(YEARS);
     assert!(ran(&schedule).await.slot.unwrap() > at("2036-01-01"));
-    clock.set(clock.now() + 3 * SECOND);
-    clock.step(-YEARS);
+    clock.set(clock.now() + 3 * Span::SECOND);
+    clock.step(-1 * YEARS);
     // In another process, too, as after a restart.
     let other = super::schedule(&object, &clock, &Steps::new());
     assert_eq!(other.jobs().await.unwrap()[0].next_at, Some(clock.now()));
@@ -26,7 +25,7 @@ async fn a_clock_that_is_ahead_for_three_seconds_holds_no_job_up() {
     assert!(matches!(look(&schedule).await, DueOutcome::Wait(_)), "once");
     for hour in [11, 12] {
         let due = at(&format!("2026-11-22T{hour}:00:00Z"));
-        clock.set(due + 1);
+        clock.set(due + Span::MICROSECOND);
         assert_eq!(ran(&schedule).await.slot, Some(due));
     }
     let runs = schedule.history("steps").await.unwrap().runs;
@@ -40,8 +39,8 @@ async fn a_clock_that_is_behind_for_a_while_holds_no_job_up() {
     assert!(matches!(look(&schedule).await, DueOutcome::Wait(_)));
     clock.set(at("2026-11-22T11:00:01Z"));
     ran(&schedule).await;
-    let back = clock.now() - 1_000 * SECOND;
-    clock.step(-back);
+    let back = (clock.now() - 1_000 * Span::SECOND).since(Timestamp::UNIX_EPOCH);
+    clock.step(-1 * back);
     assert!(ran(&schedule).await.slot.unwrap() < at("1970-01-02"));
     assert!(matches!(look(&schedule).await, DueOutcome::Wait(_)));
     clock.step(back);
@@ -51,7 +50,7 @@ async fn a_clock_that_is_behind_for_a_while_holds_no_job_up() {
 
 #[tokio::test]
 async fn a_run_that_the_clock_steps_under_is_continued() {
-    for step in [YEARS, -YEARS] {
+    for step in [YEARS, -1 * YEARS] {
         let (schedule, clock, steps, _) = fixture();
         steps.waits_at.store(3, Ordering::SeqCst);
         let stepped = async {

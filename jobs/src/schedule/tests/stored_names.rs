@@ -5,9 +5,10 @@ use crate::schedule::lease::Lease;
 
 #[test]
 fn stored_objects_keep_their_names() {
-    let request = RunRequest { from: Some(0), to: None };
+    let request = RunRequest { from: Some(Timestamp::UNIX_EPOCH), to: None };
     let run: RunId = "steps-7".parse().unwrap();
-    let mut record = RunRecord::new(run, "a".to_owned(), JobSpec::default(), request, 0);
+    let mut record =
+        RunRecord::new(run, "a".to_owned(), JobSpec::default(), request, Timestamp::UNIX_EPOCH);
     let mut plan = Plan::default();
     plan.add("readings", "count", Figures { files: 1, rows: 2, bytes: 3 });
     record.plan = Some(plan);

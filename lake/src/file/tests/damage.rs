@@ -93,7 +93,10 @@ async fn an_entry_of_another_file_does_not_fit() {
     for wrong in [
         FileEntry { rows: right.rows + 1, ..right.clone() },
         FileEntry { keys: (right.keys.0.previous(), right.keys.1), ..right.clone() },
-        FileEntry { times: (right.times.0, right.times.1 + 1), ..right.clone() },
+        FileEntry {
+            times: (right.times.0, right.times.1 + crate::Span::MICROSECOND),
+            ..right.clone()
+        },
     ] {
         fixture.entry = Arc::new(wrong);
         assert_eq!(fixture.open().await.unwrap_err().kind(), crate::ErrorKind::Damage);

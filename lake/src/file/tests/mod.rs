@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::schema::{KeyType, TableDeclaration, ValueColumn, ValueType};
 use crate::store::LakeStore;
-use crate::{FileEntry, FilePath, Hour, LogPosition, Micros, TableSchema};
+use crate::{FileEntry, FilePath, Hour, LogPosition, TableSchema, Timestamp};
 
 mod damage;
 mod memory;
@@ -19,10 +19,14 @@ mod model;
 mod parquet;
 mod predicate;
 
-const HOUR_START: Micros = 1_795_341_600_000_000;
+const HOUR_START: i64 = 1_795_341_600_000_000;
+
+fn at(micros: i64) -> Timestamp {
+    Timestamp::from_micros(micros)
+}
 
 fn hour() -> Hour {
-    Hour::of(HOUR_START).unwrap()
+    Hour::of(at(HOUR_START)).unwrap()
 }
 
 fn path() -> FilePath {
@@ -40,12 +44,12 @@ fn schema(key_type: KeyType, values: &[(&str, ValueType)]) -> Arc<TableSchema> {
 fn batch(
     schema: &TableSchema,
     keys: ArrayRef,
-    times: Vec<Micros>,
+    times: Vec<i64>,
     values: Vec<ArrayRef>,
 ) -> RecordBatch {
     let ingested = times.iter().map(|time| time + 1_000_000).collect::<Vec<_>>();
     let instants =
-        |times: Vec<Micros>| Arc::new(TimestampMicrosecondArray::from(times).with_timezone("UTC"));
+        |times: Vec<i64>| Arc::new(TimestampMicrosecondArray::from(times).with_timezone("UTC"));
     let mut columns: Vec<ArrayRef> = vec![keys, instants(times)];
     columns.extend(values);
     columns.push(instants(ingested));
@@ -108,7 +112,7 @@ fn filtered(rows: &RecordBatch, read: &FileRead) -> RecordBatch {
         .map(|row| {
             Some(
                 read.keys.contains(Key::new(keys.value(row)))
-                    && read.time.contains(times.value(row)),
+                    && read.time.contains(at(times.value(row))),
             )
         })
         .collect();

@@ -33,7 +33,7 @@ fn value_type() -> impl Strategy<Value = ValueType> {
 }
 
 /// (key, instant) pairs as an hour may bring them: many keys with few rows, or a hot key with thousands.
-fn rows() -> impl Strategy<Value = Vec<(i64, Micros)>> {
+fn rows() -> impl Strategy<Value = Vec<(i64, i64)>> {
     let key = prop_oneof![3 => -40..40i64, 1 => any::<i32>().prop_map(i64::from)];
     let count = prop_oneof![4 => 1..4usize, 3 => 4..70usize, 1 => 500..3_000usize];
     let step = prop::sample::select(vec![60_000_000i64, 1_000_000, 1_237, 1]);
@@ -130,7 +130,7 @@ fn read() -> impl Strategy<Value = Read> {
 }
 
 impl Read {
-    fn resolve(&self, schema: &TableSchema, rows: &[(i64, Micros)]) -> FileRead {
+    fn resolve(&self, schema: &TableSchema, rows: &[(i64, i64)]) -> FileRead {
         let mut keys: Vec<_> =
             self.picks.iter().map(|pick| rows[pick.index(rows.len())].0).collect();
         keys.extend(&self.strangers);
@@ -144,7 +144,7 @@ impl Read {
         };
         let time = self.times.map_or(TimeRange::ALL, |(a, b)| {
             let (a, b) = (rows[a.index(rows.len())].1, rows[b.index(rows.len())].1);
-            TimeRange { from: a.min(b), to: a.max(b) + i64::from(a % 2 == 0) }
+            TimeRange { from: at(a.min(b)), to: at(a.max(b) + i64::from(a % 2 == 0)) }
         });
         let fields = schema.arrow().fields().len();
         let columns = [0, 1]
@@ -266,7 +266,7 @@ fn a_hot_key_spans_pages_and_row_groups() {
     assert_eq!(block_on(file.read(&read)).unwrap(), filtered(&all, &read));
     let whole = file.cost(&read);
     assert_eq!(whole.row_groups, 4);
-    read.time = TimeRange { from: HOUR_START + 600_000_000, to: HOUR_START + 601_000_000 };
+    read.time = TimeRange { from: at(HOUR_START + 600_000_000), to: at(HOUR_START + 601_000_000) };
     assert_eq!(block_on(file.read(&read)).unwrap(), filtered(&all, &read));
     assert!(file.cost(&read).pages <= 2 * 4, "{:?} of {whole:?}", file.cost(&read));
 }
@@ -305,7 +305,7 @@ fn a_column_declared_later_is_null() {
 #[test]
 fn rows_that_no_file_may_hold_are_refused() {
     let schema = schema(KeyType::Int32, &[]);
-    let rows = |rows: &[(i32, Micros)]| {
+    let rows = |rows: &[(i32, i64)]| {
         let keys = Arc::new(rows.iter().map(|row| row.0).collect::<Int32Array>());
         batch(&schema, keys, rows.iter().map(|row| HOUR_START + row.1).collect(), Vec::new())
     };

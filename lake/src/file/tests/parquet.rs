@@ -125,7 +125,9 @@ async fn pages_and_row_groups_of_long_texts_have_few_bytes_and_say_how_many() {
     let of_first: Vec<_> =
         weights(&[0, 1, 2]).into_iter().filter(|of| of.key == Key::new(0)).collect();
     assert!(
-        of_first.windows(2).all(|pair| pair[0].from < pair[1].from || pair[1].from < HOUR_START)
+        of_first
+            .windows(2)
+            .all(|pair| pair[0].from < pair[1].from || pair[1].from < at(HOUR_START))
     );
     assert!(of_first.iter().all(|of| of.text <= (64 << 10) + longest as u64));
 }
@@ -146,7 +148,7 @@ fn the_entry_states_exact_statistics() {
     let (bytes, entry) = encode(&schema, &[rows], path()).unwrap();
     assert_eq!(entry.bytes, bytes.len() as u64);
     assert_eq!((entry.rows, entry.keys), (3, (Key::new(-7), Key::new(3))));
-    assert_eq!(entry.times, (HOUR_START, HOUR_START + 3_599_999_999));
+    assert_eq!(entry.times, (at(HOUR_START), at(HOUR_START + 3_599_999_999)));
     let bounds = |column: usize| {
         let stats = &entry.columns[column];
         (stats.min.clone().unwrap(), stats.max.clone().unwrap(), stats.nulls)

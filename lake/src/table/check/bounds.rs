@@ -9,9 +9,8 @@ use arrow::datatypes::{
 };
 use serde_json::Value;
 
-use crate::Micros;
+use crate::Timestamp;
 use crate::snapshot::ColumnStats;
-use crate::time::{format_instant, parse_instant};
 
 /// Exact minimum, maximum and null count of a column.
 #[derive(Default)]
@@ -33,7 +32,9 @@ impl Bounds {
             DataType::Float32 => self.add_all::<Float32Type>(column, |v| Number::Float(v.into())),
             DataType::Float64 => self.add_all::<Float64Type>(column, Number::Float),
             DataType::Timestamp(..) => {
-                self.add_all::<TimestampMicrosecondType>(column, Number::Instant);
+                self.add_all::<TimestampMicrosecondType>(column, |at| {
+                    Number::Instant(Timestamp::from_micros(at))
+                });
             }
             _ => {}
         }
@@ -88,7 +89,7 @@ impl Bounds {
 enum Number {
     Integer(i64),
     Float(f64),
-    Instant(Micros),
+    Instant(Timestamp),
 }
 
 impl Number {
@@ -96,9 +97,9 @@ impl Number {
         match self {
             Self::Integer(number) => value.as_i64() == Some(number),
             Self::Float(number) => value.as_f64() == Some(number),
-            Self::Instant(instant) => {
-                value.as_str().is_some_and(|text| parse_instant(text).is_ok_and(|t| t == instant))
-            }
+            Self::Instant(instant) => value
+                .as_str()
+                .is_some_and(|text| text.parse::<Timestamp>().is_ok_and(|t| t == instant)),
         }
     }
 
@@ -117,7 +118,7 @@ impl fmt::Display for Number {
         match self {
             Self::Integer(number) => number.fmt(f),
             Self::Float(number) => number.fmt(f),
-            Self::Instant(instant) => f.write_str(&format_instant(*instant)),
+            Self::Instant(instant) => instant.fmt(f),
         }
     }
 }

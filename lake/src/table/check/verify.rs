@@ -15,8 +15,7 @@ use super::bounds::Bounds;
 use super::{FileCheck, FindingKind};
 use crate::schema::{KEY_COLUMN, TIME_COLUMN};
 use crate::table::sizes::batch_rows;
-use crate::time::format_instant;
-use crate::{FileEntry, Key, Micros, Result, TableSchema};
+use crate::{FileEntry, Key, Result, TableSchema, Timestamp};
 
 /// Rows decoded at a time, at most.
 const BATCH_ROWS: usize = 65_536;
@@ -108,7 +107,7 @@ fn under(schema: &TableSchema, rows: &RecordBatch) -> Result<RecordBatch> {
 /// Whether rows are sorted, distinct and inside the file's period.
 #[derive(Default)]
 struct Order {
-    last: Option<(Key, Micros)>,
+    last: Option<(Key, Timestamp)>,
     out_of_order: Faults,
     repeated: Faults,
     outside: Faults,
@@ -118,11 +117,11 @@ struct Order {
 #[derive(Default)]
 struct Faults {
     count: u64,
-    first: Option<(Key, Micros)>,
+    first: Option<(Key, Timestamp)>,
 }
 
 impl Faults {
-    fn add(&mut self, row: (Key, Micros)) {
+    fn add(&mut self, row: (Key, Timestamp)) {
         self.count += 1;
         self.first.get_or_insert(row);
     }
@@ -139,7 +138,7 @@ impl Order {
             }
             _ => key.as_primitive::<Int64Type>().values().iter().map(|k| Key::new(*k)).collect(),
         };
-        for row in keys.into_iter().zip(times.iter().copied()) {
+        for row in keys.into_iter().zip(times.iter().map(|time| Timestamp::from_micros(*time))) {
             match self.last {
                 Some(last) if row < last => self.out_of_order.add(row),
                 Some(last) if row == last => self.repeated.add(row),
@@ -159,11 +158,7 @@ impl Order {
             (FindingKind::OutsidePeriod, &self.outside),
         ] {
             if let Some((key, time)) = faults.first {
-                let detail = format!(
-                    "{} rows, the first of key {key} at {}",
-                    faults.count,
-                    format_instant(time)
-                );
+                let detail = format!("{} rows, the first of key {key} at {time}", faults.count);
                 check.find(kind, detail);
             }
         }

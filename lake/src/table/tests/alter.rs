@@ -7,7 +7,7 @@ use super::*;
 use crate::file::{FileCache, FileRead, encode};
 use crate::schema::TableDeclaration;
 use crate::table::{Alteration, AlterationRequest, AsOf};
-use crate::{FileEntry, FilePath, KeySelection, TimeRange};
+use crate::{FileEntry, FilePath, KeySelection, Span, TimeRange};
 
 fn schema(declaration: TableDeclaration) -> Arc<TableSchema> {
     Arc::new(TableSchema::new("readings", declaration).unwrap())
@@ -114,7 +114,7 @@ async fn an_altered_table_is_read_with_the_columns_of_each_version() {
     target.write_file(&entry, bytes).await.unwrap();
     let entry = Arc::new(entry);
     target.note_altered(&landed.files()[0], std::slice::from_ref(&entry)).await.unwrap();
-    let at = MIDNIGHT + crate::time::MICROS_PER_HOUR;
+    let at = MIDNIGHT + crate::Span::HOUR;
     let altered =
         table.alter(&landed, &alteration, vec![entry], at).await.unwrap().committed().unwrap();
     target.forget_altered().await.unwrap();
@@ -131,10 +131,10 @@ async fn an_altered_table_is_read_with_the_columns_of_each_version() {
     assert_eq!(table.history().await.unwrap()[2].operation, "ALTER COLUMNS");
     assert_eq!(table.history().await.unwrap()[2].hours, None);
 
-    for as_of in [AsOf::Version(landed.version()), AsOf::Time(at - 1)] {
+    for as_of in [AsOf::Version(landed.version()), AsOf::Time(at - Span::MICROSECOND)] {
         assert_eq!(table.schema_as_of(as_of), fixture.schema(), "{as_of}");
     }
-    for as_of in [AsOf::Version(altered.version()), AsOf::Time(at + 1_000)] {
+    for as_of in [AsOf::Version(altered.version()), AsOf::Time(at + Span::millis(1))] {
         assert_eq!(table.schema_as_of(as_of), &after, "{as_of}");
     }
     let known = ["wind_direction", "temperature", "air_temperature", "note"];

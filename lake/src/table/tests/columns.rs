@@ -91,7 +91,7 @@ async fn a_table_for_other_engines_with_added_columns() {
     let grown = schema(grown());
     let (table, snapshot) = LakeTable::open(fixture.store().clone(), grown.clone()).await.unwrap();
     let time = |late: i64| -> ArrayRef {
-        let times = TimestampMicrosecondArray::from_value(hour(2).start() + late, 2);
+        let times = TimestampMicrosecondArray::from_value(hour(2).start().as_micros() + late, 2);
         Arc::new(times.with_timezone("UTC"))
     };
     let columns: Vec<ArrayRef> = vec![
@@ -206,8 +206,9 @@ async fn a_number_is_widened_in_the_files_that_are_there() {
         let (table, base) = LakeTable::open(store.clone(), before.clone()).await.unwrap();
         let values: Vec<Option<f64>> =
             (0..5_000).map(|n| (n % 7 != 0).then_some(f64::from(n) - 2_500.0)).collect();
-        let times =
-            TimestampMicrosecondArray::from_iter_values((0..5_000).map(|n| hour(0).start() + n));
+        let times = TimestampMicrosecondArray::from_iter_values(
+            (0..5_000).map(|n| hour(0).start().as_micros() + n),
+        );
         let times: ArrayRef = Arc::new(times.with_timezone("UTC"));
         let wide: ArrayRef = Arc::new(Float64Array::from(values.clone()));
         let columns = vec![

@@ -14,17 +14,16 @@ use crate::file::encode;
 use crate::schema::TableDeclaration;
 use crate::snapshot::ColumnStats;
 use crate::store::LakeStore;
-use crate::time::{MICROS_PER_HOUR, format_instant};
 use crate::{
-    Change, FileEntry, FilePath, Hour, Key, KeyType, LakeTable, LogPosition, Micros, Operation,
-    Result, Snapshot, TableSchema, ValueColumn, ValueType,
+    Change, FileEntry, FilePath, Hour, Key, KeyType, LakeTable, LogPosition, Operation, Result,
+    Snapshot, Span, TableSchema, Timestamp, ValueColumn, ValueType,
 };
 
 /// 2026-11-22T00:00:00Z.
-pub(crate) const MIDNIGHT: Micros = 1_795_305_600_000_000;
+pub(crate) const MIDNIGHT: Timestamp = Timestamp::from_micros(1_795_305_600_000_000);
 
 /// A row: key, µs after the start of its hour, temperature.
-pub(crate) type Row = (i32, Micros, Option<f32>);
+pub(crate) type Row = (i32, i64, Option<f32>);
 
 impl LakeTable {
     /// Commits a change of nobody's rows.
@@ -34,7 +33,7 @@ impl LakeTable {
         removed: &[Arc<FileEntry>],
         added: Vec<Arc<FileEntry>>,
         operation: Operation,
-        at: Micros,
+        at: Timestamp,
     ) -> Result<Snapshot> {
         let transaction = self.transaction(base, operation, Change::Moved);
         transaction.remove(removed).add(added).commit(at).await?.committed()
@@ -50,7 +49,7 @@ pub(crate) struct Fixture {
 
 /// The `n`-th hour of the test's day.
 pub(crate) fn hour(n: i64) -> Hour {
-    Hour::of(MIDNIGHT + n * MICROS_PER_HOUR).unwrap()
+    Hour::of(MIDNIGHT + n * Span::HOUR).unwrap()
 }
 
 pub(crate) fn value(name: &str, value_type: ValueType) -> ValueColumn {
@@ -129,8 +128,9 @@ impl Fixture {
     }
 
     fn batch(&self, hour: Hour, rows: &[Row]) -> RecordBatch {
-        let times: Vec<Micros> = rows.iter().map(|row| hour.start() + row.1).collect();
-        let instants = |late: Micros| -> ArrayRef {
+        let start = hour.start().as_micros();
+        let times: Vec<i64> = rows.iter().map(|row| start + row.1).collect();
+        let instants = |late: i64| -> ArrayRef {
             let instants = times.iter().map(|time| time + late);
             Arc::new(TimestampMicrosecondArray::from_iter_values(instants).with_timezone("UTC"))
         };
@@ -150,14 +150,15 @@ impl Fixture {
         let bytes = Bytes::from(writer.into_inner().unwrap());
         let keys = batch.column(0).as_primitive::<Int32Type>().values();
         let keys: Vec<i64> = keys.iter().map(|key| i64::from(*key)).collect();
-        let times = |column: usize| -> Vec<Micros> {
+        let times = |column: usize| -> Vec<i64> {
             batch.column(column).as_primitive::<TimestampMicrosecondType>().values().to_vec()
         };
         let bounds =
             |values: &[i64]| (*values.iter().min().unwrap(), *values.iter().max().unwrap());
-        let instants = |column: usize| {
-            let (min, max) = bounds(&times(column));
-            stats(Some((format_instant(min).into(), format_instant(max).into())), 0)
+        let instants = |(min, max)| (Timestamp::from_micros(min), Timestamp::from_micros(max));
+        let times_of = |column: usize| {
+            let (min, max) = instants(bounds(&times(column)));
+            stats(Some((min.to_string().into(), max.to_string().into())), 0)
         };
         let floats: Vec<f64> =
             batch.column(2).as_primitive::<Float32Type>().iter().flatten().map(f64::from).collect();
@@ -169,16 +170,16 @@ impl Fixture {
             bytes: bytes.len() as u64,
             rows: batch.num_rows() as u64,
             keys: (Key::new(first), Key::new(last)),
-            times: bounds(&times(1)),
+            times: instants(bounds(&times(1))),
             columns: vec![
                 stats(Some((first.into(), last.into())), 0),
-                instants(1),
+                times_of(1),
                 stats(
                     range.map(|(min, max)| (min.into(), max.into())),
                     batch.num_rows() - floats.len(),
                 ),
                 stats(None, batch.num_rows()),
-                instants(4),
+                times_of(4),
             ],
         };
         (entry, bytes)

@@ -13,8 +13,8 @@ use super::fixture::{Fixture, MIDNIGHT, hour, value};
 use crate::delta::LogName;
 use crate::table::FindingKind;
 use crate::{
-    AsOf, ErrorKind, LakeTable, LogPosition, Micros, Operation, Snapshot, TableSchema,
-    TableVersion, ValueType,
+    AsOf, ErrorKind, LakeTable, LogPosition, Operation, Snapshot, Span, TableSchema, TableVersion,
+    Timestamp, ValueType,
 };
 
 /// Commits what another program would.
@@ -277,16 +277,18 @@ async fn files_of_which_others_tell_less_are_taken_over() {
     assert_eq!((newest.files().len(), newest.foreign_files().len()), (1, 1));
     let reader = table.open_foreign(&newest, &newest.foreign_files()[0]).await.unwrap();
     assert_eq!(reader.hours().values().sum::<u64>(), 2);
-    assert!(table.unreferenced(&newest, Micros::MAX / 2).await.unwrap().is_empty());
+    assert!(
+        table.unreferenced(&newest, Timestamp::from_micros(i64::MAX / 2)).await.unwrap().is_empty()
+    );
 }
 
 #[tokio::test]
 async fn a_time_between_a_commit_of_others_and_its_take_over_means_what_queries_saw() {
     let fixture = Fixture::new();
     let (table, two) = two_hours(&fixture).await;
-    let at = |seconds: i64| MIDNIGHT + seconds * 1_000_000;
+    let at = |seconds: i64| MIDNIGHT + Span::seconds(seconds);
     let mut info = json!({"commitInfo": {"operation": "WRITE", "engineInfo": "other:1"}});
-    info["commitInfo"]["timestamp"] = (at(10) / 1_000).into();
+    info["commitInfo"]["timestamp"] = at(10).as_millis().into();
     let path = fixture.store().path(&LogName::commit(TableVersion::new(3)).path());
     let text = format!("{info}\n{}\n", add("part-0.parquet"));
     fixture.store().object().put(&path, text.into()).await.unwrap();
@@ -314,7 +316,7 @@ async fn files_that_were_taken_over_are_swept() {
     }
     commit(&fixture, 3, &[add("part-0%20x.parquet")]).await;
     let newest = table.refresh().await.unwrap();
-    let late = Micros::MAX / 2;
+    let late = Timestamp::from_micros(i64::MAX / 2);
     assert!(table.sweep(&newest, late).await.unwrap().is_empty(), "it is active");
     let after = table
         .take_over(&newest, &[], Vec::new(), &[], MIDNIGHT)
@@ -322,6 +324,10 @@ async fn files_that_were_taken_over_are_swept() {
         .unwrap()
         .committed()
         .unwrap();
-    assert_eq!(table.sweep(&after, 0).await.unwrap(), Vec::<String>::new(), "it is young");
+    assert_eq!(
+        table.sweep(&after, Timestamp::UNIX_EPOCH).await.unwrap(),
+        Vec::<String>::new(),
+        "it is young"
+    );
     assert_eq!(table.sweep(&after, late).await.unwrap(), ["part-0 x.parquet"]);
 }

@@ -54,7 +54,8 @@ async fn an_old_log_expires_behind_a_checkpoint() {
     table.checkpoint(&snapshot).await.unwrap();
     snapshot = fixture.land(&table, &snapshot, hour(3), &[(1, 0, None)]).await;
     let log = fixture.store().local_path("_delta_log").unwrap();
-    let long_ago = UNIX_EPOCH + Duration::from_secs(MIDNIGHT as u64 / 1_000_000 - 400 * DAY);
+    let long_ago =
+        UNIX_EPOCH + Duration::from_secs(MIDNIGHT.as_micros() as u64 / 1_000_000 - 400 * DAY);
     for entry in fs::read_dir(&log).unwrap() {
         let path = entry.unwrap().path();
         let file = File::options().write(true).open(&path).unwrap();

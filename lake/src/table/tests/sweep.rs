@@ -5,13 +5,14 @@ use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
 
 use super::fixture::{Fixture, MIDNIGHT, hour};
-use crate::Micros;
-use crate::Operation;
+use crate::{Operation, Span, Timestamp};
 
-const SECOND: Micros = 1_000_000;
+/// Later than anything is.
+const LATE: Timestamp = Timestamp::from_micros(i64::MAX / 2);
+const SECOND: Span = Span::SECOND;
 
-fn touch(path: &Path, at: Micros) {
-    let time = UNIX_EPOCH + Duration::from_micros(at as u64);
+fn touch(path: &Path, at: Timestamp) {
+    let time = UNIX_EPOCH + Duration::from_micros(at.as_micros() as u64);
     File::options().write(true).open(path).unwrap().set_modified(time).unwrap();
 }
 
@@ -69,11 +70,11 @@ async fn a_file_stays_for_as_long_after_its_removal() {
     }
     let limit = MIDNIGHT + 2 * SECOND;
     assert!(table.sweep(&two, limit).await.unwrap().is_empty(), "removed at the limit");
-    let found = table.unreferenced(&two, limit + 1).await.unwrap();
+    let found = table.unreferenced(&two, limit + Span::MICROSECOND).await.unwrap();
     assert_eq!(found.len(), 1);
     assert_eq!(found[0].path.to_string(), replaced);
     assert!(found[0].bytes > 0);
-    assert_eq!(table.sweep(&two, limit + 1).await.unwrap(), [replaced]);
+    assert_eq!(table.sweep(&two, limit + Span::MICROSECOND).await.unwrap(), [replaced]);
 }
 
 #[tokio::test]
@@ -87,7 +88,7 @@ async fn a_file_stays_that_was_removed_while_the_clock_was_behind() {
     let commit = |version: i64| local(&format!("_delta_log/{version:020}.json"));
     touch(&commit(0), MIDNIGHT - 9 * SECOND);
     touch(&commit(1), MIDNIGHT);
-    touch(&commit(2), SECOND);
+    touch(&commit(2), Timestamp::UNIX_EPOCH + SECOND);
     assert!(table.sweep(&two, MIDNIGHT).await.unwrap().is_empty());
     assert_eq!(table.sweep(&two, MIDNIGHT + SECOND).await.unwrap().len(), 1);
 }
@@ -98,12 +99,12 @@ async fn a_stale_snapshot_sweeps_nothing_that_is_active() {
     let (table, base) = fixture.open().await;
     let one = fixture.land(&table, &base, hour(1), &[(1, 0, None)]).await;
     let two = fixture.land(&table, &one, hour(2), &[(1, 0, None)]).await;
-    assert!(table.sweep(&base, Micros::MAX / 2).await.unwrap().is_empty());
+    assert!(table.sweep(&base, LATE).await.unwrap().is_empty());
     let report = table.check(&two, &mut |_, _| {}).await.unwrap();
     assert!(report.findings.is_empty(), "{:?}", report.findings);
 
     // A reader still holds version 2 while version 3 has removed its files.
     let three = table.commit(&two, two.files(), vec![], Operation::Expire, MIDNIGHT).await.unwrap();
-    assert!(table.sweep(&two, Micros::MAX / 2).await.unwrap().is_empty());
-    assert_eq!(table.sweep(&three, Micros::MAX / 2).await.unwrap().len(), 2);
+    assert!(table.sweep(&two, LATE).await.unwrap().is_empty());
+    assert_eq!(table.sweep(&three, LATE).await.unwrap().len(), 2);
 }

@@ -3,8 +3,9 @@
 use std::fs;
 
 use super::fixture::{Fixture, MIDNIGHT, hour};
-use crate::time::MICROS_PER_HOUR;
-use crate::{AsOf, ErrorKind, LakeTable, LogPosition, Micros, Operation, Snapshot, TableVersion};
+use crate::{
+    AsOf, ErrorKind, LakeTable, LogPosition, Operation, Snapshot, Span, TableVersion, Timestamp,
+};
 
 /// Three versions of two hours: one hour, both, and the first with one row more. An hour between commits.
 async fn three(fixture: &Fixture) -> (LakeTable, Vec<Snapshot>) {
@@ -25,8 +26,8 @@ async fn three(fixture: &Fixture) -> (LakeTable, Vec<Snapshot>) {
 }
 
 /// When a version is made; all lie after the creation, which the store's clock tells.
-fn committed(version: i64) -> Micros {
-    10 * MIDNIGHT + version * MICROS_PER_HOUR
+fn committed(version: i64) -> Timestamp {
+    Timestamp::from_micros(10 * MIDNIGHT.as_micros()) + version * Span::HOUR
 }
 
 #[tokio::test]
@@ -43,18 +44,16 @@ async fn every_version_is_read_by_number_and_time() {
         }
         for (at, version) in [
             (committed(1), 1),
-            (committed(2) - 1, 1),
+            (committed(2) - Span::MICROSECOND, 1),
             (committed(2), 2),
             (committed(3), 3),
             (committed(9), 3),
         ] {
             let found = table.version_as_of(AsOf::Time(at), committed(9)).await.unwrap();
-            assert_eq!(found, TableVersion::new(version), "{at}");
+            assert_eq!(found, TableVersion::new(version), "{at:?}");
         }
     }
-    for as_of in
-        [AsOf::Version(TableVersion::new(4)), AsOf::Time(MIDNIGHT - MICROS_PER_HOUR * 24 * 9_999)]
-    {
+    for as_of in [AsOf::Version(TableVersion::new(4)), AsOf::Time(MIDNIGHT - Span::DAY * 9_999)] {
         let error = table.version_as_of(as_of, committed(9)).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Request);
         assert!(error.to_string().contains("versions 0 to 3 are kept"), "{error}");
@@ -72,7 +71,8 @@ async fn versions_before_the_log_begins_are_named() {
         fs::remove_file(commit.unwrap()).unwrap();
     }
     assert_eq!(table.snapshot_at(TableVersion::new(2)).await.unwrap().files(), versions[2].files());
-    for as_of in [AsOf::Version(TableVersion::new(1)), AsOf::Time(committed(2) - 1)] {
+    for as_of in [AsOf::Version(TableVersion::new(1)), AsOf::Time(committed(2) - Span::MICROSECOND)]
+    {
         let error = table.version_as_of(as_of, committed(9)).await.unwrap_err();
         assert!(error.to_string().contains("versions 2 to 3 are kept"), "{error}");
     }

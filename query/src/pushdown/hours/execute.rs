@@ -10,7 +10,7 @@ use arrow::compute::{SortOptions, cast};
 use arrow::datatypes::{SchemaRef, TimestampMicrosecondType};
 use barograph_engine::scan::Plan;
 use barograph_lake::schema::{FIRST_VALUE_COLUMN, TIME_COLUMN};
-use barograph_lake::{Micros, Period, Tier, TimeRange};
+use barograph_lake::{Period, Span, Tier, TimeRange};
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{Result, internal_err};
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
@@ -61,7 +61,7 @@ pub(super) struct HoursExec {
     plan: Plan,
     /// Whether the plan is printed in full.
     explain: bool,
-    every: Option<Micros>,
+    every: Option<Span>,
     outs: Arc<[Out]>,
     order: Order,
     properties: Arc<PlanProperties>,
@@ -73,7 +73,7 @@ impl HoursExec {
     pub(super) fn new(
         scan: &ScanExec,
         columns: Vec<usize>,
-        every: Option<Micros>,
+        every: Option<Span>,
         outs: Vec<Out>,
         schema: SchemaRef,
         partitions: usize,
@@ -112,7 +112,7 @@ impl DisplayAs for HoursExec {
         }
         self.read.describe(between, f)?;
         if let Some(every) = self.every {
-            write!(f, "{between}every {} s", every / 1_000_000)?;
+            write!(f, "{between}every {} s", every.micros() / 1_000_000)?;
         }
         let names: Vec<_> = self.schema().fields().iter().map(|f| f.name().clone()).collect();
         write!(f, "{between}columns=[{}]", names.join(", "))?;
@@ -247,7 +247,7 @@ struct Run {
     plan: Plan,
     /// Sources by their index, with a range of time.
     periods: VecDeque<(usize, TimeRange)>,
-    every: Option<Micros>,
+    every: Option<Span>,
     outs: Arc<[Out]>,
     descending: bool,
     schema: SchemaRef,

@@ -9,7 +9,7 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type, Int64Type, Schema, TimeUnit};
 use barograph_engine::scan::kernel::{FloatSum, Max, NarrowSum, Step};
 use barograph_engine::scan::rank::{of_ranks, ranks};
-use barograph_lake::{Micros, TimeRange};
+use barograph_lake::{Span, TimeRange, Timestamp};
 use datafusion::common::Result;
 
 use crate::errors::external;
@@ -68,31 +68,32 @@ impl Out {
 #[derive(Debug)]
 pub(super) struct Places {
     /// First instant of the first window.
-    start: Micros,
+    start: Timestamp,
     /// Length of a window; absent if one window covers everything.
-    every: Option<Micros>,
+    every: Option<Span>,
     pub(super) count: usize,
 }
 
 impl Places {
-    pub(super) fn new(time: TimeRange, every: Option<Micros>) -> Self {
+    pub(super) fn new(time: TimeRange, every: Option<Span>) -> Self {
         let Some(every) = every else { return Self { start: time.from, every, count: 1 } };
-        let floor = |at: Micros| at - at.rem_euclid(every);
-        let (start, last) = (floor(time.from), floor(time.to - 1));
-        let count = (last - start) / every + 1;
+        let start = time.from.floor_to(every);
+        let last = (time.to - Span::MICROSECOND).floor_to(every);
+        let count = last.since(start).micros() / every.micros() + 1;
         Self { start, every: Some(every), count: count as usize }
     }
 
     /// The index of the window of each instant, all of which lie in the range.
-    pub(super) fn of(&self, times: &[Micros]) -> Vec<u32> {
+    pub(super) fn of(&self, times: &[i64]) -> Vec<u32> {
         let every = match self.every {
-            Some(every) if self.count > 1 => every,
+            Some(every) if self.count > 1 => every.micros(),
             _ => return vec![0; times.len()],
         };
         // The quotient in floating point is at most one off, which is cheaper to mend than to divide whole numbers.
         let share = 1.0 / every as f64;
-        let place = |&at: &Micros| {
-            let offset = at - self.start;
+        let start = self.start.as_micros();
+        let place = |&at: &i64| {
+            let offset = at - start;
             let guess = (offset as f64 * share) as i64;
             let rest = offset - guess * every;
             (guess + i64::from(rest >= every) - i64::from(rest < 0)) as u32
@@ -102,8 +103,8 @@ impl Places {
 
     /// The first instants of windows.
     pub(super) fn starts(&self, places: &[usize]) -> ArrayRef {
-        let every = self.every.unwrap_or(0);
-        let starts = places.iter().map(|&place| self.start + place as i64 * every);
+        let every = self.every.unwrap_or(Span::ZERO);
+        let starts = places.iter().map(|&place| (self.start + place as i64 * every).as_micros());
         Arc::new(TimestampMicrosecondArray::from_iter_values(starts).with_timezone("UTC"))
     }
 }

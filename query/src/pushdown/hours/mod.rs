@@ -23,7 +23,7 @@ use std::sync::Arc;
 use arrow::compute::SortOptions;
 use arrow::datatypes::DataType;
 use barograph_engine::scan::Aggregate;
-use barograph_lake::Micros;
+use barograph_lake::Span;
 use barograph_lake::schema::FIRST_VALUE_COLUMN;
 use datafusion::common::Result;
 use datafusion::common::tree_node::{Transformed, TransformedResult};
@@ -41,9 +41,9 @@ use crate::tree;
 use execute::{HoursExec, Order};
 use fold::Out;
 
-const HOUR: Micros = 3_600_000_000;
+const HOUR: Span = Span::HOUR;
 /// Shortest window: an hour has no more than 3,600 places.
-const EVERY_MIN: Micros = 1_000_000;
+const EVERY_MIN: Span = Span::SECOND;
 
 /// Replaces groupings by time alone, or of everything, by scans hour by hour.
 #[derive(Debug)]
@@ -133,7 +133,7 @@ fn grouped(
         },
         _ => return Ok(None),
     };
-    let whole = every.is_some_and(|every| HOUR % every == 0);
+    let whole = every.is_some_and(|every| HOUR.micros() % every.micros() == 0);
     let mut outs: Vec<_> = every.iter().map(|_| Out::Window).collect();
     for expr in first.aggr_expr() {
         let Some((column, aggregate)) = input.aggregate(expr) else { return Ok(None) };
@@ -164,7 +164,7 @@ fn grouped(
     }
     let scan = input.scan;
     // What one hour has is read quickest by one thread.
-    let an_hour = (HOUR / every.unwrap_or(HOUR)) as usize;
+    let an_hour = (HOUR.micros() / every.unwrap_or(HOUR).micros()) as usize;
     let partitions = match fetch.is_some_and(|fetch| fetch <= an_hour) {
         true => 1,
         false => scan.plan.partitions().len(),

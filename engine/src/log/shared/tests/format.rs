@@ -1,6 +1,6 @@
 //! Tests of the format: groups say what they were made of, nothing else passes for one, and a checkpoint is the state.
 
-use barograph_lake::LogPosition;
+use barograph_lake::{LogPosition, Timestamp};
 use bytes::Bytes;
 
 use super::super::group::{Draft, DraftBatch, Group, Kind, Writer, encode};
@@ -22,7 +22,7 @@ fn group(state: &State, batches: &[DraftBatch<'_>], end_min: u64) -> (Bytes, Gro
         position: state.end(),
         end_min,
         writer: &writer,
-        written_at: -5,
+        written_at: Timestamp::from_micros(-5),
         previous: state.tip(),
         batches,
     });
@@ -58,7 +58,10 @@ fn a_group_says_what_it_was_made_of() {
     ];
     let (object, group) = group(&state, &drafts, 0);
     assert_eq!((group.end, group.end % 8), (4096 + object.len() as u64, 0));
-    assert_eq!((group.written_at, group.previous, group.bytes), (-5, 0, object.len() as u64));
+    assert_eq!(
+        (group.written_at.as_micros(), group.previous, group.bytes),
+        (-5, 0, object.len() as u64)
+    );
     assert_eq!(group.writer.address, "http://here:4600");
     assert_eq!(group.batches.len(), 3);
     for (found, made) in group.batches.iter().zip(&drafts) {
@@ -147,7 +150,9 @@ fn what_is_known_does_not_count_again() {
     ];
     let (_, group) = group(&state, &drafts, 0);
     let verdicts = state.apply(&group).unwrap();
-    assert!(matches!(verdicts[0], Verdict::Duplicate(place) if place.ingested_at == 4 - 7));
+    assert!(
+        matches!(verdicts[0], Verdict::Duplicate(place) if place.ingested_at.as_micros() == 4 - 7)
+    );
     assert_eq!(
         verdicts[1..4],
         [Verdict::Stale { next: 50 }, Verdict::Counts, Verdict::Stale { next: 60 }]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use barograph_lake::store::faults::{Fault, FaultPlan, FaultStore, Operation};
-use barograph_lake::{LakeStore, LogPosition};
+use barograph_lake::{LakeStore, LogPosition, Span, Timestamp};
 use object_store::ObjectStoreExt;
 use object_store::memory::InMemory;
 
@@ -176,14 +176,14 @@ fn an_own_group_is_recognised_when_the_reply_is_lost() {
 fn an_unknown_outcome_stops_nothing() {
     let plan = (2..8).fold(FaultPlan::none(), |plan, n| plan.on(Operation::Put, n, Fault::Fail));
     let (lake, store) = failing(plan.on(Operation::Put, 1, Fault::Late));
-    let clock = Arc::new(ManualClock::new(0));
+    let clock = Arc::new(ManualClock::new(Timestamp::UNIX_EPOCH));
     let mut log = open_by(&lake, Arc::clone(&clock) as Arc<dyn Clock>);
     let (failures, waiting) = (Arc::clone(&store), Arc::clone(&clock));
     let patience = std::thread::spawn(move || {
         while failures.faults() < 3 {
             std::thread::sleep(Duration::from_millis(1));
         }
-        waiting.set(31_000_000);
+        waiting.set(Timestamp::from_micros(31_000_000));
     });
     let error = log.append(&[record(1, 10)], true).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
@@ -240,7 +240,7 @@ fn append_behind_faults(log: &mut SharedLog, record: Record, seen: &mut Records)
 #[test]
 fn a_process_that_the_floor_has_passed_stops() {
     let lake = memory();
-    let clock = Arc::new(ManualClock::new(0));
+    let clock = Arc::new(ManualClock::new(Timestamp::UNIX_EPOCH));
     let mut left = open_by(&lake, Arc::clone(&clock) as Arc<dyn Clock>);
     let mut log = open(&lake);
     for n in 0..20 {
@@ -248,7 +248,7 @@ fn a_process_that_the_floor_has_passed_stops() {
     }
     let end = log.end();
     log.truncate(end).unwrap();
-    clock.set(3_600_000_000);
+    clock.set(Timestamp::UNIX_EPOCH + Span::HOUR);
     let error = left.append(&[record(1, 1)], true).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
     assert!(left.stopped().is_some());
@@ -262,9 +262,8 @@ fn a_process_that_the_floor_has_passed_stops() {
 
 #[test]
 fn old_groups_are_deleted_below_an_old_floor() {
-    const HOUR: i64 = 3_600_000_000;
     let lake = memory();
-    let clock = Arc::new(ManualClock::new(0));
+    let clock = Arc::new(ManualClock::new(Timestamp::UNIX_EPOCH));
     let mut log = open_by(&lake, Arc::clone(&clock) as Arc<dyn Clock>);
     let groups = |lake: &LakeStore| {
         let folder = lake.path("_log/groups");
@@ -277,10 +276,10 @@ fn old_groups_are_deleted_below_an_old_floor() {
     let end = log.end();
     log.truncate(end).unwrap();
     assert_eq!(groups(&lake), 20);
-    clock.set(25 * HOUR);
+    clock.set(Timestamp::UNIX_EPOCH + 25 * Span::HOUR);
     // The first look only notes the floor, whatever the clock says.
     log.truncate(end).unwrap();
-    clock.set(26 * HOUR);
+    clock.set(Timestamp::UNIX_EPOCH + 26 * Span::HOUR);
     log.truncate(end).unwrap();
     // Done beside: waits for it.
     log.offset("", 0);

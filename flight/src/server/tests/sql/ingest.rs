@@ -78,7 +78,8 @@ async fn rows_go_in_and_are_seen_at_once() {
 async fn rejected_rows_are_counted_apart() {
     let (server, mut client) = served().await;
     // An hour after now is a clock gone wrong.
-    let future = (server.state().engine.now() - super::super::START) / super::super::MINUTE + 60;
+    let future =
+        (server.state().engine.now().as_micros() - super::super::START) / super::super::MINUTE + 60;
     let rows = batch([(7, 0, 1.0), (7, future, 1.0)]);
     let descriptor = FlightDescriptor::new_cmd(append("readings").as_any().encode_to_vec());
     let messages: Vec<_> = FlightDataEncoderBuilder::new()

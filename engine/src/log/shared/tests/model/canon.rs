@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 
+use barograph_lake::Timestamp;
 use bytes::Bytes;
 
 use super::super::super::group::{Group, Kind};
@@ -19,7 +20,7 @@ pub(super) struct Canon {
     counted: HashMap<BatchId, Vec<u64>>,
     /// Next offset by source.
     offsets: HashMap<String, u64>,
-    newest: i64,
+    newest: Timestamp,
 }
 
 impl Canon {
@@ -29,7 +30,7 @@ impl Canon {
             groups: HashMap::new(),
             counted: HashMap::new(),
             offsets: HashMap::new(),
-            newest: i64::MIN,
+            newest: Timestamp::MIN,
         }
     }
 

@@ -1,6 +1,7 @@
 //! The clients of the model: batches under ids, sent again until they are acknowledged, and sources with offsets, which
 //! several processes read at once.
 
+use barograph_lake::Timestamp;
 use rand::Rng;
 use rand::rngs::SmallRng;
 
@@ -38,7 +39,7 @@ impl Wanted {
     }
 
     /// The batch as a process gives it to the log.
-    pub(super) fn batch(&self, ingested_at: i64) -> Batch {
+    pub(super) fn batch(&self, ingested_at: Timestamp) -> Batch {
         let record = |n: usize| Record {
             table: "readings".into(),
             source: String::new(),

@@ -2,13 +2,13 @@
 
 use std::collections::VecDeque;
 
+use barograph_lake::{Span, Timestamp};
+
 use super::super::super::floor::Time;
 use super::super::super::group::Writer;
 use super::super::super::message::{Append, Event};
 use super::super::super::protocol::{Limits, Protocol};
 use super::clients::Wanted;
-
-const SECOND: i64 = 1_000_000;
 
 /// See the module.
 #[derive(Debug)]
@@ -40,7 +40,7 @@ impl Process {
         id[..8].copy_from_slice(&life.to_le_bytes());
         let writer = Writer { id, address: format!("http://{life}") };
         let limits = Limits {
-            floor_age_max: 60 * SECOND,
+            floor_age_max: Span::MINUTE,
             checkpoint_groups: 5,
             checkpoint_bytes: 1 << 20,
             gets_max: 4,
@@ -61,7 +61,10 @@ impl Process {
     }
 
     pub(super) fn time(&self, time: i64) -> Time {
-        Time { now: time + self.skew, elapsed: time - self.suspended }
+        Time {
+            now: Timestamp::from_micros(time + self.skew),
+            elapsed: Span::from_micros(time - self.suspended),
+        }
     }
 
     /// Stalls for a while, which one of its clocks may not notice.
