@@ -1,8 +1,8 @@
 //! The log of a lake: a lake takes rows from one log. A server with another log is refused when it starts, and the
-//! first loses nothing.
+//! first loses nothing. A log that is given up has landed as a whole, and any other may follow it.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, Int32Array, RecordBatch};
@@ -87,15 +87,21 @@ fn refused(data: &Path, log: &Path, owner: &Path) {
     }
 }
 
+/// A lake of 400 rows, of which some have landed, with the names of its log and of another.
+fn filled(folder: &Path) -> (PathBuf, [PathBuf; 2], Server) {
+    let data = folder.join("data");
+    let logs = ["first", "second"].map(|name| folder.join(name));
+    let server = start(&data, &logs[0]).unwrap();
+    put(&server, 0..100, true);
+    put(&server, 30..400, false);
+    (data, logs, server)
+}
+
 #[test]
 fn a_second_log_on_a_lake_is_refused_and_the_first_loses_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let folder = fs::canonicalize(folder.path()).unwrap();
-    let data = folder.join("data");
-    let [first, second] = ["first", "second"].map(|name| folder.join(name));
-    let server = start(&data, &first).unwrap();
-    put(&server, 0..100, true);
-    put(&server, 30..400, false);
+    let (data, [first, second], server) = filled(&folder);
     // Beside a running server, too.
     refused(&data, &second, &first);
     server.kill();
@@ -148,4 +154,45 @@ fn a_log_without_an_id_gets_one_and_a_start_that_was_cut_off_goes_on() {
     assert_eq!((rows(&server), fs::read(&owner).unwrap()), (300, told));
     server.kill();
     refused(&data, &second, &log);
+}
+
+/// Gives up the log of a folder, and says whether that was done, with what was printed.
+fn release(data: &Path, log: &Path) -> (bool, String) {
+    let set = format!("log_folder={}", log.display());
+    let mut command = crate::server::command(&["lake", "release-log", "--set", &set, "--data"]);
+    let output = command.arg(data).output().unwrap();
+    let printed = [output.stdout, output.stderr].concat();
+    (output.status.success(), String::from_utf8(printed).unwrap())
+}
+
+#[test]
+fn a_log_that_is_given_up_loses_nothing_and_any_other_may_follow() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = fs::canonicalize(folder.path()).unwrap();
+    let (data, [first, second], server) = filled(&folder);
+    let (done, printed) = release(&data, &first);
+    assert!(!done && printed.contains("another process has it open"), "{printed}");
+    server.kill();
+    let copied = folder.join("copied");
+    copy(&first, &copied);
+    let (done, printed) = release(&data, &first);
+    assert!(done && printed.contains("the lake is free"), "{printed}");
+
+    // Several processes with a shared log, which another log does not get in.
+    let shared = ["--set", "log=store"];
+    let servers = [0, 1].map(|_| Server::start_with(&shared, &data, &SETTINGS));
+    assert_eq!(servers.each_ref().map(rows), [400; 2]);
+    put(&servers[1], 350..500, false);
+    drop(servers);
+    refused(&data, &second, Path::new("_log"));
+    let server = Server::start_with(&shared, &data, &SETTINGS);
+    assert_eq!(rows(&server), 500);
+    server.kill();
+    // Nor does a copy of the one that was given up, which is told so once no other has the lake.
+    refused(&data, &copied, Path::new("_log"));
+    fs::remove_file(data.join("lake").join("_log.json")).unwrap();
+    let printed = start(&data, &copied).expect_err("a log that was given up");
+    assert!(printed.contains("was given up"), "{printed}");
+    let (done, printed) = release(&data, &folder.join("none"));
+    assert!(!done && printed.contains("there is no log in"), "{printed}");
 }

@@ -21,5 +21,6 @@ mod nyc;
 mod server;
 mod serving;
 mod settings;
+mod several;
 mod stations;
 mod stores;

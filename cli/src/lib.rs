@@ -25,7 +25,9 @@ use crate::arguments::Arguments;
 pub use cities::{Cities, City};
 pub use demo::weather::Weather;
 pub use error::{Error, ErrorKind, Result};
-pub use settings::{LoggingFormat, LoggingSettings, QualitySettings, Settings, Thresholds};
+pub use settings::{
+    LogPlace, LoggingFormat, LoggingSettings, QualitySettings, Settings, Thresholds,
+};
 
 /// Runs the command that the process's arguments name.
 ///

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Schema};
 use barograph_engine::validate::Rules;
 use barograph_engine::{Clock, Engine, LogSource, SystemClock, dead_letters};
-use barograph_flight::Client;
+use barograph_flight::{Client, FlightPeers, Listener};
 use barograph_jobs::compact::Compact;
 use barograph_jobs::maintenance::{Expire, Sweep, Verify};
 use barograph_jobs::quality::Site;
@@ -22,7 +22,7 @@ use barograph_query::Sql;
 use crate::cities::Cities;
 use crate::progress::MessageWriter;
 use crate::settings::tables::CITIES;
-use crate::settings::{LoggingFormat, Settings};
+use crate::settings::{LogPlace, LoggingFormat, Settings};
 use crate::{Error, Result};
 
 /// Folder of the lake inside the data folder.
@@ -98,19 +98,48 @@ fn cached_lake(settings: &Settings) -> Result<LakeStore> {
     folder_with(settings, LAKE, &store, SERVER)
 }
 
-fn log_folder(settings: &Settings) -> Result<PathBuf> {
+/// The folder of a local log.
+pub(crate) fn log_folder(settings: &Settings) -> Result<PathBuf> {
     let inside = local_data(&settings.data)?.map(|folder| folder.join(LOG));
     settings.log_folder.clone().or(inside).ok_or_else(|| {
         Error::usage(format!(
-            "data is {}, so the log needs a folder of its own on a local disk: set log_folder (--set log_folder=DIR)",
+            "data is {}, so the log needs a folder of its own on a local disk: set log_folder (--set log_folder=DIR), or keep it in the store (--set log=store)",
             settings.data
         ))
     })
 }
 
-/// Opens the engine and reports what it found in the log.
-pub(crate) async fn open_engine(settings: &Settings, accept_damage: bool) -> Result<Arc<Engine>> {
-    let engine = open_engine_of(settings, settings.schemas()?, accept_damage).await?;
+/// The log of the settings, shared by processes that reach this one at `address`; empty if they cannot.
+fn log(settings: &Settings, accept_damage: bool, address: &str) -> Result<LogSource> {
+    match settings.log {
+        LogPlace::Local => Ok(LogSource::Folder { path: log_folder(settings)?, accept_damage }),
+        LogPlace::Store if accept_damage => Err(Error::usage(
+            "a shared log has nothing that could be given up: leave out --accept-log-damage",
+        )),
+        LogPlace::Store => Ok(LogSource::Store { address: address.to_owned() }),
+    }
+}
+
+/// Where others reach the process that listens there; they need not where its log is its own.
+pub(crate) fn address(settings: &Settings, listener: &Listener) -> Result<String> {
+    match listener.advertised() {
+        Some(address) => Ok(address.to_owned()),
+        None if settings.log == LogPlace::Local => Ok(String::new()),
+        None => Err(Error::usage(format!(
+            "flight.listen is {}, and the log is shared: say by flight.advertise (--set flight.advertise=HOST:PORT) where others reach this server",
+            settings.flight.listen
+        ))),
+    }
+}
+
+/// Opens the engine and reports what it found in the log. Other processes of a shared log reach it at `address`.
+pub(crate) async fn open_engine(
+    settings: &Settings,
+    accept_damage: bool,
+    address: &str,
+) -> Result<Arc<Engine>> {
+    let log = log(settings, accept_damage, address)?;
+    let engine = open(settings, settings.schemas()?, log).await?;
     for rollup in settings.rollups()? {
         engine.declare_rollup(rollup)?;
     }
@@ -121,13 +150,21 @@ pub(crate) async fn open_engine(settings: &Settings, accept_damage: bool) -> Res
 pub(crate) async fn open_engine_of(
     settings: &Settings,
     tables: Vec<TableSchema>,
-    accept_damage: bool,
+) -> Result<Arc<Engine>> {
+    open(settings, tables, log(settings, false, "")?).await
+}
+
+async fn open(
+    settings: &Settings,
+    tables: Vec<TableSchema>,
+    log: LogSource,
 ) -> Result<Arc<Engine>> {
     let cities = Cities::built_in()?;
     let cities = cities.all().iter().map(|city| Key::from(city.id));
     let engine = Engine::builder(cached_lake(settings)?)
         .settings(settings.engine.clone())
-        .log(LogSource::Folder { path: log_folder(settings)?, accept_damage })
+        .log(log)
+        .peers(Arc::new(FlightPeers::default()))
         .tables(tables)
         .dimension(CITIES, cities)
         .open()
@@ -144,6 +181,18 @@ pub(crate) async fn open_engine_of(
         tracing::warn!("lost, as --accept-log-damage allows: {lost}");
     }
     Ok(engine)
+}
+
+/// Refuses to go on where other servers share the log.
+pub(crate) async fn check_alone(engine: &Engine) -> Result<()> {
+    match engine.members().await?.into_iter().find(|member| !member.is_self) {
+        None => Ok(()),
+        Some(other) => Err(Error::failed(format!(
+            "another process has the lake open ({:?}, seen {} s ago): stop all servers first; one that died is forgotten after a minute",
+            other.address,
+            other.age.as_secs()
+        ))),
+    }
 }
 
 /// A table that the settings declare, or the dead letters.

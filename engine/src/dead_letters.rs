@@ -8,10 +8,10 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use arrow::array::{
     Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
 };
-use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, TimestampMicrosecondType};
 use barograph_lake::schema::{INGESTED_AT, KEY_COLUMN, TIME_COLUMN};
 use barograph_lake::schema::{KeyType, TableDeclaration, ValueColumn, ValueType};
-use barograph_lake::{Key, TableSchema, Timestamp};
+use barograph_lake::{Key, LogPosition, TableSchema, Timestamp};
 
 use crate::validate::{Rejected, logged_schema, row};
 use crate::{Error, Result};
@@ -22,6 +22,7 @@ pub const DEAD_LETTERS: &str = "dead_letters";
 /// Longest reason that is kept whole, in bytes: a reason may quote what was sent.
 const REASON_BYTES_MAX: usize = 1 << 10;
 
+const ID: &str = "id";
 const COLUMNS: [(&str, ValueType); 5] = [
     ("table_name", ValueType::Utf8),
     ("source", ValueType::Utf8),
@@ -40,7 +41,8 @@ pub fn schema() -> Result<TableSchema> {
     Ok(TableSchema::new(DEAD_LETTERS, declaration)?)
 }
 
-/// The generator of dead-letter ids: the instant in µs, or one more than the last id.
+/// The generator of dead-letter ids: the instant in µs, or one more than the last id. In a log that others share, too,
+/// letters have none until they have their place there: see [`id_at`].
 #[derive(Debug, Default)]
 pub struct Ids(AtomicI64);
 
@@ -80,6 +82,41 @@ pub struct Letter {
     /// Its `ingested_at`, which is smaller than that of rows accepted later. Known of letters that were read back;
     /// not encoded.
     pub written_at: Timestamp,
+}
+
+/// The id of a letter that was logged without: the position of its record, and so many more as rows stand before it
+/// there. A record has more bytes than rows, so that no two letters of a log have the same.
+fn id_at(position: LogPosition, row: usize) -> i64 {
+    i64::try_from(position.get()).unwrap_or(i64::MAX).saturating_add(row as i64)
+}
+
+/// Rows of `dead_letters` as they are logged where ids come from positions: without `id`.
+pub(crate) fn without_ids(rows: &RecordBatch) -> Result<RecordBatch> {
+    let others: Vec<_> = (0..rows.num_columns()).filter(|column| *column != KEY_COLUMN).collect();
+    Ok(rows.project(&others)?)
+}
+
+/// Logged rows of a table, with the ids of letters that were logged without.
+pub(crate) fn with_ids(
+    schema: &TableSchema,
+    position: LogPosition,
+    rows: &RecordBatch,
+) -> Result<RecordBatch> {
+    if !lacks_ids(schema.name(), rows) {
+        return Ok(rows.clone());
+    }
+    let ids = Int64Array::from_iter_values((0..rows.num_rows()).map(|row| id_at(position, row)));
+    let id = Arc::new(Field::new(ID, DataType::Int64, false));
+    let fields = std::iter::once(id).chain(rows.schema_ref().fields().iter().cloned());
+    let fields =
+        Schema::new_with_metadata(fields.collect::<Vec<_>>(), rows.schema().metadata.clone());
+    let columns = std::iter::once(Arc::new(ids) as ArrayRef).chain(rows.columns().iter().cloned());
+    Ok(RecordBatch::try_new(Arc::new(fields), columns.collect())?)
+}
+
+/// Whether these rows of a table are letters without ids.
+pub(crate) fn lacks_ids(table: &str, rows: &RecordBatch) -> bool {
+    table == DEAD_LETTERS && rows.column_by_name(ID).is_none()
 }
 
 /// Rows of `dead_letters` for rows of `table` rejected at `now`, without `ingested_at`.
@@ -196,21 +233,17 @@ pub fn complete(batch: &RecordBatch, ids: &Ids, now: Timestamp) -> Result<Record
     let mut fields: Vec<_> = schema.fields().iter().cloned().collect();
     let sent = batch.columns().iter().zip(schema.fields());
     let mut columns: Vec<_> = sent.map(|(column, field)| shorten(column, field.name())).collect();
-    if schema.index_of("id").is_err() {
+    if schema.index_of(ID).is_err() {
         let first = ids.take(now, rows as i64);
         let ids = Int64Array::from_iter_values((first..).take(rows));
-        fields.push(Arc::new(arrow::datatypes::Field::new("id", ids.data_type().clone(), false)));
+        fields.push(Arc::new(Field::new(ID, ids.data_type().clone(), false)));
         columns.push(Arc::new(ids));
     }
     if schema.index_of("rejected_at").is_err() {
         let times =
             TimestampMicrosecondArray::from_value(now.as_micros(), rows).with_timezone("UTC");
-        fields.push(Arc::new(arrow::datatypes::Field::new(
-            "rejected_at",
-            times.data_type().clone(),
-            false,
-        )));
+        fields.push(Arc::new(Field::new("rejected_at", times.data_type().clone(), false)));
         columns.push(Arc::new(times));
     }
-    Ok(RecordBatch::try_new(Arc::new(arrow::datatypes::Schema::new(fields)), columns)?)
+    Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?)
 }

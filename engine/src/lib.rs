@@ -5,12 +5,12 @@
 //!
 //! | module | what it is for |
 //! |---|---|
-//! | the root | [`Engine`]: open it, put rows, read them, delete, land; clocks, settings, views, errors |
+//! | the root | [`Engine`]: open it, put rows, read them, delete, land; clocks, settings, views, errors, the other processes of a shared log |
 //! | [`scan`] | range reads as plans with a cost, run slice by slice; aggregates and their kernels |
 //! | [`filter`] | the SQL condition of a read |
 //! | [`validate`] | which rows a table takes, and what is wrong with the others |
 //! | [`dead_letters`] | the table of rejected rows |
-//! | [`log`] | the log: a folder of segments, or a log in memory for tests |
+//! | [`log`] | the log: a folder of segments, groups in an object store that several processes share, or a log in memory for tests |
 //! | [`rollup`] | tables of windows over another, and how far they are up to date |
 //! | [`rewrite`] | rows that move to other files, in bounded memory |
 //! | [`expression`] | expressions over the columns of one row, which a crate above provides |
@@ -18,6 +18,7 @@
 
 mod allocations;
 mod clock;
+mod cluster;
 pub mod dead_letters;
 mod engine;
 mod error;
@@ -43,6 +44,7 @@ mod view;
 mod writer;
 
 pub use clock::{Clock, ClockSteps, ManualClock, SystemClock};
+pub use cluster::{ForwardedBatch, ForwardedEntry, Member, Peers, Role};
 pub use engine::{
     Engine, EngineBuilder, LogSource, Prepared, Recovery, RedriveReport, Submitted, TableInfo,
 };

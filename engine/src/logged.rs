@@ -4,24 +4,27 @@ use std::collections::HashMap;
 use std::io::Cursor;
 use std::sync::Arc;
 
-use arrow::array::{AsArray, BooleanArray, RecordBatch};
+use arrow::array::{Array, AsArray, BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::{SchemaRef, TimestampMicrosecondType};
 use arrow::ipc::reader::StreamReader;
 use barograph_lake::schema::{INGESTED_AT, TIME_COLUMN};
 use barograph_lake::{Hour, LogPosition, TableSchema, Timestamp};
 
+use crate::dead_letters::with_ids;
 use crate::log::Record;
 use crate::validate::{complete, logged_schema};
 use crate::{Error, ErrorKind, Result};
 
 /// Through which positions of the log the rows of a table have landed.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct LandedThrough {
-    /// Those of each hour.
+    /// Those of each hour, as far as they are not below the floor.
     hours: HashMap<Hour, LogPosition>,
     /// The largest.
     pub(crate) newest: Option<LogPosition>,
+    /// Rows of all hours below it have landed.
+    floor: LogPosition,
 }
 
 /// The rows of a record as the table has them. Rows that were written again say themselves when they came.
@@ -30,13 +33,27 @@ pub(crate) fn decode(
     position: LogPosition,
     record: &Record,
 ) -> Result<RecordBatch> {
-    let rows = body(position, record)?;
+    let rows = with_ids(schema, position, &body(position, record)?)?;
     let logged = logged_schema(schema);
     let arrived = rows.column_by_name(INGESTED_AT).cloned();
     let rows = fit(&rows, logged).map_err(|e| unreadable(position, e))?;
     let Some(arrived) = arrived else { return complete(schema, &rows, record.ingested_at) };
     let columns = rows.columns().iter().cloned().chain([arrived]).collect();
     RecordBatch::try_new(Arc::clone(schema.arrow()), columns).map_err(|e| unreadable(position, e))
+}
+
+/// The column of a record that holds values and that the table does not have, if there is one.
+pub(crate) fn unknown_column(
+    schema: &TableSchema,
+    position: LogPosition,
+    record: &Record,
+) -> Result<Option<String>> {
+    let rows = body(position, record)?;
+    let known = schema.arrow();
+    let fields = rows.schema_ref().fields().iter().zip(rows.columns());
+    let unknown = fields.filter(|(field, _)| known.index_of(field.name()).is_err());
+    let mut unknown = unknown.filter(|(_, values)| values.null_count() < values.len());
+    Ok(unknown.next().map(|(field, _)| field.name().clone()))
 }
 
 fn body(position: LogPosition, record: &Record) -> Result<RecordBatch> {
@@ -69,16 +86,28 @@ fn fit(batch: &RecordBatch, logged: SchemaRef) -> Result<RecordBatch, arrow::err
 impl LandedThrough {
     pub(crate) fn of(hours: HashMap<Hour, LogPosition>) -> Self {
         let newest = hours.values().copied().max();
-        Self { hours, newest }
+        Self { hours, newest, floor: LogPosition::new(0) }
+    }
+
+    /// The same, as all rows below `floor` have landed in what `hours` is of.
+    pub(crate) fn above(mut hours: HashMap<Hour, LogPosition>, floor: LogPosition) -> Self {
+        let newest = hours.values().copied().max();
+        hours.retain(|_, through| *through >= floor);
+        hours.shrink_to_fit();
+        Self { hours, newest, floor }
     }
 
     /// Through which position an hour has landed; `None` if nothing of it has.
     pub(crate) fn through(&self, hour: Hour) -> Option<LogPosition> {
-        self.hours.get(&hour).copied()
+        let below = self.floor.get().checked_sub(1).map(LogPosition::new);
+        self.hours.get(&hour).copied().max(below)
     }
 
     /// The rows that have not landed.
     pub(crate) fn others(&self, rows: RecordBatch, position: LogPosition) -> Result<RecordBatch> {
+        if position < self.floor {
+            return Ok(rows.slice(0, 0));
+        }
         if self.newest.is_none_or(|newest| newest < position) {
             return Ok(rows);
         }

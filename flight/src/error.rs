@@ -7,7 +7,7 @@ use arrow_flight::error::FlightError;
 use barograph_engine::ErrorKind;
 use barograph_lake::internal::{Cause, because};
 use tonic::metadata::MetadataValue;
-use tonic::{Code, Status};
+use tonic::{Code, Status, TimeoutExpired};
 
 /// Name of the response header (or trailer) that says after how many ms a refused request may be
 /// sent again.
@@ -160,7 +160,7 @@ fn sqlstate_of(kind: ErrorKind) -> &'static str {
 }
 
 /// The gRPC code of a kind of error.
-fn code_of(kind: ErrorKind) -> Code {
+pub(crate) fn code_of(kind: ErrorKind) -> Code {
     match kind {
         ErrorKind::Request => Code::InvalidArgument,
         ErrorKind::NotFound => Code::NotFound,
@@ -174,7 +174,7 @@ fn code_of(kind: ErrorKind) -> Code {
 }
 
 /// The kind of error that a gRPC code says.
-fn kind_of(code: Code) -> ErrorKind {
+pub(crate) fn kind_of(code: Code) -> ErrorKind {
     match code {
         Code::InvalidArgument
         | Code::FailedPrecondition
@@ -284,7 +284,17 @@ impl From<Status> for Error {
             "" => status.code().description().to_owned(),
             message => message.to_owned(),
         };
-        Self { retry_after, ..Self::new(kind_of(status.code()), message) }
+        Self { retry_after, ..Self::new(kind_of_status(&status), message) }
+    }
+}
+
+/// The kind of error that a status says. One that did not come from a server has a source: the connection broke.
+fn kind_of_status(status: &Status) -> ErrorKind {
+    let is_local = std::error::Error::source(status).is_some();
+    match status.code() {
+        Code::Cancelled if status.message() == TimeoutExpired(()).to_string() => ErrorKind::Timeout,
+        Code::Unknown | Code::Cancelled | Code::Internal if is_local => ErrorKind::Unavailable,
+        code => kind_of(code),
     }
 }
 

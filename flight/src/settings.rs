@@ -23,6 +23,11 @@ pub struct FlightSettings {
     /// neither encrypted nor authenticated: make the server reachable from other machines only within a network that
     /// you trust.
     pub listen: String,
+    /// Host and port by which clients and other servers of the same lake reach this one, such as
+    /// `weather-2.example.org:8815`. If absent, the address of `listen`. Required when the log is shared and `listen` is
+    /// an address such as `[::]:8815`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub advertise: Option<String>,
     /// Target size of the messages of an answer. Many gRPC clients refuse messages over 4 MiB; larger messages save a
     /// little work for clients that accept them.
     pub message_bytes: Size,
@@ -44,6 +49,12 @@ pub struct FlightSettings {
     /// Longest time for an answer (from the first byte to the last), one batch of a put, one query of an exchange, or
     /// an action. After it, the call ends with DEADLINE_EXCEEDED. A client can ask for less with the gRPC timeout.
     pub request_timeout: Span,
+    /// Longest time that a call with `after` waits until this server has that position of the log. Then it ends with
+    /// UNAVAILABLE, and another server may be asked.
+    pub after_wait_max: Span,
+    /// Longest time for which a server may not have known the end of a shared log, as when it was stopped or cut off from
+    /// the store. Beyond it, reads end with UNAVAILABLE rather than show old rows. Raise it if old rows are better than none.
+    pub stale_max: Span,
     /// Batches of one put that may be in flight at the same time. More hides the time that the disk needs to sync, and
     /// takes more memory.
     pub put_batches_in_flight: usize,
@@ -77,6 +88,7 @@ impl Default for FlightSettings {
     fn default() -> Self {
         Self {
             listen: "127.0.0.1:8815".to_owned(),
+            advertise: None,
             message_bytes: Size::mebibytes(2),
             request_bytes_max: Size::mebibytes(64),
             ticket_bytes_max: Size::mebibytes(1),
@@ -85,6 +97,8 @@ impl Default for FlightSettings {
             ticket_filter_operators_max: FilterBounds::default().operators,
             streams_max: 1_024,
             request_timeout: Span::seconds(5 * 60),
+            after_wait_max: Span::seconds(5),
+            stale_max: Span::seconds(5),
             put_batches_in_flight: 8,
             exchange_requests_in_flight: 256,
             view_lifetime: Span::seconds(5 * 60),
@@ -114,7 +128,8 @@ impl FlightSettings {
 
     /// Refuses values that no server can run with.
     pub fn check(&self) -> crate::Result<()> {
-        check_address(&self.listen)?;
+        check_address("listen", &self.listen)?;
+        self.advertise.iter().try_for_each(|address| check_address("advertise", address))?;
         let counts = [
             ("ticket_keys_max", self.ticket_keys_max),
             ("ticket_filter_depth_max", self.ticket_filter_depth_max),
@@ -163,7 +178,7 @@ impl FlightSettings {
 }
 
 /// Refuses what is not the address of a host with a port.
-fn check_address(listen: &str) -> crate::Result<()> {
+fn check_address(name: &str, address: &str) -> crate::Result<()> {
     let is_host = |host: &str| match host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'))
     {
         Some(address) => address.parse::<Ipv6Addr>().is_ok(),
@@ -172,10 +187,10 @@ fn check_address(listen: &str) -> crate::Result<()> {
             !host.is_empty() && host.chars().all(fits)
         }
     };
-    match listen.rsplit_once(':') {
+    match address.rsplit_once(':') {
         Some((host, port)) if is_host(host) && port.parse::<u16>().is_ok() => Ok(()),
         _ => Err(crate::Error::request(format!(
-            "flight.listen {listen:?}: write a host and a port, like 127.0.0.1:8815 or [::]:8815"
+            "flight.{name} {address:?}: write a host and a port, like 127.0.0.1:8815 or [::]:8815"
         ))),
     }
 }

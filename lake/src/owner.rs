@@ -1,11 +1,13 @@
 //! The owner of a lake: the one log that its rows come from, named by an object in the lake's folder.
 //!
 //! ```text
-//! _log.json   {"log":"3f0c6e…","folder":"/srv/barograph/log"}
+//! _log.json                   {"log":"3f0c6e…","folder":"/srv/barograph/log"}
+//! _log_released/3f0c6e….json  the same, of a log that was given up
 //! ```
 //!
 //! Positions of two logs cannot be told apart: if one log has landed an hour through its position 70, the other would
-//! take its own rows below 70 for landed. So a lake takes rows from one log, the first that claims it.
+//! take its own rows below 70 for landed. So a lake takes rows from one log, the first that claims it. A log all of which
+//! has landed can be given up: then another may claim the lake, and that one never again.
 
 use std::fmt;
 use std::str::FromStr;
@@ -71,18 +73,25 @@ impl FromStr for LogId {
 /// Makes the log in `folder` the one that the rows of `lake` come from.
 ///
 /// # Errors
-/// A request error that names both logs if they come from another one.
+/// A request error that names both logs if they come from another one, or if this one was given up.
 pub async fn claim(lake: &LakeStore, log: LogId, folder: &str) -> Result<()> {
     let mine = Owner { log: log.to_string(), folder: folder.to_owned() };
-    let found = match read(lake).await? {
+    let found = match read(lake, OBJECT).await? {
         Some(owner) => owner,
-        None => match put(lake, &mine, PutMode::Create).await {
+        None if read(lake, &released(&mine.log)).await?.is_some() => {
+            return Err(Error::request(format!(
+                "the log {} in {folder} was given up by `barograph lake release-log`, and everything in it has landed in the lake at {}: delete the files of that folder to begin a new log, or start the server with another",
+                mine.log,
+                lake.url()
+            )));
+        }
+        None => match put(lake, OBJECT, &mine, PutMode::Create).await {
             Ok(()) => return Ok(()),
             // Another log was first, or the reply to this put was lost.
             Err(e) if e.kind() == ErrorKind::Conflict => {
                 let gone =
                     || Error::new(ErrorKind::Store, format!("{} comes and goes", place(lake)));
-                read(lake).await?.ok_or_else(gone)?
+                read(lake, OBJECT).await?.ok_or_else(gone)?
             }
             Err(e) => return Err(e),
         },
@@ -90,20 +99,37 @@ pub async fn claim(lake: &LakeStore, log: LogId, folder: &str) -> Result<()> {
     if found.log != mine.log {
         let (object, url) = (place(lake), lake.url());
         return Err(Error::request(format!(
-            "the rows of the lake at {url} come from the log {} in {}, but this log is {} in {folder}: with two logs, rows would be lost. Start the server with that log (log_folder), or give this log a lake of its own (data). Only \
+            "the rows of the lake at {url} come from the log {} in {}, but this log is {} in {folder}: with two logs, rows would be lost. Start the server with that log (log, log_folder), give up that log where it is (barograph lake release-log), or give this log a lake of its own (data). Only \
              if that log is gone for good, delete {object} and start again: rows in it that had not landed are lost",
             found.log, found.folder, mine.log
         )));
     }
     if found != mine {
         // The log was moved.
-        put(lake, &mine, PutMode::Overwrite).await?;
+        put(lake, OBJECT, &mine, PutMode::Overwrite).await?;
     }
     Ok(())
 }
 
-async fn read(lake: &LakeStore) -> Result<Option<Owner>> {
-    let bytes = match lake.object().get(&lake.path(OBJECT)).await {
+/// Gives up the log that the rows of `lake` come from, all of which has landed: any other may claim the lake. The
+/// caller holds that log, so that nothing is put into it meanwhile.
+pub async fn release(lake: &LakeStore) -> Result<()> {
+    let Some(owner) = read(lake, OBJECT).await? else { return Ok(()) };
+    // First, so that no other claims the lake while this log may come back.
+    put(lake, &released(&owner.log), &owner, PutMode::Overwrite).await?;
+    match lake.object().delete(&lake.path(OBJECT)).await {
+        Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Name of the object that says of a log that it was given up.
+fn released(log: &str) -> String {
+    format!("_log_released/{log}.json")
+}
+
+async fn read(lake: &LakeStore, name: &str) -> Result<Option<Owner>> {
+    let bytes = match lake.object().get(&lake.path(name)).await {
         Err(object_store::Error::NotFound { .. }) => return Ok(None),
         object => object?.bytes().await?,
     };
@@ -115,10 +141,10 @@ async fn read(lake: &LakeStore) -> Result<Option<Owner>> {
     serde_json::from_slice(&bytes).map(Some).map_err(|e: serde_json::Error| damaged(e))
 }
 
-async fn put(lake: &LakeStore, owner: &Owner, mode: PutMode) -> Result<()> {
+async fn put(lake: &LakeStore, name: &str, owner: &Owner, mode: PutMode) -> Result<()> {
     let json = serde_json::to_vec(owner)
         .map_err(|e| Error::new(ErrorKind::Internal, OBJECT).with_source(e))?;
-    lake.object().put_opts(&lake.path(OBJECT), Bytes::from(json).into(), mode.into()).await?;
+    lake.object().put_opts(&lake.path(name), Bytes::from(json).into(), mode.into()).await?;
     Ok(())
 }
 
@@ -173,6 +199,28 @@ mod tests {
         let damaged = claim(&lake, log, "/log").await.unwrap_err();
         assert_eq!(damaged.kind(), ErrorKind::Damage);
         assert!(damaged.to_string().contains("_log.json"), "{damaged}");
+    }
+
+    #[tokio::test]
+    async fn a_log_that_was_given_up_does_not_come_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let lake = LakeStore::local(folder.path()).unwrap();
+        let (mine, other) = (LogId::random(), LogId::random());
+        release(&lake).await.unwrap();
+        claim(&lake, mine, "/mine").await.unwrap();
+        let marker = released(&mine.to_string());
+        // Given up half-way: it still has the lake.
+        let owner = Owner { log: mine.to_string(), folder: "/mine".to_owned() };
+        put(&lake, &marker, &owner, PutMode::Overwrite).await.unwrap();
+        claim(&lake, mine, "/mine").await.unwrap();
+        release(&lake).await.unwrap();
+        let refused = claim(&lake, mine, "/mine").await.unwrap_err().to_string();
+        assert!(refused.contains("release-log") && refused.contains("/mine"), "{refused}");
+        claim(&lake, other, "/other").await.unwrap();
+        claim(&lake, mine, "/mine").await.unwrap_err();
+        release(&lake).await.unwrap();
+        claim(&lake, mine, "/mine").await.unwrap_err();
+        claim(&lake, LogId::random(), "/third").await.unwrap();
     }
 
     #[test]

@@ -2,6 +2,8 @@
 //! crate stands on both.
 #![allow(clippy::unwrap_used, reason = "what a test is given is right, or the test fails")]
 
+pub mod store_proxy;
+
 use std::path::Path;
 use std::sync::Arc;
 

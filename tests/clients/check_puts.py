@@ -99,6 +99,27 @@ def a_row_put_again_is_replaced(session: Session):
 
 
 @CHECKS.check
+def a_batch_that_is_sent_again_under_its_id_counts_once(session: Session):
+    """the id in the metadata of a batch: sent again after its row was overwritten, the later row stays"""
+    at = day(7)
+
+    def put(temperature, batch_id):
+        batch = as_table([(CITIES[0], at, temperature, *(None,) * 5)]).to_batches()[0]
+        writer, reader = session.client.do_put(flight.FlightDescriptor.for_path("readings"), SCHEMA)
+        with writer:
+            writer.write_with_metadata(batch, json.dumps({"batch_id": batch_id}).encode())
+            writer.done_writing()
+            return json.loads(reader.read().to_pybytes())
+
+    first = put(1.0, f"{1:032x}")
+    later = put(2.0, f"{2:032x}")
+    equal(put(1.0, f"{1:032x}"), first, "acknowledgement of the first, again")
+    seen = session.range([CITIES[0]], at, at + 1, after=later["position"])
+    equal(seen["temperature"].to_pylist(), [2.0], "the row")
+    fails(lambda: put(1.0, "seven"), pa.ArrowInvalid, "batch_id", "seven", "32 digits")
+
+
+@CHECKS.check
 def bad_rows_are_counted_and_kept_as_dead_letters(session: Session):
     """null key, unknown city, null time, future time, implausible value: the others go in"""
     at = day(5)

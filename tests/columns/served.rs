@@ -15,8 +15,8 @@ use futures::StreamExt;
 use tokio::sync::mpsc;
 
 use super::{
-    ALTER, ALTERED, Bed, FIRST, HOURS, KEYS, OF_FIRST, PATIENCE, POLL, START, WIDER, asking,
-    early, filled, flush, lines, put, rows, said,
+    ALTER, ALTERED, Bed, FIRST, HOURS, KEYS, OF_FIRST, PATIENCE, POLL, START, WIDER, asking, early,
+    filled, flush, lines, put, rows, said,
 };
 use crate::server::{Server, command};
 

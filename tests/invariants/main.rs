@@ -7,4 +7,5 @@ mod damage;
 mod import;
 mod jobs;
 mod model;
+mod several;
 mod simulation;

@@ -407,7 +407,10 @@ impl World {
 }
 
 /// Runs the job `compact` once. Months of more than a few rows become several files.
-async fn fold(lake: LakeStore, clock: Arc<ManualClock>) -> barograph_jobs::Result<RunRecord> {
+pub(crate) async fn fold(
+    lake: LakeStore,
+    clock: Arc<ManualClock>,
+) -> barograph_jobs::Result<RunRecord> {
     let job = Compact {
         lake,
         clock: Arc::clone(&clock) as _,

@@ -169,9 +169,7 @@ impl Server {
 
     /// Asks it to stop (SIGTERM) and waits until it has; returns its exit status and output.
     pub(crate) fn terminate(mut self) -> (ExitStatus, String) {
-        let kill = format!("kill -TERM {}", self.pid());
-        let sent = Command::new("sh").args(["-c", &kill]).status().expect("sh");
-        assert!(sent.success(), "{kill}: {sent}");
+        self.signal("TERM");
         let until = Instant::now() + STOP_TIMEOUT;
         while self.process.try_wait().expect("wait").is_none() {
             if Instant::now() >= until {
@@ -183,6 +181,13 @@ impl Server {
             thread::sleep(POLL);
         }
         (self.ended(), self.output())
+    }
+
+    /// Sends it a signal by name.
+    pub(crate) fn signal(&self, name: &str) {
+        let kill = format!("kill -{name} {}", self.pid());
+        let sent = Command::new("sh").args(["-c", &kill]).status().expect("sh");
+        assert!(sent.success(), "{kill}: {sent}");
     }
 
     fn ended(&mut self) -> ExitStatus {

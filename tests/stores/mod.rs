@@ -11,9 +11,11 @@ use std::time::{Duration, Instant};
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::Int64Type;
 use barograph_flight::Client;
+use barograph_test_support::store_proxy::{Delay, Faults, StoreProxy};
 
 use crate::clients::Python;
 use crate::server::{Server, command};
+use crate::several;
 
 const REQUIREMENTS: &str = include_str!("requirements.txt");
 /// How long the start of a store may take.
@@ -131,10 +133,31 @@ impl Store {
     }
 
     fn serve(&self, url: &str) -> Server {
-        let (settings, variables) = self.at(self.address);
+        self.serve_with(self.address, url, &[])
+    }
+
+    /// One of several servers of a lake, which finds the store at `address`.
+    fn serve_shared(&self, address: SocketAddr, url: &str) -> Server {
+        self.serve_with(address, url, &several::SETTINGS)
+    }
+
+    fn serve_with(
+        &self,
+        address: SocketAddr,
+        url: &str,
+        more: &[(&'static str, &'static str)],
+    ) -> Server {
+        let (mut settings, variables) = self.at(address);
+        if !more.is_empty() {
+            settings.retain(|setting| !setting.starts_with("log_folder="));
+            settings.dedup_by(|a, b| a == "--set" && b == "--set");
+        }
         let settings: Vec<&str> = settings.iter().map(String::as_str).collect();
-        let variables: Vec<_> =
-            variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let variables: Vec<_> = variables
+            .iter()
+            .map(|(name, value)| (*name, value.as_str()))
+            .chain(more.iter().copied())
+            .collect();
         Server::start_with(&settings, Path::new(url), &variables)
     }
 }
@@ -196,6 +219,35 @@ fn every_command_works_on_an_object_store() {
     every_command_works(&Store::start());
 }
 
+#[test]
+fn servers_share_a_log_on_an_object_store() {
+    let store = Store::start();
+    several::survive(2, &|| store.serve_shared(store.address, "s3://lake/shared"));
+    assert!(store.said(&["lake", "check", "--data", "s3://lake/shared"]).contains("sound"));
+}
+
+#[test]
+fn servers_share_a_log_on_a_store_that_refuses_loses_replies_and_carries_out_late() {
+    let store = Store::start();
+    let delay = Delay { p50: Duration::from_millis(2), p99: Duration::from_millis(20) };
+    let faults = Faults {
+        put_delay: delay,
+        delay,
+        slow_down: 0.02,
+        conflict: 0.03,
+        reply_lost: 0.02,
+        late: 0.03,
+        late_by: Duration::from_millis(300),
+        ..Faults::default()
+    };
+    let proxy = StoreProxy::start(store.address, 1, faults);
+    several::survive(2, &|| store.serve_shared(proxy.address(), "s3://lake/faulty"));
+    let counts = proxy.counts();
+    assert!(counts.faults > 0, "{counts:?}");
+    println!("{counts:?}");
+    assert!(store.said(&["lake", "check", "--data", "s3://lake/faulty"]).contains("sound"));
+}
+
 /// The reference for secrets and for conditional puts under races. Tests install what comes from registries, into the
 /// target folder; Ceph comes as packages of the system alone, which a test does not change: whoever has them runs it.
 #[test]
@@ -204,6 +256,7 @@ fn ceph_is_checked_and_every_command_works_on_it() {
     let store = Store::ceph();
     is_checked(&store);
     every_command_works(&store);
+    several::survive(4, &|| store.serve_shared(store.address, "s3://lake/shared"));
 }
 
 const CHECK: [&str; 6] = ["lake", "check-store", "--data", "s3://lake/data", "--format", "csv"];

@@ -26,6 +26,17 @@ pub(crate) enum LakeCommand {
     /// the table's files; run again after an interruption, it continues. With `--endpoint`, a running server does
     /// it without interrupting reads, and also adds and widens columns.
     Alter(LakeAlterArguments),
+    /// Land everything and give up the local log, so that a server with another log may take over the lake: a shared log,
+    /// or a local one on another machine. No server may be running.
+    ReleaseLog(LakeReleaseArguments),
+}
+
+/// Arguments of `lake release-log`.
+#[derive(Debug, Args)]
+pub(crate) struct LakeReleaseArguments {
+    /// Data folder or object-store URL. The settings name the log that is given up.
+    #[arg(long, value_name = "DIR|URL")]
+    pub data: Option<String>,
 }
 
 /// Arguments of `lake alter`.

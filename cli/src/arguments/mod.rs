@@ -363,6 +363,7 @@ mod tests {
             "barograph lake alter buoys --endpoint http://h:1",
             "barograph lake delete readings --keys Paris;-7 --from -24h --reason asked",
             "barograph lake delete readings --all --to 2026-01-01 --reason asked",
+            "barograph lake release-log --data d",
             "barograph range Paris --as-of 42",
             "barograph export SELECT --out rows.parquet --force",
             "barograph export SELECT --out rows --format csv --endpoint http://h:1",

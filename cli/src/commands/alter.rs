@@ -77,12 +77,13 @@ async fn in_files(request: &AlterRequest, settings: &Settings) -> Result<Vec<Str
     let mut settings = settings.clone();
     settings.engine.poll_commits_every = NEVER;
     let stored = stored(&lake, &settings).await?;
-    let engine = wiring::open_engine_of(&settings, stored, false).await.map_err(|error| {
+    let engine = wiring::open_engine_of(&settings, stored).await.map_err(|error| {
         Error::failed(format!(
             "{error}. If a server has the data open, let it alter the columns: name it with --endpoint"
         ))
     })?;
     let altered = async {
+        wiring::check_alone(&engine).await?;
         engine.flush().await?;
         let mut lines = Vec::new();
         for plan in plan(&lake, request, &settings).await? {

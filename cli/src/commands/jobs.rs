@@ -64,7 +64,7 @@ pub(super) async fn run(command: JobsCommand, settings: &Settings) -> Result<()>
 
 /// The engine for a job that puts rows.
 async fn engine(job: &str, settings: &Settings) -> Result<Arc<Engine>> {
-    let opened = wiring::open_engine(settings, false).await;
+    let opened = wiring::open_engine(settings, false, "").await;
     opened.map_err(|error| {
         error.during(format!(
             "the job {job} puts rows and needs the log to itself. If a server has the log open, that server runs the job by itself within a second of a change: `barograph jobs history {job}` \

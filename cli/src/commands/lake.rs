@@ -1,4 +1,4 @@
-//! `barograph lake files|check|history|delete|restore|alter|check-store`: the lake's files, beside a server or without one.
+//! `barograph lake files|check|history|delete|restore|alter|check-store|release-log`: the lake's files, beside a server or without one.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use barograph_lake::store::LakeStore;
 use barograph_lake::table::{self, CheckReport};
 use barograph_lake::{Hour, Key, LakeTable, Outcome, Snapshot, TableVersion, Timestamp};
 
-use super::{alter, check_store, delete};
+use super::{alter, check_store, delete, release_log};
 use crate::arguments::{LakeArguments, LakeCommand, LakeRestoreArguments};
 use crate::figures::{bytes, grouped};
 use crate::output::{Format, RowWriter, check_terminal, say};
@@ -32,6 +32,7 @@ impl LakeCommand {
             Self::CheckStore(arguments) => &arguments.data,
             Self::Restore(arguments) => &arguments.data,
             Self::Alter(arguments) => &arguments.data,
+            Self::ReleaseLog(arguments) => &arguments.data,
         }
     }
 }
@@ -42,6 +43,7 @@ pub(super) async fn run(command: LakeCommand, settings: &Settings) -> Result<()>
         match &command {
             LakeCommand::Delete(arguments) => delete::run(arguments, settings).await,
             LakeCommand::Alter(arguments) => alter::run(arguments, settings).await,
+            LakeCommand::ReleaseLog(_) => release_log::run(&lake, settings).await,
             LakeCommand::CheckStore(arguments) => check_store::run(arguments, settings).await,
             LakeCommand::Files(arguments) => {
                 let (tables, refused) = tables(&lake, arguments, settings).await?;

@@ -10,6 +10,7 @@ mod jobs;
 mod lake;
 mod query;
 mod redrive;
+mod release_log;
 mod serve;
 mod sql;
 mod times;

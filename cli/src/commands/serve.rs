@@ -5,7 +5,7 @@ mod altering;
 use std::sync::Arc;
 
 use barograph_engine::Engine;
-use barograph_flight::Server;
+use barograph_flight::{Listener, Server};
 use barograph_jobs::schedule::{Schedule, Scheduler};
 use barograph_query::Sql;
 use tokio::sync::oneshot;
@@ -25,8 +25,13 @@ struct Opened {
 
 impl Opened {
     /// Opens what the settings declare; `before` is the SQL that was served until then.
-    async fn open(settings: &Settings, accept_damage: bool, before: Option<&Sql>) -> Result<Self> {
-        let engine = wiring::open_engine(settings, accept_damage).await?;
+    async fn open(
+        settings: &Settings,
+        accept_damage: bool,
+        address: &str,
+        before: Option<&Sql>,
+    ) -> Result<Self> {
+        let engine = wiring::open_engine(settings, accept_damage, address).await?;
         let schedule = wiring::open_schedule(settings, Some(&engine))?;
         let sql = wiring::open_sql(settings, &engine, &schedule, before)?;
         Ok(Self { engine, schedule, sql })
@@ -38,11 +43,13 @@ pub(super) async fn run(
     settings: Settings,
     layers: Layers,
 ) -> Result<()> {
+    let listener = Listener::bind(&settings.flight).await?;
+    let address = wiring::address(&settings, &listener)?;
     let Opened { engine, schedule, sql } =
-        Opened::open(&settings, arguments.accept_log_damage, None).await?;
-    let (served, broken) = Served::new(layers, settings.clone());
+        Opened::open(&settings, arguments.accept_log_damage, &address, None).await?;
+    let (served, broken) = Served::new(layers, settings.clone(), address);
     let flight = settings.flight.clone();
-    let server = Server::bind_altered_by(Some(served.clone()), engine, sql, flight).await?;
+    let server = Server::at(listener, Some(served.clone()), engine, sql, flight)?;
     let stopped = signals::stop();
     // Scripts wait for this line, and take the port from it.
     say(format_args!("barograph serves {} at http://{}", settings.data, server.local_addr()))?;

@@ -26,7 +26,7 @@ use std::time::{Duration, Instant};
 
 use barograph_engine::dead_letters::DEAD_LETTERS;
 use barograph_engine::{Clock, Engine, SystemClock};
-use barograph_flight::{Client, Server};
+use barograph_flight::{Client, Listener, Server};
 use barograph_jobs::schedule::Scheduler;
 use barograph_lake::{Key, LakeTable, Span, TimeRange, Timestamp};
 use tokio::sync::oneshot;
@@ -56,13 +56,15 @@ pub(crate) async fn run(arguments: DemoArguments, settings: Settings) -> Result<
     }
     let cities = Cities::built_in()?.largest(arguments.cities as usize);
     let weather = Arc::new(Weather::new(arguments.seed, &cities));
-    let engine = wiring::open_engine(&settings, false).await?;
+    let listener = Listener::bind(&settings.flight).await?;
+    let address = wiring::address(&settings, &listener)?;
+    let engine = wiring::open_engine(&settings, false, &address).await?;
     let schedule = wiring::open_schedule(&settings, Some(&engine))?;
-    let bound = async {
+    let bound = || -> Result<Server> {
         let sql = wiring::open_sql(&settings, &engine, &schedule, None)?;
-        Ok(Server::bind(Arc::clone(&engine), sql, settings.flight.clone()).await?)
+        Ok(Server::at(listener, None, Arc::clone(&engine), sql, settings.flight.clone())?)
     };
-    let server = match bound.await {
+    let server = match bound() {
         Ok(server) => server,
         Err(error) => {
             engine.shutdown().await?;

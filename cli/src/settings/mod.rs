@@ -44,12 +44,16 @@ pub struct Settings {
     /// `[store]` tells where the store is and how it is asked. Credentials come from the store's usual environment variables
     /// (`AWS_…`, `GOOGLE_…`, `AZURE_…`) or from `store.credentials`.
     pub data: String,
-    /// Folder of the log, on a local disk. If absent, the folder `log` inside `data`. Required when `data` is the URL
-    /// of a remote store.
+    /// Where the log is: `local`, a folder on a disk of this machine, for one server; or `store`, beside the tables in
+    /// `data`, for several servers of one lake, of which any may die at any time
+    /// ([docs/operations.md](operations.md#several-servers)). Before you change it, run `barograph lake release-log`.
+    pub log: LogPlace,
+    /// Folder of a local log. If absent, the folder `log` inside `data`. Required when `data` is the URL of a remote
+    /// store.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub log_folder: Option<PathBuf>,
     /// Server that the client commands connect to: `latest`, `range`, `sql`, `export`, `import`, `redrive` and `lake
-    /// delete`.
+    /// delete`. Of servers with a shared log, several, separated by commas: what one does not answer, the next is asked.
     pub endpoint: String,
     /// Messages on stderr.
     pub logging: LoggingSettings,
@@ -80,6 +84,17 @@ pub struct Settings {
     /// The job `quality`: thresholds beyond which a reading is doubtful, in the units of the columns. Columns that the
     /// table does not have are skipped.
     pub quality: QualitySettings,
+}
+
+/// Where a log is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum LogPlace {
+    /// In a folder of this machine.
+    #[default]
+    Local,
+    /// In the store of the tables, shared by several servers.
+    Store,
 }
 
 /// What is reported to stderr.
@@ -120,6 +135,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             data: "barograph-data".to_owned(),
+            log: LogPlace::default(),
             log_folder: None,
             endpoint: "http://127.0.0.1:8815".to_owned(),
             logging: LoggingSettings::default(),
@@ -148,6 +164,11 @@ impl Settings {
         }
         if self.log_folder.as_ref().is_some_and(|folder| folder.as_os_str().is_empty()) {
             return Err(Error::usage("log_folder is empty: name a folder, or leave it out"));
+        }
+        if self.log == LogPlace::Store && self.log_folder.is_some() {
+            return Err(Error::usage(
+                "log is \"store\" and log_folder is set: a shared log has no folder; leave one of them out",
+            ));
         }
         self.logging.check()?;
         self.store.check().map_err(|e| below("store", e.into()))?;

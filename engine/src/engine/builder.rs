@@ -9,6 +9,7 @@ use barograph_lake::{Key, LakeStore, TableSchema};
 use futures::future::BoxFuture;
 
 use super::Engine;
+use crate::cluster::Peers;
 use crate::log::{Log, SharedLog};
 use crate::validate::KnownKeys;
 use crate::{Clock, EngineSettings, Error, Result, SystemClock};
@@ -26,6 +27,7 @@ pub struct EngineBuilder {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) tables: Vec<TableSchema>,
     pub(super) dimensions: HashMap<String, Arc<KnownKeys>>,
+    pub(super) peers: Option<Arc<dyn Peers>>,
 }
 
 /// The source of an engine's log.
@@ -75,6 +77,7 @@ impl EngineBuilder {
             clock: Arc::new(SystemClock),
             tables: Vec::new(),
             dimensions: HashMap::new(),
+            peers: None,
         }
     }
 
@@ -109,6 +112,12 @@ impl EngineBuilder {
     pub fn dimension(mut self, name: &str, keys: impl IntoIterator<Item = Key>) -> Self {
         self.dimensions.insert(name.to_owned(), Arc::new(keys.into_iter().collect()));
         self
+    }
+
+    /// The way to the other processes of a log that is shared. Without it, batches are not forwarded, and a leader that
+    /// is gone is found out only by what it does not land.
+    pub fn peers(self, peers: Arc<dyn Peers>) -> Self {
+        Self { peers: Some(peers), ..self }
     }
 
     /// Opens the tables, replays the log, and starts the writer and the lander.

@@ -7,6 +7,7 @@
 //! ```
 
 mod builder;
+mod cluster;
 mod open;
 mod put;
 mod read;
@@ -25,6 +26,7 @@ use barograph_lake::table::Deletion;
 use barograph_lake::{LakeStore, TableSchema, Timestamp};
 use tokio::sync::Semaphore;
 
+use crate::cluster::Watch;
 use crate::dead_letters::Ids;
 use crate::landing::{
     Candidates, DeletionReport, DeletionRequest, Faults, FlushReport, Lander, LandingFault,
@@ -34,7 +36,7 @@ use crate::memory::Budget;
 use crate::table::Table;
 use crate::view::View;
 use crate::writer::{LogGauge, Writer};
-use crate::{Clock, EngineSettings, Error, ErrorKind, Result};
+use crate::{Clock, Durability, EngineSettings, Error, ErrorKind, Result};
 
 pub use builder::{EngineBuilder, LogSource};
 pub use put::{Prepared, Submitted};
@@ -77,6 +79,14 @@ pub(crate) struct Bounds {
     pub(crate) threads: Arc<Semaphore>,
     pub(crate) thread_count: usize,
     pub(crate) slice_rows: usize,
+}
+
+/// The place of an engine among those that share its log.
+#[derive(Debug)]
+pub(crate) struct Cluster {
+    pub(crate) watch: Watch,
+    /// What the log promises, whatever is asked for.
+    pub(crate) durability: Durability,
 }
 
 /// The engine.
@@ -128,6 +138,8 @@ pub struct Engine {
     /// Letters are put again by one at a time.
     redriving: tokio::sync::Mutex<()>,
     gauge: Arc<LogGauge>,
+    /// Of a log that others share.
+    cluster: Option<Cluster>,
     writer: Writer,
     lander: Lander,
     faults: Arc<Faults>,
@@ -275,6 +287,9 @@ impl Engine {
 
     /// Takes no more batches, finishes the hours that are landing, syncs the log and releases it.
     pub async fn shutdown(&self) -> Result<()> {
+        if let Some(cluster) = &self.cluster {
+            cluster.watch.stop().await;
+        }
         self.lander.stop().await;
         self.writer.stop().await
     }

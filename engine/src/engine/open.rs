@@ -9,34 +9,46 @@ use barograph_lake::internal::claim;
 use barograph_lake::schema::INGESTED_AT;
 use barograph_lake::table::Prepared;
 use barograph_lake::{LakeStore, LakeTable, LogId, LogPosition, Span, TableSchema, Timestamp};
+use tokio::runtime::Handle;
 use tokio::sync::{Notify, Semaphore};
 
-use super::{Bounds, Engine, EngineBuilder, LogSource, Recovery};
+use super::{Bounds, Cluster, Engine, EngineBuilder, LogSource, Recovery};
 use crate::clock::roughly;
+use crate::cluster::{Members, Peers, Watch, WatchParts};
 use crate::dead_letters::{self, DEAD_LETTERS, Ids};
-use crate::landing::{Faults, Lander, LanderParts};
-use crate::log::{Log, SegmentLog, SharedLog};
-use crate::logged::{LandedThrough, decode};
+use crate::landing::{FLOOR_AGE_MAX, Faults, Heard, Lander, LanderParts};
+use crate::log::{KnownFloor, Log, SegmentLog, SharedLog};
+use crate::logged::{LandedThrough, decode, unknown_column};
 use crate::memory::Budget;
 use crate::table::Table;
 use crate::tail::Tail;
 use crate::validate::KnownKeys;
-use crate::writer::{LogGauge, State, Writer};
-use crate::{EngineSettings, Error, ErrorKind, Result};
+use crate::writer::{Forwarder, LogGauge, Repeats, State, Writer, WriterHandle};
+use crate::{Clock, Durability, EngineSettings, Error, ErrorKind, Result};
 
 /// Clocks differ by less.
 const AHEAD_MAX: Span = Span::MINUTE;
 
 impl Engine {
     pub(super) async fn open(builder: EngineBuilder) -> Result<Arc<Self>> {
-        let EngineBuilder { settings, lake, log, clock, tables, dimensions } = builder;
+        let EngineBuilder { settings, lake, log, clock, tables, dimensions, peers } = builder;
         let log = EngineBuilder::owed_log(log)?;
         let log = open_shared(log, &lake, &settings, &clock).await?;
+        let (address, floor) = match &log {
+            LogSource::Shared(log) => (Some(log.address().to_owned()), log.floor()),
+            _ => (None, None),
+        };
         let tail_budget = Budget::new("tail_bytes_max", settings.tail_bytes_max.get());
-        let mut openings = prepare(&lake, tables, &dimensions, &tail_budget).await?;
+        let mut openings = prepare(&lake, tables, &dimensions, &tail_budget, floor).await?;
         let (mut log, mut recovery, place) = open_log(log, &settings, &openings).await?;
         if let Some((id, folder)) = place {
             claim(&lake, id, &folder).await?;
+        }
+        if floor.is_some_and(|floor| !floor.is_within(clock.as_ref(), FLOOR_AGE_MAX)) {
+            return Err(Error::new(
+                ErrorKind::Unavailable,
+                "the tables took so long to be read that the log may have gone past what was read of it: start again",
+            ));
         }
         if log.is_shared() {
             openings.values_mut().for_each(|opening| opening.tail.keep_positions());
@@ -50,8 +62,9 @@ impl Engine {
         }
         let last_ingested = replayed.last_ingested;
         tell_of_rows_ahead(last_ingested, clock.now());
-        let engine =
-            Self::start(settings, clock, log, opened, recovery, tail_budget, last_ingested)?;
+        let shared = address.map(|address| Shared { lake, address, peers });
+        let start = Start { settings, clock, log, recovery, tail_budget, last_ingested, shared };
+        let engine = Self::start(start, opened)?;
         for table in engine.tables.values() {
             if table.view.load().snapshot.has_foreign_commits() {
                 engine.lander.poll_commits(Arc::clone(table)).await;
@@ -60,15 +73,8 @@ impl Engine {
         Ok(engine)
     }
 
-    fn start(
-        settings: EngineSettings,
-        clock: Arc<dyn crate::Clock>,
-        log: Box<dyn Log>,
-        opened: BTreeMap<String, Opened>,
-        recovery: Recovery,
-        tail_budget: Arc<Budget>,
-        last_ingested: Timestamp,
-    ) -> Result<Arc<Self>> {
+    fn start(start: Start, opened: BTreeMap<String, Opened>) -> Result<Arc<Self>> {
+        let Start { settings, clock, log, recovery, tail_budget, last_ingested, shared } = start;
         let mut tables = BTreeMap::new();
         let mut tails = BTreeMap::new();
         let mut landed = BTreeMap::new();
@@ -87,7 +93,9 @@ impl Engine {
         let gauge = Arc::new(LogGauge::default());
         let is_shared = log.is_shared();
         let faults = Arc::new(Faults::default());
+        let heard = Arc::new(Heard::default());
         gauge.measure(log.as_ref());
+        gauge.opened(log.end(), clock.as_ref());
         let writer = Writer::start(State {
             log,
             gauge: Arc::clone(&gauge),
@@ -101,6 +109,11 @@ impl Engine {
             newest_hour: None,
             sync_at: None,
             follow_at: is_shared.then_some(Span::ZERO),
+            tell_at: None,
+            heard: Arc::clone(&heard),
+            awaits_tails: false,
+            forwarder: shared.as_ref().and_then(Shared::forwarder),
+            repeats: (!is_shared).then(Repeats::default),
         })?;
         let (known, pages) = (settings.file_cache_bytes.get(), settings.page_cache_bytes.get());
         let files = FileCache::with_pages(known, pages);
@@ -114,8 +127,10 @@ impl Engine {
             wake: wake_lander,
             gauge: Arc::clone(&gauge),
             faults: Arc::clone(&faults),
+            heard,
             stop: Arc::default(),
         });
+        let cluster = shared.map(|shared| shared.join(&clock, &gauge, writer.handle()));
         let thread_count = match settings.scan_threads {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             count => count,
@@ -136,12 +151,53 @@ impl Engine {
             letter_ids,
             redriving: tokio::sync::Mutex::default(),
             gauge,
+            cluster,
             writer,
             lander,
             faults,
             rollups: Default::default(),
             recovery,
         }))
+    }
+}
+
+/// What an engine starts with, beside its tables.
+struct Start {
+    settings: EngineSettings,
+    clock: Arc<dyn Clock>,
+    log: Box<dyn Log>,
+    recovery: Recovery,
+    tail_budget: Arc<Budget>,
+    last_ingested: Timestamp,
+    /// Of a log that others share.
+    shared: Option<Shared>,
+}
+
+/// A process among those that share a log.
+struct Shared {
+    lake: LakeStore,
+    /// Where the others reach it.
+    address: String,
+    peers: Option<Arc<dyn Peers>>,
+}
+
+impl Shared {
+    fn forwarder(&self) -> Option<Forwarder> {
+        let peers = Arc::clone(self.peers.as_ref()?);
+        Some(Forwarder { peers, runtime: Handle::current(), address: self.address.clone() })
+    }
+
+    /// Makes the process one of the members.
+    fn join(self, clock: &Arc<dyn Clock>, gauge: &Arc<LogGauge>, writer: WriterHandle) -> Cluster {
+        let Self { lake, address, peers } = self;
+        let durability = match lake.url().scheme() {
+            "file" => Durability::Disk,
+            _ => Durability::Replicated,
+        };
+        let (clock, gauge) = (Arc::clone(clock), Arc::clone(gauge));
+        let members = Arc::new(Members::new(&lake, Arc::clone(&clock), &address));
+        let watch = Watch::start(WatchParts { members, peers, clock, gauge, writer });
+        Cluster { watch, durability }
     }
 }
 
@@ -162,6 +218,7 @@ async fn prepare(
     tables: Vec<TableSchema>,
     dimensions: &HashMap<String, Arc<KnownKeys>>,
     budget: &Arc<Budget>,
+    floor: Option<KnownFloor>,
 ) -> Result<BTreeMap<String, Opening>> {
     let mut openings = BTreeMap::new();
     for schema in tables.into_iter().chain([dead_letters::schema()?]) {
@@ -175,8 +232,12 @@ async fn prepare(
         let schema = Arc::new(schema);
         let prepared = LakeTable::prepare(lake.child(&name), Arc::clone(&schema)).await?;
         let landed = match prepared.snapshot() {
-            Some(snapshot) => LandedThrough::of(prepared.table().landed_through(snapshot).await?),
-            None => LandedThrough::of(HashMap::new()),
+            Some(snapshot) => prepared.table().landed_through(snapshot).await?,
+            None => HashMap::new(),
+        };
+        let landed = match floor {
+            Some(floor) => LandedThrough::above(landed, floor.position()),
+            None => LandedThrough::of(landed),
         };
         let tail = Tail::new(schema, Arc::clone(budget));
         let opening = Opening { prepared, known_keys, landed, tail };
@@ -199,7 +260,7 @@ impl Opening {
         if let Err(error) = lake.settle_deletions().await {
             tracing::warn!(%error, table = name, "could not finish the records of deletions: trying again at the next start");
         }
-        // Others may hold rows from before.
+        // Others may hold rows from before: the process that leads forgets what lies below the floor.
         if !is_shared && let Err(error) = lake.forget_landed(first).await {
             tracing::warn!(%error, table = name, "landed watermarks that are not needed stay until the next start");
         }
@@ -216,7 +277,7 @@ async fn open_shared(
     log: LogSource,
     lake: &LakeStore,
     settings: &EngineSettings,
-    clock: &Arc<dyn crate::Clock>,
+    clock: &Arc<dyn Clock>,
 ) -> Result<LogSource> {
     let LogSource::Store { address } = log else { return Ok(log) };
     let (lake, settings, clock) = (lake.clone(), settings.log.clone(), Arc::clone(clock));
@@ -277,6 +338,7 @@ fn replay(
     recovery: &mut Recovery,
 ) -> Result<Replayed> {
     let mut replayed = Replayed { first: None, last_ingested: Timestamp::MIN };
+    let is_shared = log.is_shared();
     log.replay(LogPosition::new(0), &mut |position, record| {
         replayed.first.get_or_insert(position);
         replayed.last_ingested = replayed.last_ingested.max(record.ingested_at);
@@ -300,6 +362,15 @@ fn replay(
         let rows = decode(schema, position, &record)?;
         let all = rows.num_rows();
         let rows = opening.landed.others(rows, position)?;
+        if is_shared
+            && rows.num_rows() > 0
+            && let Some(column) = unknown_column(schema, position, &record)?
+        {
+            return Err(Error::request(format!(
+                "the log holds rows of table {:?} at position {position} with a column {column:?}, which the settings do not declare: declare it",
+                schema.name()
+            )));
+        }
         recovery.rows += rows.num_rows() as u64;
         recovery.landed_rows += (all - rows.num_rows()) as u64;
         if rows.num_rows() > 0 {

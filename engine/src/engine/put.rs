@@ -24,6 +24,7 @@ use tokio::sync::oneshot;
 
 use super::Engine;
 use crate::dead_letters::{self, DEAD_LETTERS};
+use crate::log::BatchId;
 use crate::memory::Reservation;
 use crate::table::Table;
 use crate::validate::{Rejections, Rules, Validated, validate};
@@ -61,6 +62,14 @@ struct Put {
     engine: Arc<Engine>,
     table: Arc<Table>,
     source: String,
+    ids: Ids,
+}
+
+/// The identities of the parts of a put.
+#[derive(Debug, Clone, Copy)]
+struct Ids {
+    id: Option<BatchId>,
+    parts: u32,
 }
 
 /// A part of a batch, the whole of most.
@@ -130,7 +139,8 @@ impl Engine {
             )));
         }
         let (first, others) = parts(&table, batch, bytes, most);
-        let put = Put { engine: Arc::clone(self), table, source: source.to_owned() };
+        let ids = Ids { id: None, parts: 0 };
+        let put = Put { engine: Arc::clone(self), table, source: source.to_owned(), ids };
         let first = put.prepare(first).await?;
         Ok(Prepared { put, first, others: others.into_iter() })
     }
@@ -141,13 +151,16 @@ impl Engine {
         entries: Vec<Entry>,
         durability: Durability,
         reservation: Reservation,
+        id: Option<BatchId>,
     ) -> Result<Answer> {
         let status = self.writer.status().clone();
         if entries.is_empty() {
             return Ok(Answer { written: None, status });
         }
         let (reply, answer) = oneshot::channel();
-        self.writer.handle().put(Submission { entries, durability, reply, reservation })?;
+        let is_forwarded = false;
+        let submission = Submission { entries, id, is_forwarded, durability, reply, reservation };
+        self.writer.handle().put(submission)?;
         Ok(Answer { written: Some(answer), status })
     }
 
@@ -160,7 +173,8 @@ impl Engine {
     ) -> Result<Option<Written>> {
         let (reply, answer) = oneshot::channel();
         let (changed, told) = oneshot::channel();
-        let submission = Submission { entries, durability: Durability::Disk, reply, reservation };
+        let (id, is_forwarded, durability) = (None, false, Durability::Disk);
+        let submission = Submission { entries, id, is_forwarded, durability, reply, reservation };
         self.writer.handle().put_unchanged(ConditionalPut { submission, precondition, changed })?;
         match answer.await {
             Ok(answer) => answer.map(Some),
@@ -189,6 +203,7 @@ impl Engine {
         source: &str,
         reservation: Reservation,
     ) -> Result<Part> {
+        let lacks_ids = dead_letters::lacks_ids(table.schema.name(), batch);
         let completed;
         let batch = if table.schema.name() == DEAD_LETTERS {
             completed = dead_letters::complete(batch, &self.letter_ids, self.clock.now())?;
@@ -203,6 +218,10 @@ impl Engine {
         {
             return Err(refusal);
         }
+        let accepted = match lacks_ids && self.cluster.is_some() {
+            true => dead_letters::without_ids(&accepted)?,
+            false => accepted,
+        };
         let counts = (accepted.num_rows() as u64, rest.len() as u64);
         let mut entries = Vec::with_capacity(2);
         if accepted.num_rows() > 0 {
@@ -218,13 +237,22 @@ impl Engine {
 }
 
 impl Prepared {
+    /// The batch is known by `id`, which its sender made: of an exact retry under the same id nothing is put again, and it
+    /// is acknowledged where the first one stands. A shared log knows the newest 32,768 ids for good; any other log knows
+    /// as many until the process ends.
+    pub fn with_id(mut self, id: BatchId) -> Self {
+        self.put.ids.id = Some(id);
+        self
+    }
+
     /// Submits the batch: its rows count over those of all batches that were submitted before. Of a batch that is
     /// too large to be prepared at once, all parts but the last are acknowledged when this returns.
     ///
     /// # Errors
     /// As of [`Engine::put`].
     pub async fn submit(self, durability: Durability) -> Result<Submitted> {
-        let Self { put, first, others } = self;
+        let Self { mut put, first, others } = self;
+        let durability = put.engine.reached(durability);
         let before = Ack { position: LogPosition::default(), durability, accepted: 0, rejected: 0 };
         let part = put.submit(first, durability)?;
         let mut submitted = Submitted { put, part, durability, before };
@@ -246,14 +274,14 @@ impl Submitted {
 
     async fn followed_by(self, part: RecordBatch) -> Result<Self> {
         let durability = self.durability;
-        let (put, before) = self.finish().await?;
+        let (mut put, before) = self.finish().await?;
         let part = put.prepare(part).await?;
         let part = put.submit(part, durability)?;
         Ok(Self { put, part, durability, before })
     }
 
     async fn finish(self) -> Result<(Put, Ack)> {
-        let Self { put, part, durability, before } = self;
+        let Self { mut put, part, durability, before } = self;
         let written = part.answer.written().await?;
         let position = put.put_letters(part.rest, durability, written.position).await?;
         let accepted = before.accepted + part.accepted;
@@ -277,19 +305,37 @@ impl Put {
     }
 
     /// Hands a part to the writer. Its rows go first, so that no later batch overtakes them.
-    fn submit(&self, part: Part, durability: Durability) -> Result<SubmittedPart> {
+    fn submit(&mut self, part: Part, durability: Durability) -> Result<SubmittedPart> {
         let Part { entries, accepted, rejected, rest, reservation } = part;
-        let answer = self.engine.submit(entries, durability, reservation)?;
+        let id = self.ids.take();
+        let answer = self.engine.submit(entries, durability, reservation, id)?;
         Ok(SubmittedPart { answer, accepted, rejected, rest })
     }
 
+    /// Appends the letters that are left, one piece at a time.
     async fn put_letters(
-        &self,
-        rest: Rejections,
+        &mut self,
+        mut rest: Rejections,
         durability: Durability,
-        position: LogPosition,
+        mut position: LogPosition,
     ) -> Result<LogPosition> {
-        self.engine.put_letters(&self.table, rest, &self.source, durability, position).await
+        while !rest.is_empty() {
+            let piece = self.engine.letters_piece(&self.table, rest, &self.source).await?;
+            rest = piece.rest;
+            let (entries, id) = (vec![piece.entry], self.ids.take());
+            let answer = self.engine.submit(entries, durability, piece.room, id)?;
+            position = answer.written().await?.position;
+        }
+        Ok(position)
+    }
+}
+
+impl Ids {
+    /// The identity of the next part.
+    fn take(&mut self) -> Option<BatchId> {
+        let number = self.parts;
+        self.parts = self.parts.wrapping_add(1);
+        self.id.map(|id| id.part(number))
     }
 }
 

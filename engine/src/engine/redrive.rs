@@ -190,7 +190,7 @@ impl Engine {
         let marks = encode(&run.letters.schema, &marks)?;
         let reservation = self.reserve_tail(batch_bytes(&marks))?;
         let entries = vec![entry(run.letters, marks, "redrive")?];
-        self.submit(entries, Durability::Disk, reservation)?.written().await?;
+        self.submit(entries, Durability::Disk, reservation, None)?.written().await?;
         run.report.superseded += gone.len() as u64;
         let rows = rows_of(&passed.rows, &kept)?;
         let at = kept.iter().filter_map(|&at| passed.at.get(at).copied()).collect();

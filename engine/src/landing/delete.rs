@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 use tokio::runtime::Handle;
 
 use super::LanderParts;
-use super::land::{checkpoint, land_hours, swap};
+use super::land::{Swap, checkpoint, land_hours, swap};
 use super::poll_commits::{refresh, refresh_if_behind};
 use super::round::HOURS_PER_COMMIT;
 use crate::Result;
@@ -107,11 +107,14 @@ pub(super) async fn delete(
     mut candidates: Candidates,
 ) -> Result<DeletionReport> {
     table.lake.settle_deletions().await?;
+    // What was acknowledged before is deleted, whoever acknowledged it.
+    parts.writer.follow().await?;
     // What others committed may have such rows, too.
     refresh_if_behind(parts, table).await?;
     let keys = request.keys();
     let mut retry = Retry::default();
     loop {
+        let floor = parts.gauge.floor();
         let touched: Vec<_> = {
             let view = table.view.load();
             let hours = view.tail.hours().iter().filter(|hour| {
@@ -147,12 +150,14 @@ pub(super) async fn delete(
                 // Before the swap: an earlier view then looks for itself.
                 table.newest.forget(after.version()).await;
                 let after = Arc::new(after);
-                swap(parts, table, Vec::new(), Arc::clone(&after)).await?;
+                let hours = Vec::new();
+                let swapped = Swap { hours, snapshot: Arc::clone(&after), floor, is_own: true };
+                swap(parts, table, swapped).await?;
                 checkpoint(parts, table, &after).await;
                 return Ok(report);
             }
             Outcome::Conflicted(conflict) => {
-                refresh(parts, table, retry.newest(conflict).await?).await?;
+                refresh(parts, table, retry.newest(conflict).await?, floor).await?;
             }
             Outcome::Unknown(unknown) => return Err(unknown.into()),
         }

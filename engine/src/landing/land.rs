@@ -21,7 +21,8 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{Semaphore, oneshot};
 
 use super::poll_commits::refresh;
-use super::{LanderParts, guarded, late};
+use super::{LanderParts, guarded, late, watermarks};
+use crate::log::KnownFloor;
 use crate::logged::LandedThrough;
 use crate::scan::merge::merge;
 use crate::scan::plan::Source;
@@ -29,7 +30,7 @@ use crate::table::Table;
 use crate::tail::HourView;
 use crate::view::View;
 use crate::writer::Landed;
-use crate::{Error, Result};
+use crate::{Error, ErrorKind, Result};
 
 /// Hours that are read, sorted and encoded at a time.
 const HOURS_AT_ONCE: usize = 8;
@@ -122,6 +123,7 @@ pub(super) async fn land_hours(
 ) -> Result<Landing> {
     let mut retry = Retry::default();
     loop {
+        let floor = parts.gauge.floor();
         let view = table.view.load_full();
         let units = units(&view, hours);
         if units.is_empty() {
@@ -147,12 +149,17 @@ pub(super) async fn land_hours(
         match landing.remove(&removed).add(added).commit(parts.clock.now()).await? {
             Outcome::Committed(snapshot) => {
                 let snapshot = Arc::new(snapshot);
-                swap(parts, table, frozen, Arc::clone(&snapshot)).await?;
+                // Rows of a day land into some of its files, and what the others say is less.
+                let through = frozen.iter().map(|hour| (hour.hour(), hour.through()));
+                table.lake.note_landed(&snapshot, through.collect::<Vec<_>>()).await?;
+                let swapped =
+                    Swap { hours: frozen, snapshot: Arc::clone(&snapshot), floor, is_own: true };
+                swap(parts, table, swapped).await?;
                 checkpoint(parts, table, &snapshot).await;
                 return Ok(Landing { report, landed, failed });
             }
             Outcome::Conflicted(conflict) => {
-                refresh(parts, table, retry.newest(conflict).await?).await?;
+                refresh(parts, table, retry.newest(conflict).await?, floor).await?;
             }
             Outcome::Unknown(unknown) => return Err(unknown.into()),
         }
@@ -271,21 +278,48 @@ async fn write_file(
     Ok(Arc::new(entry))
 }
 
-pub(super) async fn swap(
-    parts: &LanderParts,
-    table: &Arc<Table>,
-    hours: Vec<HourView>,
-    snapshot: Arc<Snapshot>,
-) -> Result<()> {
+/// A snapshot for the views.
+pub(super) struct Swap {
+    /// The hours of the tail that this process has landed in it.
+    pub(super) hours: Vec<HourView>,
+    pub(super) snapshot: Arc<Snapshot>,
+    /// The floor of a log that others share, as it was known before the snapshot was made or read.
+    pub(super) floor: Option<KnownFloor>,
+    /// This process committed it.
+    pub(super) is_own: bool,
+}
+
+/// Swaps the snapshot in, and takes out of the tail what has landed in it.
+pub(super) async fn swap(parts: &LanderParts, table: &Arc<Table>, swap: Swap) -> Result<()> {
+    let Swap { hours, snapshot, floor, is_own } = swap;
+    let through = landed_through(parts, table, &snapshot, floor).await?;
     let (reply, swapped) = oneshot::channel();
-    let through = match parts.gauge.is_shared() {
-        true => Some(LandedThrough::of(table.lake.landed_through(&snapshot).await?)),
-        false => None,
-    };
-    parts.writer.landed(Landed { table: Arc::clone(table), hours, snapshot, through, reply })?;
+    let table = Arc::clone(table);
+    parts.writer.landed(Landed { table, hours, snapshot, through, is_own, reply })?;
     match swapped.await {
         Ok(()) => Ok(()),
         Err(_) => Err(parts.writer.status().gone().await),
+    }
+}
+
+/// Through which positions of a log that others share a table has landed in `snapshot`, which is later than `floor`.
+///
+/// # Errors
+/// `Unavailable` if the floor was read so long ago that watermarks above it may be forgotten.
+pub(super) async fn landed_through(
+    parts: &LanderParts,
+    table: &Arc<Table>,
+    snapshot: &Snapshot,
+    floor: Option<KnownFloor>,
+) -> Result<Option<LandedThrough>> {
+    let Some(floor) = floor else { return Ok(None) };
+    let landed = table.lake.landed_through(snapshot).await?;
+    match floor.is_within(parts.clock.as_ref(), watermarks::FLOOR_AGE_MAX) {
+        true => Ok(Some(LandedThrough::above(landed, floor.position()))),
+        false => Err(Error::new(
+            ErrorKind::Unavailable,
+            "the floor of the log was read too long ago: it is read again, and the table looked at anew",
+        )),
     }
 }
 

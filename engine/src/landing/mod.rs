@@ -3,18 +3,23 @@
 //! `decide` chooses the hours; `round` goes through the tables piece by piece; `land` writes each hour as one sorted
 //! file, commits, and asks the writer to swap; `late` merges rows into the files of days and months; `faults` keeps
 //! track of rows that cannot land; `relog` keeps the log short behind rows that stay; `delete` takes rows out of the
-//! lake; `poll_commits` polls for commits of other processes, and `foreign` takes over rows that other programs wrote.
+//! lake; `poll_commits` polls for commits of other processes, of which those that share a log tell (`heard`), and `foreign`
+//! takes over rows that other programs wrote; `read_anew` goes on where a shared log has passed this process, and
+//! `watermarks` forgets what nobody replays.
 //! The `Lander` runs them all. An interrupted landing leaves an unreferenced file, which the job `sweep` deletes.
 
 mod decide;
 mod delete;
 mod faults;
 mod foreign;
+mod heard;
 mod land;
 mod late;
 mod poll_commits;
+mod read_anew;
 mod relog;
 mod round;
+mod watermarks;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -39,7 +44,9 @@ pub(crate) use delete::{Candidates, find_candidates};
 pub use delete::{DeletionReport, DeletionRequest};
 pub(crate) use faults::Faults;
 pub use faults::LandingFault;
+pub(crate) use heard::Heard;
 pub use land::FlushReport;
+pub(crate) use watermarks::FLOOR_AGE_MAX;
 
 /// How often the background task looks for hours that are due, if nothing wakes it before.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -56,6 +63,7 @@ pub(crate) struct LanderParts {
     pub(crate) wake: Arc<Notify>,
     pub(crate) gauge: Arc<LogGauge>,
     pub(crate) faults: Arc<Faults>,
+    pub(crate) heard: Arc<Heard>,
     pub(crate) stop: Arc<AtomicBool>,
 }
 
@@ -164,6 +172,8 @@ struct Memory {
     polled: Option<Span>,
     /// Since when hours are due that another process is to land.
     due_since: Option<Span>,
+    /// The floor of a shared log, and since when it has been there; whether what lies below is forgotten.
+    floor: Option<watermarks::Stood>,
 }
 
 async fn run(parts: LanderParts, mut commands: mpsc::UnboundedReceiver<Command>) {

@@ -7,8 +7,9 @@ use barograph_lake::Snapshot;
 
 use super::faults::Standing;
 use super::foreign::take_over;
-use super::land::swap;
+use super::land::{Swap, swap};
 use super::{LanderParts, Memory, guarded};
+use crate::log::KnownFloor;
 use crate::table::Table;
 use crate::{ErrorKind, Result};
 
@@ -18,14 +19,16 @@ pub(super) async fn poll_commits(parts: &LanderParts, memory: &mut Memory) {
     let due = memory
         .polled
         .is_none_or(|polled| passed.saturating_sub(polled) >= parts.settings.poll_commits_every);
-    if !due {
-        return;
+    if due {
+        memory.polled = Some(passed);
     }
-    memory.polled = Some(passed);
     let now = parts.clock.now();
     for table in &parts.tables {
         let name = table.schema.name();
-        if parts.faults.standing(name, None, now) != Standing::Waiting {
+        let held = table.view.load().snapshot.version();
+        if (due || parts.heard.is_beyond(name, held))
+            && parts.faults.standing(name, None, now) != Standing::Waiting
+        {
             poll_table(parts, table).await;
         }
     }
@@ -47,17 +50,19 @@ pub(super) async fn poll_table(parts: &LanderParts, table: &Arc<Table>) {
 /// Refreshes the view of a table, if the store has a newer version than queries see.
 pub(super) async fn refresh_if_behind(parts: &LanderParts, table: &Arc<Table>) -> Result<()> {
     let held = Arc::clone(&table.view.load().snapshot);
+    let floor = parts.gauge.floor();
     match !held.foreign_files().is_empty() || table.lake.is_behind(held.version()).await? {
-        true => refresh(parts, table, table.lake.refresh().await?).await,
+        true => refresh(parts, table, table.lake.refresh().await?, floor).await,
         false => Ok(()),
     }
 }
 
-/// Refreshes the view of a table to `newest`, a version that another process made.
+/// Refreshes the view of a table to `newest`, a version that another process made and that is later than `floor`.
 pub(super) async fn refresh(
     parts: &LanderParts,
     table: &Arc<Table>,
     newest: Snapshot,
+    floor: Option<KnownFloor>,
 ) -> Result<()> {
     let held = table.view.load().snapshot.version();
     let newest = Arc::new(take_over(parts, table, newest).await?);
@@ -72,5 +77,5 @@ pub(super) async fn refresh(
         // Before the swap: an earlier view then looks for itself.
         table.newest.forget(newest.version()).await;
     }
-    swap(parts, table, Vec::new(), newest).await
+    swap(parts, table, Swap { hours: Vec::new(), snapshot: newest, floor, is_own: false }).await
 }

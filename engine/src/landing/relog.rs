@@ -7,6 +7,8 @@
 //!        └──────────── given back ────────────────┘      └► a' │ b' │
 //! ```
 //!
+//! Of a log that others share they land in place of it.
+//!
 //! A crash at any point is harmless: a replay that finds both a row and its repetition gives the same table, as the
 //! repetition holds the row as it was then, with the instant at which it came.
 
@@ -15,6 +17,7 @@ use std::sync::Arc;
 use barograph_lake::{Hour, Key, KeySelection, LogPosition};
 use tokio::sync::oneshot;
 
+use super::land::land_hours;
 use super::{LanderParts, stopped};
 use crate::Result;
 use crate::table::Table;
@@ -56,7 +59,11 @@ pub(super) async fn relog(parts: &LanderParts) -> Result<()> {
     for (table, hour, held) in hours.iter().take(count) {
         let view = table.view.load_full();
         let Some(shown) = view.tail.hour(*hour) else { continue };
-        again(parts, table, shown).await?;
+        match parts.gauge.is_shared() {
+            // Written again, they would come back in a process where they were deleted meanwhile.
+            true => drop(land_hours(parts, table, &[*hour]).await?),
+            false => again(parts, table, shown).await?,
+        }
         bytes += held.bytes;
     }
     if count > 0 {

@@ -11,7 +11,7 @@ use hashbrown::HashMap;
 use super::decide::{HourFacts, Reason, Situation, decide};
 use super::faults::{Standing, period_of};
 use super::land::{FlushReport, Landing, land_hours};
-use super::{LanderParts, Memory, guarded, poll_commits, relog, stopped};
+use super::{LanderParts, Memory, guarded, poll_commits, read_anew, relog, stopped, watermarks};
 use crate::table::Table;
 use crate::tail::HourView;
 use crate::view::View;
@@ -59,7 +59,13 @@ pub(super) async fn round(
     if let Some(failure) = parts.writer.status().failure() {
         return Err(failure);
     }
+    read_anew::read_anew(parts).await?;
+    if reason == Reason::Flush {
+        // What was acknowledged before lands, whoever acknowledged it.
+        parts.writer.follow().await?;
+    }
     poll_commits::poll_commits(parts, memory).await;
+    watermarks::forget(parts, memory).await;
     let mut works: VecDeque<Work> = VecDeque::new();
     for table in &parts.tables {
         let pieces = pieces(parts, table, memory, reason);

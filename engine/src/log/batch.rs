@@ -5,7 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use barograph_lake::{LogId, LogPosition, Timestamp};
+use barograph_lake::{LogId, LogPosition, TableVersion, Timestamp};
 
 use super::Record;
 use crate::{Error, Result};
@@ -63,6 +63,15 @@ pub enum Placement {
     },
 }
 
+/// A notice: a table is at a version, or a later one. It tells who follows the log that it is time to look.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notice {
+    /// The table.
+    pub table: Arc<str>,
+    /// The version.
+    pub version: TableVersion,
+}
+
 impl BatchId {
     /// A random identity.
     pub fn random() -> Self {
@@ -77,6 +86,11 @@ impl BatchId {
     /// Its bytes.
     pub fn bytes(&self) -> [u8; 16] {
         self.0
+    }
+
+    /// The identity of the part `number` of what was sent under this one, the first of which is 0.
+    pub(crate) fn part(&self, number: u32) -> Self {
+        Self(u128::from_be_bytes(self.0).wrapping_add(u128::from(number)).to_be_bytes())
     }
 }
 

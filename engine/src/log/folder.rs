@@ -6,8 +6,22 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
 
-use super::segment::parse_file_name;
+use super::segment::{file_name, parse_file_name};
 use crate::{Error, ErrorKind, Result, retry};
+
+/// Deletes the files of a log that was given up, so that a new one begins in the folder.
+///
+/// # Errors
+/// `Unavailable` if a process has it open, or the disk fails.
+pub fn discard(path: &Path) -> Result<()> {
+    let folder = Folder::take(path)?;
+    let (segments, unfinished) = folder.list()?;
+    // The oldest first: what is left of an interruption is a log whose beginning was given back.
+    for file in segments.into_iter().map(|first| path.join(file_name(first))).chain(unfinished) {
+        fs::remove_file(&file).map_err(|e| failed("deleting", &file, e))?;
+    }
+    folder.sync()
+}
 
 /// The folder of a log, held by this process alone.
 #[derive(Debug)]

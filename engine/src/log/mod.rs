@@ -44,11 +44,12 @@ use bytes::Bytes;
 
 use crate::{Error, Result};
 
-pub use batch::{Batch, BatchId, Origin, Place, Placement};
+pub use batch::{Batch, BatchId, Notice, Origin, Place, Placement};
+pub use folder::discard;
 pub use lost_range::LostRange;
 pub use memory::{MemoryDisk, MemoryLog};
 pub use settings::LogSettings;
-pub use shared::{Leader, SharedLog};
+pub use shared::{KnownFloor, Leader, SharedLog};
 pub use writer::SegmentLog;
 
 /// One batch of rows as the log keeps it.
@@ -133,9 +134,37 @@ pub trait Log: Send + fmt::Debug {
     fn leads(&self) -> bool {
         true
     }
+    /// The process that appended last; `None` if no others can, or nobody has.
+    fn leader(&self) -> Option<Leader> {
+        None
+    }
     /// Makes this process the one that appended last, unless another is faster.
     fn take_lead(&mut self) -> Result<()> {
         Ok(())
+    }
+    /// The position below which no process needs anything, as far as this one knows; `None` if it is alone.
+    fn floor(&self) -> Option<KnownFloor> {
+        None
+    }
+    /// Whether the floor has passed the end of what this process has seen. `append` and `follow` fail with
+    /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) then, until it is read anew.
+    fn is_passed(&self) -> bool {
+        false
+    }
+    /// Reads the log anew, from its floor to its end: with the next `follow` all records from there on are shown, also
+    /// those that were shown before.
+    fn read_anew(&mut self) -> Result<()> {
+        Ok(())
+    }
+    /// Has the others told with the next append that a table is at a version.
+    fn tell(&mut self, _notice: Notice) {}
+    /// Appends what is to be told, if it was not appended with records.
+    fn send_notices(&mut self) -> Result<()> {
+        Ok(())
+    }
+    /// What others told since this was last asked.
+    fn notices(&mut self) -> Vec<Notice> {
+        Vec::new()
     }
     /// Syncs everything appended. Called again without an append between, it also makes durable what
     /// the log notes about itself: worthwhile when idle and before a planned end.

@@ -12,6 +12,9 @@ pub enum Durability {
     Memory,
     /// Synced to the log's disk and visible: survives power loss.
     Disk,
+    /// Acknowledged by the object store that holds the log, and visible: survives the loss of the machine. Only a log in
+    /// such a store reaches it, whatever was asked for.
+    Replicated,
 }
 
 /// The acknowledgement of one batch.

@@ -5,20 +5,22 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use barograph_lake::{LogPosition, Span};
+use barograph_lake::{LogPosition, Span, TableVersion};
 
 use super::State;
-use crate::log::Record;
-use crate::logged::{LandedThrough, decode};
+use crate::log::{Notice, Record};
+use crate::logged::{LandedThrough, decode, unknown_column};
 use crate::{Error, Result};
 
 /// How often a log is followed that others append to.
 const FOLLOW_EVERY: Duration = Duration::from_millis(100);
+/// Versions are told with the next group of rows, or in one of their own after so long.
+const TELL_WITHIN: Duration = Duration::from_millis(200);
 
 impl State {
     /// When there is something to do, whatever comes.
     pub(super) fn wakes_at(&self) -> Option<Span> {
-        [self.sync_at, self.follow_at].into_iter().flatten().min()
+        [self.sync_at, self.follow_at, self.tell_at].into_iter().flatten().min()
     }
 
     /// Does what it is time for. An error poisons the writer.
@@ -29,6 +31,12 @@ impl State {
             self.log
                 .sync()
                 .inspect_err(|error| tracing::error!(%error, "syncing the log failed"))?;
+        }
+        if self.tell_at.is_some_and(|at| at <= now) {
+            self.tell_at = None;
+            if is_sound && let Err(error) = self.log.send_notices() {
+                tracing::debug!(%error, "could not tell the others of a version: they are told with the next append");
+            }
         }
         if self.follow_at.is_some_and(|at| at <= now) {
             self.follow_at = Some(now + Span::from_duration(FOLLOW_EVERY));
@@ -44,6 +52,27 @@ impl State {
         if self.follow_at.is_none() {
             return Ok(None);
         }
+        if self.awaits_tails {
+            return Ok(Some(self.not_read()));
+        }
+        let (touched, followed) = self.show()?;
+        for name in touched {
+            if let Some(table) = self.tables.get(&name) {
+                let snapshot = Arc::clone(&table.view.load().snapshot);
+                self.publish(&name, table, snapshot);
+            }
+        }
+        self.measure();
+        self.gauge.applied(self.log.end(), followed.is_ok(), self.clock.as_ref());
+        match followed {
+            Ok(()) => Ok(None),
+            Err(error) if self.log.stopped().is_some() => Err(error),
+            Err(error) => Ok(Some(error)),
+        }
+    }
+
+    /// Applies what the log shows to the tails, and gives the tables that have more rows, and whether the end was reached.
+    pub(super) fn show(&mut self) -> Result<(BTreeSet<String>, Result<()>)> {
         let mut found = Vec::new();
         let followed = self.log.follow(&mut |position, record| {
             found.push((position, record));
@@ -52,20 +81,20 @@ impl State {
         let mut touched = BTreeSet::new();
         for (position, record) in &found {
             self.apply_record(*position, record)?;
-            touched.insert(record.table.as_ref());
+            touched.insert(record.table.to_string());
         }
-        for name in touched {
-            if let Some(table) = self.tables.get(name) {
-                let snapshot = Arc::clone(&table.view.load().snapshot);
-                self.publish(name, table, snapshot);
-            }
+        let notices = self.log.notices();
+        if !notices.is_empty() {
+            self.heard.hear(notices);
+            self.wake_lander.notify_one();
         }
+        Ok((touched, followed))
+    }
+
+    /// Brings the gauge up to date.
+    pub(super) fn measure(&self) {
         self.gauge.measure(self.log.as_ref());
-        match followed {
-            Ok(()) => Ok(None),
-            Err(error) if self.log.stopped().is_some() => Err(error),
-            Err(error) => Ok(Some(error)),
-        }
+        self.gauge.set_passed(self.log.is_passed() || self.awaits_tails);
     }
 
     fn apply_record(&mut self, position: LogPosition, record: &Record) -> Result<()> {
@@ -80,10 +109,15 @@ impl State {
         if let Some(landed) = self.landed.get(name) {
             rows = landed.others(rows, position)?;
         }
-        match rows.num_rows() {
-            0 => Ok(()),
-            _ => self.append(name, position, &rows),
+        if rows.num_rows() == 0 {
+            return Ok(());
         }
+        if let Some(column) = unknown_column(&table.schema, position, record)? {
+            return Err(Error::request(format!(
+                "another process has put rows of table {name:?} into the log at position {position} with a column {column:?}, which the settings of this one do not declare: declare it"
+            )));
+        }
+        self.append(name, position, &rows)
     }
 
     /// Follows the log past `position`, and says whether it has come so far.
@@ -111,6 +145,16 @@ impl State {
         if let Err(error) = self.log.take_lead() {
             tracing::warn!(%error, "could not take the lead of the log: trying again later");
         }
-        self.gauge.measure(self.log.as_ref());
+        self.measure();
+    }
+
+    /// Has the others told of a version that this process has committed, if it leads: one that does not would take the
+    /// lead for it, and is soon found out.
+    pub(super) fn tell(&mut self, name: &str, version: TableVersion) {
+        if self.follow_at.is_some() && self.log.leads() {
+            self.log.tell(Notice { table: name.into(), version });
+            let at = self.clock.elapsed() + Span::from_duration(TELL_WITHIN);
+            self.tell_at.get_or_insert(at);
+        }
     }
 }

@@ -1,10 +1,15 @@
 //! The gauge of the log: its end, its bytes, and the records, rows and appends since the engine was opened.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
-use barograph_lake::LogPosition;
+use barograph_lake::{LogPosition, Span, Timestamp};
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::watch;
 
-use crate::log::Log;
+use crate::Clock;
+use crate::cluster::Standing;
+use crate::log::{KnownFloor, Leader, Log};
 
 /// Figures of the log, kept up to date by the writer.
 #[derive(Debug, Default)]
@@ -20,6 +25,15 @@ pub struct LogGauge {
     shared: AtomicBool,
     /// Whether this process appended last.
     leads: AtomicBool,
+    /// Who did, if others append, too.
+    leader: RwLock<Option<Leader>>,
+    floor: Mutex<Option<KnownFloor>>,
+    /// Whether the floor has passed what this process knows.
+    passed: AtomicBool,
+    /// Everything before is in the views.
+    applied: watch::Sender<u64>,
+    /// When this process was last known to be at the end, by the time of day and by elapsed time.
+    at_end: Mutex<(Timestamp, Span)>,
     /// Rows written again, as they held the log back.
     pub(crate) again: AtomicU64,
 }
@@ -30,6 +44,70 @@ impl LogGauge {
         self.bytes.store(log.bytes(), Ordering::Relaxed);
         self.shared.store(log.is_shared(), Ordering::Relaxed);
         self.leads.store(log.leads(), Ordering::Relaxed);
+        if log.is_shared() {
+            *self.floor.lock() = log.floor();
+            let leader = log.leader();
+            if *self.leader.read() != leader {
+                *self.leader.write() = leader;
+            }
+        }
+    }
+
+    /// The views show everything before `end`, which was the end of the log a moment ago if `is_end`.
+    pub(super) fn applied(&self, end: LogPosition, is_end: bool, clock: &dyn Clock) {
+        if is_end {
+            *self.at_end.lock() = (clock.now(), clock.elapsed());
+        }
+        self.applied.send_if_modified(|applied| {
+            let is_new = *applied != end.get();
+            *applied = end.get();
+            is_new
+        });
+    }
+
+    /// The engine has just read the log to `end`.
+    pub(crate) fn opened(&self, end: LogPosition, clock: &dyn Clock) {
+        self.applied(end, true, clock);
+    }
+
+    /// Everything before is in the views.
+    pub(crate) fn applied_to(&self) -> watch::Receiver<u64> {
+        self.applied.subscribe()
+    }
+
+    /// For how long it has not been known that this process is at the end of the log. A clock that was set back, and one
+    /// that does not count while the machine is suspended, make it no shorter.
+    pub(crate) fn behind(&self, clock: &dyn Clock) -> Duration {
+        if !self.is_shared() {
+            return Duration::ZERO;
+        }
+        let (now, elapsed) = *self.at_end.lock();
+        clock.now().since(now).max(clock.elapsed().saturating_sub(elapsed)).duration()
+    }
+
+    /// How far this process has come.
+    pub(crate) fn standing(&self, clock: &dyn Clock) -> Standing {
+        let position = LogPosition::new(*self.applied.borrow());
+        Standing { position, leads: self.leads(), behind: self.behind(clock) }
+    }
+
+    /// The process that appended last; `None` if no others can, or nobody has.
+    pub(crate) fn leader(&self) -> Option<Leader> {
+        self.leader.read().clone()
+    }
+
+    /// The floor of a log that others share.
+    pub(crate) fn floor(&self) -> Option<KnownFloor> {
+        *self.floor.lock()
+    }
+
+    /// Whether the floor has passed what this process knows.
+    pub(crate) fn is_passed(&self) -> bool {
+        self.passed.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_passed(&self, passed: bool) {
+        self.passed.store(passed, Ordering::Relaxed);
     }
 
     pub(crate) fn end(&self) -> LogPosition {
@@ -37,12 +115,12 @@ impl LogGauge {
     }
 
     /// Whether others append, too.
-    pub(crate) fn is_shared(&self) -> bool {
+    pub fn is_shared(&self) -> bool {
         self.shared.load(Ordering::Relaxed)
     }
 
     /// Whether it is for this process to land.
-    pub(crate) fn leads(&self) -> bool {
+    pub fn leads(&self) -> bool {
         self.leads.load(Ordering::Relaxed)
     }
 

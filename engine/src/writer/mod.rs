@@ -6,9 +6,12 @@
 
 mod ack;
 mod follow;
+mod forward;
 mod gauge;
 mod precondition;
+mod rebuild;
 mod relog;
+mod repeats;
 mod state;
 mod status;
 
@@ -24,7 +27,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-use crate::log::Record;
+use crate::log::{BatchId, Record};
 use crate::logged::LandedThrough;
 use crate::memory::Reservation;
 use crate::table::Table;
@@ -32,9 +35,13 @@ use crate::tail::HourView;
 use crate::{Error, Result};
 
 pub use ack::{Ack, Durability};
+pub(crate) use forward::Forwarder;
 pub use gauge::LogGauge;
 pub(crate) use precondition::Precondition;
+use rebuild::Rebuild;
+pub(crate) use rebuild::RebuiltTable;
 pub(crate) use relog::Relog;
+pub(crate) use repeats::Repeats;
 pub(crate) use state::State;
 use state::refuse;
 use status::StatusSender;
@@ -58,6 +65,10 @@ pub(crate) struct Entry {
 #[derive(Debug)]
 pub(crate) struct Submission {
     pub(crate) entries: Vec<Entry>,
+    /// Submitted again under it, the entries count once.
+    pub(crate) id: Option<BatchId>,
+    /// It came from another process, which is not to get it back.
+    pub(crate) is_forwarded: bool,
     pub(crate) durability: Durability,
     pub(crate) reply: oneshot::Sender<Result<Written>>,
     /// Memory of the rows until the tail holds them.
@@ -91,6 +102,8 @@ pub(crate) struct Landed {
     pub(crate) snapshot: Arc<Snapshot>,
     /// Through which positions the hours have landed, whoever landed them; of a log that others share.
     pub(crate) through: Option<LandedThrough>,
+    /// This process committed the snapshot, which the others do not know.
+    pub(crate) is_own: bool,
     pub(crate) reply: oneshot::Sender<()>,
 }
 
@@ -112,6 +125,9 @@ enum Message {
     Landed(Landed),
     Relog(Relog),
     TakeLead,
+    Follow(oneshot::Sender<Result<()>>),
+    ReadAnew(oneshot::Sender<Result<()>>),
+    Rebuild(Rebuild),
     Stop(oneshot::Sender<Result<()>>),
 }
 
@@ -207,6 +223,34 @@ impl WriterHandle {
         self.send(Message::TakeLead)
     }
 
+    /// Follows a log that others share to its end. All that was acknowledged before, by whichever process, is in the views
+    /// then.
+    pub(crate) async fn follow(&self) -> Result<()> {
+        self.ask(Message::Follow).await
+    }
+
+    /// Reads a log anew whose floor has passed this process. Nothing is put or followed until tails are rebuilt.
+    pub(crate) async fn read_anew(&self) -> Result<()> {
+        self.ask(Message::ReadAnew).await
+    }
+
+    /// Rebuilds the tails from a log that was read anew.
+    pub(crate) async fn rebuild(&self, tables: Vec<RebuiltTable>) -> Result<()> {
+        self.ask(|reply| Message::Rebuild(Rebuild { tables, reply })).await
+    }
+
+    async fn ask(
+        &self,
+        message: impl FnOnce(oneshot::Sender<Result<()>>) -> Message,
+    ) -> Result<()> {
+        let (reply, answer) = oneshot::channel();
+        self.send(message(reply))?;
+        match answer.await {
+            Ok(answer) => answer,
+            Err(_) => Err(self.status.gone().await),
+        }
+    }
+
     /// How the thread is.
     pub(crate) fn status(&self) -> &WriterStatus {
         &self.status
@@ -260,23 +304,6 @@ fn run(mut state: State, receiver: &Receiver<Message>, status_sender: &StatusSen
         }
         match control {
             None => {}
-            Some(Message::Put(_)) => {}
-            Some(Message::ConditionalPut(conditional)) => match &poison {
-                Some(error) => refuse(vec![conditional.submission], error),
-                None => poison = state.commit_unchanged(conditional),
-            },
-            Some(Message::Landed(landed)) => {
-                let failed = state.swap(landed);
-                poison = poison.or(failed);
-            }
-            Some(Message::TakeLead) => state.take_lead(),
-            Some(Message::Relog(asked)) => match &poison {
-                Some(error) => drop(asked.reply.send(Err(error.again()))),
-                None => {
-                    state.relog(asked);
-                    poison = state.log.stopped();
-                }
-            },
             Some(Message::Stop(reply)) => {
                 let _ = reply.send(match poison {
                     Some(error) => Err(error),
@@ -284,7 +311,59 @@ fn run(mut state: State, receiver: &Receiver<Message>, status_sender: &StatusSen
                 });
                 return;
             }
+            Some(Message::Landed(landed)) => {
+                let failed = state.swap(landed);
+                poison = poison.or(failed);
+            }
+            Some(message) => match &poison {
+                Some(error) => decline(message, error),
+                None => poison = state.take(message),
+            },
         }
+    }
+}
+
+impl State {
+    /// Does what a message of another kind than a put asks for. An error given back poisons the writer.
+    fn take(&mut self, message: Message) -> Option<Error> {
+        match message {
+            Message::Put(_) | Message::Landed(_) | Message::Stop(_) => None,
+            Message::ConditionalPut(conditional) => self.commit_unchanged(conditional),
+            Message::TakeLead => {
+                self.take_lead();
+                None
+            }
+            Message::Relog(asked) => {
+                self.relog(asked);
+                self.log.stopped()
+            }
+            Message::Follow(reply) => {
+                let followed = self.follow();
+                let poison = followed.as_ref().err().map(Error::again);
+                let _ = reply.send(followed.and_then(|failed| failed.map_or(Ok(()), Err)));
+                poison
+            }
+            Message::ReadAnew(reply) => {
+                let _ = reply.send(self.read_anew());
+                self.log.stopped()
+            }
+            Message::Rebuild(rebuild) => self.rebuild(rebuild),
+        }
+    }
+}
+
+/// Says of a message to a writer that has failed why nothing is done.
+fn decline(message: Message, error: &Error) {
+    match message {
+        Message::ConditionalPut(conditional) => refuse(vec![conditional.submission], error),
+        Message::Relog(asked) => drop(asked.reply.send(Err(error.again()))),
+        Message::Follow(reply)
+        | Message::ReadAnew(reply)
+        | Message::Rebuild(Rebuild { reply, .. }) => {
+            drop(reply.send(Err(error.again())));
+        }
+        // Who waits for it finds the writer failed.
+        Message::Landed(_) | Message::Put(_) | Message::TakeLead | Message::Stop(_) => {}
     }
 }
 

@@ -59,7 +59,7 @@ impl State {
             let positions = self.log.append(&[record(name, &rows)?], last)?;
             through = positions.last().copied().unwrap_or(begin);
             self.gauge.rows_again(rows.num_rows() as u64);
-            self.gauge.measure(self.log.as_ref());
+            self.measure();
         } else if last {
             self.log.sync()?;
         }

@@ -10,8 +10,10 @@ use barograph_lake::{Hour, LogPosition, Snapshot, Span, Timestamp};
 use tokio::sync::Notify;
 
 use super::gauge::LogGauge;
-use super::{ConditionalPut, Durability, Landed, Submission, Written};
-use crate::log::{Log, Record};
+use super::{ConditionalPut, Durability, Forwarder, Landed, Repeats, Submission, Written};
+use crate::dead_letters::with_ids;
+use crate::landing::Heard;
+use crate::log::{Batch, BatchId, Log, Place, Placement, Record};
 use crate::logged::LandedThrough;
 use crate::memory::Budget;
 use crate::table::Table;
@@ -43,12 +45,41 @@ pub(crate) struct State {
     pub(crate) sync_at: Option<Span>,
     /// When to look for what others have appended, if they can, by elapsed time.
     pub(crate) follow_at: Option<Span>,
+    /// When the others are to be told of versions, by elapsed time.
+    pub(crate) tell_at: Option<Span>,
+    /// What the others told.
+    pub(crate) heard: Arc<Heard>,
+    /// The log was read anew, and the tails do not say what it holds.
+    pub(crate) awaits_tails: bool,
+    /// The way to the process that leads, if there is one.
+    pub(crate) forwarder: Option<Forwarder>,
+    /// Repeats of batches, if the log does not find them.
+    pub(crate) repeats: Option<Repeats>,
 }
 
 impl State {
     /// Log, sync, apply, publish, acknowledge. An error given back poisons the writer: what is in the
     /// log and what is in the tails may differ, and only a restart makes them one again.
-    pub(super) fn commit(&mut self, mut group: Vec<Submission>) -> Option<Error> {
+    pub(super) fn commit(&mut self, group: Vec<Submission>) -> Option<Error> {
+        let Some(repeats) = &self.repeats else {
+            return match self.hand_over(identified(group)) {
+                Ok(group) => self.commit_here(group),
+                Err(error) => Some(error),
+            };
+        };
+        let (group, again) = repeats.answer(group);
+        let poison = self.commit_here(group);
+        match (poison, again.is_empty()) {
+            (poison, true) => poison,
+            (None, false) => self.commit(again),
+            (Some(error), false) => {
+                refuse(again, &error);
+                Some(error)
+            }
+        }
+    }
+
+    fn commit_here(&mut self, mut group: Vec<Submission>) -> Option<Error> {
         loop {
             group = match self.try_commit(group) {
                 Ok(poison) => return poison,
@@ -73,13 +104,17 @@ impl State {
         // Larger than any before, so that it tells which of two rows was accepted later.
         let ingested_at = self.clock.now().max(self.last_ingested + Span::MICROSECOND);
         self.last_ingested = ingested_at;
-        let (group, records) = self.fitting(group, ingested_at);
+        if self.awaits_tails {
+            refuse(group, &self.not_read());
+            return Ok(None);
+        }
+        let (group, batches) = self.fitting(group, ingested_at);
         if group.is_empty() {
             return Ok(None);
         }
-        let sync = group.iter().any(|submission| submission.durability == Durability::Disk);
-        let positions = match self.log.append(&records, sync) {
-            Ok(positions) => positions,
+        let sync = group.iter().any(|submission| submission.durability != Durability::Memory);
+        let placements = match self.log.append_batches(batches, sync) {
+            Ok(placements) => placements,
             Err(error) if error.kind() == ErrorKind::Behind => return Err(group),
             // Each of them would wait as long for the same store.
             Err(error) if self.follow_at.is_some() && error.kind() == ErrorKind::Unavailable => {
@@ -97,20 +132,12 @@ impl State {
                 .sync_at
                 .or_else(|| Some(self.clock.elapsed() + Span::from_duration(SYNC_WITHIN))),
         };
-        let rows: u64 = records.iter().map(|record| u64::from(record.rows)).sum();
-        self.gauge.records.fetch_add(records.len() as u64, Ordering::Relaxed);
-        self.gauge.rows.fetch_add(rows, Ordering::Relaxed);
-        self.gauge.groups.fetch_add(1, Ordering::Relaxed);
-        self.gauge.measure(self.log.as_ref());
-        drop(records);
-        match self.apply(&group, &positions, ingested_at) {
+        self.count(&group, &placements);
+        match self.apply(&group, &placements, ingested_at) {
             Ok(()) => {
-                let mut positions = positions.into_iter();
-                for submission in group {
-                    drop(submission.reservation);
-                    let position = positions.by_ref().take(submission.entries.len()).last();
-                    let position = position.unwrap_or_default();
-                    let _ = submission.reply.send(Ok(Written { position, ingested_at }));
+                self.gauge.applied(self.log.end(), true, self.clock.as_ref());
+                for (submission, placement) in group.into_iter().zip(placements) {
+                    self.acknowledge(submission, placement, ingested_at);
                 }
                 Ok(None)
             }
@@ -122,26 +149,64 @@ impl State {
         }
     }
 
-    /// The submissions that the log takes, with their records; each of the others is refused by itself.
+    /// Counts what was appended.
+    fn count(&self, group: &[Submission], placements: &[Placement]) {
+        let appended = group.iter().zip(placements);
+        let appended = appended.filter(|(_, p)| matches!(p, Placement::Appended(_)));
+        let entries = appended.flat_map(|(submission, _)| &submission.entries);
+        let (records, rows) = entries.fold((0, 0), |(records, rows), entry| {
+            (records + 1, rows + entry.rows.num_rows() as u64)
+        });
+        self.gauge.records.fetch_add(records, Ordering::Relaxed);
+        self.gauge.rows.fetch_add(rows, Ordering::Relaxed);
+        self.gauge.groups.fetch_add(1, Ordering::Relaxed);
+        self.measure();
+    }
+
+    fn acknowledge(
+        &mut self,
+        submission: Submission,
+        placement: Placement,
+        ingested_at: Timestamp,
+    ) {
+        let Submission { id, reply, reservation, .. } = submission;
+        drop(reservation);
+        let written = match placement {
+            Placement::Appended(positions) => {
+                Ok(Written { position: positions.last().copied().unwrap_or_default(), ingested_at })
+            }
+            Placement::Duplicate(Place { position, ingested_at }) => {
+                Ok(Written { position, ingested_at })
+            }
+            Placement::Stale { .. } => Err(Error::internal("a batch of no source is out of date")),
+        };
+        if let (Some(repeats), Some(id), Ok(written)) = (&mut self.repeats, id, &written) {
+            repeats.add(id, *written);
+        }
+        let _ = reply.send(written);
+    }
+
+    /// The submissions that the log takes, as batches, too; each of the others is refused by itself.
     fn fitting(
         &self,
         group: Vec<Submission>,
         ingested_at: Timestamp,
-    ) -> (Vec<Submission>, Vec<Record>) {
-        let mut records = Vec::with_capacity(group.len());
+    ) -> (Vec<Submission>, Vec<Batch>) {
+        let mut batches = Vec::with_capacity(group.len());
         let mut fitting = Vec::with_capacity(group.len());
         for submission in group {
-            let first = records.len();
-            records.extend(submission.entries.iter().map(|entry| entry.record(ingested_at)));
-            match self.log.check(records.get(first..).unwrap_or_default()) {
-                Ok(()) => fitting.push(submission),
-                Err(error) => {
-                    records.truncate(first);
-                    refuse(vec![submission], &error);
+            let records: Vec<Record> =
+                submission.entries.iter().map(|entry| entry.record(ingested_at)).collect();
+            match self.log.check(&records) {
+                Ok(()) => {
+                    let id = submission.id.unwrap_or_else(BatchId::random);
+                    batches.push(Batch { id, origin: None, records });
+                    fitting.push(submission);
                 }
+                Err(error) => refuse(vec![submission], &error),
             }
         }
-        (fitting, records)
+        (fitting, batches)
     }
 
     /// After a group as a whole met an error: one by one, so that a small one goes in where a large one finds
@@ -154,7 +219,7 @@ impl State {
         let mut poison = None;
         for submission in group {
             match &poison {
-                None => poison = self.commit(vec![submission]),
+                None => poison = self.commit_here(vec![submission]),
                 Some(error) => refuse(vec![submission], error),
             }
         }
@@ -194,15 +259,18 @@ impl State {
     fn apply(
         &mut self,
         group: &[Submission],
-        positions: &[LogPosition],
+        placements: &[Placement],
         ingested_at: Timestamp,
     ) -> Result<()> {
         let mut touched: BTreeMap<&str, &Arc<Table>> = BTreeMap::new();
-        let entries = group.iter().flat_map(|submission| &submission.entries);
-        for (entry, &position) in entries.zip(positions) {
-            let name = entry.table.schema.name();
-            self.append(name, position, &complete(&entry.table.schema, &entry.rows, ingested_at)?)?;
-            touched.insert(name, &entry.table);
+        for (submission, placement) in group.iter().zip(placements) {
+            let Placement::Appended(positions) = placement else { continue };
+            for (entry, &position) in submission.entries.iter().zip(positions) {
+                let schema = &entry.table.schema;
+                let rows = with_ids(schema, position, &entry.rows)?;
+                self.append(schema.name(), position, &complete(schema, &rows, ingested_at)?)?;
+                touched.insert(schema.name(), &entry.table);
+            }
         }
         for (name, table) in touched {
             let snapshot = Arc::clone(&table.view.load().snapshot);
@@ -233,6 +301,10 @@ impl State {
     /// Swaps tail and snapshot for what has landed. An error poisons the writer.
     pub(super) fn swap(&mut self, landed: Landed) -> Option<Error> {
         let name = landed.table.schema.name();
+        if self.awaits_tails {
+            let _ = landed.reply.send(());
+            return None;
+        }
         if let Some(through) = landed.through {
             match self.follow_to(through.newest) {
                 Ok(true) => {}
@@ -250,7 +322,11 @@ impl State {
                 tail.landed(hour.hour(), hour);
             }
         }
+        let version = landed.snapshot.version();
         self.publish(name, &landed.table, landed.snapshot);
+        if landed.is_own {
+            self.tell(name, version);
+        }
         self.give_back();
         let _ = landed.reply.send(());
         None
@@ -262,7 +338,7 @@ impl State {
         if let Err(error) = self.log.truncate(needed.unwrap_or_else(|| self.log.end())) {
             tracing::warn!(%error, "could not delete old log segments: trying again later");
         }
-        self.gauge.measure(self.log.as_ref());
+        self.measure();
     }
 
     pub(super) fn wake_lander_if_needed(&mut self) {
@@ -277,6 +353,14 @@ impl State {
             self.wake_lander.notify_one();
         }
     }
+}
+
+/// The submissions with an id each, under which any process may append them.
+fn identified(mut group: Vec<Submission>) -> Vec<Submission> {
+    for submission in &mut group {
+        submission.id.get_or_insert_with(BatchId::random);
+    }
+    group
 }
 
 /// Answers that nothing of a group is in the log.

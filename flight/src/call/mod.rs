@@ -1,6 +1,7 @@
 //! Calls: what those of native Flight and of SQL stand on. The state that all of them share, who calls and for how long,
 //! running answers and puts, and what is kept between calls.
 
+mod after;
 mod answer;
 mod bound_parameters;
 mod caller;
@@ -15,10 +16,10 @@ mod state;
 
 pub(crate) use answer::Running;
 pub(crate) use caller::Caller;
-pub(crate) use endpoint::{signed, until};
+pub(crate) use endpoint::signed;
 pub(crate) use executions::{Cancellation, Cancelled, Execution};
 pub(crate) use limits::Deadline;
-pub(crate) use put::{Writing, batches_of};
+pub(crate) use put::{Sent, Writing, batches_of, sent_batches_of};
 pub(crate) use serving::Serving;
 pub use serving::{Alter, Reopening};
 pub(crate) use shutdown::{Phase, Shutdown};

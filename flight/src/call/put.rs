@@ -10,13 +10,15 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow_flight::FlightData;
-use arrow_flight::decode::FlightRecordBatchStream;
+use arrow_flight::decode::{DecodedPayload, FlightDataDecoder};
 use arrow_flight::error::FlightError;
 use barograph_engine::internal::pause;
+use barograph_engine::log::BatchId;
 use barograph_engine::{Ack, Durability, ErrorKind, retry};
+use bytes::Bytes;
 use futures::future::{BoxFuture, OptionFuture, ready};
 use futures::stream::{BoxStream, FuturesOrdered};
-use futures::{FutureExt, StreamExt, TryStreamExt, stream};
+use futures::{FutureExt, Stream, StreamExt, TryStreamExt, stream};
 use http::HeaderMap;
 use tokio::sync::OwnedSemaphorePermit;
 use tonic::{Code, Status, Streaming};
@@ -25,6 +27,7 @@ use super::limits::Deadline;
 use super::serving::Serving;
 use super::shutdown::{Phase, Shutdown};
 use super::state::State;
+use crate::message::{BatchIds, batch_id_of};
 use crate::wire::BatchEncoder;
 use crate::{Error, Result};
 
@@ -34,12 +37,42 @@ const IN_FLIGHT_BYTES: usize = 16 << 20;
 /// An acknowledgement that is yet to come.
 type Pending = BoxFuture<'static, Result<Ack>>;
 
+/// A batch as a client sends it.
+pub(crate) struct Sent {
+    /// By which it counts once, however often it is sent.
+    pub(crate) id: Option<BatchId>,
+    pub(crate) rows: RecordBatch,
+}
+
 /// The batches that a client sends, from the message with the schema on.
 pub(crate) fn batches_of(
     state: &State,
     first: FlightData,
     messages: Streaming<FlightData>,
 ) -> BoxStream<'static, Result<RecordBatch>> {
+    described(state, first, messages).map_ok(|(_, rows)| rows).boxed()
+}
+
+/// The same with their ids: those in their metadata, or else `ids`.
+pub(crate) fn sent_batches_of(
+    state: &State,
+    first: FlightData,
+    messages: Streaming<FlightData>,
+    ids: BatchIds,
+) -> BoxStream<'static, Result<Sent>> {
+    let sent = described(state, first, messages).zip(stream::iter(ids)).map(|(batch, id)| {
+        let (metadata, rows) = batch?;
+        Ok(Sent { id: batch_id_of(&metadata)?.or(id), rows })
+    });
+    sent.boxed()
+}
+
+/// The batches that a client sends, each with its metadata.
+fn described(
+    state: &State,
+    first: FlightData,
+    messages: Streaming<FlightData>,
+) -> impl Stream<Item = Result<(Bytes, RecordBatch)>> + Send + use<> {
     let limit = state.settings.request_bytes_max;
     let messages =
         stream::once(std::future::ready(Ok(first))).chain(messages).map_err(move |status| {
@@ -52,7 +85,17 @@ pub(crate) fn batches_of(
             }
             FlightError::from(status)
         });
-    FlightRecordBatchStream::new_from_flight_data(messages).map_err(Error::from).boxed()
+    let mut has_schema = false;
+    let batches = FlightDataDecoder::new(messages).try_filter_map(move |message| {
+        ready(match message.payload {
+            DecodedPayload::RecordBatch(rows) => Ok(Some((message.inner.app_metadata, rows))),
+            DecodedPayload::Schema(_) if std::mem::replace(&mut has_schema, true) => Err(
+                FlightError::protocol("a second schema: send its batches with a call of their own"),
+            ),
+            DecodedPayload::Schema(_) | DecodedPayload::None => Ok(None),
+        })
+    });
+    batches.map_err(Error::from)
 }
 
 /// Where batches go.
@@ -67,13 +110,13 @@ struct Target {
 
 impl Target {
     /// Puts a batch. Ready when it has its place in the log.
-    async fn put(self: Arc<Self>, batch: RecordBatch) -> Result<Pending> {
+    async fn put(self: Arc<Self>, batch: Sent) -> Result<Pending> {
         let deadline = self.serving.current().deadline(&HeaderMap::new());
         if !self.patient {
-            return self.submit(batch, &deadline).await;
+            return self.submit(batch.id, batch.rows, &deadline).await;
         }
         loop {
-            let put = async { self.submit(batch.clone(), &deadline).await?.await };
+            let put = async { self.submit(batch.id, batch.rows.clone(), &deadline).await?.await };
             let error = match put.await {
                 Err(error) if error.kind() == ErrorKind::Resources => error,
                 done => return Ok(ready(done).boxed()),
@@ -86,10 +129,19 @@ impl Target {
         }
     }
 
-    async fn submit(&self, batch: RecordBatch, deadline: &Deadline) -> Result<Pending> {
+    async fn submit(
+        &self,
+        id: Option<BatchId>,
+        rows: RecordBatch,
+        deadline: &Deadline,
+    ) -> Result<Pending> {
         let submitting = async {
             let (state, kept) = self.serving.to_put().await;
-            let prepared = state.engine.prepare(&self.table, batch, &self.source).await?;
+            let prepared = state.engine.prepare(&self.table, rows, &self.source).await?;
+            let prepared = match id {
+                Some(id) => prepared.with_id(id),
+                None => prepared,
+            };
             let submitted = prepared.submit(self.durability).await?;
             Ok::<_, Error>((submitted, kept))
         };
@@ -105,7 +157,7 @@ impl Target {
 
 /// A running put.
 pub(crate) struct Writing {
-    batches: BoxStream<'static, Result<RecordBatch>>,
+    batches: BoxStream<'static, Result<Sent>>,
     target: Arc<Target>,
     /// Batches on their way at one time at most.
     most: usize,
@@ -127,7 +179,7 @@ impl Writing {
         table: String,
         source: String,
         durability: Durability,
-        batches: BoxStream<'static, Result<RecordBatch>>,
+        batches: BoxStream<'static, Result<Sent>>,
         patient: bool,
     ) -> Result<Self> {
         let state = serving.current();
@@ -184,8 +236,8 @@ impl Writing {
         self.running.len() < self.most && self.bytes.iter().sum::<usize>() < IN_FLIGHT_BYTES
     }
 
-    fn submit(&mut self, batch: RecordBatch) {
-        self.bytes.push_back(BatchEncoder::estimate(&batch).unwrap_or_default());
+    fn submit(&mut self, batch: Sent) {
+        self.bytes.push_back(BatchEncoder::estimate(&batch.rows).unwrap_or_default());
         let mut put = Arc::clone(&self.target).put(batch).boxed();
         // Most have their place at once.
         match (&mut put).now_or_never() {

@@ -27,12 +27,19 @@ pub(crate) struct State {
     pub(crate) pins: Pins,
     pub(crate) shapes: Shapes,
     pub(crate) shutdown: Shutdown,
+    /// The host and port of this process, if others answer beside it.
+    pub(crate) location: Option<String>,
     /// What was served before, as long as endpoints hold views of it.
     earlier: ArcSwapOption<State>,
 }
 
 impl State {
-    pub(crate) fn new(engine: Arc<Engine>, sql: Arc<Sql>, settings: FlightSettings) -> Self {
+    pub(crate) fn new(
+        engine: Arc<Engine>,
+        sql: Arc<Sql>,
+        settings: FlightSettings,
+        location: Option<String>,
+    ) -> Self {
         Self {
             executions: Arc::new(Executions::new(Arc::clone(engine.clock()))),
             bound_parameters: Arc::default(),
@@ -40,6 +47,7 @@ impl State {
             pins: Pins::new(engine.clock(), settings.view_lifetime, settings.views_max),
             shapes: Shapes::default(),
             shutdown: Shutdown::default(),
+            location,
             earlier: ArcSwapOption::empty(),
             engine,
             sql,
@@ -56,7 +64,7 @@ impl State {
             limits: before.limits.clone(),
             shutdown: before.shutdown.clone(),
             earlier: ArcSwapOption::from(Some(Arc::clone(&before))),
-            ..Self::new(engine, sql, before.settings.clone())
+            ..Self::new(engine, sql, before.settings.clone(), before.location.clone())
         }
     }
 

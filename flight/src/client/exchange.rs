@@ -11,7 +11,7 @@ use arrow::datatypes::{Schema, SchemaRef};
 use arrow_flight::FlightData;
 use arrow_flight::utils::flight_data_to_arrow_batch;
 use barograph_engine::ErrorKind;
-use barograph_lake::{Key, Timestamp};
+use barograph_lake::{Key, LogPosition, Timestamp};
 use futures::{Stream, StreamExt};
 use serde::Deserialize;
 use tokio::sync::mpsc;
@@ -54,6 +54,14 @@ impl ExchangeSender {
         json.push_str("{\"keys\":");
         push_keys(&mut json, keys);
         push_id(&mut json, id);
+        self.send(json).await
+    }
+
+    /// Asks for the same as [`Self::keys`], with what was acknowledged at `position`.
+    pub async fn keys_after(&self, keys: &[Key], position: LogPosition) -> Result<()> {
+        let mut json = String::from("{\"keys\":");
+        push_keys(&mut json, keys);
+        json.push_str(&format!(",\"after\":\"{position}\"}}"));
         self.send(json).await
     }
 
@@ -102,7 +110,9 @@ impl Client {
         let (sender, requests) = mpsc::channel(QUEUE);
         let opening = FlightData::new().with_descriptor(command(ticket));
         sender.try_send(opening).map_err(|e| unexpected("exchange", e))?;
-        let answers = self.flight.clone().do_exchange(ReceiverStream::new(requests)).await?;
+        let mut flight = self.answering().await?;
+        let requests = self.request(ReceiverStream::new(requests));
+        let answers = flight.do_exchange(requests).await?;
         let answers =
             Exchange { messages: answers.into_inner(), schema: None, dictionaries: HashMap::new() };
         Ok((ExchangeSender(sender), answers))

@@ -1,5 +1,6 @@
 //! The tables of a server, and the plan of an answer: its endpoints, which can be fetched in parallel.
 
+use std::future::ready;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
@@ -8,7 +9,7 @@ use arrow_flight::{Criteria, FlightDescriptor, FlightInfo, Ticket as FlightTicke
 use barograph_engine::ErrorKind;
 use futures::{Stream, StreamExt, TryStreamExt, stream};
 
-use super::{Client, command};
+use super::{Client, addresses, command};
 use crate::{Error, Result, Ticket};
 
 /// A table of the server.
@@ -33,29 +34,38 @@ pub struct FlightPlan {
     pub rows: Option<u64>,
     /// Its endpoints in order: what they give one after the other is the answer.
     pub endpoints: Vec<FlightTicket>,
+    /// The server that they have to be fetched from; `None` is any.
+    pub location: Option<String>,
 }
 
 impl Client {
     /// The tables of the server.
     pub async fn tables(&self) -> Result<Vec<TableSummary>> {
-        let flights = self.flight.clone().list_flights(Criteria::default()).await?.into_inner();
-        flights
-            .map_err(Error::from)
-            .and_then(|flight| std::future::ready(summary(flight)))
-            .try_collect()
-            .await
+        self.repeated(async |mut flight| {
+            let all = self.request(Criteria::default());
+            let flights = flight.list_flights(all).await?.into_inner();
+            let summaries = flights.map_err(Error::from);
+            summaries.and_then(|flight| ready(summary(flight))).try_collect().await
+        })
+        .await
     }
 
     /// The columns of a table.
     pub async fn schema(&self, table: &str) -> Result<SchemaRef> {
-        let descriptor = FlightDescriptor::new_path(vec![table.to_owned()]);
-        let result = self.flight.clone().get_schema(descriptor).await?.into_inner();
-        Ok(Arc::new(Schema::try_from(&result)?))
+        self.repeated(async |mut flight| {
+            let descriptor = FlightDescriptor::new_path(vec![table.to_owned()]);
+            let result = flight.get_schema(self.request(descriptor)).await?.into_inner();
+            Ok(Arc::new(Schema::try_from(&result)?))
+        })
+        .await
     }
 
     /// The plan of the answer to a ticket. Its endpoints are valid for the server's `view_lifetime`.
     pub async fn info(&self, ticket: &Ticket) -> Result<FlightPlan> {
-        plan(self.flight.clone().get_flight_info(command(ticket)).await?.into_inner())
+        self.repeated(async |mut flight| {
+            plan(flight.get_flight_info(self.request(command(ticket))).await?.into_inner())
+        })
+        .await
     }
 
     /// The rows of all endpoints in order, of which at most `parallel` are fetched at a time. Endpoints that
@@ -66,10 +76,18 @@ impl Client {
         parallel: usize,
     ) -> impl Stream<Item = Result<RecordBatch>> + Send + use<> {
         let client = self.clone();
+        let location = plan.location.as_deref().map(addresses::at).transpose();
+        let at = location.map_err(Arc::new);
         stream::iter(plan.endpoints.clone())
             .map(move |ticket| {
-                let client = client.clone();
-                async move { client.get_raw(ticket).await?.try_collect::<Vec<_>>().await }
+                let (client, at) = (client.clone(), at.clone());
+                async move {
+                    let answer = match at.map_err(|error| error.again())? {
+                        Some(flight) => client.get_at(flight, ticket).await?,
+                        None => client.get_raw(ticket).await?,
+                    };
+                    answer.try_collect::<Vec<_>>().await
+                }
             })
             .buffered(parallel.max(1))
             .map_ok(|batches| stream::iter(batches.into_iter().map(Ok)))
@@ -84,8 +102,11 @@ fn plan(info: FlightInfo) -> Result<FlightPlan> {
             Error::new(ErrorKind::Internal, "the server gave an endpoint without a ticket")
         })
     };
+    let mut locations = info.endpoint.iter().flat_map(|endpoint| &endpoint.location);
+    let location = locations.next().map(|location| location.uri.clone());
     Ok(FlightPlan {
         schema,
+        location,
         rows: u64::try_from(info.total_records).ok(),
         endpoints: info.endpoint.into_iter().map(ticket).collect::<Result<_>>()?,
     })

@@ -1,91 +1,82 @@
 //! The client: typed calls over one connection, which many tasks may share by cloning it.
 
+mod addresses;
 mod exchange;
 mod info;
 mod put;
 mod read;
 mod sql;
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use arrow_flight::flight_service_client::FlightServiceClient;
 use arrow_flight::{Action, FlightDescriptor};
 use barograph_engine::{DeletionReport, ErrorKind, FlushReport, RedriveReport};
-use barograph_lake::{Key, TimeRange};
+use barograph_lake::{Key, LogPosition, TimeRange};
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use serde::de::DeserializeOwned;
-use tonic::transport::{Channel, Endpoint};
+use tonic::Request;
+use tonic::metadata::MetadataValue;
 
-use crate::message::{AlterMessage, AlterProgress, AlterRequest, DeleteJson, RedriveJson};
+use crate::message::{
+    AFTER_HEADER, AlterMessage, AlterProgress, AlterRequest, DeleteJson, RedriveJson,
+};
 use crate::{Error, Result, Ticket};
 
+pub(crate) use addresses::channel;
+use addresses::{Addresses, Flight};
 pub use exchange::{Exchange, ExchangeAnswer, ExchangeSender};
 pub use info::{FlightPlan, TableSummary};
-pub use put::Acks;
+pub use put::{Acks, PutBatch};
 pub use read::Answer;
 
-/// Largest message the client takes.
-const MESSAGE_BYTES_MAX: usize = 64 << 20;
-/// HTTP/2 flow-control windows: what a server may send ahead.
-const STREAM_WINDOW: u32 = 8 << 20;
-const CONNECTION_WINDOW: u32 = 32 << 20;
-/// Largest frame that a server may send: a column of a batch goes out and comes in with few calls.
-const FRAME_BYTES_MAX: u32 = 1 << 20;
-/// How long a connection may take to be made.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// A connection to a server. Errors have the kind that the server's error had.
+/// A connection to a server, or to several that serve one lake. Errors have the kind that the server's error had.
+///
+/// Of several servers one is asked until it does not answer, or answers UNAVAILABLE. Reads, and puts of one batch, which
+/// has an id, are then repeated at the next, within [`Client::with_timeout`]. Other calls end with the error, and the next
+/// call goes elsewhere.
 #[derive(Debug, Clone)]
 pub struct Client {
-    flight: FlightServiceClient<Channel>,
+    addresses: Arc<Addresses>,
+    after: Option<LogPosition>,
+    timeout: Option<Duration>,
 }
 
 impl Client {
-    /// Connects to `url`: `http://host:port`, or `grpc://host:port` as other Flight clients write it.
+    /// Connects to `url`: `http://host:port`, or `grpc://host:port` as other Flight clients write it; or several of them,
+    /// separated by commas.
     ///
     /// # Errors
     /// `Request` for a URL that cannot be read, `Unavailable` if nobody answers there.
     pub fn connect(url: &str) -> BoxFuture<'_, Result<Self>> {
         Box::pin(async move {
-            let http = ["grpc://", "grpc+tcp://"]
-                .into_iter()
-                .find_map(|scheme| url.strip_prefix(scheme))
-                .map_or_else(|| url.to_owned(), |rest| format!("http://{rest}"));
-            let with_scheme = if http.contains("://") { http } else { format!("http://{http}") };
-            let endpoint = Endpoint::from_shared(with_scheme)
-                .map_err(|e| {
-                    Error::request(format!("endpoint {url:?}: write it like http://127.0.0.1:8815"))
-                        .with_source(e)
-                })?
-                .connect_timeout(CONNECT_TIMEOUT)
-                .tcp_nodelay(true)
-                .initial_stream_window_size(STREAM_WINDOW)
-                .initial_connection_window_size(CONNECTION_WINDOW)
-                .max_frame_size(FRAME_BYTES_MAX)
-                .http2_keep_alive_interval(Duration::from_secs(30));
-            let channel = endpoint.connect().await.map_err(|e| {
-                Error::new(
-                    ErrorKind::Unavailable,
-                    format!("no server answers at {url}: is it running?"),
-                )
-                .with_source(e)
-            })?;
-            let flight = FlightServiceClient::new(channel)
-                .max_decoding_message_size(MESSAGE_BYTES_MAX)
-                .max_encoding_message_size(usize::MAX);
-            Ok(Self { flight })
+            let addresses = Arc::new(Addresses::connect(url).await?);
+            Ok(Self { addresses, after: None, timeout: None })
         })
+    }
+
+    /// A client of the same connections whose calls show what was acknowledged at `position`, whichever server answers.
+    pub fn after(&self, position: LogPosition) -> Self {
+        Self { after: Some(position), ..self.clone() }
+    }
+
+    /// A client of the same connections whose calls take no longer than `timeout`, the first and its repetitions at other
+    /// addresses together.
+    pub fn with_timeout(&self, timeout: Duration) -> Self {
+        Self { timeout: Some(timeout), ..self.clone() }
     }
 
     /// Lands everything in the tail.
     pub async fn flush(&self) -> Result<FlushReport> {
-        self.json_action("flush", Bytes::new()).await
+        let json = self.repeated(|flight| self.action_at(flight, "flush", Bytes::new())).await?;
+        read_json("flush", &json)
     }
 
     /// The plan of a range read as text: what the read would touch.
     pub async fn plan(&self, ticket: &Ticket) -> Result<String> {
-        let text = self.action("plan", ticket.to_json().into()).await?;
+        let body = Bytes::from(ticket.to_json());
+        let text = self.repeated(|flight| self.action_at(flight, "plan", body.clone())).await?;
         String::from_utf8(text.into()).map_err(|e| unexpected("plan", e))
     }
 
@@ -122,8 +113,9 @@ impl Client {
         progress: &mut (dyn FnMut(AlterProgress) + Send),
     ) -> Result<Vec<String>> {
         let body = serde_json::to_vec(asked).map_err(|e| unexpected("alter", e))?;
-        let mut results =
-            self.flight.clone().do_action(Action::new("alter", body)).await?.into_inner();
+        let mut flight = self.answering().await?;
+        let action = self.request(Action::new("alter", body));
+        let mut results = flight.do_action(action).await?.into_inner();
         while let Some(result) = results.message().await? {
             match serde_json::from_slice(&result.body).map_err(|e| unexpected("alter", e))? {
                 AlterMessage::Progress(how_far) => progress(how_far),
@@ -134,18 +126,56 @@ impl Client {
     }
 
     async fn json_action<T: DeserializeOwned>(&self, name: &str, body: Bytes) -> Result<T> {
-        let json = self.action(name, body).await?;
-        serde_json::from_slice(&json).map_err(|e| unexpected(name, e))
+        read_json(name, &self.action(name, body).await?)
     }
 
+    /// The result of an action that may not be done twice.
     async fn action(&self, name: &str, body: Bytes) -> Result<Bytes> {
-        let mut results =
-            self.flight.clone().do_action(Action::new(name, body)).await?.into_inner();
+        let flight = self.answering().await?;
+        self.action_at(flight, name, body).await
+    }
+
+    async fn action_at(&self, mut flight: Flight, name: &str, body: Bytes) -> Result<Bytes> {
+        let action = self.request(Action::new(name, body));
+        let mut results = flight.do_action(action).await?.into_inner();
         let result = results.message().await?;
         result.map(|result| result.body).ok_or_else(|| {
             Error::new(ErrorKind::Internal, format!("action {name:?} gave no result"))
         })
     }
+
+    /// Makes a call that may be made again: at the next address, where one does not answer.
+    async fn repeated<T, F>(&self, call: impl Fn(Flight) -> F) -> Result<T>
+    where
+        F: Future<Output = Result<T>>,
+    {
+        self.addresses.repeated(self.timeout, call).await
+    }
+
+    /// The connection for a call that may not be made twice: of several, one that has just answered.
+    async fn answering(&self) -> Result<Flight> {
+        if self.addresses.are_several() {
+            self.repeated(|flight| self.action_at(flight, "version", Bytes::new())).await?;
+        }
+        self.addresses.current().map(|(_, flight)| flight)
+    }
+
+    /// A call with what this client says in headers.
+    fn request<T>(&self, message: T) -> Request<T> {
+        let mut request = Request::new(message);
+        let position = self.after.and_then(|after| MetadataValue::try_from(after.to_string()).ok());
+        if let Some(position) = position {
+            request.metadata_mut().insert(AFTER_HEADER, position);
+        }
+        if let Some(timeout) = self.timeout {
+            request.set_timeout(timeout);
+        }
+        request
+    }
+}
+
+fn read_json<T: DeserializeOwned>(name: &str, json: &[u8]) -> Result<T> {
+    serde_json::from_slice(json).map_err(|e| unexpected(name, e))
 }
 
 /// The descriptor of a ticket.

@@ -8,13 +8,14 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use arrow_flight::utils::batches_to_flight_data;
 use arrow_flight::{FlightData, FlightDescriptor, PutResult};
+use barograph_engine::log::BatchId;
 use barograph_engine::{Ack, Durability, ErrorKind};
 use futures::{Stream, StreamExt, TryStreamExt, stream};
+use tonic::Streaming;
 use tonic::metadata::MetadataValue;
-use tonic::{Request, Streaming};
 
-use super::{Client, unexpected};
-use crate::message::{AckJson, DURABILITY_HEADER};
+use super::{Client, Flight, unexpected};
+use crate::message::{AckJson, DURABILITY_HEADER, batch_metadata, durability_name};
 use crate::{Error, Result};
 
 /// The acknowledgements of a put, one a batch, in order.
@@ -45,25 +46,52 @@ impl Stream for Acks {
     }
 }
 
+/// A batch with the id under which it counts once, however often it is sent.
+#[derive(Debug, Clone)]
+pub struct PutBatch {
+    /// Its id.
+    pub id: BatchId,
+    /// Its rows.
+    pub rows: RecordBatch,
+}
+
+impl From<RecordBatch> for PutBatch {
+    /// With an id that no other batch has.
+    fn from(rows: RecordBatch) -> Self {
+        Self { id: BatchId::random(), rows }
+    }
+}
+
 impl Client {
     /// Sends `batches` to `table`; each is acknowledged at the level of `durability`. Batches go out
     /// while acknowledgements come in: take the acknowledgements as they come, or the server waits.
     ///
     /// # Errors
     /// An error ends the stream of acknowledgements. Those before it stand; of the batches after it, some may have
-    /// been written all the same, and may be sent again: writing a row twice changes nothing. A batch
+    /// been written all the same, and may be sent again: under the same id ([`PutBatch`]) a batch counts once. A batch
     /// with other columns than the first ends the stream.
-    pub async fn put(
+    pub async fn put<B: Into<PutBatch> + Send + 'static>(
         &self,
         table: &str,
-        batches: impl Stream<Item = RecordBatch> + Send + 'static,
+        batches: impl Stream<Item = B> + Send + 'static,
+        durability: Durability,
+    ) -> Result<Acks> {
+        let flight = self.answering().await?;
+        self.put_at(flight, table, batches.map(Into::into), durability).await
+    }
+
+    async fn put_at(
+        &self,
+        mut flight: Flight,
+        table: &str,
+        batches: impl Stream<Item = PutBatch> + Send + 'static,
         durability: Durability,
     ) -> Result<Acks> {
         let mut batches = Box::pin(batches.peekable());
         let Some(first) = batches.as_mut().peek().await else {
             return Ok(Acks { results: None, unsent: Arc::default() });
         };
-        let schema = first.schema();
+        let schema = first.rows.schema();
         let descriptor = Some(FlightDescriptor::new_path(vec![table.to_owned()]));
         let unsent = Arc::new(OnceLock::new());
         let keep = Arc::clone(&unsent);
@@ -72,42 +100,48 @@ impl Client {
             let sent = sent.map_err(|error| keep.set(error)).ok();
             std::future::ready(sent.map(stream::iter))
         });
-        let level = match durability {
-            Durability::Memory => "memory",
-            Durability::Disk => "disk",
-        };
-        let mut request = Request::new(messages.flatten());
-        request.metadata_mut().insert(DURABILITY_HEADER, MetadataValue::from_static(level));
-        let results = self.flight.clone().do_put(request).await?.into_inner();
+        let mut request = self.request(messages.flatten());
+        let level = MetadataValue::from_static(durability_name(durability));
+        request.metadata_mut().insert(DURABILITY_HEADER, level);
+        let results = flight.do_put(request).await?.into_inner();
         Ok(Acks { results: Some(results), unsent })
     }
 
-    /// Sends one batch and waits for its acknowledgement.
+    /// Sends one batch and waits for its acknowledgement; again to the next server, if one does not answer.
     pub async fn put_batch(
         &self,
         table: &str,
-        batch: RecordBatch,
+        batch: impl Into<PutBatch>,
         durability: Durability,
     ) -> Result<Ack> {
-        let mut acks = self.put(table, stream::iter([batch]), durability).await?;
-        acks.try_next().await?.ok_or_else(|| {
-            Error::new(ErrorKind::Internal, "a put ended without an acknowledgement")
+        let batch = batch.into();
+        self.repeated(async |flight| {
+            let batch = stream::iter([batch.clone()]);
+            let mut acks = self.put_at(flight, table, batch, durability).await?;
+            acks.try_next().await?.ok_or_else(|| {
+                Error::new(ErrorKind::Internal, "a put ended without an acknowledgement")
+            })
         })
+        .await
     }
 }
 
 /// The messages of one batch; the first of a put begins with the schema and the descriptor.
 fn messages(
     schema: &SchemaRef,
-    batch: RecordBatch,
+    batch: PutBatch,
     descriptor: Option<FlightDescriptor>,
 ) -> Result<Vec<FlightData>> {
-    if batch.schema() != *schema {
+    let PutBatch { id, rows } = batch;
+    if rows.schema() != *schema {
         return Err(Error::request(
             "a batch has other columns than the first of its put: send it with a put of its own",
         ));
     }
-    let mut messages = batches_to_flight_data(schema, vec![batch])?;
+    let mut messages = batches_to_flight_data(schema, vec![rows])?;
+    if let Some(batch) = messages.last_mut() {
+        batch.app_metadata = batch_metadata(id).into();
+    }
     match (descriptor, messages.first_mut()) {
         (Some(descriptor), Some(first)) => first.flight_descriptor = Some(descriptor),
         // The schema was sent before.

@@ -13,7 +13,7 @@ use barograph_engine::ErrorKind;
 use barograph_lake::{Key, Timestamp};
 use futures::{Stream, StreamExt, TryStreamExt};
 
-use super::Client;
+use super::{Client, Flight};
 use crate::{Error, Result, Ticket};
 
 /// The batches of an answer as they arrive. An answer that is not whole ends with an error. Dropping it
@@ -73,7 +73,7 @@ impl Client {
         columns: Option<&[&str]>,
     ) -> Result<RecordBatch> {
         let ticket = Ticket::latest(table, keys.map(<[_]>::to_vec));
-        self.get(&with_columns(ticket, columns)).await?.collect().await
+        self.whole(&with_columns(ticket, columns)).await
     }
 
     /// The newest reading at or before `time` of each of `keys`.
@@ -85,11 +85,23 @@ impl Client {
         columns: Option<&[&str]>,
     ) -> Result<RecordBatch> {
         let ticket = Ticket::at(table, keys.map(<[_]>::to_vec), time);
-        self.get(&with_columns(ticket, columns)).await?.collect().await
+        self.whole(&with_columns(ticket, columns)).await
+    }
+
+    /// The rows of a short answer. It is asked for again where it breaks off.
+    async fn whole(&self, ticket: &Ticket) -> Result<RecordBatch> {
+        let ticket = FlightTicket::new(ticket.to_json());
+        self.repeated(async |flight| self.get_at(flight, ticket.clone()).await?.collect().await)
+            .await
     }
 
     pub(crate) async fn get_raw(&self, ticket: FlightTicket) -> Result<Answer> {
-        let messages = self.flight.clone().do_get(ticket).await?.into_inner();
+        self.repeated(|flight| self.get_at(flight, ticket.clone())).await
+    }
+
+    /// The answer of one server.
+    pub(super) async fn get_at(&self, mut flight: Flight, ticket: FlightTicket) -> Result<Answer> {
+        let messages = flight.do_get(self.request(ticket)).await?.into_inner();
         let mut batches =
             FlightRecordBatchStream::new_from_flight_data(messages.map_err(FlightError::from));
         let first = batches.try_next().await?;

@@ -17,15 +17,19 @@ impl Client {
         let command = CommandStatementQuery { query: text.to_owned(), transaction_id: None };
         let command: Any = command.as_any();
         let descriptor = FlightDescriptor::new_cmd(command.encode_to_vec());
-        let info = self.flight.clone().get_flight_info(descriptor).await?.into_inner();
-        match <[_; 1]>::try_from(info.endpoint) {
-            Ok([endpoint]) if endpoint.ticket.is_some() => {
-                self.get_raw(endpoint.ticket.unwrap_or_default()).await
+        self.repeated(async |mut flight| {
+            let descriptor = self.request(descriptor.clone());
+            let info = flight.get_flight_info(descriptor).await?.into_inner();
+            match <[_; 1]>::try_from(info.endpoint) {
+                Ok([endpoint]) if endpoint.ticket.is_some() => {
+                    self.get_at(flight, endpoint.ticket.unwrap_or_default()).await
+                }
+                _ => Err(Error::new(
+                    ErrorKind::Internal,
+                    "the server does not give the answer in one part: is it of another version?",
+                )),
             }
-            _ => Err(Error::new(
-                ErrorKind::Internal,
-                "the server does not give the answer in one part: is it of another version?",
-            )),
-        }
+        })
+        .await
     }
 }

@@ -1,11 +1,19 @@
 //! The JSON messages and headers of puts and actions, as client and server write and read them.
 
 mod action;
+mod after;
 mod alter;
+mod batch_id;
+mod forward;
 mod put;
 
 pub(crate) use action::{DeleteJson, RedriveJson};
+pub use after::AFTER_HEADER;
+pub(crate) use after::after;
 pub(crate) use alter::AlterMessage;
 pub use alter::{AlterProgress, AlterRequest};
+pub use batch_id::BATCH_ID_HEADER;
+pub(crate) use batch_id::{BatchIds, batch_id_of, batch_metadata};
+pub(crate) use forward::{FORWARD, ForwardReply, ForwardRequest};
 pub use put::DURABILITY_HEADER;
-pub(crate) use put::{AckJson, durability, durability_of};
+pub(crate) use put::{AckJson, durability, durability_name, durability_of};

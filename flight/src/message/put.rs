@@ -50,11 +50,21 @@ pub(crate) fn durability(headers: &HeaderMap) -> Result<Durability> {
     })
 }
 
+/// The name of a durability.
+pub(crate) fn durability_name(durability: Durability) -> &'static str {
+    match durability {
+        Durability::Memory => "memory",
+        Durability::Disk => "disk",
+        Durability::Replicated => "replicated",
+    }
+}
+
 /// The durability of a name that stands in `place`.
 pub(crate) fn durability_of(place: &str, name: &[u8]) -> Result<Durability> {
     match name {
         b"disk" => Ok(Durability::Disk),
         b"memory" => Ok(Durability::Memory),
+        b"replicated" => Ok(Durability::Replicated),
         other => Err(Error::request(format!(
             "{place} is {:?}: write memory or disk",
             String::from_utf8_lossy(other)

@@ -6,12 +6,13 @@ use arrow_flight::{Action, ActionType};
 use barograph_engine::ErrorKind;
 use barograph_query::QueryId;
 use bytes::Bytes;
+use prost::Message;
 use serde::Serialize;
 use serde_json::json;
 
 use super::{alter, resolved_view};
 use crate::call::{Deadline, Serving};
-use crate::message::{DeleteJson, RedriveJson};
+use crate::message::{DeleteJson, FORWARD, ForwardReply, ForwardRequest, RedriveJson};
 use crate::ticket::{Query, Ticket, VERSION};
 use crate::{Error, Result};
 
@@ -80,6 +81,16 @@ pub(super) async fn answer(
             };
             json(&deadline.bound(flushed).await?)
         }
+        // Between servers of one version: not listed.
+        FORWARD => {
+            let batches = ForwardRequest::read(action.body)?;
+            let taken = async {
+                let (state, _kept) = serving.to_put().await;
+                state.engine.accept_forwarded(batches).await
+            };
+            let outcomes = deadline.bound(taken).await?;
+            Ok(ForwardReply::from(outcomes).encode_to_vec().into())
+        }
         "kill" => {
             let id: QueryId = String::from_utf8_lossy(&action.body).trim().parse()?;
             state.sql.queries().cancel(id)?;
@@ -87,6 +98,7 @@ pub(super) async fn answer(
         }
         "plan" => {
             let ticket = Ticket::parse(&action.body, state.settings.ticket_bytes_max.get())?;
+            deadline.bound(state.reach(ticket.after)).await?;
             let state = &state.holding(ticket.view.as_deref());
             let table = resolved_view::schema(state, &ticket)?;
             let query = ticket.bind(&table, state.settings.ticket_bounds())?.query;

@@ -19,6 +19,7 @@ use std::task::{Context, Poll};
 use arrow_flight::FlightData;
 use axum::extract::{Request, State as Shared};
 use axum::response::Response;
+use barograph_lake::LogPosition;
 use futures::future::BoxFuture;
 use futures::stream::FuturesOrdered;
 use futures::{Stream, StreamExt};
@@ -27,6 +28,7 @@ use tonic::{Status, Streaming};
 
 use crate::Result;
 use crate::call::{Phase, Serving, Shutdown, State};
+use crate::message::after;
 use crate::ticket::PointRequest;
 use crate::wire::{GrpcBody, Pieces, Protobuf};
 use answer::{RequestGroup, refusal};
@@ -39,20 +41,28 @@ const WRITE_BYTES: usize = 64 << 10;
 
 /// The HTTP side of DoExchange.
 pub(super) async fn call(Shared(serving): Shared<Arc<Serving>>, request: Request) -> Response {
+    let after = match after(request.headers()) {
+        Ok(after) => after,
+        Err(error) => return Status::from(error).into_http(),
+    };
     let requests = Streaming::new_request(
         Protobuf::<FlightData>::new(),
         request.into_body(),
         None,
         Some(serving.current().settings.request_bytes_max.get()),
     );
-    match answer(&serving, requests) {
+    match answer(&serving, requests, after) {
         Ok(body) => body.into_response(),
         Err(error) => Status::from(error).into_http(),
     }
 }
 
-/// The answers to a stream of requests.
-pub(super) fn answer(serving: &Arc<Serving>, requests: Streaming<FlightData>) -> Result<GrpcBody> {
+/// The answers to a stream of requests, each of which shows what was acknowledged at `after`.
+pub(super) fn answer(
+    serving: &Arc<Serving>,
+    requests: Streaming<FlightData>,
+    after: Option<LogPosition>,
+) -> Result<GrpcBody> {
     let state = serving.current();
     state.shutdown.check()?;
     let permit = state.limits.stream()?;
@@ -64,6 +74,7 @@ pub(super) fn answer(serving: &Arc<Serving>, requests: Streaming<FlightData>) ->
         serving: Arc::clone(serving),
         state,
         requests,
+        after,
         shape: None,
         group: RequestGroup::default(),
         waiting: FuturesOrdered::new(),
@@ -82,6 +93,7 @@ struct Exchange {
     /// What the shape is of.
     state: Arc<State>,
     requests: Streaming<FlightData>,
+    after: Option<LogPosition>,
     shape: Option<Arc<ExchangeShape>>,
     /// Requests that were taken but not put to the engine yet.
     group: RequestGroup,
@@ -189,7 +201,7 @@ impl Exchange {
             && !(descriptor.cmd.is_empty() && descriptor.path.is_empty())
         {
             let ticket = super::descriptor::exchange_ticket(descriptor, &self.state.settings)?;
-            self.open(ExchangeShape::new(&self.state, &ticket)?);
+            self.open(ExchangeShape::new(&self.state, &ticket, self.after)?);
         }
         if data.app_metadata.is_empty() {
             return Ok(());
@@ -198,7 +210,9 @@ impl Exchange {
         let request = PointRequest::parse(&data.app_metadata, json_max);
         let shape = match (&self.shape, &request) {
             (Some(shape), _) => Arc::clone(shape),
-            (None, Ok(first)) => self.open(ExchangeShape::new(&self.state, &first.ticket()?)?),
+            (None, Ok(first)) => {
+                self.open(ExchangeShape::new(&self.state, &first.ticket()?, self.after)?)
+            }
             (None, Err(_)) => return request.map(|_| ()).map_err(|refused| refused.error),
         };
         match request.and_then(|request| shape.bind(&self.state, request)) {

@@ -8,11 +8,13 @@ use std::sync::Arc;
 use arrow_flight::Ticket as FlightTicket;
 use axum::extract::{Request, State as Shared};
 use axum::response::Response;
+use barograph_lake::LogPosition;
 use futures::{StreamExt, TryStreamExt};
 use tonic::Status;
 
 use super::resolved_view;
 use crate::call::{Caller, Deadline, Running, Serving, State};
+use crate::message::after;
 use crate::sql;
 use crate::ticket::{Query, Ticket};
 use crate::wire::{BatchEncoder, GrpcBody, Pieces, Shape, read_message};
@@ -43,7 +45,10 @@ pub(super) async fn dispatch(
     deadline: Deadline,
 ) -> Result<GrpcBody> {
     match sql::command::read(&ticket.ticket)? {
-        None => answer(state, &ticket.ticket, deadline).await,
+        None => {
+            let after = after(caller.headers())?;
+            answer(state, &ticket.ticket, after, deadline).await
+        }
         Some(command) => {
             sql::get::answer(state, command, caller, deadline).await.map_err(Error::in_sql)
         }
@@ -51,10 +56,16 @@ pub(super) async fn dispatch(
 }
 
 /// The answer to a native ticket.
-async fn answer(state: &Arc<State>, ticket: &[u8], deadline: Deadline) -> Result<GrpcBody> {
+async fn answer(
+    state: &Arc<State>,
+    ticket: &[u8],
+    after: Option<LogPosition>,
+    deadline: Deadline,
+) -> Result<GrpcBody> {
     state.shutdown.check()?;
     let permit = state.limits.stream()?;
     let ticket = Ticket::parse(ticket, state.settings.ticket_bytes_max.get())?;
+    deadline.bound(state.reach(ticket.after.max(after))).await?;
     let state = &state.holding(ticket.view.as_deref());
     let schema = resolved_view::schema(state, &ticket)?;
     let bound = ticket.bind(&schema, state.settings.ticket_bounds())?;

@@ -8,10 +8,11 @@ use arrow_flight::{
     FlightDescriptor, FlightEndpoint, FlightInfo, SchemaAsIpc, SchemaResult, Ticket as FlightTicket,
 };
 use barograph_engine::{Scan, View};
-use barograph_lake::{Key, KeySelection, Timestamp};
+use barograph_lake::{Key, KeySelection};
 
 use super::{descriptor, resolved_view};
-use crate::call::{Caller, Deadline, State, signed, until};
+use crate::call::{Caller, Deadline, State, signed};
+use crate::message::after;
 use crate::sql;
 use crate::ticket::{BoundTicket, Query, RangeRead, Read, Ticket};
 use crate::{Error, Result};
@@ -32,6 +33,7 @@ pub(super) async fn answer(
     }
     state.shutdown.check()?;
     let ticket = descriptor::ticket(&asked, &state.settings)?;
+    deadline.bound(state.reach(ticket.after.max(after(caller.headers())?))).await?;
     let bound = bind(state, &ticket)?;
     let info =
         FlightInfo::new().try_with_schema(&bound.schema)?.with_descriptor(asked).with_ordered(true);
@@ -39,7 +41,7 @@ pub(super) async fn answer(
         Query::Point(query) => {
             let rows = query.keys.as_ref().map_or(UNKNOWN, |keys| signed(keys.len() as u64));
             let info = info.with_total_records(rows).with_total_bytes(UNKNOWN);
-            Ok(info.with_endpoint(endpoint(&ticket, None)))
+            Ok(info.with_endpoint(endpoint(&ticket)))
         }
         Query::Scan(scan) => {
             let answer = async {
@@ -106,7 +108,7 @@ async fn ranges(
         false => plan,
     };
     if plan.partitions().len() <= 1 {
-        return Ok(info.with_endpoint(endpoint(ticket, None)));
+        return Ok(info.with_endpoint(endpoint(ticket)));
     }
     let pinned = state.pins.pin(&ticket.table, view)?;
     let endpoints = plan.partitions().iter().map(|keys| {
@@ -115,7 +117,7 @@ async fn ranges(
         if let Read::Range(range) = &mut partition.read {
             narrow(range, keys.clone());
         }
-        endpoint(&partition, Some(pinned.expires))
+        state.pinned(endpoint(&partition), pinned.expires)
     });
     Ok(info.with_endpoints(endpoints.collect()))
 }
@@ -132,10 +134,7 @@ fn narrow(range: &mut RangeRead, keys: KeySelection) {
     };
 }
 
-pub(super) fn endpoint(ticket: &Ticket, expires: Option<Timestamp>) -> FlightEndpoint {
-    let endpoint = FlightEndpoint::new().with_ticket(FlightTicket::new(ticket.to_json()));
-    match expires {
-        None => endpoint,
-        Some(expires) => until(endpoint, expires),
-    }
+/// An endpoint that any server of the table can answer.
+pub(super) fn endpoint(ticket: &Ticket) -> FlightEndpoint {
+    FlightEndpoint::new().with_ticket(FlightTicket::new(ticket.to_json()))
 }

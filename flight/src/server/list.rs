@@ -22,7 +22,7 @@ pub(super) fn answer(state: &State, criteria: &Criteria) -> Result<Vec<FlightInf
             Ok(FlightInfo::new()
                 .try_with_schema(table.schema.arrow())?
                 .with_descriptor(FlightDescriptor::new_path(vec![name]))
-                .with_endpoint(endpoint(&whole, None))
+                .with_endpoint(endpoint(&whole))
                 .with_total_records(signed(table.rows))
                 .with_total_bytes(signed(table.bytes))
                 .with_ordered(true))

@@ -1,8 +1,8 @@
 //! The server: one port speaks gRPC (Flight, health, reflection) and HTTP/1.1 (`/health`).
 //!
 //! ```text
-//! bind ─► serve ─► shutdown asked ─► draining: no new calls, running ones go on
-//!                                        └─ all done, or drain_timeout ─► stopped ─► engine released
+//! bind ─► serve ─► shutdown asked ─► health says so ─► draining: no new calls, running ones go on
+//!                                                         └─ all done, or drain_timeout ─► stopped ─► engine released
 //! ```
 
 mod action;
@@ -13,6 +13,7 @@ mod get;
 mod health;
 mod info;
 mod list;
+mod listener;
 mod put;
 mod reflection;
 mod resolved_view;
@@ -31,13 +32,13 @@ use barograph_engine::Engine;
 use barograph_query::Sql;
 use futures::TryStreamExt;
 use futures::future::BoxFuture;
-use tokio::net::TcpListener;
 use tonic::service::Routes;
 use tonic::transport::server::TcpIncoming;
 use tonic_health::ServingStatus;
 
 use crate::call::{Alter, Phase, Serving, State};
 use crate::{Error, FlightSettings, Result};
+pub use listener::Listener;
 use service::Service;
 use socket::Socket;
 
@@ -80,19 +81,29 @@ impl Server {
         settings: FlightSettings,
     ) -> BoxFuture<'static, Result<Self>> {
         Box::pin(async move {
-            settings.check()?;
-            let listener = TcpListener::bind(&settings.listen).await.map_err(|e| {
-                Error::new(
-                    barograph_engine::ErrorKind::Unavailable,
-                    format!("flight.listen {:?}: choose another address or port", settings.listen),
-                )
-                .with_source(e)
-            })?;
-            let local_addr = listener.local_addr()?;
-            let serving = Serving::new(State::new(engine, sql, settings), alter);
-            let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-            Ok(Self { serving, incoming, local_addr })
+            let listener = Listener::bind(&settings).await?;
+            Self::at(listener, alter, engine, sql, settings)
         })
+    }
+
+    /// The same at an address that was taken before.
+    ///
+    /// # Errors
+    /// `Unavailable` if another process listens there.
+    pub fn at(
+        listener: Listener,
+        alter: Option<Arc<dyn Alter>>,
+        engine: Arc<Engine>,
+        sql: Arc<Sql>,
+        settings: FlightSettings,
+    ) -> Result<Self> {
+        let local_addr = listener.local_addr();
+        // Where one process alone answers, clients need not be told where it is.
+        let is_shared = engine.log_gauge().is_shared();
+        let location = listener.advertised().filter(|_| is_shared).map(str::to_owned);
+        let serving = Serving::new(State::new(engine, sql, settings, location), alter);
+        let incoming = TcpIncoming::from(listener.listen()?).with_nodelay(Some(true));
+        Ok(Self { serving, incoming, local_addr })
     }
 
     /// The address it listens on, with the port that was taken for port 0.
@@ -145,10 +156,11 @@ impl Server {
                     reporter.set_service_status(name, ServingStatus::NotServing).await;
                 }
             };
+            // Balancers hear of it before the first call is refused.
             let signal = async {
                 shutdown.await;
-                phase.enter(Phase::Draining);
                 unwell().await;
+                phase.enter(Phase::Draining);
             };
             // Reads go on; whoever looks after the server sees that it has to be started again.
             let failing = async {

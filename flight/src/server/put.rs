@@ -15,8 +15,8 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::descriptor::put_table;
 use crate::Error;
-use crate::call::{Caller, Serving, Writing, batches_of};
-use crate::message::{AckJson, durability};
+use crate::call::{Caller, Serving, Writing, sent_batches_of};
+use crate::message::{AckJson, BatchIds, durability};
 use crate::sql;
 
 type Acks = BoxStream<'static, Result<PutResult, Status>>;
@@ -54,7 +54,7 @@ pub(super) async fn answer(
     };
     let table = put_table(descriptor)?;
     state.engine.schema(&table).map_err(Error::from)?;
-    let batches = batches_of(state, first, messages);
+    let batches = sent_batches_of(state, first, messages, BatchIds::of(headers)?);
     let writing = Writing::new(serving, table, source, durability, batches, false)?;
     Ok(Response::new(acks(writing).boxed()))
 }
@@ -62,8 +62,13 @@ pub(super) async fn answer(
 /// What a DoPut of SQL did, as a response.
 fn changed(done: sql::put::Done) -> Response<Acks> {
     let mut response = Response::new(stream::iter([Ok(done.result)]).boxed());
+    let headers = response.metadata_mut();
     for (name, count) in done.ingested.iter().flat_map(sql::put::counts) {
-        response.metadata_mut().insert(name, MetadataValue::from(count));
+        headers.insert(name, MetadataValue::from(count));
+    }
+    let position = done.ingested.and_then(|done| done.position.to_string().parse().ok());
+    if let Some(position) = position {
+        headers.insert(sql::put::POSITION_HEADER, position);
     }
     response
 }

@@ -16,6 +16,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::{action, alter, exchange, get, info, list, put};
 use crate::call::{Caller, Deadline, Serving, State};
+use crate::message::after;
 use crate::sql;
 use crate::wire::{GrpcBody, Protobuf};
 
@@ -117,7 +118,8 @@ impl FlightService for Service {
         &self,
         request: Request<Streaming<FlightData>>,
     ) -> Result<Response<Self::DoExchangeStream>, Status> {
-        Ok(Response::new(messages(exchange::answer(&self.0, request.into_inner())?)))
+        let after = after(request.metadata().as_ref())?;
+        Ok(Response::new(messages(exchange::answer(&self.0, request.into_inner(), after)?)))
     }
 
     async fn do_action(
@@ -130,6 +132,7 @@ impl FlightService for Service {
         let (metadata, _, asked) = request.into_parts();
         let caller = Caller::new(metadata.as_ref(), peer);
         let by = caller.user();
+        deadline.bound(state.reach(after(caller.headers())?)).await?;
         let done = sql::action::answer(&state, &asked, caller, deadline.clone()).await;
         let Some(done) = done.map_err(crate::Error::in_sql)? else {
             if asked.r#type == alter::NAME {

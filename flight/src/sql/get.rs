@@ -17,6 +17,7 @@ use super::handle::Handle;
 use super::session::Session;
 use super::{catalog, command, no_transaction, parameters, prepare, prepared, substrait};
 use crate::call::{Caller, Cancellation, Deadline, Execution, Running, State};
+use crate::message::after;
 use crate::wire::{BatchEncoder, GrpcBody, Pieces, Shape, plain_batch, plain_schema};
 use crate::{Error, Result};
 
@@ -53,6 +54,8 @@ pub(crate) async fn answer(
             };
         }
     };
+    let after = handle.session.after.max(after(caller.headers())?);
+    deadline.bound(state.reach(after)).await?;
     execute(state, handle, &caller.user(), deadline, permit).await
 }
 

@@ -9,6 +9,7 @@
 
 use std::time::Duration;
 
+use barograph_lake::LogPosition;
 use bytes::Bytes;
 use prost::Message;
 
@@ -66,6 +67,8 @@ struct Body {
     name: String,
     #[prost(message, optional, tag = "6")]
     part: Option<Part>,
+    #[prost(uint64, optional, tag = "7")]
+    after: Option<u64>,
 }
 
 impl Handle {
@@ -84,6 +87,7 @@ impl Handle {
             time_zone: self.session.time_zone.clone(),
             name: self.name.clone(),
             part: self.part.clone(),
+            after: self.session.after.map(LogPosition::get),
         };
         let mut bytes = Vec::with_capacity(HEAD_BYTES + body.encoded_len());
         let body = body.encode_to_vec();
@@ -125,6 +129,7 @@ impl Handle {
                 timeout: body.timeout_ms.map(Duration::from_millis),
                 time_zone: body.time_zone,
                 endpoints: None,
+                after: body.after.map(LogPosition::new),
             },
             name: body.name,
             part: body.part,
@@ -144,6 +149,7 @@ mod tests {
                 timeout: Some(Duration::from_millis(1_500)),
                 time_zone: Some("Asia/Tokyo".to_owned()),
                 endpoints: None,
+                after: Some(LogPosition::new(417_792)),
             },
             name: "5f-0".to_owned(),
             part: Some(Part {

@@ -17,7 +17,7 @@ use prost::Message;
 use super::handle::{Handle, Part};
 use super::session::Session;
 use super::{catalog, command, encode, no_transaction, parameters, prepare, prepared, substrait};
-use crate::call::{Caller, Deadline, State, signed, until};
+use crate::call::{Caller, Deadline, State, signed};
 use crate::wire::plain_schema;
 use crate::{Error, Result};
 
@@ -80,7 +80,7 @@ fn parts(state: &State, handle: &Handle, division: &Division) -> Result<Vec<Flig
                 key_to: key_to.get(),
             };
             let handle = Handle { part: Some(part), ..handle.clone() };
-            Ok(until(endpoint(state, &handle)?, pinned.expires))
+            Ok(state.pinned(endpoint(state, &handle)?, pinned.expires))
         })
         .collect()
 }
@@ -135,6 +135,7 @@ async fn planned(
         }
     };
     let handle = Handle { session: Session::of(caller)?, ..handle };
+    state.reach(handle.session.after).await?;
     let statement = prepare(state, &handle, &caller.user()).await?;
     Ok((handle, statement))
 }

@@ -10,13 +10,14 @@ use arrow_flight::sql::{
     CommandStatementIngest, TableDefinitionOptions, TableExistsOption, TableNotExistOption,
 };
 use barograph_engine::{Durability, ErrorKind};
+use barograph_lake::LogPosition;
 use futures::{StreamExt, TryStreamExt, stream};
 use tonic::Streaming;
 
 use super::catalog::{CATALOG, DEFAULT_SCHEMA};
 use super::no_transaction;
-use crate::call::{Caller, Serving, State, Writing, batches_of};
-use crate::message::{DURABILITY_HEADER, durability, durability_of};
+use crate::call::{Caller, Sent, Serving, State, Writing, batches_of};
+use crate::message::{BatchIds, DURABILITY_HEADER, durability, durability_of};
 use crate::wire::{BatchEncoder, plain_batch, plain_schema};
 use crate::{Error, Result};
 
@@ -30,6 +31,8 @@ pub(crate) struct Ingested {
     pub(crate) accepted: u64,
     /// Rows that went to `dead_letters`.
     pub(crate) rejected: u64,
+    /// Where the last batch stands in the log.
+    pub(crate) position: LogPosition,
 }
 
 /// Appends the rows of `messages` to the table that the command names.
@@ -51,6 +54,8 @@ pub(super) async fn ingest(
             Err(error) => stream::iter([Err(error)]).boxed(),
         })
         .try_flatten()
+        .zip(stream::iter(BatchIds::of(caller.headers())?))
+        .map(|(rows, id)| Ok(Sent { id, rows: rows? }))
         .boxed();
     let mut writing = Writing::new(serving, table, caller.source(), durability, batches, true)?;
     let mut ingested = Ingested::default();
@@ -59,6 +64,7 @@ pub(super) async fn ingest(
             Ok(Some(ack)) => {
                 ingested.accepted += ack.accepted;
                 ingested.rejected += ack.rejected;
+                ingested.position = ingested.position.max(ack.position);
             }
             Ok(None) => return Ok(ingested),
             Err(error) if ingested.accepted == 0 => return Err(error),

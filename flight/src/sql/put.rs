@@ -134,6 +134,7 @@ async fn change(
     state.shutdown.check()?;
     let _permit = state.limits.stream()?;
     let handle = Handle { session: Session::of(caller)?, ..handle };
+    state.reach(handle.session.after).await?;
     let user = caller.user();
     let statement = prepare(state, &handle, &user).await?;
     if statement.is_query() {
@@ -169,6 +170,8 @@ pub(crate) fn counts(ingested: &Ingested) -> [(&'static str, u64); 2] {
     [(ACCEPTED_HEADER, ingested.accepted), (REJECTED_HEADER, ingested.rejected)]
 }
 
+/// Response header with the position of the last batch in the log.
+pub(crate) const POSITION_HEADER: &str = "x-barograph-position";
 /// Response header with the rows that went into the table.
 pub(crate) const ACCEPTED_HEADER: &str = "x-barograph-accepted";
 /// Response header with the rows that went to `dead_letters`.

@@ -55,6 +55,7 @@ impl Ticket {
             }
         }
         put(&mut ticket, "columns", self.columns.clone());
+        put(&mut ticket, "after", self.after.map(|position| position.to_string()));
         put(&mut ticket, "view", self.view.clone());
         Value::Object(ticket).to_string()
     }

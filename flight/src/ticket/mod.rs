@@ -8,6 +8,7 @@
 //! {"v":1,"table":"readings","range":{"from":"2026-11-21","to":"2026-11-22"},"every":"1h",
 //!  "aggregates":{"temperature":["mean","max"],"humidity":["count"]}}
 //! {"v":1,"table":"readings","range":{"keys":[2988507]},"as_of":42}
+//! {"v":1,"table":"readings","latest":{"keys":[2988507]},"after":"00000000000000417792"}
 //! ```
 //!
 //! ```text
@@ -24,7 +25,7 @@ mod tests;
 mod value;
 
 use barograph_engine::{Aggregate, Point};
-use barograph_lake::{AsOf, Key, Span, Timestamp};
+use barograph_lake::{AsOf, Key, LogPosition, Span, Timestamp};
 
 pub(crate) use bind::{BoundTicket, Query, TicketBounds, bind_columns, check_keys};
 pub use request::RequestId;
@@ -44,6 +45,8 @@ pub struct Ticket {
     pub read: Read,
     /// The value columns to give after key and time; `None` is all.
     pub columns: Option<Vec<String>>,
+    /// The answer shows what was acknowledged at this position of the log, by whichever server.
+    pub after: Option<LogPosition>,
     /// Internal, made by GetFlightInfo: the view that the endpoints of one answer share.
     pub view: Option<String>,
 }
@@ -116,8 +119,13 @@ impl Ticket {
         self
     }
 
+    /// Shows what was acknowledged at `position`, even at another server.
+    pub fn after(self, position: LogPosition) -> Self {
+        Self { after: Some(position), ..self }
+    }
+
     fn new(table: impl Into<String>, read: Read) -> Self {
-        Self { table: table.into(), read, columns: None, view: None }
+        Self { table: table.into(), read, columns: None, after: None, view: None }
     }
 }
 

@@ -4,7 +4,9 @@ use barograph_engine::Point;
 use barograph_lake::Timestamp;
 use serde::Deserialize;
 
-use super::value::{Instant, Keys, Limit, Moment, Object, OneKey, RawAggregates, Text, Version};
+use super::value::{
+    Instant, Keys, Limit, Moment, Object, OneKey, Position, RawAggregates, Text, Version,
+};
 use super::{RangeRead, Read, Ticket, VERSION, Windows};
 use crate::{Error, Result};
 
@@ -25,6 +27,7 @@ struct RawTicket {
     aggregates: Option<RawAggregates>,
     limit: Option<Limit>,
     as_of: Option<Moment>,
+    after: Option<Position>,
     view: Option<Text>,
 }
 
@@ -111,7 +114,8 @@ impl Ticket {
             }
         };
         let columns = raw.columns.map(|columns| columns.into_iter().map(|text| text.0).collect());
-        Ok(Self { table, read, columns, view: raw.view.map(|text| text.0) })
+        let after = raw.after.map(|position| position.0);
+        Ok(Self { table, read, columns, after, view: raw.view.map(|text| text.0) })
     }
 }
 

@@ -4,15 +4,16 @@
 //! {"v":1,"table":"readings","latest":{"keys":[2988507]},"columns":["temperature"],"id":1}
 //! {"keys":[1850147],"id":2}
 //! {"at":{"keys":[1850147],"time":"2026-11-22T10:00:00Z"},"id":"any text"}
+//! {"keys":[1850147],"after":"00000000000000417792"}
 //! ```
 
 use barograph_engine::Point;
-use barograph_lake::Key;
+use barograph_lake::{Key, LogPosition};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::parse::{RawAt, RawPoint, check_size, check_version, unreadable};
-use super::value::{Keys, Object, Text, Version};
+use super::value::{Keys, Object, Position, Text, Version};
 use super::{Read, Ticket};
 use crate::{Error, Result};
 
@@ -32,6 +33,8 @@ pub(crate) struct PointRequest {
     pub table: Option<String>,
     /// Columns; must be those of the stream.
     pub columns: Option<Vec<String>>,
+    /// The answer shows what was acknowledged at this position of the log.
+    pub after: Option<LogPosition>,
     /// Whether the request says the version of its format.
     pub versioned: bool,
 }
@@ -55,6 +58,7 @@ struct RawRequest {
     latest: Option<Object<RawPoint>>,
     at: Option<Object<RawAt>>,
     columns: Option<Vec<Text>>,
+    after: Option<Position>,
     range: Option<IgnoredAny>,
 }
 
@@ -105,6 +109,7 @@ impl PointRequest {
             point,
             table: raw.table.map(|text| text.0),
             columns: raw.columns.map(|columns| columns.into_iter().map(|text| text.0).collect()),
+            after: raw.after.map(|position| position.0),
             versioned,
         })
     }
@@ -119,7 +124,9 @@ impl PointRequest {
             ));
         };
         let read = Read::Point { keys: self.keys.clone(), point };
-        Ok(Ticket { table: table.clone(), read, columns: self.columns.clone(), view: None })
+        let columns = self.columns.clone();
+        // Each request waits for its own position.
+        Ok(Ticket { table: table.clone(), read, columns, after: None, view: None })
     }
 }
 

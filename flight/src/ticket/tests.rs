@@ -5,7 +5,7 @@
 use barograph_engine::filter::FilterBounds;
 use barograph_engine::{Aggregate, ErrorKind, Point};
 use barograph_lake::schema::{TableDeclaration, ValueColumn, ValueType};
-use barograph_lake::{Key, KeySelection, TableSchema, TableVersion, TimeRange};
+use barograph_lake::{Key, KeySelection, LogPosition, TableSchema, TableVersion, TimeRange};
 use proptest::prelude::*;
 
 use super::*;
@@ -366,10 +366,11 @@ fn ticket() -> impl Strategy<Value = Ticket> {
         range().prop_map(Read::Range),
     ];
     let columns = proptest::option::of(proptest::collection::vec("\\PC{0,8}", 0..4));
-    ("\\PC{0,12}", read, columns, proptest::option::of("[0-9a-f-]{1,20}")).prop_map(
-        |(table, read, columns, view)| {
+    let after = proptest::option::of(any::<u64>().prop_map(LogPosition::new));
+    ("\\PC{0,12}", read, columns, after, proptest::option::of("[0-9a-f-]{1,20}")).prop_map(
+        |(table, read, columns, after, view)| {
             let windowed = matches!(&read, Read::Range(RangeRead { windows: Some(_), .. }));
-            Ticket { table, read, columns: columns.filter(|_| !windowed), view }
+            Ticket { table, read, columns: columns.filter(|_| !windowed), after, view }
         },
     )
 }

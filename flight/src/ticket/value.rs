@@ -4,7 +4,7 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use barograph_engine::Aggregate;
-use barograph_lake::{AsOf, Key, TableVersion, Timestamp};
+use barograph_lake::{AsOf, Key, LogPosition, TableVersion, Timestamp};
 use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, Error as _, MapAccess, SeqAccess, Unexpected, Visitor};
@@ -67,6 +67,15 @@ value! {
     }
     fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<Self::Value, E> {
         Ok(Version(i64::try_from(value).unwrap_or(i64::MAX)))
+    }
+}
+
+value! {
+    Position(LogPosition),
+    "a position in quotes as an acknowledgement gives it, like \"00000000000000417792\"",
+    fn visit_str<E: serde::de::Error>(self, value: &str) -> Result<Self::Value, E> {
+        let position = value.parse();
+        position.map(Position).map_err(|_| E::invalid_value(Unexpected::Str(value), &self))
     }
 }
 

@@ -45,6 +45,22 @@ impl LakeTable {
         Ok(landed)
     }
 
+    /// Puts a watermark for those of the hours that have landed, each through its position, of which the files of
+    /// `snapshot` say less: of the files of a day, each of other keys, the least counts.
+    pub async fn note_landed(
+        &self,
+        snapshot: &Snapshot,
+        landed: impl IntoIterator<Item = (Hour, LogPosition)>,
+    ) -> Result<()> {
+        let unsaid = landed.into_iter().filter(|(hour, through)| {
+            stated(snapshot.files_of_hour(*hour)).is_none_or(|(_, said)| said < *through)
+        });
+        self.put_watermark(
+            unsaid.map(|(hour, through)| (hour.to_string(), through.get())).collect(),
+        )
+        .await
+    }
+
     /// Deletes the watermarks of positions before `first`, the position of the first record that the log holds.
     pub async fn forget_landed(&self, first: LogPosition) -> Result<()> {
         let watermarks = self.watermarks().await?.into_iter().filter(|path| path.through() < first);
@@ -77,6 +93,10 @@ impl LakeTable {
                 }
             }
         }
+        self.put_watermark(landed).await
+    }
+
+    async fn put_watermark(&self, landed: BTreeMap<String, u64>) -> Result<()> {
         let Some(through) = landed.values().max() else { return Ok(()) };
         let json = serde_json::to_vec(&landed)
             .map_err(|e| Error::new(ErrorKind::Internal, "mark").with_source(e))?;

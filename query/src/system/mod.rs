@@ -11,6 +11,7 @@
 //! | `system.queries` | a running query, or one that ended recently |
 //! | `system.deletions` | a deletion of rows: which, when, by whom, why |
 //! | `system.requests` | requests to the object store: who asked, verb, kind of object |
+//! | `system.members` | a process that shares the log |
 //! | `system.completeness` | a key in an hour: what was due, what came, what came late |
 //!
 //! The caller that opens SQL may add more of them ([`SystemRows`]).
@@ -18,6 +19,7 @@
 mod completeness;
 mod deletions;
 mod faults;
+mod members;
 mod provided;
 mod queries;
 mod requests;
@@ -79,6 +81,7 @@ pub(crate) fn tables(
     let completeness = completeness::CompletenessTable::new(engine, settings.reading_every)?;
     let primary = ["table_name", "key", "hour"].map(str::to_owned).to_vec();
     tables.push(provided(Arc::new(deletions::Deletions(Arc::clone(engine)))));
+    tables.push(provided(Arc::new(members::Members(Arc::clone(engine)))));
     tables.push(("completeness".to_owned(), Arc::new(completeness), primary));
     Ok(tables)
 }

@@ -12,7 +12,7 @@ use tokio::sync::{Mutex, oneshot};
 
 use super::Opened;
 use crate::commands::alter::{Plan, plan, redeclared};
-use crate::settings::{Layers, Settings};
+use crate::settings::{Layers, LogPlace, Settings};
 use crate::{Error, ErrorKind, Result, wiring};
 
 /// So many files are written while puts wait at most, unless new ones come faster than they are written.
@@ -24,6 +24,8 @@ const ROUNDS: usize = 5;
 #[derive(Debug)]
 pub(super) struct Served {
     layers: Layers,
+    /// Where others reach this process.
+    address: String,
     now: Mutex<Running>,
     /// Told why nothing can be served any more.
     broken: Cell<Option<oneshot::Sender<Error>>>,
@@ -38,10 +40,14 @@ struct Running {
 impl Served {
     /// What is served with these settings, which `layers` make; and what becomes ready when nothing can be served
     /// any more.
-    pub(super) fn new(layers: Layers, settings: Settings) -> (Arc<Self>, oneshot::Receiver<Error>) {
+    pub(super) fn new(
+        layers: Layers,
+        settings: Settings,
+        address: String,
+    ) -> (Arc<Self>, oneshot::Receiver<Error>) {
         let (broken, receiver) = oneshot::channel();
         let now = Mutex::new(Running { settings, scheduler: None });
-        (Arc::new(Self { layers, now, broken: Cell::new(Some(broken)) }), receiver)
+        (Arc::new(Self { layers, address, now, broken: Cell::new(Some(broken)) }), receiver)
     }
 
     /// The jobs that run from now on.
@@ -63,6 +69,11 @@ impl Served {
         reopening: &Reopening,
     ) -> Result<Vec<String>> {
         let mut now = self.now.lock().await;
+        if now.settings.log == LogPlace::Store {
+            return Err(Error::usage(
+                "the log is shared, and each server of the lake has to know the columns: stop all of them, run `barograph lake alter TABLE --data …` with the new settings, and start them with these",
+            ));
+        }
         let read = self.layers.resolve()?;
         let settings = Settings {
             tables: read.tables,
@@ -120,7 +131,7 @@ impl Served {
                 for plan in plan(&lake, request, &settings).await? {
                     lines.push(plan.carry_out(&settings, &mut |_| {}).await?);
                 }
-                Ok((Opened::open(&settings, false, Some(&sql)).await?, lines))
+                Ok((Opened::open(&settings, false, &self.address, Some(&sql)).await?, lines))
             };
             let opened = match altered.await {
                 Ok((opened, lines)) => {
@@ -129,7 +140,7 @@ impl Served {
                 }
                 Err(error) => {
                     tracing::error!(%error, "columns were not altered: the tables are opened as they were");
-                    let before = Opened::open(&now.settings, false, Some(&sql)).await;
+                    let before = Opened::open(&now.settings, false, &self.address, Some(&sql)).await;
                     let before = before.map_err(|again| self.give_up(&error, &again))?;
                     done = Err(error.during("columns were not altered"));
                     before

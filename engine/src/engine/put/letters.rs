@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
-use barograph_lake::{LogPosition, Span};
+use barograph_lake::Span;
 
 use super::entry;
 use crate::clock::pause;
@@ -21,30 +21,31 @@ pub(super) const LETTERS_BYTES: usize = 4 << 20;
 /// How long the letters of one batch wait for room in the tail, which landing gives back.
 const LETTERS_WAIT: Duration = Duration::from_secs(60);
 
+/// Some letters of a batch, with room for them in the tail, and the rejected rows that are left.
+pub(super) struct Piece {
+    pub(super) entry: Entry,
+    pub(super) room: Reservation,
+    pub(super) rest: Rejections,
+}
+
 impl Engine {
-    /// Appends the letters that are left, one piece at a time.
-    pub(super) async fn put_letters(
+    /// The first of the letters that are left, once there is room for them.
+    pub(super) async fn letters_piece(
         self: &Arc<Self>,
         table: &Arc<Table>,
         mut rest: Rejections,
         source: &str,
-        durability: Durability,
-        mut position: LogPosition,
-    ) -> Result<LogPosition> {
-        while !rest.is_empty() {
-            let (engine, table, source) = (Arc::clone(self), Arc::clone(table), source.to_owned());
-            let job = move || {
-                let piece = rest.take(LETTERS_BYTES);
-                engine.letter_entry(&table, &piece, &source).map(|entry| (entry, rest))
-            };
-            let piece = tokio::task::spawn_blocking(job).await;
-            let (entry, left) =
-                piece.map_err(|e| Error::internal("writing letters").with_source(e))??;
-            rest = left;
-            let reservation = self.room(entry.body.len()).await?;
-            position = self.submit(vec![entry], durability, reservation)?.written().await?.position;
-        }
-        Ok(position)
+    ) -> Result<Piece> {
+        let (engine, table, source) = (Arc::clone(self), Arc::clone(table), source.to_owned());
+        let job = move || {
+            let piece = rest.take(LETTERS_BYTES);
+            engine.letter_entry(&table, &piece, &source).map(|entry| (entry, rest))
+        };
+        let piece = tokio::task::spawn_blocking(job).await;
+        let (entry, rest) =
+            piece.map_err(|e| Error::internal("writing letters").with_source(e))??;
+        let room = self.room(entry.body.len()).await?;
+        Ok(Piece { entry, room, rest })
     }
 
     /// Room in the tail for letters of a batch whose rows are in.
@@ -72,7 +73,10 @@ impl Engine {
         durability: Durability,
     ) -> Result<Ack> {
         self.table(table)?;
-        let letters = self.letters(table, source, rejected)?;
+        let mut letters = self.letters(table, source, rejected)?;
+        if self.cluster.is_some() {
+            letters = dead_letters::without_ids(&letters)?;
+        }
         let ack = self.put(DEAD_LETTERS, letters, source, durability).await?;
         Ok(Ack { accepted: 0, rejected: ack.accepted, ..ack })
     }
@@ -83,7 +87,10 @@ impl Engine {
         rejected: &[Rejected],
         source: &str,
     ) -> Result<Entry> {
-        let letters = self.letters(table.schema.name(), source, rejected)?;
+        let mut letters = self.letters(table.schema.name(), source, rejected)?;
+        if self.cluster.is_some() {
+            letters = dead_letters::without_ids(&letters)?;
+        }
         entry(self.table(DEAD_LETTERS)?, letters, source)
     }
 

@@ -1,21 +1,30 @@
 //! Tests of several engines over one log in the store.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
-use barograph_lake::{Key, LakeStore, Span, TimeRange};
+use barograph_lake::store::faults::{FaultPlan, FaultStore};
+use barograph_lake::{Key, LakeStore, Size, Span, TimeRange, Timestamp};
+use futures::future::BoxFuture;
 use object_store::memory::InMemory;
+use parking_lot::Mutex;
 
-use super::{HOUR, MINUTE, START, put, rows, table, until};
-use crate::{Clock, Engine, EngineSettings, LogSource, SystemClock};
+use super::{HOUR, MINUTE, START, batch, put, rows, table, until};
+use crate::dead_letters::DEAD_LETTERS;
+use crate::log::{BatchId, LogSettings, Place};
+use crate::{
+    Clock, Durability, Engine, EngineSettings, Error, ErrorKind, ForwardedBatch, LogSource,
+    ManualClock, Peers, Result, Role, SystemClock,
+};
 
 struct Store(Arc<InMemory>);
 
 impl Store {
     async fn open(&self) -> Arc<Engine> {
-        let lake = LakeStore::with_store(self.0.clone(), "memory:///lake".parse().unwrap());
         let settings =
             EngineSettings { poll_commits_every: Span::millis(20), ..EngineSettings::default() };
-        Engine::builder(lake)
+        Engine::builder(self.lake())
             .settings(settings)
             .log(LogSource::Store { address: String::new() })
             .table(table("readings"))
@@ -23,6 +32,93 @@ impl Store {
             .await
             .unwrap()
     }
+
+    fn lake(&self) -> LakeStore {
+        LakeStore::with_store(self.0.clone(), "memory:///lake".parse().unwrap())
+    }
+}
+
+/// Engines that reach each other by address, and how many batches each was handed.
+#[derive(Debug, Default)]
+struct Network {
+    engines: Mutex<BTreeMap<String, Arc<Engine>>>,
+    forwarded: Mutex<usize>,
+    loses_replies: Mutex<bool>,
+}
+
+impl Peers for Network {
+    fn is_alive<'a>(&'a self, address: &'a str) -> BoxFuture<'a, bool> {
+        Box::pin(async move { self.engines.lock().contains_key(address) })
+    }
+
+    fn forward<'a>(
+        &'a self,
+        address: &'a str,
+        batches: Vec<ForwardedBatch>,
+    ) -> BoxFuture<'a, Result<Vec<Result<Place>>>> {
+        Box::pin(async move {
+            let engine = self.engines.lock().get(address).cloned();
+            let gone = || Error::new(ErrorKind::Unavailable, "nobody is there");
+            *self.forwarded.lock() += batches.len();
+            let places = engine.ok_or_else(gone)?.accept_forwarded(batches).await?;
+            if *self.loses_replies.lock() { Err(gone()) } else { Ok(places) }
+        })
+    }
+}
+
+/// A store, a clock and a network for some engines.
+struct Site {
+    objects: Arc<InMemory>,
+    clock: Arc<ManualClock>,
+    network: Arc<Network>,
+    polls_every: Span,
+}
+
+impl Site {
+    fn new() -> Self {
+        Self {
+            objects: Arc::default(),
+            clock: Arc::new(ManualClock::new(Timestamp::from_micros(START))),
+            network: Arc::default(),
+            polls_every: Span::seconds(10),
+        }
+    }
+
+    async fn open(&self, address: &str) -> (Arc<Engine>, Arc<FaultStore>) {
+        let store = FaultStore::new(self.objects.clone(), FaultPlan::none());
+        let lake = LakeStore::with_store(store.clone(), "memory:///lake".parse().unwrap());
+        // Each group is soon followed by a checkpoint, to which the floor moves.
+        let log = LogSettings { segment_bytes: Size::bytes(64 << 10), ..LogSettings::default() };
+        let engine = Engine::builder(lake)
+            .settings(EngineSettings {
+                log,
+                poll_commits_every: self.polls_every,
+                ..EngineSettings::default()
+            })
+            .log(LogSource::Store { address: address.to_owned() })
+            .clock(self.clock.clone())
+            .peers(self.network.clone())
+            .table(table("readings"))
+            .open()
+            .await
+            .unwrap();
+        self.network.engines.lock().insert(address.to_owned(), Arc::clone(&engine));
+        (engine, store)
+    }
+
+    /// Lets time pass, in steps in which requests are answered, until `condition` holds.
+    async fn pass_until(&self, what: &str, step: Span, mut condition: impl FnMut() -> bool) {
+        until(what, || {
+            self.clock.set(self.clock.now() + step);
+            condition()
+        })
+        .await;
+    }
+}
+
+async fn put_with_id(engine: &Arc<Engine>, rows: &[super::Row], id: BatchId) -> crate::Ack {
+    let prepared = engine.prepare("readings", batch(rows), "test").await.unwrap();
+    prepared.with_id(id).submit(Durability::Memory).await.unwrap().acknowledged().await.unwrap()
 }
 
 async fn comes_to(engine: &Arc<Engine>, expected: &[super::Row], what: &str) {
@@ -30,6 +126,16 @@ async fn comes_to(engine: &Arc<Engine>, expected: &[super::Row], what: &str) {
     while rows(engine, "readings").await.unwrap() != expected {
         assert!(SystemClock.elapsed() - begun < Span::seconds(600), "{what}");
         tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+}
+
+/// The deletion of all rows of a key.
+fn deletion(key: i64) -> crate::DeletionRequest {
+    crate::DeletionRequest {
+        keys: Some(vec![Key::new(key)]),
+        time: TimeRange::ALL,
+        by: "test".to_owned(),
+        reason: "wrong".to_owned(),
     }
 }
 
@@ -87,16 +193,184 @@ async fn what_one_deletes_no_other_brings_back() {
     let all = [(1, START, 1.0), (2, START, 2.0)];
     put(&a, "readings", &all).await.unwrap();
     comes_to(&b, &all, "b never followed").await;
-    let request = crate::DeletionRequest {
-        keys: Some(vec![Key::new(1)]),
-        time: TimeRange::ALL,
-        by: "test".to_owned(),
-        reason: "wrong".to_owned(),
-    };
-    a.delete("readings", request).await.unwrap();
+    a.delete("readings", deletion(1)).await.unwrap();
     b.flush().await.unwrap();
     comes_to(&b, &all[1..], "b shows a deleted row").await;
     comes_to(&store.open().await, &all[1..], "a start brings it back").await;
+    a.shutdown().await.unwrap();
+    b.shutdown().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn letters_of_several_processes_at_one_instant_are_all_kept() {
+    let site = Site::new();
+    let ((a, _), (b, _)) = (site.open("").await, site.open("").await);
+    let wrong = [(1, START + 9 * HOUR, 1.0), (2, START + 9 * HOUR, 1.0)];
+    for engine in [&a, &b, &a] {
+        let ack = put(engine, "readings", &wrong).await.unwrap();
+        assert_eq!((ack.accepted, ack.rejected), (0, 2));
+    }
+    let all = async |engine: &Arc<Engine>| {
+        let view = engine.view(DEAD_LETTERS).unwrap();
+        let request =
+            crate::PointQuery { keys: None, point: crate::Point::Latest, columns: vec![2] };
+        let newest = engine.point(&view, &request).await.unwrap();
+        let ids =
+            arrow::array::AsArray::as_primitive::<arrow::datatypes::Int64Type>(newest.column(0));
+        ids.values().to_vec()
+    };
+    let position = put(&a, "readings", &[(1, START, 1.0)]).await.unwrap().position;
+    b.wait_for(position).await.unwrap();
+    let ids = all(&a).await;
+    assert_eq!(ids.len(), 6);
+    assert_eq!(all(&b).await, ids, "the same everywhere");
+    let (again, _) = site.open("").await;
+    assert_eq!(all(&again).await, ids, "and after a restart");
+    a.flush().await.unwrap();
+    assert_eq!(all(&a).await, ids, "and in the lake");
+    for engine in [a, b, again] {
+        engine.shutdown().await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_that_is_sent_again_anywhere_counts_once() {
+    let site = Site::new();
+    let ((a, _), (b, _)) = (site.open("").await, site.open("").await);
+    let id = BatchId::random();
+    let first = put_with_id(&a, &[(1, START, 1.0)], id).await;
+    assert_eq!(first.durability, Durability::Replicated, "whatever was asked for");
+    let second = put(&b, "readings", &[(1, START, 2.0)]).await.unwrap();
+    for engine in [&b, &a] {
+        engine.wait_for(second.position).await.unwrap();
+        assert_eq!(put_with_id(engine, &[(1, START, 1.0)], id).await, first);
+        assert_eq!(rows(engine, "readings").await.unwrap(), [(1, START, 2.0)]);
+    }
+    a.shutdown().await.unwrap();
+    b.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_log_of_one_process_knows_repeats_while_it_lives() {
+    let bed = super::Bed::new(EngineSettings::default());
+    let engine = bed.open().await;
+    let id = BatchId::random();
+    let (first, again) = tokio::join!(
+        put_with_id(&engine, &[(1, START, 1.0)], id),
+        put_with_id(&engine, &[(1, START, 1.0)], id)
+    );
+    assert_eq!(first, again);
+    put(&engine, "readings", &[(1, START, 2.0)]).await.unwrap();
+    assert_eq!(put_with_id(&engine, &[(1, START, 1.0)], id).await, first);
+    assert_eq!(rows(&engine, "readings").await.unwrap(), [(1, START, 2.0)]);
+    assert_eq!(engine.members().await.unwrap(), []);
+    engine.wait_for(first.position).await.unwrap();
+    engine.shutdown().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_follower_hands_its_batches_to_the_leader() {
+    let site = Site::new();
+    let ((a, _), (b, _)) = (site.open("a").await, site.open("b").await);
+    let first = put(&a, "readings", &[(1, START, 1.0)]).await.unwrap();
+    b.wait_for(first.position).await.unwrap();
+    assert_eq!(b.leader().unwrap().address, "a");
+    let wrong = (3, START + 9 * HOUR, 1.0);
+    let ack = put(&b, "readings", &[(1, START, 2.0), (2, START, 2.0), wrong]).await.unwrap();
+    assert_eq!((ack.accepted, ack.rejected), (2, 1));
+    assert_eq!(*site.network.forwarded.lock(), 1);
+    let all = [(1, START, 2.0), (2, START, 2.0)];
+    assert_eq!(rows(&b, "readings").await.unwrap(), all, "it is seen where it was put");
+    assert!(a.leader().unwrap().is_self, "and the leader stays");
+    // The reply is lost: the follower would append the batch itself, and finds it under its id.
+    *site.network.loses_replies.lock() = true;
+    put(&b, "readings", &[(1, START, 3.0)]).await.unwrap();
+    *site.network.loses_replies.lock() = false;
+    let last = put(&b, "readings", &[(4, START, 4.0)]).await.unwrap();
+    a.wait_for(last.position).await.unwrap();
+    for engine in [&a, &b] {
+        let all = [(1, START, 3.0), (2, START, 2.0), (4, START, 4.0)];
+        assert_eq!(rows(engine, "readings").await.unwrap(), all);
+        engine.shutdown().await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_that_does_not_answer_is_replaced_within_seconds() {
+    let site = Site::new();
+    let ((a, _), (b, _)) = (site.open("a").await, site.open("b").await);
+    let first = put(&a, "readings", &[(1, START, 1.0)]).await.unwrap();
+    b.wait_for(first.position).await.unwrap();
+    for _ in 0..20 {
+        site.clock.set(site.clock.now() + Span::SECOND);
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert!(!b.leader().unwrap().is_self, "it answers");
+    site.network.engines.lock().remove("a");
+    site.pass_until("b never leads", Span::millis(100), || b.leader().unwrap().is_self).await;
+    let members = b.members().await.unwrap();
+    let roles: Vec<_> = members.iter().map(|m| (m.address.as_str(), m.role, m.is_self)).collect();
+    assert_eq!(roles.last(), Some(&("b", Role::Leader, true)), "{roles:?}");
+    assert_eq!(roles.len(), 2, "{roles:?}");
+    b.shutdown().await.unwrap();
+    let left = a.members().await.unwrap();
+    assert_eq!(left.iter().map(|m| m.address.as_str()).collect::<Vec<_>>(), ["a"]);
+    a.shutdown().await.unwrap();
+}
+
+/// A process that was asleep while the others landed, moved the floor and deleted rows goes on by itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_was_passed_by_the_floor_reads_the_log_anew() {
+    let site = Site::new();
+    let ((a, _), (b, cut_off)) = (site.open("").await, site.open("").await);
+    let first = put(&a, "readings", &[(1, START, 1.0), (2, START, 1.0)]).await.unwrap();
+    b.wait_for(first.position).await.unwrap();
+    cut_off.set_plan(FaultPlan::seeded(0, 1_000, Duration::ZERO));
+    a.delete("readings", deletion(1)).await.unwrap();
+    // Enough for several checkpoints.
+    let many: Vec<_> =
+        (0..20_000).map(|n| (3 + n % 7, START - i64::from(n) * 1_000, 5.0)).collect();
+    for _ in 0..4 {
+        put(&a, "readings", &many).await.unwrap();
+        a.flush().await.unwrap();
+    }
+    // The floor is asked for again after a minute.
+    let stale = rows(&b, "readings").await.unwrap();
+    assert_eq!(stale, [(1, START, 1.0), (2, START, 1.0)], "b sees what it saw");
+    site.clock.set(site.clock.now() + 2 * Span::MINUTE);
+    assert!(b.staleness() >= Duration::from_secs(120));
+    cut_off.set_plan(FaultPlan::none());
+    let expected = rows(&a, "readings").await.unwrap();
+    assert_eq!(expected.len(), 20_001);
+    let begun = SystemClock.elapsed();
+    while rows(&b, "readings").await.unwrap() != expected {
+        assert!(SystemClock.elapsed() - begun < Span::seconds(600), "b never goes on");
+        let count = rows(&b, "readings").await.unwrap().len();
+        assert!(
+            count == 2 || count == 20_001,
+            "neither the view before nor the one after: {count}"
+        );
+        site.clock.set(site.clock.now() + Span::millis(100));
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert!(b.failure().is_none());
+    let last = put(&b, "readings", &[(9, START, 9.0)]).await.unwrap();
+    a.wait_for(last.position).await.unwrap();
+    assert_eq!(rows(&a, "readings").await.unwrap(), rows(&b, "readings").await.unwrap());
+    a.shutdown().await.unwrap();
+    b.shutdown().await.unwrap();
+}
+
+/// The leader tells of its versions, so that followers need not wait for their next look.
+#[tokio::test(flavor = "multi_thread")]
+async fn followers_hear_of_versions_through_the_log() {
+    let site = Site { polls_every: Span::seconds(1_000_000_000), ..Site::new() };
+    let ((a, _), (b, _)) = (site.open("").await, site.open("").await);
+    let first = put(&a, "readings", &[(1, START, 1.0)]).await.unwrap();
+    b.wait_for(first.position).await.unwrap();
+    a.flush().await.unwrap();
+    site.pass_until("b never hears of it", Span::millis(50), || tail_rows(&b) == 0).await;
+    assert_eq!(rows(&b, "readings").await.unwrap(), [(1, START, 1.0)]);
     a.shutdown().await.unwrap();
     b.shutdown().await.unwrap();
 }

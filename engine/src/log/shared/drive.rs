@@ -8,7 +8,7 @@ use super::group::{Group, Kind};
 use super::log::{INSIST, PAUSE, SharedLog, protocol};
 use super::message::{Command, Event, Published, Reply};
 use super::state::Verdict;
-use crate::log::{Log, Record};
+use crate::log::{Log, Notice, Record};
 use crate::{Error, ErrorKind, Result};
 
 /// What the machine has come to.
@@ -26,7 +26,7 @@ impl SharedLog {
         let until = self.clock.elapsed() + Span::from_duration(INSIST);
         let mut come = self.drive(event, wanted)?;
         let [mut wait, wait_max] = PAUSE;
-        while !wanted(&come) && self.stopped.is_none() && self.clock.elapsed() < until {
+        while !wanted(&come) && self.is_sound() && self.clock.elapsed() < until {
             self.io.pause(wait)?;
             wait = wait_max.min(wait * 2);
             come = self.go_on(wanted, come)?;
@@ -57,7 +57,7 @@ impl SharedLog {
             let commands = self.protocol.handle(self.time(), Event::Again);
             self.carry_out(commands, &mut come);
         }
-        while !wanted(&come) && !self.is_paused && self.stopped.is_none() {
+        while !wanted(&come) && !self.is_paused && self.is_sound() {
             let Some((event, error)) = self.io.answer()? else { break };
             come.error = error.or(come.error);
             let commands = self.protocol.handle(self.time(), event);
@@ -85,12 +85,16 @@ impl SharedLog {
                 Command::Publish(published) => self.publish(*published),
                 Command::Reply(reply) => come.reply = Some(reply),
                 Command::CaughtUp => come.is_caught_up = true,
-                Command::Reopen { floor } => self.stop(
-                    ErrorKind::Unavailable,
-                    format!("its groups below position {} are no longer needed by the others, and this process is behind: start it again", LogPosition::new(floor)),
-                ),
+                Command::Reopen { floor } => {
+                    let floor = LogPosition::new(floor);
+                    tracing::warn!(log = self.place, %floor, "this process is behind what the others still need of the log, and reads it anew");
+                    self.passed = Some(floor);
+                }
                 Command::Damaged { position, flaw } => {
-                    self.stop(ErrorKind::Damage, format!("position {}: {flaw}", LogPosition::new(position)));
+                    self.stop(
+                        ErrorKind::Damage,
+                        format!("position {}: {flaw}", LogPosition::new(position)),
+                    );
                 }
                 Command::Put(..) | Command::Get(_) | Command::List(_) | Command::ReadFloor => {}
             }
@@ -102,19 +106,47 @@ impl SharedLog {
             let position = LogPosition::new(published.group.position);
             self.newest = Some((position, published.object.clone()));
         }
+        if published.group.writer.id != self.writer.id {
+            let notices = published.group.batches.iter().filter(|b| b.kind == Kind::Notices);
+            let records = notices.flat_map(|batch| &batch.records);
+            self.notices.extend(records.filter_map(|(_, record)| Notice::read(record)));
+        }
         if !published.own {
             self.unseen.extend(counting(published));
         }
     }
 
     pub(super) fn time(&self) -> Time {
-        Time { now: self.clock.now(), elapsed: self.clock.elapsed() }
+        Time::of(self.clock.as_ref())
+    }
+
+    fn is_sound(&self) -> bool {
+        self.stopped.is_none() && self.passed.is_none()
     }
 
     fn stop(&mut self, kind: ErrorKind, why: String) {
         let why = format!("log {} has stopped: {why}", self.place);
         tracing::error!("{why}");
         self.stopped = Some((kind, why));
+    }
+
+    /// Forgets what was read, and reads everything from the floor on.
+    pub(super) fn begin_anew(&mut self) -> Result<()> {
+        self.settle()?;
+        self.protocol = protocol(&self.writer, &self.settings);
+        (self.is_paused, self.passed, self.newest, self.opened) = (false, None, None, None);
+        self.unseen.clear();
+        self.notices.clear();
+        let come = self.insist(Event::Start, |come| come.is_caught_up)?;
+        if come.is_caught_up {
+            return Ok(());
+        }
+        let floor = LogPosition::new(self.protocol.floor().known());
+        self.passed.get_or_insert(floor);
+        match self.stopped() {
+            Some(error) => Err(error),
+            None => Err(self.silent(come.error)),
+        }
     }
 
     /// The records from the floor to what this process has followed to, as a process that starts reads them.

@@ -10,8 +10,11 @@
 //! ```
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
-use barograph_lake::{Span, Timestamp};
+use barograph_lake::{LogPosition, Span, Timestamp};
+
+use crate::clock::Clock;
 
 /// An instant, by two clocks: neither a step of the one nor a suspension that the other does not count makes something
 /// look younger than it is.
@@ -19,6 +22,25 @@ use barograph_lake::{Span, Timestamp};
 pub(super) struct Time {
     pub now: Timestamp,
     pub elapsed: Span,
+}
+
+/// A floor, and when it was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KnownFloor {
+    position: LogPosition,
+    asked: Time,
+}
+
+impl KnownFloor {
+    /// Where it is.
+    pub fn position(&self) -> LogPosition {
+        self.position
+    }
+
+    /// Whether it was asked for at most `age` ago.
+    pub fn is_within(&self, clock: &dyn Clock, age: Duration) -> bool {
+        Time::of(clock).is_within(Span::from_duration(age), self.asked)
+    }
 }
 
 /// What a process knows of the floor.
@@ -32,6 +54,10 @@ pub(super) struct Floor {
 }
 
 impl Time {
+    pub(super) fn of(clock: &dyn Clock) -> Self {
+        Self { now: clock.now(), elapsed: clock.elapsed() }
+    }
+
     /// Whether no more than `age` has passed since `then`.
     fn is_within(self, age: Span, then: Self) -> bool {
         let by_wall = self.now.since(then.now);
@@ -42,6 +68,12 @@ impl Time {
 impl Floor {
     pub(super) fn known(&self) -> u64 {
         self.known
+    }
+
+    /// The same with when it was asked for; `None` before it was.
+    pub(super) fn as_asked(&self) -> Option<KnownFloor> {
+        let position = LogPosition::new(self.known);
+        self.asked.map(|asked| KnownFloor { position, asked })
     }
 
     /// Notes what a read said that was asked for at `asked`.

@@ -43,6 +43,8 @@ pub(super) enum Kind {
     Rows,
     /// The state of the log before the group.
     Checkpoint,
+    /// Versions of tables: each record names a table, and its body the version (u64).
+    Notices,
     /// Something that a later version writes and this one may pass over.
     Ignored(u8),
 }
@@ -237,6 +239,7 @@ impl Kind {
         match number {
             0 => Some(Self::Rows),
             1 => Some(Self::Checkpoint),
+            IGNORABLE => Some(Self::Notices),
             number if number >= IGNORABLE => Some(Self::Ignored(number)),
             _ => None,
         }
@@ -246,6 +249,7 @@ impl Kind {
         match self {
             Self::Rows => 0,
             Self::Checkpoint => 1,
+            Self::Notices => IGNORABLE,
             Self::Ignored(number) => number,
         }
     }

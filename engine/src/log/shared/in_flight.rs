@@ -1,12 +1,15 @@
 //! A group that is being put: its bytes, which stay the same until it is decided, and the batches it is for.
 
-use barograph_lake::{LogPosition, Timestamp};
+use std::sync::Arc;
+
+use barograph_lake::{LogPosition, TableVersion, Timestamp};
 use bytes::Bytes;
 
-use super::super::batch::{BatchId, Placement};
+use super::super::batch::{BatchId, Notice, Placement};
 use super::group::{Draft, DraftBatch, Group, Kind, Writer, encode};
 use super::message::Append;
 use super::state::{State, Verdict};
+use crate::log::Record;
 
 /// See the module.
 #[derive(Debug)]
@@ -43,7 +46,9 @@ impl InFlight {
             return Err(known.into_iter().flatten().collect());
         }
         let checkpoint = [checkpoint_record(state)];
-        let mut batches = Vec::with_capacity(append.batches.len() + 1);
+        let notices: Vec<Record> =
+            append.notices.iter().map(|notice| notice_record(state, notice)).collect();
+        let mut batches = Vec::with_capacity(append.batches.len() + 2);
         if is_due {
             let id = BatchId::of([0; 16]);
             let kind = Kind::Checkpoint;
@@ -56,6 +61,10 @@ impl InFlight {
             origin: batch.origin.as_ref(),
             records: &batch.records,
         }));
+        if !notices.is_empty() {
+            let id = BatchId::of([0; 16]);
+            batches.push(DraftBatch { id, kind: Kind::Notices, origin: None, records: &notices });
+        }
         let object = encode(&Draft {
             position: state.end(),
             end_min: append.end_min,
@@ -81,8 +90,27 @@ impl InFlight {
     }
 }
 
-fn checkpoint_record(state: &State) -> crate::log::Record {
-    crate::log::Record {
+/// A notice as a record; [`Notice::read`] is its inverse.
+fn notice_record(state: &State, notice: &Notice) -> Record {
+    Record {
+        table: Arc::clone(&notice.table),
+        source: String::new(),
+        ingested_at: state.ingested_at(),
+        rows: 0,
+        body: Bytes::copy_from_slice(&notice.version.get().to_le_bytes()),
+    }
+}
+
+impl Notice {
+    /// The notice that a record is; `None` if it is none that can be read.
+    pub(super) fn read(record: &Record) -> Option<Self> {
+        let version = u64::from_le_bytes(record.body.as_ref().try_into().ok()?);
+        Some(Self { table: Arc::clone(&record.table), version: TableVersion::new(version) })
+    }
+}
+
+fn checkpoint_record(state: &State) -> Record {
+    Record {
         table: "".into(),
         source: String::new(),
         ingested_at: state.ingested_at(),

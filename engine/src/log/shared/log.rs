@@ -7,8 +7,9 @@ use std::time::Duration;
 use barograph_lake::{LakeStore, LogId, LogPosition, Span};
 use bytes::Bytes;
 
-use super::super::batch::{Batch, BatchId, Placement};
+use super::super::batch::{Batch, BatchId, Notice, Placement};
 use super::super::frame::{self, ALIGNMENT};
+use super::floor::KnownFloor;
 use super::group::Writer;
 use super::io::Io;
 use super::message::{Append, Event, Reply};
@@ -52,6 +53,11 @@ pub struct SharedLog {
     /// The floor that was the newest when old groups were last looked for, and when that was.
     cleaned_up: Option<(u64, Span)>,
     pub(super) stopped: Option<(ErrorKind, String)>,
+    /// The floor that has passed the end of what was read.
+    pub(super) passed: Option<LogPosition>,
+    /// What others told, and what is to be told them.
+    pub(super) notices: Vec<Notice>,
+    to_tell: Vec<Notice>,
 }
 
 /// The process that appended last. It lands, and the others forward to it: for speed alone, since any process may
@@ -98,9 +104,14 @@ impl SharedLog {
             opened: None,
             cleaned_up: None,
             stopped: None,
+            passed: None,
+            notices: Vec::new(),
+            to_tell: Vec::new(),
         };
         let come = log.insist(Event::Start, |come| come.is_caught_up)?;
-        if !come.is_caught_up {
+        if log.is_passed() {
+            log.begin_anew()?;
+        } else if !come.is_caught_up {
             log.running()?;
             return Err(log.silent(come.error));
         }
@@ -140,11 +151,9 @@ impl SharedLog {
         Ok(())
     }
 
-    /// The process that appended last; `None` before the first group.
-    pub fn leader(&self) -> Option<Leader> {
-        let leader = self.protocol.state().leader()?;
-        let is_self = leader.id == self.writer.id;
-        Some(Leader { address: leader.address.clone(), is_self })
+    /// Where others reach this process; empty if they cannot.
+    pub fn address(&self) -> &str {
+        &self.writer.address
     }
 
     /// Where it is, for messages.
@@ -176,10 +185,17 @@ impl SharedLog {
         }
         self.opened = None;
         let at = self.protocol.state().end();
-        let append = Event::Append(Append { at, batches, end_min });
+        let notices = self.to_tell.clone();
+        let append = Event::Append(Append { at, batches, end_min, notices });
         let come = self.insist(append, |come| come.reply.is_some())?;
         match come.reply {
-            Some(Reply::Placed(placements)) => Ok(placements),
+            Some(Reply::Placed(placements)) => {
+                // Told again they do no harm: nothing is said of a group that was there, or was given up.
+                if self.protocol.state().end() > at {
+                    self.to_tell.clear();
+                }
+                Ok(placements)
+            }
             Some(Reply::Behind) => Err(behind()),
             Some(Reply::Open) => Err(self.running().err().unwrap_or_else(behind)),
             None => {
@@ -191,6 +207,13 @@ impl SharedLog {
     }
 
     pub(super) fn running(&self) -> Result<()> {
+        if let Some(floor) = self.passed {
+            let passed = format!(
+                "log {}: this process is behind position {floor}, below which the others need nothing, and reads the log anew: send the batch again under its id",
+                self.place
+            );
+            return Err(Error::new(ErrorKind::Unavailable, passed));
+        }
         self.stopped().map_or(Ok(()), Err)
     }
 
@@ -265,7 +288,40 @@ impl Log for SharedLog {
     }
 
     fn leads(&self) -> bool {
-        self.leader().is_some_and(|leader| leader.is_self)
+        self.protocol.state().leader().is_some_and(|leader| leader.id == self.writer.id)
+    }
+
+    fn leader(&self) -> Option<Leader> {
+        let leader = self.protocol.state().leader()?;
+        Some(Leader { address: leader.address.clone(), is_self: leader.id == self.writer.id })
+    }
+
+    fn floor(&self) -> Option<KnownFloor> {
+        self.protocol.floor().as_asked()
+    }
+
+    fn is_passed(&self) -> bool {
+        self.passed.is_some()
+    }
+
+    fn read_anew(&mut self) -> Result<()> {
+        self.begin_anew()
+    }
+
+    fn tell(&mut self, notice: Notice) {
+        self.to_tell.retain(|told| told.table != notice.table);
+        self.to_tell.push(notice);
+    }
+
+    fn send_notices(&mut self) -> Result<()> {
+        match self.to_tell.is_empty() {
+            true => Ok(()),
+            false => self.append_group(Vec::new(), 0).map(drop),
+        }
+    }
+
+    fn notices(&mut self) -> Vec<Notice> {
+        std::mem::take(&mut self.notices)
     }
 
     /// Appends an empty group.

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::super::batch::{Batch, Placement};
+use super::super::batch::{Batch, Notice, Placement};
 use super::super::frame::Flaw;
 use super::group::Group;
 use super::state::Verdict;
@@ -38,6 +38,8 @@ pub(super) struct Append {
     pub batches: Vec<Batch>,
     /// Positions after it are at least this. An append without batches writes an empty group.
     pub end_min: u64,
+    /// Told to the others in the same group.
+    pub notices: Vec<Notice>,
 }
 
 /// A put's answer.

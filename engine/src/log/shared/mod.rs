@@ -29,4 +29,5 @@ mod state;
 #[cfg(test)]
 mod tests;
 
+pub use floor::KnownFloor;
 pub use log::{Leader, SharedLog};

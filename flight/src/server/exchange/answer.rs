@@ -4,8 +4,8 @@
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Int32Type, Int64Type};
 use barograph_engine::Point;
-use barograph_lake::Key;
 use barograph_lake::schema::KEY_COLUMN;
+use barograph_lake::{Key, LogPosition};
 use http::HeaderMap;
 use serde_json::{Map, Value};
 
@@ -22,6 +22,7 @@ pub(super) struct BoundRequest {
     pub(super) id: Option<RequestId>,
     pub(super) keys: Option<Vec<Key>>,
     pub(super) point: Point,
+    pub(super) after: Option<LogPosition>,
 }
 
 /// Requests that are put to the engine together: any number for one key each, or one for several keys.
@@ -49,6 +50,7 @@ impl RequestGroup {
         let fits = self.requests.first().is_none_or(|first| {
             self.requests.len() < most
                 && first.point == request.point
+                && first.after == request.after
                 && first.one_key().is_some()
                 && request.one_key().is_some()
         });
@@ -62,6 +64,13 @@ impl RequestGroup {
     /// The answers, one message a request. What goes wrong is told to the requests it concerns.
     pub(super) async fn answer(self, state: &State, shape: &ExchangeShape) -> Pieces {
         let mut out = Pieces::default();
+        let after = self.requests.first().and_then(|request| request.after);
+        if let Err(error) = state.deadline(&HeaderMap::new()).bound(state.reach(after)).await {
+            for request in &self.requests {
+                or_refuse(Err(error.again()), shape, &mut out, request);
+            }
+            return out;
+        }
         let keys: Option<Vec<Key>> = self.requests.iter().map(BoundRequest::one_key).collect();
         if let (Some(keys), Some(first)) = (keys, self.requests.first())
             && self.requests.len() > 1

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use barograph_engine::{ErrorKind, Point, PointQuery};
-use barograph_lake::{Key, TableSchema};
+use barograph_lake::{Key, LogPosition, TableSchema};
 use bytes::Bytes;
 
 use super::answer::BoundRequest;
@@ -24,12 +24,15 @@ pub(super) struct ExchangeShape {
     point: Point,
     /// The keys of a request without any.
     keys: Option<Vec<Key>>,
+    /// Every answer shows what was acknowledged at this position.
+    after: Option<LogPosition>,
     /// The answer without rows.
     pub(super) nothing: RecordBatch,
 }
 
 impl ExchangeShape {
-    pub(super) fn new(state: &State, ticket: &Ticket) -> Result<Self> {
+    /// The shape that a stream's ticket fixes; `after` is what its headers say.
+    pub(super) fn new(state: &State, ticket: &Ticket, after: Option<LogPosition>) -> Result<Self> {
         let table = state.engine.schema(&ticket.table)?;
         let bound = ticket.bind(&table, state.settings.ticket_bounds())?;
         let Query::Point(PointQuery { keys, point, columns }) = bound.query else {
@@ -39,7 +42,8 @@ impl ExchangeShape {
         };
         let shape = state.shapes.get(&ticket.table, &columns, &bound.schema);
         let nothing = RecordBatch::new_empty(Arc::clone(&shape.schema));
-        Ok(Self { table, columns, shape, point, keys, nothing })
+        let after = ticket.after.max(after);
+        Ok(Self { table, columns, shape, point, keys, after, nothing })
     }
 
     /// The same as the table is now.
@@ -64,8 +68,9 @@ impl ExchangeShape {
         let names = self.columns.iter().filter_map(|&at| Some(fields.get(at)?.name().clone()));
         let read = Read::Point { keys: self.keys.clone(), point: self.point };
         let table = self.table.name().to_owned();
-        let ticket = Ticket { table, read, columns: Some(names.collect()), view: None };
-        let again = Self::new(state, &ticket).map_err(|error| changed(Some(error)))?;
+        let columns = Some(names.collect());
+        let ticket = Ticket { table, read, columns, after: None, view: None };
+        let again = Self::new(state, &ticket, self.after).map_err(|error| changed(Some(error)))?;
         let (was, is) = (self.shape.schema.fields(), again.shape.schema.fields());
         match was.iter().zip(is).all(|(was, is)| was.data_type() == is.data_type()) {
             true => Ok(again),
@@ -100,7 +105,12 @@ impl ExchangeShape {
             (None, None) => self.keys.clone(),
             (keys, _) => keys,
         };
-        Ok(BoundRequest { id: request.id, keys, point: request.point.unwrap_or(self.point) })
+        Ok(BoundRequest {
+            id: request.id,
+            keys,
+            point: request.point.unwrap_or(self.point),
+            after: request.after.max(self.after),
+        })
     }
 
     /// Whether a request fits the stream.

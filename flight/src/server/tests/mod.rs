@@ -10,6 +10,7 @@ mod exchange;
 mod lifecycle;
 mod put;
 mod read;
+mod shared;
 mod sql;
 
 use std::net::SocketAddr;

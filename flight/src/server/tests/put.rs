@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use arrow::array::RecordBatch;
 use arrow_flight::encode::FlightDataEncoderBuilder;
 use arrow_flight::flight_service_client::FlightServiceClient;
 use arrow_flight::{FlightData, FlightDescriptor, PutResult};
@@ -153,7 +154,11 @@ async fn a_batch_over_the_bound_names_the_setting() {
 #[tokio::test]
 async fn nothing_to_send_is_no_error_and_an_empty_batch_has_its_acknowledgement() {
     let server = start(FlightSettings::default()).await;
-    let acks = server.client.put("readings", stream::empty(), Durability::Disk).await.unwrap();
+    let acks = server
+        .client
+        .put("readings", stream::empty::<RecordBatch>(), Durability::Disk)
+        .await
+        .unwrap();
     assert_eq!(acks.try_collect::<Vec<_>>().await.unwrap(), []);
     let sizes = [batch([]), batch([(1, 0, 1.0)]), batch([])];
     let acks =

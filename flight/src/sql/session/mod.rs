@@ -7,7 +7,7 @@
 //! ```
 //!
 //! A client that keeps no cookies sends the same options as headers of each call
-//! ([`TIMEOUT_HEADER`], [`TIME_ZONE_HEADER`], [`ENDPOINTS_HEADER`]), which go before the cookie.
+//! ([`TIMEOUT_HEADER`], [`TIME_ZONE_HEADER`], [`ENDPOINTS_HEADER`], [`AFTER_HEADER`]), which go before the cookie.
 
 pub(crate) mod messages;
 
@@ -15,12 +15,15 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use arrow::array::timezone::Tz;
-use barograph_lake::Span;
+use barograph_lake::{LogPosition, Span};
 use barograph_query::SqlSession;
 use http::{HeaderMap, header};
 
 use super::catalog::{CATALOG, DEFAULT_SCHEMA};
 use crate::call::Caller;
+#[cfg(doc)]
+use crate::message::AFTER_HEADER;
+use crate::message::after;
 use crate::{Error, Result};
 use messages::{ErrorValue, OptionValue, SessionOptionValue};
 
@@ -38,6 +41,7 @@ pub(crate) const ENDPOINTS_HEADER: &str = "x-barograph-endpoints";
 const TIMEOUT: &str = "timeout";
 const TIME_ZONE: &str = "time_zone";
 const ENDPOINTS: &str = "endpoints";
+const AFTER: &str = "after";
 /// Part of the cookie with the time in ms.
 const TIMEOUT_MS: &str = "timeout_ms";
 
@@ -51,6 +55,8 @@ pub(super) struct Session {
     /// Most endpoints that an answer may be divided into; absent: one, since clients are about that read
     /// the first only.
     pub(super) endpoints: Option<u32>,
+    /// Answers show what was acknowledged at this position of the log.
+    pub(super) after: Option<LogPosition>,
 }
 
 impl Session {
@@ -81,6 +87,7 @@ impl Session {
             let count = endpoints(text).map_err(|e| wrong(ENDPOINTS_HEADER, text, e))?;
             session.endpoints = Some(count);
         }
+        session.after = after(headers)?.or(session.after);
         Ok(session)
     }
 
@@ -126,11 +133,18 @@ impl Session {
             (ENDPOINTS, Some(OptionValue::Int64(count))) => {
                 self.endpoints = Some(endpoints(&count.to_string()).map_err(invalid)?);
             }
+            (AFTER, None) => self.after = None,
+            (AFTER, Some(OptionValue::Text(text))) => {
+                self.after = match text.as_str() {
+                    "" => None,
+                    text => Some(text.parse().map_err(|_| ErrorValue::InvalidValue)?),
+                }
+            }
             // There is one catalog, and one schema that names without one mean.
             ("catalog", None) | ("schema", None) => {}
             ("catalog", Some(OptionValue::Text(text))) if text == CATALOG => {}
             ("schema", Some(OptionValue::Text(text))) if text == DEFAULT_SCHEMA => {}
-            (TIME_ZONE | ENDPOINTS | "catalog" | "schema", Some(_)) => {
+            (TIME_ZONE | ENDPOINTS | AFTER | "catalog" | "schema", Some(_)) => {
                 return Err(ErrorValue::InvalidValue);
             }
             _ => return Err(ErrorValue::InvalidName),
@@ -150,6 +164,9 @@ impl Session {
         if let Some(timeout) = self.timeout {
             options.insert(TIMEOUT.to_owned(), text(&Span::from_duration(timeout).to_string()));
         }
+        if let Some(position) = self.after {
+            options.insert(AFTER.to_owned(), text(&position.to_string()));
+        }
         options
     }
 
@@ -164,6 +181,9 @@ impl Session {
         }
         if let Some(count) = self.endpoints {
             parts.push(format!("{ENDPOINTS}={count}"));
+        }
+        if let Some(position) = self.after {
+            parts.push(format!("{AFTER}={position}"));
         }
         format!("{COOKIE}={}", parts.join("&"))
     }
@@ -187,6 +207,11 @@ impl Session {
                 Some((ENDPOINTS, count)) => {
                     let count = endpoints(count).map_err(|e| wrong(COOKIE, text, e))?;
                     session.endpoints = Some(count);
+                }
+                Some((AFTER, position)) => {
+                    let position = position.parse();
+                    let why = "not a position of the log";
+                    session.after = Some(position.map_err(|_| wrong(COOKIE, text, why))?);
                 }
                 _ => return Err(wrong(COOKIE, text, "not a session of this server")),
             }
@@ -258,6 +283,9 @@ mod tests {
         session.set(TIMEOUT, SessionOptionValue::default()).unwrap();
         session.set(TIME_ZONE, OptionValue::Text(String::new()).into()).unwrap();
         session.set(ENDPOINTS, SessionOptionValue::default()).unwrap();
+        session.set(AFTER, OptionValue::Text("00000000000000417792".to_owned()).into()).unwrap();
+        assert_eq!(Session::read(&headers(&[("cookie", &session.to_cookie())])).unwrap(), session);
+        session.set(AFTER, SessionOptionValue::default()).unwrap();
         assert_eq!(session, Session::default());
         assert_eq!(Session::read(&headers(&[("cookie", &session.to_cookie())])).unwrap(), session);
     }
@@ -269,11 +297,13 @@ mod tests {
             (TIMEOUT_HEADER, "2m"),
             (TIME_ZONE_HEADER, "Asia/Tokyo"),
             (ENDPOINTS_HEADER, "4"),
+            ("x-barograph-after", "00000000000000417792"),
         ]);
         let session = Session::read(&both).unwrap();
         assert_eq!(session.timeout, Some(Duration::from_secs(120)));
         assert_eq!(session.time_zone.as_deref(), Some("Asia/Tokyo"));
         assert_eq!(session.endpoints, Some(4));
+        assert_eq!(session.after, Some(LogPosition::new(417_792)));
     }
 
     #[test]
@@ -302,6 +332,7 @@ mod tests {
             (TIME_ZONE_HEADER, "Nowhere", "Europe/Berlin"),
             (TIMEOUT_HEADER, "x", "x-barograph-timeout"),
             (ENDPOINTS_HEADER, "-1", "at least 1"),
+            ("x-barograph-after", "soon", "as an acknowledgement gives it"),
         ] {
             let error = Session::read(&headers(&[(name, value)])).unwrap_err().to_string();
             assert!(error.contains(expected), "{error}");

@@ -238,7 +238,7 @@ fn append_behind_faults(log: &mut SharedLog, record: Record, seen: &mut Records)
 }
 
 #[test]
-fn a_process_that_the_floor_has_passed_stops() {
+fn a_process_that_the_floor_has_passed_reads_the_log_anew() {
     let lake = memory();
     let clock = Arc::new(ManualClock::new(Timestamp::UNIX_EPOCH));
     let mut left = open_by(&lake, Arc::clone(&clock) as Arc<dyn Clock>);
@@ -251,12 +251,26 @@ fn a_process_that_the_floor_has_passed_stops() {
     clock.set(Timestamp::UNIX_EPOCH + Span::HOUR);
     let error = left.append(&[record(1, 1)], true).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
-    assert!(left.stopped().is_some());
-    assert!(error.to_string().contains("start it again"), "{error}");
+    assert!(left.is_passed() && left.stopped().is_none());
+    assert!(error.to_string().contains("reads the log anew"), "{error}");
+    let mut none = Records::new();
+    let error = left.follow(&mut |position, record| {
+        none.push((position, record));
+        Ok(())
+    });
+    assert_eq!(error.unwrap_err().kind(), ErrorKind::Unavailable);
+    assert_eq!(none, []);
+    left.read_anew().unwrap();
+    assert!(!left.is_passed());
+    let anew = follow(&mut left);
+    append(&mut left, record(21, 1));
+    follow(&mut log);
     // A start takes the state from the checkpoint.
     let mut fresh = open(&lake);
     assert_eq!(fresh.end(), log.end());
-    assert!(replayed(&mut fresh, LogPosition::new(0)).len() < 8);
+    let replayed = replayed(&mut fresh, LogPosition::new(0));
+    assert!(replayed.len() < 8);
+    assert_same(&replayed[..replayed.len() - 1], &anew, "the same from the floor on");
     append(&mut fresh, record(1, 1));
 }
 

@@ -87,6 +87,6 @@ impl Process {
         let ingested_at = self.time(time).now.max(state.ingested_at());
         let batches = some.iter().map(|index| wanted[*index].batch(ingested_at)).collect();
         self.running = Some(some);
-        Some(Event::Append(Append { at: state.end(), batches, end_min: 0 }))
+        Some(Event::Append(Append { at: state.end(), batches, ..Append::default() }))
     }
 }

@@ -1,0 +1,171 @@
+//! The engine among others that share its log: who they are, what one takes for another, and how far behind one is.
+
+use std::io::Cursor;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::array::RecordBatch;
+use arrow::ipc::reader::StreamReader;
+use barograph_lake::LogPosition;
+use tokio::sync::oneshot;
+
+use super::Engine;
+use super::put::batch_bytes;
+use crate::cluster::{ForwardedBatch, ForwardedEntry, Member};
+use crate::dead_letters::with_ids;
+use crate::log::{Leader, Place};
+use crate::validate::logged_schema;
+use crate::writer::{Entry, Submission, Written};
+use crate::{Durability, Error, Result};
+
+/// The answer of the writer, which is yet to come.
+type Answer = oneshot::Receiver<Result<Written>>;
+
+impl Engine {
+    /// The process that appended last to a log that others share; `None` if no others can, or nobody has.
+    pub fn leader(&self) -> Option<Leader> {
+        self.gauge.leader()
+    }
+
+    /// The processes that share the log, this one among them, by their addresses; none if no others can. Those that have not
+    /// written for a minute are left out.
+    ///
+    /// # Errors
+    /// As the store fails.
+    pub async fn members(&self) -> Result<Vec<Member>> {
+        match &self.cluster {
+            None => Ok(Vec::new()),
+            Some(cluster) => {
+                let standing = self.gauge.standing(self.clock.as_ref());
+                cluster.watch.members.list(standing).await
+            }
+        }
+    }
+
+    /// Ready once views show what stands in the log at `position`: at once, if no other process can put it there. Nothing
+    /// bounds the wait for a position that is not there yet.
+    ///
+    /// # Errors
+    /// Why the writer has failed.
+    pub async fn wait_for(&self, position: LogPosition) -> Result<()> {
+        if self.cluster.is_none() {
+            return Ok(());
+        }
+        let mut applied = self.gauge.applied_to();
+        if *applied.borrow_and_update() > position.get() {
+            return Ok(());
+        }
+        // It need not wait for the next look.
+        if let Err(error) = self.writer.handle().follow().await
+            && let Some(failure) = self.failure()
+        {
+            tracing::debug!(%error, "could not follow the log to a position that is waited for");
+            return Err(failure);
+        }
+        tokio::select! {
+            // The gauge lives as long as the engine.
+            _ = applied.wait_for(|applied| *applied > position.get()) => Ok(()),
+            failure = self.failed() => Err(failure),
+        }
+    }
+
+    /// For how long this process has not known that it is at the end of the log; nothing if no others append.
+    pub fn staleness(&self) -> Duration {
+        self.gauge.behind(self.clock.as_ref())
+    }
+
+    /// Appends batches that another process has validated and forwards, in their order, and gives where each stands. They
+    /// are not forwarded again, whoever leads. After one that cannot be submitted none is, so that none overtakes it.
+    ///
+    /// # Errors
+    /// `Internal` if the work ended early. Those of single batches are `Request` if they do not fit the tables here, and as
+    /// of [`Engine::put`].
+    pub async fn accept_forwarded(
+        self: &Arc<Self>,
+        batches: Vec<ForwardedBatch>,
+    ) -> Result<Vec<Result<Place>>> {
+        let engine = Arc::clone(self);
+        let job = move || -> Vec<Result<Answer>> {
+            let mut failed: Option<Error> = None;
+            let submit = |batch| match &failed {
+                Some(error) => Err(error.again()),
+                None => {
+                    let submitted = engine.submit_forwarded(batch);
+                    failed = submitted.as_ref().err().map(Error::again);
+                    submitted
+                }
+            };
+            batches.into_iter().map(submit).collect()
+        };
+        let submitted = tokio::task::spawn_blocking(job).await;
+        let submitted =
+            submitted.map_err(|e| Error::internal("taking forwarded batches").with_source(e))?;
+        let mut places = Vec::with_capacity(submitted.len());
+        for answer in submitted {
+            places.push(match answer {
+                Err(error) => Err(error),
+                Ok(answer) => self.place(answer).await,
+            });
+        }
+        Ok(places)
+    }
+
+    async fn place(&self, answer: Answer) -> Result<Place> {
+        let Written { position, ingested_at } = match answer.await {
+            Ok(written) => written?,
+            Err(_) => return Err(self.writer.status().gone().await),
+        };
+        Ok(Place { position, ingested_at })
+    }
+
+    fn submit_forwarded(&self, batch: ForwardedBatch) -> Result<Answer> {
+        let ForwardedBatch { id, entries } = batch;
+        let entries: Vec<_> =
+            entries.into_iter().map(|entry| self.forwarded_entry(entry)).collect::<Result<_>>()?;
+        let bytes = entries.iter().map(|entry| batch_bytes(&entry.rows)).sum();
+        let reservation = self.reserve_tail(bytes)?;
+        let (reply, answer) = oneshot::channel();
+        self.writer.handle().put(Submission {
+            entries,
+            id: Some(id),
+            is_forwarded: true,
+            durability: Durability::Disk,
+            reply,
+            reservation,
+        })?;
+        Ok(answer)
+    }
+
+    fn forwarded_entry(&self, entry: ForwardedEntry) -> Result<Entry> {
+        let ForwardedEntry { table, source, body } = entry;
+        let table = Arc::clone(self.table(&table)?);
+        let rows = forwarded_rows(&body).map_err(|e| {
+            let name = table.schema.name();
+            Error::request(format!("table {name:?}: rows of another process")).with_source(e)
+        })?;
+        let whole = with_ids(&table.schema, LogPosition::new(0), &rows)?;
+        if whole.schema().fields() != logged_schema(&table.schema).fields() {
+            return Err(Error::request(format!(
+                "table {:?}: another process forwards rows with other columns than this one declares: start both with the same declarations",
+                table.schema.name()
+            )));
+        }
+        Ok(Entry { table, rows, body, source })
+    }
+
+    /// What an acknowledgement promises where `asked` was asked for.
+    pub(super) fn reached(&self, asked: Durability) -> Durability {
+        match &self.cluster {
+            Some(cluster) => cluster.durability,
+            // No log of one process is more than on its disk.
+            None if asked == Durability::Replicated => Durability::Disk,
+            None => asked,
+        }
+    }
+}
+
+fn forwarded_rows(body: &[u8]) -> Result<RecordBatch> {
+    let mut reader = StreamReader::try_new(Cursor::new(body), None)?;
+    let rows = reader.next().transpose()?;
+    rows.ok_or_else(|| Error::request("there are none"))
+}

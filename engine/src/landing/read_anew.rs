@@ -1,0 +1,32 @@
+//! The reopening of an engine whose log was passed by its floor, such as that of a machine that was suspended for hours:
+//! the log is read anew, then the newest snapshots, and the writer rebuilds the tails from both. Until then readers see
+//! the views from before, and puts are refused.
+
+use std::sync::Arc;
+
+use super::LanderParts;
+use super::foreign::take_over;
+use super::land::landed_through;
+use crate::Result;
+use crate::writer::RebuiltTable;
+
+/// Reads the log and the tables anew, if the floor has passed this process.
+pub(super) async fn read_anew(parts: &LanderParts) -> Result<()> {
+    if !parts.gauge.is_passed() {
+        return Ok(());
+    }
+    parts.writer.read_anew().await?;
+    let floor = parts.gauge.floor();
+    let mut tables = Vec::with_capacity(parts.tables.len());
+    for table in &parts.tables {
+        let newest = take_over(parts, table, table.lake.refresh().await?).await?;
+        // Before the swap: an earlier view then looks for itself.
+        table.newest.forget(newest.version()).await;
+        let snapshot = Arc::new(newest);
+        let through = landed_through(parts, table, &snapshot, floor).await?.unwrap_or_default();
+        tables.push(RebuiltTable { table: Arc::clone(table), snapshot, through });
+    }
+    parts.writer.rebuild(tables).await?;
+    tracing::info!("the log was read anew");
+    Ok(())
+}

@@ -1,0 +1,67 @@
+//! The other servers of a shared log: whether they are there, and the batches that they take.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use arrow_flight::Action;
+use arrow_flight::flight_service_client::FlightServiceClient;
+use barograph_engine::log::Place;
+use barograph_engine::{Error as EngineError, ErrorKind, ForwardedBatch, Peers};
+use futures::future::BoxFuture;
+use prost::Message;
+use tonic::Status;
+use tonic::transport::Channel;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
+
+use crate::client::channel;
+use crate::message::{FORWARD, ForwardReply, ForwardRequest};
+
+/// Connections to the other servers, made when they are needed and kept.
+#[derive(Debug, Default)]
+pub struct FlightPeers {
+    channels: Mutex<HashMap<String, Channel>>,
+}
+
+impl FlightPeers {
+    fn channel(&self, address: &str) -> Result<Channel, EngineError> {
+        let mut channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(channel) = channels.get(address) {
+            return Ok(channel.clone());
+        }
+        let made = channel(address).map_err(|e| EngineError::request(e.to_string()))?;
+        channels.insert(address.to_owned(), made.clone());
+        Ok(made)
+    }
+}
+
+impl Peers for FlightPeers {
+    fn is_alive<'a>(&'a self, address: &'a str) -> BoxFuture<'a, bool> {
+        Box::pin(async move {
+            let Ok(channel) = self.channel(address) else { return false };
+            let asked = HealthCheckRequest { service: String::new() };
+            let answer = HealthClient::new(channel).check(asked).await;
+            answer.is_ok_and(|answer| answer.into_inner().status() == ServingStatus::Serving)
+        })
+    }
+
+    fn forward<'a>(
+        &'a self,
+        address: &'a str,
+        batches: Vec<ForwardedBatch>,
+    ) -> BoxFuture<'a, Result<Vec<Result<Place, EngineError>>, EngineError>> {
+        Box::pin(async move {
+            let mut flight = FlightServiceClient::new(self.channel(address)?);
+            let body = ForwardRequest::from(batches).encode_to_vec();
+            let unavailable = |status: Status| {
+                let message = format!("the leader of the log at {address} did not take batches");
+                EngineError::new(ErrorKind::Unavailable, message).with_source(status)
+            };
+            let results =
+                flight.do_action(Action::new(FORWARD, body)).await.map_err(unavailable)?;
+            let reply = results.into_inner().message().await.map_err(unavailable)?;
+            ForwardReply::read(reply.map(|reply| reply.body).unwrap_or_default())
+        })
+    }
+}

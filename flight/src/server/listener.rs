@@ -1,0 +1,78 @@
+//! The listener of a server: its port is taken before the engine is opened, so that others can be told where this
+//! process is, and connections are refused until calls can be answered.
+
+use std::net::SocketAddr;
+
+use barograph_engine::ErrorKind;
+use tokio::net::{TcpListener, TcpSocket, lookup_host};
+
+use crate::{Error, FlightSettings, Result};
+
+/// Connections that wait to be accepted.
+const BACKLOG: u32 = 1_024;
+
+/// A port that is taken, at which nobody listens yet.
+#[derive(Debug)]
+pub struct Listener {
+    socket: TcpSocket,
+    local_addr: SocketAddr,
+    advertised: Option<String>,
+}
+
+impl Listener {
+    /// Takes the address that the settings name.
+    ///
+    /// # Errors
+    /// `Request` for settings that no server can run with, `Unavailable` if the address is taken.
+    pub async fn bind(settings: &FlightSettings) -> Result<Self> {
+        settings.check()?;
+        let taken = async {
+            let mut refused = None;
+            for address in lookup_host(&settings.listen).await? {
+                match take(address) {
+                    Ok(socket) => return Ok(socket),
+                    Err(error) => refused = Some(error),
+                }
+            }
+            Err(refused.unwrap_or_else(|| std::io::Error::other("the name has no address")))
+        };
+        let socket = taken.await.map_err(|e| unavailable(&settings.listen, e))?;
+        let local_addr = socket.local_addr()?;
+        let reachable = !local_addr.ip().is_unspecified();
+        let advertised = match &settings.advertise {
+            Some(address) => Some(address.clone()),
+            None => reachable.then(|| local_addr.to_string()),
+        };
+        Ok(Self { socket, local_addr, advertised })
+    }
+
+    /// The address it listens on, with the port that was taken for port 0.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local_addr
+    }
+
+    /// The host and port by which others reach this process; `None` if it listens at every address of the machine and
+    /// `flight.advertise` does not say which.
+    pub fn advertised(&self) -> Option<&str> {
+        self.advertised.as_deref()
+    }
+
+    /// Accepts connections from now on.
+    pub(super) fn listen(self) -> Result<TcpListener> {
+        let address = self.local_addr;
+        self.socket.listen(BACKLOG).map_err(|e| unavailable(&address.to_string(), e))
+    }
+}
+
+fn take(address: SocketAddr) -> std::io::Result<TcpSocket> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // As that of a server that was just stopped.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    Ok(socket)
+}
+
+fn unavailable(address: &str, error: std::io::Error) -> Error {
+    let message = format!("flight.listen {address:?}: choose another address or port");
+    Error::new(ErrorKind::Unavailable, message).with_source(error)
+}
