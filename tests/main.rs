@@ -17,6 +17,7 @@ mod jobs;
 mod kills;
 mod logs;
 mod mapping;
+mod monitoring;
 mod nyc;
 mod server;
 mod serving;

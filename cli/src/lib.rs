@@ -9,6 +9,7 @@ mod commands;
 mod demo;
 mod error;
 mod figures;
+mod metrics;
 mod output;
 mod progress;
 mod settings;

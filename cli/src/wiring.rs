@@ -164,7 +164,7 @@ async fn open(
     let engine = Engine::builder(cached_lake(settings)?)
         .settings(settings.engine.clone())
         .log(log)
-        .peers(Arc::new(FlightPeers::default()))
+        .peers(Arc::new(peers(settings).await?))
         .tables(tables)
         .dimension(CITIES, cities)
         .open()
@@ -288,9 +288,24 @@ pub(crate) fn open_schedule(
     Ok(Schedule::new(store, clock, settings.scheduler.clone(), jobs))
 }
 
+/// The other servers of a shared log: they speak TLS if this one does.
+async fn peers(settings: &Settings) -> Result<FlightPeers> {
+    let own = &settings.flight;
+    if own.tls_certificate.is_none() || settings.log == LogPlace::Local {
+        return Ok(FlightPeers::default());
+    }
+    let mut tls = settings.client_tls();
+    if tls.certificate.is_none() {
+        tls.certificate.clone_from(&own.tls_certificate);
+        tls.key.clone_from(&own.tls_key);
+    }
+    Ok(FlightPeers::by_tls(&tls).await?)
+}
+
 /// Connects to the server that the settings name.
 pub(crate) async fn connect(settings: &Settings) -> Result<Client> {
-    Client::connect(&settings.endpoint).await.map_err(|error| match error.kind() {
+    let connected = Client::connect_with(&settings.endpoint, &settings.client_tls()).await;
+    connected.map_err(|error| match error.kind() {
         barograph_engine::ErrorKind::Unavailable => Error::failed(format!(
             "no server answers at {}: start one with `barograph serve` or `barograph demo`, or name another with --endpoint",
             settings.endpoint

@@ -37,6 +37,7 @@ pub struct Error {
     kind: ErrorKind,
     message: String,
     retry_after: Option<Duration>,
+    bound: Option<&'static str>,
     source: Option<Cause>,
 }
 
@@ -46,7 +47,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 impl Error {
     /// An error without an underlying cause.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), retry_after: None, source: None }
+        Self { kind, message: message.into(), retry_after: None, bound: None, source: None }
     }
 
     /// Keeps `source` as the cause.
@@ -61,12 +62,17 @@ impl Error {
     }
 
     /// The bound `name` is reached.
-    pub fn resources(bound: &str, message: impl fmt::Display, retry_after: Duration) -> Self {
+    pub fn resources(
+        bound: &'static str,
+        message: impl fmt::Display,
+        retry_after: Duration,
+    ) -> Self {
         let mut error = Self::new(
             ErrorKind::Resources,
             format!("{bound}: {message}; retry in {} ms", retry_after.as_millis()),
         );
         error.retry_after = Some(retry_after);
+        error.bound = Some(bound);
         error
     }
 
@@ -85,12 +91,18 @@ impl Error {
         self.retry_after
     }
 
+    /// The bound that is reached, by the name of its setting, if it is one.
+    pub fn bound(&self) -> Option<&'static str> {
+        self.bound
+    }
+
     /// A copy of the error, for another of the callers that it concerns.
     pub fn again(&self) -> Self {
         Self {
             kind: self.kind,
             message: self.to_string(),
             retry_after: self.retry_after,
+            bound: self.bound,
             source: None,
         }
     }

@@ -14,6 +14,7 @@
 //! | [`rollup`] | tables of windows over another, and how far they are up to date |
 //! | [`rewrite`] | rows that move to other files, in bounded memory |
 //! | [`expression`] | expressions over the columns of one row, which a crate above provides |
+//! | [`statistics`] | what was put, synced and landed, and how long it took |
 //! | [`retry`] | how long a refused caller waits |
 
 mod allocations;
@@ -35,6 +36,7 @@ pub mod rewrite;
 pub mod rollup;
 pub mod scan;
 mod settings;
+pub mod statistics;
 mod system;
 mod table;
 mod tail;
@@ -63,7 +65,9 @@ pub use writer::{Ack, Durability, LogGauge};
 pub mod internal {
     pub use crate::allocations::{CountingAllocator, held};
     pub use crate::clock::{pause, roughly};
-    pub use crate::process_memory::{ProcessMemoryLimit, SETTING as PROCESS_MEMORY_SETTING};
+    pub use crate::process_memory::{
+        CLOCK_TICKS, PAGE_BYTES, ProcessMemoryLimit, SETTING as PROCESS_MEMORY_SETTING, auxiliary,
+    };
     pub use crate::recent::Recent;
     pub use crate::settings::{THREADS_MAX, check_count};
     pub use crate::threads::Threads;

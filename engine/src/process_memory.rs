@@ -54,16 +54,22 @@ fn look() {
 /// Bytes of a page of memory.
 fn page() -> usize {
     static PAGE: OnceLock<usize> = OnceLock::new();
-    /// Number of the page's size among what the system tells a process when it starts (`AT_PAGESZ`).
-    const NUMBER: usize = 6;
+    *PAGE.get_or_init(|| auxiliary(PAGE_BYTES).unwrap_or(4096))
+}
+
+/// Number of the size of a page among what the system tells a process when it starts (`AT_PAGESZ`).
+pub const PAGE_BYTES: usize = 6;
+/// The same of the ticks a second in which it tells times (`AT_CLKTCK`).
+pub const CLOCK_TICKS: usize = 17;
+
+/// What the system told the process under `number` when it started.
+pub fn auxiliary(number: usize) -> Option<usize> {
     const WORD: usize = size_of::<usize>();
-    *PAGE.get_or_init(|| {
-        let told = fs::read("/proc/self/auxv").unwrap_or_default();
-        let words = told.chunks_exact(WORD).filter_map(|word| word.try_into().ok());
-        let words: Vec<_> = words.map(usize::from_ne_bytes).collect();
-        let size = words.chunks_exact(2).find(|pair| pair.first() == Some(&NUMBER));
-        size.and_then(|pair| pair.last().copied()).unwrap_or(4096)
-    })
+    let told = fs::read("/proc/self/auxv").ok()?;
+    let words = told.chunks_exact(WORD).filter_map(|word| word.try_into().ok());
+    let words: Vec<_> = words.map(usize::from_ne_bytes).collect();
+    let value = words.chunks_exact(2).find(|pair| pair.first() == Some(&number));
+    value.and_then(|pair| pair.last().copied())
 }
 
 /// What the machine has, or the smallest bound of a control group that the process is in.

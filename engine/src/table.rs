@@ -9,6 +9,7 @@ use barograph_lake::{LakeTable, Snapshot, TableSchema, TableVersion};
 use crate::recent::Recent;
 use crate::scan::newest::Newest;
 use crate::scan::partition::Divisions;
+use crate::statistics::PutCounts;
 use crate::tail::TailView;
 use crate::validate::KnownKeys;
 use crate::view::View;
@@ -33,6 +34,7 @@ pub(crate) struct Table {
     pub(crate) divisions: Divisions,
     /// Earlier versions that were read.
     pub(crate) earlier_views: Recent<TableVersion, Arc<View>>,
+    pub(crate) puts: PutCounts,
 }
 
 impl Table {
@@ -53,6 +55,7 @@ impl Table {
             newest: Arc::default(),
             divisions: Recent::new(DIVISIONS_KEPT),
             earlier_views: Recent::new(EARLIER_VIEWS_CACHED),
+            puts: PutCounts::default(),
         }
     }
 }

@@ -9,6 +9,8 @@ use barograph_lake::internal::{Cause, because};
 use tonic::metadata::MetadataValue;
 use tonic::{Code, Status, TimeoutExpired};
 
+use crate::refusals;
+
 /// Name of the response header (or trailer) that says after how many ms a refused request may be
 /// sent again.
 pub(crate) const RETRY_AFTER_MS: &str = "retry-after-ms";
@@ -38,6 +40,7 @@ pub struct Error {
     kind: ErrorKind,
     message: String,
     retry_after: Option<Duration>,
+    bound: Option<&'static str>,
     source: Option<Cause>,
     /// The code where it says more than the kind.
     code: Option<Code>,
@@ -54,6 +57,7 @@ impl Error {
             kind,
             message: message.into(),
             retry_after: None,
+            bound: None,
             source: None,
             code: None,
             sqlstate: None,
@@ -78,12 +82,17 @@ impl Error {
     }
 
     /// The bound `setting` is reached.
-    pub fn resources(setting: &str, message: impl fmt::Display, retry_after: Duration) -> Self {
+    pub fn resources(
+        setting: &'static str,
+        message: impl fmt::Display,
+        retry_after: Duration,
+    ) -> Self {
         let mut error = Self::new(
             ErrorKind::Resources,
             format!("{setting}: {message}; retry in {} ms", retry_after.as_millis()),
         );
         error.retry_after = Some(retry_after);
+        error.bound = Some(setting);
         error
     }
 
@@ -126,8 +135,16 @@ impl Error {
     pub(crate) fn again(&self) -> Self {
         Self {
             retry_after: self.retry_after,
+            bound: self.bound,
             code: self.code,
             ..Self::new(self.kind, self.to_string())
+        }
+    }
+
+    /// Counts it among the refusals, if it is one: it is about to be told.
+    pub(crate) fn count(&self) {
+        if self.kind == ErrorKind::Resources {
+            refusals::count(self.bound);
         }
     }
 
@@ -231,7 +248,8 @@ fn state(of: Option<&str>) -> impl fmt::Display {
 
 impl From<barograph_engine::Error> for Error {
     fn from(error: barograph_engine::Error) -> Self {
-        Self { retry_after: error.retry_after(), ..Self::new(error.kind(), error.to_string()) }
+        let (retry_after, bound) = (error.retry_after(), error.bound());
+        Self { retry_after, bound, ..Self::new(error.kind(), error.to_string()) }
     }
 }
 
@@ -261,6 +279,7 @@ impl From<tonic::transport::Error> for Error {
 
 impl From<Error> for Status {
     fn from(error: Error) -> Self {
+        error.count();
         let mut status = Self::new(error.code(), error.to_string());
         if let Some(after) = error.retry_after {
             let ms = u64::try_from(after.as_millis()).unwrap_or(u64::MAX);

@@ -7,17 +7,21 @@
 //! |---|---|
 //! | the root | [`Server`] and its settings, [`Client`], [`Ticket`], errors |
 //! | [`client`] | what the calls of a client return |
+//! | [`metrics`] | what `GET /metrics` answers, and what other parts of a program add to it |
 //! | [`ticket`] | the parts of a ticket |
 
 mod call;
 pub mod client;
 mod error;
 mod message;
+pub mod metrics;
 mod peers;
+mod refusals;
 mod server;
 mod settings;
 mod sql;
 pub mod ticket;
+mod tls;
 mod wire;
 
 pub use call::{Alter, Reopening};
@@ -28,3 +32,4 @@ pub use peers::FlightPeers;
 pub use server::{Listener, Server};
 pub use settings::FlightSettings;
 pub use ticket::Ticket;
+pub use tls::{ClientTls, TlsVersion};

@@ -10,27 +10,41 @@ use barograph_engine::{Error as EngineError, ErrorKind, ForwardedBatch, Peers};
 use futures::future::BoxFuture;
 use prost::Message;
 use tonic::Status;
-use tonic::transport::Channel;
+use tonic::transport::{Channel, ClientTlsConfig};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
 use crate::client::channel;
 use crate::message::{FORWARD, ForwardReply, ForwardRequest};
+use crate::tls::ClientTls;
 
 /// Connections to the other servers, made when they are needed and kept.
 #[derive(Debug, Default)]
 pub struct FlightPeers {
     channels: Mutex<HashMap<String, Channel>>,
+    /// How they are reached by TLS, if they are.
+    tls: Option<ClientTlsConfig>,
 }
 
 impl FlightPeers {
+    /// Connections by TLS.
+    ///
+    /// # Errors
+    /// `Request` if a file cannot be used.
+    pub async fn by_tls(tls: &ClientTls) -> crate::Result<Self> {
+        Ok(Self { channels: Mutex::default(), tls: Some(tls.config().await?) })
+    }
+
     fn channel(&self, address: &str) -> Result<Channel, EngineError> {
         let mut channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(channel) = channels.get(address) {
             return Ok(channel.clone());
         }
-        let made = channel(address).map_err(|e| EngineError::request(e.to_string()))?;
+        let url = self.tls.as_ref().map(|_| format!("https://{address}"));
+        let url = url.as_deref().unwrap_or(address);
+        let made =
+            channel(url, self.tls.as_ref()).map_err(|e| EngineError::request(e.to_string()))?;
         channels.insert(address.to_owned(), made.clone());
         Ok(made)
     }

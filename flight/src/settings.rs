@@ -1,6 +1,7 @@
 //! The settings of the server. Every setting has a default that suits one machine.
 
 use std::net::Ipv6Addr;
+use std::path::PathBuf;
 
 use barograph_engine::filter::FilterBounds;
 use barograph_lake::{Size, Span};
@@ -8,6 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::ticket::TicketBounds;
+use crate::tls::{ServerFiles, TlsVersion};
 
 /// The largest number that can be meant.
 const COUNT_MAX: usize = 1 << 30;
@@ -19,15 +21,32 @@ const FILTER_OPERATORS_MAX: usize = 50_000;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct FlightSettings {
-    /// Address and port to listen on, such as `127.0.0.1:8815` or `[::]:8815`. Port 0 picks a free one. Connections are
-    /// neither encrypted nor authenticated: make the server reachable from other machines only within a network that
-    /// you trust.
+    /// Address and port to listen on, such as `127.0.0.1:8815` or `[::]:8815`. Port 0 picks a free one. An address that
+    /// other machines reach needs `tls_certificate`, or `allow_unencrypted`. Clients are not authenticated, unless
+    /// `tls_client_ca` is set: make the server reachable only within a network that you trust.
     pub listen: String,
     /// Host and port by which clients and other servers of the same lake reach this one, such as
     /// `weather-2.example.org:8815`. If absent, the address of `listen`. Required when the log is shared and `listen` is
     /// an address such as `[::]:8815`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub advertise: Option<String>,
+    /// File with the server's certificate and those between it and the authority, in PEM. If set, all connections,
+    /// those for `/metrics` and `/health` included, are encrypted by TLS, and clients without it are refused. The file
+    /// is read again when it changes; connections that run are not cut.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls_certificate: Option<PathBuf>,
+    /// File with the private key of `tls_certificate`, in PEM, which only the server's user should be able to read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls_key: Option<PathBuf>,
+    /// File with the certificates of authorities, in PEM. If set, only clients that show a certificate of one of them
+    /// are served.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls_client_ca: Option<PathBuf>,
+    /// Lowest version of TLS that is accepted, `1.2` or `1.3`. Lower it only for clients that do not know 1.3.
+    pub tls_version_min: TlsVersion,
+    /// Whether to listen on an address that other machines reach without encryption, such as behind a proxy that
+    /// encrypts. Everybody on the way can read and change what is sent.
+    pub allow_unencrypted: bool,
     /// Target size of the messages of an answer. Many gRPC clients refuse messages over 4 MiB; larger messages save a
     /// little work for clients that accept them.
     pub message_bytes: Size,
@@ -80,6 +99,10 @@ pub struct FlightSettings {
     pub connection_window: Size,
     /// Largest HTTP/2 frame accepted, from 16 KiB to 16 MiB less one byte.
     pub frame_bytes_max: Size,
+    /// Time from which on a request for rows (a ticket or a statement of SQL) is reported as slow: one message at level
+    /// `warn` with the target `slow_query`, which says its kind, cost, rows, bytes and seconds, but neither its text
+    /// nor values. Raise it where long answers are usual.
+    pub slow_query: Span,
     /// How often an idle connection is probed to see whether its client is still there.
     pub keepalive: Span,
 }
@@ -89,6 +112,11 @@ impl Default for FlightSettings {
         Self {
             listen: "127.0.0.1:8815".to_owned(),
             advertise: None,
+            tls_certificate: None,
+            tls_key: None,
+            tls_client_ca: None,
+            tls_version_min: TlsVersion::V13,
+            allow_unencrypted: false,
             message_bytes: Size::mebibytes(2),
             request_bytes_max: Size::mebibytes(64),
             ticket_bytes_max: Size::mebibytes(1),
@@ -109,6 +137,7 @@ impl Default for FlightSettings {
             stream_window: Size::mebibytes(4),
             connection_window: Size::mebibytes(16),
             frame_bytes_max: Size::mebibytes(1),
+            slow_query: Span::seconds(10),
             keepalive: Span::seconds(30),
         }
     }
@@ -126,10 +155,21 @@ impl FlightSettings {
         }
     }
 
+    /// The files of TLS, if the connections are encrypted.
+    pub(crate) fn tls_files(&self) -> crate::Result<Option<ServerFiles>> {
+        ServerFiles::named(
+            self.tls_certificate.as_deref(),
+            self.tls_key.as_deref(),
+            self.tls_client_ca.as_deref(),
+            self.tls_version_min,
+        )
+    }
+
     /// Refuses values that no server can run with.
     pub fn check(&self) -> crate::Result<()> {
         check_address("listen", &self.listen)?;
         self.advertise.iter().try_for_each(|address| check_address("advertise", address))?;
+        self.tls_files()?;
         let counts = [
             ("ticket_keys_max", self.ticket_keys_max),
             ("ticket_filter_depth_max", self.ticket_filter_depth_max),

@@ -14,6 +14,7 @@
 //! | [`register`] | numbered objects, put if absent, of which the highest counts |
 
 mod blocking;
+mod cache_use;
 mod delta;
 mod error;
 pub mod file;
@@ -32,6 +33,7 @@ mod transaction;
 mod trusted_time;
 mod units;
 
+pub use cache_use::CacheUse;
 pub use error::{Error, ErrorKind, Result};
 pub use owner::LogId;
 pub use paths::{FilePath, LogPosition, TableVersion};

@@ -41,7 +41,7 @@ mod tree;
 pub use barograph_engine::scan::Cost;
 pub use datafusion::common::ScalarValue;
 pub use expression::SqlExpressions;
-pub use limits::queries::{Queries, QueryId, QueryInfo, QueryState};
+pub use limits::queries::{Queries, QueryCounts, QueryId, QueryInfo, QueryState};
 pub use settings::SqlSettings;
 pub use statement::divide::{AnswerPartition, Division, key_ranges};
 pub use statement::script::{Script, in_one_line};

@@ -2,6 +2,7 @@
 //! crate stands on both.
 #![allow(clippy::unwrap_used, reason = "what a test is given is right, or the test fails")]
 
+mod certificates;
 pub mod store_proxy;
 
 use std::path::Path;
@@ -10,6 +11,8 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Float32Array, Int32Array, RecordBatch, TimestampMicrosecondArray};
 use barograph_engine::{Engine, EngineBuilder, EngineSettings, LogSource};
 use barograph_lake::{LakeStore, Span, TableDeclaration, TableSchema, ValueColumn, ValueType};
+
+pub use certificates::{Authority, Identity};
 
 /// The table `readings` with columns of single precision, keyed by `city_id` and `reading_at`.
 pub fn readings_table<'a>(columns: impl IntoIterator<Item = &'a str>) -> TableSchema {

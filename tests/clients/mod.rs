@@ -15,6 +15,8 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use barograph_test_support::Authority;
+
 use crate::server::{BINARY, Server, command};
 
 const REQUIREMENTS: &str = include_str!("requirements.txt");
@@ -30,6 +32,56 @@ fn pyarrow_flight_clients() {
         [("BAROGRAPH_FLIGHT__ENDPOINT_ROWS", "5000"), ("BAROGRAPH_FLIGHT__VIEWS_MAX", "1000")];
     let server = Server::start_with(&[], folder.path(), &settings);
     python.run("flight_clients.py", &[server.grpc_url().as_ref()], &server);
+    let (status, output) = server.terminate();
+    assert!(status.success(), "the server ended with {status}:\n{output}");
+}
+
+#[test]
+fn prometheus_reads_the_metrics() {
+    let python = Python::ready();
+    let folder = tempfile::tempdir().unwrap();
+    let settings = [
+        ("BAROGRAPH_FLIGHT__VIEWS_MAX", "4"),
+        ("BAROGRAPH_ENGINE__LATENESS", "4000d"),
+        ("BAROGRAPH_SCHEDULER__ENABLED", "false"),
+    ];
+    let server = Server::start_with(&[], folder.path(), &settings);
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/data/metrics.tsv");
+    python.run("metrics.py", &[server.grpc_url().as_ref(), golden.as_ref()], &server);
+    let (status, output) = server.terminate();
+    assert!(status.success(), "the server ended with {status}:\n{output}");
+}
+
+#[test]
+fn clients_of_a_server_with_tls() {
+    let python = Python::ready();
+    let folder = tempfile::tempdir().unwrap();
+    let authority = Authority::new("authority");
+    let of = authority.sign(folder.path(), "server");
+    let ca = authority.write(&folder.path().join("ca.pem"));
+    let settings = [
+        ("BAROGRAPH_FLIGHT__TLS_CERTIFICATE", of.certificate.to_str().unwrap()),
+        ("BAROGRAPH_FLIGHT__TLS_KEY", of.key.to_str().unwrap()),
+    ];
+    let server = Server::start_with(&[], &folder.path().join("data"), &settings);
+    let address = server.address().to_string();
+    python.run("tls.py", &[address.as_ref(), ca.as_ref()], &server);
+    let latest = ["latest", "Paris", "--format", "csv", "--endpoint"];
+    let url = format!("https://{address}");
+    let trusting = command(&latest).args([&url, "--ca"]).arg(&ca).output().unwrap();
+    assert!(trusting.status.success() && text(&trusting).contains("20.5"), "{}", text(&trusting));
+    let by_variable =
+        command(&latest).arg(&url).env("BAROGRAPH_ENDPOINT_CA", &ca).output().unwrap();
+    assert!(by_variable.status.success(), "{}", text(&by_variable));
+    let stranger = Authority::new("stranger").write(&folder.path().join("stranger.pem"));
+    let strange = command(&latest).args([&url, "--ca"]).arg(stranger).output().unwrap();
+    assert!(
+        !strange.status.success() && text(&strange).contains("UnknownIssuer"),
+        "{}",
+        text(&strange)
+    );
+    let plain = command(&latest).arg(format!("http://{address}")).output().unwrap();
+    assert!(text(&plain).contains("this port speaks TLS"), "{}", text(&plain));
     let (status, output) = server.terminate();
     assert!(status.success(), "the server ended with {status}:\n{output}");
 }

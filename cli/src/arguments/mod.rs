@@ -29,6 +29,15 @@ pub(crate) struct Arguments {
     /// Override a setting by its full name, such as `--set engine.lateness=1m`. Repeatable.
     #[arg(long, global = true, value_name = "NAME=VALUE", value_parser = pair)]
     pub set: Vec<(String, String)>,
+    /// Certificates of the authorities to trust, if the server speaks TLS (PEM); those of the system if absent.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub ca: Option<PathBuf>,
+    /// Certificate to show to the server, if it asks for one (PEM).
+    #[arg(long, global = true, value_name = "FILE")]
+    pub cert: Option<PathBuf>,
+    /// Private key of the certificate (PEM).
+    #[arg(long, global = true, value_name = "FILE")]
+    pub key: Option<PathBuf>,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
@@ -314,6 +323,9 @@ pub(crate) struct ConfigArguments {
     /// Print the reference page, docs/settings.md.
     #[arg(long, conflicts_with = "defaults")]
     pub reference: bool,
+    /// Print the reference page of the server's metrics, docs/metrics.md.
+    #[arg(long, conflicts_with_all = ["defaults", "reference"])]
+    pub metrics: bool,
 }
 
 impl From<Form> for FileForm {
@@ -369,6 +381,7 @@ mod tests {
             "barograph export SELECT --out rows --format csv --endpoint http://h:1",
             "barograph config --defaults --set engine.lateness=1m",
             "barograph redrive --from -1h",
+            "barograph redrive --endpoint https://h:1 --ca ca.pem --cert c.pem --key k.pem",
             "barograph jobs list --data d --format json",
             "barograph jobs run verify --dry-run --from -24h --to now",
             "barograph jobs history verify --format csv",

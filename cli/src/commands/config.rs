@@ -1,13 +1,15 @@
-//! `barograph config`: the settings in force, the defaults, or the reference page.
+//! `barograph config`: the settings in force, the defaults, or the reference pages of settings and metrics.
 
-use crate::Result;
 use crate::arguments::ConfigArguments;
 use crate::output::say;
 use crate::settings::{Layers, Settings, reference};
+use crate::{Result, metrics};
 
 pub(super) fn run(arguments: &ConfigArguments, layers: &Layers) -> Result<()> {
     let text = if arguments.reference {
         reference::page()?
+    } else if arguments.metrics {
+        metrics::reference()
     } else if arguments.defaults {
         reference::file(&Settings::default())?
     } else {

@@ -15,6 +15,8 @@ mod serve;
 mod sql;
 mod times;
 
+use std::path::PathBuf;
+
 use crate::arguments::{Arguments, Command, LakeCommand};
 use crate::settings::{Layers, Settings};
 use crate::wiring::start_logging;
@@ -37,6 +39,10 @@ pub(crate) async fn run(arguments: Arguments) -> Result<()> {
             flags.push((name.to_owned(), value.clone()));
         }
     };
+    let text = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
+    set("endpoint_ca", &text(&arguments.ca));
+    set("endpoint_certificate", &text(&arguments.cert));
+    set("endpoint_key", &text(&arguments.key));
     match &arguments.command {
         Command::Demo(command) => {
             set("data", &command.data);

@@ -11,6 +11,7 @@ use barograph_query::Sql;
 use tokio::sync::oneshot;
 
 use crate::arguments::ServeArguments;
+use crate::metrics::JobFigures;
 use crate::output::say;
 use crate::settings::{Layers, Settings};
 use crate::{Result, signals, wiring};
@@ -47,12 +48,14 @@ pub(super) async fn run(
     let address = wiring::address(&settings, &listener)?;
     let Opened { engine, schedule, sql } =
         Opened::open(&settings, arguments.accept_log_damage, &address, None).await?;
-    let (served, broken) = Served::new(layers, settings.clone(), address);
+    let figures = JobFigures::new(&schedule);
+    let (served, broken) = Served::new(layers, settings.clone(), address, Arc::clone(&figures));
     let flight = settings.flight.clone();
     let server = Server::at(listener, Some(served.clone()), engine, sql, flight)?;
+    let server = server.with_figures(figures);
     let stopped = signals::stop();
     // Scripts wait for this line, and take the port from it.
-    say(format_args!("barograph serves {} at http://{}", settings.data, server.local_addr()))?;
+    say(format_args!("barograph serves {} at {}", settings.data, server.url()))?;
     served.start(Scheduler::start(&schedule)).await;
     drop(schedule);
     let (told, asked) = oneshot::channel();

@@ -34,6 +34,7 @@ use tokio::sync::oneshot;
 use crate::arguments::DemoArguments;
 use crate::cities::{Cities, City};
 use crate::figures::{duration, grouped};
+use crate::metrics::JobFigures;
 use crate::output::say;
 use crate::settings::Settings;
 use crate::settings::tables::{READINGS, readings};
@@ -62,7 +63,8 @@ pub(crate) async fn run(arguments: DemoArguments, settings: Settings) -> Result<
     let schedule = wiring::open_schedule(&settings, Some(&engine))?;
     let bound = || -> Result<Server> {
         let sql = wiring::open_sql(&settings, &engine, &schedule, None)?;
-        Ok(Server::at(listener, None, Arc::clone(&engine), sql, settings.flight.clone())?)
+        let server = Server::at(listener, None, Arc::clone(&engine), sql, settings.flight.clone())?;
+        Ok(server.with_figures(JobFigures::new(&schedule)))
     };
     let server = match bound() {
         Ok(server) => server,
@@ -71,7 +73,7 @@ pub(crate) async fn run(arguments: DemoArguments, settings: Settings) -> Result<
             return Err(error);
         }
     };
-    let endpoint = format!("http://{}", server.local_addr());
+    let endpoint = server.url();
     let (stop, stopped) = oneshot::channel::<()>();
     let serving = tokio::spawn(server.serve(async move {
         // A dropped sender stops the server as well.
@@ -131,7 +133,7 @@ impl Demo {
             false => self.engine.land_due().await?,
         };
         self.report(&filled, started.elapsed())?;
-        let client = Client::connect(&self.endpoint).await?;
+        let client = Client::connect_with(&self.endpoint, &self.settings.client_tls()).await?;
         let city = self.city()?;
         let day = TimeRange { from: to - Span::DAY, to };
         tour::queries(&client, city, day).await?;
@@ -141,7 +143,7 @@ impl Demo {
             return self.check(&client, &state, dead_letters, city).await;
         }
         let default = Settings::default();
-        tour::try_it(&self.endpoint, &default.endpoint, &self.settings.data)?;
+        tour::try_it(&self.endpoint, &default, &self.settings)?;
         self.live(&mut state, to, city).await
     }
 

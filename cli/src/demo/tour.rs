@@ -17,6 +17,7 @@ use crate::Result;
 use crate::cities::City;
 use crate::figures::{bytes, duration, grouped, rate};
 use crate::output::say;
+use crate::settings::Settings;
 use crate::settings::tables::READINGS;
 
 /// Bytes that a reading takes as a line of text (JSON or CSV with times in full).
@@ -103,19 +104,25 @@ pub(crate) fn lake(files: usize, rows: u64, size: u64, tail_rows: u64) -> Result
 }
 
 /// Prints lines to copy into a shell.
-pub(crate) fn try_it(endpoint: &str, default_endpoint: &str, data: &str) -> Result<()> {
+pub(crate) fn try_it(endpoint: &str, default: &Settings, settings: &Settings) -> Result<()> {
     // Started by cargo, the binary is in nobody's path.
     let program = match std::env::var_os("CARGO") {
         Some(_) => "cargo run --release --".to_owned(),
         None => std::env::args().next().unwrap_or_else(|| "barograph".to_owned()),
     };
-    let at = match endpoint == default_endpoint {
+    let data = &settings.data;
+    let mut at = match endpoint == default.endpoint {
         true => String::new(),
         false => format!(" --endpoint {endpoint}"),
     };
-    let data_flag =
-        if data == "barograph-data" { String::new() } else { format!(" --data {data}") };
-    let address = endpoint.trim_start_matches("http://");
+    let grpc = endpoint.replacen("https", "grpc+tls", 1).replacen("http", "grpc", 1);
+    let mut connect = format!("'{grpc}'");
+    if let Some(ca) = &settings.endpoint_ca {
+        let ca = ca.display();
+        at.push_str(&format!(" --ca {ca}"));
+        connect.push_str(&format!(", tls_root_certs=open('{ca}', 'rb').read()"));
+    }
+    let data_flag = if *data == default.data { String::new() } else { format!(" --data {data}") };
     say(format_args!(
         "\n\
 Try it from another shell, in the same folder:
@@ -130,7 +137,7 @@ and from Python (pip install pyarrow):
 
 python3 - <<'END'
 import json, pyarrow.flight as flight
-client = flight.connect('grpc://{address}')
+client = flight.connect({connect})
 ticket = {{'v': 1, 'table': 'readings', 'latest': {{'keys': [2988507, 1850147]}}}}
 print(client.do_get(flight.Ticket(json.dumps(ticket))).read_all())
 END

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use barograph_engine::EngineSettings;
 use barograph_engine::dead_letters::DEAD_LETTERS;
 use barograph_engine::rollup::{Rollup, RollupSettings};
-use barograph_flight::FlightSettings;
+use barograph_flight::{ClientTls, FlightSettings};
 use barograph_jobs::compact::CompactionSettings;
 use barograph_jobs::maintenance::Retention;
 use barograph_jobs::quality::{Checks, flags_of};
@@ -55,6 +55,16 @@ pub struct Settings {
     /// Server that the client commands connect to: `latest`, `range`, `sql`, `export`, `import`, `redrive` and `lake
     /// delete`. Of servers with a shared log, several, separated by commas: what one does not answer, the next is asked.
     pub endpoint: String,
+    /// File with the certificates of the authorities that client commands trust if `endpoint` is an `https://` URL, in
+    /// PEM. If absent, those that the system trusts. Also `--ca`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub endpoint_ca: Option<PathBuf>,
+    /// File with the certificate that client commands show to a server that asks for one, in PEM. Also `--cert`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub endpoint_certificate: Option<PathBuf>,
+    /// File with the private key of `endpoint_certificate`, in PEM. Also `--key`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub endpoint_key: Option<PathBuf>,
     /// Messages on stderr.
     pub logging: LoggingSettings,
     /// The object store, if `data` is the URL of one. Folders do not need it.
@@ -138,6 +148,9 @@ impl Default for Settings {
             log: LogPlace::default(),
             log_folder: None,
             endpoint: "http://127.0.0.1:8815".to_owned(),
+            endpoint_ca: None,
+            endpoint_certificate: None,
+            endpoint_key: None,
             logging: LoggingSettings::default(),
             store: StoreSettings::default(),
             engine: EngineSettings::default(),
@@ -193,6 +206,15 @@ impl Settings {
             }
         }
         Ok(())
+    }
+
+    /// The certificates of the client.
+    pub(crate) fn client_tls(&self) -> ClientTls {
+        let mut tls = ClientTls::default();
+        tls.ca.clone_from(&self.endpoint_ca);
+        tls.certificate.clone_from(&self.endpoint_certificate);
+        tls.key.clone_from(&self.endpoint_key);
+        tls
     }
 
     /// The tables, checked.

@@ -13,6 +13,7 @@ mod put;
 mod read;
 mod redrive;
 mod rollups;
+mod status;
 #[cfg(test)]
 mod tests;
 mod time_travel;
@@ -33,10 +34,13 @@ use crate::landing::{
     find_candidates,
 };
 use crate::memory::Budget;
+use crate::statistics::LandingCounts;
 use crate::table::Table;
 use crate::view::View;
 use crate::writer::{LogGauge, Writer};
 use crate::{Clock, Durability, EngineSettings, Error, ErrorKind, Result};
+
+use status::AckCounts;
 
 pub use builder::{EngineBuilder, LogSource};
 pub use put::{Prepared, Submitted};
@@ -143,6 +147,8 @@ pub struct Engine {
     writer: Writer,
     lander: Lander,
     faults: Arc<Faults>,
+    landings: Arc<LandingCounts>,
+    acknowledgements: AckCounts,
     rollups: crate::rollup::RollupRegistry,
     recovery: Recovery,
 }

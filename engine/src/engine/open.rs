@@ -12,6 +12,7 @@ use barograph_lake::{LakeStore, LakeTable, LogId, LogPosition, Span, TableSchema
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, Semaphore};
 
+use super::status::AckCounts;
 use super::{Bounds, Cluster, Engine, EngineBuilder, LogSource, Recovery};
 use crate::clock::roughly;
 use crate::cluster::{Members, Peers, Watch, WatchParts};
@@ -20,6 +21,7 @@ use crate::landing::{FLOOR_AGE_MAX, Faults, Heard, Lander, LanderParts};
 use crate::log::{KnownFloor, Log, SegmentLog, SharedLog};
 use crate::logged::{LandedThrough, decode, unknown_column};
 use crate::memory::Budget;
+use crate::statistics::LandingCounts;
 use crate::table::Table;
 use crate::tail::Tail;
 use crate::validate::KnownKeys;
@@ -117,6 +119,7 @@ impl Engine {
         })?;
         let (known, pages) = (settings.file_cache_bytes.get(), settings.page_cache_bytes.get());
         let files = FileCache::with_pages(known, pages);
+        let landings = Arc::new(LandingCounts::default());
         let lander = Lander::start(LanderParts {
             tables: tables.values().cloned().collect(),
             settings: settings.clone(),
@@ -127,6 +130,7 @@ impl Engine {
             wake: wake_lander,
             gauge: Arc::clone(&gauge),
             faults: Arc::clone(&faults),
+            counts: Arc::clone(&landings),
             heard,
             stop: Arc::default(),
         });
@@ -155,6 +159,8 @@ impl Engine {
             writer,
             lander,
             faults,
+            landings,
+            acknowledgements: AckCounts::default(),
             rollups: Default::default(),
             recovery,
         }))

@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::ipc::writer::StreamWriter;
-use barograph_lake::LogPosition;
+use barograph_lake::{LogPosition, Span};
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
@@ -62,6 +62,10 @@ struct Put {
     engine: Arc<Engine>,
     table: Arc<Table>,
     source: String,
+    /// When the batch came, by elapsed time.
+    begun: Span,
+    /// Bytes of the batch.
+    bytes: usize,
     ids: Ids,
 }
 
@@ -139,8 +143,10 @@ impl Engine {
             )));
         }
         let (first, others) = parts(&table, batch, bytes, most);
+        let begun = self.clock.elapsed();
         let ids = Ids { id: None, parts: 0 };
-        let put = Put { engine: Arc::clone(self), table, source: source.to_owned(), ids };
+        let source = source.to_owned();
+        let put = Put { engine: Arc::clone(self), table, source, begun, bytes, ids };
         let first = put.prepare(first).await?;
         Ok(Prepared { put, first, others: others.into_iter() })
     }
@@ -223,6 +229,9 @@ impl Engine {
             false => accepted,
         };
         let counts = (accepted.num_rows() as u64, rest.len() as u64);
+        for (at, rows) in rest.by_fault().into_iter().enumerate() {
+            table.puts.rejected(at, rows);
+        }
         let mut entries = Vec::with_capacity(2);
         if accepted.num_rows() > 0 {
             let most = self.settings.log.record_bytes_max.get();
@@ -269,7 +278,9 @@ impl Submitted {
     /// # Errors
     /// As of [`Engine::put`].
     pub async fn acknowledged(self) -> Result<Ack> {
-        self.finish().await.map(|(_, ack)| ack)
+        let (put, ack) = self.finish().await?;
+        put.acknowledged(&ack);
+        Ok(ack)
     }
 
     async fn followed_by(self, part: RecordBatch) -> Result<Self> {
@@ -310,6 +321,14 @@ impl Put {
         let id = self.ids.take();
         let answer = self.engine.submit(entries, durability, reservation, id)?;
         Ok(SubmittedPart { answer, accepted, rejected, rest })
+    }
+
+    /// Counts the put, and how long it took.
+    fn acknowledged(&self, ack: &Ack) {
+        let engine = &self.engine;
+        self.table.puts.acknowledged(ack.accepted, self.bytes, engine.clock.now());
+        let took = engine.clock.elapsed().saturating_sub(self.begun);
+        engine.acknowledgements.of(ack.durability).add(took);
     }
 
     /// Appends the letters that are left, one piece at a time.

@@ -217,7 +217,12 @@ impl Faults {
     }
 
     /// Why rows are not taken, as rows of theirs that cannot land take too much memory.
-    pub(crate) fn refusal(&self, table: &Table, rows: &RecordBatch, bound: &str) -> Option<Error> {
+    pub(crate) fn refusal(
+        &self,
+        table: &Table,
+        rows: &RecordBatch,
+        bound: &'static str,
+    ) -> Option<Error> {
         let faults = self.0.lock();
         let of_table = faults.get(table.schema.name())?;
         let view = table.view.load();

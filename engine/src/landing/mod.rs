@@ -35,6 +35,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use crate::memory::Budget;
+use crate::statistics::LandingCounts;
 use crate::table::Table;
 use crate::writer::{LogGauge, WriterHandle, panic_text};
 use crate::{Clock, ClockSteps, EngineSettings, Error, ErrorKind, Result};
@@ -63,6 +64,7 @@ pub(crate) struct LanderParts {
     pub(crate) wake: Arc<Notify>,
     pub(crate) gauge: Arc<LogGauge>,
     pub(crate) faults: Arc<Faults>,
+    pub(crate) counts: Arc<LandingCounts>,
     pub(crate) heard: Arc<Heard>,
     pub(crate) stop: Arc<AtomicBool>,
 }
@@ -201,7 +203,9 @@ async fn run(parts: LanderParts, mut commands: mpsc::UnboundedReceiver<Command>)
                 let _ = reply.send(work.await);
             }
             Some(Command::Land(reason, reply)) => {
+                let begun = parts.clock.elapsed();
                 let result = guarded(round::round(&parts, &mut memory, reason)).await;
+                parts.counts.round(parts.clock.elapsed().saturating_sub(begun));
                 parts.budget.set_stuck(parts.faults.settle(&parts.tables));
                 // Faults are told where they are noted, the writer's failure by itself.
                 if let Err(error) = &result

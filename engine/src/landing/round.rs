@@ -92,6 +92,7 @@ pub(super) async fn round(
             Err(error) if parts.is_stopping() => return Err(error),
             Err(error) => {
                 parts.faults.note(&work.table, None, &[], &error, parts.clock.now());
+                parts.counts.failed();
                 done.fail(error);
             }
         }
@@ -132,6 +133,7 @@ fn settle(parts: &LanderParts, table: &Table, landing: Landing, done: &mut Done)
     done.report.files += report.files;
     done.report.rows += report.rows;
     done.report.bytes += report.bytes;
+    parts.counts.landed(report.files, report.rows, report.bytes);
     if !landed.is_empty() {
         parts.faults.mended(table, None);
     }
@@ -148,6 +150,7 @@ fn settle(parts: &LanderParts, table: &Table, landing: Landing, done: &mut Done)
             (true, 0) => parts.faults.note(table, None, &[], &error, now),
             (true, _) => {}
         }
+        parts.counts.failed();
         done.fail(error);
     }
     !outage

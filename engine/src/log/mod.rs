@@ -181,6 +181,10 @@ pub trait Log: Send + fmt::Debug {
     fn end(&self) -> LogPosition;
     /// Bytes the log takes.
     fn bytes(&self) -> u64;
+    /// Segments that it is divided into.
+    fn segments(&self) -> u64 {
+        1
+    }
     /// The reason why it has stopped (promise 3), if it has.
     fn stopped(&self) -> Option<Error>;
 }

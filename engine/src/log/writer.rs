@@ -235,6 +235,10 @@ impl Log for SegmentLog {
         LogPosition::new(self.active.end)
     }
 
+    fn segments(&self) -> u64 {
+        self.closed.len() as u64 + 1
+    }
+
     fn bytes(&self) -> u64 {
         let closed: u64 = self.closed.iter().map(|segment| segment.file_bytes).sum();
         closed + self.active.range().file_bytes

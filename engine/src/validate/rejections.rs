@@ -110,6 +110,18 @@ impl Rejections {
         self.left == 0
     }
 
+    /// How many rows have each fault, in the order of [`REJECTIONS`](crate::statistics::REJECTIONS).
+    pub(crate) fn by_fault(&self) -> [u64; FAULTS.len()] {
+        let mut counts = [0; FAULTS.len()];
+        for mark in self.marks.iter().filter(|mark| **mark != 0) {
+            let fault = (mark & 7) as usize;
+            if let Some(count) = fault.checked_sub(1).and_then(|at| counts.get_mut(at)) {
+                *count += 1;
+            }
+        }
+        counts
+    }
+
     /// Whether row `row` of the batch is among them.
     pub fn holds(&self, row: usize) -> bool {
         self.marks.get(row).is_some_and(|mark| *mark != 0)

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use crate::Clock;
 use crate::cluster::Standing;
 use crate::log::{KnownFloor, Leader, Log};
+use crate::statistics::Histogram;
 
 /// Figures of the log, kept up to date by the writer.
 #[derive(Debug, Default)]
@@ -21,6 +22,10 @@ pub struct LogGauge {
     pub rows: AtomicU64,
     /// Appends: each one write, and at most one sync, for all its records.
     pub groups: AtomicU64,
+    /// Segments that the log is divided into.
+    segments: AtomicU64,
+    /// How long appends took that were synced.
+    pub(crate) syncs: Histogram,
     /// Whether others append, too.
     shared: AtomicBool,
     /// Whether this process appended last.
@@ -42,6 +47,7 @@ impl LogGauge {
     pub(crate) fn measure(&self, log: &dyn Log) {
         self.end.store(log.end().get(), Ordering::Relaxed);
         self.bytes.store(log.bytes(), Ordering::Relaxed);
+        self.segments.store(log.segments(), Ordering::Relaxed);
         self.shared.store(log.is_shared(), Ordering::Relaxed);
         self.leads.store(log.leads(), Ordering::Relaxed);
         if log.is_shared() {
@@ -126,6 +132,11 @@ impl LogGauge {
 
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Segments that the log is divided into.
+    pub fn segments(&self) -> u64 {
+        self.segments.load(Ordering::Relaxed)
     }
 
     /// Rows that were written to the log again because they held back its truncation.

@@ -113,6 +113,7 @@ impl State {
             return Ok(None);
         }
         let sync = group.iter().any(|submission| submission.durability != Durability::Memory);
+        let begun = self.clock.elapsed();
         let placements = match self.log.append_batches(batches, sync) {
             Ok(placements) => placements,
             Err(error) if error.kind() == ErrorKind::Behind => return Err(group),
@@ -132,6 +133,9 @@ impl State {
                 .sync_at
                 .or_else(|| Some(self.clock.elapsed() + Span::from_duration(SYNC_WITHIN))),
         };
+        if sync {
+            self.gauge.syncs.add(self.clock.elapsed() - begun);
+        }
         self.count(&group, &placements);
         match self.apply(&group, &placements, ingested_at) {
             Ok(()) => {

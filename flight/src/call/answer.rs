@@ -8,6 +8,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tonic::Status;
 
 use super::limits::Deadline;
+use super::requests::Observed;
 use super::shutdown::{Phase, Shutdown};
 use super::state::State;
 use crate::wire::{BatchEncoder, Pieces};
@@ -21,6 +22,7 @@ pub(crate) struct Running {
     shutdown: Shutdown,
     /// What a client is told of an error.
     map_error: fn(Error) -> Error,
+    observed: Option<Observed>,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -37,6 +39,7 @@ impl Running {
             deadline,
             shutdown: state.shutdown.clone(),
             map_error: std::convert::identity,
+            observed: None,
             _permit: permit,
         }
     }
@@ -44,6 +47,11 @@ impl Running {
     /// Says every error as `map_error` does.
     pub(crate) fn with_error_map(self, map_error: fn(Error) -> Error) -> Self {
         Self { map_error, ..self }
+    }
+
+    /// Counts the answer as that of a request.
+    pub(crate) fn observed(self, observed: Observed) -> Self {
+        Self { observed: Some(observed), ..self }
     }
 
     pub(crate) fn messages(self) -> impl Stream<Item = Result<Pieces, Status>> + Send {
@@ -62,13 +70,21 @@ impl Running {
                 biased;
                 error = &mut end => Err(error),
                 next = this.batches.next() => match next {
-                    None => return None,
+                    None => {
+                        if let Some(observed) = this.observed.take() {
+                            observed.done();
+                        }
+                        return None;
+                    }
                     Some(batch) => batch,
                 },
             };
             let encoded = next.and_then(|batch| {
                 let mut pieces = Pieces::default();
                 this.encoder.encode(&mut pieces, &batch)?;
+                if let Some(observed) = &mut this.observed {
+                    observed.sends(batch.num_rows(), pieces.len());
+                }
                 Ok(pieces)
             });
             match encoded {

@@ -16,7 +16,13 @@ impl State {
         });
         match &self.location {
             None => endpoint,
-            Some(address) => endpoint.with_location(format!("grpc+tcp://{address}")),
+            Some(address) => {
+                let scheme = match self.settings.tls_certificate {
+                    None => "grpc+tcp",
+                    Some(_) => "grpc+tls",
+                };
+                endpoint.with_location(format!("{scheme}://{address}"))
+            }
         }
     }
 }

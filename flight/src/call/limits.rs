@@ -35,9 +35,14 @@ impl Limits {
         })
     }
 
-    #[cfg(test)]
+    /// How many streams run.
     pub(crate) fn running(&self) -> usize {
         self.streams_max - self.streams.available_permits()
+    }
+
+    /// How many streams may run.
+    pub(crate) fn most(&self) -> usize {
+        self.streams_max
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
 use barograph_engine::Engine;
+use barograph_lake::Span;
 use barograph_query::{Sql, Statement};
 use http::HeaderMap;
 
@@ -11,6 +12,7 @@ use super::bound_parameters::BoundParameters;
 use super::executions::Executions;
 use super::limits::{Deadline, Limits};
 use super::pins::Pins;
+use super::requests::{Observed, RequestKind, Requests};
 use super::shutdown::Shutdown;
 use crate::FlightSettings;
 use crate::wire::Shapes;
@@ -27,6 +29,7 @@ pub(crate) struct State {
     pub(crate) pins: Pins,
     pub(crate) shapes: Shapes,
     pub(crate) shutdown: Shutdown,
+    pub(crate) requests: Arc<Requests>,
     /// The host and port of this process, if others answer beside it.
     pub(crate) location: Option<String>,
     /// What was served before, as long as endpoints hold views of it.
@@ -47,6 +50,7 @@ impl State {
             pins: Pins::new(engine.clock(), settings.view_lifetime, settings.views_max),
             shapes: Shapes::default(),
             shutdown: Shutdown::default(),
+            requests: Arc::default(),
             location,
             earlier: ArcSwapOption::empty(),
             engine,
@@ -63,6 +67,7 @@ impl State {
             bound_parameters: Arc::clone(&before.bound_parameters),
             limits: before.limits.clone(),
             shutdown: before.shutdown.clone(),
+            requests: Arc::clone(&before.requests),
             earlier: ArcSwapOption::from(Some(Arc::clone(&before))),
             ..Self::new(engine, sql, before.settings.clone(), before.location.clone())
         }
@@ -77,6 +82,12 @@ impl State {
             state = earlier;
         }
         state
+    }
+
+    /// Counts a request that came at `begun`, by elapsed time, until what this gives is dropped.
+    pub(crate) fn observe(&self, begun: Span, kind: RequestKind, subject: &str) -> Observed {
+        let slow = self.settings.slow_query.duration();
+        Observed::new(&self.requests, self.engine.clock(), slow, begun, kind, subject)
     }
 
     /// The deadline of a call with these headers.

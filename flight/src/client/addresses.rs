@@ -10,9 +10,10 @@ use arrow_flight::flight_service_client::FlightServiceClient;
 use barograph_engine::internal::pause;
 use barograph_engine::{Clock, ErrorKind, SystemClock};
 use http::HeaderMap;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
 
 use crate::call::Deadline;
+use crate::tls::{ClientTls, not_connected, target};
 use crate::{Error, Result};
 
 /// Largest message the client takes.
@@ -42,14 +43,20 @@ pub(super) struct Addresses {
     connections: Vec<Flight>,
     /// Which of them is asked.
     current: AtomicUsize,
+    /// What those that speak TLS are trusted by.
+    tls: Option<ClientTlsConfig>,
 }
 
 impl Addresses {
     /// Connects to the first of `urls` that answers; to the others when they are needed.
-    pub(super) async fn connect(urls: &str) -> Result<Self> {
+    pub(super) async fn connect(urls: &str, tls: &ClientTls) -> Result<Self> {
         let named: Vec<_> = urls.split(',').map(str::trim).filter(|url| !url.is_empty()).collect();
         let several = named.len() > 1;
-        let endpoints = named.iter().map(|url| endpoint(url, several));
+        let tls = match named.iter().any(|url| target(url).is_tls) {
+            true => Some(tls.config().await?),
+            false => None,
+        };
+        let endpoints = named.iter().map(|url| endpoint(url, several, tls.as_ref()));
         let endpoints = endpoints.collect::<Result<Vec<_>>>()?;
         let mut failed = None;
         let mut answering = None;
@@ -63,16 +70,9 @@ impl Addresses {
             }
         }
         let Some((current, channel)) = answering else {
-            let error = match named.is_empty() {
-                true => Error::request("endpoint is empty: write it like http://127.0.0.1:8815"),
-                false => Error::new(
-                    ErrorKind::Unavailable,
-                    format!("no server answers at {urls}: is it running?"),
-                ),
-            };
             return Err(match failed {
-                Some(failed) => error.with_source(failed),
-                None => error,
+                Some(failed) => not_connected(urls, failed),
+                None => Error::request("endpoint is empty: write it like http://127.0.0.1:8815"),
             });
         };
         let connection = |(at, endpoint): (usize, &Endpoint)| match at == current {
@@ -80,7 +80,12 @@ impl Addresses {
             false => flight(endpoint.connect_lazy()),
         };
         let connections = endpoints.iter().enumerate().map(connection).collect();
-        Ok(Self { connections, current: AtomicUsize::new(current) })
+        Ok(Self { connections, current: AtomicUsize::new(current), tls })
+    }
+
+    /// A connection to the one server that has a pinned view, made when it is needed.
+    pub(super) fn at(&self, location: &str) -> Result<Flight> {
+        channel(location, self.tls.as_ref()).map(flight)
     }
 
     /// Makes a call that may be made again, at the next address as long as one does not answer, and time is left: `within`,
@@ -146,26 +151,23 @@ fn is_elsewhere(error: &Error) -> bool {
 }
 
 /// A connection for another server's calls, made when it is needed.
-pub(crate) fn channel(address: &str) -> Result<Channel> {
-    Ok(endpoint(address, true)?.connect_lazy())
+pub(crate) fn channel(address: &str, tls: Option<&ClientTlsConfig>) -> Result<Channel> {
+    Ok(endpoint(address, true, tls)?.connect_lazy())
 }
 
-/// A connection to the one server that has a pinned view, made when it is needed.
-pub(super) fn at(location: &str) -> Result<Flight> {
-    channel(location).map(flight)
-}
-
-fn endpoint(url: &str, several: bool) -> Result<Endpoint> {
-    let http = ["grpc://", "grpc+tcp://"]
-        .into_iter()
-        .find_map(|scheme| url.strip_prefix(scheme))
-        .map_or_else(|| url.to_owned(), |rest| format!("http://{rest}"));
-    let with_scheme = if http.contains("://") { http } else { format!("http://{http}") };
+fn endpoint(url: &str, several: bool, tls: Option<&ClientTlsConfig>) -> Result<Endpoint> {
+    let target = target(url);
     let of = |[one, some]: [Duration; 2]| if several { some } else { one };
-    let endpoint = Endpoint::from_shared(with_scheme).map_err(|e| {
+    let endpoint = Endpoint::from_shared(target.uri).map_err(|e| {
         Error::request(format!("endpoint {url:?}: write it like http://127.0.0.1:8815"))
             .with_source(e)
     })?;
+    let endpoint = match tls.filter(|_| target.is_tls) {
+        None => endpoint,
+        Some(tls) => endpoint.tls_config(tls.clone()).map_err(|e| {
+            Error::request(format!("endpoint {url:?}: TLS cannot be set up")).with_source(e)
+        })?,
+    };
     Ok(endpoint
         .connect_timeout(of(CONNECT_TIMEOUT))
         .tcp_nodelay(true)

@@ -9,7 +9,7 @@ use arrow_flight::{Criteria, FlightDescriptor, FlightInfo, Ticket as FlightTicke
 use barograph_engine::ErrorKind;
 use futures::{Stream, StreamExt, TryStreamExt, stream};
 
-use super::{Client, addresses, command};
+use super::{Client, command};
 use crate::{Error, Result, Ticket};
 
 /// A table of the server.
@@ -76,7 +76,8 @@ impl Client {
         parallel: usize,
     ) -> impl Stream<Item = Result<RecordBatch>> + Send + use<> {
         let client = self.clone();
-        let location = plan.location.as_deref().map(addresses::at).transpose();
+        let at = |location: &str| self.addresses.at(location);
+        let location = plan.location.as_deref().map(at).transpose();
         let at = location.map_err(Arc::new);
         stream::iter(plan.endpoints.clone())
             .map(move |ticket| {

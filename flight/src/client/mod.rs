@@ -22,6 +22,7 @@ use tonic::metadata::MetadataValue;
 use crate::message::{
     AFTER_HEADER, AlterMessage, AlterProgress, AlterRequest, DeleteJson, RedriveJson,
 };
+use crate::tls::ClientTls;
 use crate::{Error, Result, Ticket};
 
 pub(crate) use addresses::channel;
@@ -44,14 +45,22 @@ pub struct Client {
 }
 
 impl Client {
-    /// Connects to `url`: `http://host:port`, or `grpc://host:port` as other Flight clients write it; or several of them,
-    /// separated by commas.
+    /// Connects to `url`: `http://host:port` or `https://host:port`, or as other Flight clients write it: `grpc://` and
+    /// `grpc+tls://`; or to several of them, separated by commas. By TLS, the authorities of the system are trusted.
     ///
     /// # Errors
     /// `Request` for a URL that cannot be read, `Unavailable` if nobody answers there.
     pub fn connect(url: &str) -> BoxFuture<'_, Result<Self>> {
+        Box::pin(async move { Self::connect_with(url, &ClientTls::default()).await })
+    }
+
+    /// The same with certificates from files, if the URL says TLS.
+    ///
+    /// # Errors
+    /// As of [`Self::connect`]; also `Request` if a file cannot be used, or the server's certificate is not trusted.
+    pub fn connect_with<'a>(url: &'a str, tls: &'a ClientTls) -> BoxFuture<'a, Result<Self>> {
         Box::pin(async move {
-            let addresses = Arc::new(Addresses::connect(url).await?);
+            let addresses = Arc::new(Addresses::connect(url, tls).await?);
             Ok(Self { addresses, after: None, timeout: None })
         })
     }

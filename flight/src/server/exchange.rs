@@ -27,7 +27,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tonic::{Status, Streaming};
 
 use crate::Result;
-use crate::call::{Phase, Serving, Shutdown, State};
+use crate::call::{Phase, RequestKind, Serving, Shutdown, State};
 use crate::message::after;
 use crate::ticket::PointRequest;
 use crate::wire::{GrpcBody, Pieces, Protobuf};
@@ -227,6 +227,7 @@ impl Exchange {
                 self.ask();
                 let mut answer = Pieces::default();
                 refusal(&shape, &mut answer, refused.id.as_ref(), &refused.error)?;
+                self.state.requests.failed(RequestKind::Exchange);
                 self.requests_waiting += 1;
                 self.waiting.push_back(Box::pin(std::future::ready((answer, 1))));
             }
@@ -251,7 +252,12 @@ impl Exchange {
         let requests = group.len();
         self.requests_waiting += requests;
         let (state, shape) = (Arc::clone(&self.state), Arc::clone(shape));
-        self.waiting
-            .push_back(Box::pin(async move { (group.answer(&state, &shape).await, requests) }));
+        self.waiting.push_back(Box::pin(async move {
+            let begun = state.engine.clock().elapsed();
+            let answers = group.answer(&state, &shape).await;
+            let took = state.engine.clock().elapsed().saturating_sub(begun);
+            state.requests.answered(RequestKind::Exchange, took, requests, answers.len());
+            (answers, requests)
+        }));
     }
 }

@@ -8,12 +8,13 @@ use std::sync::Arc;
 use arrow_flight::Ticket as FlightTicket;
 use axum::extract::{Request, State as Shared};
 use axum::response::Response;
+use barograph_engine::Point;
 use barograph_lake::LogPosition;
 use futures::{StreamExt, TryStreamExt};
 use tonic::Status;
 
 use super::resolved_view;
-use crate::call::{Caller, Deadline, Running, Serving, State};
+use crate::call::{Caller, Deadline, RequestKind, Running, Serving, State};
 use crate::message::after;
 use crate::sql;
 use crate::ticket::{Query, Ticket};
@@ -62,6 +63,7 @@ async fn answer(
     after: Option<LogPosition>,
     deadline: Deadline,
 ) -> Result<GrpcBody> {
+    let begun = state.engine.clock().elapsed();
     state.shutdown.check()?;
     let permit = state.limits.stream()?;
     let ticket = Ticket::parse(ticket, state.settings.ticket_bytes_max.get())?;
@@ -74,13 +76,26 @@ async fn answer(
     let mut first = Pieces::default();
     match bound.query {
         Query::Point(query) => {
+            let kind = match query.point {
+                Point::Latest => RequestKind::Latest,
+                Point::At(_) => RequestKind::At,
+            };
+            let mut observed = state.observe(begun, kind, &ticket.table);
             let shape = state.shapes.get(&ticket.table, &query.columns, &bound.schema);
             let rows = deadline.bound(state.engine.point(&view, &query)).await?;
             first.copy(&shape.message);
             encoder.encode(&mut first, &rows)?;
+            observed.sends(rows.num_rows(), first.len());
+            observed.done();
             Ok(GrpcBody::whole(first))
         }
         Query::Scan(scan) => {
+            let planned = (Arc::clone(&state.engine), Arc::clone(&view), scan.clone());
+            let observed = state.observe(begun, RequestKind::Range, &ticket.table);
+            let observed = observed.with_cost(move || {
+                let (engine, view, scan) = planned;
+                engine.plan(&view, scan).ok().map(|plan| plan.cost())
+            });
             let is_current = scan.aggregation.is_none()
                 && Arc::ptr_eq(&schema, &state.engine.schema(&ticket.table)?);
             let message = match is_current {
@@ -92,7 +107,7 @@ async fn answer(
             let answer = deadline.bound(state.engine.scan(view, scan)).await?;
             first.copy(&message);
             let batches = answer.batches.map_err(Error::from).boxed();
-            let running = Running::new(state, batches, deadline, permit);
+            let running = Running::new(state, batches, deadline, permit).observed(observed);
             Ok(GrpcBody::stream(first, Box::pin(running.messages())))
         }
     }

@@ -37,6 +37,7 @@ pub(super) async fn unknown(request: Request<axum::body::Body>) -> Response {
     if is_grpc {
         return Status::unimplemented(format!("there is no method {path}")).into_http();
     }
-    let error = format!("there is no path {path}: there is /health");
+    let error =
+        format!("there is no path {path}: there are /health, /ready, /version and /metrics");
     (StatusCode::NOT_FOUND, Json(json!({ "error": error }))).into_response()
 }

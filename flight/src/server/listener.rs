@@ -2,10 +2,12 @@
 //! process is, and connections are refused until calls can be answered.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use barograph_engine::ErrorKind;
 use tokio::net::{TcpListener, TcpSocket, lookup_host};
 
+use crate::tls::ServerTls;
 use crate::{Error, FlightSettings, Result};
 
 /// Connections that wait to be accepted.
@@ -17,13 +19,15 @@ pub struct Listener {
     socket: TcpSocket,
     local_addr: SocketAddr,
     advertised: Option<String>,
+    tls: Option<Arc<ServerTls>>,
 }
 
 impl Listener {
     /// Takes the address that the settings name.
     ///
     /// # Errors
-    /// `Request` for settings that no server can run with, `Unavailable` if the address is taken.
+    /// `Request` for settings that no server can run with, among them files of TLS that cannot be used, and an address that
+    /// others reach without encryption; `Unavailable` if the address is taken.
     pub async fn bind(settings: &FlightSettings) -> Result<Self> {
         settings.check()?;
         let taken = async {
@@ -38,12 +42,17 @@ impl Listener {
         };
         let socket = taken.await.map_err(|e| unavailable(&settings.listen, e))?;
         let local_addr = socket.local_addr()?;
+        let tls = match settings.tls_files()? {
+            Some(files) => Some(ServerTls::open(files).await?),
+            None => None,
+        };
+        check_exposure(settings, local_addr, tls.is_some())?;
         let reachable = !local_addr.ip().is_unspecified();
         let advertised = match &settings.advertise {
             Some(address) => Some(address.clone()),
             None => reachable.then(|| local_addr.to_string()),
         };
-        Ok(Self { socket, local_addr, advertised })
+        Ok(Self { socket, local_addr, advertised, tls })
     }
 
     /// The address it listens on, with the port that was taken for port 0.
@@ -55,6 +64,11 @@ impl Listener {
     /// `flight.advertise` does not say which.
     pub fn advertised(&self) -> Option<&str> {
         self.advertised.as_deref()
+    }
+
+    /// What encrypts its connections, if anything does.
+    pub(super) fn tls(&self) -> Option<Arc<ServerTls>> {
+        self.tls.clone()
     }
 
     /// Accepts connections from now on.
@@ -75,4 +89,26 @@ fn take(address: SocketAddr) -> std::io::Result<TcpSocket> {
 fn unavailable(address: &str, error: std::io::Error) -> Error {
     let message = format!("flight.listen {address:?}: choose another address or port");
     Error::new(ErrorKind::Unavailable, message).with_source(error)
+}
+
+/// Refuses an address that others reach without encryption, unless that is meant, and says so.
+fn check_exposure(
+    settings: &FlightSettings,
+    address: SocketAddr,
+    is_encrypted: bool,
+) -> Result<()> {
+    if is_encrypted || address.ip().is_loopback() {
+        return Ok(());
+    }
+    if !settings.allow_unencrypted {
+        return Err(Error::request(format!(
+            "flight.listen {:?}: others reach that address, and connections would not be encrypted: set flight.tls_certificate and flight.tls_key, or flight.allow_unencrypted = true in a network that you trust",
+            settings.listen
+        )));
+    }
+    tracing::warn!(
+        %address,
+        "connections are not encrypted, and whoever reaches this address can read and write everything (flight.allow_unencrypted)"
+    );
+    Ok(())
 }

@@ -1,4 +1,5 @@
-//! The server: one port speaks gRPC (Flight, health, reflection) and HTTP/1.1 (`/health`).
+//! The server: one port speaks gRPC (Flight, health, reflection) and HTTP/1.1 (`/health`, `/ready`, `/version`,
+//! `/metrics`).
 //!
 //! ```text
 //! bind ─► serve ─► shutdown asked ─► health says so ─► draining: no new calls, running ones go on
@@ -11,10 +12,13 @@ mod descriptor;
 mod exchange;
 mod get;
 mod health;
+mod incoming;
 mod info;
 mod list;
 mod listener;
+mod metrics;
 mod put;
+mod ready;
 mod reflection;
 mod resolved_view;
 mod service;
@@ -30,17 +34,17 @@ use arrow_flight::flight_service_server::FlightServiceServer;
 use axum::routing::{get as http_get, post};
 use barograph_engine::Engine;
 use barograph_query::Sql;
-use futures::TryStreamExt;
 use futures::future::BoxFuture;
 use tonic::service::Routes;
 use tonic::transport::server::TcpIncoming;
 use tonic_health::ServingStatus;
 
 use crate::call::{Alter, Phase, Serving, State};
+use crate::metrics::Figures;
+use crate::tls::ServerTls;
 use crate::{Error, FlightSettings, Result};
 pub use listener::Listener;
 use service::Service;
-use socket::Socket;
 
 /// Path of the Flight service's methods.
 const FLIGHT: &str = "/arrow.flight.protocol.FlightService";
@@ -53,6 +57,8 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Server {
     serving: Arc<Serving>,
+    figures: Vec<Arc<dyn Figures>>,
+    tls: Option<Arc<ServerTls>>,
     incoming: TcpIncoming,
     local_addr: SocketAddr,
 }
@@ -102,8 +108,27 @@ impl Server {
         let is_shared = engine.log_gauge().is_shared();
         let location = listener.advertised().filter(|_| is_shared).map(str::to_owned);
         let serving = Serving::new(State::new(engine, sql, settings, location), alter);
+        let tls = listener.tls();
         let incoming = TcpIncoming::from(listener.listen()?).with_nodelay(Some(true));
-        Ok(Self { serving, incoming, local_addr })
+        Ok(Self { serving, figures: Vec::new(), tls, incoming, local_addr })
+    }
+
+    /// Reports `figures` at `/metrics`, too.
+    #[must_use]
+    pub fn with_figures(mut self, figures: Arc<dyn Figures>) -> Self {
+        self.figures.push(figures);
+        self
+    }
+
+    /// Whether its connections are encrypted.
+    pub fn is_encrypted(&self) -> bool {
+        self.tls.is_some()
+    }
+
+    /// The URL at which clients on the same machine reach it.
+    pub fn url(&self) -> String {
+        let scheme = if self.is_encrypted() { "https" } else { "http" };
+        format!("{scheme}://{}", self.local_addr)
     }
 
     /// The address it listens on, with the port that was taken for port 0.
@@ -149,6 +174,15 @@ impl Server {
                     post(exchange::call).with_state(Arc::clone(&serving)),
                 )
                 .route("/health", http_get(health::answer).with_state(Arc::clone(&serving)))
+                .route("/ready", http_get(ready::answer).with_state(Arc::clone(&serving)))
+                .route("/version", http_get(ready::version))
+                .route(
+                    "/metrics",
+                    http_get(metrics::answer).with_state(metrics::Scraped {
+                        serving: Arc::clone(&serving),
+                        figures: self.figures.into(),
+                    }),
+                )
                 .fallback(health::unknown);
 
             let unwell = async || {
@@ -169,6 +203,7 @@ impl Server {
                 std::future::pending().await
             };
             let drained = settings.drain_timeout.duration();
+            let (sockets, beside) = incoming::incoming(self.incoming, self.tls, Arc::clone(&clock));
             let window = |size: barograph_lake::Size| u32::try_from(size.get()).ok();
             let answering = tonic::transport::Server::builder()
                 .accept_http1(true)
@@ -177,12 +212,13 @@ impl Server {
                 .max_frame_size(window(settings.frame_bytes_max))
                 .http2_keepalive_interval(Some(settings.keepalive.duration()))
                 .add_routes(Routes::from(routes))
-                .serve_with_incoming_shutdown(self.incoming.map_ok(Socket::new), signal);
+                .serve_with_incoming_shutdown(sockets, signal);
             let served = {
                 let mut answering = std::pin::pin!(answering);
                 tokio::select! {
                     served = &mut answering => served.map_err(Error::from),
                     () = failing => Ok(()),
+                    () = beside => Ok(()),
                     () = serving.release_when_due() => Ok(()),
                     () = phase.drained_for(drained, clock.as_ref()) => {
                         tracing::warn!(

@@ -14,6 +14,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
 use tonic::transport::server::{Connected, TcpConnectInfo};
 
 /// Bytes that are held at most: in the nearest caches, so that holding them costs little.
@@ -21,24 +22,81 @@ const HELD_MAX: usize = 128 << 10;
 /// A flush of fewer bytes is done at once: they are a small answer, or no part of one.
 const HELD_MIN: usize = 16 << 10;
 
+/// What a connection is made of.
+#[derive(Debug)]
+pub(super) enum Stream {
+    /// Bytes go out as they are.
+    Plain(TcpStream),
+    /// Bytes go out encrypted.
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl Stream {
+    fn tcp(&self) -> &TcpStream {
+        match self {
+            Self::Plain(stream) => stream,
+            Self::Tls(stream) => stream.get_ref().0,
+        }
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Plain(stream) => Pin::new(stream).poll_read(cx, into),
+            Self::Tls(stream) => Pin::new(stream).poll_read(cx, into),
+        }
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self {
+            Self::Plain(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
+        }
+    }
+
+    fn poll_write_vectored(
+        &mut self,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self {
+            Self::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+            Self::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+        }
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Plain(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+}
+
 /// A connection that holds what is written until there is much of it, or no more comes.
 #[derive(Debug)]
 pub(super) struct Socket {
-    stream: TcpStream,
+    stream: Stream,
     held: Vec<u8>,
     /// How many of the held bytes have gone out.
     sent: usize,
 }
 
 impl Socket {
-    pub(super) fn new(stream: TcpStream) -> Self {
+    pub(super) fn new(stream: Stream) -> Self {
         Self { stream, held: Vec::new(), sent: 0 }
     }
 
     /// Sends all that is held.
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while let Some(left) = self.held.get(self.sent..).filter(|left| !left.is_empty()) {
-            match ready!(Pin::new(&mut self.stream).poll_write(cx, left))? {
+            match ready!(self.stream.poll_write(cx, left))? {
                 0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 sent => self.sent += sent,
             }
@@ -57,10 +115,17 @@ impl AsyncRead for Socket {
     ) -> Poll<io::Result<()>> {
         // Where a connection looks for requests it has nothing more to write. If the socket is full, it is
         // woken when there is room.
-        if let Poll::Ready(Err(e)) = self.poll_send(cx) {
-            return Poll::Ready(Err(e));
+        match self.poll_send(cx) {
+            Poll::Ready(Err(e)) => return Poll::Ready(Err(e)),
+            // What TLS still holds of it goes out, too.
+            Poll::Ready(Ok(())) => {
+                if let Poll::Ready(Err(e)) = self.stream.poll_flush(cx) {
+                    return Poll::Ready(Err(e));
+                }
+            }
+            Poll::Pending => {}
         }
-        Pin::new(&mut self.stream).poll_read(cx, into)
+        self.stream.poll_read(cx, into)
     }
 }
 
@@ -83,7 +148,7 @@ impl AsyncWrite for Socket {
             ready!(self.poll_send(cx))?;
         }
         if bytes > HELD_MAX {
-            return Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+            return self.stream.poll_write_vectored(cx, slices);
         }
         slices.iter().for_each(|slice| self.held.extend_from_slice(slice));
         Poll::Ready(Ok(bytes))
@@ -100,12 +165,12 @@ impl AsyncWrite for Socket {
             return Poll::Ready(Ok(()));
         }
         ready!(self.poll_send(cx))?;
-        Pin::new(&mut self.stream).poll_flush(cx)
+        self.stream.poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.poll_send(cx))?;
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        self.stream.poll_shutdown(cx)
     }
 }
 
@@ -113,7 +178,7 @@ impl Connected for Socket {
     type ConnectInfo = TcpConnectInfo;
 
     fn connect_info(&self) -> Self::ConnectInfo {
-        self.stream.connect_info()
+        self.stream.tcp().connect_info()
     }
 }
 
@@ -133,7 +198,7 @@ mod tests {
     async fn pair() -> (Socket, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let other = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        (Socket::new(listener.accept().await.unwrap().0), other)
+        (Socket::new(Stream::Plain(listener.accept().await.unwrap().0)), other)
     }
 
     fn bytes(count: usize) -> Vec<u8> {

@@ -7,7 +7,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use arrow_flight::sql::Command;
 use barograph_lake::{Key, Timestamp};
-use barograph_query::{Answer, AnswerPartition, Sql, Statement};
+use barograph_query::{Answer, AnswerPartition, QueryId, Sql, Statement};
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt, stream};
 use tokio::sync::OwnedSemaphorePermit;
@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 use super::handle::Handle;
 use super::session::Session;
 use super::{catalog, command, no_transaction, parameters, prepare, prepared, substrait};
-use crate::call::{Caller, Cancellation, Deadline, Execution, Running, State};
+use crate::call::{Caller, Cancellation, Deadline, Execution, RequestKind, Running, State};
 use crate::message::after;
 use crate::wire::{BatchEncoder, GrpcBody, Pieces, Shape, plain_batch, plain_schema};
 use crate::{Error, Result};
@@ -75,12 +75,14 @@ async fn execute(
     deadline: Deadline,
     permit: OwnedSemaphorePermit,
 ) -> Result<GrpcBody> {
+    let begun_at = state.engine.clock().elapsed();
     let state = &state.holding(handle.part.as_ref().map(|part| part.view.as_str()));
     let executions = &state.executions;
     let name = if handle.name.is_empty() { executions.name() } else { handle.name.clone() };
     let execution = executions.begin(&name)?;
     let cancellation = execution.cancellation();
     let mut cancelled = Box::pin(cancellation.clone().reached());
+    let mut observed = state.observe(begun_at, RequestKind::Sql, "query");
     let begun = async {
         let statement = match (&handle.part, executions.take_plan(&name)) {
             (None, Some(statement)) => statement,
@@ -95,9 +97,10 @@ async fn execute(
                 Arc::new(prepare(state, &handle, user).await?.of_partition(part))
             }
         };
+        observed.is_about(statement.kind());
         begin(state, &handle, user, statement, cancellation).await
     };
-    let (schema, batches) = tokio::select! {
+    let (schema, batches, query) = tokio::select! {
         biased;
         error = &mut cancelled => return Err(error),
         begun = deadline.bound(begun) => begun?,
@@ -105,28 +108,34 @@ async fn execute(
     let mut first = Pieces::default();
     first.copy(&Shape::new(Arc::clone(&schema)).message);
     let batches = until_cancelled(batches, schema, cancelled, execution);
-    let running = Running::new(state, batches, deadline, permit).with_error_map(Error::in_sql);
+    if let Some(id) = query {
+        let sql = Arc::clone(&state.sql);
+        observed = observed.with_cost(move || sql.queries().get(id)?.cost);
+    }
+    let running = Running::new(state, batches, deadline, permit)
+        .with_error_map(Error::in_sql)
+        .observed(observed);
     Ok(GrpcBody::stream(first, Box::pin(running.messages())))
 }
 
-/// Starts the execution of the first row of parameters; the others follow when it is done.
+/// Starts the execution of the first row of parameters, and gives its id; the others follow when it is done.
 async fn begin(
     state: &Arc<State>,
     handle: &Handle,
     user: &str,
     statement: Arc<Statement>,
     cancellation: Cancellation,
-) -> Result<(SchemaRef, Batches)> {
+) -> Result<(SchemaRef, Batches, Option<QueryId>)> {
     let bound = parameters::decode(&handle.parameters)?;
     parameters::check(&bound, statement.parameters().fields().len())?;
     let mut rows = parameters::rows(bound);
     let sql = Arc::clone(&state.sql);
     let session = handle.session.for_user(user);
     let Some(row) = rows.next() else {
-        return Ok((plain_schema(&statement.schema()), stream::empty().boxed()));
+        return Ok((plain_schema(&statement.schema()), stream::empty().boxed(), None));
     };
     let first = sql.execute(&session, &statement, &row?).await?;
-    let schema = plain_schema(&first.schema);
+    let (schema, id) = (plain_schema(&first.schema), first.id);
     let first = watched(&sql, first, cancellation.clone());
     let others = stream::iter(rows)
         .then(move |row| {
@@ -138,7 +147,7 @@ async fn begin(
             }
         })
         .try_flatten();
-    Ok((schema, first.chain(others).boxed()))
+    Ok((schema, first.chain(others).boxed(), Some(id)))
 }
 
 /// A task that ends with whoever holds it.

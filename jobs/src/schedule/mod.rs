@@ -28,6 +28,7 @@ mod lease;
 mod record;
 mod rows;
 mod run;
+mod run_counts;
 mod scheduler;
 mod spec;
 #[cfg(test)]
@@ -52,6 +53,7 @@ pub use job_state::JobState;
 pub use job_store::RunId;
 pub use record::{Figures, History, RunRecord, RunRequest, RunState};
 pub use rows::{job_rows, plan_rows, run_rows, system_rows};
+pub use run_counts::RunStatistics;
 pub use scheduler::Scheduler;
 pub(crate) use spec::LOG_KEPT;
 pub use spec::{JobSettings, JobSpec, SchedulerSettings};
@@ -60,6 +62,7 @@ use crate::{Error, Result};
 use job_store::{Document, JobStore};
 use lease::{Lease, Leases};
 use run::RunStart;
+use run_counts::RunCounts;
 
 /// The jobs of a data folder.
 #[derive(Debug)]
@@ -72,6 +75,9 @@ pub struct Schedule {
     by: String,
     /// The slots ahead of the clock that were warned of.
     warned: Mutex<BTreeMap<&'static str, Timestamp>>,
+    counts: RunCounts,
+    /// Set once the successes of earlier processes are counted.
+    earlier: tokio::sync::OnceCell<()>,
 }
 
 /// A job and what is wanted of it.
@@ -121,7 +127,17 @@ impl Schedule {
         let store = JobStore::new(store);
         let leases = Leases::new(store.clone(), Arc::clone(&clock), settings.lease, by.clone());
         let jobs = jobs.into_iter().map(|(job, spec)| Registered { job, spec }).collect();
-        Arc::new(Self { store, leases, clock, settings, jobs, by, warned: Mutex::default() })
+        Arc::new(Self {
+            store,
+            leases,
+            clock,
+            settings,
+            jobs,
+            by,
+            warned: Mutex::default(),
+            counts: RunCounts::default(),
+            earlier: tokio::sync::OnceCell::new(),
+        })
     }
 
     /// Names of the jobs.
@@ -253,6 +269,25 @@ impl Schedule {
             self.show(run, lease.as_ref());
         }
         Ok(history)
+    }
+
+    /// The runs of each job that ended in this process. The first call reads the records of earlier ones from the
+    /// store, for the time of the last success; if it does not answer, the next call tries again.
+    pub async fn statistics(&self) -> Vec<(&'static str, RunStatistics)> {
+        let earlier = self.earlier.get_or_try_init(|| async {
+            for job in self.names() {
+                let runs = record::history(&self.store, job).await?.runs;
+                let done = runs.iter().filter(|run| run.state == RunState::Done);
+                if let Some(at) = done.filter_map(|run| run.finished_at).max() {
+                    self.counts.succeeded_before(job, at);
+                }
+            }
+            Ok::<_, Error>(())
+        });
+        if let Err(error) = earlier.await {
+            tracing::debug!(%error, "the records of earlier runs could not be read");
+        }
+        self.names().into_iter().map(|job| (job, self.counts.of(job))).collect()
     }
 
     /// The jobs and their state.

@@ -118,18 +118,22 @@ impl RunState {
     pub fn is_open(self) -> bool {
         matches!(self, Self::Planned | Self::Running)
     }
-}
 
-impl fmt::Display for RunState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+    pub(super) fn name(self) -> &'static str {
+        match self {
             Self::Planned => "planned",
             Self::Running => "running",
             Self::Done => "done",
             Self::Failed => "failed",
             Self::Cancelled => "cancelled",
             Self::Interrupted => "interrupted",
-        })
+        }
+    }
+}
+
+impl fmt::Display for RunState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }
 

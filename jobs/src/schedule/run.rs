@@ -78,7 +78,9 @@ impl Schedule {
             paced: Mutex::default(),
         };
         let result = self.work_with_heartbeat(registered, &context).await;
-        self.end(&context, result).await.map(Some)
+        let record = self.end(&context, result).await?;
+        self.counts.ended(registered.job.name(), &record);
+        Ok(Some(record))
     }
 
     /// Writes down how the newest run ended, if its process could not; gives it if it is to be continued.

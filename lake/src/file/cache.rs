@@ -10,6 +10,7 @@ use parking_lot::RwLock;
 use super::OpenFile;
 use super::page_cache::{PageCache, Pages};
 use super::source::Handles;
+use crate::cache_use::{CacheCounts, CacheUse};
 use crate::store::LakeStore;
 use crate::{FileEntry, FilePath, Result, TableSchema};
 
@@ -26,6 +27,7 @@ pub struct FileCache {
     used: Arc<AtomicUsize>,
     /// Counts uses, to know which was last.
     uses: AtomicU64,
+    counts: CacheCounts,
     handles: Arc<Handles>,
     pages: Arc<PageCache>,
 }
@@ -50,9 +52,20 @@ impl FileCache {
             files: RwLock::new(HashMap::new()),
             used: Arc::new(AtomicUsize::new(0)),
             uses: AtomicU64::new(0),
+            counts: CacheCounts::default(),
             handles: Handles::new(HANDLES_MAX),
             pages: PageCache::new(page_bytes),
         })
+    }
+
+    /// How often a file was open already, and what the open ones hold.
+    pub fn cache_use(&self) -> CacheUse {
+        self.counts.with_bytes(self.used_bytes() as u64, self.capacity as u64)
+    }
+
+    /// How often a page was decompressed already, for reads that look for it, and what the pages hold.
+    pub fn page_cache_use(&self) -> CacheUse {
+        self.pages.cache_use()
     }
 
     /// Bytes that decompressed pages take in memory.
@@ -79,7 +92,7 @@ impl FileCache {
         if self.used_bytes() > self.capacity {
             self.evict();
         }
-        if let Some(file) = self.find(&entry.path) {
+        if let Some(file) = self.counts.count(self.find(&entry.path)) {
             return Ok(file);
         }
         let use_number = self.uses.fetch_add(1, Ordering::Relaxed);

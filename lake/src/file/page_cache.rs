@@ -12,6 +12,7 @@ use quick_cache::sync::Cache;
 use quick_cache::{DefaultHashBuilder, Weighter};
 
 use crate::KeySelection;
+use crate::cache_use::{CacheCounts, CacheUse};
 
 /// Reads of more keys than this go past the cache.
 const KEYS_MAX: usize = 64;
@@ -52,6 +53,8 @@ struct Cached {
     /// Hashes of the pages requested recently, newest first in each place.
     recent: Box<[[AtomicU32; WAYS]]>,
     hasher: DefaultHashBuilder,
+    capacity: u64,
+    counts: CacheCounts,
 }
 
 /// The pages of one file.
@@ -87,9 +90,17 @@ impl PageCache {
                 pages: Cache::with_weighter(usual, capacity_bytes as u64, Bytes),
                 recent: (0..places).map(|_| Default::default()).collect(),
                 hasher: DefaultHashBuilder::default(),
+                capacity: capacity_bytes as u64,
+                counts: CacheCounts::default(),
             }
         };
         Arc::new(Self((capacity_bytes > 0).then(cached)))
+    }
+
+    /// What it holds, and how often it was of use.
+    pub(super) fn cache_use(&self) -> CacheUse {
+        let of = |cached: &Cached| cached.counts.with_bytes(cached.pages.weight(), cached.capacity);
+        self.0.as_ref().map(of).unwrap_or_default()
     }
 
     /// Bytes that its pages take.
@@ -106,7 +117,8 @@ impl Pages {
 
     /// A page that is in memory.
     pub(super) fn get(&self, column: usize, page: usize) -> Option<Arc<DecompressedPage>> {
-        self.cache.0.as_ref()?.pages.get(&self.id(column, page))
+        let cached = self.cache.0.as_ref()?;
+        cached.counts.count(cached.pages.get(&self.id(column, page)))
     }
 
     /// Whether a page that is not in memory was requested recently, before this time.

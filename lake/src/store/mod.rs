@@ -8,8 +8,8 @@
 use std::path::{Path as FsPath, PathBuf};
 use std::sync::Arc;
 
-use object_store::ObjectStore;
 use object_store::path::{Path, PathPart};
+use object_store::{ObjectStore, ObjectStoreExt};
 use url::Url;
 
 use crate::{Error, Result};
@@ -25,7 +25,7 @@ mod tests;
 
 pub use local::DurableLocal;
 pub(crate) use local::is_temporary;
-pub use remote::{RequestCount, requests};
+pub use remote::{RequestCount, disk_cache_use, requests};
 pub use settings::StoreSettings;
 
 /// Schemes of the object stores a lake can live in.
@@ -145,6 +145,17 @@ impl LakeStore {
     /// a local folder.
     pub fn local_path(&self, relative: &str) -> Option<PathBuf> {
         self.folder.as_ref().map(|folder| folder.join(relative))
+    }
+
+    /// Asks the store for the metadata of one object of this folder, which need not be there.
+    ///
+    /// # Errors
+    /// A store error if it does not answer as it should.
+    pub async fn ask(&self) -> Result<()> {
+        match self.object.head(&self.path("_log.json")).await {
+            Ok(_) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// URL of this folder, ending with `/`.

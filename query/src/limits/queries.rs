@@ -168,6 +168,33 @@ pub(crate) struct Query {
     lease: Mutex<Weak<Lease>>,
     /// Notified when the query is cancelled.
     pub(crate) cancelled: Notify,
+    counts: Arc<EndCounts>,
+}
+
+/// Counts the queries that have ended.
+#[derive(Debug, Default)]
+struct EndCounts {
+    by_state: [AtomicU64; ENDS.len()],
+    unread: AtomicU64,
+}
+
+/// The states in which a query ends.
+const ENDS: [QueryState; 4] =
+    [QueryState::Done, QueryState::Failed, QueryState::Cancelled, QueryState::TimedOut];
+
+/// How many queries there are and were.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct QueryCounts {
+    /// Those that wait for a slot.
+    pub queued: u64,
+    /// Those that are planned or run.
+    pub running: u64,
+    /// Those whose clients do not read.
+    pub unread: u64,
+    /// Those that have ended, by the state in which they did.
+    pub ended: Vec<(QueryState, u64)>,
+    /// Those of them that were ended because their clients had stopped reading for too long.
+    pub ended_unread: u64,
 }
 
 #[derive(Debug)]
@@ -186,6 +213,11 @@ impl Query {
         if state == QueryState::Planning {
             progress.started_at = Some(now);
         }
+    }
+
+    /// Counts that it is ended because its client does not read.
+    pub(crate) fn ends_unread(&self) {
+        self.counts.unread.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn costs(&self, cost: Cost) {
@@ -231,6 +263,7 @@ pub struct Queries {
     running: Mutex<BTreeMap<QueryId, Arc<Query>>>,
     recent: Mutex<VecDeque<Arc<Query>>>,
     recent_max: usize,
+    counts: Arc<EndCounts>,
 }
 
 impl Queries {
@@ -240,6 +273,7 @@ impl Queries {
             running: Mutex::default(),
             recent: Mutex::default(),
             recent_max,
+            counts: Arc::default(),
         })
     }
 
@@ -280,6 +314,22 @@ impl Queries {
         found.map(|query| query.info())
     }
 
+    /// How many queries wait and run, and how many have ended.
+    pub fn counts(&self) -> QueryCounts {
+        let mut counts = QueryCounts::default();
+        for query in self.running.lock().values() {
+            match query.progress.lock().state {
+                QueryState::Queued => counts.queued += 1,
+                QueryState::Unread => counts.unread += 1,
+                _ => counts.running += 1,
+            }
+        }
+        let ended = self.counts.by_state.iter().map(|count| count.load(Ordering::Relaxed));
+        counts.ended = ENDS.into_iter().zip(ended).collect();
+        counts.ended_unread = self.counts.unread.load(Ordering::Relaxed);
+        counts
+    }
+
     /// Number of queries that wait or run.
     pub fn running(&self) -> usize {
         self.running.lock().len()
@@ -306,6 +356,7 @@ impl Queries {
             meter: Arc::default(),
             lease: Mutex::default(),
             cancelled: Notify::new(),
+            counts: Arc::clone(&self.counts),
         });
         self.running.lock().insert(id, Arc::clone(&query));
         query
@@ -320,6 +371,11 @@ impl Queries {
         now: Timestamp,
     ) -> bool {
         let Some(query) = self.running.lock().remove(&query.id) else { return false };
+        if let Some(at) = ENDS.iter().position(|end| *end == state)
+            && let Some(count) = self.counts.by_state.get(at)
+        {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
         {
             let mut progress = query.progress.lock();
             progress.state = state;

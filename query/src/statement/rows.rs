@@ -101,6 +101,7 @@ impl<'a> RowSender<'a> {
     }
 
     fn unread(&self) -> Error {
+        self.query.ends_unread();
         Error::new(
             ErrorKind::Timeout,
             format!(

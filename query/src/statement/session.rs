@@ -18,6 +18,7 @@ use arrow::datatypes::{Field, Schema, SchemaRef};
 use barograph_engine::SystemRows;
 use barograph_engine::internal::ProcessMemoryLimit;
 use barograph_engine::internal::Recent;
+use barograph_engine::statistics::MemoryUse;
 use barograph_engine::{Engine, Result};
 use datafusion::catalog::Session;
 use datafusion::common::ScalarValue;
@@ -162,6 +163,14 @@ impl Statement {
         self.extent.takes_much()
     }
 
+    /// What kind of statement it is, for logs.
+    pub fn kind(&self) -> &'static str {
+        match **self.plan {
+            LogicalPlan::Explain(_) | LogicalPlan::Analyze(_) => "explain",
+            _ => "query",
+        }
+    }
+
     /// Whether it returns rows, as every statement does that is not refused.
     pub fn is_query(&self) -> bool {
         !matches!(**self.plan, LogicalPlan::Dml(_) | LogicalPlan::Ddl(_) | LogicalPlan::Copy(_))
@@ -264,6 +273,15 @@ impl Sql {
             planner: Mutex::default(),
             kept: Recent::new(KEPT),
         }))
+    }
+
+    /// The memory of all running queries together.
+    pub fn memory(&self) -> MemoryUse {
+        MemoryUse {
+            setting: "sql.memory_bytes_max",
+            used: self.shared.memory_pool.reserved() as u64,
+            limit: self.settings.memory_bytes_max.get() as u64,
+        }
     }
 
     /// The session that a statement is planned with.

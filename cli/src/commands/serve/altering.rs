@@ -12,6 +12,7 @@ use tokio::sync::{Mutex, oneshot};
 
 use super::Opened;
 use crate::commands::alter::{Plan, plan, redeclared};
+use crate::metrics::JobFigures;
 use crate::settings::{Layers, LogPlace, Settings};
 use crate::{Error, ErrorKind, Result, wiring};
 
@@ -27,6 +28,7 @@ pub(super) struct Served {
     /// Where others reach this process.
     address: String,
     now: Mutex<Running>,
+    figures: Arc<JobFigures>,
     /// Told why nothing can be served any more.
     broken: Cell<Option<oneshot::Sender<Error>>>,
 }
@@ -44,10 +46,12 @@ impl Served {
         layers: Layers,
         settings: Settings,
         address: String,
+        figures: Arc<JobFigures>,
     ) -> (Arc<Self>, oneshot::Receiver<Error>) {
         let (broken, receiver) = oneshot::channel();
         let now = Mutex::new(Running { settings, scheduler: None });
-        (Arc::new(Self { layers, address, now, broken: Cell::new(Some(broken)) }), receiver)
+        let broken = Cell::new(Some(broken));
+        (Arc::new(Self { layers, address, now, figures, broken }), receiver)
     }
 
     /// The jobs that run from now on.
@@ -154,6 +158,7 @@ impl Served {
             Some(schedule) => schedule,
             None => wiring::open_schedule(&now.settings, Some(&reopening.engine()))?,
         };
+        self.figures.set(&schedule);
         now.scheduler = Some(Scheduler::start(&schedule));
         replaced?;
         let lines = done?;

@@ -11,6 +11,7 @@ use super::entry;
 use crate::clock::pause;
 use crate::dead_letters::{self, DEAD_LETTERS};
 use crate::memory::Reservation;
+use crate::statistics::UNREADABLE;
 use crate::table::Table;
 use crate::validate::{Rejected, Rejections};
 use crate::writer::Entry;
@@ -72,7 +73,8 @@ impl Engine {
         source: &str,
         durability: Durability,
     ) -> Result<Ack> {
-        self.table(table)?;
+        let puts = &self.table(table)?.puts;
+        puts.rejected(UNREADABLE, rejected.len() as u64);
         let mut letters = self.letters(table, source, rejected)?;
         if self.cluster.is_some() {
             letters = dead_letters::without_ids(&letters)?;

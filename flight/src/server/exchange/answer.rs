@@ -10,7 +10,7 @@ use http::HeaderMap;
 use serde_json::{Map, Value};
 
 use super::shape::ExchangeShape;
-use crate::call::State;
+use crate::call::{RequestKind, State};
 use crate::error::code_name;
 use crate::ticket::RequestId;
 use crate::wire::{BatchEncoder, Pieces, encode_rows};
@@ -93,6 +93,10 @@ impl RequestGroup {
                 Ok(rows) => send_whole(state, &mut out, &rows, &request),
                 Err(error) => Err(error),
             };
+            if let Err(error) = &sent {
+                error.count();
+                state.requests.failed(RequestKind::Exchange);
+            }
             or_refuse(sent, shape, &mut out, &request);
         }
         out

@@ -85,6 +85,10 @@ async fn one_port_speaks_http_health_and_reflection() {
     let unknown = http(server.addr, "/nothing").await;
     assert!(unknown.starts_with("HTTP/1.1 404") && unknown.contains("/nothing"), "{unknown}");
 
+    let ready = http(server.addr, "/ready").await;
+    assert!(ready.starts_with("HTTP/1.1 503"), "{ready}");
+    assert!(ready.contains(r#""ready":false"#) && ready.contains("the writer panicked"), "{ready}");
+    assert!(http(server.addr, "/metrics").await.contains("\nbarograph_failed 1\n"));
     let mut health = HealthClient::new(channel(server.addr).await);
     for service in ["", "arrow.flight.protocol.FlightService"] {
         let asked = HealthCheckRequest { service: service.to_owned() };

@@ -12,6 +12,7 @@ mod put;
 mod read;
 mod shared;
 mod sql;
+mod tls;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};

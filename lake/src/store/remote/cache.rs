@@ -22,6 +22,8 @@ use std::time::SystemTime;
 use bytes::{Bytes, BytesMut};
 use parking_lot::Mutex;
 
+use crate::cache_use::{CacheCounts, CacheUse};
+
 /// Bytes of a block: little enough to be checked in some µs, and many enough for few system calls.
 pub(super) const BLOCK: u64 = 64 << 10;
 /// Processes that may use one folder at the same time.
@@ -35,6 +37,7 @@ pub(super) struct DiskCache {
     folder: PathBuf,
     capacity: u64,
     state: Mutex<State>,
+    counts: CacheCounts,
     _lock: File,
 }
 
@@ -49,6 +52,21 @@ struct State {
 struct Kept {
     bytes: u64,
     used_at: u64,
+}
+
+/// How often the blocks of remote files were in the disk caches of this process, and what these hold.
+pub fn disk_cache_use() -> CacheUse {
+    let open = OPEN.lock();
+    let caches = open.iter().filter_map(|(_, cache)| cache.upgrade());
+    caches.fold(CacheUse::default(), |sum, cache| {
+        let of = cache.counts.with_bytes(cache.state.lock().used, cache.capacity);
+        CacheUse {
+            hits: sum.hits + of.hits,
+            misses: sum.misses + of.misses,
+            bytes: sum.bytes + of.bytes,
+            bytes_max: sum.bytes_max + of.bytes_max,
+        }
+    })
 }
 
 /// Caches of this process by folder: its stores share them.
@@ -73,8 +91,13 @@ impl DiskCache {
             state.used += bytes;
             state.files.insert(name, Kept { bytes, used_at: state.uses });
         }
-        let cache =
-            Arc::new(Self { folder: slot, capacity, state: Mutex::new(state), _lock: lock });
+        let cache = Arc::new(Self {
+            folder: slot,
+            capacity,
+            state: Mutex::new(state),
+            counts: CacheCounts::default(),
+            _lock: lock,
+        });
         cache.make_room(0);
         open.push((folder.to_owned(), Arc::downgrade(&cache)));
         Ok(Some(cache))
@@ -82,6 +105,14 @@ impl DiskCache {
 
     /// The blocks of `runs` that are kept of a file, with their numbers.
     pub(super) fn read(&self, name: &str, runs: &[Range<u64>]) -> Vec<(u64, Bytes)> {
+        let found = self.find(name, runs);
+        let asked: u64 = runs.iter().map(|run| run.end.saturating_sub(run.start)).sum();
+        let hits = found.len() as u64;
+        self.counts.add(hits, asked.saturating_sub(hits));
+        found
+    }
+
+    fn find(&self, name: &str, runs: &[Range<u64>]) -> Vec<(u64, Bytes)> {
         let mut found = Vec::new();
         if !self.touch(name) {
             return found;

@@ -31,6 +31,7 @@ mod requests;
 #[cfg(test)]
 mod tests;
 
+pub use cache::disk_cache_use;
 pub use requests::{RequestCount, requests};
 
 use cache::DiskCache;
