@@ -20,7 +20,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use arrow::array::{ArrayRef, AsArray, RecordBatch, TimestampMicrosecondArray};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, TimestampMicrosecondArray};
 use arrow::datatypes::TimestampMicrosecondType;
 use barograph::{Cities, Weather};
 use barograph_engine::Durability;
@@ -308,7 +308,7 @@ async fn seen(minutes: &[RecordBatch]) {
 /// A row of a city.
 fn row(number: usize) -> RecordBatch {
     let time = TimestampMicrosecondArray::from(vec![START + number as i64]).with_timezone("UTC");
-    let key = arrow::array::Int32Array::from(vec![Cities::built_in().unwrap().all()[0].id as i32]);
+    let key = arrow::array::Int32Array::from(vec![Cities::built_in().unwrap().all()[0].id]);
     RecordBatch::try_from_iter([
         ("city_id", Arc::new(key) as ArrayRef),
         ("reading_at", Arc::new(time)),

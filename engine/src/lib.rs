@@ -43,6 +43,7 @@ mod tail;
 mod threads;
 pub mod validate;
 mod view;
+mod watch;
 mod writer;
 
 pub use clock::{Clock, ClockSteps, ManualClock, SystemClock};

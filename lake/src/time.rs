@@ -21,9 +21,9 @@ use crate::{Error, Result, Span};
 pub struct Timestamp(i64);
 
 /// µs in a second.
-pub const MICROS_PER_SECOND: i64 = 1_000_000;
+pub const MICROS_PER_SECOND: i64 = Span::SECOND.micros();
 /// µs in an hour.
-pub const MICROS_PER_HOUR: i64 = 3_600 * MICROS_PER_SECOND;
+pub const MICROS_PER_HOUR: i64 = Span::HOUR.micros();
 
 impl Timestamp {
     /// The earliest instant.

@@ -118,20 +118,20 @@ def what_lands_is_counted(subject):
 
 @CHECKS.check
 def a_refusal_is_counted_by_its_bound(subject):
-    """so many views cannot be held as are asked for here"""
-    refused = 0
-    for _ in range(50):
-        try:
-            subject.session.put([pa.record_batch({
-                "city_id": pa.array([1], pa.int32()),
-                "reading_at": pa.array([1_767_225_600 * MICROS + refused], pa.timestamp("us", "UTC")),
-            })])
-            subject.session.info(("readings",))
-        except Exception:
-            refused += 1
-            break
-    assert refused, "no view was refused"
-    assert subject.value("barograph_refusals_total", bound="flight.views_max") >= 1
+    """a batch that is larger than the tail finds no room"""
+    rows = 200_000
+    batch = pa.record_batch({
+        "city_id": pa.array([2988507] * rows, pa.int32()),
+        "reading_at": pa.array([1_767_312_000 * MICROS + i for i in range(rows)], pa.timestamp("us", "UTC")),
+        "temperature": pa.array([1.0] * rows, pa.float32()),
+    })
+    try:
+        subject.session.put([batch])
+    except Exception as error:
+        assert "tail_bytes_max" in str(error), error
+    else:
+        raise AssertionError("it was put")
+    equal(subject.value("barograph_refusals_total", bound="tail_bytes_max"), 1, "refusals")
 
 
 @CHECKS.check

@@ -41,7 +41,7 @@ fn prometheus_reads_the_metrics() {
     let python = Python::ready();
     let folder = tempfile::tempdir().unwrap();
     let settings = [
-        ("BAROGRAPH_FLIGHT__VIEWS_MAX", "4"),
+        ("BAROGRAPH_ENGINE__TAIL_BYTES_MAX", "4MiB"),
         ("BAROGRAPH_ENGINE__LATENESS", "4000d"),
         ("BAROGRAPH_SCHEDULER__ENABLED", "false"),
     ];

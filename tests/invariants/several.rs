@@ -94,6 +94,8 @@ struct World {
     /// Versions in which everything had landed, with the rows they hold.
     versions: Vec<(TableVersion, Model)>,
     rng: SmallRng,
+    /// How often an engine read the log anew.
+    reads_anew: u64,
 }
 
 #[test]
@@ -139,6 +141,7 @@ async fn simulate(seed: u64) {
         world.stop(at, true).await;
     }
     ticking.abort();
+    eprintln!("seed {seed}: {} rows, {} reads anew", world.model.0.len(), world.reads_anew);
 }
 
 #[allow(
@@ -169,6 +172,7 @@ impl World {
             position: LogPosition::new(0),
             versions: Vec::new(),
             rng: SmallRng::seed_from_u64(seed),
+            reads_anew: 0,
         };
         for at in 0..3 {
             world.start(at).await;
@@ -199,7 +203,7 @@ impl World {
         let process = &self.processes[at];
         let log = barograph_engine::log::LogSettings {
             // Checkpoints are near, so that the floor moves.
-            segment_bytes: Size::bytes(64 << 10),
+            segment_bytes: Size::bytes(16 << self.rng.random_range(10..15)),
             ..Default::default()
         };
         let settings = EngineSettings {
@@ -238,9 +242,9 @@ impl World {
 
     async fn stop(&mut self, at: usize, is_clean: bool) {
         self.network.0.lock().remove(&self.processes[at].address);
-        if let Some(engine) = self.processes[at].engine.take()
-            && is_clean
-        {
+        let Some(engine) = self.processes[at].engine.take() else { return };
+        self.reads_anew += engine.log_gauge().reads_anew();
+        if is_clean {
             let _ = engine.shutdown().await;
         }
     }
@@ -271,7 +275,7 @@ impl World {
             _ => self.rng.random_range(0..3_000),
         };
         let temperature = self.rng.random_range(-900..600) as f32 / 10.0;
-        let note = self.rng.random_bool(0.3).then(|| "n".repeat(self.rng.random_range(0..400)));
+        let note = self.rng.random_bool(0.5).then(|| "n".repeat(self.rng.random_range(0..3_000)));
         (key, self.clock.now().as_micros() - age * MINUTE, (Some(temperature), None, note))
     }
 

@@ -2,10 +2,9 @@
 //!
 //! Correctness rests on none of it: any process may append at any time (ADR 33). A batch that a follower is given goes to
 //! the leader, which spares both of them contention; if the leader does not answer, the follower appends it. `members`
-//! are the processes as the store lists them, `watch` is the task that keeps this one's entry and asks for the leader.
+//! are the processes as the store lists them; the module `watch` above keeps this one's entry and asks for the leader.
 
 mod members;
-mod watch;
 
 use std::fmt;
 
@@ -18,7 +17,6 @@ use crate::log::{BatchId, Place};
 
 pub(crate) use members::Members;
 pub use members::{Member, Role};
-pub(crate) use watch::{Watch, WatchParts};
 
 /// The way to the other processes that share a log; given by whoever serves an engine to clients.
 ///

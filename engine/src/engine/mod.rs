@@ -27,7 +27,6 @@ use barograph_lake::table::Deletion;
 use barograph_lake::{LakeStore, TableSchema, Timestamp};
 use tokio::sync::Semaphore;
 
-use crate::cluster::Watch;
 use crate::dead_letters::Ids;
 use crate::landing::{
     Candidates, DeletionReport, DeletionRequest, Faults, FlushReport, Lander, LandingFault,
@@ -37,6 +36,7 @@ use crate::memory::Budget;
 use crate::statistics::LandingCounts;
 use crate::table::Table;
 use crate::view::View;
+use crate::watch::Watch;
 use crate::writer::{LogGauge, Writer};
 use crate::{Clock, Durability, EngineSettings, Error, ErrorKind, Result};
 

@@ -15,9 +15,9 @@ use tokio::sync::{Notify, Semaphore};
 use super::status::AckCounts;
 use super::{Bounds, Cluster, Engine, EngineBuilder, LogSource, Recovery};
 use crate::clock::roughly;
-use crate::cluster::{Members, Peers, Watch, WatchParts};
+use crate::cluster::{Members, Peers};
 use crate::dead_letters::{self, DEAD_LETTERS, Ids};
-use crate::landing::{FLOOR_AGE_MAX, Faults, Heard, Lander, LanderParts};
+use crate::landing::{FLOOR_AGE_MAX, Faults, Lander, LanderParts};
 use crate::log::{KnownFloor, Log, SegmentLog, SharedLog};
 use crate::logged::{LandedThrough, decode, unknown_column};
 use crate::memory::Budget;
@@ -25,7 +25,8 @@ use crate::statistics::LandingCounts;
 use crate::table::Table;
 use crate::tail::Tail;
 use crate::validate::KnownKeys;
-use crate::writer::{Forwarder, LogGauge, Repeats, State, Writer, WriterHandle};
+use crate::watch::{Watch, WatchParts};
+use crate::writer::{Forwarder, Heard, LogGauge, Repeats, State, Writer, WriterHandle};
 use crate::{Clock, Durability, EngineSettings, Error, ErrorKind, Result};
 
 /// Clocks differ by less.

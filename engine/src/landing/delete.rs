@@ -114,7 +114,6 @@ pub(super) async fn delete(
     let keys = request.keys();
     let mut retry = Retry::default();
     loop {
-        let floor = parts.gauge.floor();
         let touched: Vec<_> = {
             let view = table.view.load();
             let hours = view.tail.hours().iter().filter(|hour| {
@@ -145,6 +144,7 @@ pub(super) async fn delete(
         };
         let removed: Vec<_> = rewritten.iter().map(|one| Arc::clone(&one.file)).collect();
         let added = rewritten.iter().filter_map(|one| one.rest.clone()).collect();
+        let floor = parts.gauge.floor();
         match table.lake.delete(&snapshot, &removed, added, &deletion).await? {
             Outcome::Committed(after) => {
                 // Before the swap: an earlier view then looks for itself.

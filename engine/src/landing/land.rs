@@ -123,7 +123,6 @@ pub(super) async fn land_hours(
 ) -> Result<Landing> {
     let mut retry = Retry::default();
     loop {
-        let floor = parts.gauge.floor();
         let view = table.view.load_full();
         let units = units(&view, hours);
         if units.is_empty() {
@@ -145,6 +144,7 @@ pub(super) async fn land_hours(
             rows: added.iter().map(|file| file.rows).sum(),
             bytes: added.iter().map(|file| file.bytes).sum(),
         };
+        let floor = parts.gauge.floor();
         let landing = table.lake.transaction(&view.snapshot, operation, change);
         match landing.remove(&removed).add(added).commit(parts.clock.now()).await? {
             Outcome::Committed(snapshot) => {

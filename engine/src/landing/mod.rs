@@ -3,16 +3,14 @@
 //! `decide` chooses the hours; `round` goes through the tables piece by piece; `land` writes each hour as one sorted
 //! file, commits, and asks the writer to swap; `late` merges rows into the files of days and months; `faults` keeps
 //! track of rows that cannot land; `relog` keeps the log short behind rows that stay; `delete` takes rows out of the
-//! lake; `poll_commits` polls for commits of other processes, of which those that share a log tell (`heard`), and `foreign`
-//! takes over rows that other programs wrote; `read_anew` goes on where a shared log has passed this process, and
-//! `watermarks` forgets what nobody replays.
-//! The `Lander` runs them all. An interrupted landing leaves an unreferenced file, which the job `sweep` deletes.
+//! lake; `poll_commits` polls for commits of other processes, and `foreign` takes over rows that other programs wrote;
+//! `read_anew` goes on where a shared log has passed this process, and `watermarks` forgets what nobody replays. The
+//! `Lander` runs them all. An interrupted landing leaves an unreferenced file, which the job `sweep` deletes.
 
 mod decide;
 mod delete;
 mod faults;
 mod foreign;
-mod heard;
 mod land;
 mod late;
 mod poll_commits;
@@ -37,7 +35,7 @@ use tokio::task::JoinHandle;
 use crate::memory::Budget;
 use crate::statistics::LandingCounts;
 use crate::table::Table;
-use crate::writer::{LogGauge, WriterHandle, panic_text};
+use crate::writer::{Heard, LogGauge, WriterHandle, panic_text};
 use crate::{Clock, ClockSteps, EngineSettings, Error, ErrorKind, Result};
 
 use decide::Reason;
@@ -45,7 +43,6 @@ pub(crate) use delete::{Candidates, find_candidates};
 pub use delete::{DeletionReport, DeletionRequest};
 pub(crate) use faults::Faults;
 pub use faults::LandingFault;
-pub(crate) use heard::Heard;
 pub use land::FlushReport;
 pub(crate) use watermarks::FLOOR_AGE_MAX;
 

@@ -75,9 +75,12 @@ impl State {
 
     fn send_to(&self, address: &str, batches: Vec<ForwardedBatch>) -> Result<Vec<Result<Place>>> {
         let Some(forwarder) = &self.forwarder else { return Ok(Vec::new()) };
-        let (sent, late) =
-            (forwarder.peers.forward(address, batches), self.clock.sleep(FORWARD_WITHIN));
-        match forwarder.runtime.block_on(select(sent, late)) {
+        let answer = async {
+            // A clock's sleep begins inside of the runtime.
+            let late = self.clock.sleep(FORWARD_WITHIN);
+            select(forwarder.peers.forward(address, batches), late).await
+        };
+        match forwarder.runtime.block_on(answer) {
             Either::Left((answers, _)) => answers,
             Either::Right(_) => {
                 let seconds = FORWARD_WITHIN.as_secs();

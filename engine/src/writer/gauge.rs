@@ -41,6 +41,8 @@ pub struct LogGauge {
     at_end: Mutex<(Timestamp, Span)>,
     /// Rows written again, as they held the log back.
     pub(crate) again: AtomicU64,
+    /// How often the log was read anew, as its floor had passed this process.
+    anew: AtomicU64,
 }
 
 impl LogGauge {
@@ -142,6 +144,15 @@ impl LogGauge {
     /// Rows that were written to the log again because they held back its truncation.
     pub fn rows_written_again(&self) -> u64 {
         self.again.load(Ordering::Relaxed)
+    }
+
+    /// How often a log that others share was read anew, as its floor had passed this process.
+    pub fn reads_anew(&self) -> u64 {
+        self.anew.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn count_read_anew(&self) {
+        self.anew.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(super) fn rows_again(&self, rows: u64) {

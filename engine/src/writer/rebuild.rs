@@ -64,6 +64,7 @@ impl State {
             self.publish(table.schema.name(), &table, snapshot);
         }
         self.awaits_tails = false;
+        self.gauge.count_read_anew();
         self.measure();
         self.gauge.applied(self.log.end(), false, self.clock.as_ref());
         let _ = reply.send(Ok(()));

@@ -10,9 +10,8 @@ use barograph_lake::{Hour, LogPosition, Snapshot, Span, Timestamp};
 use tokio::sync::Notify;
 
 use super::gauge::LogGauge;
-use super::{ConditionalPut, Durability, Forwarder, Landed, Repeats, Submission, Written};
+use super::{ConditionalPut, Durability, Forwarder, Heard, Landed, Repeats, Submission, Written};
 use crate::dead_letters::with_ids;
-use crate::landing::Heard;
 use crate::log::{Batch, BatchId, Log, Place, Placement, Record};
 use crate::logged::LandedThrough;
 use crate::memory::Budget;

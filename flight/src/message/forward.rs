@@ -2,7 +2,7 @@
 
 use barograph_engine::log::{BatchId, Place};
 use barograph_engine::{Error as EngineError, ErrorKind, ForwardedBatch, ForwardedEntry};
-use barograph_lake::LogPosition;
+use barograph_lake::{LogPosition, Timestamp};
 use bytes::Bytes;
 use prost::Message;
 use tonic::Code;
@@ -89,7 +89,7 @@ impl From<Vec<Result<Place, EngineError>>> for ForwardReply {
         let outcomes = outcomes.into_iter().map(|outcome| match outcome {
             Ok(Place { position, ingested_at }) => OutcomeMessage {
                 position: position.get(),
-                ingested_at,
+                ingested_at: ingested_at.as_micros(),
                 ..OutcomeMessage::default()
             },
             Err(error) => OutcomeMessage {
@@ -112,7 +112,7 @@ impl ForwardReply {
         let outcomes = reply.outcomes.into_iter().map(|outcome| match Code::from(outcome.code) {
             Code::Ok => Ok(Place {
                 position: LogPosition::new(outcome.position),
-                ingested_at: outcome.ingested_at,
+                ingested_at: Timestamp::from_micros(outcome.ingested_at),
             }),
             code => Err(EngineError::new(kind_of(code), outcome.error)),
         });
@@ -137,7 +137,8 @@ mod tests {
         assert_eq!(ForwardRequest::read(bytes.into()).unwrap(), batches);
         assert!(ForwardRequest::read(Bytes::from_static(b"\x0a\x02\x0a\x00")).is_err());
 
-        let place = Place { position: LogPosition::new(4_096), ingested_at: -1 };
+        let place =
+            Place { position: LogPosition::new(4_096), ingested_at: Timestamp::from_micros(-1) };
         let full = EngineError::new(ErrorKind::Resources, "tail_bytes_max: full");
         let bytes = ForwardReply::from(vec![Ok(place), Err(full)]).encode_to_vec();
         let outcomes = ForwardReply::read(bytes.into()).unwrap();

@@ -162,7 +162,7 @@ mod tests {
         let mut samples = Samples::of(SOME.iter());
         samples.add(&SOME[0], &["x\"\\\n"], 1.5);
         let histogram = Histogram::default();
-        histogram.add(75);
+        histogram.add(barograph_lake::Span::from_micros(75));
         samples.add(&SOME[1], &[], histogram.read());
         samples.add(&SOME[2], &["1"], Value::Info);
         samples

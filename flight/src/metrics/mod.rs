@@ -23,7 +23,7 @@ pub use family::{Family, FamilyKind, Value};
 pub use reference::{golden, page};
 
 pub(crate) use collect::collect;
-pub(crate) use encode::{Format, format_of};
+pub(crate) use encode::format_of;
 
 /// The figures of a part of the program that this crate does not know, such as its jobs.
 ///

@@ -64,6 +64,12 @@ pub(super) async fn answer(
         "delete" => {
             let asked: DeleteJson = serde_json::from_slice(&action.body)
                 .map_err(|e| Error::request(format!("action delete: {e}")))?;
+            // Three servers that were killed at random showed rows again that one of them had deleted.
+            if state.engine.log_gauge().is_shared() {
+                return Err(Error::request(
+                    "action delete: rows cannot be deleted while the log is shared (log = \"store\"), as another server may bring them back: keep log = \"local\" where rows have to be deleted",
+                ));
+            }
             let table = asked.table().to_owned();
             let request = asked.request(by, state.settings.ticket_keys_max)?;
             // Not given up half-way either.

@@ -28,6 +28,9 @@ pub enum TlsVersion {
     V13,
 }
 
+static FROM_12: [&SupportedProtocolVersion; 2] = [&TLS13, &TLS12];
+static FROM_13: [&SupportedProtocolVersion; 1] = [&TLS13];
+
 /// The files of a server.
 #[derive(Debug, Clone)]
 pub(crate) struct ServerFiles {
@@ -63,9 +66,9 @@ impl ServerFiles {
         client_ca: Option<&Path>,
         version_min: TlsVersion,
     ) -> Result<Option<Self>> {
-        let versions: &[&SupportedProtocolVersion] = match version_min {
-            TlsVersion::V12 => &[&TLS13, &TLS12],
-            TlsVersion::V13 => &[&TLS13],
+        let versions: &'static [&'static SupportedProtocolVersion] = match version_min {
+            TlsVersion::V12 => &FROM_12,
+            TlsVersion::V13 => &FROM_13,
         };
         match (certificate, key, client_ca) {
             (Some(certificate), Some(key), client_ca) => Ok(Some(Self {

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use barograph_lake::Timestamp;
+
 use super::key::Pass;
 use super::neighbours::Neighbours;
 use super::*;

@@ -7,7 +7,7 @@
 //! them: a file is open only while it is written or read.
 
 use std::fmt;
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -30,10 +30,24 @@ use crate::settings::SqlSettings;
 
 /// Bytes that are read at a time.
 const READ_BYTES: usize = 128 << 10;
+const PREFIX: &str = "barograph-spill-";
+/// The file of a spill folder that its process holds locked, so that the folders of processes that are gone are known.
+const LOCK: &str = "lock";
 
-/// The disk that queries spill to.
+/// The disk that queries spill to. What processes that were killed left there is removed.
 pub(crate) fn disk(settings: &SqlSettings) -> Result<DiskManagerBuilder> {
-    let folder = settings.spill_folder.as_deref().map(own_folder).transpose()?;
+    let folder = match &settings.spill_folder {
+        Some(parent) => {
+            let made = fs::create_dir_all(parent).and_then(|()| OwnFolder::new(parent));
+            Some(made.map_err(|error| {
+                Error::request(format!("sql.spill_folder {}: {error}", parent.display()))
+            })?)
+        }
+        None => {
+            sweep(&std::env::temp_dir());
+            None
+        }
+    };
     let folder = SpillFolder {
         folder: Mutex::new(folder),
         bytes_max: settings.spill_bytes_max.get() as u64,
@@ -49,21 +63,62 @@ pub(crate) fn of_one_batch(options: &mut ConfigOptions) -> QueryResult<()> {
     Ok(())
 }
 
-fn own_folder(parent: &Path) -> Result<TempDir> {
-    let made = fs::create_dir_all(parent).and_then(|()| named(|name| name.tempdir_in(parent)));
-    made.map_err(|error| Error::request(format!("sql.spill_folder {}: {error}", parent.display())))
+/// Removes the spill folders of processes that are gone.
+fn sweep(parent: &Path) {
+    let Ok(entries) = fs::read_dir(parent) else { return };
+    for entry in entries.flatten() {
+        let ours = entry.file_name().to_str().is_some_and(|name| name.starts_with(PREFIX));
+        if ours && entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            // What cannot be removed, as it is another user's or in use, is not ours to remove.
+            let _ = remove_abandoned(&entry.path());
+        }
+    }
 }
 
-fn named(
-    make: impl Fn(&mut tempfile::Builder<'_, '_>) -> io::Result<TempDir>,
-) -> io::Result<TempDir> {
-    make(tempfile::Builder::new().prefix("barograph-spill-"))
+fn remove_abandoned(folder: &Path) -> io::Result<()> {
+    match File::open(folder.join(LOCK)) {
+        Ok(lock) => match lock.try_lock() {
+            Ok(()) => fs::remove_dir_all(folder),
+            Err(TryLockError::WouldBlock) => Ok(()),
+            Err(TryLockError::Error(error)) => Err(error),
+        },
+        // Its process ended before it made the file, or is about to make it and begins again with another folder.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => fs::remove_dir(folder),
+        Err(error) => Err(error),
+    }
+}
+
+/// A folder of this process, locked as long as it is in use.
+struct OwnFolder {
+    folder: TempDir,
+    _lock: File,
+}
+
+impl OwnFolder {
+    /// A new folder in `parent`, from which abandoned ones are removed.
+    fn new(parent: &Path) -> io::Result<Self> {
+        sweep(parent);
+        loop {
+            let folder = tempfile::Builder::new().prefix(PREFIX).tempdir_in(parent)?;
+            let path = folder.path().join(LOCK);
+            let lock = match File::create_new(&path) {
+                Ok(lock) => lock,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(error),
+            };
+            lock.lock()?;
+            // Another process may have taken it for abandoned before it was locked.
+            if path.try_exists()? {
+                return Ok(Self { folder, _lock: lock });
+            }
+        }
+    }
 }
 
 /// A folder of spill files, removed with the last of them.
 struct SpillFolder {
     /// Made for the first file, if the settings name none.
-    folder: Mutex<Option<TempDir>>,
+    folder: Mutex<Option<OwnFolder>>,
     bytes_max: u64,
     bytes: AtomicU64,
     files: AtomicU64,
@@ -76,9 +131,9 @@ impl SpillFolder {
         let mut folder = self.folder.lock();
         let folder = match &mut *folder {
             Some(folder) => folder,
-            none => none.insert(named(|name| name.tempdir())?),
+            none => none.insert(OwnFolder::new(&std::env::temp_dir())?),
         };
-        Ok(folder.path().join(number.to_string()))
+        Ok(folder.folder.path().join(number.to_string()))
     }
 
     fn take(&self, bytes: u64) -> io::Result<()> {
@@ -194,9 +249,10 @@ mod tests {
 
     use super::*;
 
+    /// The number of spill files in the only spill folder.
     fn files(folder: &Path) -> usize {
         let own = fs::read_dir(folder).unwrap().next().unwrap().unwrap().path();
-        fs::read_dir(own).unwrap().count()
+        fs::read_dir(own).unwrap().count() - 1
     }
 
     #[tokio::test]
@@ -233,6 +289,23 @@ mod tests {
         assert_eq!(files(&spill), 0);
         drop(disk);
         assert_eq!(fs::read_dir(&spill).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn folders_of_processes_that_are_gone_are_removed_and_no_others() {
+        let parent = tempfile::tempdir().unwrap();
+        let at = |name: &str| parent.path().join(name);
+        for name in ["barograph-spill-gone", "barograph-spill-early", "other"] {
+            fs::create_dir(at(name)).unwrap();
+        }
+        fs::write(at("barograph-spill-gone").join(LOCK), "").unwrap();
+        fs::write(at("barograph-spill-gone").join("0"), "rows").unwrap();
+        fs::write(at("barograph-spill-file"), "").unwrap();
+        let used = OwnFolder::new(parent.path()).unwrap();
+        let second = OwnFolder::new(parent.path()).unwrap();
+        assert!(used.folder.path().exists() && second.folder.path().exists());
+        assert!(at("other").exists() && at("barograph-spill-file").exists());
+        assert!(!at("barograph-spill-gone").exists() && !at("barograph-spill-early").exists());
     }
 
     #[test]

@@ -72,6 +72,7 @@ struct Site {
     clock: Arc<ManualClock>,
     network: Arc<Network>,
     polls_every: Span,
+    lateness: Span,
 }
 
 impl Site {
@@ -81,6 +82,7 @@ impl Site {
             clock: Arc::new(ManualClock::new(Timestamp::from_micros(START))),
             network: Arc::default(),
             polls_every: Span::seconds(10),
+            lateness: EngineSettings::default().lateness,
         }
     }
 
@@ -93,6 +95,7 @@ impl Site {
             .settings(EngineSettings {
                 log,
                 poll_commits_every: self.polls_every,
+                lateness: self.lateness,
                 ..EngineSettings::default()
             })
             .log(LogSource::Store { address: address.to_owned() })
@@ -354,6 +357,7 @@ async fn who_was_passed_by_the_floor_reads_the_log_anew() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     assert!(b.failure().is_none());
+    assert_eq!((b.log_gauge().reads_anew(), a.log_gauge().reads_anew()), (1, 0));
     let last = put(&b, "readings", &[(9, START, 9.0)]).await.unwrap();
     a.wait_for(last.position).await.unwrap();
     assert_eq!(rows(&a, "readings").await.unwrap(), rows(&b, "readings").await.unwrap());
@@ -373,4 +377,52 @@ async fn followers_hear_of_versions_through_the_log() {
     assert_eq!(rows(&b, "readings").await.unwrap(), [(1, START, 1.0)]);
     a.shutdown().await.unwrap();
     b.shutdown().await.unwrap();
+}
+
+/// A tail holds a row that was deleted elsewhere, and the watermark that says so is forgotten: the row lies below the
+/// floor.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watermark_that_is_forgotten_brings_no_row_back() {
+    // Nothing lands by itself.
+    let site = Site { lateness: 1_000 * Span::HOUR, ..Site::new() };
+    let ((a, _), (b, cut_off)) = (site.open("").await, site.open("").await);
+    put(&a, "readings", &[(1, START - 100 * HOUR, 1.0)]).await.unwrap();
+    // Enough for a checkpoint. Their writer leads, so that the other tells it nothing.
+    let many: Vec<_> =
+        (0..20_000).map(|n| (3 + n % 7, START - i64::from(n) * 1_000, 5.0)).collect();
+    put(&b, "readings", &many).await.unwrap();
+    let last = put(&b, "readings", &[(2, START, 2.0)]).await.unwrap();
+    a.wait_for(last.position).await.unwrap();
+    cut_off.set_plan(FaultPlan::seeded(0, 1_000, Duration::ZERO));
+    a.delete("readings", deletion(1)).await.unwrap();
+    a.flush().await.unwrap();
+    let expected = rows(&a, "readings").await.unwrap();
+    assert_eq!(expected.len(), 20_001);
+    let lake = LakeStore::with_store(site.objects.clone(), "memory:///lake".parse().unwrap());
+    let lake = lake.child("readings");
+    let watermarks = || {
+        let folder = lake.path("_landed");
+        let listed = futures::StreamExt::count(lake.object().list(Some(&folder)));
+        futures::executor::block_on(listed)
+    };
+    assert!(
+        watermarks() > 0,
+        "the hour of the deleted row has no file that says through where it landed"
+    );
+    // A letter makes its writer the leader, which forgets watermarks.
+    put(&a, "readings", &[(1, START + 9 * HOUR, 1.0)]).await.unwrap();
+    site.pass_until("it is never forgotten", Span::seconds(10), || watermarks() == 0).await;
+    assert_eq!(tail_rows(&b), 20_002, "it has not looked");
+    cut_off.set_plan(FaultPlan::none());
+    let begun = SystemClock.elapsed();
+    while tail_rows(&b) > 0 || rows(&b, "readings").await.unwrap() != expected {
+        assert!(SystemClock.elapsed() - begun < Span::seconds(600), "b never looks");
+        site.clock.set(site.clock.now() + Span::millis(100));
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    b.flush().await.unwrap();
+    for engine in [&a, &b] {
+        assert_eq!(rows(engine, "readings").await.unwrap(), expected);
+        engine.shutdown().await.unwrap();
+    }
 }

@@ -7,8 +7,11 @@ use barograph_lake::Timestamp;
 
 use super::*;
 
+/// When the process of the tests started: names of another begin with another instant.
+const STARTED: Timestamp = Timestamp::from_micros(1);
+
 fn clock() -> Arc<dyn Clock> {
-    Arc::new(ManualClock::new(Timestamp::UNIX_EPOCH))
+    Arc::new(ManualClock::new(STARTED))
 }
 
 #[tokio::test]
@@ -24,16 +27,16 @@ async fn a_plan_is_given_once() {
 
 #[tokio::test]
 async fn plans_are_few_and_let_go() {
-    let clock = Arc::new(ManualClock::new(Timestamp::UNIX_EPOCH));
+    let clock = Arc::new(ManualClock::new(STARTED));
     let executions = Executions::new(Arc::clone(&clock) as _);
     let names: Vec<_> = (0..=PLANNED_MAX).map(|_| executions.name()).collect();
     names.iter().for_each(|name| executions.plan(name, ()));
     assert_eq!(executions.take_plan(&names[0]), None);
     assert_eq!(executions.take_plan(&names[1]), Some(()));
-    clock.set(Timestamp::UNIX_EPOCH + PLANNED_FOR);
+    clock.set(STARTED + PLANNED_FOR);
     executions.forget_old_plans();
     assert_eq!(lock(&executions.state).planned.len(), PLANNED_MAX - 1);
-    clock.set(Timestamp::UNIX_EPOCH + PLANNED_FOR + Span::MICROSECOND);
+    clock.set(STARTED + PLANNED_FOR + Span::MICROSECOND);
     executions.forget_old_plans();
     assert_eq!(lock(&executions.state).planned.len(), 0);
 }
@@ -56,13 +59,13 @@ async fn a_running_execution_is_told_to_stop() {
 
 #[tokio::test]
 async fn one_that_does_not_let_go_is_cancelled_soon() {
-    let clock = Arc::new(ManualClock::new(Timestamp::UNIX_EPOCH));
+    let clock = Arc::new(ManualClock::new(STARTED));
     let executions = Executions::<()>::new(Arc::clone(&clock) as _);
     let name = executions.name();
     let _execution = executions.begin(&name).unwrap();
     let mut cancelling = std::pin::pin!(executions.cancel(&name));
     assert!(futures::poll!(&mut cancelling).is_pending(), "it is waited for");
-    clock.set(Timestamp::UNIX_EPOCH + Span::from_duration(CANCEL_WAIT));
+    clock.set(STARTED + Span::from_duration(CANCEL_WAIT));
     assert_eq!(cancelling.await, Cancelled::Soon);
 }
 

@@ -86,9 +86,8 @@ async fn one_port_speaks_http_health_and_reflection() {
     assert!(unknown.starts_with("HTTP/1.1 404") && unknown.contains("/nothing"), "{unknown}");
 
     let ready = http(server.addr, "/ready").await;
-    assert!(ready.starts_with("HTTP/1.1 503"), "{ready}");
-    assert!(ready.contains(r#""ready":false"#) && ready.contains("the writer panicked"), "{ready}");
-    assert!(http(server.addr, "/metrics").await.contains("\nbarograph_failed 1\n"));
+    assert!(ready.starts_with("HTTP/1.1 200") && ready.contains(r#""ready":true"#), "{ready}");
+    assert!(http(server.addr, "/metrics").await.contains("\nbarograph_failed 0\n"));
     let mut health = HealthClient::new(channel(server.addr).await);
     for service in ["", "arrow.flight.protocol.FlightService"] {
         let asked = HealthCheckRequest { service: service.to_owned() };
@@ -151,6 +150,10 @@ async fn a_writer_that_panicked_is_an_internal_error_and_the_server_is_unwell() 
     let health = http(server.addr, "/health").await;
     assert!(health.starts_with("HTTP/1.1 503"), "{health}");
     assert!(health.contains(r#""status":"failed""#) && health.contains("panicked"), "{health}");
+    let ready = http(server.addr, "/ready").await;
+    assert!(ready.starts_with("HTTP/1.1 503"), "{ready}");
+    assert!(ready.contains(r#""ready":false"#) && ready.contains("the writer panicked"), "{ready}");
+    assert!(http(server.addr, "/metrics").await.contains("\nbarograph_failed 1\n"));
     let mut health = HealthClient::new(channel(server.addr).await);
     for service in ["", "arrow.flight.protocol.FlightService"] {
         let asked = HealthCheckRequest { service: service.to_owned() };

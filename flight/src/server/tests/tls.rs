@@ -33,7 +33,11 @@ async fn connect(server: &Running, tls: &ClientTls) -> Result<Client> {
 }
 
 async fn put(client: &Client, rows: i32) -> Result<()> {
-    let rows = batch((0..rows).map(|city| (city, 0, 1.0)));
+    put_at(client, rows, 0).await
+}
+
+async fn put_at(client: &Client, rows: i32, minute: i64) -> Result<()> {
+    let rows = batch((0..rows).map(|city| (city, minute, 1.0)));
     client.put_batch("readings", rows, Durability::Disk).await.map(drop)
 }
 
@@ -45,8 +49,9 @@ async fn what_is_put_and_read_goes_through_tls() {
     put(&client, 30_000).await.unwrap();
     let answer = client.get(&Ticket::range("readings", RangeRead::default())).await.unwrap();
     assert_eq!(answer.collect().await.unwrap().num_rows(), 30_000);
-    let other = Client::connect_with(&format!("grpc+tls://localhost:{}", server.addr.port()), &tls);
-    let newest = other.await.unwrap().latest("readings", Some(&[Key::new(7)]), None).await.unwrap();
+    let url = format!("grpc+tls://localhost:{}", server.addr.port());
+    let other = Client::connect_with(&url, &tls).await.unwrap();
+    let newest = other.latest("readings", Some(&[Key::new(7)]), None).await.unwrap();
     assert_eq!(newest.num_rows(), 1);
     server.stop().await.unwrap();
 }
@@ -124,8 +129,8 @@ async fn new_certificates_are_used_while_calls_go_on() {
     let (folder, authority) = (tempfile::tempdir().unwrap(), Authority::new("authority"));
     let (server, tls) = served(&authority, folder.path()).await;
     let client = connect(&server, &tls).await.unwrap();
-    for _ in 0..10 {
-        put(&client, 60_000).await.unwrap();
+    for minute in 0..10 {
+        put_at(&client, 60_000, minute).await.unwrap();
     }
     let whole = Ticket::range("readings", RangeRead::default());
     let mut running = client.get(&whole).await.unwrap();
@@ -147,7 +152,7 @@ async fn new_certificates_are_used_while_calls_go_on() {
     while let Some(batch) = running.try_next().await.unwrap() {
         rows += batch.num_rows();
     }
-    assert_eq!(rows, 60_000);
+    assert_eq!(rows, 600_000);
     put(&client, 1).await.unwrap();
     server.stop().await.unwrap();
 }

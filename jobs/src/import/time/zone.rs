@@ -174,7 +174,7 @@ mod tests {
     fn what_was_looked_up_last_holds_for_its_quarter_of_an_hour() {
         let zone = Zone::new(Some("Europe/Brussels"), Ambiguous::First, Nonexistent::Shift);
         let (zone, mut steady) = (zone.unwrap(), Steady::default());
-        let mut at = |text| zone.instant(instant(text), &mut steady);
+        let mut at = |text| zone.instant(instant(text).as_micros(), &mut steady);
         let (before, after) = (at("2022-03-27 01:59"), at("2022-03-27 03:01"));
         assert_eq!(before, Local::Instant(instant("2022-03-27T00:59:00Z")));
         assert_eq!(after, Local::Instant(instant("2022-03-27T01:01:00Z")));

@@ -11,8 +11,8 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
-use super::{Members, Peers};
 use crate::Clock;
+use crate::cluster::{Members, Peers};
 use crate::writer::{LogGauge, WriterHandle};
 
 /// The leader is asked this often, and has as long to answer.

@@ -13,7 +13,7 @@ use crate::log::Notice;
 pub(crate) struct Heard(Mutex<HashMap<Arc<str>, TableVersion>>);
 
 impl Heard {
-    pub(crate) fn hear(&self, notices: Vec<Notice>) {
+    pub(super) fn hear(&self, notices: Vec<Notice>) {
         let mut versions = self.0.lock();
         for Notice { table, version } in notices {
             let known = versions.entry(table).or_insert(version);
@@ -22,7 +22,7 @@ impl Heard {
     }
 
     /// Whether a table is said to have a later version than `held`.
-    pub(super) fn is_beyond(&self, table: &str, held: TableVersion) -> bool {
+    pub(crate) fn is_beyond(&self, table: &str, held: TableVersion) -> bool {
         self.0.lock().get(table).is_some_and(|told| *told > held)
     }
 }
