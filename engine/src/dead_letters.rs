@@ -42,7 +42,7 @@ pub fn schema() -> Result<TableSchema> {
 }
 
 /// The generator of dead-letter ids: the instant in µs, or one more than the last id. In a log that others share, too,
-/// letters have none until they have their place there: see [`id_at`].
+/// letters have none until they have their place there: see `id_at`.
 #[derive(Debug, Default)]
 pub struct Ids(AtomicI64);
 
