@@ -21,6 +21,8 @@ impl Drop for Running {
     }
 }
 
+/// The real server of metrics. It comes as a package of the system alone, which a test does not change: whoever has it runs
+/// this. That rules and dashboard name metrics that exist, and that Python's parser reads them all, is tested in the gate.
 #[test]
 #[ignore = "needs Prometheus (on Debian: apt-get install --no-install-recommends prometheus) and some minutes"]
 fn prometheus_scrapes_the_demonstration_and_fires_an_alert() {
