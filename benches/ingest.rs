@@ -26,9 +26,9 @@ use barograph_engine::internal::CountingAllocator;
 use barograph_engine::{Durability, Engine, ErrorKind};
 use barograph_flight::ticket::RangeRead;
 use barograph_flight::{Client, FlightSettings, Server, Ticket};
-use barograph_lake::{Hour, Key, Timestamp};
+use barograph_lake::{Hour, Key, Span, Timestamp};
 use barograph_query::{Sql, SqlSettings};
-use barograph_test_support::engine_in;
+use barograph_test_support::{engine_in, later};
 use futures::StreamExt;
 
 #[global_allocator]
@@ -92,17 +92,6 @@ fn hour_of_readings() -> Vec<RecordBatch> {
         .collect()
 }
 
-/// The same rows, later.
-fn later(batch: &RecordBatch, micros: i64) -> RecordBatch {
-    use arrow::array::{Array, ArrayRef, AsArray, TimestampMicrosecondArray};
-    use arrow::datatypes::TimestampMicrosecondType;
-    let times = batch.column(1).as_primitive::<TimestampMicrosecondType>();
-    let moved: TimestampMicrosecondArray = times.unary(|time| time + micros);
-    let mut columns = batch.columns().to_vec();
-    columns[1] = Arc::new(moved.with_data_type(times.data_type().clone())) as ArrayRef;
-    RecordBatch::try_new(batch.schema(), columns).unwrap()
-}
-
 async fn flood(length: Duration) {
     let folder = tempfile::tempdir().unwrap();
     let (engine, url) = serve(folder.path()).await;
@@ -119,8 +108,8 @@ async fn flood(length: Duration) {
                 let client = Client::connect(&url).await.unwrap();
                 while started.elapsed() < length {
                     let minute = next.fetch_add(1, Ordering::SeqCst);
-                    let hour = (minute / 60) as i64 * 3_600_000_000;
-                    let batch = later(&minutes[(minute % 60) as usize], hour);
+                    let hour = (minute / 60) as i64;
+                    let batch = later(&minutes[(minute % 60) as usize], Span::HOUR * hour);
                     let count = batch.num_rows() as u64;
                     loop {
                         let put = client.put_batch("readings", batch.clone(), Durability::Disk);
@@ -189,7 +178,7 @@ async fn real_load(length: Duration) {
     let client = Client::connect(&url).await.unwrap();
     for hour in 0..3 {
         for batch in &minutes {
-            let batch = later(batch, hour * 3_600_000_000);
+            let batch = later(batch, Span::HOUR * hour);
             client.put_batch("readings", batch, Durability::Disk).await.unwrap();
         }
     }
@@ -234,7 +223,7 @@ async fn put_every_second(
             break;
         }
         ticks.tick().await;
-        let batch = later(minute, hour * 3_600_000_000);
+        let batch = later(minute, Span::HOUR * hour);
         let sent = Instant::now();
         client.put_batch("readings", batch, Durability::Disk).await.unwrap();
         times.push(sent.elapsed());
@@ -351,7 +340,7 @@ async fn put_small(
     let (mut times, started) = (Vec::new(), Instant::now());
     while started.elapsed() < length {
         ticks.tick().await;
-        let batch = later(&minutes[0].slice(0, SMALL), *sent * 1_000_000);
+        let batch = later(&minutes[0].slice(0, SMALL), Span::SECOND * *sent);
         *sent += 1;
         let begun = Instant::now();
         client.put_batch("readings", batch, Durability::Disk).await.unwrap();

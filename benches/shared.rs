@@ -20,20 +20,19 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, TimestampMicrosecondArray};
-use arrow::datatypes::TimestampMicrosecondType;
+use arrow::array::{ArrayRef, AsArray, RecordBatch, TimestampMicrosecondArray};
 use barograph::{Cities, Weather};
 use barograph_engine::Durability;
 use barograph_flight::ticket::RangeRead;
 use barograph_flight::{Client, Ticket};
 use barograph_lake::store::{LakeStore, StoreSettings};
-use barograph_lake::{Hour, Key};
+use barograph_lake::{Hour, Key, Span};
+use barograph_test_support::later;
 use barograph_test_support::store_proxy::{Delay, Faults, StoreProxy};
 use object_store::{ObjectStoreExt, PutPayload};
 
 /// 2024-01-01T00:00:00Z
 const START: i64 = 1_704_067_200_000_000;
-const MINUTE: i64 = 60_000_000;
 const SERVERS: usize = 3;
 const WRITERS: usize = 4;
 const ROUNDS: usize = 3;
@@ -82,15 +81,6 @@ fn minutes() -> Vec<RecordBatch> {
     let weather = Weather::new(1, cities.all());
     let hour: Hour = "2024-01-01T00".parse().unwrap();
     weather.hour_batches(hour).map(Result::unwrap).collect()
-}
-
-/// The same rows, later.
-fn later(batch: &RecordBatch, micros: i64) -> RecordBatch {
-    let times = batch.column(1).as_primitive::<TimestampMicrosecondType>();
-    let moved: TimestampMicrosecondArray = times.unary(|time| time + micros);
-    let mut columns = batch.columns().to_vec();
-    columns[1] = Arc::new(moved.with_data_type(times.data_type().clone())) as ArrayRef;
-    RecordBatch::try_new(batch.schema(), columns).unwrap()
 }
 
 /// A running server; killed with -9 when it is dropped.
@@ -172,7 +162,7 @@ async fn folder(minutes: &Arc<Vec<RecordBatch>>, length: Duration) {
                             if begun.elapsed() >= length {
                                 break;
                             }
-                            let hours = (number / 60) as i64 * 60 * MINUTE;
+                            let hours = Span::HOUR * (number / 60) as i64;
                             let batch = later(&minutes[number % 60], hours);
                             rows += batch.num_rows();
                             put(&client, batch).await;

@@ -44,8 +44,9 @@ pub use expression::SqlExpressions;
 pub use limits::queries::{Queries, QueryCounts, QueryId, QueryInfo, QueryState};
 pub use settings::SqlSettings;
 pub use statement::divide::{AnswerPartition, Division, key_ranges};
+pub use statement::prepared::Statement;
 pub use statement::script::{Script, in_one_line};
-pub use statement::session::{Answer, Sql, SqlSession, Statement};
+pub use statement::session::{Answer, Sql, SqlSession};
 pub use table::catalog::{CATALOG, PUBLIC_SCHEMA, SYSTEM_SCHEMA, TableEntry};
 
 #[cfg(test)]

@@ -8,7 +8,10 @@ pub mod store_proxy;
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Float32Array, Int32Array, RecordBatch, TimestampMicrosecondArray};
+use arrow::array::{
+    Array, ArrayRef, AsArray, Float32Array, Int32Array, RecordBatch, TimestampMicrosecondArray,
+};
+use arrow::datatypes::TimestampMicrosecondType;
 use barograph_engine::{Engine, EngineBuilder, EngineSettings, LogSource};
 use barograph_lake::{LakeStore, Span, TableDeclaration, TableSchema, ValueColumn, ValueType};
 
@@ -64,4 +67,14 @@ pub fn engine_in(folder: &Path) -> EngineBuilder {
 pub fn landing_on_request() -> EngineSettings {
     let never = Span::seconds(1_000_000_000);
     EngineSettings { lateness: never, late_merge_every: never, ..EngineSettings::default() }
+}
+
+/// The same rows, later: their times are in the second column.
+pub fn later(batch: &RecordBatch, by: Span) -> RecordBatch {
+    let times = batch.column(1).as_primitive::<TimestampMicrosecondType>();
+    let moved: TimestampMicrosecondArray = times.unary(|time| time + by.micros());
+    let moved: ArrayRef = Arc::new(moved.with_data_type(times.data_type().clone()));
+    let columns = batch.columns().iter().enumerate();
+    let columns = columns.map(|(at, column)| Arc::clone(if at == 1 { &moved } else { column }));
+    RecordBatch::try_new(batch.schema(), columns.collect()).unwrap()
 }

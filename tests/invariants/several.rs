@@ -7,14 +7,15 @@
 //! `BAROGRAPH_TEST_SEEDS=1000 cargo test --release --workspace --test invariants several` runs more of them,
 //! `BAROGRAPH_TEST_SEED=7` just that one.
 
-use std::collections::HashMap;
+mod network;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use barograph_engine::log::{BatchId, Place};
+use barograph_engine::log::BatchId;
 use barograph_engine::{
-    Ack, Clock, DeletionRequest, Durability, Engine, EngineSettings, Error, ErrorKind,
-    ForwardedBatch, LogSource, ManualClock, Peers, Scan,
+    Ack, Clock, DeletionRequest, Durability, Engine, EngineSettings, ErrorKind, LogSource,
+    ManualClock, Scan,
 };
 use barograph_lake::store::faults::{FaultPlan, FaultStore};
 use barograph_lake::{
@@ -22,14 +23,13 @@ use barograph_lake::{
     TimeRange, Timestamp,
 };
 use futures::TryStreamExt;
-use futures::future::BoxFuture;
 use object_store::memory::InMemory;
-use parking_lot::Mutex;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
 use crate::model::{Model, Row, batch, rows, schema};
 use crate::simulation::fold;
+use network::Network;
 
 const MINUTE: i64 = 60_000_000;
 /// 2026-11-20T00:00:00Z
@@ -38,40 +38,6 @@ const KEYS: i32 = 6;
 const STEPS: usize = 40;
 /// How often a step is tried that must succeed in the end.
 const TRIES: usize = 20_000;
-
-/// The engines by their addresses, as far as they are reached.
-#[derive(Debug, Default)]
-struct Network(Mutex<HashMap<String, Arc<Engine>>>, Mutex<Vec<bool>>);
-
-impl Network {
-    fn engine(&self, address: &str) -> Option<Arc<Engine>> {
-        self.0.lock().get(address).cloned()
-    }
-
-    /// Whether a reply is lost, as was drawn beforehand.
-    fn loses_reply(&self) -> bool {
-        self.1.lock().pop().unwrap_or(false)
-    }
-}
-
-impl Peers for Network {
-    fn is_alive<'a>(&'a self, address: &'a str) -> BoxFuture<'a, bool> {
-        Box::pin(async move { self.engine(address).is_some_and(|e| e.failure().is_none()) })
-    }
-
-    fn forward<'a>(
-        &'a self,
-        address: &'a str,
-        batches: Vec<ForwardedBatch>,
-    ) -> BoxFuture<'a, barograph_engine::Result<Vec<barograph_engine::Result<Place>>>> {
-        Box::pin(async move {
-            let gone = || Error::new(ErrorKind::Unavailable, "nobody is there");
-            let engine = self.engine(address).ok_or_else(gone)?;
-            let places = engine.accept_forwarded(batches).await?;
-            if self.loses_reply() { Err(gone()) } else { Ok(places) }
-        })
-    }
-}
 
 /// A process: its engine while it runs, and its way to the store.
 struct Process {
@@ -229,7 +195,7 @@ impl World {
             match opened {
                 Ok(engine) => {
                     let address = process.address.clone();
-                    self.network.0.lock().insert(address, Arc::clone(&engine));
+                    self.network.engines.lock().insert(address, Arc::clone(&engine));
                     self.processes[at].engine = Some(engine);
                     return;
                 }
@@ -241,7 +207,7 @@ impl World {
     }
 
     async fn stop(&mut self, at: usize, is_clean: bool) {
-        self.network.0.lock().remove(&self.processes[at].address);
+        self.network.engines.lock().remove(&self.processes[at].address);
         let Some(engine) = self.processes[at].engine.take() else { return };
         self.reads_anew += engine.log_gauge().reads_anew();
         if is_clean {
@@ -297,7 +263,7 @@ impl World {
         let id = BatchId::of(self.rng.random());
         let again = self.rng.random_bool(0.2);
         let loses = self.rng.random_bool(0.1);
-        self.network.1.lock().push(loses);
+        self.network.losses.lock().push(loses);
         let mut acks: Vec<Ack> = Vec::new();
         for _ in 0..TRIES {
             let engine = self.some();
@@ -437,7 +403,7 @@ impl World {
             let process = &mut self.processes[at];
             process.is_cut_off = true;
             process.store.set_plan(FaultPlan::seeded(0, 1_000, Duration::ZERO));
-            self.network.0.lock().remove(&process.address);
+            self.network.engines.lock().remove(&process.address);
         }
     }
 
@@ -453,7 +419,7 @@ impl World {
             process.store.set_plan(FaultPlan::none());
             process.is_cut_off = false;
             let engine = Arc::clone(process.engine.as_ref().unwrap());
-            self.network.0.lock().insert(process.address.clone(), engine);
+            self.network.engines.lock().insert(process.address.clone(), engine);
         }
     }
 

@@ -14,7 +14,8 @@ use crate::errors::engine_error;
 use crate::limits::stack::DeepPlan;
 use crate::opaque::Opaque;
 use crate::statement::prepare::{answered, declared, typed, without_views};
-use crate::statement::session::{Statement, UNTYPED, columns};
+use crate::statement::prepared::Statement;
+use crate::statement::session::{UNTYPED, columns};
 use crate::tree::Tree;
 
 /// A parameter without a number.

@@ -4,7 +4,7 @@
 //! text ─prepare─► Statement ─bind─► plan over views pinned together ─run─► rows
 //! ```
 //!
-//! - `session`: the entry points: sessions, prepared statements, answers. `query_session`: the session of one query.
+//! - `session`: the entry points: sessions and answers. `prepared`: a prepared statement. `query_session`: the session of one query.
 //! - `prepare`, `bind`: the plan of a text, and the values of its parameters. `deferred`: what is planned once they are
 //!   bound.
 //! - `run`, `watch`, `rows`: the run of a plan, what ends it early, and how its rows reach the client.
@@ -14,6 +14,7 @@ pub(crate) mod bind;
 pub(crate) mod deferred;
 pub(crate) mod divide;
 pub(crate) mod prepare;
+pub(crate) mod prepared;
 pub(crate) mod query_session;
 pub(crate) mod rows;
 pub(crate) mod run;

@@ -38,7 +38,8 @@ use crate::limits::stack::DeepPlan;
 use crate::opaque::Opaque;
 use crate::statement::bind;
 use crate::statement::deferred::Deferred;
-use crate::statement::session::{Statement, columns};
+use crate::statement::prepared::Statement;
+use crate::statement::session::columns;
 use crate::table::catalog::{CATALOG, PUBLIC_SCHEMA, SYSTEM_SCHEMA, TableEntry};
 use crate::tree;
 

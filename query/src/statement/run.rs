@@ -22,9 +22,9 @@ use crate::limits::stack::DeepPlan;
 use crate::limits::stop::Stop;
 use crate::opaque::Opaque;
 use crate::settings::SqlSettings;
+use crate::statement::prepared::Statement;
 use crate::statement::query_session::QuerySession;
 use crate::statement::rows::{RowSender, Rows};
-use crate::statement::session::Statement;
 use crate::statement::watch::{ListedQuery, WatchHandle};
 
 /// Everything a query needs to run.

@@ -10,7 +10,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::pin::Pin;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
@@ -31,17 +31,15 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use crate::errors::engine_error;
-use crate::limits::bounds::Extent;
 use crate::limits::executors::Executors;
 use crate::limits::guard::{self, Gate};
 use crate::limits::planning::PlanningSlots;
 use crate::limits::queries::{Queries, QueryId, QueryState};
-use crate::limits::stack::DeepPlan;
 use crate::opaque::Opaque;
 use crate::settings::SqlSettings;
-use crate::statement::deferred::Deferred;
-use crate::statement::divide::{AnswerPartition, Division, divided};
+use crate::statement::divide::{Division, divided};
 use crate::statement::prepare;
+use crate::statement::prepared::Statement;
 use crate::statement::query_session::QuerySession;
 use crate::statement::rows;
 use crate::statement::run::Job;
@@ -116,64 +114,6 @@ pub struct Sql {
 impl fmt::Debug for Sql {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Sql").field("settings", &self.settings).finish_non_exhaustive()
-    }
-}
-
-/// A statement that was parsed and whose names were resolved. It is cheap to clone and can be executed any number of
-/// times, each time over the rows of that moment.
-#[derive(Debug, Clone)]
-pub struct Statement {
-    pub(crate) text: Arc<str>,
-    pub(crate) plan: Opaque<DeepPlan>,
-    pub(crate) schema: SchemaRef,
-    pub(crate) parameters: SchemaRef,
-    /// The statement with marks, if its plan depends on the values of parameters.
-    pub(crate) deferred: Option<Opaque<Deferred>>,
-    /// The partition of the answer that is requested, if not all.
-    pub(crate) partition: Option<Arc<AnswerPartition>>,
-    /// The optimized plan, if it is the same in every execution; made by the first.
-    pub(crate) optimized: Option<Arc<OnceLock<Opaque<DeepPlan>>>>,
-    pub(crate) extent: Extent,
-}
-
-impl Statement {
-    /// The text.
-    pub fn text(&self) -> &str {
-        &self.text
-    }
-
-    /// Columns of the answer. Some of them may have another type once values are bound.
-    pub fn schema(&self) -> SchemaRef {
-        Arc::clone(&self.schema)
-    }
-
-    /// The parameters `$1`, `$2` … in order. One whose type does not follow from its position is text, or a list of
-    /// texts where it is a list.
-    pub fn parameters(&self) -> SchemaRef {
-        Arc::clone(&self.parameters)
-    }
-
-    /// The same statement, for one partition of its answer.
-    pub fn of_partition(&self, partition: AnswerPartition) -> Self {
-        Self { partition: Some(Arc::new(partition)), ..self.clone() }
-    }
-
-    /// Whether its plan is so large that making it again is better than keeping it.
-    pub fn is_large(&self) -> bool {
-        self.extent.takes_much()
-    }
-
-    /// What kind of statement it is, for logs.
-    pub fn kind(&self) -> &'static str {
-        match **self.plan {
-            LogicalPlan::Explain(_) | LogicalPlan::Analyze(_) => "explain",
-            _ => "query",
-        }
-    }
-
-    /// Whether it returns rows, as every statement does that is not refused.
-    pub fn is_query(&self) -> bool {
-        !matches!(**self.plan, LogicalPlan::Dml(_) | LogicalPlan::Ddl(_) | LogicalPlan::Copy(_))
     }
 }
 
