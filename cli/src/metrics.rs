@@ -28,7 +28,7 @@ static JOBS: [Family; 3] = [
 
 /// All families that `barograph serve` reports.
 pub(crate) fn families() -> impl Iterator<Item = &'static Family> {
-    FAMILIES.iter().chain(&JOBS)
+    FAMILIES.iter().chain(&barograph_http::FAMILIES).chain(&JOBS)
 }
 
 /// The reference page.

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Schema};
 use barograph_engine::validate::Rules;
 use barograph_engine::{Clock, Engine, LogSource, SystemClock, dead_letters};
-use barograph_flight::{Client, FlightPeers, Listener};
+use barograph_flight::{Client, FlightPeers, Listener, Server};
+use barograph_http::{Http, Place, Places};
 use barograph_jobs::compact::Compact;
 use barograph_jobs::maintenance::{Expire, Sweep, Verify};
 use barograph_jobs::quality::Site;
@@ -236,6 +237,39 @@ pub(crate) fn open_sql(
         Some(before) => before.reopened(engine, dimensions, jobs)?,
         None => Sql::with_system(engine, settings.sql.clone(), dimensions, jobs)?,
     })
+}
+
+/// The server with the HTTP API on its port, if the settings have it.
+pub(crate) fn with_http(settings: &Settings, server: Server) -> Result<Server> {
+    if !settings.http.enabled {
+        return Ok(server);
+    }
+    let places = places(settings)?;
+    let http = settings.http.clone();
+    let http = Http::new(server.door(), http, places, settings.sql.reading_every);
+    Ok(server.with_figures(http.figures()).with_routes(http.routes()))
+}
+
+/// The places that keys stand for: those of a file, or the built-in cities.
+fn places(settings: &Settings) -> Result<Places> {
+    if let Some(path) = &settings.http.open_meteo.places {
+        let unreadable = |e: &dyn std::fmt::Display| {
+            Error::usage(format!("http.open_meteo.places {}: {e}", path.display()))
+        };
+        let file = std::fs::File::open(path).map_err(|e| unreadable(&e))?;
+        return Places::read(file).map_err(|e| unreadable(&e));
+    }
+    let cities = Cities::built_in()?;
+    let places = cities.all().iter().map(|city| Place {
+        key: Key::from(city.id),
+        name: city.name.clone(),
+        latitude: city.latitude,
+        longitude: city.longitude,
+        elevation: city.elevation,
+        timezone: city.timezone.clone(),
+    });
+    let find = |text: &str| cities.key(text).map_err(|error| error.to_string());
+    Ok(Places::new(places.collect(), Box::new(find)))
 }
 
 /// The jobs of the data folder. Those that put rows run where there is an engine, and can only be inspected

@@ -97,7 +97,8 @@ impl Error {
     }
 
     /// The same error with `note` after its message.
-    pub(crate) fn with_note(self, note: impl fmt::Display) -> Self {
+    #[must_use]
+    pub fn with_note(self, note: impl fmt::Display) -> Self {
         Self { message: format!("{}; {note}", self.message), ..self }
     }
 
@@ -142,7 +143,7 @@ impl Error {
     }
 
     /// Counts it among the refusals, if it is one: it is about to be told.
-    pub(crate) fn count(&self) {
+    pub fn count(&self) {
         if self.kind == ErrorKind::Resources {
             refusals::count(self.bound);
         }

@@ -7,11 +7,18 @@
 //! |---|---|
 //! | the root | [`Server`] and its settings, [`Client`], [`Ticket`], errors |
 //! | [`client`] | what the calls of a client return |
+//! | [`door`] | how protocols of other crates ask and write on the same port |
 //! | [`metrics`] | what `GET /metrics` answers, and what other parts of a program add to it |
 //! | [`ticket`] | the parts of a ticket |
 
 mod call;
 pub mod client;
+pub mod door {
+    //! How protocols of other crates ask and write on the same port: by the scans, statements and puts of Flight, under
+    //! its limits.
+
+    pub use crate::server::{Asked, Door, Held, OpenedTicket, Rows, Stored};
+}
 mod error;
 mod message;
 pub mod metrics;

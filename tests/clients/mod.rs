@@ -37,6 +37,22 @@ fn pyarrow_flight_clients() {
 }
 
 #[test]
+fn clients_of_the_http_api() {
+    let python = Python::with(include_str!("requirements-http.txt"));
+    let folder = tempfile::tempdir().unwrap();
+    let settings = folder.path().join("settings.toml");
+    let text = "[http]\ncors_origins = ['https://page.example']\nbody_bytes_max = '1MiB'\n\
+        [http.line_protocol.measurements.weather]\ntable = 'readings'\nkey = 'station'\n\
+        columns = { temp = 'temperature', wind = 'wind_speed' }\nignored = ['battery', 'site']\n";
+    fs::write(&settings, text).unwrap();
+    let arguments = ["--config", settings.to_str().unwrap()];
+    let server = Server::start(&arguments, &folder.path().join("data"));
+    python.run("http_api.py", &[server.url().as_ref()], &server);
+    let (status, output) = server.terminate();
+    assert!(status.success(), "the server ended with {status}:\n{output}");
+}
+
+#[test]
 fn prometheus_reads_the_metrics() {
     let python = Python::ready();
     let folder = tempfile::tempdir().unwrap();

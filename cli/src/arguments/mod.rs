@@ -326,6 +326,9 @@ pub(crate) struct ConfigArguments {
     /// Print the reference page of the server's metrics, docs/metrics.md.
     #[arg(long, conflicts_with_all = ["defaults", "reference"])]
     pub metrics: bool,
+    /// Print the paths of the HTTP API, as they stand in docs/http.md.
+    #[arg(long, conflicts_with_all = ["defaults", "reference", "metrics"])]
+    pub http: bool,
 }
 
 impl From<Form> for FileForm {

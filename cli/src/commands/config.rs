@@ -1,4 +1,5 @@
-//! `barograph config`: the settings in force, the defaults, or the reference pages of settings and metrics.
+//! `barograph config`: the settings in force, the defaults, or the reference pages of settings, metrics and
+//! the HTTP API.
 
 use crate::arguments::ConfigArguments;
 use crate::output::say;
@@ -10,6 +11,8 @@ pub(super) fn run(arguments: &ConfigArguments, layers: &Layers) -> Result<()> {
         reference::page()?
     } else if arguments.metrics {
         metrics::reference()
+    } else if arguments.http {
+        barograph_http::reference()
     } else if arguments.defaults {
         reference::file(&Settings::default())?
     } else {

@@ -52,7 +52,7 @@ pub(super) async fn run(
     let (served, broken) = Served::new(layers, settings.clone(), address, Arc::clone(&figures));
     let flight = settings.flight.clone();
     let server = Server::at(listener, Some(served.clone()), engine, sql, flight)?;
-    let server = server.with_figures(figures);
+    let server = wiring::with_http(&settings, server.with_figures(figures))?;
     let stopped = signals::stop();
     // Scripts wait for this line, and take the port from it.
     say(format_args!("barograph serves {} at {}", settings.data, server.url()))?;

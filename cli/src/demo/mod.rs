@@ -64,7 +64,7 @@ pub(crate) async fn run(arguments: DemoArguments, settings: Settings) -> Result<
     let bound = || -> Result<Server> {
         let sql = wiring::open_sql(&settings, &engine, &schedule, None)?;
         let server = Server::at(listener, None, Arc::clone(&engine), sql, settings.flight.clone())?;
-        Ok(server.with_figures(JobFigures::new(&schedule)))
+        wiring::with_http(&settings, server.with_figures(JobFigures::new(&schedule)))
     };
     let server = match bound() {
         Ok(server) => server,

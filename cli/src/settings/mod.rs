@@ -19,6 +19,7 @@ use barograph_engine::EngineSettings;
 use barograph_engine::dead_letters::DEAD_LETTERS;
 use barograph_engine::rollup::{Rollup, RollupSettings};
 use barograph_flight::{ClientTls, FlightSettings};
+use barograph_http::HttpSettings;
 use barograph_jobs::compact::CompactionSettings;
 use barograph_jobs::maintenance::Retention;
 use barograph_jobs::quality::{Checks, flags_of};
@@ -73,6 +74,9 @@ pub struct Settings {
     pub engine: EngineSettings,
     /// The server: address and limits.
     pub flight: FlightSettings,
+    /// The HTTP API on the same port: bounds, and what the names of other protocols mean here. [docs/http.md](http.md)
+    /// describes it.
+    pub http: HttpSettings,
     /// SQL: memory, time and concurrency.
     pub sql: SqlSettings,
     /// The scheduler of background jobs.
@@ -155,6 +159,7 @@ impl Default for Settings {
             store: StoreSettings::default(),
             engine: EngineSettings::default(),
             flight: FlightSettings::default(),
+            http: HttpSettings::default(),
             sql: SqlSettings::default(),
             scheduler: SchedulerSettings::default(),
             jobs: JobSettings::default(),
@@ -192,6 +197,7 @@ impl Settings {
         self.jobs.check()?;
         self.compaction.check()?;
         let schemas = self.schemas()?;
+        self.http.check(&schemas).map_err(|e| Error::usage(e.to_string()))?;
         tables::check_names(self.tables.keys(), self.rollups.keys())?;
         tables::check_dimensions(&self.tables)?;
         let mut names: Vec<_> = schemas.iter().map(TableSchema::name).collect();

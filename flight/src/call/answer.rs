@@ -2,6 +2,7 @@
 //! of the server.
 
 use arrow::array::RecordBatch;
+use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use futures::{Stream, StreamExt, stream};
 use tokio::sync::OwnedSemaphorePermit;
@@ -18,8 +19,8 @@ use crate::{Error, Result};
 pub(crate) struct Running {
     batches: BoxStream<'static, Result<RecordBatch>>,
     encoder: BatchEncoder,
-    deadline: Deadline,
-    shutdown: Shutdown,
+    /// Ready when the answer may go on no longer.
+    end: BoxFuture<'static, Error>,
     /// What a client is told of an error.
     map_error: fn(Error) -> Error,
     observed: Option<Observed>,
@@ -33,11 +34,17 @@ impl Running {
         deadline: Deadline,
         permit: OwnedSemaphorePermit,
     ) -> Self {
+        let shutdown = state.shutdown.clone();
+        let end = Box::pin(async move {
+            tokio::select! {
+                error = deadline.reached() => error,
+                () = shutdown.reached(Phase::Stopped) => Shutdown::error(),
+            }
+        });
         Self {
             batches,
             encoder: BatchEncoder { message_bytes: state.settings.message_bytes.get() },
-            deadline,
-            shutdown: state.shutdown.clone(),
+            end,
             map_error: std::convert::identity,
             observed: None,
             _permit: permit,
@@ -54,42 +61,45 @@ impl Running {
         Self { observed: Some(observed), ..self }
     }
 
-    pub(crate) fn messages(self) -> impl Stream<Item = Result<Pieces, Status>> + Send {
-        let end = {
-            let (deadline, shutdown) = (self.deadline.clone(), self.shutdown.clone());
-            Box::pin(async move {
-                tokio::select! {
-                    error = deadline.reached() => error,
-                    () = shutdown.reached(Phase::Stopped) => Shutdown::error(),
-                }
-            })
-        };
-        stream::unfold(Some((self, end)), async |running| {
-            let (mut this, mut end) = running?;
-            let next = tokio::select! {
-                biased;
-                error = &mut end => Err(error),
-                next = this.batches.next() => match next {
-                    None => {
-                        if let Some(observed) = this.observed.take() {
-                            observed.done();
-                        }
-                        return None;
+    /// The next batch; none when the answer is complete.
+    pub(crate) async fn next(&mut self) -> Option<Result<RecordBatch>> {
+        let next = tokio::select! {
+            biased;
+            error = &mut self.end => Err(error),
+            next = self.batches.next() => match next {
+                None => {
+                    if let Some(observed) = self.observed.take() {
+                        observed.done();
                     }
-                    Some(batch) => batch,
-                },
-            };
+                    return None;
+                }
+                Some(batch) => batch,
+            },
+        };
+        Some(next.map_err(self.map_error))
+    }
+
+    /// Counts rows that are sent.
+    pub(crate) fn sends(&mut self, rows: usize, bytes: usize) {
+        if let Some(observed) = &mut self.observed {
+            observed.sends(rows, bytes);
+        }
+    }
+
+    pub(crate) fn messages(self) -> impl Stream<Item = Result<Pieces, Status>> + Send {
+        stream::unfold(Some(self), async |running| {
+            let mut this = running?;
+            let next = this.next().await?;
             let encoded = next.and_then(|batch| {
                 let mut pieces = Pieces::default();
-                this.encoder.encode(&mut pieces, &batch)?;
-                if let Some(observed) = &mut this.observed {
-                    observed.sends(batch.num_rows(), pieces.len());
-                }
+                let encoded = this.encoder.encode(&mut pieces, &batch);
+                encoded.map_err(this.map_error)?;
+                this.sends(batch.num_rows(), pieces.len());
                 Ok(pieces)
             });
             match encoded {
-                Ok(pieces) => Some((Ok(pieces), Some((this, end)))),
-                Err(error) => Some((Err(Status::from((this.map_error)(error))), None)),
+                Ok(pieces) => Some((Ok(pieces), Some(this))),
+                Err(error) => Some((Err(Status::from(error)), None)),
             }
         })
     }

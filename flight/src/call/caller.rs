@@ -30,9 +30,14 @@ impl<'a> Caller<'a> {
 
     /// Where rows that it appends by SQL come from.
     pub(crate) fn source(&self) -> String {
+        self.source_by("flight-sql")
+    }
+
+    /// Where rows that it appends by a protocol come from.
+    pub(crate) fn source_by(&self, protocol: &str) -> String {
         match self.peer {
-            Some(peer) => format!("flight-sql:{peer}"),
-            None => "flight-sql".to_owned(),
+            Some(peer) => format!("{protocol}:{peer}"),
+            None => protocol.to_owned(),
         }
     }
 

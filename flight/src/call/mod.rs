@@ -21,7 +21,7 @@ pub(crate) use endpoint::signed;
 pub(crate) use executions::{Cancellation, Cancelled, Execution};
 pub(crate) use limits::Deadline;
 pub(crate) use put::{Sent, Writing, batches_of, sent_batches_of};
-pub(crate) use requests::RequestKind;
+pub(crate) use requests::{Observed, RequestKind};
 pub(crate) use serving::Serving;
 pub use serving::{Alter, Reopening};
 pub(crate) use shutdown::{Phase, Shutdown};

@@ -8,16 +8,16 @@ use std::sync::Arc;
 use arrow_flight::Ticket as FlightTicket;
 use axum::extract::{Request, State as Shared};
 use axum::response::Response;
-use barograph_engine::Point;
-use barograph_lake::LogPosition;
+use barograph_engine::{Point, Scan, View};
+use barograph_lake::{LogPosition, Span, TableSchema};
 use futures::{StreamExt, TryStreamExt};
 use tonic::Status;
 
 use super::resolved_view;
-use crate::call::{Caller, Deadline, RequestKind, Running, Serving, State};
+use crate::call::{Caller, Deadline, Observed, RequestKind, Running, Serving, State};
 use crate::message::after;
 use crate::sql;
-use crate::ticket::{Query, Ticket};
+use crate::ticket::{BoundTicket, Query, Ticket};
 use crate::wire::{BatchEncoder, GrpcBody, Pieces, Shape, read_message};
 use crate::{Error, Result};
 
@@ -56,6 +56,54 @@ pub(super) async fn dispatch(
     }
 }
 
+/// A ticket that was understood, and the view that it is answered from.
+pub(super) struct Opened {
+    pub(super) state: Arc<State>,
+    pub(super) ticket: Ticket,
+    pub(super) bound: BoundTicket,
+    /// Columns of the table, as it had them when the view was made.
+    pub(super) schema: Arc<TableSchema>,
+    pub(super) view: Arc<View>,
+}
+
+/// Holds a ticket against its table, and takes the view that it asks for.
+pub(super) async fn open(
+    state: &Arc<State>,
+    ticket: Ticket,
+    after: Option<LogPosition>,
+    deadline: &Deadline,
+) -> Result<Opened> {
+    deadline.bound(state.reach(ticket.after.max(after))).await?;
+    let state = state.holding(ticket.view.as_deref());
+    let schema = resolved_view::schema(&state, &ticket)?;
+    let bound = ticket.bind(&schema, state.settings.ticket_bounds())?;
+    let view = deadline.bound(resolved_view::view(&state, &ticket, &bound.query)).await?;
+    Ok(Opened { state, ticket, bound, schema, view })
+}
+
+/// The kind of request that a point read is.
+pub(super) fn kind_of(point: Point) -> RequestKind {
+    match point {
+        Point::Latest => RequestKind::Latest,
+        Point::At(_) => RequestKind::At,
+    }
+}
+
+/// A range read that is about to run, counted.
+pub(super) fn observed(
+    state: &State,
+    begun: Span,
+    table: &str,
+    view: &Arc<View>,
+    scan: &Scan,
+) -> Observed {
+    let planned = (Arc::clone(&state.engine), Arc::clone(view), scan.clone());
+    state.observe(begun, RequestKind::Range, table).with_cost(move || {
+        let (engine, view, scan) = planned;
+        engine.plan(&view, scan).ok().map(|plan| plan.cost())
+    })
+}
+
 /// The answer to a native ticket.
 async fn answer(
     state: &Arc<State>,
@@ -67,20 +115,13 @@ async fn answer(
     state.shutdown.check()?;
     let permit = state.limits.stream()?;
     let ticket = Ticket::parse(ticket, state.settings.ticket_bytes_max.get())?;
-    deadline.bound(state.reach(ticket.after.max(after))).await?;
-    let state = &state.holding(ticket.view.as_deref());
-    let schema = resolved_view::schema(state, &ticket)?;
-    let bound = ticket.bind(&schema, state.settings.ticket_bounds())?;
-    let view = deadline.bound(resolved_view::view(state, &ticket, &bound.query)).await?;
+    let opened = open(state, ticket, after, &deadline).await?;
+    let Opened { state, ticket, bound, schema, view } = opened;
     let encoder = BatchEncoder { message_bytes: state.settings.message_bytes.get() };
     let mut first = Pieces::default();
     match bound.query {
         Query::Point(query) => {
-            let kind = match query.point {
-                Point::Latest => RequestKind::Latest,
-                Point::At(_) => RequestKind::At,
-            };
-            let mut observed = state.observe(begun, kind, &ticket.table);
+            let mut observed = state.observe(begun, kind_of(query.point), &ticket.table);
             let shape = state.shapes.get(&ticket.table, &query.columns, &bound.schema);
             let rows = deadline.bound(state.engine.point(&view, &query)).await?;
             first.copy(&shape.message);
@@ -90,12 +131,7 @@ async fn answer(
             Ok(GrpcBody::whole(first))
         }
         Query::Scan(scan) => {
-            let planned = (Arc::clone(&state.engine), Arc::clone(&view), scan.clone());
-            let observed = state.observe(begun, RequestKind::Range, &ticket.table);
-            let observed = observed.with_cost(move || {
-                let (engine, view, scan) = planned;
-                engine.plan(&view, scan).ok().map(|plan| plan.cost())
-            });
+            let observed = observed(&state, begun, &ticket.table, &view, &scan);
             let is_current = scan.aggregation.is_none()
                 && Arc::ptr_eq(&schema, &state.engine.schema(&ticket.table)?);
             let message = match is_current {
@@ -107,7 +143,7 @@ async fn answer(
             let answer = deadline.bound(state.engine.scan(view, scan)).await?;
             first.copy(&message);
             let batches = answer.batches.map_err(Error::from).boxed();
-            let running = Running::new(state, batches, deadline, permit).observed(observed);
+            let running = Running::new(&state, batches, deadline, permit).observed(observed);
             Ok(GrpcBody::stream(first, Box::pin(running.messages())))
         }
     }

@@ -20,7 +20,13 @@ pub(super) async fn answer(Shared(serving): Shared<Arc<Serving>>) -> Response {
         (Phase::Serving, Some(_)) => (StatusCode::SERVICE_UNAVAILABLE, "failed"),
         (Phase::Serving, None) => (StatusCode::OK, "serving"),
     };
-    let mut answer = json!({ "status": status, "version": env!("CARGO_PKG_VERSION") });
+    // Clients of InfluxDB want a name and a message.
+    let mut answer = json!({
+        "status": status,
+        "version": env!("CARGO_PKG_VERSION"),
+        "name": "barograph",
+        "message": status,
+    });
     if let (Some(failure), Some(answer)) = (failure, answer.as_object_mut()) {
         answer.insert("error".to_owned(), failure.to_string().into());
     }
@@ -37,7 +43,8 @@ pub(super) async fn unknown(request: Request<axum::body::Body>) -> Response {
     if is_grpc {
         return Status::unimplemented(format!("there is no method {path}")).into_http();
     }
-    let error =
-        format!("there is no path {path}: there are /health, /ready, /version and /metrics");
+    let error = format!(
+        "there is no path {path}: there are /health, /ready, /version and /metrics, and what /api/v1/openapi.json lists"
+    );
     (StatusCode::NOT_FOUND, Json(json!({ "error": error }))).into_response()
 }

@@ -1,5 +1,5 @@
-//! The server: one port speaks gRPC (Flight, health, reflection) and HTTP/1.1 (`/health`, `/ready`, `/version`,
-//! `/metrics`).
+//! The server: one port speaks gRPC (Flight, health, reflection) and HTTP (`/health`, `/ready`, `/version`,
+//! `/metrics`, and what crates above add by a [`Door`]).
 //!
 //! ```text
 //! bind ─► serve ─► shutdown asked ─► health says so ─► draining: no new calls, running ones go on
@@ -9,6 +9,7 @@
 mod action;
 mod alter;
 mod descriptor;
+mod door;
 mod exchange;
 mod get;
 mod health;
@@ -31,6 +32,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrow_flight::flight_service_server::FlightServiceServer;
+use axum::Router;
 use axum::routing::{get as http_get, post};
 use barograph_engine::Engine;
 use barograph_query::Sql;
@@ -43,6 +45,7 @@ use crate::call::{Alter, Phase, Serving, State};
 use crate::metrics::Figures;
 use crate::tls::ServerTls;
 use crate::{Error, FlightSettings, Result};
+pub use door::{Asked, Door, Held, OpenedTicket, Rows, Stored};
 pub use listener::Listener;
 use service::Service;
 
@@ -58,6 +61,7 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(1);
 pub struct Server {
     serving: Arc<Serving>,
     figures: Vec<Arc<dyn Figures>>,
+    routes: Router,
     tls: Option<Arc<ServerTls>>,
     incoming: TcpIncoming,
     local_addr: SocketAddr,
@@ -110,13 +114,26 @@ impl Server {
         let serving = Serving::new(State::new(engine, sql, settings, location), alter);
         let tls = listener.tls();
         let incoming = TcpIncoming::from(listener.listen()?).with_nodelay(Some(true));
-        Ok(Self { serving, figures: Vec::new(), tls, incoming, local_addr })
+        let (figures, routes) = (Vec::new(), Router::new());
+        Ok(Self { serving, figures, routes, tls, incoming, local_addr })
     }
 
     /// Reports `figures` at `/metrics`, too.
     #[must_use]
     pub fn with_figures(mut self, figures: Arc<dyn Figures>) -> Self {
         self.figures.push(figures);
+        self
+    }
+
+    /// What protocols of other crates on the port ask and write by.
+    pub fn door(&self) -> Door {
+        Door::new(&self.serving)
+    }
+
+    /// Answers at these paths, too, which are none of its own.
+    #[must_use]
+    pub fn with_routes(mut self, routes: Router) -> Self {
+        self.routes = self.routes.merge(routes);
         self
     }
 
@@ -183,6 +200,7 @@ impl Server {
                         figures: self.figures.into(),
                     }),
                 )
+                .merge(self.routes)
                 .fallback(health::unknown);
 
             let unwell = async || {

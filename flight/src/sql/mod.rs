@@ -24,6 +24,7 @@ mod keys;
 mod parameters;
 pub(crate) mod put;
 mod session;
+pub(crate) use session::Session;
 #[cfg(test)]
 pub(crate) use session::messages as session_messages;
 mod sql_info;

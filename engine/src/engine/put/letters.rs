@@ -13,7 +13,7 @@ use crate::dead_letters::{self, DEAD_LETTERS};
 use crate::memory::Reservation;
 use crate::statistics::UNREADABLE;
 use crate::table::Table;
-use crate::validate::{Rejected, Rejections};
+use crate::validate::{Rejected, Rejections, validate};
 use crate::writer::Entry;
 use crate::{Ack, Durability, Engine, Error, Result, retry};
 
@@ -63,6 +63,15 @@ impl Engine {
                 done => return done,
             }
         }
+    }
+
+    /// The rows that a put of `batch` would reject, with their reasons. Nothing is put.
+    ///
+    /// # Errors
+    /// `Request` if the batch as a whole cannot be read.
+    pub fn rejections(&self, table: &str, batch: &RecordBatch) -> Result<Rejections> {
+        let table = self.table(table)?;
+        Ok(validate(&table.schema, batch, &self.rules(table))?.rejected)
     }
 
     /// Appends rows to `dead_letters` that never became typed rows of `table`.

@@ -47,7 +47,7 @@ const TIMEOUT_MS: &str = "timeout_ms";
 
 /// What a client set for its statements.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Session {
+pub(crate) struct Session {
     /// Longest time that a statement may take, less than the server allows.
     pub(super) timeout: Option<Duration>,
     /// Name of the time zone in which times without one are read and shown; absent: UTC.
@@ -56,12 +56,12 @@ pub(super) struct Session {
     /// the first only.
     pub(super) endpoints: Option<u32>,
     /// Answers show what was acknowledged at this position of the log.
-    pub(super) after: Option<LogPosition>,
+    pub(crate) after: Option<LogPosition>,
 }
 
 impl Session {
     /// The session of a caller.
-    pub(super) fn of(caller: Caller<'_>) -> Result<Self> {
+    pub(crate) fn of(caller: Caller<'_>) -> Result<Self> {
         Self::read(caller.headers())
     }
 
@@ -92,7 +92,7 @@ impl Session {
     }
 
     /// As the engine takes it.
-    pub(super) fn for_user(&self, user: &str) -> SqlSession {
+    pub(crate) fn for_user(&self, user: &str) -> SqlSession {
         SqlSession {
             user: user.to_owned(),
             timeout: self.timeout,
