@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 
-use crate::answer::ErrorShape;
+use crate::failure::ErrorShape;
 use crate::request::{Call, Parameter};
 use crate::serve::{Answered, Shared};
 use crate::{line_protocol, open_meteo, openapi, sql, tables};
@@ -131,6 +131,7 @@ const V3: &[Parameter] = &[
     ),
     Parameter::new("db", "weather", "Taken: measurements are tables, whatever the database."),
     Parameter::new("no_sync", "true", "Taken: what is acknowledged is durable."),
+    Parameter::new("org", "home", "Taken."),
 ];
 const LINES: &[&str] = &["text/plain", "application/octet-stream"];
 const LINES_ABOUT: &str = "Stores lines of line protocol. 204 when all of them are durable; 400 if some were bad, which are in `dead_letters`.";

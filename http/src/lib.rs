@@ -14,12 +14,13 @@
 //! Inside:
 //!
 //! - `endpoints`: which paths are there? Each is declared once, and by that served, checked, listed and documented.
-//! - `request`: parameters, what is accepted, bodies within bounds. `answer`: formats, codings, tags, failures.
+//! - `request`: parameters, what is accepted, bodies within bounds. `answer`: formats, codings, tags. `failure`: in whose words?
 //! - `tables`, `sql`: our own API. `open_meteo`, `line_protocol`: what others' clients speak.
 //! - `rows`: rows that come as text, one at a time, become batches of a table.
 
 mod answer;
 mod endpoints;
+mod failure;
 mod figures;
 mod line_protocol;
 mod open_meteo;

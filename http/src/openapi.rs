@@ -6,8 +6,8 @@ use futures::future::BoxFuture;
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 
-use crate::answer::ErrorShape;
 use crate::endpoints::{ENDPOINTS, Endpoint, Gives};
+use crate::failure::ErrorShape;
 use crate::request::{Call, FORMATS, Parameter};
 use crate::serve::{Answered, Shared, json as answered};
 

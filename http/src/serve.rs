@@ -16,8 +16,8 @@ use barograph_flight::{Error, Result};
 use barograph_lake::Span;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 
-use crate::answer::{ErrorShape, Failure};
 use crate::endpoints::{ENDPOINTS, Endpoint};
+use crate::failure::{ErrorShape, Failure};
 use crate::figures::HttpFigures;
 use crate::request::{Bodies, Call, Query};
 use crate::{HttpSettings, Places};

@@ -22,8 +22,7 @@ pub(crate) fn get(_: Arc<Shared>, call: Call) -> BoxFuture<'static, Answered> {
 /// The answer to `POST /api/v1/sql`.
 pub(crate) fn post(shared: Arc<Shared>, mut call: Call) -> BoxFuture<'static, Answered> {
     Box::pin(async move {
-        let body = std::mem::take(&mut call.body);
-        let body = shared.bodies.read(&call.parts.headers, body).await?;
+        let body = call.read_body(&shared.bodies).await?;
         let (text, parameters) = statement(&body.bytes)?;
         answer(call, &text, &parameters).await
     })

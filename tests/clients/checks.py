@@ -42,7 +42,7 @@ class Checks:
         return 1 if failed else 0
 
 
-def equal(actual, expected, what):
+def equal(actual, expected, what="the value"):
     """Fails unless both are equal, and shows both."""
     assert actual == expected, f"{what}: got {actual!r}, expected {expected!r}"
 

@@ -71,7 +71,7 @@ def fields_of_one_key_and_instant_are_one_row(subject):
 
 @INFLUX.check
 def measurements_are_mapped_as_the_settings_say(subject):
-    lines = f"weather,station=Madrid,site=roof temp=9.5,battery=3.3,wind=2 {subject.now}"
+    lines = f"weather,station=Madrid\\,ES,site=roof temp=9.5,battery=3.3,wind=2 {subject.now}"
     reply = subject.post("/api/v2/write?precision=s&bucket=b&org=o", data=lines.encode())
     equal((reply.status_code, reply.text), (204, ""))
     row = newest(subject, MADRID)
@@ -96,7 +96,7 @@ def bad_lines_are_told_and_kept_and_good_ones_stored(subject):
         4: (f"nowhere,city_id={ROME} temperature=1 {at}", "nowhere"),
         5: (f'readings,city_id={ROME} temperature="1" {at}', "temperature"),
         6: (f"readings temperature=1 {at}", "city_id"),
-        7: (f"readings,city_id=Atlantis temperature=1 {at}", "Atlantis"),
+        7: (f"readings,city_id=Xanadu9 temperature=1 {at}", "Xanadu9"),
         8: (f"readings,city_id={ROME} temperature=99 {at - 60}", "outside"),
         9: (f"readings,city_id={ROME} temperature=1 soon", "soon"),
         10: ("readings", "fields"),

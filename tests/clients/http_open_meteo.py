@@ -151,7 +151,7 @@ def openmeteo_python_reads_forecast_and_archive(subject):
         timezone="Europe/Paris",
         past_days=1,
     )
-    equal(answer.timezone, "Europe/Paris")
+    equal(answer.location.timezone, "Europe/Paris")
     frame = answer.to_dataframe()
     assert len(frame) > 24 and frame["wind_speed_10m"].dropna().iloc[-1] == 36.0, frame
     day = local(subject.now, 0, "%Y-%m-%d")

@@ -147,6 +147,11 @@ impl Asked {
         &self.state.settings
     }
 
+    /// Ready when the request has taken as long as it may.
+    pub async fn timed_out(&self) -> Error {
+        self.deadline.reached().await
+    }
+
     /// Takes a place among the streams that may run, for an answer that asks anew again and again.
     ///
     /// # Errors

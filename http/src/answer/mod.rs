@@ -1,11 +1,9 @@
-//! Answers: rows in a format, compressed, streamed in bounded memory; how long they may be kept; and failures.
+//! Answers: rows in a format, compressed, streamed in bounded memory; how long they may be kept.
 
 mod cache;
 mod encode;
-mod failure;
 mod pack;
 mod stream;
 
 pub(crate) use cache::{Freshness, is_match, tag_of_bytes, tag_of_range};
-pub(crate) use failure::{ErrorShape, Failure};
-pub(crate) use stream::{rows, whole};
+pub(crate) use stream::{rows, unchanged, whole};

@@ -14,8 +14,8 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 
 use super::cache::{Freshness, is_match, tag_of_bytes};
 use super::encode::Encoder;
-use super::failure::Failure;
 use super::pack::Packer;
+use crate::failure::{ErrorShape, Failure};
 use crate::request::{Coding, Format, coding_of};
 
 /// Rows that are encoded at a time.
@@ -109,11 +109,7 @@ pub(crate) fn whole(
     freshness: Option<Freshness>,
 ) -> Response {
     if let Some(tag) = tag.as_ref().filter(|tag| is_match(asked, tag)) {
-        let mut response = Response::new(Body::empty());
-        *response.status_mut() = StatusCode::NOT_MODIFIED;
-        describe(&mut response, media_type, Coding::Plain, Some(tag.clone()), freshness);
-        response.headers_mut().remove(header::CONTENT_TYPE);
-        return response;
+        return unchanged(tag, freshness);
     }
     let coding = match bytes.len() < PACKED_BYTES {
         true => Coding::Plain,
@@ -130,8 +126,17 @@ pub(crate) fn whole(
             describe(&mut response, media_type, coding, tag, freshness);
             response
         }
-        Err(error) => internal(error).answer(super::ErrorShape::Problem, ""),
+        Err(error) => internal(error).answer(ErrorShape::Problem, ""),
     }
+}
+
+/// The answer to a client that has it.
+pub(crate) fn unchanged(tag: &HeaderValue, freshness: Option<Freshness>) -> Response {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NOT_MODIFIED;
+    describe(&mut response, "", Coding::Plain, Some(tag.clone()), freshness);
+    response.headers_mut().remove(header::CONTENT_TYPE);
+    response
 }
 
 fn describe(

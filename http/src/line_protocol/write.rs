@@ -65,8 +65,7 @@ async fn write(shared: Arc<Shared>, mut call: Call, version: Version) -> Answere
     let unit = Unit::named(call.query.one("precision")?, otherwise)?;
     let partial = call.query.one("accept_partial")? != Some("false");
     let wanted = Wanted { version, partial };
-    let body = std::mem::take(&mut call.body);
-    let body = shared.bodies.read(&call.parts.headers, body).await?;
+    let body = call.read_body(&shared.bodies).await?;
     let tables: Vec<_> = call.asked.tables().into_iter().map(|table| table.schema).collect();
     let now = shared.door.clock().now().as_micros();
     let parser =

@@ -9,6 +9,7 @@
 //! Shape: openapi/forecast.yml and the writers of github.com/open-meteo/open-meteo.
 
 mod answer;
+mod parameters;
 mod request;
 mod section;
 mod text;
@@ -16,4 +17,4 @@ mod units;
 mod variables;
 
 pub(crate) use answer::{archive, forecast};
-pub(crate) use request::PARAMETERS;
+pub(crate) use parameters::PARAMETERS;

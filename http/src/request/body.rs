@@ -11,7 +11,7 @@ use http_body_util::BodyExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::HttpSettings;
-use crate::answer::Failure;
+use crate::failure::Failure;
 
 /// Memory is counted in pieces of so many bytes.
 const PIECE: usize = 16 << 10;

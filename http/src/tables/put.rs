@@ -10,7 +10,7 @@ use futures::future::BoxFuture;
 use http::{StatusCode, header};
 use serde_json::{Map, Value, json};
 
-use crate::answer::Failure;
+use crate::failure::Failure;
 use crate::request::{Call, content_type};
 use crate::rows::{
     BadRows, Cell, CsvRows, Outbox, Outcome, Precision, TableRows, read_json, store,
@@ -34,8 +34,7 @@ pub(crate) fn put(shared: Arc<Shared>, mut call: Call) -> BoxFuture<'static, Ans
         let table = call.asked.table(call.table())?;
         let form = form(&call)?;
         let precision = precision(call.query.one("precision")?)?;
-        let body = std::mem::take(&mut call.body);
-        let body = shared.bodies.read(&call.parts.headers, body).await?;
+        let body = call.read_body(&shared.bodies).await?;
         let bytes = body.bytes.clone();
         let parse = move |outbox: &Outbox| parse(form, &bytes, table, precision, outbox);
         let outcome = store(&mut call.asked, parse).await?;

@@ -6,12 +6,11 @@ use barograph_flight::door::OpenedTicket;
 use barograph_flight::{Error, Result};
 use barograph_lake::{TableSchema, Timestamp};
 use futures::future::BoxFuture;
-use http::{HeaderValue, StatusCode, header};
 use serde_json::{Map, Value, json};
 
-use crate::answer::{Freshness, is_match, rows, tag_of_range};
+use crate::answer::{Freshness, is_match, rows, tag_of_range, unchanged};
 use crate::request::{Call, format_of};
-use crate::serve::{Answered, Shared, empty};
+use crate::serve::{Answered, Shared};
 
 /// The answer to `GET /api/v1/tables/{table}/latest`.
 pub(crate) fn latest(shared: Arc<Shared>, call: Call) -> BoxFuture<'static, Answered> {
@@ -39,7 +38,7 @@ async fn read(shared: &Shared, call: Call, kind: &str) -> Answered {
     let variant = format!("{} {}", call.parts.uri, format.name());
     let tag = tag_of_range(&opened, &variant);
     if let Some(tag) = tag.as_ref().filter(|tag| is_match(headers, tag)) {
-        return Ok(unchanged(tag, freshness));
+        return Ok(unchanged(tag, Some(freshness)));
     }
     rows(headers, &call.id, format, opened.rows().await?, tag, Some(freshness)).await
 }
@@ -49,13 +48,6 @@ fn newest(opened: &OpenedTicket, now: Timestamp) -> Option<Timestamp> {
     let newest = opened.view().newest()?;
     let is_past = opened.range().is_some_and(|(_, time)| time.to <= newest);
     Some(if is_past { now } else { newest })
-}
-
-fn unchanged(tag: &HeaderValue, freshness: Freshness) -> axum::response::Response {
-    let mut response = empty(StatusCode::NOT_MODIFIED);
-    response.headers_mut().insert(header::ETAG, tag.clone());
-    response.headers_mut().insert(header::CACHE_CONTROL, freshness.header());
-    response
 }
 
 /// The ticket that the parameters say.
