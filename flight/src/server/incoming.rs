@@ -24,13 +24,16 @@ pub(super) fn incoming(
     clock: Arc<dyn Clock>,
 ) -> (BoxStream<'static, io::Result<Socket>>, BoxFuture<'static, ()>) {
     let Some(tls) = tls else {
-        let sockets = tcp.map_ok(|stream| Socket::new(Stream::Plain(stream))).boxed();
-        return (sockets, Box::pin(std::future::pending()));
+        let socket = move |stream| Socket::new(Stream::Plain(stream), Arc::clone(&clock));
+        return (tcp.map_ok(socket).boxed(), Box::pin(std::future::pending()));
     };
     let (refused, plain) = mpsc::channel(REFUSED_MAX);
+    let of_sockets = Arc::clone(&clock);
     let sockets = accept(tcp, Arc::clone(&tls), Arc::clone(&clock)).filter_map(move |accepted| {
         std::future::ready(match accepted {
-            Ok(Accepted::Tls(stream)) => Some(Ok(Socket::new(Stream::Tls(stream)))),
+            Ok(Accepted::Tls(stream)) => {
+                Some(Ok(Socket::new(Stream::Tls(stream), Arc::clone(&of_sockets))))
+            }
             Ok(Accepted::Plain(stream)) => {
                 let _ = refused.try_send(Ok(stream));
                 None
