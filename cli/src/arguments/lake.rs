@@ -1,5 +1,6 @@
 //! The arguments of `barograph lake`.
 
+use barograph_lake::LogPosition;
 use clap::{Args, Subcommand};
 
 use crate::output::Format;
@@ -90,6 +91,9 @@ pub(crate) struct LakeDeleteArguments {
     /// URL of the server.
     #[arg(long, value_name = "URL")]
     pub endpoint: Option<String>,
+    /// Delete also what was acknowledged at this position of the log, whichever of several servers does it.
+    #[arg(long, value_name = "POSITION")]
+    pub after: Option<LogPosition>,
 }
 
 /// Arguments of `lake restore`.

@@ -133,6 +133,12 @@ impl Objects {
         }
     }
 
+    /// The id of the log; `None` if there is none.
+    pub(super) async fn id(&self) -> Result<Option<LogId>> {
+        let newest = self.floors().newest().await?;
+        Ok(newest.map(|(_, entry)| entry.log.parse::<LogId>()).transpose()?)
+    }
+
     /// The id of the log, which is made at `first` if there is none.
     pub(super) async fn open(&self, first: u64, now: Timestamp) -> Result<LogId> {
         let new = FloorEntry { log: LogId::random().to_string(), floor: first, moved_at: now };
