@@ -49,7 +49,7 @@ pub use folder::discard;
 pub use lost_range::LostRange;
 pub use memory::{MemoryDisk, MemoryLog};
 pub use settings::LogSettings;
-pub use shared::{KnownFloor, Leader, SharedLog, announce};
+pub use shared::{KnownFloor, Leader, SharedLog, announce, discard_shared, shared_log};
 pub use writer::SegmentLog;
 
 /// One batch of rows as the log keeps it.

@@ -34,3 +34,4 @@ mod tests;
 pub use announce::announce;
 pub use floor::KnownFloor;
 pub use log::{Leader, SharedLog};
+pub use objects::{discard_shared, shared_log};
