@@ -1,5 +1,5 @@
 //! Three servers over one lake with a shared log, in a folder or on an object store (`stores`), killed with -9 and stopped
-//! (SIGSTOP) and resumed at random, under a load of puts, late rows, repeated rows, deletions, restores and landings: each
+//! (SIGSTOP) and resumed, or cut off from the store, at random, under a load of puts, late rows, repeated rows, deletions, restores and landings: each
 //! acknowledged row is there exactly once in each server, what was deleted or restored away stays away, and all answer
 //! alike at a position.
 //!
@@ -31,7 +31,7 @@ use crate::server::{Server, command};
 const MINUTE: i64 = 60_000_000;
 /// 2024-01-01T00:00:00Z
 const START: i64 = 1_704_067_200_000_000;
-const SERVERS: usize = 3;
+pub(crate) const SERVERS: usize = 3;
 const WRITERS: usize = 3;
 const KEYS_PER_WRITER: usize = 10;
 /// A server is killed or stopped after at most this many more batches were acknowledged.
@@ -52,8 +52,10 @@ type RowKey = (i32, i64);
 
 /// The lake of the servers.
 pub(crate) struct Site<'a> {
-    /// Starts one of them.
-    pub(crate) start: &'a dyn Fn() -> Server,
+    /// Starts the one of a number.
+    pub(crate) start: &'a dyn Fn(usize) -> Server,
+    /// Cuts the one of a number off from the store, or lets it reach the store again; absent if none can be.
+    pub(crate) cut_off: Option<&'a dyn Fn(usize, bool)>,
     /// Runs a command beside them, to which the arguments that name the lake are added; absent where a store fails, as what
     /// a command did is not known then.
     pub(crate) run: Option<&'a dyn Fn(&[&str]) -> Output>,
@@ -83,8 +85,8 @@ struct Writer {
 fn acknowledged_rows_are_in_all_servers_once_whichever_die() {
     let folder = tempfile::tempdir().unwrap();
     let run = |args: &[&str]| command(args).arg("--data").arg(folder.path()).output().unwrap();
-    let start = || Server::start_with(&[], folder.path(), &SETTINGS);
-    survive(6, &Site { start: &start, run: Some(&run) });
+    let start = |_| Server::start_with(&[], folder.path(), &SETTINGS);
+    survive(6, &Site { start: &start, cut_off: None, run: Some(&run) });
     check_lake(folder.path());
 }
 
@@ -97,7 +99,7 @@ pub(crate) fn survive(rounds: u64, site: &Site<'_>) {
     let mut rng = SmallRng::seed_from_u64(number("BAROGRAPH_TEST_SEED", 1));
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    let mut servers: Vec<_> = (0..SERVERS).map(|_| (site.start)()).collect();
+    let mut servers: Vec<_> = (0..SERVERS).map(site.start).collect();
     let addresses = Arc::new(Addresses::default());
     addresses.set(&servers);
     let stop = Arc::new(AtomicBool::new(false));
@@ -123,9 +125,15 @@ pub(crate) fn survive(rounds: u64, site: &Site<'_>) {
         progress(rng.random_range(1..BATCHES_PER_ROUND));
         let at = rng.random_range(0..SERVERS);
         if rng.random_bool(0.5) {
-            let printed = std::mem::replace(&mut servers[at], (site.start)()).kill();
+            let printed = std::mem::replace(&mut servers[at], (site.start)(at)).kill();
             assert!(!printed.contains("panicked"), "a server panicked:\n{printed}");
             addresses.set(&servers);
+        } else if let Some(cut_off) = site.cut_off
+            && rng.random_bool(0.7)
+        {
+            cut_off(at, true);
+            progress(rng.random_range(1..BATCHES_PER_ROUND));
+            cut_off(at, false);
         } else {
             servers[at].signal("STOP");
             progress(rng.random_range(1..BATCHES_PER_ROUND));

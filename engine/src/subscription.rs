@@ -72,6 +72,8 @@ async fn run(parts: SubscriptionParts) {
             }
             if let Err(error) = followed {
                 tracing::debug!(%error, address, "the leader of the log sends no groups: they are looked for in the store");
+                parts.clock.sleep(WAIT).await;
+                continue;
             }
         }
         // Another leads only after a group of its own.

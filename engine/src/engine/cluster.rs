@@ -155,8 +155,8 @@ impl Engine {
     /// are not forwarded again, whoever leads. After one that cannot be submitted none is, so that none overtakes it.
     ///
     /// # Errors
-    /// `Unavailable` if the caller's log is another, `Internal` if the work ended early. Those of single batches are `Request` if they do not fit the tables here, and as
-    /// of [`Engine::put`].
+    /// `Unavailable` if the caller's log is another, `Internal` if the work ended early. Those of single batches are
+    /// `Request` if they do not fit the tables here, and as of [`Engine::put`].
     pub async fn accept_forwarded(
         self: &Arc<Self>,
         log: LogId,

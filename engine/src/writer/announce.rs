@@ -23,7 +23,7 @@ impl State {
         let Announcement { notice, reply } = announcement;
         let announced = self.append_notice(&notice);
         let poison = announced.as_ref().err().map(Error::again);
-        let _ = reply.send(announced.and_then(|position| position));
+        let _ = reply.send(announced.flatten());
         poison
     }
 

@@ -322,7 +322,10 @@ impl Log for SharedLog {
         match position < self.end() {
             true => Ok(()),
             // It does not follow on what is here, or the floor has to be read before it counts.
-            false => Err(self.silent(None)),
+            false => Err(Error::new(
+                ErrorKind::Unavailable,
+                format!("log {}: a group that was sent is not taken up", self.place),
+            )),
         }
     }
 
