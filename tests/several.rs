@@ -121,19 +121,17 @@ pub(crate) fn survive(rounds: u64, site: &Site<'_>) {
         }
     };
     let mut restores = 0;
-    for _ in 0..rounds {
+    for round in 0..rounds {
         progress(rng.random_range(1..BATCHES_PER_ROUND));
         let at = rng.random_range(0..SERVERS);
-        if rng.random_bool(0.5) {
-            let printed = std::mem::replace(&mut servers[at], (site.start)(at)).kill();
-            assert!(!printed.contains("panicked"), "a server panicked:\n{printed}");
-            addresses.set(&servers);
-        } else if let Some(cut_off) = site.cut_off
-            && rng.random_bool(0.7)
-        {
+        if let Some(cut_off) = site.cut_off.filter(|_| round % 2 == 0) {
             cut_off(at, true);
             progress(rng.random_range(1..BATCHES_PER_ROUND));
             cut_off(at, false);
+        } else if rng.random_bool(0.5) {
+            let printed = std::mem::replace(&mut servers[at], (site.start)(at)).kill();
+            assert!(!printed.contains("panicked"), "a server panicked:\n{printed}");
+            addresses.set(&servers);
         } else {
             servers[at].signal("STOP");
             progress(rng.random_range(1..BATCHES_PER_ROUND));
