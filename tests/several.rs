@@ -31,7 +31,7 @@ use crate::server::{Server, command};
 const MINUTE: i64 = 60_000_000;
 /// 2024-01-01T00:00:00Z
 const START: i64 = 1_704_067_200_000_000;
-pub(crate) const SERVERS: usize = 3;
+const SERVERS: usize = 3;
 const WRITERS: usize = 3;
 const KEYS_PER_WRITER: usize = 10;
 /// A server is killed or stopped after at most this many more batches were acknowledged.
