@@ -16,7 +16,7 @@ use barograph_jobs::schedule::{Job, Schedule, system_rows};
 use barograph_jobs::{materialize, quality};
 use barograph_lake::schema::{KeyType, TableDeclaration, ValueColumn, ValueType};
 use barograph_lake::store::{LakeStore, StoreSettings};
-use barograph_lake::{Key, TableSchema};
+use barograph_lake::{Key, LogPosition, TableSchema};
 use barograph_query::Sql;
 
 use crate::cities::Cities;
@@ -312,6 +312,15 @@ pub(crate) async fn connect(settings: &Settings) -> Result<Client> {
         )),
         _ => error.into(),
     })
+}
+
+/// The same; what was acknowledged at `after` is shown.
+pub(crate) async fn connect_after(
+    settings: &Settings,
+    after: Option<LogPosition>,
+) -> Result<Client> {
+    let client = connect(settings).await?;
+    Ok(after.map_or_else(|| client.clone(), |position| client.after(position)))
 }
 
 /// The declaration of a table of a server, as far as its columns tell it.

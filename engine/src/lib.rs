@@ -37,6 +37,7 @@ pub mod rollup;
 pub mod scan;
 mod settings;
 pub mod statistics;
+mod subscription;
 mod system;
 mod table;
 mod tail;
@@ -47,7 +48,7 @@ mod watch;
 mod writer;
 
 pub use clock::{Clock, ClockSteps, ManualClock, SystemClock};
-pub use cluster::{ForwardedBatch, ForwardedEntry, Member, Peers, Role};
+pub use cluster::{AppendedGroup, ForwardedBatch, ForwardedEntry, Member, Peers, Role};
 pub use engine::{
     Engine, EngineBuilder, LogSource, Prepared, Recovery, RedriveReport, Submitted, TableInfo,
 };

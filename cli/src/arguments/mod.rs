@@ -7,7 +7,7 @@ mod text;
 use std::path::PathBuf;
 
 use barograph_jobs::import::FileForm;
-use barograph_lake::Size;
+use barograph_lake::{LogPosition, Size};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use jobs::{JobsArguments, JobsCommand, JobsRunArguments};
@@ -115,6 +115,10 @@ pub(crate) struct AnswerArguments {
     /// URL of the server.
     #[arg(long, value_name = "URL")]
     pub endpoint: Option<String>,
+    /// Show what was acknowledged at this position of the log, and no rows that were deleted or restored away before it, on
+    /// whichever of several servers answers.
+    #[arg(long, value_name = "POSITION")]
+    pub after: Option<LogPosition>,
     /// Output format.
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,

@@ -20,7 +20,7 @@ use tonic::Request;
 use tonic::metadata::MetadataValue;
 
 use crate::message::{
-    AFTER_HEADER, AlterMessage, AlterProgress, AlterRequest, DeleteJson, RedriveJson,
+    AFTER_HEADER, AlterMessage, AlterProgress, AlterRequest, DeleteJson, DeletionJson, RedriveJson,
 };
 use crate::tls::ClientTls;
 use crate::{Error, Result, Ticket};
@@ -101,7 +101,8 @@ impl Client {
         self.json_action("redrive", body.into()).await
     }
 
-    /// Deletes the rows of `keys` (`None`: of every key) and `time` for good. `reason` is kept with the record.
+    /// Deletes the rows of `keys` (`None`: of every key) and `time` for good. `reason` is kept with the record. Of servers that
+    /// share a log, any shows none of the rows [after](Self::after) the position in the report.
     pub async fn delete(
         &self,
         table: &str,
@@ -111,7 +112,8 @@ impl Client {
     ) -> Result<DeletionReport> {
         let body = serde_json::to_vec(&DeleteJson::new(table, keys, time, reason))
             .map_err(|e| unexpected("delete", e))?;
-        self.json_action("delete", body.into()).await
+        let report: DeletionJson = self.json_action("delete", body.into()).await?;
+        report.try_into()
     }
 
     /// Alters a table to the columns that the server's settings declare, while reads and puts go on. `progress` is

@@ -12,7 +12,9 @@ use serde_json::json;
 
 use super::{alter, resolved_view};
 use crate::call::{Deadline, Serving};
-use crate::message::{DeleteJson, FORWARD, ForwardReply, ForwardRequest, RedriveJson};
+use crate::message::{
+    DeleteJson, DeletionJson, FORWARD, ForwardReply, ForwardRequest, RedriveJson,
+};
 use crate::ticket::{Query, Ticket, VERSION};
 use crate::{Error, Result};
 
@@ -27,7 +29,8 @@ const ACTIONS: [(&str, &str); 7] = [
     (
         "delete",
         "Body: JSON {\"table\":…,\"keys\":[…],\"from\":…,\"to\":…,\"reason\":…}; keys or times absent: all. Deletes those \
-         rows permanently. Result: JSON with rows, files and version.",
+         rows permanently. Result: JSON with rows, files and version, and, of servers that share a log, the position behind \
+         which none of them shows the rows.",
     ),
     ("flush", "Lands everything in the tail now. Result: JSON with files, rows and bytes written."),
     (
@@ -64,12 +67,6 @@ pub(super) async fn answer(
         "delete" => {
             let asked: DeleteJson = serde_json::from_slice(&action.body)
                 .map_err(|e| Error::request(format!("action delete: {e}")))?;
-            // Three servers that were killed at random showed rows again that one of them had deleted.
-            if state.engine.log_gauge().is_shared() {
-                return Err(Error::request(
-                    "action delete: rows cannot be deleted while the log is shared (log = \"store\"), as another server may bring them back: keep log = \"local\" where rows have to be deleted",
-                ));
-            }
             let table = asked.table().to_owned();
             let request = asked.request(by, state.settings.ticket_keys_max)?;
             // Not given up half-way either.
@@ -77,7 +74,7 @@ pub(super) async fn answer(
                 let (state, _kept) = serving.to_change().await;
                 state.engine.delete(&table, request).await
             };
-            json(&deadline.bound(deleted).await?)
+            json(&DeletionJson::from(deadline.bound(deleted).await?))
         }
         "flush" => {
             // Not given up half-way: the landing goes on by itself if the client does not wait for it.
@@ -89,10 +86,10 @@ pub(super) async fn answer(
         }
         // Between servers of one version: not listed.
         FORWARD => {
-            let batches = ForwardRequest::read(action.body)?;
+            let (log, batches) = ForwardRequest::read(action.body)?;
             let taken = async {
                 let (state, _kept) = serving.to_put().await;
-                state.engine.accept_forwarded(batches).await
+                state.engine.accept_forwarded(log, batches).await
             };
             let outcomes = deadline.bound(taken).await?;
             Ok(ForwardReply::from(outcomes).encode_to_vec().into())

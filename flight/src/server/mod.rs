@@ -11,6 +11,7 @@ mod alter;
 mod descriptor;
 mod exchange;
 mod get;
+mod groups;
 mod health;
 mod incoming;
 mod info;

@@ -14,9 +14,9 @@ use futures::{StreamExt, stream};
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{action, alter, exchange, get, info, list, put};
+use super::{action, alter, exchange, get, groups, info, list, put};
 use crate::call::{Caller, Deadline, Serving, State};
-use crate::message::after;
+use crate::message::{GROUPS, after};
 use crate::sql;
 use crate::wire::{GrpcBody, Protobuf};
 
@@ -131,6 +131,9 @@ impl FlightService for Service {
         let peer = request.remote_addr();
         let (metadata, _, asked) = request.into_parts();
         let caller = Caller::new(metadata.as_ref(), peer);
+        if asked.r#type == GROUPS {
+            return Ok(Response::new(groups::answer(&self.0, &asked.body)?));
+        }
         let by = caller.user();
         deadline.bound(state.reach(after(caller.headers())?)).await?;
         let done = sql::action::answer(&state, &asked, caller, deadline.clone()).await;
