@@ -1,0 +1,37 @@
+//! Access: who asks ([`Identity`]), what they may ask for ([`Decision`]), and how much ([`Limits`]).
+//!
+//! ```text
+//! credentials ─identify─► Identity ─decide(verb, table)─► columns and rows, or a refusal
+//!                            └─begin─► Call: rates, running queries; audited when it ends
+//! ```
+//!
+//! Every door of the server asks here and carries out the answer; nothing here knows of gRPC, HTTP or SQL.
+
+mod access;
+mod audit;
+mod bucket;
+mod call;
+mod error;
+mod identity;
+mod keys;
+mod pattern;
+mod quotas;
+mod refusal;
+mod rights;
+mod settings;
+mod time;
+pub mod tokens;
+mod verb;
+
+pub use access::Access;
+pub use audit::{Audit, AuditEntry, AuditSettings, Outcome};
+pub use call::{Call, Door};
+pub use error::{Error, Result};
+pub use identity::{Credentials, Identity, Proof};
+pub use keys::{KeyRange, KeyRanges};
+pub use quotas::Limits;
+pub use refusal::{Refusal, RefusalKind};
+pub use rights::{Allowed, Decision, Grant, Rights, RowRule, Rows};
+pub use settings::{AccessSettings, ADMIN, RoleSettings};
+pub use time::Time;
+pub use verb::Verb;
