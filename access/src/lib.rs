@@ -35,3 +35,14 @@ pub use rights::{Allowed, Decision, Grant, Rights, RowRule, Rows};
 pub use settings::{AccessSettings, ADMIN, RoleSettings};
 pub use time::Time;
 pub use verb::Verb;
+
+/// What the other crates of Barograph share with this one. It may change with any version.
+#[doc(hidden)]
+pub mod internal {
+    use crate::{Grant, Rights};
+
+    /// The rights that grants give.
+    pub fn rights(grants: Vec<Grant>) -> Rights {
+        Rights::new(grants, None)
+    }
+}
