@@ -7,6 +7,7 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use barograph_lake::Span;
+use subtle::ConstantTimeEq;
 
 use crate::audit::{Audit, AuditEntry, Outcome};
 use crate::bucket::Bucket;
@@ -16,12 +17,14 @@ use crate::rights::RowRule;
 use crate::settings::{ADMIN, AccessSettings};
 use crate::time::Time;
 use crate::tokens::Tokens;
-use crate::{Call, Door, Refusal, RefusalKind, Result, Rights};
+use crate::{Call, Door, Error, Refusal, RefusalKind, Result, Rights};
 
 /// Records of calls by unknown callers in a second; a flood of them must not push out what others did.
 const UNKNOWN_PER_SECOND: u64 = 100;
 /// Who asks where everybody may.
 const OPEN: &str = "local";
+/// Bytes of a mark.
+const MARK_BYTES: usize = 8;
 const ANONYMOUS: &str = "anonymous";
 
 /// Who may ask for what.
@@ -37,6 +40,8 @@ pub struct Access {
     quotas: Quotas,
     audit: Audit,
     unknown: Bucket,
+    /// Of marks, for as long as the process lives.
+    key: ring::hmac::Key,
 }
 
 /// What identities are made of.
@@ -96,6 +101,8 @@ impl Access {
             None => None,
         };
         let audit = Audit::open(&settings.audit)?;
+        let key = ring::hmac::Key::generate(ring::hmac::HMAC_SHA256, &ring::rand::SystemRandom::new())
+            .map_err(|_| Error::new("the system gives no random numbers"))?;
         Ok(Arc::new(Self {
             open: open.map(Arc::new),
             anonymous: anonymous.map(Arc::new),
@@ -103,6 +110,7 @@ impl Access {
             tokens,
             audit,
             unknown: Bucket::new(UNKNOWN_PER_SECOND),
+            key,
             time,
             quotas,
             settings,
@@ -231,15 +239,33 @@ impl Access {
         });
     }
 
-    /// The token that basic credentials carry, once it is known whose it is: what a client shows from then on.
+    /// The secret in a header `authorization`, once it is known whose it is: what a client shows from then on.
     ///
     /// # Errors
-    /// [`Refusal`] of the kind `Unauthenticated`.
-    pub fn handshake(&self, name: &str, secret: &str) -> Result<(Arc<Identity>, String), Refusal> {
-        if let Some(open) = &self.open {
-            return Ok((Arc::clone(open), secret.to_owned()));
-        }
-        Ok((self.known(Some(name), secret)?, secret.to_owned()))
+    /// [`Refusal`] of the kinds `Unauthenticated` and `Exhausted`.
+    pub fn handshake(
+        self: &Arc<Self>,
+        credentials: &Credentials<'_>,
+        door: Door,
+    ) -> Result<String, Refusal> {
+        let call = self.enter(credentials, door, "handshake")?;
+        let (_, secret) = parts(credentials.authorization.unwrap_or_default())?;
+        call.done();
+        Ok(secret)
+    }
+
+    /// A mark that only this process can make, by which it knows again what it has given to `owner`.
+    pub fn mark(&self, owner: &str, what: &str) -> String {
+        let mut text = owner.len().to_le_bytes().to_vec();
+        text.extend_from_slice(owner.as_bytes());
+        text.extend_from_slice(what.as_bytes());
+        let tag = ring::hmac::sign(&self.key, &text);
+        tag.as_ref().iter().take(MARK_BYTES).map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// Whether `mark` is that of `what` for `owner`.
+    pub fn is_marked(&self, owner: &str, what: &str, mark: &str) -> bool {
+        self.mark(owner, what).as_bytes().ct_eq(mark.as_bytes()).into()
     }
 
     /// Reads the files of credentials again, if they have changed. To be called every [`Self::REFRESH_EVERY`].
@@ -282,4 +308,9 @@ fn parts(header: &str) -> Result<(Option<String>, String), Refusal> {
     let text = bytes.ok().and_then(|bytes| String::from_utf8(bytes).ok()).ok_or_else(wrong)?;
     let (name, secret) = text.split_once(':').ok_or_else(wrong)?;
     Ok((Some(name.to_owned()), secret.to_owned()))
+}
+
+/// The header `authorization` of a name and a secret.
+pub fn basic(name: &str, secret: &str) -> String {
+    format!("Basic {}", STANDARD.encode(format!("{name}:{secret}")))
 }

@@ -105,6 +105,14 @@ impl Call {
         required.map_err(|refusal| self.denied(refusal))
     }
 
+    /// Refuses whoever asks if it is not known any more.
+    ///
+    /// # Errors
+    /// [`Refusal`] of the kind `Unauthenticated`.
+    pub fn recheck(&self) -> Result<(), Refusal> {
+        self.access.recheck(&self.identity)
+    }
+
     /// Counts another request that came by the same call, and refuses it where a rate is used up, or where who asks is
     /// not known any more.
     ///
@@ -113,6 +121,16 @@ impl Call {
     pub fn again(&self) -> Result<(), Refusal> {
         self.access.recheck(&self.identity)?;
         self.identity.account.again(self.access.time().elapsed())
+    }
+
+    /// Says what it does, where that is known after it was let in.
+    pub fn does(&mut self, action: &'static str) {
+        self.action = action;
+    }
+
+    /// Says by which door it came, where that is known after it was let in.
+    pub fn came_by(&mut self, door: Door) {
+        self.door = door;
     }
 
     /// Says what it is about, for records.
@@ -158,11 +176,6 @@ impl Call {
     fn count(&mut self, rows: u64, bytes: u64) {
         self.rows = self.rows.saturating_add(rows);
         self.bytes = self.bytes.saturating_add(bytes);
-    }
-
-    /// The most that a statement may cost, in bytes of lake files.
-    pub fn cost_bytes_max(&self) -> Option<u64> {
-        self.identity.account.cost_bytes_max()
     }
 
     /// Its answer is complete.

@@ -81,6 +81,11 @@ impl Identity {
         self.rights.may(verb)
     }
 
+    /// The most that a statement may cost, in bytes of lake files.
+    pub fn cost_bytes_max(&self) -> Option<u64> {
+        self.account.cost_bytes_max()
+    }
+
     /// The refusal of `verb` on `table`.
     pub fn refused(&self, verb: Verb, table: &str) -> Refusal {
         Refusal::of_table(&self.name, verb, table)

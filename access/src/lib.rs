@@ -23,7 +23,7 @@ mod time;
 pub mod tokens;
 mod verb;
 
-pub use access::Access;
+pub use access::{Access, basic};
 pub use audit::{Audit, AuditEntry, AuditSettings, Outcome};
 pub use call::{Call, Door};
 pub use error::{Error, Result};

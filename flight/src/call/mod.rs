@@ -16,13 +16,13 @@ mod shutdown;
 mod state;
 
 pub(crate) use answer::Running;
-pub(crate) use caller::Caller;
+pub(crate) use caller::{Caller, Peer, Shown, missing, restriction, shown};
 pub(crate) use endpoint::signed;
 pub(crate) use executions::{Cancellation, Cancelled, Execution};
 pub(crate) use limits::Deadline;
-pub(crate) use put::{Sent, Writing, batches_of, sent_batches_of};
+pub(crate) use put::{PutRequest, Sent, Writing, batches_of, sent_batches_of};
 pub(crate) use requests::RequestKind;
 pub(crate) use serving::Serving;
 pub use serving::{Alter, Reopening};
 pub(crate) use shutdown::{Phase, Shutdown};
-pub(crate) use state::State;
+pub(crate) use state::{Planned, State};

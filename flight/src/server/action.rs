@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use arrow_flight::{Action, ActionType};
+use barograph_access::{Allowed, Call, Refusal, Verb};
 use barograph_engine::ErrorKind;
+use barograph_lake::Key;
 use barograph_query::QueryId;
 use bytes::Bytes;
 use prost::Message;
@@ -11,7 +13,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::{alter, resolved_view};
-use crate::call::{Deadline, Serving};
+use crate::call::{Caller, Deadline, Serving};
 use crate::message::{DeleteJson, FORWARD, ForwardReply, ForwardRequest, RedriveJson};
 use crate::ticket::{Query, Ticket, VERSION};
 use crate::{Error, Result};
@@ -32,7 +34,7 @@ const ACTIONS: [(&str, &str); 7] = [
     ("flush", "Lands everything in the tail now. Result: JSON with files, rows and bytes written."),
     (
         "kill",
-        "Body: the id of a query in system.queries. Stops it, whoever started it. Result: the id.",
+        "Body: the id of a query in system.queries. Stops it; one that another caller has started needs the verb admin. Result: the id.",
     ),
     ("plan", "Body: a ticket. Result: text, what the range read would touch."),
     (
@@ -55,7 +57,8 @@ pub(super) fn list() -> Vec<ActionType> {
 pub(super) async fn answer(
     serving: &Arc<Serving>,
     action: Action,
-    by: String,
+    caller: Caller<'_>,
+    call: &mut Call,
     deadline: Deadline,
 ) -> Result<Bytes> {
     let state = &serving.current();
@@ -64,6 +67,9 @@ pub(super) async fn answer(
         "delete" => {
             let asked: DeleteJson = serde_json::from_slice(&action.body)
                 .map_err(|e| Error::request(format!("action delete: {e}")))?;
+            call.does("delete");
+            let allowed = call.allow(Verb::Delete, asked.table())?;
+            state.table(caller.identity(), asked.table())?;
             // Three servers that were killed at random showed rows again that one of them had deleted.
             if state.engine.log_gauge().is_shared() {
                 return Err(Error::request(
@@ -71,7 +77,8 @@ pub(super) async fn answer(
                 ));
             }
             let table = asked.table().to_owned();
-            let request = asked.request(by, state.settings.ticket_keys_max)?;
+            let request = asked.request(caller.user(), state.settings.ticket_keys_max)?;
+            check_deleted(request.keys.as_deref(), &allowed).map_err(|of| call.denied(of))?;
             // Not given up half-way either.
             let deleted = async {
                 let (state, _kept) = serving.to_change().await;
@@ -80,6 +87,8 @@ pub(super) async fn answer(
             json(&deadline.bound(deleted).await?)
         }
         "flush" => {
+            call.does("flush");
+            call.require(Verb::Jobs, "action flush")?;
             // Not given up half-way: the landing goes on by itself if the client does not wait for it.
             let flushed = async {
                 let (state, _kept) = serving.to_change().await;
@@ -89,6 +98,8 @@ pub(super) async fn answer(
         }
         // Between servers of one version: not listed.
         FORWARD => {
+            call.does("forward");
+            call.require(Verb::Peer, "handing on batches of the log")?;
             let batches = ForwardRequest::read(action.body)?;
             let taken = async {
                 let (state, _kept) = serving.to_put().await;
@@ -99,15 +110,26 @@ pub(super) async fn answer(
         }
         "kill" => {
             let id: QueryId = String::from_utf8_lossy(&action.body).trim().parse()?;
-            state.sql.queries().cancel(id)?;
+            call.does("kill");
+            call.changes();
+            let queries = state.sql.queries();
+            // One of another caller is as if it did not run.
+            match queries.get(id).filter(|query| caller.may_end(&query.user)) {
+                Some(_) => queries.cancel(id)?,
+                None => return Err(not_running(id)),
+            }
             Ok(id.to_string().into())
         }
         "plan" => {
             let ticket = Ticket::parse(&action.body, state.settings.ticket_bytes_max.get())?;
+            call.does("plan");
+            let allowed = call.allow(Verb::Read, &ticket.table)?;
             deadline.bound(state.reach(ticket.after)).await?;
             let state = &state.holding(ticket.view.as_deref());
-            let table = resolved_view::schema(state, &ticket)?;
-            let query = ticket.bind(&table, state.settings.ticket_bounds())?.query;
+            let table = resolved_view::schema(state, &ticket, caller.identity())?;
+            let given = resolved_view::given(state, &ticket, &table, &allowed)?;
+            let bounds = state.settings.ticket_bounds();
+            let query = ticket.bind_within(&table, given.as_deref(), bounds)?.query;
             let Query::Scan(scan) = &query else {
                 return Err(Error::request(
                     "action plan: a point read has no plan, it reads hour by hour until every key is \
@@ -125,6 +147,10 @@ pub(super) async fn answer(
             let asked: RedriveJson = serde_json::from_slice(&action.body)
                 .map_err(|e| Error::request(format!("action redrive: {e}")))?;
             let time = asked.time()?;
+            call.does("redrive");
+            call.is_about(asked.table());
+            call.require(Verb::Jobs, "action redrive")?;
+            state.table(caller.identity(), asked.table())?;
             let driven = async {
                 let (state, _kept) = serving.to_change().await;
                 state.engine.redrive(asked.table(), time).await
@@ -140,6 +166,27 @@ pub(super) async fn answer(
             ))
         }
     }
+}
+
+/// Refuses to delete rows of other keys than those that are given; conditions on rows and columns give none to delete.
+fn check_deleted(keys: Option<&[Key]>, allowed: &Allowed) -> Result<(), Refusal> {
+    let Some(given) = allowed.keys() else { return Ok(()) };
+    let denied = |what: String| Err(Refusal::denied(format!("action delete: {what}")));
+    match keys {
+        None => denied("you may delete rows of some keys only: list them in \"keys\"".to_owned()),
+        Some(keys) => match keys.iter().find(|&&key| !given.contains(key)) {
+            None => Ok(()),
+            Some(key) => denied(format!("key {key} is not among those that you may delete")),
+        },
+    }
+}
+
+/// As the list of queries says it.
+fn not_running(id: QueryId) -> Error {
+    Error::new(
+        ErrorKind::NotFound,
+        format!("query {id} is not running: SELECT * FROM system.queries shows those that are"),
+    )
 }
 
 fn json(report: &impl Serialize) -> Result<Bytes> {

@@ -11,6 +11,7 @@ mod alter;
 mod descriptor;
 mod exchange;
 mod get;
+mod handshake;
 mod health;
 mod incoming;
 mod info;
