@@ -83,9 +83,9 @@ impl AccessSettings {
                 limits.check().map_err(|e| Error::new(place).with_source(e))?;
             }
         }
-        self.check_role("access.anonymous", self.anonymous.as_slice())?;
+        self.check_roles("access.anonymous", self.anonymous.as_slice())?;
         for (name, roles) in &self.certificates {
-            self.check_role(&format!("access.certificates.{name:?}"), roles)?;
+            self.check_roles(&format!("access.certificates.{name:?}"), roles)?;
         }
         if !self.roles.is_empty() && !self.is_configured() {
             let text = "access.roles has roles that nobody can have: set access.tokens, access.certificates or access.anonymous";
@@ -98,7 +98,7 @@ impl AccessSettings {
     ///
     /// # Errors
     /// With the name that is not one.
-    pub(crate) fn check_role(&self, of: &str, roles: &[String]) -> Result<()> {
+    pub fn check_roles(&self, of: &str, roles: &[String]) -> Result<()> {
         match roles.iter().find(|role| !self.has_role(role)) {
             None => Ok(()),
             Some(unknown) => {

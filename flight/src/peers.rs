@@ -9,13 +9,14 @@ use barograph_engine::log::Place;
 use barograph_engine::{Error as EngineError, ErrorKind, ForwardedBatch, Peers};
 use futures::future::BoxFuture;
 use prost::Message;
-use tonic::Status;
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::{Request, Status};
 use tonic::transport::{Channel, ClientTlsConfig};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
-use crate::client::channel;
+use crate::client::{AUTHORIZATION, bearer, channel};
 use crate::message::{FORWARD, ForwardReply, ForwardRequest};
 use crate::tls::ClientTls;
 
@@ -25,6 +26,8 @@ pub struct FlightPeers {
     channels: Mutex<HashMap<String, Channel>>,
     /// How they are reached by TLS, if they are.
     tls: Option<ClientTlsConfig>,
+    /// What says to them who this server is.
+    authorization: Option<MetadataValue<Ascii>>,
 }
 
 impl FlightPeers {
@@ -33,7 +36,15 @@ impl FlightPeers {
     /// # Errors
     /// `Request` if a file cannot be used.
     pub async fn by_tls(tls: &ClientTls) -> crate::Result<Self> {
-        Ok(Self { channels: Mutex::default(), tls: Some(tls.config().await?) })
+        Ok(Self { tls: Some(tls.config().await?), ..Self::default() })
+    }
+
+    /// The same connections, over which this server says by `token` who it is.
+    ///
+    /// # Errors
+    /// `Request` if it is no text that a header can hold.
+    pub fn with_token(self, token: &str) -> crate::Result<Self> {
+        Ok(Self { authorization: Some(bearer(token)?), ..self })
     }
 
     fn channel(&self, address: &str) -> Result<Channel, EngineError> {
@@ -72,8 +83,11 @@ impl Peers for FlightPeers {
                 let message = format!("the leader of the log at {address} did not take batches");
                 EngineError::new(ErrorKind::Unavailable, message).with_source(status)
             };
-            let results =
-                flight.do_action(Action::new(FORWARD, body)).await.map_err(unavailable)?;
+            let mut request = Request::new(Action::new(FORWARD, body));
+            if let Some(authorization) = &self.authorization {
+                request.metadata_mut().insert(AUTHORIZATION, authorization.clone());
+            }
+            let results = flight.do_action(request).await.map_err(unavailable)?;
             let reply = results.into_inner().message().await.map_err(unavailable)?;
             ForwardReply::read(reply.map(|reply| reply.body).unwrap_or_default())
         })

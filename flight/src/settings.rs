@@ -22,8 +22,8 @@ const FILTER_OPERATORS_MAX: usize = 50_000;
 #[serde(deny_unknown_fields, default)]
 pub struct FlightSettings {
     /// Address and port to listen on, such as `127.0.0.1:8815` or `[::]:8815`. Port 0 picks a free one. An address that
-    /// other machines reach needs `tls_certificate`, or `allow_unencrypted`. Clients are not authenticated, unless
-    /// `tls_client_ca` is set: make the server reachable only within a network that you trust.
+    /// other machines reach needs `tls_certificate`, or `allow_unencrypted`, and clients that say who they are: see
+    /// `[access]`.
     pub listen: String,
     /// Host and port by which clients and other servers of the same lake reach this one, such as
     /// `weather-2.example.org:8815`. If absent, the address of `listen`. Required when the log is shared and `listen` is

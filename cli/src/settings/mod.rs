@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use barograph_access::AccessSettings;
 use barograph_engine::EngineSettings;
 use barograph_engine::dead_letters::DEAD_LETTERS;
 use barograph_engine::rollup::{Rollup, RollupSettings};
@@ -31,7 +32,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::EnvFilter;
 
-pub(crate) use layers::Layers;
+pub(crate) use layers::{Layers, TOKEN_VARIABLE};
 pub use quality::{QualitySettings, Thresholds};
 
 use crate::{Error, Result};
@@ -65,6 +66,10 @@ pub struct Settings {
     /// File with the private key of `endpoint_certificate`, in PEM. Also `--key`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub endpoint_key: Option<PathBuf>,
+    /// File with the token that client commands show to the server. If absent, the environment variable
+    /// `BAROGRAPH_TOKEN` may hold the token itself. Also `--token`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub endpoint_token: Option<PathBuf>,
     /// Messages on stderr.
     pub logging: LoggingSettings,
     /// The object store, if `data` is the URL of one. Folders do not need it.
@@ -73,6 +78,8 @@ pub struct Settings {
     pub engine: EngineSettings,
     /// The server: address and limits.
     pub flight: FlightSettings,
+    /// Who may ask the server for what.
+    pub access: AccessSettings,
     /// SQL: memory, time and concurrency.
     pub sql: SqlSettings,
     /// The scheduler of background jobs.
@@ -151,10 +158,12 @@ impl Default for Settings {
             endpoint_ca: None,
             endpoint_certificate: None,
             endpoint_key: None,
+            endpoint_token: None,
             logging: LoggingSettings::default(),
             store: StoreSettings::default(),
             engine: EngineSettings::default(),
             flight: FlightSettings::default(),
+            access: AccessSettings::default(),
             sql: SqlSettings::default(),
             scheduler: SchedulerSettings::default(),
             jobs: JobSettings::default(),
@@ -186,6 +195,7 @@ impl Settings {
         self.logging.check()?;
         self.store.check().map_err(|e| below("store", e.into()))?;
         self.flight.check().map_err(|e| Error::usage(e.to_string()))?;
+        self.check_access()?;
         self.engine.check().map_err(|e| below("engine", e))?;
         self.sql.check().map_err(|e| below("sql", e))?;
         self.scheduler.check()?;
@@ -204,6 +214,19 @@ impl Settings {
                     names.join(", ")
                 )));
             }
+        }
+        Ok(())
+    }
+
+    /// Refuses rights that could not be given.
+    fn check_access(&self) -> Result<()> {
+        self.access.check().map_err(|e| Error::usage(e.to_string()))?;
+        let asks = self.access.is_configured();
+        let known = self.access.peer_token.is_some() || !self.access.certificates.is_empty();
+        if asks && self.log == LogPlace::Store && !known {
+            return Err(Error::usage(
+                "log is \"store\" and access is set: name by access.peer_token the file with the token that the servers show each other, whose role has the verb peer, or give their certificates such a role by access.certificates",
+            ));
         }
         Ok(())
     }

@@ -14,6 +14,7 @@ mod requests;
 mod serving;
 mod shutdown;
 mod state;
+mod time;
 
 pub(crate) use answer::Running;
 pub(crate) use caller::{Caller, Peer, Shown, missing, restriction, shown};
@@ -26,3 +27,5 @@ pub(crate) use serving::Serving;
 pub use serving::{Alter, Reopening};
 pub(crate) use shutdown::{Phase, Shutdown};
 pub(crate) use state::{Planned, State};
+pub use time::access_by;
+pub(crate) use time::open_access;

@@ -71,6 +71,12 @@ impl State {
         }
     }
 
+    /// The same, before anything is served, with `access` asked.
+    pub(super) fn asking(&self, access: Arc<Access>) -> Self {
+        let (engine, sql) = (Arc::clone(&self.engine), Arc::clone(&self.sql));
+        Self::new(engine, sql, self.settings.clone(), access, self.location.clone())
+    }
+
     /// What is served after `before`, with the calls that run counted on.
     pub(super) fn in_place_of(before: Arc<Self>, engine: Arc<Engine>, sql: Arc<Sql>) -> Self {
         before.executions.forget_plans();

@@ -33,6 +33,7 @@ use std::time::Duration;
 
 use arrow_flight::flight_service_server::FlightServiceServer;
 use axum::routing::{get as http_get, post};
+use barograph_access::Access;
 use barograph_engine::Engine;
 use barograph_query::Sql;
 use futures::future::BoxFuture;
@@ -40,7 +41,7 @@ use tonic::service::Routes;
 use tonic::transport::server::TcpIncoming;
 use tonic_health::ServingStatus;
 
-use crate::call::{Alter, Phase, Serving, State};
+use crate::call::{Alter, Phase, Serving, State, open_access};
 use crate::metrics::Figures;
 use crate::tls::ServerTls;
 use crate::{Error, FlightSettings, Result};
@@ -108,10 +109,18 @@ impl Server {
         // Where one process alone answers, clients need not be told where it is.
         let is_shared = engine.log_gauge().is_shared();
         let location = listener.advertised().filter(|_| is_shared).map(str::to_owned);
-        let serving = Serving::new(State::new(engine, sql, settings, location), alter);
+        let access = open_access(&engine)?;
+        let serving = Serving::new(State::new(engine, sql, settings, access, location), alter);
         let tls = listener.tls();
         let incoming = TcpIncoming::from(listener.listen()?).with_nodelay(Some(true));
         Ok(Self { serving, figures: Vec::new(), tls, incoming, local_addr })
+    }
+
+    /// Asks `access` who may ask for what. Without it everybody may do everything.
+    #[must_use]
+    pub fn with_access(self, access: Arc<Access>) -> Self {
+        self.serving.asks(access);
+        self
     }
 
     /// Reports `figures` at `/metrics`, too.
@@ -221,6 +230,7 @@ impl Server {
                     () = failing => Ok(()),
                     () = beside => Ok(()),
                     () = serving.release_when_due() => Ok(()),
+                    () = serving.refresh_access() => Ok(()),
                     () = phase.drained_for(drained, clock.as_ref()) => {
                         tracing::warn!(
                             after = %settings.drain_timeout,

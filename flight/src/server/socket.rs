@@ -15,7 +15,10 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
-use tonic::transport::server::{Connected, TcpConnectInfo};
+use tonic::transport::server::Connected;
+
+use crate::call::Peer;
+use crate::tls::certificate_names;
 
 /// Bytes that are held at most: in the nearest caches, so that holding them costs little.
 const HELD_MAX: usize = 128 << 10;
@@ -32,11 +35,17 @@ pub(super) enum Stream {
 }
 
 impl Stream {
-    fn tcp(&self) -> &TcpStream {
-        match self {
-            Self::Plain(stream) => stream,
-            Self::Tls(stream) => stream.get_ref().0,
-        }
+    /// The address of the other end, and the names in the certificate that it has shown.
+    fn peer(&self) -> Peer {
+        let (tcp, names) = match self {
+            Self::Plain(stream) => (stream, Vec::new()),
+            Self::Tls(stream) => {
+                let (tcp, tls) = stream.get_ref();
+                let own = tls.peer_certificates().and_then(|chain| chain.first());
+                (tcp, own.map(certificate_names).unwrap_or_default())
+            }
+        };
+        Peer { address: tcp.peer_addr().ok(), names: names.into() }
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
@@ -175,10 +184,10 @@ impl AsyncWrite for Socket {
 }
 
 impl Connected for Socket {
-    type ConnectInfo = TcpConnectInfo;
+    type ConnectInfo = Peer;
 
     fn connect_info(&self) -> Self::ConnectInfo {
-        self.stream.tcp().connect_info()
+        self.stream.peer()
     }
 }
 
