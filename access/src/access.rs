@@ -12,6 +12,7 @@ use subtle::ConstantTimeEq;
 use crate::audit::{Audit, AuditEntry, Outcome};
 use crate::bucket::Bucket;
 use crate::identity::{Credentials, Identity, Proof};
+use crate::jwt::Issuer;
 use crate::quotas::Quotas;
 use crate::rights::RowRule;
 use crate::settings::{ADMIN, AccessSettings};
@@ -37,6 +38,7 @@ pub struct Access {
     anonymous: Option<Arc<Identity>>,
     certificates: HashMap<String, Arc<Identity>>,
     tokens: Option<Tokens>,
+    issuer: Option<Issuer>,
     quotas: Quotas,
     audit: Audit,
     unknown: Bucket,
@@ -100,6 +102,7 @@ impl Access {
             Some(path) => Some(Tokens::open(path, &roles)?),
             None => None,
         };
+        let issuer = Issuer::open(&settings.jwt)?;
         let audit = Audit::open(&settings.audit)?;
         let key = ring::hmac::Key::generate(ring::hmac::HMAC_SHA256, &ring::rand::SystemRandom::new())
             .map_err(|_| Error::new("the system gives no random numbers"))?;
@@ -108,6 +111,7 @@ impl Access {
             anonymous: anonymous.map(Arc::new),
             certificates,
             tokens,
+            issuer,
             audit,
             unknown: Bucket::new(UNKNOWN_PER_SECOND),
             key,
@@ -166,8 +170,13 @@ impl Access {
     /// Who has this secret; with a name, it has to be theirs.
     fn known(&self, name: Option<&str>, secret: &str) -> Result<Arc<Identity>, Refusal> {
         let now = self.time.now();
-        let found = self.tokens.as_ref().and_then(|tokens| tokens.find(secret));
-        let found = found.ok_or_else(|| Refusal::unauthenticated("the token is not known"))?;
+        let found = match &self.issuer {
+            Some(issuer) if Issuer::is_token(secret) => issuer.find(secret, now, &self.roles())?,
+            _ => {
+                let found = self.tokens.as_ref().and_then(|tokens| tokens.find(secret));
+                found.ok_or_else(|| Refusal::unauthenticated("the token is not known"))?
+            }
+        };
         if name.is_some_and(|name| !name.is_empty() && name != found.name()) {
             return Err(Refusal::unauthenticated("the token is not known under that name"));
         }
@@ -270,9 +279,16 @@ impl Access {
 
     /// Reads the files of credentials again, if they have changed. To be called every [`Self::REFRESH_EVERY`].
     pub async fn refresh(&self) {
-        let Some(tokens) = &self.tokens else { return };
-        let roles = Roles { settings: &self.settings, quotas: &self.quotas };
-        tokens.refresh(&roles).await;
+        if let Some(tokens) = &self.tokens {
+            tokens.refresh(&self.roles()).await;
+        }
+        if let Some(issuer) = &self.issuer {
+            issuer.refresh().await;
+        }
+    }
+
+    fn roles(&self) -> Roles<'_> {
+        Roles { settings: &self.settings, quotas: &self.quotas }
     }
 
     /// How often files of credentials are looked at.

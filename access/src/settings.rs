@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::audit::AuditSettings;
+use crate::jwt::JwtSettings;
 use crate::quotas::Limits;
 use crate::rights::Grant;
 use crate::{Error, Result, Verb};
@@ -14,7 +15,7 @@ use crate::{Error, Result, Verb};
 /// The role that is always there, and may do everything.
 pub const ADMIN: &str = "admin";
 
-/// Who may ask for what. Without any of `tokens`, `certificates` and `anonymous`, everybody who reaches the server may
+/// Who may ask for what. Without any of `tokens`, `jwt.keys`, `certificates` and `anonymous`, everybody who reaches the server may
 /// do everything, and it listens on the loopback interface only. [docs/security.md](security.md) describes identities
 /// and roles.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -40,6 +41,8 @@ pub struct AccessSettings {
     /// `admin` is built in and may do everything.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub roles: BTreeMap<String, RoleSettings>,
+    /// JSON web tokens of an issuer.
+    pub jwt: JwtSettings,
     /// Records of who asked for what.
     pub audit: AuditSettings,
 }
@@ -61,7 +64,8 @@ pub struct RoleSettings {
 impl AccessSettings {
     /// Whether callers have to say who they are, or have a role otherwise.
     pub fn is_configured(&self) -> bool {
-        self.tokens.is_some() || self.anonymous.is_some() || !self.certificates.is_empty()
+        let tokens = self.tokens.is_some() || self.jwt.keys.is_some();
+        tokens || self.anonymous.is_some() || !self.certificates.is_empty()
     }
 
     /// Refuses what cannot be meant.
@@ -88,9 +92,10 @@ impl AccessSettings {
             self.check_roles(&format!("access.certificates.{name:?}"), roles)?;
         }
         if !self.roles.is_empty() && !self.is_configured() {
-            let text = "access.roles has roles that nobody can have: set access.tokens, access.certificates or access.anonymous";
+            let text = "access.roles has roles that nobody can have: set access.tokens, access.jwt.keys, access.certificates or access.anonymous";
             return Err(Error::new(text));
         }
+        self.jwt.check()?;
         self.audit.check()
     }
 

@@ -26,6 +26,7 @@ use crate::rights::RowRule;
 use crate::{Error, Refusal, Result};
 pub(crate) use file::as_text;
 pub use file::{NewToken, TokenEntry, create, list, revoke};
+pub(crate) use secret::hash;
 pub use secret::read_secret;
 
 /// The tokens that are known at present.

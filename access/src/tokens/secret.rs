@@ -37,7 +37,8 @@ pub(super) fn id(token: &str) -> Option<&str> {
     (id.len() == ID_DIGITS && secret.len() == 2 * SECRET_BYTES).then_some(id)
 }
 
-pub(super) fn hash(token: &str) -> [u8; 32] {
+/// The hash of a token.
+pub(crate) fn hash(token: &str) -> [u8; 32] {
     let mut hash = [0; 32];
     hash.copy_from_slice(digest(&SHA256, token.as_bytes()).as_ref());
     hash

@@ -178,8 +178,10 @@ pub(crate) struct Writing {
     drained: BoxFuture<'static, ()>,
     call: Option<Call>,
     clock: Arc<dyn Clock>,
-    /// Until then no batch is taken, by elapsed time.
+    /// Until then no batch is put.
     paused: Option<BoxFuture<'static, ()>>,
+    /// The batch that waits for that.
+    held: Option<Sent>,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -221,6 +223,7 @@ impl Writing {
             call: Some(call),
             clock: Arc::clone(state.engine.clock()),
             paused: None,
+            held: None,
             _permit: permit,
         })
     }
@@ -238,7 +241,7 @@ impl Writing {
                 return end.map(|()| None);
             }
             let is_free = self.running.len() == self.bytes.len();
-            let takes = self.end.is_none() && is_free && self.has_room() && self.paused.is_none();
+            let takes = self.end.is_none() && is_free && self.has_room() && self.held.is_none();
             let paused = OptionFuture::from(self.paused.as_mut());
             tokio::select! {
                 biased;
@@ -251,10 +254,16 @@ impl Writing {
                     self.submitting = None.into();
                     self.submitted(submitted);
                 }
-                Some(()) = paused => self.paused = None,
+                Some(()) = paused => {
+                    self.paused = None;
+                    if let Some(batch) = self.held.take() {
+                        self.submit(batch);
+                    }
+                }
                 batch = self.batches.next(), if takes => match batch {
                     None => self.end = Some(Ok(())),
                     Some(Err(error)) => self.end = Some(Err(error)),
+                    Some(Ok(batch)) if self.paused.is_some() => self.held = Some(batch),
                     Some(Ok(batch)) => self.submit(batch),
                 },
                 else => {}
