@@ -177,7 +177,11 @@ impl Access {
                 found.ok_or_else(|| Refusal::unauthenticated("the token is not known"))?
             }
         };
-        if name.is_some_and(|name| !name.is_empty() && name != found.name()) {
+        let own = |name: &str| {
+            let is_jwt = found.name().strip_prefix("jwt:").is_some_and(|of| of == name);
+            name.is_empty() || name == found.name() || is_jwt
+        };
+        if !name.is_none_or(own) {
             return Err(Refusal::unauthenticated("the token is not known under that name"));
         }
         found.check(now)?;

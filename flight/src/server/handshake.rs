@@ -35,7 +35,11 @@ pub(super) async fn answer(
         Some(header) => header,
         // Older clients send both in the first message.
         None => {
-            let first = messages.next().await.transpose()?.unwrap_or_default();
+            let first = async {
+                let first = messages.next().await.transpose();
+                first.map_err(Error::from)
+            };
+            let first = state.deadline(metadata.as_ref()).bound(first).await?.unwrap_or_default();
             let auth = BasicAuth::decode(first.payload).unwrap_or_default();
             barograph_access::basic(&auth.username, &auth.password)
         }

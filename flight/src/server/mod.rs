@@ -8,6 +8,7 @@
 
 mod action;
 mod alter;
+mod connections;
 mod descriptor;
 mod exchange;
 mod get;
@@ -52,6 +53,8 @@ use service::Service;
 const FLIGHT: &str = "/arrow.flight.protocol.FlightService";
 /// Name of the Flight service in health checks.
 const FLIGHT_NAME: &str = "arrow.flight.protocol.FlightService";
+/// Bytes of the headers of a request: those of a session, a token and a trace, many times over.
+const HEADER_BYTES_MAX: u32 = 64 << 10;
 /// How long stopped calls get to send their last status.
 const STOP_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -213,13 +216,19 @@ impl Server {
                 std::future::pending().await
             };
             let drained = settings.drain_timeout.duration();
-            let (sockets, beside) = incoming::incoming(self.incoming, self.tls, Arc::clone(&clock));
+            let (sockets, beside) = incoming::incoming(
+                self.incoming,
+                self.tls,
+                Arc::clone(&clock),
+                settings.connections_per_address_max,
+            );
             let window = |size: barograph_lake::Size| u32::try_from(size.get()).ok();
             let answering = tonic::transport::Server::builder()
                 .accept_http1(true)
                 .initial_stream_window_size(window(settings.stream_window))
                 .initial_connection_window_size(window(settings.connection_window))
                 .max_frame_size(window(settings.frame_bytes_max))
+                .http2_max_header_list_size(HEADER_BYTES_MAX)
                 .http2_keepalive_interval(Some(settings.keepalive.duration()))
                 .add_routes(Routes::from(routes))
                 .serve_with_incoming_shutdown(sockets, signal);

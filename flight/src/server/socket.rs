@@ -17,6 +17,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 use tonic::transport::server::Connected;
 
+use super::connections::Place;
 use crate::call::Peer;
 use crate::tls::certificate_names;
 
@@ -95,11 +96,13 @@ pub(super) struct Socket {
     held: Vec<u8>,
     /// How many of the held bytes have gone out.
     sent: usize,
+    /// Among the open connections.
+    _place: Option<Place>,
 }
 
 impl Socket {
-    pub(super) fn new(stream: Stream) -> Self {
-        Self { stream, held: Vec::new(), sent: 0 }
+    pub(super) fn new(stream: Stream, place: Option<Place>) -> Self {
+        Self { stream, held: Vec::new(), sent: 0, _place: place }
     }
 
     /// Sends all that is held.
@@ -207,7 +210,7 @@ mod tests {
     async fn pair() -> (Socket, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let other = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        (Socket::new(Stream::Plain(listener.accept().await.unwrap().0)), other)
+        (Socket::new(Stream::Plain(listener.accept().await.unwrap().0), None), other)
     }
 
     fn bytes(count: usize) -> Vec<u8> {
