@@ -81,7 +81,11 @@ fn tokens_count_while_a_server_runs() {
     let server = files.serve();
     let count = ["sql", "SELECT count(*) AS n FROM cities", "--format", "csv"];
     let denied = asked(&server, &count, None);
-    assert!(!denied.status.success() && text(&denied).contains("asks who you are"), "{}", text(&denied));
+    assert!(
+        !denied.status.success() && text(&denied).contains("asks who you are"),
+        "{}",
+        text(&denied)
+    );
     let all = asked(&server, &count, Some(&admin));
     assert!(all.status.success(), "{}", text(&all));
 
@@ -99,7 +103,10 @@ fn tokens_count_while_a_server_runs() {
     assert_eq!(text(&seen).trim(), "n\n1", "one of the keys is a city");
     let hidden = asked(&server, &["sql", "SELECT country FROM cities"], Some(&reader));
     assert!(!hidden.status.success(), "{}", text(&hidden));
-    let variable = command(&count).args(["--endpoint", &server.url()]).env("BAROGRAPH_TOKEN", &reader_token).output();
+    let variable = command(&count)
+        .args(["--endpoint", &server.url()])
+        .env("BAROGRAPH_TOKEN", &reader_token)
+        .output();
     assert_eq!(text(&variable.unwrap()).trim(), "n\n1");
     let list = files.run(&["token", "list", "--format", "csv"]);
     assert!(text(&list).contains("dashboard") && text(&list).contains("reader"), "{}", text(&list));
@@ -109,8 +116,16 @@ fn tokens_count_while_a_server_runs() {
     assert!(text(&ended).contains("not known"), "{}", text(&ended));
 
     let unknown = files.run(&["token", "create", "x", "--role", "none"]);
-    assert!(unknown.status.code() == Some(2) && text(&unknown).contains("no role \"none\""), "{}", text(&unknown));
-    let shown = command(&["config", "--config"]).arg(&files.settings).env("BAROGRAPH_TOKEN", &admin_token).output().unwrap();
+    assert!(
+        unknown.status.code() == Some(2) && text(&unknown).contains("no role \"none\""),
+        "{}",
+        text(&unknown)
+    );
+    let shown = command(&["config", "--config"])
+        .arg(&files.settings)
+        .env("BAROGRAPH_TOKEN", &admin_token)
+        .output()
+        .unwrap();
     assert!(shown.status.success(), "{}", text(&shown));
     let (status, printed) = server.terminate();
     assert!(status.success(), "{printed}");
@@ -121,7 +136,11 @@ fn tokens_count_while_a_server_runs() {
             assert!(!place.contains(secret.as_str()), "a token is shown");
         }
     }
-    for expected in ["\"identity\":\"operator\"", "\"identity\":\"dashboard\"", "\"outcome\":\"unauthenticated\""] {
+    for expected in [
+        "\"identity\":\"operator\"",
+        "\"identity\":\"dashboard\"",
+        "\"outcome\":\"unauthenticated\"",
+    ] {
         assert!(records.contains(expected), "{expected} is not in\n{records}");
     }
 }

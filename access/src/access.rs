@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use barograph_lake::Span;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
-use barograph_lake::Span;
 use subtle::ConstantTimeEq;
 
 use crate::audit::{Audit, AuditEntry, Outcome};
@@ -104,8 +104,9 @@ impl Access {
         };
         let issuer = Issuer::open(&settings.jwt)?;
         let audit = Audit::open(&settings.audit)?;
-        let key = ring::hmac::Key::generate(ring::hmac::HMAC_SHA256, &ring::rand::SystemRandom::new())
-            .map_err(|_| Error::new("the system gives no random numbers"))?;
+        let key =
+            ring::hmac::Key::generate(ring::hmac::HMAC_SHA256, &ring::rand::SystemRandom::new())
+                .map_err(|_| Error::new("the system gives no random numbers"))?;
         Ok(Arc::new(Self {
             open: open.map(Arc::new),
             anonymous: anonymous.map(Arc::new),

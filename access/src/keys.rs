@@ -25,7 +25,8 @@ pub struct KeyRanges(Arc<[KeyRange]>);
 impl KeyRanges {
     /// The keys of `ranges`, which may overlap and be in any order.
     pub fn new(ranges: impl IntoIterator<Item = KeyRange>) -> Self {
-        let mut ranges: Vec<_> = ranges.into_iter().filter(|range| range.from <= range.to).collect();
+        let mut ranges: Vec<_> =
+            ranges.into_iter().filter(|range| range.from <= range.to).collect();
         ranges.sort_unstable();
         let mut merged: Vec<KeyRange> = Vec::with_capacity(ranges.len());
         for range in ranges {
@@ -110,7 +111,9 @@ impl FromStr for KeyRange {
         };
         match ends {
             Some((from, to)) if from <= to => Ok(Self { from, to }),
-            _ => Err(format!("{text:?} is no key: write 5128581, or \"100..200\" for all from the first to the last")),
+            _ => Err(format!(
+                "{text:?} is no key: write 5128581, or \"100..200\" for all from the first to the last"
+            )),
         }
     }
 }

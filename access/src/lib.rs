@@ -34,7 +34,7 @@ pub use keys::{KeyRange, KeyRanges};
 pub use quotas::Limits;
 pub use refusal::{Refusal, RefusalKind};
 pub use rights::{Allowed, Decision, Grant, Rights, RowRule, Rows};
-pub use settings::{AccessSettings, ADMIN, RoleSettings};
+pub use settings::{ADMIN, AccessSettings, RoleSettings};
 pub use time::Time;
 pub use verb::Verb;
 

@@ -62,7 +62,9 @@ impl Limits {
             ("running_max", self.running_max.map(|count| count as u64)),
         ] {
             if value == Some(0) {
-                return Err(Error::new(format!("{name} is 0: give at least 1, or take the grant away")));
+                return Err(Error::new(format!(
+                    "{name} is 0: give at least 1, or take the grant away"
+                )));
             }
         }
         Ok(())
@@ -128,7 +130,8 @@ impl Meter {
         match self.running.fetch_update(Ordering::AcqRel, Ordering::Acquire, more) {
             Ok(_) => Ok(()),
             Err(running) => {
-                let message = format!("{running} requests run, as many as role {} allows", self.role);
+                let message =
+                    format!("{running} requests run, as many as role {} allows", self.role);
                 Err(Refusal::exhausted("access.limits.running_max", message, RUNNING_WAIT))
             }
         }
@@ -266,7 +269,10 @@ mod tests {
         assert_eq!(refused.retry_after(), Some(Span::millis(500)));
         let _third = ben.enter(Span::ZERO).unwrap();
         let refused = ben.enter(Span::ZERO).unwrap_err();
-        assert_eq!((refused.kind(), refused.bound()), (RefusalKind::Exhausted, Some("access.limits.running_max")));
+        assert_eq!(
+            (refused.kind(), refused.bound()),
+            (RefusalKind::Exhausted, Some("access.limits.running_max"))
+        );
         drop(first);
         let _fourth = quotas.account("ben", &roles).enter(Span::seconds(1)).unwrap();
         quotas.account("other", &[]).enter(Span::ZERO).unwrap();

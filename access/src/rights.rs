@@ -86,7 +86,13 @@ pub struct Rights {
 impl Grant {
     /// Everything.
     pub(crate) fn everything() -> Self {
-        Self { verbs: vec![Verb::Admin], tables: Vec::new(), columns: None, keys: None, filter: None }
+        Self {
+            verbs: vec![Verb::Admin],
+            tables: Vec::new(),
+            columns: None,
+            keys: None,
+            filter: None,
+        }
     }
 
     /// Refuses what could not be carried out as it is written.
@@ -99,18 +105,24 @@ impl Grant {
         if of_tables == 0 {
             let restricts = !self.tables.is_empty() || self.keys.is_some() || limited;
             return match restricts {
-                true => Err(Error::new("jobs, observe, peer and admin are about the whole server: leave out tables, columns, keys and filter")),
+                true => Err(Error::new(
+                    "jobs, observe, peer and admin are about the whole server: leave out tables, columns, keys and filter",
+                )),
                 false => Ok(()),
             };
         }
         if of_tables < self.verbs.len() {
-            return Err(Error::new("read, write and delete are about tables, the other verbs about the server: write two grants"));
+            return Err(Error::new(
+                "read, write and delete are about tables, the other verbs about the server: write two grants",
+            ));
         }
         if self.tables.is_empty() {
             return Err(Error::new("tables is empty: name some, or [\"*\"] for all"));
         }
         if limited && self.verbs.iter().any(|verb| *verb != Verb::Read) {
-            return Err(Error::new("columns and filter limit what is read, and rows are written and deleted whole: give write and delete in a grant of their own"));
+            return Err(Error::new(
+                "columns and filter limit what is read, and rows are written and deleted whole: give write and delete in a grant of their own",
+            ));
         }
         if self.filter.as_ref().is_some_and(|filter| filter.trim().is_empty()) {
             return Err(Error::new("filter is empty: leave it out to give all rows"));

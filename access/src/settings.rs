@@ -82,7 +82,8 @@ impl AccessSettings {
                 let place = format!("access.roles.{name}.grants[{at}]");
                 grant.check().map_err(|e| Error::new(place).with_source(e))?;
             }
-            for (place, limits) in [("limits", role.limits), ("shared_limits", role.shared_limits)] {
+            for (place, limits) in [("limits", role.limits), ("shared_limits", role.shared_limits)]
+            {
                 let place = format!("access.roles.{name}.{place}");
                 limits.check().map_err(|e| Error::new(place).with_source(e))?;
             }

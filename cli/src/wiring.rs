@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Schema};
+use barograph_access::{Access, tokens};
 use barograph_engine::validate::Rules;
 use barograph_engine::{Clock, Engine, LogSource, SystemClock, dead_letters};
-use barograph_access::{Access, tokens};
 use barograph_flight::{Client, FlightPeers, Listener, access_by, audit_rows};
 use barograph_jobs::compact::Compact;
 use barograph_jobs::maintenance::{Expire, Sweep, Verify};

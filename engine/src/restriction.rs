@@ -161,7 +161,10 @@ impl Restriction {
         // A batch without keys is refused as a whole where rows are validated, by the same column.
         let Some(column) = rows.column_by_name(name) else { return Ok(()) };
         let denied = |what: String| {
-            let text = format!("{what} of table {:?}: that is not among the keys that you may write", table.name());
+            let text = format!(
+                "{what} of table {:?}: that is not among the keys that you may write",
+                table.name()
+            );
             Err(Error::new(ErrorKind::Denied, text))
         };
         if !column.data_type().is_integer() {
@@ -169,9 +172,9 @@ impl Restriction {
         }
         let numbers = cast(column, &DataType::Int64)?;
         let numbers = numbers.as_primitive::<Int64Type>();
-        let outside = (0..column.len()).filter(|&row| column.is_valid(row)).find(|&row| {
-            numbers.is_null(row) || !keys.contains(Key::new(numbers.value(row)))
-        });
+        let outside = (0..column.len())
+            .filter(|&row| column.is_valid(row))
+            .find(|&row| numbers.is_null(row) || !keys.contains(Key::new(numbers.value(row))));
         match outside {
             None => Ok(()),
             Some(row) if numbers.is_null(row) => denied("a key of more than 64 bits".to_owned()),

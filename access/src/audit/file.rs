@@ -77,11 +77,7 @@ fn append_to(path: &Path) -> io::Result<File> {
 }
 
 /// Writes what comes until nobody sends any more.
-pub(super) fn write(
-    mut file: Rotated,
-    entries: &Receiver<Arc<AuditEntry>>,
-    lost: &AtomicU64,
-) {
+pub(super) fn write(mut file: Rotated, entries: &Receiver<Arc<AuditEntry>>, lost: &AtomicU64) {
     let mut failing = false;
     for entry in entries {
         let written = serde_json::to_vec(&*entry).map_err(io::Error::other).and_then(|mut line| {
@@ -116,7 +112,10 @@ mod tests {
         }
         drop(file);
         let read = |name: &str| fs::read_to_string(folder.path().join(name)).unwrap_or_default();
-        assert_eq!((read("a"), read("a.1"), read("a.2")), ("7\n".into(), "5\n6\n".into(), "3\n4\n".into()));
+        assert_eq!(
+            (read("a"), read("a.1"), read("a.2")),
+            ("7\n".into(), "5\n6\n".into(), "3\n4\n".into())
+        );
         assert_eq!(read("a.3"), "");
         // One that is opened again goes on where it was.
         let mut file = Rotated::open(&path, Size::bytes(4), 2).unwrap();

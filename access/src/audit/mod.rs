@@ -107,15 +107,20 @@ impl Default for AuditSettings {
 impl AuditSettings {
     pub(crate) fn check(&self) -> Result<()> {
         if self.queue_max == 0 || self.queue_max > 1 << 20 {
-            let text = format!("access.audit.queue_max is {}: give 1 to {}", self.queue_max, 1 << 20);
+            let text =
+                format!("access.audit.queue_max is {}: give 1 to {}", self.queue_max, 1 << 20);
             return Err(Error::new(text));
         }
         if self.recent_max > 1 << 20 {
-            let text = format!("access.audit.recent_max is {}: give {} at most", self.recent_max, 1 << 20);
+            let text =
+                format!("access.audit.recent_max is {}: give {} at most", self.recent_max, 1 << 20);
             return Err(Error::new(text));
         }
         if self.file_bytes_max.get() < 64 << 10 {
-            let text = format!("access.audit.file_bytes_max is {}: give 64KiB or more", self.file_bytes_max);
+            let text = format!(
+                "access.audit.file_bytes_max is {}: give 64KiB or more",
+                self.file_bytes_max
+            );
             return Err(Error::new(text));
         }
         Ok(())

@@ -3,22 +3,22 @@
 use std::fmt;
 use std::sync::Once;
 
-use jsonwebtoken::crypto::{CryptoProvider, JwtSigner, JwtVerifier, KeyUtils};
+use jsonwebtoken::crypto::{CryptoProvider, JwkUtils, JwtSigner, JwtVerifier};
 use jsonwebtoken::errors::{ErrorKind, Result};
-use jsonwebtoken::jwk::{EllipticCurve, ThumbprintHash};
 use jsonwebtoken::{Algorithm, DecodingKey, DecodingKeyKind, EncodingKey};
-use ring::signature::{self as ring_signature, RsaParameters, RsaPublicKeyComponents, UnparsedPublicKey, VerificationAlgorithm};
+use ring::signature::{
+    self as ring_signature, RsaParameters, RsaPublicKeyComponents, UnparsedPublicKey,
+    VerificationAlgorithm,
+};
 use signature::{Error, Verifier};
 
 static PROVIDER: CryptoProvider = CryptoProvider {
     signer_factory: no_signer,
     verifier_factory: verifier,
-    key_utils: KeyUtils {
-        rsa_pub_components_from_private_key: |_| Err(unsupported()),
-        rsa_pub_components_from_public_key: |_| Err(unsupported()),
-        ec_pub_components_from_private_key: no_ec,
-        ed_pub_components_from_private_key: no_ed,
-        compute_digest: no_digest,
+    jwk_utils: JwkUtils {
+        extract_rsa_public_key_components: |_| Err(unsupported()),
+        extract_ec_public_key_coordinates: |_, _| Err(unsupported()),
+        compute_digest: |_, _| Vec::new(),
     },
 };
 
@@ -34,18 +34,6 @@ fn unsupported() -> jsonwebtoken::errors::Error {
 }
 
 fn no_signer(_: &Algorithm, _: &EncodingKey) -> Result<Box<dyn JwtSigner>> {
-    Err(unsupported())
-}
-
-fn no_ec(_: &[u8], _: Algorithm) -> Result<(EllipticCurve, Vec<u8>, Vec<u8>)> {
-    Err(unsupported())
-}
-
-fn no_ed(_: &[u8], _: &EllipticCurve) -> Result<Vec<u8>> {
-    Err(unsupported())
-}
-
-fn no_digest(_: &[u8], _: ThumbprintHash) -> Result<Vec<u8>> {
     Err(unsupported())
 }
 

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use barograph_lake::time::MICROS_PER_SECOND;
 use barograph_lake::{Span, Timestamp};
-use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, JwkSet};
+use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
 use parking_lot::Mutex;
 use schemars::JsonSchema;
@@ -93,11 +93,15 @@ impl JwtSettings {
         }
         let empty = [("issuer", &self.issuer), ("audience", &self.audience)];
         if let Some((name, _)) = empty.into_iter().find(|(_, value)| value.is_empty()) {
-            let text = format!("access.jwt.{name} is empty: say which one is meant, or tokens that were made for others would count");
+            let text = format!(
+                "access.jwt.{name} is empty: say which one is meant, or tokens that were made for others would count"
+            );
             return Err(Error::new(text));
         }
         match self.algorithms.is_empty() {
-            true => Err(Error::new("access.jwt.algorithms is empty: name those that the issuer signs with")),
+            true => Err(Error::new(
+                "access.jwt.algorithms is empty: name those that the issuer signs with",
+            )),
             false => Ok(()),
         }
     }
@@ -121,6 +125,12 @@ impl JwtAlgorithm {
             Self::EdDsa => Algorithm::EdDSA,
         }
     }
+}
+
+/// A JSON web key set.
+#[derive(Deserialize)]
+struct KeySet {
+    keys: Vec<Value>,
 }
 
 /// A public key of the issuer.
@@ -193,8 +203,13 @@ impl Issuer {
     fn verified(&self, token: &str, keys: &[IssuerKey]) -> Result<Map<String, Value>, Refusal> {
         let refused = |why: &str| Refusal::unauthenticated(format!("the JSON web token {why}"));
         let header = decode_header(token).map_err(|_| refused("cannot be read"))?;
+        if header.crit.is_some() {
+            return Err(refused("has a header that must be understood (crit), and is not"));
+        }
         if !self.settings.allows(header.alg) {
-            return Err(refused("is signed by an algorithm that access.jwt.algorithms does not name"));
+            return Err(refused(
+                "is signed by an algorithm that access.jwt.algorithms does not name",
+            ));
         }
         let of_token = |key: &&IssuerKey| {
             let named = header.kid.is_none() || key.id.is_none() || key.id == header.kid;
@@ -216,7 +231,9 @@ impl Issuer {
                     why = match error.kind() {
                         ErrorKind::InvalidIssuer => "is of another issuer",
                         ErrorKind::InvalidAudience => "is for another audience",
-                        ErrorKind::MissingRequiredClaim(_) => "does not say its issuer and audience",
+                        ErrorKind::MissingRequiredClaim(_) => {
+                            "does not say its issuer and audience"
+                        }
                         _ => "has no right signature",
                     };
                 }
@@ -257,8 +274,7 @@ impl Issuer {
         let declared: Vec<_> = declared.collect();
         // Another one than who has a token of that name.
         let identity = roles.identity(&format!("jwt:{name}"), Proof::Jwt, &declared, None);
-        let identity =
-            Identity { expires_at: Some(expires_at.saturating_add(leeway)), ..identity };
+        let identity = Identity { expires_at: Some(expires_at.saturating_add(leeway)), ..identity };
         identity.check(now)?;
         Ok(identity)
     }
@@ -303,14 +319,15 @@ fn instant(claim: Option<&Value>) -> Option<Timestamp> {
 /// The keys in `bytes`, those of the file `path`. Keys that verify nothing here are passed over.
 fn parse(path: &Path, bytes: &[u8]) -> Result<Vec<IssuerKey>> {
     let wrong = |why: String| Error::new(format!("access.jwt.keys {}: {why}", path.display()));
-    let set: JwkSet = serde_json::from_slice(bytes).map_err(|e| wrong(e.to_string()))?;
+    let set: KeySet = serde_json::from_slice(bytes).map_err(|e| wrong(e.to_string()))?;
     let mut keys = Vec::new();
-    for jwk in &set.keys {
-        let algorithms = algorithms(jwk);
+    // Of an issuer with keys of kinds that are not known the others count.
+    for jwk in set.keys.into_iter().filter_map(|key| serde_json::from_value::<Jwk>(key).ok()) {
+        let algorithms = algorithms(&jwk);
         if algorithms.is_empty() {
             continue;
         }
-        let key = DecodingKey::from_jwk(jwk).map_err(|e| wrong(format!("a key: {e}")))?;
+        let key = DecodingKey::from_jwk(&jwk).map_err(|e| wrong(format!("a key: {e}")))?;
         keys.push(IssuerKey { id: jwk.common.key_id.clone(), key, algorithms });
     }
     match keys.is_empty() {
@@ -321,7 +338,6 @@ fn parse(path: &Path, bytes: &[u8]) -> Result<Vec<IssuerKey>> {
 
 /// What a key can verify; nothing for a symmetric one, or one for encryption.
 fn algorithms(jwk: &Jwk) -> Vec<Algorithm> {
-    use jsonwebtoken::jwk::PublicKeyUse;
     if !matches!(jwk.common.public_key_use, None | Some(PublicKeyUse::Signature)) {
         return Vec::new();
     }

@@ -66,14 +66,15 @@ fn grants() -> impl Strategy<Value = Vec<Grant>> {
     let columns = proptest::option::of(proptest::sample::subsequence(vec!["x", "y", "z"], 0..3));
     let keys = proptest::option::of(proptest::collection::vec((0_i64..6, 0_i64..3), 1..3));
     let filter = proptest::option::of(proptest::sample::select(FILTERS.to_vec()));
-    let one = (verbs, table, columns, keys, filter).prop_map(|(verbs, table, columns, keys, filter)| {
-        Grant {
-            columns: columns.map(|of| of.into_iter().map(str::to_owned).collect()),
-            keys: keys.map(|of| of.into_iter().map(|(from, n)| key(from, from + n)).collect()),
-            filter: filter.map(str::to_owned),
-            ..grant(&verbs, &[table])
-        }
-    });
+    let one =
+        (verbs, table, columns, keys, filter).prop_map(|(verbs, table, columns, keys, filter)| {
+            Grant {
+                columns: columns.map(|of| of.into_iter().map(str::to_owned).collect()),
+                keys: keys.map(|of| of.into_iter().map(|(from, n)| key(from, from + n)).collect()),
+                filter: filter.map(str::to_owned),
+                ..grant(&verbs, &[table])
+            }
+        });
     proptest::collection::vec(one, 0..4)
 }
 
@@ -171,7 +172,10 @@ fn what_could_not_be_carried_out_is_refused() {
         (grant(&[Verb::Read, Verb::Observe], &["a"]), "two grants"),
         (grant(&[Verb::Observe], &["a"]), "whole server"),
         (Grant { columns: Some(Vec::new()), ..grant(&[Verb::Write], &["a"]) }, "whole"),
-        (Grant { filter: Some("x > 1".into()), ..grant(&[Verb::Read, Verb::Delete], &["a"]) }, "whole"),
+        (
+            Grant { filter: Some("x > 1".into()), ..grant(&[Verb::Read, Verb::Delete], &["a"]) },
+            "whole",
+        ),
         (Grant { filter: Some(" ".into()), ..read() }, "filter is empty"),
     ] {
         let error = grant.check().unwrap_err().to_string();

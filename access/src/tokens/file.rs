@@ -153,8 +153,8 @@ fn change(path: &Path, with: impl FnOnce(&mut Vec<TokenEntry>) -> Result<()>) ->
     let mut tokens = list(path)?;
     with(&mut tokens)?;
     let content = Content { version: VERSION, tokens };
-    let mut bytes = serde_json::to_vec_pretty(&content)
-        .map_err(|e| Error::file("access.tokens", path, e))?;
+    let mut bytes =
+        serde_json::to_vec_pretty(&content).map_err(|e| Error::file("access.tokens", path, e))?;
     bytes.push(b'\n');
     let next = beside(".new");
     // One that was left by a change that did not end.

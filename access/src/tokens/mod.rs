@@ -47,7 +47,8 @@ struct Known {
 impl Tokens {
     /// Reads the file; one that is missing holds no token yet.
     pub(crate) fn open(path: &Path, roles: &Roles<'_>) -> Result<Self> {
-        let bytes = present(std::fs::read(path)).map_err(|e| Error::file("access.tokens", path, e))?;
+        let bytes =
+            present(std::fs::read(path)).map_err(|e| Error::file("access.tokens", path, e))?;
         let entries = file::parse(path, &bytes)?;
         let known = known(entries, &HashMap::new(), roles);
         Ok(Self {
@@ -87,7 +88,11 @@ impl Tokens {
                 let count = now.len();
                 self.known.store(Arc::new(now));
                 gone.iter().for_each(|of| of.revoked.store(true, Ordering::Release));
-                tracing::info!(tokens = count, revoked = gone.len(), "access.tokens was read again");
+                tracing::info!(
+                    tokens = count,
+                    revoked = gone.len(),
+                    "access.tokens was read again"
+                );
             }
             Err(error) => {
                 let file = self.path.display();

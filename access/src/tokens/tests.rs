@@ -7,7 +7,9 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use barograph_lake::Span;
 
 use super::*;
-use crate::{Access, AccessSettings, AuditSettings, Credentials, Door, Outcome, RoleSettings, Time, Verb};
+use crate::{
+    Access, AccessSettings, AuditSettings, Credentials, Door, Outcome, RoleSettings, Time, Verb,
+};
 
 #[derive(Debug, Default)]
 struct Set(AtomicI64);
@@ -57,11 +59,18 @@ async fn a_token_counts_from_its_making_until_it_is_revoked() {
     assert!(access.identify(&shown(&header)).is_err(), "the file was not read again");
     access.refresh().await;
     let anna = access.identify(&shown(&header)).unwrap();
-    assert_eq!((anna.name(), anna.proof(), anna.roles()), ("anna", Proof::Token, &["reader".to_owned()][..]));
+    assert_eq!(
+        (anna.name(), anna.proof(), anna.roles()),
+        ("anna", Proof::Token, &["reader".to_owned()][..])
+    );
     let text = fs::read_to_string(&path).unwrap();
     assert!(!text.contains(&token) && text.contains(&entry.id));
     #[cfg(unix)]
-    assert_eq!(std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&path).unwrap().permissions()) & 0o777, 0o600);
+    assert_eq!(
+        std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&path).unwrap().permissions())
+            & 0o777,
+        0o600
+    );
 
     // Another token leaves the first one's identity as it is.
     create(&path, reader("ben"), time.now()).unwrap();
@@ -99,9 +108,15 @@ fn what_is_not_a_token_is_refused() {
     }
     let (end, last) = token.split_at(token.len() - 1);
     let other = format!("{end}{}", if last == "0" { "1" } else { "0" });
-    for header in
-        [bearer(&other), bearer(""), bearer("brg_"), basic("ben"), "Basic x".to_owned(), token.clone(), String::new()]
-    {
+    for header in [
+        bearer(&other),
+        bearer(""),
+        bearer("brg_"),
+        basic("ben"),
+        "Basic x".to_owned(),
+        token.clone(),
+        String::new(),
+    ] {
         let refused = access.identify(&shown(&header)).unwrap_err();
         assert_eq!(refused.kind(), crate::RefusalKind::Unauthenticated, "{header}");
         assert!(!refused.to_string().contains(&token), "{refused}");
@@ -165,8 +180,14 @@ fn settings_that_nobody_can_mean_are_refused() {
         (r#"{"anonymous":"none"}"#, "no role \"none\""),
         (r#"{"roles":{"a":{}}}"#, "nobody can have"),
         (r#"{"anonymous":"admin","roles":{"admin":{}}}"#, "built in"),
-        (r#"{"anonymous":"a","roles":{"a":{"grants":[{"verbs":[]}]}}}"#, "access.roles.a.grants[0]: verbs"),
-        (r#"{"anonymous":"a","roles":{"a":{"limits":{"running_max":0}}}}"#, "access.roles.a.limits"),
+        (
+            r#"{"anonymous":"a","roles":{"a":{"grants":[{"verbs":[]}]}}}"#,
+            "access.roles.a.grants[0]: verbs",
+        ),
+        (
+            r#"{"anonymous":"a","roles":{"a":{"limits":{"running_max":0}}}}"#,
+            "access.roles.a.limits",
+        ),
         (r#"{"audit":{"queue_max":0}}"#, "queue_max"),
     ] {
         let error = with(json).unwrap_err().to_string();
@@ -182,7 +203,10 @@ fn a_file_that_cannot_be_read_is_named() {
     for (text, expected) in [
         ("{}", "missing field"),
         (r#"{"version":2,"tokens":[]}"#, "version 2"),
-        (r#"{"version":1,"tokens":[{"id":"a","name":"a","hash":"md5:1","roles":[],"created_at":"2026-01-01"}]}"#, "sha256"),
+        (
+            r#"{"version":1,"tokens":[{"id":"a","name":"a","hash":"md5:1","roles":[],"created_at":"2026-01-01"}]}"#,
+            "sha256",
+        ),
     ] {
         fs::write(&path, text).unwrap();
         let error = list(&path).unwrap_err().to_string();

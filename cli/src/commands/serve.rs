@@ -52,7 +52,8 @@ pub(super) async fn run(
     let Opened { engine, schedule, sql } =
         Opened::open(&settings, arguments.accept_log_damage, &address, &access, None).await?;
     let figures = JobFigures::new(&schedule);
-    let (served, broken) = Served::new(layers, settings.clone(), address, &access, Arc::clone(&figures));
+    let (served, broken) =
+        Served::new(layers, settings.clone(), address, &access, Arc::clone(&figures));
     let flight = settings.flight.clone();
     let server = Server::at(listener, Some(served.clone()), engine, sql, flight)?;
     let server = server.with_access(access).with_figures(figures);

@@ -24,7 +24,9 @@ pub(super) fn run(command: TokenCommand, settings: &Settings) -> Result<()> {
         }
         TokenCommand::Revoke { token, file } => {
             let revoked = revoke(path(&file, settings)?, &token).map_err(usage)?;
-            revoked.iter().try_for_each(|token| say(format_args!("{} of {} is revoked", token.id, token.name)))
+            revoked.iter().try_for_each(|token| {
+                say(format_args!("{} of {} is revoked", token.id, token.name))
+            })
         }
     }
 }

@@ -29,7 +29,9 @@ fn rows() -> RecordBatch {
     let keys: Vec<i32> = (0..40).map(|at| at / 2).collect();
     let times = TimestampMicrosecondArray::from_iter_values(0..40).with_timezone("UTC");
     let values = |by: f32| -> ArrayRef {
-        Arc::new((0..40).map(|at| (at % 7 != 0).then_some(at as f32 * by)).collect::<Float32Array>())
+        Arc::new(
+            (0..40).map(|at| (at % 7 != 0).then_some(at as f32 * by)).collect::<Float32Array>(),
+        )
     };
     let at: ArrayRef = Arc::new(times);
     let columns: Vec<ArrayRef> =

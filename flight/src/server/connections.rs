@@ -73,7 +73,11 @@ mod tests {
         drop(first);
         let _fourth = connections.take(one).unwrap();
         drop(_third);
-        assert_eq!(connections.open.lock().unwrap().len(), 1, "those without connections are forgotten");
+        assert_eq!(
+            connections.open.lock().unwrap().len(),
+            1,
+            "those without connections are forgotten"
+        );
         assert!(connections.take(None).is_some());
     }
 }

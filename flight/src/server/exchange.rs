@@ -27,11 +27,11 @@ use futures::{Stream, StreamExt};
 use tokio::sync::OwnedSemaphorePermit;
 use tonic::{Status, Streaming};
 
-use crate::{Error, Result};
 use crate::call::{Phase, RequestKind, Serving, Shutdown, State};
 use crate::message::after;
 use crate::ticket::{PointRequest, Refused, Ticket};
 use crate::wire::{GrpcBody, Pieces, Protobuf};
+use crate::{Error, Result};
 use answer::{RequestGroup, refusal};
 use shape::ExchangeShape;
 

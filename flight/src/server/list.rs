@@ -25,18 +25,18 @@ pub(super) fn answer(
     let wanted = tables.into_iter().filter(|table| table.schema.name().starts_with(prefix));
     let seen = wanted.filter_map(|table| Some((shown(identity, &table.schema)?, table)));
     seen.map(|(Shown(restriction), table)| {
-            let name = table.schema.name().to_owned();
-            let whole = Ticket::range(&name, RangeRead::default());
-            let visible = restriction.as_ref().map_or(&table.schema, |of| of.visible());
-            // How much there is of what is not shown is not said either.
-            let known = |count: u64| if restriction.is_some() { UNKNOWN } else { signed(count) };
-            Ok(FlightInfo::new()
-                .try_with_schema(visible.arrow())?
-                .with_descriptor(FlightDescriptor::new_path(vec![name]))
-                .with_endpoint(endpoint(&whole))
-                .with_total_records(known(table.rows))
-                .with_total_bytes(known(table.bytes))
-                .with_ordered(true))
-        })
-        .collect()
+        let name = table.schema.name().to_owned();
+        let whole = Ticket::range(&name, RangeRead::default());
+        let visible = restriction.as_ref().map_or(&table.schema, |of| of.visible());
+        // How much there is of what is not shown is not said either.
+        let known = |count: u64| if restriction.is_some() { UNKNOWN } else { signed(count) };
+        Ok(FlightInfo::new()
+            .try_with_schema(visible.arrow())?
+            .with_descriptor(FlightDescriptor::new_path(vec![name]))
+            .with_endpoint(endpoint(&whole))
+            .with_total_records(known(table.rows))
+            .with_total_bytes(known(table.bytes))
+            .with_ordered(true))
+    })
+    .collect()
 }

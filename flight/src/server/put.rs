@@ -48,7 +48,8 @@ pub(super) async fn answer(
     if let Some(command) = sql::command::read(&descriptor.cmd)? {
         let deadline = state.deadline(headers);
         call.came_by(Door::Sql);
-        let done = sql::put::answer(serving, command, (first, messages), caller, call, deadline).await;
+        let done =
+            sql::put::answer(serving, command, (first, messages), caller, call, deadline).await;
         return done.map(changed).map_err(|error| error.in_sql().into());
     }
     let durability = durability(headers)?;

@@ -165,11 +165,7 @@ fn schema_bytes(schema: Option<SchemaRef>) -> Result<Bytes> {
 }
 
 /// Cancels the statements that the endpoints of `info` execute: those of the caller.
-async fn cancel(
-    state: &Arc<State>,
-    info: &FlightInfo,
-    caller: Caller<'_>,
-) -> Result<CancelStatus> {
+async fn cancel(state: &Arc<State>, info: &FlightInfo, caller: Caller<'_>) -> Result<CancelStatus> {
     let mut status = None;
     for ticket in info.endpoint.iter().filter_map(|endpoint| endpoint.ticket.as_ref()) {
         let Some(Command::TicketStatementQuery(ticket)) = command::read(&ticket.ticket)? else {

@@ -41,7 +41,9 @@ pub(super) fn rows(
             names.into_iter().for_each(|(catalog, schema)| builder.append(catalog, schema));
             builder.build()
         }
-        Command::CommandGetTables(get) => return tables(get, &caller.sql(state)?.tables()).map(Some),
+        Command::CommandGetTables(get) => {
+            return tables(get, &caller.sql(state)?.tables()).map(Some);
+        }
         Command::CommandGetTableTypes(get) => {
             let mut builder = get.into_builder();
             TABLE_TYPES.into_iter().for_each(|kind| builder.append(kind));

@@ -110,8 +110,7 @@ pub(crate) async fn schema(
         Some(rows) => rows.schema(),
         None => {
             let sql = caller.sql(state)?;
-            let (handle, statement) =
-                deadline.bound(planned(state, &sql, &asked, caller)).await?;
+            let (handle, statement) = deadline.bound(planned(state, &sql, &asked, caller)).await?;
             let bound = parameters::decode(&handle.parameters)?;
             let session = caller.session(handle.session.for_sql());
             deadline.bound(schema_of(&sql, &session, &statement, bound)).await?

@@ -83,11 +83,7 @@ pub(super) async fn ingest(
 }
 
 /// The table to append to.
-fn target(
-    state: &State,
-    command: &CommandStatementIngest,
-    caller: Caller<'_>,
-) -> Result<String> {
+fn target(state: &State, command: &CommandStatementIngest, caller: Caller<'_>) -> Result<String> {
     no_transaction(command.transaction_id.as_ref())?;
     if command.temporary {
         return Err(Error::unsupported(

@@ -278,7 +278,9 @@ impl PartitionStream for LiveStream {
         let shown = self.schema.fields().len();
         let batches = batches.map(move |rows| match &restriction {
             None => rows.map_err(external),
-            Some(of) => of.let_through(&rows.map_err(external)?, &live.output, shown).map_err(external),
+            Some(of) => {
+                of.let_through(&rows.map_err(external)?, &live.output, shown).map_err(external)
+            }
         });
         Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), batches))
     }

@@ -107,7 +107,9 @@ impl Shown {
         match restriction {
             Some(_) if *then != *table => Err(Error::new(
                 ErrorKind::Denied,
-                format!("table {name:?} had other columns then, and your rights are about those that it has now"),
+                format!(
+                    "table {name:?} had other columns then, and your rights are about those that it has now"
+                ),
             )),
             restriction => Ok((then, restriction)),
         }

@@ -56,7 +56,10 @@ async fn a_ticket_reads_what_its_caller_is_given() {
         let hot = Ticket::at("readings", Some(all(&[1])), at);
         assert_eq!(read(&reader, &hot).await.unwrap().num_rows(), 0);
         assert_eq!(read(&admin, &hot).await.unwrap().num_rows(), 1);
-        let or = RangeRead { filter: Some("temperature > 0 OR city_id = 3".into()), ..RangeRead::default() };
+        let or = RangeRead {
+            filter: Some("temperature > 0 OR city_id = 3".into()),
+            ..RangeRead::default()
+        };
         assert_eq!(read(&reader, &Ticket::range("readings", or)).await.unwrap().num_rows(), 22);
         let plan = reader.info(&whole).await.unwrap();
         let batches: Vec<_> = reader.fetch(&plan, 2).try_collect().await.unwrap();
@@ -89,10 +92,8 @@ async fn a_ticket_tells_nothing_of_what_is_hidden() {
         assert_eq!(said(&hidden, "humidity").await, said(&absent, "humadity").await);
     }
     for (hidden, absent) in [("secrets", "sacrets"), ("dead_letters", "dead_lettars")] {
-        let of = |table: &str| [
-            Ticket::range(table, RangeRead::default()),
-            Ticket::latest(table, None),
-        ];
+        let of =
+            |table: &str| [Ticket::range(table, RangeRead::default()), Ticket::latest(table, None)];
         for (hidden_ticket, absent_ticket) in of(hidden).iter().zip(&of(absent)) {
             for (told, of_absent) in
                 [(read(&reader, hidden_ticket).await, read(&reader, absent_ticket).await)]
@@ -227,7 +228,17 @@ async fn each_action_needs_its_verb() {
         let name = if name == "barograph.forward" { crate::message::FORWARD } else { name };
         assert_eq!(action(&served, Some(role), name, body).await, expected, "{name} {role}");
     }
-    for name in ["flush", "redrive", "alter", "kill", "plan", "version", "delete", "none", crate::message::FORWARD] {
+    for name in [
+        "flush",
+        "redrive",
+        "alter",
+        "kill",
+        "plan",
+        "version",
+        "delete",
+        "none",
+        crate::message::FORWARD,
+    ] {
         assert_eq!(action(&served, None, name, "").await, Code::Unauthenticated, "{name}");
     }
     served.server.stop().await.unwrap();
@@ -250,7 +261,10 @@ async fn without_a_token_only_health_is_told() {
         raw.do_get(ticket).await.map(drop).map_err(code),
         raw.do_put(futures::stream::empty()).await.map(drop).map_err(code),
         raw.do_exchange(futures::stream::empty()).await.map(drop).map_err(code),
-        raw.handshake(futures::stream::iter([HandshakeRequest::default()])).await.map(drop).map_err(code),
+        raw.handshake(futures::stream::iter([HandshakeRequest::default()]))
+            .await
+            .map(drop)
+            .map_err(code),
     ];
     assert_eq!(codes, [Err(Code::Unauthenticated); 9]);
     let mut health = tonic_health::pb::health_client::HealthClient::new(channel);
@@ -289,7 +303,9 @@ async fn a_handshake_gives_the_header_that_is_sent_from_then_on() {
     assert_eq!(rows.num_rows(), 1);
     // Drivers may also send name and token with each call.
     let mut client = FlightClient::new(channel);
-    client.add_header("authorization", &barograph_access::basic("admin-1", served.token("admin"))).unwrap();
+    client
+        .add_header("authorization", &barograph_access::basic("admin-1", served.token("admin")))
+        .unwrap();
     let flights: Vec<_> = client.list_flights("").await.unwrap().try_collect().await.unwrap();
     assert_eq!(flights.len(), 3);
     served.server.stop().await.unwrap();

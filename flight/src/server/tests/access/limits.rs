@@ -63,8 +63,13 @@ async fn one_who_has_put_too_much_waits() {
     })
     .await;
     let writer = served.client("writer");
-    writer.put_batch("readings", batch((0..1_000).map(|city| (city, 0, 1.0))), Durability::Memory).await.unwrap();
-    let refused = writer.put_batch("readings", batch((0..1_000).map(|city| (city, 0, 1.0))), Durability::Memory).await;
+    writer
+        .put_batch("readings", batch((0..1_000).map(|city| (city, 0, 1.0))), Durability::Memory)
+        .await
+        .unwrap();
+    let refused = writer
+        .put_batch("readings", batch((0..1_000).map(|city| (city, 0, 1.0))), Durability::Memory)
+        .await;
     let refused = refused.unwrap_err();
     assert!(is_limit(&refused, "access.limits.bytes_in_per_second"), "{refused}");
     served.server.stop().await.unwrap();

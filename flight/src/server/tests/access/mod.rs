@@ -86,17 +86,18 @@ pub(super) async fn guarded() -> Guarded {
     guarded_with(Arc::new(SystemClock), |_| {}).await
 }
 
-async fn guarded_with(
-    clock: Arc<dyn Clock>,
-    change: impl FnOnce(&mut AccessSettings),
-) -> Guarded {
+async fn guarded_with(clock: Arc<dyn Clock>, change: impl FnOnce(&mut AccessSettings)) -> Guarded {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("tokens.json");
     let mut settings = settings(&path);
     change(&mut settings);
     let names = settings.roles.keys().cloned().chain(["admin".to_owned()]);
     let tokens = names.map(|role| {
-        let new = NewToken { name: format!("{role}-1"), roles: vec![role.clone()], ..NewToken::default() };
+        let new = NewToken {
+            name: format!("{role}-1"),
+            roles: vec![role.clone()],
+            ..NewToken::default()
+        };
         let (token, _) = create(&path, new, clock.now()).unwrap();
         (role, token)
     });
@@ -107,7 +108,8 @@ async fn guarded_with(
         "secrets",
         readings_table(["temperature"]).declaration().clone(),
     );
-    let engine = engine_in(data.path()).settings(landing_on_request()).log(log).clock(clock.clone());
+    let engine =
+        engine_in(data.path()).settings(landing_on_request()).log(log).clock(clock.clone());
     let engine = engine.table(readings_table(["temperature", "humidity"])).table(secrets.unwrap());
     let engine = engine.open().await.unwrap();
     for table in ["readings", "secrets"] {

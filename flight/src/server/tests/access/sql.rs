@@ -73,15 +73,21 @@ async fn a_part_of_a_table_is_all_there_is_for_its_reader() {
         for statement in STATEMENTS {
             both(&mut reader, &mut admin, statement, ["readings", PART]).await;
         }
-        both(&mut reader, &mut admin, "SELECT * FROM T ORDER BY 1", ["latest('readings')", NEWEST]).await;
-        both(&mut reader, &mut admin, "SELECT count(*) FROM T", ["latest('readings')", NEWEST]).await;
+        both(&mut reader, &mut admin, "SELECT * FROM T ORDER BY 1", ["latest('readings')", NEWEST])
+            .await;
+        both(&mut reader, &mut admin, "SELECT count(*) FROM T", ["latest('readings')", NEWEST])
+            .await;
         if state == 0 {
             served.client("admin").flush().await.unwrap();
         }
         if state == 1 {
             let more = super::readings();
             let durability = barograph_engine::Durability::Disk;
-            served.client("admin").put_batch("readings", more.slice(0, 20), durability).await.unwrap();
+            served
+                .client("admin")
+                .put_batch("readings", more.slice(0, 20), durability)
+                .await
+                .unwrap();
         }
     }
     let version = served.server.state().engine.view("readings").unwrap().snapshot.version();
@@ -151,7 +157,8 @@ async fn what_is_not_given_is_not_there() {
             assert!(!names.iter().any(|name| name == hidden), "{listing}: {names:?}");
         }
     }
-    let columns = "SELECT column_name FROM information_schema.columns WHERE table_name = 'readings'";
+    let columns =
+        "SELECT column_name FROM information_schema.columns WHERE table_name = 'readings'";
     let columns = texts(&query(&mut reader, columns).await.unwrap(), "column_name");
     assert_eq!(columns, ["city_id", "reading_at", "temperature", "ingested_at"]);
     served.server.stop().await.unwrap();
