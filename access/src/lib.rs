@@ -30,6 +30,7 @@ pub use call::{Call, Door};
 pub use error::{Error, Result};
 pub use identity::{Credentials, Identity, Proof};
 pub use jwt::{JwtAlgorithm, JwtSettings};
+pub use pattern::TablePattern;
 pub use keys::{KeyRange, KeyRanges};
 pub use quotas::Limits;
 pub use refusal::{Refusal, RefusalKind};

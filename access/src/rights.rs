@@ -277,10 +277,10 @@ impl Rights {
 }
 
 /// What all of `parts` together show, in whatever order they come.
-fn united(mut parts: Vec<Allowed>) -> Option<Allowed> {
+fn united(parts: Vec<Allowed>) -> Option<Allowed> {
     // Those with the same rows first: their columns add up.
     let mut sums: Vec<Allowed> = Vec::new();
-    for part in parts.drain(..) {
+    for part in parts {
         match sums.iter().position(|sum| sum.rows == part.rows) {
             Some(at) => {
                 let sum = sums.swap_remove(at);

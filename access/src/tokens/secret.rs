@@ -17,7 +17,7 @@ const SECRET_BYTES: usize = 32;
 
 /// The hash of a token: `sha256:` and 64 hexadecimal digits.
 #[derive(Clone, PartialEq, Eq)]
-pub struct TokenHash(pub(super) [u8; 32]);
+pub(super) struct TokenHash(pub(super) [u8; 32]);
 
 /// A new id and the token that begins with it.
 pub(super) fn generate() -> Result<(String, String)> {

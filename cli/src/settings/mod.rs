@@ -18,6 +18,7 @@ use std::sync::Arc;
 use barograph_access::AccessSettings;
 use barograph_engine::EngineSettings;
 use barograph_engine::dead_letters::DEAD_LETTERS;
+use barograph_engine::filter::Predicate;
 use barograph_engine::rollup::{Rollup, RollupSettings};
 use barograph_flight::{ClientTls, FlightSettings};
 use barograph_jobs::compact::CompactionSettings;
@@ -195,13 +196,13 @@ impl Settings {
         self.logging.check()?;
         self.store.check().map_err(|e| below("store", e.into()))?;
         self.flight.check().map_err(|e| Error::usage(e.to_string()))?;
-        self.check_access()?;
         self.engine.check().map_err(|e| below("engine", e))?;
         self.sql.check().map_err(|e| below("sql", e))?;
         self.scheduler.check()?;
         self.jobs.check()?;
         self.compaction.check()?;
         let schemas = self.schemas()?;
+        self.check_access(&schemas)?;
         tables::check_names(self.tables.keys(), self.rollups.keys())?;
         tables::check_dimensions(&self.tables)?;
         let mut names: Vec<_> = schemas.iter().map(TableSchema::name).collect();
@@ -219,8 +220,21 @@ impl Settings {
     }
 
     /// Refuses rights that could not be given.
-    fn check_access(&self) -> Result<()> {
+    fn check_access(&self, tables: &[TableSchema]) -> Result<()> {
         self.access.check().map_err(|e| Error::usage(e.to_string()))?;
+        for (place, grant, filter) in self.access.filters() {
+            let named = |table: &&TableSchema| {
+                grant.tables.iter().any(|pattern| pattern.matches(table.name()))
+            };
+            // Of the tables of a pattern it may fit some; of the others nothing is given.
+            let tried = tables.iter().filter(named).map(|of| Predicate::parse(filter, of));
+            let tried: Vec<_> = tried.collect();
+            if tried.iter().all(|of| of.is_err())
+                && let Some(Err(error)) = tried.into_iter().next()
+            {
+                return Err(Error::usage(format!("{place}: {error}")));
+            }
+        }
         let asks = self.access.is_configured();
         let known = self.access.peer_token.is_some() || !self.access.certificates.is_empty();
         if asks && self.log == LogPlace::Store && !known {
