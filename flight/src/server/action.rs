@@ -6,7 +6,7 @@ use arrow_flight::{Action, ActionType};
 use barograph_access::{Allowed, Call, Refusal, Verb};
 use barograph_engine::ErrorKind;
 use barograph_lake::Key;
-use barograph_query::QueryId;
+use barograph_query::{Cost, QueryId};
 use bytes::Bytes;
 use prost::Message;
 use serde::Serialize;
@@ -141,7 +141,13 @@ pub(super) async fn answer(
                 let plan = state.engine.plan(&view, scan.clone())?.sliced().await?;
                 plan.costed().await
             };
-            Ok(deadline.bound(plan).await?.to_string().into())
+            let plan = deadline.bound(plan).await?;
+            // Inputs and conditions tell of what is not given.
+            let text = match given {
+                None => plan.to_string(),
+                Some(_) => restricted_plan(&ticket.table, plan.cost()),
+            };
+            Ok(text.into())
         }
         "redrive" => {
             let asked: RedriveJson = serde_json::from_slice(&action.body)
@@ -179,6 +185,14 @@ fn check_deleted(keys: Option<&[Key]>, allowed: &Allowed) -> Result<(), Refusal>
             Some(key) => denied(format!("key {key} is not among those that you may delete")),
         },
     }
+}
+
+/// What a caller is told of a plan who is given a part of the table.
+fn restricted_plan(table: &str, cost: Cost) -> String {
+    let Cost { files, rows, bytes } = cost;
+    format!(
+        "Scan {table}, restricted to what you may read\n  reads     {files} files, at most {rows} rows, {bytes} bytes\n"
+    )
 }
 
 /// As the list of queries says it.

@@ -228,6 +228,7 @@ impl TableProvider for LakeProvider {
                 wanted,
                 columns,
                 aggregation: None,
+                is_restricted: self.restriction.is_some(),
             });
             let plan = self.divided(read.plan(limit)?, partitions).await?;
             let schema = Arc::new(self.table.arrow().project(output)?);
@@ -252,7 +253,8 @@ impl TableProvider for LakeProvider {
                 (layout.equivalences()?, layout.partitioning(&starts)?);
             let mut exec = ScanExec::new(read, places.collect(), plan, equivalences, partitioning);
             exec.statistics = Arc::new(statistics);
-            exec.explain = pinned.explain;
+            // The inputs of a scan tell of rows that are not given.
+            exec.explain = pinned.explain && self.restriction.is_none();
             Ok(Arc::new(exec) as _)
         })
     }
