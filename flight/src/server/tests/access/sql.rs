@@ -157,6 +157,19 @@ async fn what_is_not_given_is_not_there() {
             assert!(!names.iter().any(|name| name == hidden), "{listing}: {names:?}");
         }
     }
+    // A plan tells neither the condition that it is restricted by, nor the files that it reads.
+    served.client("admin").flush().await.unwrap();
+    for statement in [
+        "EXPLAIN VERBOSE SELECT * FROM readings",
+        "EXPLAIN SELECT count(*), max(temperature) FROM readings",
+        "EXPLAIN SELECT city_id, avg(temperature) FROM readings GROUP BY 1",
+    ] {
+        let plan = texts(&query(&mut reader, statement).await.unwrap(), "plan").concat();
+        assert!(plan.contains("restricted"), "{plan}");
+        for told in ["temperature < 100", "keys", ".parquet"] {
+            assert!(!plan.contains(told), "{told}: {plan}");
+        }
+    }
     let columns =
         "SELECT column_name FROM information_schema.columns WHERE table_name = 'readings'";
     let columns = texts(&query(&mut reader, columns).await.unwrap(), "column_name");
