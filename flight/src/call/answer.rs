@@ -1,7 +1,12 @@
 //! The answer to a call while it is sent: batches are encoded as the client reads them, until the deadline or the end
 //! of the server.
 
+use std::sync::Arc;
+
 use arrow::array::RecordBatch;
+use barograph_access::Call;
+use barograph_engine::Clock;
+use barograph_lake::Span;
 use futures::stream::BoxStream;
 use futures::{Stream, StreamExt, stream};
 use tokio::sync::OwnedSemaphorePermit;
@@ -23,6 +28,8 @@ pub(crate) struct Running {
     /// What a client is told of an error.
     map_error: fn(Error) -> Error,
     observed: Option<Observed>,
+    call: Call,
+    clock: Arc<dyn Clock>,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -32,6 +39,7 @@ impl Running {
         batches: BoxStream<'static, Result<RecordBatch>>,
         deadline: Deadline,
         permit: OwnedSemaphorePermit,
+        call: Call,
     ) -> Self {
         Self {
             batches,
@@ -40,6 +48,8 @@ impl Running {
             shutdown: state.shutdown.clone(),
             map_error: std::convert::identity,
             observed: None,
+            call,
+            clock: Arc::clone(state.engine.clock()),
             _permit: permit,
         }
     }
@@ -74,6 +84,7 @@ impl Running {
                         if let Some(observed) = this.observed.take() {
                             observed.done();
                         }
+                        this.call.done();
                         return None;
                     }
                     Some(batch) => batch,
@@ -85,8 +96,19 @@ impl Running {
                 if let Some(observed) = &mut this.observed {
                     observed.sends(batch.num_rows(), pieces.len());
                 }
-                Ok(pieces)
+                let wait = this.call.sent(batch.num_rows() as u64, pieces.len() as u64);
+                Ok((pieces, wait))
             });
+            // An answer that is faster than its caller may read is slowed down.
+            let encoded = match encoded {
+                Ok((pieces, wait)) if wait > Span::ZERO => tokio::select! {
+                    biased;
+                    error = &mut end => Err(error),
+                    () = this.clock.sleep(wait.duration()) => Ok(pieces),
+                },
+                Ok((pieces, _)) => Ok(pieces),
+                Err(error) => Err(error),
+            };
             match encoded {
                 Ok(pieces) => Some((Ok(pieces), Some((this, end)))),
                 Err(error) => Some((Err(Status::from((this.map_error)(error))), None)),

@@ -24,7 +24,11 @@ use futures::future::BoxFuture;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
-use tonic::transport::server::{Connected, TcpConnectInfo};
+use tonic::transport::server::Connected;
+
+use super::connections::Place;
+use crate::call::Peer;
+use crate::tls::certificate_names;
 
 /// Bytes that are held at most: in the nearest caches, so that holding them costs little.
 const HELD_MAX: usize = 128 << 10;
@@ -45,11 +49,17 @@ pub(super) enum Stream {
 }
 
 impl Stream {
-    fn tcp(&self) -> &TcpStream {
-        match self {
-            Self::Plain(stream) => stream,
-            Self::Tls(stream) => stream.get_ref().0,
-        }
+    /// The address of the other end, and the names in the certificate that it has shown.
+    fn peer(&self) -> Peer {
+        let (tcp, names) = match self {
+            Self::Plain(stream) => (stream, Vec::new()),
+            Self::Tls(stream) => {
+                let (tcp, tls) = stream.get_ref();
+                let own = tls.peer_certificates().and_then(|chain| chain.first());
+                (tcp, own.map(certificate_names).unwrap_or_default())
+            }
+        };
+        Peer { address: tcp.peer_addr().ok(), names: names.into() }
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
@@ -116,6 +126,8 @@ pub(super) struct Socket {
     clock: Arc<dyn Clock>,
     /// Comes when the client had its time to end its side; set once this side has ended.
     lingers: Option<BoxFuture<'static, ()>>,
+    /// Among the open connections.
+    _place: Option<Place>,
 }
 
 impl fmt::Debug for Socket {
@@ -125,8 +137,8 @@ impl fmt::Debug for Socket {
 }
 
 impl Socket {
-    pub(super) fn new(stream: Stream, clock: Arc<dyn Clock>) -> Self {
-        Self { stream, held: Vec::new(), sent: 0, clock, lingers: None }
+    pub(super) fn new(stream: Stream, place: Option<Place>, clock: Arc<dyn Clock>) -> Self {
+        Self { stream, held: Vec::new(), sent: 0, clock, lingers: None, _place: place }
     }
 
     /// Sends all that is held.
@@ -219,10 +231,10 @@ impl AsyncWrite for Socket {
 }
 
 impl Connected for Socket {
-    type ConnectInfo = TcpConnectInfo;
+    type ConnectInfo = Peer;
 
     fn connect_info(&self) -> Self::ConnectInfo {
-        self.stream.tcp().connect_info()
+        self.stream.peer()
     }
 }
 
@@ -245,7 +257,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let other = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let stream = Stream::Plain(listener.accept().await.unwrap().0);
-        (Socket::new(stream, Arc::new(SystemClock)), other)
+        (Socket::new(stream, None, Arc::new(SystemClock)), other)
     }
 
     fn bytes(count: usize) -> Vec<u8> {
