@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | `folder` | rows acknowledged through the shared log in a folder, four writers | the local log |
 //! | `ack` | acknowledgements of three servers, 12 batches of 15,000 a second in all, over an S3 server with its delays | a PUT of as many bytes |
-//! | `seen` | a row acknowledged at one server, until another shows it | its acknowledgement |
+//! | `seen` | a batch acknowledged at one server, until another shows it, asked all the time or by its position | its acknowledgement |
 //! | `takeover` | time without an acknowledgement of a client with three addresses, the leader killed with -9 | – |
 //! | `restart` | a start over an hour of 60 batches of 15,000 in that store | – |
 //!
@@ -21,9 +21,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arrow::array::{ArrayRef, AsArray, RecordBatch, TimestampMicrosecondArray};
+use arrow::datatypes::{Int32Type, TimestampMicrosecondType};
 use barograph::{Cities, Weather};
 use barograph_engine::Durability;
-use barograph_flight::ticket::RangeRead;
 use barograph_flight::{Client, Ticket};
 use barograph_lake::store::{LakeStore, StoreSettings};
 use barograph_lake::{Hour, Key, Span};
@@ -36,6 +36,8 @@ const START: i64 = 1_704_067_200_000_000;
 const SERVERS: usize = 3;
 const WRITERS: usize = 4;
 const ROUNDS: usize = 3;
+/// Batches whose way to another server is timed.
+const SEEN: usize = 240;
 /// Delays of S3 Standard: docs/adr/0033-shared-log.md.
 const PUT: Delay = Delay { p50: Duration::from_millis(30), p99: Duration::from_millis(120) };
 const OTHER: Delay = Delay { p50: Duration::from_millis(15), p99: Duration::from_millis(60) };
@@ -276,23 +278,56 @@ async fn seen(minutes: &[RecordBatch]) {
     println!("seen: a batch of {} put at one server, read at another", minutes[0].num_rows());
     let folder = tempfile::tempdir().unwrap();
     let servers = servers(folder.path());
-    let (here, there) = (servers[0].client().await, servers[1].client().await);
-    let key = Key::from(Cities::built_in().unwrap().all()[0].id);
-    let range = RangeRead { keys: Some(vec![key]), ..RangeRead::default() };
-    let (mut acknowledged, mut shown) = (Vec::new(), Vec::new());
-    for batch in minutes.iter().chain(minutes) {
-        let sent = Instant::now();
-        let put = here.put_batch("readings", batch.clone(), Durability::Disk);
-        let position = put.await.unwrap().position;
-        acknowledged.push(sent.elapsed());
-        let ticket = Ticket::range("readings", range.clone()).after(position);
-        let asked = Instant::now();
-        let rows = there.get(&ticket).await.unwrap().collect().await.unwrap();
-        shown.push(asked.elapsed());
-        assert!(rows.num_rows() > 0);
+    let [first, second, third] = [0, 1, 2].map(|at| servers[at].client());
+    let (first, second, third) = (first.await, second.await, third.await);
+    // It leads, and the others have time to ask it for what it appends.
+    put(&first, row(0)).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let mut hours = (0..)
+        .map(|hour| Span::HOUR * hour)
+        .flat_map(|hour| minutes.iter().map(move |minute| later(minute, hour)));
+    for (name, here, there) in [
+        ("put at the leader", &first, &second),
+        ("put at a follower, which forwards it", &second, &third),
+    ] {
+        println!("  {name}");
+        let (mut acknowledged, mut shown, mut asked_for) = (Vec::new(), Vec::new(), Vec::new());
+        for (number, batch) in hours.by_ref().take(SEEN).enumerate() {
+            let newest = newest(&batch);
+            let sent = Instant::now();
+            let ack = here.put_batch("readings", batch, Durability::Disk).await.unwrap();
+            acknowledged.push(sent.elapsed());
+            let asked = Instant::now();
+            let key = Some(vec![Key::from(newest.0)]);
+            let ticket = Ticket::latest("readings", key).columns(["temperature"]);
+            // By turns: whether it is there is asked until it is, or the answer is to show it.
+            let (ticket, times) = match number % 2 {
+                0 => (ticket, &mut shown),
+                _ => (ticket.after(ack.position), &mut asked_for),
+            };
+            loop {
+                let rows = there.get(&ticket).await.unwrap().collect().await.unwrap();
+                if rows.num_rows() > 0 && times_of(&rows).value(0) >= newest.1 {
+                    break;
+                }
+                assert!(number % 2 == 0, "an answer after a position does not show it");
+            }
+            times.push(asked.elapsed());
+        }
+        print_times("acknowledgement", &mut acknowledged);
+        print_times("shown at another, after it", &mut shown);
+        print_times("the same, by its position", &mut asked_for);
     }
-    print_times("acknowledgement", &mut acknowledged);
-    print_times("shown at the other, after it", &mut shown);
+}
+
+/// The first key of a batch with its instant, the same for all.
+fn newest(batch: &RecordBatch) -> (i32, i64) {
+    let keys = batch.column(0).as_primitive::<Int32Type>();
+    (keys.value(0), times_of(batch).value(0))
+}
+
+fn times_of(rows: &RecordBatch) -> &TimestampMicrosecondArray {
+    rows.column(1).as_primitive::<TimestampMicrosecondType>()
 }
 
 /// A row of a city.

@@ -158,8 +158,11 @@ fn a_log_without_an_id_gets_one_and_a_start_that_was_cut_off_goes_on() {
 
 /// Gives up the log of a folder, and says whether that was done, with what was printed.
 fn release(data: &Path, log: &Path) -> (bool, String) {
-    let set = format!("log_folder={}", log.display());
-    let mut command = crate::server::command(&["lake", "release-log", "--set", &set, "--data"]);
+    release_with(data, &format!("log_folder={}", log.display()))
+}
+
+fn release_with(data: &Path, set: &str) -> (bool, String) {
+    let mut command = crate::server::command(&["lake", "release-log", "--set", set, "--data"]);
     let output = command.arg(data).output().unwrap();
     let printed = [output.stdout, output.stderr].concat();
     (output.status.success(), String::from_utf8(printed).unwrap())
@@ -195,4 +198,36 @@ fn a_log_that_is_given_up_loses_nothing_and_any_other_may_follow() {
     assert!(printed.contains("was given up"), "{printed}");
     let (done, printed) = release(&data, &folder.join("none"));
     assert!(!done && printed.contains("there is no log in"), "{printed}");
+}
+
+#[test]
+fn a_shared_log_is_given_up_for_a_local_one_and_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = fs::canonicalize(folder.path()).unwrap();
+    let (data, log) = (folder.join("data"), folder.join("log"));
+    let shared = ["--set", "log=store"];
+    let (done, printed) = release_with(&data, "log=store");
+    assert!(!done && printed.contains("there is no shared log"), "{printed}");
+    let server = Server::start_with(&shared, &data, &SETTINGS);
+    put(&server, 0..100, true);
+    put(&server, 30..400, false);
+    let (done, printed) = release_with(&data, "log=store");
+    assert!(!done && printed.contains("another process has the lake open"), "{printed}");
+    assert_eq!(rows(&server), 400);
+    let (status, printed) = server.terminate();
+    assert!(status.success(), "{printed}");
+    refused(&data, &log, Path::new("_log"));
+    let (done, printed) = release_with(&data, "log=store");
+    assert!(done && printed.contains("the lake is free"), "{printed}");
+
+    let server = start(&data, &log).unwrap();
+    assert_eq!(rows(&server), 400);
+    put(&server, 350..500, false);
+    server.kill();
+    let (done, printed) = release(&data, &log);
+    assert!(done, "{printed}");
+    let server = Server::start_with(&shared, &data, &SETTINGS);
+    assert_eq!(rows(&server), 500);
+    put(&server, 450..600, false);
+    assert_eq!(rows(&server), 600);
 }

@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Schema};
+use barograph_access::{Access, tokens};
 use barograph_engine::validate::Rules;
 use barograph_engine::{Clock, Engine, LogSource, SystemClock, dead_letters};
-use barograph_flight::{Client, FlightPeers, Listener, Server};
+use barograph_flight::{Client, FlightPeers, Listener, Server, access_by, audit_rows};
 use barograph_http::{Http, Place, Places};
 use barograph_jobs::compact::Compact;
 use barograph_jobs::maintenance::{Expire, Sweep, Verify};
@@ -17,13 +18,13 @@ use barograph_jobs::schedule::{Job, Schedule, system_rows};
 use barograph_jobs::{materialize, quality};
 use barograph_lake::schema::{KeyType, TableDeclaration, ValueColumn, ValueType};
 use barograph_lake::store::{LakeStore, StoreSettings};
-use barograph_lake::{Key, TableSchema};
+use barograph_lake::{Key, LogPosition, TableSchema};
 use barograph_query::Sql;
 
 use crate::cities::Cities;
 use crate::progress::MessageWriter;
 use crate::settings::tables::CITIES;
-use crate::settings::{LogPlace, LoggingFormat, Settings};
+use crate::settings::{LogPlace, LoggingFormat, Settings, TOKEN_VARIABLE};
 use crate::{Error, Result};
 
 /// Folder of the lake inside the data folder.
@@ -222,20 +223,28 @@ pub(crate) fn rules(settings: &Settings, table: &TableSchema) -> Result<Rules> {
     Ok(Rules { future, known_keys })
 }
 
-/// SQL over the tables of `engine`, with the cities and the jobs as tables; in the place of `before`, if that was
+/// Access as the settings say.
+pub(crate) fn access(settings: &Settings) -> Result<Arc<Access>> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    Ok(access_by(&clock, settings.access.clone())?)
+}
+
+/// SQL over the tables of `engine`, with the cities, the jobs and the records of access as tables; in the place of `before`, if that was
 /// served until now.
 pub(crate) fn open_sql(
     settings: &Settings,
     engine: &Arc<Engine>,
     schedule: &Arc<Schedule>,
+    access: &Arc<Access>,
     before: Option<&Sql>,
 ) -> Result<Arc<Sql>> {
     let dimensions = BTreeMap::from([(CITIES.to_owned(), Cities::built_in()?.rows()?)]);
-    let jobs = system_rows(schedule)?;
+    let mut system = system_rows(schedule)?;
+    system.push(audit_rows(access)?);
     let engine = Arc::clone(engine);
     Ok(match before {
-        Some(before) => before.reopened(engine, dimensions, jobs)?,
-        None => Sql::with_system(engine, settings.sql.clone(), dimensions, jobs)?,
+        Some(before) => before.reopened(engine, dimensions, system)?,
+        None => Sql::with_system(engine, settings.sql.clone(), dimensions, system)?,
     })
 }
 
@@ -324,8 +333,19 @@ pub(crate) fn open_schedule(
 
 /// The other servers of a shared log: they speak TLS if this one does.
 async fn peers(settings: &Settings) -> Result<FlightPeers> {
+    if settings.log == LogPlace::Local {
+        return Ok(FlightPeers::default());
+    }
+    let peers = encrypted_peers(settings).await?;
+    match &settings.access.peer_token {
+        None => Ok(peers),
+        Some(path) => Ok(peers.with_token(&secret(path)?)?),
+    }
+}
+
+async fn encrypted_peers(settings: &Settings) -> Result<FlightPeers> {
     let own = &settings.flight;
-    if own.tls_certificate.is_none() || settings.log == LogPlace::Local {
+    if own.tls_certificate.is_none() {
         return Ok(FlightPeers::default());
     }
     let mut tls = settings.client_tls();
@@ -339,13 +359,39 @@ async fn peers(settings: &Settings) -> Result<FlightPeers> {
 /// Connects to the server that the settings name.
 pub(crate) async fn connect(settings: &Settings) -> Result<Client> {
     let connected = Client::connect_with(&settings.endpoint, &settings.client_tls()).await;
-    connected.map_err(|error| match error.kind() {
+    let client = connected.map_err(|error| match error.kind() {
         barograph_engine::ErrorKind::Unavailable => Error::failed(format!(
             "no server answers at {}: start one with `barograph serve` or `barograph demo`, or name another with --endpoint",
             settings.endpoint
         )),
-        _ => error.into(),
-    })
+        _ => Error::from(error),
+    })?;
+    match token(settings)? {
+        None => Ok(client),
+        Some(token) => Ok(client.with_token(&token)?),
+    }
+}
+
+/// The token that client commands show, if there is one.
+pub(crate) fn token(settings: &Settings) -> Result<Option<String>> {
+    match &settings.endpoint_token {
+        Some(path) => secret(path).map(Some),
+        None => Ok(std::env::var(TOKEN_VARIABLE).ok().filter(|token| !token.is_empty())),
+    }
+}
+
+/// The token in a file.
+fn secret(path: &Path) -> Result<String> {
+    tokens::read_secret(path).map_err(|error| Error::usage(error.to_string()))
+}
+
+/// The same; what was acknowledged at `after` is shown.
+pub(crate) async fn connect_after(
+    settings: &Settings,
+    after: Option<LogPosition>,
+) -> Result<Client> {
+    let client = connect(settings).await?;
+    Ok(after.map_or_else(|| client.clone(), |position| client.after(position)))
 }
 
 /// The declaration of a table of a server, as far as its columns tell it.

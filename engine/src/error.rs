@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use barograph_access::{Refusal, RefusalKind};
+use barograph_lake::Span;
 use barograph_lake::internal::{Cause, because};
 
 /// The kind of an error: what the caller can do about it.
@@ -13,6 +15,10 @@ pub enum ErrorKind {
     Request,
     /// The table, key or action does not exist.
     NotFound,
+    /// It is not known who asks: show who you are.
+    Unauthenticated,
+    /// Who asks may not do it: ask whoever gives the right.
+    Denied,
     /// A bound is reached: free resources or come back after `retry_after`.
     Resources,
     /// The caller went away or asked to stop: the answer is not whole.
@@ -105,6 +111,18 @@ impl Error {
             bound: self.bound,
             source: None,
         }
+    }
+}
+
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Self {
+        let kind = match refusal.kind() {
+            RefusalKind::Unauthenticated => ErrorKind::Unauthenticated,
+            RefusalKind::Denied => ErrorKind::Denied,
+            RefusalKind::Exhausted => ErrorKind::Resources,
+        };
+        let retry_after = refusal.retry_after().map(Span::duration);
+        Self { retry_after, bound: refusal.bound(), ..Self::new(kind, refusal.to_string()) }
     }
 }
 

@@ -5,7 +5,7 @@
 //!
 //! | module | what it is for |
 //! |---|---|
-//! | the root | [`Engine`]: open it, put rows, read them, delete, land; clocks, settings, views, errors, the other processes of a shared log |
+//! | the root | [`Engine`]: open it, put rows, read them, delete, land; what a caller is shown ([`Restriction`]); clocks, settings, views, errors, the other processes of a shared log |
 //! | [`scan`] | range reads as plans with a cost, run slice by slice; aggregates and their kernels |
 //! | [`filter`] | the SQL condition of a read |
 //! | [`validate`] | which rows a table takes, and what is wrong with the others |
@@ -31,12 +31,14 @@ mod logged;
 mod memory;
 mod process_memory;
 mod recent;
+mod restriction;
 pub mod retry;
 pub mod rewrite;
 pub mod rollup;
 pub mod scan;
 mod settings;
 pub mod statistics;
+mod subscription;
 mod system;
 mod table;
 mod tail;
@@ -47,12 +49,13 @@ mod watch;
 mod writer;
 
 pub use clock::{Clock, ClockSteps, ManualClock, SystemClock};
-pub use cluster::{ForwardedBatch, ForwardedEntry, Member, Peers, Role};
+pub use cluster::{AppendedGroup, ForwardedBatch, ForwardedEntry, Member, Peers, Role};
 pub use engine::{
     Engine, EngineBuilder, LogSource, Prepared, Recovery, RedriveReport, Submitted, TableInfo,
 };
 pub use error::{Error, ErrorKind, Result};
 pub use landing::{DeletionReport, DeletionRequest, FlushReport, LandingFault};
+pub use restriction::Restriction;
 pub use scan::{Aggregate, Aggregation, Point, PointQuery, Scan, ScanStream};
 pub use settings::EngineSettings;
 pub use system::SystemRows;

@@ -126,7 +126,9 @@ async fn ask(parts: &WatchParts, memory: &mut Memory) {
         memory.misses.1 = 0;
         return;
     };
-    if leader.address.is_empty() {
+    // Nobody reaches one without an address, such as a command that told of a version: one that is reached takes its place.
+    let is_unreached = leader.address.is_empty();
+    if is_unreached && parts.members.address().is_empty() {
         return;
     }
     if memory.misses.0 != leader.address {
@@ -134,7 +136,7 @@ async fn ask(parts: &WatchParts, memory: &mut Memory) {
     }
     // This process has taken the place of one that is gone.
     let is_replaced = leader.address == parts.members.address();
-    let answers = !is_replaced && {
+    let answers = !is_replaced && !is_unreached && {
         let asked = peers.is_alive(&leader.address);
         match select(asked, parts.clock.sleep(ASK_EVERY)).await {
             Either::Left((answers, _)) => answers,

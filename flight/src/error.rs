@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use arrow_flight::error::FlightError;
+use barograph_access::Refusal;
 use barograph_engine::ErrorKind;
 use barograph_lake::internal::{Cause, because};
 use tonic::metadata::MetadataValue;
@@ -24,6 +25,8 @@ pub(crate) const SQLSTATE: &str = "sqlstate";
 /// |---|---|
 /// | `Request` | `INVALID_ARGUMENT` |
 /// | `NotFound` | `NOT_FOUND` |
+/// | `Unauthenticated` | `UNAUTHENTICATED` |
+/// | `Denied` | `PERMISSION_DENIED` |
 /// | `Resources` | `RESOURCE_EXHAUSTED`, with `retry-after-ms` in the metadata |
 /// | `Cancelled` | `CANCELLED` |
 /// | `Timeout` | `DEADLINE_EXCEEDED` |
@@ -144,8 +147,11 @@ impl Error {
 
     /// Counts it among the refusals, if it is one: it is about to be told.
     pub fn count(&self) {
-        if self.kind == ErrorKind::Resources {
-            refusals::count(self.bound);
+        match self.kind {
+            ErrorKind::Resources => refusals::count(self.bound),
+            ErrorKind::Unauthenticated => refusals::count(Some("unauthenticated")),
+            ErrorKind::Denied => refusals::count(Some("denied")),
+            _ => {}
         }
     }
 
@@ -162,6 +168,10 @@ fn sqlstate_of(kind: ErrorKind) -> &'static str {
         ErrorKind::Request => "42000",
         // Undefined table.
         ErrorKind::NotFound => "42P01",
+        // Invalid authorization specification.
+        ErrorKind::Unauthenticated => "28000",
+        // Insufficient privilege.
+        ErrorKind::Denied => "42501",
         // Insufficient resources.
         ErrorKind::Resources => "53000",
         // Query cancelled.
@@ -182,6 +192,8 @@ pub(crate) fn code_of(kind: ErrorKind) -> Code {
     match kind {
         ErrorKind::Request => Code::InvalidArgument,
         ErrorKind::NotFound => Code::NotFound,
+        ErrorKind::Unauthenticated => Code::Unauthenticated,
+        ErrorKind::Denied => Code::PermissionDenied,
         ErrorKind::Resources => Code::ResourceExhausted,
         ErrorKind::Cancelled => Code::Cancelled,
         ErrorKind::Timeout => Code::DeadlineExceeded,
@@ -198,9 +210,9 @@ pub(crate) fn kind_of(code: Code) -> ErrorKind {
         | Code::FailedPrecondition
         | Code::OutOfRange
         | Code::Unimplemented
-        | Code::AlreadyExists
-        | Code::PermissionDenied
-        | Code::Unauthenticated => ErrorKind::Request,
+        | Code::AlreadyExists => ErrorKind::Request,
+        Code::Unauthenticated => ErrorKind::Unauthenticated,
+        Code::PermissionDenied => ErrorKind::Denied,
         Code::NotFound => ErrorKind::NotFound,
         Code::ResourceExhausted => ErrorKind::Resources,
         Code::Cancelled => ErrorKind::Cancelled,
@@ -251,6 +263,12 @@ impl From<barograph_engine::Error> for Error {
     fn from(error: barograph_engine::Error) -> Self {
         let (retry_after, bound) = (error.retry_after(), error.bound());
         Self { retry_after, bound, ..Self::new(error.kind(), error.to_string()) }
+    }
+}
+
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Self {
+        barograph_engine::Error::from(refusal).into()
     }
 }
 
@@ -337,6 +355,8 @@ mod tests {
         for kind in [
             ErrorKind::Request,
             ErrorKind::NotFound,
+            ErrorKind::Unauthenticated,
+            ErrorKind::Denied,
             ErrorKind::Resources,
             ErrorKind::Cancelled,
             ErrorKind::Timeout,

@@ -5,19 +5,20 @@
 //!
 //! | module | what it is for |
 //! |---|---|
-//! | the root | [`Server`] and its settings, [`Client`], [`Ticket`], errors |
+//! | the root | [`Server`] and its settings, who may ask it ([`access_by`]), [`Client`], [`Ticket`], errors |
 //! | [`client`] | what the calls of a client return |
 //! | [`door`] | how protocols of other crates ask and write on the same port |
 //! | [`metrics`] | what `GET /metrics` answers, and what other parts of a program add to it |
 //! | [`ticket`] | the parts of a ticket |
 
+mod audit;
 mod call;
 pub mod client;
 pub mod door {
     //! How protocols of other crates ask and write on the same port: by the scans, statements and puts of Flight, under
     //! its limits.
 
-    pub use crate::server::{Asked, Door, Held, OpenedTicket, Rows, Stored};
+    pub use crate::server::{Asked, Door, Held, OpenedTicket, Rows, ShownTable, Stored};
 }
 mod error;
 mod message;
@@ -31,7 +32,8 @@ pub mod ticket;
 mod tls;
 mod wire;
 
-pub use call::{Alter, Reopening};
+pub use audit::audit_rows;
+pub use call::{Alter, Reopening, access_by};
 pub use client::Client;
 pub use error::{Error, Result};
 pub use message::{AFTER_HEADER, AlterProgress, AlterRequest, BATCH_ID_HEADER, DURABILITY_HEADER};

@@ -22,8 +22,8 @@ const FILTER_OPERATORS_MAX: usize = 50_000;
 #[serde(deny_unknown_fields, default)]
 pub struct FlightSettings {
     /// Address and port to listen on, such as `127.0.0.1:8815` or `[::]:8815`. Port 0 picks a free one. An address that
-    /// other machines reach needs `tls_certificate`, or `allow_unencrypted`. Clients are not authenticated, unless
-    /// `tls_client_ca` is set: make the server reachable only within a network that you trust.
+    /// other machines reach needs `tls_certificate`, or `allow_unencrypted`, and clients that say who they are: see
+    /// `[access]`.
     pub listen: String,
     /// Host and port by which clients and other servers of the same lake reach this one, such as
     /// `weather-2.example.org:8815`. If absent, the address of `listen`. Required when the log is shared and `listen` is
@@ -65,6 +65,9 @@ pub struct FlightSettings {
     /// Most answers, puts and exchanges that may run at the same time. At the limit, a call is refused with
     /// RESOURCE_EXHAUSTED.
     pub streams_max: usize,
+    /// Most connections that may be open from one address. Further ones are closed at once. Raise it for clients behind a
+    /// proxy, which all come from its address.
+    pub connections_per_address_max: usize,
     /// Longest time for an answer (from the first byte to the last), one batch of a put, one query of an exchange, or
     /// an action. After it, the call ends with DEADLINE_EXCEEDED. A client can ask for less with the gRPC timeout.
     pub request_timeout: Span,
@@ -124,6 +127,7 @@ impl Default for FlightSettings {
             ticket_filter_depth_max: FilterBounds::default().depth,
             ticket_filter_operators_max: FilterBounds::default().operators,
             streams_max: 1_024,
+            connections_per_address_max: 4_096,
             request_timeout: Span::seconds(5 * 60),
             after_wait_max: Span::seconds(5),
             stale_max: Span::seconds(5),
@@ -175,6 +179,7 @@ impl FlightSettings {
             ("ticket_filter_depth_max", self.ticket_filter_depth_max),
             ("ticket_filter_operators_max", self.ticket_filter_operators_max),
             ("streams_max", self.streams_max),
+            ("connections_per_address_max", self.connections_per_address_max),
             ("put_batches_in_flight", self.put_batches_in_flight),
             ("exchange_requests_in_flight", self.exchange_requests_in_flight),
             ("endpoints_max", self.endpoints_max),

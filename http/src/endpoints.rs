@@ -4,6 +4,7 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
+use axum::response::Response;
 use futures::future::BoxFuture;
 
 use crate::failure::ErrorShape;
@@ -25,7 +26,16 @@ pub(crate) struct Endpoint {
     pub(crate) takes: &'static [&'static str],
     pub(crate) gives: Gives,
     pub(crate) errors: ErrorShape,
-    pub(crate) run: fn(Arc<Shared>, Call) -> BoxFuture<'static, Answered>,
+    pub(crate) run: Run,
+}
+
+/// How an endpoint is answered.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Run {
+    /// To who was let in.
+    Asked(fn(Arc<Shared>, Call) -> BoxFuture<'static, Answered>),
+    /// To everybody: it tells nothing of tables.
+    Open(fn() -> Response),
 }
 
 /// What an endpoint answers.
@@ -49,6 +59,18 @@ const fn get(
 ) -> Endpoint {
     let (parameters, takes): (&[Parameter], &[&str]) = (&[], &[]);
     let (gives, errors) = (Gives::Json, ErrorShape::Problem);
+    let run = Run::Asked(run);
+    Endpoint { name, method: "GET", path, about, parameters, takes, gives, errors, run }
+}
+
+const fn open(
+    name: &'static str,
+    path: &'static str,
+    about: &'static str,
+    run: fn() -> Response,
+) -> Endpoint {
+    let (parameters, takes): (&[Parameter], &[&str]) = (&[], &[]);
+    let (gives, errors, run) = (Gives::Json, ErrorShape::Problem, Run::Open(run));
     Endpoint { name, method: "GET", path, about, parameters, takes, gives, errors, run }
 }
 
@@ -190,7 +212,7 @@ pub(crate) static ENDPOINTS: &[Endpoint] = &[
         .with(&[FORMAT])
         .takes(&["application/json"])
         .gives(Gives::Rows),
-    get("openapi", "/api/v1/openapi.json", "This list as an OpenAPI document.", openapi::answer),
+    open("openapi", "/api/v1/openapi.json", "This list as an OpenAPI document.", openapi::answer),
     get("forecast", "/v1/forecast", "Observations in the shape of Open-Meteo's forecasts, up to now.", open_meteo::forecast)
         .with(open_meteo::PARAMETERS)
         .gives(Gives::OpenMeteo)
@@ -214,7 +236,7 @@ pub(crate) static ENDPOINTS: &[Endpoint] = &[
         .takes(LINES)
         .gives(Gives::Nothing)
         .fails_as(ErrorShape::Influx),
-    get("ping", "/ping", "Tells clients of InfluxDB that a server is there.", line_protocol::ping)
+    open("ping", "/ping", "Tells clients of InfluxDB that a server is there.", line_protocol::ping)
         .with(&[Parameter::new("verbose", "true", "Taken.")])
         .gives(Gives::Nothing),
 ];

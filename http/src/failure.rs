@@ -8,6 +8,9 @@ use barograph_flight::Error;
 use http::{HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
 
+/// How callers may say who they are.
+const CHALLENGE: &str = "Bearer, Basic realm=\"barograph\"";
+
 /// The shape of an error's body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ErrorShape {
@@ -60,6 +63,9 @@ impl Failure {
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if self.status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(CHALLENGE));
+        }
         if let Some(after) = self.error.retry_after() {
             let seconds = after.as_millis().div_ceil(1_000).max(1);
             if let Ok(value) = HeaderValue::from_str(&seconds.to_string()) {
@@ -89,6 +95,8 @@ impl Failure {
         match self.error.kind() {
             ErrorKind::Request => "request",
             ErrorKind::NotFound => "not-found",
+            ErrorKind::Unauthenticated => "unauthenticated",
+            ErrorKind::Denied => "denied",
             ErrorKind::Resources => "resources",
             ErrorKind::Cancelled => "cancelled",
             ErrorKind::Timeout => "timeout",
@@ -102,6 +110,8 @@ impl Failure {
         match self.error.kind() {
             ErrorKind::Request => "The request is wrong: mend it and send it again",
             ErrorKind::NotFound => "It does not exist",
+            ErrorKind::Unauthenticated => "The server asks who you are",
+            ErrorKind::Denied => "You may not do that",
             ErrorKind::Resources => "A bound is reached: come back later",
             ErrorKind::Cancelled => "It was cancelled",
             ErrorKind::Timeout => "It took longer than it may",
@@ -115,6 +125,8 @@ impl Failure {
     fn influx_code(&self) -> &'static str {
         match self.status {
             StatusCode::NOT_FOUND => "not found",
+            StatusCode::UNAUTHORIZED => "unauthorized",
+            StatusCode::FORBIDDEN => "forbidden",
             StatusCode::PAYLOAD_TOO_LARGE => "request too large",
             StatusCode::TOO_MANY_REQUESTS => "too many requests",
             StatusCode::SERVICE_UNAVAILABLE => "unavailable",
@@ -129,6 +141,8 @@ impl From<Error> for Failure {
         let status = match error.kind() {
             ErrorKind::Request => StatusCode::BAD_REQUEST,
             ErrorKind::NotFound => StatusCode::NOT_FOUND,
+            ErrorKind::Unauthenticated => StatusCode::UNAUTHORIZED,
+            ErrorKind::Denied => StatusCode::FORBIDDEN,
             ErrorKind::Resources => StatusCode::TOO_MANY_REQUESTS,
             ErrorKind::Timeout => StatusCode::GATEWAY_TIMEOUT,
             ErrorKind::Cancelled | ErrorKind::Unavailable | ErrorKind::Behind => {

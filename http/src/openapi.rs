@@ -1,19 +1,17 @@
 //! The OpenAPI document (3.1), written from the endpoints.
 
-use std::sync::Arc;
-
-use futures::future::BoxFuture;
+use axum::response::Response;
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 
 use crate::endpoints::{ENDPOINTS, Endpoint, Gives};
 use crate::failure::ErrorShape;
-use crate::request::{Call, FORMATS, Parameter};
-use crate::serve::{Answered, Shared, json as answered};
+use crate::request::{FORMATS, Parameter};
+use crate::serve::json as answered;
 
 /// The answer to `GET /api/v1/openapi.json`.
-pub(crate) fn answer(_: Arc<Shared>, _: Call) -> BoxFuture<'static, Answered> {
-    Box::pin(async { Ok(answered(StatusCode::OK, &document())) })
+pub(crate) fn answer() -> Response {
+    answered(StatusCode::OK, &document())
 }
 
 /// The document.
@@ -35,7 +33,14 @@ pub(crate) fn document() -> Value {
         },
         "servers": [{ "url": "/" }],
         "paths": paths,
-        "components": { "schemas": schemas() },
+        "security": [{}, { "bearer": [] }, { "basic": [] }],
+        "components": {
+            "schemas": schemas(),
+            "securitySchemes": {
+                "bearer": { "type": "http", "scheme": "bearer" },
+                "basic": { "type": "http", "scheme": "basic" },
+            },
+        },
     })
 }
 
@@ -142,6 +147,8 @@ fn responses(endpoint: &Endpoint) -> Value {
         json!({ media_type: { "schema": { "$ref": format!("#/components/schemas/{schema}") } } });
     for (status, about) in [
         ("400", "The request is wrong: mend it."),
+        ("401", "The server asks who you are."),
+        ("403", "You may not do that."),
         ("429", "A bound is reached: come back after `Retry-After`."),
         ("503", "The server cannot answer now: ask again, or another."),
     ] {

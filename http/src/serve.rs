@@ -16,7 +16,7 @@ use barograph_flight::{Error, Result};
 use barograph_lake::Span;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 
-use crate::endpoints::{ENDPOINTS, Endpoint};
+use crate::endpoints::{ENDPOINTS, Endpoint, Run};
 use crate::failure::{ErrorShape, Failure};
 use crate::figures::HttpFigures;
 use crate::request::{Bodies, Call, Query};
@@ -128,7 +128,7 @@ async fn answer(shared: Arc<Shared>, endpoint: &'static Endpoint, request: Reque
     let (method, headers) = (parts.method.clone(), parts.headers.clone());
     let called = || {
         check_origin(&shared, &parts.method, &headers)?;
-        let asked = shared.door.ask("http", &parts)?;
+        let asked = shared.door.ask("http", endpoint.name, &parts)?;
         let query = Query::read(parts.uri.query(), endpoint.parameters)?;
         for required in endpoint.parameters.iter().filter(|parameter| parameter.required) {
             if query.all(required.name).next().is_none() {
@@ -137,9 +137,12 @@ async fn answer(shared: Arc<Shared>, endpoint: &'static Endpoint, request: Reque
         }
         Ok(Call { asked, parts, query, body, id: id.clone() })
     };
-    let answered = match called() {
-        Ok(call) => (endpoint.run)(Arc::clone(&shared), call).await,
-        Err(failure) => Err(failure),
+    let answered = match endpoint.run {
+        Run::Open(run) => Ok(run()),
+        Run::Asked(run) => match called() {
+            Ok(call) => run(Arc::clone(&shared), call).await,
+            Err(failure) => Err(failure),
+        },
     };
     let response = answered.unwrap_or_else(|failure| {
         let error = failure.error();

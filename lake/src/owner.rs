@@ -111,6 +111,17 @@ pub async fn claim(lake: &LakeStore, log: LogId, folder: &str) -> Result<()> {
     Ok(())
 }
 
+/// The log that the rows of `lake` come from; `None` if none has claimed it.
+pub async fn owner(lake: &LakeStore) -> Result<Option<LogId>> {
+    let owner = read(lake, OBJECT).await?;
+    owner.map(|owner| owner.log.parse()).transpose()
+}
+
+/// Whether a log was given up.
+pub async fn is_released(lake: &LakeStore, log: LogId) -> Result<bool> {
+    Ok(read(lake, &released(&log.to_string())).await?.is_some())
+}
+
 /// Gives up the log that the rows of `lake` come from, all of which has landed: any other may claim the lake. The
 /// caller holds that log, so that nothing is put into it meanwhile.
 pub async fn release(lake: &LakeStore) -> Result<()> {
@@ -168,8 +179,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let lake = LakeStore::local(folder.path()).unwrap();
         let (mine, other) = (LogId::random(), LogId::random());
+        assert_eq!(super::owner(&lake).await.unwrap(), None);
         claim(&lake, mine, "/mine").await.unwrap();
         claim(&lake, mine, "/mine").await.unwrap();
+        assert_eq!(super::owner(&lake).await.unwrap(), Some(mine));
         let refused = claim(&lake, other, "/other").await.unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::Request);
         let message = refused.to_string();
@@ -213,7 +226,9 @@ mod tests {
         let owner = Owner { log: mine.to_string(), folder: "/mine".to_owned() };
         put(&lake, &marker, &owner, PutMode::Overwrite).await.unwrap();
         claim(&lake, mine, "/mine").await.unwrap();
+        assert!(!is_released(&lake, other).await.unwrap());
         release(&lake).await.unwrap();
+        assert!(is_released(&lake, mine).await.unwrap());
         let refused = claim(&lake, mine, "/mine").await.unwrap_err().to_string();
         assert!(refused.contains("release-log") && refused.contains("/mine"), "{refused}");
         claim(&lake, other, "/other").await.unwrap();

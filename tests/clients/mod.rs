@@ -253,7 +253,7 @@ pub(crate) struct Python {
 }
 
 impl Python {
-    fn ready() -> Self {
+    pub(crate) fn ready() -> Self {
         Self::with(REQUIREMENTS)
     }
 
@@ -287,7 +287,7 @@ impl Python {
     }
 
     /// Runs a script of this folder beside a server; fails with the output of both unless it exits with 0.
-    fn run(&self, script: &str, args: &[&OsStr], server: &Server) {
+    pub(crate) fn run(&self, script: &str, args: &[&OsStr], server: &Server) {
         let done = self.output(script, args);
         assert!(
             done.status.success(),

@@ -15,7 +15,7 @@ use barograph_test_support::store_proxy::{Delay, Faults, StoreProxy};
 
 use crate::clients::Python;
 use crate::server::{Server, command};
-use crate::several;
+use crate::several::{self, Site};
 
 const REQUIREMENTS: &str = include_str!("requirements.txt");
 /// How long the start of a store may take.
@@ -222,7 +222,7 @@ fn every_command_works_on_an_object_store() {
 #[test]
 fn servers_share_a_log_on_an_object_store() {
     let store = Store::start();
-    several::survive(2, &|| store.serve_shared(store.address, "s3://lake/shared"));
+    several_survive(&store, 2);
     assert!(store.said(&["lake", "check", "--data", "s3://lake/shared"]).contains("sound"));
 }
 
@@ -241,11 +241,25 @@ fn servers_share_a_log_on_a_store_that_refuses_loses_replies_and_carries_out_lat
         ..Faults::default()
     };
     let proxy = StoreProxy::start(store.address, 1, faults);
-    several::survive(2, &|| store.serve_shared(proxy.address(), "s3://lake/faulty"));
+    let start = |_| store.serve_shared(proxy.address(), "s3://lake/faulty");
+    several::survive(2, &Site { start: &start, cut_off: None, run: None });
     let counts = proxy.counts();
     assert!(counts.faults > 0, "{counts:?}");
     println!("{counts:?}");
     assert!(store.said(&["lake", "check", "--data", "s3://lake/faulty"]).contains("sound"));
+}
+
+#[test]
+fn servers_go_on_when_one_is_cut_off_from_the_store() {
+    let store = Store::start();
+    let proxies = [1, 2, 3].map(|seed| StoreProxy::start(store.address, seed, Faults::default()));
+    let url = "s3://lake/parted";
+    let start = |at: usize| store.serve_shared(proxies[at].address(), url);
+    let cut_off = |at: usize, cut_off| proxies[at].set(Faults { cut_off, ..Faults::default() });
+    let run = |args: &[&str]| store.run(store.address, &[args, &["--data", url]].concat());
+    several::survive(4, &Site { start: &start, cut_off: Some(&cut_off), run: Some(&run) });
+    assert!(proxies.iter().any(|proxy| proxy.counts().faults > 0), "nobody was cut off");
+    assert!(store.said(&["lake", "check", "--data", url]).contains("sound"));
 }
 
 /// The reference for secrets and for conditional puts under races. Tests install what comes from registries, into the
@@ -256,7 +270,14 @@ fn ceph_is_checked_and_every_command_works_on_it() {
     let store = Store::ceph();
     is_checked(&store);
     every_command_works(&store);
-    several::survive(4, &|| store.serve_shared(store.address, "s3://lake/shared"));
+    several_survive(&store, 4);
+}
+
+fn several_survive(store: &Store, rounds: u64) {
+    let url = "s3://lake/shared";
+    let start = |_| store.serve_shared(store.address, url);
+    let run = |args: &[&str]| store.run(store.address, &[args, &["--data", url]].concat());
+    several::survive(rounds, &Site { start: &start, cut_off: None, run: Some(&run) });
 }
 
 const CHECK: [&str; 6] = ["lake", "check-store", "--data", "s3://lake/data", "--format", "csv"];

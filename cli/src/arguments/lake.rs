@@ -1,5 +1,6 @@
 //! The arguments of `barograph lake`.
 
+use barograph_lake::LogPosition;
 use clap::{Args, Subcommand};
 
 use crate::output::Format;
@@ -26,8 +27,8 @@ pub(crate) enum LakeCommand {
     /// the table's files; run again after an interruption, it continues. With `--endpoint`, a running server does
     /// it without interrupting reads, and also adds and widens columns.
     Alter(LakeAlterArguments),
-    /// Land everything and give up the local log, so that a server with another log may take over the lake: a shared log,
-    /// or a local one on another machine. No server may be running.
+    /// Land everything and give up the log, so that a server with another may take over the lake: a shared log in place of a
+    /// local one, a local one in place of a shared one, or a local one on another machine. No server may be running.
     ReleaseLog(LakeReleaseArguments),
 }
 
@@ -90,6 +91,9 @@ pub(crate) struct LakeDeleteArguments {
     /// URL of the server.
     #[arg(long, value_name = "URL")]
     pub endpoint: Option<String>,
+    /// Delete also what was acknowledged at this position of the log, whichever of several servers does it.
+    #[arg(long, value_name = "POSITION")]
+    pub after: Option<LogPosition>,
 }
 
 /// Arguments of `lake restore`.

@@ -3,11 +3,12 @@
 mod jobs;
 mod lake;
 mod text;
+mod token;
 
 use std::path::PathBuf;
 
 use barograph_jobs::import::FileForm;
-use barograph_lake::Size;
+use barograph_lake::{LogPosition, Size};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use jobs::{JobsArguments, JobsCommand, JobsRunArguments};
@@ -16,6 +17,7 @@ pub(crate) use lake::{
     LakeRestoreArguments,
 };
 pub(crate) use text::TextArguments;
+pub(crate) use token::{TokenCommand, TokenCreateArguments, TokenFileArguments};
 
 use crate::output::Format;
 
@@ -38,6 +40,9 @@ pub(crate) struct Arguments {
     /// Private key of the certificate (PEM).
     #[arg(long, global = true, value_name = "FILE")]
     pub key: Option<PathBuf>,
+    /// File with the token to show to the server; BAROGRAPH_TOKEN may hold the token itself.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub token: Option<PathBuf>,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
@@ -68,6 +73,9 @@ pub(crate) enum Command {
     Jobs(JobsCommand),
     /// Put dead letters again, once the cause of their rejection has been fixed.
     Redrive(RedriveArguments),
+    /// Make, list or revoke the tokens by which clients say who they are.
+    #[command(subcommand)]
+    Token(TokenCommand),
     /// Print the current settings as a file, with every setting explained.
     Config(ConfigArguments),
 }
@@ -115,6 +123,10 @@ pub(crate) struct AnswerArguments {
     /// URL of the server.
     #[arg(long, value_name = "URL")]
     pub endpoint: Option<String>,
+    /// Show what was acknowledged at this position of the log, and no rows that were deleted or restored away before it, on
+    /// whichever of several servers answers.
+    #[arg(long, value_name = "POSITION")]
+    pub after: Option<LogPosition>,
     /// Output format.
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
@@ -390,6 +402,11 @@ mod tests {
             "barograph jobs history verify --format csv",
             "barograph jobs history",
             "barograph jobs cancel verify-41 --data d",
+            "barograph token create anna --role reader --role writer --expires 90d",
+            "barograph token create anna --role reader --keys 1,100..200 --filter temperature<30",
+            "barograph token list --file tokens.json --format json",
+            "barograph token revoke 4f1c09a2b77e",
+            "barograph latest Paris --token token.txt",
         ] {
             let words = line.split(' ');
             assert!(Arguments::try_parse_from(words).is_ok(), "{line}");
@@ -415,6 +432,8 @@ mod tests {
             "barograph lake delete readings --all",
             "barograph jobs run",
             "barograph jobs cancel",
+            "barograph token create anna",
+            "barograph token revoke",
             "barograph dance",
         ] {
             let error = Arguments::try_parse_from(line.split(' ')).unwrap_err();

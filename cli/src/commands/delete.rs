@@ -21,7 +21,7 @@ pub(super) async fn run(arguments: &LakeDeleteArguments, settings: &Settings) ->
         from: bound(&arguments.from, TimeRange::ALL.from)?,
         to: bound(&arguments.to, TimeRange::ALL.to)?,
     };
-    let client = wiring::connect(settings).await?;
+    let client = wiring::connect_after(settings, arguments.after).await?;
     let keys = match arguments.all {
         true => None,
         false => {
@@ -31,12 +31,18 @@ pub(super) async fn run(arguments: &LakeDeleteArguments, settings: &Settings) ->
     };
     let report = client.delete(&arguments.table, keys, time, &arguments.reason).await?;
     match report.version {
-        None => say(format_args!("there are no such rows in {}", arguments.table)),
+        None => say(format_args!("there are no such rows in {}", arguments.table))?,
         Some(version) => say(format_args!(
             "deleted {} rows of {} as of version {version}; {} files held them, which the job sweep deletes",
             grouped(report.rows),
             arguments.table,
             grouped(report.files)
+        ))?,
+    }
+    match report.position {
+        None => Ok(()),
+        Some(position) => say(format_args!(
+            "no server answers with them after position {position} (--after {position})"
         )),
     }
 }

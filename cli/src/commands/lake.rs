@@ -7,6 +7,7 @@ use arrow::array::{
     ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
     UInt64Array,
 };
+use barograph_engine::log::announce;
 use barograph_engine::{Clock, SystemClock};
 use barograph_lake::internal::spans;
 use barograph_lake::store::LakeStore;
@@ -62,7 +63,8 @@ pub(super) async fn run(command: LakeCommand, settings: &Settings) -> Result<()>
             }
             LakeCommand::Restore(arguments) => {
                 check_terminal(arguments.format)?;
-                restore(open_to_restore(&lake, &arguments.table, settings).await?, arguments).await
+                let table = open_to_restore(&lake, &arguments.table, settings).await?;
+                restore(table, arguments, &lake, settings).await
             }
         }
     })
@@ -251,7 +253,12 @@ async fn history(tables: &[Opened], format: Format) -> Result<()> {
     print(&rows, format)
 }
 
-async fn restore(opened: Opened, arguments: &LakeRestoreArguments) -> Result<()> {
+async fn restore(
+    opened: Opened,
+    arguments: &LakeRestoreArguments,
+    lake: &LakeStore,
+    settings: &Settings,
+) -> Result<()> {
     let Opened { name, table, snapshot } = opened;
     let version = TableVersion::new(arguments.version);
     let plan = table.plan_restore(&snapshot, version).await?;
@@ -299,6 +306,30 @@ async fn restore(opened: Opened, arguments: &LakeRestoreArguments) -> Result<()>
         restored.version(),
         snapshot.version()
     ));
+    tell(lake, settings, &name, restored.version()).await
+}
+
+/// Tells the servers of a shared log, if there are, that a table is at a version that this command made.
+async fn tell(
+    lake: &LakeStore,
+    settings: &Settings,
+    table: &str,
+    version: TableVersion,
+) -> Result<()> {
+    let (lake, settings) = (lake.clone(), settings.engine.log.clone());
+    let of = table.to_owned();
+    let told = tokio::task::spawn_blocking(move || {
+        announce(&lake, &settings, Arc::new(SystemClock), &of, version)
+    });
+    match told.await.map_err(|e| Error::failed(e.to_string()))? {
+        Ok(None) => {}
+        Ok(Some(position)) => progress::line(&format!(
+            "{table}: every server answers with version {version} after position {position} (--after {position})"
+        )),
+        Err(error) => progress::line(&format!(
+            "{table}: the log could not be told of version {version} ({error}): servers that share it see the version within engine.poll_commits_every"
+        )),
+    }
     Ok(())
 }
 

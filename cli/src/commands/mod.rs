@@ -14,6 +14,7 @@ mod release_log;
 mod serve;
 mod sql;
 mod times;
+mod token;
 
 use std::path::PathBuf;
 
@@ -43,6 +44,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<()> {
     set("endpoint_ca", &text(&arguments.ca));
     set("endpoint_certificate", &text(&arguments.cert));
     set("endpoint_key", &text(&arguments.key));
+    set("endpoint_token", &text(&arguments.token));
     match &arguments.command {
         Command::Demo(command) => {
             set("data", &command.data);
@@ -68,7 +70,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<()> {
         Command::Lake(command) => set("data", command.data()),
         Command::Jobs(command) => set("data", command.data()),
         Command::Redrive(command) => set("endpoint", &command.endpoint),
-        Command::Config(_) => {}
+        Command::Token(_) | Command::Config(_) => {}
     }
     let settings: Settings = layers.resolve()?;
     let serving = matches!(arguments.command, Command::Serve(_));
@@ -84,6 +86,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<()> {
         Command::Lake(command) => lake::run(command, &settings).await,
         Command::Jobs(command) => jobs::run(command, &settings).await,
         Command::Redrive(command) => redrive::run(command, &settings).await,
+        Command::Token(command) => token::run(command, &settings),
         Command::Config(_) => Ok(()),
     }
 }

@@ -94,7 +94,7 @@ impl ReadCommand {
         settings: &Settings,
     ) -> Result<Self> {
         check_terminal(answer.format)?;
-        let client = wiring::connect(settings).await?;
+        let client = wiring::connect_after(settings, answer.after).await?;
         let schema = client.schema(&keys.table).await?;
         let keys = match keys.all {
             true => None,

@@ -4,6 +4,7 @@ mod altering;
 
 use std::sync::Arc;
 
+use barograph_access::Access;
 use barograph_engine::Engine;
 use barograph_flight::{Listener, Server};
 use barograph_jobs::schedule::{Schedule, Scheduler};
@@ -30,11 +31,12 @@ impl Opened {
         settings: &Settings,
         accept_damage: bool,
         address: &str,
+        access: &Arc<Access>,
         before: Option<&Sql>,
     ) -> Result<Self> {
         let engine = wiring::open_engine(settings, accept_damage, address).await?;
         let schedule = wiring::open_schedule(settings, Some(&engine))?;
-        let sql = wiring::open_sql(settings, &engine, &schedule, before)?;
+        let sql = wiring::open_sql(settings, &engine, &schedule, access, before)?;
         Ok(Self { engine, schedule, sql })
     }
 }
@@ -44,15 +46,18 @@ pub(super) async fn run(
     settings: Settings,
     layers: Layers,
 ) -> Result<()> {
-    let listener = Listener::bind(&settings.flight).await?;
+    let listener = Listener::bind_with(&settings.flight, &settings.access).await?;
+    let access = wiring::access(&settings)?;
     let address = wiring::address(&settings, &listener)?;
     let Opened { engine, schedule, sql } =
-        Opened::open(&settings, arguments.accept_log_damage, &address, None).await?;
+        Opened::open(&settings, arguments.accept_log_damage, &address, &access, None).await?;
     let figures = JobFigures::new(&schedule);
-    let (served, broken) = Served::new(layers, settings.clone(), address, Arc::clone(&figures));
+    let (served, broken) =
+        Served::new(layers, settings.clone(), address, &access, Arc::clone(&figures));
     let flight = settings.flight.clone();
     let server = Server::at(listener, Some(served.clone()), engine, sql, flight)?;
-    let server = wiring::with_http(&settings, server.with_figures(figures))?;
+    let server = server.with_access(access).with_figures(figures);
+    let server = wiring::with_http(&settings, server)?;
     let stopped = signals::stop();
     // Scripts wait for this line, and take the port from it.
     say(format_args!("barograph serves {} at {}", settings.data, server.url()))?;

@@ -57,13 +57,15 @@ pub(crate) async fn run(arguments: DemoArguments, settings: Settings) -> Result<
     }
     let cities = Cities::built_in()?.largest(arguments.cities as usize);
     let weather = Arc::new(Weather::new(arguments.seed, &cities));
-    let listener = Listener::bind(&settings.flight).await?;
+    let listener = Listener::bind_with(&settings.flight, &settings.access).await?;
+    let access = wiring::access(&settings)?;
     let address = wiring::address(&settings, &listener)?;
     let engine = wiring::open_engine(&settings, false, &address).await?;
     let schedule = wiring::open_schedule(&settings, Some(&engine))?;
     let bound = || -> Result<Server> {
-        let sql = wiring::open_sql(&settings, &engine, &schedule, None)?;
+        let sql = wiring::open_sql(&settings, &engine, &schedule, &access, None)?;
         let server = Server::at(listener, None, Arc::clone(&engine), sql, settings.flight.clone())?;
+        let server = server.with_access(Arc::clone(&access));
         wiring::with_http(&settings, server.with_figures(JobFigures::new(&schedule)))
     };
     let server = match bound() {
@@ -134,6 +136,10 @@ impl Demo {
         };
         self.report(&filled, started.elapsed())?;
         let client = Client::connect_with(&self.endpoint, &self.settings.client_tls()).await?;
+        let client = match wiring::token(&self.settings)? {
+            None => client,
+            Some(token) => client.with_token(&token)?,
+        };
         let city = self.city()?;
         let day = TimeRange { from: to - Span::DAY, to };
         tour::queries(&client, city, day).await?;

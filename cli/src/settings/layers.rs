@@ -11,6 +11,9 @@ use crate::{Error, Result};
 /// Environment variable that names the settings file; `--config` goes before it.
 pub(crate) const CONFIG_VARIABLE: &str = "BAROGRAPH_CONFIG";
 
+/// Environment variable that holds a token. It is no setting, so that nothing prints it.
+pub(crate) const TOKEN_VARIABLE: &str = "BAROGRAPH_TOKEN";
+
 /// Where settings come from besides the defaults, the later ones winning.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Layers {
@@ -28,7 +31,7 @@ impl Layers {
         let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
         let environment: Vec<_> = std::env::vars_os()
             .map(|(name, value)| (text(name), text(value)))
-            .filter(|(name, _)| name.starts_with(PREFIX))
+            .filter(|(name, _)| name.starts_with(PREFIX) && name != TOKEN_VARIABLE)
             .collect();
         Self { file, environment, flags }
     }

@@ -15,8 +15,10 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use barograph_access::AccessSettings;
 use barograph_engine::EngineSettings;
 use barograph_engine::dead_letters::DEAD_LETTERS;
+use barograph_engine::filter::Predicate;
 use barograph_engine::rollup::{Rollup, RollupSettings};
 use barograph_flight::{ClientTls, FlightSettings};
 use barograph_http::HttpSettings;
@@ -32,7 +34,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::EnvFilter;
 
-pub(crate) use layers::Layers;
+pub(crate) use layers::{Layers, TOKEN_VARIABLE};
 pub use quality::{QualitySettings, Thresholds};
 
 use crate::{Error, Result};
@@ -66,6 +68,10 @@ pub struct Settings {
     /// File with the private key of `endpoint_certificate`, in PEM. Also `--key`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub endpoint_key: Option<PathBuf>,
+    /// File with the token that client commands show to the server. If absent, the environment variable
+    /// `BAROGRAPH_TOKEN` may hold the token itself. Also `--token`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub endpoint_token: Option<PathBuf>,
     /// Messages on stderr.
     pub logging: LoggingSettings,
     /// The object store, if `data` is the URL of one. Folders do not need it.
@@ -74,6 +80,8 @@ pub struct Settings {
     pub engine: EngineSettings,
     /// The server: address and limits.
     pub flight: FlightSettings,
+    /// Who may ask the server for what.
+    pub access: AccessSettings,
     /// The HTTP API on the same port: bounds, and what the names of other protocols mean here. [docs/http.md](http.md)
     /// describes it.
     pub http: HttpSettings,
@@ -155,10 +163,12 @@ impl Default for Settings {
             endpoint_ca: None,
             endpoint_certificate: None,
             endpoint_key: None,
+            endpoint_token: None,
             logging: LoggingSettings::default(),
             store: StoreSettings::default(),
             engine: EngineSettings::default(),
             flight: FlightSettings::default(),
+            access: AccessSettings::default(),
             http: HttpSettings::default(),
             sql: SqlSettings::default(),
             scheduler: SchedulerSettings::default(),
@@ -197,6 +207,7 @@ impl Settings {
         self.jobs.check()?;
         self.compaction.check()?;
         let schemas = self.schemas()?;
+        self.check_access(&schemas)?;
         self.http.check(&schemas).map_err(|e| Error::usage(e.to_string()))?;
         tables::check_names(self.tables.keys(), self.rollups.keys())?;
         tables::check_dimensions(&self.tables)?;
@@ -210,6 +221,32 @@ impl Settings {
                     names.join(", ")
                 )));
             }
+        }
+        Ok(())
+    }
+
+    /// Refuses rights that could not be given.
+    fn check_access(&self, tables: &[TableSchema]) -> Result<()> {
+        self.access.check().map_err(|e| Error::usage(e.to_string()))?;
+        for (place, grant, filter) in self.access.filters() {
+            let named = |table: &&TableSchema| {
+                grant.tables.iter().any(|pattern| pattern.matches(table.name()))
+            };
+            // Of the tables of a pattern it may fit some; of the others nothing is given.
+            let tried = tables.iter().filter(named).map(|of| Predicate::parse(filter, of));
+            let tried: Vec<_> = tried.collect();
+            if tried.iter().all(|of| of.is_err())
+                && let Some(Err(error)) = tried.into_iter().next()
+            {
+                return Err(Error::usage(format!("{place}: {error}")));
+            }
+        }
+        let asks = self.access.is_configured();
+        let known = self.access.peer_token.is_some() || !self.access.certificates.is_empty();
+        if asks && self.log == LogPlace::Store && !known {
+            return Err(Error::usage(
+                "log is \"store\" and access is set: name by access.peer_token the file with the token that the servers show each other, whose role has the verb peer, or give their certificates such a role by access.certificates",
+            ));
         }
         Ok(())
     }

@@ -1,22 +1,28 @@
 //! The engine among others that share its log: who they are, what one takes for another, and how far behind one is.
 
 use std::io::Cursor;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use arrow::ipc::reader::StreamReader;
-use barograph_lake::LogPosition;
+use barograph_lake::{LogId, LogPosition, TableVersion};
+use futures::future::{Either, select};
+use futures::stream::BoxStream;
 use tokio::sync::oneshot;
 
 use super::Engine;
 use super::put::batch_bytes;
-use crate::cluster::{ForwardedBatch, ForwardedEntry, Member};
+use crate::cluster::{AppendedGroup, ForwardedBatch, ForwardedEntry, Member};
 use crate::dead_letters::with_ids;
-use crate::log::{Leader, Place};
+use crate::log::{Leader, Notice, Place};
 use crate::validate::logged_schema;
 use crate::writer::{Entry, Submission, Written};
-use crate::{Durability, Error, Result};
+use crate::{Durability, Error, ErrorKind, Result};
+
+/// How soon a leader sends what it has acknowledged.
+const SENT_WITHIN: Duration = Duration::from_millis(20);
 
 /// The answer of the writer, which is yet to come.
 type Answer = oneshot::Receiver<Result<Written>>;
@@ -42,18 +48,25 @@ impl Engine {
         }
     }
 
-    /// Ready once views show what stands in the log at `position`: at once, if no other process can put it there. Nothing
-    /// bounds the wait for a position that is not there yet.
+    /// Ready once views show what stands in the log at `position`, and the versions of tables that are announced up to there:
+    /// at once, if no other process can put it there. Nothing bounds the wait for a position that is not there yet.
     ///
     /// # Errors
     /// Why the writer has failed.
     pub async fn wait_for(&self, position: LogPosition) -> Result<()> {
-        if self.cluster.is_none() {
-            return Ok(());
-        }
+        let Some(cluster) = &self.cluster else { return Ok(()) };
         let mut applied = self.gauge.applied_to();
         if *applied.borrow_and_update() > position.get() {
-            return Ok(());
+            return self.show_awaited().await;
+        }
+        // The leader may send it in a moment.
+        if cluster.offered.is_live() {
+            let comes = pin!(applied.wait_for(|applied| *applied > position.get()));
+            let has_come =
+                matches!(select(comes, self.clock.sleep(SENT_WITHIN)).await, Either::Left(_));
+            if has_come {
+                return self.show_awaited().await;
+            }
         }
         // It need not wait for the next look.
         if let Err(error) = self.writer.handle().follow().await
@@ -64,8 +77,72 @@ impl Engine {
         }
         tokio::select! {
             // The gauge lives as long as the engine.
-            _ = applied.wait_for(|applied| *applied > position.get()) => Ok(()),
-            failure = self.failed() => Err(failure),
+            _ = applied.wait_for(|applied| *applied > position.get()) => {}
+            failure = self.failed() => return Err(failure),
+        }
+        self.show_awaited().await
+    }
+
+    /// Ready once views show the versions of which the log, as far as it was read here, says that answers have to.
+    async fn show_awaited(&self) -> Result<()> {
+        let mut awaited = self.heard.awaited();
+        let mut swaps = self.gauge.swaps();
+        loop {
+            // The versions of tables that this process does not declare are of no use to it.
+            awaited.retain(|(table, version)| {
+                let table = self.tables.get(table.as_ref() as &str);
+                table.is_some_and(|table| table.view.load().snapshot.version() < *version)
+            });
+            if awaited.is_empty() {
+                return Ok(());
+            }
+            tokio::select! {
+                // The gauge lives as long as the engine.
+                _ = swaps.changed() => {}
+                failure = self.failed() => return Err(failure),
+            }
+        }
+    }
+
+    /// Tells all who share the log that a table is at a version, or a later one, which answers have to show, and gives the
+    /// position behind which they do; `None` if no others share it.
+    ///
+    /// # Errors
+    /// `Unavailable` if the log does not take it; it may be told again.
+    pub(crate) async fn announce(
+        &self,
+        table: &str,
+        version: TableVersion,
+    ) -> Result<Option<LogPosition>> {
+        let table = Arc::from(self.table(table)?.schema.name());
+        if self.cluster.is_none() {
+            return Ok(None);
+        }
+        let notice = Notice { table, version, is_awaited: true };
+        self.writer.handle().announce(notice).await.map(Some)
+    }
+
+    /// The groups that this process appends from now on to a log that others share, after one without bytes that says where
+    /// the log ends. They end when another leads, and for a caller that does not keep up. `log` is the log that the caller
+    /// follows.
+    ///
+    /// # Errors
+    /// `Unavailable` if this process does not lead that log, or too many follow it.
+    pub fn groups(&self, log: LogId) -> Result<BoxStream<'static, AppendedGroup>> {
+        self.check_log(log)?;
+        if !self.gauge.leads() {
+            return Err(Error::new(ErrorKind::Unavailable, "this process does not lead the log"));
+        }
+        self.feed.follow(self.gauge.end())
+    }
+
+    fn check_log(&self, log: LogId) -> Result<()> {
+        match &self.cluster {
+            Some(cluster) if cluster.log == log => Ok(()),
+            _ => Err(Error::new(
+                ErrorKind::Unavailable,
+                format!("this process does not append to the log {log}: another had its address"),
+            )),
         }
     }
 
@@ -78,12 +155,14 @@ impl Engine {
     /// are not forwarded again, whoever leads. After one that cannot be submitted none is, so that none overtakes it.
     ///
     /// # Errors
-    /// `Internal` if the work ended early. Those of single batches are `Request` if they do not fit the tables here, and as
-    /// of [`Engine::put`].
+    /// `Unavailable` if the caller's log is another, `Internal` if the work ended early. Those of single batches are
+    /// `Request` if they do not fit the tables here, and as of [`Engine::put`].
     pub async fn accept_forwarded(
         self: &Arc<Self>,
+        log: LogId,
         batches: Vec<ForwardedBatch>,
     ) -> Result<Vec<Result<Place>>> {
+        self.check_log(log)?;
         let engine = Arc::clone(self);
         let job = move || -> Vec<Result<Answer>> {
             let mut failed: Option<Error> = None;

@@ -24,9 +24,10 @@ use std::sync::Arc;
 
 use barograph_lake::file::FileCache;
 use barograph_lake::table::Deletion;
-use barograph_lake::{LakeStore, TableSchema, Timestamp};
+use barograph_lake::{LakeStore, LogId, TableSchema, TableVersion, Timestamp};
 use tokio::sync::Semaphore;
 
+use crate::cluster::{Feed, Offered};
 use crate::dead_letters::Ids;
 use crate::landing::{
     Candidates, DeletionReport, DeletionRequest, Faults, FlushReport, Lander, LandingFault,
@@ -34,10 +35,11 @@ use crate::landing::{
 };
 use crate::memory::Budget;
 use crate::statistics::LandingCounts;
+use crate::subscription::Subscription;
 use crate::table::Table;
 use crate::view::View;
 use crate::watch::Watch;
-use crate::writer::{LogGauge, Writer};
+use crate::writer::{Heard, LogGauge, Writer};
 use crate::{Clock, Durability, EngineSettings, Error, ErrorKind, Result};
 
 use status::AckCounts;
@@ -89,6 +91,11 @@ pub(crate) struct Bounds {
 #[derive(Debug)]
 pub(crate) struct Cluster {
     pub(crate) watch: Watch,
+    /// To the groups of the leader, if it is reached.
+    pub(crate) subscription: Option<Subscription>,
+    pub(crate) offered: Arc<Offered>,
+    /// The log that all of them append to.
+    pub(crate) log: LogId,
     /// What the log promises, whatever is asked for.
     pub(crate) durability: Durability,
 }
@@ -144,6 +151,10 @@ pub struct Engine {
     gauge: Arc<LogGauge>,
     /// Of a log that others share.
     cluster: Option<Cluster>,
+    /// Those who follow this process while it leads.
+    feed: Arc<Feed>,
+    /// What was told through such a log.
+    heard: Arc<Heard>,
     writer: Writer,
     lander: Lander,
     faults: Arc<Faults>,
@@ -257,10 +268,12 @@ impl Engine {
     }
 
     /// Deletes rows of a table that are acknowledged already. No view taken after it has returned holds them,
-    /// whatever happens to the process. The deletion continues even if nobody waits for it.
+    /// whatever happens to the process; where others share the log, none that they take for the position in the report. The
+    /// deletion continues even if nobody waits for it.
     ///
     /// # Errors
-    /// `Unavailable` if the store failed: either all of the rows are deleted or none; ask again.
+    /// `Unavailable` if the store failed: either all of the rows are deleted or none; ask again. Also if the others could
+    /// not be told.
     pub async fn delete(
         self: &Arc<Self>,
         table: &str,
@@ -271,9 +284,28 @@ impl Engine {
             let snapshot = Arc::clone(&table.view.load().snapshot);
             let mut candidates = Candidates::default();
             find_candidates(&engine.files, &table, &snapshot, &request, &mut candidates).await?;
-            engine.lander.delete(table, request, candidates).await
+            let report = engine.lander.delete(Arc::clone(&table), request, candidates).await?;
+            engine.announce_deletion(&table, report).await
         });
         deleting.await.map_err(|e| Error::internal("a deletion ended early").with_source(e))?
+    }
+
+    /// Tells those who share the log of a deletion, also if an earlier try of it was the one that deleted the rows.
+    async fn announce_deletion(
+        &self,
+        table: &Table,
+        report: DeletionReport,
+    ) -> Result<DeletionReport> {
+        let shown = table.view.load().snapshot.version();
+        let version = report.version.map_or(shown, TableVersion::new);
+        let told = self.announce(table.schema.name(), version).await;
+        let position = told.map_err(|error| {
+            let untold = format!(
+                "the rows are deleted as of version {version}, of which the others that share the log could not be told: delete them again"
+            );
+            Error::new(error.kind(), untold).with_source(error)
+        })?;
+        Ok(DeletionReport { position, ..report })
     }
 
     /// The deletions of a table, oldest first.
@@ -294,6 +326,8 @@ impl Engine {
     /// Takes no more batches, finishes the hours that are landing, syncs the log and releases it.
     pub async fn shutdown(&self) -> Result<()> {
         if let Some(cluster) = &self.cluster {
+            cluster.subscription.iter().for_each(Subscription::stop);
+            self.feed.close();
             cluster.watch.stop().await;
         }
         self.lander.stop().await;

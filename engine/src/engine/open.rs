@@ -15,18 +15,19 @@ use tokio::sync::{Notify, Semaphore};
 use super::status::AckCounts;
 use super::{Bounds, Cluster, Engine, EngineBuilder, LogSource, Recovery};
 use crate::clock::roughly;
-use crate::cluster::{Members, Peers};
+use crate::cluster::{Feed, Members, Offered, Peers};
 use crate::dead_letters::{self, DEAD_LETTERS, Ids};
-use crate::landing::{FLOOR_AGE_MAX, Faults, Lander, LanderParts};
+use crate::landing::{COMMITS_MAX, FLOOR_AGE_MAX, Faults, Lander, LanderParts, overtaken};
 use crate::log::{KnownFloor, Log, SegmentLog, SharedLog};
 use crate::logged::{LandedThrough, decode, unknown_column};
 use crate::memory::Budget;
 use crate::statistics::LandingCounts;
+use crate::subscription::{Subscription, SubscriptionParts};
 use crate::table::Table;
 use crate::tail::Tail;
 use crate::validate::KnownKeys;
 use crate::watch::{Watch, WatchParts};
-use crate::writer::{Forwarder, Heard, LogGauge, Repeats, State, Writer, WriterHandle};
+use crate::writer::{Forwarder, Heard, LogGauge, Repeats, State, Writer};
 use crate::{Clock, Durability, EngineSettings, Error, ErrorKind, Result};
 
 /// Clocks differ by less.
@@ -37,14 +38,14 @@ impl Engine {
         let EngineBuilder { settings, lake, log, clock, tables, dimensions, peers } = builder;
         let log = EngineBuilder::owed_log(log)?;
         let log = open_shared(log, &lake, &settings, &clock).await?;
-        let (address, floor) = match &log {
-            LogSource::Shared(log) => (Some(log.address().to_owned()), log.floor()),
+        let (place, floor) = match &log {
+            LogSource::Shared(log) => (Some((log.address().to_owned(), log.id())), log.floor()),
             _ => (None, None),
         };
         let tail_budget = Budget::new("tail_bytes_max", settings.tail_bytes_max.get());
         let mut openings = prepare(&lake, tables, &dimensions, &tail_budget, floor).await?;
-        let (mut log, mut recovery, place) = open_log(log, &settings, &openings).await?;
-        if let Some((id, folder)) = place {
+        let (mut log, mut recovery, owner) = open_log(log, &settings, &openings).await?;
+        if let Some((id, folder)) = owner {
             claim(&lake, id, &folder).await?;
         }
         if floor.is_some_and(|floor| !floor.is_within(clock.as_ref(), FLOOR_AGE_MAX)) {
@@ -65,7 +66,7 @@ impl Engine {
         }
         let last_ingested = replayed.last_ingested;
         tell_of_rows_ahead(last_ingested, clock.now());
-        let shared = address.map(|address| Shared { lake, address, peers });
+        let shared = place.map(|(address, id)| Shared { lake, address, id, peers });
         let start = Start { settings, clock, log, recovery, tail_budget, last_ingested, shared };
         let engine = Self::start(start, opened)?;
         for table in engine.tables.values() {
@@ -77,7 +78,8 @@ impl Engine {
     }
 
     fn start(start: Start, opened: BTreeMap<String, Opened>) -> Result<Arc<Self>> {
-        let Start { settings, clock, log, recovery, tail_budget, last_ingested, shared } = start;
+        let Start { settings, clock, mut log, recovery, tail_budget, last_ingested, shared } =
+            start;
         let mut tables = BTreeMap::new();
         let mut tails = BTreeMap::new();
         let mut landed = BTreeMap::new();
@@ -97,6 +99,9 @@ impl Engine {
         let is_shared = log.is_shared();
         let faults = Arc::new(Faults::default());
         let heard = Arc::new(Heard::default());
+        let (feed, offered) = (Arc::<Feed>::default(), Arc::<Offered>::default());
+        // What was told since the tables were read.
+        heard.hear(log.notices());
         gauge.measure(log.as_ref());
         gauge.opened(log.end(), clock.as_ref());
         let writer = Writer::start(State {
@@ -115,6 +120,8 @@ impl Engine {
             tell_at: None,
             heard: Arc::clone(&heard),
             awaits_tails: false,
+            feed: Arc::clone(&feed),
+            offered: Arc::clone(&offered),
             forwarder: shared.as_ref().and_then(Shared::forwarder),
             repeats: (!is_shared).then(Repeats::default),
         })?;
@@ -132,10 +139,10 @@ impl Engine {
             gauge: Arc::clone(&gauge),
             faults: Arc::clone(&faults),
             counts: Arc::clone(&landings),
-            heard,
+            heard: Arc::clone(&heard),
             stop: Arc::default(),
         });
-        let cluster = shared.map(|shared| shared.join(&clock, &gauge, writer.handle()));
+        let cluster = shared.map(|shared| shared.join(&clock, &gauge, &offered, &writer));
         let thread_count = match settings.scan_threads {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             count => count,
@@ -157,6 +164,8 @@ impl Engine {
             redriving: tokio::sync::Mutex::default(),
             gauge,
             cluster,
+            feed,
+            heard,
             writer,
             lander,
             faults,
@@ -185,26 +194,47 @@ struct Shared {
     lake: LakeStore,
     /// Where the others reach it.
     address: String,
+    /// The log.
+    id: LogId,
     peers: Option<Arc<dyn Peers>>,
 }
 
 impl Shared {
     fn forwarder(&self) -> Option<Forwarder> {
         let peers = Arc::clone(self.peers.as_ref()?);
-        Some(Forwarder { peers, runtime: Handle::current(), address: self.address.clone() })
+        let (runtime, address) = (Handle::current(), self.address.clone());
+        Some(Forwarder { peers, runtime, address, log: self.id })
     }
 
     /// Makes the process one of the members.
-    fn join(self, clock: &Arc<dyn Clock>, gauge: &Arc<LogGauge>, writer: WriterHandle) -> Cluster {
-        let Self { lake, address, peers } = self;
+    fn join(
+        self,
+        clock: &Arc<dyn Clock>,
+        gauge: &Arc<LogGauge>,
+        offered: &Arc<Offered>,
+        writer: &Writer,
+    ) -> Cluster {
+        let Self { lake, address, id, peers } = self;
         let durability = match lake.url().scheme() {
             "file" => Durability::Disk,
             _ => Durability::Replicated,
         };
         let (clock, gauge) = (Arc::clone(clock), Arc::clone(gauge));
         let members = Arc::new(Members::new(&lake, Arc::clone(&clock), &address));
+        let subscription = peers.clone().map(|peers| {
+            Subscription::start(SubscriptionParts {
+                peers,
+                log: id,
+                address,
+                clock: Arc::clone(&clock),
+                gauge: Arc::clone(&gauge),
+                offered: Arc::clone(offered),
+                writer: writer.handle(),
+            })
+        });
+        let writer = writer.handle();
         let watch = Watch::start(WatchParts { members, peers, clock, gauge, writer });
-        Cluster { watch, durability }
+        Cluster { watch, subscription, offered: Arc::clone(offered), log: id, durability }
     }
 }
 
@@ -237,15 +267,7 @@ async fn prepare(
             })?)),
         };
         let schema = Arc::new(schema);
-        let prepared = LakeTable::prepare(lake.child(&name), Arc::clone(&schema)).await?;
-        let landed = match prepared.snapshot() {
-            Some(snapshot) => prepared.table().landed_through(snapshot).await?,
-            None => HashMap::new(),
-        };
-        let landed = match floor {
-            Some(floor) => LandedThrough::above(landed, floor.position()),
-            None => LandedThrough::of(landed),
-        };
+        let (prepared, landed) = newest(&lake.child(&name), &schema, floor).await?;
         let tail = Tail::new(schema, Arc::clone(budget));
         let opening = Opening { prepared, known_keys, landed, tail };
         if openings.insert(name.clone(), opening).is_some() {
@@ -256,6 +278,28 @@ async fn prepare(
         }
     }
     Ok(openings)
+}
+
+/// The newest version of a table, and through which positions its hours have landed in it.
+async fn newest(
+    folder: &LakeStore,
+    schema: &Arc<TableSchema>,
+    floor: Option<KnownFloor>,
+) -> Result<(Prepared, LandedThrough)> {
+    for _ in 0..COMMITS_MAX {
+        let prepared = LakeTable::prepare(folder.clone(), Arc::clone(schema)).await?;
+        let Some(snapshot) = prepared.snapshot() else {
+            return Ok((prepared, LandedThrough::default()));
+        };
+        let landed = prepared.table().landed_through(snapshot).await?;
+        let Some(floor) = floor else { return Ok((prepared, LandedThrough::of(landed))) };
+        let is_settled = snapshot.has_foreign_commits()
+            || !prepared.table().is_behind(snapshot.version()).await?;
+        if is_settled {
+            return Ok((prepared, LandedThrough::above(landed, floor.position())));
+        }
+    }
+    Err(overtaken(schema.name()))
 }
 
 impl Opening {
@@ -288,7 +332,12 @@ async fn open_shared(
 ) -> Result<LogSource> {
     let LogSource::Store { address } = log else { return Ok(log) };
     let (lake, settings, clock) = (lake.clone(), settings.log.clone(), Arc::clone(clock));
-    let open = move || SharedLog::open(&lake, &settings, clock, LogPosition::new(0), &address);
+    let open = move || {
+        let mut log = SharedLog::open(&lake, &settings, clock, LogPosition::new(0), &address)?;
+        // The tables are read afterwards.
+        log.notices();
+        Ok(log)
+    };
     Ok(LogSource::Shared(Box::new(waiting(open).await?)))
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
+use barograph_lake::schema::{FIRST_VALUE_COLUMN, KEY_COLUMN, TIME_COLUMN};
 use futures::future::BoxFuture;
 use futures::{StreamExt, stream};
 use tokio::runtime::Handle;
@@ -14,7 +15,7 @@ use crate::scan::point::PointRead;
 use crate::scan::{Executor, Plan, PointQuery, Scan, ScanStream};
 use crate::table::Table;
 use crate::view::View;
-use crate::{Result, retry};
+use crate::{Restriction, Result, retry};
 
 /// Bytes that a small read reserves.
 const SMALL_READ_BYTES: usize = 1 << 20;
@@ -69,6 +70,20 @@ impl Engine {
         PointRead { files: &files, view, newest: &table.newest }.answer(query).await
     }
 
+    /// Answers a point read as [`Self::point`] does, with those of its rows that `restriction` lets through.
+    pub async fn point_within(
+        &self,
+        view: &Arc<View>,
+        query: &PointQuery,
+        restriction: Option<&Restriction>,
+    ) -> Result<RecordBatch> {
+        let Some(restriction) = restriction else { return self.point(view, query).await };
+        let asked = restriction.point(query);
+        let rows = self.point(view, &asked).await?;
+        let columns = head_columns(&asked.columns);
+        restriction.let_through(&rows, &columns, FIRST_VALUE_COLUMN + query.columns.len())
+    }
+
     /// The executor of slices for callers that are there to work: of all of them together, and the reads of the engine,
     /// a bounded number works at a time.
     pub fn caller(&self) -> Executor {
@@ -86,4 +101,9 @@ impl Engine {
     fn reserve_scan(&self, bytes: usize) -> Result<Reservation> {
         self.bounds.scan.try_reserve(bytes, retry::READ_ENDS)
     }
+}
+
+/// Indexes of all columns of an answer.
+fn head_columns(columns: &[usize]) -> Vec<usize> {
+    [KEY_COLUMN, TIME_COLUMN].into_iter().chain(columns.iter().copied()).collect()
 }

@@ -116,6 +116,11 @@ impl Predicate {
         Ok(Self { root: Arc::new(root), columns: columns.into(), schema: schema.arrow().clone() })
     }
 
+    /// The condition.
+    pub(crate) fn root(&self) -> &Node {
+        &self.root
+    }
+
     /// Indexes into the table's Arrow schema of the columns it reads, ascending.
     pub fn columns(&self) -> &[usize] {
         &self.columns

@@ -18,10 +18,10 @@ use barograph_lake::file::{FileCache, FileRead};
 use barograph_lake::schema::{KEY_COLUMN, TIME_COLUMN};
 use barograph_lake::table::Deletion;
 use barograph_lake::{
-    FileEntry, FilePath, Key, KeySelection, Outcome, Retry, Snapshot, TableVersion, TimeRange,
+    FileEntry, FilePath, Key, KeySelection, LogPosition, Outcome, Retry, Snapshot, TableVersion,
+    TimeRange,
 };
 use hashbrown::HashMap;
-use serde::{Deserialize, Serialize};
 use tokio::runtime::Handle;
 
 use super::LanderParts;
@@ -50,7 +50,7 @@ pub struct DeletionRequest {
 }
 
 /// What a deletion did.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct DeletionReport {
     /// Rows that are not there any more.
     pub rows: u64,
@@ -58,6 +58,9 @@ pub struct DeletionReport {
     pub files: u64,
     /// The version from which on they are not; `None` if there were none.
     pub version: Option<u64>,
+    /// Where the others that share the log are told of it: whoever answers for it shows none of the rows. `None` if no
+    /// others share it.
+    pub position: Option<LogPosition>,
 }
 
 /// A file that holds rows to delete.
@@ -141,6 +144,7 @@ pub(super) async fn delete(
             rows: deletion.rows,
             files: rewritten.len() as u64,
             version: Some(deletion.version.get()),
+            position: None,
         };
         let removed: Vec<_> = rewritten.iter().map(|one| Arc::clone(&one.file)).collect();
         let added = rewritten.iter().filter_map(|one| one.rest.clone()).collect();

@@ -20,6 +20,7 @@ use futures::{StreamExt, stream};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Semaphore, oneshot};
 
+use super::foreign::take_over;
 use super::poll_commits::refresh;
 use super::{LanderParts, guarded, late, watermarks};
 use crate::log::KnownFloor;
@@ -34,6 +35,8 @@ use crate::{Error, ErrorKind, Result};
 
 /// Hours that are read, sorted and encoded at a time.
 const HOURS_AT_ONCE: usize = 8;
+/// How often others may commit while a version is read.
+pub(crate) const COMMITS_MAX: usize = 12;
 /// Bytes of tail hours that are read, sorted and encoded at a time; a larger hour is, slice by slice.
 const BYTES_AT_ONCE: usize = 96 << 20;
 
@@ -292,7 +295,7 @@ pub(super) struct Swap {
 /// Swaps the snapshot in, and takes out of the tail what has landed in it.
 pub(super) async fn swap(parts: &LanderParts, table: &Arc<Table>, swap: Swap) -> Result<()> {
     let Swap { hours, snapshot, floor, is_own } = swap;
-    let through = landed_through(parts, table, &snapshot, floor).await?;
+    let (snapshot, through) = settled(parts, table, snapshot, floor).await?;
     let (reply, swapped) = oneshot::channel();
     let table = Arc::clone(table);
     parts.writer.landed(Landed { table, hours, snapshot, through, is_own, reply })?;
@@ -302,11 +305,46 @@ pub(super) async fn swap(parts: &LanderParts, table: &Arc<Table>, swap: Swap) ->
     }
 }
 
+/// A snapshot, which is later than `floor`, or one that others committed since, with through which positions of the log
+/// that they share the table has landed in it. Watermarks are listed once the snapshot is there, and may tell of what
+/// landed after it: rows that it does not show would leave the tail.
+///
+/// # Errors
+/// As of `landed_through`, and `Unavailable` if others commit all the time.
+pub(super) async fn settled(
+    parts: &LanderParts,
+    table: &Arc<Table>,
+    mut snapshot: Arc<Snapshot>,
+    floor: Option<KnownFloor>,
+) -> Result<(Arc<Snapshot>, Option<LandedThrough>)> {
+    for _ in 0..COMMITS_MAX {
+        let through = landed_through(parts, table, &snapshot, floor).await?;
+        if through.is_none() || !table.lake.is_behind(snapshot.version()).await? {
+            return Ok((snapshot, through));
+        }
+        let newest = take_over(parts, table, table.lake.refresh().await?).await?;
+        // Before the swap: an earlier view then looks for itself.
+        table.newest.forget(newest.version()).await;
+        snapshot = Arc::new(newest);
+    }
+    Err(overtaken(table.schema.name()))
+}
+
+/// That a table changes faster than it is read.
+pub(crate) fn overtaken(table: &str) -> Error {
+    Error::new(
+        ErrorKind::Unavailable,
+        format!(
+            "table {table:?}: others committed {COMMITS_MAX} times while its newest version was read: it is tried again"
+        ),
+    )
+}
+
 /// Through which positions of a log that others share a table has landed in `snapshot`, which is later than `floor`.
 ///
 /// # Errors
 /// `Unavailable` if the floor was read so long ago that watermarks above it may be forgotten.
-pub(super) async fn landed_through(
+async fn landed_through(
     parts: &LanderParts,
     table: &Arc<Table>,
     snapshot: &Snapshot,

@@ -44,6 +44,7 @@ pub use delete::{DeletionReport, DeletionRequest};
 pub(crate) use faults::Faults;
 pub use faults::LandingFault;
 pub use land::FlushReport;
+pub(crate) use land::{COMMITS_MAX, overtaken};
 pub(crate) use watermarks::FLOOR_AGE_MAX;
 
 /// How often the background task looks for hours that are due, if nothing wakes it before.

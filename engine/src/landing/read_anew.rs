@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::LanderParts;
 use super::foreign::take_over;
-use super::land::landed_through;
+use super::land::settled;
 use crate::Result;
 use crate::writer::RebuiltTable;
 
@@ -22,8 +22,8 @@ pub(super) async fn read_anew(parts: &LanderParts) -> Result<()> {
         let newest = take_over(parts, table, table.lake.refresh().await?).await?;
         // Before the swap: an earlier view then looks for itself.
         table.newest.forget(newest.version()).await;
-        let snapshot = Arc::new(newest);
-        let through = landed_through(parts, table, &snapshot, floor).await?.unwrap_or_default();
+        let (snapshot, through) = settled(parts, table, Arc::new(newest), floor).await?;
+        let through = through.unwrap_or_default();
         tables.push(RebuiltTable { table: Arc::clone(table), snapshot, through });
     }
     parts.writer.rebuild(tables).await?;

@@ -70,6 +70,9 @@ pub struct Notice {
     pub table: Arc<str>,
     /// The version.
     pub version: TableVersion,
+    /// Whether whoever answers for a position behind the notice has to show the version: rows were deleted or restored in
+    /// it, of which no record of the log tells.
+    pub is_awaited: bool,
 }
 
 impl BatchId {

@@ -49,7 +49,7 @@ pub use folder::discard;
 pub use lost_range::LostRange;
 pub use memory::{MemoryDisk, MemoryLog};
 pub use settings::LogSettings;
-pub use shared::{KnownFloor, Leader, SharedLog};
+pub use shared::{KnownFloor, Leader, SharedLog, announce, discard_shared, shared_log};
 pub use writer::SegmentLog;
 
 /// One batch of rows as the log keeps it.
@@ -160,6 +160,25 @@ pub trait Log: Send + fmt::Debug {
     fn tell(&mut self, _notice: Notice) {}
     /// Appends what is to be told, if it was not appended with records.
     fn send_notices(&mut self) -> Result<()> {
+        Ok(())
+    }
+    /// Tells the others that a table is at a version which answers have to show, and gives a position: who has come past
+    /// it has been told. Fails as `append` does; `Behind`, too.
+    fn announce(&mut self, _notice: Notice) -> Result<LogPosition> {
+        Ok(self.end())
+    }
+    /// The group that this process appended last, for those who follow it: they are offered it.
+    fn newest(&self) -> Option<(LogPosition, Bytes)> {
+        None
+    }
+    /// Takes a group that another process says it has appended, and shows what is known of others' records by it without
+    /// asking the store (promise 8). Fails if that is less than the group: `follow` shows it.
+    fn offer(
+        &mut self,
+        _position: LogPosition,
+        _group: Bytes,
+        _visit: &mut dyn FnMut(LogPosition, Record) -> Result<()>,
+    ) -> Result<()> {
         Ok(())
     }
     /// What others told since this was last asked.

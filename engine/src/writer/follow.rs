@@ -13,7 +13,9 @@ use crate::logged::{LandedThrough, decode, unknown_column};
 use crate::{Error, Result};
 
 /// How often a log is followed that others append to.
-const FOLLOW_EVERY: Duration = Duration::from_millis(100);
+pub(super) const FOLLOW_EVERY: Duration = Duration::from_millis(100);
+/// The same while its leader sends what it appends.
+const FOLLOW_LIVE_EVERY: Duration = Duration::from_secs(1);
 /// Versions are told with the next group of rows, or in one of their own after so long.
 const TELL_WITHIN: Duration = Duration::from_millis(200);
 
@@ -37,9 +39,11 @@ impl State {
             if is_sound && let Err(error) = self.log.send_notices() {
                 tracing::debug!(%error, "could not tell the others of a version: they are told with the next append");
             }
+            self.spread();
         }
         if self.follow_at.is_some_and(|at| at <= now) {
-            self.follow_at = Some(now + Span::from_duration(FOLLOW_EVERY));
+            let every = if self.offered.is_live() { FOLLOW_LIVE_EVERY } else { FOLLOW_EVERY };
+            self.follow_at = Some(now + Span::from_duration(every));
             if is_sound && let Some(error) = self.follow()? {
                 tracing::debug!(%error, "could not follow the log: trying again");
             }
@@ -56,12 +60,7 @@ impl State {
             return Ok(Some(self.not_read()));
         }
         let (touched, followed) = self.show()?;
-        for name in touched {
-            if let Some(table) = self.tables.get(&name) {
-                let snapshot = Arc::clone(&table.view.load().snapshot);
-                self.publish(&name, table, snapshot);
-            }
-        }
+        self.publish_all(touched);
         self.measure();
         self.gauge.applied(self.log.end(), followed.is_ok(), self.clock.as_ref());
         match followed {
@@ -78,8 +77,16 @@ impl State {
             found.push((position, record));
             Ok(())
         });
+        Ok((self.apply_found(&found)?, followed))
+    }
+
+    /// Applies records and notices of others, and gives the tables that have more rows.
+    pub(super) fn apply_found(
+        &mut self,
+        found: &[(LogPosition, Record)],
+    ) -> Result<BTreeSet<String>> {
         let mut touched = BTreeSet::new();
-        for (position, record) in &found {
+        for (position, record) in found {
             self.apply_record(*position, record)?;
             touched.insert(record.table.to_string());
         }
@@ -88,13 +95,26 @@ impl State {
             self.heard.hear(notices);
             self.wake_lander.notify_one();
         }
-        Ok((touched, followed))
+        Ok(touched)
+    }
+
+    /// Shows the tails of some tables as they are.
+    pub(super) fn publish_all(&self, names: BTreeSet<String>) {
+        for name in names {
+            if let Some(table) = self.tables.get(&name) {
+                let snapshot = Arc::clone(&table.view.load().snapshot);
+                self.publish(&name, table, snapshot);
+            }
+        }
     }
 
     /// Brings the gauge up to date.
     pub(super) fn measure(&self) {
         self.gauge.measure(self.log.as_ref());
         self.gauge.set_passed(self.log.is_passed() || self.awaits_tails);
+        if !self.log.leads() {
+            self.feed.close();
+        }
     }
 
     fn apply_record(&mut self, position: LogPosition, record: &Record) -> Result<()> {
@@ -124,6 +144,9 @@ impl State {
     pub(super) fn follow_to(&mut self, position: Option<LogPosition>) -> Result<bool> {
         let is_there = |state: &Self| position.is_none_or(|position| position < state.log.end());
         if !is_there(self) {
+            self.take_offered()?;
+        }
+        if !is_there(self) {
             self.follow()?;
         }
         Ok(is_there(self))
@@ -145,6 +168,7 @@ impl State {
         if let Err(error) = self.log.take_lead() {
             tracing::warn!(%error, "could not take the lead of the log: trying again later");
         }
+        self.spread();
         self.measure();
     }
 
@@ -152,7 +176,7 @@ impl State {
     /// lead for it, and is soon found out.
     pub(super) fn tell(&mut self, name: &str, version: TableVersion) {
         if self.follow_at.is_some() && self.log.leads() {
-            self.log.tell(Notice { table: name.into(), version });
+            self.log.tell(Notice { table: name.into(), version, is_awaited: false });
             let at = self.clock.elapsed() + Span::from_duration(TELL_WITHIN);
             self.tell_at.get_or_insert(at);
         }

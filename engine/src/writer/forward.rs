@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use barograph_lake::LogPosition;
+use barograph_lake::{LogId, LogPosition};
 use futures::future::{Either, select};
 use tokio::runtime::Handle;
 
@@ -25,6 +25,8 @@ pub(crate) struct Forwarder {
     pub(crate) runtime: Handle,
     /// Where others reach this process.
     pub(crate) address: String,
+    /// The log that all of them append to.
+    pub(crate) log: LogId,
 }
 
 impl State {
@@ -78,7 +80,7 @@ impl State {
         let answer = async {
             // A clock's sleep begins inside of the runtime.
             let late = self.clock.sleep(FORWARD_WITHIN);
-            select(forwarder.peers.forward(address, batches), late).await
+            select(forwarder.peers.forward(address, forwarder.log, batches), late).await
         };
         match forwarder.runtime.block_on(answer) {
             Either::Left((answers, _)) => answers,

@@ -37,6 +37,8 @@ pub struct LogGauge {
     passed: AtomicBool,
     /// Everything before is in the views.
     applied: watch::Sender<u64>,
+    /// How often a view was given another snapshot.
+    swapped: watch::Sender<u64>,
     /// When this process was last known to be at the end, by the time of day and by elapsed time.
     at_end: Mutex<(Timestamp, Span)>,
     /// Rows written again, as they held the log back.
@@ -81,6 +83,16 @@ impl LogGauge {
     /// Everything before is in the views.
     pub(crate) fn applied_to(&self) -> watch::Receiver<u64> {
         self.applied.subscribe()
+    }
+
+    /// A view has another snapshot.
+    pub(super) fn swapped(&self) {
+        self.swapped.send_modify(|count| *count += 1);
+    }
+
+    /// Changes whenever a view has another snapshot.
+    pub(crate) fn swaps(&self) -> watch::Receiver<u64> {
+        self.swapped.subscribe()
     }
 
     /// For how long it has not been known that this process is at the end of the log. A clock that was set back, and one

@@ -5,6 +5,7 @@
 //! snapshot.
 
 mod ack;
+mod announce;
 mod follow;
 mod forward;
 mod gauge;
@@ -28,7 +29,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-use crate::log::{BatchId, Record};
+use crate::log::{BatchId, Notice, Record};
 use crate::logged::LandedThrough;
 use crate::memory::Reservation;
 use crate::table::Table;
@@ -36,6 +37,7 @@ use crate::tail::HourView;
 use crate::{Error, Result};
 
 pub use ack::{Ack, Durability};
+pub(crate) use announce::Announcement;
 pub(crate) use forward::Forwarder;
 pub use gauge::LogGauge;
 pub(crate) use heard::Heard;
@@ -127,6 +129,8 @@ enum Message {
     Landed(Landed),
     Relog(Relog),
     TakeLead,
+    Announce(Announcement),
+    Offered,
     Follow(oneshot::Sender<Result<()>>),
     ReadAnew(oneshot::Sender<Result<()>>),
     Rebuild(Rebuild),
@@ -225,6 +229,16 @@ impl WriterHandle {
         self.send(Message::TakeLead)
     }
 
+    /// Tells the others of a version that they are to show, and gives a position: who has come past it knows of it.
+    pub(crate) async fn announce(&self, notice: Notice) -> Result<LogPosition> {
+        self.ask(|reply| Message::Announce(Announcement { notice, reply })).await
+    }
+
+    /// Has the writer take what the leader has sent.
+    pub(crate) fn take_offered(&self) -> Result<()> {
+        self.send(Message::Offered)
+    }
+
     /// Follows a log that others share to its end. All that was acknowledged before, by whichever process, is in the views
     /// then.
     pub(crate) async fn follow(&self) -> Result<()> {
@@ -241,10 +255,10 @@ impl WriterHandle {
         self.ask(|reply| Message::Rebuild(Rebuild { tables, reply })).await
     }
 
-    async fn ask(
+    async fn ask<T>(
         &self,
-        message: impl FnOnce(oneshot::Sender<Result<()>>) -> Message,
-    ) -> Result<()> {
+        message: impl FnOnce(oneshot::Sender<Result<T>>) -> Message,
+    ) -> Result<T> {
         let (reply, answer) = oneshot::channel();
         self.send(message(reply))?;
         match answer.await {
@@ -339,6 +353,8 @@ impl State {
                 self.relog(asked);
                 self.log.stopped()
             }
+            Message::Announce(announcement) => self.announce(announcement),
+            Message::Offered => self.take_offered().err(),
             Message::Follow(reply) => {
                 let followed = self.follow();
                 let poison = followed.as_ref().err().map(Error::again);
@@ -359,13 +375,18 @@ fn decline(message: Message, error: &Error) {
     match message {
         Message::ConditionalPut(conditional) => refuse(vec![conditional.submission], error),
         Message::Relog(asked) => drop(asked.reply.send(Err(error.again()))),
+        Message::Announce(asked) => drop(asked.reply.send(Err(error.again()))),
         Message::Follow(reply)
         | Message::ReadAnew(reply)
         | Message::Rebuild(Rebuild { reply, .. }) => {
             drop(reply.send(Err(error.again())));
         }
         // Who waits for it finds the writer failed.
-        Message::Landed(_) | Message::Put(_) | Message::TakeLead | Message::Stop(_) => {}
+        Message::Landed(_)
+        | Message::Put(_)
+        | Message::TakeLead
+        | Message::Offered
+        | Message::Stop(_) => {}
     }
 }
 

@@ -63,6 +63,7 @@ impl State {
         for RebuiltTable { table, snapshot, .. } in tables {
             self.publish(table.schema.name(), &table, snapshot);
         }
+        self.gauge.swapped();
         self.awaits_tails = false;
         self.gauge.count_read_anew();
         self.measure();

@@ -11,6 +11,7 @@ use tokio::sync::Notify;
 
 use super::gauge::LogGauge;
 use super::{ConditionalPut, Durability, Forwarder, Heard, Landed, Repeats, Submission, Written};
+use crate::cluster::{Feed, Offered};
 use crate::dead_letters::with_ids;
 use crate::log::{Batch, BatchId, Log, Place, Placement, Record};
 use crate::logged::LandedThrough;
@@ -50,6 +51,10 @@ pub(crate) struct State {
     pub(crate) heard: Arc<Heard>,
     /// The log was read anew, and the tails do not say what it holds.
     pub(crate) awaits_tails: bool,
+    /// Those who follow this process while it leads.
+    pub(crate) feed: Arc<Feed>,
+    /// What the leader has sent.
+    pub(crate) offered: Arc<Offered>,
     /// The way to the process that leads, if there is one.
     pub(crate) forwarder: Option<Forwarder>,
     /// Repeats of batches, if the log does not find them.
@@ -126,6 +131,7 @@ impl State {
                 return Ok(self.commit_each(group, &error));
             }
         };
+        self.spread();
         self.sync_at = match sync {
             true => None,
             false => self
@@ -327,6 +333,7 @@ impl State {
         }
         let version = landed.snapshot.version();
         self.publish(name, &landed.table, landed.snapshot);
+        self.gauge.swapped();
         if landed.is_own {
             self.tell(name, version);
         }

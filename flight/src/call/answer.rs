@@ -1,13 +1,18 @@
 //! The answer to a call while it is sent: batches are encoded as the client reads them, until the deadline or the end
 //! of the server.
 
+use std::sync::Arc;
+
 use arrow::array::RecordBatch;
+use barograph_engine::Clock;
+use barograph_lake::Span;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use futures::{Stream, StreamExt, stream};
 use tokio::sync::OwnedSemaphorePermit;
 use tonic::Status;
 
+use super::charged::Charged;
 use super::limits::Deadline;
 use super::requests::Observed;
 use super::shutdown::{Phase, Shutdown};
@@ -24,6 +29,8 @@ pub(crate) struct Running {
     /// What a client is told of an error.
     map_error: fn(Error) -> Error,
     observed: Option<Observed>,
+    call: Option<Charged>,
+    clock: Arc<dyn Clock>,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -33,6 +40,7 @@ impl Running {
         batches: BoxStream<'static, Result<RecordBatch>>,
         deadline: Deadline,
         permit: OwnedSemaphorePermit,
+        call: impl Into<Charged>,
     ) -> Self {
         let shutdown = state.shutdown.clone();
         let end = Box::pin(async move {
@@ -47,6 +55,8 @@ impl Running {
             end,
             map_error: std::convert::identity,
             observed: None,
+            call: Some(call.into()),
+            clock: Arc::clone(state.engine.clock()),
             _permit: permit,
         }
     }
@@ -71,6 +81,9 @@ impl Running {
                     if let Some(observed) = self.observed.take() {
                         observed.done();
                     }
+                    if let Some(call) = self.call.take() {
+                        call.done();
+                    }
                     return None;
                 }
                 Some(batch) => batch,
@@ -79,10 +92,24 @@ impl Running {
         Some(next.map_err(self.map_error))
     }
 
-    /// Counts rows that are sent.
-    pub(crate) fn sends(&mut self, rows: usize, bytes: usize) {
+    /// Counts rows that are sent. The next may be sent after the returned time.
+    pub(crate) fn sends(&mut self, rows: usize, bytes: usize) -> Span {
         if let Some(observed) = &mut self.observed {
             observed.sends(rows, bytes);
+        }
+        let call = self.call.as_mut();
+        call.map_or(Span::ZERO, |call| call.sent(rows as u64, bytes as u64))
+    }
+
+    /// Waits, as an answer does that is faster than its caller may read.
+    pub(crate) async fn pause(&mut self, wait: Span) -> Result<()> {
+        if wait <= Span::ZERO {
+            return Ok(());
+        }
+        tokio::select! {
+            biased;
+            error = &mut self.end => Err((self.map_error)(error)),
+            () = self.clock.sleep(wait.duration()) => Ok(()),
         }
     }
 
@@ -94,9 +121,13 @@ impl Running {
                 let mut pieces = Pieces::default();
                 let encoded = this.encoder.encode(&mut pieces, &batch);
                 encoded.map_err(this.map_error)?;
-                this.sends(batch.num_rows(), pieces.len());
-                Ok(pieces)
+                let wait = this.sends(batch.num_rows(), pieces.len());
+                Ok((pieces, wait))
             });
+            let encoded = match encoded {
+                Ok((pieces, wait)) => this.pause(wait).await.map(|()| pieces),
+                Err(error) => Err(error),
+            };
             match encoded {
                 Ok(pieces) => Some((Ok(pieces), Some(this))),
                 Err(error) => Some((Err(Status::from(error)), None)),

@@ -12,9 +12,11 @@ use arrow::array::RecordBatch;
 use arrow_flight::FlightData;
 use arrow_flight::decode::{DecodedPayload, FlightDataDecoder};
 use arrow_flight::error::FlightError;
+use barograph_access::{Allowed, KeyRanges};
 use barograph_engine::internal::pause;
 use barograph_engine::log::BatchId;
-use barograph_engine::{Ack, Durability, ErrorKind, retry};
+use barograph_engine::{Ack, Clock, Durability, ErrorKind, Restriction, retry};
+use barograph_lake::Span;
 use bytes::Bytes;
 use futures::future::{BoxFuture, OptionFuture, ready};
 use futures::stream::{BoxStream, FuturesOrdered};
@@ -23,6 +25,7 @@ use http::HeaderMap;
 use tokio::sync::OwnedSemaphorePermit;
 use tonic::{Code, Status, Streaming};
 
+use super::charged::Charged;
 use super::limits::Deadline;
 use super::serving::Serving;
 use super::shutdown::{Phase, Shutdown};
@@ -104,6 +107,8 @@ struct Target {
     table: String,
     source: String,
     durability: Durability,
+    /// The keys that may be put, if not all.
+    keys: Option<KeyRanges>,
     /// Whether a batch that finds no room waits for it rather than end the put. No other is taken meanwhile.
     patient: bool,
 }
@@ -137,6 +142,9 @@ impl Target {
     ) -> Result<Pending> {
         let submitting = async {
             let (state, kept) = self.serving.to_put().await;
+            if let Some(keys) = &self.keys {
+                Restriction::check_written(&*state.engine.schema(&self.table)?, &rows, keys)?;
+            }
             let prepared = state.engine.prepare(&self.table, rows, &self.source).await?;
             let prepared = match id {
                 Some(id) => prepared.with_id(id),
@@ -169,19 +177,36 @@ pub(crate) struct Writing {
     /// Why no more batches are taken.
     end: Option<Result<()>>,
     drained: BoxFuture<'static, ()>,
+    call: Option<Charged>,
+    clock: Arc<dyn Clock>,
+    /// Until then no batch is put.
+    paused: Option<BoxFuture<'static, ()>>,
+    /// The batch that waits for that.
+    held: Option<Sent>,
     _permit: OwnedSemaphorePermit,
 }
 
+/// What is put where.
+pub(crate) struct PutRequest {
+    pub(crate) table: String,
+    pub(crate) source: String,
+    pub(crate) durability: Durability,
+    /// Whether batches that find no room wait for it.
+    pub(crate) patient: bool,
+    /// What of the table may be written.
+    pub(crate) allowed: Allowed,
+}
+
 impl Writing {
-    /// Puts `batches` into `table` as they come; `patient`, if they shall wait for room.
+    /// Puts `batches` as they come.
     pub(crate) fn new(
         serving: &Arc<Serving>,
-        table: String,
-        source: String,
-        durability: Durability,
+        request: PutRequest,
         batches: BoxStream<'static, Result<Sent>>,
-        patient: bool,
+        call: impl Into<Charged>,
     ) -> Result<Self> {
+        let PutRequest { table, source, durability, patient, allowed } = request;
+        let keys = allowed.keys();
         let state = serving.current();
         let permit = state.limits.stream()?;
         let shutdown = state.shutdown.clone();
@@ -190,12 +215,16 @@ impl Writing {
         Ok(Self {
             batches,
             most: state.settings.put_batches_in_flight.max(1),
-            target: Arc::new(Target { serving, table, source, durability, patient }),
+            target: Arc::new(Target { serving, table, source, durability, keys, patient }),
             submitting: None.into(),
             running: FuturesOrdered::new(),
             bytes: VecDeque::new(),
             end: None,
             drained,
+            call: Some(call.into()),
+            clock: Arc::clone(state.engine.clock()),
+            paused: None,
+            held: None,
             _permit: permit,
         })
     }
@@ -207,10 +236,14 @@ impl Writing {
                 && let Some(end) = self.end.take()
             {
                 self.end = Some(Ok(()));
+                if let (Ok(()), Some(call)) = (&end, self.call.take()) {
+                    call.done();
+                }
                 return end.map(|()| None);
             }
             let is_free = self.running.len() == self.bytes.len();
-            let takes = self.end.is_none() && is_free && self.has_room();
+            let takes = self.end.is_none() && is_free && self.has_room() && self.held.is_none();
+            let paused = OptionFuture::from(self.paused.as_mut());
             tokio::select! {
                 biased;
                 () = &mut self.drained, if self.end.is_none() => self.end = Some(Err(Shutdown::error())),
@@ -222,9 +255,16 @@ impl Writing {
                     self.submitting = None.into();
                     self.submitted(submitted);
                 }
+                Some(()) = paused => {
+                    self.paused = None;
+                    if let Some(batch) = self.held.take() {
+                        self.submit(batch);
+                    }
+                }
                 batch = self.batches.next(), if takes => match batch {
                     None => self.end = Some(Ok(())),
                     Some(Err(error)) => self.end = Some(Err(error)),
+                    Some(Ok(batch)) if self.paused.is_some() => self.held = Some(batch),
                     Some(Ok(batch)) => self.submit(batch),
                 },
                 else => {}
@@ -237,13 +277,30 @@ impl Writing {
     }
 
     fn submit(&mut self, batch: Sent) {
-        self.bytes.push_back(BatchEncoder::estimate(&batch.rows).unwrap_or_default());
+        let bytes = BatchEncoder::estimate(&batch.rows).unwrap_or_default();
+        self.bytes.push_back(bytes);
+        if let Err(error) = self.count(&batch, bytes) {
+            self.end.get_or_insert(Ok(()));
+            self.running.push_back(ready(Err(error)).boxed());
+            return;
+        }
         let mut put = Arc::clone(&self.target).put(batch).boxed();
         // Most have their place at once.
         match (&mut put).now_or_never() {
             Some(submitted) => self.submitted(submitted),
             None => self.submitting = Some(put).into(),
         }
+    }
+
+    /// Counts a batch against the limits of the caller, who may have to wait with the next, or may not be known any more.
+    fn count(&mut self, batch: &Sent, bytes: usize) -> Result<()> {
+        let Some(call) = &mut self.call else { return Ok(()) };
+        call.recheck()?;
+        let wait = call.received(batch.rows.num_rows() as u64, bytes as u64);
+        if wait > Span::ZERO {
+            self.paused = Some(self.clock.sleep(wait.duration()));
+        }
+        Ok(())
     }
 
     /// Takes up the acknowledgement of a batch. After one that failed no other is taken.

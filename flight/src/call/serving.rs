@@ -9,6 +9,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use barograph_access::Access;
 use barograph_engine::{Engine, ErrorKind};
 use barograph_query::Sql;
 use futures::future::BoxFuture;
@@ -113,6 +114,24 @@ impl Serving {
                 _ = state.engine.failed() => return,
                 () = replaced => {}
             }
+        }
+    }
+
+    /// Asks `access` from now on: to be called before anything is served.
+    pub(crate) fn asks(&self, access: Arc<Access>) {
+        let state = self.current();
+        self.state.store(Arc::new(state.asking(access)));
+    }
+
+    /// Reads files of credentials again when they have changed.
+    pub(crate) async fn refresh_access(&self) {
+        let (clock, access) = {
+            let state = self.current();
+            (Arc::clone(state.engine.clock()), Arc::clone(&state.access))
+        };
+        loop {
+            clock.sleep(Access::REFRESH_EVERY.duration()).await;
+            access.refresh().await;
         }
     }
 

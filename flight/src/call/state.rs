@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
+use barograph_access::Access;
 use barograph_engine::Engine;
 use barograph_lake::Span;
 use barograph_query::{Sql, Statement};
@@ -17,12 +18,20 @@ use super::shutdown::Shutdown;
 use crate::FlightSettings;
 use crate::wire::Shapes;
 
+/// A statement that was planned, and by what: it is given to nobody who sees less, or more.
+#[derive(Debug)]
+pub(crate) struct Planned {
+    pub(crate) sql: Arc<Sql>,
+    pub(crate) statement: Arc<Statement>,
+}
+
 /// The state that all calls share.
 #[derive(Debug)]
 pub(crate) struct State {
     pub(crate) engine: Arc<Engine>,
+    /// SQL over everything: callers are answered by [`Caller::sql`](super::Caller::sql).
     pub(crate) sql: Arc<Sql>,
-    pub(crate) executions: Arc<Executions<Arc<Statement>>>,
+    pub(crate) executions: Arc<Executions<Planned>>,
     pub(crate) bound_parameters: Arc<BoundParameters>,
     pub(crate) settings: FlightSettings,
     pub(crate) limits: Limits,
@@ -30,6 +39,7 @@ pub(crate) struct State {
     pub(crate) shapes: Shapes,
     pub(crate) shutdown: Shutdown,
     pub(crate) requests: Arc<Requests>,
+    pub(crate) access: Arc<Access>,
     /// The host and port of this process, if others answer beside it.
     pub(crate) location: Option<String>,
     /// What was served before, as long as endpoints hold views of it.
@@ -41,6 +51,7 @@ impl State {
         engine: Arc<Engine>,
         sql: Arc<Sql>,
         settings: FlightSettings,
+        access: Arc<Access>,
         location: Option<String>,
     ) -> Self {
         Self {
@@ -51,12 +62,19 @@ impl State {
             shapes: Shapes::default(),
             shutdown: Shutdown::default(),
             requests: Arc::default(),
+            access,
             location,
             earlier: ArcSwapOption::empty(),
             engine,
             sql,
             settings,
         }
+    }
+
+    /// The same, before anything is served, with `access` asked.
+    pub(super) fn asking(&self, access: Arc<Access>) -> Self {
+        let (engine, sql) = (Arc::clone(&self.engine), Arc::clone(&self.sql));
+        Self::new(engine, sql, self.settings.clone(), access, self.location.clone())
     }
 
     /// What is served after `before`, with the calls that run counted on.
@@ -69,7 +87,13 @@ impl State {
             shutdown: before.shutdown.clone(),
             requests: Arc::clone(&before.requests),
             earlier: ArcSwapOption::from(Some(Arc::clone(&before))),
-            ..Self::new(engine, sql, before.settings.clone(), before.location.clone())
+            ..Self::new(
+                engine,
+                sql,
+                before.settings.clone(),
+                Arc::clone(&before.access),
+                before.location.clone(),
+            )
         }
     }
 

@@ -17,10 +17,10 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use serde::de::DeserializeOwned;
 use tonic::Request;
-use tonic::metadata::MetadataValue;
+use tonic::metadata::{Ascii, MetadataValue};
 
 use crate::message::{
-    AFTER_HEADER, AlterMessage, AlterProgress, AlterRequest, DeleteJson, RedriveJson,
+    AFTER_HEADER, AlterMessage, AlterProgress, AlterRequest, DeleteJson, DeletionJson, RedriveJson,
 };
 use crate::tls::ClientTls;
 use crate::{Error, Result, Ticket};
@@ -42,6 +42,8 @@ pub struct Client {
     addresses: Arc<Addresses>,
     after: Option<LogPosition>,
     timeout: Option<Duration>,
+    /// The header that says who calls; printed without its value.
+    authorization: Option<MetadataValue<Ascii>>,
 }
 
 impl Client {
@@ -61,7 +63,7 @@ impl Client {
     pub fn connect_with<'a>(url: &'a str, tls: &'a ClientTls) -> BoxFuture<'a, Result<Self>> {
         Box::pin(async move {
             let addresses = Arc::new(Addresses::connect(url, tls).await?);
-            Ok(Self { addresses, after: None, timeout: None })
+            Ok(Self { addresses, after: None, timeout: None, authorization: None })
         })
     }
 
@@ -74,6 +76,14 @@ impl Client {
     /// addresses together.
     pub fn with_timeout(&self, timeout: Duration) -> Self {
         Self { timeout: Some(timeout), ..self.clone() }
+    }
+
+    /// A client of the same connections whose calls say by `token` who makes them.
+    ///
+    /// # Errors
+    /// `Request` if it is no text that a header can hold.
+    pub fn with_token(&self, token: &str) -> Result<Self> {
+        Ok(Self { authorization: Some(bearer(token)?), ..self.clone() })
     }
 
     /// Lands everything in the tail.
@@ -101,7 +111,8 @@ impl Client {
         self.json_action("redrive", body.into()).await
     }
 
-    /// Deletes the rows of `keys` (`None`: of every key) and `time` for good. `reason` is kept with the record.
+    /// Deletes the rows of `keys` (`None`: of every key) and `time` for good. `reason` is kept with the record. Of servers that
+    /// share a log, any shows none of the rows [after](Self::after) the position in the report.
     pub async fn delete(
         &self,
         table: &str,
@@ -111,7 +122,8 @@ impl Client {
     ) -> Result<DeletionReport> {
         let body = serde_json::to_vec(&DeleteJson::new(table, keys, time, reason))
             .map_err(|e| unexpected("delete", e))?;
-        self.json_action("delete", body.into()).await
+        let report: DeletionJson = self.json_action("delete", body.into()).await?;
+        report.try_into()
     }
 
     /// Alters a table to the columns that the server's settings declare, while reads and puts go on. `progress` is
@@ -179,8 +191,25 @@ impl Client {
         if let Some(timeout) = self.timeout {
             request.set_timeout(timeout);
         }
+        if let Some(authorization) = &self.authorization {
+            request.metadata_mut().insert(AUTHORIZATION, authorization.clone());
+        }
         request
     }
+}
+
+/// Name of the header that says who calls.
+pub(crate) const AUTHORIZATION: &str = "authorization";
+
+/// Its value for a token.
+pub(crate) fn bearer(token: &str) -> Result<MetadataValue<Ascii>> {
+    // What cannot be a header is not quoted: it may be a secret.
+    let value = format!("Bearer {token}").parse::<MetadataValue<Ascii>>();
+    let mut value = value.map_err(|_| {
+        Error::request("the token has characters that no token has: give it as it was shown")
+    })?;
+    value.set_sensitive(true);
+    Ok(value)
 }
 
 fn read_json<T: DeserializeOwned>(name: &str, json: &[u8]) -> Result<T> {

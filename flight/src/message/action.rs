@@ -1,6 +1,6 @@
 //! The messages of the actions `delete` and `redrive`.
 
-use barograph_engine::DeletionRequest;
+use barograph_engine::{DeletionReport, DeletionRequest};
 use barograph_lake::{Key, TimeRange, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -71,6 +71,33 @@ impl DeleteJson {
             return refused("\"to\" is exclusive and must be later than \"from\"".to_owned());
         }
         Ok(DeletionRequest { keys: self.keys, time, by, reason: self.reason })
+    }
+}
+
+/// The report of a deletion as clients read it.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct DeletionJson {
+    rows: u64,
+    files: u64,
+    version: Option<u64>,
+    /// Position in the log, as text like that of an acknowledgement; absent if no others share the log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    position: Option<String>,
+}
+
+impl From<DeletionReport> for DeletionJson {
+    fn from(DeletionReport { rows, files, version, position }: DeletionReport) -> Self {
+        let position = position.map(|position| position.to_string());
+        Self { rows, files, version, position }
+    }
+}
+
+impl TryFrom<DeletionJson> for DeletionReport {
+    type Error = Error;
+
+    fn try_from(DeletionJson { rows, files, version, position }: DeletionJson) -> Result<Self> {
+        let position = position.map(|position| position.parse()).transpose()?;
+        Ok(Self { rows, files, version, position })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use barograph_engine::log::{BatchId, Place};
 use barograph_engine::{Error as EngineError, ErrorKind, ForwardedBatch, ForwardedEntry};
-use barograph_lake::{LogPosition, Timestamp};
+use barograph_lake::{LogId, LogPosition, Timestamp};
 use bytes::Bytes;
 use prost::Message;
 use tonic::Code;
@@ -18,6 +18,9 @@ pub(crate) const FORWARD: &str = "forward";
 pub(crate) struct ForwardRequest {
     #[prost(message, repeated, tag = "1")]
     batches: Vec<BatchMessage>,
+    /// The id of the log.
+    #[prost(bytes = "bytes", tag = "2")]
+    log: Bytes,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -58,29 +61,30 @@ struct OutcomeMessage {
     error: String,
 }
 
-impl From<Vec<ForwardedBatch>> for ForwardRequest {
-    fn from(batches: Vec<ForwardedBatch>) -> Self {
+impl ForwardRequest {
+    /// A request that batches go into a log.
+    pub(crate) fn new(log: LogId, batches: Vec<ForwardedBatch>) -> Self {
         let entry = |ForwardedEntry { table, source, body }| EntryMessage { table, source, body };
         let batches = batches.into_iter().map(|batch| BatchMessage {
             id: Bytes::copy_from_slice(&batch.id.bytes()),
             entries: batch.entries.into_iter().map(entry).collect(),
         });
-        Self { batches: batches.collect() }
+        Self { batches: batches.collect(), log: Bytes::copy_from_slice(&log.bytes()) }
     }
-}
 
-impl ForwardRequest {
     /// Reads a request.
-    pub(crate) fn read(bytes: Bytes) -> Result<Vec<ForwardedBatch>> {
+    pub(crate) fn read(bytes: Bytes) -> Result<(LogId, Vec<ForwardedBatch>)> {
         let wrong = "action forward: the body is not what servers of this version send";
         let request = Self::decode(bytes).map_err(|e| Error::request(wrong).with_source(e))?;
+        let log = <[u8; 16]>::try_from(request.log.as_ref());
+        let log = LogId::of(log.map_err(|e| Error::request(wrong).with_source(e))?);
         let entry = |EntryMessage { table, source, body }| ForwardedEntry { table, source, body };
         let batches = request.batches.into_iter().map(|batch| {
             let id = <[u8; 16]>::try_from(batch.id.as_ref());
             let id = BatchId::of(id.map_err(|e| Error::request(wrong).with_source(e))?);
             Ok(ForwardedBatch { id, entries: batch.entries.into_iter().map(entry).collect() })
         });
-        batches.collect()
+        Ok((log, batches.collect::<Result<_>>()?))
     }
 }
 
@@ -133,8 +137,10 @@ mod tests {
         };
         let batch = ForwardedBatch { id: BatchId::random(), entries: vec![entry.clone(), entry] };
         let batches = vec![batch.clone(), ForwardedBatch { entries: Vec::new(), ..batch }];
-        let bytes = ForwardRequest::from(batches.clone()).encode_to_vec();
-        assert_eq!(ForwardRequest::read(bytes.into()).unwrap(), batches);
+        let log = LogId::random();
+        let bytes = ForwardRequest::new(log, batches.clone()).encode_to_vec();
+        assert_eq!(ForwardRequest::read(bytes.into()).unwrap(), (log, batches));
+        assert!(ForwardRequest::read(Bytes::new()).is_err(), "of no log");
         assert!(ForwardRequest::read(Bytes::from_static(b"\x0a\x02\x0a\x00")).is_err());
 
         let place =

@@ -155,6 +155,8 @@ fn calls(samples: &mut Samples, state: &State) {
         samples.add(&family::SQL_ENDED, &[&how.to_string().replace(' ', "_")], count);
     }
     samples.add(&family::SLOW_READERS, &[], queries.ended_unread);
+    samples.add(&family::AUDIT_RECORDS, &[], state.access.audit().recorded());
+    samples.add(&family::AUDIT_LOST, &[], state.access.audit().lost());
     for (bound, count) in refusals::by_bound() {
         samples.add(&family::REFUSALS, &[&bound.replace(' ', "_")], count);
     }

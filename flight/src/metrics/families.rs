@@ -74,7 +74,9 @@ families! {
     SQL_QUERIES = Family::gauge("barograph_sql_queries", "Statements of SQL that are queued, running, or unread by their clients.").labels(&["state"]);
     SQL_ENDED = Family::counter("barograph_sql_ended_queries", "Statements of SQL that have ended, by how they did.").labels(&["state"]);
     SLOW_READERS = Family::counter("barograph_slow_readers_ended", "Statements of SQL that were ended because their clients had stopped reading (sql.reader_timeout).");
-    REFUSALS = Family::counter("barograph_refusals", "Requests that were refused or ended with RESOURCE_EXHAUSTED, by the bound that was reached.").labels(&["bound"]);
+    REFUSALS = Family::counter("barograph_refusals", "Requests that were refused or ended with RESOURCE_EXHAUSTED, by the bound that was reached, and those refused for want of a known caller (unauthenticated) or of a right (denied).").labels(&["bound"]);
+    AUDIT_RECORDS = Family::counter("barograph_audit_records", "Records of who asked for what.");
+    AUDIT_LOST = Family::counter("barograph_audit_lost", "Records that did not reach access.audit.file.");
 
     MEMORY = Family::gauge("barograph_memory_bytes", "Memory in use under a limit.").unit("bytes").labels(&["budget"]);
     MEMORY_LIMIT = Family::gauge("barograph_memory_limit_bytes", "The limit, by the setting that sets it.").unit("bytes").labels(&["budget"]);

@@ -3,16 +3,20 @@
 use std::sync::Arc;
 
 use arrow_flight::{Action, ActionType};
+use barograph_access::{Allowed, Call, Refusal, Verb};
 use barograph_engine::ErrorKind;
-use barograph_query::QueryId;
+use barograph_lake::Key;
+use barograph_query::{Cost, QueryId};
 use bytes::Bytes;
 use prost::Message;
 use serde::Serialize;
 use serde_json::json;
 
 use super::{alter, resolved_view};
-use crate::call::{Deadline, Serving};
-use crate::message::{DeleteJson, FORWARD, ForwardReply, ForwardRequest, RedriveJson};
+use crate::call::{Caller, Deadline, Serving};
+use crate::message::{
+    DeleteJson, DeletionJson, FORWARD, ForwardReply, ForwardRequest, RedriveJson,
+};
 use crate::ticket::{Query, Ticket, VERSION};
 use crate::{Error, Result};
 
@@ -27,12 +31,13 @@ const ACTIONS: [(&str, &str); 7] = [
     (
         "delete",
         "Body: JSON {\"table\":…,\"keys\":[…],\"from\":…,\"to\":…,\"reason\":…}; keys or times absent: all. Deletes those \
-         rows permanently. Result: JSON with rows, files and version.",
+         rows permanently. Result: JSON with rows, files and version, and, of servers that share a log, the position behind \
+         which none of them shows the rows.",
     ),
     ("flush", "Lands everything in the tail now. Result: JSON with files, rows and bytes written."),
     (
         "kill",
-        "Body: the id of a query in system.queries. Stops it, whoever started it. Result: the id.",
+        "Body: the id of a query in system.queries. Stops it; one that another caller has started needs the verb admin. Result: the id.",
     ),
     ("plan", "Body: a ticket. Result: text, what the range read would touch."),
     (
@@ -55,7 +60,8 @@ pub(super) fn list() -> Vec<ActionType> {
 pub(super) async fn answer(
     serving: &Arc<Serving>,
     action: Action,
-    by: String,
+    caller: Caller<'_>,
+    call: &mut Call,
     deadline: Deadline,
 ) -> Result<Bytes> {
     let state = &serving.current();
@@ -64,22 +70,22 @@ pub(super) async fn answer(
         "delete" => {
             let asked: DeleteJson = serde_json::from_slice(&action.body)
                 .map_err(|e| Error::request(format!("action delete: {e}")))?;
-            // Three servers that were killed at random showed rows again that one of them had deleted.
-            if state.engine.log_gauge().is_shared() {
-                return Err(Error::request(
-                    "action delete: rows cannot be deleted while the log is shared (log = \"store\"), as another server may bring them back: keep log = \"local\" where rows have to be deleted",
-                ));
-            }
+            call.does("delete");
+            let allowed = call.allow(Verb::Delete, asked.table())?;
+            state.table(caller.identity(), asked.table())?;
             let table = asked.table().to_owned();
-            let request = asked.request(by, state.settings.ticket_keys_max)?;
+            let request = asked.request(caller.user(), state.settings.ticket_keys_max)?;
+            check_deleted(request.keys.as_deref(), &allowed).map_err(|of| call.denied(of))?;
             // Not given up half-way either.
             let deleted = async {
                 let (state, _kept) = serving.to_change().await;
                 state.engine.delete(&table, request).await
             };
-            json(&deadline.bound(deleted).await?)
+            json(&DeletionJson::from(deadline.bound(deleted).await?))
         }
         "flush" => {
+            call.does("flush");
+            call.require(Verb::Jobs, "action flush")?;
             // Not given up half-way: the landing goes on by itself if the client does not wait for it.
             let flushed = async {
                 let (state, _kept) = serving.to_change().await;
@@ -89,25 +95,38 @@ pub(super) async fn answer(
         }
         // Between servers of one version: not listed.
         FORWARD => {
-            let batches = ForwardRequest::read(action.body)?;
+            call.does("forward");
+            call.require(Verb::Peer, "handing on batches of the log")?;
+            let (log, batches) = ForwardRequest::read(action.body)?;
             let taken = async {
                 let (state, _kept) = serving.to_put().await;
-                state.engine.accept_forwarded(batches).await
+                state.engine.accept_forwarded(log, batches).await
             };
             let outcomes = deadline.bound(taken).await?;
             Ok(ForwardReply::from(outcomes).encode_to_vec().into())
         }
         "kill" => {
             let id: QueryId = String::from_utf8_lossy(&action.body).trim().parse()?;
-            state.sql.queries().cancel(id)?;
+            call.does("kill");
+            call.changes();
+            let queries = state.sql.queries();
+            // One of another caller is as if it did not run.
+            match queries.get(id).filter(|query| caller.may_end(&query.user)) {
+                Some(_) => queries.cancel(id)?,
+                None => return Err(not_running(id)),
+            }
             Ok(id.to_string().into())
         }
         "plan" => {
             let ticket = Ticket::parse(&action.body, state.settings.ticket_bytes_max.get())?;
+            call.does("plan");
+            let allowed = call.allow(Verb::Read, &ticket.table)?;
             deadline.bound(state.reach(ticket.after)).await?;
             let state = &state.holding(ticket.view.as_deref());
-            let table = resolved_view::schema(state, &ticket)?;
-            let query = ticket.bind(&table, state.settings.ticket_bounds())?.query;
+            let table = resolved_view::schema(state, &ticket, caller.identity())?;
+            let given = resolved_view::given(state, &ticket, &table, &allowed)?;
+            let bounds = state.settings.ticket_bounds();
+            let query = ticket.bind_within(&table, given.as_deref(), bounds)?.query;
             let Query::Scan(scan) = &query else {
                 return Err(Error::request(
                     "action plan: a point read has no plan, it reads hour by hour until every key is \
@@ -119,12 +138,22 @@ pub(super) async fn answer(
                 let plan = state.engine.plan(&view, scan.clone())?.sliced().await?;
                 plan.costed().await
             };
-            Ok(deadline.bound(plan).await?.to_string().into())
+            let plan = deadline.bound(plan).await?;
+            // Inputs and conditions tell of what is not given.
+            let text = match given {
+                None => plan.to_string(),
+                Some(_) => restricted_plan(&ticket.table, plan.cost()),
+            };
+            Ok(text.into())
         }
         "redrive" => {
             let asked: RedriveJson = serde_json::from_slice(&action.body)
                 .map_err(|e| Error::request(format!("action redrive: {e}")))?;
             let time = asked.time()?;
+            call.does("redrive");
+            call.is_about(asked.table());
+            call.require(Verb::Jobs, "action redrive")?;
+            state.table(caller.identity(), asked.table())?;
             let driven = async {
                 let (state, _kept) = serving.to_change().await;
                 state.engine.redrive(asked.table(), time).await
@@ -140,6 +169,35 @@ pub(super) async fn answer(
             ))
         }
     }
+}
+
+/// Refuses to delete rows of other keys than those that are given; conditions on rows and columns give none to delete.
+fn check_deleted(keys: Option<&[Key]>, allowed: &Allowed) -> Result<(), Refusal> {
+    let Some(given) = allowed.keys() else { return Ok(()) };
+    let denied = |what: String| Err(Refusal::denied(format!("action delete: {what}")));
+    match keys {
+        None => denied("you may delete rows of some keys only: list them in \"keys\"".to_owned()),
+        Some(keys) => match keys.iter().find(|&&key| !given.contains(key)) {
+            None => Ok(()),
+            Some(key) => denied(format!("key {key} is not among those that you may delete")),
+        },
+    }
+}
+
+/// What a caller is told of a plan who is given a part of the table.
+fn restricted_plan(table: &str, cost: Cost) -> String {
+    let Cost { files, rows, bytes } = cost;
+    format!(
+        "Scan {table}, restricted to what you may read\n  reads     {files} files, at most {rows} rows, {bytes} bytes\n"
+    )
+}
+
+/// As the list of queries says it.
+fn not_running(id: QueryId) -> Error {
+    Error::new(
+        ErrorKind::NotFound,
+        format!("query {id} is not running: SELECT * FROM system.queries shows those that are"),
+    )
 }
 
 fn json(report: &impl Serialize) -> Result<Bytes> {

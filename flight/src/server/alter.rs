@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use arrow_flight::Result as ActionResult;
+use barograph_access::Call;
 use barograph_engine::ErrorKind;
 use bytes::Bytes;
 use futures::stream::BoxStream;
@@ -24,6 +25,7 @@ const QUEUE: usize = 16;
 pub(super) fn answer(
     serving: &Arc<Serving>,
     body: &Bytes,
+    call: Call,
 ) -> Result<BoxStream<'static, Result<ActionResult, Status>>> {
     serving.current().shutdown.check()?;
     let asked: AlterRequest = serde_json::from_slice(body)
@@ -31,7 +33,13 @@ pub(super) fn answer(
     let (sender, receiver) = mpsc::channel(QUEUE);
     let serving = Arc::clone(serving);
     // Not given up half-way: it ends by itself when nobody reads, where it can be taken up again.
-    let work = tokio::spawn(async move { serving.alter(asked, sender).await });
+    let work = tokio::spawn(async move {
+        let altered = serving.alter(asked, sender).await;
+        if altered.is_ok() {
+            call.done();
+        }
+        altered
+    });
     let progress = stream::unfold(receiver, async |mut receiver| {
         let progress = receiver.recv().await?;
         Some((Ok(AlterMessage::Progress(progress)), receiver))

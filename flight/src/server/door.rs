@@ -1,5 +1,5 @@
 //! The door: how protocols of other crates ask and write on the same port. What they ask comes down to the scans,
-//! statements and puts of Flight, under the same limits, and is counted like them.
+//! statements and puts of Flight, under the same rights and limits, and is counted and recorded like them.
 //!
 //! ```text
 //! request ─ask─► Asked: who, since when, how long ─► open(ticket) ─► rows
@@ -9,37 +9,45 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
+use barograph_access::{Decision, Verb};
+use barograph_engine::dead_letters::DEAD_LETTERS;
 use barograph_engine::validate::{Rejected, Rejections};
-use barograph_engine::{Ack, Clock, Engine, TableInfo, View};
-use barograph_lake::{KeySelection, LogPosition, Span, TableSchema, TimeRange};
-use barograph_query::{ScalarValue, Sql};
+use barograph_engine::{Ack, Clock, View};
+use barograph_lake::{KeySelection, LogPosition, Span, TableSchema, TimeRange, Timestamp};
+use barograph_query::ScalarValue;
 use futures::{StreamExt, TryStreamExt, stream};
-use http::HeaderMap;
 use http::request::Parts;
+use http::{Extensions, HeaderMap};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::get::{self, kind_of, observed};
-use crate::call::{Caller, Deadline, Phase, RequestKind, Running, Sent, Serving, State, Writing};
+use crate::call::{
+    Caller, Deadline, Part, Peer, Phase, PutRequest, RequestKind, Running, Sent, Serving,
+    SharedCall, Shown, State, Writing, restriction, shown,
+};
 use crate::message::{BatchIds, after, durability};
 use crate::sql::Session;
 use crate::ticket::{Query, Ticket};
 use crate::wire::{plain_batch, plain_schema};
-use crate::{Error, FlightSettings, Result};
+use crate::{Error, Result};
 
 /// What protocols of other crates on the port ask and write by.
 #[derive(Debug, Clone)]
 pub struct Door(Arc<Serving>);
 
-/// A request that came in: who asks, and for how long it may take.
+/// A request that was let in: who asks, and for how long it may take. What it reads and puts is recorded together, when
+/// the last of it ends.
 pub struct Asked {
     serving: Arc<Serving>,
     state: Arc<State>,
     headers: HeaderMap,
-    /// How the caller is named in the list of queries.
-    user: String,
+    /// The other end of the connection.
+    extensions: Extensions,
+    call: Arc<SharedCall>,
     /// Where rows that it appends come from.
     source: String,
     deadline: Deadline,
@@ -49,11 +57,23 @@ pub struct Asked {
     ids: Option<BatchIds>,
 }
 
+/// A table as it is shown to who asks.
+#[derive(Debug, Clone)]
+pub struct ShownTable {
+    /// The columns that are shown.
+    pub schema: Arc<TableSchema>,
+    /// Rows in lake and tail; not told of a table of which not all is shown.
+    pub rows: Option<u64>,
+    /// Bytes of its lake files; likewise.
+    pub bytes: Option<u64>,
+}
+
 /// A ticket that was understood, and the view that it is answered from.
 pub struct OpenedTicket {
     opened: get::Opened,
     deadline: Deadline,
     begun: Span,
+    part: Part,
     permit: OwnedSemaphorePermit,
 }
 
@@ -61,6 +81,8 @@ pub struct OpenedTicket {
 pub struct Rows {
     schema: SchemaRef,
     running: Running,
+    /// So long the next batch waits, as who asks may not read faster.
+    wait: Span,
 }
 
 /// The place of an answer that goes on without end among the streams that may run.
@@ -85,22 +107,31 @@ impl Door {
         Self(Arc::clone(serving))
     }
 
-    /// Takes a request in by `protocol`, such as `http`. Here a caller becomes known, for all that it asks.
+    /// Lets a request in that came by `protocol`, such as `http`, and that records call `action`. Here a caller becomes
+    /// known, for all that it asks.
     ///
     /// # Errors
-    /// `Unavailable` if the server is shutting down.
-    pub fn ask(&self, protocol: &str, parts: &Parts) -> Result<Asked> {
+    /// `Unauthenticated`, `Resources` at a limit of the caller, `Unavailable` if the server is shutting down.
+    pub fn ask(&self, protocol: &str, action: &'static str, parts: &Parts) -> Result<Asked> {
         let state = self.0.current();
         state.shutdown.check()?;
-        let caller = Caller::of(parts);
+        let mut call = state.enter(&parts.headers, &parts.extensions, action)?;
+        call.came_by(barograph_access::Door::Http);
+        let mut extensions = Extensions::new();
+        if let Some(peer) = parts.extensions.get::<Peer>() {
+            extensions.insert(peer.clone());
+        }
+        let call = SharedCall::new(call);
+        let caller = Caller::new(&parts.headers, &extensions, call.identity());
         Ok(Asked {
             serving: Arc::clone(&self.0),
-            user: caller.user(),
             source: caller.source_by(protocol),
             deadline: state.deadline(&parts.headers),
             begun: state.engine.clock().elapsed(),
             headers: parts.headers.clone(),
             ids: None,
+            extensions,
+            call,
             state,
         })
     }
@@ -108,6 +139,11 @@ impl Door {
     /// The clock of the engine that is served.
     pub fn clock(&self) -> Arc<dyn Clock> {
         Arc::clone(self.0.current().engine.clock())
+    }
+
+    /// The end of the log, as far as views show it at least.
+    pub fn log_end(&self) -> LogPosition {
+        LogPosition::new(self.0.current().engine.log_gauge().end.load(Ordering::Acquire))
     }
 
     /// Ready when the server takes no new calls any more.
@@ -120,7 +156,7 @@ impl Door {
 
 impl fmt::Debug for Asked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Asked").field("user", &self.user).finish_non_exhaustive()
+        f.debug_struct("Asked").field("call", &self.call).finish_non_exhaustive()
     }
 }
 
@@ -137,14 +173,21 @@ impl fmt::Debug for Rows {
 }
 
 impl Asked {
-    /// The engine that is asked.
-    pub fn engine(&self) -> &Arc<Engine> {
-        &self.state.engine
+    fn caller(&self) -> Caller<'_> {
+        Caller::new(&self.headers, &self.extensions, self.call.identity())
     }
 
-    /// The settings of the server.
-    pub fn settings(&self) -> &FlightSettings {
-        &self.state.settings
+    /// Goes on with a request that asks anew and again: its time begins anew, if who asks is still known.
+    ///
+    /// # Errors
+    /// `Unauthenticated`, `Unavailable` if the server is shutting down.
+    pub fn again(&mut self) -> Result<()> {
+        self.state = self.serving.current();
+        self.state.shutdown.check()?;
+        self.call.with(|call| call.recheck()).unwrap_or(Ok(()))?;
+        self.deadline = self.state.deadline(&self.headers);
+        self.begun = self.state.engine.clock().elapsed();
+        Ok(())
     }
 
     /// Ready when the request has taken as long as it may.
@@ -160,17 +203,66 @@ impl Asked {
         Ok(Held(self.state.limits.stream()?))
     }
 
-    /// All tables that can be asked for.
-    pub fn tables(&self) -> Vec<TableInfo> {
-        self.state.engine.tables()
+    /// All tables that who asks may read, as they are shown.
+    pub fn tables(&self) -> Vec<ShownTable> {
+        let tables = self.state.engine.tables().into_iter();
+        let seen = tables.filter_map(|table| {
+            let Shown(restriction) = shown(self.call.identity(), &table.schema)?;
+            let is_whole = restriction.is_none();
+            let schema = restriction.map_or(table.schema, |of| Arc::clone(of.visible()));
+            let told = |count: u64| is_whole.then_some(count);
+            Some(ShownTable { schema, rows: told(table.rows), bytes: told(table.bytes) })
+        });
+        seen.collect()
     }
 
-    /// A table that rows are asked of or put into, or an error that lists the tables.
+    /// A table to read, with the columns that are shown.
     ///
     /// # Errors
-    /// `NotFound` if there is no such table.
-    pub fn table(&self, name: &str) -> Result<Arc<TableSchema>> {
-        Ok(self.state.engine.schema(name)?)
+    /// `Denied`, the same whether there is such a table or not; `NotFound` if there is none.
+    pub fn readable(&self, name: &str) -> Result<Arc<TableSchema>> {
+        let allowed = self.call.allow(Verb::Read, name)?;
+        let schema = self.state.table(self.call.identity(), name)?;
+        let restriction = restriction(&schema, &allowed)?;
+        Ok(restriction.map_or(schema, |of| Arc::clone(of.visible())))
+    }
+
+    /// A table to put rows into.
+    ///
+    /// # Errors
+    /// As of [`Self::readable`].
+    pub fn writable(&self, name: &str) -> Result<Arc<TableSchema>> {
+        self.call.allow(Verb::Write, name)?;
+        self.state.table(self.call.identity(), name)
+    }
+
+    /// All tables that who asks may put rows into.
+    ///
+    /// # Errors
+    /// `Denied` if there is none.
+    pub fn writable_tables(&self) -> Result<Vec<Arc<TableSchema>>> {
+        let identity = self.call.identity();
+        let tables = self.state.engine.tables().into_iter().map(|table| table.schema);
+        let may = |table: &Arc<TableSchema>| {
+            matches!(identity.decide(Verb::Write, table.name()), Decision::Allow(_))
+        };
+        let tables: Vec<_> = tables.filter(may).collect();
+        if tables.is_empty() {
+            self.call.allow(Verb::Write, DEAD_LETTERS)?;
+        }
+        Ok(tables)
+    }
+
+    /// The newest instant of a table; none where not all of it is shown.
+    ///
+    /// # Errors
+    /// As of [`Self::readable`].
+    pub fn newest(&self, name: &str) -> Result<Option<Timestamp>> {
+        let allowed = self.call.allow(Verb::Read, name)?;
+        match allowed.is_everything() {
+            true => Ok(self.state.engine.view(name)?.newest()),
+            false => Ok(None),
+        }
     }
 
     /// Reads a ticket in JSON, holds it against its table, and takes the view that it asks for.
@@ -178,12 +270,15 @@ impl Asked {
     /// # Errors
     /// Those that a DoGet of the ticket has.
     pub async fn open(&self, ticket: &str) -> Result<OpenedTicket> {
+        let part = self.call.part();
         let permit = self.state.limits.stream()?;
         let ticket = Ticket::parse(ticket.as_bytes(), self.state.settings.ticket_bytes_max.get())?;
-        self.table(&ticket.table)?;
+        let allowed = self.call.allow(Verb::Read, &ticket.table)?;
         let after = after(&self.headers)?;
-        let opened = get::open(&self.state, ticket, after, &self.deadline).await?;
-        Ok(OpenedTicket { opened, deadline: self.deadline.clone(), begun: self.begun, permit })
+        let given = (self.call.identity().as_ref(), &allowed);
+        let opened = get::open(&self.state, ticket, after, given, &self.deadline).await?;
+        let deadline = self.deadline.clone();
+        Ok(OpenedTicket { opened, deadline, begun: self.begun, part, permit })
     }
 
     /// The answer to a statement with a value for each of its parameters.
@@ -191,25 +286,28 @@ impl Asked {
     /// # Errors
     /// Those that a statement of Flight SQL has.
     pub async fn sql(&self, text: &str, parameters: &[ScalarValue]) -> Result<Rows> {
-        let state = &self.state;
+        let (state, caller, part) = (&self.state, self.caller(), self.call.part());
         let permit = state.limits.stream()?;
-        let session = Session::of(Caller::new(&self.headers, None))?;
+        let session = Session::of(caller)?;
         self.deadline.bound(state.reach(session.after)).await?;
-        let session = session.for_user(&self.user);
+        let session = caller.session(session.for_sql());
+        let sql = caller.sql(state)?;
         let mut observed = state.observe(self.begun, RequestKind::Sql, "query");
         let answering = async {
-            let statement = state.sql.prepare(&session, text).await?;
+            let statement = sql.prepare(&session, text).await?;
             observed.is_about(statement.kind());
-            state.sql.execute(&session, &statement, parameters).await
+            self.call.with(|call| {
+                statement.tables().iter().for_each(|table| call.is_about(table));
+            });
+            sql.execute(&session, &statement, parameters).await
         };
         let answer = self.deadline.bound(answering).await?;
         let (schema, id) = (plain_schema(&answer.schema), answer.id);
-        let sql: Arc<Sql> = Arc::clone(&state.sql);
         let observed = observed.with_cost(move || sql.queries().get(id)?.cost);
         let promised = Arc::clone(&schema);
         let batches = answer.batches.map(move |batch| plain_batch(batch?, &promised)).boxed();
-        let running = Running::new(state, batches, self.deadline.clone(), permit);
-        Ok(Rows { schema, running: running.observed(observed) })
+        let running = Running::new(state, batches, self.deadline.clone(), permit, part);
+        Ok(Rows { schema, running: running.observed(observed), wait: Span::ZERO })
     }
 
     /// Puts batches into a table, in their order, as durable as the headers ask for (on the disk, if they say nothing).
@@ -217,7 +315,9 @@ impl Asked {
     /// # Errors
     /// Those of a DoPut. What was stored before is told by the error's note; sending it again changes nothing.
     pub async fn put(&mut self, table: &str, batches: Vec<RecordBatch>) -> Result<Stored> {
-        self.table(table)?;
+        let part = self.call.part();
+        let allowed = self.call.allow(Verb::Write, table)?;
+        self.state.table(self.call.identity(), table)?;
         let durability = durability(&self.headers)?;
         let ids = match &mut self.ids {
             Some(ids) => ids,
@@ -227,7 +327,8 @@ impl Asked {
         let sent = batches.into_iter().zip(ids).map(|(rows, id)| Ok(Sent { id, rows }));
         let sent = stream::iter(sent).boxed();
         let (table, source) = (table.to_owned(), self.source.clone());
-        let mut writing = Writing::new(&self.serving, table, source, durability, sent, false)?;
+        let put = PutRequest { table, source, durability, patient: false, allowed };
+        let mut writing = Writing::new(&self.serving, put, sent, part)?;
         let mut stored = Stored::default();
         loop {
             match writing.next().await {
@@ -247,20 +348,34 @@ impl Asked {
     /// The rows of a batch that a put would reject, with their reasons.
     ///
     /// # Errors
-    /// `Request` if the batch as a whole cannot be read.
+    /// `Denied`, and `Request` if the batch as a whole cannot be read.
     pub fn rejections(&self, table: &str, batch: &RecordBatch) -> Result<Rejections> {
+        self.call.allow(Verb::Write, table)?;
         Ok(self.state.engine.rejections(table, batch)?)
     }
 
-    /// Keeps what could not be read as rows of `table` in `dead_letters`.
+    /// Keeps what could not be read as rows of `table`, or of any, in `dead_letters`.
     ///
     /// # Errors
     /// Those of a put.
-    pub async fn reject(&self, table: &str, rejected: &[Rejected]) -> Result<Ack> {
+    pub async fn reject(&self, table: Option<&str>, rejected: &[Rejected]) -> Result<Ack> {
+        let part = self.call.part();
+        match table {
+            Some(table) => drop(self.call.allow(Verb::Write, table)?),
+            None => drop(self.writable_tables()?),
+        }
+        let bytes: usize = rejected.iter().map(|of| of.row.len() + of.reason.len()).sum();
+        self.call.with(|call| {
+            call.changes();
+            call.received(rejected.len() as u64, bytes as u64);
+        });
         let durability = durability(&self.headers)?;
         let (state, _kept) = self.serving.to_put().await;
+        let table = table.unwrap_or(DEAD_LETTERS);
         let putting = state.engine.put_rejected(table, rejected, &self.source, durability);
-        self.deadline.bound(putting).await
+        let ack = self.deadline.bound(putting).await?;
+        part.done();
+        Ok(ack)
     }
 }
 
@@ -278,6 +393,11 @@ impl OpenedTicket {
         &self.opened.view
     }
 
+    /// Whether not all of the table is shown to who asks.
+    pub fn is_restricted(&self) -> bool {
+        self.opened.given.is_some()
+    }
+
     /// The keys and times of a range; none of a point read.
     pub fn range(&self) -> Option<(&KeySelection, TimeRange)> {
         match &self.opened.bound.query {
@@ -286,9 +406,9 @@ impl OpenedTicket {
         }
     }
 
-    /// Columns of the answer.
-    pub fn schema(&self) -> &SchemaRef {
-        &self.opened.bound.schema
+    /// Ends it without rows, which are not needed.
+    pub fn end(self) {
+        self.part.done();
     }
 
     /// Runs it.
@@ -296,13 +416,14 @@ impl OpenedTicket {
     /// # Errors
     /// Those that a DoGet of the ticket has. Later ones are among the rows.
     pub async fn rows(self) -> Result<Rows> {
-        let Self { opened, deadline, begun, permit } = self;
-        let get::Opened { state, ticket, bound, view, .. } = opened;
+        let Self { opened, deadline, begun, part, permit } = self;
+        let get::Opened { state, ticket, bound, view, given, .. } = opened;
         let schema = bound.schema;
         let (batches, observed) = match bound.query {
             Query::Point(query) => {
                 let observed = state.observe(begun, kind_of(query.point), &ticket.table);
-                let rows = deadline.bound(state.engine.point(&view, &query)).await?;
+                let point = state.engine.point_within(&view, &query, given.as_deref());
+                let rows = deadline.bound(point).await?;
                 (stream::iter([Ok(rows)]).boxed(), observed)
             }
             Query::Scan(scan) => {
@@ -311,8 +432,8 @@ impl OpenedTicket {
                 (answer.batches.map_err(Error::from).boxed(), observed)
             }
         };
-        let running = Running::new(&state, batches, deadline, permit).observed(observed);
-        Ok(Rows { schema, running })
+        let running = Running::new(&state, batches, deadline, permit, part).observed(observed);
+        Ok(Rows { schema, running, wait: Span::ZERO })
     }
 }
 
@@ -324,12 +445,16 @@ impl Rows {
 
     /// The next batch; none when the answer is complete. An answer that is cut short ends with an error.
     pub async fn next(&mut self) -> Option<Result<RecordBatch>> {
+        let wait = std::mem::replace(&mut self.wait, Span::ZERO);
+        if let Err(error) = self.running.pause(wait).await {
+            return Some(Err(error));
+        }
         self.running.next().await
     }
 
-    /// Counts rows and bytes that are sent.
+    /// Counts rows and bytes that are sent. Who may not read so fast waits for the next.
     pub fn sends(&mut self, rows: usize, bytes: usize) {
-        self.running.sends(rows, bytes);
+        self.wait = self.wait.saturating_add(self.running.sends(rows, bytes));
     }
 }
 

@@ -19,6 +19,7 @@ use std::task::{Context, Poll};
 use arrow_flight::FlightData;
 use axum::extract::{Request, State as Shared};
 use axum::response::Response;
+use barograph_access::{Call, RefusalKind, Verb};
 use barograph_lake::LogPosition;
 use futures::future::BoxFuture;
 use futures::stream::FuturesOrdered;
@@ -26,11 +27,11 @@ use futures::{Stream, StreamExt};
 use tokio::sync::OwnedSemaphorePermit;
 use tonic::{Status, Streaming};
 
-use crate::Result;
 use crate::call::{Phase, RequestKind, Serving, Shutdown, State};
 use crate::message::after;
-use crate::ticket::PointRequest;
+use crate::ticket::{PointRequest, Refused, Ticket};
 use crate::wire::{GrpcBody, Pieces, Protobuf};
+use crate::{Error, Result};
 use answer::{RequestGroup, refusal};
 use shape::ExchangeShape;
 
@@ -39,19 +40,24 @@ const GROUP_MAX: usize = 256;
 /// Answers are sent when they reach this many bytes, even if more could be added at once.
 const WRITE_BYTES: usize = 64 << 10;
 
+/// What records call a DoExchange.
+pub(super) const EXCHANGE: &str = "exchange";
+
 /// The HTTP side of DoExchange.
 pub(super) async fn call(Shared(serving): Shared<Arc<Serving>>, request: Request) -> Response {
-    let after = match after(request.headers()) {
-        Ok(after) => after,
+    let state = serving.current();
+    let let_in = state.enter(request.headers(), request.extensions(), EXCHANGE);
+    let (call, after) = match let_in.and_then(|call| Ok((call, after(request.headers())?))) {
+        Ok(let_in) => let_in,
         Err(error) => return Status::from(error).into_http(),
     };
     let requests = Streaming::new_request(
         Protobuf::<FlightData>::new(),
         request.into_body(),
         None,
-        Some(serving.current().settings.request_bytes_max.get()),
+        Some(state.settings.request_bytes_max.get()),
     );
-    match answer(&serving, requests, after) {
+    match answer(&serving, requests, after, call) {
         Ok(body) => body.into_response(),
         Err(error) => Status::from(error).into_http(),
     }
@@ -62,6 +68,7 @@ pub(super) fn answer(
     serving: &Arc<Serving>,
     requests: Streaming<FlightData>,
     after: Option<LogPosition>,
+    call: Call,
 ) -> Result<GrpcBody> {
     let state = serving.current();
     state.shutdown.check()?;
@@ -75,6 +82,7 @@ pub(super) fn answer(
         state,
         requests,
         after,
+        call: Some(call),
         shape: None,
         group: RequestGroup::default(),
         waiting: FuturesOrdered::new(),
@@ -94,6 +102,8 @@ struct Exchange {
     state: Arc<State>,
     requests: Streaming<FlightData>,
     after: Option<LogPosition>,
+    /// Until its end.
+    call: Option<Call>,
     shape: Option<Arc<ExchangeShape>>,
     /// Requests that were taken but not put to the engine yet.
     group: RequestGroup,
@@ -121,6 +131,9 @@ impl Stream for Exchange {
             this.ask();
             while let Poll::Ready(Some((answers, requests))) = this.waiting.poll_next_unpin(cx) {
                 this.requests_waiting -= requests;
+                if let Some(call) = &mut this.call {
+                    call.sent(requests as u64, answers.len() as u64);
+                }
                 this.out.append(answers);
             }
             if this.out.len() >= WRITE_BYTES {
@@ -137,6 +150,9 @@ impl Stream for Exchange {
         match &mut this.end {
             Some(end) if this.waiting.is_empty() => {
                 let end = std::mem::replace(end, Ok(()));
+                if let (Ok(()), Some(call)) = (&end, this.call.take()) {
+                    call.done();
+                }
                 Poll::Ready(end.err().map(Err))
             }
             _ => Poll::Pending,
@@ -201,7 +217,8 @@ impl Exchange {
             && !(descriptor.cmd.is_empty() && descriptor.path.is_empty())
         {
             let ticket = super::descriptor::exchange_ticket(descriptor, &self.state.settings)?;
-            self.open(ExchangeShape::new(&self.state, &ticket, self.after)?);
+            let shape = self.shaped(&ticket)?;
+            self.open(shape);
         }
         if data.app_metadata.is_empty() {
             return Ok(());
@@ -211,11 +228,16 @@ impl Exchange {
         let shape = match (&self.shape, &request) {
             (Some(shape), _) => Arc::clone(shape),
             (None, Ok(first)) => {
-                self.open(ExchangeShape::new(&self.state, &first.ticket()?, self.after)?)
+                let shape = self.shaped(&first.ticket()?)?;
+                self.open(shape)
             }
             (None, Err(_)) => return request.map(|_| ()).map_err(|refused| refused.error),
         };
-        match request.and_then(|request| shape.bind(&self.state, request)) {
+        let admitted = match request {
+            Ok(request) => self.again(request)?,
+            refused => refused,
+        };
+        match admitted.and_then(|request| shape.bind(&self.state, request)) {
             Ok(asked) => {
                 if let Some(asked) = self.group.add(asked, GROUP_MAX) {
                     self.ask();
@@ -233,6 +255,28 @@ impl Exchange {
             }
         }
         Ok(())
+    }
+
+    /// The shape that a ticket fixes, of what the caller is given.
+    fn shaped(&mut self, ticket: &Ticket) -> Result<ExchangeShape> {
+        let Some(call) = &mut self.call else { return Err(Shutdown::error()) };
+        let allowed = call.allow(Verb::Read, &ticket.table)?;
+        self.state.table(call.identity(), &ticket.table)?;
+        ExchangeShape::new(&self.state, ticket, self.after, allowed)
+    }
+
+    /// The request, if its caller may ask again at present. An error says that the caller is not known any more.
+    fn again(&self, request: PointRequest) -> Result<Result<PointRequest, Box<Refused>>> {
+        let Some(call) = &self.call else { return Err(Shutdown::error()) };
+        match call.again() {
+            Ok(()) => Ok(Ok(request)),
+            Err(refusal) if refusal.kind() == RefusalKind::Exhausted => {
+                let error = Error::from(refusal);
+                error.count();
+                Ok(Err(Box::new(Refused { id: request.id, error })))
+            }
+            Err(refusal) => Err(refusal.into()),
+        }
     }
 
     fn open(&mut self, shape: ExchangeShape) -> Arc<ExchangeShape> {

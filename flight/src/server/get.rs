@@ -8,7 +8,8 @@ use std::sync::Arc;
 use arrow_flight::Ticket as FlightTicket;
 use axum::extract::{Request, State as Shared};
 use axum::response::Response;
-use barograph_engine::{Point, Scan, View};
+use barograph_access::{Allowed, Call, Door, Identity, Verb};
+use barograph_engine::{Point, Restriction, Scan, View};
 use barograph_lake::{LogPosition, Span, TableSchema};
 use futures::{StreamExt, TryStreamExt};
 use tonic::Status;
@@ -21,6 +22,9 @@ use crate::ticket::{BoundTicket, Query, Ticket};
 use crate::wire::{BatchEncoder, GrpcBody, Pieces, Shape, read_message};
 use crate::{Error, Result};
 
+/// What records call a DoGet.
+pub(super) const READ: &str = "read";
+
 /// The HTTP side of DoGet.
 pub(super) async fn call(Shared(serving): Shared<Arc<Serving>>, request: Request) -> Response {
     match serve(&serving.current(), request).await {
@@ -32,10 +36,13 @@ pub(super) async fn call(Shared(serving): Shared<Arc<Serving>>, request: Request
 async fn serve(state: &Arc<State>, request: Request) -> Result<GrpcBody, Status> {
     let (parts, body) = request.into_parts();
     let deadline = state.deadline(&parts.headers);
+    let call = state.enter(&parts.headers, &parts.extensions, READ)?;
     // A ticket message is the ticket and its protobuf tag and length.
     let bytes_max = state.settings.ticket_bytes_max.get().saturating_add(16);
     let ticket: FlightTicket = read_message(body, bytes_max).await?;
-    Ok(dispatch(state, ticket, Caller::of(&parts), deadline).await?)
+    let identity = Arc::clone(call.identity());
+    let caller = Caller::new(&parts.headers, &parts.extensions, &identity);
+    Ok(dispatch(state, ticket, caller, call, deadline).await?)
 }
 
 /// The answer to a ticket, native or of SQL.
@@ -43,15 +50,18 @@ pub(super) async fn dispatch(
     state: &Arc<State>,
     ticket: FlightTicket,
     caller: Caller<'_>,
+    mut call: Call,
     deadline: Deadline,
 ) -> Result<GrpcBody> {
     match sql::command::read(&ticket.ticket)? {
         None => {
             let after = after(caller.headers())?;
-            answer(state, &ticket.ticket, after, deadline).await
+            answer(state, &ticket.ticket, after, call, deadline).await
         }
         Some(command) => {
-            sql::get::answer(state, command, caller, deadline).await.map_err(Error::in_sql)
+            call.came_by(Door::Sql);
+            let answer = sql::get::answer(state, command, caller, call, deadline).await;
+            answer.map_err(Error::in_sql)
         }
     }
 }
@@ -63,22 +73,26 @@ pub(super) struct Opened {
     pub(super) bound: BoundTicket,
     /// Columns of the table, as it had them when the view was made.
     pub(super) schema: Arc<TableSchema>,
+    /// What is given of the table to who asks, if not all.
+    pub(super) given: Option<Arc<Restriction>>,
     pub(super) view: Arc<View>,
 }
 
-/// Holds a ticket against its table, and takes the view that it asks for.
+/// Holds a ticket against its table, of which `allowed` is given to `identity`, and takes the view that it asks for.
 pub(super) async fn open(
     state: &Arc<State>,
     ticket: Ticket,
     after: Option<LogPosition>,
+    (identity, allowed): (&Identity, &Allowed),
     deadline: &Deadline,
 ) -> Result<Opened> {
     deadline.bound(state.reach(ticket.after.max(after))).await?;
     let state = state.holding(ticket.view.as_deref());
-    let schema = resolved_view::schema(&state, &ticket)?;
-    let bound = ticket.bind(&schema, state.settings.ticket_bounds())?;
+    let schema = resolved_view::schema(&state, &ticket, identity)?;
+    let given = resolved_view::given(&state, &ticket, &schema, allowed)?;
+    let bound = ticket.bind_within(&schema, given.as_deref(), state.settings.ticket_bounds())?;
     let view = deadline.bound(resolved_view::view(&state, &ticket, &bound.query)).await?;
-    Ok(Opened { state, ticket, bound, schema, view })
+    Ok(Opened { state, ticket, bound, schema, given, view })
 }
 
 /// The kind of request that a point read is.
@@ -109,25 +123,30 @@ async fn answer(
     state: &Arc<State>,
     ticket: &[u8],
     after: Option<LogPosition>,
+    mut call: Call,
     deadline: Deadline,
 ) -> Result<GrpcBody> {
     let begun = state.engine.clock().elapsed();
     state.shutdown.check()?;
     let permit = state.limits.stream()?;
     let ticket = Ticket::parse(ticket, state.settings.ticket_bytes_max.get())?;
-    let opened = open(state, ticket, after, &deadline).await?;
-    let Opened { state, ticket, bound, schema, view } = opened;
+    let allowed = call.allow(Verb::Read, &ticket.table)?;
+    let opened = open(state, ticket, after, (call.identity(), &allowed), &deadline).await?;
+    let Opened { state, ticket, bound, schema, given, view } = opened;
     let encoder = BatchEncoder { message_bytes: state.settings.message_bytes.get() };
     let mut first = Pieces::default();
     match bound.query {
         Query::Point(query) => {
             let mut observed = state.observe(begun, kind_of(query.point), &ticket.table);
             let shape = state.shapes.get(&ticket.table, &query.columns, &bound.schema);
-            let rows = deadline.bound(state.engine.point(&view, &query)).await?;
+            let point = state.engine.point_within(&view, &query, given.as_deref());
+            let rows = deadline.bound(point).await?;
             first.copy(&shape.message);
             encoder.encode(&mut first, &rows)?;
             observed.sends(rows.num_rows(), first.len());
             observed.done();
+            call.sent(rows.num_rows() as u64, first.len() as u64);
+            call.done();
             Ok(GrpcBody::whole(first))
         }
         Query::Scan(scan) => {
@@ -143,7 +162,7 @@ async fn answer(
             let answer = deadline.bound(state.engine.scan(view, scan)).await?;
             first.copy(&message);
             let batches = answer.batches.map_err(Error::from).boxed();
-            let running = Running::new(&state, batches, deadline, permit).observed(observed);
+            let running = Running::new(&state, batches, deadline, permit, call).observed(observed);
             Ok(GrpcBody::stream(first, Box::pin(running.messages())))
         }
     }

@@ -7,6 +7,7 @@ use arrow::ipc::writer::IpcWriteOptions;
 use arrow_flight::{
     FlightDescriptor, FlightEndpoint, FlightInfo, SchemaAsIpc, SchemaResult, Ticket as FlightTicket,
 };
+use barograph_access::{Allowed, Call, Door, Verb};
 use barograph_engine::{Scan, View};
 use barograph_lake::{Key, KeySelection};
 
@@ -25,16 +26,19 @@ pub(super) async fn answer(
     state: &Arc<State>,
     asked: FlightDescriptor,
     caller: Caller<'_>,
+    call: &mut Call,
     deadline: Deadline,
 ) -> Result<FlightInfo> {
     if let Some(command) = sql::command::read(&asked.cmd)? {
+        call.came_by(Door::Sql);
         let info = sql::info::answer(state, command, asked, caller, deadline).await;
         return info.map_err(Error::in_sql);
     }
     state.shutdown.check()?;
     let ticket = descriptor::ticket(&asked, &state.settings)?;
+    let allowed = call.allow(Verb::Read, &ticket.table)?;
     deadline.bound(state.reach(ticket.after.max(after(caller.headers())?))).await?;
-    let bound = bind(state, &ticket)?;
+    let bound = bind(state, &ticket, caller, &allowed)?;
     let info =
         FlightInfo::new().try_with_schema(&bound.schema)?.with_descriptor(asked).with_ordered(true);
     match &bound.query {
@@ -58,20 +62,29 @@ pub(super) async fn schema(
     state: &Arc<State>,
     asked: &FlightDescriptor,
     caller: Caller<'_>,
+    call: &mut Call,
     deadline: Deadline,
 ) -> Result<SchemaResult> {
     if let Some(command) = sql::command::read(&asked.cmd)? {
+        call.came_by(Door::Sql);
         let schema = sql::info::schema(state, command, caller, deadline).await;
         return schema.map_err(Error::in_sql);
     }
     let ticket = descriptor::ticket(asked, &state.settings)?;
-    let bound = bind(state, &ticket)?;
+    let allowed = call.allow(Verb::Read, &ticket.table)?;
+    let bound = bind(state, &ticket, caller, &allowed)?;
     Ok(SchemaAsIpc::new(&bound.schema, &IpcWriteOptions::default()).try_into()?)
 }
 
-fn bind(state: &State, ticket: &Ticket) -> Result<BoundTicket> {
-    let table = resolved_view::schema(state, ticket)?;
-    ticket.bind(&table, state.settings.ticket_bounds())
+fn bind(
+    state: &State,
+    ticket: &Ticket,
+    caller: Caller<'_>,
+    allowed: &Allowed,
+) -> Result<BoundTicket> {
+    let table = resolved_view::schema(state, ticket, caller.identity())?;
+    let given = resolved_view::given(state, ticket, &table, allowed)?;
+    ticket.bind_within(&table, given.as_deref(), state.settings.ticket_bounds())
 }
 
 /// Size and endpoints of a range.

@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use barograph_access::AccessSettings;
 use barograph_engine::ErrorKind;
 use tokio::net::{TcpListener, TcpSocket, lookup_host};
 
@@ -53,6 +54,23 @@ impl Listener {
             None => reachable.then(|| local_addr.to_string()),
         };
         Ok(Self { socket, local_addr, advertised, tls })
+    }
+
+    /// The same for a server that asks `access` who may ask for what.
+    ///
+    /// # Errors
+    /// As of [`Self::bind`]; also `Request` for an address that others reach if nobody there is asked who they are, and
+    /// that is not said to be meant.
+    pub async fn bind_with(settings: &FlightSettings, access: &AccessSettings) -> Result<Self> {
+        access.check().map_err(|error| Error::request(error.to_string()))?;
+        if !access.certificates.is_empty() && settings.tls_client_ca.is_none() {
+            return Err(Error::request(
+                "access.certificates is set and flight.tls_client_ca is not: name the file with the authorities of those certificates",
+            ));
+        }
+        let listener = Self::bind(settings).await?;
+        check_access(settings, access, listener.local_addr)?;
+        Ok(listener)
     }
 
     /// The address it listens on, with the port that was taken for port 0.
@@ -108,7 +126,33 @@ fn check_exposure(
     }
     tracing::warn!(
         %address,
-        "connections are not encrypted, and whoever reaches this address can read and write everything (flight.allow_unencrypted)"
+        "connections are not encrypted: whoever is on their way can read and change what is sent, tokens included (flight.allow_unencrypted)"
     );
     Ok(())
+}
+
+/// Refuses an address that others reach if nobody is asked who they are, unless that is meant, and says so.
+fn check_access(
+    settings: &FlightSettings,
+    access: &AccessSettings,
+    address: SocketAddr,
+) -> Result<()> {
+    if address.ip().is_loopback() {
+        return Ok(());
+    }
+    if let Some(role) = &access.anonymous {
+        tracing::warn!(%address, role, "whoever reaches this address has a role without saying who they are (access.anonymous)");
+        return Ok(());
+    }
+    if access.is_configured() {
+        return Ok(());
+    }
+    if settings.tls_client_ca.is_some() {
+        tracing::warn!(%address, "whoever has a certificate of flight.tls_client_ca can read and write everything: set access.certificates to give roles");
+        return Ok(());
+    }
+    Err(Error::request(format!(
+        "flight.listen {:?}: others reach that address, and nobody is asked who they are: set access.tokens and make tokens with `barograph token create`, or access.anonymous = \"admin\" in a network whose users may all do everything",
+        settings.listen
+    )))
 }

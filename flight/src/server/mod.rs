@@ -8,10 +8,13 @@
 
 mod action;
 mod alter;
+mod connections;
 mod descriptor;
 mod door;
 mod exchange;
 mod get;
+mod groups;
+mod handshake;
 mod health;
 mod incoming;
 mod info;
@@ -34,6 +37,7 @@ use std::time::Duration;
 use arrow_flight::flight_service_server::FlightServiceServer;
 use axum::Router;
 use axum::routing::{get as http_get, post};
+use barograph_access::Access;
 use barograph_engine::Engine;
 use barograph_query::Sql;
 use futures::future::BoxFuture;
@@ -41,11 +45,11 @@ use tonic::service::Routes;
 use tonic::transport::server::TcpIncoming;
 use tonic_health::ServingStatus;
 
-use crate::call::{Alter, Phase, Serving, State};
+use crate::call::{Alter, Phase, Serving, State, open_access};
 use crate::metrics::Figures;
 use crate::tls::ServerTls;
 use crate::{Error, FlightSettings, Result};
-pub use door::{Asked, Door, Held, OpenedTicket, Rows, Stored};
+pub use door::{Asked, Door, Held, OpenedTicket, Rows, ShownTable, Stored};
 pub use listener::Listener;
 use service::Service;
 
@@ -53,6 +57,8 @@ use service::Service;
 const FLIGHT: &str = "/arrow.flight.protocol.FlightService";
 /// Name of the Flight service in health checks.
 const FLIGHT_NAME: &str = "arrow.flight.protocol.FlightService";
+/// Bytes of the headers of a request: those of a session, a token and a trace, many times over.
+const HEADER_BYTES_MAX: u32 = 64 << 10;
 /// How long stopped calls get to send their last status.
 const STOP_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -111,11 +117,19 @@ impl Server {
         // Where one process alone answers, clients need not be told where it is.
         let is_shared = engine.log_gauge().is_shared();
         let location = listener.advertised().filter(|_| is_shared).map(str::to_owned);
-        let serving = Serving::new(State::new(engine, sql, settings, location), alter);
+        let access = open_access(&engine)?;
+        let serving = Serving::new(State::new(engine, sql, settings, access, location), alter);
         let tls = listener.tls();
         let incoming = TcpIncoming::from(listener.listen()?).with_nodelay(Some(true));
         let (figures, routes) = (Vec::new(), Router::new());
         Ok(Self { serving, figures, routes, tls, incoming, local_addr })
+    }
+
+    /// Asks `access` who may ask for what. Without it everybody may do everything.
+    #[must_use]
+    pub fn with_access(self, access: Arc<Access>) -> Self {
+        self.serving.asks(access);
+        self
     }
 
     /// Reports `figures` at `/metrics`, too.
@@ -221,13 +235,19 @@ impl Server {
                 std::future::pending().await
             };
             let drained = settings.drain_timeout.duration();
-            let (sockets, beside) = incoming::incoming(self.incoming, self.tls, Arc::clone(&clock));
+            let (sockets, beside) = incoming::incoming(
+                self.incoming,
+                self.tls,
+                Arc::clone(&clock),
+                settings.connections_per_address_max,
+            );
             let window = |size: barograph_lake::Size| u32::try_from(size.get()).ok();
             let answering = tonic::transport::Server::builder()
                 .accept_http1(true)
                 .initial_stream_window_size(window(settings.stream_window))
                 .initial_connection_window_size(window(settings.connection_window))
                 .max_frame_size(window(settings.frame_bytes_max))
+                .http2_max_header_list_size(HEADER_BYTES_MAX)
                 .http2_keepalive_interval(Some(settings.keepalive.duration()))
                 .add_routes(Routes::from(routes))
                 .serve_with_incoming_shutdown(sockets, signal);
@@ -238,6 +258,7 @@ impl Server {
                     () = failing => Ok(()),
                     () = beside => Ok(()),
                     () = serving.release_when_due() => Ok(()),
+                    () = serving.refresh_access() => Ok(()),
                     () = phase.drained_for(drained, clock.as_ref()) => {
                         tracing::warn!(
                             after = %settings.drain_timeout,

@@ -8,6 +8,7 @@
 use std::sync::Arc;
 
 use arrow_flight::{FlightData, PutResult};
+use barograph_access::{Door, Verb};
 use futures::stream::BoxStream;
 use futures::{Stream, StreamExt, stream};
 use tonic::metadata::MetadataValue;
@@ -15,7 +16,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::descriptor::put_table;
 use crate::Error;
-use crate::call::{Caller, Serving, Writing, sent_batches_of};
+use crate::call::{Caller, PutRequest, Serving, Writing, sent_batches_of};
 use crate::message::{AckJson, BatchIds, durability};
 use crate::sql;
 
@@ -28,9 +29,12 @@ pub(super) async fn answer(
 ) -> Result<Response<Acks>, Status> {
     let state = &serving.current();
     state.shutdown.check()?;
-    let peer = request.remote_addr();
-    let (metadata, _, mut messages) = request.into_parts();
+    let (metadata, extensions, mut messages) = request.into_parts();
     let headers = metadata.as_ref();
+    let mut call = state.enter(headers, &extensions, "put")?;
+    call.changes();
+    let identity = Arc::clone(call.identity());
+    let caller = Caller::new(headers, &extensions, &identity);
     let first = messages.next().await.transpose()?.ok_or_else(|| {
         Status::invalid_argument(
             "a put without any message: send a descriptor and the schema first",
@@ -42,20 +46,20 @@ pub(super) async fn answer(
         )
     })?;
     if let Some(command) = sql::command::read(&descriptor.cmd)? {
-        let caller = Caller::new(headers, peer);
         let deadline = state.deadline(headers);
-        let done = sql::put::answer(serving, command, first, messages, caller, deadline).await;
+        call.came_by(Door::Sql);
+        let done =
+            sql::put::answer(serving, command, (first, messages), caller, call, deadline).await;
         return done.map(changed).map_err(|error| error.in_sql().into());
     }
     let durability = durability(headers)?;
-    let source = match peer {
-        Some(peer) => format!("flight:{peer}"),
-        None => "flight".to_owned(),
-    };
     let table = put_table(descriptor)?;
-    state.engine.schema(&table).map_err(Error::from)?;
+    let allowed = call.allow(Verb::Write, &table).map_err(Error::from)?;
+    state.table(&identity, &table)?;
+    let source = caller.native_source();
+    let put = PutRequest { table, source, durability, patient: false, allowed };
     let batches = sent_batches_of(state, first, messages, BatchIds::of(headers)?);
-    let writing = Writing::new(serving, table, source, durability, batches, false)?;
+    let writing = Writing::new(serving, put, batches, call)?;
     Ok(Response::new(acks(writing).boxed()))
 }
 

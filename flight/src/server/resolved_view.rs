@@ -3,19 +3,46 @@
 
 use std::sync::Arc;
 
-use barograph_engine::View;
+use barograph_access::{Allowed, Identity};
+use barograph_engine::{ErrorKind, Restriction, View};
 use barograph_lake::{AsOf, TableSchema};
 
-use crate::Result;
-use crate::call::State;
+use crate::call::{State, restriction};
 use crate::ticket::{Query, Read, Ticket};
+use crate::{Error, Result};
 
 /// The columns of the table that a ticket asks about, as it had them at the version that it names.
-pub(super) fn schema(state: &State, ticket: &Ticket) -> Result<Arc<TableSchema>> {
+pub(super) fn schema(
+    state: &State,
+    ticket: &Ticket,
+    identity: &Identity,
+) -> Result<Arc<TableSchema>> {
+    let now = state.table(identity, &ticket.table)?;
     Ok(match as_of(ticket) {
         Some(as_of) => state.engine.schema_as_of(&ticket.table, as_of)?,
-        None => state.engine.schema(&ticket.table)?,
+        None => now,
     })
+}
+
+/// What is given of the table that a ticket asks about. Rights are about the columns that it has now.
+///
+/// # Errors
+/// `Denied` where the ticket names a version at which it had others.
+pub(super) fn given(
+    state: &State,
+    ticket: &Ticket,
+    schema: &Arc<TableSchema>,
+    allowed: &Allowed,
+) -> Result<Option<Arc<Restriction>>> {
+    let given = restriction(schema, allowed)?;
+    if given.is_some() && *state.engine.schema(&ticket.table)? != *schema {
+        let text = format!(
+            "table {:?} had other columns then, and your rights are about those that it has now",
+            ticket.table
+        );
+        return Err(Error::new(ErrorKind::Denied, text));
+    }
+    Ok(given)
 }
 
 fn as_of(ticket: &Ticket) -> Option<AsOf> {

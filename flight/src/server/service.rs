@@ -9,14 +9,15 @@ use arrow_flight::{
     Ticket,
 };
 use async_trait::async_trait;
+use barograph_access::{Call, Door, Verb};
 use futures::stream::BoxStream;
 use futures::{StreamExt, stream};
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{action, alter, exchange, get, info, list, put};
+use super::{action, alter, exchange, get, groups, handshake, info, list, put};
 use crate::call::{Caller, Deadline, Serving, State};
-use crate::message::after;
+use crate::message::{GROUPS, after};
 use crate::sql;
 use crate::wire::{GrpcBody, Protobuf};
 
@@ -27,6 +28,11 @@ pub(super) struct Service(pub(super) Arc<Serving>);
 
 fn deadline_of(state: &State, metadata: &MetadataMap) -> Deadline {
     state.deadline(metadata.as_ref())
+}
+
+/// Lets a request in.
+fn enter<T>(state: &State, request: &Request<T>, action: &'static str) -> Result<Call, Status> {
+    Ok(state.enter(request.metadata().as_ref(), request.extensions(), action)?)
 }
 
 fn messages(body: GrpcBody) -> BoxStream<'static, Result<FlightData, Status>> {
@@ -46,18 +52,19 @@ impl FlightService for Service {
 
     async fn handshake(
         &self,
-        _: Request<Streaming<HandshakeRequest>>,
+        request: Request<Streaming<HandshakeRequest>>,
     ) -> Result<Response<Self::HandshakeStream>, Status> {
-        Err(Status::unimplemented(
-            "this server needs no handshake: call the other methods directly",
-        ))
+        handshake::answer(&self.0.current(), request).await
     }
 
     async fn list_flights(
         &self,
         request: Request<Criteria>,
     ) -> Result<Response<Self::ListFlightsStream>, Status> {
-        let flights = list::answer(&self.0.current(), request.get_ref())?;
+        let state = self.0.current();
+        let call = enter(&state, &request, "list")?;
+        let flights = list::answer(&state, request.get_ref(), call.identity())?;
+        call.done();
         Ok(Response::new(stream::iter(flights).map(Ok).boxed()))
     }
 
@@ -67,10 +74,13 @@ impl FlightService for Service {
     ) -> Result<Response<FlightInfo>, Status> {
         let state = self.0.current();
         let deadline = deadline_of(&state, request.metadata());
-        let peer = request.remote_addr();
-        let (metadata, _, asked) = request.into_parts();
-        let caller = Caller::new(metadata.as_ref(), peer);
-        Ok(Response::new(info::answer(&state, asked, caller, deadline).await?))
+        let mut call = enter(&state, &request, "info")?;
+        let identity = Arc::clone(call.identity());
+        let (metadata, extensions, asked) = request.into_parts();
+        let caller = Caller::new(metadata.as_ref(), &extensions, &identity);
+        let info = info::answer(&state, asked, caller, &mut call, deadline).await?;
+        call.done();
+        Ok(Response::new(info))
     }
 
     async fn poll_flight_info(
@@ -90,8 +100,12 @@ impl FlightService for Service {
     ) -> Result<Response<SchemaResult>, Status> {
         let state = self.0.current();
         let deadline = deadline_of(&state, request.metadata());
-        let caller = Caller::new(request.metadata().as_ref(), request.remote_addr());
-        let schema = info::schema(&state, request.get_ref(), caller, deadline).await?;
+        let mut call = enter(&state, &request, "schema")?;
+        let identity = Arc::clone(call.identity());
+        let caller = Caller::new(request.metadata().as_ref(), request.extensions(), &identity);
+        let asked = request.get_ref();
+        let schema = info::schema(&state, asked, caller, &mut call, deadline).await?;
+        call.done();
         Ok(Response::new(schema))
     }
 
@@ -101,10 +115,11 @@ impl FlightService for Service {
     ) -> Result<Response<Self::DoGetStream>, Status> {
         let state = self.0.current();
         let deadline = deadline_of(&state, request.metadata());
-        let peer = request.remote_addr();
-        let (metadata, _, ticket) = request.into_parts();
-        let caller = Caller::new(metadata.as_ref(), peer);
-        Ok(Response::new(messages(get::dispatch(&state, ticket, caller, deadline).await?)))
+        let call = enter(&state, &request, get::READ)?;
+        let identity = Arc::clone(call.identity());
+        let (metadata, extensions, ticket) = request.into_parts();
+        let caller = Caller::new(metadata.as_ref(), &extensions, &identity);
+        Ok(Response::new(messages(get::dispatch(&state, ticket, caller, call, deadline).await?)))
     }
 
     async fn do_put(
@@ -118,8 +133,10 @@ impl FlightService for Service {
         &self,
         request: Request<Streaming<FlightData>>,
     ) -> Result<Response<Self::DoExchangeStream>, Status> {
+        let call = enter(&self.0.current(), &request, exchange::EXCHANGE)?;
         let after = after(request.metadata().as_ref())?;
-        Ok(Response::new(messages(exchange::answer(&self.0, request.into_inner(), after)?)))
+        let answer = exchange::answer(&self.0, request.into_inner(), after, call)?;
+        Ok(Response::new(messages(answer)))
     }
 
     async fn do_action(
@@ -128,19 +145,29 @@ impl FlightService for Service {
     ) -> Result<Response<Self::DoActionStream>, Status> {
         let state = self.0.current();
         let deadline = deadline_of(&state, request.metadata());
-        let peer = request.remote_addr();
-        let (metadata, _, asked) = request.into_parts();
-        let caller = Caller::new(metadata.as_ref(), peer);
-        let by = caller.user();
+        let mut call = enter(&state, &request, "action")?;
+        let identity = Arc::clone(call.identity());
+        let (metadata, extensions, asked) = request.into_parts();
+        let caller = Caller::new(metadata.as_ref(), &extensions, &identity);
+        if asked.r#type == GROUPS {
+            call.does(GROUPS);
+            call.require(Verb::Peer, "following the log").map_err(crate::Error::from)?;
+            return Ok(Response::new(groups::answer(&self.0, &asked.body, call)?));
+        }
         deadline.bound(state.reach(after(caller.headers())?)).await?;
         let done = sql::action::answer(&state, &asked, caller, deadline.clone()).await;
         let Some(done) = done.map_err(crate::Error::in_sql)? else {
             if asked.r#type == alter::NAME {
-                return Ok(Response::new(alter::answer(&self.0, &asked.body)?));
+                call.does(alter::NAME);
+                call.require(Verb::Admin, "action alter").map_err(crate::Error::from)?;
+                return Ok(Response::new(alter::answer(&self.0, &asked.body, call)?));
             }
-            let body = action::answer(&self.0, asked, by, deadline).await?;
+            let body = action::answer(&self.0, asked, caller, &mut call, deadline).await?;
+            call.done();
             return Ok(Response::new(stream::iter([Ok(ActionResult { body })]).boxed()));
         };
+        call.came_by(Door::Sql);
+        call.done();
         let results = done.body.into_iter().map(|body| Ok(ActionResult { body }));
         let mut response = Response::new(stream::iter(results).boxed());
         if let Some(cookie) = done.cookie {
@@ -151,8 +178,9 @@ impl FlightService for Service {
 
     async fn list_actions(
         &self,
-        _: Request<Empty>,
+        request: Request<Empty>,
     ) -> Result<Response<Self::ListActionsStream>, Status> {
+        enter(&self.0.current(), &request, "list")?.done();
         let actions = action::list().into_iter().chain(sql::action::list());
         Ok(Response::new(stream::iter(actions).map(Ok).boxed()))
     }

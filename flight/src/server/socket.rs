@@ -7,20 +7,37 @@
 //! …
 //! no more        the connection looks for requests ──► what is held goes out
 //! ```
+//!
+//! A connection that ends tells the client so, and reads on until that has ended its side, too: the system resets a
+//! connection that is closed with unread bytes, and a reset takes the end of the last answer with it (RFC 9112, 9.6).
 
+use std::fmt;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
+use barograph_engine::Clock;
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
-use tonic::transport::server::{Connected, TcpConnectInfo};
+use tonic::transport::server::Connected;
+
+use super::connections::Place;
+use crate::call::Peer;
+use crate::tls::certificate_names;
 
 /// Bytes that are held at most: in the nearest caches, so that holding them costs little.
 const HELD_MAX: usize = 128 << 10;
 /// A flush of fewer bytes is done at once: they are a small answer, or no part of one.
 const HELD_MIN: usize = 16 << 10;
+/// How long a client has to read the end of its last answer and to end its side.
+const LINGER: Duration = Duration::from_secs(2);
+/// Bytes that are read at once while nobody needs them.
+const UNREAD: usize = 4 << 10;
 
 /// What a connection is made of.
 #[derive(Debug)]
@@ -32,11 +49,17 @@ pub(super) enum Stream {
 }
 
 impl Stream {
-    fn tcp(&self) -> &TcpStream {
-        match self {
-            Self::Plain(stream) => stream,
-            Self::Tls(stream) => stream.get_ref().0,
-        }
+    /// The address of the other end, and the names in the certificate that it has shown.
+    fn peer(&self) -> Peer {
+        let (tcp, names) = match self {
+            Self::Plain(stream) => (stream, Vec::new()),
+            Self::Tls(stream) => {
+                let (tcp, tls) = stream.get_ref();
+                let own = tls.peer_certificates().and_then(|chain| chain.first());
+                (tcp, own.map(certificate_names).unwrap_or_default())
+            }
+        };
+        Peer { address: tcp.peer_addr().ok(), names: names.into() }
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
@@ -77,20 +100,45 @@ impl Stream {
             Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }
+
+    /// Reads bytes that nobody needs, encrypted or not, until the client has ended its side.
+    fn poll_end(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let (tcp, mut unread) = (self.tcp(), [0; UNREAD]);
+        loop {
+            if ready!(tcp.poll_read_ready(cx)).is_err() {
+                return Poll::Ready(());
+            }
+            match tcp.try_read(&mut unread) {
+                Ok(1..) => {}
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+                Ok(0) | Err(_) => return Poll::Ready(()),
+            }
+        }
+    }
 }
 
 /// A connection that holds what is written until there is much of it, or no more comes.
-#[derive(Debug)]
 pub(super) struct Socket {
     stream: Stream,
     held: Vec<u8>,
     /// How many of the held bytes have gone out.
     sent: usize,
+    clock: Arc<dyn Clock>,
+    /// Comes when the client had its time to end its side; set once this side has ended.
+    lingers: Option<BoxFuture<'static, ()>>,
+    /// Among the open connections.
+    _place: Option<Place>,
+}
+
+impl fmt::Debug for Socket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Socket").field("stream", &self.stream).finish_non_exhaustive()
+    }
 }
 
 impl Socket {
-    pub(super) fn new(stream: Stream) -> Self {
-        Self { stream, held: Vec::new(), sent: 0 }
+    pub(super) fn new(stream: Stream, place: Option<Place>, clock: Arc<dyn Clock>) -> Self {
+        Self { stream, held: Vec::new(), sent: 0, clock, lingers: None, _place: place }
     }
 
     /// Sends all that is held.
@@ -169,16 +217,24 @@ impl AsyncWrite for Socket {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.poll_send(cx))?;
-        self.stream.poll_shutdown(cx)
+        let socket = &mut *self;
+        if socket.lingers.is_none() {
+            ready!(socket.poll_send(cx))?;
+            ready!(socket.stream.poll_shutdown(cx))?;
+        }
+        let lingers = socket.lingers.get_or_insert_with(|| socket.clock.sleep(LINGER));
+        match lingers.poll_unpin(cx) {
+            Poll::Ready(()) => Poll::Ready(Ok(())),
+            Poll::Pending => socket.stream.poll_end(cx).map(Ok),
+        }
     }
 }
 
 impl Connected for Socket {
-    type ConnectInfo = TcpConnectInfo;
+    type ConnectInfo = Peer;
 
     fn connect_info(&self) -> Self::ConnectInfo {
-        self.stream.tcp().connect_info()
+        self.stream.peer()
     }
 }
 
@@ -189,6 +245,8 @@ mod tests {
     use std::future::poll_fn;
     use std::pin::pin;
 
+    use barograph_engine::{ManualClock, SystemClock};
+    use barograph_lake::{Span, Timestamp};
     use futures::poll;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
@@ -198,7 +256,8 @@ mod tests {
     async fn pair() -> (Socket, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let other = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        (Socket::new(Stream::Plain(listener.accept().await.unwrap().0)), other)
+        let stream = Stream::Plain(listener.accept().await.unwrap().0);
+        (Socket::new(stream, None, Arc::new(SystemClock)), other)
     }
 
     fn bytes(count: usize) -> Vec<u8> {
@@ -261,5 +320,32 @@ mod tests {
         poll_fn(|cx| Pin::new(&mut socket).poll_shutdown(cx)).await.unwrap();
         assert!(held_most <= HELD_MAX);
         assert!(reader.await.unwrap() == sent);
+    }
+
+    #[tokio::test]
+    async fn an_answer_arrives_whole_though_the_client_has_sent_what_nobody_read() {
+        let (mut socket, mut other) = pair().await;
+        // More than the client's side takes before it reads.
+        let sent = bytes(120_000);
+        other.write_all(b"unread").await.unwrap();
+        socket.stream.tcp().readable().await.unwrap();
+        socket.write_all(&sent).await.unwrap();
+        let ended = tokio::spawn(async move { socket.shutdown().await });
+        let mut got = Vec::new();
+        other.read_to_end(&mut got).await.unwrap();
+        assert!(got == sent);
+        drop(other);
+        ended.await.unwrap().unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_client_that_does_not_end_its_side_has_two_seconds() {
+        let (mut socket, _other) = pair().await;
+        let clock = Arc::new(ManualClock::new(Timestamp::from_micros(0)));
+        socket.clock = clock.clone();
+        let mut ended = pin!(socket.shutdown());
+        assert!(poll!(&mut ended).is_pending());
+        clock.set(clock.now() + Span::from_duration(LINGER));
+        ended.await.unwrap();
     }
 }

@@ -24,7 +24,9 @@ use super::session::messages::{
     CloseSessionResult, CloseStatus, GetSessionOptionsResult, OptionError,
     SetSessionOptionsRequest, SetSessionOptionsResult,
 };
-use super::{command, encode, no_transaction, substrait, transactions};
+use super::{
+    bound_name, command, encode, name_for, no_transaction, own_name, substrait, transactions,
+};
 use crate::call::{Caller, Cancelled, Deadline, State};
 use crate::wire::plain_schema;
 use crate::{Error, Result};
@@ -101,14 +103,14 @@ pub(crate) async fn answer(
         CLOSE_PREPARED_STATEMENT => {
             let close: ActionClosePreparedStatementRequest = unpack(asked)?;
             let handle = Handle::decode(&close.prepared_statement_handle)?;
-            state.bound_parameters.remove(&handle.name);
+            state.bound_parameters.remove(&bound_name(caller, &handle.name));
             Done::default()
         }
         CANCEL_FLIGHT_INFO => {
             let request: CancelFlightInfoRequest = decode(asked)?;
             let info =
                 request.info.ok_or_else(|| Error::request("CancelFlightInfo without info"))?;
-            let status = cancel(state, &info).await? as i32;
+            let status = cancel(state, &info, caller).await? as i32;
             message(&CancelFlightInfoResult { status })
         }
         CANCEL_QUERY => {
@@ -116,7 +118,7 @@ pub(crate) async fn answer(
             let info = FlightInfo::decode(request.info)
                 .map_err(|e| Error::request("CancelQuery: info").with_source(e))?;
             // The older result has the same values.
-            let result = cancel(state, &info).await? as i32;
+            let result = cancel(state, &info, caller).await? as i32;
             message(&ActionCancelQueryResult { result }.as_any())
         }
         SET_SESSION_OPTIONS => set(decode(asked)?, caller)?,
@@ -141,10 +143,10 @@ async fn prepare(
     caller: Caller<'_>,
 ) -> Result<Done> {
     no_transaction(request.transaction_id.as_ref())?;
-    let name = state.executions.name();
+    let name = name_for(state, caller);
     let handle = Handle { text: request.query, name, ..Handle::default() };
     let planned = Handle { session: Session::of(caller)?, ..handle.clone() };
-    let statement = super::prepare(state, &planned, &caller.user()).await?;
+    let statement = super::prepare(&*caller.sql(state)?, &planned, caller).await?;
     // Drivers take a statement without a schema for one that changes something.
     let rows = statement.is_query().then(|| plain_schema(&statement.schema()));
     let parameters = Some(statement.parameters()).filter(|schema| !schema.fields().is_empty());
@@ -162,18 +164,22 @@ fn schema_bytes(schema: Option<SchemaRef>) -> Result<Bytes> {
     Ok(bytes)
 }
 
-/// Cancels the statements that the endpoints of `info` execute.
-async fn cancel(state: &Arc<State>, info: &FlightInfo) -> Result<CancelStatus> {
+/// Cancels the statements that the endpoints of `info` execute: those of the caller.
+async fn cancel(state: &Arc<State>, info: &FlightInfo, caller: Caller<'_>) -> Result<CancelStatus> {
     let mut status = None;
     for ticket in info.endpoint.iter().filter_map(|endpoint| endpoint.ticket.as_ref()) {
         let Some(Command::TicketStatementQuery(ticket)) = command::read(&ticket.ticket)? else {
             continue;
         };
         let handle = Handle::decode(&ticket.statement_handle)?;
-        let one = match state.executions.cancel(&handle.name).await {
-            Cancelled::Done => CancelStatus::Cancelled,
-            Cancelled::Soon => CancelStatus::Cancelling,
-            Cancelled::TooLate => CancelStatus::NotCancellable,
+        let one = match own_name(state, caller, &handle.name) {
+            // That of another caller, or of another server.
+            None => CancelStatus::NotCancellable,
+            Some(name) => match state.executions.cancel(name).await {
+                Cancelled::Done => CancelStatus::Cancelled,
+                Cancelled::Soon => CancelStatus::Cancelling,
+                Cancelled::TooLate => CancelStatus::NotCancellable,
+            },
         };
         // Of several the one that is furthest from its end says how far all are.
         status = Some(match (status, one) {

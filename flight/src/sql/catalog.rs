@@ -1,5 +1,5 @@
 //! The catalog: the metadata commands for catalogs, schemas, tables and types, answered from the tables that the engine
-//! lists, so that what is listed can be selected.
+//! lists to the caller, so that what is listed can be selected.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -10,7 +10,7 @@ use barograph_query::TableEntry;
 pub(super) use barograph_query::{CATALOG, PUBLIC_SCHEMA as DEFAULT_SCHEMA};
 
 use super::{handle_bytes_max, keys, sql_info, types};
-use crate::call::State;
+use crate::call::{Caller, State};
 use crate::wire::plain_schema;
 use crate::{Error, Result};
 
@@ -18,18 +18,22 @@ use crate::{Error, Result};
 pub(super) const TABLE_TYPES: [&str; 2] = ["SYSTEM TABLE", "TABLE"];
 
 /// The rows that a metadata command asks for; `None` if it is another command.
-pub(super) fn rows(state: &State, asked: &Command) -> Result<Option<RecordBatch>> {
+pub(super) fn rows(
+    state: &State,
+    asked: &Command,
+    caller: Caller<'_>,
+) -> Result<Option<RecordBatch>> {
     let rows = match asked {
         Command::CommandGetCatalogs(get) => {
             let mut builder = get.into_builder();
-            let tables = state.sql.tables();
+            let tables = caller.sql(state)?.tables();
             let names: BTreeSet<_> = tables.iter().map(|table| table.catalog.as_str()).collect();
             names.into_iter().for_each(|name| builder.append(name));
             builder.build()
         }
         Command::CommandGetDbSchemas(get) => {
             let mut builder = get.clone().into_builder();
-            let tables = state.sql.tables();
+            let tables = caller.sql(state)?.tables();
             let names: BTreeSet<_> = tables
                 .iter()
                 .map(|table| (table.catalog.as_str(), table.schema.as_str()))
@@ -37,14 +41,16 @@ pub(super) fn rows(state: &State, asked: &Command) -> Result<Option<RecordBatch>
             names.into_iter().for_each(|(catalog, schema)| builder.append(catalog, schema));
             builder.build()
         }
-        Command::CommandGetTables(get) => return tables(get, &state.sql.tables()).map(Some),
+        Command::CommandGetTables(get) => {
+            return tables(get, &caller.sql(state)?.tables()).map(Some);
+        }
         Command::CommandGetTableTypes(get) => {
             let mut builder = get.into_builder();
             TABLE_TYPES.into_iter().for_each(|kind| builder.append(kind));
             builder.build()
         }
         Command::CommandGetPrimaryKeys(get) => {
-            return keys::primary(get, &state.sql.tables()).map(Some);
+            return keys::primary(get, &caller.sql(state)?.tables()).map(Some);
         }
         Command::CommandGetExportedKeys(_)
         | Command::CommandGetImportedKeys(_)

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use arrow_flight::sql::Command;
+use barograph_access::Call;
 use barograph_lake::{Key, Timestamp};
-use barograph_query::{Answer, AnswerPartition, QueryId, Sql, Statement};
+use barograph_query::{Answer, AnswerPartition, QueryId, Sql, SqlSession, Statement};
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt, stream};
 use tokio::sync::OwnedSemaphorePermit;
@@ -15,8 +16,10 @@ use tokio::task::JoinHandle;
 
 use super::handle::Handle;
 use super::session::Session;
-use super::{catalog, command, no_transaction, parameters, prepare, prepared, substrait};
-use crate::call::{Caller, Cancellation, Deadline, Execution, RequestKind, Running, State};
+use super::{catalog, command, no_transaction, own_name, parameters, prepare, prepared, substrait};
+use crate::call::{
+    Caller, Cancellation, Deadline, Execution, Planned, RequestKind, Running, State,
+};
 use crate::message::after;
 use crate::wire::{BatchEncoder, GrpcBody, Pieces, Shape, plain_batch, plain_schema};
 use crate::{Error, Result};
@@ -28,6 +31,7 @@ pub(crate) async fn answer(
     state: &Arc<State>,
     asked: Command,
     caller: Caller<'_>,
+    call: Call,
     deadline: Deadline,
 ) -> Result<GrpcBody> {
     state.shutdown.check()?;
@@ -35,7 +39,7 @@ pub(crate) async fn answer(
     let handle = match &asked {
         Command::TicketStatementQuery(ticket) => Handle::decode(&ticket.statement_handle)?,
         Command::CommandPreparedStatementQuery(query) => {
-            let handle = prepared(state, &query.prepared_statement_handle)?;
+            let handle = prepared(state, &query.prepared_statement_handle, caller)?;
             Handle { session: Session::of(caller)?, name: String::new(), ..handle }
         }
         Command::CommandStatementQuery(query) => {
@@ -45,8 +49,8 @@ pub(crate) async fn answer(
         }
         Command::CommandStatementSubstraitPlan(_) => return Err(substrait()),
         other => {
-            return match catalog::rows(state, other)? {
-                Some(rows) => whole(state, &rows),
+            return match catalog::rows(state, other, caller)? {
+                Some(rows) => whole(state, &rows, call),
                 None => Err(Error::request(format!(
                     "{} is not a ticket: use those that GetFlightInfo returns",
                     command::name(other)
@@ -56,37 +60,45 @@ pub(crate) async fn answer(
     };
     let after = handle.session.after.max(after(caller.headers())?);
     deadline.bound(state.reach(after)).await?;
-    execute(state, handle, &caller.user(), deadline, permit).await
+    execute(state, handle, caller, call, deadline, permit).await
 }
 
 /// Rows that are there already.
-fn whole(state: &State, rows: &RecordBatch) -> Result<GrpcBody> {
+fn whole(state: &State, rows: &RecordBatch, mut call: Call) -> Result<GrpcBody> {
     let mut pieces = Pieces::default();
     pieces.copy(&Shape::new(rows.schema()).message);
     let encoder = BatchEncoder { message_bytes: state.settings.message_bytes.get() };
     encoder.encode(&mut pieces, rows)?;
+    call.sent(rows.num_rows() as u64, pieces.len() as u64);
+    call.done();
     Ok(GrpcBody::whole(pieces))
 }
 
 async fn execute(
     state: &Arc<State>,
     handle: Handle,
-    user: &str,
+    caller: Caller<'_>,
+    mut call: Call,
     deadline: Deadline,
     permit: OwnedSemaphorePermit,
 ) -> Result<GrpcBody> {
     let begun_at = state.engine.clock().elapsed();
     let state = &state.holding(handle.part.as_ref().map(|part| part.view.as_str()));
     let executions = &state.executions;
-    let name = if handle.name.is_empty() { executions.name() } else { handle.name.clone() };
+    let sql = caller.sql(state)?;
+    // A name that another caller was given means nothing here.
+    let name = match own_name(state, caller, &handle.name) {
+        Some(name) => name.to_owned(),
+        None => executions.name(),
+    };
     let execution = executions.begin(&name)?;
     let cancellation = execution.cancellation();
     let mut cancelled = Box::pin(cancellation.clone().reached());
     let mut observed = state.observe(begun_at, RequestKind::Sql, "query");
     let begun = async {
         let statement = match (&handle.part, executions.take_plan(&name)) {
-            (None, Some(statement)) => statement,
-            (None, None) => Arc::new(prepare(state, &handle, user).await?),
+            (None, Some(planned)) if Arc::ptr_eq(&planned.sql, &sql) => planned.statement,
+            (None, _) => Arc::new(prepare(&sql, &handle, caller).await?),
             (Some(part), _) => {
                 let part = AnswerPartition {
                     view: state.pins.get(&part.view, &part.table)?,
@@ -94,11 +106,13 @@ async fn execute(
                     now: Timestamp::from_micros(part.now),
                     keys: (Key::new(part.key_from), Key::new(part.key_to)),
                 };
-                Arc::new(prepare(state, &handle, user).await?.of_partition(part))
+                Arc::new(prepare(&sql, &handle, caller).await?.of_partition(part))
             }
         };
         observed.is_about(statement.kind());
-        begin(state, &handle, user, statement, cancellation).await
+        statement.tables().iter().for_each(|table| call.is_about(table));
+        let session = caller.session(handle.session.for_sql());
+        begin(&sql, &handle, session, statement, cancellation).await
     };
     let (schema, batches, query) = tokio::select! {
         biased;
@@ -109,10 +123,9 @@ async fn execute(
     first.copy(&Shape::new(Arc::clone(&schema)).message);
     let batches = until_cancelled(batches, schema, cancelled, execution);
     if let Some(id) = query {
-        let sql = Arc::clone(&state.sql);
         observed = observed.with_cost(move || sql.queries().get(id)?.cost);
     }
-    let running = Running::new(state, batches, deadline, permit)
+    let running = Running::new(state, batches, deadline, permit, call)
         .with_error_map(Error::in_sql)
         .observed(observed);
     Ok(GrpcBody::stream(first, Box::pin(running.messages())))
@@ -120,17 +133,16 @@ async fn execute(
 
 /// Starts the execution of the first row of parameters, and gives its id; the others follow when it is done.
 async fn begin(
-    state: &Arc<State>,
+    sql: &Arc<Sql>,
     handle: &Handle,
-    user: &str,
+    session: SqlSession,
     statement: Arc<Statement>,
     cancellation: Cancellation,
 ) -> Result<(SchemaRef, Batches, Option<QueryId>)> {
     let bound = parameters::decode(&handle.parameters)?;
     parameters::check(&bound, statement.parameters().fields().len())?;
     let mut rows = parameters::rows(bound);
-    let sql = Arc::clone(&state.sql);
-    let session = handle.session.for_user(user);
+    let sql = Arc::clone(sql);
     let Some(row) = rows.next() else {
         return Ok((plain_schema(&statement.schema()), stream::empty().boxed(), None));
     };
@@ -180,7 +192,7 @@ fn until_cancelled(
     batches: Batches,
     schema: SchemaRef,
     cancelled: impl Future<Output = Error> + Send + Unpin + 'static,
-    execution: Execution<Arc<Statement>>,
+    execution: Execution<Planned>,
 ) -> Batches {
     stream::unfold(Some((batches, schema, cancelled, execution)), async |running| {
         let (mut batches, schema, mut cancelled, execution) = running?;

@@ -11,13 +11,16 @@ use arrow_flight::sql::{Command, ProstMessageExt, TicketStatementQuery};
 use arrow_flight::{
     FlightDescriptor, FlightEndpoint, FlightInfo, SchemaAsIpc, SchemaResult, Ticket,
 };
-use barograph_query::{Division, SqlSession, Statement, key_ranges};
+use barograph_query::{Division, Sql, SqlSession, Statement, key_ranges};
 use prost::Message;
 
 use super::handle::{Handle, Part};
 use super::session::Session;
-use super::{catalog, command, encode, no_transaction, parameters, prepare, prepared, substrait};
-use crate::call::{Caller, Deadline, State, signed};
+use super::{
+    catalog, command, encode, name_for, no_transaction, own_name, parameters, prepare, prepared,
+    substrait,
+};
+use crate::call::{Caller, Deadline, Planned, State, signed};
 use crate::wire::plain_schema;
 use crate::{Error, Result};
 
@@ -34,7 +37,7 @@ pub(crate) async fn answer(
 ) -> Result<FlightInfo> {
     state.shutdown.check()?;
     let info = FlightInfo::new().with_total_bytes(UNKNOWN);
-    if let Some(rows) = catalog::rows(state, &asked)? {
+    if let Some(rows) = catalog::rows(state, &asked, caller)? {
         let ticket = Ticket::new(descriptor.cmd.clone());
         return Ok(info
             .try_with_schema(rows.schema_ref())?
@@ -42,27 +45,30 @@ pub(crate) async fn answer(
             .with_descriptor(descriptor)
             .with_endpoint(FlightEndpoint::new().with_ticket(ticket)));
     }
-    let (mut handle, statement) = deadline.bound(planned(state, &asked, caller)).await?;
+    let sql = caller.sql(state)?;
+    let (mut handle, statement) = deadline.bound(planned(state, &sql, &asked, caller)).await?;
     let bound = parameters::decode(&handle.parameters)?;
     parameters::check(&bound, statement.parameters().fields().len())?;
-    let session = handle.session.for_user(&caller.user());
-    let schema = deadline.bound(schema_of(state, &session, &statement, bound.clone())).await?;
-    handle.name = state.executions.name();
+    let session = caller.session(handle.session.for_sql());
+    let schema = deadline.bound(schema_of(&sql, &session, &statement, bound.clone())).await?;
+    handle.name = name_for(state, caller);
     let info =
         info.try_with_schema(&schema)?.with_total_records(UNKNOWN).with_descriptor(descriptor);
     let most = handle.session.endpoints.map_or(1, |count| count as usize);
     let most = most.min(state.settings.endpoints_max);
     if most > 1 && bound.iter().map(RecordBatch::num_rows).sum::<usize>() <= 1 {
         let row = parameters::rows(bound).next().transpose()?.unwrap_or_default();
-        let division = state.sql.divide(&session, &statement, &row, most);
+        let division = sql.divide(&session, &statement, &row, most);
         let division = deadline.bound(async { Ok::<_, Error>(division.await?) }).await?;
         if let Some(division) = division {
             return Ok(info.with_ordered(true).with_endpoints(parts(state, &handle, &division)?));
         }
     }
     let endpoint = endpoint(state, &handle)?;
-    if !statement.is_large() {
-        state.executions.plan(&handle.name, Arc::new(statement));
+    if !statement.is_large()
+        && let Some(name) = own_name(state, caller, &handle.name)
+    {
+        state.executions.plan(name, Planned { sql, statement: Arc::new(statement) });
     }
     Ok(info.with_endpoint(endpoint))
 }
@@ -100,13 +106,14 @@ pub(crate) async fn schema(
     deadline: Deadline,
 ) -> Result<SchemaResult> {
     state.shutdown.check()?;
-    let schema = match catalog::rows(state, &asked)? {
+    let schema = match catalog::rows(state, &asked, caller)? {
         Some(rows) => rows.schema(),
         None => {
-            let (handle, statement) = deadline.bound(planned(state, &asked, caller)).await?;
+            let sql = caller.sql(state)?;
+            let (handle, statement) = deadline.bound(planned(state, &sql, &asked, caller)).await?;
             let bound = parameters::decode(&handle.parameters)?;
-            let session = handle.session.for_user(&caller.user());
-            deadline.bound(schema_of(state, &session, &statement, bound)).await?
+            let session = caller.session(handle.session.for_sql());
+            deadline.bound(schema_of(&sql, &session, &statement, bound)).await?
         }
     };
     Ok(SchemaAsIpc::new(&schema, &IpcWriteOptions::default()).try_into()?)
@@ -115,6 +122,7 @@ pub(crate) async fn schema(
 /// The statement that a command names, and what it was given.
 async fn planned(
     state: &Arc<State>,
+    sql: &Sql,
     asked: &Command,
     caller: Caller<'_>,
 ) -> Result<(Handle, Statement)> {
@@ -124,7 +132,7 @@ async fn planned(
             Handle { text: query.query.clone(), ..Handle::default() }
         }
         Command::CommandPreparedStatementQuery(query) => {
-            prepared(state, &query.prepared_statement_handle)?
+            prepared(state, &query.prepared_statement_handle, caller)?
         }
         Command::CommandStatementSubstraitPlan(_) => return Err(substrait()),
         other => {
@@ -136,20 +144,20 @@ async fn planned(
     };
     let handle = Handle { session: Session::of(caller)?, ..handle };
     state.reach(handle.session.after).await?;
-    let statement = prepare(state, &handle, &caller.user()).await?;
+    let statement = prepare(sql, &handle, caller).await?;
     Ok((handle, statement))
 }
 
 /// The schema of the answer, with the types that bound values give it.
 async fn schema_of(
-    state: &State,
+    sql: &Sql,
     session: &SqlSession,
     statement: &Statement,
     bound: Vec<RecordBatch>,
 ) -> Result<SchemaRef> {
     let first = if bound.is_empty() { None } else { parameters::rows(bound).next() };
     let schema = match first {
-        Some(row) => state.sql.bind(session, statement, &row?).await?.schema(),
+        Some(row) => sql.bind(session, statement, &row?).await?.schema(),
         None => statement.schema(),
     };
     Ok(plain_schema(&schema))

@@ -9,6 +9,7 @@ use arrow_flight::FlightData;
 use arrow_flight::sql::{
     CommandStatementIngest, TableDefinitionOptions, TableExistsOption, TableNotExistOption,
 };
+use barograph_access::Verb;
 use barograph_engine::{Durability, ErrorKind};
 use barograph_lake::LogPosition;
 use futures::{StreamExt, TryStreamExt, stream};
@@ -16,7 +17,7 @@ use tonic::Streaming;
 
 use super::catalog::{CATALOG, DEFAULT_SCHEMA};
 use super::no_transaction;
-use crate::call::{Caller, Sent, Serving, State, Writing, batches_of};
+use crate::call::{Caller, PutRequest, Sent, Serving, State, Writing, batches_of};
 use crate::message::{BatchIds, DURABILITY_HEADER, durability, durability_of};
 use crate::wire::{BatchEncoder, plain_batch, plain_schema};
 use crate::{Error, Result};
@@ -39,13 +40,15 @@ pub(crate) struct Ingested {
 pub(super) async fn ingest(
     serving: &Arc<Serving>,
     command: CommandStatementIngest,
-    first: FlightData,
-    messages: Streaming<FlightData>,
+    (first, messages): (FlightData, Streaming<FlightData>),
     caller: Caller<'_>,
+    mut call: Call,
 ) -> Result<Ingested> {
     let state = &serving.current();
     state.shutdown.check()?;
-    let table = target(state, &command)?;
+    call.does("ingest");
+    let allowed = call.allow(Verb::Write, &command.table)?;
+    let table = target(state, &command, caller)?;
     let durability = durability_asked(&command, caller)?;
     let part_bytes = state.engine.settings().batch_bytes_max.get() / 2;
     let batches = batches_of(state, first, messages)
@@ -57,7 +60,8 @@ pub(super) async fn ingest(
         .zip(stream::iter(BatchIds::of(caller.headers())?))
         .map(|(rows, id)| Ok(Sent { id, rows: rows? }))
         .boxed();
-    let mut writing = Writing::new(serving, table, caller.source(), durability, batches, true)?;
+    let put = PutRequest { table, source: caller.source(), durability, patient: true, allowed };
+    let mut writing = Writing::new(serving, put, batches, call)?;
     let mut ingested = Ingested::default();
     loop {
         match writing.next().await {
@@ -79,7 +83,7 @@ pub(super) async fn ingest(
 }
 
 /// The table to append to.
-fn target(state: &State, command: &CommandStatementIngest) -> Result<String> {
+fn target(state: &State, command: &CommandStatementIngest, caller: Caller<'_>) -> Result<String> {
     no_transaction(command.transaction_id.as_ref())?;
     if command.temporary {
         return Err(Error::unsupported(
@@ -108,7 +112,7 @@ fn target(state: &State, command: &CommandStatementIngest) -> Result<String> {
             "an ingest has no option {option:?}: there is {DURABILITY_OPTION}"
         )));
     }
-    let exists = state.engine.schema(table).map(drop).map_err(Error::from);
+    let exists = state.table(caller.identity(), table).map(drop);
     decide(command.table_definition_options.as_ref(), table, exists)?;
     Ok(table.clone())
 }

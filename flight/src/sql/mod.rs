@@ -30,20 +30,38 @@ pub(crate) use session::messages as session_messages;
 mod sql_info;
 mod types;
 
-use barograph_query::Statement;
+use barograph_query::{Sql, Statement};
 use bytes::Bytes;
 
-use crate::call::State;
+use crate::call::{Caller, State};
 use crate::{Error, FlightSettings, Result};
 use handle::Handle;
 
 /// Bytes that a ticket takes around its handle.
 const TICKET_FRAME_BYTES: usize = 256;
 
-/// Plans what a handle carries.
-async fn prepare(state: &State, handle: &Handle, user: &str) -> Result<Statement> {
-    let session = handle.session.for_user(user);
-    Ok(state.sql.prepare(&session, &handle.text).await?)
+/// Plans what a handle carries, over what its caller may see. A handle gives its text and values, and no rights.
+async fn prepare(sql: &Sql, handle: &Handle, caller: Caller<'_>) -> Result<Statement> {
+    let session = caller.session(handle.session.for_sql());
+    Ok(sql.prepare(&session, &handle.text).await?)
+}
+
+/// A new name for what a caller makes.
+fn name_for(state: &State, caller: Caller<'_>) -> String {
+    let name = state.executions.name();
+    let mark = state.access.mark(&caller.owner(), &name);
+    format!("{name}.{mark}")
+}
+
+/// The name in a handle, if this process gave it to the caller.
+fn own_name<'a>(state: &State, caller: Caller<'_>, marked: &'a str) -> Option<&'a str> {
+    let (name, mark) = marked.split_once('.')?;
+    state.access.is_marked(&caller.owner(), name, mark).then_some(name)
+}
+
+/// The name under which values of a caller's prepared statement are kept, which no other caller has.
+fn bound_name(caller: Caller<'_>, name: &str) -> String {
+    format!("{}\n{name}", caller.owner())
 }
 
 /// Bytes that a handle may have, so that it fits into a ticket.
@@ -56,10 +74,12 @@ fn encode(state: &State, handle: &Handle) -> Result<Bytes> {
 }
 
 /// The handle of a prepared statement, with the values that were bound to it.
-fn prepared(state: &State, bytes: &Bytes) -> Result<Handle> {
+fn prepared(state: &State, bytes: &Bytes, caller: Caller<'_>) -> Result<Handle> {
     let handle = Handle::decode(bytes)?;
-    let kept =
-        if handle.parameters.is_empty() { state.bound_parameters.get(&handle.name) } else { None };
+    let kept = match handle.parameters.is_empty() {
+        true => state.bound_parameters.get(&bound_name(caller, &handle.name)),
+        false => None,
+    };
     Ok(match kept {
         Some(parameters) => Handle { parameters, ..handle },
         None => handle,

@@ -7,6 +7,7 @@ use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{Int64Type, Schema, UInt64Type};
 use arrow_flight::sql::{Command, DoPutPreparedStatementResult, DoPutUpdateResult};
 use arrow_flight::{FlightData, PutResult};
+use barograph_access::Call;
 use futures::TryStreamExt;
 use prost::Message;
 use tonic::Streaming;
@@ -14,7 +15,9 @@ use tonic::Streaming;
 use super::handle::Handle;
 use super::ingest::{Ingested, ingest};
 use super::session::Session;
-use super::{command, encode, no_transaction, parameters, prepare, prepared, substrait};
+use super::{
+    bound_name, command, encode, no_transaction, parameters, prepare, prepared, substrait,
+};
 use crate::call::{Caller, Deadline, Serving, State, batches_of};
 use crate::wire::BatchEncoder;
 use crate::{Error, Result};
@@ -36,9 +39,9 @@ pub(crate) struct Done {
 pub(crate) async fn answer(
     serving: &Arc<Serving>,
     asked: Command,
-    first: FlightData,
-    messages: Streaming<FlightData>,
+    (first, messages): (FlightData, Streaming<FlightData>),
     caller: Caller<'_>,
+    mut call: Call,
     deadline: Deadline,
 ) -> Result<Done> {
     let state = &serving.current();
@@ -47,11 +50,13 @@ pub(crate) async fn answer(
             no_transaction(update.transaction_id.as_ref())?;
             let handle = Handle { text: update.query, ..Handle::default() };
             // Some clients wait for the answer before they end their stream.
+            call.does("update");
             let work = change(state, handle, Vec::new(), caller);
             deadline.bound(work).await.map(|count| updated(count, None))
         }
         Command::CommandPreparedStatementUpdate(update) => {
-            let handle = prepared(state, &update.prepared_statement_handle)?;
+            call.does("update");
+            let handle = prepared(state, &update.prepared_statement_handle, caller)?;
             let work = async {
                 let rows = bound(state, first, messages).await?;
                 change(state, handle, rows, caller).await
@@ -62,13 +67,15 @@ pub(crate) async fn answer(
             let handle = Handle::decode(&query.prepared_statement_handle)?;
             let rows = deadline.bound(bound(state, first, messages)).await?;
             let parameters = parameters::encode(&rows)?;
-            state.bound_parameters.insert(&handle.name, &parameters);
+            state.bound_parameters.insert(&bound_name(caller, &handle.name), &parameters);
+            call.does("bind");
+            call.done();
             let handle = encode(state, &Handle { parameters, ..handle })?;
             let result = DoPutPreparedStatementResult { prepared_statement_handle: Some(handle) };
             Ok(Done { result: put_result(&result), ingested: None })
         }
         Command::CommandStatementIngest(command) => {
-            let ingested = ingest(serving, command, first, messages, caller).await?;
+            let ingested = ingest(serving, command, (first, messages), caller, call).await?;
             Ok(updated(i64::try_from(ingested.accepted).unwrap_or(i64::MAX), Some(ingested)))
         }
         Command::CommandStatementSubstraitPlan(_) => Err(substrait()),
@@ -135,8 +142,8 @@ async fn change(
     let _permit = state.limits.stream()?;
     let handle = Handle { session: Session::of(caller)?, ..handle };
     state.reach(handle.session.after).await?;
-    let user = caller.user();
-    let statement = prepare(state, &handle, &user).await?;
+    let sql = caller.sql(state)?;
+    let statement = prepare(&sql, &handle, caller).await?;
     if statement.is_query() {
         return Err(Error::request(
             "the statement is a query, it changes no rows: ask for its answer (GetFlightInfo, in most \
@@ -145,10 +152,10 @@ async fn change(
     }
     let rows = if rows.is_empty() { parameters::decode(&handle.parameters)? } else { rows };
     parameters::check(&rows, statement.parameters().fields().len())?;
-    let session = handle.session.for_user(&user);
+    let session = caller.session(handle.session.for_sql());
     let mut count = Some(0_i64);
     for row in parameters::rows(rows) {
-        let mut answer = state.sql.execute(&session, &statement, &row?).await?;
+        let mut answer = sql.execute(&session, &statement, &row?).await?;
         while let Some(batch) = answer.batches.try_next().await? {
             count = count.and_then(|count| count.checked_add(counted(&batch)?));
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::{Schema, SchemaRef};
 use barograph_engine::filter::{FilterBounds, Predicate};
-use barograph_engine::{Aggregate, Aggregation, PointQuery, Scan};
+use barograph_engine::{Aggregate, Aggregation, PointQuery, Restriction, Scan};
 use barograph_lake::schema::{FIRST_VALUE_COLUMN, KEY_COLUMN, KeyType, TIME_COLUMN};
 use barograph_lake::{Key, KeySelection, TableSchema, TimeRange};
 
@@ -30,7 +30,7 @@ pub(crate) struct TicketBounds {
     pub filter: FilterBounds,
 }
 
-/// A query for the engine.
+/// A query for the engine. A range carries its restriction; that of a point read goes with it.
 #[derive(Debug, Clone)]
 pub(crate) enum Query {
     /// One reading of each key.
@@ -40,6 +40,29 @@ pub(crate) enum Query {
 }
 
 impl Ticket {
+    /// Binds the ticket to what is given of its table: names are understood by the columns that are visible, and a range
+    /// reads the rows that are given.
+    pub(crate) fn bind_within(
+        &self,
+        table: &TableSchema,
+        restriction: Option<&Restriction>,
+        bounds: TicketBounds,
+    ) -> Result<BoundTicket> {
+        let Some(restriction) = restriction else { return self.bind(table, bounds) };
+        let visible = restriction.visible();
+        self.bind(visible, bounds)?;
+        // What is meant is known; indexes are those of the whole table.
+        let names = visible.arrow().fields().iter().skip(FIRST_VALUE_COLUMN);
+        let columns = self.columns.clone();
+        let columns = columns.unwrap_or_else(|| names.map(|field| field.name().clone()).collect());
+        let bound = Self { columns: Some(columns), ..self.clone() }.bind(table, bounds)?;
+        let query = match bound.query {
+            Query::Scan(scan) => Query::Scan(restriction.scan(scan)),
+            query @ Query::Point(_) => query,
+        };
+        Ok(BoundTicket { query, ..bound })
+    }
+
     /// Binds the ticket to its table.
     pub(crate) fn bind(&self, table: &TableSchema, bounds: TicketBounds) -> Result<BoundTicket> {
         let keys_max = bounds.keys;

@@ -29,16 +29,17 @@ pub(crate) enum Accepted {
 }
 
 /// The connections of `incoming` once they have shaken hands. One whose handshake fails is dropped, with a message.
-pub(crate) fn accept(
-    incoming: impl Stream<Item = io::Result<TcpStream>> + Send + 'static,
+/// What comes with a connection stays with it.
+pub(crate) fn accept<T: Send + 'static>(
+    incoming: impl Stream<Item = io::Result<(TcpStream, T)>> + Send + 'static,
     tls: Arc<ServerTls>,
     clock: Arc<dyn Clock>,
-) -> impl Stream<Item = io::Result<Accepted>> + Send {
-    let handshake = move |stream: io::Result<TcpStream>| {
+) -> impl Stream<Item = io::Result<(Accepted, T)>> + Send {
+    let handshake = move |stream: io::Result<(TcpStream, T)>| {
         let (tls, clock) = (Arc::clone(&tls), Arc::clone(&clock));
         // On a task of its own: cryptography takes time.
         tokio::spawn(async move {
-            let stream = match stream {
+            let (stream, with) = match stream {
                 Ok(stream) => stream,
                 Err(error) => return Some(Err(error)),
             };
@@ -47,7 +48,8 @@ pub(crate) fn accept(
                 shaken = shake(stream, &tls) => shaken,
                 () = clock.sleep(HANDSHAKE_TIMEOUT) => Err(io::ErrorKind::TimedOut.into()),
             };
-            shaken.map_err(|error| report(peer, &error)).ok().map(Ok)
+            let shaken = shaken.map_err(|error| report(peer, &error)).ok();
+            shaken.map(|shaken| Ok((shaken, with)))
         })
     };
     incoming

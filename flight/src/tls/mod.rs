@@ -9,6 +9,7 @@
 mod accept;
 mod client;
 mod files;
+mod names;
 mod plain;
 mod reload;
 
@@ -17,5 +18,6 @@ pub use client::ClientTls;
 pub(crate) use client::{not_connected, target};
 pub(crate) use files::ServerFiles;
 pub use files::TlsVersion;
+pub(crate) use names::certificate_names;
 pub(crate) use plain::refusing;
 pub(crate) use reload::ServerTls;

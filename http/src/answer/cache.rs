@@ -33,7 +33,8 @@ impl Freshness {
 
 /// The tag of the answer to a range: another as soon as a file or an open hour that it touches is another.
 pub(crate) fn tag_of_range(opened: &OpenedTicket, variant: &str) -> Option<HeaderValue> {
-    let (keys, time) = opened.range()?;
+    // That others' readings have changed is not told to those who may not see them.
+    let (keys, time) = opened.range().filter(|_| !opened.is_restricted())?;
     let view = opened.view();
     let mut hasher = DefaultHasher::new();
     variant.hash(&mut hasher);

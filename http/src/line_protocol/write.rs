@@ -50,14 +50,12 @@ pub(crate) fn write_v3(shared: Arc<Shared>, call: Call) -> BoxFuture<'static, An
 }
 
 /// The answer to `/ping`: by this clients of InfluxDB see whether a server is there.
-pub(crate) fn ping(_: Arc<Shared>, _: Call) -> BoxFuture<'static, Answered> {
-    Box::pin(async {
-        let mut response = empty(StatusCode::NO_CONTENT);
-        let name = header::HeaderName::from_static("x-influxdb-version");
-        insert(&mut response, name, concat!("barograph-", env!("CARGO_PKG_VERSION")));
-        insert(&mut response, header::HeaderName::from_static("x-influxdb-build"), "Barograph");
-        Ok(response)
-    })
+pub(crate) fn ping() -> axum::response::Response {
+    let mut response = empty(StatusCode::NO_CONTENT);
+    let name = header::HeaderName::from_static("x-influxdb-version");
+    insert(&mut response, name, concat!("barograph-", env!("CARGO_PKG_VERSION")));
+    insert(&mut response, header::HeaderName::from_static("x-influxdb-build"), "Barograph");
+    response
 }
 
 async fn write(shared: Arc<Shared>, mut call: Call, version: Version) -> Answered {
@@ -65,8 +63,8 @@ async fn write(shared: Arc<Shared>, mut call: Call, version: Version) -> Answere
     let unit = Unit::named(call.query.one("precision")?, otherwise)?;
     let partial = call.query.one("accept_partial")? != Some("false");
     let wanted = Wanted { version, partial };
+    let tables = call.asked.writable_tables()?;
     let body = call.read_body(&shared.bodies).await?;
-    let tables: Vec<_> = call.asked.tables().into_iter().map(|table| table.schema).collect();
     let now = shared.door.clock().now().as_micros();
     let parser =
         Parser { shared: Arc::clone(&shared), bytes: body.bytes.clone(), tables, unit, now };

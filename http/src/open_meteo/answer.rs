@@ -42,8 +42,8 @@ struct Running {
 
 async fn answer(shared: Arc<Shared>, call: Call, archive: bool) -> Answered {
     let now = shared.door.clock().now();
-    let table = call.asked.table(&shared.settings.open_meteo.table)?;
-    let newest = call.asked.engine().view(table.name())?.newest();
+    let table = call.asked.readable(&shared.settings.open_meteo.table)?;
+    let newest = call.asked.newest(table.name())?;
     let freshness = Freshness { now, newest, every: shared.reading_every };
     let Call { asked, parts, query, id, .. } = call;
     let request = Request::read(&shared, &query, &table, now, archive)?;

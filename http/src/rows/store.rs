@@ -3,7 +3,6 @@
 
 use arrow::array::RecordBatch;
 use barograph_engine::ErrorKind;
-use barograph_engine::dead_letters::DEAD_LETTERS;
 use barograph_engine::validate::Rejected;
 use barograph_flight::door::{Asked, Stored};
 use barograph_flight::{Error, Result};
@@ -121,7 +120,7 @@ async fn put(
             }
         }
         Parsed::Bad { table, letters } => {
-            let ack = asked.reject(table.as_deref().unwrap_or(DEAD_LETTERS), &letters).await?;
+            let ack = asked.reject(table.as_deref(), &letters).await?;
             stored.rejected += ack.rejected;
             stored.position = stored.position.max(ack.position);
         }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use barograph_engine::TableInfo;
+use barograph_flight::door::ShownTable;
 use futures::future::BoxFuture;
 use http::StatusCode;
 use serde_json::{Value, json};
@@ -18,7 +18,7 @@ pub(crate) fn list(_: Arc<Shared>, call: Call) -> BoxFuture<'static, Answered> {
     })
 }
 
-fn described(table: &TableInfo) -> Value {
+fn described(table: &ShownTable) -> Value {
     let declaration = table.schema.declaration();
     let columns: Vec<_> = table
         .schema

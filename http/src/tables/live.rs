@@ -14,7 +14,6 @@ use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
@@ -23,14 +22,13 @@ use axum::body::Body;
 use axum::response::Response;
 use barograph_engine::View;
 use barograph_engine::validate::key_at;
-use barograph_flight::door::{Asked, Held};
+use barograph_flight::door::{Asked, Held, OpenedTicket};
 use barograph_flight::{Error, Result};
 use barograph_lake::{Key, LogPosition, Span};
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::stream;
 use http::header;
-use http::request::Parts;
 
 use super::read::ticket;
 use crate::request::Call;
@@ -48,7 +46,7 @@ const LAST_EVENT_ID: &str = "last-event-id";
 /// The answer to `GET /api/v1/tables/{table}/live`.
 pub(crate) fn live(shared: Arc<Shared>, call: Call) -> BoxFuture<'static, Answered> {
     Box::pin(async move {
-        let table = call.asked.table(call.table())?;
+        let table = call.asked.readable(call.table())?;
         let ticket = ticket(&shared, &call, &table, "latest")?;
         let keys = call.query.list("keys").map_or(0, |keys| keys.len());
         let count = keys + call.query.all("place").count();
@@ -67,14 +65,12 @@ pub(crate) fn live(shared: Arc<Shared>, call: Call) -> BoxFuture<'static, Answer
             })?),
         };
         // What fails here fails with a status of its own.
-        drop(call.asked.open(&ticket).await?);
+        call.asked.open(&ticket).await?.end();
         let held = call.asked.hold()?;
-        let table = table.name().to_owned();
         let spoken = shared.door.clock().elapsed();
-        let Call { parts, .. } = call;
+        let Call { asked, .. } = call;
         let (seen, sent) = (None, HashMap::new());
-        let following =
-            Following { shared, parts, table, ticket, last, seen, sent, spoken, _held: held };
+        let following = Following { shared, asked, ticket, last, seen, sent, spoken, _held: held };
         let body = Body::from_stream(stream::unfold(Some(following), Following::next));
         let mut response = Response::new(body);
         insert(&mut response, header::CONTENT_TYPE, "text/event-stream");
@@ -86,8 +82,7 @@ pub(crate) fn live(shared: Arc<Shared>, call: Call) -> BoxFuture<'static, Answer
 /// A client that follows keys.
 struct Following {
     shared: Arc<Shared>,
-    parts: Parts,
-    table: String,
+    asked: Asked,
     ticket: String,
     /// Up to where the client has seen everything, of one that came back.
     last: Option<LogPosition>,
@@ -126,26 +121,31 @@ impl Following {
 
     /// What is new since it was looked last, as an event.
     async fn look(&mut self) -> Result<Option<String>> {
-        let asked = self.shared.door.ask("http", &self.parts)?;
-        let end = LogPosition::new(asked.engine().log_gauge().end.load(Ordering::Acquire));
-        let view = asked.engine().view(&self.table)?;
-        if self.seen.as_ref().is_some_and(|seen| Arc::ptr_eq(seen, &view)) {
+        self.asked.again()?;
+        let end = self.shared.door.log_end();
+        let opened = self.asked.open(&self.ticket).await?;
+        let view = opened.view();
+        if self.seen.as_ref().is_some_and(|seen| Arc::ptr_eq(seen, view)) {
+            opened.end();
             return Ok(None);
         }
         let newest = view.tail.hours().iter().map(|hour| hour.through()).max().unwrap_or_default();
-        let is_first = self.seen.replace(view).is_none();
-        let lines = self.changed(&asked).await?;
+        let is_first = self.seen.replace(Arc::clone(view)).is_none();
+        // What is not shown has positions, too.
+        let is_whole = !opened.is_restricted();
+        let lines = self.changed(opened).await?;
         // Of one that came back, all readings have been seen up to its position.
-        let is_known = is_first && self.last.is_some_and(|last| newest <= last);
+        let is_known = is_first && is_whole && self.last.is_some_and(|last| newest <= last);
         if lines.is_empty() || is_known {
             return Ok(None);
         }
-        Ok(Some(format!("id: {end}\nevent: readings\ndata: [{}]\n\n", lines.join(","))))
+        let id = if is_whole { format!("id: {end}\n") } else { String::new() };
+        Ok(Some(format!("{id}event: readings\ndata: [{}]\n\n", lines.join(","))))
     }
 
     /// The newest readings that are others than were sent, each as an object in JSON.
-    async fn changed(&mut self, asked: &Asked) -> Result<Vec<String>> {
-        let mut rows = asked.open(&self.ticket).await?.rows().await?;
+    async fn changed(&mut self, opened: OpenedTicket) -> Result<Vec<String>> {
+        let mut rows = opened.rows().await?;
         let mut changed = Vec::new();
         while let Some(batch) = rows.next().await {
             let batch = batch?;

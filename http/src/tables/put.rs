@@ -31,7 +31,7 @@ enum Form {
 /// The answer to `POST /api/v1/tables/{table}`.
 pub(crate) fn put(shared: Arc<Shared>, mut call: Call) -> BoxFuture<'static, Answered> {
     Box::pin(async move {
-        let table = call.asked.table(call.table())?;
+        let table = call.asked.writable(call.table())?;
         let form = form(&call)?;
         let precision = precision(call.query.one("precision")?)?;
         let body = call.read_body(&shared.bodies).await?;

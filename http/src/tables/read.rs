@@ -30,7 +30,7 @@ pub(crate) fn range(shared: Arc<Shared>, call: Call) -> BoxFuture<'static, Answe
 async fn read(shared: &Shared, call: Call, kind: &str) -> Answered {
     let headers = &call.parts.headers;
     let format = format_of(&call.query, headers)?;
-    let table = call.asked.table(call.table())?;
+    let table = call.asked.readable(call.table())?;
     let ticket = ticket(shared, &call, &table, kind)?;
     let opened = call.asked.open(&ticket).await?;
     let now = shared.door.clock().now();
@@ -38,6 +38,7 @@ async fn read(shared: &Shared, call: Call, kind: &str) -> Answered {
     let variant = format!("{} {}", call.parts.uri, format.name());
     let tag = tag_of_range(&opened, &variant);
     if let Some(tag) = tag.as_ref().filter(|tag| is_match(headers, tag)) {
+        opened.end();
         return Ok(unchanged(tag, Some(freshness)));
     }
     rows(headers, &call.id, format, opened.rows().await?, tag, Some(freshness)).await
@@ -45,6 +46,10 @@ async fn read(shared: &Shared, call: Call, kind: &str) -> Answered {
 
 /// The newest reading that the answer could have: a range in the past changes with what comes late only.
 fn newest(opened: &OpenedTicket, now: Timestamp) -> Option<Timestamp> {
+    // When others' readings come is not told to those who may not see them.
+    if opened.is_restricted() {
+        return None;
+    }
     let newest = opened.view().newest()?;
     let is_past = opened.range().is_some_and(|(_, time)| time.to <= newest);
     Some(if is_past { now } else { newest })

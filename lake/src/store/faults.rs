@@ -18,6 +18,7 @@ use object_store::{
     ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result,
 };
 use parking_lot::Mutex;
+use tokio::sync::watch;
 
 /// Kind of an operation on an object store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -73,6 +74,30 @@ struct State {
     counts: HashMap<Operation, u64>,
     faults: u64,
     late: Vec<(Path, PutPayload, PutOptions)>,
+    held: Option<Held>,
+}
+
+/// Listings that wait.
+#[derive(Debug, Clone)]
+struct Held {
+    folder: String,
+    reached: watch::Sender<bool>,
+    released: watch::Receiver<()>,
+}
+
+/// Listings of a folder that wait until this is dropped.
+#[derive(Debug)]
+pub struct Hold {
+    reached: watch::Receiver<bool>,
+    _release: watch::Sender<()>,
+}
+
+impl Hold {
+    /// Ready once a listing waits.
+    pub async fn reached(&mut self) {
+        // It is held as long as this is there.
+        let _ = self.reached.wait_for(|reached| *reached).await;
+    }
 }
 
 impl FaultPlan {
@@ -122,7 +147,8 @@ impl FaultStore {
     pub fn set_plan(&self, plan: FaultPlan) {
         let mut state = self.state.lock();
         let late = std::mem::take(&mut state.late);
-        *state = State { plan, late, ..State::default() };
+        let held = state.held.take();
+        *state = State { plan, late, held, ..State::default() };
     }
 
     /// Carries out the puts that were under way; gives how many there were.
@@ -134,6 +160,14 @@ impl FaultStore {
             let _ = self.inner.put_opts(&location, payload, options).await;
         }
         count
+    }
+
+    /// Has listings of a folder wait that is called so.
+    pub fn hold_lists(&self, folder: &str) -> Hold {
+        let (reached, waits) = watch::channel(false);
+        let (release, released) = watch::channel(());
+        self.state.lock().held = Some(Held { folder: folder.to_owned(), reached, released });
+        Hold { reached: waits, _release: release }
     }
 
     /// The number of operations of a kind since the plan was set.
@@ -257,7 +291,20 @@ impl ObjectStore for FaultStore {
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-        self.run_stream(Operation::List, self.inner.list(prefix))
+        let held = self.state.lock().held.clone();
+        let folder = prefix.and_then(Path::filename);
+        let Some(mut held) = held.filter(|held| folder == Some(held.folder.as_str())) else {
+            return self.run_stream(Operation::List, self.inner.list(prefix));
+        };
+        let (inner, prefix) = (Arc::clone(&self.inner), prefix.cloned());
+        stream::once(async move {
+            held.reached.send_replace(true);
+            // Its sender goes when the hold is dropped.
+            while held.released.changed().await.is_ok() {}
+            Ok::<_, Error>(inner.list(prefix.as_ref()))
+        })
+        .try_flatten()
+        .boxed()
     }
 
     fn list_with_offset(

@@ -284,6 +284,7 @@ impl<'a> Input<'a> {
                 wanted: read.wanted.clone(),
                 columns: Vec::new(),
                 aggregation: Some(aggregation),
+                is_restricted: read.is_restricted,
             }),
             places.into(),
             plan,

@@ -3,6 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use arrow::datatypes::SchemaRef;
+use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::logical_expr::LogicalPlan;
 
 use crate::limits::bounds::Extent;
@@ -10,6 +11,7 @@ use crate::limits::stack::DeepPlan;
 use crate::opaque::Opaque;
 use crate::statement::deferred::Deferred;
 use crate::statement::divide::AnswerPartition;
+use crate::tree;
 
 /// A statement that was parsed and whose names were resolved. It is cheap to clone and can be executed any number of
 /// times, each time over the rows of that moment.
@@ -61,6 +63,22 @@ impl Statement {
             LogicalPlan::Explain(_) | LogicalPlan::Analyze(_) => "explain",
             _ => "query",
         }
+    }
+
+    /// Names of the tables that it reads, as far as they are known before values are bound.
+    pub fn tables(&self) -> Vec<String> {
+        let mut tables = Vec::new();
+        let walked = tree::apply_with_subqueries(&self.plan, &mut |node| {
+            if let LogicalPlan::TableScan(scan) = node {
+                let name = scan.table_name.to_string();
+                if !tables.contains(&name) {
+                    tables.push(name);
+                }
+            }
+            Ok(TreeNodeRecursion::Continue)
+        });
+        // A walk that only looks does not fail.
+        walked.map_or_else(|_| Vec::new(), |_| tables)
     }
 
     /// Whether it returns rows, as every statement does that is not refused.

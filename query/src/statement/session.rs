@@ -15,11 +15,13 @@ use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{Field, Schema, SchemaRef};
+use barograph_access::Rights;
 use barograph_engine::SystemRows;
 use barograph_engine::internal::ProcessMemoryLimit;
 use barograph_engine::internal::Recent;
 use barograph_engine::statistics::MemoryUse;
 use barograph_engine::{Engine, Result};
+use barograph_lake::Size;
 use datafusion::catalog::Session;
 use datafusion::common::ScalarValue;
 use datafusion::execution::runtime_env::RuntimeEnv;
@@ -46,22 +48,27 @@ use crate::statement::run::Job;
 use crate::statement::watch::{ListedQuery, cancelled, planned, timed_out, watch};
 use crate::table::catalog::{Catalog, TableEntry, zoned};
 use crate::table::provider::Pinned;
+use crate::table::shown::Shown;
 
 /// Statements that are kept for the next request.
 const KEPT: usize = 64;
+/// Callers that are shown less for whom tables are kept.
+const NARROWED: usize = 64;
 /// Longest text of a statement that is kept, in bytes.
 const KEPT_BYTES: usize = 16 << 10;
 
 /// The user of a statement, and the conditions of its execution.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SqlSession {
-    /// Name shown in `system.queries`.
+    /// Name shown in `system.queries`. One who is not shown the queries of all is shown those of this name.
     pub user: String,
     /// Longest time that a query may take; the server's own limit applies, too.
     pub timeout: Option<Duration>,
     /// Time zone of `now()` and other times with a zone, such as `Europe/Zurich`; UTC if absent. Columns are always
     /// UTC, and so is a time without an offset that is compared with one.
     pub time_zone: Option<String>,
+    /// Most bytes of lake files that a query may have to read; the server's own limit applies, too.
+    pub cost_bytes_max: Option<u64>,
 }
 
 /// SQL over the tables of an engine.
@@ -109,11 +116,37 @@ pub struct Sql {
     planner: Mutex<Option<Opaque<SessionState>>>,
     /// Statements by time zone and text.
     kept: Recent<(Option<String>, Arc<str>), Statement>,
+    /// What tables are made of besides the engine's.
+    sources: Arc<Sources>,
+    /// What of the tables is shown.
+    shown: Shown,
+    /// The same for those who are shown less.
+    narrowed: Recent<Shown, Arc<Self>>,
+}
+
+/// Dimensions and tables of `system` that were given.
+#[derive(Debug, Clone, Default)]
+struct Sources {
+    dimensions: BTreeMap<String, RecordBatch>,
+    system: Vec<Arc<dyn SystemRows>>,
 }
 
 impl fmt::Debug for Sql {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Sql").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+impl Sources {
+    fn catalog(
+        &self,
+        engine: &Arc<Engine>,
+        queries: &Arc<Queries>,
+        settings: &SqlSettings,
+        shown: &Shown,
+    ) -> Result<Arc<Catalog>> {
+        let Self { dimensions, system } = self.clone();
+        Ok(Arc::new(Catalog::new(engine, queries, settings, dimensions, system, shown)?))
     }
 }
 
@@ -165,7 +198,8 @@ impl Sql {
     ) -> Result<Arc<Self>> {
         let queries = Queries::new(settings.recent_max);
         let shared = guard::runtime(&settings)?;
-        let catalog = Arc::new(Catalog::new(&engine, &queries, &settings, dimensions, system)?);
+        let (sources, shown) = (Sources { dimensions, system }, Shown::EVERYTHING);
+        let catalog = sources.catalog(&engine, &queries, &settings, &shown)?;
         let executors = Executors::new(&settings);
         let gate = || Arc::new(Gate::new(&settings, executors.threads()));
         let (gate, plans, planning_slots) = (gate(), gate(), Arc::default());
@@ -184,6 +218,9 @@ impl Sql {
             process_limit,
             planner,
             kept,
+            sources: Arc::new(sources),
+            shown,
+            narrowed: Recent::new(NARROWED),
         }))
     }
 
@@ -197,8 +234,31 @@ impl Sql {
         dimensions: BTreeMap<String, RecordBatch>,
         system: Vec<Arc<dyn SystemRows>>,
     ) -> Result<Arc<Self>> {
+        let sources = Arc::new(Sources { dimensions, system });
+        self.over(engine, sources, Shown::EVERYTHING)
+    }
+
+    /// SQL that shows no more than what `rights` give: other tables, columns and rows are not there, neither for statements
+    /// nor in lists. It has the limits and the list of queries of this one.
+    ///
+    /// # Errors
+    /// Those of [`Sql::with_system`].
+    pub fn shown_by(self: &Arc<Self>, rights: &Arc<Rights>) -> Result<Arc<Self>> {
+        if rights.is_everything() {
+            return Ok(Arc::clone(self));
+        }
+        if let Some(narrowed) = self.narrowed.get(|shown| shown.is_by(rights)) {
+            return Ok(narrowed);
+        }
+        let (engine, sources) = (Arc::clone(&self.engine), Arc::clone(&self.sources));
+        let narrowed = self.over(engine, sources, Shown::by(rights))?;
+        self.narrowed.keep(Shown::by(rights), Arc::clone(&narrowed));
+        Ok(narrowed)
+    }
+
+    fn over(&self, engine: Arc<Engine>, sources: Arc<Sources>, shown: Shown) -> Result<Arc<Self>> {
         let (settings, queries) = (self.settings.clone(), Arc::clone(&self.queries));
-        let catalog = Arc::new(Catalog::new(&engine, &queries, &settings, dimensions, system)?);
+        let catalog = sources.catalog(&engine, &queries, &settings, &shown)?;
         Ok(Arc::new(Self {
             engine,
             settings,
@@ -212,6 +272,9 @@ impl Sql {
             process_limit: self.process_limit,
             planner: Mutex::default(),
             kept: Recent::new(KEPT),
+            sources,
+            shown,
+            narrowed: Recent::new(NARROWED),
         }))
     }
 
@@ -242,6 +305,15 @@ impl Sql {
         let made = Opaque::new(self.catalog.state(&self.engine, threads, &self.shared)?);
         *planner = Some(made.clone());
         Ok(made)
+    }
+
+    /// What a query of the session may cost.
+    fn budget(&self, session: &SqlSession) -> SqlSettings {
+        let mut budget = self.settings.clone();
+        if let Some(most) = session.cost_bytes_max.map(Size::bytes) {
+            budget.cost_bytes_max = Some(budget.cost_bytes_max.map_or(most, |of| of.min(most)));
+        }
+        budget
     }
 
     /// Longest time that a query of the session may take.
@@ -344,7 +416,9 @@ impl Sql {
             let explain = matches!(**statement.plan, LogicalPlan::Explain(_));
             let partition = statement.partition.clone();
             let now = partition.as_ref().map_or_else(|| self.engine.now(), |of| of.now);
+            let viewer = (!self.shown.observes()).then(|| session.user.clone());
             let pinned = Pinned::new(&self.engine, explain).with_partition(partition);
+            let pinned = pinned.seen_by(viewer);
             let query_session = QuerySession::new(shared, pinned, now, &meter, runtime);
             let (sender, rows) = rows::way();
             let ((planned_to, schema), (end_to, end)) = (oneshot::channel(), oneshot::channel());
@@ -354,7 +428,7 @@ impl Sql {
                 statement: statement.clone(),
                 values: parameters.to_vec(),
                 session: query_session,
-                budget: self.settings.clone(),
+                budget: self.budget(session),
                 planning_slots: Arc::clone(&self.planning_slots),
                 stop: lease.stop().clone(),
                 watched,

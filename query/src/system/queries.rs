@@ -31,9 +31,10 @@ pub(super) const COLUMNS: &[ColumnSpec] = &[
     ("error", ColumnKind::Text, true),
 ];
 
-/// The running queries, then the finished ones, newest first.
-pub(super) fn rows(server: &ServerState, _: &Pinned) -> Result<Vec<ArrayRef>> {
-    let (list, now) = (server.queries.list(), server.engine.now());
+/// The running queries, then the finished ones, newest first: those of all, or those of whoever asks.
+pub(super) fn rows(server: &ServerState, pinned: &Pinned) -> Result<Vec<ArrayRef>> {
+    let (mut list, now) = (server.queries.list(), server.engine.now());
+    list.retain(|query| pinned.shows_queries_of(&query.user));
     let texts = |of: fn(&QueryInfo) -> Option<String>| -> ArrayRef {
         Arc::new(list.iter().map(of).collect::<StringArray>())
     };

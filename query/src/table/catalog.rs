@@ -7,7 +7,7 @@ use arrow::array::RecordBatch;
 use arrow::array::timezone::Tz;
 use arrow::datatypes::SchemaRef;
 use barograph_engine::SystemRows;
-use barograph_engine::rollup::RegisteredRollup;
+use barograph_engine::rollup::{RegisteredRollup, Rollups};
 use barograph_engine::{Engine, Error, Result};
 use barograph_lake::AsOf;
 use barograph_lake::schema::{KEY_COLUMN, TIME_COLUMN};
@@ -53,6 +53,7 @@ use crate::system;
 use crate::table::latest::LatestProvider;
 use crate::table::live::LiveProvider;
 use crate::table::provider::LakeProvider;
+use crate::table::shown::Shown;
 
 /// Name of the only catalog.
 pub const CATALOG: &str = "barograph";
@@ -99,6 +100,7 @@ pub(crate) struct Catalog {
     entries: Vec<TableEntry>,
     function_limits: FunctionLimits,
     memory_bytes: usize,
+    shown: Shown,
 }
 
 impl Catalog {
@@ -108,6 +110,7 @@ impl Catalog {
         settings: &SqlSettings,
         dimensions: BTreeMap<String, RecordBatch>,
         given: Vec<Arc<dyn SystemRows>>,
+        shown: &Shown,
     ) -> Result<Self> {
         let mut catalog = Self {
             public: Arc::new(MemorySchemaProvider::new()),
@@ -115,16 +118,19 @@ impl Catalog {
             entries: Vec::new(),
             function_limits: FunctionLimits::new(settings),
             memory_bytes: settings.memory_bytes_max.get(),
+            shown: shown.clone(),
         };
         for info in engine.tables() {
             let table = info.schema;
+            let Some(restriction) = shown.table(&table) else { continue };
             let names: Vec<_> = table.arrow().fields().iter().map(|f| f.name().clone()).collect();
             let primary = names.get(KEY_COLUMN..=TIME_COLUMN).unwrap_or_default().to_vec();
             let name = table.name().to_owned();
-            let provider = LakeProvider::new(Arc::clone(engine), table, None);
+            let provider = LakeProvider::new(Arc::clone(engine), (table, restriction), None);
             catalog.add(PUBLIC_SCHEMA, name, Arc::new(provider), primary)?;
         }
         for (name, rows) in dimensions {
+            let Some(rows) = shown.dimension(&name, rows) else { continue };
             let (provider, key) = dimension(&name, rows)?;
             catalog.add(PUBLIC_SCHEMA, name, provider, vec![key])?;
         }
@@ -132,7 +138,9 @@ impl Catalog {
         for (name, provider, primary) in
             system::tables(engine, queries, settings)?.into_iter().chain(given)
         {
-            catalog.add(SYSTEM_SCHEMA, name, provider, primary)?;
+            if shown.system(&name) {
+                catalog.add(SYSTEM_SCHEMA, name, provider, primary)?;
+            }
         }
         Ok(catalog)
     }
@@ -224,7 +232,8 @@ impl Catalog {
         let context = SessionContext::new_with_state(interruptible(state));
         context.register_catalog(CATALOG, Arc::new(catalog));
         functions::register(&context)?;
-        functions::register_tables(&context, Arc::new(EngineTables(Arc::clone(engine))));
+        let tables = EngineTables { engine: Arc::clone(engine), shown: self.shown.clone() };
+        functions::register_tables(&context, Arc::new(tables));
         for function in information_schema::functions() {
             context.register_udf(function);
         }
@@ -267,25 +276,37 @@ pub(crate) fn zoned(state: &mut SessionState, zone: &str) -> Result<()> {
 }
 
 /// The declared tables, as table functions read them.
-struct EngineTables(Arc<Engine>);
+struct EngineTables {
+    engine: Arc<Engine>,
+    shown: Shown,
+}
+
+impl EngineTables {
+    /// The rollup `name` and the restriction under which it is shown.
+    fn rollup(&self, name: &str) -> Result<LiveProvider> {
+        let mut rollups = Rollups::clone(&self.engine.rollups());
+        rollups.retain(|_, of| self.shown.table(of.rollup.table()).is_some());
+        let declared = rollups.get(name);
+        let declared = declared.ok_or_else(|| RegisteredRollup::missing(&rollups, name))?;
+        let rollup = Arc::clone(&declared.rollup);
+        let restriction = self.shown.table(rollup.table()).flatten();
+        Ok(LiveProvider { engine: Arc::clone(&self.engine), rollup, restriction })
+    }
+}
 
 impl functions::Tables for EngineTables {
     fn latest(&self, table: &str) -> Result<Arc<dyn TableProvider>> {
-        let table = self.0.schema(table)?;
-        Ok(Arc::new(LatestProvider { engine: Arc::clone(&self.0), table }))
+        let (table, restriction) = self.shown.named(&self.engine, table)?;
+        Ok(Arc::new(LatestProvider { engine: Arc::clone(&self.engine), table, restriction }))
     }
 
     fn live(&self, rollup: &str) -> Result<Arc<dyn TableProvider>> {
-        let rollups = self.0.rollups();
-        let declared =
-            rollups.get(rollup).ok_or_else(|| RegisteredRollup::missing(&rollups, rollup))?;
-        let rollup = Arc::clone(&declared.rollup);
-        Ok(Arc::new(LiveProvider { engine: Arc::clone(&self.0), rollup }))
+        Ok(Arc::new(self.rollup(rollup)?))
     }
 
     fn as_of(&self, table: &str, as_of: AsOf) -> Result<Arc<dyn TableProvider>> {
-        let table = self.0.schema_as_of(table, as_of)?;
-        Ok(Arc::new(LakeProvider::new(Arc::clone(&self.0), table, Some(as_of))))
+        let table = self.shown.as_of(&self.engine, table, as_of)?;
+        Ok(Arc::new(LakeProvider::new(Arc::clone(&self.engine), table, Some(as_of))))
     }
 }
 

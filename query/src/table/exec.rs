@@ -44,6 +44,8 @@ pub(crate) struct Read {
     /// Columns after key and time, as [`Scan::columns`].
     pub(crate) columns: Vec<usize>,
     pub(crate) aggregation: Option<Aggregation>,
+    /// Whether `wanted` has the keys and conditions of a restriction, which may name columns that the caller is not shown.
+    pub(crate) is_restricted: bool,
 }
 
 impl Read {
@@ -80,8 +82,12 @@ impl Read {
 
     /// Describes in a plan what is read, with `between` between the words.
     pub(crate) fn describe(&self, between: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { view, wanted, aggregation, .. } = self;
+        let Self { view, wanted, .. } = self;
         write!(f, "table={}", view.schema.name())?;
+        if self.is_restricted {
+            write!(f, "{between}restricted")?;
+            return self.describe_windows(between, f);
+        }
         match &wanted.keys {
             KeySelection::All => {}
             KeySelection::Range { from, to } => write!(f, "{between}keys={from}..={to}")?,
@@ -97,10 +103,14 @@ impl Read {
         if let Some(filter) = self.scan(&wanted.keys, Vec::new(), None).filter {
             write!(f, "{between}filter={filter}")?;
         }
-        if let Some(aggregation) = aggregation {
-            write!(f, "{between}windows={aggregation}")?;
+        self.describe_windows(between, f)
+    }
+
+    fn describe_windows(&self, between: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.aggregation {
+            Some(aggregation) => write!(f, "{between}windows={aggregation}"),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// Describes in a plan what `plan` costs.

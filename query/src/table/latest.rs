@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use barograph_engine::filter::Node;
-use barograph_engine::{Engine, Point, PointQuery};
+use barograph_engine::{Engine, Point, PointQuery, Restriction};
 use barograph_lake::schema::{FIRST_VALUE_COLUMN, KEY_COLUMN, TIME_COLUMN};
 use barograph_lake::{Key, KeySelection, TableSchema};
 use datafusion::catalog::memory::MemorySourceConfig;
@@ -17,12 +17,14 @@ use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use crate::errors::external;
 use crate::opaque::Planned;
 use crate::pushdown::translate::Translator;
-use crate::table::provider::Pinned;
+use crate::table::provider::{Pinned, output, visible};
 
 /// The newest row of every key of a declared table.
 pub(crate) struct LatestProvider {
     pub(crate) engine: Arc<Engine>,
     pub(crate) table: Arc<TableSchema>,
+    /// What of it is shown, if not all.
+    pub(crate) restriction: Option<Arc<Restriction>>,
 }
 
 impl fmt::Debug for LatestProvider {
@@ -44,7 +46,7 @@ impl LatestProvider {
 
 impl TableProvider for LatestProvider {
     fn schema(&self) -> SchemaRef {
-        Arc::clone(self.table.arrow())
+        visible(&self.table, self.restriction.as_ref())
     }
 
     fn table_type(&self) -> TableType {
@@ -87,12 +89,13 @@ impl TableProvider for LatestProvider {
         let keys = self.keys(filters);
         Box::pin(async move {
             let view = pinned.view(self.table.name())?;
-            let all: Vec<usize> = (0..self.table.arrow().fields().len()).collect();
-            let output = projection.unwrap_or(&all);
+            let output = output(&self.table, self.restriction.as_ref(), projection);
             let mut columns = output.clone();
             columns.retain(|&column| column >= FIRST_VALUE_COLUMN);
             let query = PointQuery { keys, point: Point::Latest, columns: columns.clone() };
-            let rows = self.engine.point(view, &query).await.map_err(external)?;
+            let restriction = self.restriction.as_deref();
+            let rows = self.engine.point_within(view, &query, restriction).await;
+            let rows = rows.map_err(external)?;
             let places = output.iter().map(|&column| match column {
                 KEY_COLUMN | TIME_COLUMN => column,
                 _ => columns

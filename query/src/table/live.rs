@@ -17,7 +17,7 @@ use arrow::array::{
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::{Int64Type, SchemaRef, TimestampMicrosecondType};
 use barograph_engine::rollup::{ROWS_COLUMN, RegisteredRollup, Rollup};
-use barograph_engine::{Engine, Error, Result, Scan, ScanStream, View};
+use barograph_engine::{Engine, Error, Restriction, Result, Scan, ScanStream, View};
 use barograph_lake::schema::{FIRST_VALUE_COLUMN, TIME_COLUMN};
 use barograph_lake::{KeySelection, TimeRange, Timestamp};
 use datafusion::catalog::{Session, TableProvider};
@@ -31,12 +31,14 @@ use futures::{StreamExt, TryStreamExt, stream};
 use crate::errors::external;
 use crate::opaque::Planned;
 use crate::pushdown::translate::Translator;
-use crate::table::provider::Pinned;
+use crate::table::provider::{Pinned, output, visible};
 
 /// The windows of a rollup at this moment.
 pub(crate) struct LiveProvider {
     pub(crate) engine: Arc<Engine>,
     pub(crate) rollup: Arc<Rollup>,
+    /// What of it is shown, if not all.
+    pub(crate) restriction: Option<Arc<Restriction>>,
 }
 
 impl fmt::Debug for LiveProvider {
@@ -48,7 +50,7 @@ impl fmt::Debug for LiveProvider {
 
 impl TableProvider for LiveProvider {
     fn schema(&self) -> SchemaRef {
-        Arc::clone(self.rollup.table().arrow())
+        visible(self.rollup.table(), self.restriction.as_ref())
     }
 
     fn table_type(&self) -> TableType {
@@ -91,11 +93,18 @@ impl TableProvider for LiveProvider {
     {
         let pinned = Pinned::of(session, &self.engine);
         let table = self.rollup.table();
-        let (wanted, _) = Translator::new(table).wanted(filters);
+        let (mut wanted, _) = Translator::new(table).wanted(filters);
+        if let Some(restriction) = &self.restriction {
+            restriction.narrow(&mut wanted);
+        }
         Box::pin(async move {
-            let all = (0..table.arrow().fields().len()).collect();
-            let output = projection.unwrap_or(&all);
-            let schema = Arc::new(table.arrow().project(output)?);
+            let output = output(table, self.restriction.as_ref(), projection);
+            let shown = Arc::new(table.arrow().project(&output)?);
+            let read = match &self.restriction {
+                None => output.clone(),
+                Some(restriction) => restriction.reads(&output),
+            };
+            let schema = Arc::new(table.arrow().project(&read)?);
             let (source, kept) =
                 (pinned.view(self.rollup.source().name())?, pinned.view(table.name())?);
             let rollups = pinned.rollups();
@@ -112,15 +121,19 @@ impl TableProvider for LiveProvider {
                 stale,
                 keys: wanted.keys,
                 windows: wanted.time,
-                output: output.clone(),
-                schema: Arc::clone(&schema),
+                output: read,
+                schema,
             };
             for (view, scan) in live.scans() {
                 pinned.add_cost(self.engine.plan(view, scan).map_err(external)?.cost());
             }
-            let partition: Arc<dyn PartitionStream> = Arc::new(LiveStream(Arc::new(live)));
+            let partition: Arc<dyn PartitionStream> = Arc::new(LiveStream {
+                live: Arc::new(live),
+                restriction: self.restriction.clone(),
+                schema: Arc::clone(&shown),
+            });
             let exec =
-                StreamingTableExec::try_new(schema, vec![partition], None, None, false, None)?;
+                StreamingTableExec::try_new(shown, vec![partition], None, None, false, None)?;
             Ok(Arc::new(exec) as _)
         })
     }
@@ -243,20 +256,32 @@ impl Live {
 }
 
 #[derive(Debug)]
-struct LiveStream(Arc<Live>);
+struct LiveStream {
+    live: Arc<Live>,
+    restriction: Option<Arc<Restriction>>,
+    /// The columns that are requested, the first of those that are read.
+    schema: SchemaRef,
+}
 
 impl PartitionStream for LiveStream {
     fn schema(&self) -> &SchemaRef {
-        &self.0.schema
+        &self.schema
     }
 
     fn execute(&self, _: Arc<TaskContext>) -> SendableRecordBatchStream {
-        let live = Arc::clone(&self.0);
+        let live = Arc::clone(&self.live);
         let fresh = stream::once(Arc::clone(&live).fresh());
         let computed =
             stream::iter(live.ranges()).then(move |windows| Arc::clone(&live).computed(windows));
-        let batches =
-            fresh.chain(computed).map_ok(|rows| rows.batches).try_flatten().map_err(external);
-        Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.0.schema), batches))
+        let batches = fresh.chain(computed).map_ok(|rows| rows.batches).try_flatten();
+        let (live, restriction) = (Arc::clone(&self.live), self.restriction.clone());
+        let shown = self.schema.fields().len();
+        let batches = batches.map(move |rows| match &restriction {
+            None => rows.map_err(external),
+            Some(of) => {
+                of.let_through(&rows.map_err(external)?, &live.output, shown).map_err(external)
+            }
+        });
+        Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), batches))
     }
 }

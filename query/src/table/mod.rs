@@ -4,7 +4,7 @@
 //!   view its statement has pinned.
 //! - `exec`, `partition`: a scan as a leaf of the plan, and the reading of one of its partitions.
 //! - `latest`, `live`: the newest row of every key, and the windows of a rollup, as tables.
-//! - `statistics`: what is known about a scan before it runs.
+//! - `shown`: what of the tables a caller is shown. `statistics`: what is known about a scan before it runs.
 
 pub(crate) mod catalog;
 pub(crate) mod exec;
@@ -12,4 +12,5 @@ pub(crate) mod latest;
 pub(crate) mod live;
 pub(crate) mod partition;
 pub(crate) mod provider;
+pub(crate) mod shown;
 pub(crate) mod statistics;

@@ -8,7 +8,7 @@ use barograph_engine::View;
 use barograph_engine::filter::Wanted;
 use barograph_engine::rollup::Rollups;
 use barograph_engine::scan::{Cost, Plan, Scan};
-use barograph_engine::{Engine, Error};
+use barograph_engine::{Engine, Error, Restriction};
 use barograph_lake::schema::{FIRST_VALUE_COLUMN, KEY_COLUMN, TIME_COLUMN};
 use barograph_lake::{AsOf, Key, KeySelection, KeyType, TableSchema};
 use datafusion::catalog::{Session, TableProvider};
@@ -26,6 +26,7 @@ use crate::opaque::Planned;
 use crate::pushdown::translate::Translator;
 use crate::statement::divide::AnswerPartition;
 use crate::table::exec::{Read, ScanExec};
+use crate::table::shown::ShownTable;
 use crate::table::statistics::TableStatistics;
 
 /// Most files that are opened to tell a cost, unless an exact one is requested.
@@ -43,6 +44,8 @@ pub(crate) struct Pinned {
     cost: Mutex<Cost>,
     /// The partition of the answer that is requested.
     partition: Option<Arc<AnswerPartition>>,
+    /// Whose queries are shown, if not those of all.
+    viewer: Option<String>,
 }
 
 impl Pinned {
@@ -50,7 +53,8 @@ impl Pinned {
     pub(crate) fn new(engine: &Engine, explain: bool) -> Self {
         // Before the views: they then have what these tell of.
         let rollups = engine.rollups();
-        Self { views: engine.views(), rollups, explain, cost: Mutex::default(), partition: None }
+        let (views, cost) = (engine.views(), Mutex::default());
+        Self { views, rollups, explain, cost, partition: None, viewer: None }
     }
 
     /// The same views, with that of a partition.
@@ -60,6 +64,17 @@ impl Pinned {
         }
         self.partition = partition;
         self
+    }
+
+    /// The same views, for one who sees only their own queries.
+    pub(crate) fn seen_by(mut self, viewer: Option<String>) -> Self {
+        self.viewer = viewer;
+        self
+    }
+
+    /// Whether the queries of `user` are shown.
+    pub(crate) fn shows_queries_of(&self, user: &str) -> bool {
+        self.viewer.as_ref().is_none_or(|viewer| viewer == user)
     }
 
     /// The keys among `keys` of a table that are requested.
@@ -115,12 +130,18 @@ pub(crate) struct LakeProvider {
     pub(crate) engine: Arc<Engine>,
     pub(crate) table: Arc<TableSchema>,
     pub(crate) as_of: Option<AsOf>,
+    /// What of it is shown, if not all.
+    restriction: Option<Arc<Restriction>>,
     statistics: TableStatistics,
 }
 
 impl LakeProvider {
-    pub(crate) fn new(engine: Arc<Engine>, table: Arc<TableSchema>, as_of: Option<AsOf>) -> Self {
-        Self { engine, table, as_of, statistics: TableStatistics::default() }
+    pub(crate) fn new(
+        engine: Arc<Engine>,
+        (table, restriction): ShownTable,
+        as_of: Option<AsOf>,
+    ) -> Self {
+        Self { engine, table, as_of, restriction, statistics: TableStatistics::default() }
     }
 
     /// The rows that a scan sees.
@@ -154,7 +175,7 @@ impl LakeProvider {
 
 impl TableProvider for LakeProvider {
     fn schema(&self) -> SchemaRef {
-        Arc::clone(self.table.arrow())
+        visible(&self.table, self.restriction.as_ref())
     }
 
     fn table_type(&self) -> TableType {
@@ -191,12 +212,14 @@ impl TableProvider for LakeProvider {
         let pinned = Pinned::of(session, &self.engine);
         let (mut wanted, exact) = Translator::new(&self.table).wanted(filters);
         wanted.keys = pinned.keys(self.table.name(), &wanted.keys);
+        if let Some(restriction) = &self.restriction {
+            restriction.narrow(&mut wanted);
+        }
         let limit = limit.filter(|_| exact);
         let partitions = session.config().target_partitions();
         Box::pin(async move {
             let view = self.view(&pinned, &wanted).await?;
-            let all = (0..self.table.arrow().fields().len()).collect();
-            let output = projection.unwrap_or(&all);
+            let output = &output(&self.table, self.restriction.as_ref(), projection);
             let columns: Vec<_> =
                 output.iter().copied().filter(|&column| column >= FIRST_VALUE_COLUMN).collect();
             let read = Arc::new(Read {
@@ -205,6 +228,7 @@ impl TableProvider for LakeProvider {
                 wanted,
                 columns,
                 aggregation: None,
+                is_restricted: self.restriction.is_some(),
             });
             let plan = self.divided(read.plan(limit)?, partitions).await?;
             let schema = Arc::new(self.table.arrow().project(output)?);
@@ -229,9 +253,29 @@ impl TableProvider for LakeProvider {
                 (layout.equivalences()?, layout.partitioning(&starts)?);
             let mut exec = ScanExec::new(read, places.collect(), plan, equivalences, partitioning);
             exec.statistics = Arc::new(statistics);
-            exec.explain = pinned.explain;
+            // The inputs of a scan tell of rows that are not given.
+            exec.explain = pinned.explain && self.restriction.is_none();
             Ok(Arc::new(exec) as _)
         })
+    }
+}
+
+/// The columns of a table that are shown.
+pub(crate) fn visible(table: &TableSchema, restriction: Option<&Arc<Restriction>>) -> SchemaRef {
+    Arc::clone(restriction.map_or(table, |of| of.visible()).arrow())
+}
+
+/// The indexes in a table of the columns that `projection` names by their indexes among those that are shown.
+pub(crate) fn output(
+    table: &TableSchema,
+    restriction: Option<&Arc<Restriction>>,
+    projection: Option<&Vec<usize>>,
+) -> Vec<usize> {
+    match (restriction, projection) {
+        (None, Some(projection)) => projection.clone(),
+        (None, None) => (0..table.arrow().fields().len()).collect(),
+        (Some(of), Some(projection)) => projection.iter().map(|&at| of.column(at)).collect(),
+        (Some(of), None) => of.columns().to_vec(),
     }
 }
 

@@ -4,8 +4,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use barograph_engine::log::Place;
-use barograph_engine::{Engine, Error, ErrorKind, ForwardedBatch, Peers};
+use barograph_engine::{AppendedGroup, Engine, Error, ErrorKind, ForwardedBatch, Peers};
+use barograph_lake::LogId;
+use futures::StreamExt;
 use futures::future::BoxFuture;
+use futures::stream::BoxStream;
 use parking_lot::Mutex;
 
 /// The engines by their addresses, as far as they are reached.
@@ -35,13 +38,29 @@ impl Peers for Network {
     fn forward<'a>(
         &'a self,
         address: &'a str,
+        log: LogId,
         batches: Vec<ForwardedBatch>,
     ) -> BoxFuture<'a, barograph_engine::Result<Vec<barograph_engine::Result<Place>>>> {
         Box::pin(async move {
             let gone = || Error::new(ErrorKind::Unavailable, "nobody is there");
             let engine = self.engine(address).ok_or_else(gone)?;
-            let places = engine.accept_forwarded(batches).await?;
+            let places = engine.accept_forwarded(log, batches).await?;
             if self.loses_reply() { Err(gone()) } else { Ok(places) }
+        })
+    }
+
+    fn groups<'a>(
+        &'a self,
+        address: &'a str,
+        log: LogId,
+    ) -> BoxFuture<
+        'a,
+        barograph_engine::Result<BoxStream<'static, barograph_engine::Result<AppendedGroup>>>,
+    > {
+        Box::pin(async move {
+            let gone = || Error::new(ErrorKind::Unavailable, "nobody is there");
+            let groups = self.engine(address).ok_or_else(gone)?.groups(log)?;
+            Ok(groups.map(Ok).boxed())
         })
     }
 }

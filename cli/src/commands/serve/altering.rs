@@ -3,9 +3,11 @@
 
 use std::sync::Arc;
 
+use barograph_access::Access;
 use barograph_engine::ErrorKind as EngineErrorKind;
 use barograph_flight::{Alter, AlterProgress, AlterRequest, Reopening};
 use barograph_jobs::schedule::Scheduler;
+use barograph_query::Sql;
 use futures::future::BoxFuture;
 use parking_lot::Mutex as Cell;
 use tokio::sync::{Mutex, oneshot};
@@ -29,6 +31,7 @@ pub(super) struct Served {
     address: String,
     now: Mutex<Running>,
     figures: Arc<JobFigures>,
+    access: Arc<Access>,
     /// Told why nothing can be served any more.
     broken: Cell<Option<oneshot::Sender<Error>>>,
 }
@@ -46,12 +49,14 @@ impl Served {
         layers: Layers,
         settings: Settings,
         address: String,
+        access: &Arc<Access>,
         figures: Arc<JobFigures>,
     ) -> (Arc<Self>, oneshot::Receiver<Error>) {
         let (broken, receiver) = oneshot::channel();
         let now = Mutex::new(Running { settings, scheduler: None });
         let broken = Cell::new(Some(broken));
-        (Arc::new(Self { layers, address, now, figures, broken }), receiver)
+        let access = Arc::clone(access);
+        (Arc::new(Self { layers, address, now, figures, access, broken }), receiver)
     }
 
     /// The jobs that run from now on.
@@ -135,7 +140,8 @@ impl Served {
                 for plan in plan(&lake, request, &settings).await? {
                     lines.push(plan.carry_out(&settings, &mut |_| {}).await?);
                 }
-                Ok((Opened::open(&settings, false, &self.address, Some(&sql)).await?, lines))
+                let opened = self.opened(&settings, &sql).await?;
+                Ok((opened, lines))
             };
             let opened = match altered.await {
                 Ok((opened, lines)) => {
@@ -144,7 +150,7 @@ impl Served {
                 }
                 Err(error) => {
                     tracing::error!(%error, "columns were not altered: the tables are opened as they were");
-                    let before = Opened::open(&now.settings, false, &self.address, Some(&sql)).await;
+                    let before = self.opened(&now.settings, &sql).await;
                     let before = before.map_err(|again| self.give_up(&error, &again))?;
                     done = Err(error.during("columns were not altered"));
                     before
@@ -165,6 +171,10 @@ impl Served {
         now.settings = settings;
         tracing::info!(table = request.table, "columns are as declared; jobs and puts continue");
         Ok(lines)
+    }
+
+    async fn opened(&self, settings: &Settings, before: &Sql) -> Result<Opened> {
+        Opened::open(settings, false, &self.address, &self.access, Some(before)).await
     }
 
     /// Ends the server, whose tables can be opened neither as they are declared nor as they were.

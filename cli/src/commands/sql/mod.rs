@@ -27,7 +27,7 @@ pub(super) async fn run(arguments: SqlArguments, settings: &Settings) -> Result<
     let text = match arguments.statement {
         Some(text) => text,
         None if std::io::stdin().is_terminal() => {
-            let client = wiring::connect(settings).await?;
+            let client = wiring::connect_after(settings, arguments.answer.after).await?;
             return shell::run(client, format).await;
         }
         None => {
@@ -36,7 +36,7 @@ pub(super) async fn run(arguments: SqlArguments, settings: &Settings) -> Result<
             text
         }
     };
-    let client = wiring::connect(settings).await?;
+    let client = wiring::connect_after(settings, arguments.answer.after).await?;
     let script = Script::of(&text);
     let mut statements = script.statements().peekable();
     if statements.peek().is_none() {

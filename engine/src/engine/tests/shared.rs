@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use barograph_lake::store::faults::{FaultPlan, FaultStore};
-use barograph_lake::{Key, LakeStore, Size, Span, TimeRange, Timestamp};
+use barograph_lake::{Key, LakeStore, LogId, Size, Span, TimeRange, Timestamp};
+use futures::StreamExt;
 use futures::future::BoxFuture;
+use futures::stream::BoxStream;
 use object_store::memory::InMemory;
 use parking_lot::Mutex;
 
@@ -14,8 +16,8 @@ use super::{HOUR, MINUTE, START, batch, put, rows, table, until};
 use crate::dead_letters::DEAD_LETTERS;
 use crate::log::{BatchId, LogSettings, Place};
 use crate::{
-    Clock, Durability, Engine, EngineSettings, Error, ErrorKind, ForwardedBatch, LogSource,
-    ManualClock, Peers, Result, Role, SystemClock,
+    AppendedGroup, Clock, Durability, Engine, EngineSettings, Error, ErrorKind, ForwardedBatch,
+    LogSource, ManualClock, Peers, Result, Role, SystemClock,
 };
 
 struct Store(Arc<InMemory>);
@@ -40,8 +42,8 @@ impl Store {
 
 /// Engines that reach each other by address, and how many batches each was handed.
 #[derive(Debug, Default)]
-struct Network {
-    engines: Mutex<BTreeMap<String, Arc<Engine>>>,
+pub(super) struct Network {
+    pub(super) engines: Mutex<BTreeMap<String, Arc<Engine>>>,
     forwarded: Mutex<usize>,
     loses_replies: Mutex<bool>,
 }
@@ -54,29 +56,42 @@ impl Peers for Network {
     fn forward<'a>(
         &'a self,
         address: &'a str,
+        log: LogId,
         batches: Vec<ForwardedBatch>,
     ) -> BoxFuture<'a, Result<Vec<Result<Place>>>> {
         Box::pin(async move {
             let engine = self.engines.lock().get(address).cloned();
             let gone = || Error::new(ErrorKind::Unavailable, "nobody is there");
             *self.forwarded.lock() += batches.len();
-            let places = engine.ok_or_else(gone)?.accept_forwarded(batches).await?;
+            let places = engine.ok_or_else(gone)?.accept_forwarded(log, batches).await?;
             if *self.loses_replies.lock() { Err(gone()) } else { Ok(places) }
+        })
+    }
+
+    fn groups<'a>(
+        &'a self,
+        address: &'a str,
+        log: LogId,
+    ) -> BoxFuture<'a, Result<BoxStream<'static, Result<AppendedGroup>>>> {
+        Box::pin(async move {
+            let engine = self.engines.lock().get(address).cloned();
+            let gone = || Error::new(ErrorKind::Unavailable, "nobody is there");
+            Ok(engine.ok_or_else(gone)?.groups(log)?.map(Ok).boxed())
         })
     }
 }
 
 /// A store, a clock and a network for some engines.
-struct Site {
-    objects: Arc<InMemory>,
-    clock: Arc<ManualClock>,
-    network: Arc<Network>,
-    polls_every: Span,
-    lateness: Span,
+pub(super) struct Site {
+    pub(super) objects: Arc<InMemory>,
+    pub(super) clock: Arc<ManualClock>,
+    pub(super) network: Arc<Network>,
+    pub(super) polls_every: Span,
+    pub(super) lateness: Span,
 }
 
 impl Site {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self {
             objects: Arc::default(),
             clock: Arc::new(ManualClock::new(Timestamp::from_micros(START))),
@@ -86,7 +101,7 @@ impl Site {
         }
     }
 
-    async fn open(&self, address: &str) -> (Arc<Engine>, Arc<FaultStore>) {
+    pub(super) async fn open(&self, address: &str) -> (Arc<Engine>, Arc<FaultStore>) {
         let store = FaultStore::new(self.objects.clone(), FaultPlan::none());
         let lake = LakeStore::with_store(store.clone(), "memory:///lake".parse().unwrap());
         // Each group is soon followed by a checkpoint, to which the floor moves.
@@ -110,7 +125,12 @@ impl Site {
     }
 
     /// Lets time pass, in steps in which requests are answered, until `condition` holds.
-    async fn pass_until(&self, what: &str, step: Span, mut condition: impl FnMut() -> bool) {
+    pub(super) async fn pass_until(
+        &self,
+        what: &str,
+        step: Span,
+        mut condition: impl FnMut() -> bool,
+    ) {
         until(what, || {
             self.clock.set(self.clock.now() + step);
             condition()
@@ -124,7 +144,7 @@ async fn put_with_id(engine: &Arc<Engine>, rows: &[super::Row], id: BatchId) -> 
     prepared.with_id(id).submit(Durability::Memory).await.unwrap().acknowledged().await.unwrap()
 }
 
-async fn comes_to(engine: &Arc<Engine>, expected: &[super::Row], what: &str) {
+pub(super) async fn comes_to(engine: &Arc<Engine>, expected: &[super::Row], what: &str) {
     let begun = SystemClock.elapsed();
     while rows(engine, "readings").await.unwrap() != expected {
         assert!(SystemClock.elapsed() - begun < Span::seconds(600), "{what}");
@@ -133,7 +153,7 @@ async fn comes_to(engine: &Arc<Engine>, expected: &[super::Row], what: &str) {
 }
 
 /// The deletion of all rows of a key.
-fn deletion(key: i64) -> crate::DeletionRequest {
+pub(super) fn deletion(key: i64) -> crate::DeletionRequest {
     crate::DeletionRequest {
         keys: Some(vec![Key::new(key)]),
         time: TimeRange::ALL,

@@ -8,7 +8,7 @@ use super::group::{Group, Kind};
 use super::log::{INSIST, PAUSE, SharedLog, protocol};
 use super::message::{Command, Event, Published, Reply};
 use super::state::Verdict;
-use crate::log::{Log, Notice, Record};
+use crate::log::{Log, Record};
 use crate::{Error, ErrorKind, Result};
 
 /// What the machine has come to.
@@ -102,15 +102,12 @@ impl SharedLog {
     }
 
     fn publish(&mut self, published: Published) {
-        if published.group.writer.id == self.writer.id {
+        let is_own = published.group.writer.id == self.writer.id;
+        if is_own {
             let position = LogPosition::new(published.group.position);
             self.newest = Some((position, published.object.clone()));
         }
-        if published.group.writer.id != self.writer.id {
-            let notices = published.group.batches.iter().filter(|b| b.kind == Kind::Notices);
-            let records = notices.flat_map(|batch| &batch.records);
-            self.notices.extend(records.filter_map(|(_, record)| Notice::read(record)));
-        }
+        self.notices.read(&published.group, is_own);
         if !published.own {
             self.unseen.extend(counting(published));
         }
@@ -136,7 +133,7 @@ impl SharedLog {
         self.protocol = protocol(&self.writer, &self.settings);
         (self.is_paused, self.passed, self.newest, self.opened) = (false, None, None, None);
         self.unseen.clear();
-        self.notices.clear();
+        self.notices.forget_read();
         let come = self.insist(Event::Start, |come| come.is_caught_up)?;
         if come.is_caught_up {
             return Ok(());

@@ -43,7 +43,8 @@ pub(super) enum Kind {
     Rows,
     /// The state of the log before the group.
     Checkpoint,
-    /// Versions of tables: each record names a table, and its body the version (u64).
+    /// Versions of tables: each record names a table, its body the version (u64), and its source is `awaited` if an answer
+    /// for a later position has to show the version.
     Notices,
     /// Something that a later version writes and this one may pass over.
     Ignored(u8),

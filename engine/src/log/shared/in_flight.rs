@@ -11,6 +11,9 @@ use super::message::Append;
 use super::state::{State, Verdict};
 use crate::log::Record;
 
+/// The source of a notice's record, if answers behind it have to show its version.
+const AWAITED: &str = "awaited";
+
 /// See the module.
 #[derive(Debug)]
 pub(super) struct InFlight {
@@ -94,7 +97,7 @@ impl InFlight {
 fn notice_record(state: &State, notice: &Notice) -> Record {
     Record {
         table: Arc::clone(&notice.table),
-        source: String::new(),
+        source: if notice.is_awaited { AWAITED } else { "" }.to_owned(),
         ingested_at: state.ingested_at(),
         rows: 0,
         body: Bytes::copy_from_slice(&notice.version.get().to_le_bytes()),
@@ -105,7 +108,11 @@ impl Notice {
     /// The notice that a record is; `None` if it is none that can be read.
     pub(super) fn read(record: &Record) -> Option<Self> {
         let version = u64::from_le_bytes(record.body.as_ref().try_into().ok()?);
-        Some(Self { table: Arc::clone(&record.table), version: TableVersion::new(version) })
+        Some(Self {
+            table: Arc::clone(&record.table),
+            version: TableVersion::new(version),
+            is_awaited: record.source == AWAITED,
+        })
     }
 }
 

@@ -10,9 +10,10 @@ use bytes::Bytes;
 use super::super::batch::{Batch, BatchId, Notice, Placement};
 use super::super::frame::{self, ALIGNMENT};
 use super::floor::KnownFloor;
-use super::group::Writer;
+use super::group::{Group, Writer};
 use super::io::Io;
 use super::message::{Append, Event, Reply};
+use super::notices::Notices;
 use super::objects::Objects;
 use super::protocol::{Limits, Protocol};
 use crate::clock::Clock;
@@ -55,9 +56,7 @@ pub struct SharedLog {
     pub(super) stopped: Option<(ErrorKind, String)>,
     /// The floor that has passed the end of what was read.
     pub(super) passed: Option<LogPosition>,
-    /// What others told, and what is to be told them.
-    pub(super) notices: Vec<Notice>,
-    to_tell: Vec<Notice>,
+    pub(super) notices: Notices,
 }
 
 /// The process that appended last. It lands, and the others forward to it: for speed alone, since any process may
@@ -105,8 +104,7 @@ impl SharedLog {
             cleaned_up: None,
             stopped: None,
             passed: None,
-            notices: Vec::new(),
-            to_tell: Vec::new(),
+            notices: Notices::default(),
         };
         let come = log.insist(Event::Start, |come| come.is_caught_up)?;
         if log.is_passed() {
@@ -161,17 +159,6 @@ impl SharedLog {
         &self.place
     }
 
-    /// The group that this process appended last, for those who follow it: they are [offered](Self::offer) it, and need
-    /// not ask the store.
-    pub fn newest(&self) -> Option<(LogPosition, Bytes)> {
-        self.newest.clone()
-    }
-
-    /// Takes a group that another process says it has appended, and with the next `follow` what it holds.
-    pub fn offer(&mut self, position: LogPosition, group: Bytes) {
-        let _ = self.drive(Event::Offered(position.get(), group), |_| true);
-    }
-
     /// Next offset of a source's partition; `None` if nothing of it is in the log.
     pub fn offset(&self, source: &str, partition: u32) -> Option<u64> {
         self.protocol.state().offset(source, partition)
@@ -185,14 +172,14 @@ impl SharedLog {
         }
         self.opened = None;
         let at = self.protocol.state().end();
-        let notices = self.to_tell.clone();
+        let notices = self.notices.waiting().to_vec();
         let append = Event::Append(Append { at, batches, end_min, notices });
         let come = self.insist(append, |come| come.reply.is_some())?;
         match come.reply {
             Some(Reply::Placed(placements)) => {
                 // Told again they do no harm: nothing is said of a group that was there, or was given up.
                 if self.protocol.state().end() > at {
-                    self.to_tell.clear();
+                    self.notices.sent();
                 }
                 Ok(placements)
             }
@@ -204,6 +191,14 @@ impl SharedLog {
                 Err(self.undecided(come.error))
             }
         }
+    }
+
+    /// Shows what was found and not shown yet.
+    fn show(&mut self, visit: &mut dyn FnMut(LogPosition, Record) -> Result<()>) -> Result<()> {
+        while let Some((position, record)) = self.unseen.pop_front() {
+            visit(position, record)?;
+        }
+        Ok(())
     }
 
     pub(super) fn running(&self) -> Result<()> {
@@ -277,9 +272,7 @@ impl Log for SharedLog {
 
     fn follow(&mut self, visit: &mut dyn FnMut(LogPosition, Record) -> Result<()>) -> Result<()> {
         let followed = self.running().and_then(|()| self.catch_up(Event::Follow));
-        while let Some((position, record)) = self.unseen.pop_front() {
-            visit(position, record)?;
-        }
+        self.show(visit)?;
         followed
     }
 
@@ -308,20 +301,58 @@ impl Log for SharedLog {
         self.begin_anew()
     }
 
+    fn newest(&self) -> Option<(LogPosition, Bytes)> {
+        self.newest.clone()
+    }
+
+    fn offer(
+        &mut self,
+        position: LogPosition,
+        group: Bytes,
+        visit: &mut dyn FnMut(LogPosition, Record) -> Result<()>,
+    ) -> Result<()> {
+        self.running()?;
+        let state = self.protocol.state();
+        let is_next = position.get() == state.end()
+            && Group::decode(position.get(), &group).is_ok_and(|it| it.previous == state.tip());
+        if is_next {
+            self.drive(Event::Offered(position.get(), group), |_| true)?;
+            self.show(visit)?;
+        }
+        match position < self.end() {
+            true => Ok(()),
+            // It does not follow on what is here, or the floor has to be read before it counts.
+            false => Err(Error::new(
+                ErrorKind::Unavailable,
+                format!("log {}: a group that was sent is not taken up", self.place),
+            )),
+        }
+    }
+
     fn tell(&mut self, notice: Notice) {
-        self.to_tell.retain(|told| told.table != notice.table);
-        self.to_tell.push(notice);
+        self.notices.tell(notice);
     }
 
     fn send_notices(&mut self) -> Result<()> {
-        match self.to_tell.is_empty() {
+        match self.notices.waiting().is_empty() {
             true => Ok(()),
             false => self.append_group(Vec::new(), 0).map(drop),
         }
     }
 
+    fn announce(&mut self, notice: Notice) -> Result<LogPosition> {
+        let Notice { table, version, .. } = notice.clone();
+        if let Some(position) = self.notices.told_at(&table, version) {
+            return Ok(position);
+        }
+        self.notices.tell(Notice { is_awaited: true, ..notice });
+        self.append_group(Vec::new(), 0)?;
+        let told = self.notices.told_at(&table, version);
+        told.ok_or_else(|| Error::internal("a notice was appended that does not stand in the log"))
+    }
+
     fn notices(&mut self) -> Vec<Notice> {
-        std::mem::take(&mut self.notices)
+        self.notices.take()
     }
 
     /// Appends an empty group.

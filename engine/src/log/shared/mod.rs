@@ -12,9 +12,10 @@
 //!
 //! `protocol` decides what to do, without doing anything; `state` is what the groups say together, `floor` what a process
 //! knows of clean-up, `group` the layout of an object. `log` keeps the promises of a log, `drive` does what the
-//! protocol commands, by `io` and `objects`.
+//! protocol commands, by `io` and `objects`; `notices` are versions of tables that processes tell each other.
 
 mod ahead;
+mod announce;
 mod cursor;
 mod drive;
 mod floor;
@@ -23,11 +24,14 @@ mod in_flight;
 mod io;
 mod log;
 mod message;
+mod notices;
 mod objects;
 mod protocol;
 mod state;
 #[cfg(test)]
 mod tests;
 
+pub use announce::announce;
 pub use floor::KnownFloor;
 pub use log::{Leader, SharedLog};
+pub use objects::{discard_shared, shared_log};

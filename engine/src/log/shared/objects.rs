@@ -11,7 +11,7 @@ use std::time::Duration;
 use barograph_lake::register::{Entry, Put as Registered, Register};
 use barograph_lake::{LakeStore, LogId, Span, Timestamp};
 use bytes::Bytes;
-use futures::TryStreamExt;
+use futures::{StreamExt, TryStreamExt};
 use object_store::path::Path;
 use object_store::{ObjectStoreExt, PutMode};
 use serde::{Deserialize, Serialize};
@@ -37,6 +37,22 @@ pub(super) struct FloorEntry {
 #[derive(Debug, Clone)]
 pub(super) struct Objects {
     store: LakeStore,
+}
+
+/// The id of the shared log of a lake; `None` if there is none.
+///
+/// # Errors
+/// As the store fails.
+pub async fn shared_log(lake: &LakeStore) -> Result<Option<LogId>> {
+    Objects::new(lake).id().await
+}
+
+/// Deletes the objects of the shared log of a lake, which was given up. No process has it open.
+///
+/// # Errors
+/// As the store fails: what is left is deleted if it is asked for again.
+pub async fn discard_shared(lake: &LakeStore) -> Result<()> {
+    Objects::new(lake).discard().await
 }
 
 /// An answer, and the error behind it if the store failed.
@@ -133,6 +149,12 @@ impl Objects {
         }
     }
 
+    /// The id of the log; `None` if there is none.
+    pub(super) async fn id(&self) -> Result<Option<LogId>> {
+        let newest = self.floors().newest().await?;
+        Ok(newest.map(|(_, entry)| entry.log.parse::<LogId>()).transpose()?)
+    }
+
     /// The id of the log, which is made at `first` if there is none.
     pub(super) async fn open(&self, first: u64, now: Timestamp) -> Result<LogId> {
         let new = FloorEntry { log: LogId::random().to_string(), floor: first, moved_at: now };
@@ -192,6 +214,25 @@ impl Objects {
             return Ok(deleted);
         }
         Ok(0)
+    }
+
+    /// Deletes all objects of the log: what says which log it is last.
+    async fn discard(&self) -> Result<()> {
+        self.delete_below(u64::MAX).await?;
+        let members = self.store.path("members");
+        let listed = self.store.object().list(Some(&members)).map_ok(|meta| meta.location).boxed();
+        let mut deleted = self.store.object().delete_stream(listed);
+        while let Some(deleted) = deleted.next().await {
+            match deleted {
+                Ok(_) | Err(object_store::Error::NotFound { .. }) => {}
+                Err(error) => return Err(failed(&members, error)),
+            }
+        }
+        let floors = self.floors();
+        for number in floors.list().await?.numbers {
+            floors.delete(number).await?;
+        }
+        Ok(())
     }
 
     async fn delete_below(&self, floor: u64) -> Result<u64> {

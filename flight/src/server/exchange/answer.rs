@@ -111,7 +111,8 @@ async fn read(
 ) -> Result<RecordBatch> {
     let deadline = state.deadline(&HeaderMap::new());
     let view = state.engine.view(shape.table())?;
-    deadline.bound(state.engine.point(&view, &shape.query(keys, point))).await
+    let query = shape.query(keys, point);
+    deadline.bound(state.engine.point_within(&view, &query, shape.given())).await
 }
 
 fn send(

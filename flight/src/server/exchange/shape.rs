@@ -4,12 +4,13 @@
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use barograph_engine::{ErrorKind, Point, PointQuery};
+use barograph_access::Allowed;
+use barograph_engine::{ErrorKind, Point, PointQuery, Restriction};
 use barograph_lake::{Key, LogPosition, TableSchema};
 use bytes::Bytes;
 
 use super::answer::BoundRequest;
-use crate::call::State;
+use crate::call::{State, restriction};
 use crate::ticket::{PointRequest, Query, Read, Refused, Ticket, bind_columns, check_keys};
 use crate::wire::Shape;
 use crate::{Error, Result};
@@ -18,6 +19,9 @@ use crate::{Error, Result};
 #[derive(Debug)]
 pub(super) struct ExchangeShape {
     table: Arc<TableSchema>,
+    /// What of the table is given, and as what it was allowed.
+    given: Option<Arc<Restriction>>,
+    allowed: Allowed,
     columns: Vec<usize>,
     shape: Arc<Shape>,
     /// What a request without a point read of its own asks for.
@@ -32,9 +36,16 @@ pub(super) struct ExchangeShape {
 
 impl ExchangeShape {
     /// The shape that a stream's ticket fixes; `after` is what its headers say.
-    pub(super) fn new(state: &State, ticket: &Ticket, after: Option<LogPosition>) -> Result<Self> {
+    pub(super) fn new(
+        state: &State,
+        ticket: &Ticket,
+        after: Option<LogPosition>,
+        allowed: Allowed,
+    ) -> Result<Self> {
         let table = state.engine.schema(&ticket.table)?;
-        let bound = ticket.bind(&table, state.settings.ticket_bounds())?;
+        let given = restriction(&table, &allowed)?;
+        let bounds = state.settings.ticket_bounds();
+        let bound = ticket.bind_within(&table, given.as_deref(), bounds)?;
         let Query::Point(PointQuery { keys, point, columns }) = bound.query else {
             return Err(Error::request(
                 "an exchange answers \"latest\" and \"at\": ask for a range with DoGet",
@@ -43,7 +54,7 @@ impl ExchangeShape {
         let shape = state.shapes.get(&ticket.table, &columns, &bound.schema);
         let nothing = RecordBatch::new_empty(Arc::clone(&shape.schema));
         let after = ticket.after.max(after);
-        Ok(Self { table, columns, shape, point, keys, after, nothing })
+        Ok(Self { table, given, allowed, columns, shape, point, keys, after, nothing })
     }
 
     /// The same as the table is now.
@@ -70,7 +81,8 @@ impl ExchangeShape {
         let table = self.table.name().to_owned();
         let columns = Some(names.collect());
         let ticket = Ticket { table, read, columns, after: None, view: None };
-        let again = Self::new(state, &ticket, self.after).map_err(|error| changed(Some(error)))?;
+        let again = Self::new(state, &ticket, self.after, self.allowed.clone());
+        let again = again.map_err(|error| changed(Some(error)))?;
         let (was, is) = (self.shape.schema.fields(), again.shape.schema.fields());
         match was.iter().zip(is).all(|(was, is)| was.data_type() == is.data_type()) {
             true => Ok(again),
@@ -119,7 +131,7 @@ impl ExchangeShape {
             return Err(self.other("table", table));
         }
         if let Some(names) = &request.columns
-            && bind_columns(&self.table, Some(names))? != self.columns
+            && self.columns_of(names)? != self.columns
         {
             return Err(self.other("columns", &names.join(", ")));
         }
@@ -127,6 +139,18 @@ impl ExchangeShape {
             Some(keys) => check_keys(&self.table, keys, state.settings.ticket_keys_max),
             None => Ok(()),
         }
+    }
+
+    /// The columns of the table that `names` mean, of those that are given.
+    fn columns_of(&self, names: &[String]) -> Result<Vec<usize>> {
+        let Some(given) = &self.given else { return bind_columns(&self.table, Some(names)) };
+        let columns = bind_columns(given.visible(), Some(names))?;
+        Ok(columns.into_iter().map(|column| given.column(column)).collect())
+    }
+
+    /// What of the table is given, if not all.
+    pub(super) fn given(&self) -> Option<&Restriction> {
+        self.given.as_deref()
     }
 
     fn other(&self, what: &str, value: &str) -> Error {

@@ -5,6 +5,7 @@
 )]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod access;
 mod altering;
 mod exchange;
 mod lifecycle;
@@ -14,11 +15,13 @@ mod shared;
 mod sql;
 mod tls;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
+use barograph_access::Access;
 use barograph_engine::{Clock, Engine, LogSource, SystemClock};
 use barograph_query::{Sql, SqlSettings};
 use barograph_test_support::{engine_in, landing_on_request, readings_table, temperatures};
@@ -78,7 +81,7 @@ pub(super) async fn start_altered(
 ) -> Running {
     let folder = tempfile::tempdir().unwrap();
     let engine = open(folder.path(), &[]).await;
-    serve(folder, engine, settings, alter).await
+    serve(folder, engine, settings, alter, None).await
 }
 
 /// A server with its log somewhere else, and a clock.
@@ -89,7 +92,7 @@ pub(super) async fn start_on(
     settings: FlightSettings,
 ) -> Running {
     let engine = open_on(folder.path(), log, clock, &[]).await;
-    serve(folder, engine, settings, None).await
+    serve(folder, engine, settings, None, None).await
 }
 
 /// An engine of the table `readings`, with more columns than it has at first.
@@ -117,10 +120,17 @@ async fn serve(
     engine: Arc<Engine>,
     settings: FlightSettings,
     alter: Option<Arc<dyn Alter>>,
+    access: Option<Arc<Access>>,
 ) -> Running {
     let settings = FlightSettings { listen: "127.0.0.1:0".to_owned(), ..settings };
-    let sql = Sql::new(Arc::clone(&engine), SqlSettings::default()).unwrap();
+    let audit = access.iter().map(|access| crate::audit_rows(access).unwrap()).collect();
+    let (own, none) = (SqlSettings::default(), BTreeMap::new());
+    let sql = Sql::with_system(Arc::clone(&engine), own, none, audit).unwrap();
     let server = Server::bind_altered_by(alter, engine, sql, settings).await.unwrap();
+    let server = match access {
+        None => server,
+        Some(access) => server.with_access(access),
+    };
     let (addr, serving) = (server.local_addr(), Arc::clone(&server.serving));
     let (stop, stopped) = oneshot::channel();
     let task = tokio::spawn(server.serve(async {

@@ -92,11 +92,11 @@ impl Session {
     }
 
     /// As the engine takes it.
-    pub(crate) fn for_user(&self, user: &str) -> SqlSession {
+    pub(crate) fn for_sql(&self) -> SqlSession {
         SqlSession {
-            user: user.to_owned(),
             timeout: self.timeout,
             time_zone: self.time_zone.clone(),
+            ..SqlSession::default()
         }
     }
 

@@ -4,14 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use barograph_lake::store::faults::{Fault, FaultPlan, FaultStore, Operation};
-use barograph_lake::{LakeStore, LogPosition, Span, Timestamp};
+use barograph_lake::{LakeStore, LogPosition, Span, TableVersion, Timestamp};
+use bytes::Bytes;
 use object_store::ObjectStoreExt;
 use object_store::memory::InMemory;
 
 use super::super::group::Group;
 use super::{memory, open, open_by};
 use crate::log::conformance::{assert_same, record, replayed, small};
-use crate::log::{Batch, BatchId, Log, Origin, Placement, Record, SharedLog};
+use crate::log::{Batch, BatchId, Log, Notice, Origin, Placement, Record, SharedLog};
 use crate::{Clock, ErrorKind, ManualClock};
 
 type Records = Vec<(LogPosition, Record)>;
@@ -78,13 +79,71 @@ fn a_group_can_be_offered() {
     let first = append(&mut a, record(1, 10));
     let (position, group) = a.newest().unwrap();
     let gets = store.count(Operation::Get);
-    b.offer(position, group.clone());
+    assert_same(&offer(&mut b, position, &group).unwrap(), std::slice::from_ref(&first), "");
     assert_eq!(b.end(), a.end());
     assert_eq!(store.count(Operation::Get), gets);
-    b.offer(position, group);
-    assert_same(&follow(&mut b), &[first], "");
+    assert_same(&offer(&mut b, position, &group).unwrap(), &[], "it was there");
+    assert_same(&follow(&mut b), &[], "");
     assert!(b.newest().is_none());
+    // One that is cut, one of another log, and one that comes too soon.
+    let mut other = open(&memory());
+    append(&mut other, record(1, 10));
+    append(&mut other, record(2, 10));
+    assert_eq!(other.newest().unwrap().0, b.end());
+    let strange = other.newest().unwrap().1;
+    append(&mut a, record(3, 10));
+    let (second, group) = a.newest().unwrap();
+    append(&mut a, record(4, 10));
+    let (third, early) = a.newest().unwrap();
+    for (position, group) in [(second, group.slice(..99)), (second, strange), (third, early)] {
+        assert_eq!(offer(&mut b, position, &group).unwrap_err().kind(), ErrorKind::Unavailable);
+        assert!(b.stopped().is_none());
+    }
+    assert_eq!(offer(&mut b, second, &group).unwrap().len(), 1);
+    assert_eq!(follow(&mut b).len(), 1);
     append(&mut b, record(2, 10));
+}
+
+/// Offers a group, and gives what is shown by it.
+fn offer(log: &mut SharedLog, position: LogPosition, group: &Bytes) -> crate::Result<Records> {
+    let mut seen = Vec::new();
+    let mut visit = |position, record| {
+        seen.push((position, record));
+        Ok(())
+    };
+    log.offer(position, group.clone(), &mut visit)?;
+    Ok(seen)
+}
+
+#[test]
+fn an_awaited_version_is_told_once_and_its_position_is_known_to_all() {
+    let lake = memory();
+    let (mut a, mut b) = (open(&lake), open(&lake));
+    let notice = |version| Notice {
+        table: "readings".into(),
+        version: TableVersion::new(version),
+        is_awaited: true,
+    };
+    let hint = Notice { is_awaited: false, ..notice(3) };
+    a.tell(hint.clone());
+    a.send_notices().unwrap();
+    assert_eq!(b.announce(notice(3)).unwrap_err().kind(), ErrorKind::Behind);
+    assert_same(&follow(&mut b), &[], "");
+    assert_eq!(b.notices(), [hint]);
+    // A hint of a version that is to come goes with it.
+    b.tell(Notice { is_awaited: false, ..notice(4) });
+    let position = b.announce(notice(3)).unwrap();
+    let end = b.end();
+    assert!(position < end);
+    assert_eq!(b.announce(notice(2)).unwrap(), position, "a later version is told");
+    assert_eq!(b.end(), end, "nothing was appended");
+    follow(&mut a);
+    assert_eq!(a.notices(), [notice(4)]);
+    assert_eq!(a.announce(notice(4)).unwrap(), position);
+    assert!(a.announce(notice(5)).unwrap() >= end);
+    assert_eq!(b.notices(), [], "its own");
+    // A start knows what was told before.
+    assert_eq!(open(&lake).announce(notice(3)).unwrap(), a.announce(notice(5)).unwrap());
 }
 
 #[test]

@@ -43,7 +43,7 @@ async fn connect(server: &Running) -> SqlClient {
 }
 
 /// All rows of all endpoints, under the schema that the info promised.
-async fn fetch(client: &mut SqlClient, info: FlightInfo) -> Result<RecordBatch> {
+pub(super) async fn fetch(client: &mut SqlClient, info: FlightInfo) -> Result<RecordBatch> {
     let schema = std::sync::Arc::new(info.clone().try_decode_schema()?);
     let mut batches = Vec::new();
     for endpoint in info.endpoint {
@@ -56,7 +56,7 @@ async fn fetch(client: &mut SqlClient, info: FlightInfo) -> Result<RecordBatch> 
     Ok(concat_batches(&schema, &batches)?)
 }
 
-async fn query(client: &mut SqlClient, text: &str) -> Result<RecordBatch> {
+pub(super) async fn query(client: &mut SqlClient, text: &str) -> Result<RecordBatch> {
     let info = client.execute(text.to_owned(), None).await?;
     fetch(client, info).await
 }
@@ -76,14 +76,14 @@ async fn count(client: &mut SqlClient, text: &str) -> i64 {
 }
 
 /// The texts of a column.
-fn texts(rows: &RecordBatch, column: &str) -> Vec<String> {
+pub(super) fn texts(rows: &RecordBatch, column: &str) -> Vec<String> {
     use arrow::array::AsArray;
     let column = rows.column_by_name(column).unwrap().as_string::<i32>();
     column.iter().map(|text| text.unwrap_or("null").to_owned()).collect()
 }
 
 /// The status of an error that came over the wire.
-fn status<T: std::fmt::Debug>(result: Result<T>) -> Status {
+pub(super) fn status<T: std::fmt::Debug>(result: Result<T>) -> Status {
     match result {
         Err(FlightError::Tonic(status)) => *status,
         other => panic!("expected a status, got {other:?}"),
