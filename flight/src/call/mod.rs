@@ -17,7 +17,7 @@ mod state;
 mod time;
 
 pub(crate) use answer::Running;
-pub(crate) use caller::{Caller, Peer, Shown, missing, restriction, shown};
+pub(crate) use caller::{Caller, Peer, Shown, restriction, shown};
 pub(crate) use endpoint::signed;
 pub(crate) use executions::{Cancellation, Cancelled, Execution};
 pub(crate) use limits::Deadline;

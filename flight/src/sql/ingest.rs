@@ -9,7 +9,7 @@ use arrow_flight::FlightData;
 use arrow_flight::sql::{
     CommandStatementIngest, TableDefinitionOptions, TableExistsOption, TableNotExistOption,
 };
-use barograph_access::Verb;
+use barograph_access::{Call, Verb};
 use barograph_engine::{Durability, ErrorKind};
 use barograph_lake::LogPosition;
 use futures::{StreamExt, TryStreamExt, stream};
