@@ -84,11 +84,13 @@ impl Drop for Watch {
 async fn run(parts: WatchParts, stop: Arc<Notify>) {
     let mut memory = Memory::default();
     loop {
-        let keeping = pin!(keep_entry(&parts, &mut memory));
-        if let Either::Right((_, keeping)) = select(keeping, pin!(stop.notified())).await {
-            // A write that is under way would come after the entry is taken away.
-            let _ = select(keeping, parts.clock.sleep(ASK_EVERY)).await;
-            return;
+        {
+            let keeping = pin!(keep_entry(&parts, &mut memory));
+            if let Either::Right((_, keeping)) = select(keeping, pin!(stop.notified())).await {
+                // A write that is under way would come after the entry is taken away.
+                let _ = select(keeping, parts.clock.sleep(ASK_EVERY)).await;
+                return;
+            }
         }
         let turn = pin!(async {
             ask(&parts, &mut memory).await;
