@@ -20,6 +20,8 @@ pub(crate) use caller::Caller;
 pub(crate) use endpoint::signed;
 pub(crate) use executions::{Cancellation, Cancelled, Execution};
 pub(crate) use limits::Deadline;
+#[cfg(test)]
+pub(crate) use put::decode;
 pub(crate) use put::{Sent, Writing, batches_of, sent_batches_of};
 pub(crate) use requests::RequestKind;
 pub(crate) use serving::Serving;

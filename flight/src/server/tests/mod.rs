@@ -7,6 +7,7 @@
 
 mod altering;
 mod exchange;
+mod fuzz;
 mod lifecycle;
 mod put;
 mod read;
