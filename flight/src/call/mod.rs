@@ -21,6 +21,8 @@ pub(crate) use caller::{Caller, Peer, Shown, restriction, shown};
 pub(crate) use endpoint::signed;
 pub(crate) use executions::{Cancellation, Cancelled, Execution};
 pub(crate) use limits::Deadline;
+#[cfg(test)]
+pub(crate) use put::decode;
 pub(crate) use put::{PutRequest, Sent, Writing, batches_of, sent_batches_of};
 pub(crate) use requests::RequestKind;
 pub(crate) use serving::Serving;

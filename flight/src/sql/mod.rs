@@ -27,6 +27,8 @@ mod session;
 #[cfg(test)]
 pub(crate) use session::messages as session_messages;
 mod sql_info;
+#[cfg(test)]
+mod tests;
 mod types;
 
 use barograph_query::{Sql, Statement};
