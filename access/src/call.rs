@@ -26,7 +26,7 @@ pub enum Door {
 pub struct Call {
     access: Arc<Access>,
     identity: Arc<Identity>,
-    running: Running,
+    _running: Running,
     door: Door,
     action: &'static str,
     address: Option<IpAddr>,
@@ -63,7 +63,7 @@ impl Call {
         Self {
             access,
             identity,
-            running,
+            _running: running,
             door,
             action,
             address,

@@ -66,3 +66,8 @@ fn start(arguments: Arguments) -> Result<()> {
     runtime.shutdown_timeout(std::time::Duration::from_secs(2));
     result
 }
+
+#[cfg(test)]
+#[global_allocator]
+static ALLOCATOR: barograph_fuzz::Allocator<std::alloc::System> =
+    barograph_fuzz::Allocator(std::alloc::System);

@@ -25,6 +25,7 @@ mod engine;
 mod error;
 pub mod expression;
 pub mod filter;
+mod ipc;
 mod landing;
 pub mod log;
 mod logged;
@@ -69,6 +70,10 @@ pub use writer::{Ack, Durability, LogGauge};
 pub mod internal {
     pub use crate::allocations::{CountingAllocator, held};
     pub use crate::clock::{pause, roughly};
+    pub use crate::engine::batch_bytes;
+    pub use crate::ipc::{
+        Decoded, IpcDecoder, IpcError, IpcFile, IpcStream, read_stream, schema_of,
+    };
     pub use crate::process_memory::{
         CLOCK_TICKS, PAGE_BYTES, ProcessMemoryLimit, SETTING as PROCESS_MEMORY_SETTING, auxiliary,
     };
@@ -84,5 +89,5 @@ pub mod internal {
 
 #[cfg(test)]
 #[global_allocator]
-static ALLOCATOR: allocations::CountingAllocator<std::alloc::System> =
-    allocations::CountingAllocator(std::alloc::System);
+static ALLOCATOR: allocations::CountingAllocator<barograph_fuzz::Allocator<std::alloc::System>> =
+    allocations::CountingAllocator(barograph_fuzz::Allocator(std::alloc::System));

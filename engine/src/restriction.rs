@@ -13,7 +13,7 @@ use std::sync::Arc;
 use arrow::array::{Array, AsArray, BooleanArray, RecordBatch};
 use arrow::compute::{cast, filter_record_batch};
 use arrow::datatypes::{DataType, Int64Type};
-use barograph_access::{Allowed, KeyRanges, RowRule, Rows};
+use barograph_access::{Allowed, KeyRange, KeyRanges, RowRule, Rows};
 use barograph_lake::schema::{FIRST_VALUE_COLUMN, KEY_COLUMN};
 use barograph_lake::{Key, TableSchema};
 
@@ -222,7 +222,7 @@ fn node(table: &TableSchema, of: Builder<'_>, rule: &RowRule) -> Result<Node> {
 /// That the key is among `keys`.
 fn of_keys(of: Builder<'_>, keys: &KeyRanges) -> Node {
     let number = |key: Key| Literal::Number(key.to_string());
-    let (single, ranges): (Vec<_>, Vec<_>) =
+    let (single, ranges): (Vec<&KeyRange>, Vec<&KeyRange>) =
         keys.ranges().iter().partition(|range| range.from == range.to);
     let listed = single.into_iter().map(|range| number(range.from)).collect::<Vec<_>>();
     let mut any: Vec<_> = ranges
@@ -244,7 +244,7 @@ fn of_keys(of: Builder<'_>, keys: &KeyRanges) -> Node {
 
 /// The keys one by one, if they are given so.
 fn one_by_one(keys: &KeyRanges) -> Option<Vec<Key>> {
-    let one = |range: &barograph_access::KeyRange| (range.from == range.to).then_some(range.from);
+    let one = |range: &KeyRange| (range.from == range.to).then_some(range.from);
     keys.ranges().iter().map(one).collect()
 }
 

@@ -2,6 +2,7 @@
 //! each second whether the leader answers. If it does not twice in a row, this process takes the lead: it appends an empty
 //! group, unless another is faster.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -83,12 +84,19 @@ impl Drop for Watch {
 async fn run(parts: WatchParts, stop: Arc<Notify>) {
     let mut memory = Memory::default();
     loop {
-        let turn = std::pin::pin!(async {
-            keep_entry(&parts, &mut memory).await;
+        {
+            let keeping = pin!(keep_entry(&parts, &mut memory));
+            if let Either::Right((_, keeping)) = select(keeping, pin!(stop.notified())).await {
+                // A write that is under way would come after the entry is taken away.
+                let _ = select(keeping, parts.clock.sleep(ASK_EVERY)).await;
+                return;
+            }
+        }
+        let turn = pin!(async {
             ask(&parts, &mut memory).await;
             parts.clock.sleep(ASK_EVERY).await;
         });
-        if let Either::Right(_) = select(turn, std::pin::pin!(stop.notified())).await {
+        if let Either::Right(_) = select(turn, pin!(stop.notified())).await {
             return;
         }
     }

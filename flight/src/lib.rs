@@ -42,3 +42,8 @@ pub use server::{Listener, Server};
 pub use settings::FlightSettings;
 pub use ticket::Ticket;
 pub use tls::{ClientTls, TlsVersion};
+
+#[cfg(test)]
+#[global_allocator]
+static ALLOCATOR: barograph_fuzz::Allocator<std::alloc::System> =
+    barograph_fuzz::Allocator(std::alloc::System);

@@ -27,3 +27,8 @@ pub use alter::{Alter, AlterBounds};
 pub use error::{Error, ErrorKind, Result};
 /// The version of polars that frames are of.
 pub use polars;
+
+#[cfg(test)]
+#[global_allocator]
+static ALLOCATOR: barograph_fuzz::Allocator<std::alloc::System> =
+    barograph_fuzz::Allocator(std::alloc::System);

@@ -58,3 +58,8 @@ pub mod internal {
     pub use crate::priority::{lower_priority, yield_if_background};
     pub use crate::snapshot::key_ranges;
 }
+
+#[cfg(test)]
+#[global_allocator]
+static ALLOCATOR: barograph_fuzz::Allocator<std::alloc::System> =
+    barograph_fuzz::Allocator(std::alloc::System);

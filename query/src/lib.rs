@@ -51,5 +51,6 @@ pub use table::catalog::{CATALOG, PUBLIC_SCHEMA, SYSTEM_SCHEMA, TableEntry};
 
 #[cfg(test)]
 #[global_allocator]
-static ALLOCATOR: barograph_engine::internal::CountingAllocator<std::alloc::System> =
-    barograph_engine::internal::CountingAllocator(std::alloc::System);
+static ALLOCATOR: barograph_engine::internal::CountingAllocator<
+    barograph_fuzz::Allocator<std::alloc::System>,
+> = barograph_engine::internal::CountingAllocator(barograph_fuzz::Allocator(std::alloc::System));

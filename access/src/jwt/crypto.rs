@@ -26,11 +26,13 @@ static PROVIDER: CryptoProvider = CryptoProvider {
 pub(super) fn install() {
     static ONCE: Once = Once::new();
     // An error says that there is one already: this is the only place that sets it.
-    ONCE.call_once(|| drop(PROVIDER.install_default()));
+    ONCE.call_once(|| {
+        let _ = PROVIDER.install_default();
+    });
 }
 
 fn unsupported() -> jsonwebtoken::errors::Error {
-    ErrorKind::UnsupportedAlgorithm.into()
+    ErrorKind::InvalidAlgorithm.into()
 }
 
 fn no_signer(_: &Algorithm, _: &EncodingKey) -> Result<Box<dyn JwtSigner>> {

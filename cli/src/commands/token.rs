@@ -75,7 +75,7 @@ fn listed(tokens: &[TokenEntry], format: Format) -> Result<()> {
         ("keys", texts(keys), true),
         ("filter", texts(|token| token.filter.clone()), true),
     ])?;
-    let mut writer = RowWriter::new(io::stdout().lock(), format, &rows.schema(), false)?;
+    let mut writer = RowWriter::new(io::stdout(), format, &rows.schema(), false)?;
     writer.write(&rows)?;
     writer.finish().map(drop)
 }

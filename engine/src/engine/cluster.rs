@@ -1,12 +1,10 @@
 //! The engine among others that share its log: who they are, what one takes for another, and how far behind one is.
 
-use std::io::Cursor;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
-use arrow::ipc::reader::StreamReader;
 use barograph_lake::{LogId, LogPosition, TableVersion};
 use futures::future::{Either, select};
 use futures::stream::BoxStream;
@@ -16,6 +14,7 @@ use super::Engine;
 use super::put::batch_bytes;
 use crate::cluster::{AppendedGroup, ForwardedBatch, ForwardedEntry, Member};
 use crate::dead_letters::with_ids;
+use crate::ipc::read_stream;
 use crate::log::{Leader, Notice, Place};
 use crate::validate::logged_schema;
 use crate::writer::{Entry, Submission, Written};
@@ -244,7 +243,8 @@ impl Engine {
 }
 
 fn forwarded_rows(body: &[u8]) -> Result<RecordBatch> {
-    let mut reader = StreamReader::try_new(Cursor::new(body), None)?;
-    let rows = reader.next().transpose()?;
-    rows.ok_or_else(|| Error::request("there are none"))
+    // Servers send their rows unpacked.
+    let (_, rows) =
+        read_stream(body, body.len()).map_err(|e| Error::request("Arrow IPC").with_source(e))?;
+    rows.into_iter().next().ok_or_else(|| Error::request("there are none"))
 }

@@ -45,7 +45,7 @@ use crate::{Clock, Durability, EngineSettings, Error, ErrorKind, Result};
 use status::AckCounts;
 
 pub use builder::{EngineBuilder, LogSource};
-pub use put::{Prepared, Submitted};
+pub use put::{Prepared, Submitted, batch_bytes};
 pub use redrive::RedriveReport;
 
 /// How often views are taken anew because one changed meanwhile. Each try costs less than a µs a table,

@@ -32,7 +32,7 @@ use crate::writer::{ConditionalPut, Entry, Precondition, Submission, WriterStatu
 use crate::{Ack, Durability, Error, Result, retry};
 
 use letters::LETTERS_BYTES;
-pub(super) use size::batch_bytes;
+pub use size::batch_bytes;
 use size::{entries_within, parts};
 
 /// Batches above this size are validated off the asynchronous threads.
@@ -140,6 +140,13 @@ impl Engine {
         if bytes > most {
             return Err(Error::request(format!(
                 "the batch has {bytes} bytes, more than batch_bytes_max = {most}: send it in smaller batches"
+            )));
+        }
+        // Columns of nothing but nulls, or of one run, take no bytes for a row.
+        let rows = batch.num_rows();
+        if rows > most {
+            return Err(Error::request(format!(
+                "the batch has {rows} rows, more than batch_bytes_max = {most} has bytes: send it in smaller batches"
             )));
         }
         let (first, others) = parts(&table, batch, bytes, most);

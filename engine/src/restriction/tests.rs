@@ -2,7 +2,7 @@
 
 use arrow::array::{ArrayRef, Float32Array, Int32Array, StringArray, TimestampMicrosecondArray};
 use arrow::datatypes::Int32Type;
-use barograph_access::{Decision, Grant, KeyRange, Verb};
+use barograph_access::{Decision, Grant, Verb};
 use barograph_lake::schema::{TableDeclaration, ValueColumn, ValueType};
 use barograph_lake::{KeySelection, TimeRange};
 use proptest::prelude::*;

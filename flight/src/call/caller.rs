@@ -70,7 +70,7 @@ impl State {
 }
 
 /// A table that is not there, as those are told who may not see all.
-pub(crate) fn missing(table: &str) -> Error {
+fn missing(table: &str) -> Error {
     Error::new(ErrorKind::NotFound, format!("there is no table {table:?}"))
 }
 

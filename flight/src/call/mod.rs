@@ -18,11 +18,13 @@ mod state;
 mod time;
 
 pub(crate) use answer::Running;
-pub(crate) use caller::{Caller, Peer, Shown, missing, restriction, shown};
+pub(crate) use caller::{Caller, Peer, Shown, restriction, shown};
 pub(crate) use charged::{Part, SharedCall};
 pub(crate) use endpoint::signed;
 pub(crate) use executions::{Cancellation, Cancelled, Execution};
 pub(crate) use limits::Deadline;
+#[cfg(test)]
+pub(crate) use put::decode;
 pub(crate) use put::{PutRequest, Sent, Writing, batches_of, sent_batches_of};
 pub(crate) use requests::{Observed, RequestKind};
 pub(crate) use serving::Serving;

@@ -9,21 +9,20 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
+use arrow::buffer::Buffer;
 use arrow_flight::FlightData;
-use arrow_flight::decode::{DecodedPayload, FlightDataDecoder};
-use arrow_flight::error::FlightError;
 use barograph_access::{Allowed, KeyRanges};
-use barograph_engine::internal::pause;
+use barograph_engine::internal::{Decoded, IpcDecoder, IpcError, pause};
 use barograph_engine::log::BatchId;
 use barograph_engine::{Ack, Clock, Durability, ErrorKind, Restriction, retry};
-use barograph_lake::Span;
+use barograph_lake::{Size, Span};
 use bytes::Bytes;
 use futures::future::{BoxFuture, OptionFuture, ready};
 use futures::stream::{BoxStream, FuturesOrdered};
 use futures::{FutureExt, Stream, StreamExt, TryStreamExt, stream};
 use http::HeaderMap;
 use tokio::sync::OwnedSemaphorePermit;
-use tonic::{Code, Status, Streaming};
+use tonic::{Code, Streaming};
 
 use super::charged::Charged;
 use super::limits::Deadline;
@@ -36,6 +35,9 @@ use crate::{Error, Result};
 
 /// With so many bytes of batches on their way, no other is taken: a sync of the disk takes no longer than writing them.
 const IN_FLIGHT_BYTES: usize = 16 << 20;
+
+/// Values of every type can be read where they stand if a body begins at a multiple of this.
+const BODY_ALIGNMENT: usize = 64;
 
 /// An acknowledgement that is yet to come.
 type Pending = BoxFuture<'static, Result<Ack>>;
@@ -77,28 +79,44 @@ fn described(
     messages: Streaming<FlightData>,
 ) -> impl Stream<Item = Result<(Bytes, RecordBatch)>> + Send + use<> {
     let limit = state.settings.request_bytes_max;
-    let messages =
-        stream::once(std::future::ready(Ok(first))).chain(messages).map_err(move |status| {
-            if status.code() == Code::OutOfRange {
-                let mend = format!(
-                    "flight.request_bytes_max is {limit}: send smaller batches ({})",
-                    status.message()
-                );
-                return FlightError::from(Status::invalid_argument(mend));
-            }
-            FlightError::from(status)
-        });
-    let mut has_schema = false;
-    let batches = FlightDataDecoder::new(messages).try_filter_map(move |message| {
-        ready(match message.payload {
-            DecodedPayload::RecordBatch(rows) => Ok(Some((message.inner.app_metadata, rows))),
-            DecodedPayload::Schema(_) if std::mem::replace(&mut has_schema, true) => Err(
-                FlightError::protocol("a second schema: send its batches with a call of their own"),
-            ),
-            DecodedPayload::Schema(_) | DecodedPayload::None => Ok(None),
-        })
+    let messages = stream::once(ready(Ok(first))).chain(messages).map_err(move |status| {
+        if status.code() == Code::OutOfRange {
+            return too_large(limit, status.message());
+        }
+        Error::from(status)
     });
-    batches.map_err(Error::from)
+    let mut decoder = IpcDecoder::new(limit.get());
+    messages.try_filter_map(move |message| ready(decode(&mut decoder, message, limit)))
+}
+
+/// The rows of a message with its metadata; `None` if it has none.
+pub(crate) fn decode(
+    decoder: &mut IpcDecoder,
+    message: FlightData,
+    limit: Size,
+) -> Result<Option<(Bytes, RecordBatch)>> {
+    let FlightData { data_header, app_metadata, data_body, .. } = message;
+    let is_aligned = data_body.as_ptr().align_offset(BODY_ALIGNMENT) == 0;
+    let body = match is_aligned {
+        true => Buffer::from(data_body),
+        false => Buffer::from(data_body.as_ref()),
+    };
+    let had_schema = decoder.schema().is_some();
+    match decoder.decode(&data_header, body) {
+        Ok(Decoded::Rows(rows)) => Ok(Some((app_metadata, rows))),
+        Ok(Decoded::Schema(_)) if had_schema => {
+            Err(Error::request("a second schema: send its batches with a call of their own"))
+        }
+        Ok(Decoded::Schema(_) | Decoded::Nothing) => Ok(None),
+        Err(IpcError::TooLarge(size)) => {
+            Err(too_large(limit, format_args!("one has {size} bytes, unpacked, or rows")))
+        }
+        Err(error) => Err(Error::request("Flight data").with_source(error)),
+    }
+}
+
+fn too_large(limit: Size, what: impl std::fmt::Display) -> Error {
+    Error::request(format!("flight.request_bytes_max is {limit}: send smaller batches ({what})"))
 }
 
 /// Where batches go.

@@ -35,7 +35,7 @@ pub(super) fn given(
     allowed: &Allowed,
 ) -> Result<Option<Arc<Restriction>>> {
     let given = restriction(schema, allowed)?;
-    if given.is_some() && *state.engine.schema(&ticket.table)? != *schema {
+    if given.is_some() && state.engine.schema(&ticket.table)? != *schema {
         let text = format!(
             "table {:?} had other columns then, and your rights are about those that it has now",
             ticket.table

@@ -9,7 +9,8 @@ use arrow_flight::FlightData;
 use arrow_flight::sql::{
     CommandStatementIngest, TableDefinitionOptions, TableExistsOption, TableNotExistOption,
 };
-use barograph_access::Verb;
+use barograph_access::{Call, Verb};
+use barograph_engine::internal::batch_bytes;
 use barograph_engine::{Durability, ErrorKind};
 use barograph_lake::LogPosition;
 use futures::{StreamExt, TryStreamExt, stream};
@@ -19,7 +20,7 @@ use super::catalog::{CATALOG, DEFAULT_SCHEMA};
 use super::no_transaction;
 use crate::call::{Caller, PutRequest, Sent, Serving, State, Writing, batches_of};
 use crate::message::{BatchIds, DURABILITY_HEADER, durability, durability_of};
-use crate::wire::{BatchEncoder, plain_batch, plain_schema};
+use crate::wire::{plain_batch, plain_schema};
 use crate::{Error, Result};
 
 /// Option of the command that names the durability of the acknowledgement; the header goes before it.
@@ -52,10 +53,7 @@ pub(super) async fn ingest(
     let durability = durability_asked(&command, caller)?;
     let part_bytes = state.engine.settings().batch_bytes_max.get() / 2;
     let batches = batches_of(state, first, messages)
-        .map_ok(move |batch| match parts(batch, part_bytes) {
-            Ok(parts) => stream::iter(parts).map(Ok).boxed(),
-            Err(error) => stream::iter([Err(error)]).boxed(),
-        })
+        .map_ok(move |batch| stream::iter(parts(batch, part_bytes)))
         .try_flatten()
         .zip(stream::iter(BatchIds::of(caller.headers())?))
         .map(|(rows, id)| Ok(Sent { id, rows: rows? }))
@@ -156,13 +154,29 @@ fn durability_asked(command: &CommandStatementIngest, caller: Caller<'_>) -> Res
 }
 
 /// A batch in plain types, cut so that no part is larger than the engine takes.
-fn parts(batch: RecordBatch, part_bytes: usize) -> Result<Vec<RecordBatch>> {
+fn parts(
+    batch: RecordBatch,
+    part_bytes: usize,
+) -> impl Iterator<Item = Result<RecordBatch>> + Send {
     let schema = plain_schema(&batch.schema());
-    let batch = plain_batch(batch, &schema)?;
-    let count = BatchEncoder::estimate(&batch)?.div_ceil(part_bytes.max(1)).max(1);
+    let count = batch_bytes(&batch).div_ceil(part_bytes.max(1)).max(1);
     let rows = batch.num_rows().div_ceil(count).max(1);
-    let starts = (0..batch.num_rows().max(1)).step_by(rows);
-    Ok(starts.map(|start| batch.slice(start, rows.min(batch.num_rows() - start))).collect())
+    let mut starts = (0..batch.num_rows().max(1)).step_by(rows);
+    let mut left: Vec<RecordBatch> = Vec::new();
+    std::iter::from_fn(move || {
+        let mut part = left.pop().or_else(|| {
+            let start = starts.next()?;
+            Some(batch.slice(start, rows.min(batch.num_rows() - start)))
+        })?;
+        // Values may lie unevenly. Plain ones are made of a part at a time: they may be many times more than
+        // dictionaries and runs.
+        while part.num_rows() > 1 && batch_bytes(&part) > part_bytes {
+            let half = part.num_rows() / 2;
+            left.push(part.slice(half, part.num_rows() - half));
+            part = part.slice(0, half);
+        }
+        Some(plain_batch(part, &schema))
+    })
 }
 
 #[cfg(test)]
@@ -208,6 +222,7 @@ mod tests {
     fn a_large_batch_is_cut_and_a_small_one_is_not() {
         let numbers: ArrayRef = Arc::new((0..1_000).collect::<Int64Array>());
         let batch = RecordBatch::try_from_iter([("n", numbers)]).unwrap();
+        let parts = |batch: RecordBatch, bytes| parts(batch, bytes).collect::<Result<Vec<_>>>();
         assert_eq!(parts(batch.clone(), 8_000).unwrap(), std::slice::from_ref(&batch));
         let cut = parts(batch.clone(), 3_000).unwrap();
         assert_eq!(cut.iter().map(RecordBatch::num_rows).collect::<Vec<_>>(), [334, 334, 332]);

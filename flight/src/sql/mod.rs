@@ -28,6 +28,8 @@ pub(crate) use session::Session;
 #[cfg(test)]
 pub(crate) use session::messages as session_messages;
 mod sql_info;
+#[cfg(test)]
+mod tests;
 mod types;
 
 use barograph_query::{Sql, Statement};

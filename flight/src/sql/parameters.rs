@@ -4,13 +4,16 @@
 use std::error::Error as StdError;
 
 use arrow::array::{ArrayRef, RecordBatch, UnionArray};
-use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::StreamWriter;
+use barograph_engine::internal::read_stream;
 use barograph_query::ScalarValue;
 use bytes::Bytes;
 
 use crate::wire::{plain_batch, plain_schema};
 use crate::{Error, Result};
+
+/// A handle may carry so many rows, however few bytes they take.
+const ROWS_MIN: usize = 1 << 16;
 
 /// Rows as they travel in a handle.
 pub(super) fn encode(batches: &[RecordBatch]) -> Result<Bytes> {
@@ -27,9 +30,11 @@ pub(super) fn decode(bytes: &Bytes) -> Result<Vec<RecordBatch>> {
     if bytes.is_empty() {
         return Ok(Vec::new());
     }
-    let unreadable = |e| Error::request("bound parameters").with_source(e);
-    let reader = StreamReader::try_new(bytes.as_ref(), None).map_err(unreadable)?;
-    reader.map(|batch| batch.map_err(unreadable)).collect()
+    // They travel unpacked, but a column of nulls takes no bytes for a row.
+    let most = bytes.len().max(ROWS_MIN);
+    let (_, rows) = read_stream(bytes, most)
+        .map_err(|error| Error::request("bound parameters").with_source(error))?;
+    Ok(rows)
 }
 
 /// Checks that `batches` have a column for each of `count` parameters.
@@ -58,24 +63,22 @@ pub(super) fn rows(
 ) -> impl Iterator<Item = Result<Vec<ScalarValue>>> + Send {
     let alone = batches.is_empty().then(|| Ok(Vec::new()));
     let bound = batches.into_iter().flat_map(|batch| {
-        let batch = plain_batch(batch.clone(), &plain_schema(&batch.schema()));
-        let (count, batch) = match batch {
-            Ok(batch) => (batch.num_rows(), Ok(batch)),
-            Err(error) => (1, Err(error)),
-        };
-        (0..count).map(move |row| match &batch {
-            Ok(batch) => values(batch, row),
-            Err(error) => Err(error.again()),
+        let schema = plain_schema(&batch.schema());
+        // A row at a time: plain values may be many times more than dictionaries and runs.
+        (0..batch.num_rows()).map(move |row| {
+            let plain = plain_batch(batch.slice(row, 1), &schema)?;
+            values(&plain, row)
         })
     });
     alone.into_iter().chain(bound)
 }
 
+/// The values of the only row of `batch`, which is row `row` of all.
 fn values(batch: &RecordBatch, row: usize) -> Result<Vec<ScalarValue>> {
     let columns = batch.columns().iter().enumerate();
     columns
         .map(|(index, column)| {
-            value(column, row).map_err(|e| {
+            value(column).map_err(|e| {
                 Error::request(format!("value ${} of row {row}", index + 1)).with_source(e)
             })
         })
@@ -83,11 +86,11 @@ fn values(batch: &RecordBatch, row: usize) -> Result<Vec<ScalarValue>> {
 }
 
 /// One value. Some drivers put values of any type into one column, as a union.
-fn value(column: &ArrayRef, row: usize) -> Result<ScalarValue, Box<dyn StdError + Send + Sync>> {
+fn value(column: &ArrayRef) -> Result<ScalarValue, Box<dyn StdError + Send + Sync>> {
     if let Some(union) = column.as_any().downcast_ref::<UnionArray>() {
-        return Ok(ScalarValue::try_from_array(&union.value(row), 0)?);
+        return Ok(ScalarValue::try_from_array(&union.value(0), 0)?);
     }
-    Ok(ScalarValue::try_from_array(column, row)?)
+    Ok(ScalarValue::try_from_array(column, 0)?)
 }
 
 #[cfg(test)]

@@ -4,10 +4,11 @@
 use std::sync::Arc;
 
 use arrow::array::{AsArray, RecordBatch};
-use arrow::datatypes::{Int64Type, Schema, UInt64Type};
+use arrow::datatypes::{Int64Type, UInt64Type};
 use arrow_flight::sql::{Command, DoPutPreparedStatementResult, DoPutUpdateResult};
 use arrow_flight::{FlightData, PutResult};
 use barograph_access::Call;
+use barograph_engine::internal::schema_of;
 use futures::TryStreamExt;
 use prost::Message;
 use tonic::Streaming;
@@ -108,7 +109,8 @@ async fn bound(
         }
     }
     let most = state.settings.request_bytes_max;
-    let schema = Schema::try_from(&first)?;
+    let schema = schema_of(&first.data_header)
+        .map_err(|error| Error::request("bound values").with_source(error))?;
     let mut batches = batches_of(state, first, messages);
     let (mut rows, mut bytes) = (Vec::new(), 0_usize);
     while let Some(batch) = batches.try_next().await? {
@@ -123,7 +125,7 @@ async fn bound(
     }
     if rows.is_empty() {
         // No row of values is no execution, which is not the same as no values.
-        rows.push(RecordBatch::new_empty(Arc::new(schema)));
+        rows.push(RecordBatch::new_empty(schema));
     }
     // Clients that bind nothing may send a batch without columns.
     rows.retain(|batch: &RecordBatch| batch.num_columns() > 0);

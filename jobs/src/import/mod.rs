@@ -15,6 +15,8 @@ mod replaced;
 mod run;
 mod sink;
 mod state;
+#[cfg(test)]
+mod tests;
 mod time;
 
 pub use direct::{DirectImport, ImportEvent, Imported, Merged};

@@ -9,6 +9,7 @@ mod deletion;
 mod dialect;
 mod executors;
 mod function_memory;
+mod fuzz;
 mod guard;
 mod newest;
 mod planning;

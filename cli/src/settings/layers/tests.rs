@@ -194,3 +194,63 @@ fn what_cannot_work_is_refused_with_its_name() {
     let kept = "[retention]\ndead_letters.after = '30d'\nreadings_1h.after = '30d'\nquality_flags.after = '30d'";
     resolve(kept, &[], &[]).unwrap();
 }
+
+#[test]
+fn fuzz_settings() {
+    let seeds = [
+        "data = 'a'\n[engine]\nlateness = '1m'\ntail_bytes_max = '1GiB'\n[flight]\nlisten = '127.0.0.1:0'\n[sql]\ntimeout = '30s'\n",
+        "[tables.readings]\nkey = 'city_id'\ntime = 'reading_at'\n[[tables.readings.columns]]\nname = 't'\ntype = 'float32'\nrange = [-90.0, 60.0]\n",
+        "[jobs.compact]\nevery = '1h'\n[logging]\nfilter = 'info,barograph=debug'\nformat = 'json'\n[quality]\n",
+        "BAROGRAPH_ENGINE__LATENESS=5m\nBAROGRAPH_FLIGHT__STREAMS_MAX=8\nflight.listen=x:3\n",
+    ];
+    let tokens = [
+        "[tables.",
+        "[engine]\n",
+        "[flight]\n",
+        "[sql]\n",
+        "[jobs.",
+        "[store]\n",
+        " = ",
+        "'",
+        "\"",
+        "\n",
+        "1e400",
+        "0x7f",
+        "inf",
+        "'5m'",
+        "'64MiB'",
+        "-1",
+        "[",
+        "]",
+        "{",
+        "}",
+        "9223372036854775808",
+        "BAROGRAPH_",
+        "__",
+        "\\u0000",
+        "'''",
+    ];
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("settings.toml");
+    let target = barograph_fuzz::Target::new("settings", 1_500).seeds(seeds).tokens(tokens);
+    target.bytes_max(4 << 10).memory(32 << 20, 1_024).run(|input| {
+        let text = String::from_utf8_lossy(input);
+        std::fs::write(&path, text.as_bytes()).unwrap();
+        let lines = text.lines().filter_map(|line| line.split_once('=')).take(8);
+        let named = lines.map(|(name, value)| (name.trim().to_owned(), value.trim().to_owned()));
+        let (environment, flags) = named.partition(|(name, _)| name.starts_with(PREFIX));
+        let by_name = Layers { file: None, environment, flags }.resolve();
+        let by_file = Layers { file: Some(path.clone()), ..Layers::default() }.resolve();
+        match (by_name, by_file) {
+            (_, Ok(settings)) => {
+                let written = toml::to_string(&settings).unwrap();
+                std::fs::write(&path, written).unwrap();
+                let again = Layers { file: Some(path.clone()), ..Layers::default() }.resolve();
+                assert_eq!(again.unwrap(), settings);
+                Ok(())
+            }
+            (Ok(_), Err(_)) => Ok(()),
+            (Err(a), Err(b)) => Err(format!("{a}; {b}").replace(&path.display().to_string(), "")),
+        }
+    });
+}

@@ -4,6 +4,7 @@
 
 mod damage;
 mod faults;
+pub(in crate::log) mod fuzz;
 mod kill;
 mod life;
 mod segments;

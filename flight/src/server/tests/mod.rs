@@ -8,6 +8,7 @@
 mod access;
 mod altering;
 mod exchange;
+mod fuzz;
 mod lifecycle;
 mod put;
 mod read;

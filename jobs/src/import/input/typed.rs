@@ -2,16 +2,14 @@
 
 use std::collections::VecDeque;
 use std::fs::File;
-use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use arrow::array::RecordBatch;
 use arrow::compute::{cast, concat_batches};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use arrow::error::ArrowError;
-use arrow::ipc::reader::{FileReader, StreamReader};
+use barograph_engine::internal::{IpcError, IpcFile, IpcStream};
 
 use super::parquet::ParquetInput;
 use super::pieces::{pieces, size};
@@ -22,6 +20,8 @@ use crate::{Error, Result};
 const ARROW_FILE: &[u8] = b"ARROW1";
 /// Record batches that fit into the memory of an import, in pieces of it.
 const BATCH_PIECES: usize = 16;
+/// Bytes of a schema, which is read before it is known how much rows may take.
+const SCHEMA_BYTES_MAX: usize = 64 << 20;
 
 pub(super) struct TypedInput {
     path: PathBuf,
@@ -30,8 +30,8 @@ pub(super) struct TypedInput {
 
 enum TypedReader {
     Parquet(ParquetInput),
-    File(FileReader<Bounded<BufReader<File>>>),
-    Stream(StreamReader<Bounded<Bytes>>),
+    File(IpcFile<BufReader<File>>),
+    Stream(IpcStream<Bytes>),
 }
 
 pub(super) type Batches = Box<dyn Iterator<Item = Result<RecordBatch>> + Send>;
@@ -52,11 +52,10 @@ impl TypedInput {
             return Err(packed(path, "Arrow"));
         }
         let reader = if is_file {
-            FileReader::try_new(Bounded::new(BufReader::new(open(path)?)), None)
-                .map(TypedReader::File)
+            IpcFile::open(BufReader::new(open(path)?), SCHEMA_BYTES_MAX).map(TypedReader::File)
         } else {
             let bytes: Bytes = Box::new(BufReader::new(unpacked.bytes));
-            StreamReader::try_new(Bounded::new(bytes), None).map(TypedReader::Stream)
+            IpcStream::open(bytes, SCHEMA_BYTES_MAX).map(TypedReader::Stream)
         };
         let reader = reader.map_err(|e| unreadable(path, e))?;
         Ok(Self { path: path.to_owned(), reader })
@@ -72,17 +71,20 @@ impl TypedInput {
 
     pub(super) fn chunks(self, wanted: &Wanted<'_>) -> Result<Chunks> {
         let path = self.path;
-        let failed = move |e: ArrowError| unreadable(&path, e);
+        let failed = move |e: IpcError| match e {
+            IpcError::TooLarge(size) => unreadable(&path, too_large(size)),
+            other => unreadable(&path, other),
+        };
         let most = wanted.bytes.saturating_mul(BATCH_PIECES);
         let (batches, skip): (Batches, u64) = match self.reader {
             // The reader itself skips; the numbers of rows count what it skipped.
             TypedReader::Parquet(reader) => (reader.batches(wanted)?, 0),
-            TypedReader::File(reader) => {
-                reader.get_ref().bound(most);
+            TypedReader::File(mut reader) => {
+                reader.bound(most);
                 (Box::new(reader.map(move |batch| batch.map_err(&failed))), wanted.skip)
             }
-            TypedReader::Stream(reader) => {
-                reader.get_ref().bound(most);
+            TypedReader::Stream(mut reader) => {
+                reader.bound(most);
                 (Box::new(reader.map(move |batch| batch.map_err(&failed))), wanted.skip)
             }
         };
@@ -106,42 +108,12 @@ fn packed(path: &Path, form: &str) -> Error {
     ))
 }
 
-/// Bytes that are not read in a larger piece than fits into memory: a record batch is read whole.
-struct Bounded<R> {
-    inner: R,
-    most: Arc<AtomicUsize>,
-}
-
-impl<R> Bounded<R> {
-    fn new(inner: R) -> Self {
-        Self { inner, most: Arc::new(AtomicUsize::new(usize::MAX)) }
-    }
-
-    fn bound(&self, most: usize) {
-        self.most.store(most, Ordering::Relaxed);
-    }
-}
-
-impl<R: Read> Read for Bounded<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let most = self.most.load(Ordering::Relaxed);
-        if buffer.len() > most {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidData,
-                format!(
-                    "a record batch of {} MiB, which is read whole, does not fit into half of the memory of an import: raise --memory, or write smaller batches",
-                    buffer.len() >> 20
-                ),
-            ));
-        }
-        self.inner.read(buffer)
-    }
-}
-
-impl<R: Seek> Seek for Bounded<R> {
-    fn seek(&mut self, position: SeekFrom) -> io::Result<u64> {
-        self.inner.seek(position)
-    }
+/// What is said of a batch with so many bytes or rows.
+fn too_large(size: usize) -> String {
+    format!(
+        "a record batch of {} MiB, which is read whole, does not fit into half of the memory of an import: raise --memory, or write smaller batches",
+        size >> 20
+    )
 }
 
 /// Batches cut, or put together, to the wanted size.

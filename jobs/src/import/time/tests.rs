@@ -142,3 +142,29 @@ fn what_cannot_be_stated_is_said() {
         assert!(error.contains(part), "{toml}: {error}");
     }
 }
+
+#[test]
+fn fuzz_times_as_texts() {
+    let seeds = [
+        "%Y-%m-%d %H:%M:%S%.f%z\n2026-11-22 10:00:00.123456789+01:00",
+        "%d/%m/%y %I:%M %p\n22/11/26 10:00 PM",
+        "%Y%j%H\n202632410",
+        "\n2026-11-22T10:00:00.5Z",
+        "\n20261122T100000,5+0530",
+    ];
+    let tokens = [
+        "%Y", "%m", "%d", "%H", "%M", "%S", "%.f", "%.3f", "%z", "%:z", "%Z", "%p", "%b", "%a",
+        "%j", "%s", "%%", "T", "Z", "\n",
+    ];
+    let target =
+        barograph_fuzz::Target::new("times", 80_000).seeds(seeds).tokens(tokens).bytes_max(256);
+    target.run(|input| {
+        let text = String::from_utf8_lossy(input);
+        let (format, time) = text.split_once('\n').unwrap_or(("", &text));
+        let _ = usual(time);
+        let format = Format::new(format)?;
+        let stamp = format.read(time).ok_or_else(|| "not of the form".to_owned())?;
+        assert!(stamp.local_ns.abs() < 1 << 80);
+        Ok(())
+    });
+}

@@ -14,6 +14,7 @@ use crate::store::LakeStore;
 use crate::{FileEntry, FilePath, Hour, LogPosition, TableSchema, Timestamp};
 
 mod damage;
+mod fuzz;
 mod memory;
 mod model;
 mod parquet;

@@ -9,6 +9,7 @@ mod check;
 mod columns;
 mod foreign;
 mod foreign_log;
+mod fuzz;
 mod log;
 mod names;
 mod sweep;

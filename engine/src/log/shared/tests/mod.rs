@@ -4,6 +4,7 @@
 
 mod conforms;
 mod format;
+mod fuzz;
 mod model;
 mod several;
 
