@@ -22,4 +22,4 @@ mod pool;
 mod target;
 
 pub use memory::Allocator;
-pub use target::{Refusal, Target};
+pub use target::{Refusal, Target, folder};

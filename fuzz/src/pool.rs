@@ -55,8 +55,10 @@ impl Pool {
 /// A message without the numbers and the quoted parts of its input.
 fn shape(message: &str) -> String {
     let (mut shape, mut quoted) = (String::new(), false);
-    for character in message.chars().take(4 * SHAPE_CHARACTERS) {
+    let mut characters = message.chars().take(4 * SHAPE_CHARACTERS);
+    while let Some(character) = characters.next() {
         match character {
+            '\\' if quoted => drop(characters.next()),
             '"' | '`' | '\'' => quoted = !quoted,
             _ if quoted => {}
             character if character.is_ascii_digit() => {

@@ -38,6 +38,12 @@ pub struct Target {
     mend: fn(&mut Vec<u8>),
 }
 
+/// A folder for files that a target writes over and over: in memory where there is one.
+pub fn folder() -> PathBuf {
+    let memory = PathBuf::from("/dev/shm");
+    if memory.is_dir() { memory } else { std::env::temp_dir() }
+}
+
 /// Folder of the seeds of a target that are kept as files.
 pub(crate) fn seeds_folder(target: &str) -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/seeds")).join(target)

@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::{Add, AddAssign, Sub};
 use std::str::FromStr;
 
-use chrono::{DateTime, NaiveDate, NaiveDateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result, Span};
@@ -143,14 +143,15 @@ impl FromStr for Timestamp {
         const FORMATS: [&str; 4] =
             ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M"];
         let text = text.trim();
-        if let Ok(time) = DateTime::parse_from_rfc3339(text) {
-            return Ok(Self(time.timestamp_micros()));
-        }
+        let in_full = DateTime::parse_from_rfc3339(text).map(|time| time.naive_utc());
         let date = || NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()?.and_hms_opt(0, 0, 0);
-        FORMATS
-            .into_iter()
-            .find_map(|format| NaiveDateTime::parse_from_str(text, format).ok())
+        let usual = || FORMATS.iter().find_map(|f| NaiveDateTime::parse_from_str(text, f).ok());
+        in_full
+            .ok()
+            .or_else(usual)
             .or_else(date)
+            // Those that can be written, too.
+            .filter(|time| (0..=9_999).contains(&time.year()))
             .map(|time| Self(time.and_utc().timestamp_micros()))
             .ok_or_else(|| {
                 Error::request(format!("time {text:?}: write it like 2026-11-22T10:00:00Z"))

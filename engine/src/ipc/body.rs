@@ -10,6 +10,8 @@ use super::{IpcError, Result};
 /// A compressed buffer begins with the bytes that it unpacks to, and this for one that is not packed after all.
 const PREFIX: usize = 8;
 const NOT_PACKED: i64 = -1;
+/// Bytes of a view of a text.
+const VIEW_BYTES: usize = 16;
 
 /// Checks a message of rows whose columns are laid out as `columns`; returns what its body unpacks to.
 ///
@@ -125,16 +127,20 @@ impl Walk {
         let (rows, nulls) = self.node()?;
         match layout {
             Layout::Null => Ok(()),
-            Layout::Plain(others) => self.bits(rows, nulls).and_then(|()| self.skip(*others)),
+            Layout::Plain(widths) => {
+                self.bits(rows, nulls)?;
+                widths.iter().try_for_each(|width| self.values(*width))
+            }
             Layout::Views => {
                 self.bits(rows, nulls)?;
+                self.values(VIEW_BYTES)?;
                 let others = self.variadic.next().and_then(|count| usize::try_from(count).ok());
                 let others = others.ok_or(IpcError::Malformed("it does not count its buffers"))?;
-                self.skip(others.checked_add(1).ok_or(TOO_FEW)?)
+                self.skip(others)
             }
-            Layout::Nested(others, child) => {
+            Layout::Nested(widths, child) => {
                 self.bits(rows, nulls)?;
-                self.skip(*others)?;
+                widths.iter().try_for_each(|width| self.values(*width))?;
                 self.column(child)
             }
             Layout::Struct(children) => {
@@ -149,7 +155,7 @@ impl Walk {
                 self.at_least(rows)?;
                 if *is_dense {
                     let offsets = self.at_least(rows.saturating_mul(size_of::<i32>()))?;
-                    // All others are moved where they have to be.
+                    // All others are moved to where they have to be.
                     if !offsets.start.is_multiple_of(align_of::<i32>()) {
                         return Err(IpcError::Malformed("the offsets of a union are not aligned"));
                     }
@@ -184,6 +190,14 @@ impl Walk {
             Some(place) if place.size >= bytes => Ok(place),
             Some(_) => Err(IpcError::Malformed("a buffer is shorter than its column")),
             None => Err(TOO_FEW),
+        }
+    }
+
+    /// Takes a buffer of values of so many bytes each.
+    fn values(&mut self, width: usize) -> Result<()> {
+        match self.at_least(0)?.size.is_multiple_of(width) {
+            true => Ok(()),
+            false => Err(IpcError::Malformed("a buffer ends inside a value")),
         }
     }
 

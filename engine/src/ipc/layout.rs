@@ -17,12 +17,12 @@ const DEPTH_MAX: usize = 32;
 pub(super) enum Layout {
     /// No buffers.
     Null,
-    /// Bits, and so many more.
-    Plain(usize),
+    /// Bits, and buffers of values of so many bytes.
+    Plain(Vec<usize>),
     /// Bits, views, and a number of others that each message states.
     Views,
-    /// Bits, so many more, and a child.
-    Nested(usize, Box<Layout>),
+    /// Bits, buffers of offsets of so many bytes, and a child.
+    Nested(Vec<usize>, Box<Layout>),
     /// Bits and children of as many rows.
     Struct(Vec<Layout>),
     /// No buffers of its own: ends and values.
@@ -78,11 +78,10 @@ fn layout(
     }
     let layout = plain(field, dictionaries, depth)?;
     let Some(encoding) = field.dictionary() else { return Ok(layout) };
-    if !encoding.indexType().is_some_and(|int| is_integer(&int)) {
-        return Err(wrong(field, "has indexes of a type that is none"));
-    }
+    let width = encoding.indexType().and_then(|int| integer_width(&int));
+    let width = width.ok_or_else(|| wrong(field, "has indexes of a type that is none"))?;
     dictionaries.insert(encoding.id(), layout);
-    Ok(Layout::Plain(1))
+    Ok(Layout::Plain(vec![width]))
 }
 
 fn plain(
@@ -99,21 +98,24 @@ fn plain(
         }
         children().map(|child| layout(&child, dictionaries, depth + 1)).collect()
     };
-    let mut only = |buffers| -> Result<Layout> {
+    let mut only = |offsets: &[usize]| -> Result<Layout> {
         let child = all(Some(1))?.pop().ok_or_else(unknown)?;
-        Ok(Layout::Nested(buffers, Box::new(child)))
+        Ok(Layout::Nested(offsets.to_vec(), Box::new(child)))
     };
     match field.type_type() {
         Type::Null => Ok(Layout::Null),
-        Type::Binary | Type::LargeBinary | Type::Utf8 | Type::LargeUtf8 => Ok(Layout::Plain(2)),
+        Type::Binary | Type::Utf8 => Ok(Layout::Plain(vec![4, 1])),
+        Type::LargeBinary | Type::LargeUtf8 => Ok(Layout::Plain(vec![8, 1])),
         Type::BinaryView | Type::Utf8View => Ok(Layout::Views),
-        Type::List | Type::LargeList => only(1),
-        Type::Map => field.type_as_map().ok_or_else(unknown).and_then(|_| only(1)),
-        Type::ListView | Type::LargeListView => only(2),
+        Type::List => only(&[4]),
+        Type::LargeList => only(&[8]),
+        Type::Map => field.type_as_map().ok_or_else(unknown).and_then(|_| only(&[4])),
+        Type::ListView => only(&[4, 4]),
+        Type::LargeListView => only(&[8, 8]),
         Type::FixedSizeList => {
             let size = field.type_as_fixed_size_list().map(|list| list.listSize());
             size.filter(|size| *size >= 0).ok_or_else(unknown)?;
-            only(0)
+            only(&[])
         }
         Type::Struct_ => all(None).map(Layout::Struct),
         Type::RunEndEncoded if !ends_are_integers(field) => {
@@ -145,55 +147,62 @@ fn plain(
             }
             Ok(Layout::Union { is_dense, children: all(None)? })
         }
-        _ if is_fixed(field) => Ok(Layout::Plain(1)),
-        _ => Err(unknown()),
+        _ => fixed(field).map(|width| Layout::Plain(vec![width])).ok_or_else(unknown),
     }
 }
 
-/// Whether the field is of a type of fixed width, and one that there is.
-fn is_fixed(field: &Field<'_>) -> bool {
+/// Bytes of a value of a field of fixed width, 1 if they are not whole numbers of bytes or of any size; `None` if there
+/// is no such type.
+fn fixed(field: &Field<'_>) -> Option<usize> {
     let is_unit = |unit: TimeUnit| {
         [TimeUnit::SECOND, TimeUnit::MILLISECOND, TimeUnit::MICROSECOND, TimeUnit::NANOSECOND]
             .contains(&unit)
     };
-    let known = match field.type_type() {
-        Type::Bool => Some(true),
-        Type::Int => field.type_as_int().map(|int| is_integer(&int)),
-        Type::FloatingPoint => field.type_as_floating_point().map(|float| {
-            [Precision::HALF, Precision::SINGLE, Precision::DOUBLE].contains(&float.precision())
-        }),
-        Type::FixedSizeBinary => {
-            field.type_as_fixed_size_binary().map(|binary| binary.byteWidth() >= 0)
+    match field.type_type() {
+        Type::Bool => Some(1),
+        Type::Int => integer_width(&field.type_as_int()?),
+        Type::FloatingPoint => match field.type_as_floating_point()?.precision() {
+            Precision::HALF => Some(2),
+            Precision::SINGLE => Some(4),
+            Precision::DOUBLE => Some(8),
+            _ => None,
+        },
+        Type::FixedSizeBinary => (field.type_as_fixed_size_binary()?.byteWidth() >= 0).then_some(1),
+        Type::Date => match field.type_as_date()?.unit() {
+            DateUnit::DAY => Some(4),
+            DateUnit::MILLISECOND => Some(8),
+            _ => None,
+        },
+        Type::Time => {
+            let time = field.type_as_time()?;
+            match (time.bitWidth(), time.unit()) {
+                (32, TimeUnit::SECOND | TimeUnit::MILLISECOND) => Some(4),
+                (64, TimeUnit::MICROSECOND | TimeUnit::NANOSECOND) => Some(8),
+                _ => None,
+            }
         }
-        Type::Date => field
-            .type_as_date()
-            .map(|date| [DateUnit::DAY, DateUnit::MILLISECOND].contains(&date.unit())),
-        Type::Time => field.type_as_time().map(|time| match time.bitWidth() {
-            32 => [TimeUnit::SECOND, TimeUnit::MILLISECOND].contains(&time.unit()),
-            64 => [TimeUnit::MICROSECOND, TimeUnit::NANOSECOND].contains(&time.unit()),
-            _ => false,
-        }),
-        Type::Timestamp => field.type_as_timestamp().map(|time| is_unit(time.unit())),
-        Type::Duration => field.type_as_duration().map(|duration| is_unit(duration.unit())),
-        Type::Interval => field.type_as_interval().map(|interval| {
-            [IntervalUnit::YEAR_MONTH, IntervalUnit::DAY_TIME, IntervalUnit::MONTH_DAY_NANO]
-                .contains(&interval.unit())
-        }),
-        Type::Decimal => field.type_as_decimal().map(|decimal| {
-            let digits: i32 = match decimal.bitWidth() {
-                32 => 9,
-                64 => 18,
-                128 => 38,
-                256 => 76,
-                _ => 0,
+        Type::Timestamp => is_unit(field.type_as_timestamp()?.unit()).then_some(8),
+        Type::Duration => is_unit(field.type_as_duration()?.unit()).then_some(8),
+        Type::Interval => match field.type_as_interval()?.unit() {
+            IntervalUnit::YEAR_MONTH => Some(4),
+            IntervalUnit::DAY_TIME => Some(8),
+            IntervalUnit::MONTH_DAY_NANO => Some(16),
+            _ => None,
+        },
+        Type::Decimal => {
+            let decimal = field.type_as_decimal()?;
+            let (digits, width) = match decimal.bitWidth() {
+                32 => (9_i32, 4),
+                64 => (18, 8),
+                128 => (38, 16),
+                256 => (76, 32),
+                _ => return None,
             };
-            let scale = decimal.scale();
-            (1..=digits).contains(&decimal.precision())
-                && scale.unsigned_abs() <= digits.unsigned_abs()
-        }),
+            let is_whole = (1..=digits).contains(&decimal.precision());
+            (is_whole && decimal.scale().unsigned_abs() <= digits.unsigned_abs()).then_some(width)
+        }
         _ => None,
-    };
-    known.unwrap_or(false)
+    }
 }
 
 /// Whether the first child of a field is one of the types that the ends of runs may have.
@@ -207,8 +216,14 @@ fn ends_are_integers(field: &Field<'_>) -> bool {
     })
 }
 
-fn is_integer(int: &Int<'_>) -> bool {
-    matches!(int.bitWidth(), 8 | 16 | 32 | 64)
+fn integer_width(int: &Int<'_>) -> Option<usize> {
+    match int.bitWidth() {
+        8 => Some(1),
+        16 => Some(2),
+        32 => Some(4),
+        64 => Some(8),
+        _ => None,
+    }
 }
 
 fn wrong(field: &Field<'_>, what: &str) -> IpcError {

@@ -56,7 +56,7 @@ fn import(path: &Path, form: FileForm, mapping: &Mapping) -> crate::Result<()> {
 
 /// A target whose inputs are files of a form, each behind a byte that chooses one of `mappings`.
 fn run(target: Target, form: FileForm, ending: &str, mappings: &[Mapping]) {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir_in(barograph_fuzz::folder()).unwrap();
     let path = folder.path().join(format!("rows.{ending}"));
     target.memory(24 << 20, 1_024).run(|input| {
         let (choice, file) = input.split_first().unwrap_or((&0, &[]));
@@ -250,7 +250,7 @@ fn fuzz_mappings() {
         "1e400",
         "'''",
     ];
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir_in(barograph_fuzz::folder()).unwrap();
     let path = folder.path().join("rows.csv");
     std::fs::write(&path, "id,at,temp,note\n1,2026-01-01 00:00:00.5 +0100,20,x\n,,,\n").unwrap();
     let seeds = [example, nyc, times];
@@ -276,7 +276,7 @@ fn fuzz_import_state() {
         format!("[{entry}]\n"),
         String::new(),
     ];
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir_in(barograph_fuzz::folder()).unwrap();
     let path = folder.path().join("state");
     let target = Target::new("import-state", 6_000).seeds(seeds).bytes_max(4 << 10);
     target.run(|input| {

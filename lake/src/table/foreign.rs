@@ -154,7 +154,9 @@ impl LakeTable {
             meta => meta?.size,
         };
         let mut object = Object { store, location, bytes };
-        let metadata = ArrowReaderMetadata::load_async(&mut object, Default::default());
+        // Values are cast to the table's types, so that the types of whoever wrote them do not matter.
+        let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+        let metadata = ArrowReaderMetadata::load_async(&mut object, options);
         let metadata = metadata.await.map_err(|e| faults.read(e))?;
         let deleted = match &file.deleted {
             Some(deleted) => {

@@ -110,7 +110,7 @@ fn fuzz_sql() {
         fixture.put(rows).await;
         fixture
     });
-    let target = Target::new("sql", 250).seeds(STATEMENTS).tokens(TOKENS).bytes_max(2 << 10);
+    let target = Target::new("sql", 600).seeds(STATEMENTS).tokens(TOKENS).bytes_max(2 << 10);
     target.memory(64 << 20, 64 << 10).run(|input| {
         let text = String::from_utf8_lossy(input);
         let answer = runtime.block_on(fixture.try_ask(&text, &[]));

@@ -230,9 +230,9 @@ fn fuzz_settings() {
         "\\u0000",
         "'''",
     ];
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir_in(barograph_fuzz::folder()).unwrap();
     let path = folder.path().join("settings.toml");
-    let target = barograph_fuzz::Target::new("settings", 1_500).seeds(seeds).tokens(tokens);
+    let target = barograph_fuzz::Target::new("settings", 150).seeds(seeds).tokens(tokens);
     target.bytes_max(4 << 10).memory(32 << 20, 1_024).run(|input| {
         let text = String::from_utf8_lossy(input);
         std::fs::write(&path, text.as_bytes()).unwrap();

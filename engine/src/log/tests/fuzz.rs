@@ -89,7 +89,8 @@ fn fuzz_log_segments() {
         };
         let seen = replayed(&mut log, LogPosition::new(0));
         drop(log);
-        let (mut log, opened) = open(folder.path(), false).unwrap();
+        // Marks with right checksums may contradict one another, which takes the flag again.
+        let (mut log, opened) = open(folder.path(), true).unwrap();
         assert_eq!(replayed(&mut log, LogPosition::new(0)), seen);
         assert_eq!(opened.torn_bytes, 0);
         refused

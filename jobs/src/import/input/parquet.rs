@@ -5,10 +5,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use parquet::arrow::ProjectionMask;
+use barograph_engine::internal::schema_of;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder,
 };
+use parquet::arrow::{ARROW_SCHEMA_META_KEY, ProjectionMask};
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData};
 
 use super::Wanted;
@@ -31,9 +34,16 @@ pub(super) struct ParquetInput {
 impl ParquetInput {
     pub(super) fn open(path: &Path) -> Result<Self> {
         let file = open(path)?;
-        let options = ArrowReaderOptions::new().with_offset_index_policy(PageIndexPolicy::Optional);
-        let metadata =
-            ArrowReaderMetadata::load(&file, options).map_err(|e| unreadable(path, e))?;
+        let options =
+            || ArrowReaderOptions::new().with_offset_index_policy(PageIndexPolicy::Optional);
+        let without = options().with_skip_arrow_metadata(true);
+        let mut metadata =
+            ArrowReaderMetadata::load(&file, without).map_err(|e| unreadable(path, e))?;
+        if let Some(schema) = arrow_schema(metadata.metadata()) {
+            check(schema).map_err(|e| unreadable(path, e))?;
+            metadata = ArrowReaderMetadata::try_new(Arc::clone(metadata.metadata()), options())
+                .map_err(|e| unreadable(path, e))?;
+        }
         Ok(Self { path: path.to_owned(), file, metadata })
     }
 
@@ -89,6 +99,21 @@ impl ParquetInput {
         });
         Ok(Box::new(batches))
     }
+}
+
+/// The schema of Arrow that the writer of a file left in it.
+fn arrow_schema(file: &ParquetMetaData) -> Option<&str> {
+    let values = file.file_metadata().key_value_metadata()?;
+    values.iter().find(|value| value.key == ARROW_SCHEMA_META_KEY)?.value.as_deref()
+}
+
+/// Checks such a schema: the reader takes it for true.
+fn check(schema: &str) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    let bytes = BASE64_STANDARD.decode(schema).map_err(|e| e.to_string())?;
+    // A message may stand behind a mark and its length.
+    let message = bytes.strip_prefix(&[0xff; 4]).and_then(|rest| rest.get(4..)).unwrap_or(&bytes);
+    schema_of(message)?;
+    Ok(())
 }
 
 /// The schema with views in place of texts.

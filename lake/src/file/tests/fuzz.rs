@@ -171,13 +171,11 @@ fn fuzz_parquet_dictionaries() {
     });
 }
 
-/// A file of two row groups, with a column that its table declared later.
-fn small_file() -> (Arc<TableSchema>, FileEntry, Bytes) {
+/// A file of two row groups.
+fn small_file() -> Fixture {
     let schema = schema(KeyType::Int64, &ALL_TYPES);
-    let rows = hour_of_rows(&schema, 4, 10);
     let layout = Layout { page_rows: 8, row_group_rows: 20, ..Layout::default() };
-    let (bytes, entry) = encode_as(&layout, &schema, std::slice::from_ref(&rows), path()).unwrap();
-    (schema, entry, bytes)
+    Fixture::new(&schema, &layout, &[hour_of_rows(&schema, 4, 10)])
 }
 
 /// Makes lengths and checksum at the end of a file what they should be.
@@ -195,7 +193,8 @@ fn mend_end(end: &mut Vec<u8>) {
 
 #[test]
 fn fuzz_parquet_footers() {
-    let (schema, entry, bytes) = small_file();
+    let Fixture { schema, entry, bytes, .. } = &small_file();
+    let bytes = Bytes::copy_from_slice(bytes);
     let Parsed::Done(footer) = footer::parse(&bytes, bytes.len() as u64).unwrap() else { panic!() };
     let pages_end = footer.pages_end;
     let end = &bytes[pages_end as usize..];
@@ -205,7 +204,7 @@ fn fuzz_parquet_footers() {
         let refused = |error: crate::Error| error.to_string();
         let parsed = footer::parse(&bytes, pages_end + input.len() as u64).map_err(refused)?;
         let Parsed::Done(footer) = parsed else { return Err("more is needed".to_owned()) };
-        let index = Index::new(&footer, &schema, &entry).map_err(refused)?;
+        let index = Index::new(&footer, schema, entry).map_err(refused)?;
         for page in 0..index.keys.len() {
             for column in 0..index.columns.len() {
                 let _ = (index.column(page, column), index.stated_text(page, column));
@@ -219,20 +218,21 @@ fn fuzz_parquet_footers() {
 
 #[test]
 fn fuzz_parquet_files() {
-    let (schema, entry, bytes) = small_file();
+    let fixture = small_file();
     let rows = 40;
-    let fixture = Fixture::new(&schema, &Layout::default(), &[hour_of_rows(&schema, 4, 10)]);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let target = Target::new("parquet-files", 1_500).seeds([&bytes[..], &fixture.bytes]);
+    let target = Target::new("parquet-files", 1_500).seeds([&fixture.bytes[..]]);
     target.memory(16 << 20, 1_024).run(|input| {
         fixture.put(input);
-        let entry = Arc::new(FileEntry { bytes: input.len() as u64, ..entry.clone() });
+        let entry =
+            Arc::new(FileEntry { bytes: input.len() as u64, ..FileEntry::clone(&fixture.entry) });
         runtime.block_on(async {
             let cache = FileCache::new(1 << 20);
-            let open = cache.open(&fixture.store, &schema, &entry).await;
+            let open = cache.open(&fixture.store, &fixture.schema, &entry).await;
             let open = open.map_err(|error| error.to_string())?;
             let verified = open.verify().await;
-            let read = open.read(&everything(&schema)).await.map_err(|error| error.to_string())?;
+            let read =
+                open.read(&everything(&fixture.schema)).await.map_err(|error| error.to_string())?;
             if verified.is_ok() {
                 assert_eq!(read.num_rows(), rows);
             }

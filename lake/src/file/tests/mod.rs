@@ -69,7 +69,7 @@ struct Fixture {
 impl Fixture {
     fn new(schema: &Arc<TableSchema>, layout: &Layout, rows: &[RecordBatch]) -> Self {
         let (bytes, entry) = encode_as(layout, schema, rows, path()).unwrap();
-        let folder = tempfile::tempdir().unwrap();
+        let folder = tempfile::tempdir_in(barograph_fuzz::folder()).unwrap();
         let store = LakeStore::local(folder.path()).unwrap();
         let fixture = Self {
             _folder: folder,
