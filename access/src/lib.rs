@@ -20,6 +20,8 @@ mod quotas;
 mod refusal;
 mod rights;
 mod settings;
+#[cfg(test)]
+mod tests;
 mod time;
 pub mod tokens;
 mod verb;
@@ -49,3 +51,8 @@ pub mod internal {
         Rights::new(grants, None)
     }
 }
+
+#[cfg(test)]
+#[global_allocator]
+static ALLOCATOR: barograph_fuzz::Allocator<std::alloc::System> =
+    barograph_fuzz::Allocator(std::alloc::System);

@@ -40,3 +40,8 @@ pub use figures::FAMILIES;
 pub use places::{FindPlace, Place, Places};
 pub use serve::Http;
 pub use settings::{HttpSettings, LineProtocolSettings, MeasurementSettings, OpenMeteoSettings};
+
+#[cfg(test)]
+#[global_allocator]
+static ALLOCATOR: barograph_fuzz::Allocator<std::alloc::System> =
+    barograph_fuzz::Allocator(std::alloc::System);

@@ -1,5 +1,7 @@
 //! The API with a real engine over a real socket, under a clock that the test sets: what is cut short is seen to be.
 
+mod fuzz;
+
 use std::sync::Arc;
 
 use barograph_engine::{Durability, Engine, LogSource, ManualClock};

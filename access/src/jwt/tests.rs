@@ -214,3 +214,74 @@ fn keys_that_anyone_could_sign_with_are_passed_over() {
     assert!(without.check().unwrap_err().to_string().contains("access.jwt.audience"));
     assert!(Issuer::open(&JwtSettings::default()).unwrap().is_none());
 }
+
+#[test]
+fn fuzz_json_web_tokens() {
+    let folder = tempfile::tempdir_in(barograph_fuzz::folder()).unwrap();
+    let path = folder.path().join("jwks.json");
+    let pair = Pair::Ed(Ed25519KeyPair::from_seed_unchecked(&[7; 32]).unwrap());
+    let own = Signer { id: "own", pair };
+    write(&path, &[&own]);
+    let (issuer, found) = (Issuer::open(&settings(&path)).unwrap().unwrap(), Found::new());
+    let header = json!({"alg": "EdDSA", "kid": "own", "typ": "JWT"});
+    let of = |header: &Value, claims: &Value| format!("{header}\n{claims}");
+    let seeds = [
+        of(&header, &claims()),
+        of(&json!({"alg": "none"}), &with("aud", json!("barograph"))),
+        of(&json!({"alg": "EdDSA", "crit": ["b64"]}), &with("exp", json!(1.8e9))),
+        // As it is, without a signature of the target.
+        own.sign(&claims()),
+    ];
+    let tokens = [
+        "\"alg\":",
+        "\"kid\":",
+        "\"crit\":[]",
+        "\"exp\":",
+        "\"nbf\":",
+        "\"iss\":",
+        "\"aud\":[",
+        "null",
+        "1e308",
+        ".",
+    ];
+    let target = barograph_fuzz::Target::new("json-web-tokens", 8_000).seeds(seeds).tokens(tokens);
+    target.bytes_max(2 << 10).run(|input| {
+        let text = String::from_utf8_lossy(input);
+        let token = match text.split_once('\n') {
+            None => text.into_owned(),
+            Some((header, claims)) => {
+                let part = |of: &str| URL_SAFE_NO_PAD.encode(of);
+                let message = format!("{}.{}", part(header), part(claims));
+                let Pair::Ed(pair) = &own.pair else { return Err("another key".to_owned()) };
+                let signature = pair.sign(message.as_bytes());
+                format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature.as_ref()))
+            }
+        };
+        if !Issuer::is_token(&token) {
+            return Err("no token".to_owned());
+        }
+        let identity = found.of(&issuer, &token, NOW).map_err(|refusal| refusal.to_string())?;
+        assert!(identity.name().starts_with("jwt:"));
+        Ok(())
+    });
+}
+
+#[test]
+fn fuzz_json_web_key_sets() {
+    let folder = tempfile::tempdir_in(barograph_fuzz::folder()).unwrap();
+    let path = folder.path().join("jwks.json");
+    crypto::install();
+    let pair = Pair::Ed(Ed25519KeyPair::from_seed_unchecked(&[7; 32]).unwrap());
+    write(&path, &[&Signer { id: "own", pair }]);
+    let modulus = URL_SAFE_NO_PAD.encode([0xc5; 256]);
+    let point = URL_SAFE_NO_PAD.encode([0x5c; 32]);
+    let seeds = [
+        std::fs::read_to_string(&path).unwrap(),
+        json!({"keys": [{"kty": "RSA", "kid": "r", "alg": "RS256", "n": modulus, "e": "AQAB"}]}).to_string(),
+        json!({"keys": [{"kty": "EC", "crv": "P-256", "x": point, "y": point}, {"kty": "oct", "k": "AA"}]}).to_string(),
+    ];
+    let target = barograph_fuzz::Target::new("json-web-key-sets", 15_000).seeds(seeds);
+    target
+        .bytes_max(4 << 10)
+        .run(|input| parse(&path, input).map(drop).map_err(|error| error.to_string()));
+}
