@@ -49,17 +49,23 @@ pub(super) enum Stream {
 }
 
 impl Stream {
+    fn tcp(&self) -> &TcpStream {
+        match self {
+            Self::Plain(stream) => stream,
+            Self::Tls(stream) => stream.get_ref().0,
+        }
+    }
+
     /// The address of the other end, and the names in the certificate that it has shown.
     fn peer(&self) -> Peer {
-        let (tcp, names) = match self {
-            Self::Plain(stream) => (stream, Vec::new()),
+        let names = match self {
+            Self::Plain(_) => Vec::new(),
             Self::Tls(stream) => {
-                let (tcp, tls) = stream.get_ref();
-                let own = tls.peer_certificates().and_then(|chain| chain.first());
-                (tcp, own.map(certificate_names).unwrap_or_default())
+                let own = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
+                own.map(certificate_names).unwrap_or_default()
             }
         };
-        Peer { address: tcp.peer_addr().ok(), names: names.into() }
+        Peer { address: self.tcp().peer_addr().ok(), names: names.into() }
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
