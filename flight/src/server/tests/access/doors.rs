@@ -220,6 +220,8 @@ async fn each_action_needs_its_verb() {
         ("alter", alter, "admin", Code::InvalidArgument),
         ("barograph.forward", "", "reader", denied),
         ("barograph.forward", "", "keeper", denied),
+        (crate::message::GROUPS, "", "reader", denied),
+        (crate::message::GROUPS, "", "keeper", denied),
         ("kill", "1", "reader", Code::NotFound),
         ("kill", "1", "admin", Code::NotFound),
         ("version", "", "nobody", Code::Ok),
@@ -238,6 +240,7 @@ async fn each_action_needs_its_verb() {
         "delete",
         "none",
         crate::message::FORWARD,
+        crate::message::GROUPS,
     ] {
         assert_eq!(action(&served, None, name, "").await, Code::Unauthenticated, "{name}");
     }
