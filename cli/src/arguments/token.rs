@@ -25,7 +25,7 @@ pub(crate) enum TokenCommand {
     Revoke {
         /// The id or the name.
         #[arg(value_name = "ID|NAME")]
-        token: String,
+        of: String,
         /// Which file.
         #[command(flatten)]
         file: TokenFileArguments,

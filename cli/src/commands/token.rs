@@ -22,8 +22,8 @@ pub(super) fn run(command: TokenCommand, settings: &Settings) -> Result<()> {
             check_terminal(format)?;
             listed(&list(path(&file, settings)?).map_err(usage)?, format)
         }
-        TokenCommand::Revoke { token, file } => {
-            let revoked = revoke(path(&file, settings)?, &token).map_err(usage)?;
+        TokenCommand::Revoke { of, file } => {
+            let revoked = revoke(path(&file, settings)?, &of).map_err(usage)?;
             revoked.iter().try_for_each(|token| {
                 say(format_args!("{} of {} is revoked", token.id, token.name))
             })

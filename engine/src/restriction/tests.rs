@@ -13,7 +13,7 @@ use crate::{Point, Scan};
 fn table() -> Arc<TableSchema> {
     let declaration = TableDeclaration::new("city", "at")
         .column(ValueColumn::new("x", ValueType::Float32))
-        .column(ValueColumn::new("secret", ValueType::Float32));
+        .column(ValueColumn::new("dewpoint", ValueType::Float32));
     Arc::new(TableSchema::new("a", declaration).unwrap())
 }
 
@@ -55,7 +55,7 @@ proptest! {
             .map(|(from, more)| KeyRange { from: Key::new(from), to: Key::new(from + more) })
             .collect();
         let keys = KeyRanges::new(ranges);
-        let filters = filter.map(|most| Arc::from(format!("secret > -{most} OR x IS NULL")));
+        let filters = filter.map(|most| Arc::from(format!("dewpoint > -{most} OR x IS NULL")));
         let rule = RowRule { keys: Some(keys.clone()), filters: filters.into_iter().collect() };
         let allowed = Allowed { columns: Some(["x".to_owned()].into()), rows: Rows::Some(vec![rule]) };
         let restriction = Restriction::new(&table(), &allowed).unwrap().unwrap();
@@ -109,9 +109,9 @@ fn a_caller_sees_its_columns_and_no_others() {
     assert_eq!(names, ["city", "at", "x", "ingested_at"]);
     assert_eq!(restriction.columns(), [0, 1, 2, 4]);
     assert!(restriction.gives_all_rows());
-    let error = Predicate::parse("secret > 1", restriction.visible()).unwrap_err().to_string();
-    let other = Predicate::parse("sacred > 1", restriction.visible()).unwrap_err().to_string();
-    assert_eq!(error.replace("secret", "sacred"), other);
+    let error = Predicate::parse("dewpoint > 1", restriction.visible()).unwrap_err().to_string();
+    let other = Predicate::parse("dewpaint > 1", restriction.visible()).unwrap_err().to_string();
+    assert_eq!(error.replace("dewpoint", "dewpaint"), other);
 }
 
 #[test]

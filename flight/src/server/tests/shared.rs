@@ -29,7 +29,7 @@ async fn server(folder: &Path) -> Running {
         after_wait_max: Span::millis(50),
         ..FlightSettings::default()
     };
-    serve(tempfile::tempdir().unwrap(), engine, settings, None).await
+    serve(tempfile::tempdir().unwrap(), engine, settings, None, None).await
 }
 
 async fn stop(servers: [Running; 2]) {

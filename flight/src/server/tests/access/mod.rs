@@ -106,7 +106,7 @@ async fn guarded_with(clock: Arc<dyn Clock>, change: impl FnOnce(&mut AccessSett
     let log = LogSource::Folder { path: data.path().join("log"), accept_damage: false };
     let secrets = barograph_lake::TableSchema::new(
         "secrets",
-        readings_table(["temperature"]).declaration().clone(),
+        readings_table(["temperature", "humidity"]).declaration().clone(),
     );
     let engine =
         engine_in(data.path()).settings(landing_on_request()).log(log).clock(clock.clone());

@@ -18,31 +18,31 @@ const PART: &str = "(SELECT city_id, reading_at, temperature, ingested_at FROM r
 const NEWEST: &str = "(SELECT city_id, reading_at, temperature, ingested_at FROM latest('readings') \
                       WHERE city_id IN (1, 2) AND temperature < 100)";
 
-/// Statements over a table `T`.
+/// Statements over a table `@`.
 const STATEMENTS: &[&str] = &[
-    "SELECT * FROM T ORDER BY 1, 2",
-    "SELECT count(*) FROM T",
-    "SELECT count(*), min(temperature), max(temperature), min(reading_at), max(city_id) FROM T",
-    "SELECT max(temperature) FROM T WHERE city_id = 3",
-    "SELECT count(*) FROM T WHERE TRUE OR city_id > 0",
-    "SELECT count(*) FROM T WHERE city_id NOT IN (1) OR city_id IS NOT NULL",
-    "SELECT city_id, count(*), sum(temperature) FROM T GROUP BY city_id ORDER BY 1",
-    "SELECT date_bin('1 hour', reading_at), avg(temperature), count(*) FROM T GROUP BY 1 ORDER BY 1",
-    "SELECT date_bin('1 minute', reading_at) AS m, max(temperature) FROM T GROUP BY 1 ORDER BY 1 DESC LIMIT 5",
-    "SELECT city_id, date_bin('1 hour', reading_at), avg(temperature), count(*) FROM T GROUP BY 1, 2 ORDER BY 1, 2",
-    "SELECT DISTINCT city_id FROM T ORDER BY 1",
-    "SELECT * FROM T ORDER BY temperature DESC LIMIT 3",
-    "SELECT * FROM T ORDER BY city_id, reading_at LIMIT 3 OFFSET 4",
-    "WITH a AS (SELECT * FROM T) SELECT count(*) FROM a UNION ALL SELECT sum(city_id) FROM a",
-    "SELECT count(*) FROM T AS a JOIN T AS b ON a.city_id = b.city_id AND a.reading_at = b.reading_at",
-    "SELECT (SELECT max(temperature) FROM T), (SELECT count(*) FROM T)",
-    "SELECT count(*) FROM T AS a WHERE EXISTS (SELECT 1 FROM T AS b WHERE b.city_id = a.city_id + 1)",
-    "SELECT count(*) FROM T WHERE city_id IN (SELECT city_id + 1 FROM T)",
-    "SELECT city_id, reading_at, sum(temperature) OVER (PARTITION BY city_id ORDER BY reading_at) FROM T ORDER BY 1, 2",
-    "SELECT city_id, first_value(temperature ORDER BY reading_at DESC) FROM T GROUP BY 1 ORDER BY 1",
-    "SELECT count(*) FILTER (WHERE temperature > 50) FROM T",
-    "SELECT count(DISTINCT reading_at), median(temperature) FROM T",
-    "SELECT 1 FROM T LIMIT 1",
+    "SELECT * FROM @ ORDER BY 1, 2",
+    "SELECT count(*) FROM @",
+    "SELECT count(*), min(temperature), max(temperature), min(reading_at), max(city_id) FROM @",
+    "SELECT max(temperature) FROM @ WHERE city_id = 3",
+    "SELECT count(*) FROM @ WHERE TRUE OR city_id > 0",
+    "SELECT count(*) FROM @ WHERE city_id NOT IN (1) OR city_id IS NOT NULL",
+    "SELECT city_id, count(*), sum(temperature) FROM @ GROUP BY city_id ORDER BY 1",
+    "SELECT date_bin('1 hour', reading_at), avg(temperature), count(*) FROM @ GROUP BY 1 ORDER BY 1",
+    "SELECT date_bin('1 minute', reading_at) AS m, max(temperature) FROM @ GROUP BY 1 ORDER BY 1 DESC LIMIT 5",
+    "SELECT city_id, date_bin('1 hour', reading_at), avg(temperature), count(*) FROM @ GROUP BY 1, 2 ORDER BY 1, 2",
+    "SELECT DISTINCT city_id FROM @ ORDER BY 1",
+    "SELECT * FROM @ ORDER BY temperature DESC LIMIT 3",
+    "SELECT * FROM @ ORDER BY city_id, reading_at LIMIT 3 OFFSET 4",
+    "WITH a AS (SELECT * FROM @) SELECT count(*) FROM a UNION ALL SELECT sum(city_id) FROM a",
+    "SELECT count(*) FROM @ AS a JOIN @ AS b ON a.city_id = b.city_id AND a.reading_at = b.reading_at",
+    "SELECT (SELECT max(temperature) FROM @), (SELECT count(*) FROM @)",
+    "SELECT count(*) FROM @ AS a WHERE EXISTS (SELECT 1 FROM @ AS b WHERE b.city_id = a.city_id + 1)",
+    "SELECT count(*) FROM @ WHERE city_id IN (SELECT city_id + 1 FROM @)",
+    "SELECT city_id, reading_at, sum(temperature) OVER (PARTITION BY city_id ORDER BY reading_at) FROM @ ORDER BY 1, 2",
+    "SELECT city_id, first_value(temperature ORDER BY reading_at DESC) FROM @ GROUP BY 1 ORDER BY 1",
+    "SELECT count(*) FILTER (WHERE temperature > 50) FROM @",
+    "SELECT count(DISTINCT reading_at), median(temperature) FROM @",
+    "SELECT 1 FROM @ LIMIT 1",
 ];
 
 fn sql_client(served: &Guarded, channel: Channel, role: &str) -> SqlClient {
@@ -57,7 +57,7 @@ async fn clients(served: &Guarded) -> (SqlClient, SqlClient) {
 }
 
 async fn both(reader: &mut SqlClient, admin: &mut SqlClient, statement: &str, table: [&str; 2]) {
-    let [seen, meant] = table.map(|table| statement.replace(" T", &format!(" {table}")));
+    let [seen, meant] = table.map(|table| statement.replace('@', table));
     let seen = query(reader, &seen).await.unwrap_or_else(|e| panic!("{statement}: {e}"));
     let meant = query(admin, &meant).await.unwrap_or_else(|e| panic!("{statement}: {e}"));
     let columns = |rows: &RecordBatch| rows.columns().to_vec();
@@ -73,9 +73,9 @@ async fn a_part_of_a_table_is_all_there_is_for_its_reader() {
         for statement in STATEMENTS {
             both(&mut reader, &mut admin, statement, ["readings", PART]).await;
         }
-        both(&mut reader, &mut admin, "SELECT * FROM T ORDER BY 1", ["latest('readings')", NEWEST])
+        both(&mut reader, &mut admin, "SELECT * FROM @ ORDER BY 1", ["latest('readings')", NEWEST])
             .await;
-        both(&mut reader, &mut admin, "SELECT count(*) FROM T", ["latest('readings')", NEWEST])
+        both(&mut reader, &mut admin, "SELECT count(*) FROM @", ["latest('readings')", NEWEST])
             .await;
         if state == 0 {
             served.client("admin").flush().await.unwrap();
@@ -106,41 +106,41 @@ async fn what_is_not_given_is_not_there() {
     query(&mut admin, "SELECT count(*) FROM secrets, system.files").await.unwrap();
     // The same words for what is hidden and for what does not exist.
     for (hidden, absent, statement) in [
-        ("secrets", "sacrets", "SELECT * FROM N"),
-        ("secrets", "sacrets", "SELECT count(*) FROM public.N"),
-        ("secrets", "sacrets", "SELECT * FROM barograph.public.N"),
-        ("secrets", "sacrets", "SELECT * FROM latest('N')"),
-        ("secrets", "sacrets", "SELECT * FROM as_of('N', 0)"),
-        ("secrets", "sacrets", "SELECT * FROM live('N')"),
-        ("secrets", "sacrets", "EXPLAIN SELECT * FROM N"),
-        ("secrets", "sacrets", "EXPLAIN ANALYZE SELECT * FROM N"),
-        ("secrets", "sacrets", "DESCRIBE N"),
-        ("secrets", "sacrets", "SHOW COLUMNS FROM N"),
-        ("secrets", "sacrets", "WITH a AS (SELECT * FROM N) SELECT 1"),
-        ("secrets", "sacrets", "SELECT (SELECT max(temperature) FROM N)"),
-        ("secrets", "sacrets", "SELECT count(*) FROM readings JOIN N USING (city_id)"),
-        ("secrets", "sacrets", "SELECT count(*) FROM readings UNION ALL SELECT count(*) FROM N"),
-        ("secrets", "sacrets", "SELECT 1 WHERE EXISTS (SELECT 1 FROM N)"),
-        ("dead_letters", "dead_lettars", "SELECT * FROM N"),
-        ("dead_letters", "dead_lettars", "SELECT * FROM latest('N')"),
-        ("files", "filas", "SELECT * FROM system.N"),
-        ("settings", "sattings", "SELECT * FROM system.N"),
-        ("audit", "audat", "SELECT * FROM system.N"),
-        ("tail", "tbil", "SELECT * FROM system.N"),
-        ("completeness", "complateness", "SELECT * FROM system.N"),
-        ("humidity", "humadity", "SELECT N FROM readings"),
-        ("humidity", "humadity", "SELECT count(N) FROM readings"),
-        ("humidity", "humadity", "SELECT 1 FROM readings WHERE N > 3"),
-        ("humidity", "humadity", "SELECT 1 FROM readings ORDER BY N"),
-        ("humidity", "humadity", "SELECT readings.N FROM readings"),
-        ("humidity", "humadity", "SELECT 1 FROM readings AS a JOIN readings AS b ON a.N = b.N"),
-        ("humidity", "humadity", "SELECT N FROM latest('readings')"),
+        ("secrets", "sacrets", "SELECT * FROM @"),
+        ("secrets", "sacrets", "SELECT count(*) FROM public.@"),
+        ("secrets", "sacrets", "SELECT * FROM barograph.public.@"),
+        ("secrets", "sacrets", "SELECT * FROM latest('@')"),
+        ("secrets", "sacrets", "SELECT * FROM as_of('@', 0)"),
+        ("secrets", "sacrets", "SELECT * FROM live('@')"),
+        ("secrets", "sacrets", "EXPLAIN SELECT * FROM @"),
+        ("secrets", "sacrets", "EXPLAIN ANALYZE SELECT * FROM @"),
+        ("secrets", "sacrets", "DESCRIBE @"),
+        ("secrets", "sacrets", "SHOW COLUMNS FROM @"),
+        ("secrets", "sacrets", "WITH a AS (SELECT * FROM @) SELECT 1"),
+        ("secrets", "sacrets", "SELECT (SELECT max(temperature) FROM @)"),
+        ("secrets", "sacrets", "SELECT count(*) FROM readings JOIN @ USING (city_id)"),
+        ("secrets", "sacrets", "SELECT count(*) FROM readings UNION ALL SELECT count(*) FROM @"),
+        ("secrets", "sacrets", "SELECT 1 WHERE EXISTS (SELECT 1 FROM @)"),
+        ("dead_letters", "dead_lettars", "SELECT * FROM @"),
+        ("dead_letters", "dead_lettars", "SELECT * FROM latest('@')"),
+        ("files", "filas", "SELECT * FROM system.@"),
+        ("settings", "sattings", "SELECT * FROM system.@"),
+        ("audit", "audat", "SELECT * FROM system.@"),
+        ("tail", "tbil", "SELECT * FROM system.@"),
+        ("completeness", "complateness", "SELECT * FROM system.@"),
+        ("humidity", "humadity", "SELECT @ FROM readings"),
+        ("humidity", "humadity", "SELECT count(@) FROM readings"),
+        ("humidity", "humadity", "SELECT 1 FROM readings WHERE @ > 3"),
+        ("humidity", "humadity", "SELECT 1 FROM readings ORDER BY @"),
+        ("humidity", "humadity", "SELECT readings.@ FROM readings"),
+        ("humidity", "humadity", "SELECT 1 FROM readings AS a JOIN readings AS b ON a.@ = b.@"),
+        ("humidity", "humadity", "SELECT @ FROM latest('readings')"),
     ] {
         let said = |of: &str, error: tonic::Status| {
-            (error.code(), error.message().to_lowercase().replace(of, "N"))
+            (error.code(), error.message().to_lowercase().replace(of, "@"))
         };
         let error = async |client: &mut SqlClient, of: &str| {
-            status(query(client, &statement.replace('N', of)).await)
+            status(query(client, &statement.replace('@', of)).await)
         };
         let denied = said(hidden, error(&mut reader, hidden).await);
         let missing = said(absent, error(&mut reader, absent).await);
