@@ -92,7 +92,7 @@ def a_reader_sees_its_column_of_its_city_by_every_path(subject):
         reply = subject.ask(path, subject.reader)
         equal(reply.status_code, 200)
         for row in reply.json():
-            equal(set(row), {"city_id", "reading_at", "temperature"})
+            equal(set(row), {"city_id", "reading_at", "temperature", "ingested_at"})
             equal(row["city_id"], PARIS)
     for path in (
         f"{TABLE}/latest?keys={TOKYO}",

@@ -60,10 +60,15 @@ impl SharedCall {
 
     /// Whether who asks may do `verb` with `table`, and with what of it.
     pub(crate) fn allow(&self, verb: Verb, table: &str) -> Result<Allowed> {
-        match self.call().as_mut() {
-            Some(call) => Ok(call.allow(verb, table)?),
-            None => Err(self.identity.refused(verb, table).into()),
+        let allowed = match self.call().as_mut() {
+            Some(call) => call.allow(verb, table),
+            None => Err(self.identity.refused(verb, table)),
+        };
+        if allowed.is_err() {
+            // What was refused is never done.
+            self.begun.fetch_add(1, Ordering::Relaxed);
         }
+        Ok(allowed?)
     }
 
     /// Does something with the call itself.
