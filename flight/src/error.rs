@@ -296,10 +296,25 @@ impl From<tonic::transport::Error> for Error {
     }
 }
 
+/// Longest message that is sent. It travels in a header, in which a byte may take three, and clients take 16 KiB of those.
+const MESSAGE_BYTES_MAX: usize = 4 << 10;
+/// Of a longer one, so much of its end is kept: the SQLSTATE stands there.
+const END_BYTES: usize = 256;
+
+/// The message without the middle of one that is too long, which repeats what was sent.
+fn fitting(message: String) -> String {
+    if message.len() <= MESSAGE_BYTES_MAX {
+        return message;
+    }
+    let head = message.get(..message.floor_char_boundary(MESSAGE_BYTES_MAX - END_BYTES));
+    let end = message.get(message.ceil_char_boundary(message.len() - END_BYTES)..);
+    format!("{} … {}", head.unwrap_or_default(), end.unwrap_or_default())
+}
+
 impl From<Error> for Status {
     fn from(error: Error) -> Self {
         error.count();
-        let mut status = Self::new(error.code(), error.to_string());
+        let mut status = Self::new(error.code(), fitting(error.to_string()));
         if let Some(after) = error.retry_after {
             let ms = u64::try_from(after.as_millis()).unwrap_or(u64::MAX);
             status.metadata_mut().insert(RETRY_AFTER_MS, MetadataValue::from(ms));
@@ -368,6 +383,16 @@ mod tests {
             assert_eq!((back.kind(), back.to_string()), (kind, "what".to_owned()));
             assert_eq!(kind_of_name(code_name(code_of(kind))), kind);
         }
+    }
+
+    #[test]
+    fn a_message_fits_into_a_header() {
+        let long = Error::request("€".repeat(5_000)).with_sqlstate("42000");
+        let status = Status::from(long);
+        assert!(status.message().len() < MESSAGE_BYTES_MAX + 10);
+        assert!(status.message().starts_with("€€") && status.message().contains("€ … €"));
+        assert!(status.message().ends_with("(SQLSTATE 42000)"));
+        assert_eq!(Status::from(Error::request("short")).message(), "short");
     }
 
     #[test]

@@ -54,6 +54,7 @@ pub mod internal {
     pub use crate::blocking::may_wait;
     pub use crate::delta::spans;
     pub use crate::error::{Cause, because};
+    pub use crate::file::places::check_places;
     pub use crate::owner::{claim, is_released, owner, release};
     pub use crate::priority::{lower_priority, yield_if_background};
     pub use crate::snapshot::key_ranges;

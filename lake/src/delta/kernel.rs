@@ -36,7 +36,9 @@ pub(super) async fn with_engine_over<T: Send + 'static>(
     })
     .await
     .map_err(|e| {
-        Error::new(ErrorKind::Internal, "reading the Delta log ended early").with_source(e)
+        // The readers of checkpoints panic at some that are damaged, which carry no checksum.
+        let kind = if e.is_panic() { ErrorKind::Damage } else { ErrorKind::Internal };
+        Error::new(kind, "reading the Delta log ended early").with_source(e)
     })?
 }
 

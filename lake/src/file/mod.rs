@@ -34,6 +34,7 @@ mod layout;
 mod open;
 mod page;
 mod page_cache;
+pub(crate) mod places;
 mod read;
 mod rows;
 mod select;

@@ -26,6 +26,7 @@ use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 use super::LakeTable;
 use super::sizes::{batch_rows, decoded_bytes};
 use crate::delta::deleted_rows;
+use crate::file::places::check_places;
 use crate::schema::TIME_COLUMN;
 use crate::snapshot::ForeignFile;
 use crate::{
@@ -158,6 +159,8 @@ impl LakeTable {
         let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
         let metadata = ArrowReaderMetadata::load_async(&mut object, options);
         let metadata = metadata.await.map_err(|e| faults.read(e))?;
+        check_places(metadata.metadata(), bytes)
+            .map_err(|e| faults.of(&format!("cannot be read: {e}")))?;
         let deleted = match &file.deleted {
             Some(deleted) => {
                 deleted_rows(self.store(), deleted).await.map_err(|e| faults.lacks_rows(e))?

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use barograph_engine::internal::schema_of;
+use barograph_lake::internal::check_places;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use parquet::arrow::arrow_reader::{
@@ -39,6 +40,8 @@ impl ParquetInput {
         let without = options().with_skip_arrow_metadata(true);
         let mut metadata =
             ArrowReaderMetadata::load(&file, without).map_err(|e| unreadable(path, e))?;
+        let bytes = file.metadata().map_err(|e| unreadable(path, e))?.len();
+        check_places(metadata.metadata(), bytes).map_err(|e| unreadable(path, e))?;
         if let Some(schema) = arrow_schema(metadata.metadata()) {
             check(schema).map_err(|e| unreadable(path, e))?;
             metadata = ArrowReaderMetadata::try_new(Arc::clone(metadata.metadata()), options())
