@@ -13,10 +13,11 @@ use arrow_flight::sql::{
     CommandGetTables, CommandPreparedStatementQuery, CommandStatementIngest, CommandStatementQuery,
     ProstMessageExt,
 };
+use barograph_access::{AccessSettings, Credentials};
 use barograph_engine::{Clock, SystemClock};
 use barograph_fuzz::Target;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{Extensions, HeaderMap, HeaderName, HeaderValue};
 use prost::Message;
 
 use super::handle::{Handle, Part};
@@ -25,7 +26,7 @@ use super::session::messages::{
     OptionValue, SessionOptionValue, SetSessionOptionsRequest, TextList,
 };
 use super::{command, parameters};
-use crate::call::{Caller, Deadline};
+use crate::call::{Caller, Deadline, access_by};
 use crate::message::{BatchIds, after, durability};
 use crate::metrics::format_of;
 
@@ -181,6 +182,9 @@ fn fuzz_headers() {
         "\n",
     ];
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let access = access_by(&clock, AccessSettings::default()).unwrap();
+    let identity = access.identify(&Credentials::default()).unwrap();
+    let extensions = Extensions::new();
     let target = Target::new("headers", 40_000).seeds(seeds).tokens(tokens).bytes_max(2 << 10);
     target.run(|input| {
         let headers = headers(input);
@@ -193,8 +197,8 @@ fn fuzz_headers() {
         durability(&headers).map_err(wrong)?;
         after(&headers).map_err(wrong)?;
         BatchIds::of(&headers).map_err(wrong)?.take(3).for_each(drop);
-        let session = Session::of(Caller::new(&headers, None)).map_err(wrong)?;
-        let _ = session.for_user("somebody");
+        let caller = Caller::new(&headers, &extensions, &identity);
+        let _ = Session::of(caller).map_err(wrong)?.for_sql();
         Ok(())
     });
 }
