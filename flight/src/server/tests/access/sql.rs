@@ -33,7 +33,7 @@ const STATEMENTS: &[&str] = &[
     "SELECT DISTINCT city_id FROM @ ORDER BY 1",
     "SELECT * FROM @ ORDER BY temperature DESC LIMIT 3",
     "SELECT * FROM @ ORDER BY city_id, reading_at LIMIT 3 OFFSET 4",
-    "WITH a AS (SELECT * FROM @) SELECT count(*) FROM a UNION ALL SELECT sum(city_id) FROM a",
+    "WITH a AS (SELECT * FROM @) SELECT count(*) AS n FROM a UNION ALL SELECT sum(city_id) FROM a ORDER BY 1",
     "SELECT count(*) FROM @ AS a JOIN @ AS b ON a.city_id = b.city_id AND a.reading_at = b.reading_at",
     "SELECT (SELECT max(temperature) FROM @), (SELECT count(*) FROM @)",
     "SELECT count(*) FROM @ AS a WHERE EXISTS (SELECT 1 FROM @ AS b WHERE b.city_id = a.city_id + 1)",
