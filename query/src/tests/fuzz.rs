@@ -136,8 +136,7 @@ fn fuzz_sql_expressions() {
         "round(a::double, 2)",
         "regexp_like(a, '^(a+)+$')",
     ];
-    let target =
-        Target::new("sql-expressions", 2_000).seeds(seeds).tokens(TOKENS).bytes_max(1 << 10);
+    let target = Target::new("sql-expressions", 2_000).seeds(seeds).tokens(TOKENS).bytes_max(512);
     target.memory(32 << 20, 32 << 10).run(|input| {
         let text = String::from_utf8_lossy(input);
         let texts = |_: &str| Some(DataType::Utf8);

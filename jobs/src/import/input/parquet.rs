@@ -1,16 +1,19 @@
 //! Parquet files, read in batches of as many rows as fit into a piece by the sizes that the file gives for its pages.
 
 use std::fs::File;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use barograph_engine::internal::schema_of;
 use barograph_lake::internal::check_places;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use parquet::arrow::arrow_reader::{
-    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder,
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader,
+    ParquetRecordBatchReaderBuilder,
 };
 use parquet::arrow::{ARROW_SCHEMA_META_KEY, ProjectionMask};
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData};
@@ -95,12 +98,31 @@ impl ParquetInput {
             let path = path.clone();
             match reader {
                 Ok(reader) => {
-                    Box::new(reader.map(move |batch| batch.map_err(|e| unreadable(&path, e))))
+                    let mut reader = Some(reader);
+                    Box::new(std::iter::from_fn(move || {
+                        let batch = next(&mut reader)?;
+                        Some(batch.map_err(|e| unreadable(&path, e)))
+                    }))
                 }
                 Err(e) => Box::new(std::iter::once(Err(e))),
             }
         });
         Ok(Box::new(batches))
+    }
+}
+
+/// The next batch of a reader. Its decoders panic at some pages that are damaged, which cannot be told before; such a reader
+/// is not asked again.
+fn next(
+    reader: &mut Option<ParquetRecordBatchReader>,
+) -> Option<Result<RecordBatch, Box<dyn std::error::Error + Send + Sync>>> {
+    let mut asked = reader.take()?;
+    match catch_unwind(AssertUnwindSafe(|| asked.next())) {
+        Ok(batch) => {
+            *reader = Some(asked);
+            Some(batch?.map_err(Into::into))
+        }
+        Err(_) => Some(Err("its pages are damaged".into())),
     }
 }
 
