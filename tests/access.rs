@@ -150,11 +150,10 @@ fn tokens_count_while_a_server_runs() {
 fn others_reach_a_server_only_where_that_is_meant() {
     let folder = tempfile::tempdir().unwrap();
     let files = Files::new();
-    let listen = ["--set", "flight.listen=0.0.0.0:0", "--set", "flight.allow_unencrypted=true"];
     let start = |more: &[&str]| {
-        let mut args = listen.to_vec();
-        args.extend(more);
-        let mut server = Server::spawn(&args, &folder.path().join("data"), &[]);
+        let args = [&["--set", "flight.allow_unencrypted=true"], more].concat();
+        let data = folder.path().join("data");
+        let mut server = Server::spawn_at("0.0.0.0:0", &args, &data, &[]);
         let ready = server.wait_ready();
         (ready, server.kill())
     };

@@ -88,7 +88,17 @@ impl Server {
 
     /// Starts `barograph serve` on `data` without waiting; it may not be ready yet, or never be.
     pub(crate) fn spawn(args: &[&str], data: &Path, settings: &[(&str, &str)]) -> Self {
-        let mut process = command(&["serve", "--listen", "127.0.0.1:0", "--data"])
+        Self::spawn_at("127.0.0.1:0", args, data, settings)
+    }
+
+    /// The same, at another address.
+    pub(crate) fn spawn_at(
+        listen: &str,
+        args: &[&str],
+        data: &Path,
+        settings: &[(&str, &str)],
+    ) -> Self {
+        let mut process = command(&["serve", "--listen", listen, "--data"])
             .arg(data)
             .args(args)
             .envs(settings.iter().copied())
