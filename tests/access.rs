@@ -151,7 +151,7 @@ fn others_reach_a_server_only_where_that_is_meant() {
     let folder = tempfile::tempdir().unwrap();
     let files = Files::new();
     let start = |more: &[&str]| {
-        let args = [&["--set", "flight.allow_unencrypted=true"], more].concat();
+        let args = [&["--set", "flight.allow_unencrypted=true"][..], more].concat();
         let data = folder.path().join("data");
         let mut server = Server::spawn_at("0.0.0.0:0", &args, &data, &[]);
         let ready = server.wait_ready();
