@@ -204,12 +204,15 @@ fn charge(bucket: &Option<Bucket>, now: Span, count: u64) -> Span {
     }
 }
 
+/// Accounts by name and roles.
+type Accounts = HashMap<(String, Vec<String>), Arc<Account>>;
+
 /// The accounts of all identities.
 #[derive(Debug, Default)]
 pub(crate) struct Quotas {
     shared: HashMap<String, Arc<Meter>>,
     own: HashMap<String, Limits>,
-    accounts: Mutex<HashMap<(String, Vec<String>), Arc<Account>>>,
+    accounts: Mutex<Accounts>,
 }
 
 impl Quotas {

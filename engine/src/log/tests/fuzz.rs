@@ -26,17 +26,14 @@ fn segment(groups: u64) -> Vec<u8> {
     fs::read(folder.path().join(file_name(FIRST))).unwrap()
 }
 
-/// Makes the checksums those of what they cover, so that what is behind them is read.
+/// Makes the checksums those of what they cover, so that what is behind them is read. Not those of marks: no damage makes
+/// marks that are whole and contradict the segment.
 fn mend(bytes: &mut Vec<u8>) {
     if bytes.len() < HEADER_BYTES as usize {
         return;
     }
     let crc = crc32c::crc32c_append(crc32c::crc32c(&bytes[..12]), &bytes[16..40]);
     set(bytes, 12, crc);
-    for mark in [512, 1024] {
-        let crc = crc32c::crc32c(&bytes[mark..mark + 28]);
-        set(bytes, mark + 28, crc);
-    }
     mend_groups(&mut bytes[HEADER_BYTES as usize..]);
 }
 
@@ -89,7 +86,6 @@ fn fuzz_log_segments() {
         };
         let seen = replayed(&mut log, LogPosition::new(0));
         drop(log);
-        // Marks with right checksums may contradict one another, which takes the flag again.
         let (mut log, opened) = open(folder.path(), true).unwrap();
         assert_eq!(replayed(&mut log, LogPosition::new(0)), seen);
         assert_eq!(opened.torn_bytes, 0);
