@@ -50,6 +50,9 @@ pub(crate) const SETTINGS: [(&str, &str); 5] = [
 
 type RowKey = (i32, i64);
 
+/// Runs a command with arguments.
+pub(crate) type Run = dyn Fn(&[&str]) -> Output;
+
 /// The lake of the servers.
 pub(crate) struct Site<'a> {
     /// Starts the one of a number.
@@ -58,7 +61,7 @@ pub(crate) struct Site<'a> {
     pub(crate) cut_off: Option<&'a dyn Fn(usize, bool)>,
     /// Runs a command beside them, to which the arguments that name the lake are added; absent where a store fails, as what
     /// a command did is not known then.
-    pub(crate) run: Option<&'a dyn Fn(&[&str]) -> Output>,
+    pub(crate) run: Option<&'a Run>,
 }
 
 /// The servers, as clients find them.

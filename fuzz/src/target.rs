@@ -35,7 +35,7 @@ pub struct Target {
     inputs: u64,
     memory: (usize, usize),
     allocations: (u64, u64),
-    mend: fn(&mut Vec<u8>),
+    mend: fn(&mut [u8]),
 }
 
 /// A folder for files that a target writes over and over: in memory where there is one.
@@ -93,7 +93,7 @@ impl Target {
     }
 
     /// Makes a changed input one that gets further: checksums and lengths that would have to be right.
-    pub fn mend(mut self, mend: fn(&mut Vec<u8>)) -> Self {
+    pub fn mend(mut self, mend: fn(&mut [u8])) -> Self {
         self.mend = mend;
         self
     }

@@ -146,8 +146,8 @@ impl HttpSettings {
                 self.bodies_bytes_max, self.body_bytes_max
             )));
         }
-        let measurements = self.line_protocol.measurements.iter();
-        measurements.map(|(name, of)| of.check(name, tables)).collect()
+        let mut measurements = self.line_protocol.measurements.iter();
+        measurements.try_for_each(|(name, of)| of.check(name, tables))
     }
 }
 

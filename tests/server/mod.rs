@@ -248,9 +248,10 @@ fn collect(pipe: impl Read + Send + 'static, output: &Arc<Output>) -> JoinHandle
     })
 }
 
-/// The loopback address with a port in a line, if there is one.
+/// The loopback address with a port in a line, if there is one; also for the URL of a server at every address.
 fn address_in(line: &str) -> Option<SocketAddr> {
-    line.match_indices("127.0.0.1:").find_map(|(at, host)| {
+    let urls = line.match_indices("http://0.0.0.0:");
+    line.match_indices("127.0.0.1:").chain(urls).find_map(|(at, host)| {
         let rest = &line[at + host.len()..];
         let digits = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();
         let port = rest[..digits].parse().ok().filter(|port| *port != 0)?;
@@ -263,6 +264,8 @@ fn an_address_is_found_in_what_a_server_prints() {
     assert_eq!(address_in("listening on http://127.0.0.1:8815 (gRPC)").unwrap().port(), 8815);
     assert_eq!(address_in("asked for 127.0.0.1:0, got 127.0.0.1:40123.").unwrap().port(), 40_123);
     assert_eq!(address_in("flight.listen = 127.0.0.1:0"), None);
+    assert_eq!(address_in("serves d at http://0.0.0.0:8815").unwrap().port(), 8815);
+    assert_eq!(address_in("not encrypted address=0.0.0.0:8815"), None);
 }
 
 #[test]

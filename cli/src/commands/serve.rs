@@ -56,8 +56,7 @@ pub(super) async fn run(
         Served::new(layers, settings.clone(), address, &access, Arc::clone(&figures));
     let flight = settings.flight.clone();
     let server = Server::at(listener, Some(served.clone()), engine, sql, flight)?;
-    let server = server.with_access(access).with_figures(figures);
-    let server = wiring::with_http(&settings, server)?;
+    let server = wiring::with_http(&settings, server.with_access(access))?.with_figures(figures);
     let stopped = signals::stop();
     // Scripts wait for this line, and take the port from it.
     say(format_args!("barograph serves {} at {}", settings.data, server.url()))?;

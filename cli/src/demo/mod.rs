@@ -65,8 +65,8 @@ pub(crate) async fn run(arguments: DemoArguments, settings: Settings) -> Result<
     let bound = || -> Result<Server> {
         let sql = wiring::open_sql(&settings, &engine, &schedule, &access, None)?;
         let server = Server::at(listener, None, Arc::clone(&engine), sql, settings.flight.clone())?;
-        let server = server.with_access(Arc::clone(&access));
-        wiring::with_http(&settings, server.with_figures(JobFigures::new(&schedule)))
+        let server = wiring::with_http(&settings, server.with_access(Arc::clone(&access)))?;
+        Ok(server.with_figures(JobFigures::new(&schedule)))
     };
     let server = match bound() {
         Ok(server) => server,

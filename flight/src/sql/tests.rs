@@ -70,7 +70,7 @@ fn handle() -> Handle {
 }
 
 /// Makes the checksum of a handle that of its content.
-fn mend(handle: &mut Vec<u8>) {
+fn mend(handle: &mut [u8]) {
     if handle.len() >= 8 {
         let crc = crc32c::crc32c(&handle[8..]).to_le_bytes();
         handle[..4].copy_from_slice(b"bgs1");

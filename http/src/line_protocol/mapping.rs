@@ -104,8 +104,8 @@ impl<'a> Mapping<'a> {
 
     /// Leaves the rows of tables that have many, or all of them.
     pub(super) fn leave(&mut self, outbox: &Outbox, all: bool) -> Result<()> {
-        let full = self.rows.iter_mut().filter(|rows| all || rows.is_full());
-        full.map(|rows| outbox.leave_rows(rows)).collect()
+        let mut full = self.rows.iter_mut().filter(|rows| all || rows.is_full());
+        full.try_for_each(|rows| outbox.leave_rows(rows))
     }
 
     fn target(&mut self, measurement: &str) -> Result<Target, String> {

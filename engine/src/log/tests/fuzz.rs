@@ -28,7 +28,7 @@ fn segment(groups: u64) -> Vec<u8> {
 
 /// Makes the checksums those of what they cover, so that what is behind them is read. Not those of marks: no damage makes
 /// marks that are whole and contradict the segment.
-fn mend(bytes: &mut Vec<u8>) {
+fn mend(bytes: &mut [u8]) {
     if bytes.len() < HEADER_BYTES as usize {
         return;
     }

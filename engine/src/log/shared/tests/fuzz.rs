@@ -50,7 +50,7 @@ fn groups() -> Vec<Vec<u8>> {
 }
 
 /// Makes the checksums those of what they cover.
-fn mend(object: &mut Vec<u8>) {
+fn mend(object: &mut [u8]) {
     let Some(length) = object.get(8..12) else { return };
     let head = u32::from_le_bytes(length.try_into().unwrap()) as usize;
     if let Some(covered) = object.get(8..head) {

@@ -95,14 +95,11 @@ async fn a_ticket_tells_nothing_of_what_is_hidden() {
         let of =
             |table: &str| [Ticket::range(table, RangeRead::default()), Ticket::latest(table, None)];
         for (hidden_ticket, absent_ticket) in of(hidden).iter().zip(&of(absent)) {
-            for (told, of_absent) in
-                [(read(&reader, hidden_ticket).await, read(&reader, absent_ticket).await)]
-            {
-                let (told, of_absent) = (told.unwrap_err(), of_absent.unwrap_err());
-                assert_eq!(told.kind(), ErrorKind::Denied);
-                let replaced = told.to_string().replace(hidden, absent);
-                assert_eq!((replaced, told.kind()), (of_absent.to_string(), of_absent.kind()));
-            }
+            let told = read(&reader, hidden_ticket).await.unwrap_err();
+            let of_absent = read(&reader, absent_ticket).await.unwrap_err();
+            assert_eq!(told.kind(), ErrorKind::Denied);
+            let replaced = told.to_string().replace(hidden, absent);
+            assert_eq!((replaced, told.kind()), (of_absent.to_string(), of_absent.kind()));
         }
         assert_eq!(reader.schema(hidden).await.unwrap_err().kind(), ErrorKind::Denied);
     }
@@ -134,7 +131,8 @@ async fn an_exchange_answers_what_its_caller_is_given() {
     }
     assert_eq!(counts, [1, 1, 0, 0, 2]);
     let (sender, mut answers) = reader.exchange(&Ticket::latest("secrets", None)).await.unwrap();
-    sender.keys(&[Key::new(1)], None).await.unwrap();
+    // The exchange may have ended before this is sent.
+    let _ = sender.keys(&[Key::new(1)], None).await;
     let error = answers.next().await.unwrap().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Denied);
     served.server.stop().await.unwrap();
