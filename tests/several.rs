@@ -51,7 +51,7 @@ pub(crate) const SETTINGS: [(&str, &str); 5] = [
 type RowKey = (i32, i64);
 
 /// Runs a command with arguments.
-pub(crate) type Run = dyn Fn(&[&str]) -> Output;
+pub(crate) type Run<'a> = dyn Fn(&[&str]) -> Output + 'a;
 
 /// The lake of the servers.
 pub(crate) struct Site<'a> {
@@ -61,7 +61,7 @@ pub(crate) struct Site<'a> {
     pub(crate) cut_off: Option<&'a dyn Fn(usize, bool)>,
     /// Runs a command beside them, to which the arguments that name the lake are added; absent where a store fails, as what
     /// a command did is not known then.
-    pub(crate) run: Option<&'a Run>,
+    pub(crate) run: Option<&'a Run<'a>>,
 }
 
 /// The servers, as clients find them.
