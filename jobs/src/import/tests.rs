@@ -58,7 +58,8 @@ fn import(path: &Path, form: FileForm, mapping: &Mapping) -> crate::Result<()> {
 fn run(target: Target, form: FileForm, ending: &str, mappings: &[Mapping]) {
     let folder = tempfile::tempdir_in(barograph_fuzz::folder()).unwrap();
     let path = folder.path().join(format!("rows.{ending}"));
-    target.memory(24 << 20, 1_024).run(|input| {
+    // A panic of a library, which is caught, has the symbols of the whole binary read for its backtrace.
+    target.memory(96 << 20, 1_024).run(|input| {
         let (choice, file) = input.split_first().unwrap_or((&0, &[]));
         std::fs::write(&path, file).unwrap();
         let mapping = &mappings[usize::from(*choice) % mappings.len()];
