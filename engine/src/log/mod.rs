@@ -196,6 +196,13 @@ pub trait Log: Send + fmt::Debug {
     ) -> Result<()>;
     /// Gives back space of records below `below`.
     fn truncate(&mut self, below: LogPosition) -> Result<()>;
+    /// Shows records of others before the end that were found beside other work, and not shown yet.
+    fn show_found(
+        &mut self,
+        _visit: &mut dyn FnMut(LogPosition, Record) -> Result<()>,
+    ) -> Result<()> {
+        Ok(())
+    }
     /// A lower bound of the next record's position.
     fn end(&self) -> LogPosition;
     /// Bytes the log takes.

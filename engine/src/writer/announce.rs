@@ -36,6 +36,7 @@ impl State {
                 Ok(position) => {
                     // Before it is told how far the views are.
                     self.heard.hear(vec![notice.clone()]);
+                    self.apply_shown()?;
                     self.spread();
                     self.measure();
                     self.gauge.applied(self.log.end(), false, self.clock.as_ref());
@@ -91,6 +92,7 @@ impl State {
         }
         let touched = self.apply_found(&found)?;
         self.publish_all(touched);
+        self.apply_shown()?;
         self.measure();
         self.gauge.applied(self.log.end(), false, self.clock.as_ref());
         match self.log.stopped() {

@@ -149,7 +149,21 @@ impl State {
         if !is_there(self) {
             self.follow()?;
         }
+        self.apply_shown()?;
         Ok(is_there(self))
+    }
+
+    /// Applies what the log has found of others beside other work: a put whose reply was late may be followed by groups of
+    /// others, which are known with it. Comes before all is said to be applied that is before the end of the log.
+    pub(super) fn apply_shown(&mut self) -> Result<()> {
+        let mut found = Vec::new();
+        self.log.show_found(&mut |position, record| {
+            found.push((position, record));
+            Ok(())
+        })?;
+        let touched = self.apply_found(&found)?;
+        self.publish_all(touched);
+        Ok(())
     }
 
     /// Drops the rows of a table that have landed, also those that come later.

@@ -142,7 +142,8 @@ impl State {
             self.gauge.syncs.add(self.clock.elapsed() - begun);
         }
         self.count(&group, &placements);
-        match self.apply(&group, &placements, ingested_at) {
+        let applied = self.apply(&group, &placements, ingested_at);
+        match applied.and_then(|()| self.apply_shown()) {
             Ok(()) => {
                 self.gauge.applied(self.log.end(), true, self.clock.as_ref());
                 for (submission, placement) in group.into_iter().zip(placements) {

@@ -276,6 +276,13 @@ impl Log for SharedLog {
         followed
     }
 
+    fn show_found(
+        &mut self,
+        visit: &mut dyn FnMut(LogPosition, Record) -> Result<()>,
+    ) -> Result<()> {
+        self.show(visit)
+    }
+
     fn is_shared(&self) -> bool {
         true
     }
