@@ -46,7 +46,8 @@ pub use settings::SqlSettings;
 pub use statement::divide::{AnswerPartition, Division, key_ranges};
 pub use statement::prepared::Statement;
 pub use statement::script::{Script, in_one_line};
-pub use statement::session::{Answer, Sql, SqlSession};
+pub use statement::session::{Answer, SqlSession};
+pub use statement::sql::Sql;
 pub use table::catalog::{CATALOG, PUBLIC_SCHEMA, SYSTEM_SCHEMA, TableEntry};
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 //! text ─prepare─► Statement ─bind─► plan over views pinned together ─run─► rows
 //! ```
 //!
-//! - `session`: the entry points: sessions and answers. `prepared`: a prepared statement. `query_session`: the session of one query.
+//! - `sql`: what all statements share. `session`: the entry points: sessions and answers. `prepared`: a prepared statement. `query_session`: the session of one query.
 //! - `prepare`, `bind`: the plan of a text, and the values of its parameters. `deferred`: what is planned once they are
 //!   bound.
 //! - `run`, `watch`, `rows`: the run of a plan, what ends it early, and how its rows reach the client.
@@ -20,4 +20,5 @@ pub(crate) mod rows;
 pub(crate) mod run;
 pub(crate) mod script;
 pub(crate) mod session;
+pub(crate) mod sql;
 pub(crate) mod watch;

@@ -16,7 +16,8 @@ use tokio::task::{JoinError, JoinHandle};
 use crate::limits::bounds::Extent;
 use crate::limits::executors::{self, Lease};
 use crate::limits::queries::QueryState;
-use crate::statement::session::{Sql, SqlSession};
+use crate::statement::session::SqlSession;
+use crate::statement::sql::Sql;
 use crate::statement::watch::{ListedQuery, abandon, cancelled, timed_out};
 
 /// Statements with more nodes, or deeper ones, are large.
