@@ -156,6 +156,10 @@ impl State {
     /// Applies what the log has found of others beside other work: a put whose reply was late may be followed by groups of
     /// others, which are known with it. Comes before all is said to be applied that is before the end of the log.
     pub(super) fn apply_shown(&mut self) -> Result<()> {
+        // What was read anew is for the tails that are rebuilt.
+        if self.awaits_tails {
+            return Ok(());
+        }
         let mut found = Vec::new();
         self.log.show_found(&mut |position, record| {
             found.push((position, record));

@@ -36,6 +36,10 @@ impl State {
     /// What poisons the writer. The group is refused.
     pub(super) fn hand_over(&mut self, group: Vec<Submission>) -> Result<Vec<Submission>> {
         let Some(address) = self.leader_address() else { return Ok(group) };
+        // What the leader takes could not be seen here: the group is refused where it is to be appended.
+        if self.awaits_tails {
+            return Ok(group);
+        }
         if group.iter().any(|submission| submission.is_forwarded) {
             return Ok(group);
         }
