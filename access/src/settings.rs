@@ -30,7 +30,7 @@ pub struct AccessSettings {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub anonymous: Option<String>,
     /// Roles by names in client certificates: `certificates = { "gateway.example.org" = ["writer"] }`. Needs
-    /// `flight.tls_client_ca`. Names are those of the certificate's subject alternative names, and its common name.
+    /// `flight.tls_client_ca`. Names are the DNS names and URIs among the certificate's subject alternative names.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub certificates: BTreeMap<String, Vec<String>>,
     /// File with the token that this server shows to the other servers of a shared log. Its role needs the verb
