@@ -16,6 +16,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::thread::JoinHandle;
 
 use barograph_lake::{Size, Timestamp};
 use parking_lot::Mutex;
@@ -148,6 +149,8 @@ pub struct Audit {
     pub(crate) reads: bool,
     recent: Mutex<VecDeque<Arc<AuditEntry>>>,
     queue: Option<SyncSender<Arc<AuditEntry>>>,
+    /// The thread that writes what is in the queue.
+    writer: Option<JoinHandle<()>>,
     recorded: AtomicU64,
     lost: Arc<AtomicU64>,
 }
@@ -159,18 +162,18 @@ impl Audit {
     /// If the file cannot be written.
     pub(crate) fn open(settings: &AuditSettings) -> Result<Self> {
         let lost = Arc::new(AtomicU64::new(0));
-        let queue = match &settings.file {
-            None => None,
+        let (queue, writer) = match &settings.file {
+            None => (None, None),
             Some(path) => {
                 let file = file::Rotated::open(path, settings.file_bytes_max, settings.files_kept)
                     .map_err(|e| Error::file("access.audit.file", path, e))?;
                 let (sender, receiver) = sync_channel(settings.queue_max);
                 let lost = Arc::clone(&lost);
-                std::thread::Builder::new()
+                let writer = std::thread::Builder::new()
                     .name("audit".to_owned())
                     .spawn(move || file::write(file, &receiver, &lost))
                     .map_err(|e| Error::new("a thread for access.audit.file").with_source(e))?;
-                Some(sender)
+                (Some(sender), Some(writer))
             }
         };
         Ok(Self {
@@ -178,6 +181,7 @@ impl Audit {
             reads: settings.reads,
             recent: Mutex::default(),
             queue,
+            writer,
             recorded: AtomicU64::new(0),
             lost,
         })
@@ -218,6 +222,17 @@ impl Audit {
     }
 }
 
+impl Drop for Audit {
+    /// Waits until all records are in the file: the thread ends when there is nobody to send it more.
+    fn drop(&mut self) {
+        self.queue = None;
+        if let Some(writer) = self.writer.take() {
+            // One that panicked has nothing more to write.
+            let _ = writer.join();
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -249,15 +264,9 @@ mod tests {
         (0..5).for_each(|rows| audit.record(entry(rows)));
         let rows: Vec<_> = audit.recent().iter().map(|entry| entry.rows).collect();
         assert_eq!((rows, audit.recorded(), audit.lost()), (vec![4, 3], 5, 0));
-        // The thread ends, with all that waits written, when there is nobody to send it more.
         drop(audit);
-        let lines = loop {
-            let text = std::fs::read_to_string(&path).unwrap();
-            if text.lines().count() == 5 {
-                break text;
-            }
-            std::thread::yield_now();
-        };
+        let lines = std::fs::read_to_string(&path).unwrap();
+        assert_eq!(lines.lines().count(), 5);
         let first: serde_json::Value = serde_json::from_str(lines.lines().next().unwrap()).unwrap();
         assert_eq!(first["identity"], "anna");
         assert_eq!(first["at"], "2023-11-14T22:13:20Z");
