@@ -32,7 +32,7 @@ pub(crate) struct Caller<'a> {
 }
 
 impl State {
-    /// Lets a request in, to which `action` says what it is for records.
+    /// Lets a request in that came by `door`, to which `action` says what it is for records.
     ///
     /// # Errors
     /// `Unauthenticated` and `Resources`.
@@ -40,9 +40,9 @@ impl State {
         &self,
         headers: &HeaderMap,
         extensions: &Extensions,
-        action: &'static str,
+        (door, action): (Door, &'static str),
     ) -> Result<Call> {
-        Ok(self.access.enter(&credentials(headers, extensions), Door::Flight, action)?)
+        Ok(self.access.enter(&credentials(headers, extensions), door, action)?)
     }
 
     /// Who sends these headers.

@@ -91,6 +91,10 @@ pub struct Held(
     #[expect(dead_code, reason = "it is let go when it is dropped")] OwnedSemaphorePermit,
 );
 
+/// The answer to a request: it is recorded as failed unless it begins.
+#[derive(Debug)]
+pub struct Answering(Part);
+
 /// What became of rows that were put.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Stored {
@@ -115,8 +119,8 @@ impl Door {
     pub fn ask(&self, protocol: &str, action: &'static str, parts: &Parts) -> Result<Asked> {
         let state = self.0.current();
         state.shutdown.check()?;
-        let mut call = state.enter(&parts.headers, &parts.extensions, action)?;
-        call.came_by(barograph_access::Door::Http);
+        let of = (barograph_access::Door::Http, action);
+        let call = state.enter(&parts.headers, &parts.extensions, of)?;
         let mut extensions = Extensions::new();
         if let Some(peer) = parts.extensions.get::<Peer>() {
             extensions.insert(peer.clone());
@@ -172,7 +176,19 @@ impl fmt::Debug for Rows {
     }
 }
 
+impl Answering {
+    /// The answer begins. What fails later is told by its rows.
+    pub fn begins(self) {
+        self.0.done();
+    }
+}
+
 impl Asked {
+    /// Begins to answer.
+    pub fn answering(&self) -> Answering {
+        Answering(self.call.part())
+    }
+
     fn caller(&self) -> Caller<'_> {
         Caller::new(&self.headers, &self.extensions, self.call.identity())
     }

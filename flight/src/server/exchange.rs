@@ -19,7 +19,7 @@ use std::task::{Context, Poll};
 use arrow_flight::FlightData;
 use axum::extract::{Request, State as Shared};
 use axum::response::Response;
-use barograph_access::{Call, RefusalKind, Verb};
+use barograph_access::{Call, Door, RefusalKind, Verb};
 use barograph_lake::LogPosition;
 use futures::future::BoxFuture;
 use futures::stream::FuturesOrdered;
@@ -46,7 +46,7 @@ pub(super) const EXCHANGE: &str = "exchange";
 /// The HTTP side of DoExchange.
 pub(super) async fn call(Shared(serving): Shared<Arc<Serving>>, request: Request) -> Response {
     let state = serving.current();
-    let let_in = state.enter(request.headers(), request.extensions(), EXCHANGE);
+    let let_in = state.enter(request.headers(), request.extensions(), (Door::Flight, EXCHANGE));
     let (call, after) = match let_in.and_then(|call| Ok((call, after(request.headers())?))) {
         Ok(let_in) => let_in,
         Err(error) => return Status::from(error).into_http(),

@@ -36,7 +36,7 @@ pub(super) async fn call(Shared(serving): Shared<Arc<Serving>>, request: Request
 async fn serve(state: &Arc<State>, request: Request) -> Result<GrpcBody, Status> {
     let (parts, body) = request.into_parts();
     let deadline = state.deadline(&parts.headers);
-    let call = state.enter(&parts.headers, &parts.extensions, READ)?;
+    let call = state.enter(&parts.headers, &parts.extensions, (Door::Flight, READ))?;
     // A ticket message is the ticket and its protobuf tag and length.
     let bytes_max = state.settings.ticket_bytes_max.get().saturating_add(16);
     let ticket: FlightTicket = read_message(body, bytes_max).await?;

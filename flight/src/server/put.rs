@@ -31,7 +31,7 @@ pub(super) async fn answer(
     state.shutdown.check()?;
     let (metadata, extensions, mut messages) = request.into_parts();
     let headers = metadata.as_ref();
-    let mut call = state.enter(headers, &extensions, "put")?;
+    let mut call = state.enter(headers, &extensions, (Door::Flight, "put"))?;
     call.changes();
     let identity = Arc::clone(call.identity());
     let caller = Caller::new(headers, &extensions, &identity);

@@ -32,7 +32,8 @@ fn deadline_of(state: &State, metadata: &MetadataMap) -> Deadline {
 
 /// Lets a request in.
 fn enter<T>(state: &State, request: &Request<T>, action: &'static str) -> Result<Call, Status> {
-    Ok(state.enter(request.metadata().as_ref(), request.extensions(), action)?)
+    let of = (Door::Flight, action);
+    Ok(state.enter(request.metadata().as_ref(), request.extensions(), of)?)
 }
 
 fn messages(body: GrpcBody) -> BoxStream<'static, Result<FlightData, Status>> {
