@@ -129,18 +129,25 @@ async fn answer(shared: Arc<Shared>, endpoint: &'static Endpoint, request: Reque
     let called = || {
         check_origin(&shared, &parts.method, &headers)?;
         let asked = shared.door.ask("http", endpoint.name, &parts)?;
+        let answering = asked.answering();
         let query = Query::read(parts.uri.query(), endpoint.parameters)?;
         for required in endpoint.parameters.iter().filter(|parameter| parameter.required) {
             if query.all(required.name).next().is_none() {
                 return Err(Failure::from(missing(required.name, required.example)));
             }
         }
-        Ok(Call { asked, parts, query, body, id: id.clone() })
+        Ok((Call { asked, parts, query, body, id: id.clone() }, answering))
     };
     let answered = match endpoint.run {
         Run::Open(run) => Ok(run()),
         Run::Asked(run) => match called() {
-            Ok(call) => run(Arc::clone(&shared), call).await,
+            Ok((call, answering)) => {
+                let answered = run(Arc::clone(&shared), call).await;
+                if answered.is_ok() {
+                    answering.begins();
+                }
+                answered
+            }
             Err(failure) => Err(failure),
         },
     };

@@ -49,7 +49,7 @@ use crate::call::{Alter, Phase, Serving, State, open_access};
 use crate::metrics::Figures;
 use crate::tls::ServerTls;
 use crate::{Error, FlightSettings, Result};
-pub use door::{Asked, Door, Held, OpenedTicket, Rows, ShownTable, Stored};
+pub use door::{Answering, Asked, Door, Held, OpenedTicket, Rows, ShownTable, Stored};
 pub use listener::Listener;
 use service::Service;
 
