@@ -25,7 +25,8 @@ const WHOLE_BYTES: usize = 64 << 10;
 /// An answer of fewer bytes is not compressed.
 const PACKED_BYTES: usize = 1 << 10;
 /// What an answer depends on beside its path.
-const VARY: &str = "accept, accept-encoding, origin, x-barograph-after, x-barograph-time-zone";
+const VARY: &str =
+    "accept, accept-encoding, authorization, origin, x-barograph-after, x-barograph-time-zone";
 
 /// Rows in pieces that are encoded without holding others up for long.
 struct Pieces {
