@@ -192,7 +192,8 @@ impl Issuer {
         // Keys that were changed meanwhile would not be asked again.
         if Arc::ptr_eq(&keys, &self.keys.load()) {
             if known.len() >= KNOWN_MAX {
-                known.clear();
+                // Those that something runs by have to be found when they are revoked.
+                known.retain(|_, of| Arc::strong_count(of) > 1);
             }
             known.insert(hash, Arc::clone(&identity));
         }
