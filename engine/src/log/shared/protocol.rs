@@ -81,6 +81,8 @@ pub(super) struct Protocol {
     ahead: Ahead,
     phase: Phase,
     follow: bool,
+    /// What is waited for was begun before the end was asked for: that nothing stands there says nothing of later groups.
+    looks_again: bool,
     /// Groups of others found one by one since the machine last reached the end.
     others: u32,
     commands: Vec<Command>,
@@ -99,6 +101,7 @@ impl Protocol {
             ahead,
             phase: Phase::Idle,
             follow: false,
+            looks_again: false,
             others: 0,
             commands: Vec::new(),
         }
@@ -135,6 +138,7 @@ impl Protocol {
             }
             Event::Follow => {
                 self.follow = true;
+                self.looks_again = !matches!(self.phase, Phase::Idle);
                 self.advance_if_idle(time);
             }
             Event::Offered(position, object) => {
@@ -188,6 +192,7 @@ impl Protocol {
         } else if let Some(append) = self.waiting.take_if(|_| !self.state.awaits_checkpoint()) {
             self.append(time, append);
         } else if self.follow {
+            self.looks_again = false;
             self.commands.push(Command::Get(end));
             self.phase = Phase::Getting;
         }
@@ -292,6 +297,7 @@ impl Protocol {
             Finding::Missing if self.in_flight.is_some() || self.state.awaits_checkpoint() => {
                 self.pause(None);
             }
+            Finding::Missing if std::mem::take(&mut self.looks_again) => self.advance(time),
             Finding::Missing => {
                 (self.follow, self.others) = (false, 0);
                 self.commands.push(Command::CaughtUp);

@@ -70,6 +70,25 @@ fn who_has_not_seen_the_end_cannot_append() {
     }
 }
 
+/// A look that failed is tried again behind the next append, and may have been answered long before the end is asked for.
+#[test]
+fn the_end_is_where_it_is_when_it_is_asked_for() {
+    let store = FaultStore::new(Arc::new(InMemory::new()), FaultPlan::none());
+    let lake = LakeStore::with_store(Arc::clone(&store) as _, "memory:///lake".parse().unwrap());
+    let (mut a, mut b) = (open(&lake), open(&lake));
+    store.set_plan(FaultPlan::none().on(Operation::Get, 0, Fault::Fail));
+    let error = b.follow(&mut |_, _| Ok(())).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+    store.set_plan(FaultPlan::none());
+    let first = append(&mut b, record(1, 10));
+    while store.count(Operation::Get) == 0 {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    assert_same(&follow(&mut a), &[first], "");
+    let second = append(&mut a, record(2, 10));
+    assert_same(&follow(&mut b), &[second], "what was there before it was asked for");
+}
+
 /// What is offered needs no request, and what nobody should offer does no harm.
 #[test]
 fn a_group_can_be_offered() {
