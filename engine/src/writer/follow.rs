@@ -153,8 +153,9 @@ impl State {
         Ok(is_there(self))
     }
 
-    /// Applies what the log has found of others beside other work: a put whose reply was late may be followed by groups of
-    /// others, which are known with it. Comes before all is said to be applied that is before the end of the log.
+    /// Applies what the log has found of others beside other work: one that tells of a version or takes the lead, and comes
+    /// behind groups that were not seen here, has read them. Comes before all is said to be applied that is before the end
+    /// of the log.
     pub(super) fn apply_shown(&mut self) -> Result<()> {
         // What was read anew is for the tails that are rebuilt.
         if self.awaits_tails {

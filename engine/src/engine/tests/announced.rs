@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use barograph_lake::store::faults::FaultPlan;
 use barograph_lake::{Hour, LakeStore, LakeTable, LogId, Span, TableVersion, Timestamp};
+use bytes::Bytes;
 use object_store::memory::InMemory;
 
 use super::shared::{Site, comes_to, deletion};
 use super::{HOUR, START, put, rows};
 use crate::log::{LogSettings, announce};
-use crate::{Clock, Engine, SystemClock};
+use crate::{AppendedGroup, Clock, Engine, SystemClock};
 
 /// Whether something is not ready, though requests were answered meanwhile.
 async fn waits(what: impl Future) -> bool {
@@ -149,6 +150,28 @@ async fn what_landed_after_a_snapshot_was_read_stays_seen() {
     drop(hold);
     looking.await.unwrap().unwrap();
     assert_eq!(rows(&b, "readings").await.unwrap(), [(1, START, 1.0), late]);
+    a.shutdown().await.unwrap();
+    b.shutdown().await.unwrap();
+}
+
+/// Who would append behind groups that it has not seen finds them, and the end of the log is behind them from then on.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_found_beside_other_work_is_seen_before_it_counts_as_applied() {
+    let site = Site::new();
+    let ((a, _), (b, _)) = (site.open("").await, site.open("").await);
+    let first = put(&a, "readings", &[(1, START, 1.0)]).await.unwrap();
+    b.wait_for(first.position).await.unwrap();
+    let position = put(&a, "readings", &[(1, START, 2.0)]).await.unwrap().position;
+    // Time stands still: b does not look by itself.
+    let writer = b.writer.handle();
+    writer.take_lead().unwrap();
+    // As it is told first by a leader that it follows: where the log ends.
+    let told = AppendedGroup { position, object: Bytes::new() };
+    assert_eq!(b.cluster.as_ref().unwrap().offered.push(told), (true, true));
+    writer.take_offered().unwrap();
+    let mut applied = b.gauge.applied_to();
+    applied.wait_for(|applied| *applied > position.get()).await.unwrap();
+    assert_eq!(rows(&b, "readings").await.unwrap(), [(1, START, 2.0)]);
     a.shutdown().await.unwrap();
     b.shutdown().await.unwrap();
 }
