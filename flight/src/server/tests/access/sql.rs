@@ -4,6 +4,7 @@
 use arrow::array::RecordBatch;
 use arrow_flight::sql::client::FlightSqlServiceClient;
 use arrow_flight::{CancelFlightInfoRequest, CancelStatus, FlightClient, FlightInfo};
+use futures::TryStreamExt;
 use tonic::transport::Channel;
 
 use super::super::channel;
@@ -224,5 +225,33 @@ async fn handles_give_no_rights() {
     let info = reader.execute("SELECT 1".to_owned(), None).await.unwrap();
     assert_eq!(cancel("observer", info.clone()).await, CancelStatus::NotCancellable);
     assert_eq!(cancel("reader", info).await, CancelStatus::Cancelled);
+    served.server.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_query_is_killed_by_its_caller_or_an_administrator_and_runs_for_nobody_else() {
+    let served = guarded().await;
+    let (mut reader, mut admin) = clients(&served).await;
+    let endless = "SELECT a.value + b.value AS n FROM generate_series(1, 1000000) a \
+                   CROSS JOIN generate_series(1, 1000000) b";
+    for (client, user, others) in [
+        (&mut reader, "reader-1", ["observer", "keeper"]),
+        (&mut admin, "admin-1", ["observer", "reader"]),
+    ] {
+        let info = client.execute(endless.to_owned(), None).await.unwrap();
+        let mut answer = client.do_get(info.endpoint[0].ticket.clone().unwrap()).await.unwrap();
+        answer.try_next().await.unwrap().unwrap();
+        let queries = served.server.state().sql.queries().list();
+        let id = queries.iter().find(|query| query.user == user).unwrap().id.to_string();
+        for other in others {
+            let told = served.client(other).kill(&id).await.unwrap_err().to_string();
+            let absent = served.client(other).kill("999999").await.unwrap_err().to_string();
+            assert_eq!(told.replace(&id, "999999"), absent, "{other}");
+        }
+        answer.try_next().await.unwrap().unwrap();
+        served.client("admin").kill(&id).await.unwrap();
+        let ended = answer.try_collect::<Vec<_>>().await.unwrap_err().to_string();
+        assert!(ended.contains("cancelled"), "{ended}");
+    }
     served.server.stop().await.unwrap();
 }
