@@ -215,9 +215,10 @@ impl Access {
                 return Err(refusal);
             }
         };
-        match identity.account.enter(self.time.elapsed()) {
+        let now = self.time.elapsed();
+        match identity.account.enter(now) {
             Ok(running) => {
-                Ok(Call::new(Arc::clone(self), identity, running, (door, action), address))
+                Ok(Call::new(Arc::clone(self), identity, running, (door, action), address, now))
             }
             Err(refusal) => {
                 self.refused(Some(&identity), (door, action), address, &refusal);

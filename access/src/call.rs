@@ -58,8 +58,8 @@ impl Call {
         running: Running,
         (door, action): (Door, &'static str),
         address: Option<IpAddr>,
+        begun: Span,
     ) -> Self {
-        let begun = access.time().elapsed();
         Self {
             access,
             identity,
