@@ -18,9 +18,7 @@ pub mod door {
     //! How protocols of other crates ask and write on the same port: by the scans, statements and puts of Flight, under
     //! its limits.
 
-    pub use crate::server::{
-        Answering, Asked, Door, Held, OpenedTicket, Rows, ShownTable, Stored,
-    };
+    pub use crate::server::{Answering, Asked, Door, Held, OpenedTicket, Rows, ShownTable, Stored};
 }
 mod error;
 mod message;

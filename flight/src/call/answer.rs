@@ -31,7 +31,7 @@ pub(crate) struct Running {
     observed: Option<Observed>,
     call: Option<Charged>,
     clock: Arc<dyn Clock>,
-    _permit: OwnedSemaphorePermit,
+    _permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Running {
@@ -39,7 +39,7 @@ impl Running {
         state: &State,
         batches: BoxStream<'static, Result<RecordBatch>>,
         deadline: Deadline,
-        permit: OwnedSemaphorePermit,
+        permit: impl Into<Option<OwnedSemaphorePermit>>,
         call: impl Into<Charged>,
     ) -> Self {
         let shutdown = state.shutdown.clone();
@@ -57,7 +57,7 @@ impl Running {
             observed: None,
             call: Some(call.into()),
             clock: Arc::clone(state.engine.clock()),
-            _permit: permit,
+            _permit: permit.into(),
         }
     }
 

@@ -74,7 +74,8 @@ pub struct OpenedTicket {
     deadline: Deadline,
     begun: Span,
     part: Part,
-    permit: OwnedSemaphorePermit,
+    /// None of an answer that has its place already.
+    permit: Option<OwnedSemaphorePermit>,
 }
 
 /// The rows of an answer, batch by batch. Dropped, with all its work, when the client goes away.
@@ -288,6 +289,23 @@ impl Asked {
     pub async fn open(&self, ticket: &str) -> Result<OpenedTicket> {
         let part = self.call.part();
         let permit = self.state.limits.stream()?;
+        self.open_in(ticket, part, Some(permit)).await
+    }
+
+    /// The same for an answer that holds its place.
+    ///
+    /// # Errors
+    /// As of [`Self::open`].
+    pub async fn open_held(&self, ticket: &str, _held: &Held) -> Result<OpenedTicket> {
+        self.open_in(ticket, self.call.part(), None).await
+    }
+
+    async fn open_in(
+        &self,
+        ticket: &str,
+        part: Part,
+        permit: Option<OwnedSemaphorePermit>,
+    ) -> Result<OpenedTicket> {
         let ticket = Ticket::parse(ticket.as_bytes(), self.state.settings.ticket_bytes_max.get())?;
         let allowed = self.call.allow(Verb::Read, &ticket.table)?;
         let after = after(&self.headers)?;
@@ -407,6 +425,11 @@ impl OpenedTicket {
     /// The view that it is answered from.
     pub fn view(&self) -> &Arc<View> {
         &self.opened.view
+    }
+
+    /// Columns of its rows.
+    pub fn schema(&self) -> &SchemaRef {
+        &self.opened.bound.schema
     }
 
     /// Whether not all of the table is shown to who asks.

@@ -1,4 +1,4 @@
-//! How long an answer may be kept, and by which tag it is known: of a range the files and open hours that it touches, of
+//! How long an answer may be kept, and by which tag it is known: of a range its columns and the files and open hours that it touches, of
 //! anything else what it says.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -31,13 +31,16 @@ impl Freshness {
     }
 }
 
-/// The tag of the answer to a range: another as soon as a file or an open hour that it touches is another.
+/// The tag of the answer to a range: another as soon as a column, or a file or an open hour that it touches, is another.
 pub(crate) fn tag_of_range(opened: &OpenedTicket, variant: &str) -> Option<HeaderValue> {
     // That others' readings have changed is not told to those who may not see them.
     let (keys, time) = opened.range().filter(|_| !opened.is_restricted())?;
     let view = opened.view();
     let mut hasher = DefaultHasher::new();
     variant.hash(&mut hasher);
+    for column in opened.schema().fields() {
+        (column.name(), column.data_type()).hash(&mut hasher);
+    }
     for file in view.snapshot.prune(keys, time) {
         file.path.to_string().hash(&mut hasher);
         file.rows.hash(&mut hasher);

@@ -65,12 +65,12 @@ pub(crate) fn live(shared: Arc<Shared>, call: Call) -> BoxFuture<'static, Answer
             })?),
         };
         // What fails here fails with a status of its own.
-        call.asked.open(&ticket).await?.end();
         let held = call.asked.hold()?;
+        call.asked.open_held(&ticket, &held).await?.end();
         let spoken = shared.door.clock().elapsed();
         let Call { asked, .. } = call;
         let (seen, sent) = (None, HashMap::new());
-        let following = Following { shared, asked, ticket, last, seen, sent, spoken, _held: held };
+        let following = Following { shared, asked, ticket, last, seen, sent, spoken, held };
         let body = Body::from_stream(stream::unfold(Some(following), Following::next));
         let mut response = Response::new(body);
         insert(&mut response, header::CONTENT_TYPE, "text/event-stream");
@@ -92,7 +92,7 @@ struct Following {
     sent: HashMap<Key, u64>,
     /// When something was sent last, by elapsed time.
     spoken: Span,
-    _held: Held,
+    held: Held,
 }
 
 impl Following {
@@ -123,19 +123,19 @@ impl Following {
     async fn look(&mut self) -> Result<Option<String>> {
         self.asked.again()?;
         let end = self.shared.door.log_end();
-        let opened = self.asked.open(&self.ticket).await?;
+        let opened = self.asked.open_held(&self.ticket, &self.held).await?;
         let view = opened.view();
         if self.seen.as_ref().is_some_and(|seen| Arc::ptr_eq(seen, view)) {
             opened.end();
             return Ok(None);
         }
-        let newest = view.tail.hours().iter().map(|hour| hour.through()).max().unwrap_or_default();
         let is_first = self.seen.replace(Arc::clone(view)).is_none();
         // What is not shown has positions, too.
         let is_whole = !opened.is_restricted();
         let lines = self.changed(opened).await?;
-        // Of one that came back, all readings have been seen up to its position.
-        let is_known = is_first && is_whole && self.last.is_some_and(|last| newest <= last);
+        // One that came back has seen everything, if nothing was written since. What the tail holds does not tell: rows that
+        // were written since may have landed.
+        let is_known = is_first && is_whole && self.last.is_some_and(|last| end <= last);
         if lines.is_empty() || is_known {
             return Ok(None);
         }
