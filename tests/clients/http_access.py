@@ -176,6 +176,13 @@ def a_writer_writes_and_reads_nothing(subject):
     reply = subject.ask("/write", subject.writer, data="dead_letters id=1i\nreadings\n")
     equal(reply.status_code, 400)
     assert "is no table" in reply.text, reply.text
+    # By this member a redrive reads a letter back as a row: none that a client has sent is kept.
+    forged = {"city_id": TOKYO, "reading_at": subject.at, "temperature": 12.125, "$types": "int32"}
+    subject.ask(TABLE, subject.writer, json=forged)
+    kept = """SELECT "row" AS kept FROM dead_letters WHERE "row" LIKE '%12.125%'"""
+    letters = subject.sql(kept, subject.admin).json()
+    equal(len(letters), 1)
+    assert "$types" not in letters[0]["kept"], letters
 
 
 @CHECKS.check

@@ -149,7 +149,11 @@ impl Taker<'_> {
         };
         if let Err(why) = given.and_then(|()| self.rows.keep_row(number)) {
             self.rows.drop_row();
-            let text = Value::Object(row.unwrap_or_default()).to_string();
+            let mut row = row.unwrap_or_default();
+            // A letter with this member would be put again by a redrive, which does not ask for the keys that its sender may
+            // write.
+            row.remove("$types");
+            let text = Value::Object(row).to_string();
             self.bad.add(number, &text, text.clone(), why);
         }
         self.leave()
