@@ -55,7 +55,8 @@ fn find_end(bytes: &[u8]) -> usize {
     let (mut at, mut in_fields, mut in_text) = (0, false, false);
     while let Some(byte) = bytes.get(at) {
         match byte {
-            b'\\' => at += 1,
+            // A backslash holds no line together.
+            b'\\' if in_text || bytes.get(at + 1) != Some(&b'\n') => at += 1,
             b'\n' if !in_text => return at,
             b' ' => in_fields = true,
             b'"' if in_text => in_text = false,
@@ -91,6 +92,7 @@ mod tests {
             [(1, "m a=\"x\ny\\\"\n\",b=1"), (4, "m b=2")]
         );
         assert_eq!(lines("m,t=\"x a=1\nm a=2"), [(1, "m,t=\"x a=1"), (2, "m a=2")]);
+        assert_eq!(lines("m a=\"x\" \\\nm a=2"), [(1, "m a=\"x\" \\"), (2, "m a=2")]);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use barograph_flight::Result;
-use barograph_lake::schema::KEY_COLUMN;
+use barograph_lake::schema::{KEY_COLUMN, TIME_COLUMN};
 use barograph_lake::{Key, TableSchema};
 
 use super::parse::{Line, Value};
@@ -12,6 +12,9 @@ use super::precision::Unit;
 use crate::rows::{Cell, Outbox, Precision, TableRows};
 use crate::tables::names;
 use crate::{LineProtocolSettings, MeasurementSettings, Places};
+
+/// Why a line is no row, with its table if that is known.
+pub(super) type BadLine = (Option<String>, String);
 
 /// Names of measurements and places that are remembered in a request.
 const REMEMBERED: usize = 65_536;
@@ -66,12 +69,14 @@ impl<'a> Mapping<'a> {
         Self { settings, places, tables, unit, now, targets, rows: Vec::new(), keys }
     }
 
-    /// Adds the row that a line is, or says why it is none, with its table if that is known.
+    /// Adds the row that a line is, or says why it is none, with its table if that is known. Before it, the rows of its
+    /// table are left if they are many, but never between lines that are one row.
     pub(super) fn add(
         &mut self,
         number: usize,
         line: &Line<'_>,
-    ) -> Result<(), (Option<String>, String)> {
+        outbox: &Outbox,
+    ) -> Result<Result<(), BadLine>> {
         let measurement = line.measurement.as_ref();
         if !self.targets.contains_key(measurement) {
             let target = self.target(measurement);
@@ -82,10 +87,12 @@ impl<'a> Mapping<'a> {
         }
         let target = match self.targets.get_mut(measurement) {
             Some(Ok(target)) => target,
-            Some(Err(why)) => return Err((None, why.clone())),
-            None => return Err((None, String::new())),
+            Some(Err(why)) => return Ok(Err((None, why.clone()))),
+            None => return Ok(Err((None, String::new()))),
         };
-        let Some(rows) = self.rows.get_mut(target.rows) else { return Err((None, String::new())) };
+        let Some(rows) = self.rows.get_mut(target.rows) else {
+            return Ok(Err((None, String::new())));
+        };
         let mut finder = Finder {
             ignored_tags: &self.settings.ignored_tags,
             places: self.places,
@@ -94,18 +101,21 @@ impl<'a> Mapping<'a> {
         let given = finder.give(target, rows, line).and_then(|()| {
             let time = line.time.map_or(Some(self.now), |time| self.unit.micros(time));
             rows.give_time(time.ok_or("the time is out of range")?);
-            rows.keep_row(number)
+            Ok(())
         });
-        given.map_err(|why| {
+        if given.is_ok() && rows.is_full() && !rows.is_merged() {
+            outbox.leave_rows(rows)?;
+        }
+        let kept = given.and_then(|()| rows.keep_row(number));
+        Ok(kept.map_err(|why| {
             rows.drop_row();
             (Some(rows.schema().name().to_owned()), why)
-        })
+        }))
     }
 
-    /// Leaves the rows of tables that have many, or all of them.
-    pub(super) fn leave(&mut self, outbox: &Outbox, all: bool) -> Result<()> {
-        let mut full = self.rows.iter_mut().filter(|rows| all || rows.is_full());
-        full.try_for_each(|rows| outbox.leave_rows(rows))
+    /// Leaves the rows of all tables.
+    pub(super) fn leave(&mut self, outbox: &Outbox) -> Result<()> {
+        self.rows.iter_mut().try_for_each(|rows| outbox.leave_rows(rows))
     }
 
     fn target(&mut self, measurement: &str) -> Result<Target, String> {
@@ -179,6 +189,9 @@ impl Finder<'_> {
             _ if ignored => Ok(Meaning::Ignored),
             _ if name == target.key => Ok(Meaning::Key),
             Some(&KEY_COLUMN) => Ok(Meaning::Key),
+            Some(&TIME_COLUMN) => {
+                Err(format!("{name:?} is the time, which stands at the end of a line"))
+            }
             Some(column) => Ok(Meaning::Column(*column)),
             None if is_tag && self.ignored_tags.iter().any(|of| of == name) => Ok(Meaning::Ignored),
             None => {

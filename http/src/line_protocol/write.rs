@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use barograph_flight::Result;
+use barograph_flight::{Error, Result};
 use barograph_lake::TableSchema;
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -61,7 +61,14 @@ pub(crate) fn ping() -> axum::response::Response {
 async fn write(shared: Arc<Shared>, mut call: Call, version: Version) -> Answered {
     let otherwise = if version == Version::V3 { Unit::Auto } else { Unit::Nanos };
     let unit = Unit::named(call.query.one("precision")?, otherwise)?;
-    let partial = call.query.one("accept_partial")? != Some("false");
+    let partial = match call.query.one("accept_partial")? {
+        None | Some("true") => true,
+        Some("false") => false,
+        Some(other) => {
+            let text = format!("parameter \"accept_partial\" is {other:?}: write true or false");
+            return Err(Error::request(text).into());
+        }
+    };
     let wanted = Wanted { version, partial };
     let tables = call.asked.writable_tables()?;
     let body = call.read_body(&shared.bodies).await?;
@@ -101,8 +108,11 @@ impl Parser {
         let mut line = Line::default();
         for (number, bytes) in Lines::new(&self.bytes) {
             let text = std::str::from_utf8(bytes).map_err(|_| "the line is not UTF-8".to_owned());
-            let read = text.and_then(|text| line.read(text)).map_err(|why| (None, why));
-            if let Err((table, why)) = read.and_then(|()| mapping.add(number, &line)) {
+            let added = match text.and_then(|text| line.read(text)) {
+                Ok(()) => mapping.add(number, &line, outbox)?,
+                Err(why) => Err((None, why)),
+            };
+            if let Err((table, why)) = added {
                 // Letters are kept by table.
                 if bad.is_full() || of != table {
                     outbox.leave_bad(of.as_deref(), &mut bad)?;
@@ -111,9 +121,8 @@ impl Parser {
                 let text = String::from_utf8_lossy(bytes);
                 bad.add(number, &text, json!({ "line": text }).to_string(), why);
             }
-            mapping.leave(outbox, false)?;
         }
-        mapping.leave(outbox, true)?;
+        mapping.leave(outbox)?;
         outbox.leave_bad(of.as_deref(), &mut bad)?;
         Ok(bad)
     }
@@ -128,7 +137,7 @@ fn told(wanted: Wanted, Outcome { stored, bad }: &Outcome) -> axum::response::Re
             let mut response = answer(StatusCode::BAD_REQUEST, &body);
             if let Some(error) = body.get("error").and_then(Value::as_str) {
                 let name = header::HeaderName::from_static("x-influxdb-error");
-                insert(&mut response, name, &error.replace(|c: char| c.is_control(), " "));
+                insert(&mut response, name, &error.replace(|c: char| !matches!(c, ' '..='~'), " "));
             }
             response
         }

@@ -112,14 +112,10 @@ impl TableRows {
 
     /// Keeps the row, which has the number `number`.
     pub(crate) fn keep_row(&mut self, number: usize) -> Result<(), String> {
-        let (key, time) = match (self.row.get(KEY_COLUMN), self.row.get(TIME_COLUMN)) {
-            (Some(Some(Value::Int(key))), Some(Some(Value::Time(time)))) => (*key, *time),
-            (Some(Some(Value::Int(_))), _) => return Err(self.lacks(TIME_COLUMN)),
-            _ => return Err(self.lacks(KEY_COLUMN)),
-        };
+        let place = self.place()?;
         let next = self.numbers.len();
         let at = match &mut self.places {
-            Some(places) => *places.entry((key, time)).or_insert(next),
+            Some(places) => *places.entry(place).or_insert(next),
             None => next,
         };
         let is_new = at == next;
@@ -133,6 +129,21 @@ impl TableRows {
             self.bytes += column.set(at, is_new, value);
         }
         Ok(())
+    }
+
+    /// The key and instant of the row.
+    fn place(&self) -> Result<(i64, i64), String> {
+        match (self.row.get(KEY_COLUMN), self.row.get(TIME_COLUMN)) {
+            (Some(Some(Value::Int(key))), Some(Some(Value::Time(time)))) => Ok((*key, *time)),
+            (Some(Some(Value::Int(_))), _) => Err(self.lacks(TIME_COLUMN)),
+            _ => Err(self.lacks(KEY_COLUMN)),
+        }
+    }
+
+    /// Whether the row, which is not kept yet, is one with a row that is there.
+    pub(crate) fn is_merged(&self) -> bool {
+        let places = self.places.as_ref();
+        places.zip(self.place().ok()).is_some_and(|(places, place)| places.contains_key(&place))
     }
 
     fn lacks(&self, column: usize) -> String {
@@ -276,6 +287,26 @@ mod tests {
         assert!(rows.take().unwrap().is_none());
         add(&mut rows, 4, 7, &[]);
         assert_eq!(rows.take().unwrap().unwrap().0.num_columns(), 2);
+    }
+
+    #[test]
+    fn a_row_that_waits_outlives_a_batch_unless_it_belongs_to_it() {
+        let mut rows = rows(true);
+        add(&mut rows, 1, 7, &[]);
+        for (key, merged) in [(7, true), (8, false)] {
+            rows.give(KEY_COLUMN, Cell::Int(key)).unwrap();
+            assert!(!rows.is_merged(), "without its instant");
+            rows.give_time(5);
+            assert_eq!(rows.is_merged(), merged);
+            if merged {
+                rows.drop_row();
+            }
+        }
+        rows.give(2, Cell::Float(1.0)).unwrap();
+        assert_eq!(rows.take().unwrap().unwrap().1, [1]);
+        rows.keep_row(2).unwrap();
+        let (batch, numbers) = rows.take().unwrap().unwrap();
+        assert_eq!((batch.num_columns(), numbers), (3, vec![2]));
     }
 
     #[test]
