@@ -19,7 +19,7 @@ use barograph_engine::validate::Rejected;
 const BAD_BYTES: usize = 1 << 20;
 /// Bad rows whose faults are told in the answer.
 const TOLD_MAX: usize = 100;
-/// Longest text of a bad row that is told in the answer, in bytes.
+/// Longest text and reason of a bad row that are told in the answer, in bytes.
 const TOLD_BYTES_MAX: usize = 1 << 10;
 
 /// A bad row as it is told to who sent it.
@@ -54,8 +54,8 @@ impl BadRows {
     pub(crate) fn tell(&mut self, number: usize, text: &str, reason: &str) {
         self.count += 1;
         if self.told.len() < TOLD_MAX {
-            let text = text.get(..text.floor_char_boundary(TOLD_BYTES_MAX)).unwrap_or_default();
-            self.told.push(BadRow { number, text: text.to_owned(), reason: reason.to_owned() });
+            let (text, reason) = (beginning(text).to_owned(), beginning(reason).to_owned());
+            self.told.push(BadRow { number, text, reason });
         }
     }
 
@@ -77,4 +77,9 @@ impl BadRows {
         self.bytes = 0;
         std::mem::take(&mut self.letters)
     }
+}
+
+/// What of a text is told in the answer.
+fn beginning(text: &str) -> &str {
+    text.get(..text.floor_char_boundary(TOLD_BYTES_MAX)).unwrap_or_default()
 }

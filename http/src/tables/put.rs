@@ -217,8 +217,7 @@ fn cell(value: &Value) -> Result<Cell<'_>, String> {
             (None, Some(number), _) => Cell::Uint(number),
             (None, None, number) => Cell::Float(number.unwrap_or(f64::NAN)),
         },
-        Value::Array(_) | Value::Object(_) => {
-            return Err(format!("{value} is no value of a column"));
-        }
+        Value::Array(_) => return Err("a list is no value of a column".to_owned()),
+        Value::Object(_) => return Err("an object is no value of a column".to_owned()),
     })
 }
