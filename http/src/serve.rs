@@ -14,6 +14,7 @@ use barograph_flight::door::Door;
 use barograph_flight::metrics::Figures;
 use barograph_flight::{Error, Result};
 use barograph_lake::Span;
+use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 
 use crate::endpoints::{ENDPOINTS, Endpoint, Run};
@@ -127,7 +128,7 @@ async fn answer(shared: Arc<Shared>, endpoint: &'static Endpoint, request: Reque
     let (parts, body) = request.into_parts();
     let (method, headers) = (parts.method.clone(), parts.headers.clone());
     let called = || {
-        check_origin(&shared, &parts.method, &headers)?;
+        check_origin(&shared, &parts)?;
         let asked = shared.door.ask("http", endpoint.name, &parts)?;
         let answering = asked.answering();
         let query = Query::read(parts.uri.query(), endpoint.parameters)?;
@@ -174,12 +175,15 @@ async fn answer(shared: Arc<Shared>, endpoint: &'static Endpoint, request: Reque
 }
 
 /// Refuses what a page of another origin lets a browser send: it may send what it may not read.
-fn check_origin(shared: &Shared, method: &Method, headers: &HeaderMap) -> Result<(), Failure> {
+fn check_origin(shared: &Shared, parts: &Parts) -> Result<(), Failure> {
+    let Parts { method, headers, uri, .. } = parts;
     let Some(origin) = headers.get(header::ORIGIN).filter(|_| *method == Method::POST) else {
         return Ok(());
     };
     let origin = String::from_utf8_lossy(origin.as_bytes());
-    let own = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    // HTTP/2 has the host in the address.
+    let own = uri.authority().map(|authority| authority.as_str());
+    let own = own.or_else(|| headers.get(header::HOST)?.to_str().ok());
     let is_own = own.is_some_and(|own| origin.split_once("://").is_some_and(|(_, of)| of == own));
     let allowed = &shared.settings.cors_origins;
     if is_own || allowed.iter().any(|of| of == "*" || *of == origin) {
