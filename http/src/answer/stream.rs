@@ -207,7 +207,7 @@ impl Running {
     }
 
     fn end(self) -> (Piece, Next) {
-        let Self { encoder, mut packer, .. } = self;
+        let Self { encoder, mut packer, id, .. } = self;
         let last = encoder.finish().and_then(|bytes| {
             let mut last = packer.push(bytes)?;
             last.extend(packer.finish()?);
@@ -215,7 +215,10 @@ impl Running {
         });
         match last {
             Ok(bytes) => (Ok(bytes.into()), Next::Nothing),
-            Err(error) => (Err(io::Error::other(error)), Next::Nothing),
+            Err(error) => {
+                tracing::warn!(request = id, %error, "an answer was cut short");
+                (Err(io::Error::other(error)), Next::Nothing)
+            }
         }
     }
 

@@ -94,6 +94,7 @@ async fn answer(shared: Arc<Shared>, call: Call, archive: bool) -> Answered {
     });
     let mut response = Response::new(Body::from_stream(stream::iter([first]).chain(others)));
     insert(&mut response, header::CONTENT_TYPE, media_type);
+    insert(&mut response, header::VARY, "authorization, origin");
     response.headers_mut().insert(header::CACHE_CONTROL, freshness.header());
     Ok(response)
 }
