@@ -29,16 +29,16 @@ def letters(subject):
 @INFLUX.check
 def lines_become_rows_in_every_unit(subject):
     second = subject.now - 7200
-    for path, unit, stamp in (
-        ("/write", "s", second),
-        ("/write", "n", (second + 1) * 10**9 + 999),
-        ("/write", "u", (second + 2) * 10**6),
-        ("/write", "m", second // 60 + 1),
-        ("/api/v2/write", "ms", (second + 120) * 1000),
-        ("/api/v2/write", None, (second + 121) * 10**9),
-        ("/api/v3/write_lp", "second", second + 122),
-        ("/api/v3/write_lp", None, second + 123),
-        ("/api/v3/write_lp", "auto", (second + 124) * 1000),
+    for path, unit, stamp, seconds in (
+        ("/write", "s", second, 0),
+        ("/write", "n", (second + 1) * 10**9 + 999, 1),
+        ("/write", "u", (second + 2) * 10**6, 2),
+        ("/write", "m", second // 60 + 1, 60),
+        ("/api/v2/write", "ms", (second + 120) * 1000, 120),
+        ("/api/v2/write", None, (second + 121) * 10**9, 121),
+        ("/api/v3/write_lp", "second", second + 122, 122),
+        ("/api/v3/write_lp", None, second + 123, 123),
+        ("/api/v3/write_lp", "auto", (second + 124) * 1000, 124),
     ):
         lines = f"readings,city_id={BERLIN} temperature={len(path)} {stamp}\n"
         query = {"precision": unit} if unit else {}
@@ -51,8 +51,9 @@ def lines_become_rows_in_every_unit(subject):
         equal((path, unit, reply.status_code, reply.content), (path, unit, 204, b""))
         assert "x-barograph-position" in reply.headers
         row = newest(subject, BERLIN)
-        equal((path, unit, row["temperature"]), (path, unit, float(len(path))))
-    equal(row["reading_at"], time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(second + 124)))
+        at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(second + seconds))
+        told = (row["temperature"], row["reading_at"])
+        equal((path, unit, told), (path, unit, (float(len(path)), at)))
 
 
 @INFLUX.check
