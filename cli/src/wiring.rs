@@ -385,7 +385,7 @@ fn secret(path: &Path) -> Result<String> {
     tokens::read_secret(path).map_err(|error| Error::usage(error.to_string()))
 }
 
-/// The same; what was acknowledged at `after` is shown.
+/// Connects likewise, so that what was acknowledged at `after` is shown.
 pub(crate) async fn connect_after(
     settings: &Settings,
     after: Option<LogPosition>,
