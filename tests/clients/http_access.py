@@ -187,6 +187,9 @@ def a_writer_writes_and_reads_nothing(subject):
 
 @CHECKS.check
 def requests_are_recorded_with_who_asked(subject):
+    kind, body = body_of(TABLE)
+    refused = subject.ask(f"{TABLE}?precision=d", subject.writer, kind, data=body)
+    equal(refused.status_code, 400)
     for _ in range(200):
         rows = subject.sql(
             "SELECT identity, action, outcome FROM system.audit WHERE door = 'http'", subject.admin
@@ -195,6 +198,7 @@ def requests_are_recorded_with_who_asked(subject):
         wanted = {
             ("sensor", "write_v2", "done"),
             ("sensor", "latest", "denied"),
+            ("sensor", "put", "failed"),
             ("", "latest", "unauthenticated"),
         }
         if wanted <= seen:
