@@ -39,7 +39,7 @@ impl State {
                     self.apply_shown()?;
                     self.spread();
                     self.measure();
-                    self.gauge.applied(self.log.end(), false, self.clock.as_ref());
+                    self.gauge.applied(self.log.end(), None);
                     return Ok(Ok(position));
                 }
                 Err(error) if error.kind() == ErrorKind::Behind => {
@@ -94,7 +94,7 @@ impl State {
         self.publish_all(touched);
         self.apply_shown()?;
         self.measure();
-        self.gauge.applied(self.log.end(), false, self.clock.as_ref());
+        self.gauge.applied(self.log.end(), None);
         match self.log.stopped() {
             Some(stopped) => Err(stopped),
             None if is_to_look => self.follow().map(drop),

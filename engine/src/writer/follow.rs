@@ -8,6 +8,7 @@ use std::time::Duration;
 use barograph_lake::{LogPosition, Span, TableVersion};
 
 use super::State;
+use super::gauge::moment;
 use crate::log::{Notice, Record};
 use crate::logged::{LandedThrough, decode, unknown_column};
 use crate::{Error, Result};
@@ -59,10 +60,12 @@ impl State {
         if self.awaits_tails {
             return Ok(Some(self.not_read()));
         }
+        // Not when the store's answer is read: this process may have been stopped meanwhile.
+        let asked = moment(self.clock.as_ref());
         let (touched, followed) = self.show()?;
         self.publish_all(touched);
         self.measure();
-        self.gauge.applied(self.log.end(), followed.is_ok(), self.clock.as_ref());
+        self.gauge.applied(self.log.end(), followed.is_ok().then_some(asked));
         match followed {
             Ok(()) => Ok(None),
             Err(error) if self.log.stopped().is_some() => Err(error),

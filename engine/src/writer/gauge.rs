@@ -12,6 +12,14 @@ use crate::cluster::Standing;
 use crate::log::{KnownFloor, Leader, Log};
 use crate::statistics::Histogram;
 
+/// An instant by the time of day and by elapsed time.
+pub(super) type Moment = (Timestamp, Span);
+
+/// This instant.
+pub(super) fn moment(clock: &dyn Clock) -> Moment {
+    (clock.now(), clock.elapsed())
+}
+
 /// Figures of the log, kept up to date by the writer.
 #[derive(Debug, Default)]
 pub struct LogGauge {
@@ -40,7 +48,7 @@ pub struct LogGauge {
     /// How often a view was given another snapshot.
     swapped: watch::Sender<u64>,
     /// When this process was last known to be at the end, by the time of day and by elapsed time.
-    at_end: Mutex<(Timestamp, Span)>,
+    at_end: Mutex<Moment>,
     /// Rows written again, as they held the log back.
     pub(crate) again: AtomicU64,
     /// How often the log was read anew, as its floor had passed this process.
@@ -63,10 +71,10 @@ impl LogGauge {
         }
     }
 
-    /// The views show everything before `end`, which was the end of the log a moment ago if `is_end`.
-    pub(super) fn applied(&self, end: LogPosition, is_end: bool, clock: &dyn Clock) {
-        if is_end {
-            *self.at_end.lock() = (clock.now(), clock.elapsed());
+    /// The views show everything before `end`, which was the end of the log at `at_end`, if it is known to have been.
+    pub(super) fn applied(&self, end: LogPosition, at_end: Option<Moment>) {
+        if let Some(at_end) = at_end {
+            *self.at_end.lock() = at_end;
         }
         self.applied.send_if_modified(|applied| {
             let is_new = *applied != end.get();
@@ -77,7 +85,7 @@ impl LogGauge {
 
     /// The engine has just read the log to `end`.
     pub(crate) fn opened(&self, end: LogPosition, clock: &dyn Clock) {
-        self.applied(end, true, clock);
+        self.applied(end, Some(moment(clock)));
     }
 
     /// Everything before is in the views.

@@ -67,7 +67,7 @@ impl State {
         self.awaits_tails = false;
         self.gauge.count_read_anew();
         self.measure();
-        self.gauge.applied(self.log.end(), false, self.clock.as_ref());
+        self.gauge.applied(self.log.end(), None);
         let _ = reply.send(Ok(()));
         None
     }

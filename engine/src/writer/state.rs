@@ -9,7 +9,7 @@ use arrow::array::RecordBatch;
 use barograph_lake::{Hour, LogPosition, Snapshot, Span, Timestamp};
 use tokio::sync::Notify;
 
-use super::gauge::LogGauge;
+use super::gauge::{LogGauge, moment};
 use super::{ConditionalPut, Durability, Forwarder, Heard, Landed, Repeats, Submission, Written};
 use crate::cluster::{Feed, Offered};
 use crate::dead_letters::with_ids;
@@ -117,7 +117,7 @@ impl State {
             return Ok(None);
         }
         let sync = group.iter().any(|submission| submission.durability != Durability::Memory);
-        let begun = self.clock.elapsed();
+        let begun = moment(self.clock.as_ref());
         let placements = match self.log.append_batches(batches, sync) {
             Ok(placements) => placements,
             Err(error) if error.kind() == ErrorKind::Behind => return Err(group),
@@ -139,13 +139,16 @@ impl State {
                 .or_else(|| Some(self.clock.elapsed() + Span::from_duration(SYNC_WITHIN))),
         };
         if sync {
-            self.gauge.syncs.add(self.clock.elapsed() - begun);
+            self.gauge.syncs.add(self.clock.elapsed() - begun.1);
         }
         self.count(&group, &placements);
         let applied = self.apply(&group, &placements, ingested_at);
         match applied.and_then(|()| self.apply_shown()) {
             Ok(()) => {
-                self.gauge.applied(self.log.end(), true, self.clock.as_ref());
+                // Of batches that it knows it says so without a look at the store.
+                let is_new = |p: &Placement| matches!(p, Placement::Appended(it) if !it.is_empty());
+                let at_end = placements.iter().any(is_new).then_some(begun);
+                self.gauge.applied(self.log.end(), at_end);
                 for (submission, placement) in group.into_iter().zip(placements) {
                     self.acknowledge(submission, placement, ingested_at);
                 }
