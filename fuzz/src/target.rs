@@ -280,12 +280,14 @@ mod tests {
 
     #[test]
     fn a_block_that_no_input_is_worth_is_refused_to_who_can_do_without() {
+        let path = std::env::temp_dir().join("barograph-fuzz/sparing-1-0");
+        let _ = std::fs::remove_file(&path);
         let sparing = Target::new("sparing", 3).seeds(["length 5"]);
         sparing.run(|_| {
             let mut block = Vec::<u8>::new();
             block.try_reserve(1 << 40).map_err(|_| "too much".to_owned())
         });
-        let path = std::env::temp_dir().join("barograph-fuzz/sparing-1-0");
-        assert_eq!(std::fs::read(path).unwrap(), b"length 5");
+        assert_eq!(std::fs::read(&path).unwrap(), b"length 5");
+        std::fs::remove_file(path).unwrap();
     }
 }
