@@ -16,6 +16,12 @@ def local(seconds, offset, form="%Y-%m-%dT%H:%M"):
     return datetime.datetime.fromtimestamp(seconds + offset, datetime.timezone.utc).strftime(form)
 
 
+def place(times, time):
+    """Where a time stands near the end: an hour or a day may have begun since the readings were put."""
+    assert time in times[-2:], (time, times[-2:])
+    return times.index(time)
+
+
 @OPEN_METEO.check
 def the_newest_reading_is_current(subject):
     variables = "temperature_2m,relative_humidity_2m,wind_speed_10m"
@@ -37,17 +43,17 @@ def hours_are_local_and_end_now(subject):
     ).json()
     hourly = answer["hourly"]
     day = subject.now - subject.now % 86400
-    equal(hourly["time"][0], local(day - 86400, 0))
-    equal(hourly["time"][-1], local(subject.now - subject.now % 3600, 0))
+    assert hourly["time"][0] in (local(day - 86400, 0), local(day, 0)), hourly["time"][0]
+    last = place(hourly["time"], local(subject.now - subject.now % 3600, 0))
     equal(len(hourly["time"]), len(hourly["precipitation"]))
     # Amounts are those of the hour before: sixty minutes of 0.25 mm.
-    equal(hourly["precipitation"][-1], 15.0)
-    first = (subject.now - (subject.now - subject.now % 3600)) // 60
-    expected = first % 40 - 10 + 0.5 if first else hourly["temperature_2m"][-1]
-    equal(hourly["temperature_2m"][-1], expected)
+    equal(hourly["precipitation"][last], 15.0)
+    minute = subject.now % 3600 // 60
+    equal(hourly["temperature_2m"][last], minute % 40 - 10 + 0.5)
     equal(answer["hourly_units"], {"time": "iso8601", "temperature_2m": "°C", "precipitation": "mm"})
     few = subject.get(FORECAST, hourly="temperature_2m", past_hours=2, **PARIS).json()["hourly"]
-    equal(few["time"], hourly["time"][-3:])
+    equal(len(few["time"]), 3)
+    assert few["time"][0] in hourly["time"][-3:-1], (few["time"], hourly["time"][-3:])
 
 
 @OPEN_METEO.check
@@ -61,11 +67,11 @@ def days_are_local_days(subject):
     ).json()
     daily = answer["daily"]
     equal((answer["utc_offset_seconds"], len(daily["time"])), (19800, 3))
-    equal(daily["time"][-1], local(subject.now, 19800, "%Y-%m-%d"))
-    equal(daily["relative_humidity_2m_mean"][-1], 50)
+    last = place(daily["time"], local(subject.now, 19800, "%Y-%m-%d"))
+    equal(daily["relative_humidity_2m_mean"][last], 50)
     begun = (subject.now + 19800) % 86400 // 60 + 1
-    equal(daily["precipitation_sum"][-1], begun / 4)
-    assert daily["temperature_2m_max"][-1] <= 29.5
+    equal(daily["precipitation_sum"][last], begun / 4)
+    assert daily["temperature_2m_max"][last] <= 29.5
 
 
 @OPEN_METEO.check
@@ -86,8 +92,8 @@ def units_and_unix_times_are_as_asked_for(subject):
     equal(answer["current"]["precipitation"], 0.01)
     equal(answer["current_units"]["temperature_2m"], "°F")
     equal(answer["hourly_units"]["wind_speed_10m"], "kn")
-    equal(answer["hourly"]["time"][-1], subject.now - subject.now % 3600)
-    equal(answer["hourly"]["wind_speed_10m"][-1], 19.4)
+    last = place(answer["hourly"]["time"], subject.now - subject.now % 3600)
+    equal(answer["hourly"]["wind_speed_10m"][last], 19.4)
 
 
 @OPEN_METEO.check
@@ -131,8 +137,9 @@ def errors_have_the_shape_of_open_meteo(subject):
 @OPEN_METEO.check
 def an_answer_in_that_shape_has_a_tag(subject):
     query = PARIS | {"hourly": "temperature_2m"}
-    tag = subject.get(FORECAST, **query).headers["etag"]
-    equal(subject.get(FORECAST, {"if-none-match": tag}, **query).status_code, 304)
+    # Another hour may begin between the two, but not twice.
+    tags = (subject.get(FORECAST, **query).headers["etag"] for _ in range(2))
+    assert any(subject.get(FORECAST, {"if-none-match": tag}, **query).status_code == 304 for tag in tags)
 
 
 @OPEN_METEO.check
