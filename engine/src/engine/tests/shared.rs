@@ -385,6 +385,34 @@ async fn who_was_passed_by_the_floor_reads_the_log_anew() {
     b.shutdown().await.unwrap();
 }
 
+/// Between the reading of the log and the rebuilding of the tails nothing is put, and what was read waits for them.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_put_while_the_log_is_read_anew_takes_no_rows_away() {
+    let site = Site::new();
+    let ((a, _), (b, slow)) = (site.open("a").await, site.open("b").await);
+    let first = put(&a, "readings", &[(1, START, 1.0)]).await.unwrap();
+    b.wait_for(first.position).await.unwrap();
+    let mut hold = slow.hold_lists("_landed");
+    b.writer.handle().read_anew().await.unwrap();
+    let reached = tokio::spawn(async move {
+        hold.reached().await;
+        hold
+    });
+    let step = Span::millis(100);
+    site.pass_until("the tables are not read", step, || reached.is_finished()).await;
+    let hold = reached.await.unwrap();
+    let error = put(&b, "readings", &[(2, START, 2.0)]).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+    assert_eq!(*site.network.forwarded.lock(), 0, "nobody takes what cannot be seen here");
+    drop(hold);
+    site.pass_until("b never goes on", step, || b.log_gauge().reads_anew() > 0).await;
+    assert_eq!(rows(&b, "readings").await.unwrap(), [(1, START, 1.0)]);
+    put(&b, "readings", &[(2, START, 2.0)]).await.unwrap();
+    assert_eq!(rows(&b, "readings").await.unwrap(), [(1, START, 1.0), (2, START, 2.0)]);
+    a.shutdown().await.unwrap();
+    b.shutdown().await.unwrap();
+}
+
 /// The leader tells of its versions, so that followers need not wait for their next look.
 #[tokio::test(flavor = "multi_thread")]
 async fn followers_hear_of_versions_through_the_log() {
