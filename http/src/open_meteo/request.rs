@@ -13,8 +13,8 @@ use crate::serve::Shared;
 
 /// Places that a request may ask for.
 const PLACES_MAX: usize = 1_000;
-/// Values of one place that a request may ask for: they are held while they are written, some 100 bytes each. Six years of
-/// hours of ten variables are more.
+/// Values of one place that a request may ask for: they are held while they are written, some 100 bytes each. Five years of
+/// hours of ten variables are fewer.
 const VALUES_MAX: i64 = 500_000;
 /// Days before today that a request may ask for by `past_days`.
 const PAST_DAYS_MAX: i64 = 36_600;
