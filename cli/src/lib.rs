@@ -11,9 +11,11 @@ mod error;
 mod figures;
 mod metrics;
 mod output;
+mod plot;
 mod progress;
 mod settings;
 mod signals;
+mod terminal;
 mod wiring;
 
 use std::io::Write;

@@ -41,8 +41,9 @@ pub use endpoints::reference;
 pub use figures::FAMILIES;
 pub use places::{FindPlace, Place, Places};
 pub use serve::Http;
-pub use settings::{HttpSettings, LineProtocolSettings, MeasurementSettings, OpenMeteoSettings};
-pub use stations::StationSettings;
+pub use settings::{
+    HttpSettings, LineProtocolSettings, MeasurementSettings, OpenMeteoSettings, StationSettings,
+};
 
 #[cfg(test)]
 #[global_allocator]

@@ -1,6 +1,8 @@
 //! The settings of the HTTP API: which pages may ask, how large bodies may be, and what the names of other protocols mean
 //! here.
 
+mod stations;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -9,7 +11,7 @@ use barograph_lake::{Size, TableSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::StationSettings;
+pub use stations::StationSettings;
 
 /// Settings of the HTTP API.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -70,6 +70,15 @@ fn grafana_reads_by_flight_sql() {
 }
 
 #[test]
+fn a_server_is_watched_from_a_terminal() {
+    let python = Python::ready();
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(&[], folder.path());
+    let address = server.address().to_string();
+    python.run("watching.py", &[BINARY.as_ref(), address.as_ref()], &server);
+}
+
+#[test]
 fn prometheus_reads_the_metrics() {
     let python = Python::ready();
     let folder = tempfile::tempdir().unwrap();

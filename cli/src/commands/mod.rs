@@ -15,6 +15,7 @@ mod serve;
 mod sql;
 mod times;
 mod token;
+mod top;
 
 use std::path::PathBuf;
 
@@ -57,6 +58,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<()> {
         Command::Latest(command) => set("endpoint", &command.answer.endpoint),
         Command::Range(command) => set("endpoint", &command.answer.endpoint),
         Command::Sql(command) => set("endpoint", &command.answer.endpoint),
+        Command::Top(command) => set("endpoint", &command.endpoint),
         Command::Import(command) => {
             set("data", &command.data);
             set("endpoint", &command.endpoint);
@@ -81,6 +83,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<()> {
         Command::Latest(command) => query::latest(command, &settings).await,
         Command::Range(command) => query::range(command, &settings).await,
         Command::Sql(command) => sql::run(command, &settings).await,
+        Command::Top(command) => top::run(command, &settings).await,
         Command::Export(command) => export::run(command, &settings).await,
         Command::Import(command) => import::run(command, settings).await,
         Command::Lake(command) => lake::run(command, &settings).await,

@@ -6,9 +6,9 @@ use barograph_lake::schema::{FIRST_VALUE_COLUMN, KEY_COLUMN};
 use barograph_lake::{TableSchema, Timestamp, ValueType};
 
 use super::form::Form;
-use super::{StationSettings, units};
-use crate::Places;
+use super::units;
 use crate::rows::{Cell, Precision, TableRows};
+use crate::{Places, StationSettings};
 
 /// Names of values that say when a reading was; each protocol has one of them.
 const TIME: &str = "dateutc";

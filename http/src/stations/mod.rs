@@ -11,11 +11,9 @@
 
 mod form;
 mod mapping;
-mod settings;
 mod units;
 mod write;
 
-pub use settings::StationSettings;
 pub(crate) use write::{ecowitt, wunderground};
 
 #[cfg(test)]

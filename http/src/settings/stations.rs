@@ -42,7 +42,7 @@ impl Default for StationSettings {
 
 impl StationSettings {
     /// The columns of a table that stations fill, with the names of their values.
-    pub(super) fn columns_of<'a>(&'a self, table: &TableSchema) -> Vec<(usize, Vec<&'a str>)> {
+    pub(crate) fn columns_of<'a>(&'a self, table: &TableSchema) -> Vec<(usize, Vec<&'a str>)> {
         let own = self.columns.iter();
         let own = own.map(|(column, names)| {
             (column.as_str(), names.iter().map(String::as_str).collect::<Vec<_>>())
