@@ -22,6 +22,7 @@ mod answer;
 mod endpoints;
 mod failure;
 mod figures;
+mod json;
 mod line_protocol;
 mod open_meteo;
 mod openapi;
