@@ -16,6 +16,7 @@
 //! - `endpoints`: which paths are there? Each is declared once, and by that served, checked, listed and documented.
 //! - `request`: parameters, what is accepted, bodies within bounds. `answer`: formats, codings, tags. `failure`: in whose words?
 //! - `tables`, `sql`: our own API. `open_meteo`, `line_protocol`: what others' clients speak.
+//! - `page`: the page at `/`, whose scripts ask the API.
 //! - `rows`: rows that come as text, one at a time, become batches of a table.
 
 mod answer;
@@ -25,6 +26,7 @@ mod figures;
 mod line_protocol;
 mod open_meteo;
 mod openapi;
+mod page;
 mod places;
 mod request;
 mod rows;
