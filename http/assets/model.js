@@ -185,17 +185,21 @@ async function placesOf(table) {
   const has = (row, name) => row.columns.split(",").includes(name);
   const row = found.find((of) => [table.key, "name", "latitude", "longitude"].every((name) => has(of, name)));
   if (!row) return [];
-  const names = ["name", "country", "latitude", "longitude", "population", "elevation", "timezone"].filter((name) => has(row, name));
+  const names = ["name", "country", "latitude", "longitude"].filter((name) => has(row, name));
   const order = has(row, "population") ? " ORDER BY population" : "";
   const statement = `SELECT ${[table.key, ...names].map(quoted).join(", ")} FROM ${quoted(row.table_name)}${order}`;
   const { names: heads, lines } = await csv("api/v1/sql", { q: statement });
-  const numeric = new Set(["latitude", "longitude", "population", "elevation"]);
+  // What is more of a place is asked for when it is chosen.
+  const more = ["population", "elevation", "timezone"].filter((name) => has(row, name)).map(quoted);
+  const about = more.length ? `SELECT ${more.join(", ")} FROM ${quoted(row.table_name)} WHERE ${quoted(table.key)} = $1` : undefined;
   return lines.map((line) => {
-    const place = { key: Number(line[0]) };
-    for (let at = 1; at < heads.length; at += 1) place[heads[at]] = numeric.has(heads[at]) ? (line[at] === "" ? NaN : Number(line[at])) : line[at];
+    const place = { key: Number(line[0]), about };
+    for (let at = 1; at < heads.length; at += 1) place[heads[at]] = isAngle(heads[at]) ? (line[at] === "" ? NaN : Number(line[at])) : line[at];
     return place;
   });
 }
+
+const isAngle = (name) => name === "latitude" || name === "longitude";
 
 /** The name of a place with its country. */
 export const label = (place) => (place.country ? `${place.name}, ${place.country}` : place.name);

@@ -253,7 +253,7 @@ class Search {
 
   list() {
     const options = this.found.map((place, at) =>
-      element("li", { id: `found-${at}`, role: "option", "aria-selected": String(at === this.at), onmousedown: (event) => (event.preventDefault(), this.take(at)) }, element("span", {}, label(place)), element("small", {}, place.population ? count(place.population) : "")),
+      element("li", { id: `found-${at}`, role: "option", "aria-selected": String(at === this.at), onmousedown: (event) => (event.preventDefault(), this.take(at)) }, element("span", {}, label(place)), element("small", {}, place.key)),
     );
     this.popup.replaceChildren(...(options.length ? options : [element("li", { className: "none" }, "No place of that name")]));
     this.popup.hidden = false;
