@@ -43,11 +43,28 @@ fn clients_of_the_http_api() {
     let settings = folder.path().join("settings.toml");
     let text = "[http]\ncors_origins = ['https://page.example']\nbody_bytes_max = '1MiB'\n\
         [http.line_protocol.measurements.weather]\ntable = 'readings'\nkey = 'station'\n\
-        columns = { temp = 'temperature', wind = 'wind_speed' }\nignored = ['battery', 'site']\n";
+        columns = { temp = 'temperature', wind = 'wind_speed' }\nignored = ['battery', 'site']\n\
+        [http.stations]\nkeys = { KMADRID1 = 'Madrid,ES', 606F1C2D3E4A5B6C7D8E9F00112233B8 = '3169070' }\n\
+        columns = { precipitation = ['rainin', 'hourlyrainin'] }\n";
     fs::write(&settings, text).unwrap();
     let arguments = ["--config", settings.to_str().unwrap()];
     let server = Server::start(&arguments, &folder.path().join("data"));
     python.run("http_api.py", &[server.url().as_ref()], &server);
+    let (status, output) = server.terminate();
+    assert!(status.success(), "the server ended with {status}:\n{output}");
+}
+
+#[test]
+fn grafana_reads_by_flight_sql() {
+    let python = Python::ready();
+    let folder = tempfile::tempdir().unwrap();
+    let settings = folder.path().join("settings.toml");
+    let text = "[tables.roof]\nkey = 'station'\ntime = 'time'\ncolumns = [\
+        { name = 'temperature', type = 'float32', unit = '°C' }, { name = 'note', type = 'utf8' }]\n";
+    fs::write(&settings, text).unwrap();
+    let arguments = ["--config", settings.to_str().unwrap()];
+    let server = Server::start(&arguments, &folder.path().join("data"));
+    python.run("sql_grafana.py", &[server.grpc_url().as_ref()], &server);
     let (status, output) = server.terminate();
     assert!(status.success(), "the server ended with {status}:\n{output}");
 }
