@@ -5,6 +5,8 @@ import { ApiError, csv, json, sql } from "./api.js";
 import { instant, words } from "./format.js";
 
 const [POLL_MS_MIN, POLL_MS_MAX, POLL_MS] = [5_000, 60_000, 10_000];
+/** How long a computed column is kept. */
+const COMPUTED_MS = 5 * 60_000;
 const NUMBERS = /^(U?Int\d+|Float\d+)/;
 /** A reading that is this many intervals old is old. */
 const OLD_INTERVALS = 5;
@@ -60,6 +62,8 @@ export class Model extends EventTarget {
   async pick(name) {
     this.column = this.offered().find((of) => of.name === name) ?? this.columns[0];
     this.clear();
+    this.isReading = true;
+    this.dispatchEvent(new Event("values"));
     await this.refresh();
   }
 
@@ -88,6 +92,7 @@ export class Model extends EventTarget {
       this.failure = error;
     }
     if (column !== this.column || table !== this.table) return;
+    this.isReading = false;
     this.dispatchEvent(new Event("values"));
     this.timer = setTimeout(() => this.refreshIfSeen(), after);
   }
@@ -103,7 +108,7 @@ export class Model extends EventTarget {
     const read = isComputed ? this.columns[0].name : column.name;
     const [{ lines, headers }, computed] = await Promise.all([
       csv(path, { columns: read }),
-      isComputed ? this.compute(table, column) : undefined,
+      isComputed ? this.computed(table, column) : undefined,
     ]);
     if (table !== this.table || column !== this.column) return POLL_MS;
     this.clear();
@@ -134,6 +139,17 @@ export class Model extends EventTarget {
       this.isOld[index] = isOld ? 1 : 0;
       this.old += isOld ? 1 : 0;
     }
+  }
+
+  /** A computed column, which is kept for a while if it costs the server much. */
+  computed(table, column) {
+    const name = `${table.name} ${column.name}`;
+    if (this.kept?.name !== name || performance.now() > this.kept.until) {
+      const reading = this.compute(table, column);
+      this.kept = { name, reading, until: performance.now() + COMPUTED_MS };
+      reading.catch(() => (this.kept = undefined));
+    }
+    return this.kept.reading;
   }
 
   /** What a computed column is, of a key and its time. */
