@@ -90,7 +90,7 @@ export class Chart {
       height: spec.height ?? 220,
       series,
       bands,
-      padding: [10, 26, 0, 0],
+      padding: [10, 34, 0, 0],
       scales: { x: { time: Boolean(spec.isTime) }, y: spec.range ? { range: spec.range } : {} },
       axes: [
         { ...axis, size: 34, space: 60, values: spec.isTime ? times : undefined },

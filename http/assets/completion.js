@@ -89,6 +89,9 @@ export class Completion {
     }
     const isMentioned = (name) => name && new RegExp(`\\b${name.replace(".", "\\.")}\\b`, "i").test(text);
     const order = { column: 1, table: 0, function: 2, word: 3 };
+    // Tables follow these words.
+    const before = text.slice(0, this.input.selectionStart - word.length);
+    const isSource = /\b(from|join)\s+$/i.test(before);
     const ranked = [];
     for (const one of all) {
       const name = one.text.toLowerCase();
@@ -96,7 +99,7 @@ export class Completion {
       if (!starts && !(typed.length > 2 && name.includes(typed))) continue;
       const isNear = one.kind === "column" && isMentioned(one.of);
       if (one.kind === "column" && !isNear && one.isAgain) continue;
-      ranked.push([(starts ? 0 : 10) + (isNear ? -1 : order[one.kind]), one]);
+      ranked.push([(starts ? 0 : 10) + (isSource && (one.kind === "table" || SOURCES.includes(one.text)) ? -2 : isNear ? -1 : order[one.kind]), one]);
     }
     ranked.sort((a, b) => a[0] - b[0] || a[1].text.length - b[1].text.length || a[1].text.localeCompare(b[1].text));
     const unique = new Map();

@@ -5,6 +5,8 @@ import { ApiError, csv, json, sql } from "./api.js";
 import { instant, words } from "./format.js";
 
 const [POLL_MS_MIN, POLL_MS_MAX, POLL_MS] = [5_000, 60_000, 10_000];
+/** How long a computed column is kept. */
+const COMPUTED_MS = 5 * 60_000;
 const NUMBERS = /^(U?Int\d+|Float\d+)/;
 /** A reading that is this many intervals old is old. */
 const OLD_INTERVALS = 5;
@@ -60,6 +62,8 @@ export class Model extends EventTarget {
   async pick(name) {
     this.column = this.offered().find((of) => of.name === name) ?? this.columns[0];
     this.clear();
+    this.isReading = true;
+    this.dispatchEvent(new Event("values"));
     await this.refresh();
   }
 
@@ -88,6 +92,7 @@ export class Model extends EventTarget {
       this.failure = error;
     }
     if (column !== this.column || table !== this.table) return;
+    this.isReading = false;
     this.dispatchEvent(new Event("values"));
     this.timer = setTimeout(() => this.refreshIfSeen(), after);
   }
@@ -103,7 +108,7 @@ export class Model extends EventTarget {
     const read = isComputed ? this.columns[0].name : column.name;
     const [{ lines, headers }, computed] = await Promise.all([
       csv(path, { columns: read }),
-      isComputed ? this.compute(table, column) : undefined,
+      isComputed ? this.computed(table, column) : undefined,
     ]);
     if (table !== this.table || column !== this.column) return POLL_MS;
     this.clear();
@@ -134,6 +139,17 @@ export class Model extends EventTarget {
       this.isOld[index] = isOld ? 1 : 0;
       this.old += isOld ? 1 : 0;
     }
+  }
+
+  /** A computed column, which is kept for a while if it costs the server much. */
+  computed(table, column) {
+    const name = `${table.name} ${column.name}`;
+    if (this.kept?.name !== name || performance.now() > this.kept.until) {
+      const reading = this.compute(table, column);
+      this.kept = { name, reading, until: performance.now() + COMPUTED_MS };
+      reading.catch(() => (this.kept = undefined));
+    }
+    return this.kept.reading;
   }
 
   /** What a computed column is, of a key and its time. */
@@ -185,17 +201,21 @@ async function placesOf(table) {
   const has = (row, name) => row.columns.split(",").includes(name);
   const row = found.find((of) => [table.key, "name", "latitude", "longitude"].every((name) => has(of, name)));
   if (!row) return [];
-  const names = ["name", "country", "latitude", "longitude", "population", "elevation", "timezone"].filter((name) => has(row, name));
+  const names = ["name", "country", "latitude", "longitude"].filter((name) => has(row, name));
   const order = has(row, "population") ? " ORDER BY population" : "";
   const statement = `SELECT ${[table.key, ...names].map(quoted).join(", ")} FROM ${quoted(row.table_name)}${order}`;
   const { names: heads, lines } = await csv("api/v1/sql", { q: statement });
-  const numeric = new Set(["latitude", "longitude", "population", "elevation"]);
+  // What is more of a place is asked for when it is chosen.
+  const more = ["population", "elevation", "timezone"].filter((name) => has(row, name)).map(quoted);
+  const about = more.length ? `SELECT ${more.join(", ")} FROM ${quoted(row.table_name)} WHERE ${quoted(table.key)} = $1` : undefined;
   return lines.map((line) => {
-    const place = { key: Number(line[0]) };
-    for (let at = 1; at < heads.length; at += 1) place[heads[at]] = numeric.has(heads[at]) ? (line[at] === "" ? NaN : Number(line[at])) : line[at];
+    const place = { key: Number(line[0]), about };
+    for (let at = 1; at < heads.length; at += 1) place[heads[at]] = isAngle(heads[at]) ? (line[at] === "" ? NaN : Number(line[at])) : line[at];
     return place;
   });
 }
+
+const isAngle = (name) => name === "latitude" || name === "longitude";
 
 /** The name of a place with its country. */
 export const label = (place) => (place.country ? `${place.name}, ${place.country}` : place.name);

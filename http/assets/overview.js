@@ -15,7 +15,7 @@ const FOUND_MAX = 8;
 export class Overview {
   constructor(model) {
     this.model = model;
-    this.map = new PlaceMap(by("map"));
+    this.map = new PlaceMap(by("world"));
     this.chosen = new Chosen(model, (keys) => this.choose(keys));
     this.wanted = [];
     this.tip = by("tip");
@@ -140,7 +140,7 @@ export class Overview {
   }
 
   drawLegend() {
-    const { column, failure, values, old } = this.model;
+    const { column, failure, values, old, isReading } = this.model;
     const { scale } = this;
     by("legend-title").textContent = column.unit && !column.isShare ? `${column.title}, ${column.unit}` : column.title;
     drawLegend(by("legend"), scale);
@@ -152,7 +152,8 @@ export class Overview {
     by("ticks").replaceChildren(...marks);
     const without = values.length - scale.sorted.length;
     const notes = [`${count(scale.sorted.length)} places`];
-    if (without) notes.push(`${count(without)} without a value`);
+    if (isReading) notes.splice(0, 1, "Reading …");
+    else if (without) notes.push(`${count(without)} without a value`);
     if (old) notes.push(`${count(old)} with an old reading (faint)`);
     by("legend-note").textContent = failure ? failure.message : notes.join(" · ");
     by("legend-note").classList.toggle("failed", Boolean(failure));
@@ -253,7 +254,7 @@ class Search {
 
   list() {
     const options = this.found.map((place, at) =>
-      element("li", { id: `found-${at}`, role: "option", "aria-selected": String(at === this.at), onmousedown: (event) => (event.preventDefault(), this.take(at)) }, element("span", {}, label(place)), element("small", {}, place.population ? count(place.population) : "")),
+      element("li", { id: `found-${at}`, role: "option", "aria-selected": String(at === this.at), onmousedown: (event) => (event.preventDefault(), this.take(at)) }, element("span", {}, label(place)), element("small", {}, place.key)),
     );
     this.popup.replaceChildren(...(options.length ? options : [element("li", { className: "none" }, "No place of that name")]));
     this.popup.hidden = false;

@@ -85,19 +85,15 @@ export class Chosen {
       return;
     }
     const only = this.keys.length === 1 ? this.place(this.keys[0]) : undefined;
-    const about = only && [
-      Number.isFinite(only.latitude) && `${number(Math.abs(only.latitude))}° ${only.latitude < 0 ? "S" : "N"}, ${number(Math.abs(only.longitude))}° ${only.longitude < 0 ? "W" : "E"}`,
-      only.elevation > 0 && `${count(only.elevation)} m`,
-      only.population > 0 && `${count(only.population)} people`,
-      only.timezone,
-    ];
+    const about = element("p", { className: "note", hidden: !only });
+    if (only) this.describe(only, about);
     this.values = element("div");
     this.parts = Object.fromEntries(["day", "year", "complete", "flags"].map((name) => [name, element("div", { className: "part" }, element("p", { className: "note" }, "Reading …"))]));
     const compare = element("button", { type: "button", "aria-pressed": String(this.isComparing), onclick: () => this.compare(compare) }, "Compare");
     this.side.replaceChildren(
       element("div", { className: "bar" }, element("button", { type: "button", onclick: () => this.onChoose([]) }, "← Overview"), compare),
       element("h3", { id: "chosen", tabIndex: -1 }, only ? label(only) : `${this.keys.length} places`),
-      ...(about ? [element("p", { className: "note" }, about.filter(Boolean).join(" · "))] : []),
+      about,
       element("ul", { className: "chips", "aria-label": "Chosen places" }, this.keys.map((key) => this.chip(key))),
       this.values,
       element("h4", { className: "chart-title" }, ""),
@@ -112,6 +108,19 @@ export class Chosen {
     follow(path, { keys: this.keys.join(",") }, this.live.signal, (rows) => this.take(rows));
     this.renew();
     this.timer = setInterval(() => document.hidden || this.renew(), AGAIN_MS);
+  }
+
+  /** Where a place is, and what else is known of it. */
+  async describe(place, host) {
+    const { latitude, longitude } = place;
+    const parts = Number.isFinite(latitude) ? [`${number(Math.abs(latitude))}° ${latitude < 0 ? "S" : "N"}, ${number(Math.abs(longitude))}° ${longitude < 0 ? "W" : "E"}`] : [];
+    host.textContent = parts.join("");
+    if (!place.about) return;
+    const [more] = await sql(place.about, [place.key]).catch(() => []);
+    if (more?.elevation > 0) parts.push(`${count(more.elevation)}\u202fm`);
+    if (more?.population > 0) parts.push(`${count(more.population)} people`);
+    if (more?.timezone) parts.push(more.timezone);
+    host.textContent = parts.join(" · ");
   }
 
   compare(button) {

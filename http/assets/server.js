@@ -144,7 +144,7 @@ export class ServerView {
     if (!this.hosts) {
       this.hosts = CARDS.map((card) => element("div", {}, none("Reading …")));
       const cards = CARDS.map((card, at) => element("section", { className: `card${["Log", "Memory", "Faults", "Servers"].includes(card.title) ? "" : " wide"}` }, element("h3", {}, card.title), this.hosts[at]));
-      document.getElementById("server").replaceChildren(...cards);
+      document.getElementById("cards").replaceChildren(...cards);
     }
     this.renew();
     this.timer = setInterval(() => document.hidden || this.renew(), AGAIN_MS);

@@ -7,7 +7,6 @@ DATA is a folder filled by `barograph demo --once`. SETTINGS make a server that 
 PICTURES, a folder, each view is kept as a PNG.
 """
 
-import json
 import os
 import re
 import shutil
@@ -83,7 +82,8 @@ class Subject:
         page.faults = []
         page.on("pageerror", lambda error: page.faults.append(str(error)))
         page.on("console", lambda said: said.type == "error" and page.faults.append(said.text))
-        page.goto((server or self.server).url + address)
+        if address:
+            page.goto((server or self.server).url + address)
         return page
 
     def ready(self, address="/", **options):
@@ -108,7 +108,7 @@ def seen(page, selector):
 def the_map_is_drawn_with_all_places_and_a_legend(subject):
     page = subject.ready()
     places = page.evaluate("() => [barograph.model.places.length, barograph.model.received]")
-    equal(places, [15_000, 15_000] if places[0] == places[1] else [15_000, places[1]])
+    assert places[0] == 15_000 and places[1] > 14_000, places
     page.wait_for_function("() => barograph.map.tookMs > 0 && barograph.map.pixels?.some((pixel) => pixel !== 0)")
     assert "Temperature" in seen(page, "#legend-title")
     assert page.locator("#ticks span").count() >= 3
@@ -123,7 +123,8 @@ def the_map_is_drawn_with_all_places_and_a_legend(subject):
     page.wait_for_function(f"(before) => ({drawn})() !== before", arg=before)
     for computed in ("~age", "~completeness", "~flags"):
         page.select_option("#column", computed)
-        page.wait_for_function("(name) => barograph.model.column.name === name && barograph.map.scale === barograph.map.scale", arg=computed)
+        page.wait_for_function("(name) => barograph.model.column.name === name", arg=computed)
+        page.wait_for_function("() => !barograph.model.isReading")
         expect(page.locator("#legend-note")).not_to_have_class(re.compile("failed"))
     subject.keep(page, "map")
     subject.end(page)
@@ -132,14 +133,15 @@ def the_map_is_drawn_with_all_places_and_a_legend(subject):
 @CHECKS.check
 def a_first_view_is_small(subject):
     sent = []
-    page = subject.page("/page/icon.svg")
+    page = subject.page(None)
     session = page.context.new_cdp_session(page)
     session.send("Network.enable")
     session.on("Network.loadingFinished", lambda event: sent.append(event["encodedDataLength"]))
     page.goto(subject.server.url)
-    page.wait_for_function(READY)
+    page.wait_for_function(f"() => ({READY})() && barograph.map.tookMs > 0")
+    took = page.evaluate("() => performance.now()")
     assert 100_000 < sum(sent) <= FIRST_VIEW_BYTES_MAX, f"{sum(sent)} bytes were sent"
-    print(f"a first view is {sum(sent):,} bytes in {len(sent)} answers")
+    print(f"a first view is {sum(sent):,} bytes in {len(sent)} answers, and took {took:.0f} ms")
     subject.end(page)
 
 
@@ -153,7 +155,7 @@ def a_place_shows_its_last_day_and_year(subject):
     page.locator("#side .uplot").nth(1).wait_for()
     day = page.locator("#side .plot").first.get_attribute("aria-label")
     assert day.startswith("Last day") and "Paris: from" in day and "°C" in day, day
-    assert page.locator("#side .cells .cell").count() == 24
+    expect(page.locator("#side .cells .cell")).to_have_count(24)
     expect(page.locator("#side")).to_contain_text("Completeness")
     expect(page.locator("#side")).to_contain_text("Quality flags")
     assert f"keys={PARIS}" in page.evaluate("() => location.hash")
@@ -218,7 +220,6 @@ def a_reading_that_comes_is_shown(subject):
 @CHECKS.check
 def statements_are_completed_and_answered(subject):
     page = subject.ready("/#sql")
-    page.wait_for_function("() => true")
     statement = page.locator("#statement")
     statement.fill("SELECT name, temperature FROM latest('readings') JOIN cit")
     completed = page.locator("#words li", has_text="cities")
@@ -264,8 +265,8 @@ def the_server_shows_itself(subject):
     )
     equal(reply.json()["rejected"], 1)
     page = subject.ready("/#server")
-    for text in ("Rows appended", "barograph", "compact", "city_id = 1 is not known", "readings"):
-        expect(page.locator("#server")).to_contain_text(text)
+    for text in ("Rows appended", "engine.tail_bytes_max", "compact", "city_id = 1 is not known", "readings"):
+        expect(page.locator("#cards")).to_contain_text(text)
     subject.keep(page, "server")
     subject.end(page)
 
@@ -295,7 +296,7 @@ def who_calls_is_asked_for_a_token(subject):
 @CHECKS.check
 def nothing_is_loaded_from_elsewhere(subject):
     asked = []
-    page = subject.page("/page/icon.svg")
+    page = subject.page(None)
     page.on("request", lambda request: asked.append(request.url))
     page.goto(subject.server.url)
     page.wait_for_function(READY)
@@ -316,9 +317,9 @@ def the_keyboard_reaches_everything(subject):
     for _ in range(16):
         page.keyboard.press("Tab")
         reached.append(page.evaluate(focused))
-    for name in ("Map", "SQL", "Server", "account", "column", "search", "map", "nearer"):
+    for name in ("Map", "SQL", "Server", "account", "column", "search", "world", "nearer"):
         assert name in reached, f"{name} is not among {reached}"
-    page.focus("#map")
+    page.focus("#world")
     for key in ("+", "+", "ArrowLeft", "ArrowUp"):
         page.keyboard.press(key)
     while not page.evaluate("() => barograph.map.hovered >= 0"):
@@ -377,6 +378,7 @@ def chromium():
 
 def main(binary, data, settings, token, pictures=None):
     path = chromium()
+    expect.set_options(timeout=PATIENCE_MS)
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         server = Server(binary, data)
         guarded = Server(binary, folder, ["--config", settings])
