@@ -28,6 +28,8 @@ export class Model extends EventTarget {
 
   /** Reads tables and places. */
   async open(wanted = {}) {
+    this.named = columnsByTable();
+    this.named.catch(() => {});
     const { tables } = await json("api/v1/tables");
     this.all = tables;
     this.tables = tables.filter((of) => of.name !== "dead_letters" && of.name !== "quality_flags" && columnsOf(of).length);
@@ -43,10 +45,16 @@ export class Model extends EventTarget {
     this.hasFlags = this.all.some((of) => of.name === "quality_flags" && of.key === table.key);
     const offered = this.offered();
     this.column = offered.find((of) => of.name === column) ?? this.columns[0];
-    const places = await placesOf(table).catch((error) => {
-      if (error.status === 0 || error.status === 401) throw error;
-      return [];
-    });
+    const named = (reading) =>
+      reading.catch((error) => {
+        if (error.status === 0 || error.status === 401) throw error;
+        return [];
+      });
+    // The newest are on their way while the places are.
+    const read = this.column.name.startsWith("~") ? this.columns[0].name : this.column.name;
+    this.early = { table, read, reading: csv(latest(table), { columns: read }) };
+    this.early.reading.catch(() => {});
+    const places = await named(placesOf(table, await named(this.named)));
     this.places = places.length ? places : await this.keysAlone();
     this.hasMap = places.length > 0;
     this.indexOf = new Map(this.places.map((place, index) => [place.key, index]));
@@ -75,7 +83,7 @@ export class Model extends EventTarget {
 
   /** Keys that are no places have numbers for names. */
   async keysAlone() {
-    const { lines } = await csv(`api/v1/tables/${encodeURIComponent(this.table.name)}/latest`, { columns: this.columns[0].name });
+    const { lines } = await csv(latest(this.table), { columns: this.columns[0].name });
     return lines.map(([key]) => ({ key: Number(key), name: key }));
   }
 
@@ -104,10 +112,11 @@ export class Model extends EventTarget {
 
   async read(table, column) {
     const isComputed = column.name.startsWith("~");
-    const path = `api/v1/tables/${encodeURIComponent(table.name)}/latest`;
     const read = isComputed ? this.columns[0].name : column.name;
+    const early = this.early?.table === table && this.early.read === read ? this.early.reading : undefined;
+    this.early = undefined;
     const [{ lines, headers }, computed] = await Promise.all([
-      csv(path, { columns: read }),
+      early ?? csv(latest(table), { columns: read }),
       isComputed ? this.computed(table, column) : undefined,
     ]);
     if (table !== this.table || column !== this.column) return POLL_MS;
@@ -192,18 +201,21 @@ export function columnsOf(table) {
   return values.map((of) => ({ ...of, unit: of.unit ?? "", title: words(of.name) }));
 }
 
+const latest = (table) => `api/v1/tables/${encodeURIComponent(table.name)}/latest`;
+
+/** The columns of each table of SQL. */
+const columnsByTable = () => sql("SELECT table_name, string_agg(column_name, ',') AS columns FROM information_schema.columns WHERE table_schema = 'public' GROUP BY table_name");
+
 /** The places of a table's keys: those of a table of SQL that has its key, and where each key is. */
-async function placesOf(table) {
-  const found = await sql(
-    "SELECT table_name, string_agg(column_name, ',') AS columns FROM information_schema.columns WHERE table_schema = 'public' AND column_name IN ($1, 'name', 'country', 'latitude', 'longitude', 'population', 'elevation', 'timezone') GROUP BY table_name",
-    [table.key],
-  );
+async function placesOf(table, found) {
   const has = (row, name) => row.columns.split(",").includes(name);
   const row = found.find((of) => [table.key, "name", "latitude", "longitude"].every((name) => has(of, name)));
   if (!row) return [];
   const names = ["name", "country", "latitude", "longitude"].filter((name) => has(row, name));
   const order = has(row, "population") ? " ORDER BY population" : "";
-  const statement = `SELECT ${[table.key, ...names].map(quoted).join(", ")} FROM ${quoted(row.table_name)}${order}`;
+  // A thousandth of a degree is a hundred metres.
+  const read = names.map((name) => (isAngle(name) ? `round(${name}, 3) AS ${name}` : quoted(name)));
+  const statement = `SELECT ${[quoted(table.key), ...read].join(", ")} FROM ${quoted(row.table_name)}${order}`;
   const { names: heads, lines } = await csv("api/v1/sql", { q: statement });
   // What is more of a place is asked for when it is chosen.
   const more = ["population", "elevation", "timezone"].filter((name) => has(row, name)).map(quoted);

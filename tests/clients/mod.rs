@@ -55,6 +55,33 @@ fn clients_of_the_http_api() {
     assert!(status.success(), "the server ended with {status}:\n{output}");
 }
 
+/// The script starts and ends its servers itself.
+#[test]
+fn the_page_in_a_browser() {
+    let python = Python::with(include_str!("requirements-page.txt"));
+    let folder = tempfile::tempdir().unwrap();
+    let (data, settings) = (folder.path().join("data"), folder.path().join("settings.toml"));
+    let filled = command(&["demo", "--once", "--hours", "1", "--listen", "127.0.0.1:0", "--data"])
+        .arg(&data)
+        .output()
+        .unwrap();
+    assert!(filled.status.success(), "{}", text(&filled));
+    let tokens = folder.path().join("tokens.json");
+    fs::write(&settings, format!("[access]\ntokens = {:?}\n", tokens.to_str().unwrap())).unwrap();
+    let made = command(&["token", "create", "operator", "--role", "admin", "--expires", "1d"])
+        .arg("--config")
+        .arg(&settings)
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{}", text(&made));
+    let token = String::from_utf8(made.stdout).unwrap();
+    let arguments: [&OsStr; 4] =
+        [BINARY.as_ref(), data.as_ref(), settings.as_ref(), OsStr::new(token.trim())];
+    let done = python.output("page.py", &arguments);
+    assert!(done.status.success(), "page.py:\n{}", text(&done));
+    println!("{}", text(&done));
+}
+
 #[test]
 fn grafana_reads_by_flight_sql() {
     let python = Python::ready();
