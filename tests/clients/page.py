@@ -9,7 +9,6 @@ PICTURES, a folder, each view is kept as a PNG.
 
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -20,6 +19,7 @@ import time
 import requests
 from playwright.sync_api import expect, sync_playwright
 
+from browser import chromium
 from checks import Checks, equal
 
 CHECKS = Checks()
@@ -369,20 +369,15 @@ def a_server_that_goes_away_comes_back(subject):
     page.context.close()
 
 
-def chromium():
-    for name in ("chromium", "chromium-browser", "google-chrome"):
-        if path := shutil.which(name):
-            return path
-    sys.exit("the page is tested in Chromium, which is not here (on Debian: apt-get install chromium)")
-
-
 def main(binary, data, settings, token, pictures=None):
-    path = chromium()
+    path, environment = chromium()
     expect.set_options(timeout=PATIENCE_MS)
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         server = Server(binary, data)
         guarded = Server(binary, folder, ["--config", settings])
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
+        browser = playwright.chromium.launch(
+            executable_path=path, env=environment, args=["--no-sandbox", "--disable-gpu", "--headless=shell"]
+        )
         try:
             return CHECKS.run(Subject(browser, server, guarded, token, pictures), os.environ.get("ONLY"))
         finally:
