@@ -36,6 +36,8 @@ pub static FAMILIES: [Family; 4] = [
     .labels(&["outcome"]),
 ];
 
+/// The name under which files of the page are counted.
+pub(crate) const PAGE: &str = "page";
 /// The classes of status that are counted.
 const CLASSES: [&str; 4] = ["2xx", "3xx", "4xx", "5xx"];
 
@@ -58,7 +60,8 @@ pub(crate) struct HttpFigures {
 
 impl Default for HttpFigures {
     fn default() -> Self {
-        let endpoints = ENDPOINTS.iter().map(|of| (of.name, Counts::default())).collect();
+        let names = ENDPOINTS.iter().map(|of| of.name).chain([PAGE]);
+        let endpoints = names.map(|name| (name, Counts::default())).collect();
         Self { endpoints, lines: Default::default(), forms: Default::default() }
     }
 }

@@ -16,16 +16,18 @@
 //! - `endpoints`: which paths are there? Each is declared once, and by that served, checked, listed and documented.
 //! - `request`: parameters, what is accepted, bodies within bounds. `answer`: formats, codings, tags. `failure`: in whose words?
 //! - `tables`, `sql`: our own API. `open_meteo`, `line_protocol`, `stations`: what others' clients and
-//!   hardware speak.
+//!   hardware speak. `page`: the page at `/`, whose scripts ask the API.
 //! - `rows`: rows that come as text, one at a time, become batches of a table.
 
 mod answer;
 mod endpoints;
 mod failure;
 mod figures;
+mod json;
 mod line_protocol;
 mod open_meteo;
 mod openapi;
+mod page;
 mod places;
 mod request;
 mod rows;

@@ -19,7 +19,8 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 
 use crate::endpoints::{ENDPOINTS, Endpoint, Run};
 use crate::failure::{ErrorShape, Failure};
-use crate::figures::HttpFigures;
+use crate::figures::{HttpFigures, PAGE};
+use crate::page::{FILES, PageFile};
 use crate::request::{Bodies, Call, Query};
 use crate::{HttpSettings, Places};
 
@@ -75,6 +76,9 @@ impl Http {
         for (path, endpoints) in paths {
             router = router.route(path, of_path(&endpoints));
         }
+        for file in &FILES {
+            router = router.route(file.path, of_file(file));
+        }
         router.with_state(Arc::clone(&self.shared))
     }
 }
@@ -109,17 +113,36 @@ fn of_path(endpoints: &[&'static Endpoint]) -> MethodRouter<Arc<Shared>> {
             },
         )
         .fallback(async move |State(shared): State<Arc<Shared>>, request: Request| {
-            let text = format!(
-                "method {} at {}: there are {allow}",
-                request.method(),
-                request.uri().path()
-            );
-            let failure = Failure::of(StatusCode::METHOD_NOT_ALLOWED, Error::request(text));
-            let id = id_of(request.headers());
-            let mut response = failure.answer(shape, &id);
-            insert(&mut response, header::ALLOW, &allow);
-            finish(&shared, request.headers(), &id, response)
+            refuse_method(&shared, &request, &allow, shape)
         })
+}
+
+/// A file of the page.
+fn of_file(file: &'static PageFile) -> MethodRouter<Arc<Shared>> {
+    let answer = async move |State(shared): State<Arc<Shared>>, headers: HeaderMap| {
+        let clock = shared.door.clock();
+        let begun = clock.elapsed();
+        let response = file.answer(&headers);
+        let took = clock.elapsed().saturating_sub(begun);
+        shared.figures.answered(PAGE, response.status(), took);
+        finish(&shared, &headers, &id_of(&headers), response)
+    };
+    MethodRouter::new().on(MethodFilter::GET, answer).fallback(
+        async move |State(shared): State<Arc<Shared>>, request: Request| {
+            refuse_method(&shared, &request, "GET, HEAD", ErrorShape::Problem)
+        },
+    )
+}
+
+/// The answer to a method that a path has not.
+fn refuse_method(shared: &Shared, request: &Request, allow: &str, shape: ErrorShape) -> Response {
+    let (method, path) = (request.method(), request.uri().path());
+    let text = format!("method {method} at {path}: there are {allow}");
+    let failure = Failure::of(StatusCode::METHOD_NOT_ALLOWED, Error::request(text));
+    let id = id_of(request.headers());
+    let mut response = failure.answer(shape, &id);
+    insert(&mut response, header::ALLOW, allow);
+    finish(shared, request.headers(), &id, response)
 }
 
 /// The answer to a request at an endpoint.
