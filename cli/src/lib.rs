@@ -9,11 +9,13 @@ mod commands;
 mod demo;
 mod error;
 mod figures;
+mod logging;
 mod metrics;
 mod output;
 mod progress;
 mod settings;
 mod signals;
+mod traces;
 mod wiring;
 
 use std::io::Write;
@@ -27,7 +29,7 @@ pub use cities::{Cities, City};
 pub use demo::weather::Weather;
 pub use error::{Error, ErrorKind, Result};
 pub use settings::{
-    LogPlace, LoggingFormat, LoggingSettings, QualitySettings, Settings, Thresholds,
+    LogPlace, LoggingFormat, LoggingSettings, QualitySettings, Settings, Thresholds, TracesSettings,
 };
 
 /// Runs the command that the process's arguments name.

@@ -299,7 +299,8 @@ impl Python {
         println!("{}", text(&done));
     }
 
-    fn output(&self, script: &str, args: &[&OsStr]) -> Output {
+    /// Runs a script of this folder.
+    pub(crate) fn output(&self, script: &str, args: &[&OsStr]) -> Output {
         let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/clients");
         let mut command = Command::new(&self.interpreter);
         for name in ["PYTHONPATH", "PYTHONHOME", "http_proxy", "https_proxy", "grpc_proxy"] {
