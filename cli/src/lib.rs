@@ -9,6 +9,7 @@ mod commands;
 mod demo;
 mod error;
 mod figures;
+mod logging;
 mod metrics;
 mod output;
 mod plot;
@@ -16,6 +17,7 @@ mod progress;
 mod settings;
 mod signals;
 mod terminal;
+mod traces;
 mod wiring;
 
 use std::io::Write;
@@ -29,7 +31,7 @@ pub use cities::{Cities, City};
 pub use demo::weather::Weather;
 pub use error::{Error, ErrorKind, Result};
 pub use settings::{
-    LogPlace, LoggingFormat, LoggingSettings, QualitySettings, Settings, Thresholds,
+    LogPlace, LoggingFormat, LoggingSettings, QualitySettings, Settings, Thresholds, TracesSettings,
 };
 
 /// Runs the command that the process's arguments name.

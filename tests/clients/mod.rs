@@ -344,7 +344,8 @@ impl Python {
         println!("{}", text(&done));
     }
 
-    fn output(&self, script: &str, args: &[&OsStr]) -> Output {
+    /// Runs a script of this folder.
+    pub(crate) fn output(&self, script: &str, args: &[&OsStr]) -> Output {
         let mut command = self.command(script);
         command.args(args);
         command

@@ -21,8 +21,7 @@ use std::path::PathBuf;
 
 use crate::arguments::{Arguments, Command, LakeCommand};
 use crate::settings::{Layers, Settings};
-use crate::wiring::start_logging;
-use crate::{Result, demo};
+use crate::{Result, demo, logging, traces};
 
 /// What `serve` reports.
 const SERVE_LEVEL: &str = "warn,barograph=info";
@@ -76,10 +75,12 @@ pub(crate) async fn run(arguments: Arguments) -> Result<()> {
     }
     let settings: Settings = layers.resolve()?;
     let serving = matches!(arguments.command, Command::Serve(_));
-    start_logging(&settings, if serving { SERVE_LEVEL } else { LEVEL })?;
+    let traced = if serving { traces::open(&settings.traces)? } else { None };
+    let (recorder, exporter) = traced.unzip();
+    logging::start(&settings, if serving { SERVE_LEVEL } else { LEVEL }, recorder)?;
     match arguments.command {
         Command::Demo(command) => demo::run(command, settings).await,
-        Command::Serve(command) => serve::run(command, settings, layers).await,
+        Command::Serve(command) => serve::run(command, settings, layers, exporter).await,
         Command::Latest(command) => query::latest(command, &settings).await,
         Command::Range(command) => query::range(command, &settings).await,
         Command::Sql(command) => sql::run(command, &settings).await,

@@ -114,11 +114,12 @@ async fn execute(
         let session = caller.session(handle.session.for_sql());
         begin(&sql, &handle, session, statement, cancellation).await
     };
-    let (schema, batches, query) = tokio::select! {
+    let begun = tokio::select! {
         biased;
         error = &mut cancelled => return Err(error),
-        begun = deadline.bound(begun) => begun?,
+        begun = deadline.bound(begun) => begun,
     };
+    let (schema, batches, query) = begun.inspect_err(|error| error.record(&mut call))?;
     let mut first = Pieces::default();
     first.copy(&Shape::new(Arc::clone(&schema)).message);
     let batches = until_cancelled(batches, schema, cancelled, execution);
