@@ -5,10 +5,11 @@ import pathlib
 
 import node
 from checks import Checks, equal
-from http_influx import BERLIN, newest
+from http_influx import newest
 
 NODE = Checks()
 SCRIPT = pathlib.Path(__file__).with_suffix(".cjs")
+HELSINKI = 658225
 PACKAGES = ("@influxdata/influxdb-client@1.35.0", "openmeteo@1.2.3")
 
 
@@ -22,9 +23,9 @@ def called(subject, call, **more):
 
 @NODE.check
 def the_client_of_influxdb_2_for_node_writes(subject):
-    point = {"token": "t", "key": "Berlin", "second": subject.now + 1}
+    point = {"token": "t", "key": "Helsinki", "second": subject.now + 1}
     equal(called(subject, "write", temperature=8.25, field="temperature", **point), {"written": True})
-    equal(newest(subject, BERLIN)["temperature"], 8.25)
+    equal(newest(subject, HELSINKI)["temperature"], 8.25)
     refused = called(subject, "write", temperature=8.5, field="colour", **point)
     equal(refused["status"], 400)
     assert "colour" in refused["message"], refused

@@ -45,7 +45,7 @@ fn clients_of_the_http_api() {
     let text = "[http]\ncors_origins = ['https://page.example']\nbody_bytes_max = '1MiB'\n\
         [http.line_protocol.measurements.weather]\ntable = 'readings'\nkey = 'station'\n\
         columns = { temp = 'temperature', wind = 'wind_speed' }\nignored = ['battery', 'site']\n\
-        [http.stations]\nkeys = { KMADRID1 = 'Madrid,ES', 606F1C2D3E4A5B6C7D8E9F00112233B8 = '3169070' }\n\
+        [http.stations]\nkeys = { KVIENNA1 = 'Vienna,AT', 606F1C2D3E4A5B6C7D8E9F00112233B8 = '3143244' }\n\
         columns = { precipitation = ['rainin', 'hourlyrainin'] }\n";
     fs::write(&settings, text).unwrap();
     let arguments = ["--config", settings.to_str().unwrap()];

@@ -54,7 +54,8 @@ class Subject:
             statement.set_sql_query(text)
             parts, promised, _ = statement.execute_partitions()
             promised = pa.Schema._import_from_c(promised.address)
-            rows = pa.RecordBatchReader._import_from_c(connection.read_partition(parts[0]).address).read_all()
+            part = connection.read_partition(parts[0])
+            rows = pa.RecordBatchReader._import_from_c(part.address).read_all()
             equal(promised.types, rows.schema.types)
             return parts, rows
 
@@ -120,7 +121,7 @@ def a_time_that_nanoseconds_cannot_hold_is_an_error(subject):
     try:
         subject.ask(text)
         raise AssertionError("a time beyond was answered")
-    except adbc_driver_manager.Error as error:
+    except OSError as error:
         assert "2262-04-11" in str(error) and '"time"' in str(error), error
     try:
         subject.ask("SELECT 1", unit="ms")
