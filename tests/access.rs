@@ -5,6 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
+use barograph_test_support::Authority;
+
 use crate::clients::Python;
 use crate::server::{Server, command};
 
@@ -221,4 +223,76 @@ fn clients_of_postgresql_see_what_they_are_given() {
     assert!(tokens.iter().all(|token| !output.contains(token.as_str())), "a token is shown");
     let records = fs::read_to_string(files.path("audit.jsonl")).unwrap();
     assert!(records.contains("\"door\":\"postgres\""), "{records}");
+}
+
+#[test]
+fn a_client_certificate_gives_a_role_that_changes_without_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let (authority, clients) = (Authority::new("authority"), Authority::new("clients"));
+    let of = authority.sign(folder.path(), "server");
+    let ca = authority.write(&path("ca.pem"));
+    let client_ca = clients.write(&path("clients.pem"));
+    // Its name is that of this machine.
+    let own = clients.sign(folder.path(), "gateway");
+    let settings = |role: &str| {
+        let text = format!(
+            "[flight]\ntls_certificate = {:?}\ntls_key = {:?}\ntls_client_ca = {client_ca:?}\n\
+             [access]\ncertificates = {{ localhost = [{role:?}] }}\n\
+             [access.audit]\nfile = {:?}\n\
+             [access.roles.reader]\ngrants = [{{ verbs = [\"read\"], tables = [\"cities\"] }}]\n\
+             [access.roles.writer]\ngrants = [{{ verbs = [\"write\"], tables = [\"readings\"] }}]\n",
+            of.certificate,
+            of.key,
+            path("audit.jsonl"),
+        );
+        fs::write(path("settings.toml"), text).unwrap();
+    };
+    settings("reader");
+    let config = ["--config", &path("settings.toml").display().to_string()].map(str::to_owned);
+    let config = config.each_ref().map(String::as_str);
+    let server = Server::start(&config, &path("data"));
+    let count = || {
+        command(&["sql", "SELECT count(*) > 9 AS n FROM cities", "--format", "csv", "--endpoint"])
+            .arg(format!("https://{}", server.address()))
+            .args(["--ca".as_ref(), ca.as_os_str()])
+            .args(["--cert".as_ref(), own.certificate.as_os_str()])
+            .args(["--key".as_ref(), own.key.as_os_str()])
+            .output()
+            .unwrap()
+    };
+    let until = |done: bool| loop {
+        let output = count();
+        if output.status.success() == done {
+            return text(&output);
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    };
+    let seen = count();
+    assert!(seen.status.success() && text(&seen).trim() == "n\ntrue", "{}", text(&seen));
+    // One that cannot be used changes nothing, and says so.
+    settings("none");
+    server.signal("HUP");
+    while !server.output().contains("no role \"none\"") {
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    assert!(count().status.success());
+    settings("writer");
+    server.signal("HUP");
+    let denied = until(false);
+    assert!(denied.contains("there is no table cities"), "{denied}");
+    // Without a signal, too.
+    settings("reader");
+    until(true);
+    let (status, printed) = server.terminate();
+    assert!(status.success(), "{printed}");
+    let records = fs::read_to_string(path("audit.jsonl")).unwrap();
+    for expected in [
+        "\"identity\":\"localhost\",\"proof\":\"certificate\"",
+        "\"action\":\"settings\",\"tables\":\"\",\"outcome\":\"done\",\"detail\":\"certificates\"",
+        "\"action\":\"settings\",\"tables\":\"\",\"outcome\":\"failed\"",
+        "\"tables\":\"cities\",\"outcome\":\"denied\"",
+    ] {
+        assert!(records.contains(expected), "{expected} is not in\n{records}");
+    }
 }

@@ -20,6 +20,7 @@ const SUM: u64 = 2 * QUERIES + 32 + 16 + 32;
 /// The program, its threads, batches on their way, and freed memory that the allocator keeps.
 const BESIDE: u64 = 300;
 
+/// Those that are answered make more than may be taken, and little more, as each byte costs time.
 const STATEMENTS: &[&str] = &[
     "SELECT length(repeat('x', 2000000000))",
     "SELECT sum(length(repeat('x', 300000 + value % 2))) FROM generate_series(1, 20000)",
@@ -31,9 +32,9 @@ const STATEMENTS: &[&str] = &[
     "SELECT sum(array_length(array_resize([value], 100000, 7))) FROM generate_series(1, 8192)",
     "SELECT sum(length(replace(repeat('a', 1000 + value % 2), 'a', repeat('b', 500)))) FROM generate_series(1, 8192)",
     "SELECT sum(length(regexp_replace(repeat('a', 1000 + value % 2), 'a', repeat('b', 500), 'g'))) FROM generate_series(1, 8192)",
-    "SELECT sum(length(concat(repeat('x', 1000000), value))) FROM generate_series(1, 2048)",
-    "SELECT sum(length(concat_ws(repeat('x', 1000000), value, value))) FROM generate_series(1, 2048)",
-    "SELECT sum(length(repeat('x', 1000000) || value)) FROM generate_series(1, 2048)",
+    "SELECT sum(length(concat(repeat('x', 1000000), value))) FROM generate_series(1, 768)",
+    "SELECT sum(length(concat_ws(repeat('x', 1000000), value, value))) FROM generate_series(1, 768)",
+    "SELECT sum(length(repeat('x', 1000000) || value)) FROM generate_series(1, 768)",
     "SELECT sum(array_length(string_to_array(repeat('x,', 100000 + value % 2), ','))) FROM generate_series(1, 4096)",
     "SELECT sum(length(array_to_string(range(0, 1000 + value % 2), repeat('x', 1000)))) FROM generate_series(1, 8192)",
     "SELECT array_length(array_agg(repeat('x', 1000) || value)) FROM generate_series(1, 2000000)",
@@ -42,21 +43,21 @@ const STATEMENTS: &[&str] = &[
     "SELECT count(a), sum(length(b)) FROM (SELECT unnest(range(0, 10000)) a, repeat('x', 100000) b)",
     "SELECT sum(length(b)), max(a) FROM (SELECT unnest(range(0, 10000)) a, b FROM (SELECT repeat('x', 1000000 + value) b FROM generate_series(1,2)))",
     "SELECT max(b) FROM (SELECT repeat('x', 1000000) b, value FROM generate_series(1, 2048)) WHERE value % 3 = 1",
-    "SELECT repeat('x', 1000000) b, value FROM generate_series(1, 1000)",
+    "SELECT repeat('x', 1000000) b, value FROM generate_series(1, 768)",
     "SELECT sum(length(CASE WHEN value % 2 = 0 THEN repeat('x', 1000000) ELSE repeat('y', 1000000) END)) FROM generate_series(1, 2048)",
     "SELECT sum(length(a) + value) FROM (SELECT repeat('x', 1000000 + value) a FROM generate_series(1,1)), generate_series(1, 2048)",
     "SELECT sum(length(a)) FROM (SELECT first_value(x) OVER (ORDER BY value) a FROM (SELECT value, CASE WHEN value = 1 THEN repeat('x', 1000000 + value) ELSE '' END x FROM generate_series(1, 2048)))",
-    "SELECT sum(length(make_array(repeat('x', 1000000), value::text)[1])) FROM generate_series(1, 2048)",
+    "SELECT sum(length(make_array(repeat('x', 1000000), value::text)[1])) FROM generate_series(1, 768)",
     "SELECT sum(array_length(flatten(array_repeat(array_repeat(value, 1000), 1000)))) FROM generate_series(1, 100)",
     "SELECT sum(array_length(array_concat(range(0,100000), range(0, 100000 + value % 2)))) FROM generate_series(1, 8192)",
     "SELECT sum(length(translate(repeat('a', 100000 + value % 2), 'a', '😀'))) FROM generate_series(1, 8192)",
-    "SELECT count(greatest(repeat('x', 1000000), value::text)) FROM generate_series(1, 2048)",
-    "SELECT sum(length(left(repeat('x', 1000000), value + 500000))) FROM generate_series(1, 2048)",
+    "SELECT count(greatest(repeat('x', 1000000), value::text)) FROM generate_series(1, 768)",
+    "SELECT sum(length(left(repeat('x', 1000000), value + 500000))) FROM generate_series(1, 1536)",
     "SELECT sum(length(encode(repeat('x', 1000000 + value % 2)::bytea, 'hex'))) FROM generate_series(1, 4096)",
     "WITH RECURSIVE t AS (SELECT 'x' AS a, 1 AS n UNION ALL SELECT a || a, n + 1 FROM t WHERE n < 34) SELECT max(length(a)) FROM t",
     "SELECT a FROM (SELECT repeat('x', 100000 + value % 2) a, value FROM generate_series(1, 20000)) ORDER BY value DESC LIMIT 1",
     "SELECT count(*) FROM (SELECT a FROM (SELECT repeat('x', 100000 + value) a FROM generate_series(1, 4000)) GROUP BY a)",
-    "SELECT count(DISTINCT repeat('x', 100000 + value)) FROM generate_series(1, 4000)",
+    "SELECT count(DISTINCT repeat('x', 100000 + value)) FROM generate_series(1, 2500)",
 ];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -2,6 +2,7 @@
 //! renamed by `barograph lake alter`, which is killed with -9 at any moment.
 
 mod served;
+mod shared;
 
 use std::path::PathBuf;
 use std::process::{Output, Stdio};

@@ -1,7 +1,7 @@
 //! The real binary, killed with -9 at random moments under load, also while it lands: each row acknowledged at `disk`
 //! is there exactly once, and a batch is there as a whole or not at all.
 //!
-//! `BAROGRAPH_TEST_CRASHES=1000 cargo test --release -p barograph-cli --test scenarios crash` runs more than the 50
+//! `BAROGRAPH_TEST_CRASHES=1000 cargo test --release -p barograph-cli --test scenarios crash` runs more than the 16
 //! cycles of the gate; `BAROGRAPH_TEST_SEED=7` sets the seed of a run.
 
 use std::collections::BTreeMap;
@@ -16,6 +16,7 @@ use barograph::Cities;
 use barograph_engine::Durability;
 use barograph_flight::ticket::RangeRead;
 use barograph_flight::{Client, Ticket};
+use barograph_fuzz::number;
 use barograph_test_support::temperatures;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
@@ -52,10 +53,7 @@ struct Ledger {
 
 #[test]
 fn acknowledged_rows_survive_kill_9() {
-    let number = |name: &str, default| {
-        std::env::var(name).map_or(default, |text| text.parse::<u64>().unwrap())
-    };
-    let cycles = number("BAROGRAPH_TEST_CRASHES", 50);
+    let cycles = number("BAROGRAPH_TEST_CRASHES", 16);
     let seed = number("BAROGRAPH_TEST_SEED", 1);
     let folder = tempfile::tempdir().unwrap();
     let runtime =

@@ -1,11 +1,15 @@
 //! The jobs `rollup`, `quality`, `expire` and `sweep` of the real binary, killed with -9 while their records say that
 //! they run, by hand and in a server, and run by two processes at once: afterwards the lake is sound, and the result is
 //! that of undisturbed runs.
+//!
+//! `BAROGRAPH_TEST_KILLS=10 cargo test --release --workspace --test scenarios kills` kills more than the 2 runs of each
+//! job of the gate.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use barograph_fuzz::number;
 use barograph_test_support::temperatures;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
@@ -114,8 +118,8 @@ pub(crate) fn until_it_runs(
 
 /// Kills `times` runs of a job, each at most about `within_ms` after it began to work, and more until one was killed
 /// before its end.
-fn kill(data: &Path, job: &str, times: usize, within_ms: u64) {
-    let mut rng = SmallRng::seed_from_u64(times as u64);
+fn kill(data: &Path, job: &str, times: u64, within_ms: u64) {
+    let mut rng = SmallRng::seed_from_u64(times);
     let (mut runs, mut cut_off) = (0, 0);
     while runs < times || cut_off == 0 {
         runs += 1;
@@ -180,10 +184,8 @@ fn jobs_killed_with_9_come_to_the_same_as_jobs_that_nobody_killed() {
     assert_eq!(expected.0[0].lines().count(), 1, "all readings have expired");
     assert_eq!(expected.0[1].lines().count(), 1 + CITIES.len() * HOURS as usize);
 
-    for (job, times, within_ms) in
-        [("rollup", 5, 600), ("quality", 3, 600), ("expire", 5, 6), ("sweep", 5, 6)]
-    {
-        kill(data, job, times, within_ms);
+    for (job, within_ms) in [("rollup", 600), ("quality", 600), ("expire", 6), ("sweep", 6)] {
+        kill(data, job, number("BAROGRAPH_TEST_KILLS", 2), within_ms);
         at_once(data, job);
     }
     for job in ["rollup", "quality", "expire", "sweep"] {
@@ -198,15 +200,15 @@ fn a_server_killed_with_9_while_it_rolls_up_goes_on_where_it_was() {
     let (data, whole) = (folder.path(), copy(folder.path()));
     complete(whole.path(), "rollup");
     let mut rng = SmallRng::seed_from_u64(9);
-    let mut cut_off = 0;
-    while cut_off < 3 {
+    let (mut cut_off, kills) = (0, number("BAROGRAPH_TEST_KILLS", 2));
+    while cut_off < kills {
         let before = newest(data, "rollup");
         let server = Server::start(&DOOMED, data);
         until_it_runs(data, "rollup", before.as_ref(), || false);
         std::thread::sleep(Duration::from_millis(rng.random_range(0..500)));
         let printed = server.kill();
         assert!(!printed.contains("panicked"), "{printed}");
-        cut_off += usize::from(newest(data, "rollup").unwrap()["state"] == "running");
+        cut_off += u64::from(newest(data, "rollup").unwrap()["state"] == "running");
     }
     let server = Server::start(&[], data);
     let started = Instant::now();

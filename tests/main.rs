@@ -26,3 +26,4 @@ mod settings;
 mod several;
 mod stations;
 mod stores;
+mod traces;

@@ -1,24 +1,28 @@
 //! Access as a whole: credentials become identities, identities are let in or refused, and both are recorded.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use barograph_lake::Span;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
+use parking_lot::Mutex;
 use subtle::ConstantTimeEq;
 
 use crate::audit::{Audit, AuditEntry, Outcome};
 use crate::bucket::Bucket;
+use crate::call::Origin;
 use crate::identity::{Credentials, Identity, Proof};
 use crate::jwt::Issuer;
+use crate::policy::Policy;
 use crate::quotas::Quotas;
+use crate::reloads::Reloads;
 use crate::rights::RowRule;
 use crate::settings::{ADMIN, AccessSettings};
 use crate::time::Time;
 use crate::tokens::Tokens;
-use crate::{Call, Door, Error, Refusal, RefusalKind, Result, Rights};
+use crate::{Call, Door, Error, Refusal, RefusalKind, Result, Rights, Verb, spans};
 
 /// Records of calls by unknown callers in a second; a flood of them must not push out what others did.
 const UNKNOWN_PER_SECOND: u64 = 100;
@@ -26,21 +30,21 @@ const UNKNOWN_PER_SECOND: u64 = 100;
 const OPEN: &str = "local";
 /// Bytes of a mark.
 const MARK_BYTES: usize = 8;
-const ANONYMOUS: &str = "anonymous";
 
 /// Who may ask for what.
 #[derive(Debug)]
 pub struct Access {
-    settings: AccessSettings,
-    time: Arc<dyn Time>,
+    /// Replaced when the settings change.
+    pub(crate) policy: ArcSwap<Policy>,
+    pub(crate) time: Arc<dyn Time>,
     /// Everybody, where nobody has to say who they are.
     open: Option<Arc<Identity>>,
-    anonymous: Option<Arc<Identity>>,
-    certificates: HashMap<String, Arc<Identity>>,
-    tokens: Option<Tokens>,
-    issuer: Option<Issuer>,
-    quotas: Quotas,
-    audit: Audit,
+    pub(crate) tokens: Option<Tokens>,
+    pub(crate) issuer: Option<Issuer>,
+    pub(crate) audit: Audit,
+    pub(crate) reloads: Reloads,
+    /// Held while something is read again.
+    pub(crate) reloading: Mutex<()>,
     unknown: Bucket,
     /// Of marks, for as long as the process lives.
     key: ring::hmac::Key,
@@ -83,21 +87,13 @@ impl Access {
     /// If a setting cannot be meant, or a file cannot be used.
     pub fn open(settings: AccessSettings, time: Arc<dyn Time>) -> Result<Arc<Self>> {
         settings.check()?;
-        let quotas = Quotas::new(&settings);
-        let roles = Roles { settings: &settings, quotas: &quotas };
+        let policy = Policy::new(settings, None);
+        let (settings, roles) = (&policy.settings, policy.roles());
         let is_open = !settings.is_configured();
         let open = is_open.then(|| Identity {
             rights: Arc::new(Rights::everything()),
             ..roles.identity(OPEN, Proof::Open, &[ADMIN.to_owned()], None)
         });
-        let anonymous = settings.anonymous.as_slice();
-        let anonymous = (!anonymous.is_empty())
-            .then(|| roles.identity(ANONYMOUS, Proof::Anonymous, anonymous, None));
-        let certificates = settings.certificates.iter().map(|(name, of)| {
-            let identity = roles.identity(name, Proof::Certificate, of, None);
-            (name.clone(), Arc::new(identity))
-        });
-        let certificates = certificates.collect();
         let tokens = match &settings.tokens {
             Some(path) => Some(Tokens::open(path, &roles)?),
             None => None,
@@ -109,16 +105,15 @@ impl Access {
                 .map_err(|_| Error::new("the system gives no random numbers"))?;
         Ok(Arc::new(Self {
             open: open.map(Arc::new),
-            anonymous: anonymous.map(Arc::new),
-            certificates,
             tokens,
             issuer,
             audit,
+            reloads: Reloads::default(),
+            reloading: Mutex::default(),
             unknown: Bucket::new(UNKNOWN_PER_SECOND),
             key,
             time,
-            quotas,
-            settings,
+            policy: ArcSwap::from_pointee(policy),
         }))
     }
 
@@ -127,9 +122,9 @@ impl Access {
         self.open.is_none()
     }
 
-    /// The settings.
-    pub fn settings(&self) -> &AccessSettings {
-        &self.settings
+    /// Whether some role may `verb`.
+    pub fn grants_verb(&self, verb: Verb) -> bool {
+        self.policy.load().settings.grants_verb(verb)
     }
 
     /// The time it counts by.
@@ -158,12 +153,13 @@ impl Access {
             let (name, secret) = parts(header)?;
             return self.known(name.as_deref(), &secret);
         }
-        if let Some(of) =
-            credentials.certificate.iter().find_map(|name| self.certificates.get(name))
-        {
+        let policy = self.policy.load();
+        let mut names = credentials.certificate.iter();
+        if let Some(of) = names.find_map(|name| policy.certificates.get(name)) {
             return Ok(Arc::clone(of));
         }
-        self.anonymous
+        policy
+            .anonymous
             .clone()
             .ok_or_else(|| Refusal::unauthenticated("this server asks who you are"))
     }
@@ -172,7 +168,16 @@ impl Access {
     fn known(&self, name: Option<&str>, secret: &str) -> Result<Arc<Identity>, Refusal> {
         let now = self.time.now();
         let found = match &self.issuer {
-            Some(issuer) if Issuer::is_token(secret) => issuer.find(secret, now, &self.roles())?,
+            Some(issuer) if Issuer::is_token(secret) => {
+                let policy = self.policy.load_full();
+                let found = issuer.find(secret, now, &policy.roles())?;
+                if !Arc::ptr_eq(&policy, &self.policy.load()) {
+                    // It was made of roles that do not count any more.
+                    self.regrant();
+                    return self.known(name, secret);
+                }
+                found
+            }
             _ => {
                 let found = self.tokens.as_ref().and_then(|tokens| tokens.find(secret));
                 found.ok_or_else(|| Refusal::unauthenticated("the token is not known"))?
@@ -208,6 +213,7 @@ impl Access {
         action: &'static str,
     ) -> Result<Call, Refusal> {
         let address = credentials.address;
+        let traceparent = credentials.traceparent;
         let identity = match self.identify(credentials) {
             Ok(identity) => identity,
             Err(refusal) => {
@@ -218,7 +224,9 @@ impl Access {
         let now = self.time.elapsed();
         match identity.account.enter(now) {
             Ok(running) => {
-                Ok(Call::new(Arc::clone(self), identity, running, (door, action), address, now))
+                let span = spans::of_call(&identity, door, traceparent);
+                let origin = Origin { door, action, address, begun: now, span };
+                Ok(Call::new(Arc::clone(self), identity, running, origin))
             }
             Err(refusal) => {
                 self.refused(Some(&identity), (door, action), address, &refusal);
@@ -281,20 +289,6 @@ impl Access {
     /// Whether `mark` is that of `what` for `owner`.
     pub fn is_marked(&self, owner: &str, what: &str, mark: &str) -> bool {
         self.mark(owner, what).as_bytes().ct_eq(mark.as_bytes()).into()
-    }
-
-    /// Reads the files of credentials again, if they have changed. To be called every [`Self::REFRESH_EVERY`].
-    pub async fn refresh(&self) {
-        if let Some(tokens) = &self.tokens {
-            tokens.refresh(&self.roles()).await;
-        }
-        if let Some(issuer) = &self.issuer {
-            issuer.refresh().await;
-        }
-    }
-
-    fn roles(&self) -> Roles<'_> {
-        Roles { settings: &self.settings, quotas: &self.quotas }
     }
 
     /// How often files of credentials are looked at.

@@ -33,6 +33,7 @@ pub struct Call {
     action: &'static str,
     address: Option<IpAddr>,
     begun: Span,
+    span: tracing::Span,
     tables: String,
     /// Whether it only reads.
     reads: bool,
@@ -40,6 +41,16 @@ pub struct Call {
     detail: String,
     rows: u64,
     bytes: u64,
+}
+
+/// Where a call came from.
+pub(crate) struct Origin {
+    pub(crate) door: Door,
+    pub(crate) action: &'static str,
+    pub(crate) address: Option<IpAddr>,
+    /// When, by elapsed time.
+    pub(crate) begun: Span,
+    pub(crate) span: tracing::Span,
 }
 
 impl Door {
@@ -59,10 +70,9 @@ impl Call {
         access: Arc<Access>,
         identity: Arc<Identity>,
         running: Running,
-        (door, action): (Door, &'static str),
-        address: Option<IpAddr>,
-        begun: Span,
+        origin: Origin,
     ) -> Self {
+        let Origin { door, action, address, begun, span } = origin;
         Self {
             access,
             identity,
@@ -71,6 +81,7 @@ impl Call {
             action,
             address,
             begun,
+            span,
             tables: String::new(),
             reads: true,
             outcome: Outcome::Failed,
@@ -83,6 +94,11 @@ impl Call {
     /// Who asks.
     pub fn identity(&self) -> &Arc<Identity> {
         &self.identity
+    }
+
+    /// The span that its work is traced below.
+    pub fn span(&self) -> &tracing::Span {
+        &self.span
     }
 
     /// Whether who asks may do `verb` with `table`, and with what of it.
@@ -195,6 +211,11 @@ impl fmt::Debug for Call {
 
 impl Drop for Call {
     fn drop(&mut self) {
+        self.span.record("action", self.action);
+        self.span.record("tables", self.tables.as_str());
+        self.span.record("outcome", self.outcome.name());
+        self.span.record("rows", self.rows);
+        self.span.record("bytes", self.bytes);
         let was_let_in = matches!(self.outcome, Outcome::Done | Outcome::Failed);
         if self.reads && was_let_in && !self.access.records_reads() {
             return;

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use barograph_lake::Timestamp;
 
@@ -19,6 +19,8 @@ pub struct Credentials<'a> {
     pub certificate: &'a [String],
     /// The address that it asks from.
     pub address: Option<IpAddr>,
+    /// The header `traceparent`: the trace that its request is a part of.
+    pub traceparent: Option<&'a str>,
 }
 
 /// How an identity was proved.
@@ -84,6 +86,23 @@ impl Identity {
     /// The most that a statement may cost, in bytes of lake files.
     pub fn cost_bytes_max(&self) -> Option<u64> {
         self.account.cost_bytes_max()
+    }
+
+    /// The most memory that its statements may hold together, in bytes.
+    pub fn memory_bytes_max(&self) -> Option<u64> {
+        self.account.memory_bytes_max()
+    }
+
+    /// Takes it back: what runs by it ends.
+    pub(crate) fn revoke(&self) {
+        self.revoked.store(true, Ordering::Release);
+    }
+
+    /// Whether the roles of `other` give the same, and as much.
+    pub(crate) fn is_given_as(&self, other: &Self) -> bool {
+        self.roles == other.roles
+            && self.rights == other.rights
+            && self.account.is_limited_as(&other.account)
     }
 
     /// The refusal of `verb` on `table`.

@@ -16,10 +16,13 @@ mod identity;
 mod jwt;
 mod keys;
 mod pattern;
+mod policy;
 mod quotas;
 mod refusal;
+mod reloads;
 mod rights;
 mod settings;
+mod spans;
 #[cfg(test)]
 mod tests;
 mod time;
@@ -36,8 +39,10 @@ pub use keys::{KeyRange, KeyRanges};
 pub use pattern::TablePattern;
 pub use quotas::Limits;
 pub use refusal::{Refusal, RefusalKind};
+pub use reloads::{Reload, Reloads};
 pub use rights::{Allowed, Decision, Grant, Rights, RowRule, Rows};
 pub use settings::{ADMIN, AccessSettings, RoleSettings};
+pub use spans::{CALL, SPANS};
 pub use time::Time;
 pub use verb::Verb;
 

@@ -43,6 +43,10 @@ pub struct Limits {
     /// Cost of a statement of SQL, in bytes of lake files that it may have to read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cost_bytes_max: Option<Size>,
+    /// Memory that running statements of SQL hold together. One that needs more spills to disk where it can, and is
+    /// refused where it cannot.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory_bytes_max: Option<Size>,
 }
 
 impl Limits {
@@ -60,6 +64,7 @@ impl Limits {
             ("rows_out_per_second", self.rows_out_per_second),
             ("bytes_out_per_second", size(self.bytes_out_per_second)),
             ("running_max", self.running_max.map(|count| count as u64)),
+            ("memory_bytes_max", size(self.memory_bytes_max)),
         ] {
             if value == Some(0) {
                 return Err(Error::new(format!(
@@ -184,6 +189,20 @@ impl Account {
         self.0.iter().map(of).max().unwrap_or(Span::ZERO)
     }
 
+    /// The most memory that statements may hold together.
+    pub(crate) fn memory_bytes_max(&self) -> Option<u64> {
+        let of = |meter: &Arc<Meter>| meter.limits.memory_bytes_max.map(|size| size.get() as u64);
+        self.0.iter().filter_map(of).min()
+    }
+
+    /// Whether the same is limited as by `other`.
+    pub(crate) fn is_limited_as(&self, other: &Self) -> bool {
+        let limits = |of: &Self| -> Vec<_> {
+            of.0.iter().map(|meter| (meter.role.clone(), meter.limits)).collect()
+        };
+        limits(self) == limits(other)
+    }
+
     /// The most that a statement may cost.
     pub(crate) fn cost_bytes_max(&self) -> Option<u64> {
         let of = |meter: &Arc<Meter>| meter.limits.cost_bytes_max.map(|size| size.get() as u64);
@@ -216,15 +235,32 @@ pub(crate) struct Quotas {
 }
 
 impl Quotas {
-    pub(crate) fn new(settings: &AccessSettings) -> Self {
+    /// The quotas of `settings`. What is used of limits that are as `before` goes on to be counted.
+    pub(crate) fn new(settings: &AccessSettings, before: Option<&Self>) -> Self {
         let limits = |of: fn(&crate::RoleSettings) -> Limits| {
             let roles = settings.roles.iter().map(move |(name, role)| (name.clone(), of(role)));
             roles.filter(|(_, limits)| !limits.is_none())
         };
-        let shared = limits(|role| role.shared_limits)
-            .map(|(name, limits)| (name.clone(), Arc::new(Meter::new(&name, limits))))
-            .collect();
-        Self { shared, own: limits(|role| role.limits).collect(), accounts: Mutex::default() }
+        let shared = limits(|role| role.shared_limits).map(|(name, limits)| {
+            let same = before.and_then(|before| before.shared.get(&name));
+            let same = same.filter(|meter| meter.limits == limits);
+            let meter = same.cloned().unwrap_or_else(|| Arc::new(Meter::new(&name, limits)));
+            (name, meter)
+        });
+        let (shared, own) = (shared.collect(), limits(|role| role.limits).collect());
+        let new = Self { shared, own, accounts: Mutex::default() };
+        if let Some(before) = before {
+            let mut accounts = before.accounts.lock().clone();
+            accounts.retain(|(_, roles), _| roles.iter().all(|role| new.limits_as(before, role)));
+            *new.accounts.lock() = accounts;
+        }
+        new
+    }
+
+    /// Whether the limits of a role are those of `before`.
+    fn limits_as(&self, before: &Self, role: &str) -> bool {
+        let shared = |of: &Self| of.shared.get(role).map(|meter| meter.limits);
+        self.own.get(role) == before.own.get(role) && shared(self) == shared(before)
     }
 
     /// The account of an identity, the same for as long as it asks.
@@ -256,7 +292,7 @@ mod tests {
     fn quotas(limits: Limits, shared_limits: Limits) -> Quotas {
         let role = RoleSettings { limits, shared_limits, ..RoleSettings::default() };
         let roles = [("reader".to_owned(), role)].into_iter().collect();
-        Quotas::new(&AccessSettings { roles, ..AccessSettings::default() })
+        Quotas::new(&AccessSettings { roles, ..AccessSettings::default() }, None)
     }
 
     #[test]

@@ -15,8 +15,9 @@ use crate::{Error, Result, Verb};
 /// The role that is always there, and may do everything.
 pub const ADMIN: &str = "admin";
 
-/// Who may ask for what. Without any of `tokens`, `jwt.keys`, `certificates` and `anonymous`, everybody who reaches the server may
-/// do everything, and it listens on the loopback interface only. [docs/security.md](security.md) describes identities
+/// Who may ask for what. Without any of `tokens`, `jwt.keys`, `jwt.keys_url`, `certificates` and `anonymous`, everybody who
+/// reaches the server may do everything, and it listens on the loopback interface only. Roles, `certificates` and `anonymous`
+/// are read again when the settings file changes; the rest needs a restart. [docs/security.md](security.md) describes identities
 /// and roles.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -64,7 +65,7 @@ pub struct RoleSettings {
 impl AccessSettings {
     /// Whether callers have to say who they are, or have a role otherwise.
     pub fn is_configured(&self) -> bool {
-        let tokens = self.tokens.is_some() || self.jwt.keys.is_some();
+        let tokens = self.tokens.is_some() || self.jwt.is_set();
         tokens || self.anonymous.is_some() || !self.certificates.is_empty()
     }
 

@@ -11,7 +11,7 @@ use crate::{Access, AccessSettings, Credentials, RoleSettings, TablePattern, Tim
 
 /// A time that stands still.
 #[derive(Debug)]
-struct Still;
+pub(crate) struct Still;
 
 impl Time for Still {
     fn now(&self) -> Timestamp {

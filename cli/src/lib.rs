@@ -10,11 +10,15 @@ mod demo;
 mod doors;
 mod error;
 mod figures;
+mod logging;
 mod metrics;
 mod output;
+mod plot;
 mod progress;
 mod settings;
 mod signals;
+mod terminal;
+mod traces;
 mod wiring;
 
 use std::io::Write;
@@ -28,7 +32,7 @@ pub use cities::{Cities, City};
 pub use demo::weather::Weather;
 pub use error::{Error, ErrorKind, Result};
 pub use settings::{
-    LogPlace, LoggingFormat, LoggingSettings, QualitySettings, Settings, Thresholds,
+    LogPlace, LoggingFormat, LoggingSettings, QualitySettings, Settings, Thresholds, TracesSettings,
 };
 
 /// Runs the command that the process's arguments name.

@@ -9,6 +9,8 @@ use barograph_jobs::schedule::Schedule;
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
 
+use crate::traces::TRACES;
+
 /// The records of earlier runs are read once, from the store; a scrape does not wait longer for it.
 const STORE_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -28,7 +30,7 @@ static JOBS: [Family; 3] = [
 
 /// All families that `barograph serve` reports.
 pub(crate) fn families() -> impl Iterator<Item = &'static Family> {
-    FAMILIES.iter().chain(&barograph_http::FAMILIES).chain(&JOBS)
+    FAMILIES.iter().chain(&barograph_http::FAMILIES).chain(&JOBS).chain(&TRACES)
 }
 
 /// The reference page.

@@ -38,3 +38,30 @@ pub(crate) async fn unless_stopped<T>(work: impl Future<Output = Result<T>>) -> 
         () = stop() => Err(Error::stopped("stopped")),
     }
 }
+
+/// The signal SIGHUP, which asks a server to read its settings again; there is none elsewhere than on Unix.
+pub(crate) struct Hangups {
+    #[cfg(unix)]
+    signal: Option<tokio::signal::unix::Signal>,
+}
+
+impl Hangups {
+    /// Hears the signal from now on, which would end the process otherwise.
+    pub(crate) fn hear() -> Self {
+        Self {
+            #[cfg(unix)]
+            signal: tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup()).ok(),
+        }
+    }
+
+    /// Ready when it comes again.
+    pub(crate) async fn next(&mut self) {
+        #[cfg(unix)]
+        if let Some(signal) = &mut self.signal
+            && signal.recv().await.is_some()
+        {
+            return;
+        }
+        std::future::pending().await
+    }
+}

@@ -1,7 +1,6 @@
 //! The wiring of the program: settings become a running engine, a lake, SQL, a schedule or a connection.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -23,9 +22,8 @@ use barograph_query::Sql;
 
 use crate::cities::Cities;
 use crate::doors;
-use crate::progress::MessageWriter;
 use crate::settings::tables::CITIES;
-use crate::settings::{LogPlace, LoggingFormat, Settings, TOKEN_VARIABLE};
+use crate::settings::{LogPlace, Settings, TOKEN_VARIABLE};
 use crate::{Error, Result};
 
 /// Folder of the lake inside the data folder.
@@ -36,22 +34,6 @@ const JOBS: &str = "jobs";
 const LOG: &str = "log";
 /// Who asks the store for what is put, landed and queried.
 const SERVER: &str = "server";
-
-/// Sends messages to stderr as the settings say, or at `level` where they say nothing.
-pub(crate) fn start_logging(settings: &Settings, level: &str) -> Result<()> {
-    let filter = settings.logging.filter.as_deref().unwrap_or(level);
-    let filter = crate::settings::filter(filter)?;
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(MessageWriter::default)
-        .with_ansi(io::IsTerminal::is_terminal(&io::stderr()));
-    // An error here says that logging was started before, as tests do.
-    let _ = match settings.logging.format {
-        LoggingFormat::Text => builder.try_init(),
-        LoggingFormat::Json => builder.json().try_init(),
-    };
-    Ok(())
-}
 
 /// The data folder on the local disk; `None` if `data` is an object-store URL. A `file://` URL has the characters
 /// that URLs cannot hold in percent-encoding.

@@ -41,26 +41,52 @@ pub fn schema() -> Result<TableSchema> {
     Ok(TableSchema::new(DEAD_LETTERS, declaration)?)
 }
 
+/// Ids of a block, and of its letters at most.
+const BLOCK: i64 = 1 << 28;
+/// Where the first block begins: all lie below 0, where neither an instant nor a position is, and none where JSON readers
+/// lose digits.
+const FIRST_BLOCK: i64 = -(1 << 52);
+
 /// The generator of dead-letter ids: the instant in µs, or one more than the last id. In a log that others share, too,
-/// letters have none until they have their place there: see `id_at`.
+/// letters have none until they have their place there: see `id_at`. An import beside servers has a block of its own.
 #[derive(Debug, Default)]
-pub struct Ids(AtomicI64);
+pub struct Ids {
+    next: AtomicI64,
+    /// The end of the block, if there is one.
+    end: Option<i64>,
+}
 
 impl Ids {
     /// A generator of ids above `largest`, the largest in use.
     pub fn after(largest: Option<Key>) -> Self {
-        Self(AtomicI64::new(largest.map_or(0, |id| id.get().saturating_add(1))))
+        let next = largest.map_or(0, |id| id.get().saturating_add(1));
+        Self { next: AtomicI64::new(next), end: None }
+    }
+
+    /// A generator of the ids of a block, which no other generator has; `None` beyond the last block.
+    pub fn block(number: u64) -> Option<Self> {
+        let first = FIRST_BLOCK + i64::try_from(number).ok()?.checked_mul(BLOCK)?;
+        let end = first + BLOCK;
+        (end <= 0).then(|| Self { next: AtomicI64::new(first), end: Some(end) })
     }
 
     /// Reserves `count` consecutive ids and returns the first.
-    pub fn take(&self, now: Timestamp, count: i64) -> i64 {
-        let mut first = now.as_micros();
-        let next = |last: i64| {
-            first = now.as_micros().max(last);
-            Some(first + count)
+    ///
+    /// # Errors
+    /// If a block has no more.
+    pub fn take(&self, now: Timestamp, count: i64) -> Result<i64> {
+        let mut first = 0;
+        let reserve = |next: i64| {
+            first = if self.end.is_some() { next } else { now.as_micros().max(next) };
+            let after = first.checked_add(count)?;
+            self.end.is_none_or(|end| after <= end).then_some(after)
         };
-        let _ = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
-        first
+        match self.next.fetch_update(Ordering::Relaxed, Ordering::Relaxed, reserve) {
+            Ok(_) => Ok(first),
+            Err(_) => Err(Error::request(format!(
+                "more than {BLOCK} rows were rejected: the files do not fit the table; correct the mapping, or import them in several runs"
+            ))),
+        }
     }
 }
 
@@ -128,7 +154,7 @@ pub fn letters(
     source: &str,
     rejected: &[Rejected],
 ) -> Result<RecordBatch> {
-    let first = ids.take(now, rejected.len() as i64);
+    let first = ids.take(now, rejected.len() as i64)?;
     let letters: Vec<_> = rejected
         .iter()
         .zip(first..)
@@ -234,7 +260,7 @@ pub fn complete(batch: &RecordBatch, ids: &Ids, now: Timestamp) -> Result<Record
     let sent = batch.columns().iter().zip(schema.fields());
     let mut columns: Vec<_> = sent.map(|(column, field)| shorten(column, field.name())).collect();
     if schema.index_of(ID).is_err() {
-        let first = ids.take(now, rows as i64);
+        let first = ids.take(now, rows as i64)?;
         let ids = Int64Array::from_iter_values((first..).take(rows));
         fields.push(Arc::new(Field::new(ID, ids.data_type().clone(), false)));
         columns.push(Arc::new(ids));
@@ -246,4 +272,30 @@ pub fn complete(batch: &RecordBatch, ids: &Ids, now: Timestamp) -> Result<Record
         columns.push(Arc::new(times));
     }
     Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn blocks_share_no_id_with_each_other_instants_or_positions() {
+        let now = Timestamp::from_micros(1_700_000_000_000_000);
+        let blocks = [0, 1, 2, (1 << 24) - 1].map(|number| Ids::block(number).unwrap());
+        let mut before = i64::MIN;
+        for block in &blocks {
+            let first = block.take(now, BLOCK - 1).unwrap();
+            assert!(first > before);
+            before = block.take(now, 1).unwrap();
+            assert_eq!(before, first + BLOCK - 1);
+            assert!(block.take(now, 1).is_err(), "it has no more");
+        }
+        assert_eq!(before, -1);
+        assert!(Ids::block(1 << 24).is_none() && Ids::block(u64::MAX).is_none());
+        // What imports have does not move the ids of a server.
+        assert_eq!(Ids::after(Some(Key::new(-5))).take(now, 3).unwrap(), now.as_micros());
+        assert_eq!(id_at(LogPosition::new(0), 0), 0);
+    }
 }

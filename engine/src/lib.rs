@@ -38,6 +38,7 @@ pub mod rewrite;
 pub mod rollup;
 pub mod scan;
 mod settings;
+mod silence;
 pub mod statistics;
 mod subscription;
 mod system;

@@ -5,9 +5,11 @@ use std::io::Cursor;
 use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, BooleanArray, RecordBatch};
-use arrow::compute::filter_record_batch;
+use arrow::compute::{CastOptions, cast_with_options, filter_record_batch};
 use arrow::datatypes::{SchemaRef, TimestampMicrosecondType};
+use arrow::error::ArrowError;
 use arrow::ipc::reader::StreamReader;
+use arrow::util::display::FormatOptions;
 use barograph_lake::schema::{INGESTED_AT, TIME_COLUMN};
 use barograph_lake::{Hour, LogPosition, TableSchema, Timestamp};
 
@@ -27,56 +29,70 @@ pub(crate) struct LandedThrough {
     floor: LogPosition,
 }
 
-/// The rows of a record as the table has them. Rows that were written again say themselves when they came.
-pub(crate) fn decode(
-    schema: &TableSchema,
+/// The rows of a record as they were logged, with the columns of whoever wrote them.
+#[derive(Debug)]
+pub(crate) struct LoggedRows<'a> {
     position: LogPosition,
-    record: &Record,
-) -> Result<RecordBatch> {
-    let rows = with_ids(schema, position, &body(position, record)?)?;
-    let logged = logged_schema(schema);
-    let arrived = rows.column_by_name(INGESTED_AT).cloned();
-    let rows = fit(&rows, logged).map_err(|e| unreadable(position, e))?;
-    let Some(arrived) = arrived else { return complete(schema, &rows, record.ingested_at) };
-    let columns = rows.columns().iter().cloned().chain([arrived]).collect();
-    RecordBatch::try_new(Arc::clone(schema.arrow()), columns).map_err(|e| unreadable(position, e))
+    record: &'a Record,
+    rows: RecordBatch,
 }
 
-/// The column of a record that holds values and that the table does not have, if there is one.
-pub(crate) fn unknown_column(
-    schema: &TableSchema,
-    position: LogPosition,
-    record: &Record,
-) -> Result<Option<String>> {
-    let rows = body(position, record)?;
-    let known = schema.arrow();
-    let fields = rows.schema_ref().fields().iter().zip(rows.columns());
-    let unknown = fields.filter(|(field, _)| known.index_of(field.name()).is_err());
-    let mut unknown = unknown.filter(|(_, values)| values.null_count() < values.len());
-    Ok(unknown.next().map(|(field, _)| field.name().clone()))
+impl<'a> LoggedRows<'a> {
+    pub(crate) fn read(position: LogPosition, record: &'a Record) -> Result<Self> {
+        let mut reader = StreamReader::try_new(Cursor::new(&record.body), None)
+            .map_err(|e| unreadable(position, e))?;
+        let rows = reader.next().transpose().map_err(|e| unreadable(position, e))?;
+        let rows = rows.ok_or_else(|| {
+            Error::new(ErrorKind::Damage, format!("log record at position {position} has no rows"))
+        })?;
+        Ok(Self { position, record, rows })
+    }
+
+    /// As the table has them. Rows that were written again say themselves when they came.
+    pub(crate) fn decode(&self, schema: &TableSchema) -> Result<RecordBatch> {
+        let Self { position, record, rows } = self;
+        let rows = with_ids(schema, *position, rows)?;
+        let logged = logged_schema(schema);
+        let arrived = rows.column_by_name(INGESTED_AT).cloned();
+        let rows = fit(&rows, logged).map_err(|e| match e {
+            ArrowError::CastError(_) => Error::request(format!(
+                "the log holds rows of table {:?} at position {position} with values that its columns as declared cannot hold: declare the wider types",
+                schema.name()
+            ))
+            .with_source(e),
+            e => unreadable(*position, e),
+        })?;
+        let Some(arrived) = arrived else { return complete(schema, &rows, record.ingested_at) };
+        let columns = rows.columns().iter().cloned().chain([arrived]).collect();
+        RecordBatch::try_new(Arc::clone(schema.arrow()), columns)
+            .map_err(|e| unreadable(*position, e))
+    }
+
+    /// The column that holds values and that the table does not have, if there is one.
+    pub(crate) fn unknown_column(&self, schema: &TableSchema) -> Option<&str> {
+        let known = schema.arrow();
+        let fields = self.rows.schema_ref().fields().iter().zip(self.rows.columns());
+        let unknown = fields.filter(|(field, _)| known.index_of(field.name()).is_err());
+        let mut unknown = unknown.filter(|(_, values)| values.null_count() < values.len());
+        unknown.next().map(|(field, _)| field.name().as_str())
+    }
 }
 
-fn body(position: LogPosition, record: &Record) -> Result<RecordBatch> {
-    let mut reader = StreamReader::try_new(Cursor::new(&record.body), None)
-        .map_err(|e| unreadable(position, e))?;
-    let batch = reader.next().transpose().map_err(|e| unreadable(position, e))?;
-    batch.ok_or_else(|| {
-        Error::new(ErrorKind::Damage, format!("log record at position {position} has no rows"))
-    })
-}
-
-fn unreadable(position: LogPosition, error: arrow::error::ArrowError) -> Error {
+fn unreadable(position: LogPosition, error: ArrowError) -> Error {
     Error::new(ErrorKind::Damage, format!("log record at position {position}")).with_source(error)
 }
 
+/// A value is never made null: another process of a shared log may have wider types.
+const EXACT: CastOptions<'_> = CastOptions { safe: false, format_options: FormatOptions::new() };
+
 /// The rows with the columns of `logged`. Value columns declared since the record was written are null in it.
-fn fit(batch: &RecordBatch, logged: SchemaRef) -> Result<RecordBatch, arrow::error::ArrowError> {
+fn fit(batch: &RecordBatch, logged: SchemaRef) -> Result<RecordBatch, ArrowError> {
     if batch.schema_ref() == &logged {
         return Ok(batch.clone());
     }
     let rows = batch.num_rows();
     let columns = logged.fields().iter().map(|field| match batch.column_by_name(field.name()) {
-        Some(column) => arrow::compute::cast(column, field.data_type()),
+        Some(column) => cast_with_options(column, field.data_type(), &EXACT),
         None => Ok(arrow::array::new_null_array(field.data_type(), rows)),
     });
     let columns = columns.collect::<Result<Vec<_>, _>>()?;

@@ -20,6 +20,9 @@ pub struct EngineSettings {
     /// How far in the future a reading may lie. Beyond that, the clock of its source is taken to be wrong, and the
     /// reading goes to the dead letters.
     pub future_max: Span,
+    /// How long a key may be without a reading before it counts as silent, in `barograph_keys`. Raise it for stations that
+    /// report less often than every half hour.
+    pub silent_after: Span,
     /// How often late readings of landed hours are merged into their files. Shorter means that other readers of the
     /// lake see late readings sooner, at the cost of more rewriting.
     pub late_merge_every: Span,
@@ -60,6 +63,7 @@ impl Default for EngineSettings {
         Self {
             lateness: Span::seconds(5 * 60),
             future_max: Span::seconds(5 * 60),
+            silent_after: Span::seconds(60 * 60),
             late_merge_every: Span::seconds(5 * 60),
             compacted_merge_every: Span::seconds(60 * 60),
             tail_bytes_max: Size::mebibytes(256),

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use barograph_lake::{CacheUse, Span, Timestamp};
 
+pub use crate::silence::KeyActivity;
+
 /// Upper bounds of the buckets of a histogram, in µs: from a point read in memory to a query at its time limit.
 const BOUNDS: [u64; 18] = [
     50,

@@ -9,6 +9,7 @@ use barograph_lake::{LakeTable, Snapshot, TableSchema, TableVersion};
 use crate::recent::Recent;
 use crate::scan::newest::Newest;
 use crate::scan::partition::Divisions;
+use crate::silence::Reported;
 use crate::statistics::PutCounts;
 use crate::tail::TailView;
 use crate::validate::KnownKeys;
@@ -35,6 +36,8 @@ pub(crate) struct Table {
     /// Earlier versions that were read.
     pub(crate) earlier_views: Recent<TableVersion, Arc<View>>,
     pub(crate) puts: PutCounts,
+    /// Which keys have reported.
+    pub(crate) reported: Reported,
 }
 
 impl Table {
@@ -56,6 +59,7 @@ impl Table {
             divisions: Recent::new(DIVISIONS_KEPT),
             earlier_views: Recent::new(EARLIER_VIEWS_CACHED),
             puts: PutCounts::default(),
+            reported: Reported::default(),
         }
     }
 }

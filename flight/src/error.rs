@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use arrow_flight::error::FlightError;
-use barograph_access::Refusal;
+use barograph_access::{Call, Refusal};
 use barograph_engine::ErrorKind;
 use barograph_lake::internal::{Cause, because};
 use tonic::metadata::MetadataValue;
@@ -48,7 +48,13 @@ pub struct Error {
     /// The code where it says more than the kind.
     code: Option<Code>,
     sqlstate: Option<&'static str>,
+    /// Names that it is about which its caller is not shown: for records, and never told.
+    hidden: Option<Box<Hidden>>,
 }
+
+/// Names of tables and columns.
+#[derive(Debug)]
+struct Hidden(Vec<String>);
 
 /// Result with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -64,6 +70,7 @@ impl Error {
             source: None,
             code: None,
             sqlstate: None,
+            hidden: None,
         }
     }
 
@@ -142,6 +149,20 @@ impl Error {
             bound: self.bound,
             code: self.code,
             ..Self::new(self.kind, self.to_string())
+        }
+    }
+
+    /// Keeps names that its caller is not shown, for the record.
+    pub(crate) fn about_hidden(self, hidden: Vec<String>) -> Self {
+        let hidden = (!hidden.is_empty()).then(|| Box::new(Hidden(hidden)));
+        Self { hidden, ..self }
+    }
+
+    /// Records `call` as denied if it failed for names that its caller is not shown.
+    pub(crate) fn record(&self, call: &mut Call) {
+        if let Some(hidden) = &self.hidden {
+            hidden.0.iter().for_each(|name| call.is_about(name));
+            call.denied(Refusal::denied("the statement names what is not given"));
         }
     }
 

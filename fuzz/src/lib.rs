@@ -23,3 +23,8 @@ mod target;
 
 pub use memory::Allocator;
 pub use target::{Refusal, Target, folder};
+
+/// A number that the environment may set: rounds, kills or seeds beyond those of the gate, or the seed of a run.
+pub fn number(variable: &str, default: u64) -> u64 {
+    std::env::var(variable).map_or(default, |text| text.parse().unwrap())
+}

@@ -10,7 +10,7 @@ use futures::future::BoxFuture;
 use crate::failure::ErrorShape;
 use crate::request::{Call, Parameter};
 use crate::serve::{Answered, Shared};
-use crate::{line_protocol, open_meteo, openapi, sql, tables};
+use crate::{line_protocol, open_meteo, openapi, sql, stations, tables};
 
 /// A path with a method.
 #[derive(Debug, Clone, Copy)]
@@ -26,6 +26,9 @@ pub(crate) struct Endpoint {
     pub(crate) takes: &'static [&'static str],
     pub(crate) gives: Gives,
     pub(crate) errors: ErrorShape,
+    /// Of forms that hardware sends: the parameter that may hold a token in place of the header. Such a path writes by
+    /// whatever method, and takes parameters beyond those that are declared.
+    pub(crate) token_in: Option<&'static str>,
     pub(crate) run: Run,
 }
 
@@ -48,6 +51,7 @@ pub(crate) enum Gives {
     Events,
     /// JSON or CSV.
     OpenMeteo,
+    Text,
     Nothing,
 }
 
@@ -59,8 +63,8 @@ const fn get(
 ) -> Endpoint {
     let (parameters, takes): (&[Parameter], &[&str]) = (&[], &[]);
     let (gives, errors) = (Gives::Json, ErrorShape::Problem);
-    let run = Run::Asked(run);
-    Endpoint { name, method: "GET", path, about, parameters, takes, gives, errors, run }
+    let (token_in, run) = (None, Run::Asked(run));
+    Endpoint { name, method: "GET", path, about, parameters, takes, gives, errors, token_in, run }
 }
 
 const fn open(
@@ -70,8 +74,9 @@ const fn open(
     run: fn() -> Response,
 ) -> Endpoint {
     let (parameters, takes): (&[Parameter], &[&str]) = (&[], &[]);
-    let (gives, errors, run) = (Gives::Json, ErrorShape::Problem, Run::Open(run));
-    Endpoint { name, method: "GET", path, about, parameters, takes, gives, errors, run }
+    let (gives, errors) = (Gives::Json, ErrorShape::Problem);
+    let (token_in, run) = (None, Run::Open(run));
+    Endpoint { name, method: "GET", path, about, parameters, takes, gives, errors, token_in, run }
 }
 
 impl Endpoint {
@@ -85,6 +90,12 @@ impl Endpoint {
 
     const fn fails_as(self, errors: ErrorShape) -> Self {
         Self { errors, ..self }
+    }
+
+    /// As hardware sends it, with a token in this parameter.
+    const fn of_hardware(self, token_in: &'static str) -> Self {
+        let (gives, errors) = (Gives::Text, ErrorShape::Station);
+        Self { gives, errors, token_in: Some(token_in), ..self }
     }
 
     /// By `POST` with a body of these types.
@@ -236,6 +247,34 @@ pub(crate) static ENDPOINTS: &[Endpoint] = &[
         .takes(LINES)
         .gives(Gives::Nothing)
         .fails_as(ErrorShape::Influx),
+    get(
+        "wunderground",
+        "/weatherstation/updateweatherstation.php",
+        "Stores a reading of a weather station as it is sent to Weather Underground, and answers `success`. Further parameters are values of the station.",
+        stations::wunderground,
+    )
+    .with(&[
+        Parameter::new("ID", "KPARIS1", "Name of the station: see `http.stations.keys`."),
+        Parameter::new("PASSWORD", "…", "Token, in place of the header `Authorization`."),
+        Parameter::new("dateutc", "2026-11-22 10:00:00", "Time of the reading in UTC, or `now`."),
+        Parameter::new("action", "updateraw", "Taken."),
+        Parameter::new("tempf", "68.5", "°F. It and the others are brought to the units of their columns."),
+        Parameter::new("humidity", "55", "%."),
+        Parameter::new("baromin", "29.92", "Inches of mercury."),
+        Parameter::new("windspeedmph", "7.5", "Miles an hour."),
+        Parameter::new("winddir", "225", "Degrees."),
+        Parameter::new("rainin", "0.02", "Inches in the last hour."),
+    ])
+    .of_hardware("PASSWORD"),
+    get(
+        "ecowitt",
+        "/data/report/",
+        "Stores a reading of a weather station in the form of Ecowitt's gateways, and answers `success`.",
+        stations::ecowitt,
+    )
+    .with(&[Parameter::new("token", "…", "Token, in place of the header `Authorization`.")])
+    .takes(&["application/x-www-form-urlencoded"])
+    .of_hardware("token"),
     open("ping", "/ping", "Tells clients of InfluxDB that a server is there.", line_protocol::ping)
         .with(&[Parameter::new("verbose", "true", "Taken.")])
         .gives(Gives::Nothing),

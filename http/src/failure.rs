@@ -22,6 +22,8 @@ pub(crate) enum ErrorShape {
     Influx,
     /// As InfluxDB 2 answers: `{"code": …, "message": …}`.
     Influx2,
+    /// As Weather Underground answers: text, which for who is not known begins with a word of its own.
+    Station,
 }
 
 /// A request that failed.
@@ -53,12 +55,21 @@ impl Failure {
             ErrorShape::OpenMeteo => json!({ "error": true, "reason": message }),
             ErrorShape::Influx => json!({ "error": message }),
             ErrorShape::Influx2 => json!({ "code": self.influx_code(), "message": message }),
+            ErrorShape::Station => Value::Null,
+        };
+        let text = match (shape, self.status) {
+            (ErrorShape::Station, StatusCode::UNAUTHORIZED) => {
+                format!("INVALIDPASSWORDID|{message}\n")
+            }
+            (ErrorShape::Station, _) => format!("{message}\n"),
+            _ => body.to_string(),
         };
         let kind = match shape {
             ErrorShape::Problem => "application/problem+json",
+            ErrorShape::Station => "text/plain; charset=utf-8",
             _ => "application/json",
         };
-        let mut response = Response::new(Body::from(body.to_string()));
+        let mut response = Response::new(Body::from(text));
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));

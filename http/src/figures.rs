@@ -13,7 +13,7 @@ use http::StatusCode;
 use crate::endpoints::ENDPOINTS;
 
 /// What the HTTP API reports.
-pub static FAMILIES: [Family; 3] = [
+pub static FAMILIES: [Family; 4] = [
     Family::histogram(
         "barograph_http_seconds",
         "Time from a request over HTTP to the beginning of its answer, by endpoint.",
@@ -29,10 +29,20 @@ pub static FAMILIES: [Family; 3] = [
         "Lines of line protocol: those that became rows, and those that went to `dead_letters`.",
     )
     .labels(&["outcome"]),
+    Family::counter(
+        "barograph_station_forms",
+        "Forms of weather stations: those that became rows, and those that went to `dead_letters`.",
+    )
+    .labels(&["outcome"]),
 ];
 
+/// The name under which files of the page are counted.
+pub(crate) const PAGE: &str = "page";
 /// The classes of status that are counted.
 const CLASSES: [&str; 4] = ["2xx", "3xx", "4xx", "5xx"];
+
+/// What becomes of what is sent.
+const OUTCOMES: [&str; 2] = ["accepted", "rejected"];
 
 #[derive(Default)]
 struct Counts {
@@ -43,14 +53,16 @@ struct Counts {
 /// Counts requests.
 pub(crate) struct HttpFigures {
     endpoints: BTreeMap<&'static str, Counts>,
-    accepted: AtomicU64,
-    rejected: AtomicU64,
+    /// Lines that became rows, and others.
+    lines: [AtomicU64; OUTCOMES.len()],
+    forms: [AtomicU64; OUTCOMES.len()],
 }
 
 impl Default for HttpFigures {
     fn default() -> Self {
-        let endpoints = ENDPOINTS.iter().map(|of| (of.name, Counts::default())).collect();
-        Self { endpoints, accepted: AtomicU64::new(0), rejected: AtomicU64::new(0) }
+        let names = ENDPOINTS.iter().map(|of| of.name).chain([PAGE]);
+        let endpoints = names.map(|name| (name, Counts::default())).collect();
+        Self { endpoints, lines: Default::default(), forms: Default::default() }
     }
 }
 
@@ -73,8 +85,16 @@ impl HttpFigures {
 
     /// Counts lines of line protocol.
     pub(crate) fn lines(&self, accepted: u64, rejected: u64) {
-        self.accepted.fetch_add(accepted, Ordering::Relaxed);
-        self.rejected.fetch_add(rejected, Ordering::Relaxed);
+        for (count, more) in self.lines.iter().zip([accepted, rejected]) {
+            count.fetch_add(more, Ordering::Relaxed);
+        }
+    }
+
+    /// Counts a form of a station.
+    pub(crate) fn forms(&self, is_accepted: bool) {
+        if let Some(count) = self.forms.get(usize::from(!is_accepted)) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
     }
 }
 
@@ -85,15 +105,18 @@ impl Figures for HttpFigures {
 
     fn collect<'a>(&'a self, samples: &'a mut Samples) -> BoxFuture<'a, ()> {
         Box::pin(async move {
-            let [time, answers, lines] = &FAMILIES;
+            let [time, answers, lines, forms] = &FAMILIES;
             for (endpoint, counts) in &self.endpoints {
                 samples.add(time, &[*endpoint], counts.time.read());
                 for (class, count) in CLASSES.iter().zip(&counts.answers) {
                     samples.add(answers, &[*endpoint, *class], count.load(Ordering::Relaxed));
                 }
             }
-            samples.add(lines, &["accepted"], self.accepted.load(Ordering::Relaxed));
-            samples.add(lines, &["rejected"], self.rejected.load(Ordering::Relaxed));
+            for (family, counts) in [(lines, &self.lines), (forms, &self.forms)] {
+                for (outcome, count) in OUTCOMES.iter().zip(counts) {
+                    samples.add(family, &[*outcome], count.load(Ordering::Relaxed));
+                }
+            }
         })
     }
 }

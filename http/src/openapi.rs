@@ -28,7 +28,7 @@ pub(crate) fn document() -> Value {
         "info": {
             "title": "Barograph",
             "version": env!("CARGO_PKG_VERSION"),
-            "description": "Readings over HTTP: reads, SQL, writes, and the shapes of Open-Meteo and InfluxDB.",
+            "description": "Readings over HTTP: reads, SQL, writes, and the shapes of Open-Meteo, InfluxDB and weather stations.",
             "license": { "name": "Apache 2.0", "identifier": "Apache-2.0" },
         },
         "servers": [{ "url": "/" }],
@@ -87,6 +87,7 @@ fn body(endpoint: &Endpoint, media_type: &str) -> Value {
         ("sql_with_parameters", _) => {
             json!({ "schema": { "$ref": "#/components/schemas/Statement" } })
         }
+        (_, "application/x-www-form-urlencoded") => json!({ "schema": { "type": "object" } }),
         (_, "application/json") => json!({ "schema": { "$ref": "#/components/schemas/Rows" } }),
         _ => json!({ "schema": { "type": "string" } }),
     }
@@ -130,6 +131,13 @@ fn responses(endpoint: &Endpoint) -> Value {
                 },
             }),
         ),
+        Gives::Text => (
+            "200",
+            json!({
+                "description": "`success`.",
+                "content": { "text/plain": { "schema": { "type": "string" } } },
+            }),
+        ),
         Gives::Nothing => ("204", json!({ "description": "Done." })),
     };
     responses.insert(status.to_owned(), answer);
@@ -142,6 +150,7 @@ fn responses(endpoint: &Endpoint) -> Value {
         ErrorShape::OpenMeteo => ("application/json", "OpenMeteoError"),
         ErrorShape::Influx => ("application/json", "InfluxError"),
         ErrorShape::Influx2 => ("application/json", "Influx2Error"),
+        ErrorShape::Station => ("text/plain", "Said"),
     };
     let content =
         json!({ media_type: { "schema": { "$ref": format!("#/components/schemas/{schema}") } } });
@@ -160,6 +169,7 @@ fn responses(endpoint: &Endpoint) -> Value {
 fn schemas() -> Value {
     let text = || json!({ "type": "string" });
     json!({
+        "Said": text(),
         "Rows": { "type": "array", "items": { "type": "object" } },
         "Statement": {
             "type": "object",

@@ -19,7 +19,8 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 
 use crate::endpoints::{ENDPOINTS, Endpoint, Run};
 use crate::failure::{ErrorShape, Failure};
-use crate::figures::HttpFigures;
+use crate::figures::{HttpFigures, PAGE};
+use crate::page::{FILES, PageFile};
 use crate::request::{Bodies, Call, Query};
 use crate::{HttpSettings, Places};
 
@@ -29,6 +30,8 @@ pub(crate) const REQUEST_ID: &str = "x-request-id";
 const REQUEST_ID_BYTES_MAX: usize = 128;
 /// Headers that scripts of web pages may read.
 const EXPOSED: &str = "etag, retry-after, x-barograph-position, x-request-id";
+/// The header by which browsers say whether a page of another origin lets them ask.
+const SITE: &str = "sec-fetch-site";
 /// How long a browser may keep what `OPTIONS` said.
 const PREFLIGHT_SECONDS: &str = "600";
 
@@ -73,6 +76,9 @@ impl Http {
         for (path, endpoints) in paths {
             router = router.route(path, of_path(&endpoints));
         }
+        for file in &FILES {
+            router = router.route(file.path, of_file(file));
+        }
         router.with_state(Arc::clone(&self.shared))
     }
 }
@@ -87,7 +93,7 @@ fn of_path(endpoints: &[&'static Endpoint]) -> MethodRouter<Arc<Shared>> {
             _ => MethodFilter::GET,
         };
         allowed.push(endpoint.method);
-        if endpoint.method == "GET" {
+        if endpoint.method == "GET" && endpoint.token_in.is_none() {
             allowed.push("HEAD");
         }
         methods =
@@ -107,17 +113,36 @@ fn of_path(endpoints: &[&'static Endpoint]) -> MethodRouter<Arc<Shared>> {
             },
         )
         .fallback(async move |State(shared): State<Arc<Shared>>, request: Request| {
-            let text = format!(
-                "method {} at {}: there are {allow}",
-                request.method(),
-                request.uri().path()
-            );
-            let failure = Failure::of(StatusCode::METHOD_NOT_ALLOWED, Error::request(text));
-            let id = id_of(request.headers());
-            let mut response = failure.answer(shape, &id);
-            insert(&mut response, header::ALLOW, &allow);
-            finish(&shared, request.headers(), &id, response)
+            refuse_method(&shared, &request, &allow, shape)
         })
+}
+
+/// A file of the page.
+fn of_file(file: &'static PageFile) -> MethodRouter<Arc<Shared>> {
+    let answer = async move |State(shared): State<Arc<Shared>>, headers: HeaderMap| {
+        let clock = shared.door.clock();
+        let begun = clock.elapsed();
+        let response = file.answer(&headers);
+        let took = clock.elapsed().saturating_sub(begun);
+        shared.figures.answered(PAGE, response.status(), took);
+        finish(&shared, &headers, &id_of(&headers), response)
+    };
+    MethodRouter::new().on(MethodFilter::GET, answer).fallback(
+        async move |State(shared): State<Arc<Shared>>, request: Request| {
+            refuse_method(&shared, &request, "GET, HEAD", ErrorShape::Problem)
+        },
+    )
+}
+
+/// The answer to a method that a path has not.
+fn refuse_method(shared: &Shared, request: &Request, allow: &str, shape: ErrorShape) -> Response {
+    let (method, path) = (request.method(), request.uri().path());
+    let text = format!("method {method} at {path}: there are {allow}");
+    let failure = Failure::of(StatusCode::METHOD_NOT_ALLOWED, Error::request(text));
+    let id = id_of(request.headers());
+    let mut response = failure.answer(shape, &id);
+    insert(&mut response, header::ALLOW, allow);
+    finish(shared, request.headers(), &id, response)
 }
 
 /// The answer to a request at an endpoint.
@@ -125,13 +150,19 @@ async fn answer(shared: Arc<Shared>, endpoint: &'static Endpoint, request: Reque
     let clock = shared.door.clock();
     let begun = clock.elapsed();
     let id = id_of(request.headers());
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
     let (method, headers) = (parts.method.clone(), parts.headers.clone());
     let called = || {
-        check_origin(&shared, &parts)?;
+        check_origin(&shared, endpoint, &parts)?;
+        if let Some(name) = endpoint.token_in {
+            take_token(&mut parts, name);
+        }
         let asked = shared.door.ask("http", endpoint.name, &parts)?;
         let answering = asked.answering();
-        let query = Query::read(parts.uri.query(), endpoint.parameters)?;
+        let query = match endpoint.token_in {
+            None => Query::read(parts.uri.query(), endpoint.parameters)?,
+            Some(_) => Query::read_any(parts.uri.query()),
+        };
         for required in endpoint.parameters.iter().filter(|parameter| parameter.required) {
             if query.all(required.name).next().is_none() {
                 return Err(Failure::from(missing(required.name, required.example)));
@@ -175,9 +206,16 @@ async fn answer(shared: Arc<Shared>, endpoint: &'static Endpoint, request: Reque
 }
 
 /// Refuses what a page of another origin lets a browser send: it may send what it may not read.
-fn check_origin(shared: &Shared, parts: &Parts) -> Result<(), Failure> {
+fn check_origin(shared: &Shared, endpoint: &Endpoint, parts: &Parts) -> Result<(), Failure> {
     let Parts { method, headers, uri, .. } = parts;
-    let Some(origin) = headers.get(header::ORIGIN).filter(|_| *method == Method::POST) else {
+    let writes = *method == Method::POST || endpoint.token_in.is_some();
+    let Some(origin) = headers.get(header::ORIGIN).filter(|_| writes) else {
+        // A page lets a browser fetch an image, say, without telling its origin, but for this header.
+        let site = headers.get(SITE).map(|site| site.as_bytes());
+        if endpoint.token_in.is_some() && !matches!(site, None | Some(b"none" | b"same-origin")) {
+            let text = format!("header {SITE}: pages of other origins may not send anything here");
+            return Err(Failure::of(StatusCode::FORBIDDEN, Error::request(text)));
+        }
         return Ok(());
     };
     let origin = String::from_utf8_lossy(origin.as_bytes());
@@ -193,6 +231,22 @@ fn check_origin(shared: &Shared, parts: &Parts) -> Result<(), Failure> {
         "header origin is {origin:?}: pages of that origin may not send anything here, unless http.cors_origins names it"
     );
     Err(Failure::of(StatusCode::FORBIDDEN, Error::request(text)))
+}
+
+/// Takes the token in a parameter for that of the header, if there is none: hardware has no place for others.
+fn take_token(parts: &mut Parts, name: &str) {
+    let pairs = url::form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes());
+    let mut tokens = pairs.filter(|(of, value)| of.eq_ignore_ascii_case(name) && !value.is_empty());
+    let Some((_, token)) =
+        tokens.next().filter(|_| !parts.headers.contains_key(header::AUTHORIZATION))
+    else {
+        return;
+    };
+    let value = HeaderValue::from_bytes(format!("Bearer {token}").as_bytes());
+    // What cannot be a header is no token, and is refused and recorded as one that is not known.
+    let mut value = value.unwrap_or_else(|_| HeaderValue::from_static("Bearer"));
+    value.set_sensitive(true);
+    parts.headers.insert(header::AUTHORIZATION, value);
 }
 
 fn missing(name: &str, example: &str) -> Error {

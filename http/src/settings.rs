@@ -1,6 +1,8 @@
 //! The settings of the HTTP API: which pages may ask, how large bodies may be, and what the names of other protocols mean
 //! here.
 
+mod stations;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -8,6 +10,8 @@ use barograph_flight::{Error, Result};
 use barograph_lake::{Size, TableSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+pub use stations::StationSettings;
 
 /// Settings of the HTTP API.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -28,6 +32,8 @@ pub struct HttpSettings {
     pub open_meteo: OpenMeteoSettings,
     /// Line protocol at `/write`, `/api/v2/write` and `/api/v3/write_lp`.
     pub line_protocol: LineProtocolSettings,
+    /// Forms of weather stations at `/weatherstation/updateweatherstation.php` (Weather Underground) and `/data/report/` (Ecowitt).
+    pub stations: StationSettings,
 }
 
 /// What Open-Meteo's names mean here.
@@ -83,6 +89,7 @@ impl Default for HttpSettings {
             bodies_bytes_max: Size::mebibytes(256),
             open_meteo: OpenMeteoSettings::default(),
             line_protocol: LineProtocolSettings::default(),
+            stations: StationSettings::default(),
         }
     }
 }
@@ -146,6 +153,7 @@ impl HttpSettings {
                 self.bodies_bytes_max, self.body_bytes_max
             )));
         }
+        self.stations.check(tables)?;
         let mut measurements = self.line_protocol.measurements.iter();
         measurements.try_for_each(|(name, of)| of.check(name, tables))
     }

@@ -8,8 +8,12 @@ use futures::future::BoxFuture;
 use serde_json::Value;
 
 use crate::answer::rows;
+use crate::json::Bounded;
 use crate::request::{Call, format_of};
 use crate::serve::{Answered, Shared};
+
+/// Values that a body may have: the most parameters of a statement, and what is around them.
+const VALUES_MAX: usize = 65_535 + 3;
 
 /// The answer to `GET /api/v1/sql?q=…`.
 pub(crate) fn get(_: Arc<Shared>, call: Call) -> BoxFuture<'static, Answered> {
@@ -39,7 +43,8 @@ async fn answer(call: Call, text: &str, parameters: &[ScalarValue]) -> Answered 
 fn statement(body: &[u8]) -> Result<(String, Vec<ScalarValue>)> {
     const FORM: &str = r#"{"query": "SELECT … WHERE city_id = $1", "parameters": [2988507]}"#;
     let wrong = |why: String| Error::request(format!("the body is {why}: write it like {FORM}"));
-    let body: Value = serde_json::from_slice(body).map_err(|e| wrong(format!("no JSON ({e})")))?;
+    let body = Bounded::new(VALUES_MAX).read(body);
+    let body = body.map_err(|e| wrong(format!("no JSON that is read ({e})")))?;
     let Value::Object(body) = body else { return Err(wrong("no object".to_owned())) };
     if let Some(name) = body.keys().find(|name| !["query", "parameters"].contains(&name.as_str())) {
         return Err(wrong(format!("JSON with the unknown field {name:?}")));
@@ -98,7 +103,7 @@ mod tests {
     #[test]
     fn what_is_no_statement_is_told() {
         for (body, why) in [
-            ("SELECT 1", "no JSON"),
+            ("SELECT 1", "no JSON that is read"),
             ("[]", "no object"),
             (r#"{"sql":"SELECT 1"}"#, "\"sql\""),
             (r#"{"query":1}"#, "without \"query\""),

@@ -9,6 +9,9 @@ use datafusion::common::{Column, DataFusionError, SchemaError};
 /// What a spill file says that finds no more bytes to take: operators pass on its words alone.
 pub(crate) const SPILL_EXCEEDED: &str = "the bytes that queries may spill are exceeded";
 
+/// The bound of a caller whose queries hold as much memory as they may, and how its refusal begins.
+pub(crate) const OF_USER: &str = "access.limits.memory_bytes_max";
+
 /// Wraps an error of the engine for its way through DataFusion.
 pub(crate) fn external(error: Error) -> DataFusionError {
     DataFusionError::External(Box::new(error))
@@ -30,6 +33,13 @@ pub(crate) fn engine_error(error: DataFusionError) -> Error {
             "the query would spill more to disk than it may: ask for less, or raise it",
             retry::MEMORY_FREED,
         );
+    }
+    if let DataFusionError::ResourcesExhausted(_) = root
+        && let Some((_, text)) = message.split_once(OF_USER)
+    {
+        let text = text.trim_start_matches(": ");
+        let text = format!("{text}; ask for less, or wait for the end of others");
+        return Error::resources(OF_USER, text, retry::MEMORY_FREED);
     }
     match root {
         DataFusionError::ResourcesExhausted(_) if message.starts_with(SERVER) => {

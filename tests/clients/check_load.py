@@ -2,7 +2,6 @@
 
 import random
 import threading
-import time
 
 import pyarrow as pa
 
@@ -13,8 +12,12 @@ from session import Session
 CHECKS = Checks()
 CITIES = sorted(cities()[800:864])
 START = day(40)
-SECONDS = 10.0
 READERS = 64
+# What each reader is answered at least, and how often the writer lands meanwhile.
+ANSWERS = 12
+LANDINGS = 2
+# Minutes from landing to landing.
+LANDED = 8
 
 
 class Writer(threading.Thread):
@@ -36,6 +39,7 @@ class Writer(threading.Thread):
                     self.put(connection)
         except Exception as error:
             self.trouble.append(error)
+            self.stop.set()
 
     def put(self, connection):
         minute = self.sent
@@ -47,7 +51,7 @@ class Writer(threading.Thread):
         (ack,) = connection.put(rows, "disk" if minute % 2 else "memory")
         equal((ack["accepted"], ack["rejected"]), (rows.num_rows, 0), "acknowledged rows")
         self.acknowledged = minute + 1
-        if minute % 150 == 149:
+        if minute % LANDED == LANDED - 1:
             connection.flush()
             self.flushes += 1
 
@@ -67,12 +71,15 @@ class Reader(threading.Thread):
     def run(self):
         try:
             with self.session.another() as connection:
-                while not self.writer.stop.is_set():
+                while not self.has_asked_enough() and not self.writer.stop.is_set():
                     for ask in (self.latest, self.at, self.range):
                         ask(connection)
                         self.answers += 1
         except Exception as error:
             self.trouble.append(error)
+
+    def has_asked_enough(self):
+        return self.answers >= ANSWERS and self.writer.flushes >= LANDINGS
 
     def latest(self, connection):
         before = self.writer.acknowledged
@@ -111,26 +118,23 @@ def readers_beside_a_writer(session: Session):
     """64 connections read while one writes and lands: every answer right, no errors, acknowledged rows visible"""
     writer = Writer(session)
     with session.another() as connection:
-        for _ in range(30):
+        for _ in range(LANDED - 1):
             writer.put(connection)
     readers = [Reader(session, number, writer) for number in range(READERS)]
     for thread in [writer, *readers]:
         thread.start()
-    time.sleep(SECONDS)
-    # On a busy machine the last reader may take its time.
-    while any(reader.answers == 0 and reader.is_alive() for reader in readers):
-        time.sleep(0.1)
+    for reader in readers:
+        reader.join()
     writer.stop.set()
-    for thread in [writer, *readers]:
-        thread.join()
+    writer.join()
     trouble = [error for thread in [writer, *readers] for error in thread.trouble]
     equal(trouble, [], "errors")
-    idle = [reader.city for reader in readers if reader.answers == 0]
-    equal(idle, [], "readers without an answer")
+    idle = [reader.city for reader in readers if reader.answers < ANSWERS]
+    equal(idle, [], "readers without their answers")
     answers = sum(reader.answers for reader in readers)
     print(
         f"       {answers:,} answers checked by {READERS} readers beside {writer.acknowledged:,} batches "
-        f"and {writer.flushes} landings in {SECONDS:.0f} s"
+        f"and {writer.flushes} landings"
     )
     rows = session.range(CITIES, START, START + 4_000 * DAY)
     expected = [(c, START + m * MINUTE) for c in CITIES for m in range(writer.acknowledged)]

@@ -186,17 +186,55 @@ def a_writer_writes_and_reads_nothing(subject):
 
 
 @CHECKS.check
+def stations_are_let_in_by_a_token_in_their_form(subject):
+    form = {"dateutc": "now", "tempf": "50"}
+    for path, station, place in (
+        ("/weatherstation/updateweatherstation.php", "ID", "PASSWORD"),
+        ("/data/report/", "PASSKEY", "token"),
+    ):
+
+        def send(token, key=PARIS):
+            query = {place: token} if token else {}
+            if station == "ID":
+                return requests.get(subject.url + path, params={**query, station: key, **form})
+            return requests.post(subject.url + path, params=query, data={station: key, **form})
+
+        for token in (None, "wrong", subject.writer[:-1], "\u20ac"):
+            reply = send(token)
+            equal((path, token, reply.status_code), (path, token, 401))
+            assert reply.text.startswith("INVALIDPASSWORDID|"), reply.text
+        reply = send(subject.writer)
+        equal((path, reply.status_code, reply.text), (path, 200, "success\n"))
+        equal((path, send(subject.reader).status_code), (path, 403))
+        # The header goes first: a parameter adds no right to what it says.
+        reply = requests.get(
+            subject.url + path if station == "ID" else f"{subject.url}{TABLE}/latest",
+            params={place: subject.admin, station: PARIS, **form},
+            headers={"authorization": "Bearer wrong"},
+        )
+        assert reply.status_code in (400, 401), reply.text
+    # No other path takes a token from its address.
+    equal(requests.get(f"{subject.url}{TABLE}/latest", params={"token": subject.admin}).status_code, 401)
+    kept = """SELECT count(*) AS n FROM dead_letters WHERE reason LIKE '%{}%' OR "row" LIKE '%{}%'"""
+    equal(subject.sql(kept.format(subject.writer, subject.writer), subject.admin).json(), [{"n": 0}])
+
+
+@CHECKS.check
 def requests_are_recorded_with_who_asked(subject):
     kind, body = body_of(TABLE)
     refused = subject.ask(f"{TABLE}?precision=d", subject.writer, kind, data=body)
     equal(refused.status_code, 400)
-    for _ in range(200):
+    # They are written a moment after the answer; long enough for any test.
+    for _ in range(12_000):
         rows = subject.sql(
             "SELECT identity, action, outcome FROM system.audit WHERE door = 'http'", subject.admin
         ).json()
         seen = {(row["identity"], row["action"], row["outcome"]) for row in rows}
         wanted = {
             ("sensor", "write_v2", "done"),
+            ("sensor", "wunderground", "done"),
+            ("sensor", "ecowitt", "done"),
+            ("dashboard", "ecowitt", "denied"),
             ("sensor", "latest", "denied"),
             ("sensor", "put", "failed"),
             ("", "latest", "unauthenticated"),

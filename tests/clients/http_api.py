@@ -22,7 +22,9 @@ from openapi_spec_validator import validate as validate_openapi
 
 from checks import Checks, equal
 from http_influx import INFLUX
+from http_node import NODE
 from http_open_meteo import OPEN_METEO
+from http_stations import STATIONS
 
 CHECKS = Checks()
 PARIS, TOKYO = 2988507, 1850147
@@ -386,5 +388,7 @@ def requests_are_counted(subject):
 
 if __name__ == "__main__":
     CHECKS.include(OPEN_METEO)
+    CHECKS.include(NODE)
+    CHECKS.include(STATIONS)
     CHECKS.include(INFLUX)
     sys.exit(CHECKS.run(Subject(sys.argv[1]), *sys.argv[2:]))

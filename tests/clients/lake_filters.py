@@ -88,11 +88,13 @@ class Samples:
         self.rows = pa.concat_tables(parquet.ParquetFile(file).read() for file in files)
         equal(self.rows.num_rows, sum(map(len, FILES)), "rows")
 
-    def compare(self, found, plain):
-        """Every column by every operator and value, and nulls: `found(column, operator, value)` and `plain(…)` give keys."""
+    def compare(self, found, plain, step=1):
+        """Every column by every operator and value, and nulls: `found(column, operator, value)` and `plain(…)` give keys.
+        With a `step`, one pair of so many, by turns, so that every operator and every value is among them."""
         wrong = []
         for column, values in VALUES.items():
-            filters = [(operator, value) for operator in OPERATORS for value in values]
+            pairs = [(at + of, operator, value) for at, operator in enumerate(OPERATORS) for of, value in enumerate(values)]
+            filters = [(operator, value) for place, operator, value in pairs if place % step == 0]
             for operator, value in [*filters, ("is null", None), ("is not null", None)]:
                 got, wanted = sorted(found(column, operator, value)), sorted(plain(column, operator, value))
                 if got != wanted:
@@ -130,7 +132,8 @@ def deltalake_filters(samples: Samples):
             return keys(memory.to_table(filter=expression(column, operator, value)))
         return keys(memory.to_table(filter=parquet.filters_to_expression([(column, operator, value)])))
 
-    samples.compare(found, plain)
+    # Each call lists all files anew. The next check has every pair over the same dataset.
+    samples.compare(found, plain, step=3)
 
 
 @CHECKS.check

@@ -1,9 +1,11 @@
-"""What other programs do to a table of the lake and beside it, one thing a call:
+"""What other programs do to a table of the lake and beside it, one thing a line of the input, which is a JSON array:
 
-    python lake_writers.py delete|append|update|compact|zorder|vacuum DATA/lake/TABLE
-    python lake_writers.py widen|partition|constrain|create|unreadable|vector DATA/lake/TABLE
-    python lake_writers.py beside DATA/lake          a table of another program, and folders that are none
-    python lake_writers.py rows DATA/lake/TABLE      prints key, time, text of all rows as JSON
+    ["delete|append|update|compact|zorder|vacuum", "DATA/lake/TABLE"]
+    ["widen|partition|constrain|create|unreadable|vector", "DATA/lake/TABLE"]
+    ["beside", "DATA/lake"]         a table of another program, and folders that are none
+    ["rows", "DATA/lake/TABLE"]     gives key, time, text of all rows
+
+A line of the output tells that it is done, `{"done": what it gives}`, or `{"failed": why}`.
 """
 
 import datetime
@@ -12,6 +14,7 @@ import os
 import pathlib
 import struct
 import sys
+import traceback
 
 import deltalake
 import pyarrow as pa
@@ -92,7 +95,7 @@ def vector(path):
 def show(path):
     table = deltalake.DeltaTable(path).to_pyarrow_table().sort_by([("key", "ascending"), ("at", "ascending")])
     times = table["at"].cast(pa.int64()).to_pylist()
-    print(json.dumps(list(zip(table["key"].to_pylist(), times, table["text"].to_pylist()))))
+    return list(zip(table["key"].to_pylist(), times, table["text"].to_pylist()))
 
 
 DONE = {
@@ -117,18 +120,18 @@ DONE = {
 }
 
 
-def main(arguments):
-    match arguments:
-        case [what, path] if what in DONE:
-            DONE[what](path)
-            return 0
-    print(__doc__, file=sys.stderr)
-    return 2
+def answer(line):
+    """What comes of a line of the input."""
+    try:
+        what, path = json.loads(line)
+        found = DONE[what](path)
+        return {"done": found if what == "rows" else None}
+    except Exception:
+        return {"failed": traceback.format_exc()}
 
 
 if __name__ == "__main__":
-    status = main(sys.argv[1:])
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for line in sys.stdin:
+        print(json.dumps(answer(line)), flush=True)
     # Threads of the libraries that still run would now and then abort the process while it ends.
-    os._exit(status or 0)
+    os._exit(0)

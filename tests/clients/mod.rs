@@ -14,6 +14,7 @@ use std::fs::{self, File};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::OnceLock;
 
 use barograph_test_support::Authority;
 
@@ -43,13 +44,66 @@ fn clients_of_the_http_api() {
     let settings = folder.path().join("settings.toml");
     let text = "[http]\ncors_origins = ['https://page.example']\nbody_bytes_max = '1MiB'\n\
         [http.line_protocol.measurements.weather]\ntable = 'readings'\nkey = 'station'\n\
-        columns = { temp = 'temperature', wind = 'wind_speed' }\nignored = ['battery', 'site']\n";
+        columns = { temp = 'temperature', wind = 'wind_speed' }\nignored = ['battery', 'site']\n\
+        [http.stations]\nkeys = { KVIENNA1 = 'Vienna,AT', 606F1C2D3E4A5B6C7D8E9F00112233B8 = '3143244' }\n\
+        columns = { precipitation = ['rainin', 'hourlyrainin'] }\n";
     fs::write(&settings, text).unwrap();
     let arguments = ["--config", settings.to_str().unwrap()];
     let server = Server::start(&arguments, &folder.path().join("data"));
     python.run("http_api.py", &[server.url().as_ref()], &server);
     let (status, output) = server.terminate();
     assert!(status.success(), "the server ended with {status}:\n{output}");
+}
+
+/// The script starts and ends its servers itself.
+#[test]
+fn the_page_in_a_browser() {
+    let python = Python::with(include_str!("requirements-page.txt"));
+    let folder = tempfile::tempdir().unwrap();
+    let (data, settings) = (folder.path().join("data"), folder.path().join("settings.toml"));
+    let filled = command(&["demo", "--once", "--hours", "1", "--listen", "127.0.0.1:0", "--data"])
+        .arg(&data)
+        .output()
+        .unwrap();
+    assert!(filled.status.success(), "{}", text(&filled));
+    let tokens = folder.path().join("tokens.json");
+    fs::write(&settings, format!("[access]\ntokens = {:?}\n", tokens.to_str().unwrap())).unwrap();
+    let made = command(&["token", "create", "operator", "--role", "admin", "--expires", "1d"])
+        .arg("--config")
+        .arg(&settings)
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{}", text(&made));
+    let token = String::from_utf8(made.stdout).unwrap();
+    let arguments: [&OsStr; 4] =
+        [BINARY.as_ref(), data.as_ref(), settings.as_ref(), OsStr::new(token.trim())];
+    let done = python.output("page.py", &arguments);
+    assert!(done.status.success(), "page.py:\n{}", text(&done));
+    println!("{}", text(&done));
+}
+
+#[test]
+fn grafana_reads_by_flight_sql() {
+    let python = Python::ready();
+    let folder = tempfile::tempdir().unwrap();
+    let settings = folder.path().join("settings.toml");
+    let text = "[tables.roof]\nkey = 'station'\ntime = 'time'\ncolumns = [\
+        { name = 'temperature', type = 'float32', unit = '°C' }, { name = 'note', type = 'utf8' }]\n";
+    fs::write(&settings, text).unwrap();
+    let arguments = ["--config", settings.to_str().unwrap()];
+    let server = Server::start(&arguments, &folder.path().join("data"));
+    python.run("sql_grafana.py", &[server.grpc_url().as_ref()], &server);
+    let (status, output) = server.terminate();
+    assert!(status.success(), "the server ended with {status}:\n{output}");
+}
+
+#[test]
+fn a_server_is_watched_from_a_terminal() {
+    let python = Python::ready();
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(&[], folder.path());
+    let address = server.address().to_string();
+    python.run("watching.py", &[BINARY.as_ref(), address.as_ref()], &server);
 }
 
 #[test]
@@ -157,7 +211,6 @@ fn filters_of_other_engines_find_what_is_in_the_lake() {
 
 #[test]
 fn tables_of_other_programs_beside_ours_are_passed_over() {
-    let python = Python::ready();
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     let filled = command(&[
@@ -175,8 +228,7 @@ fn tables_of_other_programs_beside_ours_are_passed_over() {
     .output()
     .unwrap();
     assert!(filled.status.success(), "{}", text(&filled));
-    let done = python.output("lake_writers.py", &["beside".as_ref(), data.join("lake").as_ref()]);
-    assert!(done.status.success(), "{}", text(&done));
+    writers::write("beside", &data.join("lake"));
     for args in [
         &["lake", "check"][..],
         &["lake", "files"],
@@ -239,7 +291,7 @@ fn every_block_of_the_cookbook_runs() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     let demo =
-        ["demo", "--once", "--hours", "30", "--cities", "300", "--listen", "127.0.0.1:0", "--data"];
+        ["demo", "--once", "--hours", "30", "--cities", "100", "--listen", "127.0.0.1:0", "--data"];
     let filled = command(&demo).arg(&data).output().unwrap();
     assert!(filled.status.success(), "{}", text(&filled));
     let server = Server::start(&[], &data);
@@ -260,16 +312,9 @@ impl Python {
     /// Finds the environment below the target folder or makes it there. Test processes that run at the same time wait
     /// for the one that makes it.
     pub(crate) fn with(requirements: &str) -> Self {
-        let probe = ["-c", "import ensurepip, sys, venv; print(sys.version, sys.prefix)"];
-        let version = match Command::new("python3").args(probe).output() {
-            Err(error) => panic!("cannot run python3 ({error}): {MISSING}"),
-            Ok(done) if !done.status.success() => {
-                panic!("python3 has no venv: {MISSING}\n{}", text(&done))
-            }
-            Ok(done) => done.stdout,
-        };
+        static VERSION: OnceLock<Vec<u8>> = OnceLock::new();
         let mut hash = DefaultHasher::new();
-        (requirements, version).hash(&mut hash);
+        (requirements, VERSION.get_or_init(version)).hash(&mut hash);
         let target =
             Path::new(BINARY).ancestors().nth(2).expect("the binary lies in TARGET/PROFILE");
         let folder = target.join("python");
@@ -299,7 +344,17 @@ impl Python {
         println!("{}", text(&done));
     }
 
-    fn output(&self, script: &str, args: &[&OsStr]) -> Output {
+    /// Runs a script of this folder.
+    pub(crate) fn output(&self, script: &str, args: &[&OsStr]) -> Output {
+        let mut command = self.command(script);
+        command.args(args);
+        command
+            .output()
+            .unwrap_or_else(|e| panic!("cannot run {}: {e}", self.interpreter.display()))
+    }
+
+    /// A script of this folder, free of the settings in this process's environment.
+    fn command(&self, script: &str) -> Command {
         let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/clients");
         let mut command = Command::new(&self.interpreter);
         for name in ["PYTHONPATH", "PYTHONHOME", "http_proxy", "https_proxy", "grpc_proxy"] {
@@ -308,10 +363,20 @@ impl Python {
         command
             .env("PYTHONDONTWRITEBYTECODE", "1")
             .env("PYTHONUNBUFFERED", "1")
-            .arg(scripts.join(script))
-            .args(args)
-            .output()
-            .unwrap_or_else(|e| panic!("cannot run {}: {e}", self.interpreter.display()))
+            .arg(scripts.join(script));
+        command
+    }
+}
+
+/// What the system's Python says of itself.
+fn version() -> Vec<u8> {
+    let probe = ["-c", "import ensurepip, sys, venv; print(sys.version, sys.prefix)"];
+    match Command::new("python3").args(probe).output() {
+        Err(error) => panic!("cannot run python3 ({error}): {MISSING}"),
+        Ok(done) if !done.status.success() => {
+            panic!("python3 has no venv: {MISSING}\n{}", text(&done))
+        }
+        Ok(done) => done.stdout,
     }
 }
 

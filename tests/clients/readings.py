@@ -81,7 +81,7 @@ class Model:
             self.rows[row[:2]] = row
         return as_table(made)
 
-    def select(self, keys=None, start=None, stop=None, where=lambda row: True):
+    def select(self, keys=None, start=None, stop=None, where=None):
         """Rows as tuples, ordered by (key, time). `where` sees a dictionary by column."""
         wanted = None if keys is None else set(keys)
         found = [
@@ -90,7 +90,7 @@ class Model:
             if (wanted is None or key in wanted)
             and (start is None or at >= start)
             and (stop is None or at < stop)
-            and where(dict(zip(SCHEMA.names, row)))
+            and (where is None or where(dict(zip(SCHEMA.names, row))))
         ]
         return sorted(found, key=lambda row: row[:2])
 

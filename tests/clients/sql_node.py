@@ -1,16 +1,14 @@
 """What can programs in JavaScript do, by the Flight SQL client that npm has?"""
 
 import contextlib
-import functools
 import json
 import os
 import pathlib
 import signal
-import subprocess
-import sys
 
 import pyarrow as pa
 
+import node
 import sql_data as data
 from sql_matrix import Matrix
 
@@ -18,8 +16,6 @@ MATRIX = Matrix()
 DRIVER = "flight-sql-client (Node)"
 PACKAGE = "@lakehouse-rs/flight-sql-client"
 VERSION = "0.0.10"
-# Node itself comes with the Python packages.
-PROGRAMS = pathlib.Path(sys.executable).parent
 # The server says it, the client does not pass it on.
 HALF = "half"
 SCRIPT = pathlib.Path(__file__).with_suffix(".cjs")
@@ -29,34 +25,12 @@ def can(feature):
     return MATRIX.can(DRIVER, feature)
 
 
-@functools.cache
-def modules():
-    """The folder of the client's packages, made beside the Python packages if it is not there."""
-    home = pathlib.Path(sys.prefix) / "node"
-    if not (home / "finished").exists():
-        home.mkdir(exist_ok=True)
-        install = [str(PROGRAMS / "npm"), "install", "--prefix", str(home), "--no-audit", "--no-fund", f"{PACKAGE}@{VERSION}"]
-        done = subprocess.run(install, env=environment(), capture_output=True, text=True)
-        if done.returncode:
-            raise RuntimeError(f"npm cannot install {PACKAGE}:\n{done.stdout}{done.stderr}")
-        (home / "finished").touch()
-    return home / "node_modules"
-
-
-def environment(**more):
-    return {**os.environ, "PATH": os.pathsep.join([str(PROGRAMS), os.environ.get("PATH", "")]), **more}
-
-
 def calling(subject, call, argument=None, **headers):
     """A process that calls a method of the client."""
     request = {"port": subject.port, "headers": [{"key": k, "value": v} for k, v in headers.items()], "call": call}
     if argument is not None:
         request["argument"] = argument
-    command = [str(PROGRAMS / "node"), str(SCRIPT), json.dumps(request)]
-    settings = environment(NODE_PATH=str(modules()))
-    return subprocess.Popen(
-        command, env=settings, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
-    )
+    return node.started(SCRIPT, json.dumps(request), f"{PACKAGE}@{VERSION}")
 
 
 def called(subject, call, argument=None, **headers):

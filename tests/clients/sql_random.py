@@ -22,7 +22,7 @@ from random_sql import DUCKDB, OURS
 from random_subqueries import Subqueries
 from session import Session
 
-QUERIES = 300
+QUERIES = 200
 SEED = 1
 # One query of so many has queries in it that refer to the row outside.
 CORRELATED = 6

@@ -2,8 +2,10 @@
 //! without one.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Stdio};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use arrow::array::{ArrayRef, AsArray, Int32Array, RecordBatch, StringArray};
@@ -11,6 +13,7 @@ use arrow::datatypes::{Int32Type, TimestampMicrosecondType};
 use barograph_engine::Durability;
 use barograph_flight::Client;
 use barograph_test_support::instants;
+use serde_json::{Value, json};
 
 use super::{Python, text};
 use crate::server::{Server, command};
@@ -46,7 +49,6 @@ type Model = BTreeMap<(i32, i64), String>;
 
 /// A lake that others write to, and the expected rows of the table `samples`.
 struct Bed {
-    python: Python,
     folder: tempfile::TempDir,
     model: Model,
     /// Those of its rows that other programs cannot see, since they are only in the log.
@@ -58,8 +60,7 @@ impl Bed {
     fn new() -> (Self, Server) {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("barograph.toml"), TABLES).unwrap();
-        let python = Python::ready();
-        let mut bed = Self { python, folder, model: Model::new(), unlanded: BTreeSet::new() };
+        let mut bed = Self { folder, model: Model::new(), unlanded: BTreeSet::new() };
         let server = bed.start();
         bed.put(&server, "samples", (0..360).step_by(10));
         bed.flush(&server);
@@ -107,9 +108,7 @@ impl Bed {
 
     /// Lets another program change the table, and makes the same change in the model.
     fn other(&mut self, what: &str) {
-        let path = self.data().join("lake").join("samples");
-        let done = self.python.output("lake_writers.py", &[what.as_ref(), path.as_ref()]);
-        assert!(done.status.success(), "{what}: {}", text(&done));
+        write(what, &self.data().join("lake").join("samples"));
         let unseen = &self.unlanded;
         match what {
             "delete" => self
@@ -152,9 +151,8 @@ impl Bed {
 
     /// Compares the rows that deltalake reads with the model; rows of the tail are not in the lake.
     fn expect_in_lake(&self) {
-        let path = self.data().join("lake").join("samples");
-        let done = self.python.output("lake_writers.py", &["rows".as_ref(), path.as_ref()]);
-        let found: Vec<(i32, i64, String)> = serde_json::from_slice(&done.stdout).unwrap();
+        let found = write("rows", &self.data().join("lake").join("samples"));
+        let found: Vec<(i32, i64, String)> = serde_json::from_value(found).unwrap();
         let count = found.len();
         let found: Model =
             found.into_iter().map(|(key, at, said)| ((key, (at - START) / MINUTE), said)).collect();
@@ -168,6 +166,45 @@ impl Bed {
         assert!(done.status.success(), "{args:?}: {}", text(&done));
         text(&done)
     }
+}
+
+/// The process of the other programs. One serves all tests, as its libraries take long to load; it ends with them.
+struct Writers {
+    _process: Child,
+    input: ChildStdin,
+    output: BufReader<ChildStdout>,
+}
+
+impl Writers {
+    fn start() -> Self {
+        let mut process = Python::ready()
+            .command("lake_writers.py")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let input = process.stdin.take().unwrap();
+        let output = BufReader::new(process.stdout.take().unwrap());
+        Self { _process: process, input, output }
+    }
+
+    fn ask(&mut self, what: &str, path: &Path) -> String {
+        writeln!(self.input, "{}", json!([what, path])).unwrap();
+        let mut answer = String::new();
+        self.output.read_line(&mut answer).unwrap();
+        answer
+    }
+}
+
+/// Lets another program do something with a table or a lake; gives what it has found there.
+pub(super) fn write(what: &str, path: &Path) -> Value {
+    static WRITERS: OnceLock<Mutex<Writers>> = OnceLock::new();
+    let writers = WRITERS.get_or_init(|| Mutex::new(Writers::start()));
+    let answer = writers.lock().unwrap().ask(what, path);
+    let answer: Value = serde_json::from_str(&answer).expect("the process of the others ended");
+    let failed = answer.get("failed").and_then(Value::as_str);
+    assert!(failed.is_none(), "{what}: {}", failed.unwrap_or_default());
+    answer["done"].clone()
 }
 
 fn rows(server: &Server, table: &str) -> Model {

@@ -22,8 +22,8 @@ use barograph_lake::{
     KeySelection, LakeStore, LakeTable, LogPosition, Span, TableSchema, TimeRange, Timestamp,
 };
 use futures::TryStreamExt;
-use object_store::ObjectStore;
 use object_store::memory::InMemory;
+use object_store::{ObjectStore, ObjectStoreExt};
 use tokio::sync::watch;
 
 use crate::model::{Row, batch, schema};
@@ -34,7 +34,7 @@ const LEASE: Span = Span::seconds(10);
 /// 2026-11-20T00:00:00Z
 const START: i64 = 1_795_132_800_000_000;
 /// Hours of two days that have readings.
-const HOURS: [i64; 4] = [1, 2, 23, 25];
+const HOURS: [i64; 3] = [1, 23, 25];
 const OPERATIONS: [Operation; 4] =
     [Operation::Put, Operation::Get, Operation::List, Operation::Delete];
 
@@ -54,8 +54,11 @@ struct World {
     engine: Option<Arc<Engine>>,
 }
 
+/// All objects of a lake by their paths.
+type Objects = BTreeMap<String, Vec<u8>>;
+
 /// Final state: rows of each table, and data files by table.
-#[derive(Debug, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 struct Left {
     rows: BTreeMap<String, String>,
     files: BTreeMap<String, usize>,
@@ -173,7 +176,7 @@ impl World {
         record
     }
 
-    /// Four hours of readings that have landed.
+    /// Hours of readings that have landed.
     async fn fill(&self) {
         let row = |hour: i64, key: i32, n: i64| -> Row {
             let temperature = (hour * 3 + n * i64::from(key)) as f32 / 4.0;
@@ -197,9 +200,31 @@ impl World {
         }
     }
 
-    /// The final state, after a sweep and without further faults.
-    async fn left(mut self) -> Left {
+    async fn objects(&self) -> Objects {
+        let listed = self.memory.list(Some(&"lake".into()));
+        let listed: Vec<_> = listed.try_collect().await.unwrap();
+        let mut objects = Objects::new();
+        for meta in listed {
+            let found = self.memory.get(&meta.location).await.unwrap().bytes().await.unwrap();
+            objects.insert(meta.location.to_string(), found.to_vec());
+        }
+        objects
+    }
+
+    /// The final state, which is looked at once of lakes that are the same byte by byte.
+    async fn left(mut self, seen: &mut Vec<(Objects, Left)>) -> Left {
         self.settle().await;
+        let objects = self.objects().await;
+        if let Some((_, left)) = seen.iter().find(|(known, _)| *known == objects) {
+            return left.clone();
+        }
+        let left = self.swept().await;
+        seen.push((objects, left.clone()));
+        left
+    }
+
+    /// What is left after a sweep and without further faults.
+    async fn swept(self) -> Left {
         self.complete("sweep").await;
         let mut left = Left { rows: BTreeMap::new(), files: BTreeMap::new(), damage: Vec::new() };
         let engine = self.open().await;
@@ -254,7 +279,8 @@ async fn every_operation(job: &str, earlier: &[&str]) {
     let expected = whole.run(job).await.unwrap();
     assert_eq!(expected.state, RunState::Done, "{job}: {:?}", expected.error);
     let counts = OPERATIONS.map(|operation| whole.faults.count(operation));
-    let expected = (expected.figures, whole.left().await);
+    let mut seen = Vec::new();
+    let expected = (expected.figures, whole.left(&mut seen).await);
     assert_eq!(expected.1.damage, Vec::<String>::new());
     let slow = |plan, (operation, count)| {
         let delay = Fault::Delay(Duration::from_millis(1));
@@ -265,7 +291,7 @@ async fn every_operation(job: &str, earlier: &[&str]) {
     world.faults.set_plan(steps.clone().fold(FaultPlan::none(), slow));
     let record = world.run(job).await.unwrap();
     assert_eq!((record.state, record.figures), (RunState::Done, expected.0), "{job}: slow");
-    assert_eq!(world.left().await, expected.1, "{job}: slow is not wrong");
+    assert_eq!(world.left(&mut seen).await, expected.1, "{job}: slow is not wrong");
 
     let (mut runs, mut failed) = (0, 0);
     for (operation, count) in steps {
@@ -285,15 +311,19 @@ async fn every_operation(job: &str, earlier: &[&str]) {
             }
             let mut done = first.map(|record| record.figures).unwrap_or_default();
             done = done.plus(world.complete(job).await.figures);
-            world.faults.deliver().await;
-            done = done.plus(world.complete(job).await.figures);
+            // A read that failed left nothing that the run before has not seen.
+            if [Operation::Put, Operation::Delete].contains(&operation) {
+                world.faults.deliver().await;
+                done = done.plus(world.complete(job).await.figures);
+            }
             if fault != Fault::Late && ["expire", "compact"].contains(&job) {
                 assert_eq!(done, expected.0, "{case}: what was done is counted once");
             }
-            assert_eq!(world.left().await, expected.1, "{case}");
+            assert_eq!(world.left(&mut seen).await, expected.1, "{case}");
         }
     }
-    println!("{job}: {counts:?} operations, {runs} runs, {failed} of them failed");
+    let states = seen.len();
+    println!("{job}: {counts:?} operations, {runs} runs, {failed} of them failed, {states} ends");
     assert!(failed * 4 > runs, "{job}: {failed} of {runs} runs were harmed");
 }
 

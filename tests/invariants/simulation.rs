@@ -17,6 +17,7 @@ use barograph_engine::{
     Aggregate, Aggregation, Durability, Engine, EngineSettings, LogSource, ManualClock, Point,
     PointQuery, Scan,
 };
+use barograph_fuzz::number;
 use barograph_jobs::compact::{Compact, CompactionSettings};
 use barograph_jobs::schedule::{
     Job, JobSpec, RunRecord, RunRequest, RunState, Schedule, SchedulerSettings, Stop,
@@ -42,10 +43,7 @@ const STEPS: usize = 60;
 fn engine_agrees_with_the_model() {
     let seeds = match std::env::var("BAROGRAPH_TEST_SEED") {
         Ok(seed) => vec![seed.parse().unwrap()],
-        Err(_) => {
-            let count = std::env::var("BAROGRAPH_TEST_SEEDS").map_or(16, |n| n.parse().unwrap());
-            (0..count).collect::<Vec<u64>>()
-        }
+        Err(_) => (0..number("BAROGRAPH_TEST_SEEDS", 6)).collect::<Vec<u64>>(),
     };
     for seed in seeds {
         let run = std::panic::catch_unwind(|| {

@@ -1,5 +1,8 @@
-//! The real binary on an object store: an S3 server from PyPI, in memory, or that of Ceph, started by each test.
+//! The real binary on an object store: an S3 server from PyPI, in memory, or that of Ceph, or Azurite (`azure`), started by each
+//! test.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod azure;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -24,13 +27,18 @@ const POLL: Duration = Duration::from_millis(20);
 /// The bucket that each store has.
 const BUCKET: &str = "lake";
 
-/// An S3 server with an empty bucket.
+/// A server with an empty bucket.
 struct Store {
     process: Child,
     /// The store stops itself when it is closed.
     input: Option<ChildStdin>,
     address: SocketAddr,
     folder: tempfile::TempDir,
+    scheme: &'static str,
+    /// What stands in the path of requests before the bucket.
+    root: String,
+    /// Lines of the file with the credentials.
+    credentials: String,
 }
 
 impl Store {
@@ -46,7 +54,7 @@ impl Store {
             .stderr(Stdio::null())
             .spawn()
             .expect("ministack");
-        let mut store = Self { process, input: None, address, folder };
+        let mut store = Self::s3(process, None, address, folder);
         let until = Instant::now() + START_TIMEOUT;
         while !store.has_bucket() {
             assert!(store.process.try_wait().unwrap().is_none(), "the store ended");
@@ -73,7 +81,23 @@ impl Store {
         let setup = || std::fs::read_to_string(folder.path().join("setup.log"));
         assert_eq!(ready, "ready\n", "Ceph does not start: {:?}", setup());
         let input = process.stdin.take();
-        Self { process, input, address, folder }
+        Self::s3(process, input, address, folder)
+    }
+
+    fn s3(
+        process: Child,
+        input: Option<ChildStdin>,
+        address: SocketAddr,
+        folder: tempfile::TempDir,
+    ) -> Self {
+        let text = "AWS_ACCESS_KEY_ID=tester\nAWS_SECRET_ACCESS_KEY=\"not a secret\"\n";
+        let (scheme, root, credentials) = ("s3", String::new(), text.to_owned());
+        Self { process, input, address, folder, scheme, root, credentials }
+    }
+
+    /// Where a lake of a name is.
+    fn url(&self, name: &str) -> String {
+        format!("{}://{BUCKET}/{name}", self.scheme)
     }
 
     /// Makes the bucket, as soon as the store answers.
@@ -96,10 +120,9 @@ impl Store {
     /// Settings and variables of a process that uses the store at `address`.
     fn at(&self, address: SocketAddr) -> (Vec<String>, [(&'static str, String); 3]) {
         let credentials = self.path("credentials");
-        let text = "AWS_ACCESS_KEY_ID=tester\nAWS_SECRET_ACCESS_KEY=\"not a secret\"\n";
-        std::fs::write(&credentials, text).unwrap();
+        std::fs::write(&credentials, &self.credentials).unwrap();
         let settings = [
-            format!("store.endpoint=http://{address}"),
+            format!("store.endpoint=http://{address}{}", self.root),
             format!("store.credentials={}", credentials.display()),
             format!("store.cache_folder={}", self.path("cache").display()),
             format!("log_folder={}", self.path("log").display()),
@@ -228,29 +251,10 @@ fn servers_share_a_log_on_an_object_store() {
 
 #[test]
 fn servers_share_a_log_on_a_store_that_refuses_loses_replies_and_carries_out_late() {
-    let store = Store::start();
-    let delay = Delay { p50: Duration::from_millis(2), p99: Duration::from_millis(20) };
-    let faults = Faults {
-        put_delay: delay,
-        delay,
-        slow_down: 0.02,
-        conflict: 0.03,
-        reply_lost: 0.02,
-        late: 0.03,
-        late_by: Duration::from_millis(300),
-        ..Faults::default()
-    };
-    let proxy = StoreProxy::start(store.address, 1, faults);
-    let start = |_| store.serve_shared(proxy.address(), "s3://lake/faulty");
-    several::survive(2, &Site { start: &start, cut_off: None, run: None });
-    let counts = proxy.counts();
-    assert!(counts.faults > 0, "{counts:?}");
-    println!("{counts:?}");
-    assert!(store.said(&["lake", "check", "--data", "s3://lake/faulty"]).contains("sound"));
+    several_survive_faults(&Store::start());
 }
 
 #[test]
-#[ignore = "a read missed acknowledged rows in one of five runs; one cause is mended, and whether it was that one is not known (ADR 33, Open): run by hand"]
 fn servers_go_on_when_one_is_cut_off_from_the_store() {
     let store = Store::start();
     let proxies = [1, 2, 3].map(|seed| StoreProxy::start(store.address, seed, Faults::default()));
@@ -272,26 +276,53 @@ fn ceph_is_checked_and_every_command_works_on_it() {
     is_checked(&store);
     every_command_works(&store);
     several_survive(&store, 4);
+    several_survive_faults(&store);
 }
 
 fn several_survive(store: &Store, rounds: u64) {
-    let url = "s3://lake/shared";
-    let start = |_| store.serve_shared(store.address, url);
-    let run = |args: &[&str]| store.run(store.address, &[args, &["--data", url]].concat());
+    let url = store.url("shared");
+    let start = |_| store.serve_shared(store.address, &url);
+    let run = |args: &[&str]| store.run(store.address, &[args, &["--data", &url]].concat());
     several::survive(rounds, &Site { start: &start, cut_off: None, run: Some(&run) });
 }
 
-const CHECK: [&str; 6] = ["lake", "check-store", "--data", "s3://lake/data", "--format", "csv"];
+/// The same with a store that refuses, loses replies, and carries out late.
+fn several_survive_faults(store: &Store) {
+    let delay = Delay { p50: Duration::from_millis(2), p99: Duration::from_millis(20) };
+    let faults = Faults {
+        put_delay: delay,
+        delay,
+        slow_down: 0.02,
+        conflict: 0.03,
+        reply_lost: 0.02,
+        late: 0.03,
+        late_by: Duration::from_millis(300),
+        ..Faults::default()
+    };
+    let proxy = StoreProxy::start(store.address, 1, faults);
+    let url = store.url("faulty");
+    let start = |_| store.serve_shared(proxy.address(), &url);
+    several::survive(2, &Site { start: &start, cut_off: None, run: None });
+    let counts = proxy.counts();
+    assert!(counts.faults > 0, "{counts:?}");
+    println!("{counts:?}");
+    assert!(store.said(&["lake", "check", "--data", &url]).contains("sound"));
+}
+
+const CHECK: [&str; 5] = ["lake", "check-store", "--format", "csv", "--data"];
 
 fn is_checked(store: &Store) {
-    let kept = store.run(store.address, &CHECK);
+    let url = store.url("data");
+    let kept = store.run(store.address, &[&CHECK[..], &[url.as_str()]].concat());
     let said = String::from_utf8_lossy(&kept.stdout).into_owned();
     assert!(kept.status.success(), "{said}{}", String::from_utf8_lossy(&kept.stderr));
     assert_eq!(said.matches(",kept,").count(), 8, "{said}");
 }
 
 fn is_found_broken(store: &Store) {
-    let broken = store.run(without_conditions(store.address), &CHECK);
+    let url = store.url("data");
+    let check = [&CHECK[..], &[url.as_str()]].concat();
+    let broken = store.run(without_conditions(store.address), &check);
     let said = String::from_utf8_lossy(&broken.stdout).into_owned();
     assert_eq!(broken.status.code(), Some(1), "{said}");
     assert!(said.contains("put if absent,broken,"), "{said}");
@@ -300,7 +331,7 @@ fn is_found_broken(store: &Store) {
     // A server that is not there is not taken for one that breaks its promises.
     let (mut settings, variables) = store.at("127.0.0.1:9".parse().unwrap());
     settings.extend(["--set", "store.retries_max=0"].map(str::to_owned));
-    let absent = command(&CHECK).args(settings).envs(variables).output().unwrap();
+    let absent = command(&check).args(settings).envs(variables).output().unwrap();
     let said = String::from_utf8_lossy(&absent.stderr).into_owned();
     assert_eq!(absent.status.code(), Some(1), "{said}");
     assert!(said.contains("did not answer"), "{said}");
@@ -324,7 +355,8 @@ const READS: &str = "SELECT sum(requests), sum(bytes_received) FROM system.reque
                      WHERE asked_by = 'server' AND object = 'data' AND verb = 'GET'";
 
 fn every_command_works(store: &Store) {
-    let url = "s3://lake/weather";
+    let url = store.url("weather");
+    let url = url.as_str();
     let data = ["--data", url];
     let on = |args: &[&str]| store.said(&[args, &data[..]].concat());
     on(&["demo", "--once", "--hours", "30", "--cities", "40", "--listen", "127.0.0.1:0"]);

@@ -1,168 +1,81 @@
-//! JSON web tokens (RFC 7519): who a caller is, signed by an issuer whose public keys are in a file (RFC 7517).
+//! JSON web tokens (RFC 7519): who a caller is, signed by an issuer whose public keys are known.
 //!
 //! ```text
 //! token ─► key by `kid` ─► signature, by an algorithm of the settings that fits the key ─► issuer, audience, times ─► roles
 //! ```
 //!
 //! What the header of a token says is believed only where the settings allow it: no algorithm that is not named, no key but
-//! those of the file, and no symmetric one, which whoever can verify could sign with.
+//! those of the issuer, and no symmetric one, which whoever can verify could sign with.
 
 mod crypto;
+mod keys;
+mod settings;
+mod source;
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use barograph_lake::time::MICROS_PER_SECOND;
 use barograph_lake::{Span, Timestamp};
-use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, PublicKeyUse};
-use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
+use jsonwebtoken::{Validation, decode, decode_header};
 use parking_lot::Mutex;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::access::Roles;
 use crate::identity::{Identity, Proof};
+use crate::reloads::{Reload, Reloads};
 use crate::tokens::hash;
 use crate::{Error, Refusal, Result};
+use keys::{IssuerKey, parse};
+pub use settings::{JwtAlgorithm, JwtSettings};
+use source::Source;
 
 /// Longest token that is looked at.
 const BYTES_MAX: usize = 16 << 10;
 /// Tokens that were verified and are known again.
 const KNOWN_MAX: usize = 4_096;
 
-/// JSON web tokens of one issuer. Without `keys` none are accepted.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct JwtSettings {
-    /// File with the public keys of the issuer, as a JSON web key set. It is read again when it changes: add a new key
-    /// before tokens are signed with it, and take the old one away when the last of its tokens has expired.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub keys: Option<PathBuf>,
-    /// Issuer: what the claim `iss` has to be. Required.
-    pub issuer: String,
-    /// Audience: what the claim `aud` has to be, or has to have among others. Required.
-    pub audience: String,
-    /// Algorithms that tokens may be signed with: RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, EdDSA.
-    pub algorithms: Vec<JwtAlgorithm>,
-    /// How much the clock of the issuer may differ from this one.
-    pub leeway: Span,
-    /// Claim with the name of the caller.
-    pub name_claim: String,
-    /// Claim with the roles of the caller, a text or a list of texts. Those that the settings do not declare are passed
-    /// over.
-    pub roles_claim: String,
-}
-
-/// An algorithm that a token may be signed with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[allow(missing_docs, reason = "the names are those of RFC 7518")]
-pub enum JwtAlgorithm {
-    RS256,
-    RS384,
-    RS512,
-    PS256,
-    PS384,
-    PS512,
-    ES256,
-    ES384,
-    #[serde(rename = "EdDSA")]
-    EdDsa,
-}
-
-impl Default for JwtSettings {
-    fn default() -> Self {
-        Self {
-            keys: None,
-            issuer: String::new(),
-            audience: String::new(),
-            algorithms: vec![JwtAlgorithm::RS256, JwtAlgorithm::ES256, JwtAlgorithm::EdDsa],
-            leeway: Span::seconds(30),
-            name_claim: "sub".to_owned(),
-            roles_claim: "roles".to_owned(),
-        }
-    }
-}
-
-impl JwtSettings {
-    pub(crate) fn check(&self) -> Result<()> {
-        if self.keys.is_none() {
-            return Ok(());
-        }
-        let empty = [("issuer", &self.issuer), ("audience", &self.audience)];
-        if let Some((name, _)) = empty.into_iter().find(|(_, value)| value.is_empty()) {
-            let text = format!(
-                "access.jwt.{name} is empty: say which one is meant, or tokens that were made for others would count"
-            );
-            return Err(Error::new(text));
-        }
-        match self.algorithms.is_empty() {
-            true => Err(Error::new(
-                "access.jwt.algorithms is empty: name those that the issuer signs with",
-            )),
-            false => Ok(()),
-        }
-    }
-
-    fn allows(&self, algorithm: Algorithm) -> bool {
-        self.algorithms.iter().any(|of| of.of() == algorithm)
-    }
-}
-
-impl JwtAlgorithm {
-    fn of(self) -> Algorithm {
-        match self {
-            Self::RS256 => Algorithm::RS256,
-            Self::RS384 => Algorithm::RS384,
-            Self::RS512 => Algorithm::RS512,
-            Self::PS256 => Algorithm::PS256,
-            Self::PS384 => Algorithm::PS384,
-            Self::PS512 => Algorithm::PS512,
-            Self::ES256 => Algorithm::ES256,
-            Self::ES384 => Algorithm::ES384,
-            Self::EdDsa => Algorithm::EdDSA,
-        }
-    }
-}
-
-/// A JSON web key set.
-#[derive(Deserialize)]
-struct KeySet {
-    keys: Vec<Value>,
-}
-
-/// A public key of the issuer.
-#[derive(Debug)]
-struct IssuerKey {
-    id: Option<String>,
-    key: DecodingKey,
-    /// What it can verify.
-    algorithms: Vec<Algorithm>,
-}
-
 /// The issuer whose tokens count.
 #[derive(Debug)]
 pub(crate) struct Issuer {
     settings: JwtSettings,
-    path: PathBuf,
+    source: Source,
     keys: ArcSwap<Vec<IssuerKey>>,
+    /// What was read last; an error that was reported.
     last: Mutex<std::result::Result<Vec<u8>, String>>,
-    /// Identities by the hashes of tokens that were verified by the keys that are there.
-    known: Mutex<HashMap<[u8; 32], Arc<Identity>>>,
+    /// Identities by the hashes of tokens that were verified by keys that are there.
+    known: Mutex<HashMap<[u8; 32], Known>>,
+}
+
+/// A token that was verified.
+#[derive(Debug)]
+struct Known {
+    identity: Arc<Identity>,
+    /// The key that it was verified by.
+    key: [u8; 32],
+    /// The roles that it names, whether they are declared or not.
+    roles: Vec<String>,
 }
 
 impl Issuer {
-    /// The issuer of the settings, if there is one.
+    /// The issuer of the settings, if there is one. Keys of a file are read; those of a URL come with the first
+    /// [refresh](Self::refresh_remote), and until then no token counts.
     pub(crate) fn open(settings: &JwtSettings) -> Result<Option<Self>> {
-        let Some(path) = &settings.keys else { return Ok(None) };
+        let Some(source) = Source::of(settings)? else { return Ok(None) };
         crypto::install();
-        let bytes = std::fs::read(path).map_err(|e| Error::file("access.jwt.keys", path, e))?;
-        let keys = parse(path, &bytes)?;
+        let (bytes, keys) = match &source {
+            Source::Remote(_) => (Vec::new(), Vec::new()),
+            Source::File(path) => {
+                let bytes =
+                    std::fs::read(path).map_err(|e| Error::file("access.jwt.keys", path, e))?;
+                let keys = parse(&source.name(), &bytes)?;
+                (bytes, keys)
+            }
+        };
         Ok(Some(Self {
             settings: settings.clone(),
-            path: path.clone(),
+            source,
             keys: ArcSwap::from_pointee(keys),
             last: Mutex::new(Ok(bytes)),
             known: Mutex::default(),
@@ -183,25 +96,33 @@ impl Issuer {
     ) -> Result<Arc<Identity>, Refusal> {
         let hash = hash(token);
         if let Some(known) = self.known.lock().get(&hash) {
-            return Ok(Arc::clone(known));
+            return Ok(Arc::clone(&known.identity));
         }
-        let keys = self.keys.load_full();
-        let claims = self.verified(token, &keys)?;
-        let identity = Arc::new(self.identity(&claims, now, roles)?);
+        let (claims, key) = self.verified(token, &self.keys.load_full())?;
+        let (identity, named) = self.identity(&claims, now, roles)?;
+        let identity = Arc::new(identity);
         let mut known = self.known.lock();
-        // Keys that were changed meanwhile would not be asked again.
-        if Arc::ptr_eq(&keys, &self.keys.load()) {
-            if known.len() >= KNOWN_MAX {
-                // Those that something runs by have to be found when they are revoked.
-                known.retain(|_, of| Arc::strong_count(of) > 1);
-            }
-            known.insert(hash, Arc::clone(&identity));
+        // It may have been taken away meanwhile: what comes after that would not find the token.
+        if !self.keys.load().iter().any(|of| of.print == key) {
+            return Err(Refusal::unauthenticated(
+                "the JSON web token is signed by a key that is not known",
+            ));
         }
+        if known.len() >= KNOWN_MAX {
+            // Those that something runs by have to be found when they are revoked.
+            known.retain(|_, of| Arc::strong_count(&of.identity) > 1);
+        }
+        let new = Known { identity: Arc::clone(&identity), key, roles: named };
+        known.insert(hash, new);
         Ok(identity)
     }
 
-    /// The claims of a token whose signature, issuer and audience are right.
-    fn verified(&self, token: &str, keys: &[IssuerKey]) -> Result<Map<String, Value>, Refusal> {
+    /// The claims of a token whose signature, issuer and audience are right, and the key that says so.
+    fn verified(
+        &self,
+        token: &str,
+        keys: &[IssuerKey],
+    ) -> Result<(Map<String, Value>, [u8; 32]), Refusal> {
         let refused = |why: &str| Refusal::unauthenticated(format!("the JSON web token {why}"));
         let header = decode_header(token).map_err(|_| refused("cannot be read"))?;
         if header.crit.is_some() {
@@ -224,9 +145,14 @@ impl Issuer {
         validation.validate_exp = false;
         validation.validate_nbf = false;
         let mut why = "is signed by a key that is not known";
+        if let Source::Remote(remote) = &self.source
+            && !keys.iter().any(|key| of_token(&key))
+        {
+            remote.want();
+        }
         for key in keys.iter().filter(of_token) {
             match decode::<Map<String, Value>>(token, &key.key, &validation) {
-                Ok(data) => return Ok(data.claims),
+                Ok(data) => return Ok((data.claims, key.print)),
                 Err(error) => {
                     use jsonwebtoken::errors::ErrorKind;
                     why = match error.kind() {
@@ -243,13 +169,13 @@ impl Issuer {
         Err(refused(why))
     }
 
-    /// The identity that claims give.
+    /// The identity that claims give, and all roles that they name.
     fn identity(
         &self,
         claims: &Map<String, Value>,
         now: Timestamp,
         roles: &Roles<'_>,
-    ) -> Result<Identity, Refusal> {
+    ) -> Result<(Identity, Vec<String>), Refusal> {
         let refused = |why: &str| Refusal::unauthenticated(format!("the JSON web token {why}"));
         let leeway = self.settings.leeway;
         let Some(expires_at) = instant(claims.get("exp")) else {
@@ -271,40 +197,77 @@ impl Issuer {
             }
             _ => Vec::new(),
         };
-        let declared = given.into_iter().filter(|role| roles.settings.has_role(role));
-        let declared: Vec<_> = declared.collect();
         // Another one than who has a token of that name.
-        let identity = roles.identity(&format!("jwt:{name}"), Proof::Jwt, &declared, None);
+        let identity = granted(&format!("jwt:{name}"), &given, roles);
         let identity = Identity { expires_at: Some(expires_at.saturating_add(leeway)), ..identity };
         identity.check(now)?;
-        Ok(identity)
+        Ok((identity, given))
     }
 
     /// Reads the file of keys again if it has changed. One that cannot be used changes nothing, and is reported once.
-    pub(crate) async fn refresh(&self) {
-        let read = tokio::fs::read(&self.path).await.map_err(|e| e.to_string());
+    pub(crate) async fn refresh(&self, reloads: &Reloads) {
+        if let Source::File(path) = &self.source {
+            let read = tokio::fs::read(path).await.map_err(|e| e.to_string());
+            self.take(read, reloads);
+        }
+    }
+
+    /// Asks for the keys at a URL if it is time to. A server that fails, or answers late, changes nothing.
+    pub(crate) async fn refresh_remote(&self, elapsed: Span, reloads: &Reloads) {
+        if let Source::Remote(remote) = &self.source
+            && remote.is_due(elapsed)
+        {
+            let read = remote.fetch().await;
+            remote.asked(elapsed, read.is_ok());
+            self.take(read, reloads);
+        }
+    }
+
+    /// Takes up what was read. Identities whose keys are still there stay, the others end.
+    fn take(&self, read: Result<Vec<u8>, String>, reloads: &Reloads) {
         if *self.last.lock() == read {
             return;
         }
+        let name = self.source.name();
         let keys = match &read {
-            Ok(bytes) => parse(&self.path, bytes).map_err(|e| e.to_string()),
+            Ok(bytes) => parse(&name, bytes).map_err(|e| e.to_string()),
             Err(error) => Err(error.clone()),
         };
+        reloads.count(Reload::Keys, keys.is_ok());
         match keys {
             Ok(keys) => {
-                tracing::info!(keys = keys.len(), "access.jwt.keys was read again");
+                let prints: Vec<_> = keys.iter().map(|key| key.print).collect();
                 self.keys.store(Arc::new(keys));
-                let known = std::mem::take(&mut *self.known.lock());
-                let gone = known.into_values();
-                gone.for_each(|of| of.revoked.store(true, std::sync::atomic::Ordering::Release));
+                let mut known = self.known.lock();
+                let gone = known.extract_if(|_, of| !prints.contains(&of.key));
+                let gone = gone.map(|(_, of)| of.identity.revoke()).count();
+                tracing::info!(keys = prints.len(), ended = gone, "{name} was read again");
             }
             Err(error) => {
-                let file = self.path.display();
-                tracing::error!(%file, error, "access.jwt.keys has changed and cannot be used: the keys from before count");
+                tracing::error!(error, "{name} cannot be used: the keys from before count");
             }
         }
         *self.last.lock() = read;
     }
+
+    /// Gives identities what their roles give from now on. Those that are given something else end.
+    pub(crate) fn regrant(&self, roles: &Roles<'_>) {
+        let mut known = self.known.lock();
+        known.retain(|_, of| {
+            let now = granted(&of.identity.name, &of.roles, roles);
+            let is_same = of.identity.is_given_as(&now);
+            if !is_same {
+                of.identity.revoke();
+            }
+            is_same
+        });
+    }
+}
+
+/// An identity with those of its roles that are declared.
+fn granted(name: &str, named: &[String], roles: &Roles<'_>) -> Identity {
+    let declared = named.iter().filter(|role| roles.settings.has_role(role)).cloned();
+    roles.identity(name, Proof::Jwt, &declared.collect::<Vec<_>>(), None)
 }
 
 /// Seconds since the Unix epoch, with or without a fraction.
@@ -315,56 +278,6 @@ fn instant(claim: Option<&Value>) -> Option<Timestamp> {
     }
     let micros = claim.as_f64()? * MICROS_PER_SECOND as f64;
     (micros.is_finite() && micros.abs() < 9e18).then_some(Timestamp::from_micros(micros as i64))
-}
-
-/// The keys in `bytes`, those of the file `path`. Keys that verify nothing here are passed over.
-fn parse(path: &Path, bytes: &[u8]) -> Result<Vec<IssuerKey>> {
-    let wrong = |why: String| Error::new(format!("access.jwt.keys {}: {why}", path.display()));
-    let set: KeySet = serde_json::from_slice(bytes).map_err(|e| wrong(e.to_string()))?;
-    let mut keys = Vec::new();
-    // Of an issuer with keys of kinds that are not known the others count.
-    for jwk in set.keys.into_iter().filter_map(|key| serde_json::from_value::<Jwk>(key).ok()) {
-        let algorithms = algorithms(&jwk);
-        if algorithms.is_empty() {
-            continue;
-        }
-        let key = DecodingKey::from_jwk(&jwk).map_err(|e| wrong(format!("a key: {e}")))?;
-        keys.push(IssuerKey { id: jwk.common.key_id.clone(), key, algorithms });
-    }
-    match keys.is_empty() {
-        true => Err(wrong("there is no public key in it that can verify a signature".to_owned())),
-        false => Ok(keys),
-    }
-}
-
-/// What a key can verify; nothing for a symmetric one, or one for encryption.
-fn algorithms(jwk: &Jwk) -> Vec<Algorithm> {
-    if !matches!(jwk.common.public_key_use, None | Some(PublicKeyUse::Signature)) {
-        return Vec::new();
-    }
-    let all: &[Algorithm] = match &jwk.algorithm {
-        AlgorithmParameters::RSA(_) => &[
-            Algorithm::RS256,
-            Algorithm::RS384,
-            Algorithm::RS512,
-            Algorithm::PS256,
-            Algorithm::PS384,
-            Algorithm::PS512,
-        ],
-        AlgorithmParameters::EllipticCurve(of) => match of.curve {
-            EllipticCurve::P256 => &[Algorithm::ES256],
-            EllipticCurve::P384 => &[Algorithm::ES384],
-            _ => &[],
-        },
-        AlgorithmParameters::OctetKeyPair(of) if of.curve == EllipticCurve::Ed25519 => {
-            &[Algorithm::EdDSA]
-        }
-        _ => &[],
-    };
-    // A key that says its algorithm is for no other.
-    let own = jwk.common.key_algorithm.map(|of| of.to_string());
-    let is_own = |of: &&Algorithm| own.as_ref().is_none_or(|own| *own == format!("{of:?}"));
-    all.iter().filter(is_own).copied().collect()
 }
 
 #[cfg(test)]

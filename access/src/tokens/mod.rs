@@ -22,6 +22,7 @@ use subtle::ConstantTimeEq;
 use crate::access::Roles;
 use crate::identity::{Identity, Proof};
 use crate::keys::KeyRanges;
+use crate::reloads::{Reload, Reloads};
 use crate::rights::RowRule;
 use crate::{Error, Refusal, Result};
 pub(crate) use file::as_text;
@@ -67,17 +68,24 @@ impl Tokens {
         bool::from(found.entry.hash.0.ct_eq(&hash)).then(|| Arc::clone(&found.identity))
     }
 
-    /// Reads the file again if it has changed. One that cannot be used changes nothing, and is reported once.
-    pub(crate) async fn refresh(&self, roles: &Roles<'_>) {
+    /// Reads the file again if it has changed; tells how many tokens it has, and how many are gone. One that cannot be used
+    /// changes nothing, and is reported once.
+    pub(crate) async fn refresh(
+        &self,
+        roles: &Roles<'_>,
+        reloads: &Reloads,
+    ) -> Option<(usize, usize)> {
         let read = present(tokio::fs::read(&self.path).await).map_err(|e| e.to_string());
-        if *self.last.lock() == read {
-            return;
+        let mut last = self.last.lock();
+        if *last == read {
+            return None;
         }
         let entries = match &read {
             Ok(bytes) => file::parse(&self.path, bytes).map_err(|e| e.to_string()),
             Err(error) => Err(error.clone()),
         };
-        match entries {
+        reloads.count(Reload::Tokens, entries.is_ok());
+        let changed = match entries {
             Ok(entries) => {
                 let before = self.known.load_full();
                 let now = known(entries, &before, roles);
@@ -87,19 +95,39 @@ impl Tokens {
                 let gone: Vec<_> = gone.map(|(_, of)| Arc::clone(&of.identity)).collect();
                 let count = now.len();
                 self.known.store(Arc::new(now));
-                gone.iter().for_each(|of| of.revoked.store(true, Ordering::Release));
+                gone.iter().for_each(|of| of.revoke());
                 tracing::info!(
                     tokens = count,
                     revoked = gone.len(),
                     "access.tokens was read again"
                 );
+                Some((count, gone.len()))
             }
             Err(error) => {
                 let file = self.path.display();
                 tracing::error!(%file, error, "access.tokens has changed and cannot be used: the tokens from before count");
+                None
+            }
+        };
+        *last = read;
+        changed
+    }
+
+    /// Gives identities what their roles give from now on. Those that are given something else end.
+    pub(crate) fn regrant(&self, roles: &Roles<'_>) {
+        // The file is not read again meanwhile.
+        let _last = self.last.lock();
+        let before = self.known.load_full();
+        let entries = before.values().map(|known| known.entry.clone()).collect();
+        let mut now = known(entries, &HashMap::new(), roles);
+        for (id, of) in &mut now {
+            let Some(old) = before.get(id) else { continue };
+            match old.identity.is_given_as(&of.identity) {
+                true => of.identity = Arc::clone(&old.identity),
+                false => old.identity.revoke(),
             }
         }
-        *self.last.lock() = read;
+        self.known.store(Arc::new(now));
     }
 }
 
@@ -107,7 +135,9 @@ impl Identity {
     /// Refuses an identity whose credentials do not count any more at `now`.
     pub(crate) fn check(&self, now: Timestamp) -> Result<(), Refusal> {
         if self.revoked.load(Ordering::Acquire) {
-            return Err(Refusal::unauthenticated("the token was revoked"));
+            return Err(Refusal::unauthenticated(
+                "the token was revoked, or what it gives has changed: ask again",
+            ));
         }
         match self.expires_at {
             Some(expires_at) if expires_at <= now => {

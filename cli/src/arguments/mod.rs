@@ -8,7 +8,7 @@ mod token;
 use std::path::PathBuf;
 
 use barograph_jobs::import::FileForm;
-use barograph_lake::{LogPosition, Size};
+use barograph_lake::{LogPosition, Size, Span};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use jobs::{JobsArguments, JobsCommand, JobsRunArguments};
@@ -63,6 +63,8 @@ pub(crate) enum Command {
     Sql(SqlArguments),
     /// Write the result of an SQL statement to a file.
     Export(ExportArguments),
+    /// Watch the figures of a server: writes, queries, log, tail, landing, memory, jobs and members.
+    Top(TopArguments),
     /// Import CSV, JSON lines, Parquet and Arrow files.
     Import(ImportArguments),
     /// Inspect, restore, delete from or alter the tables of the lake.
@@ -170,9 +172,27 @@ pub(crate) struct SqlArguments {
     /// are read from stdin, interactively if that is a terminal.
     #[arg(value_name = "STATEMENT")]
     pub statement: Option<String>,
+    /// Draw a chart of each column of numbers over the first column of times, in place of rows; with a line for each value of
+    /// `city_id`, or of the first column of text.
+    #[arg(long, conflicts_with = "format")]
+    pub plot: bool,
     /// Who answers.
     #[command(flatten)]
     pub answer: AnswerArguments,
+}
+
+/// Arguments of `top`.
+#[derive(Debug, Args)]
+pub(crate) struct TopArguments {
+    /// URL of the server.
+    #[arg(long, value_name = "URL")]
+    pub endpoint: Option<String>,
+    /// Time between two looks at the server, over which rates are counted.
+    #[arg(long, value_name = "TIME", default_value = "2s")]
+    pub every: Span,
+    /// Print the figures once, without keys and colours, as where stdout is no terminal.
+    #[arg(long)]
+    pub once: bool,
 }
 
 /// Arguments of `export`.
@@ -226,6 +246,9 @@ pub(crate) struct RangeArguments {
     /// Print what would be read, without reading it.
     #[arg(long)]
     pub explain: bool,
+    /// Draw a chart of each column in the terminal, in place of rows.
+    #[arg(long, conflicts_with_all = ["explain", "format"])]
+    pub plot: bool,
     /// Who answers.
     #[command(flatten)]
     pub answer: AnswerArguments,
@@ -392,6 +415,10 @@ mod tests {
             "barograph lake delete readings --all --to 2026-01-01 --reason asked",
             "barograph lake release-log --data d",
             "barograph range Paris --as-of 42",
+            "barograph range Paris Tokyo --plot --columns temperature",
+            "barograph sql SELECT --plot",
+            "barograph top --endpoint https://h:1 --token t --every 5s",
+            "barograph top --once",
             "barograph export SELECT --out rows.parquet --force",
             "barograph export SELECT --out rows --format csv --endpoint http://h:1",
             "barograph config --defaults --set engine.lateness=1m",
@@ -420,6 +447,8 @@ mod tests {
             "barograph latest",
             "barograph latest Paris --all",
             "barograph range Paris --every 1h",
+            "barograph range Paris --plot --format csv",
+            "barograph top --every 0s",
             "barograph demo --cities 0",
             "barograph import",
             "barograph import a.csv --data d --endpoint e",

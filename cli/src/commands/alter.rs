@@ -35,10 +35,28 @@ pub(super) async fn run(arguments: &LakeAlterArguments, settings: &Settings) -> 
         dry_run: arguments.dry_run,
     };
     let lines = match arguments.endpoint {
-        Some(_) => through_server(&request, settings).await?,
+        Some(_) => through_servers(&request, settings).await?,
         None => in_files(&request, settings).await?,
     };
     lines.iter().try_for_each(say)
+}
+
+/// Each server of a shared log has its own declarations: all that are named alter the columns, one after the other.
+async fn through_servers(request: &AlterRequest, settings: &Settings) -> Result<Vec<String>> {
+    let addresses: Vec<&str> = settings.endpoint.split(',').map(str::trim).collect();
+    if addresses.len() == 1 {
+        return through_server(request, settings).await;
+    }
+    let mut lines = Vec::new();
+    for (done, address) in addresses.iter().enumerate() {
+        let at = Settings { endpoint: (*address).to_owned(), ..settings.clone() };
+        let told = through_server(request, &at).await.map_err(|error| {
+            let of = addresses.len();
+            error.during(format!("{address}, after {done} of {of} servers (repeat the command)"))
+        })?;
+        lines.extend(told.into_iter().map(|line| format!("{address}: {line}")));
+    }
+    Ok(lines)
 }
 
 async fn through_server(request: &AlterRequest, settings: &Settings) -> Result<Vec<String>> {

@@ -16,6 +16,7 @@ use barograph_jobs::import::{Found, LocalTimes};
 use barograph_lake::TableSchema;
 use barograph_query::SqlExpressions;
 
+use super::lake::tell;
 use crate::arguments::ImportArguments;
 use crate::figures::{grouped, rate};
 use crate::output::{RowWriter, check_terminal};
@@ -47,7 +48,7 @@ async fn into_lake(
     let stop = Stop::default();
     let import = DirectImport {
         target: lake.url().to_string(),
-        lake,
+        lake: lake.clone(),
         rules: wiring::rules(settings, &schema)?,
         table: Arc::new(schema),
         clock: Arc::new(SystemClock),
@@ -74,6 +75,9 @@ async fn into_lake(
             grouped(merged.periods),
             grouped(merged.files)
         ));
+    }
+    for (table, version) in &imported.committed {
+        tell(&lake, settings, table, *version).await?;
     }
     if !imported.files.is_empty() {
         print(&imported.files, arguments)?;

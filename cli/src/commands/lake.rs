@@ -310,7 +310,7 @@ async fn restore(
 }
 
 /// Tells the servers of a shared log, if there are, that a table is at a version that this command made.
-async fn tell(
+pub(super) async fn tell(
     lake: &LakeStore,
     settings: &Settings,
     table: &str,

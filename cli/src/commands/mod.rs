@@ -15,13 +15,13 @@ mod serve;
 mod sql;
 mod times;
 mod token;
+mod top;
 
 use std::path::PathBuf;
 
 use crate::arguments::{Arguments, Command, LakeCommand};
 use crate::settings::{Layers, Settings};
-use crate::wiring::start_logging;
-use crate::{Result, demo};
+use crate::{Result, demo, logging, traces};
 
 /// What `serve` reports.
 const SERVE_LEVEL: &str = "warn,barograph=info";
@@ -57,6 +57,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<()> {
         Command::Latest(command) => set("endpoint", &command.answer.endpoint),
         Command::Range(command) => set("endpoint", &command.answer.endpoint),
         Command::Sql(command) => set("endpoint", &command.answer.endpoint),
+        Command::Top(command) => set("endpoint", &command.endpoint),
         Command::Import(command) => {
             set("data", &command.data);
             set("endpoint", &command.endpoint);
@@ -74,13 +75,16 @@ pub(crate) async fn run(arguments: Arguments) -> Result<()> {
     }
     let settings: Settings = layers.resolve()?;
     let serving = matches!(arguments.command, Command::Serve(_));
-    start_logging(&settings, if serving { SERVE_LEVEL } else { LEVEL })?;
+    let traced = if serving { traces::open(&settings.traces)? } else { None };
+    let (recorder, exporter) = traced.unzip();
+    logging::start(&settings, if serving { SERVE_LEVEL } else { LEVEL }, recorder)?;
     match arguments.command {
         Command::Demo(command) => demo::run(command, settings).await,
-        Command::Serve(command) => serve::run(command, settings, layers).await,
+        Command::Serve(command) => serve::run(command, settings, layers, exporter).await,
         Command::Latest(command) => query::latest(command, &settings).await,
         Command::Range(command) => query::range(command, &settings).await,
         Command::Sql(command) => sql::run(command, &settings).await,
+        Command::Top(command) => top::run(command, &settings).await,
         Command::Export(command) => export::run(command, &settings).await,
         Command::Import(command) => import::run(command, settings).await,
         Command::Lake(command) => lake::run(command, &settings).await,

@@ -18,6 +18,7 @@ use super::times;
 use crate::arguments::{AnswerArguments, KeyArguments, LatestArguments, RangeArguments};
 use crate::cities::{CITY_KEY, Cities};
 use crate::output::{Format, RowWriter, check_terminal, say};
+use crate::plot::Plot;
 use crate::settings::Settings;
 use crate::{Error, Result, progress, signals, wiring};
 
@@ -29,7 +30,7 @@ pub(super) async fn latest(arguments: LatestArguments, settings: &Settings) -> R
         Some(at) => Ticket::at(table, command.keys.clone(), times::instant(at, SystemClock.now())?),
     };
     let ticket = ticket.columns(command.columns(&arguments.keys));
-    signals::unless_stopped(command.answer(&ticket)).await
+    signals::unless_stopped(command.answer(&ticket, false)).await
 }
 
 pub(super) async fn range(arguments: RangeArguments, settings: &Settings) -> Result<()> {
@@ -66,7 +67,7 @@ pub(super) async fn range(arguments: RangeArguments, settings: &Settings) -> Res
             signals::unless_stopped(async { Ok(command.client.plan(&ticket).await?) }).await?;
         return say(plan.trim_end());
     }
-    signals::unless_stopped(command.answer(&ticket)).await
+    signals::unless_stopped(command.answer(&ticket, arguments.plot)).await
 }
 
 const AGGREGATES: [Aggregate; 7] = [
@@ -129,17 +130,26 @@ impl ReadCommand {
         })
     }
 
-    async fn answer(&self, ticket: &Ticket) -> Result<()> {
+    /// Writes the answer to stdout as rows, or as a plot.
+    async fn answer(&self, ticket: &Ticket, is_plot: bool) -> Result<()> {
         let mut answer: Answer = self.client.get(ticket).await?;
         let schema = answer.schema().clone();
         let to = BufWriter::with_capacity(256 << 10, std::io::stdout());
         let mut writer = RowWriter::new(to, self.format, &schema, has_cities(&schema))?;
+        let plot = || Plot::new(&schema, has_cities(&schema), true);
+        let mut plot = is_plot.then(plot).transpose()?;
         let mut missing: BTreeSet<Key> = self.keys.iter().flatten().copied().collect();
         while let Some(rows) = answer.try_next().await? {
             strike_out(&mut missing, &rows)?;
-            writer.write(&rows)?;
+            match &mut plot {
+                Some(plot) => plot.take(&rows)?,
+                None => writer.write(&rows)?,
+            }
         }
-        writer.finish()?;
+        match plot {
+            Some(plot) => say(plot.text().trim_end())?,
+            None => drop(writer.finish()?),
+        }
         if !missing.is_empty() {
             let names: Vec<_> = missing.into_iter().map(|key| self.name(key)).collect();
             progress::line(&format!("no reading of {}", names.join(", ")));

@@ -1,6 +1,7 @@
 //! `barograph serve`: the tables of a data folder over Arrow Flight, until told to stop.
 
 mod altering;
+mod reloading;
 
 use std::sync::Arc;
 
@@ -16,6 +17,7 @@ use crate::doors::Doors;
 use crate::metrics::JobFigures;
 use crate::output::say;
 use crate::settings::{Layers, Settings};
+use crate::traces::Exporter;
 use crate::{Result, signals, wiring};
 use altering::Served;
 
@@ -46,6 +48,7 @@ pub(super) async fn run(
     arguments: ServeArguments,
     settings: Settings,
     layers: Layers,
+    exporter: Option<Exporter>,
 ) -> Result<()> {
     let listener = Listener::bind_with(&settings.flight, &settings.access).await?;
     let doors = Doors::bind(&settings).await?;
@@ -53,12 +56,17 @@ pub(super) async fn run(
     let address = wiring::address(&settings, &listener)?;
     let Opened { engine, schedule, sql } =
         Opened::open(&settings, arguments.accept_log_damage, &address, &access, None).await?;
+    let reloading = reloading::reload(layers.clone(), settings.flight.clone(), Arc::clone(&access));
+    let reloading = tokio::spawn(reloading);
     let figures = JobFigures::new(&schedule);
     let (served, broken) =
         Served::new(layers, settings.clone(), address, &access, Arc::clone(&figures));
     let flight = settings.flight.clone();
     let server = Server::at(listener, Some(served.clone()), engine, sql, flight)?;
     let server = wiring::with_http(&settings, server.with_access(access))?.with_figures(figures);
+    let traced = exporter.as_ref().map(Exporter::figures).unwrap_or_default();
+    let server = server.with_figures(traced);
+    let exporting = exporter.map(Exporter::start);
     let stopped = signals::stop();
     // Scripts wait for this line, and take the port from it.
     say(format_args!("barograph serves {} at {}", settings.data, server.url()))?;
@@ -80,6 +88,10 @@ pub(super) async fn run(
         served.stop().await;
         why
     });
+    reloading.abort();
+    if let Some(exporting) = exporting {
+        exporting.stop().await;
+    }
     why?;
     ended?;
     tracing::info!("stopped");

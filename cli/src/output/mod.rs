@@ -17,6 +17,8 @@ use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
 
 use self::csv::CsvWriter;
+pub(crate) use self::table::{header, printable, readable};
+
 use self::table::TableWriter;
 use crate::{Error, Result};
 

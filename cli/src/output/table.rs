@@ -121,7 +121,8 @@ fn line<'a>(cells: impl Iterator<Item = (&'a str, bool)>, widths: &[usize]) -> S
     line
 }
 
-fn header(field: &Field) -> String {
+/// The name of a column, with its unit.
+pub(crate) fn header(field: &Field) -> String {
     printable(match field.metadata().get("unit") {
         Some(unit) => format!("{} ({unit})", field.name()),
         None => field.name().clone(),
@@ -143,7 +144,7 @@ fn options(kind: &DataType) -> FormatOptions<'static> {
 
 /// A text as it can stand in one cell: signs that move the cursor, change the terminal or turn the direction
 /// of writing are written out.
-fn printable(text: String) -> String {
+pub(crate) fn printable(text: String) -> String {
     let moves = |c: char| {
         c.is_control()
             || matches!(c, '\u{61c}' | '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
@@ -172,7 +173,8 @@ fn as_float(values: &dyn Array, row: usize) -> Option<f64> {
         .then(|| values.as_primitive::<Float64Type>().value(row))
 }
 
-fn readable(value: f64) -> String {
+/// A number in so many digits as people read.
+pub(crate) fn readable(value: f64) -> String {
     if !value.is_finite() {
         return value.to_string();
     }

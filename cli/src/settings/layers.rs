@@ -36,15 +36,18 @@ impl Layers {
         Self { file, environment, flags }
     }
 
+    /// The settings file, if there is one.
+    pub(crate) fn path(&self) -> Option<PathBuf> {
+        let named = || self.environment.iter().find(|(name, _)| name == CONFIG_VARIABLE);
+        self.file.clone().or_else(|| named().map(|(_, value)| PathBuf::from(value)))
+    }
+
     /// The settings they make together, checked.
     pub(crate) fn resolve(&self) -> Result<Settings> {
         let catalogue = Catalogue::new();
         let mut tree = Table::try_from(Settings::default())
             .map_err(|e| Error::failed(format!("default settings: {e}")))?;
-        let named = |name: &str| {
-            self.environment.iter().find(|(n, _)| n == name).map(|(_, value)| PathBuf::from(value))
-        };
-        if let Some(file) = self.file.clone().or_else(|| named(CONFIG_VARIABLE)) {
+        if let Some(file) = self.path() {
             merge(&mut tree, read_file(&file)?, "");
         }
         for (variable, value) in &self.environment {

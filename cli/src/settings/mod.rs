@@ -38,6 +38,8 @@ use tracing_subscriber::EnvFilter;
 pub(crate) use layers::{Layers, TOKEN_VARIABLE};
 pub use quality::{QualitySettings, Thresholds};
 
+pub use crate::traces::TracesSettings;
+
 use crate::{Error, Result};
 
 /// All settings of `barograph`.
@@ -75,6 +77,9 @@ pub struct Settings {
     pub endpoint_token: Option<PathBuf>,
     /// Messages on stderr.
     pub logging: LoggingSettings,
+    /// Traces of requests, sent to a collector of OpenTelemetry by OTLP over HTTP. [docs/operations.md](operations.md#traces)
+    /// describes the spans.
+    pub traces: TracesSettings,
     /// The object store, if `data` is the URL of one. Folders do not need it.
     pub store: StoreSettings,
     /// The engine: memory, landing and reads.
@@ -168,6 +173,7 @@ impl Default for Settings {
             endpoint_key: None,
             endpoint_token: None,
             logging: LoggingSettings::default(),
+            traces: TracesSettings::default(),
             store: StoreSettings::default(),
             engine: EngineSettings::default(),
             flight: FlightSettings::default(),
@@ -203,6 +209,7 @@ impl Settings {
             ));
         }
         self.logging.check()?;
+        self.traces.check()?;
         self.store.check().map_err(|e| below("store", e.into()))?;
         self.flight.check().map_err(|e| Error::usage(e.to_string()))?;
         self.engine.check().map_err(|e| below("engine", e))?;

@@ -13,6 +13,7 @@ use barograph_lake::LogPosition;
 use bytes::Bytes;
 use futures::stream::{BoxStream, StreamExt, unfold};
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::{Error, ErrorKind, Result};
@@ -120,7 +121,10 @@ async fn next(
 
 /// The groups that a leader has sent to this process, until the writer takes them.
 #[derive(Debug, Default)]
-pub(crate) struct Offered(Mutex<Inbox>);
+pub(crate) struct Offered {
+    inbox: Mutex<Inbox>,
+    arrived: Notify,
+}
 
 #[derive(Debug, Default)]
 struct Inbox {
@@ -133,30 +137,36 @@ struct Inbox {
 impl Offered {
     /// Keeps a group for the writer. Gives whether there was room, and whether it is the only one.
     pub(crate) fn push(&self, group: AppendedGroup) -> (bool, bool) {
-        let mut inbox = self.0.lock();
+        let mut inbox = self.inbox.lock();
         let bytes = group.object.len() + GROUP_OVERHEAD;
         if inbox.bytes + bytes > WAITING_BYTES_MAX {
             return (false, false);
         }
         inbox.bytes += bytes;
         inbox.groups.push_back(group);
+        self.arrived.notify_one();
         (true, inbox.groups.len() == 1)
+    }
+
+    /// Ready once a group has come since this was last asked. The only caller is the writer.
+    pub(crate) async fn arrived(&self) {
+        self.arrived.notified().await;
     }
 
     /// All that is there.
     pub(crate) fn take(&self) -> VecDeque<AppendedGroup> {
-        let mut inbox = self.0.lock();
+        let mut inbox = self.inbox.lock();
         inbox.bytes = 0;
         std::mem::take(&mut inbox.groups)
     }
 
     /// Whether a leader sends what it appends, so that there is little to look for.
     pub(crate) fn is_live(&self) -> bool {
-        self.0.lock().is_live
+        self.inbox.lock().is_live
     }
 
     pub(crate) fn set_live(&self, is_live: bool) {
-        self.0.lock().is_live = is_live;
+        self.inbox.lock().is_live = is_live;
     }
 }
 

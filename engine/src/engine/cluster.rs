@@ -210,6 +210,7 @@ impl Engine {
             durability: Durability::Disk,
             reply,
             reservation,
+            span: tracing::Span::current(),
         })?;
         Ok(answer)
     }

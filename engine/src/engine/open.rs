@@ -19,7 +19,7 @@ use crate::cluster::{Feed, Members, Offered, Peers};
 use crate::dead_letters::{self, DEAD_LETTERS, Ids};
 use crate::landing::{COMMITS_MAX, FLOOR_AGE_MAX, Faults, Lander, LanderParts, overtaken};
 use crate::log::{KnownFloor, Log, SegmentLog, SharedLog};
-use crate::logged::{LandedThrough, decode, unknown_column};
+use crate::logged::{LandedThrough, LoggedRows};
 use crate::memory::Budget;
 use crate::statistics::LandingCounts;
 use crate::subscription::{Subscription, SubscriptionParts};
@@ -415,12 +415,13 @@ fn replay(
                 schema.name()
             )));
         }
-        let rows = decode(schema, position, &record)?;
+        let logged = LoggedRows::read(position, &record)?;
+        let rows = logged.decode(schema)?;
         let all = rows.num_rows();
         let rows = opening.landed.others(rows, position)?;
         if is_shared
             && rows.num_rows() > 0
-            && let Some(column) = unknown_column(schema, position, &record)?
+            && let Some(column) = logged.unknown_column(schema)
         {
             return Err(Error::request(format!(
                 "the log holds rows of table {:?} at position {position} with a column {column:?}, which the settings do not declare: declare it",

@@ -18,9 +18,11 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::ipc::writer::StreamWriter;
+use barograph_access::SPANS;
 use barograph_lake::{LogPosition, Span};
 use bytes::Bytes;
 use tokio::sync::oneshot;
+use tracing::Span as Traced;
 
 use super::Engine;
 use crate::dead_letters::{self, DEAD_LETTERS};
@@ -172,7 +174,9 @@ impl Engine {
         }
         let (reply, answer) = oneshot::channel();
         let is_forwarded = false;
-        let submission = Submission { entries, id, is_forwarded, durability, reply, reservation };
+        let span = Traced::current();
+        let submission =
+            Submission { entries, id, is_forwarded, durability, reply, reservation, span };
         self.writer.handle().put(submission)?;
         Ok(Answer { written: Some(answer), status })
     }
@@ -187,7 +191,9 @@ impl Engine {
         let (reply, answer) = oneshot::channel();
         let (changed, told) = oneshot::channel();
         let (id, is_forwarded, durability) = (None, false, Durability::Disk);
-        let submission = Submission { entries, id, is_forwarded, durability, reply, reservation };
+        let span = Traced::current();
+        let submission =
+            Submission { entries, id, is_forwarded, durability, reply, reservation, span };
         self.writer.handle().put_unchanged(ConditionalPut { submission, precondition, changed })?;
         match answer.await {
             Ok(answer) => answer.map(Some),
@@ -312,12 +318,17 @@ impl Put {
     async fn prepare(&self, batch: RecordBatch) -> Result<Part> {
         let overhead = batch.num_rows() * 24;
         let reservation = self.engine.reserve_tail(batch_bytes(&batch) + overhead)?;
-        if batch.num_rows() <= INLINE_ROWS {
+        let rows = batch.num_rows();
+        let traced = tracing::trace_span!(target: SPANS, "validate", rows);
+        if rows <= INLINE_ROWS {
             return self.engine.validated(&self.table, &batch, &self.source, reservation);
         }
         let (engine, table) = (Arc::clone(&self.engine), Arc::clone(&self.table));
         let source = self.source.clone();
-        let job = move || engine.validated(&table, &batch, &source, reservation);
+        let job = move || {
+            let _traced = traced;
+            engine.validated(&table, &batch, &source, reservation)
+        };
         let validated = tokio::task::spawn_blocking(job).await;
         validated.map_err(|e| Error::internal("validating a batch").with_source(e))?
     }

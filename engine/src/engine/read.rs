@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
+use barograph_access::SPANS;
 use barograph_lake::schema::{FIRST_VALUE_COLUMN, KEY_COLUMN, TIME_COLUMN};
 use futures::future::BoxFuture;
 use futures::{StreamExt, stream};
 use tokio::runtime::Handle;
+use tracing::Instrument;
 
 use super::Engine;
 use crate::memory::Reservation;
@@ -42,7 +44,8 @@ impl Engine {
     /// stream ends it; an answer that ends without one is whole.
     pub fn scan(&self, view: Arc<View>, scan: Scan) -> BoxFuture<'_, Result<ScanStream>> {
         Box::pin(async move {
-            let plan = self.plan(&view, scan)?.sliced().await?;
+            let plan = async { self.plan(&view, scan)?.sliced().await };
+            let plan = plan.instrument(tracing::trace_span!(target: SPANS, "plan")).await?;
             let schema = plan.schema()?;
             if plan.is_small() {
                 let limit = plan.request().limit.unwrap_or(usize::MAX);
@@ -67,7 +70,8 @@ impl Engine {
     pub async fn point(&self, view: &Arc<View>, query: &PointQuery) -> Result<RecordBatch> {
         let table = self.table(view.schema.name())?;
         let files = self.files_of(table, view);
-        PointRead { files: &files, view, newest: &table.newest }.answer(query).await
+        let read = PointRead { files: &files, view, newest: &table.newest };
+        read.answer(query).instrument(tracing::trace_span!(target: SPANS, "point")).await
     }
 
     /// Answers a point read as [`Self::point`] does, with those of its rows that `restriction` lets through.

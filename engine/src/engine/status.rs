@@ -5,8 +5,9 @@ use std::time::Duration;
 use barograph_lake::CacheUse;
 
 use super::Engine;
+use crate::dead_letters::DEAD_LETTERS;
 use crate::memory::Budget;
-use crate::statistics::{EngineStatistics, Histogram, HistogramReading, MemoryUse};
+use crate::statistics::{EngineStatistics, Histogram, HistogramReading, KeyActivity, MemoryUse};
 use crate::{Durability, Error, ErrorKind, Result};
 
 /// How long acknowledgements took, by level.
@@ -61,6 +62,25 @@ impl Engine {
                 cache("engine.page_cache_bytes", page_cache),
             ],
         }
+    }
+
+    /// Which keys of each table report, and which are silent, as far as this process has seen them within a week; not of
+    /// rollups and dead letters, whose rows nobody sends.
+    pub fn key_activity(&self) -> Vec<(String, KeyActivity)> {
+        let (now, rollups) = (self.clock.now(), self.rollups());
+        let sent = self.tables.iter().filter(|(name, _)| {
+            name.as_str() != DEAD_LETTERS && !rollups.contains_key(name.as_str())
+        });
+        let activity = sent.map(|(name, table)| {
+            let view = table.view.load_full();
+            let now = table.reported.activity(
+                |saw| view.tail.each_newest(saw),
+                now,
+                self.settings.silent_after,
+            );
+            (name.clone(), now)
+        });
+        activity.collect()
     }
 
     /// Whether a put of a few rows would find room in the tail and a log that takes it.

@@ -80,6 +80,15 @@ impl TailView {
         self.newest(key).map(|(hour, id)| hour.reader().time(id))
     }
 
+    /// Gives each key with the instant of its newest row.
+    pub(crate) fn each_newest(&self, visit: &mut dyn FnMut(Key, Timestamp)) {
+        self.newest.each(|key, _| {
+            if let Some(at) = self.latest_time(key) {
+                visit(key, at);
+            }
+        });
+    }
+
     /// All keys with rows, ascending.
     pub fn keys(&self) -> Vec<Key> {
         let mut keys = Vec::new();

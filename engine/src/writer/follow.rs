@@ -10,7 +10,7 @@ use barograph_lake::{LogPosition, Span, TableVersion};
 use super::State;
 use super::gauge::moment;
 use crate::log::{Notice, Record};
-use crate::logged::{LandedThrough, decode, unknown_column};
+use crate::logged::{LandedThrough, LoggedRows};
 use crate::{Error, Result};
 
 /// How often a log is followed that others append to.
@@ -128,14 +128,15 @@ impl State {
                 "another process has put rows of table {name:?} into the log at position {position}, which the settings of this one do not declare: declare it"
             )));
         };
-        let mut rows = decode(&table.schema, position, record)?;
+        let logged = LoggedRows::read(position, record)?;
+        let mut rows = logged.decode(&table.schema)?;
         if let Some(landed) = self.landed.get(name) {
             rows = landed.others(rows, position)?;
         }
         if rows.num_rows() == 0 {
             return Ok(());
         }
-        if let Some(column) = unknown_column(&table.schema, position, record)? {
+        if let Some(column) = logged.unknown_column(&table.schema) {
             return Err(Error::request(format!(
                 "another process has put rows of table {name:?} into the log at position {position} with a column {column:?}, which the settings of this one do not declare: declare it"
             )));

@@ -1,5 +1,10 @@
 //! The forwarding of submissions to the process that leads a shared log: one writer appends faster than several that
 //! contend. Whatever the leader does not acknowledge, this process appends itself, under the same ids.
+//!
+//! ```text
+//! group ─► leader ─── answer ──────────────► acknowledged once it is seen here
+//!             └─ groups that it appends ───► applied while the answer is waited for
+//! ```
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,9 +50,13 @@ impl State {
         }
         let batches = group.iter().map(forwarded).collect();
         let answers = match self.send_to(&address, batches) {
-            Ok(answers) if answers.len() == group.len() => answers,
-            Ok(_) => return Ok(group),
             Err(error) => {
+                refuse(group, &error);
+                return Err(error);
+            }
+            Ok(Ok(answers)) if answers.len() == group.len() => answers,
+            Ok(Ok(_)) => return Ok(group),
+            Ok(Err(error)) => {
                 tracing::debug!(%error, address, "the leader of the log did not take a group: this process appends it");
                 return Ok(group);
             }
@@ -79,19 +88,33 @@ impl State {
         is_other.then_some(leader.address)
     }
 
-    fn send_to(&self, address: &str, batches: Vec<ForwardedBatch>) -> Result<Vec<Result<Place>>> {
-        let Some(forwarder) = &self.forwarder else { return Ok(Vec::new()) };
-        let answer = async {
-            // A clock's sleep begins inside of the runtime.
-            let late = self.clock.sleep(FORWARD_WITHIN);
-            select(forwarder.peers.forward(address, forwarder.log, batches), late).await
-        };
-        match forwarder.runtime.block_on(answer) {
-            Either::Left((answers, _)) => answers,
-            Either::Right(_) => {
-                let seconds = FORWARD_WITHIN.as_secs();
-                let late = format!("{address} did not answer within {seconds} s");
-                Err(Error::new(ErrorKind::Unavailable, late))
+    /// The leader's answers. While they are waited for, which takes as long as a put of the store, rows of others are shown
+    /// here. The outer error poisons the writer.
+    fn send_to(
+        &mut self,
+        address: &str,
+        batches: Vec<ForwardedBatch>,
+    ) -> Result<Result<Vec<Result<Place>>>> {
+        let Some(forwarder) = &self.forwarder else { return Ok(Ok(Vec::new())) };
+        let (peers, runtime) = (Arc::clone(&forwarder.peers), forwarder.runtime.clone());
+        let mut answer = peers.forward(address, forwarder.log, batches);
+        let clock = Arc::clone(&self.clock);
+        // A clock's sleep begins inside of the runtime.
+        let mut late = Box::pin(async move {
+            let late = clock.sleep(FORWARD_WITHIN);
+            late.await;
+        });
+        let offered = Arc::clone(&self.offered);
+        loop {
+            let arrived = std::pin::pin!(offered.arrived());
+            match runtime.block_on(select(select(&mut answer, &mut late), arrived)) {
+                Either::Left((Either::Left((answers, _)), _)) => return Ok(answers),
+                Either::Left((Either::Right(_), _)) => {
+                    let seconds = FORWARD_WITHIN.as_secs();
+                    let late = format!("{address} did not answer within {seconds} s");
+                    return Ok(Err(Error::new(ErrorKind::Unavailable, late)));
+                }
+                Either::Right(_) => self.take_offered()?,
             }
         }
     }

@@ -28,6 +28,7 @@ use barograph_lake::{LogPosition, Snapshot, Timestamp};
 use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
+use tracing::Span;
 
 use crate::log::{BatchId, Notice, Record};
 use crate::logged::LandedThrough;
@@ -77,6 +78,8 @@ pub(crate) struct Submission {
     pub(crate) reply: oneshot::Sender<Result<Written>>,
     /// Memory of the rows until the tail holds them.
     pub(crate) reservation: Reservation,
+    /// What its way is traced below.
+    pub(crate) span: Span,
 }
 
 /// What became of a submission that is in the log.

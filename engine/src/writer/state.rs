@@ -6,8 +6,10 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
+use barograph_access::SPANS;
 use barograph_lake::{Hour, LogPosition, Snapshot, Span, Timestamp};
 use tokio::sync::Notify;
+use tracing::Span as Traced;
 
 use super::gauge::{LogGauge, moment};
 use super::{ConditionalPut, Durability, Forwarder, Heard, Landed, Repeats, Submission, Written};
@@ -59,6 +61,12 @@ pub(crate) struct State {
     pub(crate) forwarder: Option<Forwarder>,
     /// Repeats of batches, if the log does not find them.
     pub(crate) repeats: Option<Repeats>,
+}
+
+/// The same part of each submission that is traced.
+fn traced(group: &[Submission], part: impl Fn(&Traced) -> Traced) -> Vec<Traced> {
+    let spans = group.iter().map(|submission| &submission.span);
+    spans.filter(|span| !span.is_disabled()).map(part).collect()
 }
 
 impl State {
@@ -118,6 +126,8 @@ impl State {
         }
         let sync = group.iter().any(|submission| submission.durability != Durability::Memory);
         let begun = moment(self.clock.as_ref());
+        let logged =
+            traced(&group, |of| tracing::trace_span!(target: SPANS, parent: of, "log", sync));
         let placements = match self.log.append_batches(batches, sync) {
             Ok(placements) => placements,
             Err(error) if error.kind() == ErrorKind::Behind => return Err(group),
@@ -131,6 +141,7 @@ impl State {
                 return Ok(self.commit_each(group, &error));
             }
         };
+        drop(logged);
         self.spread();
         self.sync_at = match sync {
             true => None,
@@ -142,8 +153,11 @@ impl State {
             self.gauge.syncs.add(self.clock.elapsed() - begun.1);
         }
         self.count(&group, &placements);
+        let tailed = traced(&group, |of| tracing::trace_span!(target: SPANS, parent: of, "tail"));
         let applied = self.apply(&group, &placements, ingested_at);
-        match applied.and_then(|()| self.apply_shown()) {
+        let applied = applied.and_then(|()| self.apply_shown());
+        drop(tailed);
+        match applied {
             Ok(()) => {
                 // Of batches that it knows it says so without a look at the store.
                 let is_new = |p: &Placement| matches!(p, Placement::Appended(it) if !it.is_empty());
@@ -182,7 +196,8 @@ impl State {
         placement: Placement,
         ingested_at: Timestamp,
     ) {
-        let Submission { id, reply, reservation, .. } = submission;
+        let Submission { id, reply, reservation, span, .. } = submission;
+        let _traced = tracing::trace_span!(target: SPANS, parent: &span, "ack");
         drop(reservation);
         let written = match placement {
             Placement::Appended(positions) => {

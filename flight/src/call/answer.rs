@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
+use barograph_access::SPANS;
 use barograph_engine::Clock;
 use barograph_lake::Span;
 use futures::future::BoxFuture;
@@ -11,6 +12,7 @@ use futures::stream::BoxStream;
 use futures::{Stream, StreamExt, stream};
 use tokio::sync::OwnedSemaphorePermit;
 use tonic::Status;
+use tracing::Span as Traced;
 
 use super::charged::Charged;
 use super::limits::Deadline;
@@ -31,6 +33,7 @@ pub(crate) struct Running {
     observed: Option<Observed>,
     call: Option<Charged>,
     clock: Arc<dyn Clock>,
+    span: Traced,
     _permit: Option<OwnedSemaphorePermit>,
 }
 
@@ -43,6 +46,8 @@ impl Running {
         call: impl Into<Charged>,
     ) -> Self {
         let shutdown = state.shutdown.clone();
+        let call: Charged = call.into();
+        let span = call.span().clone();
         let end = Box::pin(async move {
             tokio::select! {
                 error = deadline.reached() => error,
@@ -55,8 +60,9 @@ impl Running {
             end,
             map_error: std::convert::identity,
             observed: None,
-            call: Some(call.into()),
+            call: Some(call),
             clock: Arc::clone(state.engine.clock()),
+            span,
             _permit: permit.into(),
         }
     }
@@ -118,10 +124,12 @@ impl Running {
             let mut this = running?;
             let next = this.next().await?;
             let encoded = next.and_then(|batch| {
+                let rows = batch.num_rows();
+                let _traced = tracing::trace_span!(target: SPANS, parent: &this.span, "wire", rows);
                 let mut pieces = Pieces::default();
                 let encoded = this.encoder.encode(&mut pieces, &batch);
                 encoded.map_err(this.map_error)?;
-                let wait = this.sends(batch.num_rows(), pieces.len());
+                let wait = this.sends(rows, pieces.len());
                 Ok((pieces, wait))
             });
             let encoded = match encoded {

@@ -45,18 +45,6 @@ impl State {
         Ok(self.access.enter(&credentials(headers, extensions), door, action)?)
     }
 
-    /// Who sends these headers.
-    ///
-    /// # Errors
-    /// `Unauthenticated`.
-    pub(crate) fn identify(
-        &self,
-        headers: &HeaderMap,
-        extensions: &Extensions,
-    ) -> Result<Arc<Identity>> {
-        Ok(self.access.identify(&credentials(headers, extensions))?)
-    }
-
     /// A table about which `identity` knows.
     ///
     /// # Errors
@@ -103,6 +91,7 @@ fn credentials<'a>(headers: &'a HeaderMap, extensions: &'a Extensions) -> Creden
         authorization: headers.get(header::AUTHORIZATION).map(|of| of.to_str().unwrap_or_default()),
         certificate: peer.map_or(&[], |peer| &peer.names),
         address: peer.and_then(|peer| peer.address).map(|address| address.ip()),
+        traceparent: headers.get("traceparent").and_then(|of| of.to_str().ok()),
     }
 }
 
@@ -178,7 +167,15 @@ impl<'a> Caller<'a> {
     /// `session` for the statements of the caller.
     pub(crate) fn session(&self, session: SqlSession) -> SqlSession {
         let cost_bytes_max = self.identity.cost_bytes_max();
-        SqlSession { user: self.user(), cost_bytes_max, ..session }
+        let memory_bytes_max = self.identity.memory_bytes_max();
+        let is_one_of_several = !matches!(self.identity.proof(), Proof::Open | Proof::Anonymous);
+        SqlSession {
+            user: self.user(),
+            cost_bytes_max,
+            memory_bytes_max,
+            is_one_of_several,
+            ..session
+        }
     }
 }
 

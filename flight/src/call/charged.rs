@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use barograph_access::{Allowed, Call, Identity, Verb};
 use barograph_lake::Span;
+use tracing::Span as Traced;
 
 use crate::Result;
 
@@ -21,6 +22,7 @@ pub(crate) struct SharedCall {
     /// Taken when it is dropped.
     call: Mutex<Option<Call>>,
     identity: Arc<Identity>,
+    span: Traced,
     begun: AtomicUsize,
     done: AtomicUsize,
 }
@@ -43,13 +45,18 @@ impl From<Part> for Charged {
 
 impl SharedCall {
     pub(crate) fn new(call: Call) -> Arc<Self> {
-        let identity = Arc::clone(call.identity());
+        let (identity, span) = (Arc::clone(call.identity()), call.span().clone());
         let (begun, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        Arc::new(Self { call: Mutex::new(Some(call)), identity, begun, done })
+        Arc::new(Self { call: Mutex::new(Some(call)), identity, span, begun, done })
     }
 
     pub(crate) fn identity(&self) -> &Arc<Identity> {
         &self.identity
+    }
+
+    /// The span that its work is traced below.
+    pub(crate) fn span(&self) -> &Traced {
+        &self.span
     }
 
     /// Begins a part. The call has failed unless it is done, too.
@@ -91,12 +98,25 @@ impl Drop for SharedCall {
 }
 
 impl Part {
+    /// The span that its work is traced below.
+    pub(crate) fn span(&self) -> &Traced {
+        self.0.span()
+    }
+
     pub(crate) fn done(self) {
         self.0.done.fetch_add(1, Ordering::Relaxed);
     }
 }
 
 impl Charged {
+    /// The span that its work is traced below.
+    pub(crate) fn span(&self) -> &Traced {
+        match self {
+            Self::Own(call) => call.span(),
+            Self::Part(part) => part.span(),
+        }
+    }
+
     /// Counts what was sent; the next may be sent after the returned time.
     pub(crate) fn sent(&mut self, rows: u64, bytes: u64) -> Span {
         match self {

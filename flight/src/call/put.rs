@@ -11,7 +11,7 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::buffer::Buffer;
 use arrow_flight::FlightData;
-use barograph_access::{Allowed, KeyRanges};
+use barograph_access::{Allowed, KeyRanges, SPANS};
 use barograph_engine::internal::{Decoded, IpcDecoder, IpcError, pause};
 use barograph_engine::log::BatchId;
 use barograph_engine::{Ack, Clock, Durability, ErrorKind, Restriction, retry};
@@ -23,6 +23,7 @@ use futures::{FutureExt, Stream, StreamExt, TryStreamExt, stream};
 use http::HeaderMap;
 use tokio::sync::OwnedSemaphorePermit;
 use tonic::{Code, Streaming};
+use tracing::{Instrument, Span as Traced};
 
 use super::charged::Charged;
 use super::limits::Deadline;
@@ -177,7 +178,7 @@ impl Target {
             let _kept = kept;
             deadline.bound(submitted.acknowledged()).await
         };
-        Ok(acknowledged.boxed())
+        Ok(acknowledged.instrument(Traced::current()).boxed())
     }
 }
 
@@ -197,6 +198,7 @@ pub(crate) struct Writing {
     drained: BoxFuture<'static, ()>,
     call: Option<Charged>,
     clock: Arc<dyn Clock>,
+    span: Traced,
     /// Until then no batch is put.
     paused: Option<BoxFuture<'static, ()>>,
     /// The batch that waits for that.
@@ -223,6 +225,8 @@ impl Writing {
         batches: BoxStream<'static, Result<Sent>>,
         call: impl Into<Charged>,
     ) -> Result<Self> {
+        let call: Charged = call.into();
+        let span = call.span().clone();
         let PutRequest { table, source, durability, patient, allowed } = request;
         let keys = allowed.keys();
         let state = serving.current();
@@ -239,8 +243,9 @@ impl Writing {
             bytes: VecDeque::new(),
             end: None,
             drained,
-            call: Some(call.into()),
+            call: Some(call),
             clock: Arc::clone(state.engine.clock()),
+            span,
             paused: None,
             held: None,
             _permit: permit,
@@ -302,7 +307,9 @@ impl Writing {
             self.running.push_back(ready(Err(error)).boxed());
             return;
         }
-        let mut put = Arc::clone(&self.target).put(batch).boxed();
+        let rows = batch.rows.num_rows();
+        let span = tracing::trace_span!(target: SPANS, parent: &self.span, "put", rows, bytes);
+        let mut put = Arc::clone(&self.target).put(batch).instrument(span).boxed();
         // Most have their place at once.
         match (&mut put).now_or_never() {
             Some(submitted) => self.submitted(submitted),

@@ -135,6 +135,18 @@ impl Serving {
         }
     }
 
+    /// Asks for the keys of an issuer when it is time to. Their server may take its time.
+    pub(crate) async fn refresh_keys(&self) {
+        let (clock, access) = {
+            let state = self.current();
+            (Arc::clone(state.engine.clock()), Arc::clone(&state.access))
+        };
+        loop {
+            access.refresh_keys().await;
+            clock.sleep(Access::REFRESH_EVERY.duration()).await;
+        }
+    }
+
     /// Lets go for ever what was kept in vain.
     pub(crate) async fn release_when_due(&self) {
         let clock = Arc::clone(self.current().engine.clock());

@@ -40,7 +40,7 @@ pub(super) type Flight = FlightServiceClient<Channel>;
 /// The servers in the order in which they were named.
 #[derive(Debug)]
 pub(super) struct Addresses {
-    connections: Vec<Flight>,
+    connections: Vec<(Channel, Flight)>,
     /// Which of them is asked.
     current: AtomicUsize,
     /// What those that speak TLS are trusted by.
@@ -76,8 +76,8 @@ impl Addresses {
             });
         };
         let connection = |(at, endpoint): (usize, &Endpoint)| match at == current {
-            true => flight(channel.clone()),
-            false => flight(endpoint.connect_lazy()),
+            true => with_flight(channel.clone()),
+            false => with_flight(endpoint.connect_lazy()),
         };
         let connections = endpoints.iter().enumerate().map(connection).collect();
         Ok(Self { connections, current: AtomicUsize::new(current), tls })
@@ -133,9 +133,14 @@ impl Addresses {
     /// The connection that is asked.
     pub(super) fn current(&self) -> Result<(usize, Flight)> {
         let at = self.current.load(Ordering::Relaxed) % self.connections.len().max(1);
-        let flight = self.connections.get(at).cloned();
-        let none = || Error::new(ErrorKind::Internal, "a client without an address");
-        Ok((at, flight.ok_or_else(none)?))
+        let (_, flight) = self.connections.get(at).cloned().ok_or_else(none)?;
+        Ok((at, flight))
+    }
+
+    /// The connection that is asked, for what is no call of Flight.
+    pub(super) fn current_channel(&self) -> Result<Channel> {
+        let (at, _) = self.current()?;
+        self.connections.get(at).map(|(channel, _)| channel.clone()).ok_or_else(none)
     }
 
     /// Goes on to the next, unless another call did.
@@ -176,6 +181,14 @@ fn endpoint(url: &str, several: bool, tls: Option<&ClientTlsConfig>) -> Result<E
         .max_frame_size(FRAME_BYTES_MAX)
         .http2_keep_alive_interval(of(KEEPALIVE))
         .keep_alive_timeout(of(KEEPALIVE_TIMEOUT)))
+}
+
+fn none() -> Error {
+    Error::new(ErrorKind::Internal, "a client without an address")
+}
+
+fn with_flight(channel: Channel) -> (Channel, Flight) {
+    (channel.clone(), flight(channel))
 }
 
 fn flight(channel: Channel) -> Flight {

@@ -3,6 +3,7 @@
 mod addresses;
 mod exchange;
 mod info;
+mod metrics;
 mod put;
 mod read;
 mod sql;

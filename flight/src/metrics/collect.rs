@@ -92,6 +92,10 @@ fn tables(samples: &mut Samples, engine: &Engine, statistics: &EngineStatistics)
             samples.add(&family::READING_AGE, &table, age(newest));
         }
     }
+    for (table, keys) in engine.key_activity() {
+        samples.add(&family::KEYS, &[&table, "reporting"], keys.reporting);
+        samples.add(&family::KEYS, &[&table, "silent"], keys.silent);
+    }
     for (table, puts) in &statistics.puts {
         if let Some(at) = puts.last_at {
             samples.add(&family::INGESTION_AGE, &[table], age(at));
@@ -157,6 +161,10 @@ fn calls(samples: &mut Samples, state: &State) {
     samples.add(&family::SLOW_READERS, &[], queries.ended_unread);
     samples.add(&family::AUDIT_RECORDS, &[], state.access.audit().recorded());
     samples.add(&family::AUDIT_LOST, &[], state.access.audit().lost());
+    for (of, done, failed) in state.access.reloads().read() {
+        samples.add(&family::RELOADS, &[of, "done"], done);
+        samples.add(&family::RELOADS, &[of, "failed"], failed);
+    }
     for (bound, count) in refusals::by_bound() {
         samples.add(&family::REFUSALS, &[&bound.replace(' ', "_")], count);
     }

@@ -52,6 +52,7 @@ families! {
     LAKE_VERSION = Family::gauge("barograph_lake_version", "Version of the table in the lake that queries see.").labels(TABLE);
     READING_AGE = Family::gauge("barograph_table_reading_age_seconds", "Time since the newest reading of the table, by the reading's own time.").unit("seconds").labels(TABLE);
     INGESTION_AGE = Family::gauge("barograph_table_ingestion_age_seconds", "Time since rows last went into the table, since the server started.").unit("seconds").labels(TABLE);
+    KEYS = Family::gauge("barograph_keys", "Keys with a reading within a week, as far as this process has seen it: reporting, or silent for longer than engine.silent_after.").labels(&["table", "state"]);
 
     CACHE_HITS = Family::counter("barograph_cache_hits", "Requests that the cache answered: of open files, decompressed pages, and blocks of remote files on the disk.").labels(KIND);
     CACHE_MISSES = Family::counter("barograph_cache_misses", "Requests that the cache did not answer.").labels(KIND);
@@ -77,6 +78,7 @@ families! {
     REFUSALS = Family::counter("barograph_refusals", "Requests that were refused or ended with RESOURCE_EXHAUSTED, by the bound that was reached, and those refused for want of a known caller (unauthenticated) or of a right (denied).").labels(&["bound"]);
     AUDIT_RECORDS = Family::counter("barograph_audit_records", "Records of who asked for what.");
     AUDIT_LOST = Family::counter("barograph_audit_lost", "Records that did not reach access.audit.file.");
+    RELOADS = Family::counter("barograph_access_reloads", "How often tokens, keys of an issuer and roles were read again after a change, and whether they could be used.").labels(&["of", "outcome"]);
 
     MEMORY = Family::gauge("barograph_memory_bytes", "Memory in use under a limit.").unit("bytes").labels(&["budget"]);
     MEMORY_LIMIT = Family::gauge("barograph_memory_limit_bytes", "The limit, by the setting that sets it.").unit("bytes").labels(&["budget"]);

@@ -23,6 +23,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use http::request::Parts;
 use http::{Extensions, HeaderMap};
 use tokio::sync::OwnedSemaphorePermit;
+use tracing::Instrument;
 
 use super::get::{self, kind_of, observed};
 use crate::call::{
@@ -30,7 +31,7 @@ use crate::call::{
     SharedCall, Shown, State, Writing, restriction, shown,
 };
 use crate::message::{BatchIds, after, durability};
-use crate::sql::Session;
+use crate::sql::{Session, failed};
 use crate::ticket::{Query, Ticket};
 use crate::wire::{plain_batch, plain_schema};
 use crate::{Error, Result};
@@ -334,7 +335,8 @@ impl Asked {
         let allowed = self.call.allow(Verb::Read, &ticket.table)?;
         let after = after(&self.headers)?;
         let given = (self.call.identity().as_ref(), &allowed);
-        let opened = get::open(&self.state, ticket, after, given, &self.deadline).await?;
+        let opened = get::open(&self.state, ticket, after, given, &self.deadline);
+        let opened = opened.instrument(self.call.span().clone()).await?;
         let deadline = self.deadline.clone();
         Ok(OpenedTicket { opened, deadline, begun: self.begun, part, permit })
     }
@@ -381,14 +383,19 @@ impl Asked {
         let (session, sql) = self.session().await?;
         let mut observed = state.observe(self.begun, RequestKind::Sql, "query");
         let answering = async {
-            let statement = sql.prepare(&session, text).await?;
+            let statement = sql.prepare(&session, text).await;
+            let statement = statement.map_err(|error| failed(&sql, text, error))?;
             observed.is_about(statement.kind());
             self.call.with(|call| {
                 statement.tables().iter().for_each(|table| call.is_about(table));
             });
-            sql.execute(&session, &statement, parameters).await
+            Ok::<_, Error>(sql.execute(&session, &statement, parameters).await?)
         };
-        let answer = self.deadline.bound(answering).await?;
+        let answering = answering.instrument(self.call.span().clone());
+        let answer = self.deadline.bound(answering).await;
+        let answer = answer.inspect_err(|error| {
+            self.call.with(|call| error.record(call));
+        })?;
         let (schema, id) = (plain_schema(&answer.schema), answer.id);
         let observed = observed.with_cost(move || sql.queries().get(id)?.cost);
         let promised = Arc::clone(&schema);
@@ -508,6 +515,11 @@ impl OpenedTicket {
     /// # Errors
     /// Those that a DoGet of the ticket has. Later ones are among the rows.
     pub async fn rows(self) -> Result<Rows> {
+        let span = self.part.span().clone();
+        self.run().instrument(span).await
+    }
+
+    async fn run(self) -> Result<Rows> {
         let Self { opened, deadline, begun, part, permit } = self;
         let get::Opened { state, ticket, bound, view, given, .. } = opened;
         let schema = bound.schema;

@@ -8,11 +8,12 @@ use std::sync::Arc;
 use arrow_flight::Ticket as FlightTicket;
 use axum::extract::{Request, State as Shared};
 use axum::response::Response;
-use barograph_access::{Allowed, Call, Door, Identity, Verb};
+use barograph_access::{Allowed, Call, Door, Identity, SPANS, Verb};
 use barograph_engine::{Point, Restriction, Scan, View};
 use barograph_lake::{LogPosition, Span, TableSchema};
 use futures::{StreamExt, TryStreamExt};
 use tonic::Status;
+use tracing::Instrument;
 
 use super::resolved_view;
 use crate::call::{Caller, Deadline, Observed, RequestKind, Running, Serving, State};
@@ -42,7 +43,8 @@ async fn serve(state: &Arc<State>, request: Request) -> Result<GrpcBody, Status>
     let ticket: FlightTicket = read_message(body, bytes_max).await?;
     let identity = Arc::clone(call.identity());
     let caller = Caller::new(&parts.headers, &parts.extensions, &identity);
-    Ok(dispatch(state, ticket, caller, call, deadline).await?)
+    let span = call.span().clone();
+    Ok(dispatch(state, ticket, caller, call, deadline).instrument(span).await?)
 }
 
 /// The answer to a ticket, native or of SQL.
@@ -141,8 +143,10 @@ async fn answer(
             let shape = state.shapes.get(&ticket.table, &query.columns, &bound.schema);
             let point = state.engine.point_within(&view, &query, given.as_deref());
             let rows = deadline.bound(point).await?;
+            let traced = tracing::trace_span!(target: SPANS, "wire", rows = rows.num_rows());
             first.copy(&shape.message);
             encoder.encode(&mut first, &rows)?;
+            drop(traced);
             observed.sends(rows.num_rows(), first.len());
             observed.done();
             call.sent(rows.num_rows() as u64, first.len() as u64);

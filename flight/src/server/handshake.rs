@@ -48,6 +48,7 @@ pub(super) async fn answer(
         authorization: Some(&header),
         certificate: &[],
         address: peer.and_then(|peer| peer.address).map(|address| address.ip()),
+        traceparent: None,
     };
     let bearer = access.handshake(&credentials, Door::Flight).map_err(Error::from)?;
     let header: MetadataValue<_> = format!("Bearer {bearer}")

@@ -32,7 +32,7 @@ pub(super) async fn answer(
     if let Some(command) = sql::command::read(&asked.cmd)? {
         call.came_by(Door::Sql);
         let info = sql::info::answer(state, command, asked, caller, deadline).await;
-        return info.map_err(Error::in_sql);
+        return info.inspect_err(|error| error.record(call)).map_err(Error::in_sql);
     }
     state.shutdown.check()?;
     let ticket = descriptor::ticket(&asked, &state.settings)?;
@@ -68,7 +68,7 @@ pub(super) async fn schema(
     if let Some(command) = sql::command::read(&asked.cmd)? {
         call.came_by(Door::Sql);
         let schema = sql::info::schema(state, command, caller, deadline).await;
-        return schema.map_err(Error::in_sql);
+        return schema.inspect_err(|error| error.record(call)).map_err(Error::in_sql);
     }
     let ticket = descriptor::ticket(asked, &state.settings)?;
     let allowed = call.allow(Verb::Read, &ticket.table)?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::extract::State as Shared;
 use axum::response::{IntoResponse, Response};
-use barograph_access::Verb;
+use barograph_access::{Door, Verb};
 use barograph_engine::ErrorKind;
 use http::{Extensions, HeaderMap, StatusCode, header};
 
@@ -31,12 +31,18 @@ pub(super) async fn answer(
     let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
     let format = format_of(accept.unwrap_or_default());
     let state = scraped.serving.current();
-    let identity = state.identify(&headers, &extensions);
-    let seen = identity.and_then(|of| Ok(of.require(Verb::Observe, "/metrics")?));
-    if let Err(error) = seen {
-        error.count();
-        return refused(&error);
-    }
+    let entered = state.enter(&headers, &extensions, (Door::Http, "metrics"));
+    let entered = entered.and_then(|mut call| {
+        call.require(Verb::Observe, "/metrics")?;
+        Ok(call)
+    });
+    let mut call = match entered {
+        Ok(call) => call,
+        Err(error) => {
+            error.count();
+            return refused(&error);
+        }
+    };
     let clock = Arc::clone(state.engine.clock());
     let samples = tokio::select! {
         samples = collect(&state, &scraped.figures) => samples,
@@ -46,7 +52,12 @@ pub(super) async fn answer(
         }
     };
     match samples.text(format) {
-        Ok(text) => ([(header::CONTENT_TYPE, format.media_type())], text).into_response(),
+        Ok(text) => {
+            // A scraper is not slowed down: who has read too much is refused the next time.
+            call.sent(0, text.len() as u64);
+            call.done();
+            ([(header::CONTENT_TYPE, format.media_type())], text).into_response()
+        }
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
     }
 }
@@ -57,6 +68,11 @@ fn refused(error: &Error) -> Response {
         ErrorKind::Unauthenticated => {
             let challenge = [(header::WWW_AUTHENTICATE, "Bearer, Basic realm=\"barograph\"")];
             (StatusCode::UNAUTHORIZED, challenge, format!("{error}\n")).into_response()
+        }
+        ErrorKind::Resources => {
+            let seconds = error.retry_after().map_or(1, |wait| wait.as_secs_f64().ceil() as u64);
+            let wait = [(header::RETRY_AFTER, seconds.max(1).to_string())];
+            (StatusCode::TOO_MANY_REQUESTS, wait, format!("{error}\n")).into_response()
         }
         _ => (StatusCode::FORBIDDEN, format!("{error}\n")).into_response(),
     }

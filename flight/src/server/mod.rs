@@ -16,6 +16,7 @@ mod exchange;
 mod get;
 mod groups;
 mod handshake;
+mod headers;
 mod health;
 mod incoming;
 mod info;
@@ -243,7 +244,8 @@ impl Server {
                     }),
                 )
                 .merge(self.routes)
-                .fallback(health::unknown);
+                .fallback(health::unknown)
+                .layer(axum::middleware::from_fn(headers::bounded));
 
             let unwell = async || {
                 for name in ["", FLIGHT_NAME] {
@@ -289,6 +291,7 @@ impl Server {
                     () = beside => Ok(()),
                     () = serving.release_when_due() => Ok(()),
                     () = serving.refresh_access() => Ok(()),
+                    () = serving.refresh_keys() => Ok(()),
                     () = phase.drained_for(drained, clock.as_ref()) => {
                         tracing::warn!(
                             after = %settings.drain_timeout,

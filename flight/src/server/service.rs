@@ -14,6 +14,7 @@ use futures::stream::BoxStream;
 use futures::{StreamExt, stream};
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status, Streaming};
+use tracing::Instrument;
 
 use super::{action, alter, exchange, get, groups, handshake, info, list, put};
 use crate::call::{Caller, Deadline, Serving, State};
@@ -120,7 +121,9 @@ impl FlightService for Service {
         let identity = Arc::clone(call.identity());
         let (metadata, extensions, ticket) = request.into_parts();
         let caller = Caller::new(metadata.as_ref(), &extensions, &identity);
-        Ok(Response::new(messages(get::dispatch(&state, ticket, caller, call, deadline).await?)))
+        let span = call.span().clone();
+        let answer = get::dispatch(&state, ticket, caller, call, deadline).instrument(span);
+        Ok(Response::new(messages(answer.await?)))
     }
 
     async fn do_put(
@@ -157,6 +160,7 @@ impl FlightService for Service {
         }
         deadline.bound(state.reach(after(caller.headers())?)).await?;
         let done = sql::action::answer(&state, &asked, caller, deadline.clone()).await;
+        let done = done.inspect_err(|error| error.record(&mut call));
         let Some(done) = done.map_err(crate::Error::in_sql)? else {
             if asked.r#type == alter::NAME {
                 call.does(alter::NAME);

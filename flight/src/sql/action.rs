@@ -28,7 +28,7 @@ use super::{
     bound_name, command, encode, name_for, no_transaction, own_name, substrait, transactions,
 };
 use crate::call::{Caller, Cancelled, Deadline, State};
-use crate::wire::plain_schema;
+use crate::wire::timed_schema;
 use crate::{Error, Result};
 
 const CREATE_PREPARED_STATEMENT: &str = "CreatePreparedStatement";
@@ -148,7 +148,8 @@ async fn prepare(
     let planned = Handle { session: Session::of(caller)?, ..handle.clone() };
     let statement = super::prepare(&*caller.sql(state)?, &planned, caller).await?;
     // Drivers take a statement without a schema for one that changes something.
-    let rows = statement.is_query().then(|| plain_schema(&statement.schema()));
+    let times = planned.session.timestamps;
+    let rows = statement.is_query().then(|| timed_schema(&statement.schema(), times));
     let parameters = Some(statement.parameters()).filter(|schema| !schema.fields().is_empty());
     let result = ActionCreatePreparedStatementResult {
         prepared_statement_handle: encode(state, &handle)?,

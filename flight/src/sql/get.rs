@@ -21,7 +21,7 @@ use crate::call::{
     Caller, Cancellation, Deadline, Execution, Planned, RequestKind, Running, State,
 };
 use crate::message::after;
-use crate::wire::{BatchEncoder, GrpcBody, Pieces, Shape, plain_batch, plain_schema};
+use crate::wire::{BatchEncoder, GrpcBody, Pieces, Shape, plain_batch, timed_schema};
 use crate::{Error, Result};
 
 type Batches = BoxStream<'static, Result<RecordBatch>>;
@@ -114,11 +114,12 @@ async fn execute(
         let session = caller.session(handle.session.for_sql());
         begin(&sql, &handle, session, statement, cancellation).await
     };
-    let (schema, batches, query) = tokio::select! {
+    let begun = tokio::select! {
         biased;
         error = &mut cancelled => return Err(error),
-        begun = deadline.bound(begun) => begun?,
+        begun = deadline.bound(begun) => begun,
     };
+    let (schema, batches, query) = begun.inspect_err(|error| error.record(&mut call))?;
     let mut first = Pieces::default();
     first.copy(&Shape::new(Arc::clone(&schema)).message);
     let batches = until_cancelled(batches, schema, cancelled, execution);
@@ -141,13 +142,13 @@ async fn begin(
 ) -> Result<(SchemaRef, Batches, Option<QueryId>)> {
     let bound = parameters::decode(&handle.parameters)?;
     parameters::check(&bound, statement.parameters().fields().len())?;
-    let mut rows = parameters::rows(bound);
+    let (mut rows, times) = (parameters::rows(bound), handle.session.timestamps);
     let sql = Arc::clone(sql);
     let Some(row) = rows.next() else {
-        return Ok((plain_schema(&statement.schema()), stream::empty().boxed(), None));
+        return Ok((timed_schema(&statement.schema(), times), stream::empty().boxed(), None));
     };
     let first = sql.execute(&session, &statement, &row?).await?;
-    let (schema, id) = (plain_schema(&first.schema), first.id);
+    let (schema, id) = (timed_schema(&first.schema, times), first.id);
     let first = watched(&sql, first, cancellation.clone());
     let others = stream::iter(rows)
         .then(move |row| {

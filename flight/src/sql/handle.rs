@@ -14,6 +14,7 @@ use bytes::Bytes;
 use prost::Message;
 
 use super::session::Session;
+use crate::wire::Times;
 use crate::{Error, Result};
 
 const MAGIC: &[u8; 4] = b"bgs1";
@@ -69,6 +70,8 @@ struct Body {
     part: Option<Part>,
     #[prost(uint64, optional, tag = "7")]
     after: Option<u64>,
+    #[prost(bool, tag = "8")]
+    nanoseconds: bool,
 }
 
 impl Handle {
@@ -88,6 +91,7 @@ impl Handle {
             name: self.name.clone(),
             part: self.part.clone(),
             after: self.session.after.map(LogPosition::get),
+            nanoseconds: self.session.timestamps == Times::Nanoseconds,
         };
         let mut bytes = Vec::with_capacity(HEAD_BYTES + body.encoded_len());
         let body = body.encode_to_vec();
@@ -130,6 +134,10 @@ impl Handle {
                 time_zone: body.time_zone,
                 endpoints: None,
                 after: body.after.map(LogPosition::new),
+                timestamps: match body.nanoseconds {
+                    true => Times::Nanoseconds,
+                    false => Times::AsTheyAre,
+                },
             },
             name: body.name,
             part: body.part,
@@ -150,6 +158,7 @@ mod tests {
                 time_zone: Some("Asia/Tokyo".to_owned()),
                 endpoints: None,
                 after: Some(LogPosition::new(417_792)),
+                timestamps: Times::Nanoseconds,
             },
             name: "5f-0".to_owned(),
             part: Some(Part {

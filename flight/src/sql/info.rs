@@ -21,7 +21,7 @@ use super::{
     substrait,
 };
 use crate::call::{Caller, Deadline, Planned, State, signed};
-use crate::wire::plain_schema;
+use crate::wire::{Times, timed_schema};
 use crate::{Error, Result};
 
 /// The number of rows or bytes is not known.
@@ -50,7 +50,9 @@ pub(crate) async fn answer(
     let bound = parameters::decode(&handle.parameters)?;
     parameters::check(&bound, statement.parameters().fields().len())?;
     let session = caller.session(handle.session.for_sql());
-    let schema = deadline.bound(schema_of(&sql, &session, &statement, bound.clone())).await?;
+    let times = handle.session.timestamps;
+    let schema = schema_of(&sql, &session, &statement, bound.clone(), times);
+    let schema = deadline.bound(schema).await?;
     handle.name = name_for(state, caller);
     let info =
         info.try_with_schema(&schema)?.with_total_records(UNKNOWN).with_descriptor(descriptor);
@@ -113,7 +115,8 @@ pub(crate) async fn schema(
             let (handle, statement) = deadline.bound(planned(state, &sql, &asked, caller)).await?;
             let bound = parameters::decode(&handle.parameters)?;
             let session = caller.session(handle.session.for_sql());
-            deadline.bound(schema_of(&sql, &session, &statement, bound)).await?
+            let times = handle.session.timestamps;
+            deadline.bound(schema_of(&sql, &session, &statement, bound, times)).await?
         }
     };
     Ok(SchemaAsIpc::new(&schema, &IpcWriteOptions::default()).try_into()?)
@@ -154,11 +157,12 @@ async fn schema_of(
     session: &SqlSession,
     statement: &Statement,
     bound: Vec<RecordBatch>,
+    times: Times,
 ) -> Result<SchemaRef> {
     let first = if bound.is_empty() { None } else { parameters::rows(bound).next() };
     let schema = match first {
         Some(row) => sql.bind(session, statement, &row?).await?.schema(),
         None => statement.schema(),
     };
-    Ok(plain_schema(&schema))
+    Ok(timed_schema(&schema, times))
 }

@@ -32,6 +32,7 @@ mod sql_info;
 mod tests;
 mod types;
 
+use barograph_engine::ErrorKind;
 use barograph_query::{Sql, Statement};
 use bytes::Bytes;
 
@@ -45,7 +46,17 @@ const TICKET_FRAME_BYTES: usize = 256;
 /// Plans what a handle carries, over what its caller may see. A handle gives its text and values, and no rights.
 async fn prepare(sql: &Sql, handle: &Handle, caller: Caller<'_>) -> Result<Statement> {
     let session = caller.session(handle.session.for_sql());
-    Ok(sql.prepare(&session, &handle.text).await?)
+    let prepared = sql.prepare(&session, &handle.text).await;
+    prepared.map_err(|error| failed(sql, &handle.text, error))
+}
+
+/// A statement that could not be prepared, with what its caller is not shown of it.
+pub(crate) fn failed(sql: &Sql, text: &str, error: barograph_engine::Error) -> Error {
+    let hidden = match error.kind() {
+        ErrorKind::Request | ErrorKind::NotFound | ErrorKind::Denied => sql.hidden_names(text),
+        _ => Vec::new(),
+    };
+    Error::from(error).about_hidden(hidden)
 }
 
 /// A new name for what a caller makes.

@@ -28,7 +28,7 @@ use tonic::{Code, Status};
 pub(crate) use batch::{BatchEncoder, encode_rows};
 pub(crate) use body::GrpcBody;
 pub(crate) use pieces::Pieces;
-pub(crate) use plain::{plain_batch, plain_schema};
+pub(crate) use plain::{Times, plain_batch, plain_schema, timed_schema};
 pub(crate) use schema::{Shape, Shapes};
 
 /// Bytes before every gRPC message: one flag, four of length.

@@ -197,6 +197,28 @@ fn what_saves_memory_inside_travels_as_the_values_it_stands_for() {
 }
 
 #[test]
+fn times_travel_in_nanoseconds_if_they_are_asked_for_and_fit() {
+    let times =
+        |micros: Vec<Option<i64>>| TimestampMicrosecondArray::from(micros).with_timezone("UTC");
+    let of = |micros: Vec<Option<i64>>| {
+        let at: ArrayRef = Arc::new(times(micros));
+        let inner = Field::new("at", at.data_type().clone(), true);
+        let inner = StructArray::from(vec![(Arc::new(inner), Arc::clone(&at))]);
+        let rows = [("at", at), ("inner", Arc::new(inner) as ArrayRef)];
+        RecordBatch::try_from_iter_with_nullable(rows.map(|(name, of)| (name, of, true))).unwrap()
+    };
+    let batch = of(vec![Some(1), None]);
+    let schema = timed_schema(&batch.schema(), Times::Nanoseconds);
+    let sent = plain_batch(batch.clone(), &schema).unwrap();
+    let expected = TimestampNanosecondArray::from(vec![Some(1_000), None]).with_timezone("UTC");
+    assert_eq!(sent.column(0).as_ref(), &expected as &dyn Array);
+    assert_eq!(sent.column(1).as_struct().column(0).as_ref(), &expected as &dyn Array);
+    let error = plain_batch(of(vec![Some(i64::MAX / 2)]), &schema).unwrap_err().to_string();
+    assert!(error.contains("\"at\"") && error.contains("2262-04-11"), "{error}");
+    assert_eq!(timed_schema(&batch.schema(), Times::AsTheyAre), batch.schema());
+}
+
+#[test]
 fn a_client_reads_the_rows_that_were_sent() {
     for count in [1, 2, 7, 8, 9, 63, 64, 65, 1_000, 70_000] {
         let batch = rows(count);

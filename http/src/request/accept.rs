@@ -106,6 +106,12 @@ pub(crate) fn coding_of(headers: &HeaderMap) -> Coding {
     known.unwrap_or(Coding::Plain)
 }
 
+/// Whether a request takes a coding, be it the one that it prefers or not.
+pub(crate) fn takes(headers: &HeaderMap, coding: Coding) -> bool {
+    let wanted = weighed(headers, header::ACCEPT_ENCODING);
+    coding.name().is_none_or(|name| wanted.iter().any(|of| of == name))
+}
+
 /// The names in a header, the most wanted first; those that are not wanted are left out.
 fn weighed(headers: &HeaderMap, name: header::HeaderName) -> Vec<String> {
     let values = headers.get_all(name);

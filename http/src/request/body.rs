@@ -3,7 +3,7 @@
 use std::io::Read;
 use std::sync::Arc;
 
-use barograph_engine::retry;
+use barograph_engine::{ErrorKind, retry};
 use barograph_flight::Error;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode, header};
@@ -19,7 +19,7 @@ const PIECE: usize = 16 << 10;
 const STEP: usize = 256 << 10;
 
 /// The bounds of bodies.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Bodies {
     most: usize,
     all: Arc<Semaphore>,
@@ -31,6 +31,20 @@ pub(crate) struct Bodies {
 pub(crate) struct Body {
     pub(crate) bytes: Bytes,
     _shares: Vec<OwnedSemaphorePermit>,
+}
+
+/// How a body is compressed.
+#[derive(Debug, Clone, Copy)]
+enum Packed {
+    Gzip,
+    Zstd,
+}
+
+/// What a body has taken of the memory.
+#[derive(Debug, Default)]
+struct Taken {
+    bytes: usize,
+    shares: Vec<OwnedSemaphorePermit>,
 }
 
 impl Bodies {
@@ -46,9 +60,8 @@ impl Bodies {
         headers: &HeaderMap,
         body: axum::body::Body,
     ) -> Result<Body, Failure> {
-        let mut shares = Vec::new();
+        let mut taken = Taken::default();
         let mut sent = Vec::new();
-        let mut room = 0;
         let mut body = body;
         while let Some(frame) = body.frame().await {
             let frame = frame.map_err(|e| {
@@ -56,47 +69,48 @@ impl Bodies {
             })?;
             let Ok(data) = frame.into_data() else { break };
             self.check(sent.len() + data.len())?;
-            self.share(sent.len() + data.len(), &mut room, &mut shares)?;
+            self.share(sent.len() + data.len(), &mut taken)?;
             sent.extend_from_slice(&data);
         }
-        let coding = headers.get(header::CONTENT_ENCODING).map(|value| value.as_bytes());
-        let bytes = match coding {
-            None | Some(b"" | b"identity") => Bytes::from(sent),
-            Some(b"gzip" | b"x-gzip") => {
-                let mut plain = Vec::new();
-                let reader = flate2::read::MultiGzDecoder::new(sent.as_slice());
-                self.unpack(reader, &mut plain, sent.len(), &mut room, &mut shares)?;
-                Bytes::from(plain)
+        let coding = match headers.get(header::CONTENT_ENCODING).map(|value| value.as_bytes()) {
+            None | Some(b"" | b"identity") => {
+                return Ok(Body { bytes: Bytes::from(sent), _shares: taken.shares });
             }
-            Some(b"zstd") => {
-                let mut plain = Vec::new();
-                let reader = zstd::stream::read::Decoder::new(sent.as_slice());
-                let reader = reader.map_err(|e| unreadable("zstd", e))?;
-                self.unpack(reader, &mut plain, sent.len(), &mut room, &mut shares)?;
-                Bytes::from(plain)
-            }
+            Some(b"gzip" | b"x-gzip") => Packed::Gzip,
+            Some(b"zstd") => Packed::Zstd,
             Some(other) => {
                 let other = String::from_utf8_lossy(other).into_owned();
                 let text = format!("content-encoding {other:?}: send gzip, zstd or identity");
                 return Err(Failure::of(StatusCode::UNSUPPORTED_MEDIA_TYPE, Error::request(text)));
             }
         };
-        Ok(Body { bytes, _shares: shares })
+        // It may take long: not where others are answered.
+        let this = self.clone();
+        let unpacking = tokio::task::spawn_blocking(move || match coding {
+            Packed::Gzip => {
+                this.unpack(flate2::read::MultiGzDecoder::new(sent.as_slice()), sent.len(), taken)
+            }
+            Packed::Zstd => {
+                let reader = zstd::stream::read::Decoder::new(sent.as_slice());
+                this.unpack(reader.map_err(|e| unreadable("zstd", e))?, sent.len(), taken)
+            }
+        });
+        let ended = |e| Error::new(ErrorKind::Internal, "decompression ended early").with_source(e);
+        unpacking.await.map_err(ended)?
     }
 
     fn unpack(
         &self,
         mut reader: impl Read,
-        plain: &mut Vec<u8>,
         held: usize,
-        room: &mut usize,
-        shares: &mut Vec<OwnedSemaphorePermit>,
-    ) -> Result<(), Failure> {
+        mut taken: Taken,
+    ) -> Result<Body, Failure> {
+        let mut plain = Vec::new();
         loop {
-            self.share(held + plain.len() + STEP, room, shares)?;
-            let read = reader.by_ref().take(STEP as u64).read_to_end(plain);
+            self.share(held + plain.len() + STEP, &mut taken)?;
+            let read = reader.by_ref().take(STEP as u64).read_to_end(&mut plain);
             if read.map_err(|e| unreadable("the compressed body", e))? == 0 {
-                return Ok(());
+                return Ok(Body { bytes: Bytes::from(plain), _shares: taken.shares });
             }
             self.check(plain.len())?;
         }
@@ -114,23 +128,18 @@ impl Bodies {
     }
 
     /// Takes a share of the memory for so many bytes.
-    fn share(
-        &self,
-        bytes: usize,
-        room: &mut usize,
-        shares: &mut Vec<OwnedSemaphorePermit>,
-    ) -> Result<(), Failure> {
-        if bytes <= *room {
+    fn share(&self, bytes: usize, taken: &mut Taken) -> Result<(), Failure> {
+        if bytes <= taken.bytes {
             return Ok(());
         }
-        let pieces = (bytes - *room).div_ceil(PIECE);
+        let pieces = (bytes - taken.bytes).div_ceil(PIECE);
         let share = Arc::clone(&self.all).try_acquire_many_owned(pieces as u32).map_err(|_| {
             let text =
                 format!("{} bytes are taken by the bodies of other requests", self.all_bytes);
             Error::resources("http.bodies_bytes_max", text, retry::READ_ENDS)
         })?;
-        *room += pieces * PIECE;
-        shares.push(share);
+        taken.bytes += pieces * PIECE;
+        taken.shares.push(share);
         Ok(())
     }
 }

@@ -4,7 +4,7 @@ mod accept;
 mod body;
 mod parameters;
 
-pub(crate) use accept::{Coding, FORMATS, Format, coding_of, format_of};
+pub(crate) use accept::{Coding, FORMATS, Format, coding_of, format_of, takes};
 pub(crate) use body::{Bodies, Body, content_type};
 pub(crate) use parameters::{Parameter, Query};
 

@@ -50,6 +50,12 @@ impl Query {
         Ok(Self(pairs))
     }
 
+    /// Reads the query of a URL whose names are not known.
+    pub(crate) fn read_any(query: Option<&str>) -> Self {
+        let pairs = url::form_urlencoded::parse(query.unwrap_or_default().as_bytes());
+        Self(pairs.into_owned().collect())
+    }
+
     /// The one value of a parameter; none if it is absent or empty.
     pub(crate) fn one(&self, name: &str) -> Result<Option<&str>> {
         let mut values = self.all(name);

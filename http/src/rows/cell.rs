@@ -66,7 +66,8 @@ impl Cell<'_> {
         number.ok_or_else(|| format!("{} where a whole number is declared", self.said()))
     }
 
-    fn as_float(self) -> Result<f64, String> {
+    /// As a number.
+    pub(crate) fn as_float(self) -> Result<f64, String> {
         let number = match self {
             Self::Int(number) => Some(number as f64),
             Self::Uint(number) => Some(number as f64),

@@ -6,6 +6,11 @@ use barograph_flight::{Error, Result};
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
+use crate::json::Bounded;
+
+/// Values that a row may have, nested ones among them: a row has no more columns.
+const VALUES_MAX: usize = 10_000;
+
 /// Calls `of` with each row and its number, until it says that it wants no more.
 pub(crate) fn read(
     bytes: &[u8],
@@ -28,8 +33,12 @@ pub(crate) fn read(
         if line.trim_ascii().is_empty() {
             continue;
         }
-        let row = serde_json::from_slice::<Map<_, _>>(line);
-        of(at + 1, row.map_err(|e| format!("the line is not an object in JSON: {e}")))?;
+        let row = match Bounded::new(VALUES_MAX).read(line) {
+            Ok(Value::Object(row)) => Ok(row),
+            Ok(_) => Err("the line is not an object in JSON".to_owned()),
+            Err(error) => Err(format!("the line is not an object in JSON: {error}")),
+        };
+        of(at + 1, row)?;
     }
     Ok(())
 }
@@ -57,7 +66,7 @@ impl<'de> Visitor<'de> for Rows<'_> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
         let mut number = 0;
-        while let Some(row) = list.next_element::<Value>()? {
+        while let Some(row) = list.next_element_seed(&mut Bounded::new(VALUES_MAX))? {
             number += 1;
             let row = match row {
                 Value::Object(row) => Ok(row),
@@ -72,9 +81,9 @@ impl<'de> Visitor<'de> for Rows<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        let mut row = Map::new();
-        while let Some((name, value)) = map.next_entry::<String, Value>()? {
-            row.insert(name, value);
+        let (mut row, mut values) = (Map::new(), Bounded::new(VALUES_MAX));
+        while let Some(name) = map.next_key::<String>()? {
+            row.insert(name, map.next_value_seed(&mut values)?);
         }
         if let Err(error) = (self.of)(1, Ok(row)) {
             *self.failed = Some(error);
@@ -112,8 +121,22 @@ mod tests {
     fn what_is_no_row_is_told() {
         assert!(rows("[7]", false).unwrap()[0].1.as_ref().unwrap_err().contains("no object: 7"));
         assert!(rows("{\"a\":1}\n[", true).unwrap()[1].1.is_err());
+        assert!(rows("7", true).unwrap()[0].1.is_err());
         for wrong in ["", "7", "[{}", "[{}] x"] {
             assert!(rows(wrong, false).unwrap_err().to_string().contains("not a list"), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_row_has_so_many_values_and_no_more() {
+        let lists = |count: usize| format!("{{\"a\":[{}]}}", vec!["[]"; count].join(","));
+        // The list is one, too, and in lines the row.
+        for (count, is_held) in [(VALUES_MAX - 2, true), (VALUES_MAX, false)] {
+            let text = lists(count);
+            assert_eq!(rows(&text, false).is_ok(), is_held);
+            assert_eq!(rows(&format!("[{text}]"), false).is_ok(), is_held);
+            let line = rows(&text, true).unwrap().remove(0).1;
+            assert_eq!(line.as_ref().err().is_none(), is_held, "{line:?}");
         }
     }
 }

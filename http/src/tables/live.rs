@@ -149,15 +149,17 @@ impl Following {
         let mut changed = Vec::new();
         while let Some(batch) = rows.next().await {
             let batch = batch?;
-            rows.sends(batch.num_rows(), 0);
+            let (known, mut bytes) = (changed.len(), 0);
             for (row, line) in lines(&batch)?.lines().enumerate() {
                 let mut hasher = DefaultHasher::new();
                 line.hash(&mut hasher);
                 let hash = hasher.finish();
                 if self.sent.insert(key_at(batch.column(0), row), hash) != Some(hash) {
+                    bytes += line.len();
                     changed.push(line.to_owned());
                 }
             }
+            rows.sends(changed.len() - known, bytes);
         }
         Ok(changed)
     }

@@ -1,10 +1,14 @@
 //! Fuzz target of HTTP: requests with their parameters, headers and bodies, answered by a server that runs.
 
+use std::collections::BTreeMap;
+
 use barograph_engine::SystemClock;
 use barograph_fuzz::Target;
-use barograph_lake::Size;
+use barograph_lake::{Size, TableDeclaration, TableSchema, ValueColumn, ValueType};
 
 use super::*;
+use crate::StationSettings;
+use crate::stations::{Form, row_of};
 
 /// What stands between the head and the body of an input.
 const BETWEEN: &[u8] = b"\n\n";
@@ -23,6 +27,8 @@ fn requests() -> Vec<String> {
         "GET /ping\nX-Request-Id: 7",
         "GET /metrics\nAccept: application/openmetrics-text",
         "PUT /api/v1/tables/readings",
+        "GET /weatherstation/updateweatherstation.php?ID=1&PASSWORD=x&dateutc=2026-01-01+00%3A03%3A00&tempf=68.5&humidity=-9999&baromin=29.92&action=updateraw",
+        "GET /weatherstation/updateweatherstation.php?ID=x&dateutc=now&tempf=warm\nSec-Fetch-Site: cross-site",
     ];
     let bodies = [
         (
@@ -50,6 +56,10 @@ fn requests() -> Vec<String> {
             "readings,city_id=1 temperature=20.5",
         ),
         (
+            "POST /data/report/?token=x\nContent-Type: application/x-www-form-urlencoded",
+            "PASSKEY=2&stationtype=GW1100B&dateutc=2026-01-01+00:04:00&tempf=64.40&windspeedmph=4.47&hourlyrainin=0.02",
+        ),
+        (
             "POST /api/v3/write_lp?db=b&accept_partial=false",
             "readings city_id=1i,temperature=1e400",
         ),
@@ -58,7 +68,7 @@ fn requests() -> Vec<String> {
     heads.into_iter().map(str::to_owned).chain(bodies).collect()
 }
 
-const TOKENS: [&str; 34] = [
+const TOKENS: [&str; 38] = [
     "keys=",
     "&columns=",
     "&from=",
@@ -81,6 +91,10 @@ const TOKENS: [&str; 34] = [
     "&start_date=",
     "&end_date=",
     "&past_days=",
+    "&dateutc=now",
+    "&tempf=1e308",
+    "&PASSWORD=%00",
+    "&ID=",
     "%00",
     "%ff",
     "%2B",
@@ -122,6 +136,49 @@ async fn ask(address: std::net::SocketAddr, input: &[u8]) -> Option<u16> {
     let _ = connection.read_to_end(&mut answer).await;
     let status = answer.get(9..12).and_then(|status| std::str::from_utf8(status).ok());
     status.and_then(|status| status.parse().ok())
+}
+
+#[test]
+fn fuzz_station_forms() {
+    let settings = StationSettings {
+        keys: BTreeMap::from([("KPARIS1".to_owned(), "7".to_owned())]),
+        columns: BTreeMap::from([("rain".to_owned(), vec!["rainin".to_owned()])]),
+        ..StationSettings::default()
+    };
+    let of = |name: &str, of, unit: &str| ValueColumn::new(name, of).unit(unit);
+    let declaration = TableDeclaration::new("id", "at")
+        .column(of("temperature", ValueType::Float32, "°C"))
+        .column(of("wind_speed", ValueType::Int16, "km/h"))
+        .column(of("rain", ValueType::Float64, "mm"));
+    let table = Arc::new(TableSchema::new("readings", declaration).unwrap());
+    let places = Places::new(Vec::new(), Box::new(|_| Err("no places".to_owned())));
+    let seeds = [
+        "ID=KPARIS1&PASSWORD=x&dateutc=2026-01-01+10%3A32%3A35&tempf=68&windspeedmph=10&rainin=0.5",
+        "ID=9&dateutc=now&tempf=-9999&rainin=&%ff=%00",
+    ];
+    let tokens = [
+        "ID=",
+        "&dateutc=",
+        "&tempf=",
+        "&rainin=",
+        "&windspeedmph=",
+        "now",
+        "1e308",
+        "-9999",
+        "%",
+        "+",
+        "nan",
+    ];
+    let seeds = seeds.map(|seed| seed.to_owned());
+    let target =
+        Target::new("station_forms", 20_000).seeds(seeds).tokens(tokens).bytes_max(1 << 10);
+    target.memory(4 << 20, 1_024).run(|input| {
+        let form = Form::read(input);
+        let mut rows = row_of(&form, "ID", &table, (&settings, &places), START)?;
+        let (rows, numbers) = rows.take().unwrap().unwrap();
+        assert_eq!((rows.num_rows(), numbers), (1, vec![1]));
+        Ok(())
+    });
 }
 
 #[test]

@@ -1,27 +1,84 @@
-//! Limits of all queries together: their memory is counted and bounded, their files on disk are bounded, and no more of
-//! them run or wait than allowed.
+//! Limits of all queries together: their memory is counted and bounded, for each caller, too, and their files on disk are
+//! bounded.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 
-use barograph_engine::{Error, Result, retry};
-use datafusion::common::Result as QueryResult;
+use barograph_engine::Result;
+use datafusion::common::{DataFusionError, Result as QueryResult};
 use datafusion::execution::memory_pool::{
     FairSpillPool, MemoryConsumer, MemoryLimit, MemoryPool, MemoryReservation,
 };
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use hashbrown::HashMap;
 use parking_lot::Mutex;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
-use crate::errors::engine_error;
+use crate::errors::{OF_USER, engine_error};
 use crate::limits::function_memory::ProcessLimitedPool;
 use crate::limits::queries::Meter;
 use crate::limits::spill;
 use crate::settings::SqlSettings;
 
-/// Threads of queries that wait for their readers without a slot: each query keeps its executor.
-const PARKED_THREADS: usize = 1_024;
+/// Callers that are kept; beyond that, those without a query are forgotten.
+const USERS_MAX: usize = 1_024;
+
+/// The memory of callers, by their names.
+#[derive(Debug, Default)]
+pub(crate) struct Users(Mutex<HashMap<String, Weak<UserMemory>>>);
+
+/// The memory that the queries of one caller hold together.
+#[derive(Debug)]
+pub(crate) struct UserMemory {
+    user: String,
+    held: AtomicUsize,
+}
+
+/// The part of a query in the memory of its caller.
+#[derive(Debug, Clone)]
+pub(crate) struct UserShare {
+    pub(crate) memory: Arc<UserMemory>,
+    /// What the queries of the caller may hold together.
+    pub(crate) most: usize,
+}
+
+impl Users {
+    /// The memory of `user`.
+    pub(crate) fn memory(&self, user: &str) -> Arc<UserMemory> {
+        let mut users = self.0.lock();
+        if let Some(memory) = users.get(user).and_then(Weak::upgrade) {
+            return memory;
+        }
+        if users.len() >= USERS_MAX {
+            users.retain(|_, memory| memory.strong_count() > 0);
+        }
+        let memory = Arc::new(UserMemory { user: user.to_owned(), held: AtomicUsize::new(0) });
+        users.insert(user.to_owned(), Arc::downgrade(&memory));
+        memory
+    }
+}
+
+impl UserShare {
+    fn try_grow(&self, additional: usize) -> QueryResult<()> {
+        let UserMemory { user, held } = &*self.memory;
+        let more = |held: usize| held.checked_add(additional).filter(|held| *held <= self.most);
+        match held.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more) {
+            Ok(_) => Ok(()),
+            Err(held) => Err(DataFusionError::ResourcesExhausted(format!(
+                "{OF_USER}: the queries of {user:?} hold {held} of {} bytes, and one wants {additional} more",
+                self.most
+            ))),
+        }
+    }
+
+    fn grow(&self, additional: usize) {
+        self.memory.held.fetch_add(additional, Ordering::Relaxed);
+    }
+
+    fn shrink(&self, bytes: usize) {
+        self.memory.held.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
 
 /// Memory and disk of all queries together.
 pub(crate) fn runtime(settings: &SqlSettings) -> Result<Arc<RuntimeEnv>> {
@@ -34,9 +91,14 @@ pub(crate) fn runtime(settings: &SqlSettings) -> Result<Arc<RuntimeEnv>> {
         .map_err(engine_error)
 }
 
-/// The runtime of one query: the shared one, with the query's memory counted.
-pub(crate) fn metered(shared: &RuntimeEnv, meter: &Arc<Meter>) -> Arc<RuntimeEnv> {
-    let pool = MeteredPool { shared: Arc::clone(&shared.memory_pool), meter: Arc::clone(meter) };
+/// The runtime of one query: the shared one, with the query's memory counted as its own and as that of its caller.
+pub(crate) fn metered(
+    shared: &RuntimeEnv,
+    meter: &Arc<Meter>,
+    user: Option<UserShare>,
+) -> Arc<RuntimeEnv> {
+    let (shared_pool, meter) = (Arc::clone(&shared.memory_pool), Arc::clone(meter));
+    let pool = MeteredPool { shared: shared_pool, meter, user };
     Arc::new(RuntimeEnv { memory_pool: Arc::new(pool), ..shared.clone() })
 }
 
@@ -45,6 +107,7 @@ pub(crate) fn metered(shared: &RuntimeEnv, meter: &Arc<Meter>) -> Arc<RuntimeEnv
 struct MeteredPool {
     shared: Arc<dyn MemoryPool>,
     meter: Arc<Meter>,
+    user: Option<UserShare>,
 }
 
 impl fmt::Display for MeteredPool {
@@ -69,16 +132,22 @@ impl MemoryPool for MeteredPool {
     fn grow(&self, reservation: &MemoryReservation, additional: usize) {
         self.shared.grow(reservation, additional);
         self.meter.grow(additional);
+        self.user.iter().for_each(|user| user.grow(additional));
     }
 
     fn shrink(&self, reservation: &MemoryReservation, shrink: usize) {
         // In this order another thread that takes what is given back is never counted beside it.
         self.meter.shrink(shrink);
+        self.user.iter().for_each(|user| user.shrink(shrink));
         self.shared.shrink(reservation, shrink);
     }
 
     fn try_grow(&self, reservation: &MemoryReservation, additional: usize) -> QueryResult<()> {
-        self.shared.try_grow(reservation, additional)?;
+        self.user.iter().try_for_each(|user| user.try_grow(additional))?;
+        if let Err(error) = self.shared.try_grow(reservation, additional) {
+            self.user.iter().for_each(|user| user.shrink(additional));
+            return Err(error);
+        }
         self.meter.grow(additional);
         Ok(())
     }
@@ -92,92 +161,36 @@ impl MemoryPool for MeteredPool {
     }
 }
 
-/// Slots of running queries, and the queue of those that wait.
-#[derive(Debug)]
-pub(crate) struct Gate {
-    places: Arc<Semaphore>,
-    waiting: AtomicUsize,
-    waiting_max: usize,
-    /// Permits to wait for a reader without a slot.
-    parks: Semaphore,
-}
+#[cfg(test)]
+mod tests {
+    use datafusion::execution::memory_pool::UnboundedMemoryPool;
 
-/// One waiting query, counted until dropped.
-struct Waiting<'a>(&'a AtomicUsize);
+    use super::*;
 
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-impl Gate {
-    /// Slots for queries that run on `threads` threads each.
-    pub(crate) fn new(settings: &SqlSettings, threads: usize) -> Self {
-        Self {
-            places: Arc::new(Semaphore::new(settings.queries_max.max(1))),
-            waiting: AtomicUsize::new(0),
-            waiting_max: settings.queue_max,
-            parks: Semaphore::new(PARKED_THREADS / threads.max(1)),
-        }
-    }
-
-    /// Waits for a free slot; refused if too many queries wait already.
-    pub(crate) async fn enter(self: &Arc<Self>) -> Result<Place> {
-        let place = |place| Place { gate: Arc::clone(self), held: Mutex::new(Some(place)) };
-        if let Ok(free) = Arc::clone(&self.places).try_acquire_owned() {
-            return Ok(place(free));
-        }
-        let waiting = self.waiting.fetch_add(1, Ordering::Relaxed);
-        let _waiting = Waiting(&self.waiting);
-        if waiting >= self.waiting_max {
-            return Err(Error::resources(
-                "sql.queue_max",
-                format!("{waiting} queries are waiting already"),
-                retry::STATEMENT_ENDS,
-            ));
-        }
-        self.free().await.map(place)
-    }
-
-    async fn free(&self) -> Result<OwnedSemaphorePermit> {
-        let closed = |e| Error::internal("the queue of queries is closed").with_source(e);
-        Arc::clone(&self.places).acquire_owned().await.map_err(closed)
-    }
-}
-
-/// The slot of a query.
-#[derive(Debug)]
-pub(crate) struct Place {
-    gate: Arc<Gate>,
-    held: Mutex<Option<OwnedSemaphorePermit>>,
-}
-
-impl Place {
-    /// Gives the slot to others for good.
-    pub(crate) fn give_back(&self) {
-        drop(self.held.lock().take());
-    }
-
-    /// Gives the slot to others for a while; `None` if as many queries wait without one as allowed.
-    pub(crate) fn park(&self) -> Option<Parked<'_>> {
-        let leave = self.gate.parks.try_acquire().ok()?;
-        self.give_back();
-        Some(Parked { place: self, _leave: leave })
-    }
-}
-
-/// A query that waits without its slot.
-pub(crate) struct Parked<'a> {
-    place: &'a Place,
-    _leave: SemaphorePermit<'a>,
-}
-
-impl Parked<'_> {
-    /// Waits for a slot again, however many queries wait for one.
-    pub(crate) async fn retake(self) -> Result<()> {
-        let place = self.place.gate.free().await?;
-        *self.place.held.lock() = Some(place);
-        Ok(())
+    #[test]
+    fn queries_of_one_caller_share_what_it_may_hold() {
+        let users = Users::default();
+        let shared: Arc<dyn MemoryPool> = Arc::new(UnboundedMemoryPool::default());
+        let query = |user: &str| {
+            let user = Some(UserShare { memory: users.memory(user), most: 100 });
+            let (shared, meter) = (Arc::clone(&shared), Arc::default());
+            let pool: Arc<dyn MemoryPool> = Arc::new(MeteredPool { shared, meter, user });
+            MemoryConsumer::new("a sort").register(&pool)
+        };
+        let (first, second, other) = (query("anna"), query("anna"), query("ben"));
+        first.try_grow(60).unwrap();
+        let error = engine_error(second.try_grow(41).unwrap_err());
+        let text = error.to_string();
+        assert!(
+            text.starts_with("access.limits.memory_bytes_max: the queries of \"anna\""),
+            "{text}"
+        );
+        assert!(error.retry_after().is_some());
+        second.try_grow(40).unwrap();
+        other.try_grow(100).unwrap();
+        drop(first);
+        second.try_grow(60).unwrap();
+        drop((second, other));
+        assert_eq!(users.memory("anna").held.load(Ordering::Relaxed), 0);
     }
 }

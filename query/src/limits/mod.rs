@@ -4,11 +4,13 @@
 //! - `executors`, `planning`, `interruptible`, `stop`: the threads on which a statement is planned and runs, and how it
 //!   is stopped there.
 //! - `function_memory`, `guard`, `spill`: memory of functions, memory of operators, and files on disk.
+//! - `gate`: which statements run, and whose turn it is.
 //! - `queries`: the running statements, and the last finished ones.
 
 pub(crate) mod bounds;
 pub(crate) mod executors;
 pub(crate) mod function_memory;
+pub(crate) mod gate;
 pub(crate) mod guard;
 pub(crate) mod interruptible;
 pub(crate) mod planning;

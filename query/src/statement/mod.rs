@@ -9,10 +9,12 @@
 //!   bound.
 //! - `run`, `watch`, `rows`: the run of a plan, what ends it early, and how its rows reach the client.
 //! - `script`: texts of several statements. `divide`: answers whose partitions are fetched apart.
+//! - `hidden`: which names of a failed statement are there, and not shown.
 
 pub(crate) mod bind;
 pub(crate) mod deferred;
 pub(crate) mod divide;
+mod hidden;
 pub(crate) mod prepare;
 pub(crate) mod prepared;
 pub(crate) mod query_session;

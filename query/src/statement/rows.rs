@@ -13,7 +13,7 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::errors::engine_error;
-use crate::limits::guard::Place;
+use crate::limits::gate::Place;
 use crate::limits::queries::{Query, QueryId, QueryState};
 use crate::statement::watch::{Reason, cancelled};
 

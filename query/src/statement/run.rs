@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
+use barograph_access::SPANS;
 use barograph_engine::scan::Cost;
 use barograph_engine::scan::with_schema;
 use barograph_engine::{Error, Result};
@@ -13,9 +14,10 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::{SendableRecordBatchStream, execute_stream};
 use futures::StreamExt;
 use tokio::sync::{mpsc, oneshot};
+use tracing::Instrument;
 
 use crate::errors::engine_error;
-use crate::limits::guard::Place;
+use crate::limits::gate::Place;
 use crate::limits::planning::{PlanningSlots, memory};
 use crate::limits::queries::QueryState;
 use crate::limits::stack::DeepPlan;
@@ -65,9 +67,11 @@ impl Job {
         session.obey(&stop);
         let mut planned = Some(planned);
         let work = async {
+            let traced = tracing::trace_span!(target: SPANS, "plan");
             let plan = plan(&listed, statement, &values, &session, &budget, &planning_slots, &stop);
-            let (schema, mut batches) =
-                memory::accounted(&session.runtime_env().memory_pool, plan).await?;
+            let (schema, mut batches) = memory::accounted(&session.runtime_env().memory_pool, plan)
+                .instrument(traced)
+                .await?;
             listed.query.advance(QueryState::Running, listed.engine.now());
             if let Some(planned) = planned.take() {
                 let _ = planned.send(Ok(Arc::clone(&schema)));

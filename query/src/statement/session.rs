@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{Field, Schema, SchemaRef};
+use barograph_access::SPANS;
 use barograph_engine::Result;
 use barograph_lake::Size;
 use datafusion::catalog::Session;
@@ -23,9 +24,11 @@ use datafusion::logical_expr::LogicalPlan;
 use futures::Stream;
 use futures::future::BoxFuture;
 use tokio::sync::oneshot;
+use tracing::Instrument;
 
 use crate::errors::engine_error;
-use crate::limits::guard;
+use crate::limits::gate::{Asker, share};
+use crate::limits::guard::{self, UserShare};
 use crate::limits::queries::{QueryId, QueryState};
 use crate::opaque::Opaque;
 use crate::settings::SqlSettings;
@@ -55,6 +58,18 @@ pub struct SqlSession {
     pub time_zone: Option<String>,
     /// Most bytes of lake files that a query may have to read; the server's own limit applies, too.
     pub cost_bytes_max: Option<u64>,
+    /// Most bytes of memory that the queries of the user may hold together; the server's own limit applies, too.
+    pub memory_bytes_max: Option<u64>,
+    /// Whether the user is one of several that are known by name: then it gets three quarters of slots, queue and memory
+    /// at most, so that the others find room.
+    pub is_one_of_several: bool,
+}
+
+impl SqlSession {
+    pub(crate) fn asker(&self) -> Asker {
+        let is_one_of_several = self.is_one_of_several;
+        Asker { user: self.user.as_str().into(), is_one_of_several }
+    }
 }
 
 /// The answer to a statement.
@@ -102,6 +117,15 @@ impl Sql {
             budget.cost_bytes_max = Some(budget.cost_bytes_max.map_or(most, |of| of.min(most)));
         }
         budget
+    }
+
+    /// What of the memory the user of the session may have, if that is limited.
+    fn share(&self, session: &SqlSession) -> Option<UserShare> {
+        let all = self.settings.memory_bytes_max.get();
+        let of_several = session.is_one_of_several.then(|| share(all));
+        let own = session.memory_bytes_max.map(|most| usize::try_from(most).unwrap_or(usize::MAX));
+        let most = of_several.into_iter().chain(own).min()?;
+        Some(UserShare { memory: self.users.memory(&session.user), most })
     }
 
     /// Longest time that a query of the session may take.
@@ -186,7 +210,7 @@ impl Sql {
             let listed =
                 ListedQuery::new(Arc::clone(&query), Arc::clone(&self.queries), &self.engine);
             let place = async {
-                let place = Arc::new(self.gate.enter().await?);
+                let place = Arc::new(self.gate.enter(session.asker()).await?);
                 Ok((place, self.executors.lease(&**clock).await?))
             };
             let place = tokio::select! {
@@ -199,7 +223,7 @@ impl Sql {
             query.works_on(&lease);
             query.advance(QueryState::Planning, self.engine.now());
             let meter = Arc::clone(&query.meter);
-            let runtime = guard::metered(&self.shared, &meter);
+            let runtime = guard::metered(&self.shared, &meter, self.share(session));
             let explain = matches!(**statement.plan, LogicalPlan::Explain(_));
             let partition = statement.partition.clone();
             let now = partition.as_ref().map_or_else(|| self.engine.now(), |of| of.now);
@@ -222,7 +246,8 @@ impl Sql {
                 sender,
                 place,
             };
-            drop(lease.spawn(job.run(planned_to, end_to))?);
+            let span = tracing::trace_span!(target: SPANS, "query", kind = statement.kind());
+            drop(lease.spawn(job.run(planned_to, end_to).instrument(span))?);
             let schema = planned(schema, &mut reason, query.id).await?;
             let batches = rows::batches(rows, end, reason, query.id);
             Ok(Answer { id: query.id, schema, batches })

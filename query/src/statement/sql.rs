@@ -15,7 +15,8 @@ use datafusion::execution::session_state::SessionState;
 use parking_lot::Mutex;
 
 use crate::limits::executors::Executors;
-use crate::limits::guard::{self, Gate};
+use crate::limits::gate::Gate;
+use crate::limits::guard::{self, Users};
 use crate::limits::planning::PlanningSlots;
 use crate::limits::queries::Queries;
 use crate::opaque::Opaque;
@@ -68,6 +69,8 @@ pub struct Sql {
     /// Slots of statements that are planned without being run.
     pub(crate) plans: Arc<Gate>,
     pub(super) planning_slots: Arc<PlanningSlots>,
+    /// The memory of callers.
+    pub(crate) users: Arc<Users>,
     pub(crate) executors: Arc<Executors>,
     pub(crate) queries: Arc<Queries>,
     pub(super) process_limit: ProcessMemoryLimit,
@@ -158,6 +161,7 @@ impl Sql {
             gate,
             plans,
             planning_slots,
+            users: Arc::default(),
             executors,
             queries,
             process_limit,
@@ -223,6 +227,7 @@ impl Sql {
             gate: Arc::clone(&self.gate),
             plans: Arc::clone(&self.plans),
             planning_slots: Arc::clone(&self.planning_slots),
+            users: Arc::clone(&self.users),
             executors: Arc::clone(&self.executors),
             queries,
             process_limit: self.process_limit,
@@ -251,6 +256,10 @@ impl Sql {
     /// All tables but those of `information_schema`.
     pub fn tables(&self) -> Vec<TableEntry> {
         self.catalog.entries().to_vec()
+    }
+
+    pub(super) fn dimension_names(&self) -> impl Iterator<Item = &str> {
+        self.sources.dimensions.keys().map(String::as_str)
     }
 
     /// The settings.

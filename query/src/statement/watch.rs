@@ -12,7 +12,7 @@ use futures::future::{BoxFuture, Fuse};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::limits::executors::Lease;
-use crate::limits::guard::Place;
+use crate::limits::gate::Place;
 use crate::limits::queries::{Queries, Query, QueryId, QueryState};
 use crate::statement::rows::Rows;
 

@@ -29,6 +29,11 @@ impl Shown {
         Self((!rights.is_everything()).then(|| Arc::clone(rights)))
     }
 
+    /// Whether nothing is hidden.
+    pub(crate) fn is_everything(&self) -> bool {
+        self.0.is_none()
+    }
+
     /// Whether `rights` show the same.
     pub(crate) fn is_by(&self, rights: &Arc<Rights>) -> bool {
         self.0.as_ref().is_some_and(|own| Arc::ptr_eq(own, rights) || own == rights)

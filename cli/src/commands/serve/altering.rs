@@ -78,11 +78,6 @@ impl Served {
         reopening: &Reopening,
     ) -> Result<Vec<String>> {
         let mut now = self.now.lock().await;
-        if now.settings.log == LogPlace::Store {
-            return Err(Error::usage(
-                "the log is shared, and each server of the lake has to know the columns: stop all of them, run `barograph lake alter TABLE --data …` with the new settings, and start them with these",
-            ));
-        }
         let read = self.layers.resolve()?;
         let settings = Settings {
             tables: read.tables,
@@ -93,6 +88,12 @@ impl Served {
         settings.check()?;
         let lake = wiring::lake(&settings, "alter")?;
         let planned = plan(&lake, request, &settings).await?;
+        // Rows with the columns before may stand in the log, and others go on to append such.
+        if is_shared(&now.settings) && !planned.is_empty() {
+            return Err(Error::usage(
+                "the log is shared, and columns are dropped or renamed only where no server has rows with the columns before: stop all servers of the lake, run `barograph lake alter TABLE --data …` with the new settings, and start them with these",
+            ));
+        }
         let mut lines = redeclared(&lake, &planned, &settings).await?;
         if request.dry_run {
             lines.extend(planned.iter().map(Plan::outlook));
@@ -104,6 +105,9 @@ impl Served {
                 write_ahead(request, &settings, reopening).await?;
             }
             lines.extend(self.reopen(request, settings, &mut now, reopening).await?);
+            if lines.is_empty() {
+                lines.push(format!("{}: this server declares its columns, too", request.table));
+            }
         }
         Ok(lines)
     }
@@ -135,7 +139,13 @@ impl Served {
                 plan.check_tail(&engine).map_err(wired)?;
             }
             let altered = async {
-                engine.shutdown().await?;
+                match engine.shutdown().await {
+                    // One that met values of columns that another server has added stopped for that. Its rows are in the store.
+                    Err(error) if is_shared(&settings) => {
+                        tracing::warn!(%error, "the engine had stopped before columns were altered");
+                    }
+                    done => done?,
+                }
                 let mut lines = Vec::new();
                 for plan in plan(&lake, request, &settings).await? {
                     lines.push(plan.carry_out(&settings, &mut |_| {}).await?);
@@ -187,6 +197,11 @@ impl Served {
         }
         barograph_flight::Error::new(EngineErrorKind::Unavailable, error)
     }
+}
+
+/// Whether other servers append to the log, too.
+fn is_shared(settings: &Settings) -> bool {
+    settings.log == LogPlace::Store
 }
 
 /// Writes files anew beside who reads and puts, until few are left.

@@ -17,16 +17,22 @@ use futures::TryStreamExt;
 
 use super::query::has_cities;
 use crate::arguments::SqlArguments;
-use crate::output::{Format, RowWriter, check_terminal};
+use crate::output::{Format, RowWriter, check_terminal, say};
+use crate::plot::Plot;
 use crate::settings::Settings;
 use crate::{Error, Result, signals, wiring};
 
 pub(super) async fn run(arguments: SqlArguments, settings: &Settings) -> Result<()> {
     check_terminal(arguments.answer.format)?;
-    let format = arguments.answer.format;
+    let (format, is_plot) = (arguments.answer.format, arguments.plot);
     let text = match arguments.statement {
         Some(text) => text,
         None if std::io::stdin().is_terminal() => {
+            if is_plot {
+                return Err(Error::usage(
+                    "--plot: give the statement, like barograph sql --plot 'SELECT …'",
+                ));
+            }
             let client = wiring::connect_after(settings, arguments.answer.after).await?;
             return shell::run(client, format).await;
         }
@@ -44,13 +50,25 @@ pub(super) async fn run(arguments: SqlArguments, settings: &Settings) -> Result<
     }
     for statement in statements {
         signals::unless_stopped(async {
-            answer(&client, statement, format)
-                .await
-                .map_err(|e| error_place::with_place(e, statement))
+            let answered = match is_plot {
+                true => plot(&client, statement).await,
+                false => answer(&client, statement, format).await.map(drop),
+            };
+            answered.map_err(|e| error_place::with_place(e, statement))
         })
         .await?;
     }
     Ok(())
+}
+
+/// Asks and draws the answer to stdout.
+async fn plot(client: &Client, statement: &str) -> Result<()> {
+    let mut answer = client.sql(statement).await?;
+    let mut plot = Plot::new(answer.schema(), has_cities(answer.schema()), false)?;
+    while let Some(batch) = answer.try_next().await? {
+        plot.take(&batch)?;
+    }
+    say(plot.text().trim_end())
 }
 
 /// How large an answer was, and how long it took.

@@ -206,3 +206,27 @@ async fn a_leader_sends_what_it_appends() {
     a.shutdown().await.unwrap();
     b.shutdown().await.unwrap();
 }
+
+/// A follower whose batch the leader has not answered for yet shows that batch, and those of others.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_follower_that_waits_for_the_leader_takes_what_it_is_sent() {
+    let site = Site::new();
+    let ((a, _), (b, cut_off)) = (site.open("a").await, site.open("b").await);
+    let first = put(&a, "readings", &[(1, START, 1.0)]).await.unwrap();
+    b.wait_for(first.position).await.unwrap();
+    site.pass_until("b never subscribes", Span::millis(100), || is_sent_groups(&b)).await;
+    cut_off.set_plan(FaultPlan::seeded(0, 1_000, Duration::ZERO));
+    let held = site.network.answers.lock().await;
+    let at_b = Arc::clone(&b);
+    let waiting =
+        tokio::spawn(async move { put(&at_b, "readings", &[(1, START, 2.0)]).await.unwrap() });
+    comes_to(&b, &[(1, START, 2.0)], "b was not sent its own batch").await;
+    put(&a, "readings", &[(1, START, 3.0)]).await.unwrap();
+    comes_to(&b, &[(1, START, 3.0)], "b was not sent the batch of another").await;
+    assert!(!waiting.is_finished(), "the leader has not answered");
+    drop(held);
+    assert_eq!(waiting.await.unwrap().accepted, 1);
+    cut_off.set_plan(FaultPlan::none());
+    a.shutdown().await.unwrap();
+    b.shutdown().await.unwrap();
+}

@@ -46,6 +46,8 @@ pub(super) struct Network {
     pub(super) engines: Mutex<BTreeMap<String, Arc<Engine>>>,
     forwarded: Mutex<usize>,
     loses_replies: Mutex<bool>,
+    /// Answers wait for it.
+    pub(super) answers: tokio::sync::Mutex<()>,
 }
 
 impl Peers for Network {
@@ -64,6 +66,7 @@ impl Peers for Network {
             let gone = || Error::new(ErrorKind::Unavailable, "nobody is there");
             *self.forwarded.lock() += batches.len();
             let places = engine.ok_or_else(gone)?.accept_forwarded(log, batches).await?;
+            drop(self.answers.lock().await);
             if *self.loses_replies.lock() { Err(gone()) } else { Ok(places) }
         })
     }

@@ -12,12 +12,14 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
+use barograph_access::SPANS;
 use barograph_lake::KeySelection;
 use barograph_lake::internal::may_wait;
 use futures::{Stream, stream};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
+use tracing::{Instrument, Span};
 
 use super::files::head;
 use super::plan::{Plan, Slice, Source};
@@ -83,6 +85,8 @@ pub struct Slices<B> {
     working: VecDeque<JoinHandle<Result<RecordBatch>>>,
     /// Held until the last slice is done.
     budget: Arc<B>,
+    /// What slices are traced below.
+    span: Span,
 }
 
 impl Plan {
@@ -110,6 +114,7 @@ impl Plan {
             turn: None,
             working: VecDeque::new(),
             budget,
+            span: Span::current(),
         })
     }
 }
@@ -135,7 +140,8 @@ impl<B: Send + Sync + 'static> Slices<B> {
         while self.working.len() < at_once
             && let Some(slice) = self.next_slice()
         {
-            let work = work(Arc::clone(&self.plan), slice, Arc::clone(&self.budget));
+            let held = (Arc::clone(&self.budget), self.span.clone());
+            let work = work(Arc::clone(&self.plan), slice, held);
             let working = match Arc::clone(&permits).try_acquire_owned() {
                 Ok(permit) => on.spawn_blocking(move || work(permit)),
                 Err(_) => {
@@ -185,7 +191,10 @@ impl<B: Send + Sync + 'static> Slices<B> {
         }
         let _held = self.turn.take();
         match self.next_slice() {
-            Some(slice) => self.plan.slice(&slice).await.map(Some),
+            Some(slice) => {
+                let span = traced(&self.span);
+                self.plan.slice(&slice).instrument(span).await.map(Some)
+            }
             None => Ok(None),
         }
     }
@@ -232,12 +241,18 @@ impl<B> Drop for Slices<B> {
 fn work<B: Send + Sync + 'static>(
     plan: Arc<Plan>,
     slice: Slice,
-    budget: Arc<B>,
+    (budget, span): (Arc<B>, Span),
 ) -> impl FnOnce(OwnedSemaphorePermit) -> Result<RecordBatch> + Send + 'static {
     move |permit| {
         let _held = (permit, budget);
-        may_wait(|| Handle::current().block_on(plan.slice(&slice)))
+        let span = traced(&span);
+        may_wait(|| Handle::current().block_on(plan.slice(&slice).instrument(span)))
     }
+}
+
+/// The span of a slice of a read.
+fn traced(read: &Span) -> Span {
+    tracing::trace_span!(target: SPANS, parent: read, "slice")
 }
 
 fn ended(error: impl std::error::Error + Send + Sync + 'static) -> Error {

@@ -7,6 +7,7 @@ mod memory;
 mod model;
 mod threads;
 
+use barograph_fuzz::number;
 use barograph_lake::time::MICROS_PER_HOUR;
 use barograph_lake::{Key, KeyType, LogPosition, Timestamp};
 use proptest::collection::vec;
@@ -86,7 +87,7 @@ fn columns() -> impl Strategy<Value = Vec<usize>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig::with_cases(number("BAROGRAPH_TEST_CASES", 120) as u32))]
 
     #[test]
     fn every_answer_is_the_models(

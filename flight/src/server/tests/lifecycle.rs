@@ -75,6 +75,17 @@ async fn http(addr: std::net::SocketAddr, path: &str) -> String {
 }
 
 #[tokio::test]
+async fn headers_of_http_1_are_bounded() {
+    let server = start(FlightSettings::default()).await;
+    for (bytes, expected) in [(60 << 10, "HTTP/1.1 200"), (65 << 10, "HTTP/1.1 431")] {
+        let more = format!("/health HTTP/1.1\r\nX-Much: {}\r\nX:", "m".repeat(bytes));
+        let answer = http(server.addr, &more).await;
+        assert!(answer.starts_with(expected), "{bytes}: {answer}");
+    }
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
 async fn one_port_speaks_http_health_and_reflection() {
     let server = start(FlightSettings::default()).await;
     let health = http(server.addr, "/health").await;

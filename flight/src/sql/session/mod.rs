@@ -7,7 +7,8 @@
 //! ```
 //!
 //! A client that keeps no cookies sends the same options as headers of each call
-//! ([`TIMEOUT_HEADER`], [`TIME_ZONE_HEADER`], [`ENDPOINTS_HEADER`], [`AFTER_HEADER`]), which go before the cookie.
+//! ([`TIMEOUT_HEADER`], [`TIME_ZONE_HEADER`], [`ENDPOINTS_HEADER`], [`TIMESTAMPS_HEADER`],
+//! [`AFTER_HEADER`]), which go before the cookie.
 
 pub(crate) mod messages;
 
@@ -24,6 +25,7 @@ use crate::call::Caller;
 #[cfg(doc)]
 use crate::message::AFTER_HEADER;
 use crate::message::after;
+use crate::wire::Times;
 use crate::{Error, Result};
 use messages::{ErrorValue, OptionValue, SessionOptionValue};
 
@@ -37,10 +39,14 @@ pub(crate) const TIME_ZONE_HEADER: &str = "x-barograph-time-zone";
 /// Request header with the most endpoints that an answer may be divided into, such as `8`.
 pub(crate) const ENDPOINTS_HEADER: &str = "x-barograph-endpoints";
 
+/// Request header with the unit in which times are answered: `ns`, or `us`, as they are.
+pub(crate) const TIMESTAMPS_HEADER: &str = "x-barograph-timestamps";
+
 /// The options of a session.
 const TIMEOUT: &str = "timeout";
 const TIME_ZONE: &str = "time_zone";
 const ENDPOINTS: &str = "endpoints";
+const TIMESTAMPS: &str = "timestamps";
 const AFTER: &str = "after";
 /// Part of the cookie with the time in ms.
 const TIMEOUT_MS: &str = "timeout_ms";
@@ -55,6 +61,8 @@ pub(crate) struct Session {
     /// Most endpoints that an answer may be divided into; absent: one, since clients are about that read
     /// the first only.
     pub(super) endpoints: Option<u32>,
+    /// The unit in which times are answered.
+    pub(super) timestamps: Times,
     /// Answers show what was acknowledged at this position of the log.
     pub(crate) after: Option<LogPosition>,
 }
@@ -86,6 +94,9 @@ impl Session {
         if let Some(text) = header(ENDPOINTS_HEADER) {
             let count = endpoints(text).map_err(|e| wrong(ENDPOINTS_HEADER, text, e))?;
             session.endpoints = Some(count);
+        }
+        if let Some(text) = header(TIMESTAMPS_HEADER) {
+            session.timestamps = unit(text).map_err(|e| wrong(TIMESTAMPS_HEADER, text, e))?;
         }
         session.after = after(headers)?.or(session.after);
         Ok(session)
@@ -133,6 +144,13 @@ impl Session {
             (ENDPOINTS, Some(OptionValue::Int64(count))) => {
                 self.endpoints = Some(endpoints(&count.to_string()).map_err(invalid)?);
             }
+            (TIMESTAMPS, None) => self.timestamps = Times::AsTheyAre,
+            (TIMESTAMPS, Some(OptionValue::Text(text))) => {
+                self.timestamps = match text.as_str() {
+                    "" => Times::AsTheyAre,
+                    text => unit(text).map_err(invalid)?,
+                }
+            }
             (AFTER, None) => self.after = None,
             (AFTER, Some(OptionValue::Text(text))) => {
                 self.after = match text.as_str() {
@@ -144,7 +162,7 @@ impl Session {
             ("catalog", None) | ("schema", None) => {}
             ("catalog", Some(OptionValue::Text(text))) if text == CATALOG => {}
             ("schema", Some(OptionValue::Text(text))) if text == DEFAULT_SCHEMA => {}
-            (TIME_ZONE | ENDPOINTS | AFTER | "catalog" | "schema", Some(_)) => {
+            (TIME_ZONE | ENDPOINTS | TIMESTAMPS | AFTER | "catalog" | "schema", Some(_)) => {
                 return Err(ErrorValue::InvalidValue);
             }
             _ => return Err(ErrorValue::InvalidName),
@@ -160,6 +178,7 @@ impl Session {
             ("schema".to_owned(), text(DEFAULT_SCHEMA)),
             (TIME_ZONE.to_owned(), text(self.time_zone.as_deref().unwrap_or("UTC"))),
             (ENDPOINTS.to_owned(), text(&self.endpoints.unwrap_or(1).to_string())),
+            (TIMESTAMPS.to_owned(), text(name_of(self.timestamps))),
         ]);
         if let Some(timeout) = self.timeout {
             options.insert(TIMEOUT.to_owned(), text(&Span::from_duration(timeout).to_string()));
@@ -181,6 +200,9 @@ impl Session {
         }
         if let Some(count) = self.endpoints {
             parts.push(format!("{ENDPOINTS}={count}"));
+        }
+        if self.timestamps != Times::AsTheyAre {
+            parts.push(format!("{TIMESTAMPS}={}", name_of(self.timestamps)));
         }
         if let Some(position) = self.after {
             parts.push(format!("{AFTER}={position}"));
@@ -207,6 +229,9 @@ impl Session {
                 Some((ENDPOINTS, count)) => {
                     let count = endpoints(count).map_err(|e| wrong(COOKIE, text, e))?;
                     session.endpoints = Some(count);
+                }
+                Some((TIMESTAMPS, name)) => {
+                    session.timestamps = unit(name).map_err(|e| wrong(COOKIE, text, e))?;
                 }
                 Some((AFTER, position)) => {
                     let position = position.parse();
@@ -250,6 +275,22 @@ fn endpoints(text: &str) -> Result<u32, String> {
     }
 }
 
+/// A unit of times.
+fn unit(text: &str) -> Result<Times, String> {
+    match text {
+        "ns" => Ok(Times::Nanoseconds),
+        "us" => Ok(Times::AsTheyAre),
+        _ => Err("no unit of times: write ns or us".to_owned()),
+    }
+}
+
+fn name_of(times: Times) -> &'static str {
+    match times {
+        Times::Nanoseconds => "ns",
+        Times::AsTheyAre => "us",
+    }
+}
+
 fn wrong(what: &str, value: &str, why: impl std::fmt::Display) -> Error {
     Error::request(format!("{what} is {value:?}: {why}")).with_sqlstate("22023")
 }
@@ -268,9 +309,9 @@ mod tests {
         session.set(TIMEOUT, OptionValue::Text("30s".to_owned()).into()).unwrap();
         session.set(TIME_ZONE, OptionValue::Text("Europe/Berlin".to_owned()).into()).unwrap();
         session.set(ENDPOINTS, OptionValue::Int64(8).into()).unwrap();
+        session.set(TIMESTAMPS, OptionValue::Text("ns".to_owned()).into()).unwrap();
         let cookie = session.to_cookie();
-        let expected =
-            "arrow_flight_session_id=timeout_ms=30000&time_zone=Europe/Berlin&endpoints=8";
+        let expected = "arrow_flight_session_id=timeout_ms=30000&time_zone=Europe/Berlin&endpoints=8&timestamps=ns";
         assert_eq!(cookie, expected);
         let cookie = format!("other=1; {cookie}");
         assert_eq!(Session::read(&headers(&[("cookie", &cookie)])).unwrap(), session);
@@ -283,6 +324,7 @@ mod tests {
         session.set(TIMEOUT, SessionOptionValue::default()).unwrap();
         session.set(TIME_ZONE, OptionValue::Text(String::new()).into()).unwrap();
         session.set(ENDPOINTS, SessionOptionValue::default()).unwrap();
+        session.set(TIMESTAMPS, SessionOptionValue::default()).unwrap();
         session.set(AFTER, OptionValue::Text("00000000000000417792".to_owned()).into()).unwrap();
         assert_eq!(Session::read(&headers(&[("cookie", &session.to_cookie())])).unwrap(), session);
         session.set(AFTER, SessionOptionValue::default()).unwrap();
@@ -297,12 +339,14 @@ mod tests {
             (TIMEOUT_HEADER, "2m"),
             (TIME_ZONE_HEADER, "Asia/Tokyo"),
             (ENDPOINTS_HEADER, "4"),
+            (TIMESTAMPS_HEADER, "ns"),
             ("x-barograph-after", "00000000000000417792"),
         ]);
         let session = Session::read(&both).unwrap();
         assert_eq!(session.timeout, Some(Duration::from_secs(120)));
         assert_eq!(session.time_zone.as_deref(), Some("Asia/Tokyo"));
         assert_eq!(session.endpoints, Some(4));
+        assert_eq!(session.timestamps, Times::Nanoseconds);
         assert_eq!(session.after, Some(LogPosition::new(417_792)));
     }
 
@@ -332,6 +376,7 @@ mod tests {
             (TIME_ZONE_HEADER, "Nowhere", "Europe/Berlin"),
             (TIMEOUT_HEADER, "x", "x-barograph-timeout"),
             (ENDPOINTS_HEADER, "-1", "at least 1"),
+            (TIMESTAMPS_HEADER, "ms", "write ns or us"),
             ("x-barograph-after", "soon", "as an acknowledgement gives it"),
         ] {
             let error = Session::read(&headers(&[(name, value)])).unwrap_err().to_string();

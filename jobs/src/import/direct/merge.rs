@@ -19,7 +19,8 @@ use barograph_engine::rewrite::{Rewrite, RewriteBounds, RewriteOf};
 use barograph_lake::file::FileCache;
 use barograph_lake::internal::key_ranges;
 use barograph_lake::{
-    Change, FileEntry, KeySelection, LakeTable, Operation, Outcome, Period, Retry, Snapshot, Tier,
+    Change, FileEntry, KeySelection, LakeTable, Operation, Outcome, Period, Retry, Snapshot,
+    TableVersion, Tier,
 };
 
 use super::place::{home, next};
@@ -38,6 +39,8 @@ pub(super) struct Merge<'a> {
     threads: &'a Threads,
     snapshot: Snapshot,
     cache: Arc<FileCache>,
+    /// The last version that it made.
+    committed: Option<TableVersion>,
 }
 
 /// Files that change, and those in their place.
@@ -62,7 +65,13 @@ impl<'a> Merge<'a> {
         threads: &'a Threads,
     ) -> Result<Self> {
         let cache = FileCache::new(import.options.memory / CACHE_SHARE);
-        Ok(Self { import, table, threads, snapshot: table.refresh().await?, cache })
+        let snapshot = table.refresh().await?;
+        Ok(Self { import, table, threads, snapshot, cache, committed: None })
+    }
+
+    /// The last version of the table that it made.
+    pub(super) fn committed(&self) -> Option<TableVersion> {
+        self.committed
     }
 
     /// Merges the runs of the table that are left, or until it is asked to stop; `state` says which are done.
@@ -125,6 +134,7 @@ impl<'a> Merge<'a> {
             let import = import.remove(&changed.removed).add(changed.added.clone());
             let conflict = match import.commit(self.import.clock.now()).await? {
                 Outcome::Committed(after) => {
+                    self.committed = Some(after.version());
                     self.snapshot = after;
                     return Ok(Ended::Done(changed));
                 }

@@ -9,6 +9,7 @@
 //! A row goes where compaction would have brought it by now. The files mark no row of the log as landed: rows that a
 //! server has acknowledged and not landed stay in its log, and win.
 
+mod letter_ids;
 mod merge;
 mod place;
 mod prepare;
@@ -22,10 +23,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use barograph_engine::Clock;
-use barograph_engine::dead_letters::{self, Ids};
+use barograph_engine::dead_letters;
 use barograph_engine::internal::Threads;
 use barograph_engine::validate::Rules;
-use barograph_lake::{LakeStore, LakeTable, Snapshot, TableSchema};
+use barograph_lake::{LakeStore, LakeTable, Snapshot, TableSchema, TableVersion};
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::ObjectStoreExt;
 
@@ -97,6 +98,8 @@ pub struct Imported {
     pub files: Vec<FileSummary>,
     /// The figures of the merge.
     pub merged: Merged,
+    /// The tables that it changed, and the last version of each that it made.
+    pub committed: Vec<(String, TableVersion)>,
     /// Whether it was asked to stop before its end.
     pub stopped: bool,
 }
@@ -134,14 +137,11 @@ impl DirectImport {
         let (letters, letters_base) = self.open(&Arc::new(dead_letters::schema()?)).await?;
         let mut staging = self.staging(&files, [&table, &letters], state, report).await?;
         let threads = Threads::for_rewrite("barograph-import", cores())?;
-        let staged = staging.runs.iter().filter(|run| run.table == letters.schema().name());
-        let taken = letters_base.files().iter().map(|file| file.keys.1);
-        let largest = taken.chain(staged.map(|run| run.file.keys.1)).max();
         let prepare = Prepare {
             table: self.into(&table, base),
             letters: self.into(&letters, letters_base),
             rules: self.rules.clone(),
-            ids: Ids::after(largest),
+            ids: letter_ids::reserve(&self.lake).await?,
             clock: Arc::clone(&self.clock),
         };
         let mut stage = Stage {
@@ -169,7 +169,11 @@ impl DirectImport {
         for table in [&table, &letters] {
             if !self.stop.is_stopped() {
                 let mut merge = Merge::begin(self, table, &threads).await?;
-                let merged = merge.runs(&mut staging, state, report).await?;
+                let merged = merge.runs(&mut staging, state, report).await;
+                if let Some(version) = merge.committed() {
+                    imported.committed.push((table.schema().name().to_owned(), version));
+                }
+                let merged = merged?;
                 imported.merged.periods += merged.periods;
                 imported.merged.files += merged.files;
                 imported.merged.rows += merged.rows;

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use arrow::array::{Float32Array, Float64Array, Int16Array, Int64Array, StringArray};
+use barograph_fuzz::number;
 use proptest::prelude::*;
 use proptest::sample::Index;
 
@@ -160,7 +161,7 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 160, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig::with_cases(number("BAROGRAPH_TEST_CASES", 60) as u32))]
 
     #[test]
     fn a_read_finds_what_a_filter_finds(

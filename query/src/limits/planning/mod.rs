@@ -77,7 +77,7 @@ impl Sql {
         let query = self.queries.begin(&session.user, text, self.engine.now());
         let listed = ListedQuery::new(Arc::clone(&query), Arc::clone(&self.queries), &self.engine);
         let work = async {
-            let _place = self.plans.enter().await?;
+            let _place = self.plans.enter(session.asker()).await?;
             let lease = self.executors.lease(&**clock).await?;
             query.works_on(&lease);
             query.advance(QueryState::Planning, self.engine.now());

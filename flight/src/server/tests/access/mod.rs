@@ -1,6 +1,7 @@
 //! Access over a real socket: every door, tried by callers who may less than everything.
 
 mod doors;
+mod handles;
 mod limits;
 mod sql;
 
@@ -116,7 +117,7 @@ async fn guarded_with(clock: Arc<dyn Clock>, change: impl FnOnce(&mut AccessSett
         engine.put(table, readings(), "test", Durability::Disk).await.unwrap();
     }
     let access = access_by(engine.clock(), settings).unwrap();
-    assert!(access.settings().grants_verb(Verb::Peer));
+    assert!(access.grants_verb(Verb::Peer));
     let server = serve(data, engine, FlightSettings::default(), None, Some(access)).await;
     Guarded { server, tokens, folder }
 }

@@ -4,6 +4,7 @@
 use arrow::array::RecordBatch;
 use arrow_flight::sql::client::FlightSqlServiceClient;
 use arrow_flight::{CancelFlightInfoRequest, CancelStatus, FlightClient, FlightInfo};
+use barograph_access::Outcome;
 use futures::TryStreamExt;
 use tonic::transport::Channel;
 
@@ -11,7 +12,7 @@ use super::super::channel;
 use super::super::sql::{query, status, texts};
 use super::{Guarded, guarded};
 
-type SqlClient = FlightSqlServiceClient<Channel>;
+pub(super) type SqlClient = FlightSqlServiceClient<Channel>;
 
 /// What the reader is given of the table.
 const PART: &str = "(SELECT city_id, reading_at, temperature, ingested_at FROM readings \
@@ -52,7 +53,7 @@ fn sql_client(served: &Guarded, channel: Channel, role: &str) -> SqlClient {
     client
 }
 
-async fn clients(served: &Guarded) -> (SqlClient, SqlClient) {
+pub(super) async fn clients(served: &Guarded) -> (SqlClient, SqlClient) {
     let channel = channel(served.server.addr).await;
     (sql_client(served, channel.clone(), "reader"), sql_client(served, channel, "admin"))
 }
@@ -252,6 +253,34 @@ async fn a_query_is_killed_by_its_caller_or_an_administrator_and_runs_for_nobody
         served.client("admin").kill(&id).await.unwrap();
         let ended = answer.try_collect::<Vec<_>>().await.unwrap_err().to_string();
         assert!(ended.contains("cancelled"), "{ended}");
+    }
+    served.server.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_names_what_is_hidden_is_recorded_as_denied_and_told_nothing() {
+    let served = guarded().await;
+    let (mut reader, _) = clients(&served).await;
+    let recorded = |served: &Guarded| {
+        let recent = served.server.state().access.audit().recent();
+        recent.first().map(|entry| (entry.outcome, entry.tables.clone())).unwrap()
+    };
+    for (text, names) in [
+        ("SELECT * FROM secrets", "secrets"),
+        ("SELECT humidity FROM readings", "humidity"),
+        ("SELECT * FROM latest('secrets')", "secrets"),
+        ("SELECT * FROM system.audit", "system.audit"),
+    ] {
+        let missing = text.replace("secrets", "sacrets").replace("humidity", "humadity");
+        let missing = missing.replace("audit", "auditor");
+        status(reader.execute(text.to_owned(), None).await);
+        assert_eq!(recorded(&served), (Outcome::Denied, names.to_owned()), "{text}");
+        status(reader.prepare(text.to_owned(), None).await);
+        assert_eq!(recorded(&served).0, Outcome::Denied, "{text}");
+        status(reader.execute(missing.clone(), None).await);
+        if !missing.contains("system") {
+            assert_eq!(recorded(&served).0, Outcome::Failed, "{missing}");
+        }
     }
     served.server.stop().await.unwrap();
 }

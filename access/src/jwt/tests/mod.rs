@@ -8,6 +8,10 @@ use ring::signature::{
 };
 use serde_json::json;
 
+mod remote;
+
+use std::path::Path;
+
 use super::*;
 use crate::quotas::Quotas;
 use crate::{AccessSettings, RoleSettings};
@@ -137,16 +141,19 @@ async fn tokens_count_while_their_key_is_there_and_until_they_expire() {
     assert!(found.of(&issuer, &new, NOW).unwrap_err().to_string().contains("not known"));
     // Both keys, then the new one alone.
     write(&path, &[&first, &second]);
-    issuer.refresh().await;
-    found.of(&issuer, &new, NOW).unwrap();
-    found.of(&issuer, &old, NOW).unwrap();
+    issuer.refresh(&Reloads::default()).await;
+    let ben = found.of(&issuer, &new, NOW).unwrap();
+    assert!(Arc::ptr_eq(&anna, &found.of(&issuer, &old, NOW).unwrap()), "its key is still there");
+    anna.check(Timestamp::MIN).unwrap();
     write(&path, &[&second]);
-    issuer.refresh().await;
+    issuer.refresh(&Reloads::default()).await;
     found.of(&issuer, &new, NOW).unwrap();
     assert!(found.of(&issuer, &old, NOW).is_err());
     assert!(anna.check(Timestamp::MIN).is_err(), "what runs by it ends");
+    ben.check(Timestamp::MIN).unwrap();
+    assert!(Arc::ptr_eq(&ben, &found.of(&issuer, &new, NOW).unwrap()));
     std::fs::write(&path, "{}").unwrap();
-    issuer.refresh().await;
+    issuer.refresh(&Reloads::default()).await;
     found.of(&issuer, &new, NOW).unwrap();
     // Leeway is 30 s.
     found.of(&issuer, &new, NOW + 89).unwrap();
@@ -283,5 +290,5 @@ fn fuzz_json_web_key_sets() {
     let target = barograph_fuzz::Target::new("json-web-key-sets", 15_000).seeds(seeds);
     target
         .bytes_max(4 << 10)
-        .run(|input| parse(&path, input).map(drop).map_err(|error| error.to_string()));
+        .run(|input| parse("keys", input).map(drop).map_err(|error| error.to_string()));
 }
