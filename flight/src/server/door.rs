@@ -162,8 +162,7 @@ impl Door {
 
     /// How it is known who shows this, if it is: without a call, and without a record.
     pub fn proof(&self, parts: &Parts) -> Option<Proof> {
-        let known = self.0.current().identify(&parts.headers, &parts.extensions);
-        known.ok().map(|identity| identity.proof())
+        self.0.current().proof(&parts.headers, &parts.extensions)
     }
 
     /// The clock of the engine that is served.
@@ -368,7 +367,14 @@ impl Asked {
     pub async fn prepare(&self, text: &str) -> Result<Statement> {
         let part = self.call.part();
         let (session, sql) = self.session().await?;
-        let statement = self.deadline.bound(sql.prepare(&session, text)).await?;
+        let preparing = async {
+            let statement = sql.prepare(&session, text).await;
+            statement.map_err(|error| failed(&sql, text, error))
+        };
+        let statement = self.deadline.bound(preparing).await;
+        let statement = statement.inspect_err(|error| {
+            self.call.with(|call| error.record(call));
+        })?;
         part.done();
         Ok(statement)
     }
