@@ -198,6 +198,34 @@ fn nothing_passes_access_over_http() {
 }
 
 #[test]
+fn clients_of_postgresql_see_what_they_are_given() {
+    let python = Python::with(include_str!("clients/requirements-postgres.txt"));
+    let files = Files::new();
+    let tokens = [("operator", "admin"), ("dashboard", "reader")];
+    let tokens = tokens.map(|(name, role)| files.token(name, role).1);
+    let config = ["--config", files.settings.to_str().unwrap()];
+    let listen = [("BAROGRAPH_POSTGRES__LISTEN", "127.0.0.1:0")];
+    let server = Server::start_with(&config, &files.path("data"), &listen);
+    let port = loop {
+        let output = server.output();
+        let said = output.split_once("clients of PostgreSQL at 127.0.0.1:");
+        if let Some((port, _)) = said.and_then(|(_, rest)| rest.split_once('\n')) {
+            break port.to_owned();
+        }
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    };
+    let url = server.url();
+    let mut arguments: Vec<&OsStr> = vec![port.as_ref(), url.as_ref()];
+    arguments.extend(tokens.iter().map(AsRef::<OsStr>::as_ref));
+    python.run("postgres_clients.py", &arguments, &server);
+    let (status, output) = server.terminate();
+    assert!(status.success(), "the server ended with {status}:\n{output}");
+    assert!(tokens.iter().all(|token| !output.contains(token.as_str())), "a token is shown");
+    let records = fs::read_to_string(files.path("audit.jsonl")).unwrap();
+    assert!(records.contains("\"door\":\"postgres\""), "{records}");
+}
+
+#[test]
 fn a_client_certificate_gives_a_role_that_changes_without_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);

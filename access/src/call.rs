@@ -20,6 +20,8 @@ pub enum Door {
     Sql,
     /// HTTP.
     Http,
+    /// The protocol of PostgreSQL.
+    Postgres,
 }
 
 /// A request that was let in.
@@ -58,6 +60,7 @@ impl Door {
             Self::Flight => "flight",
             Self::Sql => "sql",
             Self::Http => "http",
+            Self::Postgres => "postgres",
         }
     }
 }

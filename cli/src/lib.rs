@@ -7,6 +7,7 @@ mod arguments;
 mod cities;
 mod commands;
 mod demo;
+mod doors;
 mod error;
 mod figures;
 mod logging;

@@ -21,6 +21,7 @@ use barograph_lake::{Key, LogPosition, TableSchema};
 use barograph_query::Sql;
 
 use crate::cities::Cities;
+use crate::doors;
 use crate::settings::tables::CITIES;
 use crate::settings::{LogPlace, Settings, TOKEN_VARIABLE};
 use crate::{Error, Result};
@@ -226,7 +227,10 @@ pub(crate) fn open_sql(
     let engine = Arc::clone(engine);
     Ok(match before {
         Some(before) => before.reopened(engine, dimensions, system)?,
-        None => Sql::with_system(engine, settings.sql.clone(), dimensions, system)?,
+        None => {
+            let sql = Sql::with_system(engine, settings.sql.clone(), dimensions, system)?;
+            doors::catalogs(settings, sql)?
+        }
     })
 }
 

@@ -18,7 +18,10 @@ pub mod door {
     //! How protocols of other crates ask and write on the same port: by the scans, statements and puts of Flight, under
     //! its limits.
 
-    pub use crate::server::{Answering, Asked, Door, Held, OpenedTicket, Rows, ShownTable, Stored};
+    pub use crate::server::{
+        Answering, Asked, Beside, Connected, Door, Held, OpenedTicket, Place, Rows, ShownTable,
+        Stored, Transport,
+    };
 }
 mod error;
 mod message;

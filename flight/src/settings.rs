@@ -171,8 +171,9 @@ impl FlightSettings {
 
     /// Refuses values that no server can run with.
     pub fn check(&self) -> crate::Result<()> {
-        check_address("listen", &self.listen)?;
-        self.advertise.iter().try_for_each(|address| check_address("advertise", address))?;
+        check_address("flight.listen", &self.listen)?;
+        let mut advertised = self.advertise.iter();
+        advertised.try_for_each(|address| check_address("flight.advertise", address))?;
         self.tls_files()?;
         let counts = [
             ("ticket_keys_max", self.ticket_keys_max),
@@ -223,7 +224,7 @@ impl FlightSettings {
 }
 
 /// Refuses what is not the address of a host with a port.
-fn check_address(name: &str, address: &str) -> crate::Result<()> {
+pub(crate) fn check_address(name: &str, address: &str) -> crate::Result<()> {
     let is_host = |host: &str| match host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'))
     {
         Some(address) => address.parse::<Ipv6Addr>().is_ok(),
@@ -235,7 +236,7 @@ fn check_address(name: &str, address: &str) -> crate::Result<()> {
     match address.rsplit_once(':') {
         Some((host, port)) if is_host(host) && port.parse::<u16>().is_ok() => Ok(()),
         _ => Err(crate::Error::request(format!(
-            "flight.{name} {address:?}: write a host and a port, like 127.0.0.1:8815 or [::]:8815"
+            "{name} {address:?}: write a host and a port, like 127.0.0.1:8815 or [::]:8815"
         ))),
     }
 }

@@ -49,6 +49,7 @@ pub use statement::script::{Script, in_one_line};
 pub use statement::session::{Answer, SqlSession};
 pub use statement::sql::Sql;
 pub use table::catalog::{CATALOG, PUBLIC_SCHEMA, SYSTEM_SCHEMA, TableEntry};
+pub use table::derived::DerivedSchema;
 
 #[cfg(test)]
 #[global_allocator]

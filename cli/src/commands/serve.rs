@@ -13,6 +13,7 @@ use barograph_query::Sql;
 use tokio::sync::oneshot;
 
 use crate::arguments::ServeArguments;
+use crate::doors::Doors;
 use crate::metrics::JobFigures;
 use crate::output::say;
 use crate::settings::{Layers, Settings};
@@ -50,6 +51,7 @@ pub(super) async fn run(
     exporter: Option<Exporter>,
 ) -> Result<()> {
     let listener = Listener::bind_with(&settings.flight, &settings.access).await?;
+    let doors = Doors::bind(&settings).await?;
     let access = wiring::access(&settings)?;
     let address = wiring::address(&settings, &listener)?;
     let Opened { engine, schedule, sql } =
@@ -68,6 +70,8 @@ pub(super) async fn run(
     let stopped = signals::stop();
     // Scripts wait for this line, and take the port from it.
     say(format_args!("barograph serves {} at {}", settings.data, server.url()))?;
+    doors.announce()?;
+    let server = doors.of(&settings, server);
     served.start(Scheduler::start(&schedule)).await;
     drop(schedule);
     let (told, asked) = oneshot::channel();

@@ -33,6 +33,7 @@ use tokio::sync::oneshot;
 
 use crate::arguments::DemoArguments;
 use crate::cities::{Cities, City};
+use crate::doors::Doors;
 use crate::figures::{duration, grouped};
 use crate::metrics::JobFigures;
 use crate::output::say;
@@ -58,6 +59,7 @@ pub(crate) async fn run(arguments: DemoArguments, settings: Settings) -> Result<
     let cities = Cities::built_in()?.largest(arguments.cities as usize);
     let weather = Arc::new(Weather::new(arguments.seed, &cities));
     let listener = Listener::bind_with(&settings.flight, &settings.access).await?;
+    let doors = Doors::bind(&settings).await?;
     let access = wiring::access(&settings)?;
     let address = wiring::address(&settings, &listener)?;
     let engine = wiring::open_engine(&settings, false, &address).await?;
@@ -76,6 +78,8 @@ pub(crate) async fn run(arguments: DemoArguments, settings: Settings) -> Result<
         }
     };
     let endpoint = server.url();
+    doors.announce()?;
+    let server = doors.of(&settings, server);
     let (stop, stopped) = oneshot::channel::<()>();
     let serving = tokio::spawn(server.serve(async move {
         // A dropped sender stops the server as well.

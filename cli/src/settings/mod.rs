@@ -29,6 +29,7 @@ use barograph_jobs::schedule::{JobSettings, SchedulerSettings};
 use barograph_lake::TableSchema;
 use barograph_lake::schema::TableDeclaration;
 use barograph_lake::store::StoreSettings;
+use barograph_postgres::PostgresSettings;
 use barograph_query::SqlSettings;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -90,6 +91,8 @@ pub struct Settings {
     /// The HTTP API on the same port: bounds, and what the names of other protocols mean here. [docs/http.md](http.md)
     /// describes it.
     pub http: HttpSettings,
+    /// A port of its own for clients of PostgreSQL, read only. [docs/postgres.md](postgres.md) describes it.
+    pub postgres: PostgresSettings,
     /// SQL: memory, time and concurrency.
     pub sql: SqlSettings,
     /// The scheduler of background jobs.
@@ -176,6 +179,7 @@ impl Default for Settings {
             flight: FlightSettings::default(),
             access: AccessSettings::default(),
             http: HttpSettings::default(),
+            postgres: PostgresSettings::default(),
             sql: SqlSettings::default(),
             scheduler: SchedulerSettings::default(),
             jobs: JobSettings::default(),
@@ -215,6 +219,7 @@ impl Settings {
         self.compaction.check()?;
         let schemas = self.schemas()?;
         self.check_access(&schemas)?;
+        self.postgres.check().map_err(|e| Error::usage(e.to_string()))?;
         self.http.check(&schemas).map_err(|e| Error::usage(e.to_string()))?;
         tables::check_names(self.tables.keys(), self.rollups.keys())?;
         tables::check_dimensions(&self.tables)?;

@@ -45,6 +45,12 @@ impl State {
         Ok(self.access.enter(&credentials(headers, extensions), door, action)?)
     }
 
+    /// How it is known who sends these headers, if it is; no call begins by that.
+    pub(crate) fn proof(&self, headers: &HeaderMap, extensions: &Extensions) -> Option<Proof> {
+        let identity = self.access.identify(&credentials(headers, extensions));
+        identity.ok().map(|identity| identity.proof())
+    }
+
     /// A table about which `identity` knows.
     ///
     /// # Errors

@@ -19,7 +19,7 @@ pub(super) struct Connections {
 
 /// A connection that is open, until this is dropped.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub struct Place {
     connections: Arc<Connections>,
     address: Option<IpAddr>,
 }

@@ -13,12 +13,12 @@ use std::sync::atomic::Ordering;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
-use barograph_access::{Decision, Verb};
+use barograph_access::{Decision, Proof, Verb};
 use barograph_engine::dead_letters::DEAD_LETTERS;
 use barograph_engine::validate::{Rejected, Rejections};
 use barograph_engine::{Ack, Clock, View};
 use barograph_lake::{KeySelection, LogPosition, Span, TableSchema, TimeRange, Timestamp};
-use barograph_query::ScalarValue;
+use barograph_query::{ScalarValue, Sql, SqlSession, Statement};
 use futures::{StreamExt, TryStreamExt, stream};
 use http::request::Parts;
 use http::{Extensions, HeaderMap};
@@ -119,9 +119,27 @@ impl Door {
     /// # Errors
     /// `Unauthenticated`, `Resources` at a limit of the caller, `Unavailable` if the server is shutting down.
     pub fn ask(&self, protocol: &str, action: &'static str, parts: &Parts) -> Result<Asked> {
+        self.ask_by(barograph_access::Door::Http, protocol, action, parts)
+    }
+
+    /// The same for a request that came by the protocol of PostgreSQL.
+    ///
+    /// # Errors
+    /// As of [`Self::ask`].
+    pub fn ask_of_postgres(&self, action: &'static str, parts: &Parts) -> Result<Asked> {
+        self.ask_by(barograph_access::Door::Postgres, "postgres", action, parts)
+    }
+
+    fn ask_by(
+        &self,
+        door: barograph_access::Door,
+        protocol: &str,
+        action: &'static str,
+        parts: &Parts,
+    ) -> Result<Asked> {
         let state = self.0.current();
         state.shutdown.check()?;
-        let of = (barograph_access::Door::Http, action);
+        let of = (door, action);
         let call = state.enter(&parts.headers, &parts.extensions, of)?;
         let mut extensions = Extensions::new();
         if let Some(peer) = parts.extensions.get::<Peer>() {
@@ -140,6 +158,11 @@ impl Door {
             call,
             state,
         })
+    }
+
+    /// How it is known who shows this, if it is: without a call, and without a record.
+    pub fn proof(&self, parts: &Parts) -> Option<Proof> {
+        self.0.current().proof(&parts.headers, &parts.extensions)
     }
 
     /// The clock of the engine that is served.
@@ -317,17 +340,53 @@ impl Asked {
         Ok(OpenedTicket { opened, deadline, begun: self.begun, part, permit })
     }
 
+    /// The name of who asks; none where nobody says who they are.
+    pub fn name(&self) -> Option<&str> {
+        let identity = self.call.identity();
+        let is_named = !matches!(identity.proof(), Proof::Open | Proof::Anonymous);
+        is_named.then(|| identity.name())
+    }
+
+    /// Ends it without an answer of its own: it is recorded as done.
+    pub fn done(self) {
+        self.call.part().done();
+    }
+
+    /// The session of a statement, and SQL over what who asks is shown.
+    async fn session(&self) -> Result<(SqlSession, Arc<Sql>)> {
+        let (state, caller) = (&self.state, self.caller());
+        let session = Session::of(caller)?;
+        self.deadline.bound(state.reach(session.after)).await?;
+        Ok((caller.session(session.for_sql()), caller.sql(state)?))
+    }
+
+    /// Plans a statement, without running it.
+    ///
+    /// # Errors
+    /// Those that a statement of Flight SQL has.
+    pub async fn prepare(&self, text: &str) -> Result<Statement> {
+        let part = self.call.part();
+        let (session, sql) = self.session().await?;
+        let preparing = async {
+            let statement = sql.prepare(&session, text).await;
+            statement.map_err(|error| failed(&sql, text, error))
+        };
+        let statement = self.deadline.bound(preparing).await;
+        let statement = statement.inspect_err(|error| {
+            self.call.with(|call| error.record(call));
+        })?;
+        part.done();
+        Ok(statement)
+    }
+
     /// The answer to a statement with a value for each of its parameters.
     ///
     /// # Errors
     /// Those that a statement of Flight SQL has.
     pub async fn sql(&self, text: &str, parameters: &[ScalarValue]) -> Result<Rows> {
-        let (state, caller, part) = (&self.state, self.caller(), self.call.part());
+        let (state, part) = (&self.state, self.call.part());
         let permit = state.limits.stream()?;
-        let session = Session::of(caller)?;
-        self.deadline.bound(state.reach(session.after)).await?;
-        let session = caller.session(session.for_sql());
-        let sql = caller.sql(state)?;
+        let (session, sql) = self.session().await?;
         let mut observed = state.observe(self.begun, RequestKind::Sql, "query");
         let answering = async {
             let statement = sql.prepare(&session, text).await;

@@ -8,9 +8,12 @@ use barograph_access::AccessSettings;
 use barograph_engine::ErrorKind;
 use tokio::net::{TcpListener, TcpSocket, lookup_host};
 
+use crate::settings::check_address;
 use crate::tls::ServerTls;
 use crate::{Error, FlightSettings, Result};
 
+/// The setting of the port itself.
+const LISTEN: &str = "flight.listen";
 /// Connections that wait to be accepted.
 const BACKLOG: u32 = 1_024;
 
@@ -31,23 +34,14 @@ impl Listener {
     /// others reach without encryption; `Unavailable` if the address is taken.
     pub async fn bind(settings: &FlightSettings) -> Result<Self> {
         settings.check()?;
-        let taken = async {
-            let mut refused = None;
-            for address in lookup_host(&settings.listen).await? {
-                match take(address) {
-                    Ok(socket) => return Ok(socket),
-                    Err(error) => refused = Some(error),
-                }
-            }
-            Err(refused.unwrap_or_else(|| std::io::Error::other("the name has no address")))
-        };
-        let socket = taken.await.map_err(|e| unavailable(&settings.listen, e))?;
+        let listen = settings.listen.as_str();
+        let socket = taken(listen).await.map_err(|e| unavailable(LISTEN, listen, e))?;
         let local_addr = socket.local_addr()?;
         let tls = match settings.tls_files()? {
             Some(files) => Some(ServerTls::open(files).await?),
             None => None,
         };
-        check_exposure(settings, local_addr, tls.is_some())?;
+        check_exposure((LISTEN, listen), settings, local_addr, tls.is_some())?;
         let reachable = !local_addr.ip().is_unspecified();
         let advertised = match &settings.advertise {
             Some(address) => Some(address.clone()),
@@ -69,8 +63,27 @@ impl Listener {
             ));
         }
         let listener = Self::bind(settings).await?;
-        check_access(settings, access, listener.local_addr)?;
+        let named = (LISTEN, settings.listen.as_str());
+        check_access(named, settings, access, listener.local_addr)?;
         Ok(listener)
+    }
+
+    /// The port of a protocol of its own, at the address `listen` that the setting `name` says, under the same rules.
+    ///
+    /// # Errors
+    /// As of [`Self::bind_with`].
+    pub async fn bind_beside(
+        settings: &FlightSettings,
+        access: &AccessSettings,
+        name: &'static str,
+        listen: &str,
+    ) -> Result<TcpListener> {
+        check_address(name, listen)?;
+        let socket = taken(listen).await.map_err(|e| unavailable(name, listen, e))?;
+        let address = socket.local_addr()?;
+        check_exposure((name, listen), settings, address, settings.tls_files()?.is_some())?;
+        check_access((name, listen), settings, access, address)?;
+        socket.listen(BACKLOG).map_err(|e| unavailable(name, listen, e))
     }
 
     /// The address it listens on, with the port that was taken for port 0.
@@ -92,8 +105,20 @@ impl Listener {
     /// Accepts connections from now on.
     pub(super) fn listen(self) -> Result<TcpListener> {
         let address = self.local_addr;
-        self.socket.listen(BACKLOG).map_err(|e| unavailable(&address.to_string(), e))
+        self.socket.listen(BACKLOG).map_err(|e| unavailable(LISTEN, &address.to_string(), e))
     }
+}
+
+/// The first address of a name that is free.
+async fn taken(listen: &str) -> std::io::Result<TcpSocket> {
+    let mut refused = None;
+    for address in lookup_host(listen).await? {
+        match take(address) {
+            Ok(socket) => return Ok(socket),
+            Err(error) => refused = Some(error),
+        }
+    }
+    Err(refused.unwrap_or_else(|| std::io::Error::other("the name has no address")))
 }
 
 fn take(address: SocketAddr) -> std::io::Result<TcpSocket> {
@@ -104,13 +129,14 @@ fn take(address: SocketAddr) -> std::io::Result<TcpSocket> {
     Ok(socket)
 }
 
-fn unavailable(address: &str, error: std::io::Error) -> Error {
-    let message = format!("flight.listen {address:?}: choose another address or port");
+fn unavailable(name: &str, address: &str, error: std::io::Error) -> Error {
+    let message = format!("{name} {address:?}: choose another address or port");
     Error::new(ErrorKind::Unavailable, message).with_source(error)
 }
 
 /// Refuses an address that others reach without encryption, unless that is meant, and says so.
 fn check_exposure(
+    (name, listen): (&str, &str),
     settings: &FlightSettings,
     address: SocketAddr,
     is_encrypted: bool,
@@ -120,8 +146,7 @@ fn check_exposure(
     }
     if !settings.allow_unencrypted {
         return Err(Error::request(format!(
-            "flight.listen {:?}: others reach that address, and connections would not be encrypted: set flight.tls_certificate and flight.tls_key, or flight.allow_unencrypted = true in a network that you trust",
-            settings.listen
+            "{name} {listen:?}: others reach that address, and connections would not be encrypted: set flight.tls_certificate and flight.tls_key, or flight.allow_unencrypted = true in a network that you trust"
         )));
     }
     tracing::warn!(
@@ -133,6 +158,7 @@ fn check_exposure(
 
 /// Refuses an address that others reach if nobody is asked who they are, unless that is meant, and says so.
 fn check_access(
+    (name, listen): (&str, &str),
     settings: &FlightSettings,
     access: &AccessSettings,
     address: SocketAddr,
@@ -152,7 +178,6 @@ fn check_access(
         return Ok(());
     }
     Err(Error::request(format!(
-        "flight.listen {:?}: others reach that address, and nobody is asked who they are: set access.tokens and make tokens with `barograph token create`, or access.anonymous = \"admin\" in a network whose users may all do everything",
-        settings.listen
+        "{name} {listen:?}: others reach that address, and nobody is asked who they are: set access.tokens and make tokens with `barograph token create`, or access.anonymous = \"admin\" in a network whose users may all do everything"
     )))
 }

@@ -8,6 +8,7 @@
 
 mod action;
 mod alter;
+mod beside;
 mod connections;
 mod descriptor;
 mod door;
@@ -31,6 +32,7 @@ mod socket;
 #[cfg(test)]
 mod tests;
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,7 +43,7 @@ use axum::routing::{get as http_get, post};
 use barograph_access::Access;
 use barograph_engine::Engine;
 use barograph_query::Sql;
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, join_all};
 use tonic::service::Routes;
 use tonic::transport::server::TcpIncoming;
 use tonic_health::ServingStatus;
@@ -50,6 +52,9 @@ use crate::call::{Alter, Phase, Serving, State, open_access};
 use crate::metrics::Figures;
 use crate::tls::ServerTls;
 use crate::{Error, FlightSettings, Result};
+pub use beside::{Beside, Connected, Transport};
+use connections::Connections;
+pub use connections::Place;
 pub use door::{Answering, Asked, Door, Held, OpenedTicket, Rows, ShownTable, Stored};
 pub use listener::Listener;
 use service::Service;
@@ -64,14 +69,20 @@ const HEADER_BYTES_MAX: u32 = 64 << 10;
 const STOP_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A server that listens but does not answer yet.
-#[derive(Debug)]
 pub struct Server {
     serving: Arc<Serving>,
     figures: Vec<Arc<dyn Figures>>,
     routes: Router,
+    protocols: Vec<BoxFuture<'static, ()>>,
     tls: Option<Arc<ServerTls>>,
     incoming: TcpIncoming,
     local_addr: SocketAddr,
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server").field("local_addr", &self.local_addr).finish_non_exhaustive()
+    }
 }
 
 impl Server {
@@ -122,8 +133,8 @@ impl Server {
         let serving = Serving::new(State::new(engine, sql, settings, access, location), alter);
         let tls = listener.tls();
         let incoming = TcpIncoming::from(listener.listen()?).with_nodelay(Some(true));
-        let (figures, routes) = (Vec::new(), Router::new());
-        Ok(Self { serving, figures, routes, tls, incoming, local_addr })
+        let (figures, routes, protocols) = (Vec::new(), Router::new(), Vec::new());
+        Ok(Self { serving, figures, routes, protocols, tls, incoming, local_addr })
     }
 
     /// Asks `access` who may ask for what. Without it everybody may do everything.
@@ -149,6 +160,23 @@ impl Server {
     #[must_use]
     pub fn with_routes(mut self, routes: Router) -> Self {
         self.routes = self.routes.merge(routes);
+        self
+    }
+
+    /// What a protocol with a port of its own stands on.
+    pub fn beside(&self) -> Beside {
+        let state = self.serving.current();
+        let per_address = state.settings.connections_per_address_max;
+        let connections = Connections::new(per_address);
+        let clock = Arc::clone(state.engine.clock());
+        Beside::new(self.door(), self.tls.clone(), connections, clock)
+    }
+
+    /// Serves a protocol with a port of its own for as long as the server; it has to end once the server takes no new
+    /// calls ([`Door::drained`]), when what it has begun is done.
+    #[must_use]
+    pub fn with_protocol(mut self, protocol: BoxFuture<'static, ()>) -> Self {
+        self.protocols.push(protocol);
         self
     }
 
@@ -254,6 +282,8 @@ impl Server {
                 .add_routes(Routes::from(routes))
                 .serve_with_incoming_shutdown(sockets, signal);
             let served = {
+                let protocols = join_all(self.protocols);
+                let answering = async { tokio::join!(answering, protocols).0 };
                 let mut answering = std::pin::pin!(answering);
                 tokio::select! {
                     served = &mut answering => served.map_err(Error::from),

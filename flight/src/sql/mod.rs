@@ -24,9 +24,9 @@ mod keys;
 mod parameters;
 pub(crate) mod put;
 mod session;
-pub(crate) use session::Session;
 #[cfg(test)]
 pub(crate) use session::messages as session_messages;
+pub(crate) use session::{Session, TIME_ZONE_HEADER, TIMEOUT_HEADER};
 mod sql_info;
 #[cfg(test)]
 mod tests;

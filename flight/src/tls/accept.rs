@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use barograph_engine::Clock;
 use futures::{Stream, StreamExt};
+use rustls::ServerConfig;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -68,6 +69,22 @@ async fn shake(stream: TcpStream, tls: &ServerTls) -> io::Result<Accepted> {
     }
     let stream = TlsAcceptor::from(tls.config()).accept(stream).await?;
     Ok(Accepted::Tls(Box::new(stream)))
+}
+
+/// A handshake on a connection that has asked for TLS in the words of another protocol, whose name clients may offer.
+pub(crate) async fn upgrade(
+    stream: TcpStream,
+    tls: &ServerTls,
+    protocol: &[u8],
+    clock: &dyn Clock,
+) -> io::Result<Box<TlsStream<TcpStream>>> {
+    let mut config = ServerConfig::clone(&tls.config());
+    config.alpn_protocols = vec![protocol.to_vec()];
+    let shaken = tokio::select! {
+        shaken = TlsAcceptor::from(Arc::new(config)).accept(stream) => shaken,
+        () = clock.sleep(HANDSHAKE_TIMEOUT) => Err(io::ErrorKind::TimedOut.into()),
+    };
+    Ok(Box::new(shaken?))
 }
 
 /// Says which handshake failed. Probes of load balancers connect and say nothing: that is no failure.

@@ -13,7 +13,7 @@ mod names;
 mod plain;
 mod reload;
 
-pub(crate) use accept::{Accepted, accept};
+pub(crate) use accept::{Accepted, accept, upgrade};
 pub use client::ClientTls;
 pub(crate) use client::{not_connected, target};
 pub(crate) use files::ServerFiles;

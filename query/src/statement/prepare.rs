@@ -40,7 +40,7 @@ use crate::statement::bind;
 use crate::statement::deferred::Deferred;
 use crate::statement::prepared::Statement;
 use crate::statement::session::columns;
-use crate::table::catalog::{CATALOG, PUBLIC_SCHEMA, SYSTEM_SCHEMA, TableEntry};
+use crate::table::catalog::{CATALOG, Catalog, PUBLIC_SCHEMA, SYSTEM_SCHEMA, TableEntry};
 use crate::tree;
 
 /// Longest text of a statement, in bytes.
@@ -51,7 +51,7 @@ pub(crate) async fn statement(
     state: &Opaque<SessionState>,
     bounds: &Bounds,
     planning_slots: &PlanningSlots,
-    tables: &[TableEntry],
+    catalog: &Catalog,
     text: &str,
 ) -> Result<Statement> {
     if text.len() > TEXT_BYTES_MAX {
@@ -72,7 +72,7 @@ pub(crate) async fn statement(
         if state.table_functions().contains_key(reference.table()) {
             calls_tables = true;
         } else {
-            check_table(&reference, tables)?;
+            check_table(&reference, catalog)?;
         }
     }
     let deferred = Deferred::mark(state, &mut parsed, extent.depth)?.map(Opaque::new);
@@ -245,13 +245,24 @@ fn no_variables(word: &str) -> Error {
 }
 
 /// Checks that a table exists; otherwise suggests the name that was probably meant.
-fn check_table(reference: &TableReference, tables: &[TableEntry]) -> Result<()> {
+fn check_table(reference: &TableReference, of: &Catalog) -> Result<()> {
+    let tables = of.entries();
     let catalog = reference.catalog().unwrap_or(CATALOG);
     let schema = reference.schema().unwrap_or(PUBLIC_SCHEMA);
     if schema == "information_schema" {
         return Ok(());
     }
     let name = reference.table();
+    if let Some(hidden) = of.hidden().iter().find(|hidden| hidden.name == schema) {
+        let names = hidden.names();
+        return match names.iter().any(|of| of == name) {
+            true => Ok(()),
+            false => Err(Error::request(format!(
+                "there is no table {reference}: in {schema} there are {}",
+                names.join(", ")
+            ))),
+        };
+    }
     let is = |entry: &&TableEntry| entry.name == name && entry.schema == schema;
     if catalog == CATALOG && tables.iter().any(|entry| is(&entry)) {
         return Ok(());

@@ -153,8 +153,7 @@ impl Sql {
             let (catalog, bounds) = (Arc::clone(&self.catalog), self.settings.bounds());
             let (owned, planning_slots) = (text.to_owned(), Arc::clone(&self.planning_slots));
             let work = async move {
-                prepare::statement(&state, &bounds, &planning_slots, catalog.entries(), &owned)
-                    .await
+                prepare::statement(&state, &bounds, &planning_slots, &catalog, &owned).await
             };
             let statement = self.planned(session, text, work).await?;
             let is_small = text.len() <= KEPT_BYTES && !statement.is_large();

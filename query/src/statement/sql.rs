@@ -23,6 +23,7 @@ use crate::opaque::Opaque;
 use crate::settings::SqlSettings;
 use crate::statement::prepared::Statement;
 use crate::table::catalog::{Catalog, TableEntry};
+use crate::table::derived::DerivedSchema;
 use crate::table::shown::Shown;
 
 /// Statements that are kept for the next request.
@@ -90,6 +91,7 @@ pub struct Sql {
 struct Sources {
     dimensions: BTreeMap<String, RecordBatch>,
     system: Vec<Arc<dyn SystemRows>>,
+    derived: Vec<Arc<dyn DerivedSchema>>,
 }
 
 impl fmt::Debug for Sql {
@@ -106,8 +108,9 @@ impl Sources {
         settings: &SqlSettings,
         shown: &Shown,
     ) -> Result<Arc<Catalog>> {
-        let Self { dimensions, system } = self.clone();
-        Ok(Arc::new(Catalog::new(engine, queries, settings, dimensions, system, shown)?))
+        let Self { dimensions, system, derived } = self.clone();
+        let catalog = Catalog::new(engine, queries, settings, dimensions, system, shown)?;
+        Ok(Arc::new(catalog.with_derived(&derived)?))
     }
 }
 
@@ -142,7 +145,8 @@ impl Sql {
     ) -> Result<Arc<Self>> {
         let queries = Queries::new(settings.recent_max);
         let shared = guard::runtime(&settings)?;
-        let (sources, shown) = (Sources { dimensions, system }, Shown::EVERYTHING);
+        let (sources, shown) =
+            (Sources { dimensions, system, derived: Vec::new() }, Shown::EVERYTHING);
         let catalog = sources.catalog(&engine, &queries, &settings, &shown)?;
         let executors = Executors::new(&settings);
         let gate = || Arc::new(Gate::new(&settings, executors.threads()));
@@ -179,8 +183,19 @@ impl Sql {
         dimensions: BTreeMap<String, RecordBatch>,
         system: Vec<Arc<dyn SystemRows>>,
     ) -> Result<Arc<Self>> {
-        let sources = Arc::new(Sources { dimensions, system });
+        let derived = self.sources.derived.clone();
+        let sources = Arc::new(Sources { dimensions, system, derived });
         self.over(engine, sources, Shown::EVERYTHING)
+    }
+
+    /// The same SQL with the tables of another schema, which are made from the list of tables.
+    ///
+    /// # Errors
+    /// Those of the schema.
+    pub fn with_derived(&self, schema: Arc<dyn DerivedSchema>) -> Result<Arc<Self>> {
+        let mut sources = Sources::clone(&self.sources);
+        sources.derived.push(schema);
+        self.over(Arc::clone(&self.engine), Arc::new(sources), self.shown.clone())
     }
 
     /// SQL that shows no more than what `rights` give: other tables, columns and rows are not there, neither for statements

@@ -50,6 +50,7 @@ use crate::pushdown::hours::AggregateHours;
 use crate::pushdown::windows::AggregateWindows;
 use crate::settings::SqlSettings;
 use crate::system;
+use crate::table::derived::{DerivedSchema, Hidden, WithHidden};
 use crate::table::latest::LatestProvider;
 use crate::table::live::LiveProvider;
 use crate::table::provider::LakeProvider;
@@ -98,6 +99,7 @@ pub(crate) struct Catalog {
     public: Arc<MemorySchemaProvider>,
     system: Arc<MemorySchemaProvider>,
     entries: Vec<TableEntry>,
+    hidden: Vec<Hidden>,
     function_limits: FunctionLimits,
     memory_bytes: usize,
     shown: Shown,
@@ -116,6 +118,7 @@ impl Catalog {
             public: Arc::new(MemorySchemaProvider::new()),
             system: Arc::new(MemorySchemaProvider::new()),
             entries: Vec::new(),
+            hidden: Vec::new(),
             function_limits: FunctionLimits::new(settings),
             memory_bytes: settings.memory_bytes_max.get(),
             shown: shown.clone(),
@@ -167,6 +170,18 @@ impl Catalog {
             primary_key,
         });
         Ok(())
+    }
+
+    /// The same with the tables of schemas that are made from its list.
+    pub(crate) fn with_derived(mut self, derived: &[Arc<dyn DerivedSchema>]) -> Result<Self> {
+        let hidden = derived.iter().map(|schema| Hidden::new(&**schema, &self.entries));
+        self.hidden = hidden.collect::<Result<_>>()?;
+        Ok(self)
+    }
+
+    /// The schemas that are in no list.
+    pub(crate) fn hidden(&self) -> &[Hidden] {
+        &self.hidden
     }
 
     pub(crate) fn entries(&self) -> &[TableEntry] {
@@ -230,6 +245,7 @@ impl Catalog {
         catalog.register_schema(PUBLIC_SCHEMA, public).map_err(engine_error)?;
         catalog.register_schema(SYSTEM_SCHEMA, system).map_err(engine_error)?;
         let context = SessionContext::new_with_state(interruptible(state));
+        let catalog = WithHidden { listed: catalog, hidden: self.hidden.clone() };
         context.register_catalog(CATALOG, Arc::new(catalog));
         functions::register(&context)?;
         let tables = EngineTables { engine: Arc::clone(engine), shown: self.shown.clone() };

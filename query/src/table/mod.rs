@@ -7,6 +7,7 @@
 //! - `shown`: what of the tables a caller is shown. `statistics`: what is known about a scan before it runs.
 
 pub(crate) mod catalog;
+pub(crate) mod derived;
 pub(crate) mod exec;
 pub(crate) mod latest;
 pub(crate) mod live;
