@@ -210,7 +210,13 @@ fn timed(timing: Timing) -> String {
 fn seconds(time: f64) -> String {
     match Duration::try_from_secs_f64(time) {
         Ok(time) if time < Duration::from_secs(120) => duration(time),
-        Ok(time) => format!("{} min", grouped(time.as_secs() / 60)),
+        Ok(time) => {
+            let seconds = time.as_secs();
+            let units = [(86_400, "days"), (3_600, "hours"), (60, "min")];
+            let unit = units.into_iter().find(|(length, _)| seconds >= 2 * length);
+            let (length, name) = unit.unwrap_or((60, "min"));
+            format!("{} {name}", grouped(seconds / length))
+        }
         Err(_) => NOTHING.to_owned(),
     }
 }
@@ -328,6 +334,12 @@ mod tests {
         let all = std::iter::successors(Some(Sort::Rate), |sort| Some(sort.next())).take(6);
         let names: Vec<_> = all.map(Sort::name).collect();
         assert_eq!(names, ["rows/s", "table", "tail", "lake", "newest", "rows/s"]);
+    }
+
+    #[test]
+    fn ages_are_told_in_units_of_their_size() {
+        let told = [0.5, 119.0, 120.0, 7_200.0, 172_800.0, 8e7, f64::NAN].map(seconds);
+        assert_eq!(told, ["500 ms", "119 s", "2 min", "2 hours", "2 days", "925 days", NOTHING]);
     }
 
     #[test]
