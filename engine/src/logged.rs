@@ -5,11 +5,10 @@ use std::io::Cursor;
 use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, BooleanArray, RecordBatch};
-use arrow::compute::{CastOptions, cast_with_options, filter_record_batch};
+use arrow::compute::{cast, filter_record_batch};
 use arrow::datatypes::{SchemaRef, TimestampMicrosecondType};
 use arrow::error::ArrowError;
 use arrow::ipc::reader::StreamReader;
-use arrow::util::display::FormatOptions;
 use barograph_lake::schema::{INGESTED_AT, TIME_COLUMN};
 use barograph_lake::{Hour, LogPosition, TableSchema, Timestamp};
 
@@ -54,36 +53,39 @@ impl<'a> LoggedRows<'a> {
         let rows = with_ids(schema, *position, rows)?;
         let logged = logged_schema(schema);
         let arrived = rows.column_by_name(INGESTED_AT).cloned();
-        let rows = fit(&rows, logged).map_err(|e| match e {
-            ArrowError::CastError(_) => Error::request(format!(
-                "the log holds rows of table {:?} at position {position} with values that its columns as declared cannot hold: declare the wider types",
-                schema.name()
-            ))
-            .with_source(e),
-            e => unreadable(*position, e),
-        })?;
+        let rows = fit(&rows, logged).map_err(|e| unreadable(*position, e))?;
         let Some(arrived) = arrived else { return complete(schema, &rows, record.ingested_at) };
         let columns = rows.columns().iter().cloned().chain([arrived]).collect();
         RecordBatch::try_new(Arc::clone(schema.arrow()), columns)
             .map_err(|e| unreadable(*position, e))
     }
 
-    /// The column that holds values and that the table does not have, if there is one.
-    pub(crate) fn unknown_column(&self, schema: &TableSchema) -> Option<&str> {
+    /// The column that holds values for which the table has no place, if there is one: it lacks the column, or has it with a
+    /// type that does not hold them. Another process of a shared log may have later declarations.
+    pub(crate) fn unknown_column(&self, schema: &TableSchema) -> Result<Option<String>> {
         let known = schema.arrow();
-        let fields = self.rows.schema_ref().fields().iter().zip(self.rows.columns());
-        let unknown = fields.filter(|(field, _)| known.index_of(field.name()).is_err());
-        let mut unknown = unknown.filter(|(_, values)| values.null_count() < values.len());
-        unknown.next().map(|(field, _)| field.name().as_str())
+        for (field, values) in self.rows.schema_ref().fields().iter().zip(self.rows.columns()) {
+            let there = values.len() - values.null_count();
+            let held = match known.field_with_name(field.name()) {
+                Ok(declared) if declared.data_type() == field.data_type() => there,
+                Ok(declared) => {
+                    let held = cast(values, declared.data_type())
+                        .map_err(|e| unreadable(self.position, e))?;
+                    held.len() - held.null_count()
+                }
+                Err(_) => 0,
+            };
+            if held < there {
+                return Ok(Some(format!("{} {}", field.name(), field.data_type())));
+            }
+        }
+        Ok(None)
     }
 }
 
 fn unreadable(position: LogPosition, error: ArrowError) -> Error {
     Error::new(ErrorKind::Damage, format!("log record at position {position}")).with_source(error)
 }
-
-/// A value is never made null: another process of a shared log may have wider types.
-const EXACT: CastOptions<'_> = CastOptions { safe: false, format_options: FormatOptions::new() };
 
 /// The rows with the columns of `logged`. Value columns declared since the record was written are null in it.
 fn fit(batch: &RecordBatch, logged: SchemaRef) -> Result<RecordBatch, ArrowError> {
@@ -92,7 +94,7 @@ fn fit(batch: &RecordBatch, logged: SchemaRef) -> Result<RecordBatch, ArrowError
     }
     let rows = batch.num_rows();
     let columns = logged.fields().iter().map(|field| match batch.column_by_name(field.name()) {
-        Some(column) => cast_with_options(column, field.data_type(), &EXACT),
+        Some(column) => cast(column, field.data_type()),
         None => Ok(arrow::array::new_null_array(field.data_type(), rows)),
     });
     let columns = columns.collect::<Result<Vec<_>, _>>()?;

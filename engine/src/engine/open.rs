@@ -421,7 +421,7 @@ fn replay(
         let rows = opening.landed.others(rows, position)?;
         if is_shared
             && rows.num_rows() > 0
-            && let Some(column) = logged.unknown_column(schema)
+            && let Some(column) = logged.unknown_column(schema)?
         {
             return Err(Error::request(format!(
                 "the log holds rows of table {:?} at position {position} with a column {column:?}, which the settings do not declare: declare it",

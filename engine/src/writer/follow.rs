@@ -136,7 +136,7 @@ impl State {
         if rows.num_rows() == 0 {
             return Ok(());
         }
-        if let Some(column) = logged.unknown_column(&table.schema) {
+        if let Some(column) = logged.unknown_column(&table.schema)? {
             return Err(Error::request(format!(
                 "another process has put rows of table {name:?} into the log at position {position} with a column {column:?}, which the settings of this one do not declare: declare it"
             )));
