@@ -17,7 +17,7 @@ const PACKAGE: &str = "azurite@3.37.0";
 /// The account that Azurite has, and its key, which stands in Azurite's documentation.
 const ACCOUNT: &str = "devstoreaccount1";
 const KEY: &str =
-    "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoMGMGw==";
+    "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
 
 impl Store {
     /// A container in Azurite.
