@@ -8,12 +8,14 @@ use barograph_engine::Durability;
 use barograph_flight::Client;
 
 use super::{
-    ALTER, ALTERED, Bed, FIRST, HOURS, KEYS, OF_FIRST, PATIENCE, POLL, SETTINGS, WIDER, asking,
-    early, flush, lines, put, rows, said,
+    Bed, FIRST, HOURS, KEYS, OF_FIRST, PATIENCE, POLL, SETTINGS, WIDER, asking, early, flush,
+    lines, put, rows, said,
 };
 use crate::server::{Server, command};
 
 const SERVERS: usize = 2;
+/// A column of the wider declaration.
+const NOTE: &str = r#"{ name = "note", type = "utf8" }, "#;
 
 fn serve(bed: &Bed, settings: &str) -> Server {
     let args = [&SETTINGS[..], &["--set", "log=store", "--config", settings]].concat();
@@ -83,8 +85,8 @@ fn columns_are_added_and_widened_at_servers_that_share_a_log() {
     assert_eq!(lines(a, SALTY), [(2 * keys).to_string()]);
 
     // Rows with the columns before may be in the log of any server.
-    bed.declare(ALTERED);
-    let refused = altered(&[a, b], &ALTER);
+    bed.declare(&WIDER.replace(NOTE, ""));
+    let refused = altered(&[a, b], &["--drop", "note"]);
     assert!(!refused.status.success(), "{}", said(&refused));
     assert!(said(&refused).contains("stop all servers"), "{}", said(&refused));
     for server in servers {
