@@ -72,6 +72,6 @@ mod tests {
         assert_eq!(error, "postgres.connections_max is 0: give 1 to 1048576");
         let settings = PostgresSettings { message_bytes_max: Size::bytes(9), ..Default::default() };
         let error = settings.check().unwrap_err().to_string();
-        assert_eq!(error, "postgres.message_bytes_max is 9B: give 64KiB to 1024MiB");
+        assert_eq!(error, "postgres.message_bytes_max is 9B: give 64KiB to 1GiB");
     }
 }

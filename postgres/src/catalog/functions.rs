@@ -130,7 +130,9 @@ pub(super) fn call(
         "quote_ident" => quoted(first),
         "to_regtype" => {
             let oid = first_literal.and_then(named_type);
-            oid.map_or_else(|| NO_NUMBER.to_owned(), |oid| oid.to_string())
+            let by_name =
+                || format!("(SELECT r.oid FROM pg_catalog.pg_type r WHERE r.typname = {first})");
+            oid.map_or_else(by_name, |oid| oid.to_string())
         }
         "to_regclass" => first_literal.map_or_else(|| NO_NUMBER.to_owned(), class),
         "pg_get_keywords" => format!("(SELECT {NO_TEXT} AS word WHERE false)"),

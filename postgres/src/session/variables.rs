@@ -163,7 +163,10 @@ impl Variables {
             Taken::Fixed => is_same,
             Taken::These(all) => {
                 let value = value.to_lowercase();
-                is_same || all.iter().any(|of| value.split(',').any(|part| part.trim() == *of))
+                is_same
+                    || all.iter().any(|of| {
+                        value.split(',').any(|part| part.trim().trim_matches('\'') == *of)
+                    })
             }
             Taken::Zone => match zone(&value) {
                 Some(known) => {
