@@ -291,7 +291,7 @@ fn every_block_of_the_cookbook_runs() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     let demo =
-        ["demo", "--once", "--hours", "30", "--cities", "100", "--listen", "127.0.0.1:0", "--data"];
+        ["demo", "--once", "--hours", "30", "--cities", "300", "--listen", "127.0.0.1:0", "--data"];
     let filled = command(&demo).arg(&data).output().unwrap();
     assert!(filled.status.success(), "{}", text(&filled));
     let server = Server::start(&[], &data);
