@@ -76,7 +76,8 @@ class Subject:
 
     def page(self, address="/", server=None, **options):
         """A page in a browser of its own, which fails if anything is written to its console as an error."""
-        context = self.browser.new_context(**{"viewport": {"width": 1360, "height": 860}, **options})
+        usual = {"viewport": {"width": 1360, "height": 860}, "locale": "en-US"}
+        context = self.browser.new_context(**{**usual, **options})
         context.set_default_timeout(PATIENCE_MS)
         page = context.new_page()
         page.faults = []
