@@ -12,27 +12,27 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
 use barograph_access::{Decision, Proof, Verb};
 use barograph_engine::dead_letters::DEAD_LETTERS;
 use barograph_engine::validate::{Rejected, Rejections};
-use barograph_engine::{Ack, Clock, View};
-use barograph_lake::{KeySelection, LogPosition, Span, TableSchema, TimeRange, Timestamp};
+use barograph_engine::{Ack, Clock};
+use barograph_lake::{LogPosition, Span, TableSchema, Timestamp};
 use barograph_query::{ScalarValue, Sql, SqlSession, Statement};
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{StreamExt, stream};
 use http::request::Parts;
 use http::{Extensions, HeaderMap};
 use tokio::sync::OwnedSemaphorePermit;
 use tracing::Instrument;
 
-use super::get::{self, kind_of, observed};
+use super::get;
+use super::opened::{OpenedTicket, Rows};
 use crate::call::{
     Caller, Deadline, Part, Peer, Phase, PutRequest, RequestKind, Running, Sent, Serving,
     SharedCall, Shown, State, Writing, restriction, shown,
 };
 use crate::message::{BatchIds, after, durability};
 use crate::sql::{Session, failed};
-use crate::ticket::{Query, Ticket};
+use crate::ticket::Ticket;
 use crate::wire::{plain_batch, plain_schema};
 use crate::{Error, Result};
 
@@ -67,24 +67,6 @@ pub struct ShownTable {
     pub rows: Option<u64>,
     /// Bytes of its lake files; likewise.
     pub bytes: Option<u64>,
-}
-
-/// A ticket that was understood, and the view that it is answered from.
-pub struct OpenedTicket {
-    opened: get::Opened,
-    deadline: Deadline,
-    begun: Span,
-    part: Part,
-    /// None of an answer that has its place already.
-    permit: Option<OwnedSemaphorePermit>,
-}
-
-/// The rows of an answer, batch by batch. Dropped, with all its work, when the client goes away.
-pub struct Rows {
-    schema: SchemaRef,
-    running: Running,
-    /// So long the next batch waits, as who asks may not read faster.
-    wait: Span,
 }
 
 /// The place of an answer that goes on without end among the streams that may run.
@@ -186,18 +168,6 @@ impl Door {
 impl fmt::Debug for Asked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Asked").field("call", &self.call).finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for OpenedTicket {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("OpenedTicket").field("ticket", &self.opened.ticket).finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for Rows {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Rows").field("schema", &self.schema).finish_non_exhaustive()
     }
 }
 
@@ -337,7 +307,7 @@ impl Asked {
         let opened = get::open(&self.state, ticket, after, given, &self.deadline);
         let opened = opened.instrument(self.call.span().clone()).await?;
         let deadline = self.deadline.clone();
-        Ok(OpenedTicket { opened, deadline, begun: self.begun, part, permit })
+        Ok(OpenedTicket::new(opened, deadline, self.begun, part, permit))
     }
 
     /// The name of who asks; none where nobody says who they are.
@@ -407,7 +377,7 @@ impl Asked {
         let promised = Arc::clone(&schema);
         let batches = answer.batches.map(move |batch| plain_batch(batch?, &promised)).boxed();
         let running = Running::new(state, batches, self.deadline.clone(), permit, part);
-        Ok(Rows { schema, running: running.observed(observed), wait: Span::ZERO })
+        Ok(Rows::new(schema, running.observed(observed)))
     }
 
     /// Puts batches into a table, in their order, as durable as the headers ask for (on the disk, if they say nothing).
@@ -484,87 +454,6 @@ impl Stored {
         self.accepted += ack.accepted;
         self.rejected += ack.rejected;
         self.position = self.position.max(ack.position);
-    }
-}
-
-impl OpenedTicket {
-    /// The view that it is answered from.
-    pub fn view(&self) -> &Arc<View> {
-        &self.opened.view
-    }
-
-    /// Columns of its rows.
-    pub fn schema(&self) -> &SchemaRef {
-        &self.opened.bound.schema
-    }
-
-    /// Whether not all of the table is shown to who asks.
-    pub fn is_restricted(&self) -> bool {
-        self.opened.given.is_some()
-    }
-
-    /// The keys and times of a range; none of a point read.
-    pub fn range(&self) -> Option<(&KeySelection, TimeRange)> {
-        match &self.opened.bound.query {
-            Query::Point(_) => None,
-            Query::Scan(scan) => Some((&scan.keys, scan.time)),
-        }
-    }
-
-    /// Ends it without rows, which are not needed.
-    pub fn end(self) {
-        self.part.done();
-    }
-
-    /// Runs it.
-    ///
-    /// # Errors
-    /// Those that a DoGet of the ticket has. Later ones are among the rows.
-    pub async fn rows(self) -> Result<Rows> {
-        let span = self.part.span().clone();
-        self.run().instrument(span).await
-    }
-
-    async fn run(self) -> Result<Rows> {
-        let Self { opened, deadline, begun, part, permit } = self;
-        let get::Opened { state, ticket, bound, view, given, .. } = opened;
-        let schema = bound.schema;
-        let (batches, observed) = match bound.query {
-            Query::Point(query) => {
-                let observed = state.observe(begun, kind_of(query.point), &ticket.table);
-                let point = state.engine.point_within(&view, &query, given.as_deref());
-                let rows = deadline.bound(point).await?;
-                (stream::iter([Ok(rows)]).boxed(), observed)
-            }
-            Query::Scan(scan) => {
-                let observed = observed(&state, begun, &ticket.table, &view, &scan);
-                let answer = deadline.bound(state.engine.scan(view, scan)).await?;
-                (answer.batches.map_err(Error::from).boxed(), observed)
-            }
-        };
-        let running = Running::new(&state, batches, deadline, permit, part).observed(observed);
-        Ok(Rows { schema, running, wait: Span::ZERO })
-    }
-}
-
-impl Rows {
-    /// Columns of every batch.
-    pub fn schema(&self) -> &SchemaRef {
-        &self.schema
-    }
-
-    /// The next batch; none when the answer is complete. An answer that is cut short ends with an error.
-    pub async fn next(&mut self) -> Option<Result<RecordBatch>> {
-        let wait = std::mem::replace(&mut self.wait, Span::ZERO);
-        if let Err(error) = self.running.pause(wait).await {
-            return Some(Err(error));
-        }
-        self.running.next().await
-    }
-
-    /// Counts rows and bytes that are sent. Who may not read so fast waits for the next.
-    pub fn sends(&mut self, rows: usize, bytes: usize) {
-        self.wait = self.wait.saturating_add(self.running.sends(rows, bytes));
     }
 }
 

@@ -23,6 +23,7 @@ mod info;
 mod list;
 mod listener;
 mod metrics;
+mod opened;
 mod put;
 mod ready;
 mod reflection;
@@ -55,8 +56,9 @@ use crate::{Error, FlightSettings, Result};
 pub use beside::{Beside, Connected, Transport};
 use connections::Connections;
 pub use connections::Place;
-pub use door::{Answering, Asked, Door, Held, OpenedTicket, Rows, ShownTable, Stored};
+pub use door::{Answering, Asked, Door, Held, ShownTable, Stored};
 pub use listener::Listener;
+pub use opened::{OpenedTicket, Rows};
 use service::Service;
 
 /// Path of the Flight service's methods.
