@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use barograph_lake::store::faults::FaultPlan;
+use barograph_lake::store::faults::{FaultPlan, FaultStore};
 use barograph_lake::{Hour, LakeStore, LakeTable, LogId, Span, TableVersion, Timestamp};
 use bytes::Bytes;
 use object_store::memory::InMemory;
@@ -181,16 +181,22 @@ fn is_sent_groups(engine: &Arc<Engine>) -> bool {
     engine.cluster.as_ref().unwrap().offered.is_live()
 }
 
-/// Followers that are sent what the leader appends ask the store for nothing, and fall back to it.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_leader_sends_what_it_appends() {
-    let site = Site::new();
+/// A leader, and a follower that is sent what it appends, and for which the store fails until it has another plan.
+async fn followed_without_store(site: &Site) -> (Arc<Engine>, Arc<Engine>, Arc<FaultStore>) {
     let ((a, _), (b, cut_off)) = (site.open("a").await, site.open("b").await);
     let first = put(&a, "readings", &[(1, START, 1.0)]).await.unwrap();
     b.wait_for(first.position).await.unwrap();
     site.pass_until("b never subscribes", Span::millis(100), || is_sent_groups(&b)).await;
     // The floor is known, and the store says no more.
     cut_off.set_plan(FaultPlan::seeded(0, 1_000, Duration::ZERO));
+    (a, b, cut_off)
+}
+
+/// Followers that are sent what the leader appends ask the store for nothing, and fall back to it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_sends_what_it_appends() {
+    let site = Site::new();
+    let (a, b, cut_off) = followed_without_store(&site).await;
     let second = put(&a, "readings", &[(1, START, 2.0)]).await.unwrap();
     comes_to(&b, &[(1, START, 2.0)], "b was not sent a group").await;
     b.wait_for(second.position).await.unwrap();
@@ -211,11 +217,7 @@ async fn a_leader_sends_what_it_appends() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_follower_that_waits_for_the_leader_takes_what_it_is_sent() {
     let site = Site::new();
-    let ((a, _), (b, cut_off)) = (site.open("a").await, site.open("b").await);
-    let first = put(&a, "readings", &[(1, START, 1.0)]).await.unwrap();
-    b.wait_for(first.position).await.unwrap();
-    site.pass_until("b never subscribes", Span::millis(100), || is_sent_groups(&b)).await;
-    cut_off.set_plan(FaultPlan::seeded(0, 1_000, Duration::ZERO));
+    let (a, b, cut_off) = followed_without_store(&site).await;
     let held = site.network.answers.lock().await;
     let at_b = Arc::clone(&b);
     let waiting =
