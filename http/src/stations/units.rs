@@ -68,7 +68,9 @@ pub(super) fn sent_in(name: &str) -> Option<Unit> {
             Some(FAHRENHEIT)
         }
         // `tf_ch1` and so on of Ecowitt; their batteries are `tf_batt1`.
-        () if name.starts_with("tf_ch") => Some(FAHRENHEIT),
+        () if name.starts_with("tf_ch") || name == "tf_co2" => Some(FAHRENHEIT),
+        // Whether it rains, as 0 or 1.
+        () if name == "srain_piezo" => None,
         () if has("barom") || name == "vpd" => Some(INCHES_OF_MERCURY),
         () if has("mph") || name == "maxdailygust" => Some(MILES_PER_HOUR),
         () if has("rain") && (name.ends_with("in") || has("rain_piezo")) => Some(INCHES),
@@ -119,6 +121,7 @@ mod tests {
         assert_eq!(brought("temp2f", -40.0, "°C"), -40.0);
         assert_eq!(brought("dewptf", 71.6, "K"), 295.15);
         assert_eq!(brought("tempinf", 71.6, "°F"), 71.6);
+        assert_eq!(brought("tf_co2", 68.0, "°C"), 20.0);
         // NIST SP 811: 1 inHg (0 °C) = 3.386 38 kPa.
         assert_eq!(brought("baromin", 29.921, "hPa"), 1_013.241_353);
         assert_eq!(brought("baromabsin", 29.921, "mmHg"), 759.9934);
@@ -134,9 +137,16 @@ mod tests {
 
     #[test]
     fn other_values_are_kept_as_they_are_sent() {
-        for name in
-            ["humidity", "winddir", "UV", "solarradiation", "wh65batt", "pm25_ch1", "tf_batt1"]
-        {
+        for name in [
+            "humidity",
+            "winddir",
+            "UV",
+            "solarradiation",
+            "wh65batt",
+            "pm25_ch1",
+            "tf_batt1",
+            "srain_piezo",
+        ] {
             assert_eq!(sent_in(name), None, "{name}");
         }
     }
