@@ -21,7 +21,7 @@ use self::figures::Figures;
 use self::lists::Lists;
 use self::screen::{Sort, cut, lines};
 use crate::arguments::TopArguments;
-use crate::output::say;
+use crate::output::{printable, say};
 use crate::settings::Settings;
 use crate::terminal::{self, Keys};
 use crate::{Error, Result, signals, wiring};
@@ -125,7 +125,9 @@ impl Watch {
         let (columns, rows) = terminal::size().unwrap_or((80, 24));
         let rows = usize::from(rows);
         let said = match failed {
-            Some(error) => format!("no answer, tried again every {}: {error}", self.every),
+            Some(error) => {
+                printable(format!("no answer, tried again every {}: {error}", self.every))
+            }
             None => format!(
                 "q quits, s sorts tables (by {}), space looks at once; every {}",
                 self.sort.name(),

@@ -7,6 +7,7 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 use super::figures::{Figures, TableFigures, Timing};
 use super::lists::{JOBS, List, Lists, MEMBERS, STATEMENTS};
 use crate::figures::{bytes, duration, grouped};
+use crate::output::printable;
 
 /// Width of the names at the left.
 const NAMES: usize = 16;
@@ -62,7 +63,7 @@ impl Sort {
     }
 }
 
-/// All lines of a screen.
+/// All lines of a screen. What the server says in them moves no cursor.
 pub(super) fn lines(
     endpoint: &str,
     at: &str,
@@ -85,7 +86,7 @@ pub(super) fn lines(
     ] {
         lines.extend(listed(what, titles, list));
     }
-    lines
+    lines.into_iter().map(printable).collect()
 }
 
 /// A line in no more than so many columns.
@@ -320,6 +321,21 @@ mod tests {
             assert!(text.contains(said), "{said}\n{text}");
         }
         assert!(!text.contains("member") && !text.contains("acks memory"), "{text}");
+    }
+
+    #[test]
+    fn what_a_server_says_moves_no_cursor() {
+        let now = Scrape::read(
+            "barograph_build_info{version=\"\x1b[2J\"} 1\nbarograph_lake_rows{table=\"a\\nb\x1b]0;c\x07\"} 1\n",
+        );
+        let figures = Figures::new(&now, &now, Duration::from_secs(2));
+        let failed = || Err("no\nanswer\x1b[1A".to_owned());
+        let lists = Lists { members: failed(), jobs: failed(), statements: failed() };
+        let lines = lines("http://h:1", "10:00:00Z", &figures, &lists, Sort::Rate);
+        assert!(!lines.iter().any(|line| line.contains(char::is_control)), "{lines:?}");
+        for said in ["\\u{1b}[2J", "a\\nb\\u{1b}]0;c\\u{7}", "no\\nanswer\\u{1b}[1A"] {
+            assert!(lines.iter().any(|line| line.contains(said)), "{said} {lines:?}");
+        }
     }
 
     #[test]
