@@ -2,6 +2,7 @@
 
 import { sql } from "./api.js";
 import { element } from "./format.js";
+import { close, walk } from "./popup.js";
 
 const KEYWORDS =
   "SELECT FROM WHERE GROUP BY ORDER BY HAVING LIMIT OFFSET JOIN LEFT JOIN INNER JOIN CROSS JOIN LATERAL USING ON AS AND OR NOT IN BETWEEN LIKE ILIKE IS NULL IS NOT NULL DISTINCT UNION ALL EXCEPT INTERSECT CASE WHEN THEN ELSE END CAST INTERVAL ASC DESC NULLS LAST NULLS FIRST WITH OVER PARTITION BY WINDOW QUALIFY EXPLAIN VALUES TRUE FALSE EXISTS FILTER".split(
@@ -143,10 +144,7 @@ export class Completion {
   }
 
   close() {
-    this.popup.hidden = true;
-    this.found = [];
-    this.input.setAttribute("aria-expanded", "false");
-    this.input.removeAttribute("aria-activedescendant");
+    close(this);
   }
 
   take(at) {
@@ -164,14 +162,6 @@ export class Completion {
       event.preventDefault();
       return this.find(true);
     }
-    const count = this.found.length;
-    if (!count || event.ctrlKey || event.metaKey) return;
-    if (event.key === "Escape") this.close();
-    else if (event.key === "Enter" || event.key === "Tab") this.take(this.at);
-    else if (event.key === "ArrowDown") this.at = (this.at + 1) % count;
-    else if (event.key === "ArrowUp") this.at = (this.at + count - 1) % count;
-    else return;
-    event.preventDefault();
-    if (event.key.startsWith("Arrow")) this.list();
+    if (this.found.length && !event.ctrlKey && !event.metaKey) walk(this, event, ["Enter", "Tab"]);
   }
 }

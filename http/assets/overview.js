@@ -7,6 +7,7 @@ import { ago, count, element, exactly, number, table } from "./format.js";
 import { PlaceMap } from "./map.js";
 import { label, plain } from "./model.js";
 import { Chosen, PLACES_MAX } from "./places.js";
+import { close, walk } from "./popup.js";
 
 const by = (id) => document.getElementById(id);
 const LISTED = 8;
@@ -228,6 +229,7 @@ class Search {
     this.onPick = onPick;
     this.input = by("search");
     this.popup = by("found");
+    this.found = [];
     this.at = -1;
     this.input.addEventListener("input", () => this.find());
     this.input.addEventListener("keydown", (event) => this.key(event));
@@ -263,10 +265,7 @@ class Search {
   }
 
   close() {
-    this.popup.hidden = true;
-    this.found = [];
-    this.input.setAttribute("aria-expanded", "false");
-    this.input.removeAttribute("aria-activedescendant");
+    close(this);
   }
 
   take(at) {
@@ -278,13 +277,6 @@ class Search {
   }
 
   key(event) {
-    const count = this.found?.length ?? 0;
-    if (event.key === "Escape") this.close();
-    else if (event.key === "Enter" && count) this.take(this.at);
-    else if (event.key === "ArrowDown" && count) this.at = (this.at + 1) % count;
-    else if (event.key === "ArrowUp" && count) this.at = (this.at + count - 1) % count;
-    else return;
-    event.preventDefault();
-    if (event.key.startsWith("Arrow")) this.list();
+    walk(this, event, ["Enter"]);
   }
 }

@@ -21,7 +21,7 @@ macro_rules! file {
 }
 
 /// All of them.
-pub(crate) static FILES: [PageFile; 19] = [
+pub(crate) static FILES: [PageFile; 20] = [
     PageFile::new("/", HTML, include_bytes!("../../assets/index.html")),
     file!("page.css", CSS),
     file!("app.js", SCRIPT),
@@ -35,6 +35,7 @@ pub(crate) static FILES: [PageFile; 19] = [
     file!("chart.js", SCRIPT),
     file!("sql.js", SCRIPT),
     file!("completion.js", SCRIPT),
+    file!("popup.js", SCRIPT),
     file!("server.js", SCRIPT),
     file!("uplot.js", SCRIPT),
     file!("uplot.css", CSS),
