@@ -21,7 +21,7 @@ macro_rules! file {
 }
 
 /// All of them.
-pub(crate) static FILES: [PageFile; 20] = [
+pub(crate) static FILES: [PageFile; 21] = [
     PageFile::new("/", HTML, include_bytes!("../../assets/index.html")),
     file!("page.css", CSS),
     file!("app.js", SCRIPT),
@@ -37,6 +37,7 @@ pub(crate) static FILES: [PageFile; 20] = [
     file!("completion.js", SCRIPT),
     file!("popup.js", SCRIPT),
     file!("server.js", SCRIPT),
+    file!("language.js", SCRIPT),
     file!("uplot.js", SCRIPT),
     file!("uplot.css", CSS),
     file!("land.json", JSON),

@@ -78,6 +78,12 @@ fn nothing_is_inline_and_nothing_comes_from_elsewhere() {
     assert!(text("/page/licences.txt").contains("Leon Sorokin"));
 }
 
+#[test]
+fn a_language_that_is_none_is_mended_before_scripts_format_in_it() {
+    let scripts = named(text("/"), "<script src=\"");
+    assert_eq!(scripts, ["page/language.js", "page/uplot.js"]);
+}
+
 #[tokio::test]
 async fn the_files_are_small_and_whole() {
     let mut sum = 0;
