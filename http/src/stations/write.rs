@@ -22,6 +22,8 @@ const FORM_BYTES_MAX: usize = 64 << 10;
 const SUCCESS: &str = "success\n";
 /// The header that says why a reading went to `dead_letters`, for who tries the settings.
 const REJECTED: &str = "x-barograph-rejected";
+/// Longest reason in that header, in characters: clients refuse headers that are too long.
+const REJECTED_CHARS_MAX: usize = 2_048;
 
 /// The answer to `GET /weatherstation/updateweatherstation.php`.
 pub(crate) fn wunderground(shared: Arc<Shared>, mut call: Call) -> BoxFuture<'static, Answered> {
@@ -88,7 +90,8 @@ async fn store(shared: &Shared, call: &mut Call, form: &[u8], station: &str) -> 
     insert(&mut response, HeaderName::from_static(POSITION), &position.to_string());
     if let Some(why) = why {
         // Sending it again would change nothing.
-        let why = why.replace(|c: char| !matches!(c, ' '..='~'), " ");
+        let signs = why.chars().take(REJECTED_CHARS_MAX);
+        let why: String = signs.map(|c| if matches!(c, ' '..='~') { c } else { ' ' }).collect();
         insert(&mut response, HeaderName::from_static(REJECTED), &why);
     }
     Ok(response)
