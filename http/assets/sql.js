@@ -81,6 +81,8 @@ export class SqlView {
       by("asked").textContent = isCut ? `The first ${count(rows.length)} rows in ${took}; a download has all.` : `${count(rows.length)} ${rows.length === 1 ? "row" : "rows"} in ${took}.`;
       this.answer(rows);
     } catch (error) {
+      // Another statement has taken its place.
+      if (this.asking !== asking) return;
       by("asked").textContent = asking.signal.aborted ? "Stopped." : "";
       if (!asking.signal.aborted) this.fail(error);
     } finally {
