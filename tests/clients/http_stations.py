@@ -112,7 +112,10 @@ def bad_values_are_dead_letters_without_secrets(subject):
         assert word in reply.headers["x-barograph-rejected"], reply.headers
         found = [letter for letter in letters(subject) if word in letter["reason"]]
         assert found, word
-        assert all("hidden" not in letter["row"] for letter in found), found
+        assert all("hidden" not in letter["row"] + letter["reason"] for letter in found), found
+    # A name that is too long for a header is told all the same.
+    reply = subject.post(ECOWITT, data={"PASSKEY": "K" * 60_000, "dateutc": "now"})
+    equal((reply.status_code, len(reply.headers["x-barograph-rejected"])), (200, 2_048))
     kept = [json.loads(letter["row"]) for letter in letters(subject) if "noon" in letter["reason"]]
     equal(kept[0]["form"]["dateutc"], "noon")
 
@@ -128,4 +131,8 @@ def what_is_no_form_is_refused(subject):
     for headers in ({"sec-fetch-site": "cross-site"}, {"origin": "https://elsewhere.example"}):
         reply = subject.get(WUNDERGROUND, headers=headers, ID="KVIENNA1", dateutc="now", tempf="1")
         equal((headers, reply.status_code), (headers, 403))
-        assert newest(subject, VIENNA)["temperature"] != -17.22
+        form = {"PASSKEY": PASSKEY, "dateutc": "now", "tempf": "1"}
+        reply = subject.post(ECOWITT, headers=headers, data=form)
+        equal((headers, reply.status_code), (headers, 403))
+        for place in (VIENNA, OSLO):
+            assert round(newest(subject, place)["temperature"] or 0, 2) != -17.22
